@@ -1,0 +1,80 @@
+# neuroarrays: `make` lists what there is. Needs Python 3.11 or later, pip and make; everything else goes
+# into .venv. Another interpreter: make PYTHON=/path/to/python3.12 ... . More options for pip: make PIPFLAGS=...
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint docs bench clean
+
+VENV ?= .venv
+# The first interpreter of this list that is at least 3.11.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; exit; }; done; echo python3)
+endif
+BIN := $(VENV)/bin
+# Quiet: errors only.
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq \
+	-c constraints.txt $(PIPFLAGS)
+# Arguments for pytest, for example: make test ARGS="-k kernels -x"
+ARGS ?=
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp for the package with its extras, one for the tests, one for the documentation. A stamp is renewed
+# when pyproject.toml or constraints.txt changes; otherwise nothing is installed a second time.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 11) and sys.exit("neuroarrays needs Python 3.11 or later, and $(PYTHON) is %d.%d; say make PYTHON=..." % v[:2])'
+	@if [ ! -x $(BIN)/python ]; then echo "Creating $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(VENV); fi
+	@echo "Updating pip in $(VENV) ..."
+	@$(PIP) --upgrade pip
+	@echo "Installing torch (CPU) ..."
+	@$(PIP) torch
+	@echo "Installing neuroarrays and what it needs ..."
+	@$(PIP) --build-constraint constraints.txt -e ".[all]"
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need ..."
+	@$(PIP) --group test --group peers --group lint
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "Installing what the documentation needs ..."
+	@$(PIP) --group docs --group test
+	@touch $@
+
+install: $(VENV)/.installed  ## Set up .venv with the package and all its extras
+
+demo: $(VENV)/.installed  ## Open the bundled recording, align it, plot it, train on it
+	@echo "Running the demo ..."
+	@$(BIN)/neuroarrays demo
+
+# Both run, and either can fail the target; pytest comes last so that its summary is what one sees.
+test: $(VENV)/.installed-test  ## Check the code with ruff, then run the tests
+	@echo "Checking the code with ruff ..."; \
+	$(BIN)/ruff check --quiet .; style=$$?; \
+	echo "Running the tests ..."; \
+	$(BIN)/python -m pytest $(ARGS); tests=$$?; \
+	if [ $$tests -ne 0 ]; then exit $$tests; fi; exit $$style
+
+lint: $(VENV)/.installed-test  ## Style, formatting and types
+	@echo "Checking style ..."
+	@$(BIN)/ruff check .
+	@echo "Checking formatting ..."
+	@$(BIN)/ruff format --check .
+	@echo "Checking types ..."
+	@$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs  ## Build the documentation; warnings are errors
+	@echo "Building the documentation ..."
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+bench: $(VENV)/.installed-test  ## Run the benchmarks in their small size
+	@for script in benchmarks/bench_*.py; do echo "Running $$script ..."; $(BIN)/python $$script --small || exit 1; done
+
+clean:  ## Remove .venv and everything that was built
+	@echo "Removing $(VENV), caches and builds ..."
+	@rm -rf $(VENV) build dist docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
