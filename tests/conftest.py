@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
@@ -20,7 +22,9 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     skip_slow = pytest.mark.skip(reason="slow: ask for it with --run-slow")
-    skip_peers = pytest.mark.skip(reason="peers: pynapple is not installed (pip install --group peers)")
+    skip_peers = pytest.mark.skip(
+        reason="peers: pynapple is not installed (pip install --group peers)"
+    )
     peers = importlib.util.find_spec("pynapple") is not None
     for item in items:
         if "slow" in item.keywords and not config.getoption("--run-slow"):

@@ -12,7 +12,23 @@ SAMPLE = Path(neuroarrays.__file__).parent / "_sample" / "A2929-200711.nwb"
 TRACKING = tuple(f"acquisition/CompassDirection/{axis}" for axis in ("rx", "ry", "rz")) + tuple(
     f"acquisition/Position/{axis}" for axis in ("x", "y", "z")
 )
-COUNTS = [8764, 6879, 9743, 8014, 12925, 13205, 19819, 2636, 2419, 1282, 4702, 3970, 1313, 1535, 1588]
+COUNTS = [
+    8764,
+    6879,
+    9743,
+    8014,
+    12925,
+    13205,
+    19819,
+    2636,
+    2419,
+    1282,
+    4702,
+    3970,
+    1313,
+    1535,
+    1588,
+]
 
 
 @pytest.fixture
@@ -125,7 +141,9 @@ def test_equals_the_original_bit_for_bit(sample, shared_data):
         pytest.skip(f"the original is not at {path}")
     with h5py.File(path, "r") as original:
         expected, found = ["/"], ["/"]
-        original.visit(lambda name: expected.append(name) if not name.startswith("specifications") else None)
+        original.visit(
+            lambda name: expected.append(name) if not name.startswith("specifications") else None
+        )
 
         def collect(group):
             for name, child in group.items():
@@ -145,11 +163,16 @@ def test_equals_the_original_bit_for_bit(sample, shared_data):
             keys = set(old.attrs) - {".specloc"}
             assert set(new.attrs) == keys, name
             for key in keys:
-                assert resolved(sample, new.attrs[key]) == resolved(original, old.attrs[key]), (name, key)
+                assert resolved(sample, new.attrs[key]) == resolved(original, old.attrs[key]), (
+                    name,
+                    key,
+                )
                 assert new.attrs.get_id(key).dtype == old.attrs.get_id(key).dtype, (name, key)
             if isinstance(old, h5py.Dataset):
                 assert new.dtype == old.dtype, name
-                values = old[()][::2] if name.rpartition("/")[0] in TRACKING and old.ndim else old[()]
+                values = (
+                    old[()][::2] if name.rpartition("/")[0] in TRACKING and old.ndim else old[()]
+                )
                 if values.dtype.kind == "f" if isinstance(values, np.ndarray) else False:
                     assert new[()].tobytes() == values.tobytes(), name
                 else:

@@ -99,7 +99,9 @@ def copy_attributes(source, target):
         for key in old.attrs:
             if key == ".specloc":
                 continue
-            new.attrs.create(key, translate(source, target, old.attrs[key]), dtype=old.attrs.get_id(key).dtype)
+            new.attrs.create(
+                key, translate(source, target, old.attrs[key]), dtype=old.attrs.get_id(key).dtype
+            )
         if isinstance(old, h5py.Dataset) and h5py.check_ref_dtype(old.dtype) is not None:
             new[...] = translate(source, target, old[()])
 
@@ -108,8 +110,13 @@ def cut(original, out):
     """Write the excerpt of the file `original` to the new file `out`."""
     digest = hashlib.sha256(Path(original).read_bytes()).hexdigest()
     if digest != ORIGINAL_SHA256:
-        raise ValueError(f"{original}: not the original, sha256 is {digest}, expected {ORIGINAL_SHA256}")
-    with h5py.File(original, "r") as source, h5py.File(out, "w-", libver=("earliest", "v108")) as target:
+        raise ValueError(
+            f"{original}: not the original, sha256 is {digest}, expected {ORIGINAL_SHA256}"
+        )
+    with (
+        h5py.File(original, "r") as source,
+        h5py.File(out, "w-", libver=("earliest", "v108")) as target,
+    ):
         clock = source[f"{TRACKING[0]}/timestamps"][:]
         for series in TRACKING[1:]:
             other = source[f"{series}/timestamps"][:]
