@@ -72,7 +72,7 @@ docs: $(VENV)/.installed-docs  ## Build the documentation; warnings are errors
 	@echo "Open docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-test  ## Run the benchmarks in their small size
-	@for script in benchmarks/bench_*.py; do echo "Running $$script ..."; $(BIN)/python $$script --small || exit 1; done
+	@for script in $(sort $(wildcard benchmarks/bench_*.py)); do echo "Running $$script ..."; $(BIN)/python $$script --small || exit 1; done
 
 clean:  ## Remove .venv and everything that was built
 	@echo "Removing $(VENV), caches and builds ..."
