@@ -1,0 +1,54 @@
+"""Any neural recording as one lazy, labelled `xr.DataTree`.
+
+>>> import neuroarrays as na
+>>> tree = na.load_sample()
+>>> aligned = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+>>> aligned["A2929-200711/ca1/spike_data"].dims
+('presentation_id', 'unit_id', 'time')
+
+Importing the package loads nothing heavy: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from neuroarrays._version import __version__
+
+_HOME = {
+    "open_datatree": "_open",
+    "catalog": "_open",
+    "validate": "_open",
+    "load_sample": "samples",
+    "sample_path": "samples",
+    "align": "alignment",
+    "interpolate": "alignment",
+    "bin_spikes": "binning",
+    "save": "store",
+    "psth": "analysis",
+    "tuning_curve": "analysis",
+    "FormatError": "errors",
+    "SchemaError": "errors",
+    "MissingDependency": "errors",
+    "NeuroArraysError": "errors",
+}
+_MODULES = ("torch", "plot")
+
+__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"neuroarrays.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"neuroarrays.{name}")
+    else:
+        msg = f"module 'neuroarrays' has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

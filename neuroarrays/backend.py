@@ -1,0 +1,568 @@
+"""Where readers meet xarray: lazy arrays, the two indexes, and the base of every reader.
+
+The one module that imports half-private parts of xarray.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core import indexing
+from xarray.core.indexes import Index, IndexSelResult, PandasIndex
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError, NotInTree, shorten
+from neuroarrays.source import Key, Source, normalise
+
+# --------------------------------------------------------------------------------- lazy arrays
+
+
+class LazyArray(BackendArray):
+    """An array that reads what is indexed. Subclasses give shape, dtype and `outer`.
+
+    Picklable; a chunked dask graph holds the array itself (a path and a name), never its values.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @abstractmethod
+    def outer(self, key: Key) -> np.ndarray:
+        """Values under an outer index: one int, forward slice or int64 array per axis."""
+
+    @abstractmethod
+    def __dask_tokenize__(self) -> object:
+        """What the values depend on."""
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._raw
+        )
+
+    def _raw(self, key: Key) -> np.ndarray:
+        return self.outer(normalise(key, self.shape))
+
+    def load(self) -> np.ndarray:
+        """All values."""
+        return self._raw((slice(None),) * len(self.shape))
+
+    def variable(self, dims: Sequence[str], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
+        """This array as a lazy xarray variable."""
+        return xr.Variable(dims, wrap(self), dict(attrs or {}))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.dtype} {self.shape}>"
+
+
+def wrap(array: LazyArray) -> indexing.LazilyIndexedArray:
+    """An array as data of an `xr.Variable` that stays lazy when it is indexed."""
+    return indexing.LazilyIndexedArray(array)
+
+
+def unwrap(data: Any) -> Any:
+    """The `LazyArray` (or other array) under xarray's wrappers, if nothing was indexed."""
+    while isinstance(data, indexing.ExplicitlyIndexed) and not isinstance(data, LazyArray):
+        if isinstance(data, indexing.LazilyIndexedArray) and any(
+            not (isinstance(k, slice) and k == slice(None)) for k in data.key.tuple
+        ):
+            return data
+        data = getattr(data, "array", None)
+    return data
+
+
+@dataclass(frozen=True, repr=False)
+class FileArray(LazyArray):
+    """An array of a file, `scale * stored + offset` where the file gives these."""
+
+    source: Source
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = self.source.read(self.name, key)
+        if self.scale == 1.0 and self.offset == 0.0:
+            return values
+        return (values * self.scale + self.offset).astype(self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.source, self.name, self.scale, self.offset)
+
+
+def file_array(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> FileArray:
+    """The lazy array of `name` in a source.
+
+    Raises
+    ------
+    FormatError
+        If there is no array of that name.
+    """
+    info = source.info(name)
+    if info is None:
+        raise FormatError(source.path, name, expected="an array", found="nothing or a group")
+    scaled = (scale, offset) != (1.0, 0.0) and info.dtype.kind in "iufb"
+    dtype = np.dtype("f4" if info.dtype.itemsize <= 2 else "f8") if scaled else info.dtype
+    if scaled and info.dtype.kind == "f":
+        dtype = info.dtype
+    if not scaled:
+        scale, offset = 1.0, 0.0
+    return FileArray(source, name, info.shape, dtype.newbyteorder("="), scale, offset)
+
+
+@dataclass(frozen=True, repr=False)
+class Transposed(LazyArray):
+    """A lazy array with its axes reversed (series written as ROI x time)."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape[::-1]
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return self.base.outer(key[::-1]).T
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False)
+class Stacked(LazyArray):
+    """Lazy arrays of one shape side by side along a new last axis (one series per neuron)."""
+
+    bases: tuple[LazyArray, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.bases[0].shape, len(self.bases))
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.result_type(*(base.dtype for base in self.bases))
+
+    def outer(self, key: Key) -> np.ndarray:
+        *rest, last = key
+        if isinstance(last, int):
+            return self.bases[last].outer(tuple(rest)).astype(self.dtype, copy=False)
+        chosen = range(len(self.bases))[last] if isinstance(last, slice) else last
+        parts = [self.bases[i].outer(tuple(rest)) for i in chosen]
+        if not parts:
+            shape = self.bases[0].outer(tuple(rest)).shape
+            return np.empty((*shape, 0), self.dtype)
+        return np.stack(parts, axis=-1).astype(self.dtype, copy=False)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, [base.__dask_tokenize__() for base in self.bases])
+
+
+@dataclass(frozen=True, repr=False)
+class Segments(LazyArray):
+    """Stretches of a 1-D lazy array, one after another: the spikes of some of the units."""
+
+    base: LazyArray
+    starts: np.ndarray
+    sizes: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (int(self.sizes.sum()),)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        ends = np.cumsum(self.sizes)
+        if isinstance(k, slice) and k.step == 1:
+            return self._range(k.start, k.stop, ends)
+        wanted = np.arange(self.shape[0])[k] if isinstance(k, slice) else np.asarray(k)
+        segment = np.searchsorted(ends, wanted, side="right")
+        place = self.starts[segment] + wanted - (ends - self.sizes)[segment]
+        return self.base.outer((int(place) if place.ndim == 0 else place,))
+
+    def _range(self, start: int, stop: int, ends: np.ndarray) -> np.ndarray:
+        parts = []
+        first = int(np.searchsorted(ends, start, side="right"))
+        begins = ends - self.sizes
+        for i in range(first, ends.size):
+            if begins[i] >= stop:
+                break
+            low = self.starts[i] + max(start - begins[i], 0)
+            high = self.starts[i] + min(stop - begins[i], self.sizes[i])
+            if parts and parts[-1][1] == low:
+                parts[-1] = (parts[-1][0], high)  # neighbours in the file are one read
+            elif high > low:
+                parts.append((low, high))
+        pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
+        return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.starts, self.sizes)
+
+
+@dataclass(frozen=True, repr=False)
+class Regular(LazyArray):
+    """The clock `start + k / rate` of `size` samples, computed where it is indexed."""
+
+    start: float
+    rate: float
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.length,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        steps = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
+        return self.start + steps / self.rate
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.start, self.rate, self.length)
+
+
+# ------------------------------------------------------------------------------------- indexes
+
+
+class ClockIndex(Index):
+    """An index over a clock that is read when somebody asks for a time, not on opening.
+
+    Until then it is the lazy array; then it is xarray's own `PandasIndex`, to which it hands
+    every question.
+    """
+
+    def __init__(self, array: LazyArray, dim: str, name: Hashable, attrs: Mapping[str, Any]):
+        self.array, self.dim, self.name, self.attrs = array, dim, name, dict(attrs)
+        self._pandas: PandasIndex | None = None
+
+    @property
+    def pandas(self) -> PandasIndex:
+        """The loaded index."""
+        if self._pandas is None:
+            self._pandas = PandasIndex(self.array.load(), self.dim)
+        return self._pandas
+
+    @classmethod
+    def from_variables(
+        cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
+    ) -> Self:
+        ((name, variable),) = variables.items()
+        data = unwrap(variable._data)
+        return cls(data, str(variable.dims[0]), name, variable.attrs)
+
+    def create_variables(
+        self, variables: Mapping[Any, xr.Variable] | None = None
+    ) -> dict[Hashable, xr.Variable]:
+        if variables is not None and self.name in variables:
+            return {self.name: variables[self.name]}
+        return {self.name: self.array.variable((self.dim,), self.attrs)}
+
+    def to_pandas_index(self) -> Any:
+        return self.pandas.to_pandas_index()
+
+    def isel(self, indexers: Mapping[Any, Any]) -> Index | None:
+        return self.pandas.isel(indexers)
+
+    def sel(self, labels: dict[Any, Any], **options: Any) -> IndexSelResult:
+        return self.pandas.sel(labels, **options)
+
+    def equals(self, other: Index, **kwargs: Any) -> bool:
+        if self is other:
+            return True
+        if isinstance(other, ClockIndex):
+            if self.array == other.array:
+                return True
+            other = other.pandas
+        return isinstance(other, PandasIndex) and self.pandas.equals(other, **kwargs)
+
+    def rename(self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]) -> Self:
+        return type(self)(
+            self.array,
+            str(dims_dict.get(self.dim, self.dim)),
+            name_dict.get(self.name, self.name),
+            self.attrs,
+        )
+
+    def copy(self, deep: bool = True) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+    def _repr_inline_(self, max_width: int) -> str:
+        return f"{type(self).__name__} ({self.array.shape[0]:,} times, read when needed)"
+
+
+class UnitIndex(Index):
+    """An index over the units of a ragged array: a unit's label selects its spikes too.
+
+    ``spikes.sel(unit_id=7)`` is one offset slice, O(units) memory and no labels per spike.
+    """
+
+    def __init__(self, ids: np.ndarray, sizes: np.ndarray, attrs: Mapping[str, Any] | None = None):
+        self.ids, self.sizes, self.attrs = ids, sizes, dict(attrs or {})
+        self._pandas = PandasIndex(ids, schema.UNIT)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        self.starts = ends - sizes
+
+    @classmethod
+    def from_variables(
+        cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
+    ) -> Self:
+        variable = variables[schema.UNIT]
+        return cls(np.asarray(variable.values), np.asarray(options["sizes"]), variable.attrs)
+
+    def create_variables(
+        self, variables: Mapping[Any, xr.Variable] | None = None
+    ) -> dict[Hashable, xr.Variable]:
+        return {schema.UNIT: xr.IndexVariable(schema.UNIT, self.ids, self.attrs)}
+
+    def to_pandas_index(self) -> Any:
+        return self._pandas.to_pandas_index()
+
+    def sel(self, labels: dict[Any, Any], **options: Any) -> IndexSelResult:
+        found = self._pandas.sel(labels, **options).dim_indexers[schema.UNIT]
+        if isinstance(found, xr.DataArray | xr.Variable):
+            found = found.values
+        if isinstance(found, slice | np.ndarray) and not np.ndim(found) == 0:
+            units = np.arange(self.ids.size)[found]
+            spikes: Any = self._spikes(units)
+        else:
+            unit = int(found)
+            spikes = slice(int(self.starts[unit]), int(self.starts[unit] + self.sizes[unit]))
+        return IndexSelResult({schema.UNIT: found, schema.SPIKE: spikes})
+
+    def _spikes(self, units: np.ndarray) -> slice | np.ndarray:
+        if units.size and (np.diff(units) == 1).all():
+            last = int(units[-1])
+            return slice(int(self.starts[units[0]]), int(self.starts[last] + self.sizes[last]))
+        parts = [np.arange(self.starts[u], self.starts[u] + self.sizes[u]) for u in units]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def isel(self, indexers: Mapping[Any, Any]) -> Self | None:
+        key = indexers.get(schema.UNIT)
+        if isinstance(key, xr.Variable):
+            key = key.values
+        if key is None or np.ndim(key) == 0 and not isinstance(key, slice):
+            return None
+        return type(self)(self.ids[key], self.sizes[key], self.attrs)
+
+    def equals(self, other: Index, **kwargs: Any) -> bool:
+        return (
+            isinstance(other, UnitIndex)
+            and np.array_equal(self.ids, other.ids)
+            and np.array_equal(self.sizes, other.sizes)
+        )
+
+    def copy(self, deep: bool = True) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+    def _repr_inline_(self, max_width: int) -> str:
+        return f"{type(self).__name__} ({self.ids.size:,} units, {int(self.sizes.sum()):,} spikes)"
+
+
+def with_indexes(dataset: xr.Dataset) -> xr.Dataset:
+    """A node's dataset with the lazy indexes of the tree in place of eager ones."""
+    if schema.UNIT in dataset.coords and "row_size" in dataset and schema.SPIKE in dataset.dims:
+        sizes = dataset["row_size"].values
+        if dataset.sizes[schema.SPIKE] == sizes.sum():
+            dataset = dataset.drop_indexes(schema.UNIT, errors="ignore")
+            dataset = dataset.set_xindex(schema.UNIT, UnitIndex, sizes=sizes)
+    if (
+        schema.TIME in dataset.coords
+        and schema.TIME not in dataset.xindexes
+        and isinstance(unwrap(dataset.variables[schema.TIME]._data), LazyArray)
+    ):
+        dataset = dataset.set_xindex(schema.TIME, ClockIndex)
+    return dataset
+
+
+def dataset(
+    variables: Mapping[str, xr.Variable],
+    coords: Mapping[str, xr.Variable] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """A node's dataset: no value is read, clocks and units get their lazy indexes."""
+    lazy = {
+        name: variable
+        for name, variable in (coords or {}).items()
+        if isinstance(unwrap(variable._data), LazyArray)
+    }
+    eager = {name: variable for name, variable in (coords or {}).items() if name not in lazy}
+    made = xr.Coordinates(coords={**lazy}, indexes={})
+    out = xr.Dataset(dict(variables), coords=made, attrs=dict(attrs or {})).assign_coords(eager)
+    return with_indexes(out)
+
+
+# ------------------------------------------------------------------------------------- readers
+
+
+class Reader(BackendEntrypoint):
+    """Base of every reader: an xarray backend for one family of datasets.
+
+    A reader writes two methods, `guess_can_open` and `open_groups_as_dict`, and names its
+    options as keyword-only parameters of the second, each with a default; they are stated
+    nowhere else. `catalog` may be overridden where it can be had without opening groups.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    url: ClassVar[str] = ""
+    supports_groups: ClassVar[bool] = True
+    open_dataset_parameters: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "open_groups_as_dict" in vars(cls):
+            names = ["filename_or_obj", "drop_variables", "group", *cls.options()]
+            cls.open_dataset_parameters = tuple(names)
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The reader's options and their defaults."""
+        parameters = inspect.signature(cls.open_groups_as_dict).parameters.values()
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        hidden = ("drop_variables",)
+        return {p.name: p.default for p in parameters if p.kind is keyword and p.name not in hidden}
+
+    @abstractmethod
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether this reader reads the path; looks at a header or marker, never raises."""
+
+    @abstractmethod
+    def open_groups_as_dict(
+        self, filename_or_obj: Any, *, drop_variables: Any = None
+    ) -> dict[str, xr.Dataset]:
+        """Node path -> dataset, lazy; "/" holds the attributes of the tree."""
+
+    def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
+        """The whole tree."""
+        groups = self.open_groups_as_dict(filename_or_obj, **self._checked(options))
+        return xr.DataTree.from_dict(groups)
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        group: str | None = None,
+        **options: Any,
+    ) -> xr.Dataset:
+        """One node; `group` is its path."""
+        options = self._checked(options)
+        groups = self.open_groups_as_dict(
+            filename_or_obj, drop_variables=drop_variables, **options
+        )
+        wanted = "/" + (group or "").strip("/")
+        by_path = {"/" + path.strip("/"): node for path, node in groups.items()}
+        if wanted not in by_path:
+            raise NotInTree("group", wanted, by_path)
+        return by_path[wanted]
+
+    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        unknown = set(options) - set(self.options()) - {"drop_variables"}
+        if unknown:
+            msg = (
+                f"the reader {self.name!r} has no option {shorten(sorted(unknown))}; its options "
+                f"are {shorten(self.options())}"
+            )
+            raise TypeError(msg)
+        return options
+
+    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
+        """A row per session and area, from metadata only."""
+        return catalog_rows(self.open_groups_as_dict(filename_or_obj))
+
+
+def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
+    """Rows of the catalog from opened groups: what is in each area, in numbers."""
+    kind = schema.kind_of(groups["/"].attrs)
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    sessions: dict[str, dict[str, Any]] = {}
+    clean = {path.strip("/"): node for path, node in groups.items() if path.strip("/")}
+    for path, node in clean.items():
+        has_children = any(other.startswith(path + "/") for other in clean)
+        role = schema.role_of(kind, path, node.data_vars, has_children)
+        parent, _, leaf = path.rpartition("/")
+        area = path if role == "area" else parent
+        if role == "table" and kind == schema.RECORDING:
+            session = sessions.setdefault(parent.rpartition("/")[0], {})
+            session.setdefault("presentations", {})[leaf] = node.sizes.get(schema.PRESENTATION, 0)
+        elif role in ("spikes", "area") or schema.UNIT in node.sizes:
+            session_path, _, area_name = area.rpartition("/")
+            block, _, name = session_path.rpartition("/")
+            row = rows.setdefault((session_path, area_name), {
+                "block": block, "session": name, "area": area_name, "units": 0,
+            })  # fmt: skip
+            row["units"] = max(row["units"], node.sizes.get(schema.UNIT, 0))
+            for dim, column in (
+                (schema.SPIKE, "spikes"), (schema.PRESENTATION, "presentations"),
+                (schema.TIME, "times"),
+            ):  # fmt: skip
+                if dim in node.sizes:
+                    row[column] = node.sizes[dim]
+        elif role == "session" or "/" not in path:
+            sessions.setdefault(path, {})
+    for session_path, facts in sessions.items():
+        block, _, name = session_path.rpartition("/")
+        mine = [row for key, row in rows.items() if key[0] == session_path]
+        if not mine:
+            mine = [{"block": block, "session": name, "area": "", "units": 0}]
+            if not any(key[0].startswith(session_path + "/") for key in rows):
+                rows[session_path, ""] = mine[0]
+        tables = facts.get("presentations", {})
+        for row in mine if tables else ():
+            row["presentations"] = ", ".join(f"{name} ({n})" for name, n in tables.items())
+    return list(rows.values())
+
+
+def chosen(names: Iterable[str], wanted: str | Sequence[str] | None, kind: str) -> list[str]:
+    """The names that a name, list or glob picks; all for None.
+
+    Raises
+    ------
+    NotInTree
+        If something asked for picks nothing.
+    """
+    names = list(names)
+    if wanted is None:
+        return names
+    patterns = [wanted] if isinstance(wanted, str) else list(wanted)
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            raise NotInTree(kind, pattern, names)
+    return [n for n in names if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)]
+
+
+def paths_of(path_or_paths: Any, accepts: Callable[[Path], bool]) -> list[Path]:
+    """The files a path stands for: itself, the members of a list, or those found in a folder."""
+    if isinstance(path_or_paths, str | os.PathLike):
+        path = Path(path_or_paths)
+        if path.is_dir() and not accepts(path):
+            return sorted(child for child in path.iterdir() if accepts(child))
+        return [path]
+    return [Path(path) for path in path_or_paths]

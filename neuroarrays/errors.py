@@ -1,0 +1,139 @@
+"""Every error this package raises on purpose.
+
+::
+
+    NeuroArraysError
+    ├── FormatError       (also ValueError)   a file is not what a reader can read
+    │   └── UnknownFormat                     no reader, or more than one, claims a path
+    ├── MissingPath       (also FileNotFoundError)
+    ├── SchemaError       (also ValueError)   a tree is not one of the two trees
+    ├── NotInTree         (also KeyError)     a table, unit, area or variable that is not there
+    └── MissingDependency (also ImportError)  an optional package is not installed
+
+All of them say where the fault is, what was expected, what was found and what to try.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+
+
+class NeuroArraysError(Exception):
+    """Base of all errors of this package."""
+
+
+class FormatError(NeuroArraysError, ValueError):
+    """A file cannot be read as what it claims to be.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file or folder.
+    where : str
+        The place inside it (an HDF5 path, an entry, a byte range), or "".
+    expected, found : str
+        What a good file has there, and what this one has.
+    hint : str, optional
+        What to do next.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        where: str = "",
+        expected: str = "",
+        found: str = "",
+        hint: str = "",
+    ):
+        self.path, self.where = os.fspath(path), where
+        self.expected, self.found, self.hint = expected, found, hint
+        place = f"{self.path}:{where}" if where else self.path
+        text = "; ".join(
+            part
+            for part in (
+                f"expected {expected}" if expected else "",
+                f"found {found}" if found else "",
+                hint,
+            )
+            if part
+        )
+        super().__init__(f"{place}: {text}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.path, self.where, self.expected, self.found, self.hint)
+
+
+class UnknownFormat(FormatError):
+    """No reader recognises the path, or several do."""
+
+
+class MissingPath(NeuroArraysError, FileNotFoundError):
+    """The path does not exist."""
+
+
+class SchemaError(NeuroArraysError, ValueError):
+    """A tree does not follow the schema; the message lists every fault with its node."""
+
+
+class NotInTree(NeuroArraysError, KeyError):
+    """A name that the tree does not have.
+
+    Parameters
+    ----------
+    kind : str
+        What was looked for: "presentation table", "unit", "area".
+    name : object
+        The name asked for.
+    available : iterable
+        The names there are; close ones are suggested.
+    """
+
+    def __init__(self, kind: str, name: object, available: Iterable[object], hint: str = ""):
+        self.kind, self.name, self.available, self.hint = kind, name, list(available), hint
+        close = difflib.get_close_matches(str(name), [str(a) for a in self.available], n=1)
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        self.message = f"no {kind} {name!r}; there are {shorten(self.available)}{guess}" + (
+            f"; {hint}" if hint else ""
+        )
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return self.message
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.kind, self.name, self.available, self.hint)
+
+
+class MissingDependency(NeuroArraysError, ImportError):
+    """An optional package is needed and not installed.
+
+    Parameters
+    ----------
+    package : str
+        The package to import.
+    extra : str
+        The extra of neuroarrays that installs it.
+    purpose : str
+        What it is needed for.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str):
+        self.package, self.extra, self.purpose = package, extra, purpose
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed: "
+            f"pip install 'neuroarrays[{extra}]'"
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.package, self.extra, self.purpose)
+
+
+def shorten(names: Iterable[object], limit: int = 12) -> str:
+    """A readable list of names: all of them, or the first few and how many more."""
+    names = list(names)
+    if not names:
+        return "none"
+    shown = ", ".join(repr(n) if isinstance(n, str) else str(n) for n in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,53 @@
+"""The formats that can be opened. `FORMATS` is the only registry.
+
+A format module reads one family of datasets; importing it loads nothing heavy. To add one, write
+the module, add its line here and its golden file (docs/adding_a_dataset.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuroarrays.backend import Reader
+
+
+@dataclass(frozen=True)
+class Format:
+    """One line of the registry.
+
+    Attributes
+    ----------
+    name : str
+        Name of the engine, as in ``xr.open_datatree(path, engine=name)``.
+    reader : str
+        ``module:class`` of its reader; the entry point is the same.
+    status : {"stable", "beta"}
+        How much it has been tried.
+    extra : str
+        The extra it needs for some of its files, or "".
+    description : str
+        One line.
+    """
+
+    name: str
+    reader: str
+    status: str
+    extra: str
+    description: str
+
+    def load(self) -> Reader:
+        """An instance of the reader."""
+        module, _, name = self.reader.partition(":")
+        reader: Reader = getattr(import_module(module), name)()
+        return reader
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("nwb", "neuroarrays.formats.nwb:NWBReader", "beta", "zarr",
+           "Neurodata Without Borders 2, HDF5 or Zarr"),
+    Format("neuroarrays", "neuroarrays.formats.archive:ArchiveReader", "beta", "zarr",
+           "trees saved by na.save, HDF5 or Zarr"),
+)  # fmt: skip

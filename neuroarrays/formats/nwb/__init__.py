@@ -1,0 +1,100 @@
+"""Neurodata Without Borders 2 (NWB), HDF5 or Zarr: any file, as a recording tree.
+
+nwb.org; files on dandiarchive.org and in many labs. In a file::
+
+    /units               ragged spike_times + spike_times_index, a column per property
+    /intervals/<table>   start_time, stop_time and parameters, a row per presentation
+    /acquisition, /processing/<module>, /stimulus/presentation   time series, in containers or not
+    /general             subject, electrodes (location = area), imaging planes
+
+Opened by path and shape (`decode`), assembled here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen, paths_of
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.formats.nwb import decode
+from neuroarrays.formats.nwb.nodes import session_groups
+
+
+class NWBReader(Reader):
+    """Reads NWB 2 files; a folder or list of them is a tree of several sessions."""
+
+    name = "nwb"
+    description = "Neurodata Without Borders 2, HDF5 or Zarr"
+    url = "https://www.nwb.org"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether a path is an NWB file, or holds or lists only such files."""
+        try:
+            paths = paths_of(filename_or_obj, _looks_like_nwb)
+            return bool(paths) and all(_looks_like_nwb(path) for path in paths)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open NWB files as the groups of a recording tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            An NWB file, a folder of them, or several.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of sessions (file names without suffix) and areas to open.
+        """
+        paths = paths_of(filename_or_obj, _looks_like_nwb)
+        names = _session_names(paths)
+        wanted = set(chosen(names, sessions, "session"))
+        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name))}
+        for name, path in zip(names, paths, strict=True):
+            if name in wanted:
+                file = source.open_source(path)
+                version = decode.check_version(file)
+                for node, dataset in session_groups(file, version, areas).items():
+                    groups[f"{name}/{node}".rstrip("/")] = dataset
+        if drop_variables is not None:
+            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
+            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
+        return groups
+
+
+def _looks_like_nwb(path: str | os.PathLike[str]) -> bool:
+    """By the mark at the root; a damaged file of the right suffix is ours to report."""
+    path = Path(path)
+    if not (source.is_hdf5(path) or source.is_zarr(path)):
+        return False
+    try:
+        file = source.open_source(path)
+        return "nwb_version" in file.attrs("/") or "nwb_version" in file.names("/")
+    except FormatError:
+        return path.suffix == ".nwb"
+
+
+def _session_names(paths: Sequence[Path]) -> list[str]:
+    """A name per file: its own without suffix, made unique by its folder where two are equal."""
+    names = [path.name.removesuffix(".zarr").removesuffix(".nwb") for path in paths]
+    unique = [
+        f"{path.resolve().parent.name}_{name}" if names.count(name) > 1 else name
+        for path, name in zip(paths, names, strict=True)
+    ]
+    if len(set(unique)) < len(unique):
+        unique = [f"{name}_{i}" for i, name in enumerate(unique)]
+    return [schema.node_name(name) for name in unique]

@@ -1,0 +1,354 @@
+"""The two trees as one table of records.
+
+`SPECS` holds a record per variable. Validation, the constructors that readers use, the texts of
+errors, the documentation page and the Hypothesis strategies are all derived from it. Validation
+looks at names, dims, dtypes and units; with ``values=True`` also at values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.errors import SchemaError
+
+VERSION = "1"
+RECORDING, ALIGNED = "recording", "aligned"
+
+#: Dimensions of both trees.
+SPIKE, UNIT, TIME, PRESENTATION = "spike", "unit_id", "time", "presentation_id"
+TRIAL, IMAGE, FRAME = "trial", "image_id", "frame"
+
+#: Children of a session that are never areas.
+RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS = (
+    "running", "pupil", "presentations", "stimulus", "events",
+)  # fmt: skip
+SPIKES = "spikes"
+#: An area that no file tells us.
+UNKNOWN_AREA = "unknown"
+
+Role = Literal["spikes", "series", "table", "events", "stimulus", "session", "area", "behaviour"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One variable of a tree.
+
+    Attributes
+    ----------
+    tree : str
+        "recording" or "aligned".
+    role : str
+        Kind of node it stands in.
+    name : str
+        Its name; "*" describes every other variable of such a node.
+    dims : tuple of tuple of str
+        The dims it may have, the usual first; () of () means any.
+    kinds : str
+        numpy dtype kinds it may have.
+    units : str
+        Its unit; "" says nothing.
+    doc : str
+        Meaning, one line.
+    """
+
+    tree: str
+    role: str
+    name: str
+    dims: tuple[tuple[str, ...], ...]
+    kinds: str
+    units: str
+    doc: str
+
+
+_TRIALS = (PRESENTATION, UNIT, TIME)
+_ALONG = ((PRESENTATION, TIME), (TIME, PRESENTATION), (PRESENTATION,), (TIME,))
+_NUMBER, _ANY = "iuf", "iufbOUST"
+
+SPECS: tuple[Spec, ...] = (
+    Spec(RECORDING, "spikes", "spike_times", ((SPIKE,),), "f", "s",
+         "spike times on the session clock, unit after unit (CF contiguous ragged array)"),
+    Spec(RECORDING, "spikes", "row_size", ((UNIT,),), "iu", "1", "number of spikes of each unit"),
+    Spec(RECORDING, "spikes", "*", ((UNIT,), (SPIKE,)), _ANY, "",
+         "unit metadata along unit_id (any column of the unit table), values along spike"),
+    Spec(RECORDING, "series", "speed", ((TIME,),), _NUMBER, "cm/s", "running speed"),
+    Spec(RECORDING, "series", "*", (), _ANY, "",
+         "a continuous signal; time is its first dimension and its own clock"),
+    Spec(RECORDING, "events", "*", (), _ANY, "", "values of point events (licks, rewards)"),
+    Spec(RECORDING, "table", "start_time", ((PRESENTATION,),), "f", "s",
+         "start of each presentation, session clock"),
+    Spec(RECORDING, "table", "stop_time", ((PRESENTATION,),), "f", "s",
+         "stop of each presentation, session clock; NaN where the file has none"),
+    Spec(RECORDING, "table", "*", (), _ANY, "", "a parameter of each presentation"),
+    Spec(RECORDING, "stimulus", "*", (), _ANY, "", "templates: images or movie frames"),
+    Spec(ALIGNED, "session", "stimulus",
+         ((TIME, "channel", "y", "x"), (PRESENTATION, "channel", "y", "x"),
+          (IMAGE, "channel", "y", "x")), "uf", "", "what was shown, stored once per session"),
+    Spec(ALIGNED, "area", "spike_data", (_TRIALS, (PRESENTATION, TIME, UNIT), (TIME, UNIT)),
+         "ui", "1", "spikes per bin"),
+    Spec(ALIGNED, "area", "responses",
+         ((TIME, UNIT), (PRESENTATION, UNIT), (PRESENTATION, TIME, UNIT), _TRIALS), "f", "",
+         "rates, fluorescence or deconvolved events"),
+    Spec(ALIGNED, "area", "responses_by_trial", ((TRIAL, TIME, UNIT),), "f", "",
+         "repeats of one stimulus"),
+    Spec(ALIGNED, "area", "speed", _ALONG, "f", "cm/s", "running speed"),
+    Spec(ALIGNED, "area", "valid", ((PRESENTATION, TIME), (TIME,)), "b", "",
+         "False for bins past the stop, padding, bad frames, invalid intervals"),
+    Spec(ALIGNED, "area", "withheld", ((PRESENTATION,),), "b", "",
+         "responses that a competition blanked"),
+    Spec(ALIGNED, "area", "*", (), _ANY, "", "any other signal along the area's dimensions"),
+    Spec(ALIGNED, "behaviour", "*", (), _ANY, "",
+         "a behavioural signal on the area's clock (pupil, position, head direction)"),
+    Spec(ALIGNED, "table", "start_time", ((PRESENTATION,),), "f", "s", "start, session clock"),
+    Spec(ALIGNED, "table", "stop_time", ((PRESENTATION,),), "f", "s", "stop, session clock"),
+    Spec(ALIGNED, "table", "duration", ((PRESENTATION,),), "f", "s", "stop minus start"),
+    Spec(ALIGNED, "table", "*", (), _ANY, "",
+         "a parameter of each presentation: the truth for every trial label"),
+)  # fmt: skip
+
+#: Coordinates: name -> (dtype kinds, unit, meaning).
+COORDINATES: dict[str, tuple[str, str, str]] = {
+    UNIT: ("iu", "", "unit identifier, as in the file"),
+    PRESENTATION: ("iu", "", "presentation identifier"),
+    TIME: ("f", "s", "bin centres relative to onset (trials) or the session clock (series)"),
+    TRIAL: ("iu", "", "repeat of one stimulus"),
+    IMAGE: ("iu", "", "image identifier"),
+}
+
+#: What the first dimension of a variable may be, in nodes of one leading dimension.
+_LEADING = {"series": (TIME, UNIT), "table": (PRESENTATION,), "events": ("event",)}
+
+_BY_KEY = {(spec.tree, spec.role, spec.name): spec for spec in SPECS}
+
+
+def spec(tree: str, role: str, name: str) -> Spec:
+    """The record of a variable, or of "any other" in that kind of node."""
+    return _BY_KEY.get((tree, role, name)) or _BY_KEY[tree, role, "*"]
+
+
+def var(
+    role: str,
+    name: str,
+    data: Any,
+    dims: tuple[str, ...] | None = None,
+    tree: str = RECORDING,
+    **attrs: Any,
+) -> xr.Variable:
+    """A variable with the dims, unit and meaning that the schema gives it.
+
+    Parameters
+    ----------
+    role, name : str
+        Kind of node, and name in it.
+    data : array or lazy array
+        Its values.
+    dims : tuple of str, optional
+        Needed where the schema allows several of this number of dimensions.
+    tree : {"recording", "aligned"}
+        Which tree.
+    **attrs
+        More attributes; None values are left out.
+    """
+    record = spec(tree, role, name)
+    if dims is None:
+        dims = next((d for d in record.dims if len(d) == data.ndim), None)
+        if dims is None:
+            msg = f"{role}/{name} has {data.ndim} dimensions; give dims="
+            raise SchemaError(msg)
+    given = {"units": record.units, "long_name": "" if record.name == "*" else record.doc}
+    given |= attrs
+    kept = {key: value for key, value in given.items() if value not in (None, "")}
+    return xr.Variable(dims, data, kept)
+
+
+def root_attrs(tree: str, **attrs: Any) -> dict[str, Any]:
+    """Attributes that mark a tree as ours, plus the given ones that are not empty."""
+    marked = {"neuroarrays_schema": f"{tree}/{VERSION}"}
+    return marked | {key: value for key, value in attrs.items() if value not in (None, "", [])}
+
+
+def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
+    """The kind of tree, "recording" or "aligned", from the attributes of its root.
+
+    Raises
+    ------
+    SchemaError
+        If the mark is missing.
+    """
+    attrs = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
+    mark = str(attrs.get("neuroarrays_schema", ""))
+    kind = mark.partition("/")[0]
+    if kind not in (RECORDING, ALIGNED):
+        msg = (
+            f"this tree has no neuroarrays_schema attribute at its root (found {mark!r}); expected "
+            "a tree from na.open_datatree or na.align. A subtree loses the mark: pass the tree"
+        )
+        raise SchemaError(msg)
+    return kind
+
+
+def node_name(text: str) -> str:
+    """A text as the name of a node: "/" would split it."""
+    return re.sub(r"[/\\\x00]+", "_", text).strip(". ") or "unnamed"
+
+
+def roles(tree: xr.DataTree) -> Iterator[tuple[str, str, xr.DataTree]]:
+    """Every node that holds variables: its path, its role and itself."""
+    kind = kind_of(tree)
+    for path, node in tree.subtree_with_keys:
+        if path == ".":
+            continue
+        yield path, role_of(kind, path, node.data_vars, bool(node.children)), node
+
+
+def role_of(kind: str, path: str, variables: Any, has_children: bool) -> str:
+    """The role of a node from its path and the names of its variables; "group" if it has none."""
+    parent, _, name = path.rpartition("/")
+    parent_name = parent.rpartition("/")[2]
+    if kind == RECORDING:
+        if name == SPIKES and "row_size" in variables:
+            return "spikes"
+        if parent_name == PRESENTATIONS:
+            return "table"
+        if parent_name in (STIMULUS, EVENTS):
+            return parent_name
+        return "series" if variables else "group"
+    if name == PRESENTATIONS:
+        return "table"
+    if any(v in variables for v in ("spike_data", "responses", "responses_by_trial")):
+        return "area"
+    if "stimulus" in variables or has_children:
+        return "session" if variables else "group"
+    return "behaviour" if variables else "group"
+
+
+def area_paths(tree: xr.DataTree) -> list[str]:
+    """Paths of the nodes that hold units: areas."""
+    found = []
+    for path, role, node in roles(tree):
+        if role == "area" or (role == "series" and UNIT in node.sizes):
+            found.append(path if role == "area" else path.rpartition("/")[0])
+        elif role == "spikes":
+            found.append(path.rpartition("/")[0])
+    return list(dict.fromkeys(found))
+
+
+def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
+    """Check that a tree follows the schema.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording or aligned tree, from its root.
+    values : bool
+        Also read the values: order of spikes and clocks, starts before stops, unique ids.
+
+    Returns
+    -------
+    list of str
+        What is legal and worth knowing: spike trains out of order, missing stop times, ...
+
+    Raises
+    ------
+    SchemaError
+        With every fault and the node it is in.
+    """
+    kind = kind_of(tree)
+    faults: list[str] = []
+    notes: list[str] = []
+    for path, role, node in roles(tree):
+        if role == "group":
+            continue
+        faults += [f"{path}: {fault}" for fault in _faults(kind, role, node)]
+        if values:
+            bad, known = _value_faults(role, node)
+            faults += [f"{path}: {fault}" for fault in bad]
+            notes += [f"{path}: {note}" for note in known]
+    if faults:
+        raise SchemaError("\n".join([f"not a valid {kind} tree:", *faults]))
+    return notes
+
+
+def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
+    for name, variable in node.data_vars.items():
+        record = spec(kind, role, str(name))
+        dims, units = variable.dims, variable.attrs.get("units")
+        if record.dims and dims not in record.dims:
+            allowed = " or ".join(str(d) for d in record.dims)
+            yield f"{name} has dims {dims}, expected {allowed}"
+        elif not record.dims and role in _LEADING and dims[:1] not in {(d,) for d in _LEADING[role]}:
+            yield f"{name} has dims {dims}, expected {' or '.join(_LEADING[role])} first"
+        if variable.dtype.kind not in record.kinds:
+            yield f"{name} has dtype {variable.dtype}, expected kind {record.kinds!r}"
+        if record.units and record.name != "*" and units not in (record.units, None):
+            yield f"{name} has units {units!r}, expected {record.units!r}"
+    for required in ("spike_times", "row_size") if role == "spikes" else ():
+        if required not in node.data_vars:
+            yield f"{required} is missing"
+    for name, (kinds, _, _) in COORDINATES.items():
+        if name in node.coords and node.coords[name].dtype.kind not in kinds:
+            yield f"{name} has dtype {node.coords[name].dtype}, expected kind {kinds!r}"
+
+
+def _value_faults(role: str, node: xr.DataTree) -> tuple[list[str], list[str]]:
+    checks = {"spikes": _check_spikes, "table": _check_table, "series": _check_clock}
+    faults, notes = checks[role](node) if role in checks else ([], [])
+    for name in (UNIT, PRESENTATION):
+        if name in node.coords and node.coords[name].ndim == 1:
+            ids = node.coords[name].values
+            if np.unique(ids).size < ids.size:
+                notes.append(f"{name} holds an identifier twice; select by position")
+    return faults, notes
+
+
+def _check_spikes(node: xr.DataTree) -> tuple[list[str], list[str]]:
+    sizes = node["row_size"].values
+    ends = np.cumsum(sizes, dtype=np.int64)
+    total = node.sizes[SPIKE]
+    if (sizes < 0).any() or (ends[-1] if ends.size else 0) != total:
+        return [f"row_size adds up to {sizes.sum()}, there are {total} spikes"], []
+    unordered = missing = 0
+    for end, size in zip(ends, sizes, strict=True):
+        train = node["spike_times"][int(end - size) : int(end)].values
+        missing += int(np.isnan(train).sum())
+        unordered += bool((np.diff(train) < 0).any())
+    notes = []
+    if unordered:
+        notes.append(f"{unordered} of {sizes.size} spike trains are not in order; they are "
+                     "sorted as they are read, the file's order is kept in the tree")  # fmt: skip
+    if missing:
+        notes.append(f"{missing} spike times are NaN; they are never counted")
+    return [], notes
+
+
+def _check_table(node: xr.DataTree) -> tuple[list[str], list[str]]:
+    notes: list[str] = []
+    if "start_time" not in node.data_vars:
+        return ["start_time is missing"], notes
+    start = node["start_time"].values
+    stop = node["stop_time"].values if "stop_time" in node.data_vars else np.full(start.size, np.nan)
+    for name, values in (("start_time", start), ("stop_time", stop)):
+        if np.isnan(values).any():
+            notes.append(f"{np.isnan(values).sum()} of {values.size} values of {name} are missing")
+    if (stop < start).any():
+        notes.append(f"{(stop < start).sum()} presentations stop before they start")
+    if (np.diff(start) < 0).any():
+        notes.append("presentations are not in order of start_time; their order is kept")
+    return [], notes
+
+
+def _check_clock(node: xr.DataTree) -> tuple[list[str], list[str]]:
+    notes: list[str] = []
+    if TIME not in node.coords:
+        return [], notes
+    steps = np.diff(node.coords[TIME].values)
+    if (steps < 0).any():
+        notes.append(f"time goes backwards {(steps < 0).sum()} times; it is sorted where it is used")
+    if (steps == 0).any():
+        notes.append(f"{(steps == 0).sum()} time stamps are duplicated; the last of each counts")
+    return [], notes
