@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.backend import chunked
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
 from neuroarrays.formats import FORMATS
 
@@ -73,9 +74,9 @@ def open_datatree(
     wanted = {"sessions": sessions, "areas": areas}
     options |= {key: value for key, value in wanted.items() if value is not None}
     reader._checked(options)
-    tree = xr.open_datatree(path, engine=type(reader), chunks=chunks, **options)  # type: ignore[arg-type]
+    tree = xr.open_datatree(path, engine=type(reader), **options)  # type: ignore[arg-type]
     schema.validate(tree)
-    return tree
+    return tree if chunks is None else chunked(tree, chunks)
 
 
 def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = None) -> pd.DataFrame:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import os
+import threading
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +80,27 @@ def unwrap(data: Any) -> Any:
             return data
         data = getattr(data, "array", None)
     return data
+
+
+#: Series kept in memory per process for repeated interpolation; the least recently used go first.
+CACHE_BYTES = 512 << 20
+_CACHE: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
+_CACHE_LOCK = threading.Lock()
+
+
+def cached(token: Hashable, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """The arrays that `load` gives, kept for the next caller with an equal token."""
+    token = repr(token)
+    with _CACHE_LOCK:
+        if token in _CACHE:
+            _CACHE.move_to_end(token)
+            return _CACHE[token]
+    arrays = load()
+    with _CACHE_LOCK:
+        _CACHE[token] = arrays
+        while len(_CACHE) > 1 and sum(a.nbytes for v in _CACHE.values() for a in v) > CACHE_BYTES:
+            _CACHE.popitem(last=False)
+    return arrays
 
 
 @dataclass(frozen=True, repr=False)
@@ -240,6 +263,35 @@ class Regular(LazyArray):
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.start, self.rate, self.length)
+
+
+def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
+    """Dask arrays on top of the data variables of a tree.
+
+    Coordinates stay as they are: labels to group by may not be dask arrays.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        Any tree.
+    chunks : "auto", {} or dict
+        As in xarray: {} takes the chunks of the file; dims that a node lacks are left out there.
+    """
+    from dask.base import tokenize
+
+    def chunk(node: xr.Dataset) -> xr.Dataset:
+        made = {}
+        for name, array in node.data_vars.items():
+            sizes: Any = chunks
+            if isinstance(chunks, Mapping):
+                own = array.encoding.get("preferred_chunks", {})
+                sizes = {dim: chunks.get(dim, own.get(dim, -1)) for dim in array.dims}
+            data = unwrap(array.variable._data)
+            token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
+            made[name] = array.variable.chunk(sizes, name=token)
+        return node.assign(made)
+
+    return tree.map_over_datasets(chunk)
 
 
 # ------------------------------------------------------------------------------------- indexes
@@ -506,7 +558,7 @@ def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
     clean = {path.strip("/"): node for path, node in groups.items() if path.strip("/")}
     for path, node in clean.items():
         has_children = any(other.startswith(path + "/") for other in clean)
-        role = schema.role_of(kind, path, node.data_vars, has_children)
+        role = schema.role_of(kind, path, node.data_vars, node.dims, has_children)
         parent, _, leaf = path.rpartition("/")
         area = path if role == "area" else parent
         if role == "table" and kind == schema.RECORDING:

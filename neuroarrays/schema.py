@@ -203,11 +203,11 @@ def roles(tree: xr.DataTree) -> Iterator[tuple[str, str, xr.DataTree]]:
     for path, node in tree.subtree_with_keys:
         if path == ".":
             continue
-        yield path, role_of(kind, path, node.data_vars, bool(node.children)), node
+        yield path, role_of(kind, path, node.data_vars, node.dims, bool(node.children)), node
 
 
-def role_of(kind: str, path: str, variables: Any, has_children: bool) -> str:
-    """The role of a node from its path and the names of its variables; "group" if it has none."""
+def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool) -> str:
+    """The role of a node from its path, variables and dims; "group" if it holds no variables."""
     parent, _, name = path.rpartition("/")
     parent_name = parent.rpartition("/")[2]
     if kind == RECORDING:
@@ -220,11 +220,24 @@ def role_of(kind: str, path: str, variables: Any, has_children: bool) -> str:
         return "series" if variables else "group"
     if name == PRESENTATIONS:
         return "table"
-    if any(v in variables for v in ("spike_data", "responses", "responses_by_trial")):
+    if UNIT in dims:
         return "area"
     if "stimulus" in variables or has_children:
         return "session" if variables else "group"
     return "behaviour" if variables else "group"
+
+
+def trial_labels(area: xr.Dataset, rows: xr.Dataset) -> dict[Any, xr.Variable]:
+    """Coordinates of an area node that are views of its presentations.
+
+    Every parameter with one value per presentation, unless the area uses its name otherwise. They
+    are made when a tree is built or opened; only `presentations` is stored.
+    """
+    return {
+        name: column.variable
+        for name, column in rows.data_vars.items()
+        if column.dims == (PRESENTATION,) and name not in area.variables and name not in area.dims
+    }
 
 
 def area_paths(tree: xr.DataTree) -> list[str]:

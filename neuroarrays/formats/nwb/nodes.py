@@ -30,6 +30,9 @@ _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_desc
             "session_start_time", "timestamps_reference_time", "stimulus", "license")  # fmt: skip
 _SUBJECT = {"subject_id": "subject", "species": "species", "sex": "sex", "age": "age",
             "genotype": "genotype", "strain": "strain"}  # fmt: skip
+#: A full turn of an angle in its unit: interpolation takes the shorter arc.
+_FULL_TURN = {"rad": 2 * np.pi, "radian": 2 * np.pi, "radians": 2 * np.pi,
+              "deg": 360.0, "degree": 360.0, "degrees": 360.0}  # fmt: skip
 #: Components of a position or gaze, in the order the NWB schema gives them.
 _AXES = ("x", "y", "z")
 
@@ -259,6 +262,8 @@ def _clock_node(source: Source, path: str, members: list[Series]) -> xr.Dataset:
     for one in members:
         to_cm = 100.0 if node == schema.RUNNING and one.unit == "m/s" else 1.0
         attrs = _attrs(one) | ({"units": "cm/s"} if node == schema.RUNNING else {})
+        if node == "head_direction" and one.unit.lower() in _FULL_TURN:
+            attrs["period"] = _FULL_TURN[one.unit.lower()]
         name = "speed" if node == schema.RUNNING and len(members) == 1 else _free(one.name)
         array = _values(source, one, to_cm)
         split = node in ("position", schema.PUPIL) and array.ndim == 2 and array.shape[1] <= 3

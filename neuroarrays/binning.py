@@ -1,0 +1,526 @@
+"""Spike counts, labelled and lazy: what is asked for is what is counted.
+
+The spikes of a unit are read once per process, checked, sorted if they must be, and kept (up to
+`SPIKE_CACHE_BYTES`); counting itself is `neuroarrays.kernels.counts`, whichever way it is called.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.backend import FileArray, LazyArray, Segments, unwrap, wrap
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.source import Key
+
+#: Spikes kept in memory per process; the least recently used go first.
+SPIKE_CACHE_BYTES = 2 << 30
+#: Spikes read at once, so that reading never doubles the memory.
+_READ = 8 << 20
+
+
+class _Buffer:
+    """The spikes of one spikes node in memory, as far as they were asked for.
+
+    Memory is only touched (so only taken) where a unit has been read.
+    """
+
+    def __init__(self, n_spikes: int, n_units: int):
+        self.times = np.empty(n_spikes)
+        self.loaded = np.zeros(n_units, bool)
+        self.lock = threading.Lock()
+
+
+_BUFFERS: OrderedDict[Hashable, _Buffer] = OrderedDict()
+_BUFFERS_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Trains:
+    """A handle on ragged spike trains: where they are, not what they are.
+
+    Attributes
+    ----------
+    data : (spike,) LazyArray or ndarray, s
+        Spike times, unit after unit.
+    first, last : (unit_id,) int64
+        Unit u owns ``data[first[u]:last[u]]``.
+    key : hashable
+        Names the trains in the cache of this process.
+    """
+
+    data: Any
+    first: np.ndarray
+    last: np.ndarray
+    key: Hashable
+
+    def load(self, units: np.ndarray) -> np.ndarray:
+        """The array of all spike times, in which at least those of `units` are read and in order.
+
+        Parameters
+        ----------
+        units : (n,) int64
+            Positions of units.
+
+        Returns
+        -------
+        (spike,) float64, s
+            Only the parts of `units` may be looked at.
+        """
+        buffer = self._buffer()
+        if buffer.loaded[units].all():
+            return buffer.times
+        with buffer.lock:
+            missing = np.unique(units[~buffer.loaded[units]])
+            for group in np.split(missing, np.flatnonzero(np.diff(missing) != 1) + 1):
+                if group.size:
+                    self._read(buffer, group)
+        return buffer.times
+
+    def _buffer(self) -> _Buffer:
+        with _BUFFERS_LOCK:
+            buffer = _BUFFERS.get(self.key)
+            if buffer is None:
+                n_spikes = int(self.last.max()) if self.last.size else 0
+                buffer = _BUFFERS[self.key] = _Buffer(n_spikes, self.first.size)
+            _BUFFERS.move_to_end(self.key)
+            while len(_BUFFERS) > 1 and sum(b.times.nbytes for b in _BUFFERS.values()) > (
+                SPIKE_CACHE_BYTES
+            ):
+                _BUFFERS.popitem(last=False)
+        return buffer
+
+    def _read(self, buffer: _Buffer, units: np.ndarray) -> None:
+        """Read neighbouring units into the buffer and put each in order."""
+        from neuroarrays.kernels import counts
+
+        begin, end = int(self.first[units[0]]), int(self.last[units[-1]])
+        for low in range(begin, end, _READ):
+            high = min(low + _READ, end)
+            buffer.times[low:high] = (
+                self.data.outer((slice(low, high, 1),))
+                if isinstance(self.data, LazyArray)
+                else self.data[low:high]
+            )
+        sorted_ = counts.is_sorted(buffer.times, self.first[units], self.last[units])
+        for unit in units[~sorted_]:
+            buffer.times[self.first[unit] : self.last[unit]].sort()
+        buffer.loaded[units] = True
+
+    def extent(self) -> tuple[float, float]:
+        """Times of the first and the last spike of all; NaN without spikes. Reads all of them."""
+        times = self.load(np.arange(self.first.size))
+        some = self.last > self.first
+        if not some.any():
+            return np.nan, np.nan
+        # In each train NaN comes last, so the last spike that is one may stand before the end.
+        ends = [np.nanmax(times[f:e], initial=-np.inf) if np.isnan(times[e - 1]) else times[e - 1]
+                for f, e in zip(self.first[some], self.last[some], strict=True)]  # fmt: skip
+        low, high = float(np.nanmin(times[self.first[some]])), float(max(ends))
+        return (low, high) if np.isfinite(high) else (np.nan, np.nan)
+
+    def __dask_tokenize__(self) -> object:
+        return ("Trains", self.key)
+
+
+def trains_of(spikes: xr.Dataset) -> Trains:
+    """The handle on the spikes of a spikes node.
+
+    Raises
+    ------
+    SchemaError
+        If spikes and units do not belong together (a unit was taken by position).
+    """
+    for name in ("spike_times", "row_size"):
+        if name not in spikes:
+            msg = f"no {name!r} among {list(spikes.data_vars)}; expected a spikes node of a tree"
+            raise SchemaError(msg)
+    sizes = np.atleast_1d(spikes["row_size"].values).astype(np.int64)
+    if sizes.sum() != spikes.sizes[schema.SPIKE]:
+        msg = (
+            f"row_size adds up to {sizes.sum()} spikes, there are {spikes.sizes[schema.SPIKE]}: "
+            "units were selected without their spikes. Select by label, "
+            "spikes.sel(unit_id=...), which takes the spikes along"
+        )
+        raise SchemaError(msg)
+    last = np.cumsum(sizes)
+    data, first = unwrap(spikes.variables["spike_times"]._data), last - sizes
+    if isinstance(data, Segments) and isinstance(data.base, FileArray):
+        key: Hashable = (data.base, data.starts.tobytes(), data.sizes.tobytes())
+    elif isinstance(data, FileArray):
+        key = (data, sizes.tobytes())
+    else:
+        data = _Picked(spikes.variables["spike_times"])
+        key = uuid.uuid4().hex
+    return Trains(data, first, last, key)
+
+
+@dataclass(frozen=True, repr=False)
+class _Picked(LazyArray):
+    """Any 1-D variable (in memory, dask, or a selection of a lazy one) as a lazy array."""
+
+    variable: xr.Variable
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.variable.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.variable.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return np.asarray(self.variable[key].values)
+
+    def __dask_tokenize__(self) -> object:
+        return ("_Picked", self.variable)
+
+
+# ------------------------------------------------------------------------------ lazy counts
+
+
+@dataclass(frozen=True, repr=False)
+class TrialCounts(LazyArray):
+    """Counts of presentations x units x bins, of which what is indexed is counted."""
+
+    trains: Trains
+    units: np.ndarray
+    origins: np.ndarray
+    limits: np.ndarray
+    n_bins: int
+    bin_width: float
+    dtype: np.dtype
+    binarize: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.origins.size, self.units.size, self.n_bins)
+
+    def outer(self, key: Key) -> np.ndarray:
+        from neuroarrays.kernels import counts
+
+        rows, chosen, bins = key
+        origins, limits = np.atleast_1d(self.origins[rows]), np.atleast_1d(self.limits[rows])
+        units = np.atleast_1d(self.units[chosen])
+        first, last = self.trains.first[units], self.trains.last[units]
+        dtype = np.dtype("u4") if self.binarize else self.dtype
+        times = self.trains.load(units)
+        with _readable_overflow(self.dtype):
+            found = counts.count_trials(
+                times, first, last, origins, limits, self.n_bins, self.bin_width, dtype
+            )
+        if self.binarize:
+            found = (found > 0).astype(self.dtype)
+        return found[:, :, bins][_whole(rows), _whole(chosen)]
+
+    def __dask_tokenize__(self) -> object:
+        own = (self.units, self.origins, self.limits, self.n_bins, self.bin_width)
+        return ("TrialCounts", self.trains.key, *own, str(self.dtype), self.binarize)
+
+
+@dataclass(frozen=True, repr=False)
+class ClockCounts(LazyArray):
+    """Counts of bins x units on one continuous clock."""
+
+    trains: Trains
+    units: np.ndarray
+    origin: float
+    n_bins: int
+    bin_width: float
+    dtype: np.dtype
+    binarize: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.n_bins, self.units.size)
+
+    def outer(self, key: Key) -> np.ndarray:
+        bins, chosen = key
+        units = np.atleast_1d(self.units[chosen])
+        wanted = np.arange(self.n_bins)[bins] if isinstance(bins, slice) else np.atleast_1d(bins)
+        out = np.empty((wanted.size, units.size), self.dtype)
+        # Bins that follow one another are counted at once; random ones in their runs.
+        runs = np.split(np.arange(wanted.size), np.flatnonzero(np.diff(wanted) != 1) + 1)
+        for run in runs:
+            if run.size:
+                out[run] = self._count(units, int(wanted[run[0]]), run.size)
+        return out[_whole(bins), _whole(chosen)]
+
+    def _count(self, units: np.ndarray, start_bin: int, n_bins: int) -> np.ndarray:
+        from neuroarrays.kernels import counts
+
+        first, last = self.trains.first[units], self.trains.last[units]
+        dtype = np.dtype("u4") if self.binarize else self.dtype
+        times = self.trains.load(units)
+        with _readable_overflow(self.dtype):
+            found = counts.count_clock(
+                times, first, last, self.origin, n_bins, self.bin_width, dtype, start_bin=start_bin
+            )
+        return (found > 0).astype(self.dtype) if self.binarize else found
+
+    def __dask_tokenize__(self) -> object:
+        own = (self.units, self.origin, self.n_bins, self.bin_width)
+        return ("ClockCounts", self.trains.key, *own, str(self.dtype), self.binarize)
+
+
+def _whole(key: int | slice | np.ndarray) -> int | slice:
+    """What is left to index on an axis already counted for `key`: an integer's axis goes."""
+    return 0 if isinstance(key, int) else slice(None)
+
+
+@dataclass
+class _readable_overflow:  # noqa: N801  used as a with-statement
+    """Says which dtype to ask for where a count does not fit."""
+
+    dtype: np.dtype
+    wider: dict[int, str] = field(default_factory=lambda: {1: "uint16", 2: "uint32", 4: "uint64"})
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, OverflowError):
+            ask = self.wider.get(self.dtype.itemsize, "uint64")
+            msg = f"{error}; ask for dtype={ask!r} instead of {str(self.dtype)!r}"
+            raise OverflowError(msg) from error
+
+
+# ---------------------------------------------------------------------------------- labelled
+
+
+def check_bin_width(bin_width: float) -> float:
+    """A positive, finite bin width in seconds.
+
+    Raises
+    ------
+    ValueError
+        Says what was given, and that seconds are expected.
+    """
+    number = float(bin_width)
+    if not (np.isfinite(number) and number > 0):
+        msg = f"bin_width={bin_width!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
+        raise ValueError(msg)
+    return number
+
+
+def check_window(window: Sequence[float]) -> tuple[float, float]:
+    """A window (start, stop) in seconds, start before stop.
+
+    Raises
+    ------
+    ValueError
+        Says what was given.
+    """
+    try:
+        start, stop = (float(edge) for edge in window)
+    except (TypeError, ValueError):
+        start, stop = np.nan, np.nan
+    if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
+        msg = f"window={window!r}: expected (start, stop) in seconds with start < stop"
+        raise ValueError(msg)
+    return start, stop
+
+
+def check_dtype(dtype: Any) -> np.dtype:
+    """An integer dtype for counts."""
+    found = np.dtype(dtype)
+    if found.kind not in "iu":
+        msg = f"dtype={dtype!r}: counts are integers; expected e.g. 'uint8' or 'uint16'"
+        raise ValueError(msg)
+    return found
+
+
+def time_axis(origin: float, n_bins: int, bin_width: float) -> xr.Variable:
+    """Bin centres, in seconds from where `origin` is counted."""
+    from neuroarrays.kernels import counts
+
+    attrs = {"units": "s", "long_name": "bin centre", "bin_width": bin_width}
+    return xr.Variable(schema.TIME, counts.bin_centres(origin, n_bins, bin_width), attrs)
+
+
+def bin_spikes(
+    spikes: xr.Dataset | xr.DataTree,
+    starts: Any = None,
+    bin_width: float = 0.02,
+    window: Sequence[float] | None = None,
+    *,
+    stops: Any = None,
+    units: Sequence[int] | None = None,
+    dtype: Any = "uint8",
+    binarize: bool = False,
+) -> xr.DataArray:
+    """Count spikes in the bins of trials, or of one continuous clock.
+
+    Bins are half-open, ``[edge_k, edge_k+1)`` with ``edge_k = start + k / rate`` where
+    ``1 / bin_width`` is an integer rate, else ``start + k * bin_width``. What comes back is lazy:
+    indexing it counts just what is indexed.
+
+    Parameters
+    ----------
+    spikes : Dataset or DataTree node
+        A spikes node of a recording tree: ``spike_times (spike,)``, ``row_size (unit_id,)``.
+    starts : (presentation_id,) array or DataArray, s, optional
+        Onsets on the session clock; labels of a DataArray are kept. Without it the counts are on
+        one continuous clock.
+    bin_width : float, s
+        Width of a bin.
+    window : (float, float), s, optional
+        With `starts`: from and to, relative to each onset; by default from the onset to the end
+        of the longest presentation, which needs `stops`. Without: the part of the session clock
+        to count; by default all of it, from the bin of the first spike to that of the last.
+    stops : (presentation_id,) array, s, optional
+        Spikes at or after a presentation's stop are not counted; NaN where there is none.
+    units : list of int, optional
+        Labels of the units to count; the spikes of others are not read.
+    dtype : integer dtype
+        A count that does not fit raises OverflowError and names the dtype to ask for.
+    binarize : bool
+        1 where there is any spike.
+
+    Returns
+    -------
+    xr.DataArray
+        ``spike_data (presentation_id, unit_id, time)`` with `time` relative to onset, or
+        ``(time, unit_id)`` with `time` on the session clock: bin centres in seconds.
+
+    Raises
+    ------
+    ValueError
+        On a bin width, window or dtype that cannot be.
+    SchemaError
+        If `spikes` is not a spikes node, or units were taken from it by position.
+    NotInTree
+        If one of `units` is not there.
+    OverflowError
+        When counts are read that do not fit `dtype`.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> spikes = na.load_sample()["A2929-200711/adn/spikes"]
+    >>> na.bin_spikes(spikes, [700.0, 710.0], bin_width=0.05, window=(0, 0.25)).sizes
+    Frozen({'presentation_id': 2, 'unit_id': 7, 'time': 5})
+    """
+    from neuroarrays.kernels import counts
+
+    bin_width, kind = check_bin_width(bin_width), check_dtype(dtype)
+    node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
+    trains = trains_of(node)
+    chosen = unit_positions(node, units)
+    coords = {
+        name: coord.variable if coord.ndim == 0 or units is None else coord.variable[chosen]
+        for name, coord in node.coords.items()
+        if coord.dims in ((schema.UNIT,), ())
+    }
+    if schema.UNIT not in node.dims:  # a single unit, selected by its label
+        coords = {
+            name: c.set_dims({schema.UNIT: 1}) if c.ndim == 0 else c for name, c in coords.items()
+        }
+    data: LazyArray
+    if starts is None:
+        origin, n_bins = clock_bins(trains, bin_width, window)
+        data = ClockCounts(trains, chosen, origin, n_bins, bin_width, kind, binarize)
+        dims: tuple[str, ...] = (schema.TIME, schema.UNIT)
+        time = time_axis(origin, n_bins, bin_width)
+    else:
+        onset = np.asarray(starts, float)
+        if onset.ndim != 1:
+            msg = f"starts has shape {onset.shape}: expected one onset per presentation"
+            raise ValueError(msg)
+        stop = np.full(onset.size, np.inf) if stops is None else np.asarray(stops, float)
+        begin, end = check_window(window or (0.0, longest(onset, stop)))
+        n_bins = counts.bins_to_cover(end - begin, bin_width)
+        limits = np.where(np.isnan(stop), np.inf, stop)
+        data = TrialCounts(
+            trains, chosen, onset + begin, limits, n_bins, bin_width, kind, binarize
+        )
+        dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
+        time = time_axis(begin, n_bins, bin_width)
+        coords |= _labels(starts, onset.size)
+    variable = schema.var("area", "spike_data", wrap(data), dims, tree=schema.ALIGNED)
+    return xr.DataArray(variable, coords | {schema.TIME: time}, name="spike_data")
+
+
+def _labels(starts: Any, size: int) -> dict[Any, xr.Variable]:
+    """The labels of a DataArray of onsets, or 0, 1, 2, ..."""
+    if isinstance(starts, xr.DataArray) and schema.PRESENTATION in starts.coords:
+        return {k: c.variable for k, c in starts.coords.items() if c.dims == starts.dims}
+    return {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, np.arange(size))}
+
+
+def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
+    """Positions of unit labels in a spikes node; all for None."""
+    if units is None:
+        return np.arange(node["row_size"].size)
+    ids = np.atleast_1d(node.coords[schema.UNIT].values)
+    place = {int(label): i for i, label in enumerate(ids)}
+    for unit in units:
+        if int(unit) not in place:
+            raise NotInTree("unit", int(unit), ids.tolist())
+    return np.array([place[int(unit)] for unit in units], np.int64)
+
+
+def longest(starts: np.ndarray, stops: np.ndarray) -> float:
+    """Duration of the longest presentation.
+
+    Raises
+    ------
+    ValueError
+        If no presentation has a stop: the window must be said.
+    """
+    durations = (stops - starts)[np.isfinite(stops - starts)]
+    if durations.size == 0:
+        msg = (
+            "no presentation has a stop time, so their length is not known: give "
+            "window=(start, stop) in seconds relative to onset"
+        )
+        raise ValueError(msg)
+    if durations.max() <= 0:
+        msg = f"the longest presentation lasts {durations.max()} s; give window=(start, stop)"
+        raise ValueError(msg)
+    return float(durations.max())
+
+
+def clock_bins(
+    trains: Trains, bin_width: float, window: Sequence[float] | None
+) -> tuple[float, int]:
+    """Origin and number of bins of a continuous clock.
+
+    Raises
+    ------
+    ValueError
+        If there is no window and no spike to take one from.
+    """
+    from neuroarrays.kernels import counts
+
+    if window is not None:
+        begin, end = check_window(window)
+        return begin, counts.bins_to_cover(end - begin, bin_width)
+    low, high = trains.extent()
+    if not np.isfinite(low):
+        msg = "there are no spikes to take the clock's range from: give window=(start, stop)"
+        raise ValueError(msg)
+    return covering(low, high, bin_width)
+
+
+def covering(low: float, high: float, bin_width: float) -> tuple[float, int]:
+    """Origin and number of the bins, counted from time 0, that hold `low` to `high` inclusive."""
+    from neuroarrays.kernels import counts
+
+    rate = counts.bin_rate(bin_width)
+    first = int(np.floor(low * rate if rate else low / bin_width))
+    while counts.bin_edges(0.0, 0, bin_width, first)[0] > low:
+        first -= 1
+    origin = float(counts.bin_edges(0.0, 0, bin_width, first)[0])
+    n_bins = counts.bins_to_cover(high - origin, bin_width)
+    while counts.bin_edges(origin, n_bins, bin_width)[-1] <= high:
+        n_bins += 1
+    return origin, n_bins
