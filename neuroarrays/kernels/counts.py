@@ -1,0 +1,652 @@
+"""Spikes to counts: exact half-open bins, on trials or on one continuous clock.
+
+Edge k of a clock that starts at `origin` is `origin + k / rate` where one second holds a whole
+number of bins, else `origin + k * bin_width`; bin k is `[edge_k, edge_k+1)`. A product with the
+bin width only guesses the bin: the edges themselves decide, because one tick in 600 of a 30 kHz
+clock falls on an edge of 20 ms bins and rounding would misplace up to a tenth of those.
+
+The compiled functions release the GIL and start no threads of their own (parallel loops of
+numba do not survive a fork); `threads=` splits the time axis over a thread pool instead.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_TOLERANCE = 1e-9
+# One block of output stays in a core's second-level cache while every unit writes its part.
+_BLOCK_BYTES = 1 << 19
+
+
+def bin_rate(bin_width: float) -> float:
+    """Whole number of bins per second, or 0 if there is none.
+
+    Parameters
+    ----------
+    bin_width : float, s
+        Width of one bin; positive and finite.
+
+    Returns
+    -------
+    float, 1/s
+        `1 / bin_width` rounded, if it is an integer to 1e-9 relative; else 0.0.
+
+    Raises
+    ------
+    ValueError
+        If `bin_width` is not positive and finite.
+    """
+    if not (0 < bin_width < math.inf):
+        raise ValueError(f"bin_width: expected a positive finite number, got {bin_width}")
+    per_second = 1 / float(bin_width)
+    if math.isinf(per_second):  # the inverse of a subnormal width
+        return 0.0
+    rate = float(round(per_second))
+    return rate if rate and abs(per_second - rate) <= _TOLERANCE * rate else 0.0
+
+
+def bin_edges(origin: float, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
+    """Edges of consecutive bins, the ones the counting functions compare with.
+
+    Parameters
+    ----------
+    origin : float, s
+        Time of edge 0 of the clock.
+    n_bins : int
+        Number of bins.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+    start_bin : int, default 0
+        Index of the first bin on the clock of `origin`.
+
+    Returns
+    -------
+    (n_bins + 1,) float64, s
+        Edges `start_bin` to `start_bin + n_bins`.
+
+    Raises
+    ------
+    ValueError
+        If `bin_width` is not positive and finite, or `n_bins` is negative.
+    """
+    return origin + _offsets(start_bin + np.arange(_checked_bins(n_bins) + 1), bin_width)
+
+
+def bin_centres(origin: float, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
+    """Centres of consecutive bins, by the same rule as their edges.
+
+    Parameters
+    ----------
+    origin : float, s
+        Time of edge 0 of the clock.
+    n_bins : int
+        Number of bins.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+    start_bin : int, default 0
+        Index of the first bin on the clock of `origin`.
+
+    Returns
+    -------
+    (n_bins,) float64, s
+        `origin + (k + 0.5) / rate`, or `origin + (k + 0.5) * bin_width`.
+
+    Raises
+    ------
+    ValueError
+        If `bin_width` is not positive and finite, or `n_bins` is negative.
+    """
+    return origin + _offsets(start_bin + np.arange(_checked_bins(n_bins)) + 0.5, bin_width)
+
+
+def bins_to_cover(duration: float, bin_width: float) -> int:
+    """Smallest number of bins that covers a duration.
+
+    Parameters
+    ----------
+    duration : float, s
+        Time to cover. Up to 1e-9 bins beyond a whole number count as rounding, not as time.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+
+    Returns
+    -------
+    int
+        Number of bins, 0 if `duration` is not positive.
+
+    Raises
+    ------
+    ValueError
+        If `duration` is not finite or `bin_width` is not positive and finite.
+    """
+    if not math.isfinite(duration):
+        raise ValueError(f"duration: expected a finite number, got {duration}")
+    rate = bin_rate(bin_width)
+    n_bins = duration * rate if rate else duration / bin_width
+    return max(0, math.ceil(n_bins - _TOLERANCE))
+
+
+def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Whether the spikes of each unit are in order.
+
+    Parameters
+    ----------
+    times : (spike,) float64, s
+        Spike times, unit after unit.
+    first, last : (unit,) int
+        Unit u owns `times[first[u]:last[u]]`.
+
+    Returns
+    -------
+    (unit,) bool
+        True where the unit's times never decrease; False if any of them is NaN.
+
+    Raises
+    ------
+    ValueError
+        If `first` and `last` do not describe parts of `times`.
+    """
+    spikes = _spikes(times, first, last)
+    return _is_sorted(*spikes)
+
+
+def count_trials(
+    times: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    origins: np.ndarray,
+    limits: np.ndarray,
+    n_bins: int,
+    bin_width: float,
+    dtype: Any,
+    out: np.ndarray | None = None,
+    *,
+    threads: int = 1,
+) -> np.ndarray:
+    """Count the spikes of every unit in the bins of every presentation.
+
+    Presentations may come in any order, overlap and abut; each keeps its row.
+
+    Parameters
+    ----------
+    times : (spike,) float64, s
+        Spike times, unit after unit, sorted within a unit as `np.sort` does (NaN last).
+    first, last : (unit,) int
+        Unit u owns `times[first[u]:last[u]]`.
+    origins : (presentation,) float64, s
+        Time of edge 0 of each presentation; a row of zeros where it is not finite.
+    limits : (presentation,) float64, s
+        Spikes at or after this time are not counted; infinity to count all bins in full.
+    n_bins : int
+        Number of bins of each presentation.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+    dtype : dtype
+        Integer type of the counts.
+    out : (presentation, unit, n_bins) dtype, optional
+        C-contiguous array to write to instead of a new one.
+    threads : int, default 1
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    (presentation, unit, n_bins) dtype, spikes
+        Counts, C-contiguous: those of one presentation lie together.
+
+    Raises
+    ------
+    OverflowError
+        If a bin holds more spikes than `dtype` can hold; says how many.
+    ValueError
+        If shapes, ranges or the layout of `out` do not fit.
+    TypeError
+        If `dtype` is not an integer type.
+    """
+    spikes = _spikes(times, first, last)
+    origins = np.ascontiguousarray(origins, dtype=np.float64)
+    limits = np.ascontiguousarray(limits, dtype=np.float64)
+    if origins.ndim != 1 or limits.shape != origins.shape:
+        raise ValueError(
+            f"origins and limits: expected one length, got {origins.shape} and {limits.shape}"
+        )
+    out = _output(out, (len(origins), len(spikes[1]), _checked_bins(n_bins)), dtype)
+    offsets = _offsets(np.arange(n_bins + 1), bin_width)
+    stops = np.minimum(origins + offsets[-1], limits)
+    countable = stops > origins  # False for NaN and for infinite origins too
+    out[~countable] = 0
+    order = np.flatnonzero(countable)
+    order = order[np.argsort(origins[order], kind="stable")]
+    units = _unit_counts(out.dtype)
+
+    starts, stops = origins[order], stops[order]
+
+    def count(begin: int, end: int) -> bool:
+        part = slice(begin, end)
+        return _trials(spikes, (order[part], starts[part], stops[part]), offsets, units, out)
+
+    if not _run(count, len(order), max(1, _BLOCK_BYTES // max(1, out[:1].nbytes)), threads):
+        wide = (
+            count_trials(*spikes, origins[p : p + 64], limits[p : p + 64], n_bins, bin_width, "i8")
+            for p in range(0, len(origins), 64)
+        )
+        raise _overflow(wide, out.dtype)
+    return out
+
+
+def count_clock(
+    times: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    origin: float,
+    n_bins: int,
+    bin_width: float,
+    dtype: Any,
+    out: np.ndarray | None = None,
+    *,
+    start_bin: int = 0,
+    threads: int = 1,
+) -> np.ndarray:
+    """Count the spikes of every unit in the bins of one continuous clock.
+
+    Parameters
+    ----------
+    times : (spike,) float64, s
+        Spike times, unit after unit, sorted within a unit as `np.sort` does (NaN last).
+    first, last : (unit,) int
+        Unit u owns `times[first[u]:last[u]]`.
+    origin : float, s
+        Time of edge 0 of the clock; finite.
+    n_bins : int
+        Number of bins to count.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+    dtype : dtype
+        Integer type of the counts.
+    out : (n_bins, unit) dtype, optional
+        C-contiguous array to write to instead of a new one.
+    start_bin : int, default 0
+        Index on the clock of the first bin to count. Edges depend on the clock alone, so a
+        range of bins equals the same slice of the whole.
+    threads : int, default 1
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    (n_bins, unit) dtype, spikes
+        Counts of bins `start_bin` to `start_bin + n_bins`, C-contiguous.
+
+    Raises
+    ------
+    OverflowError
+        If a bin holds more spikes than `dtype` can hold; says how many.
+    ValueError
+        If shapes, ranges, `origin` or the layout of `out` do not fit.
+    TypeError
+        If `dtype` is not an integer type.
+    """
+    spikes = _spikes(times, first, last)
+    if not math.isfinite(origin):
+        raise ValueError(f"origin: expected a finite number, got {origin}")
+    rate = bin_rate(bin_width)
+    out = _output(out, (_checked_bins(n_bins), len(spikes[1])), dtype)
+    clock = (float(origin), rate, float(bin_width))
+    units = _unit_counts(out.dtype)
+    # Short blocks lose time on starting each unit anew, long ones have edges out of cache.
+    block = min(2048, max(64, _BLOCK_BYTES // max(1, out[:1].nbytes)))
+
+    def count(begin: int, end: int) -> bool:
+        return _clock(spikes, clock, (start_bin + begin, block), units, out[begin:end])
+
+    if not _run(count, n_bins, block, threads):
+        wide = (
+            count_clock(
+                *spikes, origin, min(4096, n_bins - k), bin_width, "i8", start_bin=start_bin + k
+            )
+            for k in range(0, n_bins, 4096)
+        )
+        raise _overflow(wide, out.dtype)
+    return out
+
+
+def mean_counts(
+    counts: np.ndarray,
+    labels: np.ndarray,
+    n_labels: int,
+    valid: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the presentations of each label, in one pass and without a wider copy.
+
+    Parameters
+    ----------
+    counts : (presentation, unit, n_bins) int, spikes
+        Counts of each presentation.
+    labels : (presentation,) int
+        Label of each presentation, -1 to leave it out.
+    n_labels : int
+        Number of labels; all labels are below it.
+    valid : (presentation, n_bins) bool, optional
+        Bins to use; all if omitted.
+
+    Returns
+    -------
+    mean : (n_labels, unit, n_bins) float64, spikes
+        Mean count per bin, NaN where no presentation has the label and a valid bin.
+    n : (n_labels, n_bins) int64
+        Number of presentations averaged.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a label is outside [-1, n_labels).
+    """
+    counts = np.ascontiguousarray(counts)
+    labels = np.asarray(labels)
+    if counts.ndim != 3 or labels.shape != counts.shape[:1]:
+        raise ValueError(
+            "counts and labels: expected (presentation, unit, bin) and (presentation,), "
+            f"got {counts.shape} and {labels.shape}"
+        )
+    if labels.size and (labels.min() < -1 or labels.max() >= n_labels):
+        found = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {found}")
+    n_presentations, n_units, n_bins = counts.shape
+    used = np.ones((n_presentations, n_bins), np.bool_) if valid is None else np.asarray(valid)
+    if used.shape != (n_presentations, n_bins):
+        raise ValueError(f"valid: expected {(n_presentations, n_bins)}, got {used.shape}")
+    used = np.ascontiguousarray(used, dtype=np.bool_)
+    # Label after label, so that the sums of one label stay in cache until they are complete.
+    order = np.argsort(labels, kind="stable")
+    order = order[np.searchsorted(labels[order], 0) :]
+    n = np.zeros((n_labels, n_bins), np.int64)
+    np.add.at(n, labels[order], used[order])
+    total = np.zeros((n_labels, n_units * n_bins))
+    flat = counts.reshape(n_presentations, n_units * n_bins)
+    _sum_by_label(flat, labels.astype(np.int64), order, used, total)
+    mean = total.reshape(n_labels, n_units, n_bins)
+    with np.errstate(invalid="ignore"):
+        np.divide(mean, n[:, None, :], out=mean)
+    return mean, n
+
+
+def _checked_bins(n_bins: int) -> int:
+    if n_bins < 0:
+        raise ValueError(f"n_bins: expected 0 or more, got {n_bins}")
+    return n_bins
+
+
+def _offsets(index: np.ndarray, bin_width: float) -> np.ndarray:
+    """Times since the origin of the given, possibly fractional, edge numbers."""
+    rate = bin_rate(bin_width)
+    return index / rate if rate else index * float(bin_width)
+
+
+def _spikes(
+    times: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the spikes one compiled type, and make sure that no unit reaches outside them."""
+    times = np.ascontiguousarray(times, dtype=np.float64)
+    first = np.ascontiguousarray(first, dtype=np.int64)
+    last = np.ascontiguousarray(last, dtype=np.int64)
+    if times.ndim != 1 or first.ndim != 1 or first.shape != last.shape:
+        raise ValueError(
+            "times, first and last: expected (spike,), (unit,) and (unit,), "
+            f"got {times.shape}, {first.shape} and {last.shape}"
+        )
+    inside = (first >= 0) & (first <= last) & (last <= len(times))
+    if not inside.all():
+        unit = int(np.argmin(inside))
+        raise ValueError(
+            f"first and last: expected a part of {len(times)} spikes for unit {unit}, "
+            f"got {first[unit]} to {last[unit]}"
+        )
+    return times, first, last
+
+
+def _output(out: np.ndarray | None, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "iu":
+        raise TypeError(f"dtype: expected an integer type, got {dtype}")
+    if out is None:
+        return np.empty(shape, dtype)
+    if out.shape != shape or out.dtype != dtype or not out.flags.carray:
+        raise ValueError(
+            f"out: expected a C-contiguous writable {dtype} array of shape {shape}, "
+            f"got {out.dtype} {out.shape}"
+        )
+    return out
+
+
+def _unit_counts(dtype: np.dtype) -> tuple[Any, Any]:
+    """Largest count and a count of one, as scalars of the type: compiled sums stay in it."""
+    return dtype.type(np.iinfo(dtype).max), dtype.type(1)
+
+
+def _run(count: Callable[[int, int], bool], n_rows: int, block: int, threads: int) -> bool:
+    """Count rows, in parts where there are threads; whether every count fits its type."""
+    if threads == 1:
+        return count(0, n_rows)
+    # Some parts more than threads, so that a busy stretch of the session holds up nobody.
+    n_parts = max(1, min(4 * threads, n_rows // block))
+    bounds = [n_rows * part // n_parts for part in range(n_parts + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        return all(pool.map(count, bounds[:-1], bounds[1:]))
+
+
+def _overflow(counts: Iterable[np.ndarray], dtype: np.dtype) -> OverflowError:
+    largest = max(int(part.max()) for part in counts)
+    return OverflowError(f"a bin holds {largest} spikes, {dtype} at most {np.iinfo(dtype).max}")
+
+
+@njit(nogil=True, cache=True)
+def _seek(times, begin, end, when):
+    """First index in [begin, end) whose time is not before `when`, else `end`."""
+    # In steps that double: the answer is mostly near, and always found in few steps.
+    step = 1
+    low = begin
+    high = begin
+    while high < end and times[high] < when:
+        low = high + 1
+        high += step
+        step += step
+    high = min(high, end)
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] < when:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _is_sorted(times, first, last):
+    result = np.ones(len(first), np.bool_)
+    for unit in range(len(first)):
+        previous = -np.inf
+        for i in range(first[unit], last[unit]):
+            if not times[i] >= previous:
+                result[unit] = False
+                break
+            previous = times[i]
+    return result
+
+
+@njit(nogil=True, cache=True)
+def _settle(guess, time, start, edges, n_bins):
+    """The bin [start + edges[k], start + edges[k+1]) that holds `time`, known to be in one."""
+    # Compared as floats first: no cast of a number too large for an integer, or of NaN.
+    if guess >= n_bins:
+        k = n_bins - 1
+    elif guess > 0:
+        k = int(guess)
+    else:
+        k = 0
+    # No test of k is needed: the first and the last edge stop both loops.
+    while time < start + edges[k]:
+        k -= 1
+    while time >= start + edges[k + 1]:
+        k += 1
+    return k
+
+
+@njit(nogil=True, cache=True)
+def _signposts(starts):
+    """A grid over the range of the starts: for each line, the last start at or before it."""
+    # So fine that a cell mostly holds no start at all, and a look-up replaces a search.
+    n_cells = 32 * len(starts)
+    span = starts[-1] - starts[0]
+    per_second = n_cells / span if span > 0 else 0.0
+    posts = np.empty(n_cells + 1, np.int64)
+    q = 0
+    for cell in range(n_cells + 1):
+        while q + 1 < len(starts) and (starts[q + 1] - starts[0]) * per_second <= cell:
+            q += 1
+        posts[cell] = q
+    return posts, per_second
+
+
+@njit(nogil=True, cache=True)
+def _latest(time, starts, posts, per_second):
+    """Last of the sorted starts at or before `time`, which is not before the first."""
+    place = (time - starts[0]) * per_second
+    if place >= len(posts) - 2:
+        cell = len(posts) - 2
+    else:
+        cell = int(place) if place > 0 else 0
+    low = posts[cell]
+    high = posts[cell + 1]
+    while low < high:
+        middle = (low + high + 1) // 2
+        if starts[middle] <= time:
+            low = middle
+        else:
+            high = middle - 1
+    # The grid is rounded; the starts decide.
+    while low > 0 and time < starts[low]:
+        low -= 1
+    while low + 1 < len(starts) and time >= starts[low + 1]:
+        low += 1
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _trials(spikes, presentations, offsets, units, out):
+    """Count into the given rows, whose starts are sorted; return whether all counts fit."""
+    rows, all_starts, all_stops = presentations
+    n_units, n_bins = out.shape[1], out.shape[2]
+    row_bytes = max(1, n_units * n_bins * out.itemsize)
+    block = min(4096, max(1, _BLOCK_BYTES // row_bytes))
+    cursors = spikes[1].copy()
+    fits = True
+    for begin in range(0, len(rows), block):
+        end = min(begin + block, len(rows))
+        for row in rows[begin:end]:
+            out[row] = 0
+        starts = all_starts[begin:end]
+        stops = all_stops[begin:end]
+        # The latest stop so far tells whether any earlier presentation still lasts.
+        reach = stops.copy()
+        for q in range(1, len(reach)):
+            reach[q] = max(reach[q], reach[q - 1])
+        block_presentations = (rows[begin:end], starts, stops, reach)
+        if not _trial_block(spikes, cursors, block_presentations, offsets, units, out):
+            fits = False
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def _trial_block(spikes, cursors, presentations, offsets, units, out):
+    """Count into a few rows while they are in cache, unit after unit."""
+    times, first, last = spikes
+    rows, starts, stops, reach = presentations
+    top, one = units
+    n_bins = out.shape[2]
+    per_second = n_bins / offsets[n_bins]
+    posts, posts_per_second = _signposts(starts)
+    fits = True
+    for unit in range(out.shape[1]):
+        i = cursors[unit]
+        # The block before may have counted spikes that this one shares.
+        while i > first[unit] and times[i - 1] >= starts[0]:
+            i -= 1
+        i = _seek(times, i, last[unit], starts[0])
+        while i < last[unit] and times[i] < reach[-1]:
+            time = times[i]
+            q = _latest(time, starts, posts, posts_per_second)
+            if time >= reach[q]:
+                i = _seek(times, i + 1, last[unit], starts[q + 1])
+                continue
+            while q >= 0 and time < reach[q]:
+                if starts[q] <= time < stops[q]:
+                    guess = (time - starts[q]) * per_second
+                    k = _settle(guess, time, starts[q], offsets, n_bins)
+                    if out[rows[q], unit, k] != top:
+                        out[rows[q], unit, k] += one
+                    else:
+                        fits = False
+                q -= 1
+            i += 1
+        cursors[unit] = i
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def _clock(spikes, clock, part, units, out):
+    """Count into bins from part[0] on, part[1] of them at a time; return whether all fit."""
+    times, first, last = spikes
+    origin, rate, width = clock
+    start_bin, block = part
+    top, one = units
+    per_second = rate if rate > 0 else 1 / width
+    edges = np.empty(block + 1)
+    cursors = first.copy()
+    fits = True
+    for begin in range(0, out.shape[0], block):
+        n_bins = min(block, out.shape[0] - begin)
+        for k in range(n_bins + 1):
+            edge = start_bin + begin + k
+            edges[k] = origin + (edge / rate if rate > 0 else edge * width)
+        out[begin : begin + n_bins] = 0
+        start = edges[0]
+        stop = edges[n_bins]
+        for unit in range(out.shape[1]):
+            i = _seek(times, cursors[unit], last[unit], start)
+            while i < last[unit] and times[i] < stop:
+                if times[i] < start:  # only where the times are not sorted
+                    i += 1
+                    continue
+                guess = (times[i] - start) * per_second
+                k = _settle(guess, times[i], 0.0, edges, n_bins)
+                if out[begin + k, unit] != top:
+                    out[begin + k, unit] += one
+                else:
+                    fits = False
+                i += 1
+            cursors[unit] = i
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def _sum_by_label(counts, labels, order, valid, total):
+    """Add rows of counts to the row of their label, where the bin is valid."""
+    n_bins = valid.shape[1]
+    mask = np.ones(counts.shape[1], np.bool_)
+    masked = -1
+    for p in order:
+        # Most presentations share one mask: spread it over the units only when it changes.
+        same = masked >= 0
+        for k in range(n_bins):
+            same = same and valid[p, k] == valid[masked, k]
+        if not same:
+            for i in range(len(mask)):
+                mask[i] = valid[p, i % n_bins]
+            masked = p
+        row = counts[p]
+        sums = total[labels[p]]
+        for i in range(len(mask)):
+            sums[i] += row[i] if mask[i] else 0
+    return
