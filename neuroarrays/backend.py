@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
@@ -59,7 +60,7 @@ class LazyArray(BackendArray):
         return self._raw((slice(None),) * len(self.shape))
 
     def variable(self, dims: Sequence[str], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
-        """This array as a lazy xarray variable."""
+        """The array as a lazy xarray variable."""
         return xr.Variable(dims, wrap(self), dict(attrs or {}))
 
     def __repr__(self) -> str:
@@ -194,7 +195,7 @@ class Stacked(LazyArray):
         return (type(self).__name__, [base.__dask_tokenize__() for base in self.bases])
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Segments(LazyArray):
     """Stretches of a 1-D lazy array, one after another: the spikes of some of the units."""
 
@@ -240,6 +241,46 @@ class Segments(LazyArray):
         return (type(self).__name__, self.base.__dask_tokenize__(), self.starts, self.sizes)
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class Sliced(LazyArray):
+    """Every so many values of a 1-D lazy array: a clock that was cut."""
+
+    base: LazyArray
+    places: range
+
+    @classmethod
+    def of(cls, array: LazyArray, key: slice) -> LazyArray:
+        """The slice of an array; of a slice, one slice."""
+        if isinstance(array, Sliced):
+            return cls(array.base, array.places[key])
+        return cls(array, range(array.shape[0])[key])
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (len(self.places),)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        if isinstance(k, slice):
+            part = self.places[k]
+            stop = part.stop if part.stop >= 0 else None
+            return self.base._raw((slice(part.start, stop, part.step) if part else slice(0, 0),))
+        places = self.places.start + np.asarray(k) * self.places.step
+        return self.base.outer((int(places) if places.ndim == 0 else places,))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sliced) and self.places == other.places and self.base == other.base
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.places)
+
+
 @dataclass(frozen=True, repr=False)
 class Regular(LazyArray):
     """The clock `start + k / rate` of `size` samples, computed where it is indexed."""
@@ -268,7 +309,7 @@ class Regular(LazyArray):
 def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
     """Dask arrays on top of the data variables of a tree.
 
-    Coordinates stay as they are: labels to group by may not be dask arrays.
+    Coordinates and tables of presentations stay: labels to group by may not be dask arrays.
 
     Parameters
     ----------
@@ -279,9 +320,12 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
     """
     from dask.base import tokenize
 
-    def chunk(node: xr.Dataset) -> xr.Dataset:
+    def chunk(path: str, node: xr.DataTree) -> xr.Dataset:
+        dataset = node.to_dataset(inherit=False)
+        if schema.PRESENTATIONS in path.split("/"):
+            return dataset
         made = {}
-        for name, array in node.data_vars.items():
+        for name, array in dataset.data_vars.items():
             sizes: Any = chunks
             if isinstance(chunks, Mapping):
                 own = array.encoding.get("preferred_chunks", {})
@@ -289,152 +333,206 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
             data = unwrap(array.variable._data)
             token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
             made[name] = array.variable.chunk(sizes, name=token)
-        return node.assign(made)
+        return dataset.assign(made)
 
-    return tree.map_over_datasets(chunk)
+    return xr.DataTree.from_dict({p: chunk(p, node) for p, node in tree.subtree_with_keys})
 
 
 # ------------------------------------------------------------------------------------- indexes
 
 
-class ClockIndex(Index):
+class _Aligned(type):
+    """xarray aligns indexes only of equal types: to it, ours are a `PandasIndex`."""
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is PandasIndex
+
+    def __hash__(cls) -> int:
+        return hash(PandasIndex)
+
+
+class ClockIndex(PandasIndex, metaclass=_Aligned):
     """An index over a clock that is read when somebody asks for a time, not on opening.
 
-    Until then it is the lazy array; then it is xarray's own `PandasIndex`, to which it hands
-    every question.
+    Where its values are at hand (after a join, a concatenation, ...) xarray makes a plain
+    `PandasIndex`, which it aligns with.
     """
 
-    def __init__(self, array: LazyArray, dim: str, name: Hashable, attrs: Mapping[str, Any]):
-        self.array, self.dim, self.name, self.attrs = array, dim, name, dict(attrs)
-        self._pandas: PandasIndex | None = None
+    def __new__(cls, array: Any, dim: Hashable, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(array, LazyArray):
+            return PandasIndex(array, dim, *args, **kwargs)
+        return super().__new__(cls)
+
+    def __init__(  # deliberately without super(): that would read the clock
+        self,
+        array: LazyArray,
+        dim: Hashable,
+        name: Hashable,
+        attrs: Mapping[Any, Any] | None = None,
+    ):
+        self.array, self.dim, self.name, self.attrs = array, dim, name, dict(attrs or {})
+        self.coord_dtype = array.dtype
+        self._loaded: pd.Index | None = None
 
     @property
-    def pandas(self) -> PandasIndex:
-        """The loaded index."""
-        if self._pandas is None:
-            self._pandas = PandasIndex(self.array.load(), self.dim)
-        return self._pandas
+    def index(self) -> pd.Index:  # type: ignore[override]
+        """The times; read here, once."""
+        if self._loaded is None:
+            self._loaded = pd.Index(self.array.load(), name=self.name)
+        return self._loaded
+
+    @classmethod
+    def from_variables(
+        cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
+    ) -> Any:
+        ((name, variable),) = variables.items()
+        data = unwrap(variable._data)
+        if not isinstance(data, LazyArray):
+            return PandasIndex.from_variables(variables, options=options)
+        return cls(data, variable.dims[0], name, variable.attrs)
+
+    def create_variables(
+        self, variables: Mapping[Any, xr.Variable] | None = None
+    ) -> dict[Any, xr.Variable]:
+        old = (variables or {}).get(self.name)
+        if old is not None and unwrap(old._data) is self.array:
+            return {self.name: old}
+        attrs = self.attrs if old is None else old.attrs
+        return {self.name: self.array.variable((str(self.dim),), attrs)}
+
+    def isel(self, indexers: Mapping[Any, Any]) -> PandasIndex | None:
+        key = indexers[self.dim]
+        if self._loaded is None and isinstance(key, slice):
+            return type(self)(Sliced.of(self.array, key), self.dim, self.name, self.attrs)
+        return super().isel(indexers)
+
+    def equals(self, other: Index, **kwargs: Any) -> bool:
+        if (
+            isinstance(other, ClockIndex)
+            and self.dim == other.dim
+            and (self.array is other.array or self.array == other.array)
+        ):
+            return True
+        return super().equals(other)
+
+    def rename(
+        self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
+    ) -> PandasIndex:
+        dim, name = dims_dict.get(self.dim, self.dim), name_dict.get(self.name, self.name)
+        return type(self)(self.array, dim, name, self.attrs)
+
+    def _copy(self, deep: bool = True, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.array, self.dim, self.name, self.attrs)
+
+    def _repr_inline_(self, max_width: int) -> str:
+        return f"{type(self).__name__} ({self.array.shape[0]:,} times, read when needed)"
+
+    def __repr__(self) -> str:
+        return self._repr_inline_(80)
+
+
+class UnitIndex(PandasIndex, metaclass=_Aligned):
+    """An index over the units of a ragged array: a unit's label selects its spikes too.
+
+    ``spikes.sel(unit_id=7)`` is one offset slice, O(units) memory and no labels per spike.
+    ``spikes.isel(unit_id=...)`` takes rows and, as ``isel`` always does, leaves the spikes as they
+    are; ``starts`` keeps where each unit's lie.
+    """
+
+    def __new__(cls, ids: Any, *args: Any, **kwargs: Any) -> Any:
+        if "starts" not in kwargs:  # an index that xarray made from ours by a join or a roll
+            return PandasIndex(ids, *args, **kwargs)
+        return super().__new__(cls)
+
+    def __init__(self, ids: Any, dim: Hashable, *, starts: np.ndarray, sizes: np.ndarray):
+        super().__init__(ids, dim)
+        self.starts, self.sizes = starts, sizes
+
+    @classmethod
+    def of(cls, ids: Any, dim: Hashable, sizes: np.ndarray) -> Self:
+        """The index of units whose spikes lie one after another."""
+        index: Self = cls(ids, dim, starts=np.cumsum(sizes, dtype=np.int64) - sizes, sizes=sizes)
+        return index
 
     @classmethod
     def from_variables(
         cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
     ) -> Self:
         ((name, variable),) = variables.items()
-        data = unwrap(variable._data)
-        return cls(data, str(variable.dims[0]), name, variable.attrs)
-
-    def create_variables(
-        self, variables: Mapping[Any, xr.Variable] | None = None
-    ) -> dict[Hashable, xr.Variable]:
-        if variables is not None and self.name in variables:
-            return {self.name: variables[self.name]}
-        return {self.name: self.array.variable((self.dim,), self.attrs)}
-
-    def to_pandas_index(self) -> Any:
-        return self.pandas.to_pandas_index()
-
-    def isel(self, indexers: Mapping[Any, Any]) -> Index | None:
-        return self.pandas.isel(indexers)
+        ids = pd.Index(np.asarray(variable.values), name=name)
+        return cls.of(ids, variable.dims[0], np.asarray(options["sizes"]))
 
     def sel(self, labels: dict[Any, Any], **options: Any) -> IndexSelResult:
-        return self.pandas.sel(labels, **options)
-
-    def equals(self, other: Index, **kwargs: Any) -> bool:
-        if self is other:
-            return True
-        if isinstance(other, ClockIndex):
-            if self.array == other.array:
-                return True
-            other = other.pandas
-        return isinstance(other, PandasIndex) and self.pandas.equals(other, **kwargs)
-
-    def rename(self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]) -> Self:
-        return type(self)(
-            self.array,
-            str(dims_dict.get(self.dim, self.dim)),
-            name_dict.get(self.name, self.name),
-            self.attrs,
-        )
-
-    def copy(self, deep: bool = True) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self
-
-    def _repr_inline_(self, max_width: int) -> str:
-        return f"{type(self).__name__} ({self.array.shape[0]:,} times, read when needed)"
-
-
-class UnitIndex(Index):
-    """An index over the units of a ragged array: a unit's label selects its spikes too.
-
-    ``spikes.sel(unit_id=7)`` is one offset slice, O(units) memory and no labels per spike.
-    """
-
-    def __init__(self, ids: np.ndarray, sizes: np.ndarray, attrs: Mapping[str, Any] | None = None):
-        self.ids, self.sizes, self.attrs = ids, sizes, dict(attrs or {})
-        self._pandas = PandasIndex(ids, schema.UNIT)
-        ends = np.cumsum(sizes, dtype=np.int64)
-        self.starts = ends - sizes
-
-    @classmethod
-    def from_variables(
-        cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
-    ) -> Self:
-        variable = variables[schema.UNIT]
-        return cls(np.asarray(variable.values), np.asarray(options["sizes"]), variable.attrs)
-
-    def create_variables(
-        self, variables: Mapping[Any, xr.Variable] | None = None
-    ) -> dict[Hashable, xr.Variable]:
-        return {schema.UNIT: xr.IndexVariable(schema.UNIT, self.ids, self.attrs)}
-
-    def to_pandas_index(self) -> Any:
-        return self._pandas.to_pandas_index()
-
-    def sel(self, labels: dict[Any, Any], **options: Any) -> IndexSelResult:
-        found = self._pandas.sel(labels, **options).dim_indexers[schema.UNIT]
+        try:
+            found = super().sel(labels, **options).dim_indexers[self.dim]
+        except KeyError as error:
+            (wanted,) = labels.values()
+            missing = [k for k in np.atleast_1d(wanted).tolist() if k not in self.index]
+            if not missing:
+                raise
+            raise NotInTree(
+                "unit", missing[0] if len(missing) == 1 else missing, self.index
+            ) from error
         if isinstance(found, xr.DataArray | xr.Variable):
             found = found.values
-        if isinstance(found, slice | np.ndarray) and not np.ndim(found) == 0:
-            units = np.arange(self.ids.size)[found]
-            spikes: Any = self._spikes(units)
-        else:
+        if np.ndim(found) == 0 and not isinstance(found, slice):
             unit = int(found)
-            spikes = slice(int(self.starts[unit]), int(self.starts[unit] + self.sizes[unit]))
-        return IndexSelResult({schema.UNIT: found, schema.SPIKE: spikes})
-
-    def _spikes(self, units: np.ndarray) -> slice | np.ndarray:
-        if units.size and (np.diff(units) == 1).all():
-            last = int(units[-1])
-            return slice(int(self.starts[units[0]]), int(self.starts[last] + self.sizes[last]))
-        parts = [np.arange(self.starts[u], self.starts[u] + self.sizes[u]) for u in units]
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-    def isel(self, indexers: Mapping[Any, Any]) -> Self | None:
-        key = indexers.get(schema.UNIT)
-        if isinstance(key, xr.Variable):
-            key = key.values
-        if key is None or np.ndim(key) == 0 and not isinstance(key, slice):
-            return None
-        return type(self)(self.ids[key], self.sizes[key], self.attrs)
-
-    def equals(self, other: Index, **kwargs: Any) -> bool:
-        return (
-            isinstance(other, UnitIndex)
-            and np.array_equal(self.ids, other.ids)
-            and np.array_equal(self.sizes, other.sizes)
+            spikes: Any = slice(int(self.starts[unit]), int(self.starts[unit] + self.sizes[unit]))
+            return IndexSelResult({self.dim: found, schema.SPIKE: spikes})
+        units = np.arange(self.sizes.size)[found]
+        index = self.of(self.index[units], self.dim, self.sizes[units])
+        name = self.index.name
+        return IndexSelResult(
+            {self.dim: found, schema.SPIKE: self._spikes(units)}, indexes={name: index}
         )
 
-    def copy(self, deep: bool = True) -> Self:
+    def _spikes(self, units: np.ndarray) -> slice | np.ndarray:
+        starts, ends = self.starts[units], self.starts[units] + self.sizes[units]
+        if units.size and (starts[1:] == ends[:-1]).all():
+            return slice(int(starts[0]), int(ends[-1]))
+        parts = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def isel(self, indexers: Mapping[Any, Any]) -> PandasIndex | None:
+        taken = super().isel(indexers)
+        if taken is None or taken is self:
+            return taken
+        key = indexers[self.dim]
+        key = key.values if isinstance(key, xr.Variable) else key
+        starts, sizes = self.starts[key], self.sizes[key]
+        return type(self)(taken.index, self.dim, starts=starts, sizes=sizes)
+
+    def equals(self, other: Index, **kwargs: Any) -> bool:
+        same = not isinstance(other, UnitIndex) or np.array_equal(self.sizes, other.sizes)
+        return same and super().equals(other)
+
+    def rename(
+        self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
+    ) -> PandasIndex:
+        renamed = super().rename(name_dict, dims_dict)
+        return type(self)(renamed.index, renamed.dim, starts=self.starts, sizes=self.sizes)
+
+    def _copy(self, deep: bool = True, memo: dict[int, Any] | None = None) -> Self:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unit_index, (self.index, self.dim, self.starts, self.sizes)
 
     def _repr_inline_(self, max_width: int) -> str:
-        return f"{type(self).__name__} ({self.ids.size:,} units, {int(self.sizes.sum()):,} spikes)"
+        return (
+            f"{type(self).__name__} ({self.sizes.size:,} units, {int(self.sizes.sum()):,} spikes)"
+        )
+
+    def __repr__(self) -> str:
+        return self._repr_inline_(80)
+
+
+def _unit_index(ids: Any, dim: Hashable, starts: np.ndarray, sizes: np.ndarray) -> UnitIndex:
+    index: UnitIndex = UnitIndex(ids, dim, starts=starts, sizes=sizes)
+    return index
 
 
 def with_indexes(dataset: xr.Dataset) -> xr.Dataset:
@@ -526,9 +624,7 @@ class Reader(BackendEntrypoint):
     ) -> xr.Dataset:
         """One node; `group` is its path."""
         options = self._checked(options)
-        groups = self.open_groups_as_dict(
-            filename_or_obj, drop_variables=drop_variables, **options
-        )
+        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
         wanted = "/" + (group or "").strip("/")
         by_path = {"/" + path.strip("/"): node for path, node in groups.items()}
         if wanted not in by_path:

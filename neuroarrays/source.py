@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,13 @@ from neuroarrays.errors import FormatError, MissingDependency, MissingPath
 if TYPE_CHECKING:
     import h5py
 
+    from neuroarrays.chunks import ZstdChunks
+
 Key = tuple[int | slice | np.ndarray, ...]
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-#: Files kept open per process.
-MAX_OPEN = 64
+#: Files kept open per process, and datasets per file (each has a chunk cache of megabytes).
+MAX_OPEN, MAX_DATASETS = 64, 64
 #: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
 _BLOCK = 1 << 18
 
@@ -123,11 +126,18 @@ def is_zarr(path: str | os.PathLike[str]) -> bool:
 
 def describe(path: str | os.PathLike[str]) -> str:
     """What lies at a path, in words, for error messages."""
-    if os.path.isdir(path):
-        names = sorted(os.listdir(path))
-        return f"a folder with {len(names)} entries" if names else "an empty folder"
-    with open(path, "rb") as file:
-        head = file.read(512)
+    try:
+        if os.path.isdir(path):
+            names = sorted(os.listdir(path))
+            shown = f"a folder with {len(names)} entries, the first {names[0]!r}" if names else ""
+            return shown or "an empty folder"
+        safety.regular_file(path)  # opening a FIFO would wait for a writer
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except FormatError as error:
+        return error.found
+    except OSError as error:
+        return f"something unreadable ({error.strerror})"
     if not head:
         return "an empty file"
     kinds = {
@@ -161,7 +171,8 @@ class _Handle:
 
     def __init__(self, file: h5py.File):
         self.file = file
-        self.datasets: dict[str, h5py.Dataset | None] = {}
+        self.datasets: OrderedDict[str, h5py.Dataset | None] = OrderedDict()
+        self.chunks: dict[str, ZstdChunks | None] = {}
 
 
 def _open_hdf5(path: str) -> h5py.File:
@@ -188,12 +199,18 @@ def _forget_handles() -> None:
     _HANDLES, _LOCK = OrderedDict(), threading.RLock()
 
 
-# No thread of ours is inside HDF5 while a fork copies the process.
-os.register_at_fork(
-    before=lambda: _LOCK.acquire(),
-    after_in_parent=lambda: _LOCK.release(),
-    after_in_child=_forget_handles,
-)
+os.register_at_fork(after_in_child=_forget_handles)
+
+
+@cache
+def _guard_forks() -> None:
+    """See that no thread of ours is inside HDF5 while a fork copies the process.
+
+    Called once h5py is imported, which has such a guard for its own lock: the one registered last
+    runs first, and everywhere else our lock is taken before h5py's. The other way round, a fork
+    and a reading thread would wait for each other for ever.
+    """
+    os.register_at_fork(before=lambda: _LOCK.acquire(), after_in_parent=lambda: _LOCK.release())
 
 
 def close_all() -> None:
@@ -233,9 +250,13 @@ class HDF5Source(Source):
         if handle is not None:
             _HANDLES.move_to_end(self)
             return handle
-        import h5py
+        import h5py  # noqa: F401
         import hdf5plugin  # noqa: F401  registers the filters
 
+        _guard_forks()
+        # HDF5 would take a file that was written anew in place for the one it has open.
+        for old in [other for other in _HANDLES if other.path == self.path]:
+            _HANDLES.pop(old).file.close()
         if _stamp(safety.regular_file(self.path)) != self.stamp:
             raise FormatError(
                 self.path,
@@ -250,7 +271,9 @@ class HDF5Source(Source):
         return handle
 
     def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
-        if name not in handle.datasets:
+        if name in handle.datasets:
+            handle.datasets.move_to_end(name)
+        else:
             import h5py
 
             location = safety.hdf5_location(handle.file, self.path, name)
@@ -260,6 +283,8 @@ class HDF5Source(Source):
             else:
                 safety.check_hdf5_storage(found, self.path, name)
             handle.datasets[name] = found
+            while len(handle.datasets) > MAX_DATASETS:
+                handle.datasets.popitem(last=False)
         return handle.datasets[name]
 
     def names(self, group: str = "/") -> list[str]:
@@ -316,11 +341,14 @@ class HDF5Source(Source):
                 return np.empty(0)
             if key == () and dataset.shape == ():
                 return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
-            blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
-            fetch = _chunk_reader(dataset) or (lambda key: dataset[key])
             allowed = self._allowance(dataset, name)
-            raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
-            return _decode(handle, raw, dataset.dtype)
+            chunks = _chunk_reader(handle, dataset, self.path, name)
+            if chunks is None:
+                blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
+                fetch = dataset.__getitem__
+                raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
+                return _decode(handle, raw, dataset.dtype)
+        return chunks.read(normalise(key, chunks.shape), allowed)  # outside the lock
 
     def _allowance(self, dataset: h5py.Dataset, name: str) -> Callable[[int], None]:
         def check(nbytes: int) -> None:
@@ -368,9 +396,15 @@ def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return out
 
 
-def _chunk_reader(dataset: h5py.Dataset) -> Callable[[Key], np.ndarray] | None:
+def _chunk_reader(
+    handle: _Handle, dataset: h5py.Dataset, path: str, name: str
+) -> ZstdChunks | None:
     """None, or a reader that takes whole zstd chunks past HDF5's filter pipeline."""
-    return None
+    if name not in handle.chunks:
+        from neuroarrays.chunks import zstd_chunks
+
+        handle.chunks[name] = zstd_chunks(dataset, path, name)
+    return handle.chunks[name]
 
 
 # ---------------------------------------------------------------------------------------- Zarr
@@ -391,9 +425,8 @@ class ZarrSource(Source):
 
     def _resolve(self, name: str) -> str:
         """Follow hdmf-zarr's links, which stand in an attribute of the parent group."""
-        parts = name.strip("/").split("/")
         here = ""
-        for part in parts:
+        for part in name.strip("/").split("/"):
             place = f"{here}/{part}" if here else part
             if not _is_zarr_node(Path(self.path, place)):
                 links = _json(Path(self.path, here), "zarr_link") or []
@@ -405,6 +438,8 @@ class ZarrSource(Source):
                         self.path, place, "data inside this store", "a link to another store"
                     )
                 place = str(target["path"]).strip("/")
+            if ".." in place.split("/"):
+                raise FormatError(self.path, place, "data inside this store", "a path out of it")
             here = place
         return here
 
@@ -412,6 +447,9 @@ class ZarrSource(Source):
         folder = Path(self.path, self._resolve(name) if name.strip("/") else "")
         raw = _json(folder) or {}
         return {key: _zarr_reference(value) for key, value in raw.items()}
+
+    def identity(self, name: str) -> object:
+        return self._resolve(name)
 
     def info(self, name: str) -> Info | None:
         array = _zarr_array(self, self._resolve(name))
@@ -430,7 +468,7 @@ class ZarrSource(Source):
         scalar = self.attrs(name).get("zarr_dtype") == "scalar"
         try:
             if scalar or array.shape == ():
-                raw = np.asarray(array[...]).reshape(())
+                raw = np.asarray(array[(0,) * len(array.shape)], array.dtype).reshape(())
             else:
                 raw = read_outer(
                     lambda k: np.asarray(array[k]),
@@ -438,12 +476,20 @@ class ZarrSource(Source):
                     np.dtype(array.dtype),
                     tuple(array.chunks),
                     key,
+                    lambda nbytes: self._check_size(resolved, nbytes),
                 )
+        except (FormatError, MemoryError):
+            raise
         except Exception as error:  # zarr and its codecs raise anything on damaged chunks
             raise FormatError(
                 self.path, name, "readable Zarr chunks", f"{type(error).__name__}: {error}"
             ) from error
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
+
+    def _check_size(self, name: str, nbytes: int) -> None:
+        if nbytes > safety.ALWAYS_ALLOWED:
+            files = (entry for entry in Path(self.path, name).rglob("*") if entry.is_file())
+            safety.check_allocation(self.path, name, nbytes, sum(f.stat().st_size for f in files))
 
 
 def _is_zarr_node(folder: str | os.PathLike[str]) -> bool:
@@ -485,16 +531,33 @@ def _zarr_array(source: ZarrSource, name: str) -> Any:
     key = os.getpid(), source, name
     if key not in _ZARR:
         folder = Path(source.path, name)
-        if (folder / ".zarray").is_file():
-            meta = json.loads((folder / ".zarray").read_text())
-            is_object = meta.get("dtype") == "|O"
-            _ZARR[key] = _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
-        elif (folder / "zarr.json").is_file():
-            node = json.loads((folder / "zarr.json").read_text())
-            _ZARR[key] = _open_zarr(source, name) if node["node_type"] == "array" else None
-        else:
-            _ZARR[key] = None
+        try:
+            if (folder / ".zarray").is_file():
+                meta = json.loads((folder / ".zarray").read_text())
+                _refuse_pickle(folder, [meta.get("compressor"), *(meta.get("filters") or [])])
+                is_object = meta.get("dtype") == "|O"
+                _ZARR[key] = _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
+            elif (folder / "zarr.json").is_file():
+                node = json.loads((folder / "zarr.json").read_text())
+                _refuse_pickle(folder, node.get("codecs") or [])
+                _ZARR[key] = _open_zarr(source, name) if node["node_type"] == "array" else None
+            else:
+                _ZARR[key] = None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(
+                source.path, name, "readable Zarr metadata", f"{type(error).__name__}: {error}"
+            ) from error
     return _ZARR[key]
+
+
+def _refuse_pickle(folder: Path, codecs: list[Any]) -> None:
+    """Refuse numcodecs' pickle codec wherever it stands: it would run what the file says."""
+    for codec in codecs:
+        name = str((codec or {}).get("id") or (codec or {}).get("name") or "")
+        if "pickle" in name.lower():
+            raise FormatError(folder, "", "numbers or text", f"the codec {name!r}")
 
 
 def _open_zarr(source: ZarrSource, name: str) -> Any:
@@ -513,7 +576,7 @@ def _open_zarr(source: ZarrSource, name: str) -> Any:
 class _ObjectArray:
     """A format-2 array of Python objects (text), which zarr 3 refuses; decoded chunk by chunk.
 
-    Only the text codecs are decoded. The pickle codec would run what the file says.
+    Only the text codecs are decoded.
     """
 
     dtype = np.dtype(object)
@@ -521,6 +584,9 @@ class _ObjectArray:
     def __init__(self, folder: Path, meta: dict[str, Any]):
         self.folder, self.meta = folder, meta
         self.shape, self.chunks = tuple(meta["shape"]), tuple(meta["chunks"])
+        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        nbytes = 8 * int(np.prod(self.shape, dtype=object))
+        safety.check_allocation(str(folder), "", nbytes, size)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         from itertools import product
