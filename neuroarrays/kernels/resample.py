@@ -122,7 +122,7 @@ def _usable(
 def _is_nondecreasing(times):
     if len(times) and np.isnan(times[0]):
         return False
-    for i in range(1, len(times)):  # noqa: SIM110: numba compiles the loop
+    for i in range(1, len(times)):  # noqa: SIM110
         if not times[i - 1] <= times[i]:
             return False
     return True
