@@ -150,8 +150,8 @@ def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndar
     ValueError
         If `first` and `last` do not describe parts of `times`.
     """
-    spikes = _spikes(times, first, last)
-    return _is_sorted(*spikes)
+    result: np.ndarray = _is_sorted(*_spikes(times, first, last))
+    return result
 
 
 def count_trials(
@@ -226,7 +226,8 @@ def count_trials(
 
     def count(begin: int, end: int) -> bool:
         part = slice(begin, end)
-        return _trials(spikes, (order[part], starts[part], stops[part]), offsets, units, out)
+        presentations = (order[part], starts[part], stops[part])
+        return bool(_trials(spikes, presentations, offsets, units, out))
 
     if not _run(count, len(order), max(1, _BLOCK_BYTES // max(1, out[:1].nbytes)), threads):
         wide = (
@@ -299,7 +300,8 @@ def count_clock(
     block = min(2048, max(64, _BLOCK_BYTES // max(1, out[:1].nbytes)))
 
     def count(begin: int, end: int) -> bool:
-        return _clock(spikes, clock, (start_bin + begin, block), units, out[begin:end])
+        part = (start_bin + begin, block)
+        return bool(_clock(spikes, clock, part, units, out[begin:end]))
 
     if not _run(count, n_bins, block, threads):
         wide = (
