@@ -74,7 +74,7 @@ SPECS: tuple[Spec, ...] = (
     Spec(RECORDING, "spikes", "spike_times", ((SPIKE,),), "f", "s",
          "spike times on the session clock, unit after unit (CF contiguous ragged array)"),
     Spec(RECORDING, "spikes", "row_size", ((UNIT,),), "iu", "1", "number of spikes of each unit"),
-    Spec(RECORDING, "spikes", "*", ((UNIT,), (SPIKE,)), _ANY, "",
+    Spec(RECORDING, "spikes", "*", (), _ANY, "",
          "unit metadata along unit_id (any column of the unit table), values along spike"),
     Spec(RECORDING, "series", "speed", ((TIME,),), _NUMBER, "cm/s", "running speed"),
     Spec(RECORDING, "series", "*", (), _ANY, "",
@@ -121,7 +121,12 @@ COORDINATES: dict[str, tuple[str, str, str]] = {
 }
 
 #: What the first dimension of a variable may be, in nodes of one leading dimension.
-_LEADING = {"series": (TIME, UNIT), "table": (PRESENTATION,), "events": ("event",)}
+_LEADING = {
+    "spikes": (UNIT, SPIKE),
+    "series": (TIME, UNIT),
+    "table": (PRESENTATION,),
+    "events": ("event",),
+}
 
 _BY_KEY = {(spec.tree, spec.role, spec.name): spec for spec in SPECS}
 
@@ -294,7 +299,9 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
         if record.dims and dims not in record.dims:
             allowed = " or ".join(str(d) for d in record.dims)
             yield f"{name} has dims {dims}, expected {allowed}"
-        elif not record.dims and role in _LEADING and dims[:1] not in {(d,) for d in _LEADING[role]}:
+        elif (
+            not record.dims and role in _LEADING and dims[:1] not in {(d,) for d in _LEADING[role]}
+        ):
             yield f"{name} has dims {dims}, expected {' or '.join(_LEADING[role])} first"
         if variable.dtype.kind not in record.kinds:
             yield f"{name} has dtype {variable.dtype}, expected kind {record.kinds!r}"
@@ -344,7 +351,9 @@ def _check_table(node: xr.DataTree) -> tuple[list[str], list[str]]:
     if "start_time" not in node.data_vars:
         return ["start_time is missing"], notes
     start = node["start_time"].values
-    stop = node["stop_time"].values if "stop_time" in node.data_vars else np.full(start.size, np.nan)
+    stop = (
+        node["stop_time"].values if "stop_time" in node.data_vars else np.full(start.size, np.nan)
+    )
     for name, values in (("start_time", start), ("stop_time", stop)):
         if np.isnan(values).any():
             notes.append(f"{np.isnan(values).sum()} of {values.size} values of {name} are missing")
@@ -361,7 +370,9 @@ def _check_clock(node: xr.DataTree) -> tuple[list[str], list[str]]:
         return [], notes
     steps = np.diff(node.coords[TIME].values)
     if (steps < 0).any():
-        notes.append(f"time goes backwards {(steps < 0).sum()} times; it is sorted where it is used")
+        notes.append(
+            f"time goes backwards {(steps < 0).sum()} times; it is sorted where it is used"
+        )
     if (steps == 0).any():
         notes.append(f"{(steps == 0).sum()} time stamps are duplicated; the last of each counts")
     return [], notes
