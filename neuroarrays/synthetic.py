@@ -1,0 +1,515 @@
+"""Small faithful files and trees, with the quirks that real ones have.
+
+Written with h5py alone, seeded, for tests, documentation and trying things out::
+
+    from neuroarrays.synthetic import write_nwb
+
+    truth = write_nwb("session.nwb", units=20, electrodes="peak", spikes="unsorted")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+
+if TYPE_CHECKING:
+    import h5py
+
+#: Kinds of content that `NWBOptions.parts` may name.
+PARTS = (
+    "units", "trials", "running", "pupil", "position", "licks", "lfp", "rois", "cells", "empty",
+)  # fmt: skip
+_ELECTRODES_PER_AREA = 2
+
+
+@dataclass(frozen=True)
+class NWBOptions:
+    """What a synthetic NWB file holds, and which quirks it has.
+
+    Attributes
+    ----------
+    seed : int
+        Of all random values.
+    duration : float
+        Of the session, s.
+    units : int
+        Number of units; spread over the areas in turn.
+    areas : tuple of str
+        Locations of the electrodes.
+    trials : int
+        Rows of the trial table.
+    parts : tuple of str
+        What is in the file, of `PARTS`.
+    index_dtype : str
+        dtype of every ``_index`` column; pynwb writes the narrowest that fits.
+    electrodes : str
+        How units name their electrodes: rows with an index ("ragged"), one row each ("flat"),
+        HDF5 region references ("region"), ``peak_channel_id`` ("peak"), a text column of the
+        unit table ("column"), the electrode group ("group"), not at all ("none").
+    text : {"vlen", "fixed"}
+        How text columns are stored.
+    colnames : bool
+        Whether tables have the attribute ``colnames``.
+    name_column : bool
+        Whether unit and trial tables have a column called ``name``.
+    ragged : bool
+        Whether the tables have ragged columns of text, numbers and compound values.
+    spikes : {"sorted", "unsorted", "nan"}
+        Order of each train; "nan" has a missing time in each.
+    clock : {"timestamps", "rate", "soft", "hard", "duplicated"}
+        The clocks of running and pupil: own timestamps, a start and a rate, pupil's linked to
+        running's (soft or hard), or with a time stamp twice.
+    running_unit : {"cm/s", "m/s"}
+        Unit of the running speed.
+    transposed : bool
+        Whether fluorescence is (ROI, time), against the NWB schema.
+    relative_events : bool
+        Whether ``cue_time`` counts from the trial's start.
+    missing_stops : bool
+        Whether every ``stop_time`` is NaN.
+    outside : {"", "link", "virtual", "storage"}
+        A series whose values lie elsewhere: an external link, a virtual dataset, or external
+        storage.
+    version : {"2", "1"}
+        NWB 1 has another layout; only its mark is written.
+    """
+
+    seed: int = 0
+    duration: float = 20.0
+    units: int = 5
+    areas: tuple[str, ...] = ("VISp", "CA1")
+    trials: int = 6
+    parts: tuple[str, ...] = PARTS
+    index_dtype: str = "uint8"
+    electrodes: Literal["ragged", "flat", "region", "peak", "column", "group", "none"] = "ragged"
+    text: Literal["vlen", "fixed"] = "vlen"
+    colnames: bool = True
+    name_column: bool = False
+    ragged: bool = False
+    spikes: Literal["sorted", "unsorted", "nan"] = "sorted"
+    clock: Literal["timestamps", "rate", "soft", "hard", "duplicated"] = "timestamps"
+    running_unit: Literal["cm/s", "m/s"] = "cm/s"
+    transposed: bool = False
+    relative_events: bool = False
+    missing_stops: bool = False
+    outside: Literal["", "link", "virtual", "storage"] = ""
+    version: Literal["2", "1"] = "2"
+
+
+def write_nwb(
+    path: str | os.PathLike[str], options: NWBOptions | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Write a small NWB file.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to write; replaced if it is there.
+    options : NWBOptions, optional
+        What to write.
+    **changes
+        Fields of `NWBOptions`, in place of those in `options`.
+
+    Returns
+    -------
+    dict
+        What was written, by name: ``"areas"`` (list of str, one per unit), ``"trains"`` (list of
+        (spike,) float64, s, in the file's order), ``"unit_id"``, ``"trials"`` (dict of columns),
+        and (time,) or (time, column) arrays with their clocks (``"running"``,
+        ``"running_time"``, ...).
+
+    Examples
+    --------
+    >>> truth = write_nwb("session.nwb", units=3, trials=0, parts=("units",))  # doctest: +SKIP
+    """
+    import h5py
+
+    made = replace(options or NWBOptions(), **changes)
+    with h5py.File(path, "w") as file:
+        if made.version == "1":
+            file["nwb_version"] = "NWB-1.0.6"
+            file.create_group("epochs")
+            return {}
+        return _Writer(file, made).write()
+
+
+class _Writer:
+    """One file being written: the options, the random numbers and what is known of the truth."""
+
+    def __init__(self, file: h5py.File, options: NWBOptions):
+        self.file, self.options = file, options
+        self.random = np.random.default_rng(options.seed)
+        self.truth: dict[str, Any] = {}
+
+    def write(self) -> dict[str, Any]:
+        self._general()
+        for part in self.options.parts:
+            getattr(self, f"_{part}")()
+        if self.options.outside:
+            self._outside()
+        return self.truth
+
+    # ------------------------------------------------------------------------- small pieces
+
+    def _group(self, path: str, kind: str, **attrs: Any) -> h5py.Group:
+        group = self.file.require_group(path)
+        group.attrs.update({"neurodata_type": kind, "namespace": "core", **attrs})
+        return group
+
+    def _text(self, values: list[str]) -> np.ndarray:
+        if self.options.text == "fixed":
+            return np.array([value.encode() for value in values])
+        import h5py
+
+        return np.array(values, h5py.string_dtype())
+
+    def _index(self, counts: list[int]) -> np.ndarray:
+        ends = np.cumsum(counts)
+        dtype = np.dtype(self.options.index_dtype)
+        if ends.size and ends[-1] > np.iinfo(dtype).max:
+            dtype = np.min_scalar_type(int(ends[-1]))
+        return ends.astype(dtype)
+
+    def _table(self, path: str, kind: str, columns: Mapping[str, Any], ids: np.ndarray) -> None:
+        group = self._group(path, kind, description=f"synthetic {path}")
+        for name, values in columns.items():
+            group[name] = self._text(values) if _is_text(values) else values
+            group[name].attrs["description"] = f"the column {name}"
+        group["id"] = ids
+        if self.options.colnames:
+            names = [name for name in columns if not name.endswith("_index")]
+            group.attrs["colnames"] = np.array(names, object)
+
+    def _series(
+        self, path: str, kind: str, data: np.ndarray, unit: str, **attrs: Any
+    ) -> h5py.Group:
+        group = self._group(path, kind, description=f"synthetic {path}", comments="no comments")
+        group["data"] = data
+        group["data"].attrs.update({"unit": unit, "conversion": 1.0, "offset": 0.0, **attrs})
+        return group
+
+    def _clock(self, group: h5py.Group, size: int, rate: float, start: float) -> np.ndarray:
+        if self.options.clock == "rate":
+            group["starting_time"] = start
+            group["starting_time"].attrs.update({"rate": rate, "unit": "seconds"})
+            return start + np.arange(size) / rate
+        times = start + np.arange(size) / rate + self.random.uniform(0, 0.2 / rate, size)
+        if self.options.clock == "duplicated":
+            times[3] = times[2]
+        group["timestamps"] = times
+        group["timestamps"].attrs.update({"unit": "seconds", "interval": 1})
+        return times
+
+    # -------------------------------------------------------------------------------- parts
+
+    def _general(self) -> None:
+        self.file.attrs.update(
+            {"nwb_version": "2.7.0", "neurodata_type": "NWBFile", "namespace": "core"}
+        )
+        texts = {
+            "identifier": "synthetic", "session_description": "synthetic session",
+            "session_start_time": "2026-01-01T12:00:00+00:00", "general/session_id": "s1",
+            "general/institution": "neuroarrays", "general/subject/subject_id": "m1",
+            "general/subject/species": "Mus musculus", "general/subject/age": "P90D",
+        }  # fmt: skip
+        for name, text in texts.items():
+            self.file[name] = text
+        areas = np.repeat(self.options.areas, _ELECTRODES_PER_AREA).tolist()
+        for area in self.options.areas:
+            self._group(
+                f"general/extracellular_ephys/probe_{area}", "ElectrodeGroup", location=area
+            )
+        columns = {
+            "location": areas,
+            "group_name": [f"probe_{area}" for area in areas],
+            "x": np.arange(len(areas), dtype=np.float32),
+        }
+        ids = 100 + np.arange(len(areas))
+        self._table("general/extracellular_ephys/electrodes", "DynamicTable", columns, ids)
+
+    def _units(self) -> None:
+        n = self.options.units
+        area_of = np.arange(n) % max(len(self.options.areas), 1)
+        counts = self.random.integers(0 if n > 2 else 1, 40, n)
+        trains = [np.sort(self.random.uniform(0, self.options.duration, c)) for c in counts]
+        trains = [np.round(train * 30_000) / 30_000 for train in trains]
+        if self.options.spikes == "unsorted":
+            trains = [train[::-1].copy() for train in trains]
+        if self.options.spikes == "nan":
+            for train in trains:
+                train[-1:] = np.nan
+        columns: dict[str, Any] = {
+            "spike_times": np.concatenate(trains) if n else np.empty(0),
+            "spike_times_index": self._index([train.size for train in trains]),
+            "quality": ["good" if i % 2 else "mua" for i in range(n)],
+            "snr": self.random.uniform(1, 5, n).astype(np.float32),
+            "waveform_mean": self.random.normal(size=(n, 4)).astype(np.float32),
+        }
+        columns |= self._unit_electrodes(area_of)
+        if self.options.ragged:
+            columns["spike_amplitudes"] = self.random.normal(size=int(counts.sum()))
+            columns["spike_amplitudes_index"] = columns["spike_times_index"]
+            columns["obs_intervals"] = np.tile([0.0, self.options.duration], (n, 1))
+            columns["obs_intervals_index"] = self._index([1] * n)
+            self.truth["spike_amplitudes"] = np.split(
+                columns["spike_amplitudes"], np.cumsum(counts)[:-1]
+            )
+        if self.options.name_column:
+            columns["name"] = [f"unit {i}" for i in range(n)]
+        ids = 10 * (1 + np.arange(n))
+        self._table("units", "Units", columns, ids)
+        names = [self.options.areas[i] for i in area_of]
+        self.truth |= {
+            "areas": ["unknown"] * n if self.options.electrodes == "none" else names,
+            "trains": trains,
+            "unit_id": ids,
+            "quality": columns["quality"],
+            "snr": columns["snr"],
+            "waveform_mean": columns["waveform_mean"],
+        }
+
+    def _unit_electrodes(self, area_of: np.ndarray) -> dict[str, Any]:
+        import h5py
+
+        first = area_of * _ELECTRODES_PER_AREA
+        table = self.file["general/extracellular_ephys/electrodes"]
+        how = self.options.electrodes
+        if how == "ragged":  # every unit on both electrodes of its area
+            rows = np.concatenate([[row, row + 1] for row in first]) if first.size else first
+            return {"electrodes": rows, "electrodes_index": self._index([2] * first.size)}
+        if how == "flat":
+            return {"electrodes": first}
+        if how == "region":
+            column = table["id"]
+            regions = [column.regionref[int(row) : int(row) + 2] for row in first]
+            return {"electrodes": np.array(regions, h5py.regionref_dtype)}
+        if how == "peak":
+            return {"peak_channel_id": 100 + first}
+        if how == "column":
+            return {"location": [self.options.areas[i] for i in area_of]}
+        if how == "group":
+            names = [f"general/extracellular_ephys/probe_{self.options.areas[i]}" for i in area_of]
+            groups = [self.file[name].ref for name in names]
+            return {"electrode_group": np.array(groups, h5py.ref_dtype)}
+        return {}
+
+    def _trials(self) -> None:
+        n = self.options.trials
+        start = 1.0 + 2.5 * np.arange(n)
+        stop = start + self.random.uniform(1.0, 2.0, n)
+        cue = self.random.uniform(0.1, 0.5, n)
+        columns: dict[str, Any] = {
+            "start_time": start,
+            "stop_time": np.full(n, np.nan) if self.options.missing_stops else stop,
+            "orientation": self.random.choice([0.0, 45.0, 90.0], n),
+            "contrast": self.random.choice([0.5, 1.0], n).astype(np.float32),
+            "outcome": self.random.choice(["hit", "miss"], n).tolist(),
+            "rewarded": np.arange(n) % 2 == 0,
+            "cue_time": cue if self.options.relative_events else start + cue,
+        }
+        if self.options.name_column:
+            columns["name"] = [f"trial {i}" for i in range(n)]
+        if self.options.ragged:
+            counts = np.arange(n) % 3
+            total = int(counts.sum())
+            pairs = np.zeros(total, [("idx_start", "i4"), ("count", "i4")])
+            columns |= {
+                "tags": [f"tag{i}" for i in range(total)], "tags_index": self._index(counts),
+                "lick_times": self.random.uniform(0, 1, total),
+                "lick_times_index": self._index(counts),
+                "timeseries": pairs, "timeseries_index": self._index(counts),
+            }  # fmt: skip
+        self._table("intervals/trials", "TimeIntervals", columns, np.arange(n))
+        self.truth["trials"] = columns
+
+    def _running(self) -> None:
+        size = int(20 * self.options.duration)
+        speed = self.random.gamma(2.0, 5.0, size)  # cm/s
+        stored = speed / 100 if self.options.running_unit == "m/s" else speed
+        place = "processing/running/running_speed"
+        group = self._series(place, "TimeSeries", stored, self.options.running_unit)
+        times = self._clock(group, size, 20.0, 0.5)
+        self.truth |= {"running": speed, "running_time": times}
+
+    def _pupil(self) -> None:
+        import h5py
+
+        size = int(20 * self.options.duration)
+        gaze = self.random.normal(size=(size, 2))
+        area = self.random.uniform(10, 20, size)
+        place = "acquisition/EyeTracking/pupil_tracking"
+        group = self._series(place, "EllipseSeries", gaze, "meters")
+        group["area"] = area
+        clock = "processing/running/running_speed/timestamps"
+        if self.options.clock in ("soft", "hard") and clock in self.file:
+            linked = (
+                h5py.SoftLink(f"/{clock}") if self.options.clock == "soft" else self.file[clock]
+            )
+            group["timestamps"] = linked
+            times = self.file[clock][:]
+        else:
+            times = self._clock(group, size, 20.0, 0.51)
+        self.truth |= {"pupil": gaze, "pupil_area": area, "pupil_time": times}
+
+    def _position(self) -> None:
+        size = int(10 * self.options.duration)
+        position = np.cumsum(self.random.normal(size=(size, 2)), axis=0)
+        place = "processing/behavior/Position/SpatialSeries"
+        group = self._series(place, "SpatialSeries", position, "cm")
+        times = self._clock(group, size, 10.0, 0.0)
+        self.truth |= {"position": position, "position_time": times}
+
+    def _licks(self) -> None:
+        times = np.sort(self.random.uniform(0, self.options.duration, 12))
+        place = "processing/behavior/BehavioralEvents/lick_left"
+        group = self._series(place, "TimeSeries", np.ones(12), "a.u.")
+        group["timestamps"] = times
+        self.truth["licks"] = times
+
+    def _lfp(self) -> None:
+        size = int(50 * self.options.duration)
+        stored = self.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
+        group = self._series(
+            "acquisition/ElectricalSeries", "ElectricalSeries", stored, "volts",
+            conversion=1.95e-7, offset=1e-3,
+        )  # fmt: skip
+        group["starting_time"] = 0.25
+        group["starting_time"].attrs.update({"rate": 50.0, "unit": "seconds"})
+        self.truth |= {"lfp_stored": stored, "lfp_time": 0.25 + np.arange(size) / 50.0}
+
+    def _rois(self) -> None:
+        import h5py
+
+        n, size = 4, int(8 * self.options.duration)
+        values = self.random.normal(size=(size, n)).astype(np.float32)
+        plane = "general/optophysiology/plane"
+        self._group(plane, "ImagingPlane")["location"] = "V1"
+        table = "processing/ophys/ImageSegmentation/PlaneSegmentation"
+        columns = {"iscell": np.ones((n, 2), np.float32), "depth": np.arange(n, dtype=np.int32)}
+        self._table(table, "PlaneSegmentation", columns, 7 + np.arange(n))
+        self.file[table]["imaging_plane"] = h5py.SoftLink(f"/{plane}")
+        stored = values.T if self.options.transposed else values
+        place = "processing/ophys/Fluorescence/RoiResponseSeries"
+        group = self._series(place, "RoiResponseSeries", stored, "lumens")
+        group["rois"] = np.arange(n)[::-1]
+        group["rois"].attrs["table"] = self.file[table].ref
+        times = self._clock(group, size, 8.0, 0.1)
+        self.truth |= {"rois": values, "roi_id": 7 + np.arange(n)[::-1], "roi_time": times}
+
+    def _cells(self) -> None:
+        """One TimeSeries per neuron, in an order that is not the alphabet's."""
+        numbers, size = (2, 10, 1), 30
+        values = self.random.normal(size=(size, len(numbers)))
+        times = np.arange(size) / 3.0
+        for column, number in zip(values.T, numbers, strict=True):
+            place = f"processing/calcium/traces/neuron {number}"
+            self._series(place, "TimeSeries", column, "a.u.")["timestamps"] = times
+        order = np.argsort(numbers)
+        self.truth |= {"cells": values[:, order], "cell_id": np.sort(numbers), "cell_time": times}
+
+    def _empty(self) -> None:
+        group = self._series("acquisition/nothing", "TimeSeries", np.empty(0), "a.u.")
+        group["timestamps"] = np.empty(0)
+
+    def _outside(self) -> None:
+        import h5py
+
+        here = Path(self.file.filename)
+        other = here.with_name(f"{here.stem}_elsewhere.h5")
+        with h5py.File(other, "w") as file:
+            file["data"] = np.arange(5.0)
+            file["series/data"] = np.arange(5.0)
+            file["series/timestamps"] = np.arange(5.0)
+        place = "acquisition/outside"
+        if self.options.outside == "link":
+            self.file[place] = h5py.ExternalLink(other.name, "/series")
+            return
+        group = self._group(place, "TimeSeries")
+        group["timestamps"] = np.arange(5.0)
+        if self.options.outside == "virtual":
+            layout = h5py.VirtualLayout((5,), "f8")
+            layout[:] = h5py.VirtualSource(str(other), "data", (5,))
+            group.create_virtual_dataset("data", layout)
+        else:
+            raw = here.with_name(f"{here.stem}_elsewhere.raw")
+            raw.write_bytes(np.arange(5.0).tobytes())
+            group.create_dataset("data", (5,), "f8", external=[(str(raw), 0, 40)])
+
+
+def _is_text(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and isinstance(values[0], str)
+
+
+def aligned_tree(
+    sessions: int = 1,
+    areas: tuple[str, ...] = ("VISp", "CA1"),
+    presentations: int = 12,
+    units: int = 4,
+    bins: int = 5,
+    seed: int = 0,
+) -> xr.DataTree:
+    """A small aligned tree in memory, valid under the schema.
+
+    Parameters
+    ----------
+    sessions, presentations, units, bins : int
+        How many sessions, and of each area how many presentations, units and time bins.
+    areas : tuple of str
+        Areas of every session.
+    seed : int
+        Of the random values.
+
+    Returns
+    -------
+    xr.DataTree
+        ``session_<i>/<area>`` with ``spike_data`` (presentation_id, unit_id, time) uint8, ``speed``
+        (presentation_id, time) float32, ``valid``; below it ``pupil`` and ``presentations``. Bins
+        are 20 ms, ``time`` their centres.
+    """
+    random = np.random.default_rng(seed)
+    groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="synthetic"))}
+    time = xr.Variable(schema.TIME, (np.arange(bins) + 0.5) * 0.02, {"units": "s"})
+    ids = xr.Variable(schema.PRESENTATION, np.arange(presentations))
+    both, shape = (schema.PRESENTATION, schema.TIME), (presentations, bins)
+
+    def made(role: str, name: str, data: Any, dims: tuple[str, ...] | None = None) -> xr.Variable:
+        return schema.var(role, name, data, dims, tree=schema.ALIGNED)
+
+    for session in range(sessions):
+        start = 1.0 + 0.5 * np.arange(presentations)
+        table = {
+            "start_time": start,
+            "stop_time": start + 0.02 * bins,
+            "duration": np.full(presentations, 0.02 * bins),
+            "orientation": random.choice([0.0, 45.0, 90.0, 135.0], presentations),
+            "stimulus": np.array([f"image{i % 3}" for i in range(presentations)], object),
+        }
+        dims = (schema.PRESENTATION,)
+        rows = {name: made("table", name, data, dims) for name, data in table.items()}
+        labels = {name: rows[name] for name in ("orientation", "stimulus")}
+        attrs = {"session_id": f"session_{session}", "subject": "m1", "species": "Mus musculus"}
+        groups[f"session_{session}"] = xr.Dataset(attrs=attrs)
+        for i, area in enumerate(areas):
+            place = f"session_{session}/{area}"
+            counts = random.poisson(1.0, (presentations, units, bins)).astype(np.uint8)
+            unit_id = xr.Variable(schema.UNIT, 10 * i + np.arange(units))
+            groups[place] = xr.Dataset(
+                {
+                    "spike_data": made("area", "spike_data", counts),
+                    "speed": made("area", "speed", random.gamma(2, 5, shape).astype("f4"), both),
+                    "valid": made("area", "valid", np.ones(shape, bool), both),
+                },
+                {schema.PRESENTATION: ids, schema.UNIT: unit_id, schema.TIME: time, **labels},
+            )
+            pupil = random.normal(size=shape).astype(np.float32)
+            groups[f"{place}/pupil"] = xr.Dataset({"x": made("behaviour", "x", pupil, both)})
+            groups[f"{place}/presentations"] = xr.Dataset(rows)
+    return xr.DataTree.from_dict(groups)
