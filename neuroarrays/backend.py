@@ -25,7 +25,7 @@ from xarray.core.indexes import Index, IndexSelResult, PandasIndex
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree, shorten
-from neuroarrays.source import Key, Source, normalise
+from neuroarrays.source import Key, Source, is_zarr, normalise
 
 # --------------------------------------------------------------------------------- lazy arrays
 
@@ -568,6 +568,35 @@ def dataset(
     return with_indexes(out)
 
 
+def eager_dataset(
+    variables: Mapping[str, xr.Variable],
+    coords: Mapping[str, xr.Variable],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
+    """A node's dataset with pandas indexes, put together without xarray's checks.
+
+    For variables that are known to fit: 0.05 ms instead of 1 ms, and archives have thousands.
+    """
+    made: dict[Hashable, Any] = dict(variables)
+    indexes: dict[Hashable, Index] = {}
+    for name, variable in coords.items():
+        if variable.dims == (name,):
+            index = PandasIndex.from_variables({name: variable}, options={})
+            indexes[name] = index
+            made |= index.create_variables({name: variable})
+        else:
+            made[name] = variable
+    sizes: dict[Hashable, int] = {}
+    for name, variable in made.items():
+        for dim, size in zip(variable.dims, variable.shape, strict=True):
+            if sizes.setdefault(dim, size) != size:
+                msg = f"{name} has {size} values along {dim}, others {sizes[dim]}"
+                raise ValueError(msg)
+    return xr.Dataset._construct_direct(
+        made, set(coords), dims=sizes, attrs=dict(attrs), indexes=indexes
+    )
+
+
 # ------------------------------------------------------------------------------------- readers
 
 
@@ -710,7 +739,7 @@ def paths_of(path_or_paths: Any, accepts: Callable[[Path], bool]) -> list[Path]:
     """The files a path stands for: itself, the members of a list, or those found in a folder."""
     if isinstance(path_or_paths, str | os.PathLike):
         path = Path(path_or_paths)
-        if path.is_dir() and not accepts(path):
+        if path.is_dir() and not accepts(path) and not is_zarr(path):  # a store is one file
             return sorted(child for child in path.iterdir() if accepts(child))
         return [path]
     return [Path(path) for path in path_or_paths]

@@ -6,6 +6,7 @@
     ├── FormatError       (also ValueError)   a file is not what a reader can read
     │   └── UnknownFormat                     no reader, or more than one, claims a path
     ├── MissingPath       (also FileNotFoundError)
+    ├── PathExists        (also FileExistsError)
     ├── SchemaError       (also ValueError)   a tree is not one of the two trees
     ├── NotInTree         (also KeyError)     a table, unit, area or variable that is not there
     └── MissingDependency (also ImportError)  an optional package is not installed
@@ -71,6 +72,10 @@ class UnknownFormat(FormatError):
 
 class MissingPath(NeuroArraysError, FileNotFoundError):
     """The path does not exist."""
+
+
+class PathExists(NeuroArraysError, FileExistsError):
+    """There is something at the path already, and nothing said to replace it."""
 
 
 class SchemaError(NeuroArraysError, ValueError):

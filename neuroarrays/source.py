@@ -101,6 +101,12 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     return source
 
 
+def hdf5_source(path: str | os.PathLike[str]) -> Source:
+    """The source of a file known to be HDF5, without opening it."""
+    path = os.path.abspath(path)
+    return HDF5Source(path, _stamp(safety.regular_file(path)))
+
+
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Whether the file begins with the HDF5 signature (also after a user block)."""
     try:

@@ -1,0 +1,336 @@
+"""How the variables and attributes of a tree are written in an archive, and read back.
+
+netCDF holds numbers, text and attributes of these. What else a tree may have is written as the
+nearest of them, so that every reader of netCDF sees it, with a note in the attribute
+`_neuroarrays` (JSON) from which ours makes the original again:
+
+* bool: int8 with the attribute ``dtype="bool"``, xarray's own convention;
+* text: vlen UTF-8. None and NaN in a column of text: a text that the column does not have, named
+  by the CF attribute ``missing_value`` (so xarray reads NaN); a column with both reads as None;
+* fixed-width text and float16: text and float32;
+* attributes that netCDF lacks or other readers would act upon (bool, None, nested, empty lists,
+  names such as ``scale_factor``): the nearest netCDF form where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.backend import FileArray, unwrap
+from neuroarrays.errors import SchemaError
+
+#: Our attribute, and those of the file format: no part of a tree.
+HIDDEN = "_neuroarrays"
+MACHINE = frozenset({
+    HIDDEN, "_saved_by", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
+    "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "coordinates", "_ARRAY_DIMENSIONS",
+})  # fmt: skip
+#: Attributes that make other readers change the values.
+_ACTED_UPON = frozenset({
+    "_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "dtype", "calendar",
+    "_Encoding", "grid_mapping", "bounds",
+})  # fmt: skip
+#: Smaller arrays are neither chunked nor compressed.
+SMALL = 4096
+#: Bytes of a chunk of an array, and of a 1-D array; presentations in a chunk.
+CHUNK, LONG_CHUNK, MOST_PRESENTATIONS = 1 << 18, 1 << 20, 16
+
+
+def split_attrs(attrs: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attributes as netCDF holds them, and those of them that it does not hold exactly."""
+    native: dict[str, Any] = {}
+    exact: dict[str, Any] = {}
+    for key, value in attrs.items():
+        name, value = str(key), _plain(value)
+        near, same = _nearest(value)
+        if name in MACHINE or name in _ACTED_UPON or "/" in name or not name:
+            exact[name] = value
+        else:
+            native[name] = near
+            if not same:
+                exact[name] = value
+    return native, exact
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)
+
+
+def _nearest(value: Any) -> tuple[Any, bool]:
+    """A value that netCDF holds, and whether it is the same."""
+    items = value if isinstance(value, list) else [value]
+    kinds = {type(item) for item in items}
+    if kinds == {str} and all("\0" not in item and _encodable(item) for item in items):
+        return value, True
+    if kinds == {int} and all(-(2**63) <= item < 2**63 for item in items):
+        return (np.array(value, np.int64) if items is value else np.int64(value)), True
+    if kinds == {float}:
+        finite = bool(np.isfinite(items).all())  # JSON, and so Zarr, has finite numbers only
+        return (np.array(value, np.float64) if items is value else np.float64(value)), finite
+    if kinds == {bool} and items is not value:
+        return np.int8(value), False
+    text = json.dumps(value).encode("utf-8", "replace").decode()
+    return text.replace("\0", ""), False
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass
+class Encoded:
+    """A variable as it is written.
+
+    Attributes
+    ----------
+    kind : {"raw", "bool", "cast", "text"}
+        How values become stored ones.
+    stored : np.dtype
+        dtype in the file; object for text.
+    native, note : dict
+        Attributes in netCDF's form, and what stands in `_neuroarrays`.
+    """
+
+    node: str
+    name: str
+    variable: xr.Variable
+    kind: str
+    stored: np.dtype
+    native: dict[str, Any]
+    note: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Place in the file."""
+        return f"{self.node}/{self.name}".lstrip("/")
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of its chunks; None for one that is stored in one piece."""
+        if self.kind == "text":
+            return None
+        return chunk_shape(self.variable.dims, self.variable.shape, self.stored.itemsize)
+
+    def block(self, key: tuple[slice, ...]) -> np.ndarray:
+        """Values of a part, as they are stored; the only place where values are computed."""
+        values = np.asarray(self.variable[key].values)
+        return np.ascontiguousarray(values, self.stored).reshape(values.shape)
+
+    def identity(self) -> Hashable:
+        """Equal for variables that would be written with the same bytes and attributes."""
+        data = unwrap(self.variable._data)
+        if isinstance(data, FileArray):
+            same: Hashable = data
+        else:
+            same = getattr(data, "name", None) or id(data)
+        attrs = json.dumps([self.native, self.note], default=_jsonable, sort_keys=True)
+        return same, self.variable.dims, self.variable.shape, str(self.variable.dtype), attrs
+
+    def attrs(self) -> dict[str, Any]:
+        """Everything written as attributes."""
+        return self.native | ({HIDDEN: json.dumps(self.note)} if self.note else {})
+
+
+def _jsonable(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def encode(node: str, name: Hashable, variable: xr.Variable) -> Encoded:
+    """How to write a variable.
+
+    Raises
+    ------
+    SchemaError
+        For a name or dtype that an archive cannot hold.
+    """
+    if not isinstance(name, str) or not name or "/" in name or "\0" in name:
+        msg = f"{node}: the variable name {name!r} cannot be written; rename it to text without '/'"
+        raise SchemaError(msg)
+    native, exact = split_attrs(variable.attrs)
+    note: dict[str, Any] = {"attrs": exact} if exact else {}
+    dtype = variable.dtype if isinstance(variable.dtype, np.dtype) else np.dtype(object)
+    if dtype.kind in "OUST":
+        if dtype.kind in "US":
+            note["dtype"] = dtype.str
+        return Encoded(node, name, variable, "text", np.dtype(object), native, note)
+    if dtype.kind == "b":
+        native = native | {"dtype": "bool"}
+        return Encoded(node, name, variable, "bool", np.dtype("i1"), native, note)
+    if dtype.kind == "f" and dtype.itemsize == 2:
+        note["dtype"] = dtype.str
+        return Encoded(node, name, variable, "cast", np.dtype("<f4"), native, note)
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        msg = f"{node}/{name}: values of dtype {dtype} cannot be written; expected numbers or text"
+        raise SchemaError(msg)
+    return Encoded(node, name, variable, "raw", dtype.newbyteorder("<"), native, note)
+
+
+def text_block(encoded: Encoded) -> np.ndarray:
+    """All values of a column of text as str objects; sets its note and `missing_value`.
+
+    Labels, not signals: read at once.
+
+    Raises
+    ------
+    SchemaError
+        If a value is neither text nor missing.
+    """
+    values = np.asarray(encoded.variable.values)
+    out = np.empty(values.shape, object)
+    gaps: list[tuple[int, ...]] = []
+    none = False
+    for at, value in np.ndenumerate(values):
+        if isinstance(value, bytes) and values.dtype.kind == "S":
+            value = value.decode("utf-8", "surrogateescape")
+        if isinstance(value, str) and "\0" not in value and _encodable(value):
+            out[at] = str(value)
+        elif value is None or value is not value or type(value).__name__ == "NAType":
+            gaps.append(at)
+            none |= value is None
+        else:
+            what = "text that is not UTF-8" if isinstance(value, str) else type(value).__name__
+            msg = (
+                f"{encoded.path}: value {value!r} at {at} is {what}; expected text, or None or NaN "
+                "where it is missing. Convert the column to text or numbers before saving"
+            )
+            raise SchemaError(msg)
+    if gaps:
+        mark, present = "<missing>", set(out.ravel().tolist())
+        while mark in present:
+            mark = f"<{mark}>"
+        for at in gaps:
+            out[at] = mark
+        encoded.native = encoded.native | {"missing_value": mark}
+        encoded.note = encoded.note | {"missing": "none" if none else "nan"}
+    return out
+
+
+def decode(values: np.ndarray, kind: str, dtype: np.dtype, missing: Sequence[str] | None) -> Any:
+    """Stored values as they were; `missing` is the mark of a gap and what it stands for."""
+    if kind != "text":
+        return values.astype(dtype, copy=False)
+    if missing:
+        mark, gap = missing[0], None if missing[1] == "none" else np.nan
+        values = values.copy()
+        for at, value in np.ndenumerate(values):
+            if value == mark:
+                values[at] = gap
+    if dtype.kind == "S":
+        encoded = [text.encode("utf-8", "surrogateescape") for text in values.ravel()]
+        return np.array(encoded, dtype).reshape(values.shape)
+    return values if dtype == object else values.astype(dtype)
+
+
+def chunk_shape(
+    dims: Sequence[Hashable], shape: tuple[int, ...], itemsize: int
+) -> tuple[int, ...] | None:
+    """Shape of the chunks of an array.
+
+    Presentations: 1 to 16 whole ones, 256 kB; else rows of the first dimension, 256 kB; 1-D, 1 MB.
+
+    Returns
+    -------
+    tuple of int or None
+        None for arrays below 4 kB and empty ones: one piece, uncompressed.
+    """
+    if int(np.prod(shape, dtype=object)) * itemsize < SMALL:
+        return None
+    if len(shape) == 1:
+        return (min(shape[0], LONG_CHUNK // itemsize),)
+    row = int(np.prod(shape[1:], dtype=object)) * itemsize
+    if row > LONG_CHUNK:
+        return (1, *(chunk_shape(dims[1:], shape[1:], itemsize) or shape[1:]))
+    rows = max(1, CHUNK // row)
+    if dims[0] == schema.PRESENTATION:
+        rows = min(rows, MOST_PRESENTATIONS)
+    return (min(rows, shape[0]), *shape[1:])
+
+
+@dataclass
+class Node:
+    """A node as it is written."""
+
+    path: str
+    attrs: dict[str, Any]
+    variables: list[Encoded]
+
+
+def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
+    """How to write one node of a tree, without what it inherits and what is made on opening."""
+    dataset = tree.to_dataset(inherit=False)
+    views = _views(tree, dataset) if kind == schema.ALIGNED else []
+    encoded = {
+        name: encode(path, name, variable)
+        for name, variable in dataset.variables.items()
+        if name not in views
+    }
+    native, exact = split_attrs(dataset.attrs)
+    note: dict[str, Any] = {"attrs": exact} if exact else {}
+    table = tree.children.get(schema.PRESENTATIONS)
+    if kind == schema.ALIGNED and table is not None and set(views) != set(viewable(
+        {n: v.dims for n, v in table.to_dataset(inherit=False).data_vars.items()}, encoded
+    )):  # fmt: skip
+        note["views"] = sorted(map(str, views))
+    labels = [n for n in dataset.coords if n not in dataset.dims and n not in views]
+    left = {str(n) for n in labels}
+    for name in dataset.data_vars:
+        mine = [
+            str(n)
+            for n in labels
+            if set(dataset.variables[n].dims) <= set(dataset.variables[name].dims)
+            and not any(c.isspace() for c in str(n))
+        ]
+        if mine:
+            encoded[name].native["coordinates"] = " ".join(mine)
+            left -= set(mine)
+    if left:
+        plain = [n for n in sorted(left) if not any(c.isspace() for c in n)]
+        native |= {"coordinates": " ".join(plain)} if plain else {}
+        note |= {"coords": sorted(left - set(plain))} if left - set(plain) else {}
+    attrs = native | ({HIDDEN: json.dumps(note)} if note else {})
+    return Node(path, attrs, list(encoded.values()))
+
+
+def viewable(table: Mapping[Any, Sequence[Hashable]], own: Mapping[Any, Any]) -> list[str]:
+    """Variables of `presentations` (name -> dims) that an area node shows as coordinates."""
+    return [
+        n for n, dims in table.items() if tuple(dims) == (schema.PRESENTATION,) and n not in own
+    ]
+
+
+def _views(tree: xr.DataTree, dataset: xr.Dataset) -> list[Hashable]:
+    """Coordinates of a node that are those of its `presentations`, in name, values and attrs."""
+    if schema.PRESENTATIONS not in tree.children:
+        return []
+    table = tree.children[schema.PRESENTATIONS].to_dataset(inherit=False)
+    found: list[Hashable] = []
+    for name in dataset.coords:
+        if name in table.data_vars and name not in dataset.dims:
+            mine, theirs = dataset.variables[name], table.variables[name]
+            if mine.dims == theirs.dims == (schema.PRESENTATION,) and mine.dtype == theirs.dtype:
+                one, other = unwrap(mine._data), unwrap(theirs._data)
+                same = one is other or (isinstance(one, FileArray) and one == other)
+                if mine.attrs == theirs.attrs if same else mine.identical(theirs):
+                    found.append(name)
+    return found

@@ -1,0 +1,219 @@
+"""Trees saved by `neuroarrays.save`: netCDF-4 (HDF5) files and Zarr v3 stores.
+
+In a file::
+
+    /                            attrs neuroarrays_schema, history, _saved_by
+    /<session>[/<area>/...]      one group per node; a variable is a dataset or array
+    (after HDF5's last byte)     the index, see `neuroarrays.formats.archive.index`
+
+Text, bool and what else netCDF does not hold exactly: `neuroarrays.encoding`.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import FileArray, LazyArray, Reader, chosen, dataset, eager_dataset
+from neuroarrays.encoding import decode, viewable
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.formats.archive import index as contents
+from neuroarrays.source import Key, Source
+
+
+class ArchiveReader(Reader):
+    """Reads what `na.save` wrote."""
+
+    name = "neuroarrays"
+    description = "trees saved by na.save, HDF5 or Zarr"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the root carries our mark."""
+        try:
+            path = os.fspath(filename_or_obj)
+            if not (source.is_zarr(path) or source.is_hdf5(path)):
+                return False
+            if not os.path.isdir(path) and contents.has_footer(path):
+                return True
+            return "neuroarrays_schema" in source.open_source(path).attrs("/")
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open an archive as the groups of the tree that was saved.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            An ``.h5`` file or a ``.zarr`` folder.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; other sessions are not visited.
+        """
+        path = os.path.abspath(filename_or_obj)
+        index = contents.load(path)
+        # The file itself is opened when a value is read.
+        file = source.open_source(path) if os.path.isdir(path) else source.hdf5_source(path)
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]), drop)
+        groups = {"/": build.node("", index.nodes)}
+        picked = _picked(index, sessions)
+        unwanted = _unwanted(index, picked, areas)
+        for name, node in index.nodes.items():
+            above = any(s.startswith(name + "/") for s in picked)
+            if name and (above or sessions is None):
+                groups[name] = build.node(name, index.nodes)
+        for session in picked:
+            nodes = index.session(session)
+            for name in nodes:
+                if not any(name == a or name.startswith(a + "/") for a in unwanted):
+                    groups[name or "/"] = build.node(name, nodes)
+        return groups
+
+    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
+        return contents.load(os.path.abspath(filename_or_obj)).rows
+
+
+def _picked(index: contents.Index, sessions: str | Sequence[str] | None) -> list[str]:
+    """Paths of the sessions asked for, in the order of the archive."""
+    if sessions is None:
+        return list(index.sessions)
+    names = [path.rpartition("/")[2] for path in index.sessions]
+    wanted = set(chosen(dict.fromkeys(names), sessions, "session"))
+    return [p for p, name in zip(index.sessions, names, strict=True) if name in wanted]
+
+
+def _unwanted(
+    index: contents.Index, sessions: list[str], areas: str | Sequence[str] | None
+) -> list[str]:
+    """Paths of the areas that were not asked for."""
+    if areas is None:
+        return []
+    names = dict.fromkeys(name for path in sessions for name in index.sessions[path])
+    wanted = set(chosen(names, areas, "area"))
+    return [
+        f"{path}/{name}".lstrip("/")
+        for path in sessions
+        for name in index.sessions[path]
+        if name not in wanted
+    ]
+
+
+@dataclass(frozen=True, repr=False)
+class Stored(LazyArray):
+    """A small array, or one whose values are not stored as they are (text, bool, float16).
+
+    With a checksum it is read whole, and checked.
+    """
+
+    source: Source
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    kind: str
+    missing: tuple[str, str] | None
+    checksum: int | None
+
+    def outer(self, key: Key) -> np.ndarray:
+        if self.checksum is None:
+            return decode(self.source.read(self.name, key), self.kind, self.dtype, self.missing)
+        values = self.source.read(self.name, (slice(None),) * len(self.shape))
+        text = self.kind == "text"
+        found = contents.text_checksum(values) if text else zlib.crc32(values.tobytes())
+        if found != self.checksum:
+            raise FormatError(
+                self.source.path, self.name, "the values that were saved",
+                "others (their checksum differs)", "the file is damaged",
+            )  # fmt: skip
+        for axis in reversed(range(len(self.shape))):
+            values = values[(slice(None),) * axis + (key[axis],)]
+        return decode(np.asarray(values), self.kind, self.dtype, self.missing)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.source, self.name, str(self.dtype))
+
+
+class _Builder:
+    """Makes the datasets of nodes."""
+
+    def __init__(self, file: Source, kind: str, drop: set[str]):
+        self.file, self.kind, self.drop = file, kind, drop
+
+    def node(self, path: str, nodes: contents.Nodes) -> xr.Dataset:
+        """The dataset of one node; what is made from its `presentations` too."""
+        record = nodes[path]
+        try:
+            made = {n: self._variable(n, v) for n, v in record["vars"].items()}
+            coords = {n: made.pop(n) for n in record["coords"]}
+            table = nodes.get(f"{path}/{schema.PRESENTATIONS}".lstrip("/"))
+            if self.kind == schema.ALIGNED and table is not None:
+                coords |= self._views(record, table)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, NeuroArraysError):
+                raise
+            raise FormatError(
+                self.file.path, path, "a node of an archive", f"{type(error).__name__}: {error}"
+            ) from error
+        if self.drop:
+            made = {n: v for n, v in made.items() if n not in self.drop}
+            coords = {n: v for n, v in coords.items() if n not in self.drop}
+        if self.kind == schema.RECORDING and (schema.TIME in coords or schema.SPIKE in _dims(made)):
+            return dataset(made, coords, record["attrs"])
+        return eager_dataset(made, coords, record["attrs"])
+
+    def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:
+        """Coordinates along presentation_id that are the columns of the table."""
+        labels = set(table["coords"])
+        columns = {n: v["d"] for n, v in table["vars"].items() if n not in labels}
+        names = record.get("views")
+        if names is None:
+            names = viewable(columns, record["vars"])
+        return {n: self._variable(n, table["vars"][n]) for n in names}
+
+    def _variable(self, name: str, record: dict[str, Any]) -> xr.Variable:
+        dims, shape = tuple(record["d"]), tuple(record["s"])
+        dtype = np.dtype(record["t"]).newbyteorder("=")
+        if len(dims) != len(shape):
+            msg = f"{name} has {len(dims)} dims and {len(shape)} sizes"
+            raise ValueError(msg)
+        lazy_clock = self.kind == schema.RECORDING and name == schema.TIME
+        eager = (dims == (name,) and not lazy_clock) or name == "row_size"
+        if eager and "v" in record:
+            raw = np.frombuffer(base64.b64decode(record["v"]), _stored_dtype(record))
+            values = decode(raw.reshape(shape).copy(), record["k"], dtype, None)
+            return xr.Variable(dims, values, record["a"], fastpath=True)
+        array = self._array(record, shape, dtype)
+        if eager:
+            return xr.Variable(dims, array.load(), record["a"])
+        return array.variable(dims, record["a"])
+
+    def _array(self, record: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype) -> LazyArray:
+        if record["k"] == "raw" and record.get("c") is None:
+            return FileArray(self.file, record["p"], shape, dtype)
+        missing = tuple(record["m"]) if record["m"] else None
+        return Stored(self.file, record["p"], shape, dtype, record["k"], missing, record.get("c"))
+
+
+def _dims(variables: dict[str, xr.Variable]) -> set[Any]:
+    return {dim for variable in variables.values() for dim in variable.dims}
+
+
+def _stored_dtype(record: dict[str, Any]) -> np.dtype:
+    """The dtype of the bytes of values that stand in the index."""
+    return np.dtype({"bool": "i1", "cast": "<f4"}.get(record["k"], record["t"]))
