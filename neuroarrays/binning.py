@@ -178,7 +178,10 @@ class _Picked(LazyArray):
         return self.variable.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        return np.asarray(self.variable[key].values)
+        data = self.variable[key].data
+        if hasattr(data, "compute"):  # a graph inside a task waits for its own worker elsewhere
+            data = data.compute(scheduler="synchronous")
+        return np.asarray(data)
 
     def __dask_tokenize__(self) -> object:
         return ("_Picked", self.variable)
