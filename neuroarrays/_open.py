@@ -74,7 +74,13 @@ def open_datatree(
     wanted = {"sessions": sessions, "areas": areas}
     options |= {key: value for key, value in wanted.items() if value is not None}
     reader._checked(options)
-    tree = xr.open_datatree(path, engine=type(reader), **options)  # type: ignore[arg-type]
+    # Readers make every index themselves; xarray looking for more costs as much as opening.
+    tree = xr.open_datatree(
+        path,
+        engine=type(reader),
+        create_default_indexes=False,
+        **options,  # type: ignore[arg-type]
+    )
     schema.validate(tree)
     return tree if chunks is None else chunked(tree, chunks)
 

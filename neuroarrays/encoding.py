@@ -239,7 +239,7 @@ def decode(values: np.ndarray, kind: str, dtype: np.dtype, missing: Sequence[str
     if dtype.kind == "S":
         encoded = [text.encode("utf-8", "surrogateescape") for text in values.ravel()]
         return np.array(encoded, dtype).reshape(values.shape)
-    return values if dtype == object else values.astype(dtype)
+    return values if dtype.kind == "O" else values.astype(dtype)
 
 
 def chunk_shape(

@@ -27,7 +27,7 @@ from neuroarrays.backend import LazyArray, unwrap
 from neuroarrays.encoding import Encoded, Node, encode_node
 from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.formats.archive import index
-from neuroarrays.writers import HDF5Writer, Report, ZarrWriter, create_hdf5
+from neuroarrays.writers import HDF5Writer, ZarrWriter, create_hdf5
 
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
 COMPRESSIONS = ("zstd", "portable")

@@ -75,7 +75,7 @@ class ArchiveReader(Reader):
         groups = {"/": build.node("", index.nodes)}
         picked = _picked(index, sessions)
         unwanted = _unwanted(index, picked, areas)
-        for name, node in index.nodes.items():
+        for name in index.nodes:
             above = any(s.startswith(name + "/") for s in picked)
             if name and (above or sessions is None):
                 groups[name] = build.node(name, index.nodes)
