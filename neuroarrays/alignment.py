@@ -268,8 +268,8 @@ def align(
         Whether that column is on the session clock or relative to `start_time`. Decided by
         comparing them when not given; `history` says which.
     clip : bool
-        Spikes at or after a presentation's stop are not counted. `valid` is False in bins that end
-        after the stop, either way.
+        Spikes at or after a presentation's stop are not counted, and `valid` is False in bins that
+        end after it. False counts on, into what follows: every bin is whole.
     series : str or list of str, optional
         Names or globs of the series to align; running, pupil, position and head direction unless
         given.
@@ -485,7 +485,7 @@ def _on_trials(
     stops = np.where(np.isnan(table.stops), np.inf, table.stops)
     onsets = table.onsets
     past = onsets[:, None] + ends - plan.bin_width * 1e-6 > stops[:, None]
-    valid = ~past & np.isfinite(onsets)[:, None]
+    valid = (~past | (not plan.clip)) & np.isfinite(onsets)[:, None]
     dims = (schema.PRESENTATION, schema.TIME)
     behaviour = {
         path: resampled(node, onsets, offsets, plan.method, plan.max_gap, dims)

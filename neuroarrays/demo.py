@@ -1,0 +1,226 @@
+"""The main job on the bundled recording: open, align, save, train, draw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import neuroarrays as na
+
+AREA = "A2929-200711/adn"
+#: Wake, in seconds: the first part trains, the last is held out, the gap keeps them apart.
+TRAIN, HELD_OUT = (671.0, 1000.0), (1010.0, 1199.0)
+SECONDS_OF_TRAINING = 6.0
+
+
+def main(out: str | Path = "demo-output", say: Callable[[str], Any] = print) -> list[Path]:
+    """Run the demo.
+
+    Parameters
+    ----------
+    out : path
+        Folder for what it writes; made if it is not there.
+    say : callable
+        Where its lines go.
+
+    Returns
+    -------
+    list of Path
+        What it wrote: two HDF5 archives, two Zarr archives, a figure.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    say("1. Open the bundled recording (nothing is read yet)\n")
+    tree = na.load_sample()
+    say(outline(tree))
+
+    say("\n2. One 50 Hz clock for spikes, position and head direction\n")
+    clock = na.align(tree, bin_width=0.02)
+    say(outline(clock))
+
+    say("\n3. Spikes around every ripple of sleep, in 10 ms bins\n")
+    ripples = na.align(
+        tree, "sleep_ripples", bin_width=0.01, window=(-0.2, 0.3), clip=False, series=[]
+    )
+    say(outline(ripples))
+
+    say("\n4. Save as HDF5 and as Zarr, open again, compare\n")
+    written = []
+    for name, aligned in (("clock", clock), ("ripples", ripples)):
+        for suffix in (".h5", ".zarr"):
+            path = na.save(aligned, out / f"{name}{suffix}", overwrite=True)
+            again = na.open_datatree(path)
+            xr.testing.assert_identical(again, aligned)
+            size = sum(f.stat().st_size for f in path.rglob("*")) or path.stat().st_size
+            say(f"   {path.name:<14} {size / 1e3:8.0f} kB   identical after reopening")
+            written.append(path)
+
+    say("\n5. Decode head direction from one second of spikes, streamed from the archive\n")
+    error, chance = decode(na.open_datatree(out / "clock.h5"), say)
+    say(f"   held-out error {error:.0f} degrees (median), chance {chance:.0f}")
+
+    figure = out / "figure.png"
+    draw(tree, clock, ripples, figure)
+    say("\nWritten:")
+    for path in (*written, figure):
+        say(f"   {path}")
+    return [*written, figure]
+
+
+def outline(tree: xr.DataTree) -> str:
+    """The tree in a few lines: nodes, variables, sizes."""
+    shown = [
+        f"{label} ({', '.join(f'{d}: {variable.sizes[d]:,}' for d in variable.dims)})"
+        for label, variable in tree.data_vars.items()
+    ]
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    line = "   " + "  " * tree.level + f"{tree.name or '/'}  {'  '.join(shown[:3])}{more}".rstrip()
+    return "\n".join([line, *(outline(child) for child in tree.children.values())])
+
+
+def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[float, float]:
+    """Train a linear decoder of head direction, window by window from the archive.
+
+    Parameters
+    ----------
+    archive : xr.DataTree
+        The reopened continuous archive.
+    say : callable
+        Where its lines go.
+
+    Returns
+    -------
+    error, chance : float, degrees
+        Median absolute error on held-out time, and that of the best constant answer.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    names = ["spike_data", "head_direction/ry"]
+    train, test = (
+        na.torch.ClipDataset(archive[AREA], names, 1.0, stride=stride, window=window)
+        for stride, window in ((0.1, TRAIN), (0.5, HELD_OUT))
+    )
+    loader = torch.utils.data.DataLoader(
+        train, batch_size=64, shuffle=True, collate_fn=_as_it_is,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    n_units = archive[AREA].sizes["unit_id"]
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(50 * n_units, 2))
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-3)
+    begun, batches, epoch = time.monotonic(), 0, 0
+    while time.monotonic() - begun < SECONDS_OF_TRAINING and epoch < 30:
+        for batch in loader:
+            loss = torch.nn.functional.mse_loss(model(batch[names[0]]), _aim(batch[names[1]]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            batches += 1
+        epoch += 1
+    took = time.monotonic() - begun
+    say(f"   {len(train):,} windows to train on, {len(test)} held out; {batches} shuffled batches "
+        f"in {took:.1f} s")  # fmt: skip
+    batch = test.__getitems__(range(len(test)))
+    with torch.no_grad():
+        found = model(batch[names[0]]).numpy()
+    angle = np.arctan2(found[:, 1], found[:, 0])
+    truth = _middle(batch[names[1]]).numpy()
+    constants = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    chance = min(_error(np.full_like(truth, c), truth) for c in constants)
+    return _error(angle, truth), chance
+
+
+def _as_it_is(batch: Any) -> Any:
+    """What `__getitems__` gives is a batch already."""
+    return batch
+
+
+def _middle(direction: Any) -> Any:
+    """Head direction at the middle of each window."""
+    return direction[:, direction.shape[1] // 2]
+
+
+def _aim(direction: Any) -> Any:
+    """The direction to decode, as a point on the circle."""
+    import torch
+
+    middle = _middle(direction)
+    return torch.stack([torch.cos(middle), torch.sin(middle)], dim=1)
+
+
+def _error(angle: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.degrees(np.median(np.abs(np.angle(np.exp(1j * (angle - truth)))))))
+
+
+def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path) -> None:
+    """One figure: rasters with the head's direction, its tuning curves, the ripple response."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    curves = na.tuning_curve(clock[AREA], "head_direction/ry")
+    preferred = curves["ry"].values[np.nanargmax(curves.values, axis=1)]
+    order = np.argsort(preferred)
+    units = curves["unit_id"].values[order]
+    hues = plt.get_cmap("hsv")(preferred[order] / (2 * np.pi))
+    colors = np.clip(hues * [0.85, 0.8, 0.85, 1], 0, 1)
+
+    with plt.rc_context({"font.size": 8.5, "axes.spines.top": False, "axes.spines.right": False,
+                         "axes.titlesize": 9.5, "axes.titlelocation": "left"}):  # fmt: skip
+        figure = plt.figure(figsize=(10, 7.2), layout="constrained")
+        grid = figure.add_gridspec(3, len(units) + 1, height_ratios=(1.1, 0.9, 1.15))
+        _draw_wake(figure.add_subplot(grid[0, :]), tree, clock, units, colors)
+        for i, unit in enumerate(units):
+            ax = figure.add_subplot(grid[1, i], projection="polar")
+            na.plot.tuning(curves.sel(unit_id=[unit]), colors=[colors[i]], ax=ax)
+            peak = float(curves.sel(unit_id=unit).max())
+            ax.set_title(f"unit {unit}\n{peak:.0f} spikes/s", fontsize=8, loc="center")
+            ax.set(xticks=np.arange(4) * np.pi / 2, xticklabels=[], yticklabels=[])
+            ax.grid(lw=0.4)
+        note = figure.add_subplot(grid[1, len(units)])
+        note.axis("off")
+        note.text(0, 0.5, "Head-direction\ntuning of the\nadn units\n(peak rates)", va="center")
+        _draw_ripples(figure, grid[2, :], tree, ripples)
+        figure.savefig(path, dpi=150)
+        plt.close(figure)
+
+
+def _draw_wake(ax: Any, tree: xr.DataTree, clock: xr.DataTree, units: Any, colors: Any) -> None:
+    window = (867.0, 897.0)
+    na.plot.raster(tree[f"{AREA}/spikes"], window, order=units, colors=colors, ax=ax)
+    ax.set_title("Anterodorsal nucleus, wake: spikes by preferred direction, and the head's")
+    angle = clock[f"{AREA}/head_direction/ry"].sel(time=slice(*window))
+    jumps = np.abs(np.diff(angle, prepend=angle[0])) > np.pi
+    twin = ax.twinx()
+    twin.plot(angle["time"], np.where(jumps, np.nan, angle), color="0.25", lw=1)
+    twin.set(ylim=(0, 2 * np.pi), ylabel="head direction (rad)")
+    twin.set_yticks([0, np.pi, 2 * np.pi], ["0", "π", "2π"])
+    twin.spines["right"].set_visible(True)
+
+
+def _draw_ripples(figure: Any, place: Any, tree: xr.DataTree, ripples: xr.DataTree) -> None:
+    left, right = place.subgridspec(1, 2, width_ratios=(1, 1.1))
+    area = ripples["A2929-200711/ca1"]
+    ax = figure.add_subplot(left)
+    onsets = area["start_time"].values
+    spikes = np.sort(tree["A2929-200711/ca1/spikes/spike_times"].values)
+    first, last = np.searchsorted(spikes, onsets - 0.2), np.searchsorted(spikes, onsets + 0.3)
+    for row, (begin, end) in enumerate(zip(first, last, strict=True)):
+        ax.plot(spikes[begin:end] - onsets[row], np.full(end - begin, row), ",", color="0.1")
+    ax.axvline(0, color="tab:red", lw=0.8)
+    ax.set(xlim=(-0.2, 0.3), ylim=(0, onsets.size), xlabel="time from ripple onset (s)")
+    ax.set(ylabel="ripple", title="CA1, sleep: spikes of 8 units around 594 ripples")
+    response = na.psth(area)
+    ax = figure.add_subplot(right)
+    for unit in response["unit_id"].values:
+        na.plot.psth(response.sel(unit_id=unit), ax=ax)
+        ax.lines[-2].set_label(f"unit {unit}")
+    ax.set(title="Ripple-triggered response (mean ± s.e.m.)", ylim=(0, None), xlim=(-0.2, 0.3))
+    ax.set_xlabel("time from ripple onset (s)")
+    ax.legend(frameon=False, fontsize=7, ncols=2, loc="upper right")
