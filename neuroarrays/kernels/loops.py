@@ -1,0 +1,219 @@
+"""The compiled loops behind `neuroarrays.kernels.counts`, which checks what they are given."""
+
+import numpy as np
+from numba import njit
+
+#: One block of output stays in a core's second-level cache while every unit writes its part.
+BLOCK_BYTES = 1 << 19
+
+
+@njit(nogil=True, cache=True)
+def seek(times, begin, end, when):
+    """First index in [begin, end) whose time is not before `when`, else `end`."""
+    # In steps that double: the answer is mostly near, and always found in few steps.
+    step = 1
+    low = begin
+    high = begin
+    while high < end and times[high] < when:
+        low = high + 1
+        high += step
+        step += step
+    high = min(high, end)
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] < when:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(nogil=True, cache=True)
+def is_sorted(times, first, last):
+    """Whether each unit's times never decrease; NaN is never in order."""
+    result = np.ones(len(first), np.bool_)
+    for unit in range(len(first)):
+        previous = -np.inf
+        for i in range(first[unit], last[unit]):
+            if not times[i] >= previous:
+                result[unit] = False
+                break
+            previous = times[i]
+    return result
+
+
+@njit(nogil=True, cache=True)
+def settle(guess, time, start, edges, n_bins):
+    """The bin [start + edges[k], start + edges[k+1]) that holds `time`, known to be in one."""
+    # Compared as floats first: no cast of a number too large for an integer, or of NaN.
+    if guess >= n_bins:
+        k = n_bins - 1
+    elif guess > 0:
+        k = int(guess)
+    else:
+        k = 0
+    # No test of k is needed: the first and the last edge stop both loops.
+    while time < start + edges[k]:
+        k -= 1
+    while time >= start + edges[k + 1]:
+        k += 1
+    return k
+
+
+@njit(nogil=True, cache=True)
+def signposts(starts):
+    """A grid over the range of the starts: for each line, the last start at or before it."""
+    # So fine that a cell mostly holds no start at all, and a look-up replaces a search.
+    n_cells = 32 * len(starts)
+    span = starts[-1] - starts[0]
+    per_second = n_cells / span if span > 0 else 0.0
+    posts = np.empty(n_cells + 1, np.int64)
+    q = 0
+    for cell in range(n_cells + 1):
+        while q + 1 < len(starts) and (starts[q + 1] - starts[0]) * per_second <= cell:
+            q += 1
+        posts[cell] = q
+    return posts, per_second
+
+
+@njit(nogil=True, cache=True)
+def latest(time, starts, posts, per_second):
+    """Last of the sorted starts at or before `time`, which is not before the first."""
+    place = (time - starts[0]) * per_second
+    if place >= len(posts) - 2:
+        cell = len(posts) - 2
+    else:
+        cell = int(place) if place > 0 else 0
+    low = posts[cell]
+    high = posts[cell + 1]
+    while low < high:
+        middle = (low + high + 1) // 2
+        if starts[middle] <= time:
+            low = middle
+        else:
+            high = middle - 1
+    # The grid is rounded; the starts decide.
+    while low > 0 and time < starts[low]:
+        low -= 1
+    while low + 1 < len(starts) and time >= starts[low + 1]:
+        low += 1
+    return low
+
+
+@njit(nogil=True, cache=True)
+def trials(spikes, presentations, offsets, units, out):
+    """Count into the given rows, whose starts are sorted; return whether all counts fit."""
+    rows, all_starts, all_stops = presentations
+    n_units, n_bins = out.shape[1], out.shape[2]
+    row_bytes = max(1, n_units * n_bins * out.itemsize)
+    block = min(4096, max(1, BLOCK_BYTES // row_bytes))
+    cursors = spikes[1].copy()
+    fits = True
+    for begin in range(0, len(rows), block):
+        end = min(begin + block, len(rows))
+        for row in rows[begin:end]:
+            out[row] = 0
+        starts = all_starts[begin:end]
+        stops = all_stops[begin:end]
+        # The latest stop so far tells whether any earlier presentation still lasts.
+        reach = stops.copy()
+        for q in range(1, len(reach)):
+            reach[q] = max(reach[q], reach[q - 1])
+        block_presentations = (rows[begin:end], starts, stops, reach)
+        if not trial_block(spikes, cursors, block_presentations, offsets, units, out):
+            fits = False
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def trial_block(spikes, cursors, presentations, offsets, units, out):
+    """Count into a few rows while they are in cache, unit after unit."""
+    times, first, last = spikes
+    rows, starts, stops, reach = presentations
+    top, one = units
+    n_bins = out.shape[2]
+    per_second = n_bins / offsets[n_bins]
+    posts, posts_per_second = signposts(starts)
+    fits = True
+    for unit in range(out.shape[1]):
+        i = cursors[unit]
+        # The block before may have counted spikes that this one shares.
+        while i > first[unit] and times[i - 1] >= starts[0]:
+            i -= 1
+        i = seek(times, i, last[unit], starts[0])
+        while i < last[unit] and times[i] < reach[-1]:
+            time = times[i]
+            q = latest(time, starts, posts, posts_per_second)
+            if time >= reach[q]:
+                i = seek(times, i + 1, last[unit], starts[q + 1])
+                continue
+            while q >= 0 and time < reach[q]:
+                if starts[q] <= time < stops[q]:
+                    guess = (time - starts[q]) * per_second
+                    k = settle(guess, time, starts[q], offsets, n_bins)
+                    if out[rows[q], unit, k] != top:
+                        out[rows[q], unit, k] += one
+                    else:
+                        fits = False
+                q -= 1
+            i += 1
+        cursors[unit] = i
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def clock(spikes, clock, part, units, out):
+    """Count into bins from part[0] on, part[1] of them at a time; return whether all fit."""
+    times, first, last = spikes
+    origin, rate, width = clock
+    start_bin, block = part
+    top, one = units
+    per_second = rate if rate > 0 else 1 / width
+    edges = np.empty(block + 1)
+    cursors = first.copy()
+    fits = True
+    for begin in range(0, out.shape[0], block):
+        n_bins = min(block, out.shape[0] - begin)
+        for k in range(n_bins + 1):
+            edge = start_bin + begin + k
+            edges[k] = origin + (edge / rate if rate > 0 else edge * width)
+        out[begin : begin + n_bins] = 0
+        start = edges[0]
+        stop = edges[n_bins]
+        for unit in range(out.shape[1]):
+            i = seek(times, cursors[unit], last[unit], start)
+            while i < last[unit] and times[i] < stop:
+                if times[i] < start:  # only where the times are not sorted
+                    i += 1
+                    continue
+                guess = (times[i] - start) * per_second
+                k = settle(guess, times[i], 0.0, edges, n_bins)
+                if out[begin + k, unit] != top:
+                    out[begin + k, unit] += one
+                else:
+                    fits = False
+                i += 1
+            cursors[unit] = i
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def sum_by_label(counts, labels, order, valid, total):
+    """Add rows of counts to the row of their label, where the bin is valid."""
+    n_bins = valid.shape[1]
+    mask = np.ones(counts.shape[1], np.bool_)
+    masked = -1
+    for p in order:
+        # Most presentations share one mask: spread it over the units only when it changes.
+        same = masked >= 0
+        for k in range(n_bins):
+            same = same and valid[p, k] == valid[masked, k]
+        if not same:
+            for i in range(len(mask)):
+                mask[i] = valid[p, i % n_bins]
+            masked = p
+        row = counts[p]
+        sums = total[labels[p]]
+        for i in range(len(mask)):
+            sums[i] += row[i] if mask[i] else 0
+    return
