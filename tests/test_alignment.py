@@ -1,0 +1,266 @@
+"""One clock out of many: exact windows, honest masks, labels that follow."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import binning, schema
+from neuroarrays.backend import dataset
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.source import Source
+
+SESSION = "A2929-200711"
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return na.load_sample()
+
+
+def recording(trains, tables=None, series=None, name="s1"):
+    """Build a recording tree in memory: one area, tables of presentations, series."""
+    sizes = np.array([len(t) for t in trains], np.int64)
+    times = np.concatenate([np.asarray(t, float) for t in trains])
+    spikes = dataset(
+        {
+            "spike_times": schema.var("spikes", "spike_times", times),
+            "row_size": schema.var("spikes", "row_size", sizes),
+        },
+        {"unit_id": xr.Variable("unit_id", np.arange(len(trains)))},
+    )
+    groups = {f"{name}/VISp/spikes": spikes}
+    for table, columns in (tables or {}).items():
+        n = len(columns["start_time"])
+        groups[f"{name}/presentations/{table}"] = xr.Dataset(
+            {k: ("presentation_id", np.asarray(v)) for k, v in columns.items()},
+            {"presentation_id": np.arange(n)},
+        )
+    for path, (clock, values, attrs) in (series or {}).items():
+        leaf = path.rpartition("/")[2]
+        variable = "speed" if leaf == "running" else leaf
+        groups[f"{name}/{path}"] = xr.Dataset(
+            {variable: ("time", np.asarray(values, float), attrs)}, {"time": np.asarray(clock)}
+        )
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=schema.root_attrs("recording"))} | groups)
+
+
+TABLE = {"start_time": [1.0, 1.25, 1.2], "stop_time": [1.25, 1.5, 1.45], "orientation": [0, 90, 0]}
+
+
+def test_trials_are_aligned_with_labels_masks_and_parameters():
+    tree = recording([[1.01, 1.26, 1.3], [1.24, 1.25]], {"gratings": TABLE})
+    area = na.align(tree, "gratings", bin_width=0.1)["s1/VISp"]
+    assert area["spike_data"].dims == ("presentation_id", "unit_id", "time")
+    # 0.25 s at 100 ms: three bins; the third ends after the stop and is not whole
+    assert area["valid"].values.tolist() == [[True, True, False]] * 3
+    assert area["spike_data"].values[0].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert area["spike_data"].values[1].tolist() == [[2, 0, 0], [1, 0, 0]]
+    assert area["spike_data"].values[2].tolist() == [[1, 1, 0], [2, 0, 0]]
+    means = area["spike_data"].groupby("orientation").mean("presentation_id")
+    assert means["orientation"].values.tolist() == [0, 90]
+    assert area["presentations"]["duration"].values.tolist() == [0.25, 0.25, 0.25]
+    assert na.validate(area.root, values=True)
+
+
+def test_clip_false_counts_on_and_every_bin_is_whole():
+    tree = recording([[1.01, 1.26, 1.29]], {"gratings": TABLE})
+    area = na.align(tree, "gratings", bin_width=0.1, clip=False)["s1/VISp"]
+    assert area["spike_data"].values[0].tolist() == [[1, 0, 2]]
+    assert area["valid"].values.all()
+
+
+def test_a_continuous_clock_holds_every_spike(sample):
+    aligned = na.align(sample, bin_width=0.02)
+    na.validate(aligned, values=True)
+    for area in ("adn", "ca1"):
+        counted = aligned[f"{SESSION}/{area}/spike_data"]
+        want = sample[f"{SESSION}/{area}/spikes/row_size"].values
+        np.testing.assert_array_equal(counted.sum("time").values, want)
+        assert "time" not in aligned[f"{SESSION}/{area}"].to_dataset(inherit=False).coords
+
+
+def test_behaviour_is_nan_where_it_was_not_recorded(sample):
+    aligned = na.align(sample, bin_width=0.02)
+    x = aligned[f"{SESSION}/adn/position/x"]
+    clock = sample[f"{SESSION}/position/time"].values
+    inside = (x["time"] >= clock[0]) & (x["time"] <= clock[-1])
+    assert np.isfinite(x.values[inside]).all()
+    assert np.isnan(x.values[~inside]).all()
+    raw = sample[f"{SESSION}/position/x"].values
+    np.testing.assert_allclose(x.values[inside], np.interp(x["time"][inside], clock, raw))
+
+
+def test_an_angle_takes_the_shorter_arc():
+    tree = recording(
+        [[0.0, 3.0]],
+        series={"head_direction/ry": ([0, 1, 2, 3], [6.2, 0.1, 6.2, 6.1], {"period": 2 * np.pi})},
+    )
+    found = na.align(tree, bin_width=0.5, window=(0, 3))["s1/VISp/head_direction/ry/ry"]
+    wrapped = np.angle(np.exp(1j * (found.values - np.array([6.2, 0.1, 0.1, 6.2, 6.2, 6.1]))))
+    assert np.abs(wrapped).max() < 0.06
+    assert ((found >= 0) & (found < 2 * np.pi)).all()
+
+
+def test_running_speed_stands_in_the_area_and_gaps_are_not_bridged():
+    clock, speed = [0.0, 0.1, 0.2, 2.0, 2.1], [0.0, 1.0, 2.0, 20.0, 21.0]
+    tree = recording([[0.0, 2.0]], series={"running": (clock, speed, {"units": "cm/s"})})
+    area = na.align(tree, bin_width=0.2, window=(0, 2.2), max_gap=0.5)["s1/VISp"]
+    known = np.isfinite(area["speed"].values)
+    assert known.tolist() == [True, *[False] * 9, True]
+    np.testing.assert_allclose(area["speed"].values[known], [1.0, 21.0])
+
+
+def test_event_times_relative_to_the_trial_are_recognised_and_said(shared_data):
+    tree = na.open_datatree(shared_data / "dandi000006_ALM_ephys")
+    aligned = na.align(tree, "trials", 0.05, (-2, 2), event="cue_start_time")
+    assert "event_clock='presentation'" in aligned.attrs["history"]
+    said = na.align(
+        tree, "trials", 0.05, (-2, 2), event="cue_start_time", event_clock="presentation"
+    )
+    for name in tree.children:
+        node = tree[f"{name}/presentations/trials"]
+        trains = tree[f"{name}/ALM/spikes"].to_dataset()
+        onset = (node["start_time"] + node["cue_start_time"]).values
+        unit = trains["unit_id"].values[0]
+        train = np.sort(trains.sel(unit_id=unit)["spike_times"].values)
+        want = np.diff(np.searchsorted(train, (onset - 2)[:, None] + np.arange(81) / 20), axis=1)
+        got = aligned[f"{name}/ALM/spike_data"].sel(unit_id=unit)
+        np.testing.assert_array_equal(got.values, want)
+        np.testing.assert_array_equal(said[f"{name}/ALM/spike_data"].sel(unit_id=unit), want)
+
+
+def test_event_times_whose_clock_cannot_be_told_are_an_error():
+    table = TABLE | {"cue": [0.1, 50.0, 0.1]}
+    tree = recording([[1.0]], {"gratings": table})
+    with pytest.raises(ValueError, match="say event_clock="):
+        na.align(tree, "gratings", 0.1, (0, 0.1), event="cue")
+    table = TABLE | {"cue": [1.1, 1.3, 1.3]}
+    got = na.align(recording([[1.1, 1.3]], {"g": table}), "g", 0.1, (0, 0.1), event="cue")
+    assert "event_clock='session'" in got.attrs["history"]
+    assert got["s1/VISp/spike_data"].values.ravel().tolist() == [1, 1, 1]
+
+
+def test_a_table_of_ones_own():
+    frame = pd.DataFrame({"start_time": [1.0, 2.0], "stop_time": [1.5, 2.5], "odour": ["a", "b"]})
+    area = na.align(recording([[1.1, 2.2, 2.3]]), frame, 0.25)["s1/VISp"]
+    assert area["spike_data"].sum(("unit_id", "time")).values.tolist() == [1, 2]
+    assert area["odour"].values.tolist() == ["a", "b"]
+
+
+def test_sessions_share_one_time_axis():
+    one = recording([[1.0]], {"t": {"start_time": [1.0], "stop_time": [1.3]}})
+    two = recording([[1.0]], {"t": {"start_time": [1.0], "stop_time": [1.5]}}, name="s2")
+    both = xr.DataTree.from_dict(
+        {"/": one.to_dataset()} | {"/s1": one["s1"], "/s2": two["s2"]}
+    )
+    aligned = na.align(both, "t", 0.1)
+    assert aligned["s1"].sizes["time"] == aligned["s2"].sizes["time"] == 5
+
+
+def test_calcium_is_interpolated_as_responses(shared_data):
+    tree = na.open_datatree(shared_data / "pynapple_A0662_suite2p" / "2022_08_08.nwb")
+    aligned = na.align(tree, bin_width=0.2)
+    raw = tree["2022_08_08/V1/Fluorescence"].to_dataset()
+    got = aligned["2022_08_08/V1/Fluorescence"]
+    assert got.dims == ("time", "unit_id")
+    want = np.interp(got["time"], raw["time"], raw["Fluorescence"][:, 5])
+    np.testing.assert_allclose(got[:, 5].values, want, rtol=1e-5)
+
+
+def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
+    read = []
+    original = type(sample_source(sample)).read
+    monkeypatch.setattr(
+        "neuroarrays.source.HDF5Source.read",
+        lambda self, name, key=(): read.append(name) or original(self, name, key),
+    )
+    binning._BUFFERS.clear()
+    tree = na.load_sample()
+    aligned = na.align(tree, "sleep_ripples", bin_width=0.01, window=(0, 0.1))
+    assert not [n for n in read if "spike_times" in n.rpartition("/")[2:] or "/data" in n]
+    aligned[f"{SESSION}/adn/spike_data"].isel(presentation_id=3, unit_id=2).values  # noqa: B018
+    assert [n for n in read if n.endswith("spike_times")]
+    assert not [n for n in read if n.endswith("/data")]
+
+
+def sample_source(tree) -> Source:
+    """Return the file behind the sample's spikes."""
+    from neuroarrays.backend import unwrap
+
+    return unwrap(tree[f"{SESSION}/adn/spikes/spike_times"].variable._data).base.source
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_dask_on_top_changes_nothing(sample, scheduler):
+    import dask
+
+    options = {"presentations": "sleep_ripples", "bin_width": 0.01, "window": (-0.1, 0.1)}
+    eager = na.align(sample, **options)
+    lazy = na.align(sample, **options, chunks={"presentation_id": 200})
+    assert lazy[f"{SESSION}/adn/spike_data"].chunks[0] == (200, 200, 194)
+    with dask.config.set(scheduler=scheduler):
+        for path in ("ca1/spike_data", "adn/head_direction/rx", "ca1/valid"):
+            np.testing.assert_array_equal(
+                lazy[f"{SESSION}/{path}"].values, eager[f"{SESSION}/{path}"].values
+            )
+    assert lazy[f"{SESSION}/ca1/start_time"].chunks is None
+
+
+@pytest.mark.slow
+def test_a_cluster_of_processes_changes_nothing(sample):
+    distributed = pytest.importorskip("distributed", reason="the extra `distributed` is missing")
+    options = {"presentations": "sleep_ripples", "bin_width": 0.01, "window": (-0.1, 0.1)}
+    want = na.align(sample, **options)[f"{SESSION}/ca1/spike_data"].values
+    for opened in (None, {}):
+        tree = na.load_sample(chunks=opened)
+        lazy = na.align(tree, **options, chunks={"presentation_id": 200})
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        )
+        with cluster, distributed.Client(cluster):
+            got = lazy[f"{SESSION}/ca1/spike_data"].compute()
+        np.testing.assert_array_equal(got.values, want)
+
+
+def test_every_bad_argument_is_named(sample):
+    bad = [
+        ({"presentations": "sleep_riples"}, NotInTree, "did you mean 'sleep_ripples'"),
+        ({"presentations": "epochs", "event": "cue"}, NotInTree, "no column .*'cue'"),
+        ({"presentations": "epochs", "bin_width": -1}, ValueError, "bin_width=-1"),
+        ({"bin_width": float("nan")}, ValueError, "bin_width=nan"),
+        ({"window": (0, 5000)}, ValueError, "5000 s is longer than the recording of session"),
+        ({"presentations": "epochs", "window": (0, 5000)}, ValueError, "spans 0.008 to 1199.968"),
+        ({"method": "cubic"}, ValueError, "expected one of 'linear'"),
+        ({"max_gap": 0}, ValueError, "max_gap=0"),
+        ({"series": "lfp"}, NotInTree, "no series 'lfp'; there are"),
+        ({"presentations": "epochs", "event_clock": "x"}, ValueError, "'session' or"),
+    ]
+    for options, error, message in bad:
+        with pytest.raises(error, match=message):
+            na.align(sample, **options)
+    with pytest.raises(SchemaError, match="aligned already"):
+        na.align(na.align(sample))
+    with pytest.raises(SchemaError, match="neuroarrays_schema attribute"):
+        na.align(xr.DataTree())
+
+
+def test_a_recording_without_units_says_so(shared_data):
+    tree = na.open_datatree(shared_data / "neo_granule_patch" / "GrC_Subject15_180116.nwb")
+    with pytest.raises(SchemaError, match="GrC_Subject15_180116' has no units"):
+        na.align(tree)
+
+
+def test_interpolate_keeps_names_units_and_labels(sample):
+    position = sample[f"{SESSION}/position"]
+    got = na.interpolate(position, [700.0, 800.0, 5.0], method="previous")
+    clock, raw = position["time"].values, position["y"].values
+    want = raw[np.searchsorted(clock, [700.0, 800.0], side="right") - 1]
+    np.testing.assert_array_equal(got["y"].values[:2], want)
+    assert np.isnan(got["y"].values[2])
+    one = na.interpolate(position["x"], xr.DataArray([700.0], {"event": [4]}, "event"))
+    assert one.dims == ("event",)
+    assert one.name == "x"
+    with pytest.raises(SchemaError, match="no `time` coordinate"):
+        na.interpolate(xr.Dataset({"x": ("y", [1.0])}), [0.0])
