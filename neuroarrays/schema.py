@@ -208,7 +208,8 @@ def roles(tree: xr.DataTree) -> Iterator[tuple[str, str, xr.DataTree]]:
     for path, node in tree.subtree_with_keys:
         if path == ".":
             continue
-        yield path, role_of(kind, path, node.data_vars, node.dims, bool(node.children)), node
+        own = node.to_dataset(inherit=False)  # a pupil inherits unit_id and is no area
+        yield path, role_of(kind, path, own.data_vars, own.dims, bool(node.children)), node
 
 
 def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool) -> str:
