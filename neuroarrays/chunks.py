@@ -218,7 +218,8 @@ def _parts(k: int | slice | np.ndarray, n: int, chunk: int) -> Iterator[Part]:
         order = np.argsort(positions, kind="stable")
         places = positions[order] // chunk
         starts = np.flatnonzero(np.diff(places, prepend=-1))
-        for low, high in zip(starts, [*starts[1:], order.size], strict=True):
+        for first, last in zip(starts, [*starts[1:], order.size], strict=True):
+            low, high = int(first), int(last)
             put = order[low:high]
             take = positions[put] - places[low] * chunk
             if high - low == 1:

@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import FileArray, unwrap
+from neuroarrays.backend import LazyArray, unwrap
 from neuroarrays.errors import SchemaError
 
 #: Our attribute, and those of the file format: no part of a tree.
@@ -139,17 +139,25 @@ class Encoded:
 
     def identity(self) -> Hashable:
         """Equal for variables that would be written with the same bytes and attributes."""
-        data = unwrap(self.variable._data)
-        if isinstance(data, FileArray):
-            same: Hashable = data
-        else:
-            same = getattr(data, "name", None) or id(data)
+        same = _same(self.variable)
         attrs = json.dumps([self.native, self.note], default=_jsonable, sort_keys=True)
         return same, self.variable.dims, self.variable.shape, str(self.variable.dtype), attrs
 
     def attrs(self) -> dict[str, Any]:
         """Everything written as attributes."""
         return self.native | ({HIDDEN: json.dumps(self.note)} if self.note else {})
+
+
+def _same(variable: xr.Variable) -> Hashable:
+    """Equal for variables of one array: in memory, in a file, or of one dask name."""
+    data = unwrap(variable._data)
+    if isinstance(data, LazyArray):
+        try:
+            hash(data)
+        except TypeError:
+            return id(data)
+        return data
+    return str(data.name) if hasattr(data, "__dask_graph__") else id(data)
 
 
 def _jsonable(value: Any) -> Any:
@@ -205,7 +213,7 @@ def text_block(encoded: Encoded) -> np.ndarray:
             value = value.decode("utf-8", "surrogateescape")
         if isinstance(value, str) and "\0" not in value and _encodable(value):
             out[at] = str(value)
-        elif value is None or value is not value or type(value).__name__ == "NAType":
+        elif _is_gap(value):
             gaps.append(at)
             none |= value is None
         else:
@@ -226,7 +234,15 @@ def text_block(encoded: Encoded) -> np.ndarray:
     return out
 
 
-def decode(values: np.ndarray, kind: str, dtype: np.dtype, missing: Sequence[str] | None) -> Any:
+def _is_gap(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def decode(
+    values: np.ndarray, kind: str, dtype: np.dtype, missing: Sequence[str] | None
+) -> np.ndarray:
     """Stored values as they were; `missing` is the mark of a gap and what it stands for."""
     if kind != "text":
         return values.astype(dtype, copy=False)
@@ -329,8 +345,8 @@ def _views(tree: xr.DataTree, dataset: xr.Dataset) -> list[Hashable]:
         if name in table.data_vars and name not in dataset.dims:
             mine, theirs = dataset.variables[name], table.variables[name]
             if mine.dims == theirs.dims == (schema.PRESENTATION,) and mine.dtype == theirs.dtype:
-                one, other = unwrap(mine._data), unwrap(theirs._data)
-                same = one is other or (isinstance(one, FileArray) and one == other)
-                if mine.attrs == theirs.attrs if same else mine.identical(theirs):
+                same = _same(mine) == _same(theirs)
+                same = same or bool(mine.equals(theirs))  # type: ignore[no-untyped-call]
+                if same and mine.attrs == theirs.attrs:
                     found.append(name)
     return found

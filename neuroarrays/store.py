@@ -175,7 +175,7 @@ def _origin(one: Encoded) -> str:
 
         return str(tokenize(data))
     if isinstance(data, np.ndarray) and data.nbytes <= _TOKEN_BYTES and data.dtype != object:
-        return hashlib.sha256(np.ascontiguousarray(data)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
     return ""
 
 
@@ -250,8 +250,8 @@ def _write_hdf5(folder: Path, units: Units, compression: str, report: _Progress)
     whole = folder / "whole.h5"
     with create_hdf5(str(whole)) as file:
         writer = HDF5Writer(file, compression, report.add)
-        for name, nodes in units.items():
-            with _part(parts.get(name)) as part:
+        for unit, nodes in units.items():
+            with _part(parts.get(unit)) as part:
                 for node in nodes:
                     report.at(node.path)
                     writer.node(node, part)

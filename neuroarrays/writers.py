@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a block: what is computed, compressed and written at a time. Two are in memory.
 BLOCK = 1 << 24
-PAGE = 1 << 16
+#: Pages of the file. A chunk above it takes whole ones: 64 kB waste 25 % on floats, 16 kB 3 %.
+PAGE = 1 << 14
 ZSTD_LEVEL, GZIP_LEVEL = 3, 4
 #: netCDF's mark of a dimension without a coordinate, and of a variable named as another dimension.
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:10d}"

@@ -216,4 +216,5 @@ def _dims(variables: dict[str, xr.Variable]) -> set[Any]:
 
 def _stored_dtype(record: dict[str, Any]) -> np.dtype:
     """The dtype of the bytes of values that stand in the index."""
-    return np.dtype({"bool": "i1", "cast": "<f4"}.get(record["k"], record["t"]))
+    name: str = {"bool": "i1", "cast": "<f4"}.get(record["k"], record["t"])
+    return np.dtype(name)

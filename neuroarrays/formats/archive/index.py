@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays import schema
+from neuroarrays import safety, schema
 from neuroarrays.backend import catalog_rows
 from neuroarrays.encoding import HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
-from neuroarrays.source import open_source, plain
+from neuroarrays.source import _open_hdf5, plain
 
 if TYPE_CHECKING:
     import h5py
@@ -70,7 +70,7 @@ class Index:
         if name in self.held:
             return self.held[name]
         with open(self.path, "rb") as file:
-            nodes = _unpack(file, *self.places[name])
+            nodes: Nodes | None = _unpack(file, *self.places[name])
         if nodes is None:
             raise FormatError(
                 self.path, name, "the session's entry in the index", "damaged bytes",
@@ -89,10 +89,10 @@ def session_paths(kind: str, areas: Iterable[str], paths: Iterable[str]) -> list
     areas, paths : iterable of str
         Paths of the areas, and of all nodes; the root is "".
     """
-    parents = {area.rpartition("/")[0] for area in areas}
+    parents = dict.fromkeys(area.rpartition("/")[0] for area in areas)
     if "" in parents:
         return [""]
-    found = dict.fromkeys(parents)
+    found = dict(parents)
     for path in paths:
         first = path.partition("/")[0]
         if first and not any(p == first or p.startswith(first + "/") for p in parents):
@@ -121,7 +121,7 @@ def from_nodes(path: str, nodes: Nodes) -> Index:
     for area in areas:
         parent, _, name = area.rpartition("/")
         names.setdefault(parent, []).append(name)
-    rows = catalog_rows({p or "/": _summary(node) for p, node in nodes.items()})  # type: ignore[misc]
+    rows = catalog_rows({p or "/": _summary(node) for p, node in nodes.items()})
     return Index(path, rest, names, rows, {}, held)
 
 
@@ -231,14 +231,13 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
     values : bool
         Also small coordinates and the checksums of what HDF5 itself does not check.
     """
-    import h5py
     import hdf5plugin  # noqa: F401
 
-    open_source(path)  # a regular, readable HDF5 file
+    safety.regular_file(path)
     nodes: Nodes = {}
     place = "/"
     try:
-        with h5py.File(path, "r") as file:
+        with _open_hdf5(path) as file:
             seen: dict[int, str] = {}
             todo: list[tuple[str, h5py.Group]] = [("", file)]
             while todo:

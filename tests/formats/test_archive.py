@@ -1,0 +1,258 @@
+"""The reader of archives: the conformance suite, choosing, catalog, damage."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import source, store
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.formats.archive import ArchiveReader, index
+from neuroarrays.testing import ReaderTests, assert_same_trees, load
+
+
+def small(sessions=3, areas=("VISp", "LGd")):
+    groups = {"/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1", "source": "test"})}
+    for s in range(sessions):
+        groups[f"s{s}"] = xr.Dataset(
+            coords={"presentation_id": np.arange(30), "time": np.arange(20) / 50}
+        )
+        for a, area in enumerate(areas):
+            counts = (np.arange(30 * 12 * 20).reshape(30, 12, 20) * (a + 1) + s) % 7
+            table = {
+                "start_time": ("presentation_id", np.arange(30) * 2.0, {"units": "s"}),
+                "stop_time": ("presentation_id", np.arange(30) * 2.0 + 1, {"units": "s"}),
+                "image": ("presentation_id", np.array(["dog", "", None] * 10, object)),
+            }
+            groups[f"s{s}/{area}"] = xr.Dataset(
+                {
+                    "spike_data": (("presentation_id", "unit_id", "time"), counts.astype("u1")),
+                    "valid": (("presentation_id", "time"), counts[:, 0] > 1),
+                },
+                coords={
+                    "unit_id": np.arange(12),
+                    "snr": ("unit_id", np.linspace(0, 1, 12)),
+                    **table,
+                },
+            )
+            groups[f"s{s}/{area}/presentations"] = xr.Dataset(table)
+            groups[f"s{s}/{area}/pupil"] = xr.Dataset(
+                {"x": (("presentation_id", "time"), counts[:, 0].astype("f4"))}
+            )
+    return xr.DataTree.from_dict(groups)
+
+
+class Archive(ReaderTests):
+    reader = ArchiveReader
+    values = {  # noqa: RUF012
+        ("s0/VISp", "spike_data", (0, 0, 0)): 0,
+        ("s0/VISp", "spike_data", (0, 0, 1)): 1,
+        ("s2/LGd", "spike_data", (29, 11, 19)): (7199 * 2 + 2) % 7,
+        ("s1/LGd/presentations", "start_time", -1): 58.0,
+        ("s1/LGd/presentations", "image", 0): "dog",
+        ("s1/LGd", "valid", (0, 0)): False,
+    }  # fmt: skip
+
+
+class TestHDF5(Archive):
+    def path(self, folder):
+        return store.save(small(), folder / "archive.h5")
+
+
+class TestPortable(Archive):
+    start_methods = ("fork",)
+
+    def path(self, folder):
+        return store.save(small(), folder / "archive.nc", compression="portable")
+
+
+class TestZarr(Archive):
+    def path(self, folder):
+        return store.save(small(), folder / "archive.zarr")
+
+
+class TestRecording(ReaderTests):
+    reader = ArchiveReader
+    start_methods = ("fork",)
+    values = {}  # noqa: RUF012
+
+    @pytest.fixture(autouse=True)
+    def _read_by_hand(self, tmp_path):
+        """The golden values of the sample recording itself, read with h5py."""
+        with h5py.File(na.sample_path()) as file:
+            ids, times = file["units/id"][:], file["units/spike_times"][:]
+        type(self).values = {
+            ("A2929-200711/adn/spikes", "unit_id", 0): int(ids[0]),
+            ("A2929-200711/adn/spikes", "spike_times", 0): float(times[0]),
+            ("A2929-200711/ca1/spikes", "spike_times", -1): float(times[-1]),
+        }
+
+    def path(self, folder):
+        return store.save(na.open_datatree(na.sample_path()), folder / "recording.h5")
+
+
+@pytest.fixture(params=["x.h5", "x.zarr"])
+def archive(request, tmp_path):
+    yield store.save(small(), tmp_path / request.param)
+    source.close_all()
+
+
+def test_sessions_and_areas(archive):
+    tree = na.open_datatree(archive, sessions="s1", areas="VIS*")
+    assert {p for p, _ in tree.subtree_with_keys} == {
+        ".", "s1", "s1/VISp", "s1/VISp/presentations", "s1/VISp/pupil"
+    }  # fmt: skip
+    xr.testing.assert_identical(tree["s1/VISp"].to_dataset(), small()["s1/VISp"].to_dataset())
+    with pytest.raises(NotInTree, match="s9"):
+        na.open_datatree(archive, sessions="s9")
+
+
+def test_only_the_sessions_asked_for_are_visited(tmp_path, monkeypatch):
+    path = store.save(small(), tmp_path / "x.h5")
+    visited = []
+    original = index.Index.session
+    monkeypatch.setattr(
+        index.Index, "session", lambda self, name: visited.append(name) or original(self, name)
+    )
+    monkeypatch.setattr(index, "scan_hdf5", lambda *a, **k: pytest.fail("visited the whole file"))
+    na.open_datatree(path, sessions=["s0", "s2"])
+    assert visited == ["s0", "s2"]
+    assert len(na.catalog(path)) == 6
+    assert visited == ["s0", "s2"]
+
+
+def test_drop_variables(archive):
+    tree = ArchiveReader().open_datatree(archive, drop_variables=["valid", "image"])
+    assert "valid" not in tree["s0/VISp"]
+    assert "image" not in tree["s0/VISp"].coords
+
+
+def test_catalog(archive):
+    rows = na.catalog(archive)
+    assert list(rows["session"]) == ["s0", "s0", "s1", "s1", "s2", "s2"]
+    assert set(rows["units"]) == {12}
+    assert set(rows["presentations"]) == {30}
+
+
+def test_groupby_a_trial_parameter(archive):
+    area = na.open_datatree(archive)["s0/VISp"].to_dataset()
+    found = area["spike_data"].groupby("image").mean("presentation_id")
+    expected = small()["s0/VISp/spike_data"].groupby("image").mean("presentation_id")
+    xr.testing.assert_allclose(found, expected)
+
+
+def test_the_index_is_dropped_when_another_program_writes(tmp_path):
+    path = store.save(small(), tmp_path / "x.h5")
+    assert index.has_footer(path)
+    with h5py.File(path, "r+") as file:
+        file["s0/VISp"].attrs["note"] = "added"
+        file["s0/VISp/unit_id"][0] = 77
+    assert not index.has_footer(path)
+    tree = na.open_datatree(path)
+    assert tree["s0/VISp"].attrs["note"] == "added"
+    assert tree["s0/VISp"].unit_id[0] == 77
+    expected = small()
+    assert_same_trees(
+        tree.filter(lambda n: "s0" not in n.path), expected.filter(lambda n: "s0" not in n.path)
+    )
+
+
+def test_opening_by_looking_is_the_same(tmp_path, monkeypatch):
+    path = store.save(small(), tmp_path / "x.h5")
+    fast = na.open_datatree(path)
+    rows = na.catalog(path)
+    monkeypatch.setattr(index, "_from_end", lambda path: None)
+    assert_same_trees(na.open_datatree(path), fast)
+    assert na.catalog(path).to_dict() == rows.to_dict()
+    unlisted = store.save(small(), tmp_path / "x.zarr")
+    (unlisted / "zarr.json").write_text(
+        '{"zarr_format": 3, "node_type": "group", "attributes": '
+        '{"neuroarrays_schema": "aligned/1", "source": "test"}}'
+    )
+    assert_same_trees(na.open_datatree(unlisted), fast)
+
+
+def values_of(path):
+    tree = na.open_datatree(path)
+    load(tree)
+    return tree
+
+
+@pytest.mark.parametrize("compression", ["zstd", "portable"])
+def test_damage_is_an_error_or_does_no_harm(tmp_path, compression):
+    good = store.save(small(sessions=2), tmp_path / "good.h5", compression=compression)
+    expected = small(sessions=2)
+    size = good.stat().st_size
+    rng = np.random.default_rng(0)
+    bad = tmp_path / "bad.h5"
+    named = 0
+    for trial in range(60):
+        shutil.copy(good, bad)
+        if trial < 15:
+            os.truncate(bad, int(size * trial / 15))
+        else:
+            with open(bad, "r+b") as file:
+                for place in rng.integers(0, size, 1 + trial % 8):
+                    file.seek(int(place))
+                    byte = file.read(1)[0]
+                    file.seek(int(place))
+                    file.write(bytes([byte ^ (1 << int(rng.integers(8)))]))
+        try:
+            assert_same_trees(values_of(bad), expected)
+        except NeuroArraysError as error:
+            named += "bad.h5" in str(error)
+        finally:
+            source.close_all()
+        bad.unlink()
+    assert named > 10
+
+
+def test_damaged_values_are_noticed(tmp_path):
+    """A changed byte in a chunk, in a small array and in text: never silently other values."""
+    good = store.save(small(sessions=1), tmp_path / "good.h5")
+    with h5py.File(good) as file:
+        chunk = file["s0/VISp/spike_data"].id.get_chunk_info(0)
+        places = {
+            "spike_data": chunk.byte_offset + chunk.size // 2,
+            "snr": file["s0/VISp/snr"].id.get_offset() + 20,
+        }
+    text = good.read_bytes().index(b"dog")
+    for name, place in (*places.items(), ("image", text)):
+        bad = tmp_path / f"{name}.h5"
+        data = bytearray(good.read_bytes())
+        data[place] ^= 4
+        bad.write_bytes(data)
+        tree = na.open_datatree(bad)
+        with pytest.raises(FormatError, match=name):
+            load(tree)
+        source.close_all()
+
+
+def test_a_missing_mark(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs["title"] = "no archive"
+    with pytest.raises(FormatError, match="neuroarrays_schema"):
+        ArchiveReader().open_groups_as_dict(tmp_path / "x.h5")
+
+
+def test_links_out_of_the_file_are_refused(tmp_path):
+    path = store.save(small(), tmp_path / "x.h5")
+    with h5py.File(path, "r+") as file:
+        file["s0/VISp/other"] = h5py.ExternalLink("elsewhere.h5", "/x")
+    with pytest.raises(FormatError, match="link"):
+        na.open_datatree(path)
+
+
+def test_importing_loads_nothing_heavy():
+    code = (
+        "import sys, neuroarrays.formats.archive\n"
+        "heavy = {'h5py', 'zarr', 'dask', 'zstandard', 'hdf5plugin', 'numba'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
