@@ -728,11 +728,16 @@ def chosen(names: Iterable[str], wanted: str | Sequence[str] | None, kind: str) 
     names = list(names)
     if wanted is None:
         return names
-    patterns = [wanted] if isinstance(wanted, str) else list(wanted)
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+    for pattern in [wanted] if isinstance(wanted, str) else wanted:
+        if not any(matches(name, pattern) for name in names):
             raise NotInTree(kind, pattern, names)
-    return [n for n in names if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)]
+    return [name for name in names if matches(name, wanted)]
+
+
+def matches(name: str, wanted: str | Sequence[str]) -> bool:
+    """Whether a name is one asked for, or fits a glob asked for."""
+    patterns = [wanted] if isinstance(wanted, str) else wanted
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def paths_of(path_or_paths: Any, accepts: Callable[[Path], bool]) -> list[Path]:

@@ -97,7 +97,10 @@ class NotInTree(NeuroArraysError, KeyError):
 
     def __init__(self, kind: str, name: object, available: Iterable[object], hint: str = ""):
         self.kind, self.name, self.available, self.hint = kind, name, list(available), hint
-        close = difflib.get_close_matches(str(name), [str(a) for a in self.available], n=1)
+        folded = {str(a).lower(): str(a) for a in self.available}
+        close = [
+            folded[a] for a in difflib.get_close_matches(str(name).lower(), folded, 1, cutoff=0.5)
+        ]
         guess = f"; did you mean {close[0]!r}?" if close else ""
         self.message = f"no {kind} {name!r}; there are {shorten(self.available)}{guess}" + (
             f"; {hint}" if hint else ""

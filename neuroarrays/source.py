@@ -540,8 +540,9 @@ def _zarr_array(source: ZarrSource, name: str) -> Any:
         try:
             if (folder / ".zarray").is_file():
                 meta = json.loads((folder / ".zarray").read_text())
-                _refuse_pickle(folder, [meta.get("compressor"), *(meta.get("filters") or [])])
                 is_object = meta.get("dtype") == "|O"
+                filters = [] if is_object else meta.get("filters") or []
+                _refuse_pickle(folder, [meta.get("compressor"), *filters])
                 _ZARR[key] = _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
             elif (folder / "zarr.json").is_file():
                 node = json.loads((folder / "zarr.json").read_text())

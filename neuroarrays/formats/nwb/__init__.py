@@ -20,7 +20,7 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema, source
-from neuroarrays.backend import Reader, chosen, paths_of
+from neuroarrays.backend import Reader, chosen, matches, paths_of
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.nodes import session_groups
@@ -63,13 +63,20 @@ class NWBReader(Reader):
         paths = paths_of(filename_or_obj, _looks_like_nwb)
         names = _session_names(paths)
         wanted = set(chosen(names, sessions, "session"))
+        there: dict[str, None] = {}  # areas seen, in order
+
+        def wanted_area(area: str) -> bool:
+            there[area] = None
+            return areas is None or matches(area, areas)
+
         groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name))}
         for name, path in zip(names, paths, strict=True):
             if name in wanted:
                 file = source.open_source(path)
                 version = decode.check_version(file)
-                for node, dataset in session_groups(file, version, areas).items():
+                for node, dataset in session_groups(file, version, wanted_area).items():
                     groups[f"{name}/{node}".rstrip("/")] = dataset
+        chosen(there, areas, "area")  # an area of no session is an error
         if drop_variables is not None:
             drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
             groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}

@@ -145,7 +145,7 @@ def read_series(source: Source, path: str, names: list[str]) -> Series | None:
     stamps = source.info(f"{path}/timestamps") if "timestamps" in names else None
     if info is None and stamps is None:
         return None
-    if info is not None and (info.shape == () or 0 in info.shape[1:] or info.dtype.kind == "V"):
+    if info is not None and (info.shape == () or 0 in info.shape[1:] or info.dtype.kind in "Vc"):
         return None
     attrs = source.attrs(path)
     data_attrs = source.attrs(f"{path}/data") if info else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from neuroarrays.backend import (
     Segments,
     Stacked,
     Transposed,
-    chosen,
     dataset,
     file_array,
     wrap,
@@ -38,16 +37,19 @@ _AXES = ("x", "y", "z")
 
 
 def session_groups(
-    source: Source, version: str, areas: str | Sequence[str] | None
+    source: Source, version: str, wanted: Callable[[str], bool]
 ) -> dict[str, xr.Dataset]:
-    """Node path below the session -> dataset; "" holds the session's attributes."""
+    """Node path below the session -> dataset; "" holds the session's attributes.
+
+    `wanted` is asked for every area, and says whether to build it.
+    """
     series, tables, left_out = decode.find(source)
     groups: dict[str, xr.Dataset] = {}
-    groups |= _unit_nodes(source, areas, left_out)
+    groups |= _unit_nodes(source, wanted, left_out)
     for table in tables:
         name = schema.node_name(table.rpartition("/")[2])
         groups[f"{schema.PRESENTATIONS}/{name}"] = _table(source, table, left_out)
-    groups |= _series_nodes(source, series, areas, left_out)
+    groups |= _series_nodes(source, series, wanted, left_out)
     attrs = _session_attrs(source) | {"nwb_version": version}
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]
     if left_out:
@@ -74,7 +76,7 @@ def _session_attrs(source: Source) -> dict[str, Any]:
 
 
 def _unit_nodes(
-    source: Source, areas: str | Sequence[str] | None, left_out: list[str]
+    source: Source, wanted: Callable[[str], bool], left_out: list[str]
 ) -> dict[str, xr.Dataset]:
     columns = source.names("units")
     if "spike_times" not in columns or "spike_times_index" not in columns:
@@ -88,7 +90,7 @@ def _unit_nodes(
     coords, per_spike = _unit_columns(source, columns, ends, left_out)
     times = file_array(source, "units/spike_times")
     nodes = {}
-    for area in chosen(dict.fromkeys(labels), areas, "area"):
+    for area in filter(wanted, dict.fromkeys(labels)):
         rows = np.flatnonzero(labels == area)
         sizes = (ends - starts)[rows]
         spikes = {
@@ -206,7 +208,7 @@ def _ragged_column(source: Source, path: str, size: int) -> np.ndarray:
 def _series_nodes(
     source: Source,
     series: list[Series],
-    areas: str | Sequence[str] | None,
+    wanted: Callable[[str], bool],
     left_out: list[str],
 ) -> dict[str, xr.Dataset]:
     nodes: dict[str, xr.Dataset] = {}
@@ -216,12 +218,13 @@ def _series_nodes(
         if decode.neuron_number(one.name) is not None and one.info and len(one.info.shape) == 1:
             neurons.setdefault(one.path.rpartition("/")[0], []).append(one)
         elif one.rois or one.transposed:
-            nodes |= _roi_node(source, one, areas, nodes)
+            nodes |= _roi_node(source, one, wanted, nodes)
         else:
             others.append(one)
     for container, members in neurons.items():
         if len(members) > 1 and all(decode.same_clock(source, members[0], m) for m in members):
-            nodes |= _neuron_node(source, container, members)
+            if wanted(schema.UNKNOWN_AREA):
+                nodes |= _neuron_node(source, container, members)
         else:
             others += members
     for path, members in decode.by_node(source, others).items():
@@ -244,9 +247,7 @@ def _clock(source: Source, one: Series) -> xr.Variable:
 
 
 def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
-    array: LazyArray = file_array(
-        source, str(one.data), one.scale * factor, one.offset * factor
-    )
+    array: LazyArray = file_array(source, str(one.data), one.scale * factor, one.offset * factor)
     return Transposed(array) if one.transposed else array
 
 
@@ -297,7 +298,7 @@ def _event_node(source: Source, members: list[Series]) -> xr.Dataset:
 
 
 def _roi_node(
-    source: Source, one: Series, areas: str | Sequence[str] | None, nodes: dict[str, xr.Dataset]
+    source: Source, one: Series, wanted: Callable[[str], bool], nodes: dict[str, xr.Dataset]
 ) -> dict[str, xr.Dataset]:
     """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
     array = _values(source, one)
@@ -314,7 +315,7 @@ def _roi_node(
             ids = source.read(f"{table}/id")[rows]
             columns = _roi_columns(source, table, rows, size)
     area = _imaging_area(source, table)
-    if area not in chosen([area], areas if areas is None else [area], "area"):
+    if not wanted(area):
         return {}
     dims = (schema.TIME, schema.UNIT)[: array.ndim]
     name = _free(one.name)
@@ -330,9 +331,7 @@ def _roi_node(
     return {path: dataset(variables, coords)}
 
 
-def _roi_columns(
-    source: Source, table: str, rows: np.ndarray, size: int
-) -> dict[str, xr.Variable]:
+def _roi_columns(source: Source, table: str, rows: np.ndarray, size: int) -> dict[str, xr.Variable]:
     names = source.names(table)
     columns = {}
     for name in names:
