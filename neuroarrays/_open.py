@@ -107,7 +107,25 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
 
 
 def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
-    """Check that a tree follows the schema; see `neuroarrays.schema.validate`."""
+    """Check that a tree follows the schema.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording or aligned tree, from its root.
+    values : bool
+        Also read the values: order of spikes and clocks, starts before stops, unique ids.
+
+    Returns
+    -------
+    list of str
+        What is legal and worth knowing: spike trains out of order, missing stop times, ...
+
+    Raises
+    ------
+    SchemaError
+        With every fault and the node it is in.
+    """
     return schema.validate(tree, values)
 
 

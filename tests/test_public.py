@@ -1,0 +1,74 @@
+"""The public names, pinned; and what is asked of each."""
+
+import inspect
+import pickle
+
+import pytest
+
+import neuroarrays as na
+from neuroarrays import errors
+
+PUBLIC = {
+    "FormatError", "MissingDependency", "NeuroArraysError", "SchemaError", "__version__", "align",
+    "bin_spikes", "catalog", "interpolate", "load_sample", "open_datatree", "plot", "psth",
+    "sample_path", "save", "torch", "tuning_curve", "validate",
+}  # fmt: skip
+ADAPTERS = {"plot": "matplotlib", "torch": "torch"}
+
+
+def public(name):
+    if name in ADAPTERS:
+        pytest.importorskip(ADAPTERS[name])
+    return getattr(na, name)
+
+
+def test_names_are_pinned():
+    assert set(na.__all__) == PUBLIC
+    assert len(na.__all__) == len(PUBLIC)
+    assert set(dir(na)) >= PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+def test_everything_is_documented(name):
+    found = public(name)
+    text = inspect.getdoc(found)
+    assert text
+    if inspect.isfunction(found):
+        for parameter in inspect.signature(found).parameters:
+            assert parameter in text, f"{name} does not document {parameter}"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'open_everything'"):
+        _ = na.open_everything
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NeuroArraysError("a"),
+        errors.FormatError("p.nwb", "/units", "a group", "a dataset", "look"),
+        errors.UnknownFormat("p.nwb", expected="x", found="y"),
+        errors.MissingPath("gone: no such file"),
+        errors.SchemaError("not a valid tree"),
+        errors.NotInTree("area", "VISP", ["VISp", "CA1"], "look"),
+        errors.MissingDependency("zarr", "zarr", "reading"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_pickle(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+
+
+def test_every_error_is_ours_and_a_builtin():
+    builtins = {
+        errors.FormatError: ValueError, errors.SchemaError: ValueError,
+        errors.MissingPath: FileNotFoundError, errors.NotInTree: KeyError,
+        errors.MissingDependency: ImportError,
+    }  # fmt: skip
+    for error, builtin in builtins.items():
+        assert issubclass(error, errors.NeuroArraysError)
+        assert issubclass(error, builtin)
