@@ -1,0 +1,37 @@
+"""Sphinx configuration: builds without network, and with warnings as errors."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import generate
+
+from neuroarrays import __version__
+
+generate.write()
+
+project = "neuroarrays"
+author = "neuroarrays developers"
+copyright = author
+version = release = __version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# Parts that other pages include, and the worked example, are no pages of their own.
+exclude_patterns = ["_build", "_generated/*.md", "jupyter_execute", "examples"]
+html_theme = "furo"
+html_title = f"neuroarrays {version}"
+html_copy_source = False
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / ".jupyter_cache")
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"

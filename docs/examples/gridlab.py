@@ -1,0 +1,90 @@
+"""Files of the (imaginary) Grid Lab: one HDF5 file per session, spikes and gratings.
+
+In a file::
+
+    /                   attribute lab = "Grid Lab", subject
+    /<area>/times       (spike,) s, unit after unit
+    /<area>/counts      (unit,) spikes of each unit
+    /<area>/depth       (unit,) um
+    /gratings/on, off   (trial,) s
+    /gratings/angle     (trial,) degrees
+"""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen, dataset, file_array, wrap
+from neuroarrays.errors import FormatError, NeuroArraysError
+
+#: Columns of /gratings -> names in the tree.
+COLUMNS = {"on": "start_time", "off": "stop_time", "angle": "orientation"}
+
+
+class GridLabReader(Reader):
+    """Reads sessions of the Grid Lab."""
+
+    name = "gridlab"
+    description = "Sessions of the Grid Lab, HDF5"
+
+    def guess_can_open(self, filename_or_obj):
+        try:
+            path = Path(filename_or_obj)
+            return source.is_hdf5(path) and (
+                source.open_source(path).attrs("/").get("lab") == "Grid Lab"
+            )
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self, filename_or_obj, *, drop_variables=None, sessions=None, areas=None
+    ):
+        file = source.open_source(filename_or_obj)
+        session = Path(filename_or_obj).stem
+        chosen([session], sessions, "session")  # refuses a name that is not there
+        found = [name for name in file.names("/") if name != "gratings"]
+        groups = {
+            "/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name)),
+            session: xr.Dataset(attrs={"subject": str(file.attrs("/").get("subject", ""))}),
+            f"{session}/presentations/gratings": gratings(file),
+        }
+        for area in chosen(found, areas, "area"):
+            groups[f"{session}/{area}/spikes"] = spikes(file, area)
+        if drop_variables is not None:
+            groups = {k: v.drop_vars(drop_variables, errors="ignore") for k, v in groups.items()}
+        return groups
+
+
+def spikes(file, area):
+    """The spikes node of an area; spike times stay in the file."""
+    times = file_array(file, f"{area}/times")
+    sizes = file.read(f"{area}/counts").astype(np.int64)
+    if sizes.sum() != times.shape[0]:
+        raise FormatError(
+            file.path,
+            f"{area}/counts",
+            expected=f"a sum of {times.shape[0]}, the number of spikes",
+            found=str(sizes.sum()),
+        )
+    depth = file_array(file, f"{area}/depth").variable(["unit_id"], {"units": "um"})
+    return dataset(
+        {
+            "spike_times": schema.var("spikes", "spike_times", wrap(times)),
+            "row_size": schema.var("spikes", "row_size", sizes, sample_dimension="spike"),
+        },
+        {"unit_id": xr.Variable("unit_id", np.arange(sizes.size)), "depth": depth},
+    )
+
+
+def gratings(file):
+    """The table of presentations."""
+    columns = {
+        name: schema.var(
+            "table", name, wrap(file_array(file, f"gratings/{stored}")), ("presentation_id",)
+        )
+        for stored, name in COLUMNS.items()
+    }
+    rows = columns["start_time"].size
+    return dataset(columns, {"presentation_id": xr.Variable("presentation_id", np.arange(rows))})

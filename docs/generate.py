@@ -1,0 +1,120 @@
+"""The parts of the documentation that the code knows: tables of the trees, formats and commands.
+
+`conf.py` writes them into `_generated/` before each build; pages include them from there.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from neuroarrays import cli, schema
+from neuroarrays.formats import FORMATS
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
+KINDS = {"i": "integer", "u": "unsigned integer", "f": "float", "b": "bool", "O": "text"}
+#: Where a kind of node stands in each tree.
+PLACES = {
+    (schema.RECORDING, "spikes"): "<session>/<area>/spikes",
+    (schema.RECORDING, "series"): "<session>/<area>/<series>, <session>/<series>",
+    (schema.RECORDING, "events"): "<session>/events/<name>",
+    (schema.RECORDING, "table"): "<session>/presentations/<table>",
+    (schema.RECORDING, "stimulus"): "<session>/stimulus/<name>",
+    (schema.ALIGNED, "session"): "[<block>/]<session>",
+    (schema.ALIGNED, "area"): "[<block>/]<session>/<area>",
+    (schema.ALIGNED, "behaviour"): "<session>/<area>/<series>",
+    (schema.ALIGNED, "table"): "<session>/<area>/presentations",
+}
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    lines = [list(header), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n"
+
+
+def code(text: str) -> str:
+    """Text as code, or nothing."""
+    return f"`{text}`" if text else ""
+
+
+def tree_tables(tree: str) -> str:
+    """A table of variables for each kind of node of a tree, from the schema."""
+    parts = []
+    for (kind, role), place in PLACES.items():
+        if kind != tree:
+            continue
+        rows = [
+            [
+                code(spec.name) if spec.name != "*" else "*any other*",
+                " or ".join(code("(" + ", ".join(dims) + ")") for dims in spec.dims) or "any",
+                " or ".join(KINDS[k] for k in spec.kinds if k in KINDS)
+                if set(spec.kinds) < set("iufb")
+                else "any",
+                code(spec.units),
+                spec.doc,
+            ]
+            for spec in schema.SPECS
+            if (spec.tree, spec.role) == (kind, role)
+        ]
+        parts.append(
+            f"**`{place}`**\n\n{table(['variable', 'dims', 'type', 'unit', 'meaning'], rows)}"
+        )
+    return "\n".join(parts)
+
+
+def coordinate_table() -> str:
+    """The coordinates, from the schema."""
+    rows = [
+        [code(name), " or ".join(KINDS[k] for k in kinds), code(unit), doc]
+        for name, (kinds, unit, doc) in schema.COORDINATES.items()
+    ]
+    return table(["coordinate", "type", "unit", "meaning"], rows)
+
+
+def formats_table() -> str:
+    """The formats, from the registry and the readers' signatures."""
+    rows = []
+    for format_ in FORMATS:
+        options = ", ".join(code(f"{k}={v!r}") for k, v in format_.load().options().items())
+        rows.append(
+            [code(format_.name), format_.status, code(format_.extra), format_.description, options]
+        )
+    return table(["format", "status", "extra", "what it reads", "options"], rows)
+
+
+def commands() -> str:
+    """A section per command, from the parser."""
+    parser = cli.build_parser()
+    (subparsers,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    parts = [f"```text\n{_help(parser)}```\n"]
+    parts += [f"## {name}\n\n```text\n{_help(p)}```\n" for name, p in subparsers.choices.items()]
+    return "\n".join(parts)
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88)
+    return parser.format_help()
+
+
+def write(folder: Path = HERE / "_generated") -> None:
+    """Write every generated part; files that would not change are left alone."""
+    folder.mkdir(exist_ok=True)
+    made = {
+        "recording.md": tree_tables(schema.RECORDING),
+        "aligned.md": tree_tables(schema.ALIGNED),
+        "coordinates.md": coordinate_table(),
+        "formats.md": formats_table(),
+        "commands.md": commands(),
+    }
+    for name, text in made.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        copy = folder / notebook.name
+        if not copy.is_file() or copy.read_bytes() != notebook.read_bytes():
+            shutil.copyfile(notebook, copy)

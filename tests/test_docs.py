@@ -1,0 +1,166 @@
+"""The documentation: its code runs, its copies agree with the code, and it builds without warnings."""
+
+import doctest
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import neuroarrays as na
+from neuroarrays import cli, schema
+from neuroarrays.formats import FORMATS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+
+
+def load(path):
+    """A file of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(page, *languages):
+    found = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [match["text"] for match in found if match["language"] in languages]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder to run examples in: with a recording, and the worked example to import."""
+    shutil.copy(na.sample_path(), tmp_path / "recording.nwb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_runs(page):
+    """The Python of a page, block after block in one namespace; `>>>` with its outputs."""
+    namespace = {}
+    for number, text in enumerate(blocks(page, "python")):
+        if text.startswith(">>>"):
+            parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)
+            report = []
+            test = parser.get_doctest(text, namespace, page.name, str(page), 0)
+            namespace = test.globs
+            runner.run(test, out=report.append, clear_globs=False)
+            assert runner.summarize(verbose=False).failed == 0, "".join(report)
+        else:
+            exec(compile(text, f"{page.name}, block {number}", "exec"), namespace)
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_run(page, capsys):
+    for text in blocks(page, "sh"):
+        for line in text.splitlines():
+            if line.startswith("neuroarrays "):
+                assert cli.main(shlex.split(line, comments=True)[1:]) == 0, line
+                assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_between_pages_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    targets += re.findall(r"^```\{literalinclude\} (\S+)$", text, re.M)
+    for target in targets:
+        assert (page.parent / target).is_file(), target
+
+
+def test_reference_has_every_public_name():
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    documented = re.findall(
+        r"^\.\. auto(?:function|exception|module|class):: neuroarrays\.(\w+)$", text, re.M
+    )
+    assert sorted(set(documented) - {"errors"}) == sorted(set(na.__all__) - {"__version__"})
+    assert len(documented) == len(set(documented))
+
+
+def test_benchmarks_have_their_place_in_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("<!-- benchmarks -->") == text.count("<!-- /benchmarks -->") == 1
+    assert text.index("<!-- benchmarks -->") < text.index("<!-- /benchmarks -->")
+
+
+# ----------------------------------------------------------------------------------- what is made
+
+
+@pytest.fixture(scope="module")
+def generate():
+    return load(DOCS / "generate.py")
+
+
+def test_every_variable_and_coordinate_is_in_the_tables(generate):
+    for tree in (schema.RECORDING, schema.ALIGNED):
+        text = generate.tree_tables(tree)
+        for spec in schema.SPECS:
+            if spec.tree == tree:
+                assert spec.doc in text, f"{spec.role}/{spec.name}: no place in generate.PLACES"
+    for name, (_, _, doc) in schema.COORDINATES.items():
+        assert f"`{name}`" in generate.coordinate_table()
+        assert doc in generate.coordinate_table()
+
+
+def test_every_format_is_in_the_table(generate):
+    text = generate.formats_table()
+    for format_ in FORMATS:
+        assert f"`{format_.name}`" in text
+        for option in format_.load().options():
+            assert f"`{option}=" in text
+
+
+def test_every_command_is_on_the_page(generate):
+    text = generate.commands()
+    for command in ("formats", "info", "catalog", "check", "align", "convert", "demo"):
+        assert f"## {command}\n" in text
+    assert "--event-clock" in text
+
+
+def test_a_table_survives_a_bar(generate):
+    assert generate.table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |\n"
+
+
+# ---------------------------------------------------------------------------- the worked example
+
+sys.path.insert(0, str(DOCS / "examples"))
+try:
+    _example = load(DOCS / "examples" / "test_gridlab.py")
+finally:
+    sys.path.remove(str(DOCS / "examples"))
+
+
+class TestWorkedExample(_example.TestGridLab):
+    """The reader of `adding_a_dataset.md` passes the suite that it shows."""
+
+
+def test_worked_example_names_what_does_not_add_up(tmp_path):
+    _example.test_counts_that_do_not_add_up_are_named(tmp_path)
+
+
+# --------------------------------------------------------------------------------------- building
+
+
+@pytest.mark.slow
+def test_builds_without_warnings(tmp_path):
+    for needed in ("sphinx", "myst_nb", "furo", "matplotlib", "torch"):
+        pytest.importorskip(needed)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    done = subprocess.run(
+        [*command, "-d", tmp_path / "doctrees", DOCS, tmp_path / "html"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pages = {path.name for path in (tmp_path / "html").glob("*.html")}
+    assert pages >= {f"{path.stem}.html" for path in DOCS.glob("*.md")}
