@@ -47,9 +47,11 @@ def tree_tables(tree: str) -> str:
     for (kind, role), place in PLACES.items():
         if kind != tree:
             continue
+        specs = [spec for spec in schema.SPECS if (spec.tree, spec.role) == (kind, role)]
+        rest = "*any other*" if len(specs) > 1 else "*any*"
         rows = [
             [
-                code(spec.name) if spec.name != "*" else "*any other*",
+                code(spec.name) if spec.name != "*" else rest,
                 " or ".join(code("(" + ", ".join(dims) + ")") for dims in spec.dims) or "any",
                 " or ".join(KINDS[k] for k in spec.kinds if k in KINDS)
                 if set(spec.kinds) < set("iufb")
@@ -57,8 +59,7 @@ def tree_tables(tree: str) -> str:
                 code(spec.units),
                 spec.doc,
             ]
-            for spec in schema.SPECS
-            if (spec.tree, spec.role) == (kind, role)
+            for spec in specs
         ]
         parts.append(
             f"**`{place}`**\n\n{table(['variable', 'dims', 'type', 'unit', 'meaning'], rows)}"
