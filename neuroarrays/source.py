@@ -67,6 +67,10 @@ class Source(ABC):
     def attrs(self, name: str = "/") -> dict[str, Any]:
         """Attributes as plain Python values, references as the path they point to."""
 
+    def attr(self, name: str, key: str) -> Any:
+        """One attribute, None if it is not there."""
+        return self.attrs(name).get(key)
+
     @abstractmethod
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         """Values of an array under an outer index (each axis by itself), text as str objects."""
@@ -319,6 +323,14 @@ class HDF5Source(Source):
                 return {}
             node = handle.file[location]
             return {key: self._plain(handle, node, key) for key in node.attrs}
+
+    def attr(self, name: str, key: str) -> Any:
+        with self._open(name) as handle:
+            node = self._dataset(handle, name)
+            if node is None:
+                location = safety.hdf5_location(handle.file, self.path, name)
+                node = handle.file[location] if location else None
+            return self._plain(handle, node, key) if node is not None and key in node.attrs else None
 
     def _plain(self, handle: _Handle, node: h5py.Group, key: str) -> Any:
         import h5py

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema, source
-from neuroarrays.backend import FileArray, LazyArray, Reader, chosen, dataset, eager_dataset
+from neuroarrays.backend import FileArray, LazyArray, Reader, chosen, dataset
 from neuroarrays.encoding import decode, viewable
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.archive import index as contents
@@ -173,9 +173,7 @@ class _Builder:
         if self.drop:
             made = {n: v for n, v in made.items() if n not in self.drop}
             coords = {n: v for n, v in coords.items() if n not in self.drop}
-        if self.kind == schema.RECORDING and (schema.TIME in coords or schema.SPIKE in _dims(made)):
-            return dataset(made, coords, record["attrs"])
-        return eager_dataset(made, coords, record["attrs"])
+        return dataset(made, coords, record["attrs"])
 
     def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:
         """Coordinates along presentation_id that are the columns of the table."""
@@ -208,10 +206,6 @@ class _Builder:
             return FileArray(self.file, record["p"], shape, dtype)
         missing = tuple(record["m"]) if record["m"] else None
         return Stored(self.file, record["p"], shape, dtype, record["k"], missing, record.get("c"))
-
-
-def _dims(variables: dict[str, xr.Variable]) -> set[Any]:
-    return {dim for variable in variables.values() for dim in variable.dims}
 
 
 def _stored_dtype(record: dict[str, Any]) -> np.dtype:

@@ -321,7 +321,8 @@ def unit_areas(source: Source, n_units: int) -> np.ndarray:
     for read in (_areas_by_electrodes, _areas_by_peak_channel, _areas_by_column, _areas_by_group):
         labels = read(source, columns)
         if labels is not None and len(labels) == n_units:
-            return np.array([area_name(label) for label in labels], object)
+            short = {label: area_name(label) for label in set(labels)}
+            return np.array([short[label] for label in labels], object)
     return np.full(n_units, "unknown", object)
 
 

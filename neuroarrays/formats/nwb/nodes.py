@@ -147,7 +147,7 @@ def _free(name: str) -> str:
 
 
 def _description(source: Source, name: str) -> dict[str, Any]:
-    text = str(source.attrs(name).get("description") or "")
+    text = str(source.attr(name, "description") or "")
     return {"description": text} if text and text != "no description" else {}
 
 
