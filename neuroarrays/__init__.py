@@ -23,7 +23,7 @@ _HOME = {
     "load_sample": "samples",
     "sample_path": "samples",
     "align": "alignment",
-    "interpolate": "alignment",
+    "interpolate": "interpolation",
     "bin_spikes": "binning",
     "save": "store",
     "psth": "analysis",
@@ -35,7 +35,7 @@ _HOME = {
 }
 _MODULES = ("torch", "plot")
 
-__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  the names are strings
+__all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

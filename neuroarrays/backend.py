@@ -48,6 +48,9 @@ class LazyArray(BackendArray):
         """What the values depend on."""
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            # Past xarray's own splitting of slices, which fails on an empty backward one.
+            return self._raw(key.tuple)
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._raw
         )

@@ -94,7 +94,9 @@ class ClipDataset(Dataset):
             key = (rows, *(slice(0, n, 1) for n in array.shape[1:]))
             values = array.outer(key) if isinstance(array, LazyArray) else array[rows]
             shaped = np.ascontiguousarray(values, np.float32)
-            batch[name] = torch.from_numpy(shaped.reshape(len(starts), self.bins, *shaped.shape[1:]))
+            batch[name] = torch.from_numpy(
+                shaped.reshape(len(starts), self.bins, *shaped.shape[1:])
+            )
         return batch
 
 

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import binning, schema
+from neuroarrays import schema, trains
 from neuroarrays.backend import dataset
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.source import Source
@@ -152,9 +152,7 @@ def test_a_table_of_ones_own():
 def test_sessions_share_one_time_axis():
     one = recording([[1.0]], {"t": {"start_time": [1.0], "stop_time": [1.3]}})
     two = recording([[1.0]], {"t": {"start_time": [1.0], "stop_time": [1.5]}}, name="s2")
-    both = xr.DataTree.from_dict(
-        {"/": one.to_dataset()} | {"/s1": one["s1"], "/s2": two["s2"]}
-    )
+    both = xr.DataTree.from_dict({"/": one.to_dataset()} | {"/s1": one["s1"], "/s2": two["s2"]})
     aligned = na.align(both, "t", 0.1)
     assert aligned["s1"].sizes["time"] == aligned["s2"].sizes["time"] == 5
 
@@ -176,7 +174,7 @@ def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
         "neuroarrays.source.HDF5Source.read",
         lambda self, name, key=(): read.append(name) or original(self, name, key),
     )
-    binning._BUFFERS.clear()
+    trains._BUFFERS.clear()
     tree = na.load_sample()
     aligned = na.align(tree, "sleep_ripples", bin_width=0.01, window=(0, 0.1))
     assert not [n for n in read if "spike_times" in n.rpartition("/")[2:] or "/data" in n]

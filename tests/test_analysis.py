@@ -86,9 +86,7 @@ def test_tuning_curves_agree_with_pynapple(clock):
     time = angle["time"].values[good]
     feature = nap.Tsd(t=time, d=angle.values[good] % (2 * np.pi))
     counts = nap.TsdFrame(t=time, d=area["spike_data"].values[good].astype(float))
-    theirs = nap.compute_tuning_curves(
-        counts, feature, bins=36, range=[(0, 2 * np.pi)], fs=50.0
-    )
+    theirs = nap.compute_tuning_curves(counts, feature, bins=36, range=[(0, 2 * np.pi)], fs=50.0)
     # of a continuous signal pynapple gives the mean: here spikes per bin of 20 ms
     np.testing.assert_allclose(theirs.values * 50.0, found.values, rtol=1e-6, atol=1e-9)
 

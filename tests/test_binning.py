@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays import binning, schema
+from neuroarrays import schema
+from neuroarrays import trains as handles
 from neuroarrays.backend import LazyArray, dataset, unwrap, wrap
 from neuroarrays.errors import NotInTree, SchemaError
 
@@ -189,7 +190,7 @@ def test_bad_arguments_are_named():
 def test_threads_that_ask_at_once_agree(trains):
     lazy = na.bin_spikes(spikes_of(trains), np.linspace(0, 9, 40), 0.02, (0, 0.2))
     want, got = lazy.values, []
-    binning._BUFFERS.clear()
+    handles._BUFFERS.clear()
     threads = [
         threading.Thread(target=lambda u=u: got.append((u, lazy[:, u].values)))
         for u in list(range(4)) * 6
@@ -204,12 +205,12 @@ def test_threads_that_ask_at_once_agree(trains):
 
 
 def test_the_cache_of_spikes_is_bounded(monkeypatch):
-    monkeypatch.setattr(binning, "SPIKE_CACHE_BYTES", 4000)
+    monkeypatch.setattr(handles, "SPIKE_CACHE_BYTES", 4000)
     nodes = [spikes_of([np.sort(np.random.default_rng(i).uniform(0, 5, 300))]) for i in range(5)]
     lazy = [na.bin_spikes(node, [0.0], 0.1, (0, 5)) for node in nodes]
     for _ in range(2):
         assert [array.values.sum() for array in lazy] == [300] * 5
-        assert sum(b.times.nbytes for b in binning._BUFFERS.values()) <= 4000
+        assert sum(b.times.nbytes for b in handles._BUFFERS.values()) <= 4000
 
 
 def test_a_lazy_count_pickles_as_a_handle():
