@@ -42,8 +42,9 @@ class _File:
     def __init__(self, descriptor: int):
         self.descriptor = os.dup(descriptor)
 
-    def __del__(self) -> None:
-        os.close(self.descriptor)
+    # Bound here: at the end of the interpreter the module's names are gone before its objects.
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        _close(self.descriptor)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def small(sessions=3, areas=("VISp", "LGd")):
 
 class Archive(ReaderTests):
     reader = ArchiveReader
-    values = {  # noqa: RUF012
+    values = {
         ("s0/VISp", "spike_data", (0, 0, 0)): 0,
         ("s0/VISp", "spike_data", (0, 0, 1)): 1,
         ("s2/LGd", "spike_data", (29, 11, 19)): (7199 * 2 + 2) % 7,
@@ -80,7 +80,7 @@ class TestZarr(Archive):
 class TestRecording(ReaderTests):
     reader = ArchiveReader
     start_methods = ("fork",)
-    values = {}  # noqa: RUF012
+    values = {}
 
     @pytest.fixture(autouse=True)
     def _read_by_hand(self, tmp_path):
