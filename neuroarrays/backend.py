@@ -49,6 +49,8 @@ class LazyArray(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         if not isinstance(key, indexing.VectorizedIndexer):
+            return self._raw(key.tuple)  # xarray's own way fails on empty backward slices
+        if not isinstance(key, indexing.VectorizedIndexer):
             # Past xarray's own splitting of slices, which fails on an empty backward one.
             return self._raw(key.tuple)
         return indexing.explicit_indexing_adapter(
@@ -121,7 +123,7 @@ class FileArray(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         values = self.source.read(self.name, key)
         if self.scale == 1.0 and self.offset == 0.0:
-            return values
+            return values.astype(self.dtype, copy=False)  # big-endian files
         return (values * self.scale + self.offset).astype(self.dtype)
 
     def __dask_tokenize__(self) -> object:
