@@ -1,0 +1,170 @@
+"""Every module has a card: what it may import, of ours and of others (docs: how a line knows its room).
+
+A failure here means that a line stands in the wrong file, or that a new file needs a card.
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "neuroarrays"
+#: Packages that are not part of Python; any other import of an outside package is a mistake too.
+HEAVY = {
+    "dask", "distributed", "h5netcdf", "h5py", "hdf5plugin", "hypothesis", "matplotlib",
+    "netCDF4", "numba", "numcodecs", "numpy", "pandas", "pytest", "rich", "scipy", "torch",
+    "xarray", "zarr", "zstandard",
+}  # fmt: skip
+#: Stated, not enforced: review decides.
+LINES, FUNCTION, PARAMETERS = 400, 60, 7
+
+
+@dataclass(frozen=True)
+class Card:
+    """Rooms of ours that may be imported, packages at module level, packages inside functions."""
+
+    ours: frozenset
+    top: frozenset
+    inside: frozenset
+
+
+def card(ours="", top="", inside=""):
+    return Card(*(frozenset(text.split()) for text in (ours, top, inside)))
+
+
+EVERYTHING = (
+    "_open alignment analysis backend binning chunks encoding errors formats interpolation kernels "
+    "presentations samples schema source store synthetic torch plot trains _version writers"
+)
+ROOMS = {
+    "": card("_version"),
+    "_version": card(),
+    "errors": card(),
+    "schema": card("errors", "numpy xarray"),
+    "safety": card("errors", "", "h5py"),
+    # files and handles
+    "source": card("errors safety chunks", "numpy", "h5py hdf5plugin numcodecs zarr"),
+    "chunks": card("errors safety", "numpy", "h5py zstandard"),
+    "backend": card("errors schema source", "numpy pandas xarray", "dask"),
+    "formats": card("backend encoding errors formats safety schema source",
+                    "numpy xarray", "h5py hdf5plugin"),
+    "_open": card("backend errors formats schema source", "xarray", "pandas"),
+    "samples": card("_open"),
+    # numbers
+    "kernels": card("kernels", "numpy numba"),
+    # labelled
+    "trains": card("backend errors kernels schema source", "numpy xarray", "dask"),
+    "binning": card("backend errors kernels schema source trains", "numpy xarray", "dask"),
+    "interpolation": card("backend errors kernels schema source", "numpy xarray", "dask"),
+    "presentations": card("binning errors schema trains", "numpy pandas xarray"),
+    "alignment": card("_version backend binning errors interpolation kernels presentations schema "
+                      "trains", "numpy pandas xarray"),
+    "analysis": card("errors kernels schema", "numpy xarray", "dask scipy pandas"),
+    # adapters
+    "encoding": card("backend errors schema", "numpy xarray"),
+    "writers": card("_version encoding errors safety", "numpy",
+                    "h5py hdf5plugin zarr zstandard numcodecs"),
+    "store": card("_version backend encoding errors formats safety schema writers",
+                  "numpy xarray", "dask h5py zarr"),
+    "torch": card("backend errors kernels schema source trains", "numpy torch xarray"),
+    "plot": card("analysis errors schema", "matplotlib numpy xarray"),
+    "cli": card(EVERYTHING, "", "numpy pandas xarray rich dask distributed torch matplotlib"),
+    "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
+    # for tests, ours and others'
+    "synthetic": card("schema", "numpy xarray", "h5py"),
+    "testing": card("backend errors formats schema source store", "numpy pytest xarray", "h5py"),
+}  # fmt: skip
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if "_sample" not in path.relative_to(PACKAGE).parts
+)
+
+
+def room_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def imports(tree):
+    """Every import that runs: (line, module, whether inside a function)."""
+
+    def walk(node, inside):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            if node.module == "neuroarrays":
+                yield from ((node.lineno, f"neuroarrays.{a.name}", inside) for a in node.names)
+            else:
+                yield node.lineno, node.module, inside
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inside)
+
+    return list(walk(tree, False))
+
+
+def complaints(path, source):
+    """What a module imports that its card does not allow."""
+    room = room_of(path)
+    if room not in ROOMS:
+        return [f"{path.name} has no card: add one to ROOMS"]
+    allowed, found = ROOMS[room], []
+    for line, module, inside in imports(ast.parse(source)):
+        top, _, rest = module.partition(".")
+        if top == "neuroarrays":
+            other = rest.partition(".")[0]
+            if other and other not in allowed.ours | {room}:
+                found.append(f"{path.name}:{line}: {room} may not import {other}")
+        elif top in HEAVY and top not in allowed.top | (allowed.inside if inside else frozenset()):
+            where = "" if inside else " at module level"
+            found.append(f"{path.name}:{line}: {room} may not import {top}{where}")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_stay_in_their_room(path):
+    assert complaints(path, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "complaint"),
+    [
+        ("kernels/counts.py", "import xarray", "kernels may not import xarray"),
+        ("kernels/counts.py", "from neuroarrays import schema", "kernels may not import schema"),
+        ("errors.py", "from neuroarrays.schema import var", "errors may not import schema"),
+        ("schema.py", "import h5py", "schema may not import h5py at module level"),
+        ("formats/nwb/nodes.py", "from neuroarrays import store", "formats may not import store"),
+        ("formats/nwb/nodes.py", "import dask", "formats may not import dask"),
+        ("source.py", "import h5py", "source may not import h5py at module level"),
+        ("source.py", "def f():\n    import torch", "source may not import torch"),
+        ("brand_new.py", "import os", "has no card"),
+    ],
+)
+def test_these_tests_notice(module, line, complaint):
+    assert complaint in "".join(complaints(PACKAGE / module, line))
+    assert complaints(PACKAGE / "source.py", "def f():\n    import h5py") == []
+
+
+def test_relative_imports_are_refused():
+    with pytest.raises(AssertionError, match="a relative import"):
+        complaints(PACKAGE / "errors.py", "from . import schema")
+
+
+def test_budgets_are_stated():
+    """Prints what is over budget (pytest -s, or the captured output); fails for nothing."""
+    for path in MODULES:
+        source, name = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE)
+        if (lines := source.count("\n")) > LINES:
+            print(f"{name}: {lines} lines (budget {LINES})")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                length = node.end_lineno - body[0].lineno + 1 if body else 0
+                count = len(node.args.args) + len(node.args.kwonlyargs)
+                if length > FUNCTION:
+                    print(f"{name}: {node.name} has {length} lines (budget {FUNCTION})")
+                if count > PARAMETERS + 1:  # and self
+                    print(f"{name}: {node.name} has {count} parameters (budget {PARAMETERS})")
