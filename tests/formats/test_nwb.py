@@ -195,7 +195,7 @@ def trains_of(session):
 
 def assert_units(session, truth):
     found = trains_of(session)
-    assert list(found) and sorted(found) == truth["unit_id"].tolist()
+    assert sorted(found) == truth["unit_id"].tolist()
     for unit, area, train in zip(truth["unit_id"], truth["areas"], truth["trains"], strict=True):
         assert found[unit][0] == area
         assert same_values(found[unit][1], train)
@@ -344,7 +344,7 @@ def test_little_in_it(written, options):
 
 
 def test_names_of_areas_are_names_of_nodes(written):
-    session, truth = written(areas=("a/b", "brain_region: ALM; layer: 5", "none"), units=6)
+    session, _ = written(areas=("a/b", "brain_region: ALM; layer: 5", "none"), units=6)
     assert set(dict.fromkeys(a for a, _ in trains_of(session).values())) == {
         "a_b",
         "ALM",

@@ -161,9 +161,9 @@ def test_every_series(path, session):
         def visit(name, item):
             if isinstance(item, h5py.Group) and {"data", "timestamps"} & set(item):
                 data = item.get("data", item.get("timestamps"))
-                if name.startswith(("acquisition", "processing", "stimulus/presentation")):
-                    if data.ndim and 0 not in data.shape[1:]:
-                        there.append(name)
+                ours = name.startswith(("acquisition", "processing", "stimulus/presentation"))
+                if ours and data.ndim and 0 not in data.shape[1:]:
+                    there.append(name)
 
         file.visititems(visit)
         seen = set()

@@ -5,7 +5,7 @@ Run once, from this folder: ``python make.py``. Running it again changes identif
 
 import json
 import shutil
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numcodecs
@@ -38,7 +38,7 @@ def write_hdf5(path):
     nwb = NWBFile(
         session_description="A golden file: random numbers in the layout of a recording.",
         identifier="golden-nwb",
-        session_start_time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+        session_start_time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         session_id="golden",
         institution="none",
         keywords=["golden", "synthetic"],
