@@ -12,9 +12,10 @@ import xarray as xr
 
 from neuroarrays import binning, schema
 from neuroarrays._version import __version__
-from neuroarrays.backend import chosen, chunked
+from neuroarrays.backend import chosen
 from neuroarrays.errors import SchemaError
 from neuroarrays.interpolation import check_method, resampled
+from neuroarrays.lazy import chunked
 from neuroarrays.presentations import Presentations, as_rows, longest, presentations_of
 
 #: Series that are aligned unless others are asked for.

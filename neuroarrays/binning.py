@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import LazyArray, wrap
 from neuroarrays.errors import NotInTree
+from neuroarrays.lazy import LazyArray, wrap
 from neuroarrays.source import Key
 from neuroarrays.trains import Trains, trains_of
 

@@ -23,8 +23,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import LazyArray, unwrap
 from neuroarrays.errors import SchemaError
+from neuroarrays.lazy import LazyArray, unwrap
 
 #: Our attribute, and those of the file format: no part of a tree.
 HIDDEN = "_neuroarrays"

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import LazyArray, cached, unwrap, wrap
 from neuroarrays.errors import SchemaError
+from neuroarrays.lazy import LazyArray, cached, unwrap, wrap
 from neuroarrays.source import Key
 
 METHODS = ("linear", "previous", "nearest")

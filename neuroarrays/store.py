@@ -23,10 +23,10 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.backend import LazyArray, unwrap
 from neuroarrays.encoding import Encoded, Node, encode_node
 from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.formats.archive import index
+from neuroarrays.lazy import LazyArray, unwrap
 from neuroarrays.writers import HDF5Writer, ZarrWriter, create_hdf5
 
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"

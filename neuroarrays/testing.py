@@ -38,9 +38,10 @@ import pytest
 import xarray as xr
 
 from neuroarrays import schema, source
-from neuroarrays.backend import LazyArray, Reader, unwrap
+from neuroarrays.backend import Reader
 from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.formats import FORMATS
+from neuroarrays.lazy import LazyArray, unwrap
 
 #: Seconds after which a thread or process that reads counts as hanging.
 PATIENCE = 120

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import LazyArray, unwrap
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
+from neuroarrays.lazy import LazyArray, unwrap
 
 try:
     import torch

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import FileArray, LazyArray, Segments, unwrap
 from neuroarrays.errors import SchemaError
+from neuroarrays.lazy import FileArray, LazyArray, Segments, unwrap
 from neuroarrays.source import Key
 
 #: Spikes kept in memory per process; the least recently used go first.

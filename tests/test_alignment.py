@@ -7,8 +7,8 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema, trains
-from neuroarrays.backend import dataset
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.indexes import dataset
 from neuroarrays.source import Source
 
 SESSION = "A2929-200711"
@@ -171,7 +171,7 @@ def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
     read = []
     original = type(sample_source(sample)).read
     monkeypatch.setattr(
-        "neuroarrays.source.HDF5Source.read",
+        "neuroarrays.hdf5.HDF5Source.read",
         lambda self, name, key=(): read.append(name) or original(self, name, key),
     )
     trains._BUFFERS.clear()
@@ -185,7 +185,7 @@ def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
 
 def sample_source(tree) -> Source:
     """Return the file behind the sample's spikes."""
-    from neuroarrays.backend import unwrap
+    from neuroarrays.lazy import unwrap
 
     return unwrap(tree[f"{SESSION}/adn/spikes/spike_times"].variable._data).base.source
 

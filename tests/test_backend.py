@@ -13,19 +13,10 @@ from hypothesis import strategies as st
 from xarray.core.indexes import PandasIndex
 
 import neuroarrays as na
-from neuroarrays import backend, source
-from neuroarrays.backend import (
-    ClockIndex,
-    LazyArray,
-    Regular,
-    Segments,
-    Sliced,
-    Stacked,
-    Transposed,
-    UnitIndex,
-    file_array,
-)
+from neuroarrays import backend, indexes, source
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.indexes import ClockIndex, UnitIndex
+from neuroarrays.lazy import LazyArray, Regular, Segments, Sliced, Stacked, Transposed, file_array
 from neuroarrays.source import open_source
 from neuroarrays.testing import indexers, outer, same_values
 
@@ -163,7 +154,7 @@ def clock():
 
 def on(clock):
     values = xr.Variable("time", np.arange(clock.shape[0], dtype=float))
-    return backend.dataset({"x": values}, {"time": clock.variable(("time",), {"units": "s"})})
+    return indexes.dataset({"x": values}, {"time": clock.variable(("time",), {"units": "s"})})
 
 
 def test_clock_is_not_read_until_a_time_is_asked_for(clock):
@@ -265,7 +256,7 @@ UNITS = [10, 20, 30, 5]
 @pytest.fixture
 def spikes():
     total = sum(SPIKES)
-    return backend.dataset(
+    return indexes.dataset(
         {
             "spike_times": xr.Variable("spike", np.arange(total, dtype=float)),
             "row_size": xr.Variable("unit_id", SPIKES),
@@ -360,7 +351,7 @@ def test_units_pickle_and_copy(spikes):
 def test_sizes_that_do_not_add_up_get_no_unit_index():
     sizes = xr.Variable("unit_id", [2, 2])
     ids = {"unit_id": xr.Variable("unit_id", [0, 1])}
-    cut = backend.dataset({"t": xr.Variable("spike", np.zeros(3)), "row_size": sizes}, ids)
+    cut = indexes.dataset({"t": xr.Variable("spike", np.zeros(3)), "row_size": sizes}, ids)
     assert not isinstance(cut.xindexes["unit_id"], UnitIndex)
 
 

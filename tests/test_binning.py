@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays import trains as handles
-from neuroarrays.backend import LazyArray, dataset, unwrap, wrap
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import LazyArray, unwrap, wrap
 
 
 def spikes_of(trains, ids=None):

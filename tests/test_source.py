@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroarrays import source
-from neuroarrays.backend import file_array
+from neuroarrays import hdf5, source
 from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.lazy import file_array
 from neuroarrays.source import open_source, read_outer
 from neuroarrays.testing import in_processes, outer
 
@@ -165,16 +165,16 @@ def test_sources_are_equal_hashable_and_small(path):
 
 
 def test_a_stated_number_of_files_stays_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MAX_OPEN", 4)
+    monkeypatch.setattr(hdf5, "MAX_OPEN", 4)
     files = [open_source(made(tmp_path / f"{i}.h5", VALUES + i)) for i in range(12)]
     for _ in range(2):
         for i, file in enumerate(files):
             assert np.array_equal(file.read("chunked"), VALUES + i)
-            assert len(source._HANDLES) <= 4
+            assert len(hdf5._HANDLES) <= 4
 
 
 def test_a_stated_number_of_datasets_stays_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MAX_DATASETS", 3)
+    monkeypatch.setattr(hdf5, "MAX_DATASETS", 3)
     path = tmp_path / "many.h5"
     with h5py.File(path, "w") as file:
         for i in range(10):
@@ -182,11 +182,11 @@ def test_a_stated_number_of_datasets_stays_open(tmp_path, monkeypatch):
     file = open_source(path)
     for i in [*range(10), *range(10)]:
         assert file.read(f"d{i}")[0] == i
-        assert len(source._HANDLES[file].datasets) <= 3
+        assert len(hdf5._HANDLES[file].datasets) <= 3
 
 
 def test_threads_read_while_files_are_closed_under_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MAX_OPEN", 2)
+    monkeypatch.setattr(hdf5, "MAX_OPEN", 2)
     arrays = [
         file_array(open_source(made(tmp_path / f"{i}.h5", VALUES + i)), "chunked") for i in range(6)
     ]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays import encoding, source, store
-from neuroarrays.backend import FileArray, LazyArray, unwrap
+from neuroarrays import encoding, hdf5, source, store
 from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, SchemaError
+from neuroarrays.lazy import FileArray, LazyArray, unwrap
 from neuroarrays.testing import same_values
 
 FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", "portable")]
@@ -574,7 +574,7 @@ def test_which_datasets_go_past_hdf5(numbers):
     file, made = numbers
     for name in made:
         file.read(name)
-    (handle,) = [h for f, h in source._HANDLES.items() if f == file]
+    (handle,) = [h for f, h in hdf5._HANDLES.items() if f == file]
     direct = {name for name, chunks in handle.chunks.items() if chunks is not None}
     assert direct == {"counts", "odd", "long", "floats", "doubles", "holes", "none"}
 

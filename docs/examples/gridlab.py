@@ -16,8 +16,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema, source
-from neuroarrays.backend import Reader, chosen, dataset, file_array, wrap
+from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import file_array, wrap
 
 #: Columns of /gratings -> names in the tree.
 COLUMNS = {"on": "start_time", "off": "stop_time", "angle": "orientation"}

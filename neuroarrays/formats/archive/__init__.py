@@ -22,10 +22,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema, source
-from neuroarrays.backend import FileArray, LazyArray, Reader, chosen, dataset
+from neuroarrays.backend import Reader, chosen
 from neuroarrays.encoding import decode, viewable
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.archive import index as contents
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import FileArray, LazyArray
 from neuroarrays.source import Key, Source
 
 

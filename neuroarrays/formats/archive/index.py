@@ -29,7 +29,8 @@ from neuroarrays import safety, schema
 from neuroarrays.backend import catalog_rows
 from neuroarrays.encoding import HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
-from neuroarrays.source import _open_hdf5, plain
+from neuroarrays.hdf5 import open_file
+from neuroarrays.source import plain
 
 if TYPE_CHECKING:
     import h5py
@@ -237,7 +238,7 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
     nodes: Nodes = {}
     place = "/"
     try:
-        with _open_hdf5(path) as file:
+        with open_file(path) as file:
             seen: dict[int, str] = {}
             todo: list[tuple[str, h5py.Group]] = [("", file)]
             while todo:

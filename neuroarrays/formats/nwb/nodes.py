@@ -9,19 +9,11 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import (
-    LazyArray,
-    Regular,
-    Segments,
-    Stacked,
-    Transposed,
-    dataset,
-    file_array,
-    wrap,
-)
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.decode import Series
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import LazyArray, Regular, Segments, Stacked, Transposed, file_array, wrap
 from neuroarrays.source import Source
 
 _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_description",

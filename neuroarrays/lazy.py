@@ -1,0 +1,332 @@
+"""Lazy arrays: what is indexed is what is read. Imports half-private parts of xarray."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.source import Key, Source, normalise
+
+
+class LazyArray(BackendArray):
+    """An array that reads what is indexed. Subclasses give shape, dtype and `outer`.
+
+    Picklable; a chunked dask graph holds the array itself (a path and a name), never its values.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @abstractmethod
+    def outer(self, key: Key) -> np.ndarray:
+        """Values under an outer index: one int, forward slice or int64 array per axis."""
+
+    @abstractmethod
+    def __dask_tokenize__(self) -> object:
+        """What the values depend on."""
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            return self._raw(key.tuple)  # xarray's own way fails on empty backward slices
+        if not isinstance(key, indexing.VectorizedIndexer):
+            # Past xarray's own splitting of slices, which fails on an empty backward one.
+            return self._raw(key.tuple)
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._raw
+        )
+
+    def _raw(self, key: Key) -> np.ndarray:
+        return self.outer(normalise(key, self.shape))
+
+    def load(self) -> np.ndarray:
+        """All values."""
+        return self._raw((slice(None),) * len(self.shape))
+
+    def variable(self, dims: Sequence[str], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
+        """The array as a lazy xarray variable."""
+        return xr.Variable(dims, wrap(self), dict(attrs or {}))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.dtype} {self.shape}>"
+
+
+def wrap(array: LazyArray) -> indexing.LazilyIndexedArray:
+    """An array as data of an `xr.Variable` that stays lazy when it is indexed."""
+    return indexing.LazilyIndexedArray(array)
+
+
+def unwrap(data: Any) -> Any:
+    """The `LazyArray` (or other array) under xarray's wrappers, if nothing was indexed."""
+    while isinstance(data, indexing.ExplicitlyIndexed) and not isinstance(data, LazyArray):
+        if isinstance(data, indexing.LazilyIndexedArray) and any(
+            not (isinstance(k, slice) and k == slice(None)) for k in data.key.tuple
+        ):
+            return data
+        data = getattr(data, "array", None)
+    return data
+
+
+#: Series kept in memory per process for repeated interpolation; the least recently used go first.
+CACHE_BYTES = 512 << 20
+_CACHE: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
+_CACHE_LOCK = threading.Lock()
+
+
+def cached(token: Hashable, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """The arrays that `load` gives, kept for the next caller with an equal token."""
+    token = repr(token)
+    with _CACHE_LOCK:
+        if token in _CACHE:
+            _CACHE.move_to_end(token)
+            return _CACHE[token]
+    arrays = load()
+    with _CACHE_LOCK:
+        _CACHE[token] = arrays
+        while len(_CACHE) > 1 and sum(a.nbytes for v in _CACHE.values() for a in v) > CACHE_BYTES:
+            _CACHE.popitem(last=False)
+    return arrays
+
+
+@dataclass(frozen=True, repr=False)
+class FileArray(LazyArray):
+    """An array of a file, `scale * stored + offset` where the file gives these."""
+
+    source: Source
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = self.source.read(self.name, key)
+        if self.scale == 1.0 and self.offset == 0.0:
+            return values.astype(self.dtype, copy=False)  # big-endian files
+        return (values * self.scale + self.offset).astype(self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.source, self.name, self.scale, self.offset)
+
+
+def file_array(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> FileArray:
+    """The lazy array of `name` in a source.
+
+    Raises
+    ------
+    FormatError
+        If there is no array of that name.
+    """
+    info = source.info(name)
+    if info is None:
+        raise FormatError(source.path, name, expected="an array", found="nothing or a group")
+    scaled = (scale, offset) != (1.0, 0.0) and info.dtype.kind in "iufb"
+    dtype = np.dtype("f4" if info.dtype.itemsize <= 2 else "f8") if scaled else info.dtype
+    if scaled and info.dtype.kind == "f":
+        dtype = info.dtype
+    if not scaled:
+        scale, offset = 1.0, 0.0
+    return FileArray(source, name, info.shape, dtype.newbyteorder("="), scale, offset)
+
+
+@dataclass(frozen=True, repr=False)
+class Transposed(LazyArray):
+    """A lazy array with its axes reversed (series written as ROI x time)."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape[::-1]
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return self.base.outer(key[::-1]).T
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False)
+class Stacked(LazyArray):
+    """Lazy arrays of one shape side by side along a new last axis (one series per neuron)."""
+
+    bases: tuple[LazyArray, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.bases[0].shape, len(self.bases))
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.result_type(*(base.dtype for base in self.bases))
+
+    def outer(self, key: Key) -> np.ndarray:
+        *rest, last = key
+        if isinstance(last, int):
+            return self.bases[last].outer(tuple(rest)).astype(self.dtype, copy=False)
+        chosen = range(len(self.bases))[last] if isinstance(last, slice) else last
+        parts = [self.bases[i].outer(tuple(rest)) for i in chosen]
+        if not parts:
+            shape = self.bases[0].outer(tuple(rest)).shape
+            return np.empty((*shape, 0), self.dtype)
+        return np.stack(parts, axis=-1).astype(self.dtype, copy=False)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, [base.__dask_tokenize__() for base in self.bases])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Segments(LazyArray):
+    """Stretches of a 1-D lazy array, one after another: the spikes of some of the units."""
+
+    base: LazyArray
+    starts: np.ndarray
+    sizes: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (int(self.sizes.sum()),)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        ends = np.cumsum(self.sizes)
+        if isinstance(k, slice) and k.step == 1:
+            return self._range(k.start, k.stop, ends)
+        wanted = np.arange(self.shape[0])[k] if isinstance(k, slice) else np.asarray(k)
+        segment = np.searchsorted(ends, wanted, side="right")
+        place = self.starts[segment] + wanted - (ends - self.sizes)[segment]
+        return self.base.outer((int(place) if place.ndim == 0 else place,))
+
+    def _range(self, start: int, stop: int, ends: np.ndarray) -> np.ndarray:
+        parts = []
+        first = int(np.searchsorted(ends, start, side="right"))
+        begins = ends - self.sizes
+        for i in range(first, ends.size):
+            if begins[i] >= stop:
+                break
+            low = self.starts[i] + max(start - begins[i], 0)
+            high = self.starts[i] + min(stop - begins[i], self.sizes[i])
+            if parts and parts[-1][1] == low:
+                parts[-1] = (parts[-1][0], high)  # neighbours in the file are one read
+            elif high > low:
+                parts.append((low, high))
+        pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
+        return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.starts, self.sizes)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Sliced(LazyArray):
+    """Every so many values of a 1-D lazy array: a clock that was cut."""
+
+    base: LazyArray
+    places: range
+
+    @classmethod
+    def of(cls, array: LazyArray, key: slice) -> LazyArray:
+        """The slice of an array; of a slice, one slice."""
+        if isinstance(array, Sliced):
+            return cls(array.base, array.places[key])
+        return cls(array, range(array.shape[0])[key])
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (len(self.places),)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        if isinstance(k, slice):
+            part = self.places[k]
+            stop = part.stop if part.stop >= 0 else None
+            return self.base._raw((slice(part.start, stop, part.step) if part else slice(0, 0),))
+        places = self.places.start + np.asarray(k) * self.places.step
+        return self.base.outer((int(places) if places.ndim == 0 else places,))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sliced) and self.places == other.places and self.base == other.base
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.places)
+
+
+@dataclass(frozen=True, repr=False)
+class Regular(LazyArray):
+    """The clock `start + k / rate` of `size` samples, computed where it is indexed."""
+
+    start: float
+    rate: float
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.length,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        steps = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
+        return self.start + steps / self.rate
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.start, self.rate, self.length)
+
+
+def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
+    """Dask arrays on top of the data variables of a tree.
+
+    Coordinates and tables of presentations stay: labels to group by may not be dask arrays.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        Any tree.
+    chunks : "auto", {} or dict
+        As in xarray: {} takes the chunks of the file; dims that a node lacks are left out there.
+    """
+    from dask.base import tokenize
+
+    def chunk(path: str, node: xr.DataTree) -> xr.Dataset:
+        dataset = node.to_dataset(inherit=False)
+        if schema.PRESENTATIONS in path.split("/"):
+            return dataset
+        made = {}
+        for name, array in dataset.data_vars.items():
+            sizes: Any = chunks
+            if isinstance(chunks, Mapping):
+                own = array.encoding.get("preferred_chunks", {})
+                sizes = {dim: chunks.get(dim, own.get(dim, -1)) for dim in array.dims}
+            data = unwrap(array.variable._data)
+            token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
+            made[name] = array.variable.chunk(sizes, name=token)
+        return dataset.assign(made)
+
+    return xr.DataTree.from_dict({p: chunk(p, node) for p, node in tree.subtree_with_keys})
