@@ -32,6 +32,10 @@ _HOME = {
     "SchemaError": "errors",
     "MissingDependency": "errors",
     "NeuroArraysError": "errors",
+    "NotInTree": "errors",
+    "MissingPath": "errors",
+    "PathExists": "errors",
+    "UnknownFormat": "errors",
 }
 _MODULES = ("torch", "plot")
 

@@ -61,11 +61,11 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     Parameters
     ----------
     tree : xr.DataTree
-        A recording tree; all its sessions are aligned.
-    presentations : str, Dataset or DataFrame, optional
+        A recording tree; all its sessions are aligned. Or one session of it.
+    presentations : str, Dataset, DataFrame or (n,) onsets, optional
         The table of presentations to align to: its name in the tree, or your own with
-        `start_time`, `stop_time` (s, session clock) and any parameters. Without it, one
-        continuous clock.
+        `start_time`, `stop_time` (s, session clock) and any parameters, or bare onsets. Without
+        it, one continuous clock.
     bin_width : float, s
         Width of a bin.
     window : (float, float), s, optional
@@ -136,6 +136,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     if schema.kind_of(tree) != schema.RECORDING:
         msg = "this tree is aligned already; na.align takes a recording tree"
         raise SchemaError(msg)
+    if tree.parent is not None:
+        tree = _one_session(tree)
     sessions = _sessions(tree)
     groups: dict[str, xr.Dataset] = {}
     clocks: set[str] = set()
@@ -156,6 +158,21 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     return aligned if chunks is None else chunked(aligned, chunks)
 
 
+def _one_session(node: xr.DataTree) -> xr.DataTree:
+    """A tree of one session of a larger one.
+
+    Raises
+    ------
+    SchemaError
+        If the node is a part of a session.
+    """
+    if node.level != 1:
+        msg = f"{node.path} is a part of a session; give the whole tree or a session of it"
+        raise SchemaError(msg)
+    root = node.root
+    return xr.DataTree(root.to_dataset(), children={str(node.name): node.copy(deep=False)})
+
+
 def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     """The sessions with units.
 
@@ -171,7 +188,12 @@ def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
             found = ", ".join(sessions[name].children) or "nothing"
             msg = (
                 f"session {name!r} has no units: expected spikes or responses of some area, found "
-                f"{found}. Leave it out with sessions= when you open the tree"
+                f"{found}"
+                + (
+                    ". Leave it out with sessions= when you open the tree"
+                    if len(sessions) > 1
+                    else ""
+                )
             )
             raise SchemaError(msg)
     if not sessions:
@@ -213,6 +235,7 @@ def _on_trials(
 
     areas = _areas(session)
     _check_length(name, session, areas, span[1] - span[0])
+    binning.check_fits(plan.bin_width, span[1] - span[0])
     n_bins = counts.bins_to_cover(span[1] - span[0], plan.bin_width)
     offsets = counts.bin_centres(span[0], n_bins, plan.bin_width)
     ends = counts.bin_edges(span[0], n_bins, plan.bin_width)[1:]
@@ -289,7 +312,8 @@ def _responses(
         coords |= {k: c.variable for k, c in node.coords.items() if c.dims == (schema.UNIT,)}
     if len(found) == 1:
         ((name, variable),) = found.items()
-        found = {"responses": variable.assign_attrs(signal=str(name))}  # type: ignore[attr-defined]
+        variable.attrs = variable.attrs | {"signal": str(name)}
+        found = {"responses": variable}
     return found, coords
 
 
@@ -326,6 +350,7 @@ def _session_clock(
     if plan.window is not None:
         _check_length(name, session, areas, plan.window[1] - plan.window[0])
         begin, end = plan.window
+        binning.check_fits(plan.bin_width, end - begin)
         return begin, counts.bins_to_cover(end - begin, plan.bin_width)
     low, high = _spike_extent(areas)
     if not np.isfinite(low):

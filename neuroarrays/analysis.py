@@ -95,6 +95,9 @@ def _numbers(labels: np.ndarray, shape: tuple[int, ...], mask: np.ndarray | None
 
 
 def _dataset(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
+    if isinstance(area, xr.DataArray):
+        msg = "expected an area, not one of its variables: give psth(area), not area['spike_data']"
+        raise SchemaError(msg)
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     if "spike_data" not in node or schema.PRESENTATION not in node["spike_data"].dims:
         msg = (
@@ -111,7 +114,11 @@ def _conditions(node: xr.Dataset, by: str | None) -> tuple[np.ndarray, np.ndarra
     if by is None:
         return np.zeros(n, np.int64), np.array([])
     if by not in node.coords or node.coords[by].dims != (schema.PRESENTATION,):
-        known = [str(k) for k, c in node.coords.items() if c.dims == (schema.PRESENTATION,)]
+        known = [
+            str(k)
+            for k, c in node.coords.items()
+            if c.dims == (schema.PRESENTATION,) and k != schema.PRESENTATION
+        ]
         raise NotInTree("parameter of the presentations", by, known)
     labels = node.coords[by].values
     missing = np.array([v is None or v != v or v == "" for v in labels], bool)

@@ -145,6 +145,16 @@ def check_bin_width(bin_width: float) -> float:
     return number
 
 
+def check_fits(bin_width: float, length: float) -> None:
+    """Refuse bins longer than what they divide: milliseconds given for seconds, mostly."""
+    if bin_width > length * (1 + 1e-9):
+        msg = (
+            f"bin_width: a bin of {bin_width:g} s is longer than the window of {length:g} s; "
+            "bin_width is in seconds, 0.02 for 20 ms"
+        )
+        raise ValueError(msg)
+
+
 def check_window(window: Sequence[float]) -> tuple[float, float]:
     """A window (start, stop) in seconds, start before stop.
 
@@ -165,7 +175,10 @@ def check_window(window: Sequence[float]) -> tuple[float, float]:
 
 def check_dtype(dtype: Any) -> np.dtype:
     """An integer dtype for counts."""
-    found = np.dtype(dtype)
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
     if found.kind not in "iu":
         msg = f"dtype={dtype!r}: counts are integers; expected e.g. 'uint8' or 'uint16'"
         raise ValueError(msg)
@@ -200,7 +213,8 @@ def bin_spikes(
     Parameters
     ----------
     spikes : Dataset or DataTree node
-        A spikes node of a recording tree: ``spike_times (spike,)``, ``row_size (unit_id,)``.
+        A spikes node of a recording tree, ``spike_times (spike,)`` and ``row_size (unit_id,)``,
+        or its area.
     starts : (presentation_id,) array or DataArray, s, optional
         Onsets on the session clock; labels of a DataArray are kept. Without it the counts are on
         one continuous clock.
@@ -246,6 +260,8 @@ def bin_spikes(
     from neuroarrays.kernels import counts
 
     bin_width, kind = check_bin_width(bin_width), check_dtype(dtype)
+    if isinstance(spikes, xr.DataTree) and schema.SPIKES in spikes.children:
+        spikes = spikes[schema.SPIKES]  # an area was given
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
     trains = trains_of(node)
     chosen = unit_positions(node, units)
@@ -271,6 +287,7 @@ def bin_spikes(
             raise ValueError(msg)
         stop = np.full(onset.size, np.inf) if stops is None else np.asarray(stops, float)
         begin, end = check_window(window or (0.0, longest(onset, stop)))
+        check_fits(bin_width, end - begin)
         n_bins = counts.bins_to_cover(end - begin, bin_width)
         limits = np.where(np.isnan(stop), np.inf, stop)
         data = TrialCounts(trains, chosen, onset + begin, limits, n_bins, bin_width, kind, binarize)
@@ -311,7 +328,7 @@ def longest(starts: np.ndarray, stops: np.ndarray) -> float:
     durations = (stops - starts)[np.isfinite(stops - starts)]
     if durations.size == 0:
         msg = (
-            "no presentation has a stop time, so their length is not known: give "
+            "no presentation has a stop time, so their length is not known: give stops=, or "
             "window=(start, stop) in seconds relative to onset"
         )
         raise ValueError(msg)

@@ -93,16 +93,29 @@ class NotInTree(NeuroArraysError, KeyError):
         The name asked for.
     available : iterable
         The names there are; close ones are suggested.
+    hint : str, optional
+        What to do next.
+    where : str, optional
+        In what it was looked for: "session 'mouse-3'".
     """
 
-    def __init__(self, kind: str, name: object, available: Iterable[object], hint: str = ""):
-        self.kind, self.name, self.available, self.hint = kind, name, list(available), hint
+    def __init__(
+        self,
+        kind: str,
+        name: object,
+        available: Iterable[object],
+        hint: str = "",
+        where: str = "",
+    ):
+        self.kind, self.name, self.available = kind, name, list(available)
+        self.hint, self.where = hint, where
         folded = {str(a).lower(): str(a) for a in self.available}
         close = [
             folded[a] for a in difflib.get_close_matches(str(name).lower(), folded, 1, cutoff=0.5)
         ]
         guess = f"; did you mean {close[0]!r}?" if close else ""
-        self.message = f"no {kind} {name!r}; there are {shorten(self.available)}{guess}" + (
+        place = f" in {where}" if where else ""
+        self.message = f"no {kind} {name!r}{place}; there are {shorten(self.available)}{guess}" + (
             f"; {hint}" if hint else ""
         )
         super().__init__(self.message)
@@ -111,7 +124,7 @@ class NotInTree(NeuroArraysError, KeyError):
         return self.message
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), (self.kind, self.name, self.available, self.hint)
+        return type(self), (self.kind, self.name, self.available, self.hint, self.where)
 
 
 class MissingDependency(NeuroArraysError, ImportError):

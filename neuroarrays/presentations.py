@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +55,14 @@ def presentations_of(
         known = session.children.get(schema.PRESENTATIONS)
         tables = {} if known is None else dict(known.children)
         if wanted not in tables:
-            raise NotInTree(f"presentation table in session {name!r}", wanted, tables)
+            raise NotInTree("presentation table", wanted, tables, where=f"session {name!r}")
         label, node = wanted, tables[wanted].to_dataset()
     else:
-        label, node = "a table of your own", _ownpresentations_of(wanted)
+        label, node = "your table", _own_table(wanted)
     for needed in {"start_time", event}:
         if needed not in node.data_vars:
-            raise NotInTree(f"column in {label!r} of session {name!r}", needed, node.data_vars)
+            where = f"{label!r} of session {name!r}"
+            raise NotInTree("column", needed, node.data_vars, where=where)
     start = node["start_time"].values.astype(float)
     stop = node["stop_time"].values.astype(float) if "stop_time" in node else np.full_like(
         start, np.nan
@@ -72,14 +73,15 @@ def presentations_of(
     return Presentations(label, node, onsets, stop, clock)
 
 
-def _ownpresentations_of(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
-    """A user's table as a node: along presentation_id, text as object."""
+def _own_table(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
+    """A user's table, or bare onsets, as a node: along presentation_id, text as object."""
     if isinstance(table, xr.Dataset):
         if schema.PRESENTATION not in table.dims:
             msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
             raise SchemaError(msg)
         return table
-    frame = pd.DataFrame(table)
+    plain = not isinstance(table, pd.DataFrame | Mapping) and np.ndim(table) == 1
+    frame = pd.DataFrame({"start_time": np.asarray(table, float)} if plain else table)
     ids = frame.index.to_numpy()
     ids = ids if ids.dtype.kind in "iu" else np.arange(len(frame))
     columns = {

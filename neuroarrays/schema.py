@@ -185,6 +185,9 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
     SchemaError
         If the mark is missing.
     """
+    if not isinstance(tree, xr.DataTree | Mapping) or isinstance(tree, xr.Dataset):
+        msg = f"expected a tree, found {tree!r:.60}; open a recording with na.open_datatree(path)"
+        raise SchemaError(msg)
     attrs = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
     mark = str(attrs.get("neuroarrays_schema", ""))
     kind = mark.partition("/")[0]

@@ -119,7 +119,8 @@ def _target(path: str | os.PathLike[str], compression: str, overwrite: bool) -> 
         msg = f"compression={compression!r}; expected one of {COMPRESSIONS}"
         raise ValueError(msg)
     if not path.parent.is_dir():
-        msg = f"{path}: the folder {path.parent} does not exist; make it first"
+        state = "is not a folder" if path.parent.exists() else "does not exist; make it first"
+        msg = f"{path}: {path.parent} {state}"
         raise MissingPath(msg)
     if os.path.lexists(path):
         if not overwrite:
@@ -193,7 +194,11 @@ def _partial_folder(path: Path, token: str) -> Iterator[Path]:
             for entry in folder.iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             mark.write_text(token)
-        yield folder
+        try:
+            yield folder
+        except OverflowError:  # would come again: nothing to resume
+            shutil.rmtree(folder)
+            raise
 
 
 @contextmanager

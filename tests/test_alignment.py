@@ -225,7 +225,11 @@ def test_a_cluster_of_processes_changes_nothing(sample):
 def test_every_bad_argument_is_named(sample):
     bad = [
         ({"presentations": "sleep_riples"}, NotInTree, "did you mean 'sleep_ripples'"),
-        ({"presentations": "epochs", "event": "cue"}, NotInTree, "no column .*'cue'"),
+        (
+            {"presentations": "epochs", "event": "cue"},
+            NotInTree,
+            "no column 'cue' in 'epochs' of session",
+        ),
         ({"presentations": "epochs", "bin_width": -1}, ValueError, "bin_width=-1"),
         ({"bin_width": float("nan")}, ValueError, "bin_width=nan"),
         ({"window": (0, 5000)}, ValueError, "5000 s is longer than the recording of session"),
@@ -262,3 +266,33 @@ def test_interpolate_keeps_names_units_and_labels(sample):
     assert one.name == "x"
     with pytest.raises(SchemaError, match="no `time` coordinate"):
         na.interpolate(xr.Dataset({"x": ("y", [1.0])}), [0.0])
+
+
+def test_one_session_of_a_tree_and_bare_onsets(sample):
+    one = na.align(sample[SESSION], [700.0, 701.0], 0.1, (0, 0.5))
+    assert one[f"{SESSION}/adn/spike_data"].sizes == {
+        "presentation_id": 2, "unit_id": 7, "time": 5,
+    }  # fmt: skip
+    assert one.attrs["history"].startswith("neuroarrays")
+    with pytest.raises(SchemaError, match="part of a session"):
+        na.align(sample[f"{SESSION}/adn"])
+
+
+def test_one_continuous_series_becomes_responses():
+    tree = recording([[0.0, 1.9]])
+    groups = {"/": tree.to_dataset(), "s1/VISp/dff": xr.Dataset(
+        {"dff": (("time", "unit_id"), np.arange(8.0).reshape(4, 2), {"units": "1"})},
+        {"time": [0.0, 0.5, 1.0, 1.5], "unit_id": [4, 9]},
+    )}  # fmt: skip
+    found = na.align(xr.DataTree.from_dict(groups), bin_width=0.5, window=(0, 1.5))["s1/VISp"]
+    assert found["responses"].attrs["signal"] == "dff"
+    np.testing.assert_allclose(found["responses"][:, 0], [1.0, 3.0, 5.0])
+
+
+def test_milliseconds_for_seconds_are_noticed(sample):
+    with pytest.raises(ValueError, match="longer than the window of 0.2864 s.*0.02 for 20 ms"):
+        na.align(sample, "sleep_ripples", bin_width=20)
+    with pytest.raises(SchemaError, match="open a recording with na.open_datatree"):
+        na.align("recording.nwb")
+    with pytest.raises(TypeError, match="open already"):
+        na.open_datatree(sample)

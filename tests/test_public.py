@@ -9,7 +9,8 @@ import neuroarrays as na
 from neuroarrays import errors
 
 PUBLIC = {
-    "FormatError", "MissingDependency", "NeuroArraysError", "SchemaError", "__version__", "align",
+    "FormatError", "MissingDependency", "MissingPath", "NeuroArraysError", "NotInTree",
+    "PathExists", "SchemaError", "UnknownFormat", "__version__", "align",
     "bin_spikes", "catalog", "interpolate", "load_sample", "open_datatree", "plot", "psth",
     "sample_path", "save", "torch", "tuning_curve", "validate",
 }  # fmt: skip
