@@ -1,6 +1,6 @@
 """Archives: saving, opening and reading, against xarray's h5netcdf engine on the same file.
 
-python benchmarks/bench_archive.py           # full size, writes benchmarks/results/archive.txt
+python benchmarks/bench_archive.py           # full size, writes benchmarks/results/bench_archive.txt
 python benchmarks/bench_archive.py --small   # seconds, prints only
 """
 
@@ -195,11 +195,11 @@ def bench_structure(folder, sessions, areas, peer):
         say(f"all, xarray {engine:22s} {seconds:8.2f} s   ratio {ratio:.1f} x")
 
 
-def main():
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--peer-open", action="store_true", help="h5netcdf opens all (minutes)")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         bench_values(folder, 600 if options.small else 6000)

@@ -1,0 +1,72 @@
+"""Make the README's table of measurements from the results beside this file.
+
+`python benchmarks/table.py` puts it between the markers of the README.
+"""
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+NUMBER = r"([\d.,]+)"
+
+#: What is measured, the file with the figures, patterns of ours, theirs and the ratio, the peer.
+ROWS = [
+    ("counts of 5,900 trials x 13 bins, 800 units, 44 M spikes, back to back", "bench_trial_counts",
+     rf"back to back.*?count_trials +{NUMBER} s", rf"back to back.*?as AllenSDK +{NUMBER} s",
+     "s", "numpy `searchsorted` as AllenSDK does it"),
+    ("the same, trials spread over the session", "bench_trial_counts",
+     rf"spread.*?count_trials +{NUMBER} s", rf"spread.*?as AllenSDK +{NUMBER} s",
+     "s", "numpy `searchsorted` as AllenSDK does it"),
+    ("continuous 20 ms counts, 800 units, 9,000 s, both by default", "bench_clock_counts",
+     rf"count_clock uint8 +{NUMBER}", rf"pynapple int64 +{NUMBER}", "s", "pynapple `count`"),
+    ("the same, uint8 asked of both", "bench_clock_counts",
+     rf"pynapple uint8.*?count_clock uint8 +{NUMBER}", rf"pynapple uint8 +{NUMBER}", "s",
+     "pynapple `count`"),
+    ("open an NWB file of 800 units and read one", "bench_nwb",
+     rf"neuroarrays, the tree +{NUMBER}", rf"looking at all +{NUMBER}", "ms",
+     "h5py, looking at all that is in the file"),
+    ("the same", "bench_nwb", rf"neuroarrays, the tree +{NUMBER}", rf"pynwb +{NUMBER}", "ms",
+     "pynwb"),
+    ("one presentation of a lazily aligned session", "bench_lazy",
+     rf"one presentation +ours +{NUMBER}", rf"one presentation.*?graph +{NUMBER}", "ms",
+     "the same through dask"),
+    ("one unit of it, 6,000 presentations x 250 bins", "bench_lazy",
+     rf"one unit +ours +{NUMBER}", rf"one unit.*?graph +{NUMBER}", "ms", "the same through dask"),
+    ("256 random presentations from an archive on disk", "bench_archive",
+     rf"default chunks.*?256 random +{NUMBER}", rf"h5netcdf, same.*?256 random +{NUMBER}", "ms",
+     "xarray with h5netcdf"),
+    ("a tree of 3,017 nodes from an archive", "bench_archive",
+     rf"all, na.open_datatree +{NUMBER}", rf"all, xarray netcdf4 +{NUMBER}", "s",
+     "xarray with netCDF4"),
+]  # fmt: skip
+
+
+def table():
+    """Return the table as Markdown."""
+    lines = ["| work | neuroarrays | beside it | ratio |", "| --- | ---: | --- | ---: |"]
+    for work, file, ours, theirs, unit, peer in ROWS:
+        text = (HERE / "results" / f"{file}.txt").read_text()
+        found = []
+        for pattern in (ours, theirs):
+            match = re.search(pattern, text, re.DOTALL)
+            if match is None:
+                raise SystemExit(f"{file}.txt has nothing like {pattern!r}")
+            found.append(float(match.group(1).replace(",", "")))
+        ratio = found[1] / found[0]
+        lines.append(
+            f"| {work} | {found[0]:.3g} {unit} | {found[1]:.3g} {unit}, {peer} | {ratio:.2g} × |"
+        )
+    return "\n".join(lines)
+
+
+def readme(text):
+    """Return the README with the table put in."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(readme(README.read_text()))

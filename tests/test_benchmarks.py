@@ -1,0 +1,31 @@
+"""Benchmarks run, once and small; the README's table is what they wrote down."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_benchmark_runs(name, capsys):
+    load(name).main(["--small"])
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_readme_holds_the_table():
+    table = load("table")
+    text = table.README.read_text()
+    assert table.readme(text) == text
