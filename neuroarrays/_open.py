@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays import schema
+from neuroarrays import safety, schema
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
 from neuroarrays.formats import FORMATS
 from neuroarrays.lazy import chunked
@@ -147,6 +147,7 @@ def _path(path_or_url: PathLike | Sequence[PathLike]) -> str | list[str]:
             msg = "an empty list of paths; expected at least one"
             raise MissingPath(msg)
     for path in paths:
+        safety.check_pointer(path)
         if not os.path.exists(path):
             folder = os.path.dirname(os.path.abspath(path))
             hint = "" if os.path.isdir(folder) else f"; the folder {folder} does not exist either"
@@ -178,6 +179,9 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
         )
     from neuroarrays import source
 
+    if os.path.isdir(first):
+        for child in sorted(os.listdir(first)):
+            safety.check_pointer(os.path.join(first, child))
     found = source.describe(first)
     if source.is_hdf5(first):
         found += f" with {shorten(source.open_source(first).names('/'))} at its root"

@@ -8,6 +8,7 @@ it); no more memory is taken than the file could fill.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ MAX_EXPANSION = 20_000
 #: Requests below this many bytes are never refused.
 ALWAYS_ALLOWED = 1 << 30
 _MAX_LINKS = 16
+#: Pointers are a line or three; what git-annex's look like, as text of a file or target of a link.
+_POINTER_BYTES = 1024
+_ANNEX = re.compile(r"[/\\\w.]*annex/objects/\S+")
 
 
 def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
@@ -42,6 +46,41 @@ def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         raise FormatError(path, expected="a regular file", found=_kind(status.st_mode))
     return status
+
+
+def check_pointer(path: str | os.PathLike[str]) -> None:
+    """Refuse what git-annex or Git LFS leave in the place of a file whose content is elsewhere.
+
+    Also a link into git-annex's store that leads nowhere. Says nothing of any other path, nor of
+    one where there is nothing.
+
+    Raises
+    ------
+    FormatError
+        On a pointer, with the command that gets the content.
+    """
+    path = os.fspath(path)
+    try:
+        link = os.readlink(path) if os.path.islink(path) and not os.path.exists(path) else ""
+        head = b""
+        if not link and stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would wait for a writer
+            with open(path, "rb") as file:
+                head = file.read(_POINTER_BYTES)
+    except (OSError, ValueError):
+        return
+    annex = _ANNEX.search(link) or (_ANNEX.match(head.decode("latin-1")) if head else None)
+    lfs = head.startswith(b"version https://git-lfs.github.com/spec/")
+    if annex or lfs:
+        tool, get = ("git-annex", "datalad get") if annex else ("Git LFS", "git lfs pull --include")
+        size = re.search(r"-s(\d+)" if annex else r"size (\d+)", link or head.decode("latin-1"))
+        told = f" (content: {int(size[1]):,} bytes)" if size else ""
+        other = "" if annex else f"; in a DataLad dataset: datalad get {path}"
+        raise FormatError(
+            path,
+            expected="the file itself",
+            found=f"a {tool} pointer in its place{told}",
+            hint=f"get the content first: {get} {path}{other}",
+        )
 
 
 def _kind(mode: int) -> str:

@@ -84,6 +84,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         from neuroarrays.zarr import ZarrSource
 
         return ZarrSource(path, stamp(os.stat(path)))
+    safety.check_pointer(path)
     safety.regular_file(path)
     if not is_hdf5(path):
         raise FormatError(path, expected="an HDF5 file or a Zarr folder", found=describe(path))

@@ -54,7 +54,7 @@ ROOMS = {
     "backend": card("errors indexes lazy schema source", "numpy pandas xarray", "dask"),
     "formats": card(f"{LAZY} encoding errors formats hdf5 safety schema",
                     "numpy xarray", "h5py hdf5plugin"),
-    "_open": card(f"{LAZY} errors formats schema", "xarray", "pandas"),
+    "_open": card(f"{LAZY} errors formats safety schema", "xarray", "pandas"),
     "samples": card("_open"),
     # numbers
     "kernels": card("kernels", "numpy numba"),
