@@ -33,7 +33,7 @@ def main(out: str | Path = "demo-output", say: Callable[[str], Any] = print) -> 
     list of Path
         What it wrote: two HDF5 archives, two Zarr archives, a figure.
     """
-    out = Path(out)
+    out = Path(out).absolute()
     out.mkdir(parents=True, exist_ok=True)
     say("1. Open the bundled recording (nothing is read yet)\n")
     tree = na.load_sample()
