@@ -22,7 +22,7 @@ import xarray as xr
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen, matches, paths_of
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.formats.nwb import decode
+from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.nodes import session_groups
 
 
@@ -34,10 +34,11 @@ class NWBReader(Reader):
     url = "https://www.nwb.org"
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether a path is an NWB file, or holds or lists only such files."""
+        """Whether a path is an NWB file, or holds or lists only such files without own reader."""
         try:
             paths = paths_of(filename_or_obj, _looks_like_nwb)
-            return bool(paths) and all(_looks_like_nwb(path) for path in paths)
+            ours = bool(paths) and all(_looks_like_nwb(path) for path in paths)
+            return ours and not dialects.allen_sessions(filename_or_obj)
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,12 +37,12 @@ def session_groups(
     """
     series, tables, left_out = decode.find(source)
     groups: dict[str, xr.Dataset] = {}
-    groups |= _unit_nodes(source, wanted, left_out)
+    groups |= unit_nodes(source, wanted, left_out)
     for table in tables:
         name = schema.node_name(table.rpartition("/")[2])
-        groups[f"{schema.PRESENTATIONS}/{name}"] = _table(source, table, left_out)
-    groups |= _series_nodes(source, series, wanted, left_out)
-    attrs = _session_attrs(source) | {"nwb_version": version}
+        groups[f"{schema.PRESENTATIONS}/{name}"] = table_node(source, table, left_out)
+    groups |= series_nodes(source, series, wanted, left_out)
+    attrs = session_attrs(source) | {"nwb_version": version}
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]
     if left_out:
         notes.append("not in the tree: " + "; ".join(left_out))
@@ -50,7 +50,8 @@ def session_groups(
     return {"": xr.Dataset(attrs=attrs)} | groups
 
 
-def _session_attrs(source: Source) -> dict[str, Any]:
+def session_attrs(source: Source) -> dict[str, Any]:
+    """What the file says of session and subject, as text."""
     names = {name: f"general/{name}" for name in _GENERAL} | {
         target: f"general/subject/{name}" for name, target in _SUBJECT.items()
     }
@@ -67,9 +68,27 @@ def _session_attrs(source: Source) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------- units
 
 
-def _unit_nodes(
-    source: Source, wanted: Callable[[str], bool], left_out: list[str]
+def unit_nodes(
+    source: Source,
+    wanted: Callable[[str], bool],
+    left_out: list[str],
+    labels: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+    more: Mapping[str, xr.Variable] | None = None,
 ) -> dict[str, xr.Dataset]:
+    """The spikes of every area.
+
+    Parameters
+    ----------
+    source, wanted, left_out
+        The file, which areas to build, and where to note what is not in the tree.
+    labels : (unit,) object, optional
+        Area of each row of the unit table; found in the file when not given.
+    order : (n,) int64, optional
+        Rows to keep, in their order in the tree; all of them, as in the file, when not given.
+    more : dict of (unit_id,) variables, optional
+        Further columns of the unit table.
+    """
     columns = source.names("units")
     if "spike_times" not in columns or "spike_times_index" not in columns:
         if columns:
@@ -78,12 +97,15 @@ def _unit_nodes(
     starts, ends = decode.ragged_bounds(source, "units/spike_times")
     n_units = ends.size
     ids = source.read("units/id") if "id" in columns else np.arange(n_units)
-    labels = decode.unit_areas(source, n_units)
+    labels = decode.unit_areas(source, n_units) if labels is None else labels
+    order = np.arange(n_units) if order is None else order
     coords, per_spike = _unit_columns(source, columns, ends, left_out)
+    coords |= more or {}
     times = file_array(source, "units/spike_times")
     nodes = {}
-    for area in filter(wanted, dict.fromkeys(labels)):
-        rows = np.flatnonzero(labels == area)
+    for area in filter(wanted, dict.fromkeys(labels[order])):
+        rows = order[labels[order] == area]
+        whole = np.array_equal(rows, np.arange(n_units))
         sizes = (ends - starts)[rows]
         spikes = {
             name: Segments(array, starts[rows], sizes)
@@ -96,10 +118,7 @@ def _unit_nodes(
         variables["row_size"] = schema.var(
             "spikes", "row_size", sizes, sample_dimension=schema.SPIKE
         )
-        picked = {
-            name: c if rows.size == n_units else c.isel({schema.UNIT: rows})
-            for name, c in coords.items()
-        }
+        picked = {name: c if whole else c.isel({schema.UNIT: rows}) for name, c in coords.items()}
         variables |= {name: c for name, c in picked.items() if c.ndim > 1}
         unit = xr.Variable(schema.UNIT, ids[rows].astype(np.int64))
         one_dim = {name: c for name, c in picked.items() if c.ndim == 1}
@@ -146,7 +165,8 @@ def _description(source: Source, name: str) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------- tables
 
 
-def _table(source: Source, path: str, left_out: list[str]) -> xr.Dataset:
+def table_node(source: Source, path: str, left_out: list[str]) -> xr.Dataset:
+    """An interval table, a row per presentation; ragged columns are read, others lazy."""
     names = source.names(path)
     size = source.info(f"{path}/start_time").shape[0]  # type: ignore[union-attr]
     ids = np.arange(size)
@@ -197,12 +217,13 @@ def _ragged_column(source: Source, path: str, size: int) -> np.ndarray:
 # --------------------------------------------------------------------------------------- series
 
 
-def _series_nodes(
+def series_nodes(
     source: Source,
     series: list[Series],
     wanted: Callable[[str], bool],
     left_out: list[str],
 ) -> dict[str, xr.Dataset]:
+    """Time series as nodes, those of one container on one clock together."""
     nodes: dict[str, xr.Dataset] = {}
     neurons: dict[str, list[Series]] = {}
     others = []

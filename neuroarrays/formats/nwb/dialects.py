@@ -1,0 +1,55 @@
+"""NWB files that have a reader of their own: one predicate, so that two readers never claim a path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from neuroarrays import source as sources
+from neuroarrays.backend import paths_of
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.source import Source
+
+#: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
+ALLEN_SESSION_TYPES = ("brain_observatory_1.1", "functional_connectivity")
+_ELECTRODES = "general/extracellular_ephys/electrodes"
+
+
+def is_allen_session(source: Source) -> bool:
+    """Whether an NWB file is an Allen Neuropixels session, of any year.
+
+    All have units placed by `peak_channel_id`; besides, the session type of Visual Coding, tables
+    named ``<stimulus>_presentations``, or the hand-made structure labels of files before June 2020.
+    """
+    if source.info("units/peak_channel_id") is None:
+        return False
+    if source.info("general/stimulus") and str(source.read("general/stimulus")) in (
+        ALLEN_SESSION_TYPES
+    ):
+        return True
+    if any(name.endswith("_presentations") for name in source.names("intervals")):
+        return True
+    return any(name.startswith("manual_structure") for name in source.names(_ELECTRODES))
+
+
+def looks_allen(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is an Allen Neuropixels session; False for anything unreadable."""
+    try:
+        if not sources.is_hdf5(path):
+            return False
+        return is_allen_session(sources.open_source(path))
+    except (FormatError, OSError):
+        return False
+
+
+def allen_sessions(path_or_paths: Any) -> list[Path]:
+    """The Allen sessions that a path stands for; [] unless the path is theirs to read.
+
+    In a folder other files (the LFP of each probe) may lie beside them; a list holds nothing else.
+    """
+    try:
+        paths = paths_of(path_or_paths, looks_allen)
+        return paths if paths and all(looks_allen(path) for path in paths) else []
+    except (OSError, TypeError, ValueError, NeuroArraysError):
+        return []
