@@ -129,7 +129,7 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
     return schema.validate(tree, values)
 
 
-def _path(path_or_url: PathLike | Sequence[PathLike]) -> str | list[str]:
+def _path(path_or_url: object) -> str | list[str]:
     if not isinstance(path_or_url, str | os.PathLike | list | tuple):
         msg = f"expected a path, or a list of paths, found {type(path_or_url).__name__}"
         if isinstance(path_or_url, xr.DataTree):

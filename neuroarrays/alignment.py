@@ -17,6 +17,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.interpolation import check_method, resampled
 from neuroarrays.lazy import chunked
 from neuroarrays.presentations import Presentations, as_rows, longest, presentations_of
+from neuroarrays.trains import trains_of
 
 #: Series that are aligned unless others are asked for.
 BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction")
@@ -363,7 +364,7 @@ def _session_clock(
 
 def _spike_extent(areas: Mapping[str, Mapping[str, xr.Dataset]]) -> tuple[float, float]:
     found = [
-        binning.trains_of(nodes[schema.SPIKES]).extent()
+        trains_of(nodes[schema.SPIKES]).extent()
         for nodes in areas.values()
         if schema.SPIKES in nodes
     ]
@@ -389,7 +390,8 @@ def _check_length(name: str, session: xr.DataTree, areas: Mapping[str, Any], len
     """Refuse a window longer than the recording; spikes are read only if it may be."""
     tables = session.children.get(schema.PRESENTATIONS)
     for table in tables.children.values() if tables is not None else ():
-        start, stop = table["start_time"].values, table.get("stop_time")
+        columns = table.to_dataset()
+        start, stop = columns["start_time"].values, columns.get("stop_time")
         last = start if stop is None or np.isnan(stop.values).all() else stop.values
         if start.size and np.nanmax(last) - np.nanmin(start) >= length:
             return

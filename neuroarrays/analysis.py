@@ -94,7 +94,7 @@ def _numbers(labels: np.ndarray, shape: tuple[int, ...], mask: np.ndarray | None
     return n
 
 
-def _dataset(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
+def _dataset(area: xr.DataTree | xr.Dataset | xr.DataArray) -> xr.Dataset:
     if isinstance(area, xr.DataArray):
         msg = "expected an area, not one of its variables: give psth(area), not area['spike_data']"
         raise SchemaError(msg)

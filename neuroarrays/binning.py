@@ -176,7 +176,7 @@ def check_window(window: Sequence[float]) -> tuple[float, float]:
 def check_dtype(dtype: Any) -> np.dtype:
     """An integer dtype for counts."""
     try:
-        found = np.dtype(dtype)
+        found: np.dtype = np.dtype(dtype)
     except TypeError:
         found = np.dtype(object)
     if found.kind not in "iu":
@@ -261,7 +261,7 @@ def bin_spikes(
 
     bin_width, kind = check_bin_width(bin_width), check_dtype(dtype)
     if isinstance(spikes, xr.DataTree) and schema.SPIKES in spikes.children:
-        spikes = spikes[schema.SPIKES]  # an area was given
+        spikes = spikes.children[schema.SPIKES]  # an area was given
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
     trains = trains_of(node)
     chosen = unit_positions(node, units)

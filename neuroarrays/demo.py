@@ -195,7 +195,7 @@ def _draw_wake(ax: Any, tree: xr.DataTree, clock: xr.DataTree, units: Any, color
     window = (867.0, 897.0)
     na.plot.raster(tree[f"{AREA}/spikes"], window, order=units, colors=colors, ax=ax)
     ax.set_title("Anterodorsal nucleus, wake: spikes by preferred direction, and the head's")
-    angle = clock[f"{AREA}/head_direction/ry"].sel(time=slice(*window))
+    angle = clock[f"{AREA}/head_direction"].to_dataset()["ry"].sel(time=slice(*window))
     jumps = np.abs(np.diff(angle, prepend=angle[0])) > np.pi
     twin = ax.twinx()
     twin.plot(angle["time"], np.where(jumps, np.nan, angle), color="0.25", lw=1)
@@ -206,10 +206,10 @@ def _draw_wake(ax: Any, tree: xr.DataTree, clock: xr.DataTree, units: Any, color
 
 def _draw_ripples(figure: Any, place: Any, tree: xr.DataTree, ripples: xr.DataTree) -> None:
     left, right = place.subgridspec(1, 2, width_ratios=(1, 1.1))
-    area = ripples["A2929-200711/ca1"]
+    area = ripples["A2929-200711/ca1"].to_dataset()
     ax = figure.add_subplot(left)
     onsets = area["start_time"].values
-    spikes = np.sort(tree["A2929-200711/ca1/spikes/spike_times"].values)
+    spikes = np.sort(tree["A2929-200711/ca1/spikes"].to_dataset()["spike_times"].values)
     first, last = np.searchsorted(spikes, onsets - 0.2), np.searchsorted(spikes, onsets + 0.3)
     for row, (begin, end) in enumerate(zip(first, last, strict=True)):
         ax.plot(spikes[begin:end] - onsets[row], np.full(end - begin, row), ",", color="0.1")

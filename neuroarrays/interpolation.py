@@ -132,7 +132,7 @@ def interpolate(
         msg = f"times has shape {at.shape}: expected one dimension"
         raise ValueError(msg)
     labels = times.coords if isinstance(times, xr.DataArray) else {}
-    dim = times.dims[0] if isinstance(times, xr.DataArray) else schema.TIME
+    dim = str(times.dims[0]) if isinstance(times, xr.DataArray) else schema.TIME
     found = resampled(series, None, at, method, max_gap, (dim,))
     coords = {name: coord.variable for name, coord in dict(labels).items()}
     coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))

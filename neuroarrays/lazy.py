@@ -39,12 +39,10 @@ class LazyArray(BackendArray):
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         if not isinstance(key, indexing.VectorizedIndexer):
             return self._raw(key.tuple)  # xarray's own way fails on empty backward slices
-        if not isinstance(key, indexing.VectorizedIndexer):
-            # Past xarray's own splitting of slices, which fails on an empty backward one.
-            return self._raw(key.tuple)
-        return indexing.explicit_indexing_adapter(
+        found: np.ndarray = indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._raw
         )
+        return found
 
     def _raw(self, key: Key) -> np.ndarray:
         return self.outer(normalise(key, self.shape))
@@ -216,7 +214,7 @@ class Segments(LazyArray):
         return self.base.outer((int(place) if place.ndim == 0 else place,))
 
     def _range(self, start: int, stop: int, ends: np.ndarray) -> np.ndarray:
-        parts = []
+        parts: list[tuple[int, int]] = []
         first = int(np.searchsorted(ends, start, side="right"))
         begins = ends - self.sizes
         for i in range(first, ends.size):

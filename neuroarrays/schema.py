@@ -288,7 +288,7 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
             continue
         faults += [f"{path}: {fault}" for fault in _faults(kind, role, node)]
         if values:
-            bad, known = _value_faults(role, node)
+            bad, known = _value_faults(role, node.to_dataset())
             faults += [f"{path}: {fault}" for fault in bad]
             notes += [f"{path}: {note}" for note in known]
     if faults:
@@ -319,7 +319,7 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
             yield f"{name} has dtype {node.coords[name].dtype}, expected kind {kinds!r}"
 
 
-def _value_faults(role: str, node: xr.DataTree) -> tuple[list[str], list[str]]:
+def _value_faults(role: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
     checks = {"spikes": _check_spikes, "table": _check_table, "series": _check_clock}
     faults, notes = checks[role](node) if role in checks else ([], [])
     for name in (UNIT, PRESENTATION):
@@ -330,7 +330,7 @@ def _value_faults(role: str, node: xr.DataTree) -> tuple[list[str], list[str]]:
     return faults, notes
 
 
-def _check_spikes(node: xr.DataTree) -> tuple[list[str], list[str]]:
+def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
     sizes = node["row_size"].values
     ends = np.cumsum(sizes, dtype=np.int64)
     total = node.sizes[SPIKE]
@@ -350,7 +350,7 @@ def _check_spikes(node: xr.DataTree) -> tuple[list[str], list[str]]:
     return [], notes
 
 
-def _check_table(node: xr.DataTree) -> tuple[list[str], list[str]]:
+def _check_table(node: xr.Dataset) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     if "start_time" not in node.data_vars:
         return ["start_time is missing"], notes
@@ -368,7 +368,7 @@ def _check_table(node: xr.DataTree) -> tuple[list[str], list[str]]:
     return [], notes
 
 
-def _check_clock(node: xr.DataTree) -> tuple[list[str], list[str]]:
+def _check_clock(node: xr.Dataset) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     if TIME not in node.coords:
         return [], notes

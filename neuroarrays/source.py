@@ -219,7 +219,7 @@ def _backwards(key: slice, n: int) -> np.ndarray:
 
 
 def read_outer(
-    fetch: Callable[[tuple[int | slice, ...]], np.ndarray],
+    fetch: Callable[[Key], np.ndarray],
     shape: tuple[int, ...],
     dtype: np.dtype,
     blocks: tuple[int, ...],
@@ -243,7 +243,7 @@ def read_outer(
     if not picked:
         return np.asarray(fetch(key))
     axis = max(picked, key=lambda a: shape[a] / max(blocks[a], 1))
-    positions = key[axis]
+    positions = np.asarray(key[axis])
     out_axis = sum(not isinstance(k, int) for k in key[:axis])
     others = [k for k in picked if k != axis]
     out = np.empty(sizes, dtype)
@@ -254,12 +254,11 @@ def read_outer(
     starts = np.flatnonzero(np.diff(ordered // blocks[axis], prepend=-1))
     for begin, end in zip(starts, [*starts[1:], ordered.size], strict=True):
         rows = ordered[begin:end]
-        part = list(key)
-        part[axis] = slice(int(rows[0]), int(rows[-1]) + 1)
+        slab_key = (*key[:axis], slice(int(rows[0]), int(rows[-1]) + 1), *key[axis + 1 :])
         slab = (
-            read_outer(fetch, shape, dtype, blocks, tuple(part))
+            read_outer(fetch, shape, dtype, blocks, slab_key)
             if others
-            else np.asarray(fetch(tuple(part)))
+            else np.asarray(fetch(slab_key))
         )
         place = (slice(None),) * out_axis + (order[begin:end],)
         out[place] = slab.take(rows - rows[0], axis=out_axis)

@@ -163,21 +163,21 @@ def trains_of(spikes: xr.Dataset) -> Trains:
 class _Picked(LazyArray):
     """Any 1-D variable (in memory, dask, or a selection of a lazy one) as a lazy array."""
 
-    variable: xr.Variable
+    stored: xr.Variable
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.variable.shape
+        return self.stored.shape
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.variable.dtype
+        return np.dtype(self.stored.dtype)
 
     def outer(self, key: Key) -> np.ndarray:
-        data = self.variable[key].data
+        data = self.stored[key].data
         if hasattr(data, "compute"):  # a graph inside a task waits for its own worker elsewhere
             data = data.compute(scheduler="synchronous")
         return np.asarray(data)
 
     def __dask_tokenize__(self) -> object:
-        return ("_Picked", self.variable)
+        return ("_Picked", self.stored)
