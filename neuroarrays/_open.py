@@ -76,10 +76,10 @@ def open_datatree(
     reader._checked(options)
     # Readers make every index themselves; xarray looking for more costs as much as opening.
     tree = xr.open_datatree(
-        path,
+        path,  # type: ignore[arg-type]  # lists are passed on to the reader
         engine=type(reader),
         create_default_indexes=False,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
     schema.validate(tree)
     return tree if chunks is None else chunked(tree, chunks)

@@ -419,5 +419,6 @@ def _root(tree: xr.DataTree, presentations: Any, plan: _Plan, clocks: set[str]) 
     said = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     line = f"neuroarrays {__version__}: align({said})"
     history = "\n".join(filter(None, [str(tree.attrs.get("history", "")), line]))
-    kept = {k: v for k, v in tree.attrs.items() if k not in ("neuroarrays_schema", "history")}
+    done = ("neuroarrays_schema", "history")
+    kept = {str(k): v for k, v in tree.attrs.items() if k not in done}
     return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept, history=history))

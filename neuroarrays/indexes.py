@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import xarray as xr
-from xarray.core.indexes import Index, IndexSelResult, PandasIndex
+from xarray.core.indexes import Index, PandasIndex
+from xarray.core.indexing import IndexSelResult
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree
@@ -49,7 +50,7 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
         self._loaded: pd.Index | None = None
 
     @property
-    def index(self) -> pd.Index:  # type: ignore[override]
+    def index(self) -> pd.Index:
         """The times; read here, once."""
         if self._loaded is None:
             self._loaded = pd.Index(self.array.load(), name=self.name)
@@ -87,11 +88,9 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
             and (self.array is other.array or self.array == other.array)
         ):
             return True
-        return super().equals(other)
+        return bool(super().equals(other))
 
-    def rename(
-        self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
-    ) -> PandasIndex:
+    def rename(self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]) -> Self:
         dim, name = dims_dict.get(self.dim, self.dim), name_dict.get(self.name, self.name)
         return type(self)(self.array, dim, name, self.attrs)
 
@@ -139,9 +138,11 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         ids = pd.Index(np.asarray(variable.values), name=name)
         return cls.of(ids, variable.dims[0], np.asarray(options["sizes"]))
 
-    def sel(self, labels: dict[Any, Any], **options: Any) -> IndexSelResult:
+    def sel(
+        self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None
+    ) -> IndexSelResult:
         try:
-            found = super().sel(labels, **options).dim_indexers[self.dim]
+            found = super().sel(labels, method, tolerance).dim_indexers[self.dim]
         except KeyError as error:
             (wanted,) = labels.values()
             missing = [k for k in np.atleast_1d(wanted).tolist() if k not in self.index]
@@ -181,12 +182,10 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
 
     def equals(self, other: Index, **kwargs: Any) -> bool:
         same = not isinstance(other, UnitIndex) or np.array_equal(self.sizes, other.sizes)
-        return same and super().equals(other)
+        return same and bool(super().equals(other))
 
-    def rename(
-        self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
-    ) -> PandasIndex:
-        renamed = super().rename(name_dict, dims_dict)
+    def rename(self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]) -> Self:
+        renamed = super().rename(name_dict, dims_dict)  # type: ignore[no-untyped-call]
         return type(self)(renamed.index, renamed.dim, starts=self.starts, sizes=self.sizes)
 
     def _copy(self, deep: bool = True, memo: dict[int, Any] | None = None) -> Self:
@@ -223,7 +222,8 @@ def dataset(
     ValueError
         If two variables differ in the size of a dimension.
     """
-    made: dict[Hashable, Any] = dict(variables)
+    made: dict[Hashable, Any] = {}
+    made.update(variables)
     indexes: dict[Hashable, Index] = {}
     for name, variable in (coords or {}).items():
         made[name] = variable
@@ -231,10 +231,10 @@ def dataset(
             indexes[name] = index = _index_of(name, variable, variables)
             made |= index.create_variables({name: variable})
     sizes: dict[Hashable, int] = {}
-    for name, variable in made.items():
+    for label, variable in made.items():
         for dim, size in zip(variable.dims, variable.shape, strict=True):
             if sizes.setdefault(dim, size) != size:
-                msg = f"{name} has {size} values along {dim}, others {sizes[dim]}"
+                msg = f"{label} has {size} values along {dim}, others {sizes[dim]}"
                 raise ValueError(msg)
     return xr.Dataset._construct_direct(
         made, set(coords or ()), dims=sizes, attrs=dict(attrs or {}), indexes=indexes
@@ -250,4 +250,5 @@ def _index_of(name: str, variable: xr.Variable, others: Mapping[str, xr.Variable
         sizes = others["row_size"].values
         if others["spike_times"].size == sizes.sum():
             return UnitIndex.from_variables(one, options={"sizes": sizes})
-    return PandasIndex.from_variables(one, options={})
+    index: Index = PandasIndex.from_variables(one, options={})
+    return index

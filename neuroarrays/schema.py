@@ -188,7 +188,7 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
     if not isinstance(tree, xr.DataTree | Mapping) or isinstance(tree, xr.Dataset):
         msg = f"expected a tree, found {tree!r:.60}; open a recording with na.open_datatree(path)"
         raise SchemaError(msg)
-    attrs = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
+    attrs: Mapping[Any, Any] = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
     mark = str(attrs.get("neuroarrays_schema", ""))
     kind = mark.partition("/")[0]
     if kind not in (RECORDING, ALIGNED):

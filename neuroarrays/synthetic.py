@@ -318,8 +318,8 @@ class _Writer:
         if self.options.name_column:
             columns["name"] = [f"trial {i}" for i in range(n)]
         if self.options.ragged:
-            counts = np.arange(n) % 3
-            total = int(counts.sum())
+            counts = [i % 3 for i in range(n)]
+            total = sum(counts)
             pairs = np.zeros(total, [("idx_start", "i4"), ("count", "i4")])
             columns |= {
                 "tags": [f"tag{i}" for i in range(total)], "tags_index": self._index(counts),

@@ -113,7 +113,7 @@ class ReaderTests:
     def test_hand_read_values(self, tree: xr.DataTree) -> None:
         assert self.values, "state values read with another tool"
         for (node, name, index), expected in self.values.items():
-            found = tree[node][name][index].values
+            found = np.asarray(tree[node].to_dataset()[name][index].values)
             assert same_values(found, expected), (
                 f"{node}/{name}[{index}] is {found.item()!r}, read by hand: {expected!r}"
             )
@@ -334,7 +334,7 @@ def opened(
     reader: Reader, path: str | os.PathLike[str], chunks: Any = None, **options: Any
 ) -> xr.DataTree:
     """The tree of a path through xarray and one reader."""
-    return xr.open_datatree(path, engine=type(reader), chunks=chunks, **options)  # type: ignore[arg-type]
+    return xr.open_datatree(path, engine=type(reader), chunks=chunks, **options)
 
 
 def variables(tree: xr.DataTree, coords: bool = True) -> Iterator[tuple[str, xr.Variable]]:

@@ -171,7 +171,8 @@ class _Picked(LazyArray):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        return np.dtype(self.stored.dtype)
+        dtype: np.dtype = self.stored.dtype
+        return dtype
 
     def outer(self, key: Key) -> np.ndarray:
         data = self.stored[key].data

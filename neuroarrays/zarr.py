@@ -207,7 +207,7 @@ class _ObjectArray:
             chunk = self._chunk(".".join(map(str, index)) or "0")
             if chunk is not None:
                 out[part] = chunk[tuple(slice(0, p.stop - p.start) for p in part)]
-        return out[key]
+        return np.asarray(out[key], object)
 
     def _chunk(self, name: str) -> np.ndarray | None:
         import numcodecs
