@@ -245,7 +245,8 @@ def _index_of(name: str, variable: xr.Variable, others: Mapping[str, xr.Variable
     """The index of a dimension's own coordinate."""
     one = {name: variable}
     if isinstance(unwrap(variable._data), LazyArray) and name == schema.TIME:
-        return ClockIndex.from_variables(one, options={})
+        clock: Index = ClockIndex.from_variables(one, options={})
+        return clock
     if name == schema.UNIT and {"row_size", "spike_times"} <= set(others):
         sizes = others["row_size"].values
         if others["spike_times"].size == sizes.sum():

@@ -172,11 +172,32 @@ def _open_zarr(source: ZarrSource, name: str) -> Any:
     except ImportError as error:
         raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
     try:
-        return zarr.open_array(os.path.join(source.path, name), mode="r")
+        array = zarr.open_array(os.path.join(source.path, name), mode="r")
     except Exception as error:  # zarr raises anything on damaged metadata
         raise FormatError(
             source.path, name, "a Zarr array", f"{type(error).__name__}: {error}"
         ) from error
+    if "neuroarrays_schema" in (_json(Path(source.path)) or {}):
+        _check_chunks(source, name, array)
+    return array
+
+
+def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
+    """Refuse an array of an archive of ours, which has all its chunks, where one is lost.
+
+    Zarr takes a chunk that is not there for the fill value: what is missing would become zero.
+    """
+    folder = Path(source.path, name)
+    expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
+    found = sum(len(files) for _, _, files in os.walk(folder)) - 1
+    if found < expected:
+        raise FormatError(
+            source.path,
+            name,
+            expected=f"{expected} chunks",
+            found=str(found),
+            hint="the store was not copied whole",
+        )
 
 
 class _ObjectArray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays import encoding, hdf5, source, store
-from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, SchemaError
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.lazy import FileArray, LazyArray, unwrap
 from neuroarrays.testing import same_values
 
@@ -587,3 +587,13 @@ def test_many_chunks_on_several_threads(tmp_path):
     wanted = np.random.default_rng(1).integers(0, 3000, 500)
     np.testing.assert_array_equal(opened[wanted].values, values[wanted])
     np.testing.assert_array_equal(opened.values, values)
+
+
+def test_a_lost_zarr_chunk_is_an_error_not_zeros(tmp_path):
+    path = na.save(na.load_sample(), tmp_path / "sample.zarr")
+    lost = sorted((path / "A2929-200711" / "adn" / "spikes" / "spike_times" / "c").rglob("*"))[-1]
+    lost.unlink()
+    tree = na.open_datatree(path)
+    with pytest.raises(FormatError, match=r"spike_times: expected \d+ chunks; found"):
+        tree["A2929-200711/adn/spikes/spike_times"].load()
+    assert tree["A2929-200711/ca1/spikes/spike_times"].size
