@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -156,6 +156,39 @@ class Transposed(LazyArray):
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False)
+class Arranged(LazyArray):
+    """A lazy array with its axes in another order, and new ones of length 1 where `axes` has NEW."""
+
+    NEW: ClassVar[int] = -1
+
+    base: LazyArray
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(1 if axis == self.NEW else self.base.shape[axis] for axis in self.axes)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        of_axis = {axis: k for axis, k in zip(self.axes, key, strict=True) if axis != self.NEW}
+        values = self.base.outer(tuple(of_axis[axis] for axis in sorted(of_axis)))
+        left = [axis for axis in sorted(of_axis) if not isinstance(of_axis[axis], int)]
+        values = values.transpose([left.index(axis) for axis in self.axes if axis in left])
+        place = 0
+        for axis, k in zip(self.axes, key, strict=True):
+            if axis == self.NEW:
+                values = np.expand_dims(values, place)[(slice(None),) * place + (k,)]
+            place += not isinstance(k, int)
+        return values
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.axes)
 
 
 @dataclass(frozen=True, repr=False)

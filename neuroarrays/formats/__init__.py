@@ -50,4 +50,6 @@ FORMATS: tuple[Format, ...] = (
            "Neurodata Without Borders 2, HDF5 or Zarr"),
     Format("neuroarrays", "neuroarrays.formats.archive:ArchiveReader", "beta", "zarr",
            "trees saved by na.save, HDF5 or Zarr"),
+    Format("allen_binned", "neuroarrays.formats.allen_binned:AllenBinnedReader", "beta", "",
+           "published binned archive of Allen Visual Coding Neuropixels"),
 )  # fmt: skip

@@ -1,0 +1,334 @@
+"""The published binned archive of Allen Visual Coding Neuropixels: a file per stimulus type.
+
+In a file, one group per session and area, each with four netCDF-4 groups that repeat their
+coordinates ``presentation_id``, ``unit_id`` (int32) and ``time`` (float64, bin centres)::
+
+    /session_<id>/<area>/spike_data/spike_data         (presentation_id, time, unit_id) int8
+    /session_<id>/<area>/speed/speed                   (time, presentation_id) float32, cm/s
+    /session_<id>/<area>/gaze_data/raw_*               (time, presentation_id) float32; may lack;
+                                                       called pupil_data in its README
+    /session_<id>/<area>/presentations/<parameter>     (presentation_id,) float32
+
+Beside it may stand ``<stimulus>_frames.h5`` with one array (frame, y, x): what was shown.
+Dims may be stored in any order; they come as (presentation_id, unit_id, time).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import safety, schema, source
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.formats.allen_binned import walk as files
+from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, FileArray, file_array, wrap
+from neuroarrays.source import Source
+
+#: The order in which dims come, whatever the file's is.
+_ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)
+_UNITS = {"_cm": "cm", "_deg": "degree"}
+_FRAMES = "_frames"
+#: What an archive file may be called.
+_SUFFIXES = (".h5", ".hdf5", ".nc")
+
+
+class AllenBinnedReader(Reader):
+    """Reads the published binned archive, and what `na.save(layout="allen_binned")` wrote."""
+
+    name = "allen_binned"
+    description = "published binned archive of Allen Visual Coding Neuropixels"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the first session has areas with spikes; of a folder, whether any file has."""
+        try:
+            paths = _files(filename_or_obj)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+        found = (_is_archive(path) for path in paths)
+        folder = len(paths) > 0 and not isinstance(filename_or_obj, str | os.PathLike)
+        return (all(found) if folder else any(found)) if paths else False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
+    ) -> dict[str, xr.Dataset]:
+        """Open the archive as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            A file: ``<session>/<area>``. A folder or a list of files: ``<stimulus>/<session>/<area>``
+            with the names of the files as stimuli.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; the rest is not visited.
+        skip_damaged : bool
+            Leave out a session that cannot be read, and say so in the attribute ``notes``.
+        """
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        notes: list[str] = []
+        paths = _archives(filename_or_obj, notes)
+        single = isinstance(filename_or_obj, str | os.PathLike) and not os.path.isdir(
+            filename_or_obj
+        )
+        blocks = {path: "" if single else schema.node_name(path.stem) for path in paths}
+        listed = {}
+        for path in paths:
+            with files.walking(str(path)) as walk:
+                listed[path] = {s: walk.areas(s) for s in walk.sessions()}
+        picked = set(chosen(_distinct(listed.values()), sessions, "session"))
+        pairs = [pair for content in listed.values() for pair in content.items()]
+        names = dict.fromkeys(a for session, found in pairs if session in picked for a in found)
+        kept = set(chosen(names, areas, "area"))
+        groups: dict[str, xr.Dataset] = {}
+        for path, content in listed.items():
+            wanted = {s: [a for a in found if a in kept] for s, found in content.items()}
+            wanted = {s: n for s, n in wanted.items() if s in picked and (n or areas is None)}
+            if wanted:
+                made = _File(path, drop, skip_damaged, notes).groups(wanted, blocks[path])
+                if both := set(made) & set(groups) - {blocks[path]}:
+                    raise FormatError(path, sorted(both)[0], "a session in one file only",
+                                      "it is in another file of the same name too")  # fmt: skip
+                groups |= made
+        root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
+        return {"/": xr.Dataset(attrs=root)} | groups
+
+    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
+        paths = _archives(filename_or_obj, [])
+        single = isinstance(filename_or_obj, str | os.PathLike) and paths == [Path(filename_or_obj)]
+        rows = []
+        for path in paths:
+            with files.walking(str(path)) as walk:
+                block = "" if single else schema.node_name(path.stem)
+                rows += [row for s in walk.sessions() for row in _rows(walk, block, s)]
+        return rows
+
+
+def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
+    for area in walk.areas(session):
+        place = f"{session}/{area}"
+        with files.naming(walk.path, place):
+            groups = walk.groups(place)
+            sizes = walk.shapes(place)
+        yield {
+            "block": block, "session": session, "area": area, "units": sizes[schema.UNIT],
+            "presentations": sizes[schema.PRESENTATION], "times": sizes[schema.TIME],
+            "has_pupil": any(name in groups for name in files.PUPILS),
+        }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------- which files
+
+
+def _files(path_or_paths: Any) -> list[Path]:
+    """The files that a path, folder or list stands for, whatever they hold."""
+    if isinstance(path_or_paths, str | os.PathLike):
+        path = Path(path_or_paths)
+        if not path.is_dir():
+            return [path]
+        return sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.name[0] != ".")
+    return [Path(path) for path in path_or_paths]
+
+
+def _is_archive(path: Path) -> bool:
+    return source.is_hdf5(path) and files.claims(str(path))
+
+
+def _archives(path_or_paths: Any, notes: list[str]) -> list[Path]:
+    """The archive files; pointers in a folder are noted, elsewhere refused."""
+    found = [Path(os.path.abspath(path)) for path in _files(path_or_paths)]
+    if not (isinstance(path_or_paths, str | os.PathLike) and os.path.isdir(path_or_paths)):
+        for path in found:
+            source.open_source(path)  # what is there is no HDF5, a pointer, nothing, ...
+        return found
+    archives = []
+    for path in found:
+        try:
+            safety.check_pointer(path)
+        except FormatError as error:
+            notes.append(f"{path.name}: {error.found}, left out; {error.hint}")
+            continue
+        if not path.stem.endswith(_FRAMES) and source.is_hdf5(path):
+            archives.append(path)
+    if not archives:
+        raise FormatError(path_or_paths, expected="files of the binned archive", found="none")
+    return archives
+
+
+def _distinct(contents: Any) -> dict[str, None]:
+    return dict.fromkeys(session for content in contents for session in content)
+
+
+# -------------------------------------------------------------------------------------- one file
+
+
+class _File:
+    """One file of the archive on its way to the groups of a tree."""
+
+    def __init__(self, path: Path, drop: set[str], skip_damaged: bool, notes: list[str]):
+        self.path, self.drop, self.skip_damaged, self.notes = path, drop, skip_damaged, notes
+        self.source: Source = source.hdf5_source(path)
+
+    def groups(self, wanted: dict[str, list[str]], block: str) -> dict[str, xr.Dataset]:
+        """The nodes of the sessions and areas wanted, below the block's name."""
+        made: dict[str, xr.Dataset] = {}
+        shown = self._frames()
+        if block:
+            made[block] = xr.Dataset()
+        with files.walking(str(self.path)) as walk:
+            for session, areas in wanted.items():
+                place = f"{block}/{session}".lstrip("/")
+                with self._may_be_damaged(session):
+                    made |= self._session(walk, session, areas, place, shown)
+        return made
+
+    @contextmanager
+    def _may_be_damaged(self, session: str) -> Iterator[None]:
+        try:
+            with files.naming(str(self.path), session):
+                yield
+        except FormatError as error:
+            if not self.skip_damaged:
+                hint = f"{error.hint}; skip_damaged=True opens the other sessions"
+                raise FormatError(
+                    error.path, error.where, error.expected, error.found, hint.lstrip("; ")
+                ) from error
+            self.notes.append(f"{session} left out: {error}")
+
+    def _session(
+        self,
+        walk: Walk,
+        session: str,
+        areas: list[str],
+        place: str,
+        shown: tuple[xr.Variable, xr.Variable] | None,
+    ) -> dict[str, xr.Dataset]:
+        contents = {area: self._area(walk, f"{session}/{area}") for area in areas}
+        labels = [groups[files.SPIKES].labels for groups in contents.values()]
+        shared = {
+            name: labels[0][name]
+            for name in (schema.PRESENTATION, schema.TIME)
+            if labels and all(np.array_equal(other[name], labels[0][name]) for other in labels)
+        }
+        coords = {name: _label(name, values) for name, values in shared.items()}
+        variables = {}
+        if shown is not None:
+            coords[schema.IMAGE], variables["stimulus"] = shown
+        attrs = {"session_id": session.removeprefix("session_")}
+        made = {place: dataset(variables, coords, attrs)}
+        for area, groups in contents.items():
+            made |= self._nodes(f"{place}/{area}", groups, set(shared))
+        return made
+
+    def _area(self, walk: Walk, place: str) -> dict[str, Group]:
+        """The groups of an area, checked to be on one clock."""
+        names = walk.groups(place)
+        for needed in (files.SPIKES, files.TRIALS):
+            if needed not in names:
+                raise walk.fault(f"{place}/{needed}", "a group", f"only {', '.join(names)}")
+        known = (files.SPIKES, files.TRIALS, files.SPEED, *files.PUPILS)
+        if strangers := [name for name in names if name not in known]:
+            self.notes.append(f"{place}: left out {', '.join(strangers)}")
+        groups = {name: walk.group(f"{place}/{name}") for name in names if name in known}
+        spikes = groups[files.SPIKES]
+        for label in _ORDER:
+            if label not in spikes.labels:
+                raise walk.fault(spikes.place, f"the coordinate {label}", "none")
+        if not any(schema.UNIT in array.dims for array in spikes.arrays.values()):
+            raise walk.fault(spikes.place, "a variable along unit_id", "none")
+        for group in groups.values():
+            for label, values in group.labels.items():
+                if label in _ORDER and not np.array_equal(values, spikes.labels[label]):
+                    raise walk.fault(group.place, f"the {label} of the spikes", "others")
+        return groups
+
+    def _nodes(
+        self, place: str, groups: dict[str, Group], shared: set[str]
+    ) -> dict[str, xr.Dataset]:
+        """The nodes of one area."""
+        labels = groups[files.SPIKES].labels
+        variables = {}
+        for name, array in groups[files.SPIKES].arrays.items():
+            name = "responses" if array.dtype.kind == "f" and name == files.SPIKES else name
+            variables[name] = self._variable("area", name, array)
+        for name, array in groups[files.SPEED].arrays.items() if files.SPEED in groups else ():
+            variables[name] = self._variable("area", name, array)
+        table = {
+            name: self._variable("table", name, array)
+            for name, array in groups[files.TRIALS].arrays.items()
+            if name not in self.drop
+        }
+        below = {f"{place}/{schema.PRESENTATIONS}": dataset(table)}
+        pupil = {
+            name: self._variable("behaviour", name, array)
+            for group in files.PUPILS
+            for name, array in (groups[group].arrays.items() if group in groups else ())
+        }
+        if pupil:
+            below[f"{place}/{schema.PUPIL}"] = dataset(self._kept(pupil))
+        coords = {name: _label(name, labels[name]) for name in _ORDER if name not in shared}
+        rows = below[f"{place}/{schema.PRESENTATIONS}"]
+        bare = dataset(self._kept(variables))
+        views = schema.trial_labels(bare, rows)
+        return {place: dataset(self._kept(variables), coords | views)} | below
+
+    def _kept(self, variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
+        return {name: v for name, v in variables.items() if name not in self.drop}
+
+    def _variable(self, role: str, name: str, array: Array) -> xr.Variable:
+        stored = FileArray(self.source, array.place, array.shape, array.dtype)
+        known = [dim for dim in _ORDER if dim in array.dims]
+        dims = (*known, *(dim for dim in array.dims if dim not in known))
+        axes = tuple(array.dims.index(dim) for dim in dims)
+        lazy = stored if dims == array.dims else Arranged(stored, axes)
+        units = next((u for end, u in _UNITS.items() if name.endswith(end)), None)
+        attrs = {} if units is None else {"units": units}
+        return schema.var(role, name, wrap(lazy), dims, tree=schema.ALIGNED, **attrs)
+
+    def _frames(self) -> tuple[xr.Variable, xr.Variable] | None:
+        """What was shown, from the file beside this one: image_id and (image_id, channel, y, x)."""
+        path = self.path.with_name(f"{self.path.stem}{_FRAMES}.h5")
+        if not path.is_file():
+            return None
+        try:
+            beside = source.open_source(path)
+            infos = {name: beside.info(name) for name in beside.names("/")}
+            name = next(
+                (n for n, i in infos.items() if i and len(i.shape) == 3 and i.dtype.kind in "uf"),
+                "",
+            )
+            if not name:
+                raise FormatError(path, expected="an array (frame, y, x)", found="none")
+            frames = file_array(beside, name)
+            known = infos.get("frame")
+            ids = np.arange(frames.shape[0])
+            if known and known.shape == ids.shape and known.dtype.kind in "iu":
+                ids = beside.read("frame")
+        except FormatError as error:
+            self.notes.append(f"{path.name} left out: {error}")
+            return None
+        shown = Arranged(frames, (0, Arranged.NEW, 1, 2))
+        dims = (schema.IMAGE, "channel", "y", "x")
+        return _label(schema.IMAGE, ids), schema.var(
+            "session", "stimulus", wrap(shown), dims, tree=schema.ALIGNED
+        )
+
+
+def _label(name: str, values: np.ndarray) -> xr.Variable:
+    units = schema.COORDINATES[name][1]
+    return xr.Variable((name,), values, {"units": units} if units else {})

@@ -1,0 +1,216 @@
+"""What lies in a file of the published binned archive, by h5py's low-level calls. No xarray.
+
+Dimensions are told by their sizes, and by object references only where two sizes are the same: the
+name of an object opened by reference costs HDF5 a search of the whole file, which is why other
+readers need minutes here. Nothing but labels is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.hdf5 import open_file
+
+if TYPE_CHECKING:
+    import h5py
+
+SESSION = re.compile(r"session_[^/]+")
+SPIKES, SPEED, TRIALS = "spike_data", "speed", "presentations"
+PUPILS = ("gaze_data", "pupil_data")
+_NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
+
+
+@dataclass(frozen=True)
+class Array:
+    """One dataset: where it stands, and its dims."""
+
+    place: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class Group:
+    """One netCDF group: its variables, and the values of its coordinates."""
+
+    place: str
+    arrays: dict[str, Array] = field(default_factory=dict)
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Walk:
+    """One open file."""
+
+    def __init__(self, path: str, file: h5py.File):
+        self.path, self.file = path, file.id
+
+    def sessions(self) -> list[str]:
+        """Names of the sessions."""
+        return [name for name in self._names(self.file) if SESSION.fullmatch(name)]
+
+    def areas(self, session: str) -> list[str]:
+        """Names of the areas of a session."""
+        return self._names(self._open(session))
+
+    def groups(self, area: str) -> list[str]:
+        """Names of the groups of an area, given by its path."""
+        return self._names(self._open(area))
+
+    def shapes(self, area: str) -> dict[str, int]:
+        """Presentations, units and times of an area, from the sizes of its coordinates."""
+        group = self._open(f"{area}/{SPIKES}")
+        sizes = {}
+        for name in ("presentation_id", "unit_id", "time"):
+            if not group.links.exists(name.encode()):
+                raise self.fault(f"{area}/{SPIKES}", f"the coordinate {name}", "none")
+            sizes[name] = int(self._child(group, name).shape[0])
+        return sizes
+
+    def group(self, place: str) -> Group:
+        """A group with its variables and labels."""
+        from h5py import h5a, h5d, h5ds
+
+        parent = self._open(place)
+        datasets: dict[str, Any] = {}
+        for name in self._names(parent):
+            child = self._child(parent, name)
+            if isinstance(child, h5d.DatasetID):
+                datasets[name] = child
+        scales = {
+            name: found
+            for name, found in datasets.items()
+            if h5a.exists(found, b"CLASS") and h5ds.is_scale(found)
+        }
+        sizes = {name: found.shape[0] for name, found in scales.items() if found.rank == 1}
+        made = Group(place)
+        for name, found in datasets.items():
+            if name in sizes:
+                if not h5ds.get_scale_name(found).startswith(_NO_VARIABLE):
+                    made.labels[name] = self._values(found)
+            elif name not in scales:
+                dims = _by_size(found.shape, sizes) or self._by_reference(found, scales, place)
+                dtype = found.dtype.newbyteorder("=")
+                made.arrays[name] = Array(f"{place}/{name}", dims, found.shape, dtype)
+        return made
+
+    def fault(self, where: str, expected: str, found: str, hint: str = "") -> FormatError:
+        """An error that names the file and the place."""
+        hint = hint or "the file is damaged or was not written to its end"
+        return FormatError(self.path, where, expected, found, hint)
+
+    def _names(self, group: Any) -> list[str]:
+        return sorted(name.decode() for name in group)
+
+    def _open(self, place: str) -> Any:
+        """A group by its path; one open per part would be slower, so links are looked at last."""
+        from h5py import h5g, h5o
+
+        found: Any = self.file
+        for part in place.split("/"):
+            if not found.links.exists(part.encode()):
+                raise self.fault(place, "a group", "nothing")
+            self._only_hard(found, part, place)
+            found = h5o.open(found, part.encode())
+            if not isinstance(found, h5g.GroupID):
+                raise self.fault(place, "a group", "a dataset")
+        return found
+
+    def _child(self, parent: Any, name: str) -> Any:
+        from h5py import h5o
+
+        self._only_hard(parent, name, name)
+        return h5o.open(parent, name.encode())
+
+    def _only_hard(self, parent: Any, name: str, where: str) -> None:
+        from h5py import h5l
+
+        if parent.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+            raise self.fault(where, "data inside this file", f"a link {name!r}", "copy the data")
+
+    def _values(self, dataset: Any) -> np.ndarray:
+        from h5py import h5s
+
+        values = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
+        if values.size:
+            dataset.read(h5s.ALL, h5s.ALL, values)
+        return values
+
+    def _by_reference(self, dataset: Any, scales: dict[str, Any], place: str) -> tuple[str, ...]:
+        """Names of the dims where sizes do not tell, from the addresses references point to."""
+        import h5py
+        from h5py import h5o, h5r
+
+        known = {h5o.get_info(found).addr: name for name, found in scales.items()}
+        lists = h5py.Dataset(dataset).attrs.get("DIMENSION_LIST", ())
+        found = [h5r.dereference(refs[0], self.file) for refs in lists if len(refs)]
+        names = [known.get(h5o.get_info(scale).addr, "") for scale in found]
+        if len(names) != dataset.rank or not all(names):
+            raise self.fault(place, "dimensions with coordinates in the group", f"{names}")
+        return tuple(names)
+
+
+def _by_size(shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
+    """Names of the dims if sizes tell them apart; () if not."""
+    names = {size: name for name, size in sizes.items()}
+    if len(names) < len(sizes) or len(set(shape)) < len(shape) or not set(shape) <= set(names):
+        return ()
+    return tuple(names[size] for size in shape)
+
+
+@contextmanager
+def walking(path: str) -> Iterator[Walk]:
+    """An open file; whatever h5py raises comes out naming it.
+
+    Raises
+    ------
+    FormatError
+        If it is no readable HDF5.
+    """
+    import hdf5plugin  # noqa: F401  registers the filters
+
+    with naming(path, ""):
+        file = open_file(path)
+    try:
+        yield Walk(path, file)
+    finally:
+        file.close()
+
+
+@contextmanager
+def naming(path: str, where: str) -> Iterator[None]:
+    """Give errors of h5py the file and the place."""
+    try:
+        yield
+    except (NeuroArraysError, MemoryError):
+        raise
+    except Exception as error:  # h5py raises nearly anything on damaged files
+        raise FormatError(
+            path,
+            where,
+            expected="readable HDF5",
+            found=f"{type(error).__name__}: {error}",
+            hint="the file is truncated or damaged; compare its size or checksum with the original",
+        ) from error
+
+
+def claims(path: str) -> bool:
+    """Whether an HDF5 file has sessions with areas with spikes, as the archive has them."""
+    try:
+        with walking(path) as walk:
+            if not (sessions := walk.sessions()):
+                return False
+            for area in walk.areas(sessions[0])[:3]:
+                groups = walk.groups(f"{sessions[0]}/{area}")
+                if SPIKES in groups:
+                    return True
+    except Exception:  # a damaged file is nobody's
+        return False
+    return False
