@@ -106,29 +106,6 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
     return pd.DataFrame(_reader(path, engine).catalog(path)).convert_dtypes()
 
 
-def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
-    """Check that a tree follows the schema.
-
-    Parameters
-    ----------
-    tree : xr.DataTree
-        A recording or aligned tree, from its root.
-    values : bool
-        Also read the values: order of spikes and clocks, starts before stops, unique ids.
-
-    Returns
-    -------
-    list of str
-        What is legal and worth knowing: spike trains out of order, missing stop times, ...
-
-    Raises
-    ------
-    SchemaError
-        With every fault and the node it is in.
-    """
-    return schema.validate(tree, values)
-
-
 def _path(path_or_url: object) -> str | list[str]:
     if not isinstance(path_or_url, str | os.PathLike | list | tuple):
         msg = f"expected a path, or a list of paths, found {type(path_or_url).__name__}"
