@@ -78,6 +78,7 @@ ROOMS = {
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
     "synthetic": card("schema", "numpy xarray", "h5py"),
+    "synthetic_allen": card("", "numpy", "h5py"),
     "testing": card(f"{LAZY} errors formats schema store", "numpy pytest xarray", "h5py"),
 }  # fmt: skip
 MODULES = sorted(

@@ -50,6 +50,8 @@ FORMATS: tuple[Format, ...] = (
            "Neurodata Without Borders 2, HDF5 or Zarr"),
     Format("neuroarrays", "neuroarrays.formats.archive:ArchiveReader", "beta", "zarr",
            "trees saved by na.save, HDF5 or Zarr"),
+    Format("allen", "neuroarrays.formats.allen:AllenReader", "beta", "",
+           "Allen Visual Coding and Visual Behavior Neuropixels sessions (NWB)"),
     Format("allen_binned", "neuroarrays.formats.allen_binned:AllenBinnedReader", "beta", "",
            "published binned archive of Allen Visual Coding Neuropixels"),
 )  # fmt: skip

@@ -1,0 +1,189 @@
+"""Allen Institute Visual Coding and Visual Behavior Neuropixels: session files as recording trees.
+
+brain-map.org/visual-coding; files on DANDI 000021, 000022 and 000713, and in AllenSDK's cache, as
+they have been since June 2020. Terms of use: alleninstitute.org/terms-of-use (no commercial
+redistribution). NWB 2, read as such (`neuroarrays.formats.nwb`), plus what NWB does not say::
+
+    /units                              a row per cluster, unfiltered        (`units`)
+    /intervals/<stimulus>_presentations a row per presentation, or per frame (`stimuli`)
+    /intervals/invalid_times            when which probe, or the stimulus, is not to be trusted
+    /processing/running, ..._gaze_mapping, eye_tracking                      (`behaviour`)
+    /processing/optotagging             pulses of light
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays import source as sources
+from neuroarrays.backend import Reader, chosen, matches, paths_of
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.allen import behaviour, stimuli, units
+from neuroarrays.formats.nwb import decode, dialects, nodes
+from neuroarrays.source import Source
+
+
+class AllenReader(Reader):
+    """Reads Allen Neuropixels session files; a folder or list of them is a tree of sessions."""
+
+    name = "allen"
+    description = "Allen Visual Coding and Visual Behavior Neuropixels sessions (NWB)"
+    url = "https://portal.brain-map.org/circuits-behavior/visual-coding-neuropixels"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether a path is an Allen session, or a folder or list of them."""
+        return bool(dialects.allen_sessions(filename_or_obj))
+
+    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        quality: str | None = "auto",
+        amplitude_cutoff: float | str | None = "auto",
+        presence_ratio: float | str | None = "auto",
+        isi_violations: float | str | None = "auto",
+        valid_channels: bool | str | None = "auto",
+        structures_only: bool | str | None = "auto",
+    ) -> dict[str, xr.Dataset]:
+        """Open Allen sessions as the groups of a recording tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            A session file, a folder of them (files of LFP beside them are passed over), or several.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of sessions (``session_715093703``) and structures to open.
+        quality : str, optional
+            Which units: those that the file calls so. As the other filters: "auto" is AllenSDK's
+            default, "good" here for Visual Coding and no filter for Visual Behavior; None is none.
+        amplitude_cutoff, presence_ratio, isi_violations : float, optional
+            At most 0.1, at least 0.95, at most 0.5 by default; equal passes, NaN does not.
+        valid_channels, structures_only : bool, optional
+            Whether the channel must be sound, and in a structure of the brain.
+        """
+        paths = paths_of(filename_or_obj, dialects.looks_allen)
+        filters = {
+            "quality": quality, "valid_channels": valid_channels,
+            "structures_only": structures_only, "amplitude_cutoff": amplitude_cutoff,
+            "presence_ratio": presence_ratio, "isi_violations": isi_violations,
+        }  # fmt: skip
+        opened = {path: sources.open_source(path) for path in paths}
+        names = session_names(opened)
+        there: dict[str, None] = {}  # areas seen, in order
+
+        def wanted_area(area: str) -> bool:
+            there[area] = None
+            return areas is None or matches(area, areas)
+
+        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name))}
+        for name in chosen(names, sessions, "session"):
+            for node, rows in session_groups(opened[names[name]], wanted_area, filters).items():
+                groups[f"{name}/{node}".rstrip("/")] = rows
+        chosen(there, areas, "area")  # an area of no session is an error
+        if drop_variables is not None:
+            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
+            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
+        return groups
+
+
+def session_names(opened: dict[Path, Source]) -> dict[str, Path]:
+    """``session_<id>`` -> its file.
+
+    Raises
+    ------
+    FormatError
+        If two files are the same session.
+    """
+    names: dict[str, Path] = {}
+    for path, source in opened.items():
+        name = schema.node_name(f"session_{session_id(source)}")
+        if name in names:
+            raise FormatError(
+                path,
+                "/general/session_id",
+                expected="a session of its own in each file",
+                found=f"{name}, as in {names[name]}",
+                hint="leave one of them out: give a list of files instead of a folder",
+            )
+        names[name] = path
+    return names
+
+
+def session_id(source: Source) -> str:
+    """The id of a session: what the file says, else the last number in its name."""
+    for place in ("general/session_id", "identifier"):
+        if source.info(place) is not None:
+            text = str(source.read(place))
+            if text.isdigit():
+                return text
+    numbers = re.findall(r"\d{6,}", Path(source.path).stem)
+    return numbers[-1] if numbers else Path(source.path).stem
+
+
+def session_groups(
+    source: Source, wanted: Callable[[str], bool], filters: dict[str, Any]
+) -> dict[str, xr.Dataset]:
+    """Node path below the session -> dataset; "" holds the session's attributes.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    wanted : callable
+        Asked for every structure, says whether to build it.
+    filters : dict
+        Thresholds of units by name, "auto" for the default of the kind of session.
+    """
+    version = decode.check_version(source)
+    kind = _kind(source)
+    default = {} if kind == "visual_behavior" else units.DEFAULTS
+    used = {k: default.get(k) if v == "auto" else v for k, v in filters.items()}
+    found = units.read_units(source, used)
+    left_out: list[str] = []
+    groups: dict[str, xr.Dataset] = {}
+    groups |= nodes.unit_nodes(source, wanted, left_out, found.labels, found.order, found.columns)
+    tables = stimuli.tables(source, left_out)
+    series, others, more_left_out = decode.find(source)
+    for path in others:
+        if not path.startswith("intervals/"):
+            tables[schema.node_name(path.rpartition("/")[2])] = nodes.table_node(
+                source, path, left_out
+            )
+    groups |= {f"{schema.PRESENTATIONS}/{name}": rows for name, rows in tables.items()}
+    if kind != "visual_behavior":
+        groups |= behaviour.running(source) | behaviour.gaze(source, left_out)
+        series = [one for one in series if not behaviour.is_handled(one)]
+    groups |= nodes.series_nodes(source, series, wanted, left_out)
+    left_out += [text for text in more_left_out if not text.startswith("processing/")]
+    notes = list(found.notes)
+    notes += [f"no {name}" for name, node in
+              (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
+              if not any(path.partition("/")[0] == node for path in groups)]  # fmt: skip
+    if left_out:
+        notes.append("not in the tree: " + "; ".join(left_out))
+    attrs = nodes.session_attrs(source) | {"session_type": kind, "nwb_version": version}
+    attrs |= {"notes": notes, "units_filter": _as_text(used)}
+    return {"": xr.Dataset(attrs=attrs)} | groups
+
+
+def _kind(source: Source) -> str:
+    """The session type that the file states; Visual Behavior files state none."""
+    if source.info("general/stimulus") is not None:
+        return str(source.read("general/stimulus"))
+    return "visual_behavior"
+
+
+def _as_text(filters: dict[str, Any]) -> str:
+    used = [f"{name}={value}" for name, value in filters.items() if value not in (None, False)]
+    return ", ".join(used) or "none"

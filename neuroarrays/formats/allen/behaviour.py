@@ -1,0 +1,157 @@
+"""Running and gaze of an Allen session, each on its own clock.
+
+A running sample lasts from a start to an end, stored in two series; its time in the tree is the
+middle. Gaze is stored as (y, x), and areas carry a unit that cannot be true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.formats.nwb.decode import Series
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import FileArray, LazyArray, file_array
+from neuroarrays.source import Key, Source
+
+_SPEED = "processing/running/running_speed"
+_ENDS = "processing/running/running_speed_end_times"
+_GAZE = {
+    schema.PUPIL: "processing/raw_gaze_mapping",
+    "pupil_filtered": "processing/filtered_gaze_mapping",
+}
+_ELLIPSES = {"pupil": "pupil_ellipse_fits", "corneal_reflection": "cr_ellipse_fits",
+             "eye": "eye_ellipse_fits"}  # fmt: skip
+#: Series here, and what they become: names of their columns in the order of the file, unit.
+_COLUMNS = {
+    "eye_area": (("eye_area",), ""),
+    "pupil_area": (("area",), ""),
+    "screen_coordinates": (("y", "x"), "cm"),
+    "screen_coordinates_spherical": (("y_angle", "x_angle"), "degree"),
+}
+_LONG_NAMES = {
+    "x": "where on the screen the mouse looks, from its middle",
+    "y": "where on the screen the mouse looks, from its middle",
+    "x_angle": "direction of gaze", "y_angle": "direction of gaze",
+    "area": "area of the pupil; unit unknown (the file says pixels squared, which it is not)",
+    "eye_area": "area of the eye; unit unknown (the file says pixels squared, which it is not)",
+}  # fmt: skip
+#: What is read here, and what repeats other tables.
+_HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
+
+
+@dataclass(frozen=True, repr=False)
+class Midpoints(LazyArray):
+    """The middle of each sample: (time,) float64, s, read where it is indexed."""
+
+    starts: FileArray
+    ends: FileArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.starts.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    @property
+    def bases(self) -> tuple[LazyArray, ...]:
+        """The arrays it is made of."""
+        return (self.starts, self.ends)
+
+    def outer(self, key: Key) -> np.ndarray:
+        middle: np.ndarray = (self.starts.outer(key) + self.ends.outer(key)) / 2
+        return middle
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, *(base.__dask_tokenize__() for base in self.bases))
+
+
+def is_handled(one: Series) -> bool:
+    """Whether a series of the file becomes a node here."""
+    return any(one.path == path or one.path.startswith(path) for path in _HANDLED)
+
+
+def running(source: Source) -> dict[str, xr.Dataset]:
+    """``running``: `speed` in cm/s at the middle of each sample, with its start and end."""
+    if source.info(f"{_SPEED}/data") is None or source.info(f"{_SPEED}/timestamps") is None:
+        return {}
+    speed = file_array(source, f"{_SPEED}/data")
+    starts = file_array(source, f"{_SPEED}/timestamps")
+    variables = {
+        "speed": schema.var("series", "speed", speed.variable((schema.TIME,)), nwb_path=_SPEED)
+    }
+    clock: LazyArray = starts
+    coords = {}
+    ends = source.info(f"{_ENDS}/timestamps")
+    if ends is not None and ends.shape == starts.shape:
+        last = file_array(source, f"{_ENDS}/timestamps")
+        clock = Midpoints(starts, last)
+        coords["end_time"] = last.variable((schema.TIME,), {"units": "s"})
+    coords["start_time"] = starts.variable((schema.TIME,), {"units": "s"})
+    attrs = {"units": "s", "long_name": "session clock"}
+    return {
+        schema.RUNNING: dataset(
+            variables, {schema.TIME: clock.variable((schema.TIME,), attrs), **coords}
+        )
+    }
+
+
+def gaze(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
+    """``pupil`` as measured and ``pupil_filtered`` without blinks; NaN where the fit failed."""
+    made = {}
+    for node, module in _GAZE.items():
+        clock = source.info(f"{module}/eye_area/timestamps")
+        if clock is None:
+            continue
+        variables: dict[str, xr.Variable] = {}
+        for series, (names, unit) in _COLUMNS.items():
+            path = f"{module}/{series}"
+            info = source.info(f"{path}/data")
+            if info is None or info.shape[:1] != clock.shape:
+                left_out.append(f"{path} (not as long as the clock of the eye)")
+                continue
+            whole = file_array(source, f"{path}/data").variable(
+                (schema.TIME, "axis")[: len(info.shape)]
+            )
+            for column, name in enumerate(names):
+                one = whole if whole.ndim == 1 else whole[:, column]
+                attrs = {"units": unit, "long_name": _LONG_NAMES[name], "nwb_path": path}
+                one.attrs = {key: value for key, value in attrs.items() if value}
+                variables[name] = one
+        made[node] = dataset(
+            variables, {schema.TIME: _clock(source, f"{module}/eye_area/timestamps")}
+        )
+    return made | _ellipses(source)
+
+
+def _ellipses(source: Source) -> dict[str, xr.Dataset]:
+    """``ellipses/pupil``, ...: what was fitted to the camera's picture; axes whole, not half."""
+    made = {}
+    clock = "processing/raw_gaze_mapping/eye_area/timestamps"
+    for node, table in _ELLIPSES.items():
+        path = f"processing/eye_tracking/{table}"
+        names = source.names(path)
+        size = source.info(f"{path}/center_x").shape if "center_x" in names else None  # type: ignore[union-attr]
+        here = clock if source.info(clock) else f"{path}/timestamps"
+        info = source.info(here)
+        if size is None or info is None or info.shape != size:
+            continue
+        variables = {}
+        for name in ("center_x", "center_y", "width", "height", "phi"):
+            if name in names:
+                double = 2.0 if name in ("width", "height") else 1.0
+                array = file_array(source, f"{path}/{name}", double)
+                unit = "radian" if name == "phi" else "pixel"
+                variables[name] = array.variable((schema.TIME,), {"units": unit})
+        made[f"ellipses/{node}"] = dataset(variables, {schema.TIME: _clock(source, here)})
+    return made
+
+
+def _clock(source: Source, name: str) -> xr.Variable:
+    attrs = {"units": "s", "long_name": "session clock"}
+    return file_array(source, name).variable((schema.TIME,), attrs)

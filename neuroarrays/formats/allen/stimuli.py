@@ -1,0 +1,259 @@
+"""Stimulus tables of an Allen session: ids, blanks, numbers stored as text, whole movies.
+
+Facts: the interval tables of the files of June 2020, and how AllenSDK numbers presentations
+(rank of `start_time` over all tables together); nothing of AllenSDK is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.nwb import decode, nodes
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import file_array, wrap
+from neuroarrays.source import Source
+
+SUFFIX = "_presentations"
+#: What varies in each stimulus.
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "gabors": ("orientation", "y_position", "x_position"),
+    "flashes": ("color",),
+    "drifting_gratings": ("temporal_frequency", "orientation"),
+    "static_gratings": ("phase", "spatial_frequency", "orientation"),
+    "natural_scenes": ("frame",),
+    "natural_movie_one": ("frame",),
+    "natural_movie_three": ("frame",),
+    "natural_movie_one_more_repeats": ("frame",),
+    "natural_movie_one_shuffled": ("frame",),
+    "drifting_gratings_contrast": ("contrast", "orientation"),
+    "drifting_gratings_75_repeats": ("contrast", "orientation"),
+    "dot_motion": ("Speed", "Dir"),
+}
+#: How far a duration may be from the median of its stimulus, s: a monitor frame is 17 ms.
+MAX_DEVIATION, MAX_DEVIATION_OF_MOVIES = 0.001, 0.01
+#: Text that stands for no value, lower case.
+_NOTHING = {"n/a", "na", "null", "none", "nan", ""}
+#: Columns that hold numbers as text in some tables.
+_NUMBERS_AS_TEXT = ("phase", "spatial_frequency")
+_LEFT_OUT = ("id", "tags", "timeseries")
+FRAMES = "_frames"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A row of ``/intervals/invalid_times``: when, and what of (`applies_to` "" is everything)."""
+
+    start: float
+    stop: float
+    tags: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """What the file calls it: stimulus, all_probes, probeA, optotagging, ..."""
+        return self.tags[-1] if self.tags else ""
+
+    @property
+    def applies_to(self) -> str:
+        """Nothing for everything; else the name of a probe, or of another part of the session."""
+        return "" if self.label in ("stimulus", "all_probes") else self.label
+
+
+def is_movie(name: str) -> bool:
+    """Whether a table's rows are frames of a movie in their order."""
+    return name.startswith("natural_movie") and not name.endswith("shuffled")
+
+
+def tables(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
+    """Every interval table below `presentations`, by its name in the tree."""
+    found = source.names("intervals")
+    found = [name for name in found if source.info(f"intervals/{name}/start_time")]
+    shown = [name for name in found if name.endswith(SUFFIX)]
+    if not shown and "epochs" in found:
+        raise FormatError(
+            source.path,
+            "/intervals",
+            expected="a table of each stimulus, <stimulus>_presentations",
+            found="one table, epochs, as in files from before June 2020",
+            hint="download the session again: DANDI 000021 or 000022, or AllenSDK's cache",
+        )
+    intervals = invalid_times(source) if "invalid_times" in found else []
+    masked = [one for one in intervals if one.label == "stimulus"]
+    starts = {name: source.read(f"intervals/{name}/start_time") for name in shown}
+    made: dict[str, xr.Dataset] = {}
+    for name, ids in presentation_ids(starts).items():
+        stimulus = name.removesuffix(SUFFIX)
+        rows = _stimulus_table(source, f"intervals/{name}", starts[name], ids, masked)
+        if is_movie(stimulus) and "frame" in rows:
+            made[stimulus + FRAMES] = rows
+            rows = whole_movies(rows)
+        if stimulus in PARAMETERS:
+            limit = MAX_DEVIATION_OF_MOVIES if is_movie(stimulus) else MAX_DEVIATION
+            rows.attrs["max_deviation"] = limit
+        made[stimulus] = rows
+    if intervals:
+        made["invalid_times"] = _invalid_table(intervals)
+    for name in found:
+        if name not in shown and name != "invalid_times":
+            made[name] = nodes.table_node(source, f"intervals/{name}", left_out)
+    return {schema.node_name(name): rows for name, rows in made.items()}
+
+
+def presentation_ids(starts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Ids as AllenSDK gives them: (n,) int64 per table, the rank of each start among all.
+
+    Equal starts keep the order of the tables.
+    """
+    if not starts:
+        return {}
+    everything = np.concatenate(list(starts.values()))
+    rank = np.empty(everything.size, np.int64)
+    rank[np.argsort(everything, kind="stable")] = np.arange(everything.size)
+    ends = np.cumsum([one.size for one in starts.values()])
+    return dict(zip(starts, np.split(rank, ends[:-1]), strict=True))
+
+
+def _stimulus_table(
+    source: Source, path: str, start: np.ndarray, ids: np.ndarray, masked: list[Interval]
+) -> xr.Dataset:
+    """One table: times, parameters and block at hand, other columns lazy."""
+    stimulus = path.rpartition("/")[2].removesuffix(SUFFIX)
+    names = source.names(path)
+    stop = source.read(f"{path}/stop_time") if "stop_time" in names else np.full(start.size, np.nan)
+    wanted = (*PARAMETERS.get(stimulus, ()), *_NUMBERS_AS_TEXT, "stimulus_block")
+    here: dict[str, Any] = {"start_time": start.astype(float), "stop_time": stop.astype(float)}
+    variables: dict[str, xr.Variable] = {}
+    for name in names:
+        info = source.info(f"{path}/{name}")
+        if name in _LEFT_OUT or name in here or name.endswith("_index") or info is None:
+            continue
+        if f"{name}_index" in names or info.shape != start.shape:
+            continue
+        if name not in wanted:
+            array = file_array(source, f"{path}/{name}")
+            variables[name] = schema.var("table", name, wrap(array), (schema.PRESENTATION,))
+            continue
+        values = source.read(f"{path}/{name}")
+        number = as_numbers(values) if info.text else None
+        attrs = {} if number is None else {"comment": "text in the file; NaN where it says nothing"}
+        values = values if number is None else number
+        variables[name] = schema.var("table", name, values, (schema.PRESENTATION,), **attrs)
+    blank = blanks(stimulus, {name: v.values for name, v in variables.items() if name in wanted})
+    here |= {} if blank is None else {"blank": blank}
+    here["invalid"] = overlaps(here["start_time"], here["stop_time"], masked)
+    made = {
+        name: schema.var("table", name, values, (schema.PRESENTATION,), **_MEANING.get(name, {}))
+        for name, values in here.items()
+    }
+    return dataset(made | variables, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids)})
+
+
+_MEANING = {
+    "blank": {"description": "nothing was shown"},
+    "invalid": {"description": "overlaps a time that the file calls invalid for stimuli"},
+    "n_frames": {"description": "frames of this showing"},
+}
+
+
+def as_numbers(text: np.ndarray) -> np.ndarray | None:
+    """Text as (n,) float64, "N/A" and the like as NaN; None if it is not all numbers."""
+    out = np.full(text.size, np.nan)
+    cache: dict[str, float] = {}
+    for i, value in enumerate(text.tolist()):
+        if value not in cache:
+            try:
+                cache[value] = float(value)
+            except ValueError:
+                if value.strip().lower() not in _NOTHING:
+                    return None
+                cache[value] = np.nan
+        out[i] = cache[value]
+    return None if np.isnan(out).all() else out
+
+
+def blanks(stimulus: str, columns: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Where nothing was shown, (n,) bool; None for a stimulus that has no blanks."""
+    if stimulus == "natural_scenes" and "frame" in columns:
+        return np.asarray(columns["frame"] == -1)
+    if "gratings" not in stimulus and stimulus != "dot_motion":
+        return None
+    chosen = [columns[name] for name in PARAMETERS.get(stimulus, ()) if name in columns]
+    numbers = [column for column in chosen if column.dtype.kind == "f"]
+    return np.isnan(np.stack(numbers)).any(axis=0) if numbers else None
+
+
+def overlaps(start: np.ndarray, stop: np.ndarray, intervals: list[Interval]) -> np.ndarray:
+    """Whether each closed span meets any of the closed intervals; touching counts."""
+    out = np.zeros(start.size, bool)
+    for one in intervals:
+        out |= (start <= one.stop) & (stop >= one.start)
+    return out
+
+
+def whole_movies(frames: xr.Dataset) -> xr.Dataset:
+    """The showings of a movie from the rows of its frames.
+
+    A showing ends where the frame number decreases, where the next frame is late by more than a
+    frame, and where the block changes: a gap in the table never joins two showings.
+    """
+    start, stop = frames["start_time"].values, frames["stop_time"].values
+    number = frames["frame"].values
+    if not start.size:
+        return frames[["start_time", "stop_time", "invalid"]]
+    longest_pause = np.nanmedian(stop - start)
+    new = np.ones(start.size, bool)
+    new[1:] = (np.diff(number) < 0) | (start[1:] - stop[:-1] > longest_pause)
+    if "stimulus_block" in frames:
+        new[1:] |= np.diff(frames["stimulus_block"].values.astype(float)) != 0
+    first = np.flatnonzero(new)
+    columns: dict[str, np.ndarray] = {
+        "start_time": start[first],
+        "stop_time": np.maximum.reduceat(stop, first),
+        "n_frames": np.diff(first, append=start.size),
+        "invalid": np.logical_or.reduceat(frames["invalid"].values, first),
+    }
+    if "stimulus_block" in frames:
+        columns["stimulus_block"] = frames["stimulus_block"].values[first]
+    variables = {
+        name: schema.var("table", name, values, (schema.PRESENTATION,), **_MEANING.get(name, {}))
+        for name, values in columns.items()
+    }
+    ids = frames[schema.PRESENTATION].values[first]
+    return dataset(variables, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids)})
+
+
+def invalid_times(source: Source) -> list[Interval]:
+    """The rows of ``/intervals/invalid_times`` in order of time."""
+    path = "intervals/invalid_times"
+    start, stop = source.read(f"{path}/start_time"), source.read(f"{path}/stop_time")
+    tags: list[tuple[str, ...]] = [()] * start.size
+    if {"tags", "tags_index"} <= set(source.names(path)):
+        first, last = decode.ragged_bounds(source, f"{path}/tags")
+        values = source.read(f"{path}/tags")
+        tags = [tuple(values[a:b]) for a, b in zip(first, last, strict=True)]
+    rows = [Interval(float(a), float(b), t) for a, b, t in zip(start, stop, tags, strict=True)]
+    return sorted(rows, key=lambda one: one.start)
+
+
+def _invalid_table(intervals: list[Interval]) -> xr.Dataset:
+    columns = {
+        "start_time": np.array([one.start for one in intervals]),
+        "stop_time": np.array([one.stop for one in intervals]),
+        "label": np.array([one.label for one in intervals], object),
+        "tags": np.array([", ".join(one.tags) for one in intervals], object),
+        "applies_to": np.array([one.applies_to for one in intervals], object),
+    }
+    meaning = {"applies_to": '"" for everything, or the name of a probe'}
+    variables = {
+        name: schema.var(
+            "table", name, values, (schema.PRESENTATION,), description=meaning.get(name)
+        )
+        for name, values in columns.items()
+    }
+    ids = xr.Variable(schema.PRESENTATION, np.arange(len(intervals)))
+    return dataset(variables, {schema.PRESENTATION: ids})

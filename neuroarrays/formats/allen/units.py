@@ -1,0 +1,164 @@
+"""Units of an Allen session: where they are, which pass the filters, in which order.
+
+A unit is placed by its `peak_channel_id`, which is the id of a row of the electrodes, not its
+number; the structure of that row is the unit's area. Facts: the files of June 2020 (DANDI 000021
+and 000022) and what AllenSDK's `session.units` gives for them; nothing of AllenSDK is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.nwb import decode
+from neuroarrays.source import Source
+
+#: What `location` says of a channel outside the brain. "grey" is a structure: grey, unlabelled.
+_OUTSIDE = {"", "none", "null", "nan"}
+#: Thresholds of Visual Coding. Visual Behavior has none.
+DEFAULTS: dict[str, Any] = {
+    "quality": "good", "valid_channels": True, "structures_only": True, "amplitude_cutoff": 0.1,
+    "presence_ratio": 0.95, "isi_violations": 0.5,
+}  # fmt: skip
+#: Whether a value must be at most (-1) or at least (+1) the threshold; equal passes, NaN fails.
+_SIDE = {"amplitude_cutoff": -1, "presence_ratio": 1, "isi_violations": -1}
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of a session that a tree holds.
+
+    Attributes
+    ----------
+    labels : (unit,) object
+        Structure of every row of the unit table, "unknown" outside the brain.
+    order : (n,) int64
+        Rows that pass, by probe, then from the tip up, as AllenSDK has them.
+    columns : dict of (unit_id,) variables
+        What the peak channel says: probe and place on it, for every row.
+    notes : list of str
+        What was dropped, and why.
+    """
+
+    labels: np.ndarray
+    order: np.ndarray
+    columns: dict[str, xr.Variable]
+    notes: list[str]
+
+
+def read_units(source: Source, filters: dict[str, Any]) -> Units:
+    """The units of a session.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    filters : dict
+        Thresholds by name, as in `DEFAULTS`; None or False where a filter does not apply.
+
+    Raises
+    ------
+    FormatError
+        If the file is older than June 2020, or its electrodes have no structures.
+    """
+    channel = _channels(source)
+    ids = source.read("units/peak_channel_id")
+    place = {int(one): row for row, one in enumerate(channel["id"].tolist())}
+    rows = np.array([place.get(int(one), -1) for one in ids], np.int64)
+    columns = {name: values[rows] for name, values in channel.items() if name != "id"}
+    for name, nothing in (("structure", ""), ("valid_data", False)):
+        columns[name][rows < 0] = nothing
+    inside = np.array([one.strip().lower() not in _OUTSIDE for one in columns["structure"]], bool)
+    labels = np.full(ids.size, schema.UNKNOWN_AREA, object)
+    labels[inside] = [schema.node_name(one) for one in columns["structure"][inside]]
+    keep, notes = _passing(source, filters, inside, columns["valid_data"].astype(bool))
+    order = np.lexsort([
+        columns["probe_horizontal_position"], columns["probe_vertical_position"],
+        columns["probe"].astype(str),
+    ])  # fmt: skip
+    if (rows < 0).any():
+        notes.append(f"units: {int((rows < 0).sum())} have a peak channel that is not in the file")
+    return Units(labels, order[keep[order]], _as_labels(columns, ids.size), notes)
+
+
+def _channels(source: Source) -> dict[str, np.ndarray]:
+    """What the electrodes say, a value per channel; a column that is missing is filled."""
+    names = source.names(decode.ELECTRODES)
+    if "location" not in names:
+        old = any(name.startswith("manual_structure") for name in names)
+        raise FormatError(
+            source.path,
+            f"/{decode.ELECTRODES}",
+            expected="the column `location` with the structure of each channel",
+            found="the columns of a file from before June 2020" if old else ", ".join(names),
+            hint="download the session again: DANDI 000021 or 000022, or AllenSDK's cache",
+        )
+    ids = source.read(f"{decode.ELECTRODES}/id")
+    size = ids.size
+
+    def column(*candidates: str, default: Any) -> np.ndarray:
+        found = next((name for name in candidates if name in names), None)
+        if found is None:
+            return np.full(size, default)
+        return np.array(source.read(f"{decode.ELECTRODES}/{found}"))
+
+    return {
+        "id": ids,
+        "structure": column("location", default="").astype(object),
+        "probe": column("group_name", default="").astype(object),
+        "valid_data": column("valid_data", default=True),
+        "probe_vertical_position": column("probe_vertical_position", default=0),
+        "probe_horizontal_position": column("probe_horizontal_position", default=0),
+        "channel": column("local_index", "probe_channel_number", default=-1),
+    }
+
+
+def _passing(
+    source: Source, filters: dict[str, Any], inside: np.ndarray, valid: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """Which units pass every filter, and how many each filter dropped of those still there."""
+    keep = np.ones(inside.size, bool)
+    dropped: list[str] = []
+    notes: list[str] = []
+    for name, wanted in filters.items():
+        if wanted is None or wanted is False:
+            continue
+        passes: np.ndarray
+        if name == "valid_channels":
+            passes = valid
+        elif name == "structures_only":
+            passes = inside
+        elif source.info(f"units/{name}") is None:
+            notes.append(f"units: the file has no {name}; that filter was not applied")
+            continue
+        elif name == "quality":
+            passes = source.read("units/quality") == wanted
+        else:
+            side = _SIDE[name]
+            passes = side * source.read(f"units/{name}") >= side * float(wanted)
+        count = int((keep & ~passes).sum())
+        if count:
+            said = "" if wanted is True else f"={wanted}"
+            dropped.append(f"{count} by {name}{said}")
+        keep &= passes
+    notes.insert(0, f"units: {int(keep.sum())} of {keep.size} in the file"
+                 + (f"; dropped {', '.join(dropped)}" if dropped else ""))  # fmt: skip
+    return keep, notes
+
+
+def _as_labels(columns: dict[str, np.ndarray], size: int) -> dict[str, xr.Variable]:
+    """Columns along unit_id, positions in micrometres."""
+    if not size:
+        return {}
+    attrs = {
+        "probe_vertical_position": {"units": "um", "description": "along the probe, from the tip"},
+        "probe_horizontal_position": {"units": "um", "description": "across the probe"},
+        "channel": {"description": "number of the peak channel on its probe"},
+    }
+    names = ("probe", "probe_vertical_position", "probe_horizontal_position", "channel")
+    return {name: xr.Variable(schema.UNIT, columns[name], attrs.get(name)) for name in names}
