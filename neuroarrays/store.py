@@ -13,12 +13,14 @@ import re
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
@@ -31,8 +33,6 @@ from neuroarrays.writers import HDF5Writer, ZarrWriter, create_hdf5
 
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
 COMPRESSIONS = ("zstd", "portable")
-#: What tells one interrupted save from another looks at values up to this many bytes.
-_TOKEN_BYTES = 1 << 20
 _DATES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 #: Session path -> its nodes; "" the nodes above them.
 Units = dict[str | None, list[Node]]
@@ -169,15 +169,20 @@ def _token(units: Units, suffix: str, compression: str) -> str:
 
 
 def _origin(one: Encoded) -> str:
-    """Where a variable's values come from, without reading any."""
+    """What a variable's values are, without reading any from a file.
+
+    Where that cannot be told, something new every time: nothing is resumed from other values.
+    """
     data = unwrap(one.variable._data)
-    if isinstance(data, LazyArray):
+    if isinstance(data, LazyArray) or hasattr(data, "__dask_graph__"):
         from dask.base import tokenize
 
         return str(tokenize(data))
-    if isinstance(data, np.ndarray) and data.nbytes <= _TOKEN_BYTES and data.dtype != object:
-        return hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
-    return ""
+    if isinstance(data, np.ndarray | pd.Index):
+        data = np.asarray(data)
+        content = repr(data.tolist()).encode() if data.dtype == object else data.tobytes()
+        return hashlib.sha256(content).hexdigest()
+    return uuid.uuid4().hex
 
 
 # ------------------------------------------------------------------------------------- partials

@@ -597,3 +597,24 @@ def test_a_lost_zarr_chunk_is_an_error_not_zeros(tmp_path):
     with pytest.raises(FormatError, match=r"spike_times: expected \d+ chunks; found"):
         tree["A2929-200711/adn/spikes/spike_times"].load()
     assert tree["A2929-200711/ca1/spikes/spike_times"].size
+
+
+def test_other_values_of_the_same_shape_are_not_resumed(tmp_path):
+    path = tmp_path / "x.h5"
+    tree, arrays = fragile_tree()
+    big = np.zeros((40, 30, 2000), "f4")
+
+    def with_values(value):
+        node = tree["session_0/VISp"]
+        extra = xr.Variable(("presentation_id", "unit_id", "more"), big + value)
+        node.dataset = node.to_dataset(inherit=False).assign(extra=extra)
+
+    with_values(1)
+    arrays[1].fail = True
+    with pytest.raises(OSError, match="No space left"):
+        store.save(tree, path)
+    with_values(2)
+    arrays[1].fail = False
+    store.save(tree, path)
+    reopened = na.open_datatree(path, engine="neuroarrays")
+    assert (reopened["session_0/VISp/extra"] == 2).all()
