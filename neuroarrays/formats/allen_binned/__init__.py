@@ -146,7 +146,10 @@ def _files(path_or_paths: Any) -> list[Path]:
 
 
 def _is_archive(path: Path) -> bool:
-    return source.is_hdf5(path) and files.claims(str(path))
+    """By its groups; an archive of our own is not one, whatever its sessions are called."""
+    if not source.is_hdf5(path) or not files.claims(str(path)):
+        return False
+    return "neuroarrays_schema" not in source.open_source(path).attrs("/")
 
 
 def _archives(path_or_paths: Any, notes: list[str]) -> list[Path]:
