@@ -28,6 +28,7 @@ from neuroarrays._version import __version__
 from neuroarrays.encoding import Encoded, Node, encode_node
 from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.formats.archive import index
+from neuroarrays.layouts import LAYOUTS
 from neuroarrays.lazy import LazyArray, unwrap
 from neuroarrays.writers import HDF5Writer, ZarrWriter, create_hdf5
 
@@ -43,6 +44,7 @@ def save(
     path: str | os.PathLike[str],
     *,
     compression: str = "zstd",
+    layout: str | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> Path:
@@ -62,6 +64,11 @@ def save(
         too. ``.zarr``: a Zarr v3 store.
     compression : {"zstd", "portable"}
         "portable" is gzip, for programs without HDF5's zstd plugin.
+    layout : {"allen_binned"}, optional
+        Write another's layout exactly, uncompressed as it is: "allen_binned" is the published
+        binned archive of Allen Visual Coding. What it has no place for (attributes, masks, unit
+        metadata, text) is left out and listed in a warning; other trees than trials of one
+        stimulus are refused, and so are counts above 127.
     overwrite : bool
         Replace what is at `path`, once the new archive is complete.
     progress : bool, optional
@@ -88,7 +95,7 @@ def save(
     >>> na.open_datatree(path).identical(na.load_sample())
     True
     """
-    path = _target(path, compression, overwrite)
+    path = _target(path, compression, layout, overwrite)
     if tree.parent is not None:
         msg = (
             f"{tree.path} is a part of a tree; save the whole of it (tree.root), or a copy with the"
@@ -97,6 +104,8 @@ def save(
             msg + " root's attributes: DataTree.from_dict({'/': ..., 'session': ...})"
         )
     schema.validate(tree)
+    if layout is not None:
+        return _save_layout(tree, path, layout, progress)
     units = _units(tree)
     report = _Progress(progress, sum(len(nodes) for nodes in units.values()), path.name)
     with _partial_folder(path, _token(units, path.suffix, compression)) as folder:
@@ -110,10 +119,27 @@ def save(
     return path
 
 
-def _target(path: str | os.PathLike[str], compression: str, overwrite: bool) -> Path:
+def _save_layout(tree: xr.DataTree, path: Path, layout: str, progress: bool | None) -> Path:
+    """Save in another's layout: whole, or not at all."""
+    report = _Progress(progress, 0, path.name)
+    with _partial_folder(path, f"{layout} {uuid.uuid4()}") as folder:
+        LAYOUTS[layout](tree, folder / "whole.h5", report.at, report.add)
+        _flush(folder / "whole.h5")
+        _replace(folder / "whole.h5", path)
+        shutil.rmtree(folder)
+    report.close()
+    return path
+
+
+def _target(
+    path: str | os.PathLike[str], compression: str, layout: str | None, overwrite: bool
+) -> Path:
     path = Path(path).expanduser().absolute()
     if path.suffix not in (*HDF5_SUFFIXES, ZARR_SUFFIX):
         msg = f"{path}: expected a name that ends with .h5, .hdf5, .nc (HDF5) or .zarr (Zarr)"
+        raise ValueError(msg)
+    if layout is not None and (layout not in LAYOUTS or path.suffix == ZARR_SUFFIX):
+        msg = f"layout={layout!r}: expected None or one of {tuple(LAYOUTS)}, for an HDF5 file"
         raise ValueError(msg)
     if compression not in COMPRESSIONS:
         msg = f"compression={compression!r}; expected one of {COMPRESSIONS}"
