@@ -118,13 +118,14 @@ def _areas(tree: xr.DataTree, left: dict[str, str]) -> Iterator[Area]:
     if len(set(named)) < len(named):
         msg = f"two sessions would have one name: {shorten(sorted(named))}"
         raise SchemaError(msg)
-    for node_path in ("", *dict.fromkeys(path.partition("/")[0] for path in paths)):
-        node = tree[node_path] if node_path else tree
-        _leave(left, f"attributes {shorten(node.attrs)}" if node.attrs else "", node_path or "/")
+    nodes = dict(tree.subtree_with_keys)
+    for node_path in (".", *dict.fromkeys(path.partition("/")[0] for path in paths)):
+        node = nodes[node_path]
+        _leave(left, f"attributes {shorten(node.attrs)}" if node.attrs else "", node_path)
         for name in node.to_dataset(inherit=False).data_vars:
             _leave(left, str(name), node_path)
     for path, place in zip(paths, named, strict=True):
-        yield _area(tree[path], path, place, left)
+        yield _area(nodes[path], path, place, left)
 
 
 def _place(path: str) -> str:
@@ -163,18 +164,15 @@ def _area(node: xr.DataTree, path: str, place: str, left: dict[str, str]) -> Are
     if gaze := _fitting(signals, _SIGNAL_DIMS, f"{path}/pupil", left):
         area.groups["gaze_data"] = gaze
     area.groups["presentations"] = _numbers(rows, f"{path}/presentations", left)
-    others = {
-        n: v for n, v in dataset.data_vars.items() if n not in ("spike_data", "speed", "valid")
-    }
     if "speed" in dataset:
         area.groups["speed"] = _fitting({"speed": dataset["speed"]}, _SIGNAL_DIMS, path, left)
-    for name in others:
-        _leave(left, str(name), path)
+    for other in set(dataset.data_vars) - {"spike_data", "speed", "valid"}:
+        _leave(left, str(other), path)
     if "valid" in dataset and not bool(dataset["valid"].all()):
         _leave(left, "valid, which is False in some bins", path)
-    for name, coord in dataset.coords.items():
-        if coord.dims == (UNIT,) and name != UNIT:
-            _leave(left, f"unit metadata {name}", path)
+    for label, coord in dataset.coords.items():
+        if coord.dims == (UNIT,) and label != UNIT:
+            _leave(left, f"unit metadata {label}", path)
     for name in set(node.children) - {schema.PRESENTATIONS, schema.PUPIL}:
         _leave(left, str(name), path)
     return area
@@ -255,9 +253,8 @@ class _Writer:
             scales[dim] = scale = self._create(group, dim, labels[dim].shape, labels[dim].dtype)
             scale[...] = labels[dim]
             scale.make_scale(dim)
-            ids = {"_Netcdf4Dimid": np.int32(self.dimensions)}
-            ids["_Netcdf4Coordinates"] = np.array([self.dimensions], "i4")
-            scale.attrs.update(ids)
+            scale.attrs["_Netcdf4Dimid"] = np.int32(self.dimensions)
+            scale.attrs["_Netcdf4Coordinates"] = np.array([self.dimensions], "i4")
             self.dimensions += 1
         for name, variable in variables.items():
             dtype = np.dtype("i1" if name == "spike_data" else "f4")

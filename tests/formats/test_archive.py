@@ -256,3 +256,81 @@ def test_importing_loads_nothing_heavy():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---------------------------------------------------------------------- folders of archives
+
+
+def one_block(seed, sessions=("s1", "s2"), areas=("VISp", "CA1")):
+    import xarray as xr
+
+    from neuroarrays.synthetic import aligned_tree
+
+    inner = aligned_tree(seed=seed)
+    (session,) = inner.children
+    (area, *_) = inner[session].children
+    groups = {"/": inner.to_dataset()}
+    for name in sessions:
+        groups[name] = inner[session].to_dataset(inherit=False)
+        for place in areas:
+            for path, node in inner[f"{session}/{area}"].subtree_with_keys:
+                groups[f"{name}/{place}/{path}".rstrip("/.")] = node.to_dataset(inherit=False)
+    return xr.DataTree.from_dict(groups)
+
+
+@pytest.fixture
+def folder_of_archives(tmp_path):
+    na.save(one_block(1), tmp_path / "gabors.h5")
+    na.save(one_block(2, ("s2", "s3"), ("VISp",)), tmp_path / "scenes.h5")
+    (tmp_path / ".build").mkdir()
+    na.save(one_block(3), tmp_path / ".build" / "part.h5")
+    (tmp_path / "notes.txt").write_text("nothing")
+    return tmp_path
+
+
+def test_a_folder_of_archives_opens_as_blocks(folder_of_archives):
+    tree = na.open_datatree(folder_of_archives)
+    assert list(tree.children) == ["gabors", "scenes"]
+    alone = na.open_datatree(folder_of_archives / "scenes.h5")
+    for path, node in alone.subtree_with_keys:
+        other = tree[f"scenes/{path}".rstrip("/.")]
+        assert (
+            node.to_dataset(inherit=False)
+            .drop_attrs()
+            .identical(other.to_dataset(inherit=False).drop_attrs())
+        )
+    paths = [folder_of_archives / "gabors.h5", folder_of_archives / "scenes.h5"]
+    assert na.open_datatree(paths).identical(tree)
+    rows = na.catalog(folder_of_archives)
+    assert rows["block"].tolist() == ["gabors"] * 4 + ["scenes"] * 2
+    whole = na.save(tree, folder_of_archives / ".build" / "whole.h5")
+    assert list(na.open_datatree(whole).children) == ["gabors", "scenes"]
+
+
+def test_sessions_and_areas_of_a_folder_of_archives(folder_of_archives):
+    tree = na.open_datatree(folder_of_archives, sessions=["s3", "s1"])
+    assert [path for path in tree.groups if path.endswith(("s1", "s2", "s3"))] == [
+        "/gabors/s1",
+        "/scenes/s3",
+    ]
+    tree = na.open_datatree(folder_of_archives, areas="CA*")
+    assert list(tree.children) == ["gabors"]
+    with pytest.raises(NotInTree, match="no session 's4'"):
+        na.open_datatree(folder_of_archives, sessions="s4")
+    with pytest.raises(NotInTree, match="no area 'CA2'"):
+        na.open_datatree(folder_of_archives, areas="CA2")
+
+
+def test_archives_of_one_name(folder_of_archives):
+    other = folder_of_archives / "other"
+    other.mkdir()
+    na.save(one_block(4), other / "gabors.h5")
+    with pytest.raises(FormatError, match="different names"):
+        na.open_datatree([folder_of_archives / "gabors.h5", other / "gabors.h5"])
+
+
+def test_a_damaged_archive_in_a_folder_is_named(folder_of_archives):
+    path = folder_of_archives / "movies.h5"
+    path.write_bytes((folder_of_archives / "gabors.h5").read_bytes()[:5000])
+    with pytest.raises(FormatError, match=r"movies\.h5"):
+        na.open_datatree(folder_of_archives)

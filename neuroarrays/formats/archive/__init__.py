@@ -32,21 +32,20 @@ from neuroarrays.source import Key, Source
 
 
 class ArchiveReader(Reader):
-    """Reads what `na.save` wrote."""
+    """Reads what `na.save` wrote: one archive, or a folder or list of them as blocks."""
 
     name = "neuroarrays"
     description = "trees saved by na.save, HDF5 or Zarr"
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether the root carries our mark."""
+        """Whether the root carries our mark; of a folder, of any archive in it."""
         try:
-            path = os.fspath(filename_or_obj)
-            if not (source.is_zarr(path) or source.is_hdf5(path)):
-                return False
-            if not os.path.isdir(path) and contents.has_footer(path):
-                return True
-            return "neuroarrays_schema" in source.open_source(path).attrs("/")
-        except (OSError, TypeError, ValueError, NeuroArraysError):
+            if isinstance(filename_or_obj, str | os.PathLike):
+                path = os.fspath(filename_or_obj)
+                return _claims(path) or any(map(_claims, _members(path)))
+            paths = [os.fspath(path) for path in filename_or_obj]
+            return bool(paths) and all(map(_claims, paths))
+        except (OSError, TypeError, ValueError):
             return False
 
     def open_groups_as_dict(
@@ -61,18 +60,73 @@ class ArchiveReader(Reader):
 
         Parameters
         ----------
-        filename_or_obj : str or path
-            An ``.h5`` file or a ``.zarr`` folder.
+        filename_or_obj : str, path or list of these
+            An ``.h5`` file or a ``.zarr`` folder. A folder of archives, or a list of them: a tree
+            with a block of each, named as its file.
         drop_variables : str or iterable of str, optional
             Variables to leave out.
         sessions, areas : str or list of str, optional
             Names or globs of what to open; other sessions are not visited.
         """
-        path = os.path.abspath(filename_or_obj)
-        index = contents.load(path)
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        blocks = _blocks(filename_or_obj)
+        if blocks is None:
+            path = os.path.abspath(filename_or_obj)
+            return self._open(path, contents.load(path), drop, sessions, areas)
+        indexes = {block: contents.load(path) for block, path in blocks.items()}
+        return self._open_blocks(indexes, drop, sessions, areas)
+
+    def _open_blocks(
+        self,
+        indexes: dict[str, contents.Index],
+        drop: set[str],
+        sessions: str | Sequence[str] | None,
+        areas: str | Sequence[str] | None,
+    ) -> dict[str, xr.Dataset]:
+        """The groups of several archives, each below its name; what is asked for is in any."""
+        kinds = {schema.kind_of(index.nodes[""]["attrs"]) for index in indexes.values()}
+        if len(kinds) > 1:
+            raise FormatError(
+                next(iter(indexes.values())).path, "/", "archives of one kind", " and ".join(kinds)
+            )
+        known = [path for index in indexes.values() for path in index.sessions]
+        names = set(chosen(dict.fromkeys(map(_leaf, known)), sessions, "session"))
+        inside = {
+            block: dict.fromkeys(
+                area
+                for path, found in index.sessions.items()
+                if _leaf(path) in names
+                for area in found
+            )
+            for block, index in indexes.items()
+        }
+        everywhere = dict.fromkeys(area for found in inside.values() for area in found)
+        wanted = set(chosen(everywhere, areas, "area"))
+        groups = {"/": xr.Dataset(attrs=schema.root_attrs(kinds.pop(), source=self.name))}
+        for block, index in indexes.items():
+            mine = [name for name in dict.fromkeys(map(_leaf, index.sessions)) if name in names]
+            kept = None if areas is None else [area for area in inside[block] if area in wanted]
+            if not mine or kept == []:
+                continue
+            for name, node in self._open(index.path, index, drop, mine, kept).items():
+                place = f"{block}/{name}".rstrip("/")
+                if name == "/":
+                    mark = "neuroarrays_schema"
+                    node.attrs = {k: v for k, v in node.attrs.items() if k != mark}
+                groups[place] = node
+        return groups
+
+    def _open(
+        self,
+        path: str,
+        index: contents.Index,
+        drop: set[str],
+        sessions: str | Sequence[str] | None,
+        areas: str | Sequence[str] | None,
+    ) -> dict[str, xr.Dataset]:
+        """The groups of one archive."""
         # The file itself is opened when a value is read.
         file = source.open_source(path) if os.path.isdir(path) else source.hdf5_source(path)
-        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]), drop)
         groups = {"/": build.node("", index.nodes)}
         picked = _picked(index, sessions)
@@ -89,14 +143,74 @@ class ArchiveReader(Reader):
         return groups
 
     def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
-        return contents.load(os.path.abspath(filename_or_obj)).rows
+        blocks = _blocks(filename_or_obj)
+        if blocks is None:
+            return contents.load(os.path.abspath(filename_or_obj)).rows
+        return [
+            row | {"block": f"{block}/{row['block']}".rstrip("/")}
+            for block, path in blocks.items()
+            for row in contents.load(path).rows
+        ]
+
+
+def _claims(path: str) -> bool:
+    try:
+        return _is_archive(path)
+    except (OSError, ValueError, NeuroArraysError):
+        return False
+
+
+def _is_archive(path: str) -> bool:
+    if not (source.is_zarr(path) or source.is_hdf5(path)):
+        return False
+    if not os.path.isdir(path) and contents.has_footer(path):
+        return True
+    return "neuroarrays_schema" in source.open_source(path).attrs("/")
+
+
+def _members(folder: str) -> list[str]:
+    """Paths in a folder that is no archive itself; hidden ones are somebody's work in progress."""
+    if not os.path.isdir(folder) or source.is_zarr(folder):
+        return []
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    return [os.path.join(folder, name) for name in names]
+
+
+def _blocks(path_or_paths: Any) -> dict[str, str] | None:
+    """Block -> archive for a folder or list of archives; None for one archive.
+
+    Raises
+    ------
+    FormatError
+        If two archives have one name.
+    """
+    if isinstance(path_or_paths, str | os.PathLike):
+        path = os.path.abspath(path_or_paths)
+        if not os.path.isdir(path) or source.is_zarr(path):
+            return None
+        paths = [member for member in _members(path) if _is_archive(member)]
+    else:
+        paths = [os.path.abspath(path) for path in path_or_paths]
+    blocks: dict[str, str] = {}
+    for path in paths:
+        name = schema.node_name(os.path.splitext(os.path.basename(path))[0])
+        if name in blocks:
+            raise FormatError(
+                path, expected="archives of different names", found=f"{blocks[name]} too"
+            )
+        blocks[name] = path
+    return blocks
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _picked(index: contents.Index, sessions: str | Sequence[str] | None) -> list[str]:
     """Paths of the sessions asked for, in the order of the archive."""
     if sessions is None:
         return list(index.sessions)
-    names = [path.rpartition("/")[2] for path in index.sessions]
+    names = [_leaf(path) for path in index.sessions]
     wanted = set(chosen(dict.fromkeys(names), sessions, "session"))
     return [p for p, name in zip(index.sessions, names, strict=True) if name in wanted]
 
