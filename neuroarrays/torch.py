@@ -1,115 +1,353 @@
-"""Aligned trees as torch datasets: index and gather, nothing else.
+"""Aligned trees as torch datasets and loaders: index and gather, nothing else.
 
-Alignment, masks and splits happened before; a batch is read with one indexed read per variable.
+Alignment, masks and splits happened before. A sample is a dict of tensors under the names of the
+tree's variables; a batch is the same dict with one more axis in front, gathered at once::
+
+    data = na.torch.TrialDataset(area, ["stimulus"], ["responses"])
+    loader = na.torch.Loader(data, na.torch.Batches(len(data), 64, shuffle=True))
+
+What is not known is never a zero: targets of withheld presentations and invalid bins are NaN where
+the dtype has one, and the masks `valid` and `withheld` come with every batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neuroarrays import schema
+from neuroarrays import gathering, schema, splits
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
-from neuroarrays.lazy import LazyArray, unwrap
 
 try:
-    import torch
-    from torch.utils.data import Dataset
+    from torch.utils.data import DataLoader, Dataset
 except ImportError as error:
     raise MissingDependency("torch", "torch", "neuroarrays.torch") from error
 
+from neuroarrays.composites import OnDevice, RepeatDataset, SpikeWindowDataset, Stack
+from neuroarrays.datasets import Batch, ClipDataset, Samples, TrialDataset
+from neuroarrays.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.scaling import Normalize
 
-class ClipDataset(Dataset):
-    """Windows of one clock, as dicts of tensors named like the tree's variables.
+__all__ = [
+    "Batches", "ClipDataset", "Cycled", "Jittered", "Loader", "Normalize", "OnDevice",
+    "RepeatDataset", "SpikeWindowDataset", "Stack", "TrialDataset", "balanced", "collate", "cycle",
+    "loaders", "splits",
+]  # fmt: skip
+
+#: A side of a split whose name begins so gets every repeat, in order.
+TEST = ("test", "final_test", "live_test")
+#: From an area to the sides of its split: positions of presentations, or intervals of its clock.
+SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
+
+
+def collate(batch: Any) -> Any:
+    """What `__getitems__` gives is a batch already: for ``DataLoader(..., collate_fn=collate)``.
 
     Parameters
     ----------
-    area : DataTree node
-        An area of an aligned tree on one continuous clock.
-    variables : sequence of str
-        Paths below the area: ``["spike_data", "head_direction/ry"]``.
-    length : float, s
-        Length of a window; a whole number of bins.
-    stride : float, s, optional
-        From one window's start to the next one's; `length` unless given.
-    window : (float, float), s, optional
-        Part of the clock the windows lie in entirely; all of it unless given.
+    batch : dict of tensors
+        From a dataset of this module.
+
+    Returns
+    -------
+    dict of tensors
+        The same.
+    """
+    return batch
+
+
+class Loader(DataLoader[Batch]):
+    """A DataLoader that goes on where it stopped.
+
+    Parameters
+    ----------
+    dataset : dataset
+        One of this module.
+    batches : Batches or Cycled
+        Which samples make which batch.
+    **options
+        Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
 
     Notes
     -----
-    `dataset[i]` is a window, ``{name: (bins, ...) float32 tensor, "time": start in seconds}``;
-    `dataset.__getitems__(indices)`, which a `DataLoader` calls, is a whole batch gathered at once:
-    give the loader ``collate_fn=lambda batch: batch``.
+    Every iteration is an epoch, the next one in another order. `state_dict` counts the batches
+    that were handed out, not those that workers fetched ahead; after `load_state_dict` the very
+    next batch follows.
+    """
+
+    def __init__(self, dataset: Dataset[Batch], batches: Batches | Cycled, **options: Any):
+        options.setdefault("collate_fn", collate)
+        super().__init__(dataset, batch_sampler=batches, **options)
+        self.batches = batches
+        self._epoch, self._done, self._begun = batches.epoch, batches.skip, False
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        if self._begun:  # the epoch before was left early
+            self._epoch, self._done = self._epoch + 1, 0
+        self._begun = True
+        self.batches.load_state_dict({"epoch": self._epoch, "batch": self._done})
+        for batch in super().__iter__():
+            self._done += 1
+            yield batch
+        self.load_state_dict({"epoch": self._epoch + 1, "batch": 0})
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and how many of its batches were handed out."""
+        return {"epoch": self._epoch, "batch": self._done}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on after a batch of an epoch."""
+        self._epoch, self._done, self._begun = int(state["epoch"]), int(state["batch"]), False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be this epoch."""
+        self.load_state_dict({"epoch": epoch, "batch": 0})
+
+
+def loaders(  # noqa: PLR0913
+    tree: xr.DataTree,
+    inputs: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    *,
+    batch_size: int = 64,
+    length: float | None = None,
+    split: str | SplitRule = "tier",
+    repeats: str | None = None,
+    normalize: Sequence[str] = (),
+    seed: int = 0,
+    compat: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    **loading: Any,
+) -> dict[str, dict[str, Any]]:
+    """Loaders of every session, by side of a split.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        An aligned tree, from its root.
+    inputs, targets : sequence of str
+        Variables of each area; see `TrialDataset`. Areas without any of them are left out.
+    batch_size : int
+        Samples per batch.
+    length : float, s, optional
+        Windows of this length of a continuous clock; presentations unless given.
+    split : str or callable
+        "tier", or another column of `presentations` to split by; "block": by the tree's first
+        level (``train/session/area``); or a function of the area's node that returns
+        ``{"train": ..., ...}``, such as those of `na.torch.splits` make.
+    repeats : str, optional
+        Column of `presentations` that says what was shown: test sides then have a sample per
+        stimulus, with the mean and every repeat of its targets. Continuous responses bring
+        `responses_by_trial` where the tree has it.
+    normalize : sequence of str
+        Variables to normalise by mean and standard deviation (ddof=1) over the train side of
+        their session.
+    seed : int
+        Of the order of training samples.
+    compat : {"openretina", "neuralpredictors"}, optional
+        Deliver what that library's loaders do; see `neuroarrays.dropin`.
+    options : mapping, optional
+        For the datasets: ``dtype``, ``cache``, ``labels``, ``offsets``.
+    **loading
+        For `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
+
+    Returns
+    -------
+    dict of dict of Loader
+        ``{"train": {session: loader}, "validation": ..., "test": ...}``; the key is
+        ``session/area`` where a session has several areas. Training is shuffled, and windows
+        start anywhere; the other sides come in order and whole.
 
     Raises
     ------
-    NotInTree
-        If a variable is not there.
-    SchemaError
-        If it is not along `time`.
-    ValueError
-        If no window fits.
+    NotInTree, SchemaError, ValueError
+        What is missing or empty, in which session and area.
     """
+    if compat is not None:
+        from neuroarrays import dropin
+
+        given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
+        return dropin.loaders(tree, compat, **given, **(options or {}), **loading)
+    made: dict[str, dict[str, Any]] = {}
+    for key, area in areas(tree, [*inputs, *targets]).items():
+        sides = _sides(area, split)
+        transform = None
+        for name, side in sorted(sides.items(), key=lambda item: item[0] != "train"):
+            test = name.startswith(TEST)
+            build = _Build(area, list(inputs), list(targets), length, dict(options or {}))
+            data = build.dataset(side, name, transform)
+            if normalize and name == "train":
+                still = build.dataset(side, "statistics", None)
+                data.transform = transform = Normalize.fit(still, normalize)
+            sampler = build.batches(data, name, batch_size, seed ^ zlib.crc32(key.encode()))
+            if test and repeats is not None:
+                data = RepeatDataset(data, _column(area, repeats))  # type: ignore[assignment, arg-type]
+                sampler = Batches(len(data), batch_size)
+            made.setdefault(name, {})[key] = Loader(data, sampler, **loading)
+    order = sorted(made, key=lambda name: [*splits.NAMES, name].index(name))
+    return {name: made[name] for name in order}
+
+
+def cycle(
+    loaders: Mapping[str, Loader], mode: str = "longest", seed: int = 0, **loading: Any
+) -> Loader:
+    """Batches of several sessions, one session at a time, from one pool of workers.
+
+    Parameters
+    ----------
+    loaders : mapping of str to Loader
+        One side of what `loaders` returns.
+    mode : {"longest", "shortest", "weighted"}
+        "longest": one batch of each in turn, short sessions start anew until the longest is
+        through. "shortest": until the first is through. "weighted": every batch once, sessions at
+        random in proportion to their batches.
+    seed : int
+        Of "weighted".
+    **loading
+        For `torch.utils.data.DataLoader`; ``num_workers`` is the most that any of the loaders asks
+        for, unless given.
+
+    Returns
+    -------
+    Loader
+        Its batches are pairs ``(session, batch)``.
+
+    Raises
+    ------
+    ValueError
+        On a session without a batch, or no session.
+    """
+    for key, loader in loaders.items():
+        if len(loader) == 0:
+            msg = f"session {key!r} has no batch"
+            raise ValueError(msg)
+    every = list(loaders.values())
+    loading.setdefault("num_workers", max((one.num_workers for one in every), default=0))
+    loading.setdefault("pin_memory", any(one.pin_memory for one in every))
+    data = _Sessions({key: one.dataset for key, one in loaders.items()})
+    samplers: list[Any] = [one.batches for one in every]
+    return Loader(data, Cycled(samplers, mode, seed), **loading)  # type: ignore[arg-type]
+
+
+class _Sessions(Dataset[Any]):
+    """Datasets by session; a batch is of one of them."""
+
+    def __init__(self, datasets: Mapping[str, Any]):
+        self.keys, self.datasets = list(datasets), list(datasets.values())
+
+    def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
+        session = pairs[0][0]
+        return self.keys[session], self.datasets[session].__getitems__([i for _, i in pairs])
+
+
+def areas(tree: xr.DataTree, names: Sequence[str]) -> dict[str, xr.DataTree]:
+    """Areas that have some variables, by session, or by session/area.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        An aligned tree, from its root.
+    names : sequence of str
+        Variables asked for.
+
+    Returns
+    -------
+    dict of DataTree nodes
+        A block above the session is not part of the key, unless two would be the same.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If it is not an aligned tree, or no area has them.
+    """
+    if schema.kind_of(tree) != schema.ALIGNED:
+        msg = "this is a recording tree: na.align it first, or use SpikeWindowDataset on its areas"
+        raise SchemaError(msg)
+    found, missing = {}, None
+    for path in schema.area_paths(tree):
+        try:
+            for name in names:
+                gathering.find(tree[path], name)
+        except NotInTree as error:
+            missing = error
+            continue
+        found[path] = tree[path]
+    if not found:
+        raise missing or SchemaError("the tree has no area")
+    parents = [path.rpartition("/")[0] for path in found]
+    alone = len(set(parents)) == len(parents)
+    keys = [
+        parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
+        for path, parent in zip(found, parents, strict=True)
+    ]
+    return dict(zip(keys if len(set(keys)) == len(keys) else found, found.values(), strict=True))
+
+
+class _Build:
+    """Datasets and samplers of one area."""
 
     def __init__(
-        self,
-        area: xr.DataTree,
-        variables: Sequence[str],
-        length: float,
-        stride: float | None = None,
-        window: tuple[float, float] | None = None,
+        self, area: xr.DataTree, inputs: list[str], targets: list[str], length: Any, options: Any
     ):
-        time = area[schema.TIME]
-        width = float(time.attrs.get("bin_width") or np.diff(time[:2])[0])
-        self.bins = round(length / width)
-        step = round((length if stride is None else stride) / width)
-        if self.bins < 1 or step < 1:
-            msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
-            raise ValueError(msg)
-        self.time = time.values - width / 2
-        low, high = window or (-np.inf, np.inf)
-        slack = width * 1e-6
-        first = int(np.searchsorted(self.time, low - slack))
-        last = int(np.searchsorted(self.time + width, high + slack, side="right"))
-        self.starts = np.arange(first, last - self.bins + 1, step)
-        if self.starts.size == 0:
-            msg = f"no window of {length:g} s fits into {window or (self.time[0], self.time[-1])}"
-            raise ValueError(msg)
-        self.arrays = {name: _array(area, name) for name in variables}
+        self.area, self.inputs, self.targets = area, inputs, targets
+        self.length, self.options = length, options
+        self.width = None if length is None else gathering.clock(area, [*inputs, *targets])[1]
 
-    def __len__(self) -> int:
-        return int(self.starts.size)
+    def dataset(self, side: Any, name: str, transform: Any) -> Any:
+        """The samples of a side."""
+        if self.length is None:
+            return TrialDataset(self.area, self.inputs, self.targets, side,
+                                transform=transform, **self.options)  # fmt: skip
+        targets, by_trial = list(self.targets), "responses_by_trial"
+        if name.startswith(TEST) and "responses" in targets and by_trial in self.area.data_vars:
+            targets.append(by_trial)
+        train = name == "train"
+        return ClipDataset(self.area, self.inputs, self.length, targets, window=side,
+                           stride=self.width if train else None, pad=not train,
+                           transform=transform, **self.options)  # fmt: skip
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {name: values[0] for name, values in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        starts = self.starts[np.asarray(indices)]
-        rows = (starts[:, None] + np.arange(self.bins)).ravel()
-        batch = {"time": torch.from_numpy(self.time[starts])}
-        for name, array in self.arrays.items():
-            key = (rows, *(slice(0, n, 1) for n in array.shape[1:]))
-            values = array.outer(key) if isinstance(array, LazyArray) else array[rows]
-            shaped = np.ascontiguousarray(values, np.float32)
-            batch[name] = torch.from_numpy(
-                shaped.reshape(len(starts), self.bins, *shaped.shape[1:])
-            )
-        return batch
+    def batches(self, data: Samples, name: str, batch_size: int, seed: int) -> Batches:
+        """In which order, and how many at a time."""
+        try:
+            if name != "train":
+                return Batches(len(data), batch_size)  # type: ignore[arg-type]
+            if isinstance(data, ClipDataset):
+                return Jittered(data, batch_size, seed=seed, drop_last=True)
+            return Batches(len(data), batch_size, shuffle=True, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        except ValueError as error:
+            msg = f"{data.place}: split {name!r} has {error}"
+            raise ValueError(msg) from error
 
 
-def _array(area: xr.DataTree, name: str) -> Any:
-    """The lazy array behind a variable, or its values."""
-    try:
-        variable = area[name]
-    except KeyError:
-        known = [p if p != "." else "" for p, _ in area.subtree_with_keys]
-        names = [f"{p}/{v}".lstrip("/") for p in known for v in area[p or "."].data_vars]
-        raise NotInTree("variable", name, names) from None
-    if not isinstance(variable, xr.DataArray) or variable.dims[:1] != (schema.TIME,):
-        msg = f"{name} is not along time first: {getattr(variable, 'dims', 'a node')}"
+def _sides(area: xr.DataTree, split: str | SplitRule) -> dict[str, np.ndarray | None]:
+    """The sides of an area's split, checked."""
+    where = gathering.place(area)
+    if split == "block":
+        return {area.path.strip("/").partition("/")[0]: None}
+    found = splits.by_tier(_column(area, split)) if isinstance(split, str) else dict(split(area))
+    if not found:
+        msg = f"{where}: the split has no side"
         raise SchemaError(msg)
-    data = unwrap(variable.variable._data)
-    return data if isinstance(data, LazyArray) else variable.values
+    one = np.asarray(next(iter(found.values())))
+    checked = (
+        splits.intervals(found, where)
+        if one.ndim == 2
+        else splits.positions(found, area.sizes.get(schema.PRESENTATION, 0), where)
+    )
+    return dict(checked)
+
+
+def _column(area: xr.DataTree, name: str) -> np.ndarray:
+    """A column of the presentations of an area."""
+    table = area.children.get(schema.PRESENTATIONS)
+    columns = [] if table is None else list(table.data_vars)
+    if table is not None and name in columns:
+        return np.asarray(table[name].values)
+    if name in area.coords:
+        return np.asarray(area.coords[name].values)
+    hint = f"{gathering.place(area)}; give split= a function of the area"
+    raise NotInTree("column of presentations", name, columns, hint=hint)

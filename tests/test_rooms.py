@@ -52,7 +52,9 @@ ROOMS = {
     "lazy": card("errors schema source", "numpy xarray", "dask pandas"),
     "indexes": card("errors lazy schema", "numpy pandas xarray"),
     "backend": card("errors indexes lazy schema source", "numpy pandas xarray", "dask"),
-    "formats": card(f"{LAZY} encoding errors formats hdf5 safety schema",
+    # kernels, trains and presentations: the pipelines that others published (formats/allen)
+    "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels presentations safety "
+                    "schema trains",
                     "numpy xarray", "h5py hdf5plugin"),
     "_open": card(f"{LAZY} errors formats safety schema", "xarray", "pandas"),
     "samples": card("_open"),
@@ -63,8 +65,9 @@ ROOMS = {
     "binning": card(f"{LAZY} errors kernels schema trains", "numpy xarray", "dask"),
     "interpolation": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
     "presentations": card("binning errors schema trains", "numpy pandas xarray"),
-    "alignment": card(f"{LAZY} _version binning errors interpolation kernels presentations schema "
-                      "trains", "numpy pandas xarray"),
+    "validity": card(f"{LAZY} schema", "numpy xarray"),
+    "alignment": card(f"{LAZY} _version binning errors formats interpolation kernels presentations "
+                      "schema trains validity", "numpy pandas xarray"),
     "analysis": card("errors kernels schema", "numpy xarray", "dask scipy pandas"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),
@@ -73,7 +76,17 @@ ROOMS = {
     "layouts": card("_version encoding errors schema writers", "numpy xarray", "h5py"),
     "store": card(f"{LAZY} _version encoding errors formats hdf5 layouts safety schema writers",
                   "numpy xarray", "dask h5py zarr"),
-    "torch": card(f"{LAZY} errors kernels schema trains", "numpy torch xarray"),
+    "splits": card("errors", "numpy"),
+    "gathering": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
+    "samplers": card("splits", "numpy torch"),
+    "scaling": card("", "numpy torch"),
+    "datasets": card("gathering schema splits", "numpy torch xarray"),
+    "composites": card("binning datasets errors gathering interpolation kernels lazy schema splits "
+                       "trains", "numpy torch xarray"),
+    "dropin": card("composites datasets errors gathering samplers schema splits torch",
+                   "numpy torch xarray"),
+    "torch": card("composites datasets dropin errors gathering samplers scaling schema splits",
+                  "numpy torch xarray"),
     "plot": card("analysis errors schema", "matplotlib numpy xarray"),
     "cli": card(EVERYTHING, "", "numpy pandas xarray rich dask distributed torch matplotlib"),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),

@@ -82,5 +82,5 @@ def test_what_cannot_be_cut_says_why(area):
     with pytest.raises(ValueError, match="no window of 5 s fits"):
         na.torch.ClipDataset(area, NAMES, 5.0, window=(700.0, 702.0))
     trials = na.align(na.load_sample(), "epochs", bin_width=60.0, dtype="uint16")[AREA]
-    with pytest.raises(SchemaError, match="not along time first"):
+    with pytest.raises(SchemaError, match="adn: spike_data is cut into presentations"):
         na.torch.ClipDataset(trials, ["spike_data"], 60.0)

@@ -1,0 +1,343 @@
+"""Aligned trees as torch datasets: presentations, or windows of one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.utils.data import Dataset
+
+from neuroarrays import gathering, schema, splits
+
+Batch = dict[str, Any]
+DTYPES = ("float32", "float16", "uint8", None)
+
+
+class Samples(Dataset[Batch]):
+    """What the datasets share: one batch at a time, in the dtype asked for, with its labels."""
+
+    def __init__(
+        self,
+        area: xr.DataTree,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        dim: str,
+        dtype: str | Mapping[str, str | None] | None,
+        cache: bool | str,
+        labels: bool,
+        transform: Callable[[Batch], Batch] | None,
+    ):
+        for given in (inputs, targets):
+            if isinstance(given, str):
+                msg = f"expected a list of variables, got the text {given!r}"
+                raise ValueError(msg)
+        names = list(dict.fromkeys([*inputs, *targets]))
+        if not names:
+            msg = f"{gathering.place(area)}: no variable asked for"
+            raise ValueError(msg)
+        self.place = gathering.place(area)
+        self.targets = frozenset(targets)
+        self.transform = transform
+        room = [gathering.CACHE_BYTES]
+        self.fields = {name: gathering.field(area, name, dim, cache, room) for name in names}
+        self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
+        units = area.coords[schema.UNIT].values if schema.UNIT in area.coords else None
+        self.unit_id = None if units is None else torch.from_numpy(np.array(units, np.int64))
+        self.session, _, self.area = self.place.rpartition("/")
+        self.labels = labels
+        self.buffers = gathering.Buffers()
+
+    def _dtype(self, name: str, field: gathering.Field, asked: Any) -> np.dtype:
+        own = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
+        if own not in DTYPES:
+            msg = f"dtype={own!r} for {name}: expected one of {DTYPES}"
+            raise ValueError(msg)
+        found = field.dtype if own is None else np.dtype(own)
+        if found == np.uint8 and field.dtype.kind == "f":
+            msg = f"{self.place}: {name} holds {field.dtype}, which uint8 would cut off"
+            raise ValueError(msg)
+        return found
+
+    def __getitem__(self, index: int) -> Batch:
+        if not -len(self) <= index < len(self):  # type: ignore[arg-type]
+            msg = f"sample {index} of {len(self)}"  # type: ignore[arg-type]
+            raise IndexError(msg)
+        batch = self.__getitems__([index % len(self)])  # type: ignore[arg-type]
+        return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        raise NotImplementedError
+
+    def _finish(self, batch: Batch) -> Batch:
+        """Labels on request, then the transform."""
+        if self.labels:
+            batch |= {"session": self.session, "area": self.area}
+            if self.unit_id is not None:
+                batch[schema.UNIT] = self.unit_id
+        return batch if self.transform is None else self.transform(batch)
+
+    def _gather(
+        self, name: str, shape: tuple[int, ...], write: Callable[[np.ndarray], None]
+    ) -> np.ndarray:
+        """A buffer with a variable's values; those that its dtype cannot hold are refused."""
+        own, out = self.fields[name].dtype, self.buffers.get(shape, self.dtypes[name])
+        if out.dtype.kind in "iu" and own != out.dtype and own.kind in "iu":
+            wide = np.empty(out.shape, own)
+            write(wide)
+            if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
+                msg = f"{self.place}: {name} holds {wide.max()}, more than {out.dtype} can"
+                raise OverflowError(msg)
+            out[...] = wide
+        else:
+            write(out)
+        return out
+
+
+class TrialDataset(Samples):
+    """Presentations as samples.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of an aligned tree whose variables are along `presentation_id`.
+    inputs, targets : sequence of str
+        Variables: paths below the area (``"pupil/x"``), or names in the session above it
+        (``"stimulus"``). Images along `image_id` are looked up by the presentation's.
+    rows : (n,) int or (presentation_id,) bool, optional
+        Positions of the presentations, or a mask: a side of a split. All unless given.
+    dtype : {"float32", "float16", "uint8", None} or mapping
+        Of all tensors, or of each variable by name; None as stored.
+    cache : {"auto", True, False}
+        Keep variables in memory; "auto" up to `gathering.CACHE_BYTES`. Counts are kept as events
+        where that is smaller. Datasets of one process share what they keep.
+    labels : bool
+        Put `session`, `area` and `unit_id` into every batch.
+    transform : callable, optional
+        From batch to batch, such as `Normalize`.
+
+    Notes
+    -----
+    A batch is ``{name: (n, ...) tensor}``, axes as in the tree, with `presentation_id` ``(n,)``
+    int64, and the masks `valid` ``(n, time)`` and `withheld` ``(n,)`` where the area has them.
+
+    Raises
+    ------
+    NotInTree
+        If a variable is not there.
+    SchemaError
+        If it is not along presentations, or there are none.
+    """
+
+    def __init__(
+        self,
+        area: xr.DataTree,
+        inputs: Sequence[str],
+        targets: Sequence[str] = (),
+        rows: Any = None,
+        *,
+        dtype: str | Mapping[str, str | None] | None = "float32",
+        cache: bool | str = "auto",
+        labels: bool = False,
+        transform: Callable[[Batch], Batch] | None = None,
+    ):
+        dim = schema.PRESENTATION
+        super().__init__(area, inputs, targets, dim, dtype, cache, labels, transform)
+        n = area.sizes.get(dim, 0)
+        chosen = np.arange(n) if rows is None else rows
+        self.rows = splits.positions({"rows": chosen}, n, self.place)["rows"]
+        ids = area.coords[dim].values if dim in area.coords else np.arange(n)
+        self.ids = np.asarray(ids, np.int64)
+        self.timed = {
+            name: gathering.find(area, name).transpose(dim, ...).dims[1:] for name in self.fields
+        }
+        self.valid = gathering.mask(area, "valid", (dim, schema.TIME))
+        self.withheld = gathering.mask(area, "withheld", (dim,))
+
+    def __len__(self) -> int:
+        return int(self.rows.size)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        rows = self.rows[np.asarray(indices, np.int64)]
+        batch: Batch = {}
+        valid = None if self.valid is None else self.valid[rows]
+        for name, field in self.fields.items():
+            write = partial(field.rows, rows)
+            out = self._gather(name, (rows.size, *field.shape[1:]), write)
+            if name in self.targets and out.dtype.kind == "f":
+                if self.withheld is not None:
+                    out[self.withheld[rows]] = np.nan
+                if valid is not None and schema.TIME in self.timed[name]:
+                    _blank(out, valid, 1 + self.timed[name].index(schema.TIME))
+            batch[name] = torch.from_numpy(out)
+        if valid is not None:
+            batch["valid"] = torch.from_numpy(valid)
+        if self.withheld is not None:
+            batch["withheld"] = torch.from_numpy(self.withheld[rows])
+        batch[schema.PRESENTATION] = torch.from_numpy(self.ids[rows])
+        return self._finish(batch)
+
+
+class ClipDataset(Samples):
+    """Windows of one clock as samples.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of an aligned tree on one continuous clock.
+    inputs : sequence of str
+        Variables: paths below the area (``"head_direction/ry"``), or names above it
+        (``"stimulus"``).
+    length : float, s
+        Length of a window; a whole number of bins.
+    targets : sequence of str
+        More variables, which are NaN where they are not valid.
+    stride : float, s, optional
+        From one window's start to the next one's; `length` unless given.
+    window : (float, float) or (n, 2) float, s, optional
+        Stretches of the clock that windows lie in entirely: a side of a split. All of it unless
+        given.
+    offsets : mapping of str to float, s, optional
+        How much later than the window a variable is read.
+    across_gaps : bool
+        Let windows run over invalid bins and breaks of the clock; otherwise both end a stretch.
+    pad : bool
+        Also give the end of each stretch that fills no window: `valid` is False past it, float
+        variables are NaN there.
+    dtype, cache, labels, transform
+        As for `TrialDataset`.
+
+    Notes
+    -----
+    A batch is ``{name: (n, bins, ...) tensor}``, with the windows' starts as `time` ``(n,)``
+    float64 in seconds, and `valid` ``(n, bins)`` where the area has it or `pad` asks for it.
+
+    Raises
+    ------
+    NotInTree
+        If a variable is not there.
+    SchemaError
+        If it is not along `time`, or on another clock.
+    ValueError
+        If no window fits.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        area: xr.DataTree,
+        inputs: Sequence[str],
+        length: float,
+        targets: Sequence[str] = (),
+        *,
+        stride: float | None = None,
+        window: Any = None,
+        offsets: Mapping[str, float] | None = None,
+        across_gaps: bool = False,
+        pad: bool = False,
+        dtype: str | Mapping[str, str | None] | None = "float32",
+        cache: bool | str = "auto",
+        labels: bool = False,
+        transform: Callable[[Batch], Batch] | None = None,
+    ):
+        names = list(dict.fromkeys([*inputs, *targets]))
+        centres, width = gathering.clock(area, names)
+        super().__init__(area, inputs, targets, schema.TIME, dtype, cache, labels, transform)
+        self.bins = round(length / width)
+        self.stride = round((length if stride is None else stride) / width)
+        if self.bins < 1 or self.stride < 1:
+            msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
+            raise ValueError(msg)
+        self.time = centres - width / 2
+        for name in offsets or {}:
+            if name not in self.fields:
+                msg = f"offsets: {name!r} is not among the variables {names}"
+                raise ValueError(msg)
+        self.shifts = {n: round((offsets or {}).get(n, 0.0) / width) for n in names}
+        self.valid = gathering.mask(area, "valid", (schema.TIME,))
+        self.pad = pad
+        stretches = gathering.stretches(
+            self.time, width, window, None if across_gaps else self.valid, across_gaps
+        )
+        self._windows(stretches, length, window)
+
+    def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:
+        """Number the windows of all stretches."""
+        early, late = min(0, *self.shifts.values()), max(0, *self.shifts.values())
+        low, high = stretches[:, 0] - early, stretches[:, 1] - late
+        spare = 0 if self.pad else self.bins - 1
+        counts = np.maximum(0, -(-(high - low - spare) // self.stride))
+        if self.pad:  # a last window only where the one before does not reach the end
+            whole = np.maximum(0, (high - low - self.bins) // self.stride + 1)
+            reached = (whole > 0) & ((whole - 1) * self.stride + self.bins >= high - low)
+            counts = np.where(high > low, whole + ~reached, 0)
+        low, high, counts = low[counts > 0], high[counts > 0], counts[counts > 0]
+        if counts.size == 0:
+            longest = max((stretches[:, 1] - stretches[:, 0]).max(initial=0), 0)
+            step = self.time[1] - self.time[0] if self.time.size > 1 else length
+            msg = (
+                f"{self.place}: no window of {length:g} s fits into "
+                f"{'the clock' if window is None else np.asarray(window).tolist()}: the longest "
+                f"stretch without a gap has {longest * step:g} s ({', '.join(self.fields)})"
+            )
+            raise ValueError(msg)
+        #: Windows from one stretch's begin to the next one's.
+        self.bounds = np.concatenate([[0], np.cumsum(counts)])
+        self.low, self.high = low, high
+        #: Windows to the next that does not overlap.
+        self.step = -(-self.bins // self.stride)
+
+    def __len__(self) -> int:
+        return int(self.bounds[-1])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        chosen = np.asarray(indices, np.int64)
+        stretch = np.searchsorted(self.bounds, chosen, side="right") - 1
+        starts = self.low[stretch] + (chosen - self.bounds[stretch]) * self.stride
+        ends = np.minimum(starts + self.bins, self.high[stretch])
+        batch: Batch = {}
+        valid = self._valid(starts, ends)
+        for name, field in self.fields.items():
+            begin, end = starts + self.shifts[name], ends + self.shifts[name]
+            write = partial(_clips, field, begin, end)
+            out = self._gather(name, (starts.size, self.bins, *field.shape[1:]), write)
+            if out.dtype.kind == "f" and self.valid is not None and name in self.targets:
+                _blank(out, self._valid(begin, end), 1)
+            batch[name] = torch.from_numpy(out)
+        if valid is not None:
+            batch["valid"] = torch.from_numpy(valid)
+        batch[schema.TIME] = torch.from_numpy(self.time[starts])
+        return self._finish(batch)
+
+    def _valid(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
+        if self.valid is None and not self.pad:
+            return None
+        places = starts[:, None] + np.arange(self.bins)
+        inside = places < ends[:, None]
+        if self.valid is None:
+            return inside
+        return inside & self.valid[np.minimum(places, self.valid.size - 1)]
+
+
+def _clips(field: gathering.Field, starts: np.ndarray, ends: np.ndarray, out: np.ndarray) -> None:
+    """Clips that may end early: NaN, or 0 where the dtype has none, past their end."""
+    whole = ends - starts == out.shape[1]
+    if whole.all():
+        field.clips(starts, out)
+        return
+    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        field.clips(np.array([start]), out[i : i + 1, : end - start])
+        out[i, end - start :] = np.nan if out.dtype.kind == "f" else 0
+
+
+def _blank(out: np.ndarray, valid: np.ndarray | None, axis: int) -> None:
+    """NaN where a bin is not valid."""
+    if valid is not None and not valid.all():
+        np.moveaxis(out, axis, 1)[~valid] = np.nan
+
+
+def is_per_sample(name: str, value: Any) -> bool:
+    """Whether an entry of a batch has an axis of samples: all tensors but the units."""
+    return isinstance(value, torch.Tensor) and name != schema.UNIT

@@ -1,0 +1,298 @@
+"""Spike counts as events: a place per spike instead of a number per bin.
+
+A row (a presentation, or one bin of a clock) is cut into stretches of 65,536 places, so that a
+spike takes two bytes; a bin that holds several spikes is named as many times. Windows are counted
+from spikes put in order of time slice, whatever their unit: a window is then one stretch of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from neuroarrays.kernels import counts
+from neuroarrays.kernels.loops import settle
+
+#: Places that two bytes can name.
+STRETCH = 1 << 16
+
+
+def compress(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts as events.
+
+    Parameters
+    ----------
+    dense : (row, width) unsigned int, spikes
+        Counts.
+
+    Returns
+    -------
+    sizes : (row * stretches,) int64
+        Number of events of each stretch of 65,536 places of each row.
+    places : (event,) uint16
+        Place in its stretch of each spike, in order.
+
+    Raises
+    ------
+    ValueError
+        If counts are not a table of unsigned integers.
+    """
+    dense = np.ascontiguousarray(dense)
+    if dense.ndim != 2 or dense.dtype.kind != "u":
+        raise ValueError(f"dense: expected (row, width) of unsigned integers, got {dense.dtype}")
+    sizes = np.zeros(len(dense) * stretches(dense.shape[1]), np.int64)
+    _count_events(dense, sizes)
+    places = np.empty(int(sizes.sum()), np.uint16)
+    _name_events(dense, places)
+    return sizes, places
+
+
+def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Events of some rows as counts.
+
+    Parameters
+    ----------
+    first : (row * stretches + 1,) int64
+        Where the events of each stretch begin, and the last end.
+    places : (event,) uint16
+        Place in its stretch of each spike.
+    rows : (n,) int64
+        Rows wanted, in any order, also repeated.
+    out : (n, width) number
+        C-contiguous array to write to.
+
+    Returns
+    -------
+    (n, width), spikes
+        `out`.
+
+    Raises
+    ------
+    IndexError
+        If a row is not there.
+    ValueError
+        If `out` has another number of rows.
+    """
+    per_row = stretches(out.shape[1])
+    rows = np.ascontiguousarray(rows, np.int64)
+    n_rows = (len(first) - 1) // per_row if per_row else 0
+    if rows.size and (rows.min() < 0 or rows.max() >= n_rows):
+        raise IndexError(f"rows: expected 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
+    if out.ndim != 2 or len(out) != len(rows) or not out.flags.carray:
+        raise ValueError(f"out: expected {len(rows)} contiguous rows, got {out.shape}")
+    _expand(first, places, rows, out)
+    return out
+
+
+def stretches(width: int) -> int:
+    """Number of stretches of 65,536 places that a row of `width` places takes."""
+    return -(-width // STRETCH)
+
+
+class Slices(NamedTuple):
+    """The spikes of all units in order of time slice; inside a slice by unit.
+
+    Attributes
+    ----------
+    origin : float, s
+        Begin of the first slice.
+    per_second : float, 1/s
+        Number of slices per second.
+    bounds : (slice + 1,) int64
+        Where the spikes of each slice begin, and the last end.
+    times : (spike,) float64, s
+        Their times.
+    units : (spike,) uint16 or uint32
+        Their units, counted from 0.
+    n_units : int
+        Number of units.
+    """
+
+    origin: float
+    per_second: float
+    bounds: np.ndarray
+    times: np.ndarray
+    units: np.ndarray
+    n_units: int
+
+
+def slice_by_time(
+    times: np.ndarray, first: np.ndarray, last: np.ndarray, per_second: float = 64.0
+) -> Slices:
+    """Put the spikes of all units in order of time slice.
+
+    Parameters
+    ----------
+    times : (spike,) float64, s
+        Spike times, unit after unit, in any order; NaN and infinite ones are left out.
+    first, last : (unit,) int
+        Unit u owns ``times[first[u]:last[u]]``.
+    per_second : float, 1/s
+        Number of slices per second; fewer where spikes are rare.
+
+    Returns
+    -------
+    Slices
+        Ten bytes per spike.
+
+    Raises
+    ------
+    ValueError
+        If `first` and `last` do not describe parts of `times`.
+    """
+    spikes = counts._spikes(times, first, last)
+    low, high, n = _extent(*spikes)
+    low, span = (low, high - low) if n else (0.0, 0.0)
+    if span > 0:  # the bounds take no more room than the spikes
+        per_second = min(per_second, max(1.0, n / 4) / span)
+    bounds = np.zeros(int(span * per_second) + 2, np.int64)
+    sliced = np.empty(n)
+    units = np.empty(n, np.uint16 if len(spikes[1]) <= STRETCH else np.uint32)
+    _slice(spikes, low, per_second, bounds, sliced, units)
+    return Slices(low, per_second, bounds, sliced, units, len(first))
+
+
+def count_windows(
+    spikes: Slices, starts: np.ndarray, bin_width: float, out: np.ndarray
+) -> np.ndarray:
+    """Count the spikes of every unit in the bins of windows that start anywhere.
+
+    Parameters
+    ----------
+    spikes : Slices
+        What `slice_by_time` gives.
+    starts : (window,) float64, s
+        Edge 0 of each window.
+    bin_width : float, s
+        Width of one bin.
+    out : (window, bin, unit) int, spikes
+        C-contiguous array to write to, for as many units as there are.
+
+    Returns
+    -------
+    (window, bin, unit) int, spikes
+        `out`: the counts of `counts.count_trials`, bins before units.
+
+    Raises
+    ------
+    OverflowError
+        If a bin holds more spikes than the dtype of `out` can.
+    ValueError
+        If a start is not finite, or `out` does not fit.
+    """
+    starts = np.ascontiguousarray(starts, np.float64)
+    if not np.isfinite(starts).all():
+        raise ValueError("starts: expected finite times")
+    if out.ndim != 3 or len(out) != len(starts) or not out.flags.carray:
+        raise ValueError(f"out: expected ({len(starts)}, bin, unit), contiguous, got {out.shape}")
+    if out.shape[2] != spikes.n_units:
+        raise ValueError(f"out: room for {out.shape[2]} units, spikes of {spikes.n_units}")
+    offsets = counts._offsets(np.arange(out.shape[1] + 1), bin_width)
+    if not _count_windows(spikes, starts, offsets, counts._unit_counts(out.dtype), out):
+        raise OverflowError(f"a bin holds more than {np.iinfo(out.dtype).max} spikes")
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _count_events(dense, sizes):
+    per_row = (dense.shape[1] + 65535) // 65536
+    for row in range(dense.shape[0]):
+        for place in range(dense.shape[1]):
+            if dense[row, place]:
+                sizes[row * per_row + place // 65536] += dense[row, place]
+
+
+@njit(nogil=True, cache=True)
+def _name_events(dense, places):
+    i = 0
+    for row in range(dense.shape[0]):
+        for place in range(dense.shape[1]):
+            for _ in range(dense[row, place]):
+                places[i] = place % 65536
+                i += 1
+
+
+@njit(nogil=True, cache=True)
+def _expand(first, places, rows, out):
+    per_row = (out.shape[1] + 65535) // 65536
+    for i in range(len(rows)):
+        out[i] = 0
+        for stretch in range(per_row):
+            base = stretch * 65536
+            segment = rows[i] * per_row + stretch
+            for event in range(first[segment], first[segment + 1]):
+                out[i, base + places[event]] += 1
+
+
+@njit(nogil=True, cache=True)
+def _extent(times, first, last):
+    low = np.inf
+    high = -np.inf
+    n = 0
+    for unit in range(len(first)):
+        for i in range(first[unit], last[unit]):
+            if np.isfinite(times[i]):
+                n += 1
+                low = min(low, times[i])
+                high = max(high, times[i])
+    return low, high, n
+
+
+@njit(nogil=True, cache=True)
+def _slice(spikes, low, per_second, bounds, sliced, units):
+    times, first, last = spikes
+    # bounds[k + 1] counts the spikes of slice k, then says where they begin, then where they end.
+    for unit in range(len(first)):
+        for i in range(first[unit], last[unit]):
+            if np.isfinite(times[i]):
+                bounds[int((times[i] - low) * per_second) + 1] += 1
+    total = 0
+    for k in range(1, len(bounds)):
+        here = bounds[k]
+        bounds[k] = total
+        total += here
+    for unit in range(len(first)):
+        for i in range(first[unit], last[unit]):
+            if np.isfinite(times[i]):
+                k = int((times[i] - low) * per_second) + 1
+                sliced[bounds[k]] = times[i]
+                units[bounds[k]] = unit
+                bounds[k] += 1
+
+
+@njit(nogil=True, cache=True)
+def _place(time, spikes):
+    """The slice of a time, held to those there are."""
+    place = (time - spikes.origin) * spikes.per_second
+    n_slices = len(spikes.bounds) - 1
+    if not place > 0:
+        return 0
+    return int(place) if place < n_slices else n_slices
+
+
+@njit(nogil=True, cache=True)
+def _count_windows(spikes, starts, offsets, units, out):
+    top, one = units
+    n_bins = out.shape[1]
+    per_second = n_bins / offsets[n_bins] if n_bins else 0.0
+    times, names = spikes.times, spikes.units
+    n_units = np.uint64(out.shape[2])
+    fits = True
+    for w in range(len(starts)):
+        window = out[w].reshape(-1)
+        window[:] = 0
+        edges = starts[w] + offsets
+        start, stop = edges[0], edges[n_bins]
+        begin = spikes.bounds[_place(start, spikes)]
+        end = spikes.bounds[min(_place(stop, spikes) + 1, len(spikes.bounds) - 1)]
+        for i in range(begin, end):
+            time = times[i]
+            if start <= time < stop:
+                k = settle((time - start) * per_second, time, 0.0, edges, n_bins)
+                # Unsigned, so that no index can count from the end: half the work of this loop.
+                place = np.uint64(k) * n_units + np.uint64(names[i])
+                if window[place] != top:
+                    window[place] += one
+                else:
+                    fits = False
+    return fits

@@ -1,0 +1,287 @@
+"""Which samples make which batch: seeded, shared among ranks, resumable.
+
+An epoch's order is a function of the seed and the epoch's number. It is never drawn from the
+random state of numpy, Python or torch, and a worker draws nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+from neuroarrays.splits import draws, permutation
+
+MODES = ("longest", "shortest", "weighted")
+
+
+class Windows(Protocol):
+    """A dataset of windows of one length, in stretches: see `Jittered`."""
+
+    #: Windows (dataset indices) from one stretch's begin to the next one's.
+    bounds: np.ndarray
+    #: Windows from one to the next that does not overlap it.
+    step: int
+
+    def __len__(self) -> int: ...
+
+
+class Batches(Sampler[list[int]]):
+    """Batches of sample numbers.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples.
+    batch_size : int
+        Samples per batch and rank.
+    shuffle : bool
+        Another order every epoch; otherwise 0, 1, 2, ...
+    seed : int
+        Of the order.
+    weights : (n,) float, optional
+        Draw `n` samples per epoch in proportion to these, with replacement: see `balanced`.
+    drop_last : bool
+        Only whole batches, and as many on every rank; otherwise every sample is in one batch of
+        one rank, so that ranks may differ by a batch.
+    rank, world_size : int, optional
+        Share of the samples; those of `torch.distributed` where it runs.
+
+    Notes
+    -----
+    `state_dict` after some batches and `load_state_dict` in another process go on with the very
+    next batch. `epoch` counts up each time the batches are used up.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch: an epoch without batches would never end a training.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        weights: Any = None,
+        drop_last: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ):
+        if batch_size < 1:
+            msg = f"batch_size={batch_size}: expected at least 1"
+            raise ValueError(msg)
+        self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
+        self.drop_last = drop_last
+        self.weights = None if weights is None else _weights(weights, n)
+        self.rank, self.world_size = _place(rank, world_size)
+        self.epoch = self.skip = self.handed = 0
+        if len(self) == 0:
+            msg = (
+                f"no batch: {n} samples, batch_size={batch_size}, {self.world_size} rank(s), "
+                f"drop_last={drop_last}"
+            )
+            raise ValueError(msg)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Samples of an epoch, of all ranks, in order: (n,) int64."""
+        if self.weights is not None:
+            uniform = draws(self.n, self.seed, epoch, 1) / 2.0**64
+            return np.minimum(np.searchsorted(self.weights, uniform, side="right"), self.n - 1)
+        return permutation(self.n, self.seed, epoch) if self.shuffle else np.arange(self.n)
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """The batches of this rank in an epoch."""
+        order = self.order(epoch)
+        if self.drop_last:
+            order = order[: order.size // self.world_size * self.world_size]
+        own = order[self.rank :: self.world_size]
+        stop = own.size // self.batch_size * self.batch_size if self.drop_last else own.size
+        return [own[i : i + self.batch_size] for i in range(0, stop, self.batch_size)]
+
+    def __len__(self) -> int:
+        share, over = divmod(self._size(), self.world_size)
+        if self.drop_last:
+            return share // self.batch_size
+        return -(-(share + (self.rank < over)) // self.batch_size)
+
+    def _size(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[list[int]]:
+        self.handed = self.skip
+        for batch in self.batches(self.epoch)[self.skip :]:
+            self.handed += 1
+            yield batch.tolist()
+        self.load_state_dict({"epoch": self.epoch + 1, "batch": 0})
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and how many of its batches were handed out."""
+        return {"epoch": self.epoch, "batch": self.handed}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on after a batch of an epoch."""
+        self.epoch = int(state["epoch"])
+        self.skip = self.handed = int(state["batch"])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch, as `DistributedSampler.set_epoch` does."""
+        self.load_state_dict({"epoch": epoch, "batch": 0})
+
+
+class Jittered(Batches):
+    """Batches of windows that tile each stretch, from another begin every epoch.
+
+    Parameters
+    ----------
+    windows : dataset
+        Windows from one to the next frame, such as `ClipDataset` with a stride of one bin.
+    batch_size : int
+        Windows per batch and rank.
+    **options
+        Of `Batches`, but `shuffle` and `weights`.
+
+    Notes
+    -----
+    A stretch of n frames gives ``n // length`` windows an epoch. The tiling starts up to half a
+    window before or after the stretch does and is held inside it, so every frame is reached, the
+    first and last as well.
+    """
+
+    def __init__(self, windows: Windows, batch_size: int, **options: Any):
+        bounds = np.asarray(windows.bounds)
+        self.first, self.room = bounds[:-1], np.diff(bounds)
+        self.step = windows.step
+        # A stretch with w windows of one frame's stride has w + step - 1 frames.
+        self.tiles = (self.room + self.step - 1) // self.step
+        super().__init__(len(windows), batch_size, shuffle=True, **options)
+
+    def _size(self) -> int:
+        return int(self.tiles.sum())
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Windows of an epoch, of all ranks, in order: (n,) int64."""
+        half = self.step // 2
+        left = (self.room + self.step - 1) % self.step
+        reach = left + 2 * half + 1
+        phase = (draws(self.room.size, self.seed, epoch, 2) % reach.astype(np.uint64)).astype(int)
+        stretch = np.repeat(np.arange(self.room.size), self.tiles)
+        tile = np.arange(stretch.size) - np.repeat(np.cumsum(self.tiles) - self.tiles, self.tiles)
+        place = (phase - half)[stretch] + tile * self.step
+        windows = self.first[stretch] + np.clip(place, 0, self.room[stretch] - 1)
+        return windows[permutation(windows.size, self.seed, epoch)]
+
+
+class Cycled(Sampler[list[tuple[int, int]]]):
+    """Batches of several sessions, one session at a time.
+
+    Parameters
+    ----------
+    samplers : sequence of Batches
+        Of each session.
+    mode : {"longest", "shortest", "weighted"}
+        "longest": one batch of each in turn, short sessions start anew until the longest is
+        through. "shortest": until the first is through. "weighted": every batch once, sessions at
+        random in proportion to what they have left.
+    seed : int
+        Of "weighted".
+
+    Raises
+    ------
+    ValueError
+        On another mode, or no session.
+    """
+
+    def __init__(self, samplers: Sequence[Batches], mode: str = "longest", seed: int = 0):
+        if mode not in MODES:
+            msg = f"mode={mode!r}: expected one of {MODES}"
+            raise ValueError(msg)
+        if not samplers:
+            msg = "there is no session to cycle over"
+            raise ValueError(msg)
+        self.samplers, self.mode, self.seed = list(samplers), mode, seed
+        self.epoch = self.skip = self.handed = 0
+
+    def turns(self, epoch: int) -> np.ndarray:
+        """Which session each batch of an epoch is of: (batch,) int64."""
+        sizes = np.array([len(sampler) for sampler in self.samplers])
+        if self.mode == "weighted":
+            return np.repeat(np.arange(sizes.size), sizes)[
+                permutation(int(sizes.sum()), self.seed, epoch, 3)
+            ]
+        rounds = sizes.max() if self.mode == "longest" else sizes.min()
+        return np.tile(np.arange(sizes.size), int(rounds))
+
+    def __len__(self) -> int:
+        return self.turns(0).size
+
+    def batches(self, epoch: int) -> Iterator[list[tuple[int, int]]]:
+        """Pairs (session, sample) of each batch of an epoch."""
+        turns = self.turns(epoch)
+        taken = np.bincount(turns, minlength=len(self.samplers)).tolist()
+        rounds = [-(-n // len(s)) for n, s in zip(taken, self.samplers, strict=True)]
+        streams = [
+            # Epochs of a session that is gone through several times are numbered on.
+            iter([b for k in range(r) for b in s.batches(epoch * r + k)])
+            for r, s in zip(rounds, self.samplers, strict=True)
+        ]
+        for session in turns.tolist():
+            yield [(session, i) for i in next(streams[session]).tolist()]
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        self.handed = self.skip
+        for batch in islice(self.batches(self.epoch), self.skip, None):
+            self.handed += 1
+            yield batch
+        self.load_state_dict({"epoch": self.epoch + 1, "batch": 0})
+
+    state_dict = Batches.state_dict
+    load_state_dict = Batches.load_state_dict
+    set_epoch = Batches.set_epoch
+
+
+def balanced(labels: Any) -> np.ndarray:
+    """Weights with which every label (session, area, class) is drawn equally often.
+
+    Parameters
+    ----------
+    labels : (sample,) array
+        Label of each sample.
+
+    Returns
+    -------
+    (sample,) float64
+        One over the number of samples with its label.
+    """
+    _, place, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    return 1.0 / counts[place]
+
+
+def _weights(weights: Any, n: int) -> np.ndarray:
+    """Upper ends of each sample's share of 0 to 1."""
+    values = np.asarray(weights, np.float64)
+    if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any():
+        msg = f"weights: expected {n} numbers that are not negative, got {values.shape}"
+        raise ValueError(msg)
+    if not values.sum() > 0:
+        msg = "weights: all of them are 0"
+        raise ValueError(msg)
+    return np.cumsum(values / values.sum())
+
+
+def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    if rank is None and world_size is None:
+        running = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if not running:
+            return 0, 1
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if rank is None or world_size is None or not 0 <= rank < world_size:
+        msg = f"rank={rank}, world_size={world_size}: expected both, and 0 <= rank < world_size"
+        raise ValueError(msg)
+    return rank, world_size

@@ -1,0 +1,109 @@
+"""Normalisation as an explicit step: which numbers, of which samples, by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Subtract a mean and divide by a standard deviation: a transform of batches.
+
+    Attributes
+    ----------
+    mean, std : dict of str to tensor
+        Per variable; they broadcast against its last axes.
+    stated : str
+        Of which samples they are, and by which rule.
+    """
+
+    mean: dict[str, torch.Tensor]
+    std: dict[str, torch.Tensor]
+    stated: str
+
+    def __call__(self, batch: Batch) -> Batch:
+        for name, mean in self.mean.items():
+            if name in batch:
+                values = batch[name]
+                if not values.is_floating_point():
+                    msg = f"{name} is {values.dtype}: ask the dataset for a float dtype"
+                    raise ValueError(msg)
+                # In place: the memory is the batch's own, and written anew for every one.
+                values.sub_(mean.to(values)).div_(self.std[name].to(values))
+        return batch
+
+    @classmethod
+    def fit(
+        cls,
+        samples: Any,
+        names: Sequence[str],
+        *,
+        per_unit: bool = False,
+        center: bool = True,
+        ddof: int = 1,
+        split: str = "train",
+    ) -> Normalize:
+        """The statistics of a dataset, one batch at a time and in float64; NaN is left out.
+
+        Parameters
+        ----------
+        samples : dataset
+            Those to take the statistics of, usually one side of a split; without a transform.
+        names : sequence of str
+            Variables, each normalised by itself.
+        per_unit : bool
+            One mean and deviation for each place on the last axis, instead of one for all.
+        center : bool
+            Subtract the mean.
+        ddof : int
+            Divide the sum of squares by the number of values minus this.
+        split : str
+            Name of the samples, to be stated.
+
+        Returns
+        -------
+        Normalize
+            What is constant is divided by 1.
+        """
+        mean, std = {}, {}
+        totals = {name: _Moments(per_unit) for name in names}
+        for begin in range(0, len(samples), 256):
+            batch = samples.__getitems__(range(begin, min(begin + 256, len(samples))))
+            for name, total in totals.items():
+                total.add(batch[name].numpy())
+        for name, total in totals.items():
+            deviation = np.sqrt(total.squares / np.maximum(total.n - ddof, 1))
+            deviation = np.where(deviation > 0, deviation, 1.0)
+            mean[name] = torch.as_tensor(total.mean if center else np.zeros_like(total.mean))
+            std[name] = torch.as_tensor(deviation)
+        what = "each unit" if per_unit else "all values"
+        stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
+        return cls(mean, std, stated)
+
+
+class _Moments:
+    """Number, mean and sum of squared deviations of what was added, in float64."""
+
+    def __init__(self, per_unit: bool):
+        self.per_unit = per_unit
+        self.n = self.mean = self.squares = np.float64(0)
+
+    def add(self, values: np.ndarray) -> None:
+        table = values.reshape(-1, values.shape[-1]) if self.per_unit else values.reshape(-1, 1)
+        table = table.astype(np.float64)
+        known = ~np.isnan(table)
+        n = known.sum(0)
+        mean = np.where(known, table, 0).sum(0) / np.maximum(n, 1)
+        squares = np.where(known, (table - mean) ** 2, 0).sum(0)
+        both = self.n + n
+        apart = mean - self.mean
+        share = n / np.maximum(both, 1)
+        self.squares = self.squares + squares + apart**2 * self.n * share
+        self.mean, self.n = self.mean + apart * share, both

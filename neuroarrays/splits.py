@@ -1,0 +1,403 @@
+"""Splits: which presentations, or which stretches of a clock, train, validate and test.
+
+Every split is a dict, ``{"train": ..., "validation": ..., "test": ...}``. For presentations its
+values are positions, for a clock they are intervals ``(n, 2)`` in seconds in which whole windows
+have to lie. Random ones depend on a seed and nothing else: the numbers are a hash of it (splitmix64),
+so the same seed gives the same split with any machine and any version of anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import SchemaError
+
+NAMES = ("train", "validation", "test")
+Split = dict[str, np.ndarray]
+
+
+def draws(n: int, *seeds: int) -> np.ndarray:
+    """Random numbers that depend on the seeds and their place only.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    *seeds : int
+        A seed, and what else is to make a difference (an epoch, a rank).
+
+    Returns
+    -------
+    (n,) uint64
+        splitmix64 of the place, offset by a hash of the seeds.
+    """
+    state = np.zeros(1, np.uint64)
+    for seed in seeds:
+        state = _splitmix(state ^ np.uint64(seed & 0xFFFFFFFFFFFFFFFF))
+    return _splitmix(np.arange(n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + state)
+
+
+def _splitmix(x: np.ndarray) -> np.ndarray:
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def permutation(n: int, *seeds: int) -> np.ndarray:
+    """The numbers 0 to n - 1 in random order.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    *seeds : int
+        As for `draws`.
+
+    Returns
+    -------
+    (n,) int64
+        Each number once.
+    """
+    return np.argsort(draws(n, *seeds), kind="stable").astype(np.int64)
+
+
+def by_tier(tiers: Any) -> Split:
+    """Presentations by the tier that their table gives them.
+
+    Parameters
+    ----------
+    tiers : (presentation_id,) str
+        The column `tier`.
+
+    Returns
+    -------
+    dict of (n,) int64
+        Positions of each tier, under its own name; "none" and empty ones are left out.
+    """
+    labels = np.array([str(tier) for tier in np.asarray(tiers).tolist()], object)
+    used = [t for t in dict.fromkeys(labels.tolist()) if t not in ("", "none", "nan", "None")]
+    return {tier: np.flatnonzero(labels == tier) for tier in used}
+
+
+def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> Split:
+    """Presentations at random; those with one label (repeats of a stimulus) stay together.
+
+    Parameters
+    ----------
+    labels : (presentation_id,) array
+        What must not be on two sides: the stimulus, the trial block, the day.
+    fractions : sequence of float
+        Shares of train, validation and test among the labels.
+    seed : int
+        Of the order of the labels.
+
+    Returns
+    -------
+    dict of (n,) int64
+        Positions, in order.
+
+    Raises
+    ------
+    ValueError
+        If a share asked for gets no label.
+    """
+    values, place = _codes(labels)
+    parts = _shares(permutation(len(values), seed), fractions, "labels")
+    return {name: np.flatnonzero(np.isin(place, part)) for name, part in parts.items()}
+
+
+def by_block(
+    n: int, blocks: int = 10, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+) -> Split:
+    """Presentations in blocks that follow one another, so that slow drifts do not leak.
+
+    Parameters
+    ----------
+    n : int
+        Number of presentations, in order of time.
+    blocks : int
+        Number of blocks they are cut into.
+    fractions : sequence of float
+        Shares of train, validation and test among the blocks.
+    seed : int
+        Of the order of the blocks.
+
+    Returns
+    -------
+    dict of (n,) int64
+        Positions, in order.
+
+    Raises
+    ------
+    ValueError
+        If a share asked for gets no block.
+    """
+    return by_label(np.arange(n) * blocks // max(n, 1), fractions, seed)
+
+
+def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> list[Split]:
+    """Stratified folds for cross-validation.
+
+    Parameters
+    ----------
+    labels : (presentation_id,) array
+        Every fold gets its share of each label.
+    n_folds : int
+        How many.
+    groups : (presentation_id,) array, optional
+        What stays together (repeats of one stimulus); a group goes by its first label.
+    seed : int
+        Of the order in each stratum.
+
+    Returns
+    -------
+    list of dict
+        Per fold, positions under "train" and "test"; every presentation is tested once.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer presentations, or groups, than folds.
+    """
+    _, stratum = _codes(labels)
+    names, group = _codes(np.arange(stratum.size) if groups is None else groups)
+    if not 2 <= n_folds <= len(names):
+        what = "presentations" if groups is None else "groups"
+        msg = f"n_folds={n_folds}: expected 2 to {len(names)}, the number of {what}"
+        raise ValueError(msg)
+    first = np.full(len(names), -1)
+    first[group[::-1]] = stratum[::-1]  # the first presentation of each group is written last
+    order = permutation(len(names), seed)
+    order = order[np.argsort(first[order], kind="stable")]
+    fold = np.empty(len(names), np.int64)
+    fold[order] = np.arange(len(names)) % n_folds  # dealt out, stratum after stratum
+    own = fold[group]
+    return [
+        {"train": np.flatnonzero(own != k), "test": np.flatnonzero(own == k)}
+        for k in range(n_folds)
+    ]
+
+
+def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float = 0.0) -> Split:
+    """A clock cut into three stretches: first train, then validation, then test.
+
+    Parameters
+    ----------
+    time : (time,) float64, s
+        Bin centres.
+    fractions : sequence of float
+        Shares of train, validation and test.
+    gap : float, s
+        Left out between them.
+
+    Returns
+    -------
+    dict of (1, 2) float64, s
+        Begin and end of each.
+
+    Raises
+    ------
+    ValueError
+        If a share asked for gets no time.
+    """
+    edges = _edges(time)
+    shares = _checked(fractions)
+    cuts = np.round(np.concatenate([[0], np.cumsum(shares)]) * (edges.size - 1)).astype(int)
+    found = {}
+    for name, low, high in zip(NAMES, cuts[:-1], cuts[1:], strict=False):
+        begin = edges[low] + (gap / 2 if low > 0 else 0.0)
+        end = edges[high] - (gap / 2 if high < edges.size - 1 else 0.0)
+        if high > low and end > begin:
+            found[name] = np.array([[begin, end]])
+        elif shares[NAMES.index(name)]:
+            msg = f"split {name!r} is empty: {edges.size - 1:,} samples with a gap of {gap:g} s"
+            raise ValueError(msg)
+    return found
+
+
+def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 0) -> Split:
+    """A clock cut into clips of one length, some of which validate.
+
+    Parameters
+    ----------
+    time : (time,) float64, s
+        Bin centres.
+    clip_length : float, s
+        Length of a clip; a last shorter one trains.
+    n_validation_clips : int
+        How many validate.
+    seed : int
+        Of their choice.
+
+    Returns
+    -------
+    dict of (n, 2) float64, s
+        Begin and end of the clips. Neighbours of "train" are one interval; around each removed
+        clip there are two, so that no window runs across the hole.
+
+    Raises
+    ------
+    ValueError
+        If there are not more clips than that.
+    """
+    edges = _edges(time)
+    step = (edges[-1] - edges[0]) / (edges.size - 1)
+    frames = round(clip_length / step)
+    n_clips = (edges.size - 1) // frames if frames > 0 else 0
+    if not 0 < n_validation_clips < n_clips:
+        msg = (
+            f"n_validation_clips={n_validation_clips}: expected 1 to {max(n_clips - 1, 0)}, there "
+            f"are {n_clips} clips of {clip_length:g} s in {edges[-1] - edges[0]:g} s"
+        )
+        raise ValueError(msg)
+    return clips(edges, frames, np.sort(permutation(n_clips, seed)[:n_validation_clips]))
+
+
+def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
+    """The intervals of chosen validation clips, and of what is left.
+
+    Parameters
+    ----------
+    edges : (frame + 1,) float64, s
+        Edges of the frames.
+    frames : int
+        Of each clip.
+    validation : (n,) int
+        Numbers of the clips that validate, in the order wanted.
+
+    Returns
+    -------
+    dict of (n, 2) float64, s
+        "train" and "validation".
+    """
+    n_frames = edges.size - 1
+    held = np.zeros(n_frames, bool)
+    for clip in validation:
+        held[clip * frames : (clip + 1) * frames] = True
+    turns = np.flatnonzero(np.diff(held.astype(np.int8), prepend=1, append=1))
+    train = edges[turns.reshape(-1, 2)]
+    return {
+        "train": train,
+        "validation": edges[np.asarray(validation)[:, None] * frames + [0, frames]],
+    }
+
+
+def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
+    """Check a split of presentations: positions that exist, none on two sides, none of them empty.
+
+    Parameters
+    ----------
+    split : mapping of str to (n,) int or (presentation_id,) bool
+        Positions, or a mask, of each side.
+    n : int
+        Number of presentations.
+    where : str
+        Session and area, for errors.
+
+    Returns
+    -------
+    dict of (n,) int64
+        Positions.
+
+    Raises
+    ------
+    SchemaError
+        Which session, area and split is at fault.
+    """
+    owner = np.full(n, "", object)
+    found: Split = {}
+    for name, given in split.items():
+        rows = np.asarray(given)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        if rows.size == 0:
+            msg = f"{where}: split {name!r} is empty"
+            raise SchemaError(msg)
+        if rows.min() < 0 or rows.max() >= n:
+            msg = f"{where}: split {name!r} names presentation {rows.max()} of {n}"
+            raise SchemaError(msg)
+        taken = [other for other in owner[rows] if other]
+        if taken:
+            msg = f"{where}: {len(taken)} presentations are in {taken[0]!r} and in {name!r}"
+            raise SchemaError(msg)
+        owner[rows] = name
+        found[name] = rows
+    return found
+
+
+def intervals(split: Mapping[str, Any], where: str) -> Split:
+    """Check a split of a clock: intervals with a length, none on two sides.
+
+    Parameters
+    ----------
+    split : mapping of str to (n, 2) float, s
+        Begin and end of the stretches of each side.
+    where : str
+        Session and area, for errors.
+
+    Returns
+    -------
+    dict of (n, 2) float64, s
+        The same as arrays.
+
+    Raises
+    ------
+    SchemaError
+        Which session, area and split is at fault.
+    """
+    found = {name: np.asarray(part, np.float64).reshape(-1, 2) for name, part in split.items()}
+    every = []
+    for name, part in found.items():
+        if part.shape[0] == 0 or not (part[:, 1] > part[:, 0]).all():
+            msg = f"{where}: split {name!r} is empty"
+            raise SchemaError(msg)
+        every += [(begin, end, name) for begin, end in part.tolist()]
+    every.sort()
+    for (_, end, one), (begin, _, other) in pairwise(every):
+        if one != other and begin < end - 1e-9 * max(1.0, abs(end)):
+            msg = f"{where}: splits {one!r} and {other!r} share {begin:g} to {end:g} s"
+            raise SchemaError(msg)
+    return found
+
+
+def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
+    """Labels in their order of appearance, and which of them each presentation has."""
+    values = np.asarray(labels).tolist()
+    known: dict[Any, int] = {}
+    place = np.array([known.setdefault(v, len(known)) for v in values], np.int64)
+    return list(known), place
+
+
+def _checked(fractions: Sequence[float]) -> np.ndarray:
+    shares = np.asarray(fractions, float)
+    if shares.shape not in ((2,), (3,)) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
+        msg = f"fractions={tuple(fractions)}: expected two or three shares that add up to 1"
+        raise ValueError(msg)
+    return shares
+
+
+def _shares(order: np.ndarray, fractions: Sequence[float], what: str) -> Split:
+    shares = _checked(fractions)
+    cuts = np.round(np.cumsum(shares) * order.size).astype(int)
+    found = {}
+    for name, low, high, share in zip(NAMES, [0, *cuts], cuts, shares, strict=False):
+        if share and high == low:
+            msg = f"split {name!r} is empty: {share:g} of {order.size} {what}"
+            raise ValueError(msg)
+        if high > low:
+            found[name] = order[low:high]
+    return found
+
+
+def _edges(time: Any) -> np.ndarray:
+    """Edges of the bins of which `time` are the centres."""
+    centres = np.asarray(time, np.float64)
+    if centres.size < 2:
+        msg = f"a clock of {centres.size} samples cannot be split"
+        raise ValueError(msg)
+    step = float(np.median(np.diff(centres)))
+    return np.append(centres - step / 2, centres[-1] + step / 2)
