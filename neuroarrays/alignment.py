@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,15 @@ from neuroarrays.backend import chosen
 from neuroarrays.errors import SchemaError
 from neuroarrays.interpolation import check_method, resampled
 from neuroarrays.lazy import chunked
-from neuroarrays.presentations import Presentations, as_rows, longest, presentations_of
+from neuroarrays.presentations import (
+    Presentations,
+    as_rows,
+    longest,
+    presentations_of,
+    tables_of,
+)
 from neuroarrays.trains import trains_of
+from neuroarrays.validity import invalid_bins, unit_validity
 
 #: Series that are aligned unless others are asked for.
 BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction")
@@ -52,6 +60,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     max_gap: float | None = None,
     dtype: Any = "uint8",
     binarize: bool = False,
+    blanks: str = "drop",
+    compat: str | None = None,
     chunks: Any = None,
 ) -> xr.DataTree:
     """Bring every signal of a recording on one clock.
@@ -63,10 +73,11 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     ----------
     tree : xr.DataTree
         A recording tree; all its sessions are aligned. Or one session of it.
-    presentations : str, Dataset, DataFrame or (n,) onsets, optional
+    presentations : str, Dataset, DataFrame, (n,) onsets, mapping or callable, optional
         The table of presentations to align to: its name in the tree, or your own with
-        `start_time`, `stop_time` (s, session clock) and any parameters, or bare onsets. Without
-        it, one continuous clock.
+        `start_time`, `stop_time` (s, session clock) and any parameters, or bare onsets. Where
+        sessions differ: a mapping of session to table, or a function of a session's node. Names
+        joined by "+" are taken one after another. Without it, one continuous clock.
     bin_width : float, s
         Width of a bin.
     window : (float, float), s, optional
@@ -92,6 +103,13 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         Of the counts.
     binarize : bool
         1 where there is any spike.
+    blanks : {"drop", "keep"}
+        What becomes of presentations that their table marks as `blank`. Those whose duration is
+        further from the median than the table allows (its attribute `max_deviation`) are left out
+        too; `history` says how many. More in `neuroarrays.presentations.select`.
+    compat : {"mlynarski"}, optional
+        Make what the published archive of Allen Visual Coding has, with its bins, names and types;
+        `presentations` names a stimulus, and every other option stays as it is.
     chunks : {}, "auto" or dict, optional
         Put dask on top, as in xarray.
 
@@ -119,6 +137,9 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     >>> aligned["A2929-200711/adn/spike_data"].dims
     ('time', 'unit_id')
     """
+    if compat is not None:
+        aligned = _compatible(tree, presentations, compat, locals())
+        return aligned if chunks is None else chunked(aligned, chunks)
     check_method(method, max_gap)
     if event_clock not in (None, "session", "presentation"):
         msg = f"event_clock={event_clock!r}: expected 'session' or 'presentation'"
@@ -142,21 +163,51 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     sessions = _sessions(tree)
     groups: dict[str, xr.Dataset] = {}
     clocks: set[str] = set()
+    dropped: dict[str, str] = {}
     if presentations is None:
         for name, session in sessions.items():
             groups |= _on_clock(name, session, plan)
     else:
+        label = presentations if isinstance(presentations, str) else "your table"
+        given, dropped = tables_of(sessions, presentations, blanks)
         tables = {
-            name: presentations_of(name, session, presentations, event, event_clock)
-            for name, session in sessions.items()
+            name: presentations_of(name, given[name], event, event_clock, label)
+            for name in sessions
         }
         span = plan.window or (0.0, longest(tables.values()))
         for name, session in sessions.items():
             groups |= _on_trials(name, session, tables[name], span, plan)
         clocks = {table.clock for table in tables.values()}
-    root = _root(tree, presentations, plan, clocks)
+    root = _root(tree, presentations, plan, clocks, dropped)
     aligned = xr.DataTree.from_dict({"/": root} | groups)
     return aligned if chunks is None else chunked(aligned, chunks)
+
+
+def _compatible(
+    tree: xr.DataTree, stimulus: Any, compat: str, options: Mapping[str, Any]
+) -> xr.DataTree:
+    """The tree of a pipeline that others published.
+
+    Raises
+    ------
+    ValueError
+        If it is not known, or another option is given: that pipeline has none.
+    """
+    if compat != "mlynarski":
+        msg = f"compat={compat!r}: expected 'mlynarski'"
+        raise ValueError(msg)
+    known = inspect.signature(align).parameters.values()
+    free = ("tree", "presentations", "compat", "chunks")
+    given = [p.name for p in known if p.name not in free and options[p.name] != p.default]
+    if given:
+        msg = f"compat={compat!r} fixes every other option; leave out {', '.join(given)}"
+        raise ValueError(msg)
+    if not isinstance(stimulus, str):
+        msg = f"compat={compat!r}: presentations names a stimulus, e.g. 'natural_scenes'"
+        raise ValueError(msg)
+    from neuroarrays.formats.allen import mlynarski
+
+    return mlynarski.published(tree, stimulus)
 
 
 def _one_session(node: xr.DataTree) -> xr.DataTree:
@@ -239,11 +290,13 @@ def _on_trials(
     binning.check_fits(plan.bin_width, span[1] - span[0])
     n_bins = counts.bins_to_cover(span[1] - span[0], plan.bin_width)
     offsets = counts.bin_centres(span[0], n_bins, plan.bin_width)
-    ends = counts.bin_edges(span[0], n_bins, plan.bin_width)[1:]
+    edges = counts.bin_edges(span[0], n_bins, plan.bin_width)
     stops = np.where(np.isnan(table.stops), np.inf, table.stops)
     onsets = table.onsets
-    past = onsets[:, None] + ends - plan.bin_width * 1e-6 > stops[:, None]
+    past = onsets[:, None] + edges[1:] - plan.bin_width * 1e-6 > stops[:, None]
+    masks = invalid_bins(session, onsets[:, None] + edges[:-1], onsets[:, None] + edges[1:])
     valid = (~past | (not plan.clip)) & np.isfinite(onsets)[:, None]
+    valid = valid & ~masks[""] if "" in masks else valid
     dims = (schema.PRESENTATION, schema.TIME)
     behaviour = {
         path: resampled(node, onsets, offsets, plan.method, plan.max_gap, dims)
@@ -266,7 +319,7 @@ def _on_trials(
             )  # fmt: skip
             variables["spike_data"] = counted.variable
             coords |= _unit_coords(counted)
-        variables["valid"] = schema.var("area", "valid", valid, dims, tree=schema.ALIGNED)
+        variables |= _validity(valid, masks, coords, dims)
         groups |= _area_groups(f"{name}/{area}", variables, coords, behaviour, rows)
     return groups
 
@@ -278,6 +331,10 @@ def _on_clock(name: str, session: xr.DataTree, plan: _Plan) -> dict[str, xr.Data
     origin, n_bins = _session_clock(name, session, areas, plan)
     time = counts.bin_centres(origin, n_bins, plan.bin_width)
     window = (origin, origin + (n_bins - 0.5) * plan.bin_width)
+    edges = counts.bin_edges(origin, n_bins, plan.bin_width)
+    masks = invalid_bins(session, edges[:-1], edges[1:])
+    valid = ~masks[""] if "" in masks else None
+    dims = (schema.TIME,)
     behaviour = {
         path: resampled(node, None, time, plan.method, plan.max_gap, (schema.TIME,))
         for path, node in _series(session, plan.series).items()
@@ -293,8 +350,23 @@ def _on_clock(name: str, session: xr.DataTree, plan: _Plan) -> dict[str, xr.Data
             )  # fmt: skip
             variables["spike_data"] = counted.variable
             coords |= _unit_coords(counted)
+        variables |= _validity(valid, masks, coords, dims)
         groups |= _area_groups(f"{name}/{area}", variables, coords, behaviour, None)
     return groups
+
+
+def _validity(
+    valid: np.ndarray | None,
+    masks: Mapping[str, np.ndarray],
+    coords: Mapping[Any, xr.Variable],
+    dims: tuple[str, ...],
+) -> dict[Any, xr.Variable]:
+    """`valid`, and `valid_units` where it is not the same for every unit."""
+    found: dict[Any, xr.Variable] = {}
+    if valid is not None:
+        found["valid"] = schema.var("area", "valid", valid, dims, tree=schema.ALIGNED)
+    by_unit = unit_validity(masks, coords, dims)
+    return found if by_unit is None else found | {"valid_units": by_unit}
 
 
 def _responses(
@@ -406,7 +478,13 @@ def _check_length(name: str, session: xr.DataTree, areas: Mapping[str, Any], len
         raise ValueError(msg)
 
 
-def _root(tree: xr.DataTree, presentations: Any, plan: _Plan, clocks: set[str]) -> xr.Dataset:
+def _root(
+    tree: xr.DataTree,
+    presentations: Any,
+    plan: _Plan,
+    clocks: set[str],
+    dropped: Mapping[str, str],
+) -> xr.Dataset:
     """Attributes of the aligned tree: what was done, with which options."""
     own = "a table" if presentations is not None else None
     options = {
@@ -418,6 +496,8 @@ def _root(tree: xr.DataTree, presentations: Any, plan: _Plan, clocks: set[str]) 
     }  # fmt: skip
     said = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     line = f"neuroarrays {__version__}: align({said})"
+    if dropped:
+        line += "; left out: " + "; ".join(f"{name}: {text}" for name, text in dropped.items())
     history = "\n".join(filter(None, [str(tree.attrs.get("history", "")), line]))
     done = ("neuroarrays_schema", "history")
     kept = {str(k): v for k, v in tree.attrs.items() if k not in done}

@@ -237,6 +237,10 @@ def _alignment(command: argparse.ArgumentParser) -> None:
         help="dtype of the counts (default: %(default)s)",
     )
     add("--binarize", action="store_true", help="1 where there is any spike")
+    add("--blanks", choices=("drop", "keep"), default="drop",
+        help="presentations that their table marks as blank (default: %(default)s)")  # fmt: skip
+    add("--compat", choices=("mlynarski",),
+        help="what the published archive of Allen Visual Coding has; fixes every other option")  # fmt: skip
     add("--scheduler", metavar="ADDRESS",
         help="compute on a dask.distributed cluster, e.g. tcp://host:8786")  # fmt: skip
 
@@ -337,7 +341,7 @@ def _report_faults(name: str, error: SchemaError | FormatError) -> int:
 def _align(arguments: argparse.Namespace) -> int:
     tree = _open(arguments)
     names = ("presentations", "bin_width", "window", "event", "event_clock", "clip", "series",
-             "method", "max_gap", "dtype", "binarize")  # fmt: skip
+             "method", "max_gap", "dtype", "binarize", "blanks", "compat")  # fmt: skip
     options = {name: getattr(arguments, name) for name in names}
     with _cluster(arguments.scheduler):
         chunks = "auto" if arguments.scheduler else None

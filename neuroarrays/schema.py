@@ -99,6 +99,8 @@ SPECS: tuple[Spec, ...] = (
     Spec(ALIGNED, "area", "speed", _ALONG, "f", "cm/s", "running speed"),
     Spec(ALIGNED, "area", "valid", ((PRESENTATION, TIME), (TIME,)), "b", "",
          "False for bins past the stop, padding, bad frames, invalid intervals"),
+    Spec(ALIGNED, "area", "valid_units", (_TRIALS, (TIME, UNIT)), "b", "",
+         "False where what a unit's probe recorded is not to be trusted; absent where all is"),
     Spec(ALIGNED, "area", "withheld", ((PRESENTATION,),), "b", "",
          "responses that a competition blanked"),
     Spec(ALIGNED, "area", "*", (), _ANY, "", "any other signal along the area's dimensions"),

@@ -141,7 +141,7 @@ def _ellipses(source: Source) -> dict[str, xr.Dataset]:
         info = source.info(here)
         if size is None or info is None or info.shape != size:
             continue
-        variables = {}
+        variables: dict[str, xr.Variable] = {}
         for name in ("center_x", "center_y", "width", "height", "phi"):
             if name in names:
                 double = 2.0 if name in ("width", "height") else 1.0
