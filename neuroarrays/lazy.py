@@ -96,6 +96,12 @@ def cached(token: Hashable, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple
     return arrays
 
 
+def release() -> None:
+    """Forget the series that this process keeps in memory."""
+    with _CACHE_LOCK:
+        _CACHE.clear()
+
+
 @dataclass(frozen=True, repr=False)
 class FileArray(LazyArray):
     """An array of a file, `scale * stored + offset` where the file gives these."""

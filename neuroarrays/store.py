@@ -14,8 +14,8 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.encoding import Encoded, Node, encode_node
 from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, SchemaError
-from neuroarrays.formats.archive import index
+from neuroarrays.formats.archive import ArchiveReader, index
 from neuroarrays.layouts import LAYOUTS
 from neuroarrays.lazy import LazyArray, unwrap
 from neuroarrays.writers import HDF5Writer, ZarrWriter, create_hdf5
@@ -116,6 +116,67 @@ def save(
         _replace(made, path)
         shutil.rmtree(folder)
     report.close()
+    return path
+
+
+def join(
+    parts: Sequence[str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    *,
+    layout: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Put archives of different sessions together by copying their chunks as they are.
+
+    Parameters
+    ----------
+    parts : sequence of paths
+        HDF5 archives that `save` wrote with the same compression; attributes of the root are those
+        of the first.
+    path, overwrite
+        As for `save`.
+    layout : str, optional
+        As for `save`; values are then read and written anew.
+
+    Returns
+    -------
+    Path
+        Where the archive is.
+
+    Raises
+    ------
+    SchemaError
+        If two of them hold the same session.
+    """
+    path = _target(path, "zstd", layout, overwrite)
+    groups: dict[str, xr.Dataset] = {}
+    owner: dict[str, str] = {}
+    for part in [os.fspath(part) for part in parts]:
+        opened = ArchiveReader().open_groups_as_dict(part)
+        if both := (set(opened) - {"/"}) & set(groups):
+            msg = f"{sorted(both)[0]} is in {owner[sorted(both)[0]]} and in {part}"
+            raise SchemaError(msg)
+        owner = dict.fromkeys(opened, part) | owner
+        groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
+    tree = xr.DataTree.from_dict(groups)
+    if layout is not None:
+        return save(tree, path, layout=layout, overwrite=overwrite, progress=False)
+    with _partial_folder(path, f"join {uuid.uuid4()}") as folder, ExitStack() as stack:
+        with create_hdf5(str(folder / "whole.h5")) as file:
+            writer = HDF5Writer(file, "zstd", lambda nbytes: None)
+            files: dict[str, Any] = {}
+            for name, nodes in _units(tree).items():
+                for node in nodes:
+                    part = owner[node.path or "/"]
+                    if part not in files:
+                        files[part] = stack.enter_context(_part(Path(part)))
+                    here = name is not None and all(v.path in files[part] for v in node.variables)
+                    writer.node(node, files[part] if here else None)
+        stack.close()
+        index.append(folder / "whole.h5")
+        _flush(folder / "whole.h5")
+        _replace(folder / "whole.h5", path)
+        shutil.rmtree(folder)
     return path
 
 
@@ -219,7 +280,7 @@ def _partial_folder(path: Path, token: str) -> Iterator[Path]:
     """The folder of an unfinished save: the one of the same tree, or a new one. Ours alone."""
     folder = path.with_name(f".{path.name}.part")
     folder.mkdir(exist_ok=True)
-    with _locked(folder, path):
+    with locked(folder, path):
         mark = folder / "save.json"
         if not mark.is_file() or mark.read_text() != token:
             for entry in folder.iterdir():
@@ -233,8 +294,8 @@ def _partial_folder(path: Path, token: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(folder: Path, path: Path) -> Iterator[None]:
-    """Hold the folder against another process that saves to the same path."""
+def locked(folder: Path, path: Path) -> Iterator[None]:
+    """Hold a folder against another process that saves to the same path."""
     try:
         import fcntl
     except ImportError:  # Windows

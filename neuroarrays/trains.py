@@ -39,6 +39,12 @@ _BUFFERS: OrderedDict[Hashable, _Buffer] = OrderedDict()
 _BUFFERS_LOCK = threading.Lock()
 
 
+def release() -> None:
+    """Forget the spikes that this process keeps in memory."""
+    with _BUFFERS_LOCK:
+        _BUFFERS.clear()
+
+
 @dataclass(frozen=True)
 class Trains:
     """A handle on ragged spike trains: where they are, not what they are.

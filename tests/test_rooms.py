@@ -85,6 +85,9 @@ ROOMS = {
                        "trains", "numpy torch xarray"),
     "dropin": card("composites datasets errors gathering samplers schema splits torch",
                    "numpy torch xarray"),
+    "tasks": card("errors", "", "dask distributed"),
+    "pipeline": card(f"{LAZY} _open _version alignment errors formats presentations schema store "
+                     "tasks trains", "numpy xarray"),
     "torch": card("composites datasets dropin errors gathering samplers scaling schema splits",
                   "numpy torch xarray"),
     "plot": card("analysis errors schema", "matplotlib numpy xarray"),

@@ -1,0 +1,417 @@
+"""Many sessions to one archive: a task per session and stimulus, resumable, in bounded memory.
+
+`build` first looks at the tables of all sessions, because what a normal duration is (the median)
+and how long a presentation lasts (the bins) are pooled over them. Then each session and stimulus is
+aligned and saved as a part, a finished archive of its own, in ``ARCHIVE/.build``; the parts of a
+stimulus are put together into ``ARCHIVE/<stimulus>.h5`` by copying their chunks as they are.
+
+A part has its name only when it is complete, and its name says what it was made from: an
+interrupted build goes on with what is missing, and nothing old is taken for new.
+
+Memory of one worker: the spikes of one session (8 bytes each: 0.4 GB for the good units of the
+largest Allen session, 1.1 GB if none are filtered), its series, and four blocks of 16 MB. What a
+worker kept of a session is dropped when it begins with another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import lazy, schema, source, store, trains
+from neuroarrays._open import open_datatree
+from neuroarrays._version import __version__
+from neuroarrays.alignment import align
+from neuroarrays.backend import chosen, matches
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists
+from neuroarrays.presentations import select
+from neuroarrays.tasks import Outcome, Progress, Runner, said
+
+#: Tables that are no stimulus.
+_NO_STIMULI = ("invalid_times", "spontaneous")
+WORK = ".build"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of every session.
+
+    Attributes
+    ----------
+    stimuli, areas : tuple of str, optional
+        Names or globs; all unless given. Of an Allen session all stimuli of its schedule, of others
+        every interval table.
+    bin_width : float, s
+        Width of a bin.
+    compat : {"mlynarski"}, optional
+        As for `neuroarrays.align`; the files then have the published layout too.
+    layout : {"allen_binned"}, optional
+        As for `neuroarrays.save`.
+    """
+
+    stimuli: tuple[str, ...] | None = None
+    areas: tuple[str, ...] | None = None
+    bin_width: float = 0.02
+    compat: str | None = None
+    layout: str | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a session has, from its tables alone."""
+
+    path: str
+    stamp: tuple[int, ...]
+    session: str
+    areas: tuple[str, ...]
+    durations: Mapping[str, np.ndarray]
+    limits: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One session and stimulus: where it is, and all that its values depend on."""
+
+    path: str
+    session: str
+    stimulus: str
+    recipe: Recipe
+    areas: tuple[str, ...]
+    median: float | None
+    longest: float | None
+    stamp: tuple[int, ...]
+    part: str = ""
+
+    def token(self) -> str:
+        """Equal for jobs that make the same part."""
+        facts = repr((replace(self, part=""), __version__))
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Report:
+    """What a build did.
+
+    Attributes
+    ----------
+    written, unchanged : list of Path
+        Files made, and those that were complete already.
+    made, reused : int
+        Parts made now, and found from an earlier run.
+    failures : list of (name, error)
+        Sessions, or sessions and stimuli, that are not in the archive.
+    notes : list of str
+        What was left out for other reasons.
+    """
+
+    written: list[Path] = field(default_factory=list)
+    unchanged: list[Path] = field(default_factory=list)
+    made: int = 0
+    reused: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def build(
+    paths: Iterable[str | os.PathLike[str]],
+    archive: str | os.PathLike[str],
+    recipe: Recipe | None = None,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Align many sessions and save an archive with a file per stimulus.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        One recording each. A folder stands for the ``.nwb`` files in it.
+    archive : path
+        The folder of the archive; made if it is not there.
+    recipe : Recipe, optional
+        What to make.
+    workers : int
+        Tasks at a time; 1 stays in this process.
+    scheduler : str, optional
+        "processes" (the default with several workers), "threads", or the address of a
+        dask.distributed scheduler, whose workers see the same files.
+    strict : bool
+        Stop at the first session that fails, instead of reporting it at the end.
+    progress : callable, optional
+        Told the number of finished tasks, of all tasks, and the name of one.
+
+    Returns
+    -------
+    Report
+        What was written and what failed. `neuroarrays.open_datatree` of the folder gives a tree
+        with a block per stimulus.
+
+    Raises
+    ------
+    NotInTree
+        If no session has a stimulus or area asked for.
+    FormatError
+        If two files hold the same session.
+    PathExists
+        If the folder holds a file of that name that no build made.
+    NeuroArraysError
+        If nothing could be read, and with `strict` if anything could not.
+    """
+    recipe, report = recipe or Recipe(), Report()
+    run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
+    report.failures = run.failures
+    tasks = [(recipe, str(path)) for path in _files(paths)]
+    surveys = [found for found in run(survey, tasks) if found is not None]
+    if not surveys:
+        msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
+        raise NeuroArraysError(msg)
+    work = Path(archive).expanduser().absolute() / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    with store.locked(work, work.parent):
+        wanted = _jobs(surveys, recipe, work, report)
+        done = {block: _mark(work, block) for block in wanted}
+        open_ = {b: jobs for b, jobs in wanted.items() if done[b] != _contents(jobs, recipe)}
+        report.unchanged += [work.parent / f"{block}.h5" for block in wanted if block not in open_]
+        for block in open_:
+            _refuse_strangers(work, block)
+        # One session after another: a worker keeps the spikes of the one it is at.
+        todo = [job for jobs in open_.values() for job in jobs if not Path(job.part).is_file()]
+        report.reused = sum(map(len, open_.values())) - len(todo)
+        todo.sort(key=lambda job: (job.session, job.stimulus))
+        report.made = len([name for name in run(make_part, todo) if name])
+        for block, jobs in open_.items():
+            _put_together(block, jobs, recipe, work, report)
+        if not report.failures:
+            shutil.rmtree(work / "parts", ignore_errors=True)
+    return report
+
+
+# ------------------------------------------------------------------------------------- the tasks
+
+
+def survey(task: tuple[Recipe, str]) -> Outcome:
+    """Look at the tables of one session."""
+    recipe, path = task
+    try:
+        tree = open_datatree(path)
+        if len(tree.children) != 1:
+            raise FormatError(path, expected="one session", found=f"{len(tree.children)}")
+        ((session, node),) = tree.children.items()
+        areas = [p.partition("/")[2] for p in schema.area_paths(tree)]
+        picked = [area for area in areas if recipe.areas is None or matches(area, recipe.areas)]
+        tables = node.children.get(schema.PRESENTATIONS)
+        found = {} if tables is None else {n: t.to_dataset() for n, t in tables.children.items()}
+        stimuli = _stimuli(str(tree.attrs.get("source", "")), found)
+        lengths = {
+            n: (found[n]["stop_time"].values - found[n]["start_time"].values).astype(float)
+            for n in stimuli
+            if {"start_time", "stop_time"} <= set(found[n].data_vars)
+        }
+        limits = {n: float(v) for n in stimuli if (v := found[n].attrs.get("max_deviation"))}
+        stamp = source.stamp(os.stat(path))
+        made = Survey(
+            path,
+            stamp,
+            session,
+            tuple(picked),
+            {n: v[np.isfinite(v)] for n, v in lengths.items()},
+            limits,
+        )
+    except Exception as error:  # one bad file does not lose the others
+        return Outcome(path, error=said(error))
+    return Outcome(session, made)
+
+
+def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:
+    """Tables that are stimuli."""
+    if kind == "allen":
+        from neuroarrays.formats.allen.stimuli import PARAMETERS
+
+        known = [n for n in PARAMETERS if n in tables and not n.endswith("_shuffled")]
+        if known:
+            return known
+    return [name for name in tables if name not in _NO_STIMULI]
+
+
+def make_part(job: Job) -> Outcome:
+    """Align one session to one stimulus and save it."""
+    name = f"{job.session}, {job.stimulus}"
+    try:
+        _keep_only(job.path)
+        tree = open_datatree(job.path, areas=list(job.areas))
+        rows = {} if job.median is None else {job.stimulus: job.median}
+        if job.recipe.compat is None:
+            tables = select(tree, job.stimulus, medians=rows)
+            window = None if job.longest is None else (0.0, job.longest)
+            aligned = align(tree, tables, job.recipe.bin_width, window)
+        else:
+            aligned = _compatible(tree, job, rows)
+        aligned.attrs["stimulus"] = job.stimulus
+        Path(job.part).parent.mkdir(parents=True, exist_ok=True)
+        store.save(aligned, job.part, overwrite=True, progress=False)
+    except Exception as error:
+        return Outcome(name, error=said(error))
+    return Outcome(name, name)
+
+
+def _compatible(tree: xr.DataTree, job: Job, medians: Mapping[str, float]) -> xr.DataTree:
+    """The published pipeline's own tree; its medians are those of all sessions."""
+    import inspect
+
+    from neuroarrays.formats.allen import mlynarski
+
+    if "medians" in inspect.signature(mlynarski.published).parameters:
+        return mlynarski.published(tree, job.stimulus, medians=medians)
+    return align(tree, job.stimulus, compat=job.recipe.compat)
+
+
+_AT: list[str] = []
+
+
+def _keep_only(path: str) -> None:
+    """Drop what this process kept of another session."""
+    if [path] != _AT:
+        trains.release()
+        lazy.release()
+        source.close_all()
+        _AT[:] = [path]
+
+
+# -------------------------------------------------------------------------------------- the plan
+
+
+def _files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given).expanduser().absolute()
+        if path.is_dir() and not source.is_zarr(path):
+            found += sorted(path.glob("*.nwb"))
+        else:
+            found.append(path)
+    if not found:
+        msg = "no sessions: expected NWB files, or a folder of them"
+        raise NeuroArraysError(msg)
+    return list(dict.fromkeys(found))
+
+
+def _jobs(
+    surveys: Sequence[Survey], recipe: Recipe, work: Path, report: Report
+) -> dict[str, list[Job]]:
+    """File of the archive -> its jobs, by session."""
+    first: dict[str, Survey] = {}
+    for one in surveys:
+        if one.session in first:
+            raise FormatError(
+                one.path, expected="sessions of different names",
+                found=f"{one.session}, which is in {first[one.session].path} too",
+            )  # fmt: skip
+        first[one.session] = one
+    if recipe.areas is not None and not any(one.areas for one in surveys):
+        raise NotInTree("area", ", ".join(recipe.areas), _all_areas(surveys))
+    known = dict.fromkeys(name for one in surveys for name in one.durations)
+    stimuli = chosen(known, recipe.stimuli, "stimulus")
+    jobs: dict[str, list[Job]] = {}
+    for stimulus in sorted(stimuli):
+        with_it = [one for one in surveys if stimulus in one.durations]
+        median, longest = _pooled([one.durations[stimulus] for one in with_it],
+                                  max(one.limits.get(stimulus, 0.0) for one in with_it))  # fmt: skip
+        for one in sorted(with_it, key=lambda one: one.session):
+            job = Job(
+                one.path, one.session, stimulus, recipe, one.areas, median, longest, one.stamp
+            )
+            part = work / "parts" / stimulus / f"{one.session}-{job.token()}.h5"
+            if one.areas:
+                jobs.setdefault(_block(stimulus, recipe), []).append(replace(job, part=str(part)))
+        lacking = [one.session for one in surveys if one not in with_it]
+        if lacking and recipe.stimuli is not None:
+            report.notes.append(f"{stimulus}: not in {', '.join(sorted(lacking))}")
+    for one in surveys:
+        if not one.areas:
+            report.notes.append(f"{one.session}: no units in the areas asked for")
+    return jobs
+
+
+def _all_areas(surveys: Sequence[Survey]) -> list[str]:
+    found: dict[str, None] = {}
+    for one in surveys:
+        paths = schema.area_paths(open_datatree(one.path))
+        found |= dict.fromkeys(path.partition("/")[2] for path in paths)
+    return sorted(found)
+
+
+def _block(stimulus: str, recipe: Recipe) -> str:
+    """The file a stimulus is in; the published archive has one for both kinds of session."""
+    if recipe.compat is not None:
+        return stimulus.removesuffix("_more_repeats")
+    return stimulus
+
+
+def _pooled(durations: Sequence[np.ndarray], limit: float) -> tuple[float | None, float | None]:
+    """Median of all durations, and the longest that is not odd."""
+    everything = np.concatenate(durations)
+    if not everything.size:
+        return None, None
+    median = float(np.median(everything))
+    kept = everything[np.abs(everything - median) < limit] if limit else everything
+    return median, float(kept.max()) if kept.size else None
+
+
+# ----------------------------------------------------------------------------------- the archive
+
+
+def _put_together(block: str, jobs: list[Job], recipe: Recipe, work: Path, report: Report) -> None:
+    """The file of one stimulus from the parts that there are."""
+    parts = [job.part for job in jobs if Path(job.part).is_file()]
+    if not parts:
+        return
+    path = work.parent / f"{block}.h5"
+    layout = recipe.layout or ("allen_binned" if recipe.compat else None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        store.join(parts, path, layout=layout, overwrite=True)
+    report.notes += [f"{block}: {one.message}" for one in caught if one.category is UserWarning]
+    complete = len(parts) == len(jobs)
+    content = {"made": _contents(jobs, recipe) if complete else "", "stamp": _stamp_of(path)}
+    mark = work / f"{block}.json"
+    mark.with_suffix(".new").write_text(json.dumps(content))
+    os.replace(mark.with_suffix(".new"), mark)
+    report.written.append(path)
+
+
+def _contents(jobs: Iterable[Job], recipe: Recipe) -> str:
+    tokens = sorted(job.token() for job in jobs)
+    return hashlib.sha256(repr((tokens, recipe)).encode()).hexdigest()
+
+
+def _stamp_of(path: Path) -> list[int]:
+    return list(source.stamp(os.stat(path)))
+
+
+def _mark(work: Path, block: str) -> str:
+    """What a file of the archive was made from; "" if there is none, or it is not ours."""
+    try:
+        content = json.loads((work / f"{block}.json").read_text())
+        if content["stamp"] == _stamp_of(work.parent / f"{block}.h5"):
+            return str(content["made"])
+    except (OSError, ValueError, KeyError):
+        pass
+    return ""
+
+
+def _refuse_strangers(work: Path, block: str) -> None:
+    path = work.parent / f"{block}.h5"
+    if path.exists() and not (work / f"{block}.json").is_file():
+        msg = f"{path}: there is something already that no build made; move it, or give another folder"
+        raise PathExists(msg)

@@ -1,0 +1,123 @@
+"""Tasks that may fail, run one by one, under dask or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neuroarrays.errors import MissingDependency, NeuroArraysError
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended: what it gives, or the error in words."""
+
+    name: str
+    result: Any = None
+    error: str = ""
+
+
+def said(error: BaseException) -> str:
+    """An error in one line; its type too where it is none of ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, NeuroArraysError) else f"{type(error).__name__}: {text}"
+
+
+class Runner:
+    """Runs tasks in this process, in others, in threads or on a cluster.
+
+    Parameters
+    ----------
+    workers : int
+        Tasks at a time.
+    scheduler : str, optional
+        "processes", "threads" or the address of a dask.distributed scheduler.
+    strict : bool
+        Raise at the first failure; else `failures` holds them.
+    progress : callable
+        Told the number of finished tasks, of all tasks, and the name of one.
+    """
+
+    def __init__(self, workers: int, scheduler: str | None, strict: bool, progress: Progress):
+        if workers < 1:
+            msg = f"workers={workers}: expected 1 or more"
+            raise ValueError(msg)
+        local = "processes" if workers > 1 else "sync"
+        self.workers, self.where = workers, scheduler or local
+        self.strict, self.progress = strict, progress
+        self.failures: list[tuple[str, str]] = []
+        if "://" not in self.where and self.where not in ("processes", "threads", "sync"):
+            msg = f"scheduler={scheduler!r}: expected 'processes', 'threads' or an address (tcp://...)"
+            raise ValueError(msg)
+
+    def __call__(self, function: Callable[[Any], Outcome], tasks: Sequence[Any]) -> list[Any]:
+        """Results of the tasks that did not fail, in any order."""
+        results: list[Any] = []
+        seen = 0
+
+        def done(outcome: Outcome) -> None:
+            nonlocal seen
+            seen += 1
+            self.progress(seen, len(tasks), outcome.name)
+            if not outcome.error:
+                results.append(outcome.result)
+                return
+            if self.strict:
+                msg = f"{outcome.name}: {outcome.error}"
+                raise NeuroArraysError(msg)
+            self.failures.append((outcome.name, outcome.error))
+
+        if not tasks:
+            return results
+        if "://" in self.where:
+            self._on_cluster(function, tasks, done)
+        elif self.where == "sync":
+            for task in tasks:
+                done(function(task))
+        else:
+            self._with_dask(function, tasks, done)
+        return results
+
+    def _with_dask(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        import dask.multiprocessing
+        import dask.threaded
+        from dask.callbacks import Callback
+
+        graph = {f"task-{i}": (_call, function, [task]) for i, task in enumerate(tasks)}
+        options: dict[str, Any] = {"num_workers": self.workers}
+        get: Any = dask.threaded.get
+        if self.where == "processes":
+            get, options["chunksize"] = dask.multiprocessing.get, 1
+        with Callback(posttask=lambda key, result, *_: done(result)):  # type: ignore[no-untyped-call]
+            get(graph, list(graph), **options)
+
+    def _on_cluster(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        try:
+            from distributed import Client, as_completed
+        except ImportError as error:
+            raise MissingDependency("distributed", "distributed", "scheduler=") from error
+        with Client(self.where) as client:  # type: ignore[no-untyped-call]
+            futures = client.map(function, tasks, pure=False)
+            names = dict(zip(futures, tasks, strict=True))
+            for future in as_completed(futures):  # type: ignore[no-untyped-call]
+                if future.status == "finished":
+                    done(future.result())
+                else:  # its worker died
+                    done(Outcome(str(names[future])[:80], error=said(future.exception())))
+
+
+def _call(function: Callable[[Any], Outcome], boxed: list[Any]) -> Outcome:
+    return function(boxed[0])
