@@ -151,9 +151,8 @@ class TrialDataset(Samples):
         self.rows = splits.positions({"rows": chosen}, n, self.place)["rows"]
         ids = area.coords[dim].values if dim in area.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
-        self.timed = {
-            name: gathering.find(area, name).transpose(dim, ...).dims[1:] for name in self.fields
-        }
+        along = {name: gathering.find(area, name).dims for name in self.fields}
+        self.timed = {n: [d for d in ds if d not in (dim, schema.IMAGE)] for n, ds in along.items()}
         self.valid = gathering.mask(area, "valid", (dim, schema.TIME))
         self.withheld = gathering.mask(area, "withheld", (dim,))
 

@@ -289,14 +289,20 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
         If it is in none of them.
     """
     node: xr.DataTree | None = area
+    label = None
     while node is not None:
         try:
             found = node[name]
         except KeyError:
             found = None
         if isinstance(found, xr.DataArray):
-            return found
+            path, _, own = name.rpartition("/")
+            if own in (node[path] if path else node).data_vars:
+                return found
+            label = found if label is None else label  # a label may share a variable's name
         node = node.parent
+    if label is not None:
+        return label
     names = [
         f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
     ]
@@ -364,20 +370,23 @@ def _images(
     area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str, room: list[int]
 ) -> Looked:
     """Images of presentations, by the image each of them shows."""
-    if schema.IMAGE not in area.coords or schema.IMAGE not in array.coords:
+    table = area.children.get(schema.PRESENTATIONS)
+    nodes = ([] if table is None else [table.to_dataset(inherit=False)]) + [area.to_dataset()]
+    shown = next((n[schema.IMAGE].values for n in nodes if schema.IMAGE in n.variables
+                  and n[schema.IMAGE].dims == (schema.PRESENTATION,)), None)  # fmt: skip
+    if shown is None or schema.IMAGE not in array.coords:
         msg = (
             f"{place(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of each "
             "presentation, or of each image, to look it up"
         )
         raise SchemaError(msg)
     known = {int(image): i for i, image in enumerate(array[schema.IMAGE].values)}
-    shown = area.coords[schema.IMAGE].values
     missing = next((image for image in shown.tolist() if int(image) not in known), None)
     if missing is not None:
         raise NotInTree("image", missing, list(known), hint=place(area, name))
-    table = np.array([known[int(image)] for image in shown], np.int64)
+    rows = np.array([known[int(image)] for image in shown], np.int64)
     base = _of(array.variable, schema.IMAGE, place(area, name), cache, room)
-    return Looked(base, table)
+    return Looked(base, rows)
 
 
 def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float]:

@@ -75,7 +75,7 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
     """
     per_row = stretches(out.shape[1])
     rows = np.ascontiguousarray(rows, np.int64)
-    n_rows = (len(first) - 1) // per_row if per_row else 0
+    n_rows = (len(first) - 1) // per_row
     if rows.size and (rows.min() < 0 or rows.max() >= n_rows):
         raise IndexError(f"rows: expected 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
     if out.ndim != 2 or len(out) != len(rows) or not out.flags.carray:
@@ -86,7 +86,7 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
 
 def stretches(width: int) -> int:
     """Number of stretches of 65,536 places that a row of `width` places takes."""
-    return -(-width // STRETCH)
+    return max(1, -(-width // STRETCH))
 
 
 class Slices(NamedTuple):

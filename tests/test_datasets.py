@@ -1,0 +1,470 @@
+"""Datasets: the tree's own values, in any order, from memory or disk, with labels and masks."""
+
+import pickle
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import gathering, schema, source, synthetic
+from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+from neuroarrays.torch import ClipDataset, OnDevice, RepeatDataset, Stack, TrialDataset  # noqa: E402
+
+PLACE = "session_0/VISp"
+
+
+def tree(**changes):
+    return synthetic.aligned_tree(**{"presentations": 40, "units": 6, "bins": 9} | changes)
+
+
+def clock_tree(n=400, units=5, seed=0, valid=None, start=10.0):
+    """A session with a movie, responses and spikes on one 20 Hz clock."""
+    random = np.random.default_rng(seed)
+    time = xr.Variable("time", start + (np.arange(n) + 0.5) / 20, {"units": "s", "bin_width": 0.05})
+    movie = random.integers(0, 255, (n, 2, 3, 4)).astype(np.uint8)
+    area = {
+        "responses": (("time", "unit_id"), random.normal(size=(n, units)).astype(np.float32)),
+        "spike_data": (("time", "unit_id"), random.poisson(0.3, (n, units)).astype(np.uint8)),
+        "responses_by_trial": (("trial", "time", "unit_id"),
+                               random.normal(size=(3, n, units)).astype(np.float32)),
+    }  # fmt: skip
+    if valid is not None:
+        area["valid"] = (("time",), valid)
+    groups = {
+        "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)),
+        "s": xr.Dataset({"stimulus": (("time", "channel", "y", "x"), movie)}, {"time": time}),
+        "s/retina": xr.Dataset(area, {"unit_id": 100 + np.arange(units)}),
+    }
+    return xr.DataTree.from_dict(groups)
+
+
+@pytest.fixture(params=["memory", "archive", "archive, not kept", "zarr", "dask"])
+def anywhere(request, tmp_path):
+    """The same tree from everywhere: (tree, cache)."""
+    made = tree()
+    if request.param == "memory":
+        return made, made, "auto"
+    if request.param == "zarr":
+        pytest.importorskip("zarr")
+    path = na.save(made, tmp_path / ("a.zarr" if request.param == "zarr" else "a.h5"))
+    chunks = {} if request.param == "dask" else None
+    return made, na.open_datatree(path, chunks=chunks), request.param != "archive, not kept"
+
+
+def test_trials_are_the_trees_rows(anywhere):
+    made, opened, cache = anywhere
+    data = TrialDataset(opened[PLACE], ["spike_data", "pupil/x"], ["speed"], cache=cache)
+    rows = [7, 0, 39, 7, 12]
+    batch = data.__getitems__(rows)
+    for name in ("spike_data", "pupil/x", "speed"):
+        assert batch[name].dtype == torch.float32
+        np.testing.assert_array_equal(batch[name], made[PLACE][name].values[rows].astype("f4"))
+    assert batch["presentation_id"].tolist() == rows
+    assert batch["valid"].all()
+    for i, row in enumerate(rows):
+        for name, value in data[row].items():
+            torch.testing.assert_close(value, batch[name][i])
+    torch.testing.assert_close(data[-1]["speed"], data[39]["speed"])
+    with pytest.raises(IndexError):
+        data[40]
+
+
+def test_counts_are_kept_as_events_where_that_is_smaller(tmp_path):
+    made = tree(presentations=60, units=40, bins=50)
+    counts = np.zeros((60, 40, 50), np.uint8)
+    counts[::3, ::7, ::11] = 200
+    made["session_0/VISp/spike_data"] = made[f"{PLACE}/spike_data"].copy(data=counts)
+    opened = na.open_datatree(na.save(made, tmp_path / "a.h5"))
+    data = TrialDataset(opened[PLACE], ["spike_data"], cache=True, dtype=None)
+    assert isinstance(data.fields["spike_data"].field, gathering.Dense)  # 200 events per bin
+    counts[counts > 0] = 2
+    made["session_0/VISp/spike_data"] = made[f"{PLACE}/spike_data"].copy(data=counts)
+    opened = na.open_datatree(na.save(made, tmp_path / "b.h5"))
+    for dtype in (None, "float32", "float16", "uint8"):
+        data = TrialDataset(opened[PLACE], ["spike_data"], cache=True, dtype=dtype)
+        held = data.fields["spike_data"].field
+        assert isinstance(held, gathering.Events)
+        assert held.nbytes < counts.nbytes / 2
+        got = data.__getitems__([59, 3, 3])["spike_data"]
+        assert got.dtype == getattr(torch, dtype or "uint8")
+        np.testing.assert_array_equal(got, counts[[59, 3, 3]])
+
+
+def test_datasets_of_one_process_share_what_they_keep(tmp_path):
+    opened = na.open_datatree(na.save(tree(), tmp_path / "a.h5"))
+    one, two = (TrialDataset(opened[PLACE], ["speed"], rows=r) for r in ([0, 1], [5, 6]))
+    assert one.fields["speed"] is two.fields["speed"]
+    again = pickle.loads(pickle.dumps(one))
+    assert again.fields["speed"] is one.fields["speed"]
+    assert len(pickle.dumps(one)) < 10_000
+
+
+def test_auto_is_bounded(tmp_path, monkeypatch):
+    opened = na.open_datatree(na.save(tree(), tmp_path / "a.h5"))
+    monkeypatch.setattr(gathering, "CACHE_BYTES", 3000)
+    data = TrialDataset(opened[PLACE], ["speed", "pupil/x", "spike_data"])
+    kinds = [type(field).__name__ for field in data.fields.values()]
+    assert kinds == ["Kept", "Kept", "Kept"] or kinds == ["Kept", "Kept", "Stored"]
+    assert kinds[0] == "Kept"
+    monkeypatch.setattr(gathering, "CACHE_BYTES", 0)
+    assert isinstance(TrialDataset(opened[PLACE], ["speed"]).fields["speed"], gathering.Stored)
+    with pytest.raises(ValueError, match="expected 'auto', True or False"):
+        TrialDataset(opened[PLACE], ["speed"], cache="disk")
+
+
+def test_withheld_and_invalid_targets_are_never_zeros():
+    made = tree()
+    area = made[PLACE].to_dataset()
+    valid = np.ones((40, 9), bool)
+    valid[5, 6:] = False
+    withheld = np.zeros(40, bool)
+    withheld[8] = True
+    area["valid"] = (("presentation_id", "time"), valid)
+    area["withheld"] = (("presentation_id",), withheld)
+    made[PLACE].dataset = area
+    data = TrialDataset(made[PLACE], ["pupil/x"], ["spike_data", "speed"])
+    batch = data.__getitems__([5, 8, 9])
+    for name in ("spike_data", "speed"):
+        missing = torch.isnan(batch[name])
+        assert missing[0, ..., 6:].all()
+        assert not missing[0, ..., :6].any()
+        assert missing[1].all()
+        assert not missing[2].any()
+    assert not torch.isnan(batch["pupil/x"]).any()
+    assert batch["valid"].tolist() == valid[[5, 8, 9]].tolist()
+    assert batch["withheld"].tolist() == [False, True, False]
+    # An integer has no NaN: the masks are there to be used.
+    stored = TrialDataset(made[PLACE], [], ["spike_data"], dtype=None).__getitems__([5])
+    assert stored["spike_data"].dtype == torch.uint8
+    assert not stored["valid"][0, 6:].any()
+
+
+def test_labels_come_on_request():
+    made = tree(sessions=2)
+    data = TrialDataset(made["session_1/CA1"], ["spike_data"], labels=True)
+    for batch in (data.__getitems__([1, 2]), data[0]):
+        assert (batch["session"], batch["area"]) == ("session_1", "CA1")
+        assert batch["unit_id"].tolist() == [10, 11, 12, 13, 14, 15]
+    assert "session" not in TrialDataset(made["session_1/CA1"], ["spike_data"])[0]
+
+
+def test_images_are_looked_up_by_presentation():
+    made = tree()
+    images = np.random.default_rng(0).integers(0, 255, (5, 1, 4, 6)).astype(np.uint8)
+    ids = xr.Variable("image_id", [30, 10, 50, 20, 40])
+    made["session_0"].dataset = xr.Dataset(
+        {"stimulus": (("image_id", "channel", "y", "x"), images)}, {"image_id": ids}
+    )
+    with pytest.raises(SchemaError, match="session_0/VISp: stimulus is along image_id"):
+        TrialDataset(made[PLACE], ["stimulus"])
+    shown = np.array([10, 20, 30, 40, 50])[np.arange(40) % 5]
+    made[PLACE].dataset = (
+        made[PLACE].to_dataset().assign_coords(image_id=("presentation_id", shown))
+    )
+    made["session_0/CA1/presentations"].dataset = xr.Dataset(
+        {"image_id": ("presentation_id", shown)}
+    )
+    for area in ("VISp", "CA1"):
+        got = TrialDataset(made["session_0"][area], ["stimulus"], dtype=None)
+        batch = got.__getitems__([0, 2, 39])
+        np.testing.assert_array_equal(batch["stimulus"], images[[1, 0, 2]])
+        assert batch["stimulus"].dtype == torch.uint8
+    shown[7] = 60
+    with pytest.raises(NotInTree, match="no image 60; .* session_0/VISp: stimulus"):
+        TrialDataset(made[PLACE], ["stimulus"])
+
+
+# ---------------------------------------------------------------------------------------- clips
+
+
+def test_clips_are_the_clocks_values(tmp_path):
+    made = clock_tree()
+    opened = na.open_datatree(na.save(made, tmp_path / "a.h5"))
+    for source_, cache in ((made, "auto"), (opened, True), (opened, False)):
+        clips = ClipDataset(source_["s/retina"], ["stimulus"], 1.0, ["responses", "spike_data"],
+                            stride=0.05, cache=cache)  # fmt: skip
+        assert len(clips) == 381
+        batch = clips.__getitems__([380, 0, 7, 8, 200])
+        for i, start in enumerate([380, 0, 7, 8, 200]):
+            rows = slice(start, start + 20)
+            np.testing.assert_array_equal(
+                batch["stimulus"][i], made["s/stimulus"].values[rows].astype("f4")
+            )
+            for name in ("responses", "spike_data"):
+                np.testing.assert_array_equal(
+                    batch[name][i], made[f"s/retina/{name}"].values[rows].astype("f4")
+                )
+        np.testing.assert_allclose(batch["time"], [29, 10, 10.35, 10.4, 20])
+
+
+def test_offsets_read_later_and_stay_inside():
+    made = clock_tree()
+    clips = ClipDataset(made["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05,
+                        window=(12.0, 15.0), offsets={"responses": 0.1, "stimulus": -0.2})  # fmt: skip
+    batch = clips.__getitems__(range(len(clips)))
+    starts = np.round((batch["time"].numpy() - 10) * 20).astype(int)
+    assert starts.min() == 44  # 12.0 s and the 0.2 s the stimulus comes before
+    assert starts.max() == 100 - 20 - 2
+    for i, start in enumerate(starts):
+        np.testing.assert_array_equal(
+            batch["responses"][i], made["s/retina/responses"].values[start + 2 : start + 22]
+        )
+        np.testing.assert_array_equal(
+            batch["stimulus"][i],
+            made["s/stimulus"].values[start - 4 : start + 16].astype("f4"),
+        )
+    with pytest.raises(ValueError, match="'speed' is not among the variables"):
+        ClipDataset(made["s/retina"], ["stimulus"], 1.0, offsets={"speed": 1.0})
+
+
+def test_no_window_runs_over_a_gap_unless_asked():
+    valid = np.ones(400, bool)
+    valid[100:103] = False
+    made = clock_tree(valid=valid)
+    area = made["s/retina"]
+    clips = ClipDataset(area, ["stimulus"], 1.0, ["responses"], stride=0.05)
+    batch = clips.__getitems__(range(len(clips)))
+    assert batch["valid"].all()
+    assert len(clips) == 81 + 278
+    over = ClipDataset(area, ["stimulus"], 1.0, ["responses"], stride=0.05, across_gaps=True)
+    assert len(over) == 381
+    batch = over.__getitems__([95])
+    np.testing.assert_array_equal(batch["valid"][0], valid[95:115])
+    np.testing.assert_array_equal(torch.isnan(batch["responses"][0, :, 0]), ~valid[95:115])
+
+
+def test_no_window_runs_over_a_join_of_sessions():
+    one, two = clock_tree(100)["s"], clock_tree(100, start=100.0)["s"]
+    joined = xr.concat([one["retina"].to_dataset(), two["retina"].to_dataset()], "time")
+    made = xr.DataTree.from_dict({"/": xr.Dataset(attrs=clock_tree().attrs), "s/retina": joined})
+    clips = ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05)
+    assert len(clips) == 2 * 81
+    starts = clips.__getitems__(range(162))["time"].numpy()
+    assert not ((starts > 14.01) & (starts < 100)).any()
+    assert (
+        len(ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05, across_gaps=True)) == 181
+    )
+
+
+def test_a_ragged_end_is_padded_when_asked():
+    made = clock_tree(110)
+    area = made["s/retina"]
+    assert len(ClipDataset(area, ["responses"], 2.0)) == 2
+    padded = ClipDataset(area, ["responses", "spike_data"], 2.0, pad=True, dtype=None)
+    batch = padded.__getitems__([2, 0])
+    assert batch["valid"].sum(1).tolist() == [30, 40]
+    assert torch.isnan(batch["responses"][0, 30:]).all()
+    np.testing.assert_array_equal(batch["responses"][0, :30], area["responses"].values[80:])
+    whole = ClipDataset(clock_tree(120)["s/retina"], ["responses"], 2.0, pad=True)
+    assert len(whole) == 3
+    assert whole.__getitems__(range(3))["valid"].all()
+
+
+def test_repeats_on_a_clock_are_along_it():
+    made = clock_tree()
+    clips = ClipDataset(made["s/retina"], ["stimulus"], 1.0, ["responses_by_trial"])
+    got = clips[3]["responses_by_trial"]
+    want = made["s/retina/responses_by_trial"].values[:, 60:80]
+    np.testing.assert_array_equal(got, want.transpose(1, 0, 2))
+
+
+def test_buffers_are_used_again_only_when_free():
+    made = clock_tree()
+    clips = ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05)
+    first = clips.__getitems__(range(8))["responses"]
+    view, place = first[2], first.data_ptr()
+    kept = view.clone()
+    del first
+    for i in range(6):
+        assert clips.__getitems__(range(i, i + 8))["responses"].data_ptr() != place
+    torch.testing.assert_close(view, kept)
+    del view
+    used = {clips.__getitems__(range(8))["responses"].data_ptr() for _ in range(6)}
+    assert len(used) <= 3
+
+
+# --------------------------------------------------------------------------------- made of others
+
+
+def test_repeats_are_averaged_and_kept():
+    made = tree()
+    area = made[PLACE]
+    labels = area["presentations/stimulus"].values
+    trials = TrialDataset(area, ["pupil/x"], ["spike_data"], rows=np.arange(0, 40, 1) != 3)
+    data = RepeatDataset(trials, labels)
+    batch = data.__getitems__([2, 0])
+    for i, label in enumerate(["image2", "image0"]):
+        rows = np.flatnonzero((labels == label) & (np.arange(40) != 3))
+        counts = area["spike_data"].values[rows].astype("f4")
+        np.testing.assert_allclose(batch["spike_data"][i], counts.mean(0), rtol=1e-6)
+        np.testing.assert_array_equal(batch["spike_data_by_trial"][i, : rows.size], counts)
+        assert torch.isnan(batch["spike_data_by_trial"][i, rows.size :]).all()
+        assert batch["repeats"][i] == rows.size
+        np.testing.assert_array_equal(batch["pupil/x"][i], area["pupil/x"].values[rows[0]])
+    assert data[1]["spike_data"].shape == (6, 9)
+    with pytest.raises(SchemaError, match="repeats need targets of a float dtype"):
+        RepeatDataset(TrialDataset(area, ["spike_data"]), labels)
+
+
+def test_stacks_keep_order_and_labels():
+    made = tree(sessions=2)
+    sets = [TrialDataset(made[f"session_{i}/VISp"], ["spike_data"], labels=True) for i in (0, 1)]
+    stack = Stack(sets)
+    assert len(stack) == 80
+    rows = [41, 3, 79, 3]
+    batch = stack.__getitems__(rows)
+    assert batch["session"] == ["session_1", "session_0", "session_1", "session_0"]
+    for i, row in enumerate(rows):
+        torch.testing.assert_close(batch["spike_data"][i], stack[row]["spike_data"])
+        torch.testing.assert_close(batch["spike_data"][i], sets[row // 40][row % 40]["spike_data"])
+    assert np.bincount(stack.owner).tolist() == [40, 40]
+
+
+def test_a_dataset_on_a_device_is_the_dataset():
+    clips = ClipDataset(clock_tree()["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05)
+    held = OnDevice(clips, "cpu")
+    rows = [300, 5, 5]
+    want = clips.__getitems__(rows)
+    for name, value in held.__getitems__(rows).items():
+        torch.testing.assert_close(value, want[name])
+    torch.testing.assert_close(held[5]["responses"], want["responses"][1])
+    assert len(held) == len(clips)
+
+
+# -------------------------------------------------------------------------------------- raw spikes
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_windows_of_raw_spikes_are_bin_spikes(dtype):
+    area = na.load_sample()["A2929-200711/adn"]
+    starts = [812.3456, 700.0, 1000.01]
+    data = na.torch.SpikeWindowDataset(
+        area, 1.0, 0.02, starts, dtype=dtype, labels=True, series=["head_direction/ry"]
+    )
+    again = pickle.loads(pickle.dumps(data))
+    want = na.bin_spikes(area["spikes"], starts, 0.02, (0, 1.0)).values.transpose(0, 2, 1)
+    for one in (data, again):
+        batch = one.__getitems__([0, 1, 2])
+        assert batch["spike_data"].dtype == getattr(torch, dtype)
+        np.testing.assert_array_equal(batch["spike_data"], want)
+    assert batch["time"].tolist() == starts
+    assert batch["unit_id"].tolist() == area["spikes/unit_id"].values.tolist()
+    series = area.parent["head_direction"].to_dataset()["ry"]
+    centres = np.asarray(starts)[:, None] + (np.arange(50) + 0.5) / 50
+    found = na.interpolate(series, centres[1])
+    np.testing.assert_allclose(batch["head_direction/ry"][1], found, rtol=1e-5)
+    assert data[1]["spike_data"].shape == (50, 7)
+
+
+def test_windows_of_raw_spikes_stay_in_their_stretches():
+    area = na.load_sample()["A2929-200711/adn"]
+    data = na.torch.SpikeWindowDataset(
+        area, 1.0, stride=0.5, window=[(700, 703), (710, 710.5), (720, 721)]
+    )
+    assert data.starts.tolist() == [700, 700.5, 701, 701.5, 702, 720]
+    with pytest.raises(ValueError, match="A2929-200711/adn: no window of 10 s"):
+        na.torch.SpikeWindowDataset(area, 10.0, window=(700, 703))
+    with pytest.raises(SchemaError, match="session_0/VISp has no spikes node"):
+        na.torch.SpikeWindowDataset(tree()[PLACE], 1.0)
+    with pytest.raises(ValueError, match="expected 'uint8', 'float32'"):
+        na.torch.SpikeWindowDataset(area, 1.0, dtype="int8")
+
+
+# --------------------------------------------------------------------------------------- bad input
+
+
+def test_a_window_longer_than_the_recording_is_named():
+    with pytest.raises(ValueError, match=r"s/retina: no window of 30 s .* has 20 s \(responses\)"):
+        ClipDataset(clock_tree()["s/retina"], ["responses"], 30.0)
+
+
+def test_a_chunk_longer_than_a_clip_is_named():
+    window = [(10.0, 12.0), (14.0, 16.0)]
+    with pytest.raises(ValueError, match=r"s/retina: no window of 3 s .* has 2 s \(responses\)"):
+        ClipDataset(clock_tree()["s/retina"], ["responses"], 3.0, window=window)
+
+
+def test_an_empty_split_is_named():
+    with pytest.raises(SchemaError, match="session_0/VISp: split 'rows' is empty"):
+        TrialDataset(tree()[PLACE], ["speed"], rows=np.zeros(40, bool))
+
+
+def test_nan_in_targets_stays_nan():
+    made = clock_tree()
+    values = made["s/retina/responses"].values
+    values[3, 2] = np.nan
+    clip = ClipDataset(made["s/retina"], [], 1.0, ["responses"])[0]
+    assert torch.isnan(clip["responses"]).nonzero().tolist() == [[3, 2]]
+    with pytest.raises(ValueError, match="s/retina: responses holds float32, which uint8"):
+        ClipDataset(made["s/retina"], [], 1.0, ["responses"], dtype="uint8")
+
+
+def test_other_units_are_not_stacked():
+    sets = [
+        TrialDataset(tree(seed=s)[p], ["spike_data"]) for s, p in ((0, PLACE), (1, "session_0/CA1"))
+    ]
+    with pytest.raises(
+        SchemaError, match="session_0/CA1: spike_data is of other units than in session_0/VISp"
+    ):
+        Stack(sets)
+    fewer = TrialDataset(tree(units=4)[PLACE], ["spike_data"])
+    with pytest.raises(SchemaError, match=r"session_0/VISp: spike_data is \(4, 9\)"):
+        Stack([sets[0], fewer])
+    with pytest.raises(SchemaError, match="has \\['speed'\\]"):
+        Stack([sets[0], TrialDataset(tree()[PLACE], ["speed"])])
+
+
+def test_two_clocks_are_named():
+    groups = {"/": clock_tree().to_dataset()}
+    for name, n in (("a", 40), ("b", 50)):
+        groups[f"s/x/{name}"] = xr.Dataset(
+            {"v": ("time", np.zeros(n))}, {"time": np.arange(n) / 10}
+        )
+    made = xr.DataTree.from_dict(groups)
+    with pytest.raises(SchemaError, match=r"s/x: b/v has another clock \(50 samples\) than a/v"):
+        ClipDataset(made["s/x"], ["a/v", "b/v"], 1.0)
+    made["s/x/a"].dataset = xr.Dataset({"v": ("time", np.zeros(3))}, {"time": [0.0, 2.0, 1.0]})
+    with pytest.raises(SchemaError, match="s/x: a/v: time goes backwards"):
+        ClipDataset(made["s/x"], ["a/v"], 1.0)
+
+
+def test_a_file_that_has_vanished_is_named(tmp_path):
+    path = na.save(tree(), tmp_path / "a.h5")
+    data = TrialDataset(na.open_datatree(path)[PLACE], ["speed"], cache=False)
+    source.close_all()
+    path.unlink()
+    with pytest.raises(NeuroArraysError, match="session_0/VISp: speed"):
+        data[0]
+    loader = torch.utils.data.DataLoader(data, 4, num_workers=1, collate_fn=na.torch.collate)
+    with pytest.raises(NeuroArraysError, match="session_0/VISp: speed"):
+        next(iter(loader))
+
+
+def test_counts_that_do_not_fit_are_named():
+    made = tree()
+    counts = made[f"{PLACE}/spike_data"].astype("u2") + 300
+    made[PLACE].dataset = made[PLACE].to_dataset().assign(spike_data=counts)
+    with pytest.raises(
+        OverflowError, match="session_0/VISp: spike_data holds 30., more than uint8"
+    ):
+        TrialDataset(made[PLACE], ["spike_data"], dtype="uint8")[0]
+    assert TrialDataset(made[PLACE], ["spike_data"])[0]["spike_data"].min() >= 300
+
+
+def test_other_mistakes_say_what_is_expected():
+    area = tree()[PLACE]
+    with pytest.raises(NotInTree, match="did you mean 'spike_data'"):
+        TrialDataset(area, ["spike_dta"])
+    with pytest.raises(ValueError, match="expected a list of variables, got the text"):
+        TrialDataset(area, "spike_data")
+    with pytest.raises(ValueError, match="no variable asked for"):
+        TrialDataset(area, [])
+    with pytest.raises(ValueError, match="dtype='int3' for speed"):
+        TrialDataset(area, ["speed"], dtype="int3")
+    with pytest.raises(SchemaError, match="session_0/VISp: presentations/stimulus has dtype"):
+        TrialDataset(area, ["presentations/stimulus"])
+    with pytest.raises(SchemaError, match="is not along presentation_id"):
+        TrialDataset(clock_tree()["s/retina"], ["responses"])
