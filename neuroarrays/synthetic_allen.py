@@ -75,6 +75,8 @@ class AllenOptions:
         Mean rate of a unit.
     irregular : float
         Share of presentations that last a monitor frame longer.
+    sampling : float
+        Rates of wheel and camera as a share of the real ones, 60 and 30 Hz: for tiny files.
     splice : bool
         Whether invalid times take the end of one showing of a movie and the start of the next, so
         that the numbers of the frames left never decrease.
@@ -95,6 +97,7 @@ class AllenOptions:
     structures: tuple[str, ...] = ("VISp", "VISl", "CA1", "grey", "LGd", "VISam", "DG")
     rate: float = 5.0
     irregular: float = 0.02
+    sampling: float = 1.0
     splice: bool = False
     parts: tuple[str, ...] = (
         "running", "eye", "invalid", "optotagging", "waveforms", "edges",
@@ -541,9 +544,10 @@ class _Writer:
     # ------------------------------------------------------------------------ behaviour
 
     def _running(self) -> None:
-        n = int((self.plan.end - 4.0) / FRAME)
-        start = np.sort(2.0 + FRAME * np.arange(n) + self.random.normal(0, 2e-5, n))
-        stop = np.append(start[1:], start[-1] + FRAME)
+        step = FRAME / self.options.sampling
+        n = int((self.plan.end - 4.0) / step)
+        start = np.sort(2.0 + step * np.arange(n) + self.random.normal(0, 2e-5, n))
+        stop = np.append(start[1:], start[-1] + step)
         speed = 10 + np.cumsum(self.random.normal(0, 0.5, n))
         place = "processing/running/running_speed"
         self._series(place, speed, start, "cm/s")
@@ -568,7 +572,7 @@ class _Writer:
 
     def _eye(self) -> None:
         """30 Hz from 8 s on, until 6 s before the end: sessions outlast the camera."""
-        times = np.arange(8.0, self.plan.end - 6.0, 1 / 29.97)
+        times = np.arange(8.0, self.plan.end - 6.0, 1 / (29.97 * self.options.sampling))
         times += self.random.normal(0, 1e-4, times.size)
         n = times.size
         gaze = np.stack([2 + np.sin(times / 11), 1 + 2.5 * np.cos(times / 13)], 1)  # y, x

@@ -13,6 +13,7 @@ redistribution). NWB 2, read as such (`neuroarrays.formats.nwb`), plus what NWB 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import xarray as xr
 
-from neuroarrays import schema
+from neuroarrays import safety, schema
 from neuroarrays import source as sources
 from neuroarrays.backend import Reader, chosen, matches, paths_of
 from neuroarrays.errors import FormatError
@@ -86,7 +87,9 @@ class AllenReader(Reader):
             there[area] = None
             return areas is None or matches(area, areas)
 
-        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name))}
+        notes = [f"{path} is not fetched" for path in not_fetched(filename_or_obj)]
+        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
+        groups = {"/": xr.Dataset(attrs=root)}
         for name in chosen(names, sessions, "session"):
             for node, rows in session_groups(opened[names[name]], wanted_area, filters).items():
                 groups[f"{name}/{node}".rstrip("/")] = rows
@@ -118,6 +121,19 @@ def session_names(opened: dict[Path, Source]) -> dict[str, Path]:
             )
         names[name] = path
     return names
+
+
+def not_fetched(folder: Any) -> list[Path]:
+    """Files of a folder in whose place git-annex or Git LFS left a pointer."""
+    if not isinstance(folder, str | os.PathLike) or not Path(folder).is_dir():
+        return []
+    found = []
+    for path in sorted(Path(folder).glob("*.nwb")):
+        try:
+            safety.check_pointer(path)
+        except FormatError:
+            found.append(path)
+    return found
 
 
 def session_id(source: Source) -> str:

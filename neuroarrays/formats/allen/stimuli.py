@@ -65,8 +65,8 @@ class Interval:
 
 
 def is_movie(name: str) -> bool:
-    """Whether a table's rows are frames of a movie in their order."""
-    return name.startswith("natural_movie") and not name.endswith("shuffled")
+    """Whether a stimulus is a movie whose frames were shown in their order."""
+    return name.startswith("natural_movie") and not name.endswith(("shuffled", FRAMES))
 
 
 def tables(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
