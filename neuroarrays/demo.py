@@ -106,10 +106,7 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
         na.torch.ClipDataset(archive[AREA], names, 1.0, stride=stride, window=window)
         for stride, window in ((0.1, TRAIN), (0.5, HELD_OUT))
     )
-    loader = torch.utils.data.DataLoader(
-        train, batch_size=64, shuffle=True, collate_fn=_as_it_is,
-        generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
+    loader = na.torch.Loader(train, na.torch.Batches(len(train), 64, shuffle=True))
     n_units = archive[AREA].sizes["unit_id"]
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(50 * n_units, 2))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-3)
@@ -133,11 +130,6 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
     constants = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     chance = min(_error(np.full_like(truth, c), truth) for c in constants)
     return _error(angle, truth), chance
-
-
-def _as_it_is(batch: Any) -> Any:
-    """What `__getitems__` gives is a batch already."""
-    return batch
 
 
 def _middle(direction: Any) -> Any:

@@ -1,11 +1,15 @@
 """Windows of a clock as torch batches."""
 
+import multiprocessing
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import neuroarrays as na
+from neuroarrays import synthetic
 from neuroarrays.errors import NotInTree, SchemaError
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
@@ -84,3 +88,223 @@ def test_what_cannot_be_cut_says_why(area):
     trials = na.align(na.load_sample(), "epochs", bin_width=60.0, dtype="uint16")[AREA]
     with pytest.raises(SchemaError, match="adn: spike_data is cut into presentations"):
         na.torch.ClipDataset(trials, ["spike_data"], 60.0)
+
+
+# ---------------------------------------------------------------------------------------- loaders
+
+
+@pytest.fixture
+def trials():
+    tree = synthetic.aligned_tree(sessions=2, areas=("VISp",), presentations=40, units=3)
+    for session, tiers in (("session_0", [30, 6, 4]), ("session_1", [20, 8, 12])):
+        area = tree[f"{session}/VISp"]
+        column = np.repeat(["train", "validation", "test"], tiers).astype(object)
+        table = area["presentations"].to_dataset(inherit=False)
+        area["presentations"].dataset = table.assign(tier=("presentation_id", column))
+    return tree
+
+
+def test_loaders_have_the_shape_that_others_iterate(trials):
+    found = na.torch.loaders(trials, ["pupil/x"], ["spike_data"], batch_size=4)
+    assert list(found) == ["train", "validation", "test"]
+    assert list(found["train"]) == ["session_0", "session_1"]
+    batches = list(found["train"]["session_0"])
+    assert [b["spike_data"].shape for b in batches] == [(4, 3, 5)] * 7
+    ids = [i for b in batches for i in b["presentation_id"].tolist()]
+    assert len(set(ids)) == 28
+    assert max(ids) < 30
+    ids = [i for b in found["test"]["session_1"] for i in b["presentation_id"].tolist()]
+    assert ids == list(range(28, 40))
+
+
+def test_areas_of_one_session_have_keys_of_their_own():
+    tree = synthetic.aligned_tree(presentations=20)
+    found = na.torch.loaders(
+        tree, ["speed"], split=lambda area: {"train": np.arange(10)}, batch_size=2
+    )
+    assert list(found["train"]) == ["session_0/VISp", "session_0/CA1"]
+
+
+def test_sides_that_share_are_refused(trials):
+    with pytest.raises(SchemaError, match="session_0/VISp: 1 presentations are in 'train'"):
+        na.torch.loaders(trials, ["speed"], split=lambda a: {"train": [0, 1], "test": [1]})
+    with pytest.raises(SchemaError, match="session_0/VISp: split 'test' is empty"):
+        na.torch.loaders(trials, ["speed"], split=lambda a: {"train": [0, 1], "test": []})
+    with pytest.raises(NotInTree, match="no column of presentations 'fold'"):
+        na.torch.loaders(trials, ["speed"], split="fold")
+    with pytest.raises(ValueError, match="session_1/VISp: split 'train' has no batch: 20 samples"):
+        na.torch.loaders(trials, ["speed"], batch_size=25)
+    with pytest.raises(SchemaError, match="recording tree: na.align it first"):
+        na.torch.loaders(na.load_sample(), ["spike_data"])
+    with pytest.raises(NotInTree, match="no variable 'dilation'"):
+        na.torch.loaders(trials, ["dilation"])
+
+
+def test_test_sides_have_means_and_repeats(trials):
+    found = na.torch.loaders(trials, ["pupil/x"], ["spike_data"], repeats="stimulus", batch_size=4)
+    (batch,) = found["test"]["session_1"]
+    assert batch["spike_data"].shape == (3, 3, 5)
+    assert batch["spike_data_by_trial"].shape == (3, 4, 3, 5)
+    assert batch["repeats"].tolist() == [4, 4, 4]
+    torch.testing.assert_close(batch["spike_data"], batch["spike_data_by_trial"].mean(1))
+
+
+def test_normalisation_is_that_of_the_train_side_and_says_so(trials):
+    found = na.torch.loaders(
+        trials, ["pupil/x"], ["spike_data"], normalize=["pupil/x"], batch_size=4
+    )
+    for session in ("session_0", "session_1"):
+        values = trials[f"{session}/VISp/pupil/x"].values
+        train = values[: 30 if session == "session_0" else 20].astype("f8")
+        for side in ("train", "test"):
+            loader = found[side][session]
+            assert "train (" in loader.dataset.transform.stated
+            assert "ddof=1" in loader.dataset.transform.stated
+            for batch in [*loader, *loader]:  # a buffer used again is not normalised twice
+                want = (values[batch["presentation_id"]] - train.mean()) / train.std(ddof=1)
+                np.testing.assert_allclose(batch["pupil/x"], want, rtol=1e-4, atol=1e-5)
+
+
+def test_normalisation_by_unit_leaves_nan_out():
+    area = synthetic.aligned_tree(presentations=20)["session_0/VISp"]
+    speed = area["speed"].values
+    speed[3, 2] = np.nan
+    speed[:, 4] = 2.0
+    data = na.torch.TrialDataset(area, ["speed"])
+    scale = na.torch.Normalize.fit(data, ["speed"], per_unit=True, ddof=0, split="all")
+    np.testing.assert_allclose(scale.mean["speed"], np.nanmean(speed, 0), rtol=1e-6)
+    np.testing.assert_allclose(scale.std["speed"][:4], np.nanstd(speed, 0)[:4], rtol=1e-5)
+    assert scale.std["speed"][4] == 1
+    kept = na.torch.Normalize.fit(data, ["speed"], center=False)
+    assert kept.mean["speed"] == 0
+    counts = na.torch.TrialDataset(area, ["spike_data"], dtype=None, transform=scale)
+    assert counts[0]["spike_data"].dtype == torch.uint8
+    other = na.torch.Normalize({"spike_data": torch.tensor(0.0)}, {}, "")
+    with pytest.raises(ValueError, match="ask the dataset for a float dtype"):
+        other(counts[0])
+
+
+def test_clips_train_anywhere_and_are_tested_whole(area):
+    tree = na.align(na.load_sample(), bin_width=0.02)
+    rule = (
+        lambda node: na.torch.splits.by_clip(  # noqa: E731
+            node["time"].values[33_600:35_600], 5.0, 3, seed=1
+        )
+    )
+    found = na.torch.loaders(
+        tree, ["spike_data"], ["head_direction/ry"], length=0.6, split=rule, batch_size=8
+    )
+    train, valid = found["train"]["A2929-200711/adn"], found["validation"]["A2929-200711/adn"]
+    held = rule(tree[AREA])["validation"]
+    first, second = ([t for b in train for t in b["time"].tolist()] for _ in range(2))
+    assert first != second
+    for start in first + second:
+        assert not ((start + 0.6 > held[:, 0] + 1e-6) & (start < held[:, 1] - 1e-6)).any()
+    frames = sum(int(b["valid"].sum()) for b in valid)
+    assert frames == 3 * 250
+
+
+def test_blocks_are_sides():
+    one, two = (synthetic.aligned_tree(areas=("VISp",), seed=s) for s in (0, 1))
+    groups = {"/": one.to_dataset()}
+    for name, tree in (("train", one), ("test", two)):
+        groups |= {
+            f"{name}/{p}": n.to_dataset(inherit=False)
+            for p, n in tree.subtree_with_keys
+            if p != "."
+        }
+    tree = xr.DataTree.from_dict(groups)
+    found = na.torch.loaders(tree, ["spike_data"], split="block", batch_size=4)
+    assert {side: len(loader) for side, part in found.items() for loader in part.values()} == {
+        "train": 3, "test": 3,
+    }  # fmt: skip
+    (loader,) = found["test"].values()
+    np.testing.assert_array_equal(
+        next(iter(loader))["spike_data"], two["session_0/VISp/spike_data"].values[:4].astype("f4")
+    )
+
+
+# ------------------------------------------------------------------------- cycles, resuming, workers
+
+
+@pytest.mark.parametrize("mode", ["longest", "shortest", "weighted"])
+def test_cycles_go_through_sessions(trials, mode):
+    found = na.torch.loaders(trials, ["spike_data"], batch_size=5)["train"]
+    run = na.torch.cycle(found, mode)
+    keys = [key for key, _ in run]
+    assert len(keys) == len(run) == {"longest": 12, "shortest": 8, "weighted": 10}[mode]
+    count = {key: keys.count(key) for key in found}
+    assert (
+        count
+        == {
+            "longest": {"session_0": 6, "session_1": 6},
+            "shortest": {"session_0": 4, "session_1": 4},
+            "weighted": {"session_0": 6, "session_1": 4},
+        }[mode]
+    )
+    for key, batch in run:
+        want = trials[f"{key}/VISp/spike_data"].values[batch["presentation_id"]]
+        np.testing.assert_array_equal(batch["spike_data"], want)
+    with pytest.raises(ValueError, match="no session"):
+        na.torch.cycle({})
+
+
+def ids(loader):
+    return [b["presentation_id"].tolist() for _, b in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_epoch_goes_on_with_the_very_next_batch(trials, workers):
+    def made():
+        found = na.torch.loaders(trials, ["speed"], batch_size=4, num_workers=workers)["train"]
+        return na.torch.cycle(found, "weighted")
+
+    whole = made()
+    want = [ids(whole) for _ in range(3)]
+    assert want[0] != want[1]
+    one, got = made(), []
+    got.append(ids(one))
+    running = iter(one)
+    part = [next(running)[1]["presentation_id"].tolist() for _ in range(3)]
+    state = one.state_dict()  # workers have fetched ahead of it
+    assert state == {"epoch": 1, "batch": 3}
+    del running
+    other = made()
+    other.load_state_dict(pickle.loads(pickle.dumps(state)))
+    got.append(part + ids(other))
+    got.append(ids(other))
+    assert got == want
+    one.set_epoch(2)
+    assert ids(one) == want[2]
+
+
+@pytest.mark.parametrize(
+    "how", ["fork", *(pytest.param(h, marks=pytest.mark.slow) for h in ("forkserver", "spawn"))]
+)
+def test_workers_give_what_the_process_gives(how, tmp_path):
+    recording = na.load_sample()
+    path = na.save(na.align(recording, bin_width=0.02), tmp_path / "clock.h5")
+    area = na.open_datatree(path)[AREA]
+    for data in (
+        na.torch.ClipDataset(area, NAMES, 1.0, window=(700.0, 716.0), labels=True),
+        na.torch.ClipDataset(area, NAMES, 1.0, window=(700.0, 716.0), cache=False),
+        na.torch.SpikeWindowDataset(recording[AREA], 1.0, window=(700.0, 716.0)),
+    ):
+        fresh = partial(na.torch.Batches, len(data), 4, shuffle=True)
+        want = list(na.torch.Loader(data, fresh()))
+        loader = na.torch.Loader(data, fresh(), num_workers=2, multiprocessing_context=how)
+        got = list(loader)
+        assert len(got) == len(want) == 4
+        for one, other in zip(got, want, strict=True):
+            assert one.keys() == other.keys()
+            torch.testing.assert_close(one["spike_data"], other["spike_data"])
+
+
+def test_one_pool_of_workers_serves_all_sessions(trials):
+    found = na.torch.loaders(trials, ["speed"], batch_size=4, num_workers=2)["train"]
+    run = na.torch.cycle(found)
+    assert run.num_workers == 2
+    iterator = iter(run)
+    next(iterator)
+    assert len(multiprocessing.active_children()) == 2
+    assert len(list(iterator)) == len(run) - 1
