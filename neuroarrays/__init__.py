@@ -26,6 +26,9 @@ _HOME = {
     "interpolate": "interpolation",
     "bin_spikes": "binning",
     "save": "store",
+    "select_units": "selection",
+    "trials": "selection",
+    "restrict": "restriction",
     "psth": "analysis",
     "tuning_curve": "analysis",
     "FormatError": "errors",
@@ -36,8 +39,10 @@ _HOME = {
     "MissingPath": "errors",
     "PathExists": "errors",
     "UnknownFormat": "errors",
+    "QueryError": "errors",
+    "NothingLeft": "errors",
 }
-_MODULES = ("torch", "plot")
+_MODULES = ("torch", "plot", "intervals")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

@@ -9,6 +9,8 @@
     ├── PathExists        (also FileExistsError)
     ├── SchemaError       (also ValueError)   a tree is not one of the two trees
     ├── NotInTree         (also KeyError)     a table, unit, area or variable that is not there
+    ├── QueryError        (also ValueError)   a condition that cannot be understood
+    ├── NothingLeft       (also ValueError)   a selection that no unit, trial or time fits
     └── MissingDependency (also ImportError)  an optional package is not installed
 
 All of them say where the fault is, what was expected, what was found and what to try.
@@ -125,6 +127,14 @@ class NotInTree(NeuroArraysError, KeyError):
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return type(self), (self.kind, self.name, self.available, self.hint, self.where)
+
+
+class QueryError(NeuroArraysError, ValueError):
+    """A condition such as "contrast > 0.5" that cannot be understood; the message says which part."""
+
+
+class NothingLeft(NeuroArraysError, ValueError):
+    """A selection that nothing fits; the message says which condition emptied it."""
 
 
 class MissingDependency(NeuroArraysError, ImportError):

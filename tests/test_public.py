@@ -12,7 +12,7 @@ PUBLIC = {
     "FormatError", "MissingDependency", "MissingPath", "NeuroArraysError", "NotInTree",
     "PathExists", "SchemaError", "UnknownFormat", "__version__", "align",
     "bin_spikes", "catalog", "interpolate", "load_sample", "open_datatree", "plot", "psth",
-    "sample_path", "save", "torch", "tuning_curve", "validate",
+    "NothingLeft", "QueryError", "intervals", "restrict", "select_units", "trials", "sample_path", "save", "torch", "tuning_curve", "validate",
 }  # fmt: skip
 ADAPTERS = {"plot": "matplotlib", "torch": "torch"}
 
@@ -53,6 +53,8 @@ def test_an_unknown_name_is_an_attribute_error():
         errors.MissingPath("gone: no such file"),
         errors.SchemaError("not a valid tree"),
         errors.NotInTree("area", "VISP", ["VISp", "CA1"], "look"),
+        errors.QueryError("'f()' is a function call"),
+        errors.NothingLeft("no unit fits"),
         errors.MissingDependency("zarr", "zarr", "reading"),
     ],
     ids=lambda error: type(error).__name__,

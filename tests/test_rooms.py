@@ -68,6 +68,11 @@ ROOMS = {
     "validity": card(f"{LAZY} schema", "numpy xarray"),
     "alignment": card(f"{LAZY} _version binning errors formats interpolation kernels presentations "
                       "schema trains validity", "numpy pandas xarray"),
+    "query": card("errors", "numpy"),
+    "intervals": card("errors schema", "numpy pandas xarray"),
+    "groups": card("schema", "numpy xarray"),
+    "selection": card("errors groups indexes lazy query schema", "numpy xarray"),
+    "restriction": card("errors groups indexes intervals schema", "numpy xarray"),
     "analysis": card("errors kernels schema", "numpy xarray", "dask scipy pandas"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),
@@ -86,8 +91,8 @@ ROOMS = {
     "dropin": card("composites datasets errors gathering samplers schema splits torch",
                    "numpy torch xarray"),
     "tasks": card("errors", "", "dask distributed"),
-    "pipeline": card(f"{LAZY} _open _version alignment errors formats presentations schema store "
-                     "tasks trains", "numpy xarray"),
+    "pipeline": card(f"{LAZY} _open _version alignment errors formats kernels presentations schema "
+                     "store tasks trains", "numpy xarray"),
     "torch": card("composites datasets dropin errors gathering samplers scaling schema splits",
                   "numpy torch xarray"),
     "plot": card("analysis errors schema", "matplotlib numpy xarray"),

@@ -1,0 +1,102 @@
+"""The nodes of a tree as datasets by path: taken apart, cut and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+
+Groups = dict[str, xr.Dataset]
+
+
+def is_recording(tree: xr.DataTree) -> bool:
+    """Whether a tree holds raw clocks."""
+    return schema.kind_of(tree) == schema.RECORDING
+
+
+def own(tree: xr.DataTree) -> Groups:
+    """The nodes of a tree, or of a branch and those above it, as they are stored, by path."""
+    schema.kind_of(tree)
+    prefix = tree.path.strip("/")
+    return {
+        path.strip("/"): node.to_dataset(inherit=False)
+        for path, node in ((node.path, node) for node in tree.root.subtree)
+        if not prefix or path.strip("/") == prefix or below(path.strip("/"), prefix)
+        or below(prefix, path.strip("/"))
+    }  # fmt: skip
+
+
+def below(path: str, other: str) -> bool:
+    """Whether a path leads into the branch of another."""
+    return path != other and (not other or path.startswith(other + "/"))
+
+
+def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
+    """A tree of the groups; the node that stands where the given one does."""
+    made = xr.DataTree.from_dict({"/" + path: node for path, node in groups.items()})
+    path = tree.path.strip("/")
+    found = made[path] if path else made
+    assert isinstance(found, xr.DataTree)
+    return found
+
+
+def without(groups: Groups, gone: set[str], owners: set[str]) -> Groups:
+    """Without some nodes, what is below them, and nodes above that had others and have none left."""
+    parents = {path.rpartition("/")[0] for path in gone}
+    gone = set(gone)
+    while parents := {p for p in parents if p}:
+        for parent in parents:
+            held = [path for path in owners if below(path, parent)]
+            if held and all(path in gone or _in(path, gone) for path in held):
+                gone.add(parent)
+        parents = {path.rpartition("/")[0] for path in parents}
+    return {p: node for p, node in groups.items() if p not in gone and not _in(p, gone)}
+
+
+def _in(path: str, gone: set[str]) -> bool:
+    """Whether any node above is one of some."""
+    while path := path.rpartition("/")[0]:
+        if path in gone:
+            return True
+    return False
+
+
+def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
+    """What has one value for each along a dimension."""
+    return {str(name): node[name] for name, v in node.variables.items() if v.dims == (dim,)}
+
+
+def owners(groups: Mapping[str, xr.Dataset], dim: str) -> list[str]:
+    """The highest nodes that have a dimension: what is below them shares it."""
+    found: list[str] = []
+    for path, node in groups.items():
+        if dim in node.sizes and not any(below(path, owner) for owner in found):
+            found.append(path)
+    return found
+
+
+def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
+    """The columns along presentations at or below a node; those of a table first."""
+    mine = [path for path in groups if path == owner or below(path, owner)]
+    mine.sort(key=lambda path: not path.endswith(schema.PRESENTATIONS))
+    found: dict[str, Any] = {}
+    for path in mine:
+        for name, column in columns(groups[path], schema.PRESENTATION).items():
+            found.setdefault(name, column)
+    return found
+
+
+def keep_rows(groups: Groups, chosen: Mapping[str, np.ndarray], keep_empty: bool) -> Groups:
+    """Rows of presentations at and below each owner."""
+    gone = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
+    for owner, rows in chosen.items():
+        if owner in gone or rows.all():
+            continue
+        for path, node in groups.items():
+            if (path == owner or below(path, owner)) and schema.PRESENTATION in node.sizes:
+                groups[path] = node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
+    return without(groups, gone, set(chosen))

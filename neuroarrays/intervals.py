@@ -1,0 +1,204 @@
+"""Interval tables as sets of time: rows may overlap, and keep their labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+
+_ROWS = schema.PRESENTATION
+
+
+def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and stops of the rows of an interval table.
+
+    Parameters
+    ----------
+    table : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        With `start_time` and `stop_time`, or starts and stops side by side.
+
+    Returns
+    -------
+    starts, stops : (n,) float64, s
+
+    Raises
+    ------
+    SchemaError
+        If it is no table of intervals.
+    ValueError
+        If a start or stop is missing, or a stop lies before its start; says which row.
+    """
+    if isinstance(table, xr.DataTree):
+        table = table.to_dataset()
+    if isinstance(table, xr.Dataset | pd.DataFrame):
+        for name in ("start_time", "stop_time"):
+            if name not in table:
+                msg = f"no {name!r} among {list(table)}; expected a table of intervals"
+                raise SchemaError(msg)
+        pair = np.stack([np.asarray(table[k], float) for k in ("start_time", "stop_time")])
+    else:
+        rows = np.asarray(table, float)
+        rows = rows[None] if rows.shape == (2,) else rows
+        if rows.ndim != 2 or rows.shape[1] != 2:
+            msg = f"intervals of shape {rows.shape}: expected (n, 2), starts and stops in seconds"
+            raise SchemaError(msg)
+        pair = rows.T
+    bad = ~(np.isfinite(pair).all(axis=0) & (pair[0] <= pair[1]))
+    if bad.any():
+        row = int(np.argmax(bad))
+        msg = (
+            f"{int(bad.sum())} of {bad.size} intervals have no extent: row {row} lasts from "
+            f"{pair[0, row]} to {pair[1, row]} s"
+        )
+        raise ValueError(msg)
+    return pair[0], pair[1]
+
+
+def merged(table: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The time that the rows cover together, as stretches that neither overlap nor touch.
+
+    Parameters
+    ----------
+    table : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        Intervals in any order.
+
+    Returns
+    -------
+    starts, stops : (stretch,) float64, s
+        In order; empty intervals cover nothing.
+    """
+    starts, stops = spans(table)
+    some = stops > starts
+    starts, stops = starts[some], stops[some]
+    order = np.argsort(starts, kind="stable")
+    starts, reach = starts[order], np.maximum.accumulate(stops[order])
+    begins = np.ones(starts.size, bool)
+    begins[1:] = starts[1:] > reach[:-1]
+    ends = np.append(begins[1:], True)[: starts.size]
+    return starts[begins], reach[ends]
+
+
+def union(first: Any, second: Any) -> xr.Dataset:
+    """All rows of two tables, in order of their starts.
+
+    Parameters
+    ----------
+    first, second : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        Interval tables.
+
+    Returns
+    -------
+    Dataset
+        Along ``presentation_id``, numbered anew: `start_time`, `stop_time` and the columns that
+        both tables have. Rows that overlap stay apart; `merge` joins them.
+    """
+    one, two = _rows(first), _rows(second)
+    names = [name for name in one.data_vars if name in two.data_vars]
+    both = [part[names].drop_vars(_ROWS) for part in (one, two)]
+    joined = xr.concat(both, _ROWS, combine_attrs="drop_conflicts")
+    order = np.argsort(joined["start_time"].values, kind="stable")
+    return joined.isel({_ROWS: order}).assign_coords({_ROWS: np.arange(order.size)})
+
+
+def merge(table: Any) -> xr.Dataset:
+    """The time that the rows cover together: rows that overlap or touch become one.
+
+    Parameters
+    ----------
+    table : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        An interval table.
+
+    Returns
+    -------
+    Dataset
+        `start_time` and `stop_time` along ``presentation_id``; a joined row has no labels.
+    """
+    starts, stops = merged(table)
+    return _table(starts, stops)
+
+
+def intersection(first: Any, second: Any) -> xr.Dataset:
+    """The parts of the rows of one table that another covers.
+
+    Parameters
+    ----------
+    first : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        Its rows keep their labels, and stay apart where they overlap.
+    second : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        Taken as a set of time.
+
+    Returns
+    -------
+    Dataset
+        As `first`. A row of which several parts are left stands once for each, with the same
+        ``presentation_id``; parts of no length are left out.
+    """
+    return _cut(first, *merged(second))
+
+
+def difference(first: Any, second: Any) -> xr.Dataset:
+    """The parts of the rows of one table that another does not cover.
+
+    Parameters
+    ----------
+    first : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        Its rows keep their labels, and stay apart where they overlap.
+    second : Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        Taken as a set of time.
+
+    Returns
+    -------
+    Dataset
+        As `first`. A row of which several parts are left stands once for each, with the same
+        ``presentation_id``; parts of no length are left out.
+    """
+    starts, stops = merged(second)
+    return _cut(first, np.append(-np.inf, stops), np.append(starts, np.inf))
+
+
+def _cut(table: Any, begins: np.ndarray, ends: np.ndarray) -> xr.Dataset:
+    """Each row cut to stretches that are in order and do not overlap."""
+    rows = _rows(table)
+    starts, stops = spans(rows)
+    low = np.searchsorted(ends, starts, side="right")
+    high = np.searchsorted(begins, stops, side="left")
+    number = np.maximum(high - low, 0)
+    row = np.repeat(np.arange(starts.size), number)
+    stretch = np.arange(row.size) - np.repeat(np.cumsum(number) - number, number) + low[row]
+    begin = np.maximum(starts[row], begins[stretch])
+    end = np.minimum(stops[row], ends[stretch])
+    kept = begin < end
+    out = rows.isel({_ROWS: row[kept]})
+    found = {"start_time": begin[kept], "stop_time": end[kept]}
+    if "duration" in out:
+        found["duration"] = found["stop_time"] - found["start_time"]
+    return out.assign({name: out[name].copy(data=values) for name, values in found.items()})
+
+
+def _rows(table: Any) -> xr.Dataset:
+    """An interval table as a Dataset along presentation_id."""
+    if isinstance(table, xr.DataTree):
+        table = table.to_dataset()
+    starts, stops = spans(table)
+    if isinstance(table, xr.Dataset):
+        if table["start_time"].dims != (_ROWS,):
+            msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
+            raise SchemaError(msg)
+        ids = np.arange(starts.size)
+        return table if _ROWS in table.coords else table.assign_coords({_ROWS: ids})
+    made = _table(starts, stops)
+    if isinstance(table, pd.DataFrame):
+        others = [name for name in table if name not in made]
+        made = made.assign({str(name): (_ROWS, table[name].to_numpy()) for name in others})
+    return made
+
+
+def _table(starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
+    columns = {"start_time": starts, "stop_time": stops}
+    made = {name: schema.var("table", name, values) for name, values in columns.items()}
+    return xr.Dataset(made, {_ROWS: np.arange(starts.size)})

@@ -1,0 +1,281 @@
+"""Conditions written as text, parsed to an allow-list: names, literals, comparisons, and/or/not, in.
+
+A text comes from a shared notebook or a link, so it is never evaluated as Python: the syntax tree
+is walked, and what is not on the list is an error that names it.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import QueryError
+
+#: Longest text and deepest nesting of a query: far more than anybody writes.
+_LENGTH, _DEPTH = 10_000, 50
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
+_ALLOWED = (
+    "a condition is made of names, numbers, texts in quotes, comparisons, and, or, not, and "
+    "`in` with a list"
+)
+#: What is wrong -> how it is written here.
+_HINTS: dict[type[ast.AST], str] = {
+    ast.Call: "a function call",
+    ast.Attribute: "an attribute",
+    ast.Subscript: "an index",
+    ast.Lambda: "a function",
+    ast.NamedExpr: "an assignment",
+    ast.JoinedStr: "a formatted text",
+    ast.BinOp: "arithmetic",
+    ast.IfExp: "a choice",
+}
+_BITWISE = {ast.BitAnd: "`and`", ast.BitOr: "`or`"}
+
+#: Where a condition is true, and where it is false: neither where a value is missing.
+Truth = tuple[np.ndarray, np.ndarray]
+Column = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A condition that was understood.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    tree : ast.expr
+        Made of allowed parts only.
+    """
+
+    text: str
+    tree: ast.expr
+
+    @property
+    def names(self) -> list[str]:
+        """The columns it speaks of, in order."""
+        found = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)]
+        return list(dict.fromkeys(found))
+
+    @property
+    def conditions(self) -> list[Query]:
+        """The conditions that all have to hold: the parts between the outermost `and`."""
+        both = isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And)
+        parts = self.tree.values if both else [self.tree]  # type: ignore[attr-defined]
+        return [Query(ast.unparse(part), part) for part in parts]
+
+    def where(self, column: Column, size: int) -> np.ndarray:
+        """Where the condition holds.
+
+        Parameters
+        ----------
+        column : callable
+            Gives the (size,) values of a name, or one value for all.
+        size : int
+            Number of rows.
+
+        Returns
+        -------
+        (size,) bool
+            False where a value is missing (NaN, None or an empty text): what is missing fits
+            neither a condition nor its `not`, unless the other side of an `or` decides.
+
+        Raises
+        ------
+        QueryError
+            If texts are compared with numbers, or a name is no truth value where one is needed.
+        """
+        true, _ = self._truth(self.tree, column, size)
+        return true
+
+    def _truth(self, node: ast.expr, column: Column, size: int) -> Truth:
+        if isinstance(node, ast.BoolOp):
+            parts = [self._truth(value, column, size) for value in node.values]
+            every, any_ = np.logical_and.reduce, np.logical_or.reduce
+            yes, no = (np.array(side) for side in zip(*parts, strict=True))
+            if isinstance(node.op, ast.And):
+                return every(yes), any_(no)
+            return any_(yes), every(no)
+        if isinstance(node, ast.UnaryOp):
+            true, false = self._truth(node.operand, column, size)
+            return false, true
+        if isinstance(node, ast.Compare):
+            true, false = np.ones(size, bool), np.zeros(size, bool)
+            sides = [node.left, *node.comparators]
+            for left, sign, right in zip(sides, node.ops, sides[1:], strict=False):
+                yes, no = self._comparison(left, sign, right, column, size)
+                true, false = true & yes, false | no
+            return true, false
+        values = _spread(self._value(node, column), size)
+        if values.dtype.kind != "b":
+            raise self._error(node, "is not true or false: compare it with something")
+        return values, ~values
+
+    def _comparison(
+        self, left: ast.expr, sign: ast.cmpop, right: ast.expr, column: Column, size: int
+    ) -> Truth:
+        one = _spread(self._value(left, column), size)
+        if isinstance(sign, ast.In | ast.NotIn):
+            options = [ast.literal_eval(option) for option in right.elts]  # type: ignore[attr-defined]
+            yes = np.zeros(size, bool)
+            for option in options:
+                self._check_kinds(left, one, right, _spread(option, size))
+                yes |= np.asarray(one == option, bool)
+            known = ~missing(one)
+        else:
+            other = _spread(self._value(right, column), size)
+            self._check_kinds(left, one, right, other)
+            known = ~(missing(one) | missing(other))
+            yes = np.zeros(size, bool)
+            yes[known] = _COMPARISONS[type(sign)](one[known], other[known])
+        if isinstance(sign, ast.NotIn):
+            yes = ~yes
+        return yes & known, ~yes & known
+
+    def _check_kinds(
+        self, left: ast.expr, one: np.ndarray, right: ast.expr, other: np.ndarray
+    ) -> None:
+        kinds = _kind(one), _kind(other)
+        if "" not in kinds and kinds[0] != kinds[1]:
+            what = f"is {kinds[0]}, and {ast.unparse(right)} is {kinds[1]}: they cannot be compared"
+            raise self._error(left, what)
+
+    def _value(self, node: ast.expr, column: Column) -> Any:
+        if not isinstance(node, ast.Name):
+            return ast.literal_eval(node)
+        values = np.asarray(column(node.id))
+        if values.dtype.kind not in "biufOUST":
+            raise self._error(node, f"has values of type {values.dtype}, which cannot be compared")
+        return values
+
+    def _error(self, node: ast.AST, what: str) -> QueryError:
+        return QueryError(f"{self.text!r}: {ast.unparse(node)!r} {what}")
+
+
+def _spread(value: Any, size: int) -> np.ndarray:
+    """A value, or one value for all, as an array; fixed-width text as objects."""
+    values = np.asarray(value)
+    values = values.astype(object) if values.dtype.kind in "UST" else values
+    return np.broadcast_to(values, (size,)) if values.ndim == 0 else values
+
+
+def _kind(values: np.ndarray) -> str:
+    """Whether values are text or numbers; "" where all are missing."""
+    if values.dtype.kind in "biuf":
+        return "a number"
+    known = values[~missing(values)]
+    return "" if not known.size else "a text" if isinstance(known[0], str) else "a number"
+
+
+def missing(values: np.ndarray) -> np.ndarray:
+    """Where values are missing: NaN, None or an empty text.
+
+    Parameters
+    ----------
+    values : (n,) array
+        Numbers, truth values or texts.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    if values.dtype.kind == "f":
+        nan: np.ndarray = np.isnan(values)
+        return nan
+    if values.dtype.kind in "biu":
+        return np.zeros(values.shape, bool)
+    return np.array([v is None or v != v or v == "" for v in values.tolist()], bool)
+
+
+def parse(text: Any) -> Query:
+    """Understand a condition.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"snr > 2 and area in ['VISp', 'VISl']"`` or ``"0 < contrast <= 0.5"``.
+
+    Returns
+    -------
+    Query
+
+    Raises
+    ------
+    QueryError
+        If it is not made of names, literals, comparisons, and/or/not and `in` with a list of
+        literals; the message names the part that is not.
+    """
+    if not isinstance(text, str):
+        msg = f"expected a condition as text, such as 'contrast > 0.5'; found {text!r:.60}"
+        raise QueryError(msg)
+    if len(text) > _LENGTH:
+        msg = f"a condition of {len(text):,} characters; {_LENGTH:,} are the most"
+        raise QueryError(msg)
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        place = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
+        msg = f"{text!r} is not a condition ({error.msg}{place}); {_ALLOWED}"
+        raise QueryError(msg) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        msg = f"{text!r:.60} is not a condition ({type(error).__name__}); {_ALLOWED}"
+        raise QueryError(msg) from error
+    for problem, node in _problems(tree, 0):
+        part = ast.unparse(node) if not isinstance(node, ast.operator) else type(node).__name__
+        msg = f"{text!r:.200}: {part!r:.60} is {problem}; {_ALLOWED}"
+        raise QueryError(msg)
+    return Query(text, tree)
+
+
+def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
+    """What is not allowed, as (what it is, where)."""
+    if depth > _DEPTH:
+        yield "nested too deeply", ast.Constant("...")
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _problems(value, depth + 1)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield from _problems(node.operand, depth + 1)
+    elif isinstance(node, ast.Compare):
+        yield from _sides(node.left)
+        for sign, side in zip(node.ops, node.comparators, strict=True):
+            if isinstance(sign, ast.In | ast.NotIn):
+                yield from _options(side)
+            elif type(sign) in _COMPARISONS:
+                yield from _sides(side)
+            else:
+                yield "a comparison by identity (write == or !=)", node
+    elif isinstance(node, ast.BinOp) and type(node.op) in _BITWISE:
+        yield f"arithmetic (write {_BITWISE[type(node.op)]} between conditions)", node
+    else:
+        yield from _sides(node)
+
+
+def _sides(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
+    """A side of a comparison: a name or a literal."""
+    if not isinstance(node, ast.Name) and not _is_literal(node):
+        yield _HINTS.get(type(node), "not allowed here"), node
+
+
+def _options(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
+    if not isinstance(node, ast.List | ast.Tuple | ast.Set):
+        yield "no list (write `in [...]`)", node
+        return
+    for option in node.elts:
+        if not _is_literal(option):
+            yield _HINTS.get(type(option), "no number or text"), option
+
+
+def _is_literal(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        node = node.operand
+        return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float, str, bool)
