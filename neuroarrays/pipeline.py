@@ -23,7 +23,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -34,11 +33,14 @@ from neuroarrays._version import __version__
 from neuroarrays.alignment import align
 from neuroarrays.backend import chosen, matches
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists
+from neuroarrays.formats.allen import mlynarski
+from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.presentations import select
 from neuroarrays.tasks import Outcome, Progress, Runner, said
 
 #: Tables that are no stimulus.
 _NO_STIMULI = ("invalid_times", "spontaneous")
+_MORE = "_more_repeats"
 WORK = ".build"
 
 
@@ -87,7 +89,7 @@ class Job:
     stimulus: str
     recipe: Recipe
     areas: tuple[str, ...]
-    median: float | None
+    medians: tuple[tuple[str, float], ...]
     longest: float | None
     stamp: tuple[int, ...]
     part: str = ""
@@ -214,11 +216,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
         tables = node.children.get(schema.PRESENTATIONS)
         found = {} if tables is None else {n: t.to_dataset() for n, t in tables.children.items()}
         stimuli = _stimuli(str(tree.attrs.get("source", "")), found)
-        lengths = {
-            n: (found[n]["stop_time"].values - found[n]["start_time"].values).astype(float)
-            for n in stimuli
-            if {"start_time", "stop_time"} <= set(found[n].data_vars)
-        }
+        lengths = _durations(node, found, stimuli, recipe.compat)
         limits = {n: float(v) for n in stimuli if (v := found[n].attrs.get("max_deviation"))}
         stamp = source.stamp(os.stat(path))
         made = Survey(
@@ -237,12 +235,29 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
 def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:
     """Tables that are stimuli."""
     if kind == "allen":
-        from neuroarrays.formats.allen.stimuli import PARAMETERS
-
         known = [n for n in PARAMETERS if n in tables and not n.endswith("_shuffled")]
         if known:
             return known
     return [name for name in tables if name not in _NO_STIMULI]
+
+
+def _durations(
+    session: xr.DataTree,
+    tables: Mapping[str, xr.Dataset],
+    stimuli: Sequence[str],
+    compat: str | None,
+) -> dict[str, np.ndarray]:
+    """Durations of the presentations of each stimulus, s: (n,) float64."""
+    if compat is not None:
+        found = mlynarski.rows_of(session, tuple(stimuli))
+        # Where a session has both, the first takes the other along.
+        both = {n for n in found if n.endswith(_MORE) and n.removesuffix(_MORE) in found}
+        return {name: rows.duration for name, rows in found.items() if name not in both}
+    return {
+        name: (tables[name]["stop_time"].values - tables[name]["start_time"].values).astype(float)
+        for name in stimuli
+        if {"start_time", "stop_time"} <= set(tables[name].data_vars)
+    }
 
 
 def make_part(job: Job) -> Outcome:
@@ -251,30 +266,18 @@ def make_part(job: Job) -> Outcome:
     try:
         _keep_only(job.path)
         tree = open_datatree(job.path, areas=list(job.areas))
-        rows = {} if job.median is None else {job.stimulus: job.median}
         if job.recipe.compat is None:
-            tables = select(tree, job.stimulus, medians=rows)
+            tables = select(tree, job.stimulus, medians=dict(job.medians))
             window = None if job.longest is None else (0.0, job.longest)
             aligned = align(tree, tables, job.recipe.bin_width, window)
         else:
-            aligned = _compatible(tree, job, rows)
+            aligned = mlynarski.published(tree, job.stimulus, medians=dict(job.medians))
         aligned.attrs["stimulus"] = job.stimulus
         Path(job.part).parent.mkdir(parents=True, exist_ok=True)
         store.save(aligned, job.part, overwrite=True, progress=False)
     except Exception as error:
         return Outcome(name, error=said(error))
     return Outcome(name, name)
-
-
-def _compatible(tree: xr.DataTree, job: Job, medians: Mapping[str, float]) -> xr.DataTree:
-    """The published pipeline's own tree; its medians are those of all sessions."""
-    import inspect
-
-    from neuroarrays.formats.allen import mlynarski
-
-    if "medians" in inspect.signature(mlynarski.published).parameters:
-        return mlynarski.published(tree, job.stimulus, medians=medians)
-    return align(tree, job.stimulus, compat=job.recipe.compat)
 
 
 _AT: list[str] = []
@@ -323,14 +326,15 @@ def _jobs(
     known = dict.fromkeys(name for one in surveys for name in one.durations)
     stimuli = chosen(known, recipe.stimuli, "stimulus")
     jobs: dict[str, list[Job]] = {}
-    for stimulus in sorted(stimuli):
+    medians: dict[str, float] = {}
+    for stimulus in sorted(stimuli, reverse=True):  # ..._more_repeats before what it goes with
         with_it = [one for one in surveys if stimulus in one.durations]
-        median, longest = _pooled([one.durations[stimulus] for one in with_it],
-                                  max(one.limits.get(stimulus, 0.0) for one in with_it))  # fmt: skip
+        limit = max(one.limits.get(stimulus, 0.0) for one in with_it)
+        median, longest = _pooled([one.durations[stimulus] for one in with_it], limit, recipe)
+        medians |= {} if median is None else {stimulus: median}
+        mine = tuple((n, v) for n, v in medians.items() if n in (stimulus, stimulus + _MORE))
         for one in sorted(with_it, key=lambda one: one.session):
-            job = Job(
-                one.path, one.session, stimulus, recipe, one.areas, median, longest, one.stamp
-            )
+            job = Job(one.path, one.session, stimulus, recipe, one.areas, mine, longest, one.stamp)
             part = work / "parts" / stimulus / f"{one.session}-{job.token()}.h5"
             if one.areas:
                 jobs.setdefault(_block(stimulus, recipe), []).append(replace(job, part=str(part)))
@@ -354,18 +358,33 @@ def _all_areas(surveys: Sequence[Survey]) -> list[str]:
 def _block(stimulus: str, recipe: Recipe) -> str:
     """The file a stimulus is in; the published archive has one for both kinds of session."""
     if recipe.compat is not None:
-        return stimulus.removesuffix("_more_repeats")
+        return stimulus.removesuffix(_MORE)
     return stimulus
 
 
-def _pooled(durations: Sequence[np.ndarray], limit: float) -> tuple[float | None, float | None]:
-    """Median of all durations, and the longest that is not odd."""
+def _pooled(
+    durations: Sequence[np.ndarray], limit: float, recipe: Recipe
+) -> tuple[float | None, float | None]:
+    """The median of all durations, where one is used, and the window that covers all but odd ones.
+
+    Of whole bins and to the nanosecond, so that one more session seldom makes the others anew.
+    """
+    from neuroarrays.kernels import counts
+
     everything = np.concatenate(durations)
     if not everything.size:
         return None, None
-    median = float(np.median(everything))
-    kept = everything[np.abs(everything - median) < limit] if limit else everything
-    return median, float(kept.max()) if kept.size else None
+    median: float | None = round(float(np.median(everything)), 9)
+    if recipe.compat is not None:  # has bins of its own for each session
+        return median, None
+    if limit:
+        everything = everything[np.abs(everything - median) < limit]
+    else:
+        median = None
+    if not everything.size or everything.max() <= 0:
+        return median, None
+    n_bins = counts.bins_to_cover(float(everything.max()), recipe.bin_width)
+    return median, round(n_bins * recipe.bin_width, 9)
 
 
 # ----------------------------------------------------------------------------------- the archive
