@@ -104,6 +104,8 @@ def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
         role = schema.role_of(kind, path, node.data_vars, node.dims, has_children)
         parent, _, leaf = path.rpartition("/")
         area = path if role == "area" else parent
+        if role == "statistics":
+            continue
         if role == "table" and kind == schema.RECORDING:
             session = sessions.setdefault(parent.rpartition("/")[0], {})
             session.setdefault("presentations", {})[leaf] = node.sizes.get(schema.PRESENTATION, 0)
@@ -114,6 +116,7 @@ def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
                 "block": block, "session": name, "area": area_name, "units": 0,
             })  # fmt: skip
             row["units"] = max(row["units"], node.sizes.get(schema.UNIT, 0))
+            row |= _pupil(kind, area, clean)
             for dim, column in (
                 (schema.SPIKE, "spikes"), (schema.PRESENTATION, "presentations"),
                 (schema.TIME, "times"),
@@ -133,6 +136,13 @@ def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
         for row in mine if tables else ():
             row["presentations"] = ", ".join(f"{name} ({n})" for name, n in tables.items())
     return list(rows.values())
+
+
+def _pupil(kind: str, area: str, nodes: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether an area of an aligned tree has a pupil."""
+    if kind != schema.ALIGNED:
+        return {}
+    return {"has_pupil": f"{area}/{schema.PUPIL}" in nodes}
 
 
 def chosen(names: Iterable[str], wanted: str | Sequence[str] | None, kind: str) -> list[str]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import neuroarrays as na
+from neuroarrays import archive_commands
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError, SchemaError
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def build_parser() -> argparse.ArgumentParser:
     _selection(info)
     catalog = add("catalog", _catalog, "list sessions and areas, without building a tree")
     _input(catalog)
+    catalog.add_argument("--figure", metavar="FILE",
+                         help="also draw units and presentations by area, stimulus and session")  # fmt: skip
     check = add("check", _check, "check a recording against the schema, its values too")
     _input(check)
     _selection(check)
@@ -155,6 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     _input(convert)
     _selection(convert)
     _result(convert)
+    archive_commands.register(add)
     demo = add("demo", _demo, "open the bundled recording, align it, plot it, train on it")
     demo.add_argument("-o", "--output", metavar="DIR", default="demo-output",
                       help="folder for figures and archive (default: %(default)s)")  # fmt: skip
@@ -252,6 +256,8 @@ def _result(command: argparse.ArgumentParser) -> None:
                        help="archive to write: .h5, .hdf5, .nc or .zarr")  # fmt: skip
     group.add_argument("--compression", choices=("zstd", "portable"), default="zstd",
                        help="portable is gzip, which every HDF5 reads (default: %(default)s)")  # fmt: skip
+    group.add_argument("--layout", choices=("allen_binned",),
+                       help="write the published layout of Allen Visual Coding, not our own")  # fmt: skip
     group.add_argument("--overwrite", action="store_true",
                        help="replace what is at OUT, once the new archive is complete")  # fmt: skip
 
@@ -304,6 +310,10 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _catalog(arguments: argparse.Namespace) -> int:
     frame = na.catalog(_paths(arguments), engine=arguments.engine)
+    if arguments.figure:
+        drawn = na.plot.catalog(frame)["units"].figure
+        drawn.savefig(arguments.figure, dpi=120, bbox_inches="tight")
+    frame = archive_commands.statistics(frame)
     columns = [c for c in frame.columns if any(_cell(v) not in ("", "-") for v in frame[c])]
     rows = [[_cell(value) for value in row] for row in frame[columns].itertuples(index=False)]
     numbers = [str(c) for c in columns if frame[c].dtype.kind in "iu"]
@@ -387,7 +397,7 @@ def _open(arguments: argparse.Namespace) -> xr.DataTree:
 def _save(tree: xr.DataTree, arguments: argparse.Namespace) -> str:
     return str(
         na.save(
-            tree, arguments.output, compression=arguments.compression,
+            tree, arguments.output, compression=arguments.compression, layout=arguments.layout,
             overwrite=arguments.overwrite,
         )
     )  # fmt: skip

@@ -35,7 +35,7 @@ def card(ours="", top="", inside=""):
 
 #: Lazy data as the labelled rooms see it.
 LAZY = "backend indexes lazy source"
-EVERYTHING = f"{LAZY} _open _version alignment analysis binning chunks encoding errors formats \
+EVERYTHING = f"{LAZY} _open _version alignment analysis archive_commands binning chunks encoding errors formats \
 hdf5 interpolation kernels plot presentations samples schema store synthetic torch trains writers"
 ROOMS = {
     "": card("_version"),
@@ -43,6 +43,7 @@ ROOMS = {
     "errors": card(),
     "schema": card("errors", "numpy xarray"),
     "safety": card("errors", "", "h5py"),
+    "npy": card("errors", "numpy"),
     # files and handles
     "source": card("errors safety chunks hdf5 zarr", "numpy", "h5py hdf5plugin numcodecs zarr"),
     "hdf5": card("errors safety source chunks", "numpy", "h5py hdf5plugin"),
@@ -53,7 +54,7 @@ ROOMS = {
     "indexes": card("errors lazy schema", "numpy pandas xarray"),
     "backend": card("errors indexes lazy schema source", "numpy pandas xarray", "dask"),
     # kernels, trains and presentations: the pipelines that others published (formats/allen)
-    "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels presentations safety "
+    "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels npy presentations safety "
                     "schema trains",
                     "numpy xarray", "h5py hdf5plugin"),
     "_open": card(f"{LAZY} errors formats safety schema", "xarray", "pandas"),
@@ -73,7 +74,9 @@ ROOMS = {
     "groups": card("schema", "numpy xarray"),
     "selection": card("errors groups indexes lazy query schema", "numpy xarray"),
     "restriction": card("errors groups indexes intervals schema", "numpy xarray"),
-    "analysis": card("errors kernels schema", "numpy xarray", "dask scipy pandas"),
+    "conditions": card("errors query schema", "numpy xarray"),
+    "analysis": card("conditions errors intervals kernels schema trains", "numpy xarray"),
+    "tuning": card("conditions errors kernels schema", "numpy xarray"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),
     "writers": card("_version encoding errors safety", "numpy",
@@ -90,6 +93,8 @@ ROOMS = {
                        "trains", "numpy torch xarray"),
     "dropin": card("composites datasets errors gathering samplers schema splits torch",
                    "numpy torch xarray"),
+    "archives": card(f"{LAZY} _open errors safety schema store writers", "numpy xarray"),
+    "archive_commands": card("archives errors pipeline", "", "pandas"),
     "tasks": card("errors", "", "dask distributed"),
     "pipeline": card(f"{LAZY} _open _version alignment errors formats kernels presentations schema "
                      "store tasks trains", "numpy xarray"),
@@ -101,6 +106,7 @@ ROOMS = {
     # for tests, ours and others'
     "synthetic": card("schema", "numpy xarray", "h5py"),
     "synthetic_allen": card("", "numpy", "h5py"),
+    "synthetic_sensorium": card("", "numpy"),
     "testing": card(f"{LAZY} errors formats schema store", "numpy pytest xarray", "h5py"),
 }  # fmt: skip
 MODULES = sorted(

@@ -1,0 +1,158 @@
+"""The commands that make and take apart archives of many sessions: build, subset, export-npy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
+FINE, FAULTS = 0, 1
+#: Columns of the statistics table, as the published one calls them.
+STATISTICS = {"block": "stimulus", "presentations": "n_presentations", "units": "n_units"}
+
+
+def register(add: Add) -> None:
+    """Put the commands into a parser; `add` makes one from its name, function and summary."""
+    build = add("build", _build, "align many sessions and save an archive with a file per stimulus")
+    build.add_argument("path", metavar="SESSION", nargs="+", help="NWB files, or a folder of them")
+    build.add_argument("-o", "--output", metavar="ARCHIVE", required=True,
+                       help="folder of the archive; an interrupted build goes on there")  # fmt: skip
+    _chosen(build, "stimulus", "areas")
+    build.add_argument("--bin-width", metavar="S", type=seconds, default=0.02,
+                       help="width of a bin, in seconds or as 20ms (default: %(default)s)")  # fmt: skip
+    build.add_argument("--compat", choices=("mlynarski",),
+                       help="make the published archive of Allen Visual Coding, file for file")  # fmt: skip
+    _layout(build)
+    build.add_argument("--workers", metavar="N", type=int, default=1,
+                       help="tasks at a time (default: %(default)s)")  # fmt: skip
+    build.add_argument("--scheduler", metavar="WHERE",
+                       help="processes, threads, or the address of a dask.distributed scheduler, "
+                       "e.g. tcp://host:8786")  # fmt: skip
+    build.add_argument("--strict", action="store_true", help="stop at the first bad session")
+    subset = add("subset", _subset, "save chosen stimuli, sessions and areas of an archive")
+    subset.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
+    subset.add_argument("-o", "--output", metavar="OUT", required=True,
+                        help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus")  # fmt: skip
+    _chosen(subset, "stimulus", "sessions", "areas")
+    _layout(subset)
+    export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
+    export.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
+    export.add_argument("stimulus", metavar="STIMULUS")
+    export.add_argument("area", metavar="AREA")
+    export.add_argument("output", metavar="OUTDIR")
+    export.add_argument("--data", choices=("spike_data", "speed"), default="spike_data",
+                        help="units x presentations x time, or presentations x time "
+                        "(default: %(default)s)")  # fmt: skip
+
+
+def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        command.add_argument(f"--{name}", metavar="NAME", nargs="+", action="extend",
+                             help=f"names or globs, e.g. {_EXAMPLES[name]} (default: all)")  # fmt: skip
+
+
+_EXAMPLES = {"stimulus": "'natural_*'", "areas": "'VIS*'", "sessions": "session_715093703"}
+
+
+def _layout(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--layout", choices=("allen_binned",),
+                         help="write the published layout instead of our own")  # fmt: skip
+
+
+def seconds(text: str) -> float:
+    """A duration such as 0.02, 0.02s or 20ms, in seconds."""
+    found = re.fullmatch(r"\s*([-+.\deE]+)\s*(ms|s|us|µs)?\s*", text)
+    if not found:
+        msg = f"{text!r} is no duration; expected e.g. 0.02 or 20ms"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        number = float(found[1])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    per_second = {"ms": 1000, "us": 1_000_000, "µs": 1_000_000}.get(found[2] or "", 1)
+    return number / per_second
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from neuroarrays.pipeline import Recipe, build
+
+    recipe = Recipe(
+        stimuli=tuple(arguments.stimulus) if arguments.stimulus else None,
+        areas=tuple(arguments.areas) if arguments.areas else None,
+        bin_width=arguments.bin_width, compat=arguments.compat, layout=arguments.layout,
+    )  # fmt: skip
+    line = _Line()
+    report = build(
+        arguments.path, arguments.output, recipe, workers=arguments.workers,
+        scheduler=arguments.scheduler, strict=arguments.strict, progress=line.show,
+    )  # fmt: skip
+    line.end()
+    for note in report.notes:
+        print(f"note: {note}")
+    for path in report.written:
+        print(f"{path}: {os.path.getsize(path) / 1e6:,.1f} MB")
+    for path in report.unchanged:
+        print(f"{path}: complete already")
+    print(f"{report.made} parts made, {report.reused} from an earlier run; "
+          f"in Python: na.open_datatree({str(Path(arguments.output))!r})")  # fmt: skip
+    for name, error in report.failures:
+        print(f"not in the archive: {name}: {error}", file=sys.stderr)
+    return FAULTS if report.failures else FINE
+
+
+def _subset(arguments: argparse.Namespace) -> int:
+    from neuroarrays.archives import subset
+
+    out = subset(
+        arguments.path, arguments.output, arguments.stimulus, arguments.sessions, arguments.areas,
+        arguments.layout,
+    )  # fmt: skip
+    print(f"{out}: in Python: na.open_datatree({str(out)!r})")
+    return FINE
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from neuroarrays.archives import export_npy
+
+    given = (arguments.path, arguments.stimulus, arguments.area, arguments.output, arguments.data)
+    for path in export_npy(*given):
+        print(path)
+    return FINE
+
+
+def statistics(frame: pd.DataFrame) -> pd.DataFrame:
+    """The catalog of an archive of trials under the published table's names."""
+    if "has_pupil" not in frame or "presentations" not in frame:
+        return frame
+    order = ["block", "session", "area", "presentations", "units", "times", "has_pupil"]
+    others = [name for name in frame.columns if name not in order]
+    return frame[[n for n in order if n in frame] + others].rename(columns=STATISTICS)
+
+
+class _Line:
+    """One line on a terminal, written over."""
+
+    def __init__(self) -> None:
+        self.wanted, self.used = sys.stderr.isatty(), False
+
+    def show(self, done: int, total: int, name: str) -> None:
+        """Show how far a build is."""
+        if self.wanted:
+            self.used = True
+            width = 24 * done // max(total, 1)
+            bar = f"[{'#' * width:<24}] {done}/{total}"
+            sys.stderr.write(f"\r{bar} {name[-50:]:<50}")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.used:
+            sys.stderr.write("\n")
