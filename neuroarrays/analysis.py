@@ -1,20 +1,28 @@
-"""Labelled answers: areas of an aligned tree in, labelled arrays out."""
+"""Labelled answers: areas of a tree in, labelled arrays out."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from neuroarrays import conditions as _conditions
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.conditions import TRIALS, bin_width, dataset_of, kept, valid_of
+from neuroarrays.errors import SchemaError
+from neuroarrays.intervals import merged
+from neuroarrays.trains import trains_of
 
 #: Counts held in memory at once while a whole session is averaged, bytes.
-_BLOCK = 64 << 20
+_BLOCK = _conditions.BLOCK
+RATE = {"units": "spikes/s"}
 
 
-def psth(area: xr.DataTree | xr.Dataset, by: str | None = None) -> xr.Dataset:
+def psth(
+    area: xr.DataTree | xr.Dataset, by: str | None = None, smooth: float | None = None
+) -> xr.Dataset:
     """Peri-stimulus time histogram: mean rate over presentations, masked bins left out.
 
     Parameters
@@ -23,198 +31,154 @@ def psth(area: xr.DataTree | xr.Dataset, by: str | None = None) -> xr.Dataset:
         With ``spike_data (presentation_id, unit_id, time)``; `valid` is respected if it is there.
     by : str, optional
         A parameter of the presentations; one histogram per value of it.
+    smooth : float, s, optional
+        Standard deviation of a Gaussian that each presentation is smoothed with before they are
+        averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations; only
+        valid bins enter, and their weights are normalised, so that neither the window's edges nor
+        masked bins pull the rate down.
 
     Returns
     -------
     xr.Dataset
         ``mean`` and ``sem`` (spikes/s) along ``([by,] unit_id, time)`` and ``n``, the number of
         presentations, along ``([by,] time)``. The standard error has ddof 1; NaN where fewer
-        presentations count than it takes.
+        presentations count than it takes, with a warning where that is a whole condition.
 
     Raises
     ------
     SchemaError
-        If there is no trial-aligned `spike_data`.
+        If there is no trial-aligned `spike_data`, or no presentation.
     NotInTree
         If `by` is not a parameter.
+    ValueError
+        If `smooth` is not positive, or `by` is missing in every presentation.
 
     Notes
     -----
+    With counts ``c_p`` of the ``n`` presentations whose bin is valid, ``mean = sum(c_p) / n / w``
+    and ``sem = sqrt(sum((c_p - mean)^2) / (n - 1) / n) / w`` for bins of width ``w``.
     Presentations in which the parameter is missing (NaN or empty) belong to no condition.
     """
-    node = _dataset(area)
-    counts = node["spike_data"].transpose(schema.PRESENTATION, schema.UNIT, schema.TIME)
-    labels, values = _conditions(node, by)
-    valid = node["valid"].values if "valid" in node else None
-    shape = (max(len(values), 1), counts.sizes[schema.UNIT], counts.sizes[schema.TIME])
-    total, squares, n = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], shape[2]), np.int64)
-    step = max(1, _BLOCK // max(1, shape[1] * shape[2] * 4))
-    for begin in range(0, counts.sizes[schema.PRESENTATION], step):
-        part = slice(begin, begin + step)
+    from neuroarrays.kernels import moments, smoothing
+
+    node = _conditions.trials_of(area)
+    counts = node["spike_data"].transpose(*TRIALS)
+    labels, values = _conditions.conditions(node, by)
+    valid = valid_of(node, (schema.PRESENTATION, schema.TIME))
+    width, n_bins = bin_width(node), counts.sizes[schema.TIME]
+    shape = (max(len(values), 1), counts.sizes[schema.UNIT], n_bins)
+    weights = None if smooth is None else smoothing.gaussian_weights(n_bins, _sigma(smooth, width))
+    total, squares, n = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], n_bins), np.int64)
+    row = shape[1] * n_bins * (counts.dtype.itemsize if weights is None else 8)
+    for part in _conditions.blocks(counts.shape[0], row, _BLOCK):
         block = counts[part].values
         mask = None if valid is None else valid[part]
-        for power, into in ((1, total), (2, squares)):
-            wide = block if power == 1 else block.astype(np.uint32) ** 2
-            into += _sums(wide, labels[part], shape[0], mask)
-        n += _numbers(labels[part], shape, mask)
-    width = float(node[schema.TIME].attrs.get("bin_width") or np.diff(node[schema.TIME])[0])
+        if weights is not None:
+            mask = np.ones((block.shape[0], n_bins), bool) if mask is None else mask
+            block = smoothing.smooth(block, mask, weights)
+        sums = moments.moments(block, labels[part], shape[0], mask)
+        total, squares, n = total + sums[0], squares + sums[1], n + sums[2]
+    _warn_of_single(n, by, values)
     with np.errstate(divide="ignore", invalid="ignore"):
         m = n[:, None, :]
         mean = total / m
         variance = np.maximum(squares - m * mean**2, 0) / (m - 1)
         sem = np.where(m > 1, np.sqrt(variance / m), np.nan)
-    rate = {"units": "spikes/s"}
     out = xr.Dataset(
         {
-            "mean": (("condition", schema.UNIT, schema.TIME), mean / width, rate),
-            "sem": (("condition", schema.UNIT, schema.TIME), sem / width, rate),
+            "mean": (("condition", schema.UNIT, schema.TIME), mean / width, RATE),
+            "sem": (("condition", schema.UNIT, schema.TIME), sem / width, RATE),
             "n": (("condition", schema.TIME), n, {"long_name": "presentations"}),
         },
-        coords=_kept(node, (schema.UNIT, schema.TIME)),
+        coords=kept(node, (schema.UNIT, schema.TIME)),
     )
     if by is None:
         return out.isel(condition=0)
-    return out.rename(condition=by).assign_coords({by: values})
+    label = xr.Variable(by, values, node[by].attrs)
+    return out.rename(condition=by).assign_coords({by: label})
 
 
-def _sums(
-    block: np.ndarray, labels: np.ndarray, n_labels: int, mask: np.ndarray | None
-) -> np.ndarray:
-    from neuroarrays.kernels import counts as kernels
-
-    mean, n = kernels.mean_counts(block, labels, n_labels, mask)
-    return np.where(n[:, None, :] > 0, mean * n[:, None, :], 0.0)
-
-
-def _numbers(labels: np.ndarray, shape: tuple[int, ...], mask: np.ndarray | None) -> np.ndarray:
-    n = np.zeros((shape[0], shape[2]), np.int64)
-    for label in np.unique(labels[labels >= 0]):
-        rows = labels == label
-        n[label] = rows.sum() if mask is None else mask[rows].sum(axis=0)
-    return n
+def _sigma(smooth: float, width: float) -> float:
+    """A standard deviation in bins."""
+    if not (np.isfinite(smooth) and smooth > 0):
+        msg = f"smooth={smooth!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
+        raise ValueError(msg)
+    return float(smooth) / width
 
 
-def _dataset(area: xr.DataTree | xr.Dataset | xr.DataArray) -> xr.Dataset:
-    if isinstance(area, xr.DataArray):
-        msg = "expected an area, not one of its variables: give psth(area), not area['spike_data']"
-        raise SchemaError(msg)
-    node = area.to_dataset() if isinstance(area, xr.DataTree) else area
-    if "spike_data" not in node or schema.PRESENTATION not in node["spike_data"].dims:
-        msg = (
-            "expected an area with spike_data aligned to presentations, from "
-            f"na.align(tree, presentations); found {dict(node.sizes)} with {list(node.data_vars)}"
-        )
-        raise SchemaError(msg)
-    return node
+def _warn_of_single(n: np.ndarray, by: str | None, values: np.ndarray) -> None:
+    alone = n.max(axis=1) == 1
+    if alone.any():
+        which = "there is" if by is None else f"{by} {', '.join(map(str, values[alone]))} has"
+        msg = f"{which} one presentation only: its standard error is NaN"
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
-def _conditions(node: xr.Dataset, by: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """The condition of each presentation (-1 for none) and the values of the conditions."""
-    n = node.sizes[schema.PRESENTATION]
-    if by is None:
-        return np.zeros(n, np.int64), np.array([])
-    if by not in node.coords or node.coords[by].dims != (schema.PRESENTATION,):
-        known = [
-            str(k)
-            for k, c in node.coords.items()
-            if c.dims == (schema.PRESENTATION,) and k != schema.PRESENTATION
-        ]
-        raise NotInTree("parameter of the presentations", by, known)
-    labels = node.coords[by].values
-    missing = np.array([v is None or v != v or v == "" for v in labels], bool)
-    values, index = np.unique(labels[~missing], return_inverse=True)
-    out = np.full(n, -1, np.int64)
-    out[~missing] = index
-    return out, values
-
-
-def _kept(node: xr.Dataset, dims: tuple[str, ...]) -> dict[Any, Any]:
-    return {k: c.variable for k, c in node.coords.items() if c.dims and set(c.dims) <= set(dims)}
-
-
-def tuning_curve(
-    area: xr.DataTree,
-    feature: str | xr.DataArray,
-    bins: int = 36,
-    min_occupancy: float = 0.1,
-) -> xr.DataArray:
-    """Firing rate as a function of a behavioural variable, normalised by occupancy.
+def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.DataArray:
+    """Mean firing rate of each unit.
 
     Parameters
     ----------
-    area : DataTree node
-        With ``spike_data (time, unit_id)`` on one clock.
-    feature : str or (time,) DataArray
-        Path below the area, such as ``"head_direction/ry"`` or ``"speed"``; or values on the
-        area's clock.
-    bins : int
-        Number of half-open bins: over a full turn for an angle (a `period` attribute), else over
-        the range of the values (the largest value belongs to the last bin).
-    min_occupancy : float, s
-        Bins visited for less are NaN.
+    area : DataTree node or Dataset
+        An area or its spikes in a recording tree, or an area of an aligned tree.
+    intervals : Dataset, DataFrame or (n, 2) array, s, optional
+        Of a recording: where to count, overlapping ones once. Without, from the first to the last
+        spike of the area, as pynapple does it: an area that fell silent is overrated.
 
     Returns
     -------
-    (unit_id, feature) xr.DataArray, spikes/s
-        Spikes in each bin divided by the time spent there, with the coordinate `occupancy` (s).
+    (unit_id,) xr.DataArray, spikes/s
+        Spikes divided by time. Of an aligned tree: spikes in valid bins by the duration of valid
+        bins. A unit without spikes has rate 0. Attribute ``duration`` is the time in s.
 
     Raises
     ------
     SchemaError
-        If the area is not on one clock.
-    NotInTree
-        If the feature is not there.
+        If there are no spikes, or intervals are given for an aligned area.
+    ValueError
+        If the time adds up to nothing.
     """
-    from neuroarrays.kernels import counts as kernels
-
-    node = area.to_dataset()
-    if "spike_data" not in node or node["spike_data"].dims != (schema.TIME, schema.UNIT):
-        msg = f"expected spike_data (time, unit_id), from na.align(tree); found {dict(node.sizes)}"
-        raise SchemaError(msg)
-    values = _feature(area, feature)
-    period = values.attrs.get("period")
-    x = values.values.astype(float)
-    x = x % period if period else x
-    known = np.isfinite(x)
-    if not known.any():
-        msg = f"the feature {values.name!r} has no finite value on this clock"
+    if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
+        area = area.children[schema.SPIKES]
+    node = dataset_of(area, "an area or its spikes")
+    if "spike_data" in node:
+        if intervals is not None:
+            msg = "this area is aligned: choose its time with na.restrict(tree, intervals)"
+            raise SchemaError(msg)
+        number, duration = _counted(node)
+    else:
+        number, duration = _spikes_within(node, intervals)
+    if not duration > 0:
+        msg = "there is no time to divide by: no spikes, no valid bins, or empty intervals"
         raise ValueError(msg)
-    low, high = (0.0, float(period)) if period else (float(x[known].min()), float(x[known].max()))
-    edges = np.linspace(low, high, bins + 1)
-    index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, bins - 1)
-    labels = np.where(known, index, -1).astype(np.int64)
-    clock = node[schema.TIME]
-    width = float(clock.attrs.get("bin_width") or np.diff(clock[:2])[0])
-    total = np.zeros((bins, node.sizes[schema.UNIT]))
-    step = max(1, _BLOCK // max(1, node.sizes[schema.UNIT] * 8))
-    for begin in range(0, x.size, step):
-        block = node["spike_data"][begin : begin + step].values[:, :, None]
-        mean, n = kernels.mean_counts(block, labels[begin : begin + step], bins)
-        total += np.where(n > 0, mean[:, :, 0] * n, 0.0)
-    occupancy = np.bincount(labels[known], minlength=bins) * width
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(occupancy >= min_occupancy, total.T / occupancy, np.nan)
-    name = str(values.name or "feature")
-    attrs = {k: v for k, v in values.attrs.items() if k in ("units", "long_name", "period")}
-    coords = _kept(node, (schema.UNIT,)) | {
-        name: (name, (edges[:-1] + edges[1:]) / 2, attrs),
-        "occupancy": (name, occupancy, {"units": "s"}),
-    }
-    rates = {"units": "spikes/s", "long_name": "firing rate"}
-    return xr.DataArray(rate, coords, (schema.UNIT, name), "tuning_curve", rates)
+    attrs = {**RATE, "long_name": "firing rate", "duration": duration}
+    unit = {schema.UNIT: np.atleast_1d(node[schema.UNIT].values)} | kept(node, (schema.UNIT,))
+    return xr.DataArray(number / duration, unit, schema.UNIT, "firing_rate", attrs)
 
 
-def _feature(area: xr.DataTree, feature: str | xr.DataArray) -> xr.DataArray:
-    if isinstance(feature, xr.DataArray):
-        return feature
-    known = [
-        f"{path}/{name}" if path != "." else str(name)
-        for path, node in area.subtree_with_keys
-        for name, variable in node.data_vars.items()
-        if variable.dims == (schema.TIME,)
-    ]
-    if feature not in known:
-        raise NotInTree("signal along time", feature, known)
-    found = area[feature]
-    assert isinstance(found, xr.DataArray)
-    return found
+def _counted(node: xr.Dataset) -> tuple[np.ndarray, float]:
+    """Spikes of each unit in valid bins, and the duration of these."""
+    counts = node["spike_data"]
+    dims = tuple(str(dim) for dim in counts.dims if dim != schema.UNIT)
+    counts = counts.transpose(*dims, schema.UNIT)
+    valid = valid_of(node, dims)
+    valid = np.ones(counts.shape[:-1], bool) if valid is None else valid
+    number = np.zeros(counts.sizes[schema.UNIT])
+    for part in _conditions.blocks(counts.shape[0], counts[:1].nbytes, _BLOCK):
+        block = counts[part].values.reshape(-1, number.size)
+        number += valid[part].reshape(-1).astype(float) @ block
+    return number, float(valid.sum() * bin_width(node))
+
+
+def _spikes_within(node: xr.Dataset, intervals: Any) -> tuple[np.ndarray, float]:
+    trains = trains_of(node)
+    if intervals is None:
+        low, high = trains.extent()
+        return (trains.last - trains.first).astype(float), high - low
+    starts, stops = merged(intervals)
+    times = trains.load(np.arange(trains.first.size))
+    number = np.zeros(trains.first.size)
+    for unit, (first, last) in enumerate(zip(trains.first, trains.last, strict=True)):
+        train = times[first:last]
+        number[unit] = (np.searchsorted(train, stops) - np.searchsorted(train, starts)).sum()
+    return number, float((stops - starts).sum())

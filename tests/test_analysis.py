@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.kernels import moments, smoothing
 
 SESSION = "A2929-200711"
 
@@ -94,9 +97,287 @@ def test_tuning_curves_agree_with_pynapple(clock):
 def test_what_cannot_be_answered_says_why(clock, ripples):
     with pytest.raises(SchemaError, match="aligned to presentations"):
         na.psth(clock[f"{SESSION}/adn"])
-    with pytest.raises(SchemaError, match="expected spike_data"):
+    with pytest.raises(NotInTree, match="no parameter .*'position/x'.*align on one clock"):
         na.tuning_curve(ripples[f"{SESSION}/adn"], "position/x")
+    with pytest.raises(SchemaError, match="expected spike_data"):
+        na.tuning_curve(xr.Dataset(), "position/x")
     with pytest.raises(NotInTree, match="no parameter .*'tag'.*did you mean 'tags'"):
         na.psth(ripples[f"{SESSION}/adn"], by="tag")
     with pytest.raises(NotInTree, match="did you mean 'head_direction/ry'"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_drection/ry")
+
+
+# ------------------------------------------------------------------------------ sums and smoothing
+
+
+def slow_moments(counts, labels, n_labels, valid):
+    total, squares = np.zeros((2, n_labels, *counts.shape[1:]))
+    n = np.zeros((n_labels, counts.shape[2]), int)
+    for row, label in enumerate(labels):
+        for k in range(counts.shape[2]):
+            if label >= 0 and valid[row, k]:
+                n[label, k] += 1
+                total[label, :, k] += counts[row, :, k].astype(float)
+                squares[label, :, k] += counts[row, :, k].astype(float) ** 2
+    return total, squares, n
+
+
+@given(
+    st.integers(0, 12), st.integers(0, 5), st.integers(0, 4), st.integers(1, 3),
+    st.sampled_from(["u1", "i1", "u2", "i8", "f4", "f8"]), st.booleans(), st.integers(0, 99),
+)  # fmt: skip
+def test_moments_equal_a_slow_twin(rows, units, bins, n_labels, dtype, masked, seed):
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, 120, (rows, units, bins)).astype(dtype)
+    labels = random.integers(-1, n_labels, rows)
+    valid = random.random((rows, bins)) < 0.7 if masked else np.ones((rows, bins), bool)
+    found = moments.moments(counts, labels, n_labels, valid if masked else None)
+    for ours, theirs in zip(found, slow_moments(counts, labels, n_labels, valid), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_moments_do_not_overflow_and_share_threads():
+    counts = np.full((70_000, 2, 8), 255, np.uint8)
+    total, squares, n = moments.moments(counts, np.zeros(70_000, int), 1)
+    assert (total == 255 * 70_000).all()
+    assert (squares == 255**2 * 70_000).all()
+    assert (n == 70_000).all()
+
+
+def test_smoothing_equals_a_slow_twin(ripples):
+    area = ripples[f"{SESSION}/ca1"].to_dataset().isel(presentation_id=slice(0, 60))
+    found = na.psth(area, smooth=0.015)
+    counts, valid = area["spike_data"].values.astype(float), area["valid"].values
+    smooth = np.full(counts.shape, np.nan)
+    for p in range(60):
+        for k in np.flatnonzero(valid[p]):
+            weight = np.array([np.exp(-0.5 * ((k - j) * 0.01 / 0.015) ** 2) * (abs(k - j) <= 6)
+                               for j in range(counts.shape[2])]) * valid[p]  # fmt: skip
+            smooth[p, :, k] = counts[p] @ weight / weight.sum()
+    few = valid.sum(axis=0) > 1
+    smooth, n = smooth[:, :, few], valid.sum(axis=0)[few]
+    mean = np.nanmean(smooth, axis=0) / 0.01
+    sem = np.nanstd(smooth, axis=0, ddof=1) / np.sqrt(n) / 0.01
+    np.testing.assert_allclose(found["mean"].values[:, few], mean, atol=2e-4)
+    np.testing.assert_allclose(found["sem"].values[:, few], sem, atol=2e-3)
+    assert na.psth(area, smooth=0.015).identical(found)
+
+
+def test_smoothing_a_constant_changes_nothing():
+    weights = smoothing.gaussian_weights(20, 2.5)
+    valid = np.random.default_rng(0).random((3, 20)) < 0.8
+    flat = smoothing.smooth(np.full((3, 2, 20), 7.0), valid, weights)
+    np.testing.assert_allclose(flat, 7, rtol=1e-6)
+
+
+def test_smoothing_takes_seconds(ripples):
+    with pytest.raises(ValueError, match="smooth=-1: expected a positive number of seconds"):
+        na.psth(ripples[f"{SESSION}/ca1"], smooth=-1)
+
+
+def test_one_presentation_has_no_standard_error_and_says_so(ripples):
+    area = ripples[f"{SESSION}/ca1"].to_dataset().isel(presentation_id=slice(0, 9))
+    area = area.assign_coords(kind=("presentation_id", np.array(["a"] * 8 + ["b"], object)))
+    with pytest.warns(UserWarning, match="kind b has one presentation only"):
+        found = na.psth(area, by="kind")
+    assert np.isnan(found["sem"].sel(kind="b")).all()
+    assert found["mean"].sel(kind="b").notnull().any()
+
+
+def test_blanks_alone_are_an_error(ripples):
+    area = ripples[f"{SESSION}/ca1"].to_dataset()
+    blank = area.assign_coords(contrast=("presentation_id", np.full(594, np.nan)))
+    with pytest.raises(ValueError, match="'contrast' is missing in all 594 presentations"):
+        na.psth(blank, by="contrast")
+    with pytest.raises(SchemaError, match="no presentations left"):
+        na.psth(area.isel(presentation_id=[]))
+
+
+# ------------------------------------------------------------------------------------------- rates
+
+
+def test_firing_rates_of_all_kinds_of_area(ripples, clock):
+    tree = na.load_sample()
+    spikes = tree[f"{SESSION}/adn/spikes"].to_dataset()
+    trains = [spikes.sel(unit_id=u)["spike_times"].values for u in spikes["unit_id"].values]
+    rate = na.firing_rate(tree[f"{SESSION}/adn"])
+    span = max(t.max() for t in trains) - min(t.min() for t in trains)
+    np.testing.assert_allclose(rate, [t.size / span for t in trains])
+    assert rate.attrs["units"] == "spikes/s"
+    part = na.firing_rate(spikes, [(10.0, 30.0), (20.0, 50.0), (700.0, 710.0)])
+    want = [(((t >= 10) & (t < 50)) | ((t >= 700) & (t < 710))).sum() / 50 for t in trains]
+    np.testing.assert_allclose(part, want)
+    area = ripples[f"{SESSION}/ca1"]
+    counts, valid = area["spike_data"].values, area["valid"].values
+    want = (counts * valid[:, None]).sum(axis=(0, 2)) / (valid.sum() * 0.01)
+    np.testing.assert_allclose(na.firing_rate(area), want)
+    cut = na.restrict(clock, [(700.0, 710.0), (720.0, 730.0)])[f"{SESSION}/adn"]
+    want = [(((t >= 700) & (t < 710)) | ((t >= 720) & (t < 730))).sum() / 20 for t in trains]
+    np.testing.assert_allclose(na.firing_rate(cut), want)
+
+
+def test_a_unit_without_spikes_has_rate_zero():
+    node = xr.Dataset(
+        {"spike_times": ("spike", np.array([1.0, 3.0])), "row_size": ("unit_id", [2, 0])},
+        {"unit_id": [4, 9]},
+    )
+    np.testing.assert_array_equal(na.firing_rate(node), [1.0, 0.0])
+    silent = node.isel(spike=[]).assign(row_size=("unit_id", [0, 0]))
+    with pytest.raises(ValueError, match="no time to divide by"):
+        na.firing_rate(silent)
+    np.testing.assert_array_equal(na.firing_rate(silent, (0.0, 2.0)), [0.0, 0.0])
+
+
+@pytest.mark.peers
+def test_firing_rates_agree_with_pynapple():
+    nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
+    spikes = na.load_sample()[f"{SESSION}/ca1/spikes"].to_dataset()
+    units = spikes["unit_id"].values
+    group = nap.TsGroup(
+        {int(u): nap.Ts(spikes.sel(unit_id=u)["spike_times"].values) for u in units}
+    )
+    np.testing.assert_allclose(na.firing_rate(spikes), np.asarray(group.rates))
+
+
+# ------------------------------------------------------------------------------------ trial tuning
+
+
+@pytest.fixture(scope="module")
+def directions():
+    """Trials of four directions, of units that prefer 0, 90 and nothing, and a silent one."""
+    random = np.random.default_rng(0)
+    direction = np.repeat([0.0, 90.0, 180.0, 270.0], 25)
+    direction[7] = np.nan
+    contrast = np.tile([0.1, 1.0, 1.0, 0.5, 0.5], 20)
+    mean = np.stack([np.where(direction == 0, 8, 2), np.where(direction == 90, 8, 2),
+                     np.full(100, 4), np.zeros(100)], axis=1)  # fmt: skip
+    counts = random.poisson(np.repeat(mean[:, :, None] / 5, 5, axis=2)).astype(np.uint8)
+    valid = np.ones((100, 5), bool)
+    valid[::3, 4] = False
+    return xr.Dataset(
+        {"spike_data": (("presentation_id", "unit_id", "time"), counts),
+         "valid": (("presentation_id", "time"), valid)},
+        {"presentation_id": np.arange(100), "unit_id": [3, 1, 4, 5],
+         "time": ("time", np.arange(5) / 10 + 0.05, {"bin_width": 0.1}),
+         "direction": ("presentation_id", direction, {"units": "degrees"}),
+         "contrast": ("presentation_id", contrast)},
+    )  # fmt: skip
+
+
+def test_tuning_to_a_parameter_equals_a_slow_reference(directions):
+    found = na.tuning_curve(directions, "direction")
+    counts, valid = directions["spike_data"].values, directions["valid"].values
+    rate = (counts * valid[:, None]).sum(axis=2) / (valid.sum(axis=1) * 0.1)[:, None]
+    for angle in (0, 90, 180, 270):
+        mine = rate[directions["direction"].values == angle]
+        one = found.sel(direction=angle)
+        np.testing.assert_allclose(one, mine.mean(axis=0))
+        assert int(one["n"]) == len(mine)
+        want = mine.std(axis=0, ddof=1) / np.sqrt(len(mine))
+        np.testing.assert_allclose(one["sem"], want, atol=1e-12)
+    assert found.attrs["units"] == "spikes/s"
+    assert found["direction"].attrs["units"] == "degrees"
+    assert "preferred" not in found.coords
+
+
+def test_tuning_to_two_parameters(directions):
+    found = na.tuning_curve(directions, ["direction", "contrast"])
+    assert found.dims == ("unit_id", "direction", "contrast")
+    counts, valid = directions["spike_data"].values, directions["valid"].values
+    rate = (counts * valid[:, None]).sum(axis=2) / (valid.sum(axis=1) * 0.1)[:, None]
+    for angle, contrast in ((0, 0.1), (90, 0.5), (270, 1.0)):
+        mine = (directions["direction"] == angle) & (directions["contrast"] == contrast)
+        one = found.sel(direction=angle, contrast=contrast)
+        np.testing.assert_allclose(one, rate[mine.values].mean(axis=0))
+        assert int(one["n"]) == int(mine.sum())
+
+
+def test_a_circular_parameter_has_a_preferred_value(directions):
+    found = na.tuning_curve(directions, "direction", period=360)
+    vectors = (found.values * np.exp(1j * np.radians([0, 90, 180, 270]))).sum(axis=1)
+    lengths = np.abs(vectors[:3]) / found.values[:3].sum(axis=1)
+    np.testing.assert_allclose(found["selectivity"][:3], lengths)
+    np.testing.assert_allclose(found["preferred"][:3], np.degrees(np.angle(vectors[:3])) % 360)
+    assert np.isnan(found["preferred"][3])  # no spikes, no preference
+    assert np.isnan(found["selectivity_low"][3])
+    low, high = found["preferred_low"].values[0], found["preferred_high"].values[0]
+    assert min(low, 360 - low) < 60  # around 0, on either side of it
+    assert min(high, 360 - high) < 60
+    low, high = found["preferred_low"].values[1], found["preferred_high"].values[1]
+    assert low < float(found["preferred"][1]) < high
+    assert high - low < 40
+    low, high = found["selectivity_low"].values[:3], found["selectivity_high"].values[:3]
+    assert (low <= found["selectivity"].values[:3]).all()
+    assert (high >= found["selectivity"].values[:3]).all()
+    assert na.tuning_curve(directions, "direction", period=360).identical(found)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    random = np.random.default_rng(1)
+    direction = np.repeat(np.arange(8) * 45.0, 20)
+    rates = 5 + 4 * np.cos(np.radians(direction - 100))
+    counts = random.poisson(rates[:, None, None], (160, 200, 1)).astype(np.uint8)
+    area = xr.Dataset(
+        {"spike_data": (("presentation_id", "unit_id", "time"), counts)},
+        {"presentation_id": np.arange(160), "unit_id": np.arange(200),
+         "time": ("time", [0.5], {"bin_width": 1.0}), "d": ("presentation_id", direction)},
+    )  # fmt: skip
+    found = na.tuning_curve(area, "d", period=360)
+    low, high = found["preferred_low"].values, found["preferred_high"].values
+    assert 0.9 < ((low < 100) & (high > 100)).mean() < 0.99
+
+
+# -------------------------------------------------------------------------------- tuning to places
+
+
+def test_tuning_to_two_signals_equals_a_slow_reference(clock):
+    area = clock[f"{SESSION}/ca1"]
+    found = na.tuning_curve(area, ["position/x", "position/z"], bins=(4, 5), min_occupancy=0.5)
+    assert found.dims == ("unit_id", "x", "z")
+    x, z, counts = (area[k].values for k in ("position/x", "position/z", "spike_data"))
+    edges = [np.linspace(np.nanmin(v), np.nanmax(v), n + 1) for v, n in ((x, 4), (z, 5))]
+    for i, j in np.ndindex(4, 5):
+        here = (x >= edges[0][i]) & ((x < edges[0][i + 1]) | (i == 3))
+        here &= (z >= edges[1][j]) & ((z < edges[1][j + 1]) | (j == 4))
+        np.testing.assert_allclose(found["occupancy"][i, j], here.sum() * 0.02)
+        if here.sum() * 0.02 >= 0.5:
+            want = counts[here].sum(axis=0) / (here.sum() * 0.02)
+            np.testing.assert_allclose(found[:, i, j], want)
+        else:
+            assert np.isnan(found[:, i, j]).all()
+
+
+def test_masked_time_is_not_counted(clock):
+    cut = na.restrict(clock, [(700.0, 720.0), (800.0, 830.0)])
+    found = na.tuning_curve(cut[f"{SESSION}/adn"], "head_direction/ry")
+    np.testing.assert_allclose(found["occupancy"].sum(), 50.0)
+
+
+def test_head_direction_has_a_preferred_value(clock):
+    found = na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry")
+    peak = found["ry"].values[np.nanargmax(found.values, axis=1)]
+    away = np.angle(np.exp(1j * (peak - found["preferred"].values)))
+    assert np.abs(away).max() < 0.6
+    assert found["ry"].attrs["period"] == pytest.approx(2 * np.pi)
+
+
+def test_a_signal_of_another_clock_is_refused(clock):
+    raw = na.load_sample()[f"{SESSION}/head_direction"]["ry"]
+    with pytest.raises(SchemaError, match="'ry' is on another clock.*na.interpolate"):
+        na.tuning_curve(clock[f"{SESSION}/adn"], raw)
+    same = clock[f"{SESSION}/adn/head_direction"]["ry"]
+    assert na.tuning_curve(clock[f"{SESSION}/adn"], same).sizes["ry"] == 36
+
+
+@pytest.mark.peers
+def test_maps_agree_with_pynapple(clock):
+    nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
+    area = clock[f"{SESSION}/ca1"]
+    found = na.tuning_curve(area, ["position/x", "position/z"], bins=8, min_occupancy=0)
+    place = np.stack([area["position/x"].values, area["position/z"].values], axis=1)
+    good = np.isfinite(place).all(axis=1)
+    time = area["time"].values[good]
+    feature = nap.TsdFrame(t=time, d=place[good])
+    counts = nap.TsdFrame(t=time, d=area["spike_data"].values[good].astype(float))
+    theirs = nap.compute_tuning_curves(counts, feature, bins=8, fs=50.0)
+    np.testing.assert_allclose(theirs.values * 50.0, found.values, rtol=1e-6, atol=1e-9)
