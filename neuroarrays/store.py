@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
@@ -265,8 +264,9 @@ def _origin(one: Encoded) -> str:
         from dask.base import tokenize
 
         return str(tokenize(data))
-    if isinstance(data, np.ndarray | pd.Index):
-        data = np.asarray(data)
+    if isinstance(one.variable, xr.IndexVariable):
+        data = one.variable.values
+    if isinstance(data, np.ndarray):
         content = repr(data.tolist()).encode() if data.dtype == object else data.tobytes()
         return hashlib.sha256(content).hexdigest()
     return uuid.uuid4().hex
