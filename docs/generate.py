@@ -24,6 +24,7 @@ PLACES = {
     (schema.ALIGNED, "session"): "[<block>/]<session>",
     (schema.ALIGNED, "area"): "[<block>/]<session>/<area>",
     (schema.ALIGNED, "behaviour"): "<session>/<area>/<series>",
+    (schema.ALIGNED, "statistics"): "<session>/<area>/statistics/<scope>",
     (schema.ALIGNED, "table"): "<session>/<area>/presentations",
 }
 

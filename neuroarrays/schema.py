@@ -29,10 +29,14 @@ RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS = (
     "running", "pupil", "presentations", "stimulus", "events",
 )  # fmt: skip
 SPIKES = "spikes"
+#: A child of an area: means, deviations, ... that stand beside the data, by what they are over.
+STATISTICS = "statistics"
 #: An area that no file tells us.
 UNKNOWN_AREA = "unknown"
 
-Role = Literal["spikes", "series", "table", "events", "stimulus", "session", "area", "behaviour"]
+Role = Literal[
+    "spikes", "series", "table", "events", "stimulus", "session", "area", "behaviour", "statistics"
+]
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,14 @@ SPECS: tuple[Spec, ...] = (
          "stop of each presentation, session clock; NaN where the file has none"),
     Spec(RECORDING, "table", "*", (), _ANY, "", "a parameter of each presentation"),
     Spec(RECORDING, "stimulus", "*", (), _ANY, "", "templates: images or movie frames"),
+    Spec(ALIGNED, "spikes", "spike_times", ((SPIKE,),), "f", "s",
+         "spike times that the aligned data were counted from, unit after unit"),
+    Spec(ALIGNED, "spikes", "row_size", ((UNIT,),), "iu", "1", "number of spikes of each unit"),
+    Spec(ALIGNED, "spikes", "*", (), _ANY, "", "unit metadata, values along spike"),
     Spec(ALIGNED, "session", "stimulus",
          ((TIME, "channel", "y", "x"), (PRESENTATION, "channel", "y", "x"),
-          (IMAGE, "channel", "y", "x")), "uf", "", "what was shown, stored once per session"),
+          (IMAGE, "channel", "y", "x"), (PRESENTATION, TIME, "channel", "y", "x")), "uf", "",
+         "what was shown, stored once per session"),
     Spec(ALIGNED, "area", "spike_data", (_TRIALS, (PRESENTATION, TIME, UNIT), (TIME, UNIT)),
          "ui", "1", "spikes per bin"),
     Spec(ALIGNED, "area", "responses",
@@ -106,6 +115,8 @@ SPECS: tuple[Spec, ...] = (
     Spec(ALIGNED, "area", "*", (), _ANY, "", "any other signal along the area's dimensions"),
     Spec(ALIGNED, "behaviour", "*", (), _ANY, "",
          "a behavioural signal on the area's clock (pupil, position, head direction)"),
+    Spec(ALIGNED, "statistics", "*", (), _ANY, "",
+         "a statistic of a signal, as stored beside the data: responses_mean, speed_std, ..."),
     Spec(ALIGNED, "table", "start_time", ((PRESENTATION,),), "f", "s", "start, session clock"),
     Spec(ALIGNED, "table", "stop_time", ((PRESENTATION,),), "f", "s", "stop, session clock"),
     Spec(ALIGNED, "table", "duration", ((PRESENTATION,),), "f", "s", "stop minus start"),
@@ -231,6 +242,10 @@ def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool)
         return "series" if variables else "group"
     if name == PRESENTATIONS:
         return "table"
+    if name == SPIKES and "row_size" in variables:
+        return "spikes"
+    if STATISTICS in (name, parent_name):
+        return "statistics" if variables else "group"
     if UNIT in dims:
         return "area"
     if "stimulus" in variables or has_children:
@@ -290,7 +305,7 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
             continue
         faults += [f"{path}: {fault}" for fault in _faults(kind, role, node)]
         if values:
-            bad, known = _value_faults(role, node.to_dataset())
+            bad, known = _value_faults(kind, role, node.to_dataset())
             faults += [f"{path}: {fault}" for fault in bad]
             notes += [f"{path}: {note}" for note in known]
     if faults:
@@ -321,9 +336,11 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
             yield f"{name} has dtype {node.coords[name].dtype}, expected kind {kinds!r}"
 
 
-def _value_faults(role: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
+def _value_faults(kind: str, role: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
     checks = {"spikes": _check_spikes, "table": _check_table, "series": _check_clock}
     faults, notes = checks[role](node) if role in checks else ([], [])
+    if kind == ALIGNED and role == "table" and "start_time" not in node.data_vars:
+        faults, notes = [], ["the file does not say when presentations began"]
     for name in (UNIT, PRESENTATION):
         if name in node.coords and node.coords[name].ndim == 1:
             ids = node.coords[name].values

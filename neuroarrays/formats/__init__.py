@@ -54,4 +54,11 @@ FORMATS: tuple[Format, ...] = (
            "Allen Visual Coding and Visual Behavior Neuropixels sessions (NWB)"),
     Format("allen_binned", "neuroarrays.formats.allen_binned:AllenBinnedReader", "beta", "",
            "published binned archive of Allen Visual Coding Neuropixels"),
+    Format("sensorium", "neuroarrays.formats.sensorium:SensoriumReader", "beta", "",
+           "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"),
+    Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",
+           "open-retina's own HDF5 layout: sessions and a folder of stimuli"),
+    Format("maheswaranathan_2023",
+           "neuroarrays.formats.retina.maheswaranathan:MaheswaranathanReader", "beta", "",
+           "Maheswaranathan et al. 2023: salamander retina, natural scenes and white noise"),
 )  # fmt: skip

@@ -1,0 +1,342 @@
+"""SENSORIUM: responses of mouse visual cortex to images (2022) and movies (2023).
+
+gin.g-node.org/cajal/Sensorium2022 and pollytur/sensorium_2023_dataset; licensed against being passed
+on. A session is a folder, or a zip of it, that is read in place::
+
+    data/images|videos/<i>.npy        (channel, y, x) per trial, or (y, x, time)
+    data/responses/<i>.npy            (unit,), or (unit, time)
+    data/behavior/<i>.npy             pupil dilation, its derivative, running speed; movies: no derivative
+    data/pupil_center/<i>.npy         horizontal, vertical
+    meta/trials/<column>.npy          row i is file i; the order is random
+    meta/neurons/<column>.npy         ids, area, layer, motor coordinates
+    meta/statistics/<kind>/<scope>/<statistic>.npy
+
+Of the files of trials the header of the first of each kind is read on opening, and no other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.backend import Reader, chosen, matches
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.formats.sensorium import layout
+from neuroarrays.formats.sensorium.files import Files
+from neuroarrays.formats.sensorium.masks import Valid, ValidLength, Zeroed
+from neuroarrays.formats.sensorium.statistics import statistics_of
+from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, LazyArray, wrap
+
+_SCREEN = ("channel", "y", "x")
+_CITATIONS = {
+    False: "Willeke et al. 2022, The Sensorium competition, arXiv:2206.08666",
+    True: "Turishcheva et al. 2023, The Dynamic Sensorium competition, arXiv:2305.19654",
+}
+
+
+class SensoriumReader(Reader):
+    """Reads SENSORIUM sessions, static and dynamic; a folder of several is one tree."""
+
+    name = "sensorium"
+    description = "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"
+    url = "https://sensorium-competition.net"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether there are folders of trials with tiers, or zips of them."""
+        try:
+            return bool(_sessions(filename_or_obj))
+        except FormatError as error:
+            return _is_session(error.path, filename_or_obj)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
+    ) -> dict[str, xr.Dataset]:
+        """Open sessions as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            A session's folder or zip, a folder of these, or several.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open. A session is called <animal>-<session>-<scan>; areas are
+            those of meta/neurons/area.npy, "unknown" without it.
+        skip_damaged : bool
+            Leave out a session that cannot be opened, and say so in the attribute ``notes``.
+        """
+        found = _sessions(filename_or_obj)
+        if not found:
+            raise FormatError(
+                _first(filename_or_obj), "", "data/responses and meta/trials/tiers.npy, or a zip or "
+                "folder of such folders", "none",
+            )  # fmt: skip
+        notes: list[str] = []
+        groups: dict[str, xr.Dataset] = {}
+        areas_there: dict[str, None] = {}
+        for name in chosen(found, sessions, "session"):
+            try:
+                session = _Session(name, found[name])
+            except FormatError as error:
+                if not skip_damaged:
+                    raise
+                notes.append(f"{name} left out: {error}")
+                continue
+            areas_there |= dict.fromkeys(session.areas)
+            kept = (
+                session.areas if areas is None else [a for a in session.areas if matches(a, areas)]
+            )
+            if kept or areas is None:
+                groups |= session.groups(kept)
+            notes += [f"{name}: {note}" for note in session.trials.notes]
+        chosen(areas_there, areas, "area")
+        if drop_variables is not None:
+            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
+            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
+        root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
+        return {"/": xr.Dataset(attrs=root)} | groups
+
+
+def _first(path_or_paths: Any) -> str:
+    one = isinstance(path_or_paths, str | os.PathLike)
+    return str(path_or_paths if one else next(iter(path_or_paths)))
+
+
+def _sessions(path_or_paths: Any) -> dict[str, Files]:
+    one = isinstance(path_or_paths, str | os.PathLike)
+    found: dict[str, Files] = {}
+    for path in [path_or_paths] if one else path_or_paths:
+        if not os.path.exists(path):
+            msg = f"{os.fspath(path)}: no such file or folder"
+            raise MissingPath(msg)
+        for name, files in layout.sessions_of(path).items():
+            if name in found:
+                raise FormatError(files.path, "", "sessions of different names",
+                                  f"{name} twice, also in {found[name].path}")  # fmt: skip
+            found[name] = files
+    return found
+
+
+def _is_session(damaged: str, path: Any) -> bool:
+    """Whether a damaged zip is ours to report: by its name."""
+    return os.path.basename(damaged).startswith(("static", "dynamic")) and not isinstance(
+        path, list
+    )
+
+
+# --------------------------------------------------------------------------------- one session
+
+
+class _Session:
+    """One session on its way to the groups of a tree."""
+
+    def __init__(self, name: str, files: Files):
+        self.name, self.files = name, files
+        self.listing = files.listing()
+        self.folders = layout.data_folders(self.listing, files)
+        self.trials = layout.trials_of(self.listing, files, self.folders)
+        self.arrays = {kind: self._array(folder) for kind, folder in self.folders.items()}
+        self.movies = len(self.arrays["responses"].shape) == 3
+        self._check_shapes()
+        size = self.arrays["responses"].shape[1]
+        self.units = layout.units_of(self.listing, files, size)
+        area = self.units.get("area", np.full(size, schema.UNKNOWN_AREA))
+        self.area = np.array([schema.node_name(str(text)) for text in area.tolist()])
+        self.areas = list(dict.fromkeys(self.area.tolist()))
+        self.sizes = {schema.UNIT: size}
+        if self.movies:
+            self.sizes[schema.TIME] = self.arrays["responses"].shape[2]
+
+    def _array(self, folder: str) -> TrialFiles:
+        numbers = self.trials.numbers
+        if not len(numbers):
+            raise FormatError(self.files.path, folder, "a file per trial", "none")
+        header = self.files.header(f"{folder}/{numbers[0]}.npy")
+        return TrialFiles(self.files, folder, numbers, header)
+
+    def _check_shapes(self) -> None:
+        """That the first file of each kind is one of its kind."""
+        frames = self.arrays["responses"].shape[2:]
+        allowed = {
+            "stimulus": ((2, 3), (3, 4))[self.movies], "responses": ((1,), (2,))[self.movies],
+            "behavior": ((1,), (2,))[self.movies], "pupil_center": ((1,), (2,))[self.movies],
+        }  # fmt: skip
+        counts = {"behavior": len(layout.BEHAVIOR[self.movies]), "pupil_center": 2}
+        for kind, array in self.arrays.items():
+            shape, expected = array.shape[1:], f"{allowed[kind]} axes"
+            good = len(shape) in allowed[kind] and array.dtype.kind in "iuf"
+            if kind in counts and good:
+                expected, good = f"{counts[kind]} signals first", shape[0] == counts[kind]
+            if frames and good:
+                expected, good = f"{frames[0]} frames last, as responses", shape[-1:] == frames
+            if not good:
+                where = f"{array.folder}/{self.trials.numbers[0]}.npy"
+                raise FormatError(self.files.place(where), "", expected, f"{array.dtype} {shape}")
+
+    # --------------------------------------------------------------------------- the session
+
+    def groups(self, areas: Sequence[str]) -> dict[str, xr.Dataset]:
+        """The nodes of the session with some of its areas."""
+        ids = np.asarray(self.trials.numbers, np.int64)
+        coords = {schema.PRESENTATION: xr.Variable((schema.PRESENTATION,), ids)}
+        if self.movies:
+            clock = np.arange(self.sizes[schema.TIME]) / layout.RATE
+            told = {"units": "s", "long_name": "start of each frame, relative to that of the trial"}
+            coords[schema.TIME] = xr.Variable((schema.TIME,), clock, told)
+        attrs = {
+            "session_id": self.name, "subject": layout.animal_of(self.name), "species": "Mus musculus",
+            "citation": _CITATIONS[self.movies],
+        } | ({"sampling_rate": layout.RATE, "sampling_rate_source": "format"} if self.movies else {})  # fmt: skip
+        shown = {"stimulus": self._stimulus()} if "stimulus" in self.arrays else {}
+        made = {self.name: dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
+        table, pupil = self._table(), self._pupil()
+        stored = statistics_of(self.listing, self.files, self.sizes, self.movies, self.trials.notes)
+        for area in areas:
+            place = f"{self.name}/{area}"
+            units = np.flatnonzero(self.area == area)
+            made[place] = self._area(units, table)
+            made[f"{place}/{schema.PRESENTATIONS}"] = table
+            if pupil:
+                made[f"{place}/{schema.PUPIL}"] = dataset(pupil)
+            for scope, variables in stored.items():
+                node = {n: self._of_units(v, units) for n, v in variables.items()}
+                made[f"{place}/{schema.STATISTICS}/{scope}"] = dataset(node)
+        return made
+
+    def _stimulus(self) -> xr.Variable:
+        """`(presentation_id[, time], channel, y, x)`."""
+        array, new = self.arrays["stimulus"], Arranged.NEW
+        axes = {
+            (False, 3): (0, new, 1, 2), (False, 4): (0, 1, 2, 3),
+            (True, 4): (0, 3, new, 1, 2), (True, 5): (0, 4, 1, 2, 3),
+        }[self.movies, len(array.shape)]  # fmt: skip
+        lazy = array if axes == (0, 1, 2, 3) else Arranged(array, axes)
+        dims = (schema.PRESENTATION, *((schema.TIME,) if self.movies else ()), *_SCREEN)
+        return schema.var("session", "stimulus", wrap(lazy), dims, schema.ALIGNED)
+
+    # ---------------------------------------------------------------------------- what it holds
+
+    def _dims(self) -> tuple[str, ...]:
+        return (schema.PRESENTATION, *((schema.TIME,) if self.movies else ()))
+
+    def _signals(self) -> dict[str, LazyArray]:
+        """Behaviour by signal: `(trial[, time])`."""
+        named = {"behavior": layout.BEHAVIOR[self.movies], "pupil_center": layout.CENTER}
+        found: dict[str, LazyArray] = {}
+        for kind, signals in named.items():
+            if kind in self.arrays:
+                base = self._behaviour(kind)
+                found |= {name: Picked(base, 1, i) for i, name in enumerate(signals)}
+        return found
+
+    def _behaviour(self, kind: str) -> LazyArray:
+        array = self.arrays[kind]
+        return array if self.movies else Remembered.of(array)
+
+    def _pupil(self) -> dict[str, xr.Variable]:
+        found = {}
+        for name, array in self._signals().items():
+            if name.startswith("pupil_"):
+                short, (units, doc) = name.removeprefix("pupil_"), layout.MEANING[name]
+                found[short] = schema.var(
+                    "behaviour", short, wrap(array), self._dims(), schema.ALIGNED,
+                    units=units, long_name=doc,
+                )  # fmt: skip
+        return found
+
+    def _table(self) -> xr.Dataset:
+        """The trials, in the order of their files."""
+        columns = dict(self.trials.columns)
+        attrs: dict[str, dict[str, Any]] = {"pre_blank_period": {"units": "s"}}
+        seconds = layout.seconds_of(columns)
+        if seconds is not None:
+            columns["start_time"] = seconds
+            attrs["start_time"] = {"resolution": "1 s", "long_name": "time stamp, since the first"}
+        order = layout.order_of(columns)
+        if order is not None:
+            columns["trial_order"] = order[0]
+            attrs["trial_order"] = {
+                "long_name": "presentations shown before this one", "resolution": order[1],
+            }  # fmt: skip
+        if "duration" in columns:
+            columns["duration"] = columns["duration"].astype(float)
+        dims = (schema.PRESENTATION,)
+        return dataset({
+            name: schema.var("table", name, column, dims, schema.ALIGNED, **attrs.get(name, {}))
+            for name, column in columns.items()
+        })  # fmt: skip
+
+    def _area(self, units: np.ndarray, table: xr.Dataset) -> xr.Dataset:
+        responses = self.arrays["responses"]
+        lazy: LazyArray = responses
+        if units.size < self.sizes[schema.UNIT]:
+            lazy = Picked(responses, 1, units)
+        dims = (schema.PRESENTATION, schema.UNIT, *((schema.TIME,) if self.movies else ()))
+        made = {
+            "responses": schema.var(
+                "area", "responses", wrap(lazy), dims, schema.ALIGNED,
+                long_name="deconvolved calcium signal, in units of its own",
+            ),
+            **self._masks(),
+        }  # fmt: skip
+        if "speed" in (signals := self._signals()):
+            made["speed"] = schema.var(
+                "area", "speed", wrap(signals["speed"]), self._dims(), schema.ALIGNED
+            )
+        labels = {
+            name: xr.Variable(
+                (schema.UNIT,), column[units], {"units": "um"} if name in layout.MOTOR else {}
+            )
+            for name, column in self.units.items()
+        }
+        return dataset(made, labels | schema.trial_labels(dataset(made, labels), table))
+
+    def _masks(self) -> dict[str, xr.Variable]:
+        """`withheld`, `behavior_withheld` and, of movies, `valid` and `valid_length`."""
+        tiers = self.trials.columns["tier"].tolist()
+        suspects = np.array([bool(layout.HIDDEN_TIERS.fullmatch(str(t))) for t in tiers], bool)
+        everyone = np.ones(suspects.size, bool)
+        dims = (schema.PRESENTATION,)
+        found: dict[str, tuple[LazyArray, tuple[str, ...], str]] = {
+            "withheld": (Zeroed((self.arrays["responses"],), suspects), dims, "")
+        }
+        kinds = [kind for kind in ("behavior", "pupil_center") if kind in self.arrays]
+        if kinds:
+            bases = tuple(self._behaviour(kind) for kind in kinds)
+            told = "behaviour that a competition blanked: every value is zero"
+            found["behavior_withheld"] = (Zeroed(bases, everyone), dims, told)
+        if self.movies and "stimulus" in self.arrays:
+            length = ValidLength(self.arrays["stimulus"])
+            streams = tuple(a for kind, a in self.arrays.items() if kind != "stimulus")
+            told = "frames of the movie, before the padding with NaN"
+            found["valid_length"] = (length, dims, told)
+            told = "inside the movie, and no other stream has NaN; False is padding"
+            found["valid"] = (Valid(length, streams), self._dims(), told)
+        return {
+            name: schema.var(
+                "area", name, wrap(array), along, schema.ALIGNED,
+                **({"long_name": told} if told else {}),
+            )
+            for name, (array, along, told) in found.items()
+        }  # fmt: skip
+
+    def _of_units(self, variable: xr.Variable, units: np.ndarray) -> xr.Variable:
+        """A statistic, of the units of one area."""
+        if schema.UNIT not in variable.dims or units.size == self.sizes[schema.UNIT]:
+            return variable
+        return variable.isel({schema.UNIT: units})

@@ -1,0 +1,281 @@
+"""What stands where in the folders of SENSORIUM: names, their variants, and what they mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError, shorten
+from neuroarrays.formats.sensorium.files import Files, FolderFiles, Listing, ZipFiles, zip_members
+from neuroarrays.formats.sensorium.trials import Numbers
+from neuroarrays.source import stamp, text_array
+
+#: Our name of a folder below ``data`` -> its names in the exports.
+FOLDERS = {
+    "stimulus": ("videos", "images", "inputs"),
+    "responses": ("responses", "targets"),
+    "behavior": ("behavior",),
+    "pupil_center": ("pupil_center", "eye_position"),
+}
+#: Signals in a behaviour file, by whether trials are movies.
+BEHAVIOR = {
+    False: ("pupil_dilation", "pupil_dilation_derivative", "speed"),
+    True: ("pupil_dilation", "speed"),
+}
+CENTER = ("pupil_x", "pupil_y")
+#: What a signal is of: unit and meaning, where known.
+MEANING = {
+    "speed": ("cm/s", "running speed"),
+    "pupil_dilation": ("", "diameter of the pupil, unit unknown"),
+    "pupil_dilation_derivative": ("", "derivative of the dilation, unit unknown"),
+    "pupil_x": ("", "horizontal place of the pupil's centre in the image of the eye camera"),
+    "pupil_y": ("", "vertical place of the pupil's centre in the image of the eye camera"),
+}
+#: Columns of meta/trials that get another name; "frame_" and "colorframeprojector_" go first.
+COLUMNS = {"tiers": "tier", "presentation_time": "duration", "trial_ts": "time_stamp"}
+_STIMULUS_PREFIX = re.compile(r"^(frame|colorframeprojector)_")
+#: Columns of meta/neurons.
+UNITS = {"unit_ids": schema.UNIT, "animal_ids": "animal_id", "sessions": "session"}
+_MOTOR, MOTOR = "cell_motor_coordinates", ("motor_x", "motor_y", "motor_z")
+#: Tiers whose responses a competition may have replaced by zeros.
+HIDDEN_TIERS = re.compile(r"(live_|final_)?test(_main|_bonus)?|(live|final)_(main|bonus)")
+#: Frames per second of the movies, by the description of the data; no file says it.
+RATE = 30.0
+
+_MARK = "meta/trials/tiers.npy"
+_KEY = re.compile(r"(?:static|dynamic)?(\d+-\d+-\d+)(?:-|$)")
+_NUMBER = re.compile(r"(\d+)\.npy")
+_STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
+
+
+# ------------------------------------------------------------------------------- which sessions
+
+
+def sessions_of(path: str | os.PathLike[str]) -> dict[str, Files]:
+    """Names of the sessions at a path -> their files; none for a path of another kind.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder of a session or its zip; a folder of these, or a zip of several.
+    """
+    path = os.path.abspath(path)
+    found = list(_at(path))
+    if not found and os.path.isdir(path):
+        children = sorted(os.scandir(path), key=lambda entry: entry.name)
+        folders = {entry.name for entry in children if entry.is_dir()}
+        for entry in children:
+            beside = entry.name.removesuffix(".zip") in folders  # unpacked beside its zip
+            if entry.name[0] not in "._" and not (entry.is_file() and beside):
+                found += _at(entry.path)
+    keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in found]
+    names = [
+        key if keys.count(key) == 1 else name for key, (name, _) in zip(keys, found, strict=True)
+    ]
+    return {schema.node_name(n): files for n, (_, files) in zip(names, found, strict=True)}
+
+
+def _at(path: str) -> Iterator[tuple[str, Files]]:
+    """The session of a folder, or those of a zip."""
+    if os.path.isdir(path):
+        if os.path.isfile(os.path.join(path, _MARK)) and os.path.isdir(os.path.join(path, "data")):
+            known = stamp(os.stat(os.path.join(path, _MARK)))
+            yield os.path.basename(path), FolderFiles(path, known)
+    elif os.path.isfile(path) and zipfile.is_zipfile(path):
+        known = stamp(os.stat(path))
+        members = zip_members(path, known)
+        for name in members:
+            if name == _MARK or name.endswith("/" + _MARK):
+                prefix = name.removesuffix(_MARK)
+                if any(other.startswith(prefix + "data/") for other in members):
+                    called = prefix.rstrip("/").rpartition("/")[2] or Path(path).stem
+                    yield called, ZipFiles(path, known, prefix)
+
+
+def animal_of(name: str) -> str:
+    """The animal of a session's name, "" if it does not say."""
+    match = _KEY.match(name)
+    return match[1].partition("-")[0] if match else ""
+
+
+# ------------------------------------------------------------------------------------ its trials
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Which trials there are: names of their files, and the columns of meta/trials for them."""
+
+    numbers: Numbers
+    columns: dict[str, np.ndarray]
+    notes: list[str]
+
+
+def data_folders(listing: Listing, files: Files) -> dict[str, str]:
+    """Our names -> folders with a file per trial.
+
+    Raises
+    ------
+    FormatError
+        If responses are missing, or two folders mean the same.
+    """
+    found: dict[str, str] = {}
+    for name, variants in FOLDERS.items():
+        there = [f"data/{v}" for v in variants if listing.get(f"data/{v}")]
+        if len(there) > 1:
+            raise FormatError(files.path, "data", f"one folder of {name}", shorten(there))
+        found |= {name: there[0]} if there else {}
+    if "responses" not in found:
+        have = [folder for folder in listing if folder.startswith("data/")]
+        raise FormatError(files.path, "data", "a folder responses with files", shorten(have))
+    return found
+
+
+def trials_of(listing: Listing, files: Files, folders: dict[str, str]) -> Trials:
+    """The trials of a session.
+
+    Raises
+    ------
+    FormatError
+        If files are missing or too many, or columns differ in length.
+    """
+    numbers = {folder: _numbers(listing[folder]) for folder in folders.values()}
+    first = numbers[folders["responses"]]
+    for folder, those in numbers.items():
+        if not np.array_equal(those, first):
+            both = np.setxor1d(those, first)
+            raise FormatError(
+                files.path, folder, f"the same files as {folders['responses']}",
+                f"{len(those):,} instead of {len(first):,}; {both.size} are in one of them only: "
+                f"{shorten([f'{n}.npy' for n in both.tolist()], 5)}",
+                "restore the missing files from the original",
+            )  # fmt: skip
+    notes: list[str] = []
+    columns = _columns(listing, files, notes)
+    tiers = columns["tier"]
+    if first.size and first[-1] >= tiers.size:
+        raise FormatError(files.path, _MARK, f"a tier for each file, {first[-1] + 1:,}",
+                          f"{tiers.size:,}")  # fmt: skip
+    absent = np.setdiff1d(np.arange(tiers.size), first)
+    lost = absent[tiers[absent] != "none"]
+    if lost.size:
+        raise FormatError(
+            files.path, folders["responses"], f"a file for each of {tiers.size:,} rows of meta/trials "
+            "whose tier is not 'none'", f"{lost.size} are missing: "
+            f"{shorten([f'{n}.npy' for n in lost.tolist()], 5)}",
+            "restore the missing files from the original",
+        )  # fmt: skip
+    if absent.size:
+        notes.append(f"{absent.size} rows of meta/trials of tier 'none' have no files: left out")
+    even = bool(first.size) and first[-1] - first[0] + 1 == first.size
+    kept: Numbers = range(int(first[0]), int(first[-1]) + 1) if even else first
+    return Trials(kept, {name: column[first] for name, column in columns.items()}, notes)
+
+
+def _numbers(names: Sequence[str]) -> np.ndarray:
+    matches = (_NUMBER.fullmatch(name) for name in names)
+    return np.sort(np.array([int(m[1]) for m in matches if m], np.int64))
+
+
+def _columns(listing: Listing, files: Files, notes: list[str]) -> dict[str, np.ndarray]:
+    """The columns of meta/trials under stable names, text as it is."""
+    found: dict[str, np.ndarray] = {}
+    for name in sorted(listing.get("meta/trials", ())):
+        if not name.endswith(".npy") or name[0] == ".":
+            continue
+        place = f"meta/trials/{name}"
+        try:
+            column = files.values(place)
+        except FormatError as error:
+            if place == _MARK or not error.found.startswith("Python objects"):
+                raise
+            notes.append(f"{place} left out: {error.found}")
+            continue
+        if place == _MARK and column.ndim != 1:
+            raise FormatError(files.place(place), "", "one tier per trial", f"{column.shape}")
+        if column.ndim != 1:
+            notes.append(f"{place} left out: it has shape {column.shape}")
+            continue
+        plain = _STIMULUS_PREFIX.sub("", name.removesuffix(".npy"))
+        found.setdefault(COLUMNS.get(plain, plain), column)
+    for name, column in found.items():
+        if column.size != found["tier"].size:
+            raise FormatError(files.path, f"meta/trials, {name}", f"{found['tier'].size:,} rows as "
+                              "in tiers.npy", f"{column.size:,}")  # fmt: skip
+        if column.dtype.kind == "S":
+            found[name] = text_array(column).astype(str)
+    if "time_stamp" in found and found["time_stamp"].dtype.kind == "U":
+        texts = [_STAMP.sub(r"\1", text) for text in found["time_stamp"].tolist()]
+        found["time_stamp"] = np.array(texts)
+    return found
+
+
+def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
+    """How many trials were shown before each, as far as can be told, and from what.
+
+    Returns
+    -------
+    (trial,) int64 and str, or None
+        Trials with one time stamp have one place: files do not say which was first.
+    """
+    index, stamps = columns.get("trial_idx"), seconds_of(columns)
+    if index is not None and index.dtype.kind in "iu" and np.unique(index).size == index.size:
+        return np.argsort(np.argsort(index)).astype(np.int64), "exact, from trial_idx"
+    if stamps is None:
+        return None
+    place = np.searchsorted(np.sort(stamps), stamps, side="left").astype(np.int64)
+    ties = stamps.size - np.unique(stamps).size
+    return place, f"1 s, from time stamps; {ties} trials share a place with another"
+
+
+def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
+    """`(trial,)` float64, s: time stamps since the first of them; None where there are none."""
+    texts = columns.get("time_stamp")
+    if texts is None or texts.dtype.kind != "U" or not texts.size:
+        return None
+    try:
+        stamps = np.array(texts, "datetime64[us]")
+    except ValueError:
+        return None
+    since: np.ndarray = (stamps - stamps.min()).astype(np.int64) / 1e6
+    return since
+
+
+# ------------------------------------------------------------------------------------- its units
+
+
+def units_of(listing: Listing, files: Files, size: int) -> dict[str, np.ndarray]:
+    """Columns of meta/neurons, `(unit,)`: ids, area, layer, motor coordinates in µm, ...
+
+    Raises
+    ------
+    FormatError
+        If a column is not of `size` units, or ids are not whole numbers.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name in sorted(listing.get("meta/neurons", ())):
+        if not name.endswith(".npy") or name[0] == ".":
+            continue
+        place, plain = f"meta/neurons/{name}", name.removesuffix(".npy")
+        column = files.values(place)
+        wanted = (size, 3) if plain == _MOTOR else (size,)
+        if column.shape != wanted:
+            raise FormatError(files.place(place), "", f"shape {wanted}: responses are of {size} "
+                              "units", f"{column.shape}")  # fmt: skip
+        if column.dtype.kind == "S":
+            column = text_array(column).astype(str)
+        if plain == _MOTOR:
+            found |= dict(zip(MOTOR, column.T.copy(), strict=True))
+        else:
+            found[UNITS.get(plain, plain)] = column
+    ids = found.get(schema.UNIT, np.arange(size))
+    if ids.dtype.kind not in "iu":
+        raise FormatError(files.path, "meta/neurons/unit_ids.npy", "whole numbers", str(ids.dtype))
+    found[schema.UNIT] = ids.astype(np.int64)
+    return found

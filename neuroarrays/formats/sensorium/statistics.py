@@ -1,0 +1,123 @@
+"""Statistics that stand beside the data: lazily read, named after the signals of the tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import npy, schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.sensorium import layout
+from neuroarrays.formats.sensorium.files import Files, Listing
+from neuroarrays.formats.sensorium.trials import Picked
+from neuroarrays.lazy import Arranged, LazyArray
+from neuroarrays.source import Key
+
+STATS = ("mean", "std", "min", "max", "median")
+_FOLDER = "meta/statistics/"
+#: What the exporter does; no file says it.
+_STATED = {
+    "tier": "train, by the exporter's default; the files do not say",
+    "ddof": 1,
+    "axis": "over trials",
+}
+#: Parts of one file: variable, dims and lazy array of each.
+Parts = dict[str, tuple[tuple[str, ...], LazyArray]]
+
+
+@dataclass(frozen=True, repr=False)
+class Statistic(LazyArray):
+    """One npy file, read whole when it is asked for."""
+
+    files: Files
+    file: str
+    header: npy.Header
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.header.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.header.dtype.newbyteorder("=")
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = np.asarray(self.files.values(self.file))
+        if values.shape != self.shape:
+            place = self.files.place(self.file)
+            raise FormatError(place, "", f"shape {self.shape} as on opening", str(values.shape))
+        for axis in reversed(range(len(self.shape))):
+            values = values[(slice(None),) * axis + (key[axis],)]
+        return values
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, repr(self.files), self.file)
+
+
+def statistics_of(
+    listing: Listing, files: Files, sizes: dict[str, int], movies: bool, notes: list[str]
+) -> dict[str, dict[str, xr.Variable]]:
+    """Scope ("all", "stimulus_Frame") -> variables along unit_id, time, or neither.
+
+    Parameters
+    ----------
+    listing, files
+        The session's.
+    sizes : dict
+        Number of units and, of movies, of frames.
+    movies : bool
+        Whether trials are movies: behaviour has other signals then.
+    notes : list of str
+        Gets a line for each statistic that fits nothing.
+    """
+    found: dict[str, dict[str, xr.Variable]] = {}
+    folders = {variant: name for name, known in layout.FOLDERS.items() for variant in known}
+    for folder in sorted(listing):
+        parts = folder.removeprefix(_FOLDER).split("/")
+        if not folder.startswith(_FOLDER) or len(parts) != 2 or parts[0] not in folders:
+            continue
+        scope = schema.node_name(parts[1])
+        for stat in STATS:
+            if f"{stat}.npy" not in listing[folder]:
+                continue
+            name = f"{folder}/{stat}.npy"
+            one = Statistic(files, name, files.header(name))
+            laid = _laid_out(folders[parts[0]], one, sizes, movies)
+            if laid is None:
+                notes.append(f"{name} left out: shape {one.shape} fits neither units nor signals")
+                continue
+            for signal, (dims, array) in laid.items():
+                attrs = {**_STATED, "scope": parts[1]}
+                found.setdefault(scope, {})[f"{signal}_{stat}"] = array.variable(dims, attrs)
+    return found
+
+
+def _laid_out(name: str, one: Statistic, sizes: dict[str, int], movies: bool) -> Parts | None:
+    """What stands where in a statistic of one kind of file."""
+    shape, frames = one.shape, sizes.get(schema.TIME, -1)
+    along = ((schema.TIME,), ()) if shape[-1:] == (frames,) and len(shape) > 1 else ((), None)
+    if name == "stimulus":
+        return _of_stimulus(one, frames)
+    flat: LazyArray = Picked(one, 1, 0) if len(shape) == 2 and shape[1] == 1 else one
+    if along[1] is None and len(flat.shape) != 1:
+        return None
+    if name == "responses":
+        fits = shape[:1] == (sizes[schema.UNIT],)
+        return {"responses": ((schema.UNIT, *along[0]), flat)} if fits else None
+    signals = layout.BEHAVIOR[movies] if name == "behavior" else layout.CENTER
+    if shape[0] != len(signals):
+        return None
+    return {signal: (along[0], Picked(flat, 0, i)) for i, signal in enumerate(signals)}
+
+
+def _of_stimulus(one: Statistic, frames: int) -> Parts | None:
+    if one.shape == ():
+        return {"stimulus": ((), one)}
+    if len(one.shape) == 3 and one.shape[-1] == frames:
+        moved = Arranged(one, (2, Arranged.NEW, 0, 1))
+        return {"stimulus": ((schema.TIME, "channel", "y", "x"), moved)}
+    if len(one.shape) == 3 and frames < 0:
+        return {"stimulus": (("channel", "y", "x"), one)}
+    return None

@@ -1,0 +1,363 @@
+"""Lazy arrays over a file per trial: any outer index reads the files it needs, and no others."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from neuroarrays import npy
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.sensorium.files import Files
+from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.source import Key
+
+#: Files of a batch from which on threads share them, and the most threads.
+SHARED, THREADS = 32, 4
+#: Bytes before the place asked for that are read along rather than seeking there.
+_ALONG = 1 << 16
+#: Tables of small values per trial (behaviour) up to this size stay in memory once read.
+_SMALL = 1 << 24
+
+Numbers = range | np.ndarray
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TrialFiles(LazyArray):
+    """`(trial, *axes)` of a folder with an npy file per trial, all of one shape and dtype.
+
+    Attributes
+    ----------
+    files : Files
+        Folder or zip.
+    folder : str
+        Such as ``data/responses``.
+    numbers : range or (trial,) int64
+        Name of each trial's file, without ``.npy``.
+    header : npy.Header
+        Of the first file; the others are compared with it as they are read.
+    """
+
+    files: Files
+    folder: str
+    numbers: Numbers
+    header: npy.Header
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (len(self.numbers), *self.header.shape)
+
+    @cached_property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.header.dtype.newbyteorder("=")
+
+    def outer(self, key: Key) -> np.ndarray:
+        first, item = key[0], key[1:]
+        one = isinstance(first, int)
+        numbers = _named(self.numbers, first)
+        cut = Cut.of(self.header, item)
+        out = np.empty((len(numbers), *cut.shape), self.dtype)
+        if out.size:
+            read = self._whole if cut.whole else self._part
+            share(len(numbers), lambda rows: read(numbers, rows, out, cut))
+        return out[0] if one else out
+
+    def _whole(self, numbers: list[int], rows: range, out: np.ndarray, cut: Cut) -> None:
+        """Each file in one read, straight into its row."""
+        raw = self.header.raw
+        head, wanted = bytearray(len(raw)), len(raw) + self.header.nbytes
+        flat = out.reshape(len(out), -1).view(np.uint8)
+        for row in rows:
+            name = f"{self.folder}/{numbers[row]}.npy"
+            (got,) = self.files.readv(name, [(0, (head, flat[row]))])
+            if head != raw or got != wanted:
+                self._differs(name, bytes(head[: min(got, len(head))]), got)
+                self._again(name, flat[row], 0)
+
+    def _part(self, numbers: list[int], rows: range, out: np.ndarray, cut: Cut) -> None:
+        """Of each file the stretch that holds what was asked for, then a selection of it."""
+        raw = self.header.raw
+        head, buffer = bytearray(len(raw)), np.empty(cut.stop - cut.start, np.uint8)
+        near = cut.start <= _ALONG
+        skipped = bytearray(cut.start if near else 0)
+        parts: list[Any] = [(0, [head, skipped, buffer])] if near else [
+            (0, [head]), (len(raw) + cut.start, [buffer])
+        ]  # fmt: skip
+        wanted = len(raw) + len(skipped) + len(buffer)
+        for row in rows:
+            name = f"{self.folder}/{numbers[row]}.npy"
+            got = sum(self.files.readv(name, parts))
+            if head != raw or got != wanted:
+                self._differs(name, bytes(head[: min(got, len(head))]), got, cut)
+                self._again(name, buffer, cut.start)
+            out[row] = cut.select(buffer)
+
+    def _differs(self, name: str, head: bytes, got: int, cut: Cut | None = None) -> None:
+        """Raise if a file is another than the first; return if only its header is longer."""
+        place = self.files.place(name)
+        if got < npy.HEAD and len(head) < len(self.header.raw):
+            found = f"{got} bytes: truncated" if got else "an empty file"
+            raise FormatError(place, "", f"{self.header} as in the first file", found)
+        header = npy.parse(head, place) if npy.length(head, place) <= len(head) else None
+        header = self.files.header(name) if header is None else header
+        if not header.same_values(self.header):
+            raise FormatError(
+                place, "", f"{self.header}, as in the first file of {self.folder}", str(header),
+                "trials of one session have one shape and dtype; restore the file from the original",
+            )  # fmt: skip
+        if header.raw == self.header.raw:
+            stop = self.header.nbytes if cut is None else cut.stop
+            raise FormatError(
+                place, "", f"{len(header.raw) + stop:,} bytes or more", f"{got:,}: truncated",
+                "restore the file from the original",
+            )  # fmt: skip
+
+    def _again(self, name: str, buffer: np.ndarray, start: int) -> None:
+        """Values of a file whose header is written in another way."""
+        at = len(self.files.header(name).raw) + start
+        (got,) = self.files.readv(name, [(at, [buffer])])
+        if got < len(buffer):
+            raise FormatError(
+                self.files.place(name), "", f"{at + len(buffer):,} bytes or more",
+                f"{at + got:,}: truncated",
+            )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrialFiles) and self._token() == other._token()
+
+    def __hash__(self) -> int:
+        return hash(self._token())
+
+    def _token(self) -> tuple[object, ...]:
+        numbers = self.numbers if isinstance(self.numbers, range) else self.numbers.tobytes()
+        return self.files, self.folder, numbers, self.header.raw
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, *map(repr, self._token()))
+
+
+def _named(numbers: Numbers, key: Any) -> list[int]:
+    """The numbers at one entry of an outer key."""
+    if isinstance(numbers, range) and not isinstance(key, np.ndarray):
+        return [numbers[key]] if isinstance(key, int) else list(numbers[key])
+    picked = numbers[0] + key if isinstance(numbers, range) else numbers[key]
+    found: list[int] = np.atleast_1d(picked).tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What an outer index takes of each file: a stretch of bytes, and a selection from it.
+
+    Attributes
+    ----------
+    start, stop : int
+        Bytes after the header.
+    stretch : tuple of int
+        Shape of the stretch, axes as they follow in the file.
+    key : tuple
+        Of the stretch, per axis in that order.
+    shape : tuple of int
+        Of the result, in the order of the array.
+    fortran, whole : bool
+        Whether the file's axes are reversed; whether a file's bytes are the result.
+    dtype : np.dtype
+        As in the file.
+    """
+
+    start: int
+    stop: int
+    stretch: tuple[int, ...]
+    key: Key
+    shape: tuple[int, ...]
+    fortran: bool
+    whole: bool
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, header: npy.Header, item: Key) -> Cut:
+        """For an item key with one entry per axis, as `normalise` makes it."""
+        shape, key = header.shape, item
+        sizes = tuple(
+            _size(k, n) for k, n in zip(key, shape, strict=True) if not isinstance(k, int)
+        )
+        if header.fortran:
+            shape, key = shape[::-1], key[::-1]
+        start, strides, kept = 0, _strides(shape, header.dtype.itemsize), list(key)
+        stretch = list(shape)
+        stop = header.nbytes
+        for axis, (k, n) in enumerate(zip(key, shape, strict=True)):
+            low, high = _bounds(k, n)
+            start, stop = start + low * strides[axis], start + high * strides[axis]
+            stretch[axis] = max(high - low, 0)
+            kept[axis] = _moved(k, low)
+            if high - low != 1:
+                break
+        whole = (
+            sizes == header.shape and not header.fortran and header.dtype.isnative
+            and all(isinstance(k, slice) for k in key)
+        )  # fmt: skip
+        return cls(
+            start, stop, tuple(stretch), tuple(kept), sizes, header.fortran, whole, header.dtype
+        )
+
+    def select(self, buffer: np.ndarray) -> np.ndarray:
+        """The values asked for, from the bytes of the stretch."""
+        values = buffer.view(self.dtype).reshape(self.stretch)
+        for axis in reversed(range(values.ndim)):
+            values = values[(slice(None),) * axis + (self.key[axis],)]
+        return values.T if self.fortran else values
+
+
+def _strides(shape: tuple[int, ...], itemsize: int) -> list[int]:
+    return [math.prod(shape[axis + 1 :]) * itemsize for axis in range(len(shape))]
+
+
+def _size(key: Any, n: int) -> int:
+    return len(range(*key.indices(n))) if isinstance(key, slice) else int(key.size)
+
+
+def _bounds(key: Any, n: int) -> tuple[int, int]:
+    """First and last but one of the places that a key takes; (0, 0) for none."""
+    if isinstance(key, slice):
+        places = range(*key.indices(n))
+        return (places[0], places[-1] + 1) if places else (0, 0)
+    key = np.atleast_1d(key)
+    return (int(key.min()), int(key.max()) + 1) if key.size else (0, 0)
+
+
+def _moved(key: Any, low: int) -> Any:
+    if isinstance(key, slice):
+        return slice(key.start - low, max(key.stop - low, 0), key.step)
+    return key - low
+
+
+# --------------------------------------------------------------------------------------- threads
+
+_LOCK = threading.Lock()
+_POOL: list[ThreadPoolExecutor] = []
+
+
+def _forget_pool() -> None:
+    global _LOCK
+    _LOCK = threading.Lock()
+    _POOL.clear()
+
+
+os.register_at_fork(after_in_child=_forget_pool)
+
+
+def share(count: int, work: Callable[[range], None]) -> None:
+    """Do `work` on all of `range(count)`; of many, on stretches in threads.
+
+    Opening a file waits for the disk, and both that and reading leave the interpreter to others.
+    """
+    workers = min(THREADS, os.cpu_count() or 1, count // (SHARED // 2))
+    if workers < 2:
+        work(range(count))
+        return
+    with _LOCK:
+        if not _POOL:
+            _POOL.append(ThreadPoolExecutor(THREADS, "neuroarrays-files"))
+        pool = _POOL[0]
+    ends = [count * part // workers for part in range(workers + 1)]
+    jobs = [pool.submit(work, range(a, b)) for a, b in pairwise(ends)]
+    errors = [error for job in jobs if (error := job.exception()) is not None]
+    if errors:
+        raise errors[0]
+
+
+# ------------------------------------------------------------------------------ made from others
+
+
+@dataclass(frozen=True, repr=False)
+class Remembered(LazyArray):
+    """A small value per trial in a file each, read once: three numbers are not worth 5,000 opens.
+
+    Rows are read when they are asked for, and stay in memory (16 MB at most per folder).
+    """
+
+    base: TrialFiles
+
+    @classmethod
+    def of(cls, base: TrialFiles) -> LazyArray:
+        """The array, remembered if it is small."""
+        return cls(base) if math.prod(base.shape) * base.dtype.itemsize <= _SMALL else base
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        first, item = key[0], key[1:]
+        rows = np.atleast_1d(np.arange(self.shape[0])[first])
+        values, known = cached(
+            self.__dask_tokenize__(),
+            lambda: (np.empty(self.shape, self.dtype), np.zeros(self.shape[0], bool)),
+        )
+        missing = np.unique(rows[~known[rows]])
+        if missing.size:
+            whole = (slice(None),) * len(item)
+            values[missing] = self.base._raw((missing, *whole))
+            known[missing] = True
+        found = values[rows]
+        for axis in reversed(range(len(item))):
+            found = found[(slice(None),) * (axis + 1) + (item[axis],)]
+        return found[0] if isinstance(first, int) else found
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Picked(LazyArray):
+    """Some places of one axis of a lazy array: a signal of several, the units of an area.
+
+    An int in `places` takes the axis away.
+    """
+
+    base: LazyArray
+    axis: int
+    places: int | np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        size = () if isinstance(self.places, int) else (len(self.places),)
+        shape = self.base.shape
+        return (*shape[: self.axis], *size, *shape[self.axis + 1 :])
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        if isinstance(self.places, int):
+            return self.base.outer((*key[: self.axis], self.places, *key[self.axis :]))
+        chosen = self.places[key[self.axis]]
+        place: Any = int(chosen) if np.ndim(chosen) == 0 else chosen
+        return self.base.outer((*key[: self.axis], place, *key[self.axis + 1 :]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Picked) and self._token() == other._token()
+
+    def __hash__(self) -> int:
+        return hash(self._token())
+
+    def _token(self) -> tuple[object, ...]:
+        places = self.places if isinstance(self.places, int) else self.places.tobytes()
+        return self.base, self.axis, places
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), *map(repr, self._token()[1:]))

@@ -1,0 +1,130 @@
+"""Headers of npy files, read without running anything in them, and values placed where asked.
+
+`numpy.load` opens, checks and copies; a batch of trials in a file each wants one open and one
+positioned read per file, straight into the memory of the batch.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+
+MAGIC = b"\x93NUMPY"
+#: Bytes that hold the header of nearly every file; the longest header that is believed.
+HEAD, LONGEST = 128, 1 << 16
+#: Kinds of values that are read: numbers, bool and text.
+_KINDS = "biufUS"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an npy file says of itself.
+
+    Attributes
+    ----------
+    raw : bytes
+        The header as it stands in the file; values follow it.
+    dtype : np.dtype
+        Of the values, in the byte order of the file.
+    shape : tuple of int
+        As numpy gives it.
+    fortran : bool
+        Whether the first axis varies fastest.
+    """
+
+    raw: bytes
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    fortran: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def same_values(self, other: Header) -> bool:
+        """Whether values are laid out as in another file."""
+        return (self.dtype, self.shape, self.fortran) == (other.dtype, other.shape, other.fortran)
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}" + (" in Fortran order" if self.fortran else "")
+
+
+def length(head: bytes, path: str, where: str = "") -> int:
+    """Bytes that the header takes, from its first twelve.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file, of an unknown version, or cut short.
+    """
+    if len(head) < 12 or head[:6] != MAGIC or head[6] not in (1, 2, 3):
+        found = "an empty file" if not head else f"{head[:8]!r}"
+        raise FormatError(path, where, "an npy file", found, "it is truncated or of another kind")
+    if head[6] == 1:
+        return 10 + int(struct.unpack("<H", head[8:10])[0])
+    size = 12 + int(struct.unpack("<I", head[8:12])[0])
+    if size > LONGEST:
+        raise FormatError(path, where, f"a header of at most {LONGEST} bytes", f"one of {size}")
+    return size
+
+
+def parse(raw: bytes, path: str, where: str = "") -> Header:
+    """The header from all of its bytes.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or declares values that are not numbers, bool or text (objects would be
+        unpickled, and a pickle runs what it likes).
+    """
+    size = length(raw, path, where)
+    if len(raw) < size:
+        raise FormatError(path, where, f"a header of {size} bytes", f"{len(raw)} bytes: truncated")
+    start = 10 if raw[6] == 1 else 12
+    try:
+        said = ast.literal_eval(raw[start:size].decode("utf-8" if raw[6] == 3 else "latin-1"))
+        descr, fortran, shape = said["descr"], said["fortran_order"], said["shape"]
+        if not isinstance(descr, str):
+            msg = f"a structured dtype {descr!r}"
+            raise ValueError(msg)
+        dtype = np.dtype(descr)
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise FormatError(path, where, "the header of an npy file", found) from error
+    if dtype.kind not in _KINDS or dtype.itemsize == 0:
+        raise FormatError(
+            path, where, "numbers, bool or text",
+            "Python objects, which would have to be unpickled" if dtype.kind == "O"
+            else f"values of dtype {dtype}",
+            "objects are never unpickled: write the array anew with a plain dtype",
+        )  # fmt: skip
+    sizes = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if not sizes or not isinstance(fortran, bool):
+        raise FormatError(path, where, "a shape and an order", f"{shape!r} and {fortran!r}")
+    return Header(raw[:size], dtype, shape, fortran and len(shape) > 1)
+
+
+def values(data: bytes, path: str, where: str = "") -> np.ndarray:
+    """The array of a whole npy file that is in memory.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, shorter than it says, or holds objects.
+    """
+    header = parse(data, path, where)
+    body = memoryview(data)[len(header.raw) :]
+    if len(body) < header.nbytes:
+        raise FormatError(
+            path, where, f"{header.nbytes:,} bytes of values", f"{len(body):,}: truncated"
+        )
+    flat = np.frombuffer(body[: header.nbytes], header.dtype)
+    made = flat.reshape(header.shape, order="F" if header.fortran else "C")
+    return made.astype(header.dtype.newbyteorder("="))  # a copy: writable, not tied to the bytes

@@ -1,0 +1,591 @@
+"""SENSORIUM sessions: golden files under the conformance suite, then what is promised of them."""
+
+import os
+import pickle
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.sensorium import SensoriumReader
+from neuroarrays.formats.sensorium import files as files_module
+from neuroarrays.formats.sensorium import trials as trials_module
+from neuroarrays.formats.sensorium.files import FolderFiles
+from neuroarrays.formats.sensorium.trials import TrialFiles
+from neuroarrays.lazy import unwrap
+from neuroarrays.synthetic_sensorium import (
+    DynamicOptions,
+    StaticOptions,
+    write_dynamic,
+    write_static,
+    write_zip,
+)
+from neuroarrays.testing import ReaderTests, assert_same_trees, indexers, outer, same_values
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+STATIC = (
+    GOLDEN / "sensorium_static" / "static26872-17-20-GrayImageNet-94c6ff995dac583098847cfecd43e7b6"
+)
+DYNAMIC = (
+    GOLDEN / "sensorium_dynamic" / "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20.zip"
+)
+FOREIGN = tuple(
+    path
+    for folder in sorted(GOLDEN.iterdir())
+    if folder.is_dir() and not folder.name.startswith("sensorium")
+    for path in sorted(folder.iterdir())
+)
+S, D = "26872-17-20", "29515-10-12/unknown"
+NAME = "static26872-17-20-GrayImageNet-94c6ff"
+
+
+class TestStaticGolden(ReaderTests):
+    reader = "sensorium"
+    path = STATIC
+    foreign = FOREIGN
+    inert_options = {"skip_damaged": "nothing of it is damaged"}
+    values = {
+        (f"{S}/V1", "responses", (0, 0)): 2.136351318071661e-09,
+        (f"{S}/V1", "responses", (6, 1)): 6.635844707489014,
+        (f"{S}/LM", "responses", (-1, -1)): 1.2470918893814087,
+        (f"{S}/LM", "responses", (1, 0)): 0.0,
+        (f"{S}/V1", "speed", 0): 0.4215789723541151,
+        (f"{S}/V1", "speed", -1): 0.005194854660394261,
+        (f"{S}/V1/pupil", "dilation", 0): 39.100949510784844,
+        (f"{S}/V1/pupil", "dilation_derivative", -1): -0.07002844663838208,
+        (f"{S}/V1/pupil", "x", 0): 310.15349980970166,
+        (f"{S}/LM/pupil", "y", -1): 236.02255743681675,
+        (S, "stimulus", (0, 0, 0, 0)): 172.23304748535156,
+        (S, "stimulus", (0, 0, 0, 1)): 23.908205032348633,
+        (S, "stimulus", (-1, -1, -1, -1)): 205.51565551757812,
+        (f"{S}/V1", "unit_id", 1): 3,
+        (f"{S}/V1", "motor_x", 0): -951,
+        (f"{S}/V1", "motor_z", -1): 300,
+        (f"{S}/LM", "motor_y", 0): -116,
+        (f"{S}/V1/presentations", "tier", 4): "final_test",
+        (f"{S}/V1/presentations", "trial_idx", 0): "9cc0a944e130d446",
+        (f"{S}/V1/presentations", "image_id", -1): 1000,
+        (f"{S}/V1/presentations", "time_stamp", 0): "2022-01-14 09:12:06",
+        (f"{S}/V1/presentations", "start_time", 0): 6.0,
+        (f"{S}/V1/presentations", "trial_order", -1): 5,
+        (f"{S}/V1/statistics/all", "responses_std", 1): 4.692250728607178,
+        (f"{S}/LM/statistics/all", "responses_std", 0): 0.8818271160125732,
+        (f"{S}/V1/statistics/all", "stimulus_mean", ()): 110.0,
+        (f"{S}/V1/statistics/all", "speed_median", ()): 0.2133869081735611,
+    }
+
+
+class TestDynamicGolden(ReaderTests):
+    reader = "sensorium"
+    path = DYNAMIC
+    inert_options = {"skip_damaged": "nothing of it is damaged"}
+    values = {
+        (D, "responses", (0, -1, 0)): 0.3049089312553406,
+        (D, "responses", (0, -1, 9)): 0.020518744364380836,
+        (D, "responses", (0, -1, 10)): np.nan,
+        (D, "responses", (-1, -1, 3)): 2.651291847229004,
+        (D, "responses", (5, -1, -1)): 0.0,
+        (D, "speed", (0, -5)): 0.9664768277618649,
+        (D, "speed", (-1, 8)): 7.3335470953694,
+        (D + "/pupil", "dilation", (0, 0)): 51.692114962376266,
+        (D + "/pupil", "x", (5, 0)): 121.97083633838517,
+        (D + "/pupil", "y", (-1, 0)): 116.86881129975559,
+        ("29515-10-12", "stimulus", (0, 1, 0, 0, 0)): 57.97102355957031,
+        ("29515-10-12", "stimulus", (-1, 9, 0, -1, -1)): 219.71005249023438,
+        ("29515-10-12", "presentation_id", 4): 5,
+        ("29515-10-12", "time", 3): 0.1,
+        (D, "valid_length", 0): 10,
+        (D, "valid_length", 5): 4,
+        (D, "withheld", 0): False,
+        (D, "withheld", 5): True,
+        (D, "valid", (0, 9)): True,
+        (D, "valid", (0, 10)): False,
+        (D + "/presentations", "tier", -1): "train",
+        (D + "/statistics/all", "responses_mean", (-1, 0)): 1.2297675609588623,
+        (D + "/statistics/all", "responses_mean", (-1, -1)): np.nan,
+    }
+
+
+@pytest.fixture
+def static(tmp_path):
+    write_static(tmp_path / NAME)
+    return tmp_path / NAME
+
+
+@pytest.fixture
+def dynamic(tmp_path):
+    write_dynamic(tmp_path / "dynamic29515-10-12-Video-9b4f6a", DynamicOptions(surplus=3))
+    return tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+
+
+@pytest.fixture
+def opens(monkeypatch):
+    """Paths opened by os.open, and positioned reads, from now on."""
+    seen = {"open": [], "preadv": 0}
+    real_open, real_preadv = os.open, os.preadv
+
+    def opened(path, *args, **kwargs):
+        seen["open"].append(os.fspath(path))
+        return real_open(path, *args, **kwargs)
+
+    def read(*args):
+        seen["preadv"] += 1
+        return real_preadv(*args)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "preadv", read)
+    return seen
+
+
+def area_of(path, **options):
+    tree = na.open_datatree(path, **options)
+    return next(iter(next(iter(tree.children.values())).children.values()))
+
+
+# ------------------------------------------------------------------------------- what it reads
+
+
+def test_opening_reads_one_header_per_kind_of_file_and_no_other_trial(static, opens):
+    na.open_datatree(static)
+    data = [path for path in opens["open"] if "/data/" in path]
+    assert sorted(Path(p).parent.name for p in data) == [
+        "behavior", "images", "pupil_center", "responses",
+    ]  # fmt: skip
+    assert {Path(p).name for p in data} == {"0.npy"}
+
+
+def test_a_batch_is_one_open_and_one_read_per_file(static, opens):
+    tree = na.open_datatree(static)
+    area = tree[S + "/V1"]
+    opens["open"].clear()
+    opens["preadv"] = 0
+    rows = [3, 1, 40, 7]
+    found = area["responses"].isel(presentation_id=rows).values
+    _ = tree[S]["stimulus"].isel(presentation_id=rows).values
+    assert len(opens["open"]) == opens["preadv"] == 8
+    for row, got in zip(rows, found, strict=True):
+        assert same_values(got, np.load(static / "data" / "responses" / f"{row}.npy"))
+
+
+def test_seven_labelled_variables_are_four_opens_per_trial_then_two(static, opens):
+    tree = na.open_datatree(static)
+    area = tree[S + "/V1"]
+
+    def sample(row):
+        opens["open"].clear()
+        for name in ("responses", "stimulus", "speed"):
+            source = tree[S] if name == "stimulus" else area
+            _ = source[name].isel(presentation_id=row).values
+        for name in ("dilation", "dilation_derivative", "x", "y"):
+            _ = area["pupil"][name].isel(presentation_id=row).values
+        return len(opens["open"])
+
+    assert sample(5) == 4
+    assert sample(5) == 2  # three numbers are remembered
+
+
+def test_a_unit_of_a_movie_trial_is_a_short_read(dynamic, monkeypatch):
+    area = area_of(dynamic)
+    read = []
+    real = os.preadv
+
+    def counted(descriptor, buffers, at):
+        read.append(sum(memoryview(b).nbytes for b in buffers))
+        return real(descriptor, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", counted)
+    found = area["responses"].isel(presentation_id=2, unit_id=1, time=slice(4, 20)).values
+    whole = np.load(dynamic / "data" / "responses" / f"{int(area.presentation_id[2])}.npy")
+    assert same_values(found, whole[1, 4:20])
+    assert sum(read) <= 128 + 4 * 2 * 40
+
+
+def test_threads_change_nothing(static, monkeypatch):
+    expected = area_of(static)["responses"].values
+    monkeypatch.setattr(trials_module, "SHARED", 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(files_module, "_KEPT", 1)
+    assert same_values(area_of(static)["responses"].values, expected)
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "u1"])
+def test_any_index_of_any_order_of_bytes(tmp_path, fortran, dtype):
+    folder = tmp_path / "data" / "responses"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    whole = random.integers(0, 200, (5, 3, 4, 6)).astype(dtype)
+    for i, values in enumerate(whole):
+        np.save(folder / f"{i}.npy", np.asfortranarray(values) if fortran else values)
+    files = FolderFiles(str(tmp_path), ())
+    array = TrialFiles(files, "data/responses", range(5), files.header("data/responses/0.npy"))
+    assert array.dtype.isnative
+    for key in indexers(array.shape):
+        assert same_values(array.variable(tuple("abcd"))[key].values, outer(whole, key)), key
+    again = pickle.loads(pickle.dumps(array))
+    assert again == array
+    assert hash(again) == hash(array)
+
+
+def test_a_header_written_in_another_way_is_read(static):
+    path = static / "data" / "responses" / "7.npy"
+    values = np.load(path)
+    with open(path, "wb") as file:
+        np.lib.format.write_array(file, values, version=(2, 0))
+    header = (
+        f"{{'shape':{values.shape},'fortran_order':False,'descr':'<f4',}}".encode().ljust(245)
+        + b"\n"
+    )
+    other = static / "data" / "responses" / "8.npy"
+    kept = np.load(other)
+    other.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", 246) + header + kept.tobytes())
+    found = area_of(static)["responses"]
+    assert same_values(found[7].values, values)
+    assert same_values(found[8].values, kept)
+    assert same_values(found[[8, 7, 7], 1:4].values, np.stack([kept, values, values])[:, 1:4])
+
+
+# --------------------------------------------------------------------------- names and meanings
+
+
+def test_variants_of_names(tmp_path):
+    other = ("inputs", "targets", "behavior", "eye_position")
+    expected = {}
+    for i, (folders, prefix) in enumerate(
+        [(StaticOptions().folders, "frame_"), (other, "colorframeprojector_"), (other, "")]
+    ):
+        path = tmp_path / f"{i}" / NAME
+        write_static(path, StaticOptions(folders=folders, prefix=prefix))
+        expected[i] = na.open_datatree(path)
+    assert_same_trees(expected[1], expected[0])
+    assert_same_trees(expected[2], expected[0])
+    table = expected[0][S + "/V1/presentations"]
+    assert {"tier", "image_id", "image_class", "trial_idx", "duration", "trial_order"} <= set(table)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_is_read_in_place(static, method):
+    expected = na.open_datatree(static).load()
+    path = write_zip(static, method)
+    shutil.rmtree(static)
+    before = sorted(path.parent.iterdir())
+    assert_same_trees(na.open_datatree(path), expected)
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_units_go_to_their_areas(tmp_path):
+    truth = write_static(tmp_path / NAME, StaticOptions(areas=("V1", "LM", "V1")))
+    tree = na.open_datatree(tmp_path / NAME)
+    assert list(tree[S].children) == ["V1", "LM"]
+    assert same_values(tree[S + "/LM/responses"].values, truth["responses"][:, 1::3])
+    assert same_values(tree[S + "/V1"]["area"].values, np.full(5, "V1"))
+    only = na.open_datatree(tmp_path / NAME, areas="L*")
+    assert list(only[S].children) == ["LM"]
+    with pytest.raises(NotInTree, match="RL"):
+        na.open_datatree(tmp_path / NAME, areas="RL")
+
+
+def test_withheld_is_found_by_looking(tmp_path):
+    write_static(tmp_path / NAME, StaticOptions(competition=True, behavior=False))
+    area = area_of(tmp_path / NAME)
+    test = np.isin(area["tier"].values, ["test", "final_test"])
+    assert same_values(area["withheld"].values, test)
+    assert area["behavior_withheld"].values.all()
+    write_static(tmp_path / "open" / NAME)  # a session of pre-training has its test responses
+    area = area_of(tmp_path / "open" / NAME)
+    assert not area["withheld"].values.any()
+    assert not area["behavior_withheld"].values.any()
+    write_dynamic(tmp_path / "dynamic1-1-1-Video-a", DynamicOptions(competition=True))
+    area = area_of(tmp_path / "dynamic1-1-1-Video-a")
+    hidden = [("test" in tier) for tier in area["tier"].values]
+    assert same_values(area["withheld"].values, np.array(hidden))
+
+
+def test_the_order_of_trials(tmp_path):
+    truth = write_static(tmp_path / "a" / NAME)
+    table = area_of(tmp_path / "a" / NAME)["presentations"]
+    assert same_values(table["trial_order"].values, np.argsort(np.argsort(truth["onset"])))
+    assert table["trial_order"].attrs["resolution"] == "exact, from trial_idx"
+    truth = write_static(tmp_path / "b" / NAME, StaticOptions(competition=True))
+    table = area_of(tmp_path / "b" / NAME)["presentations"]
+    assert table["trial_idx"].dtype.kind == "U"
+    assert table["trial_order"].attrs["resolution"].startswith("1 s, from time stamps; ")
+    seconds = np.floor(truth["onset"])
+    expected = [(seconds < own).sum() for own in seconds]
+    assert same_values(table["trial_order"].values, np.array(expected))  # ties share a place
+    (tmp_path / "b" / NAME / "meta" / "trials" / "frame_trial_ts.npy").unlink()
+    assert "trial_order" not in area_of(tmp_path / "b" / NAME)["presentations"]
+
+
+def test_statistics_say_what_they_are_of(static):
+    area = area_of(static)
+    found = area["statistics/all"]["responses_std"]
+    train = area["tier"].values == "train"
+    expected = area["responses"].values[train].astype(float).std(axis=0, ddof=1)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-6)
+    assert found.attrs["ddof"] == 1
+    assert "train" in found.attrs["tier"]
+    assert set(area["statistics"].children) == {"all", "stimulus_Frame"}
+
+
+def test_movies_are_padded_and_say_so(dynamic):
+    area = area_of(dynamic)
+    truth = write_dynamic(dynamic, DynamicOptions(surplus=3))
+    kept = truth["movie"] >= 0
+    assert same_values(area["presentation_id"].values, np.flatnonzero(kept))
+    assert "none" not in area["tier"].values
+    assert same_values(area["valid_length"].values, truth["length"][kept])
+    inside = np.arange(40) < truth["length"][kept][:, None]
+    assert same_values(area["valid"].values, inside)
+    assert same_values(np.isnan(area["responses"].values).any(axis=1), ~inside)
+    np.testing.assert_allclose(area["time"].values, np.arange(40) / 30)
+    assert same_values(area["responses"].values[:, :, 0], truth["responses"][kept][:, :, 0])
+    movie = np.load(dynamic / "data" / "videos" / f"{int(area.presentation_id[1])}.npy")
+    shown = area.parent["stimulus"].isel(presentation_id=1).values
+    assert same_values(shown[:, 0], np.moveaxis(movie, -1, 0))
+
+
+def test_another_stream_that_ends_early_is_masked(dynamic):
+    path = dynamic / "data" / "pupil_center" / "1.npy"
+    values = np.load(path)
+    values[:, 20:] = np.nan
+    np.save(path, values)
+    area = area_of(dynamic)
+    row = int(np.flatnonzero(area["presentation_id"].values == 1)[0])
+    assert area["valid_length"].values[row] > 20
+    assert area["valid"].values[row].sum() == 20
+
+
+def test_many_mice_are_one_tree(tmp_path, opens):
+    names = [f"static{i}-1-{i}-GrayImageNet-94c6ff" for i in range(7)]
+    for i, name in enumerate(names):
+        write_static(tmp_path / name, StaticOptions(train=4, validation=1, test=1, seed=i))
+    write_zip(tmp_path / names[0])  # as neuralpredictors leaves it: unpacked beside the zip
+    opens["open"].clear()
+    tree = na.open_datatree(tmp_path)
+    assert list(tree.children) == [f"{i}-1-{i}" for i in range(7)]
+    assert sum("/data/images/" in path for path in opens["open"]) == 7  # a header of each
+    assert list(na.open_datatree(tmp_path, sessions="3-*").children) == ["3-1-3"]
+    assert len(na.catalog(tmp_path)) == 7
+
+
+def test_nothing_is_written(static):
+    static.joinpath("config.json").unlink(missing_ok=True)
+    before = {p: p.stat().st_mtime_ns for p in static.rglob("*")}
+    for path in sorted(static.rglob("*"), reverse=True):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    static.chmod(0o555)
+    try:
+        na.open_datatree(static).load()
+    finally:
+        static.chmod(0o755)
+        for path in static.rglob("*"):
+            path.chmod(0o755)
+    assert {p: p.stat().st_mtime_ns for p in static.rglob("*")} == before
+
+
+def test_saved_for_training(static, tmp_path):
+    tree = na.open_datatree(static)
+    na.save(tree, tmp_path / "one.h5")
+    assert_same_trees(na.open_datatree(tmp_path / "one.h5"), tree, but=("history", "source"))
+
+
+# -------------------------------------------------------------------------------- bad input
+
+
+def broken(path, match, load=False):
+    def opened():
+        tree = na.open_datatree(path, engine="sensorium")
+        return tree.load() if load else tree
+
+    with pytest.raises(FormatError, match=match) as caught:
+        opened()
+    assert str(path) in str(caught.value)
+
+
+def test_missing_numbers(static):
+    (static / "data" / "images" / "5.npy").unlink()
+    broken(static, "5.npy")
+    for name in ("responses", "behavior", "pupil_center"):
+        (static / "data" / name / "5.npy").unlink()
+    broken(static, "1 are missing: '5.npy'")
+
+
+def test_more_rows_than_files(static, dynamic):
+    assert area_of(dynamic).sizes["presentation_id"] == 21  # rows of tier none may lack files
+    tiers = static / "meta" / "trials" / "tiers.npy"
+    for path in (static / "meta" / "trials").iterdir():
+        column = np.load(path)
+        np.save(path, np.concatenate([column, column[:2]]))
+    broken(static, "2 are missing")
+    np.save(tiers, np.load(tiers)[:-1])
+    broken(static, "rows as in tiers.npy")
+
+
+def test_more_files_than_rows(static):
+    for path in (static / "meta" / "trials").iterdir():
+        np.save(path, np.load(path)[:-1])
+    broken(static, "a tier for each file")
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        (np.zeros(9, "f4"), r"float32 \(9,\)"),
+        (np.zeros(8, "f8"), r"float64 \(8,\)"),
+        (np.zeros((8, 1), "f4"), r"float32 \(8, 1\)"),
+    ],
+)
+@pytest.mark.parametrize("number", [0, 30])
+def test_a_file_of_another_shape_or_dtype(static, values, match, number):
+    np.save(static / "data" / "responses" / f"{number}.npy", values)
+    if number:
+        tree = na.open_datatree(static)
+        with pytest.raises(FormatError, match=match) as caught:
+            _ = tree[S + "/V1/responses"].values
+        assert f"responses/{number}.npy" in str(caught.value)
+        assert tree[S + "/V1/responses"][:number].values.shape == (number, 8)
+    else:
+        with pytest.raises(FormatError):
+            na.open_datatree(static).load()
+
+
+def test_an_object_array_is_never_unpickled(static):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(static / "ran"),)
+
+    for place in ("data/responses/3.npy", "meta/neurons/layer.npy", "meta/trials/tiers.npy"):
+        kept = (static / place).read_bytes()
+        np.save(static / place, np.array([Bomb()] * 8, object), allow_pickle=True)
+        broken(static, "Python objects", load=True)
+        (static / place).write_bytes(kept)
+    odd = static / "meta" / "trials" / "frame_trial_ts.npy"
+    np.save(odd, np.array([Bomb()] * 66, object), allow_pickle=True)
+    assert "frame_trial_ts" in na.open_datatree(static).attrs["notes"][0]  # a column of no need
+    assert not (static / "ran").exists()
+
+
+def test_a_truncated_file(static):
+    path = static / "data" / "responses" / "20.npy"
+    whole = path.read_bytes()
+    for size in (0, 5, 60, 128, 140, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        tree = na.open_datatree(static)
+        for key in (20, slice(None), (20, 7)):
+            with pytest.raises(FormatError, match=r"20\.npy: expected"):
+                _ = tree[S + "/V1/responses"][key].values
+    path.write_bytes(whole + b"more")
+    assert na.open_datatree(static)[S + "/V1/responses"][20].shape == (8,)
+
+
+def test_a_header_that_declares_more_than_the_file_has(static):
+    path = static / "meta" / "neurons" / "unit_ids.npy"
+    text = (
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }".ljust(117) + b"\n"
+    )
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + text)
+    broken(static, "bytes")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"__import__('os').system('true')", b"{'descr': 'O'}", b"[" * 90, b"{}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+        b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
+        b"{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,)}",
+    ],
+)  # fmt: skip
+def test_a_header_of_nonsense(static, header):
+    text = header.ljust(117) + b"\n"
+    path = static / "data" / "images" / "0.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + text + bytes(64))
+    broken(static, "images/0.npy")
+
+
+def test_a_fifo_in_place_of_a_file_does_not_hang(static):
+    path = static / "data" / "responses" / "4.npy"
+    path.unlink()
+    os.mkfifo(path)
+    tree = na.open_datatree(static)
+    with pytest.raises(FormatError, match="no regular file"):
+        _ = tree[S + "/V1/responses"][4].values
+
+
+def test_an_unreadable_file_in_the_middle_of_an_epoch(static):
+    tree = na.open_datatree(static)
+    responses = tree[S + "/V1/responses"]
+    (static / "data" / "responses" / "33.npy").unlink()
+    with pytest.raises(FormatError, match=r"33\.npy"):
+        _ = responses.values
+    assert responses[34:].values.shape == (32, 8)  # the others are still there
+
+
+def test_a_zip_with_a_wrong_checksum_or_cut_short(static):
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        path = write_zip(static, method)
+        with zipfile.ZipFile(path) as archive:
+            at = archive.getinfo(f"{NAME}/data/responses/9.npy").header_offset
+        raw = bytearray(path.read_bytes())
+        raw[at + 30 + len(f"{NAME}/data/responses/9.npy") + 60] ^= 0xFF
+        path.write_bytes(raw)
+        tree = na.open_datatree(path)
+        with pytest.raises(FormatError, match=r"responses/9\.npy"):
+            _ = tree[S + "/V1/responses"].values
+        assert tree[S + "/V1/responses"][:9].values.shape == (9, 8)
+        path.write_bytes(raw[: len(raw) // 2])
+        broken(path, "a zip")
+
+
+def test_a_zip_that_was_replaced(static):
+    path = write_zip(static)
+    tree = na.open_datatree(path)
+    write_zip(static, zipfile.ZIP_STORED)
+    files_module._MEMBERS.clear()
+    with pytest.raises(FormatError, match="open it again"):
+        _ = tree[S + "/V1/responses"].values
+
+
+def test_one_bad_session_of_many(tmp_path):
+    for i in range(3):
+        write_static(tmp_path / f"static{i}-1-1-GrayImageNet-94c6ff", StaticOptions(seed=i))
+    (tmp_path / "static1-1-1-GrayImageNet-94c6ff" / "data" / "responses" / "0.npy").unlink()
+    with pytest.raises(FormatError, match="static1-1-1"):
+        na.open_datatree(tmp_path)
+    tree = na.open_datatree(tmp_path, skip_damaged=True)
+    assert list(tree.children) == ["0-1-1", "2-1-1"]
+    assert tree.attrs["notes"][0].startswith("1-1-1 left out: ")
+
+
+def test_metadata_of_another_length(static):
+    np.save(static / "meta" / "neurons" / "layer.npy", np.full(7, "L4"))
+    broken(static, "responses are of 8 units")
+
+
+def test_statistics_of_another_shape_are_left_out(static):
+    np.save(static / "meta" / "statistics" / "responses" / "all" / "std.npy", np.ones(3, "f4"))
+    tree = na.open_datatree(static)
+    assert "responses_std" not in tree[S + "/V1/statistics/all"]
+    assert "std.npy left out" in tree.attrs["notes"][0]
+
+
+def test_text_is_lazy_nowhere_and_big_arrays_everywhere(static):
+    area = area_of(static)
+    assert isinstance(unwrap(area["responses"].variable._data), TrialFiles)
+    assert isinstance(area["tier"].variable, xr.Variable)
+    assert len(pickle.dumps(area["responses"].variable)) < 2000
+
+
+def test_nothing_else_is_claimed(tmp_path):
+    reader = SensoriumReader()
+    (tmp_path / "meta" / "trials").mkdir(parents=True)
+    np.save(tmp_path / "meta" / "trials" / "tiers.npy", np.array(["train"]))
+    assert not reader.guess_can_open(tmp_path)
+    broken(tmp_path, "data/responses")
