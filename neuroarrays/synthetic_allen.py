@@ -81,7 +81,8 @@ class AllenOptions:
         Whether invalid times take the end of one showing of a movie and the start of the next, so
         that the numbers of the frames left never decrease.
     parts : tuple of str
-        Of "running", "eye", "invalid", "optotagging", "waveforms", "edges".
+        Of "running", "eye", "invalid", "optotagging", "waveforms", "edges", and, not by default,
+        "tuned": units answer to orientations and scenes, more so while the mouse runs.
     """
 
     seed: int = 0
@@ -236,10 +237,13 @@ class _Writer:
         self._invalid_rows()
         self._general()
         self._electrodes()
+        parts = self.options.parts
+        tuned = {"tuned", "running"} <= set(parts) and not behavior
+        if tuned:
+            self._running()
         self._units()
         self._intervals()
-        parts = self.options.parts
-        if "running" in parts:
+        if "running" in parts and not tuned:
             (self._running_of_behavior if behavior else self._running)()
         if "eye" in parts:
             (self._eye_of_behavior if behavior else self._eye)()
@@ -539,7 +543,32 @@ class _Writer:
                 k = self.random.integers(0, np.maximum((stop - start) / 0.02, 1).astype(int) + 1)
                 planted += [start + k * 0.02, start + k / 50, start[:1], stop[:2]]
             times = np.concatenate(planted)
+        if "tuned" in self.options.parts:
+            times = np.concatenate([times, *self._evoked(rate)])
         return np.sort(times)
+
+    def _evoked(self, rate: float) -> list[np.ndarray]:
+        """Spikes of one unit that answer to what is shown, from 50 ms after each onset."""
+        prefers, found = self.random.uniform(0, np.pi), []
+        scenes = self.random.gamma(0.3, 2.0, 118)
+        for name, table in self.plan.tables.items():
+            if name == "natural_scenes":
+                frame = table["frame"].astype(int)
+                gain = np.where(frame < 0, 0.0, scenes[frame])
+            elif name.endswith(("gratings", "contrast", "repeats")) and "orientation" in table:
+                angle = np.nan_to_num(np.radians(table["orientation"]), nan=prefers + np.pi / 2)
+                gain = 3 * np.exp(3 * (np.cos(2 * (angle - prefers)) - 1))
+            else:
+                continue
+            start, stop = table["start_time"] + 0.05, table["stop_time"]
+            running = self.truth.get("running")
+            if running:
+                speed = np.interp(start, running["start_time"], running["speed"])
+                gain = gain * (0.5 + np.clip(speed, 0, 40) / 20)
+            n = self.random.poisson(rate * gain * (stop - start))
+            at = np.repeat(start, n)
+            found.append(at + self.random.random(at.size) * np.repeat(stop - start, n))
+        return found
 
     # ------------------------------------------------------------------------ behaviour
 
