@@ -44,6 +44,9 @@ ROOMS = {
     "schema": card("errors", "numpy xarray"),
     "safety": card("errors", "", "h5py"),
     "npy": card("errors", "numpy"),
+    "pickles": card("errors opcodes rebuilding safety"),
+    "opcodes": card("rebuilding", "numpy"),
+    "rebuilding": card("", "numpy"),
     # files and handles
     "source": card("errors safety chunks hdf5 zarr", "numpy", "h5py hdf5plugin numcodecs zarr"),
     "hdf5": card("errors safety source chunks", "numpy", "h5py hdf5plugin"),
