@@ -50,7 +50,12 @@ class Walk:
     """One open file."""
 
     def __init__(self, path: str, file: h5py.File):
+        from h5py import h5d, h5g, h5l, h5o
+
         self.path, self.file = path, file.id
+        self._open_object, self._dataset, self._group = h5o.open, h5d.DatasetID, h5g.GroupID
+        self._hard = h5l.TYPE_HARD
+        self._held: dict[str, Any] = {}
 
     def sessions(self) -> list[str]:
         """Names of the sessions."""
@@ -67,22 +72,18 @@ class Walk:
     def shapes(self, area: str) -> dict[str, int]:
         """Presentations, units and times of an area, from the sizes of its coordinates."""
         group = self._open(f"{area}/{SPIKES}")
-        sizes = {}
-        for name in ("presentation_id", "unit_id", "time"):
-            if not group.links.exists(name.encode()):
-                raise self.fault(f"{area}/{SPIKES}", f"the coordinate {name}", "none")
-            sizes[name] = int(self._child(group, name).shape[0])
-        return sizes
+        names = ("presentation_id", "unit_id", "time")
+        return {name: int(self._child(group, name, area).shape[0]) for name in names}
 
     def group(self, place: str) -> Group:
         """A group with its variables and labels."""
-        from h5py import h5a, h5d, h5ds
+        from h5py import h5a, h5ds
 
         parent = self._open(place)
         datasets: dict[str, Any] = {}
         for name in self._names(parent):
-            child = self._child(parent, name)
-            if isinstance(child, h5d.DatasetID):
+            child = self._child(parent, name, place)
+            if isinstance(child, self._dataset):
                 datasets[name] = child
         scales = {
             name: found
@@ -110,30 +111,29 @@ class Walk:
         return sorted(name.decode() for name in group)
 
     def _open(self, place: str) -> Any:
-        """A group by its path; one open per part would be slower, so links are looked at last."""
-        from h5py import h5g, h5o
-
-        found: Any = self.file
-        for part in place.split("/"):
-            if not found.links.exists(part.encode()):
-                raise self.fault(place, "a group", "nothing")
-            self._only_hard(found, part, place)
-            found = h5o.open(found, part.encode())
-            if not isinstance(found, h5g.GroupID):
-                raise self.fault(place, "a group", "a dataset")
+        """A group by its path; the session and area last opened stay open."""
+        if place in self._held:
+            return self._held[place]
+        above, _, name = place.rpartition("/")
+        found = self._child(self._open(above) if above else self.file, name, above)
+        if not isinstance(found, self._group):
+            raise self.fault(place, "a group", "a dataset")
+        depth = place.count("/")
+        if depth < 2:
+            self._held = {p: g for p, g in self._held.items() if p.count("/") < depth}
+            self._held[place] = found
         return found
 
-    def _child(self, parent: Any, name: str) -> Any:
-        from h5py import h5o
-
-        self._only_hard(parent, name, name)
-        return h5o.open(parent, name.encode())
-
-    def _only_hard(self, parent: Any, name: str, where: str) -> None:
-        from h5py import h5l
-
-        if parent.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+    def _child(self, parent: Any, name: str, where: str) -> Any:
+        """What a name in a group is; only what lies inside this file."""
+        encoded = name.encode()
+        try:
+            kind = parent.links.get_info(encoded).type
+        except KeyError:
+            raise self.fault(f"{where}/{name}", "something of this name", "nothing") from None
+        if kind != self._hard:
             raise self.fault(where, "data inside this file", f"a link {name!r}", "copy the data")
+        return self._open_object(parent, encoded)
 
     def _values(self, dataset: Any) -> np.ndarray:
         from h5py import h5s
