@@ -1,0 +1,251 @@
+"""Lazy arrays that the retina readers share: joined, folded and averaged, files of numpy."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from neuroarrays import npy, safety
+from neuroarrays.errors import FormatError
+from neuroarrays.lazy import LazyArray
+from neuroarrays.source import Key, stamp
+
+
+def positions(key: int | slice | np.ndarray) -> np.ndarray:
+    """The positions that one entry of a normalised key picks, (n,) int64; (1,) for an int."""
+    if isinstance(key, slice):
+        return np.arange(key.start, key.stop, key.step, dtype=np.int64)
+    return np.atleast_1d(np.asarray(key, np.int64))
+
+
+def compact(picked: np.ndarray) -> slice | np.ndarray:
+    """Consecutive positions as a slice, others as they are."""
+    if picked.size and (np.diff(picked) == 1).all():
+        return slice(int(picked[0]), int(picked[-1]) + 1, 1)
+    return picked
+
+
+@dataclass(frozen=True, repr=False)
+class Joined(LazyArray):
+    """Lazy arrays one after another along an axis."""
+
+    bases: tuple[LazyArray, ...]
+    axis: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        first = self.bases[0].shape
+        length = sum(base.shape[self.axis] for base in self.bases)
+        return (*first[: self.axis], length, *first[self.axis + 1 :])
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.result_type(*(base.dtype for base in self.bases))
+
+    def outer(self, key: Key) -> np.ndarray:
+        before, k, after = key[: self.axis], key[self.axis], key[self.axis + 1 :]
+        picked = positions(k)
+        place = sum(not isinstance(other, int) for other in before)
+        lead: tuple[Any, ...] = (slice(None),) * place
+        sizes = [positions(other).size for other in (*before, *after) if not isinstance(other, int)]
+        out = np.empty((*sizes[:place], picked.size, *sizes[place:]), self.dtype)
+        start = 0
+        for base in self.bases:
+            stop = start + base.shape[self.axis]
+            rows = np.flatnonzero((picked >= start) & (picked < stop))
+            if rows.size:
+                own = compact(picked[rows] - start)
+                out[(*lead, rows)] = base.outer((*before, own, *after))
+            start = stop
+        return out[(*lead, 0)] if isinstance(k, int) else out
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases], self.axis)
+
+
+@dataclass(frozen=True, repr=False)
+class Folded(LazyArray):
+    """A lazy array (block, time, ...) with its blocks one after another: (block x time, ...)."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        blocks, times, *rest = self.base.shape
+        return (blocks * times, *rest)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, *rest = key
+        times = self.base.shape[1]
+        if isinstance(k, int):
+            return self.base.outer((k // times, k % times, *rest))
+        picked = positions(k)
+        sizes = [positions(other).size for other in rest if not isinstance(other, int)]
+        out = np.empty((picked.size, *sizes), self.dtype)
+        blocks = picked // times if times else picked
+        for block in np.unique(blocks):
+            rows = np.flatnonzero(blocks == block)
+            own = compact(picked[rows] - block * times)
+            out[rows] = self.base.outer((int(block), own, *rest))
+        return out
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False)
+class Averaged(LazyArray):
+    """The mean of a lazy array over its first axis (trials), of its floating-point type."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        trials = slice(0, self.base.shape[0], 1)
+        return np.asarray(self.base.outer((trials, *key)).mean(axis=0), self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False)
+class NpyArray(LazyArray):
+    """The array of an npy file, read where it is indexed (mapped, not loaded)."""
+
+    path: str
+    stamp: tuple[int, ...]
+    stored: np.dtype
+    shape: tuple[int, ...]
+    fortran: bool
+    offset: int
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.stored.newbyteorder("=")
+
+    def outer(self, key: Key) -> np.ndarray:
+        if stamp(safety.regular_file(self.path)) != self.stamp:
+            raise FormatError(
+                self.path,
+                expected="the file as it was when it was opened",
+                found="another size or modification time",
+                hint="open it again",
+            )
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)[
+                tuple(k if isinstance(k, slice) else positions(k) for k in key)
+            ]
+        order: Literal["F", "C"] = "F" if self.fortran else "C"
+        mapped: Any = np.memmap(
+            self.path,
+            dtype=self.stored,
+            mode="r",
+            offset=self.offset,
+            shape=self.shape,
+            order=order,
+        )
+        values: np.ndarray = np.asarray(mapped)
+        for axis in reversed(range(len(key))):
+            values = values[(slice(None),) * axis + (key[axis],)]
+        return np.array(values, self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.path, self.stamp)
+
+
+def npy_array(path: str | os.PathLike[str]) -> NpyArray:
+    """The lazy array of an npy file; only its header is read.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of numbers, or is cut short.
+    """
+    path = os.path.abspath(path)
+    safety.check_pointer(path)
+    status = safety.regular_file(path)
+    with open(path, "rb") as file:
+        head = file.read(npy.HEAD)
+        size = npy.length(head, path)
+        head += file.read(max(size - len(head), 0))
+    header = npy.parse(head, path)
+    if header.dtype.kind not in "iufb":
+        raise FormatError(path, expected="numbers", found=f"values of dtype {header.dtype}")
+    needed = len(header.raw) + math.prod(header.shape) * header.dtype.itemsize
+    if status.st_size < needed:
+        raise FormatError(
+            path,
+            expected=f"{needed:,} bytes",
+            found=f"{status.st_size:,}",
+            hint="the file is truncated; compare its size with the original",
+        )
+    return NpyArray(
+        path, stamp(status), header.dtype, header.shape, header.fortran, len(header.raw)
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class As(LazyArray):
+    """A lazy array in another dtype."""
+
+    base: LazyArray
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    def outer(self, key: Key) -> np.ndarray:
+        return np.asarray(self.base.outer(key)).astype(self.dtype, copy=False)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), str(self.dtype))
+
+
+def floats(array: LazyArray) -> LazyArray:
+    """The array if it holds floats, else in float32 (one- and two-byte integers) or float64."""
+    if array.dtype.kind == "f":
+        return array
+    return As(array, np.dtype("f4" if array.dtype.itemsize <= 2 else "f8"))
+
+
+def pixels(array: LazyArray) -> LazyArray:
+    """The array if it holds floats or unsigned integers, else in float32."""
+    return array if array.dtype.kind in "uf" else As(array, np.dtype("f4"))
+
+
+@dataclass(frozen=True, repr=False)
+class First(LazyArray):
+    """The first so many rows of a lazy array."""
+
+    base: LazyArray
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.length, *self.base.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return self.base.outer(key)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.length)

@@ -1,0 +1,227 @@
+"""The HDF5 layout of open-retina itself (`openretina create-data`, `h5_dataset_reader`).
+
+::
+
+    FOLDER/stimuli/<stimulus>.npy                 (channel, time, y, x), shared by the sessions
+    FOLDER/<session>.h5   /responses_<stimulus>   (unit, time)
+                          /stimulus_<stimulus>    (channel, time, y, x), instead of the shared one
+                          /session_info/<key>     anything
+
+The files hold no rate, no split and no unit identifiers. A stimulus opens as a block of its own;
+with ``test_names=`` all others come joined, in the order of their names, as open-retina has them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.formats.retina import arrays
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, LazyArray, Transposed, file_array
+from neuroarrays.source import Source
+
+_SUFFIXES = (".h5", ".hdf5")
+_RESPONSES, _STIMULUS, _INFO = "responses_", "stimulus_", "session_info"
+#: Attribute of a session: what could not be found.
+_NOTE = "note"
+
+
+class OpenRetinaReader(Reader):
+    """Reads a folder (or one session file) in open-retina's own HDF5 layout."""
+
+    name = "openretina"
+    description = "open-retina's own HDF5 layout: sessions and a folder of stimuli"
+    url = "https://github.com/open-retina/open-retina"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether there is a session file with `responses_*` at its root."""
+        try:
+            if not isinstance(filename_or_obj, str | os.PathLike):
+                return False
+            return any(_is_session(path) for path in _files(filename_or_obj))
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        test_names: str | Sequence[str] | None = None,
+        sampling_rate: float | None = None,
+        mismatch: str = "error",
+    ) -> dict[str, xr.Dataset]:
+        """Open sessions as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            The folder, or one session file in it.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; the only area is "retina".
+        test_names : str or list of str, optional
+            Stimuli to test on: each session then has the block `test` (``test_<name>`` if there
+            are several) and the block `train`, all others joined in the order of their names.
+        sampling_rate : float, optional, Hz
+            Frames per second, which the files do not hold; without it there is no `time`.
+        mismatch : {"error", "cut"}
+            Where responses and stimulus differ in length: refuse, or drop the end of the longer.
+        """
+        retina.choice("mismatch", mismatch, ("error", "cut"))
+        chosen([retina.RETINA], areas, "area")
+        files = {path.stem: path for path in _files(filename_or_obj) if source.is_hdf5(path)}
+        opened = {name: _Session(path) for name, path in files.items()}
+        opened = {name: one for name, one in opened.items() if one.names}
+        if not opened:
+            raise FormatError(filename_or_obj, expected="session files with responses_<stimulus>",
+                              found=source.describe(filename_or_obj))  # fmt: skip
+        picked = chosen(opened, sessions, "session")
+        every = sorted({name for one in opened.values() for name in one.names})
+        tests = [test_names] if isinstance(test_names, str) else list(test_names or ())
+        for name in tests:
+            if name not in every:
+                raise NotInTree("stimulus", name, every)
+        made: dict[str, dict[str, xr.Dataset]] = {}
+        for session in picked:
+            for block, names in _blocks(opened[session].names, tests).items():
+                part = opened[session].part(names, sampling_rate, mismatch)
+                place = f"{schema.node_name(block)}/{schema.node_name(session)}"
+                nodes = retina.part_nodes(place, part, mismatch)
+                made.setdefault(block, {}).update(nodes | opened[session].info(place))
+        groups = {path: node for block in sorted(made) for path, node in made[block].items()}
+        return retina.assemble(groups, drop_variables, {"source": self.name})
+
+
+def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
+    """Block -> the stimuli joined in it."""
+    if not tests:
+        return {name: [name] for name in names}
+    held = {name: "test" if len(tests) == 1 else f"test_{name}" for name in tests}
+    blocks = {held[name]: [name] for name in names if name in held}
+    train = [name for name in names if name not in held]
+    return ({retina.TRAIN: train} if train else {}) | blocks
+
+
+def _files(path: str | os.PathLike[str]) -> list[Path]:
+    path = Path(os.path.abspath(path))
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.name[0] != ".")
+
+
+def _is_session(path: Path) -> bool:
+    if path.suffix not in _SUFFIXES or not source.is_hdf5(path):
+        return False
+    names = source.open_source(path).names("/")
+    return any(n.startswith(_RESPONSES) for n in names)
+
+
+class _Session:
+    """One session file and the folder of stimuli beside it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file: Source = source.open_source(path)
+        self.root = set(self.file.names("/"))
+        found = (n.removeprefix(_RESPONSES) for n in self.root if n.startswith(_RESPONSES))
+        self.names = sorted(found)
+
+    def part(self, names: list[str], rate: float | None, mismatch: str) -> Part:
+        """Stimuli of these names one after another."""
+        singles = [self._single(name) for name in names]
+        lengths = [retina.check_lengths(one, one.path, mismatch) for one in singles]
+        attrs = retina.rate_attrs(rate, None) | {"session_id": self.path.stem, "stimuli": names}
+        attrs |= {key: value for one in singles for key, value in one.attrs.items()}
+        shown = [one.stimulus for one in singles]
+        missing = [name for name, movie in zip(names, shown, strict=True) if movie is None]
+        if missing:
+            attrs[_NOTE] = (
+                f"no stimulus {', '.join(missing)}: neither {_STIMULUS}<name> in the file nor "
+                "stimuli/<name>.npy beside it"
+            )
+        labels = {}
+        if len(names) > 1:
+            order = np.repeat(np.arange(len(names)), lengths)
+            labels = {"block_id": order, "stimulus_name": np.array(names, object)[order]}
+        responses = _join([_cut(one.responses, n) for one, n in zip(singles, lengths, strict=True)])
+        movies = [_cut(movie, n) for movie, n in zip(shown, lengths, strict=True)]
+        return Part(
+            str(self.path),
+            responses=responses,
+            stimulus=None if missing else _join(movies),
+            time=retina.regular_clock(rate, sum(lengths)),
+            frames=labels,
+            units=self._units(responses.shape[1]),
+            attrs=attrs,
+        )
+
+    def _single(self, name: str) -> Part:
+        place = _RESPONSES + name
+        stored = file_array(self.file, place)
+        if len(stored.shape) != 2:
+            raise FormatError(self.path, place, "(unit, time)", f"shape {stored.shape}")
+        movie = self._movie(name)
+        where = f"{self.path}:{place}"
+        return Part(where, responses=Transposed(arrays.floats(stored)), stimulus=movie)
+
+    def _movie(self, name: str) -> LazyArray | None:
+        """The movie as (time, channel, y, x): the session's own, else the shared one."""
+        beside = self.path.parent / "stimuli" / f"{name}.npy"
+        if _STIMULUS + name in self.root:
+            stored: LazyArray = file_array(self.file, _STIMULUS + name)
+        elif beside.exists():
+            stored = arrays.npy_array(beside)
+        else:
+            return None
+        if len(stored.shape) != 4:
+            raise FormatError(self.path, _STIMULUS + name, "(channel, time, y, x)",
+                              f"shape {stored.shape}")  # fmt: skip
+        return Arranged(arrays.pixels(stored), (1, 0, 2, 3))
+
+    def _units(self, count: int) -> dict[str, np.ndarray]:
+        """One value per unit: what `session_info` has of that length."""
+        return {
+            key: self.file.read(f"{_INFO}/{key}")
+            for key in self.file.names(_INFO)
+            if (info := self.file.info(f"{_INFO}/{key}")) is not None and info.shape == (count,)
+        }
+
+    def info(self, place: str) -> dict[str, xr.Dataset]:
+        """The rest of `session_info`, as a node of arrays with dims of their own."""
+        count = (self.file.info(_RESPONSES + self.names[0]) or _NO_INFO).shape[0]
+        rest: dict[str, xr.Variable] = {}
+        for key in self.file.names(_INFO):
+            found = self.file.info(f"{_INFO}/{key}")
+            if found is not None and found.shape != (count,):
+                dims = [f"{key}_{axis}" for axis in range(len(found.shape))]
+                rest[key] = file_array(self.file, f"{_INFO}/{key}").variable(dims)
+        return {f"{place}/{_INFO}": dataset(rest)} if rest else {}
+
+
+_NO_INFO = source.Info((0,), np.dtype("f8"), None)
+
+
+def _cut(array: Any, frames: int) -> Any:
+    return array if array is None or array.shape[0] == frames else arrays.First(array, frames)
+
+
+def _join(parts: list[Any]) -> Any:
+    if len({part.shape[1:] for part in parts}) > 1:
+        msg = f"stimuli of one size; found {' and '.join(str(p.shape[1:]) for p in parts)}"
+        raise FormatError("", "", msg)
+    return parts[0] if len(parts) == 1 else arrays.Joined(tuple(parts))

@@ -1,0 +1,290 @@
+"""Maheswaranathan et al. 2023: salamander ganglion cells, natural scenes and white noise, MEA.
+
+``neural_code_data/ganglion_cell_data/<session>/<stimulus>.h5`` with, for train and test::
+
+    <split>/stimulus             (time, y, x) uint8        <split>/time   (time,) s
+    <split>/response/<type>      (unit, time); of the test one bin more than the stimulus
+    test/repeats/cellNN          (trial, time), or
+    test/repeats/<type>          (trial, unit, time)
+    spikes/cellNN                spike times of the train stimulus, s
+
+Response types: `binned` (counts per frame) and `firing_rate_5ms`, `_10ms`, `_20ms` (Hz). The unit
+of repeats by cell is not documented. https://doi.org/10.1016/j.neuron.2023.06.007
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
+from neuroarrays.formats.retina import arrays
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, LazyArray, Stacked, Transposed, file_array, wrap
+from neuroarrays.source import Source
+
+STIMULI = ("naturalscene", "whitenoise")
+#: Where sessions lie below what one unpacks.
+_FOLDERS = ("ganglion_cell_data", "neural_code_data/ganglion_cell_data")
+_RATE, _PIXEL = 100.0, 50.0
+_CELL = re.compile(r"cell_?(\d+)$")
+#: Equal stretches of the train stimulus in known sessions, each followed by a transient.
+_BLOCKS = {"15-10-07": 6, "15-11-21a": 6, "15-11-21b": 6}
+_BLOCK_FRAMES = 59_967
+_REPEATS = "test/repeats"
+
+
+class MaheswaranathanReader(Reader):
+    """Reads the folder `neural_code_data`, its `ganglion_cell_data`, a session, or one file."""
+
+    name = "maheswaranathan_2023"
+    description = "Maheswaranathan et al. 2023: salamander retina, natural scenes and white noise"
+    url = "https://doi.org/10.1016/j.neuron.2023.06.007"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether there is a file with `train/response` and `test/response`."""
+        try:
+            if not isinstance(filename_or_obj, str | os.PathLike):
+                return False
+            found = (p for folder in _sessions(filename_or_obj).values() for p in folder)
+            return any(_is_one(path) for path in found)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        stimulus: str = "naturalscene",
+        response: str = "firing_rate_10ms",
+    ) -> dict[str, xr.Dataset]:
+        """Open sessions as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            The folder, a session's folder or one file.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; the only area is "retina".
+        stimulus : {"naturalscene", "whitenoise"}
+            Which recording of each session; of one file, the file decides.
+        response : str
+            ``"binned"`` (spikes per frame) or ``"firing_rate_5ms"``, ``_10ms``, ``_20ms`` (Hz).
+        """
+        retina.choice("stimulus", stimulus, STIMULI)
+        chosen([retina.RETINA], areas, "area")
+        found = _sessions(filename_or_obj)
+        nodes: dict[str, xr.Dataset] = {}
+        single = os.path.isfile(filename_or_obj)
+        opened = {}
+        for session in chosen(found, sessions, "session"):
+            files = found[session] if single else _of(found[session], stimulus)
+            if len(files) > 1:
+                raise FormatError(files[0].parent, expected=f"one file that ends in {stimulus}.h5",
+                                  found=", ".join(path.name for path in files))  # fmt: skip
+            if files:
+                opened[session] = files[0]
+        if not opened:
+            present = sorted({p.stem for files in found.values() for p in files})
+            raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
+        for block in (retina.TRAIN, retina.TEST):
+            for session, path in opened.items():
+                nodes |= _Recording(path, session, response).nodes(block)
+        missing = [s for s in chosen(found, sessions, "session") if s not in opened]
+        notes = [f"{session} has no {stimulus}.h5" for session in missing]
+        return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
+
+
+def _sessions(path: str | os.PathLike[str]) -> dict[str, list[Path]]:
+    """Session -> its HDF5 files."""
+    path = Path(os.path.abspath(path))
+    if not path.exists():
+        msg = f"{path}: no such file or folder"
+        raise MissingPath(msg)
+    if not path.is_dir():
+        return {path.parent.name: [path]}
+    for below in _FOLDERS:
+        if (path / below).is_dir():
+            path = path / below
+            break
+    if own := _files(path):
+        return {path.name: own}
+    below_it = [p for p in sorted(path.iterdir()) if p.is_dir() and p.name[:1] not in "._"]
+    return {p.name: files for p in below_it if (files := _files(p))}
+
+
+def _files(folder: Path) -> list[Path]:
+    """The HDF5 files of a folder that are named after a stimulus."""
+    names = tuple(f"{stimulus}.h5" for stimulus in STIMULI)
+    return sorted(p for p in folder.iterdir() if p.name.endswith(names) and p.name[0] != ".")
+
+
+def _of(files: list[Path], stimulus: str) -> list[Path]:
+    return [path for path in files if path.name.endswith(f"{stimulus}.h5")]
+
+
+def _is_one(path: Path) -> bool:
+    if not source.is_hdf5(path):
+        return False
+    file = source.open_source(path)
+    return bool(file.names("train/response") and file.names("test/response"))
+
+
+def _number(cell: str) -> int:
+    match = _CELL.match(cell)
+    return int(match[1]) if match else -1
+
+
+class _Recording:
+    """One file on its way to the tree."""
+
+    def __init__(self, path: Path, session: str, response: str):
+        self.path, self.session, self.response = path, schema.node_name(session), response
+        self.file: Source = source.open_source(path)
+        types = self.file.names("train/response")
+        if response not in types:
+            raise NotInTree("response type", response, types, where=str(path))
+        cells = [name for name in self.file.names("spikes") if _number(name) >= 0]
+        self.cells = sorted(cells, key=_number)
+
+    def nodes(self, block: str) -> dict[str, xr.Dataset]:
+        """Session, retina and, of the train block, spikes."""
+        place = f"{block}/{self.session}"
+        part = Part(str(self.path), **self._arrays(block))
+        rate = self._rate(block)
+        part.attrs |= {
+            "session_id": self.session, "species": "Ambystoma tigrinum", "um_per_pixel": _PIXEL,
+            "stimulus_type": next((s for s in STIMULI if s in self.path.name), ""), **rate,
+        }  # fmt: skip
+        self._align(part, block)
+        units = part.responses.shape[1] if part.responses is not None else 0
+        part.units = self._units(units)
+        part.area_attrs["response_type"] = self.response
+        if block == retina.TEST:
+            part.by_trial, unit = self._repeats(units)
+            if part.by_trial is not None:
+                part.by_trial = self._on_clock(part.by_trial, part, axis=1)
+                part.area_attrs["repeats"] = unit
+        made = retina.part_nodes(place, part)
+        area = made[f"{place}/{retina.RETINA}"]
+        area["responses"].attrs["units"] = "1" if self.response == "binned" else "Hz"
+        if block == retina.TRAIN and self.cells:
+            made[f"{place}/{retina.RETINA}/{schema.SPIKES}"] = self._spikes()
+        return made
+
+    def _arrays(self, block: str) -> dict[str, Any]:
+        place = f"{block}/response/{self.response}"
+        stored = arrays.floats(file_array(self.file, place))
+        if len(stored.shape) != 2:
+            raise FormatError(self.path, place, "(unit, time)", f"shape {stored.shape}")
+        movie = file_array(self.file, f"{block}/stimulus")
+        if len(movie.shape) != 3:
+            raise FormatError(self.path, f"{block}/stimulus", "(time, y, x)", f"{movie.shape}")
+        found: dict[str, Any] = {"responses": Transposed(stored)}
+        found["stimulus"] = Arranged(arrays.pixels(movie), (0, Arranged.NEW, 1, 2))
+        found["time"] = file_array(self.file, f"{block}/time")
+        if found["time"].shape != movie.shape[:1]:
+            raise FormatError(self.path, f"{block}/time", f"{movie.shape[0]} times, one per frame",
+                              f"shape {found['time'].shape}")  # fmt: skip
+        return found
+
+    def _rate(self, block: str) -> dict[str, Any]:
+        """Frames per second, from the ends of the clock."""
+        frames = (self.file.info(f"{block}/time") or source.Info((0,), np.dtype("f8"), None)).shape[
+            0
+        ]
+        if frames < 2:
+            return retina.rate_attrs(None, _RATE, "published")
+        first, last = (float(self.file.read(f"{block}/time", (k,))) for k in (0, frames - 1))
+        if not last > first:
+            raise FormatError(self.path, f"{block}/time", "times that increase",
+                              f"{first} s first and {last} s last")  # fmt: skip
+        return retina.rate_attrs(None, round((frames - 1) / (last - first), 6))
+
+    def _align(self, part: Part, block: str) -> None:
+        """Keep the bins of the responses that the clock has, and say how many are left out."""
+        assert part.responses is not None
+        part.responses = self._on_clock(part.responses, part, axis=0)
+        frames = part.responses.shape[0]
+        if block == retina.TRAIN:
+            blocks = _BLOCKS.get(self.session, 0)
+            if blocks and frames == blocks * _BLOCK_FRAMES:
+                part.frames["block_id"] = np.repeat(np.arange(blocks), _BLOCK_FRAMES)
+
+    def _on_clock(self, array: LazyArray, part: Part, axis: int) -> LazyArray:
+        frames = part.time.shape[0] if part.time is not None else 0
+        length = array.shape[axis]
+        if length < frames:
+            raise FormatError(
+                self.path,
+                "test/response",
+                expected=f"a bin for each of the {frames:,} times",
+                found=f"{length:,} bins",
+                hint="responses may be longer than the clock, not shorter",
+            )
+        if length == frames:
+            return array
+        part.attrs["dropped_trailing_bins"] = length - frames
+        if axis == 0:
+            return arrays.First(array, frames)
+        return Arranged(arrays.First(Arranged(array, (1, 0, 2)), frames), (1, 0, 2))
+
+    def _units(self, count: int) -> dict[str, Any]:
+        if len(self.cells) == count:
+            return {
+                schema.UNIT: np.array([_number(cell) for cell in self.cells]),
+                "cell": np.array(self.cells, object),
+            }
+        if self.cells:
+            raise FormatError(self.path, "spikes", f"{count} cells, as in the responses",
+                              f"{len(self.cells)}")  # fmt: skip
+        return {schema.UNIT: np.arange(1, count + 1)}
+
+    def _repeats(self, units: int) -> tuple[LazyArray | None, str]:
+        """Repeats as (trial, time, unit) and what is known of their unit."""
+        names = self.file.names(_REPEATS)
+        if self.response in names:
+            place = f"{_REPEATS}/{self.response}"
+            stored = arrays.floats(file_array(self.file, place))
+            if len(stored.shape) != 3 or stored.shape[1] != units:
+                raise FormatError(self.path, place, f"(trial, {units} units, time)",
+                                  f"shape {stored.shape}")  # fmt: skip
+            return Arranged(stored, (0, 2, 1)), self.response
+        cells = sorted((n for n in names if _number(n) >= 0), key=_number)
+        if not cells:
+            return None, ""
+        bases = tuple(arrays.floats(file_array(self.file, f"{_REPEATS}/{c}")) for c in cells)
+        shapes = {base.shape for base in bases}
+        if len(shapes) > 1 or len(bases[0].shape) != 2 or len(cells) != units:
+            raise FormatError(self.path, _REPEATS, f"{units} cells of one shape (trial, time)",
+                              f"{len(cells)} of {sorted(shapes)}")  # fmt: skip
+        return Stacked(bases), "per cell, unit not documented"
+
+    def _spikes(self) -> xr.Dataset:
+        """Spikes of the train stimulus as a ragged array."""
+        bases = tuple(file_array(self.file, f"spikes/{cell}") for cell in self.cells)
+        for cell, base in zip(self.cells, bases, strict=True):
+            if len(base.shape) != 1 or base.dtype.kind != "f":
+                raise FormatError(self.path, f"spikes/{cell}", "times (spike,) in s",
+                                  f"{base.dtype} {base.shape}")  # fmt: skip
+        sizes = np.array([base.shape[0] for base in bases], np.int64)
+        variables = {
+            "spike_times": schema.var("spikes", "spike_times", wrap(arrays.Joined(bases))),
+            "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
+        }
+        return dataset(variables)  # unit_id is that of the retina above

@@ -1,0 +1,234 @@
+"""From the arrays of one block of one session to the nodes of an aligned tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import LazyArray, Regular, wrap
+
+RETINA = "retina"
+TRAIN, TEST = "train", "test"
+_STIMULUS = (schema.TIME, "channel", "y", "x")
+
+
+@dataclass
+class Part:
+    """One block of one session on its way to the tree.
+
+    Attributes
+    ----------
+    path : str
+        The file it comes from, for messages.
+    responses : (time, unit) lazy float array, optional
+        What the units did.
+    by_trial : (trial, time, unit) lazy float array, optional
+        Repeats.
+    stimulus : (time, channel, y, x) lazy array, optional
+        What was shown; longer or shorter than the responses only with `mismatch="cut"`.
+    time : (time,) lazy float64 array or None, s
+        The clock; None where nobody knows the rate.
+    frames : dict of str to (time,) array
+        Labels of frames: `block_id`, `clip_id`, ...
+    units : dict of str to (unit,) array
+        Labels of units; `unit_id` among them, else counted from 0.
+    trials : (trial,) int array, optional
+        Identifiers of the repeats; counted from 0 when not given.
+    attrs, area_attrs : dict
+        Of the session and of the retina.
+    """
+
+    path: str
+    responses: LazyArray | None = None
+    by_trial: LazyArray | None = None
+    stimulus: LazyArray | None = None
+    time: LazyArray | None = None
+    frames: dict[str, Any] = field(default_factory=dict)
+    units: dict[str, Any] = field(default_factory=dict)
+    trials: np.ndarray | None = None
+    attrs: dict[str, Any] = field(default_factory=dict)
+    area_attrs: dict[str, Any] = field(default_factory=dict)
+
+    def lengths(self) -> dict[str, int]:
+        """Number of frames of each thing along time."""
+        found = {}
+        for name, array, axis in (
+            ("stimulus", self.stimulus, 0), ("responses", self.responses, 0),
+            ("responses_by_trial", self.by_trial, 1), ("time", self.time, 0),
+        ):  # fmt: skip
+            if array is not None:
+                found[name] = array.shape[axis]
+        return found
+
+
+def check_lengths(part: Part, where: str, mismatch: str) -> int:
+    """The number of frames that everything has; with "cut", of the shortest, and recorded.
+
+    Raises
+    ------
+    FormatError
+        If lengths differ and nothing said to cut.
+    """
+    lengths = part.lengths()
+    shortest = min(lengths.values())
+    if len(set(lengths.values())) > 1:
+        if mismatch != "cut":
+            raise FormatError(
+                part.path,
+                where,
+                expected="as many frames of responses as of the stimulus",
+                found=", ".join(f"{name} {n:,}" for name, n in lengths.items()),
+                hint='mismatch="cut" drops what is over at the end, and records it',
+            )
+        dropped = {name: n - shortest for name, n in lengths.items() if n > shortest}
+        part.attrs |= {f"dropped_trailing_frames_{name}": n for name, n in dropped.items()}
+    return shortest
+
+
+def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.Dataset]:
+    """The session and retina nodes of one block.
+
+    Parameters
+    ----------
+    place : str
+        Path of the session, ``<block>/<session>``.
+    part : Part
+        What is in it.
+    mismatch : {"error", "cut"}
+        What to do where stimulus and responses differ in length.
+
+    Raises
+    ------
+    FormatError
+        If lengths differ, or the number of units does.
+    """
+    frames = check_lengths(part, place, mismatch)
+    shown: dict[str, xr.Variable] = {}
+    if part.stimulus is not None:
+        _check_axes(part.path, place, "stimulus", part.stimulus, 4)
+        shown["stimulus"] = variable("session", "stimulus", part.stimulus, _STIMULUS)[:frames]
+    area: dict[str, xr.Variable] = {}
+    if part.responses is not None:
+        _check_axes(part.path, place, "responses", part.responses, 2)
+        dims = (schema.TIME, schema.UNIT)
+        area["responses"] = variable("area", "responses", part.responses, dims)[:frames]
+    if part.by_trial is not None:
+        _check_axes(part.path, place, "responses_by_trial", part.by_trial, 3)
+        dims3 = (schema.TRIAL, schema.TIME, schema.UNIT)
+        area["responses_by_trial"] = variable("area", "responses_by_trial", part.by_trial, dims3)[
+            :, :frames
+        ]
+    count = {array.shape[-1] for array in (part.responses, part.by_trial) if array is not None}
+    if len(count) > 1:
+        raise FormatError(part.path, place, "as many units by trial as on average",
+                          " and ".join(str(n) for n in sorted(count)))  # fmt: skip
+    labels = {name: along(schema.TIME, values[:frames]) for name, values in part.frames.items()}
+    coords = dict(labels)
+    if part.time is not None:
+        coords[schema.TIME] = clock(part.time)[:frames]
+    made = {place: dataset(shown, coords, part.attrs)}
+    if area:
+        below = dict(labels) | _unit_coords(part, place, next(iter(count)))
+        if part.by_trial is not None:
+            trials = np.arange(part.by_trial.shape[0]) if part.trials is None else part.trials
+            below[schema.TRIAL] = along(schema.TRIAL, trials)
+        made[f"{place}/{RETINA}"] = dataset(area, below, part.area_attrs)
+    return made
+
+
+def _unit_coords(part: Part, place: str, count: int) -> dict[str, xr.Variable]:
+    units = {schema.UNIT: np.arange(count)} | part.units
+    for name, values in units.items():
+        if len(values) != count:
+            raise FormatError(part.path, f"{place}: {name}", f"a value for each of {count} units",
+                              f"{len(values)}")  # fmt: skip
+    return {name: along(schema.UNIT, values) for name, values in units.items()}
+
+
+def _check_axes(path: str, place: str, name: str, array: LazyArray, ndim: int) -> None:
+    if len(array.shape) != ndim:
+        raise FormatError(path, f"{place}/{name}", f"{ndim} axes", f"shape {array.shape}")
+
+
+def variable(role: str, name: str, array: LazyArray, dims: tuple[str, ...]) -> xr.Variable:
+    """A lazy variable of an aligned tree, with the chunks that suit it."""
+    made = schema.var(role, name, wrap(array), dims, tree=schema.ALIGNED)
+    made.encoding["preferred_chunks"] = dict(zip(dims, chunks_of(array, dims), strict=True))
+    return made
+
+
+def chunks_of(array: LazyArray, dims: tuple[str, ...]) -> tuple[int, ...]:
+    """Whole frames, about 8 MB of them at a time."""
+    shape = tuple(max(n, 1) for n in array.shape)
+    if schema.TIME not in dims:
+        return shape
+    axis = dims.index(schema.TIME)
+    row = int(np.prod(shape, dtype=object)) // shape[axis] * array.dtype.itemsize
+    frames = max(1, min(shape[axis], (8 << 20) // max(row, 1)))
+    return (*shape[:axis], frames, *shape[axis + 1 :])
+
+
+def along(dim: str, values: Any) -> xr.Variable:
+    """A label along a dimension: integers as int64, bytes as text."""
+    values = np.asarray(values)
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind == "U":
+        values = values.astype(object)
+    if values.dtype.kind in "iu":
+        values = values.astype(np.int64)
+    return xr.Variable((dim,), values)
+
+
+def clock(array: LazyArray) -> xr.Variable:
+    """The time coordinate."""
+    return xr.Variable((schema.TIME,), wrap(array), {"units": "s", "long_name": "onset of a frame"})
+
+
+def regular_clock(rate: float | None, frames: int) -> Regular | None:
+    """Frame onsets k / rate, s; None without a rate."""
+    return None if rate is None else Regular(0.0, float(rate), frames)
+
+
+def rate_attrs(given: float | None, default: float | None, where: str = "file") -> dict[str, Any]:
+    """`sampling_rate` and where it came from."""
+    if given is not None:
+        check_rate(given)
+        return {"sampling_rate": float(given), "sampling_rate_source": "argument"}
+    if default is not None:
+        return {"sampling_rate": float(default), "sampling_rate_source": where}
+    return {"sampling_rate_source": "unknown"}
+
+
+def check_rate(rate: float) -> None:
+    """Raise ValueError unless a rate is positive and finite."""
+    if not (np.isfinite(rate) and rate > 0):
+        msg = f"sampling_rate: expected a positive number of frames per second, got {rate}"
+        raise ValueError(msg)
+
+
+def choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError unless an option has one of its values."""
+    if value not in allowed:
+        msg = f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}"
+        raise ValueError(msg)
+
+
+def assemble(
+    nodes: Mapping[str, xr.Dataset], drop_variables: Any, attrs: Mapping[str, Any]
+) -> dict[str, xr.Dataset]:
+    """All groups of a tree: the root, the blocks, and the nodes less what is dropped."""
+    drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+    blocks = dict.fromkeys(path.partition("/")[0] for path in nodes)
+    made = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **attrs))}
+    made |= {block: xr.Dataset() for block in blocks}
+    for path, node in nodes.items():
+        made[path] = node.drop_vars(drop, errors="ignore") if drop else node
+    return made
