@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source
+from neuroarrays import cli, source
 from neuroarrays.errors import NotInTree
 from neuroarrays.formats.allen import mlynarski
 from neuroarrays.kernels import counts
@@ -540,3 +540,22 @@ def test_saved_and_opened_again(two, tmp_path, suffix):
     aligned = na.align(tree, "gabors")
     na.save(aligned, tmp_path / f"a{suffix}")
     assert_same_trees(na.open_datatree(tmp_path / f"a{suffix}"), aligned, but=("history", "source"))
+
+
+# ----------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--blanks", "keep"], {"blanks": "keep"}),
+        (["--compat", "mlynarski"], {"compat": "mlynarski"}),
+    ],
+)
+def test_the_command_aligns_the_same(two, tmp_path, options, expected, capsys):
+    path, out = two[0] / f"{FIRST}.nwb", tmp_path / "out.h5"
+    arguments = ["align", str(path), "--presentations", "natural_scenes", *options, "-o", str(out)]
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().err == ""
+    aligned = na.align(na.open_datatree(path), "natural_scenes", **expected)
+    assert_same_trees(na.open_datatree(out), aligned, but=("history", "source"))

@@ -514,3 +514,19 @@ def test_plain_nwb_still_reads_it_when_asked(tmp_path):
     write_allen(path, **SMALL)
     tree = na.open_datatree(path, engine="nwb")
     assert "s" in tree.children
+
+
+def test_the_kind_of_session_is_told_by_its_tables_too(tmp_path):
+    """Some Visual Behavior files state a stimulus of their own; a file may state none."""
+    path = tmp_path / "s.nwb"
+    write_allen(path, layout="visual_behavior", **SMALL)
+    with h5py.File(path, "r+") as file:
+        file["general/stimulus"] = "EPHYS_1_images_G_5uL_reward"
+    assert na.open_datatree(path)[NODE].attrs["units_filter"] == "none"
+    path = tmp_path / "t.nwb"
+    write_allen(path, **SMALL)
+    with h5py.File(path, "r+") as file:
+        del file["general/stimulus"]
+    node = na.open_datatree(path)[NODE]
+    assert node.attrs["session_type"] == "unknown"
+    assert node.attrs["units_filter"].startswith("quality=good")

@@ -194,10 +194,14 @@ def session_groups(
 
 
 def _kind(source: Source) -> str:
-    """The session type that the file states; Visual Behavior files state none."""
-    if source.info("general/stimulus") is not None:
-        return str(source.read("general/stimulus"))
-    return "visual_behavior"
+    """The session type: as stated for Visual Coding; Visual Behavior by the columns of its tables."""
+    stated = str(source.read("general/stimulus")) if source.info("general/stimulus") else ""
+    if stated in dialects.ALLEN_SESSION_TYPES:
+        return stated
+    names = [name for name in source.names("intervals") if name.endswith(stimuli.SUFFIX)]
+    if any(source.info(f"intervals/{name}/active") for name in names):
+        return "visual_behavior"
+    return stated or "unknown"
 
 
 def _as_text(filters: dict[str, Any]) -> str:
