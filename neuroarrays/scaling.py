@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,14 @@ class Normalize:
         Per variable; they broadcast against its last axes.
     stated : str
         Of which samples they are, and by which rule.
+    raw : dict of str to tensor
+        The deviations as found: 0 where `std` is 1.
     """
 
     mean: dict[str, torch.Tensor]
     std: dict[str, torch.Tensor]
     stated: str
+    raw: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __call__(self, batch: Batch) -> Batch:
         for name, mean in self.mean.items():
@@ -72,7 +75,7 @@ class Normalize:
         Normalize
             What is constant is divided by 1.
         """
-        mean, std = {}, {}
+        mean, std, raw = {}, {}, {}
         totals = {name: _Moments(per_unit) for name in names}
         for begin in range(0, len(samples), 256):
             batch = samples.__getitems__(range(begin, min(begin + 256, len(samples))))
@@ -80,12 +83,13 @@ class Normalize:
                 total.add(batch[name].numpy())
         for name, total in totals.items():
             deviation = np.sqrt(total.squares / np.maximum(total.n - ddof, 1))
+            raw[name] = torch.as_tensor(deviation)
             deviation = np.where(deviation > 0, deviation, 1.0)
             mean[name] = torch.as_tensor(total.mean if center else np.zeros_like(total.mean))
             std[name] = torch.as_tensor(deviation)
         what = "each unit" if per_unit else "all values"
         stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
-        return cls(mean, std, stated)
+        return cls(mean, std, stated, raw)
 
 
 class _Moments:

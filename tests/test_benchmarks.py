@@ -20,7 +20,8 @@ def load(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_benchmark_runs(name, capsys):
+def test_a_benchmark_runs(name, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)  # as if it was run as a script
     load(name).main(["--small"])
     assert capsys.readouterr().out.strip()
 

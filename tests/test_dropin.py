@@ -1,0 +1,206 @@
+"""Loaders as two other libraries have them, against those libraries where they are installed."""
+
+import collections
+import collections.abc
+import pickle
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+
+def movie_tree(channels=2, frames=530, units=4, nan=False):
+    random = np.random.default_rng(0)
+    groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))}
+    for block, n in (("train", frames), ("test", 130)):
+        time = xr.Variable("time", (np.arange(n) + 0.5) / 30, {"units": "s", "bin_width": 1 / 30})
+        movie = random.normal(size=(n, channels, 3, 4)).astype(np.float32)
+        responses = random.normal(size=(n, units)).astype(np.float32)
+        if nan:
+            responses[2, 1] = np.nan
+        groups[f"{block}/s1"] = xr.Dataset(
+            {"stimulus": (("time", "channel", "y", "x"), movie)}, {"time": time}
+        )
+        groups[f"{block}/s1/retina"] = xr.Dataset(
+            {"responses": (("time", "unit_id"), responses)}, {"unit_id": np.arange(units)}
+        )
+    return xr.DataTree.from_dict(groups)
+
+
+def image_tree(n=60, units=5, behavior=False):
+    random = np.random.default_rng(1)
+    along = ("presentation_id",)
+    responses = random.gamma(1, 1, (n, units)).astype(np.float32)
+    responses[:, 3] = 0.5  # a neuron that does nothing: its deviation is below 1 % of the mean's
+    tiers = np.where(
+        np.arange(n) % 5 < 3, "train", np.where(np.arange(n) % 5 == 3, "validation", "test")
+    )
+    groups = {
+        "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)),
+        "m1": xr.Dataset(
+            {"stimulus": ((*along, "channel", "y", "x"), random.normal(9, 3, (n, 1, 4, 6)).astype("f4"))},
+            {"presentation_id": np.arange(n)},
+        ),
+        "m1/V1": xr.Dataset(
+            {"responses": ((*along, "unit_id"), responses),
+             "speed": (along, random.gamma(2, 2, n).astype("f4"))},
+            {"unit_id": np.arange(units)},
+        ),
+        "m1/V1/pupil": xr.Dataset({
+            name: (along, random.normal(5, 2, n).astype("f4")) for name in ("dilation", "x", "y")
+        }),
+        "m1/V1/presentations": xr.Dataset({"tier": (along, tiers.astype(object))}),
+    }  # fmt: skip
+    return xr.DataTree.from_dict(groups)
+
+
+OPTIONS = {"train_chunk_size": 30, "clip_length": 50, "num_val_clips": 3}
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_openretina_has_its_shapes(over):
+    found = na.torch.loaders(
+        movie_tree(), compat="openretina", batch_size=4, seed=7,
+        options=OPTIONS | {"allow_over_boundaries": over},
+    )  # fmt: skip
+    assert list(found) == ["train", "validation", "test"]
+    point = next(iter(found["train"]["s1"]))
+    assert point._fields == ("inputs", "targets")
+    assert point.inputs.shape == (4, 2, 30, 3, 4)
+    assert point.inputs.is_contiguous()
+    assert point.targets.shape == (4, 30, 4)
+    (point,) = found["validation"]["s1"]
+    assert point.inputs.shape == (3, 2, 50, 3, 4)
+    if over:
+        (point,) = found["test"]["s1"]
+        assert point.inputs.shape == (1, 2, 130, 3, 4)
+    loader = found["train"]["s1"]
+    assert pickle.loads(pickle.dumps(next(iter(loader)))).inputs.shape == (4, 2, 30, 3, 4)
+    state = loader.state_dict()
+    first = [p.targets.clone() for p in loader]
+    assert not torch.equal(first[0], next(iter(loader)).targets)
+    assert state["batch"] == 1
+
+
+def test_openretina_errors_name_the_place():
+    with pytest.raises(SchemaError, match="train/s1/retina: responses has NaN"):
+        na.torch.loaders(movie_tree(nan=True), compat="openretina", options=OPTIONS)
+    with pytest.raises(ValueError, match="train/s1/retina: a chunk of 60 frames is longer"):
+        na.torch.loaders(movie_tree(), compat="openretina", batch_size=2, options=OPTIONS | {
+            "train_chunk_size": 60, "allow_over_boundaries": False,
+        })  # fmt: skip
+    with pytest.raises(ValueError, match="expected one of"):
+        na.torch.loaders(movie_tree(), compat="sensorium")
+
+
+@pytest.mark.parametrize("over", [True, False])
+@pytest.mark.parametrize("chunk", [30, 50])
+def test_openretina_itself_gives_the_same_batches(over, chunk):
+    theirs = pytest.importorskip(
+        "openretina.data_io.base_dataloader", reason="openretina is not installed"
+    )
+    base = pytest.importorskip("openretina.data_io.base")
+    tree = movie_tree()
+    movies, answers = (
+        {block: tree[f"{block}/s1{path}"].values for block in ("train", "test")}
+        for path in ("/stimulus", "/retina/responses")
+    )
+    found = theirs.multiple_movies_dataloaders(
+        {"s1": base.ResponsesTrainTestSplit(train=answers["train"].T, test=answers["test"].T)},
+        {"s1": base.MoviesTrainTestSplit(train=movies["train"].transpose(1, 0, 2, 3),
+                                         test=movies["test"].transpose(1, 0, 2, 3))},
+        train_chunk_size=chunk, batch_size=2, clip_length=50, num_val_clips=3,
+        allow_over_boundaries=over,
+    )  # fmt: skip
+    ours = na.torch.loaders(
+        tree, compat="openretina", batch_size=2, seed=11,
+        options=OPTIONS | {"train_chunk_size": chunk, "allow_over_boundaries": over},
+    )  # fmt: skip
+    np.random.seed(11)  # noqa: NPY002  what its sampler draws from
+    sides = ["train", "train", "train", "validation", *(["test"] if over else [])]
+    for side in sides:
+        want = [(p.inputs, p.targets) for p in found[side]["s1"]]
+        got = list(ours[side]["s1"])
+        assert len(got) == len(want)
+        for point, (inputs, targets) in zip(got, want, strict=True):
+            torch.testing.assert_close(point.inputs, inputs, rtol=0, atol=0)
+            torch.testing.assert_close(point.targets, targets, rtol=0, atol=0)
+
+
+BEHAVIOR = {"behavior": ["pupil/dilation", "speed"], "pupil_center": ["pupil/x", "pupil/y"]}
+
+
+def test_neuralpredictors_fields_and_normalisation():
+    tree = image_tree()
+    found = na.torch.loaders(tree, compat="neuralpredictors", batch_size=64, options=BEHAVIOR)
+    assert list(found) == ["train", "validation", "test"]
+    (point,) = found["test"]["m1"]
+    assert point._fields == ("images", "responses", "behavior", "pupil_center")
+    rows = np.arange(60) % 5 == 4
+    area = tree["m1/V1"]
+    images = tree["m1/stimulus"].values.astype("f8")
+    np.testing.assert_allclose(
+        point.images, ((images - images.mean()) / images.std())[rows], rtol=1e-4, atol=1e-5
+    )
+    responses = area["responses"].values.astype("f8")
+    std = responses.std(0)
+    factor = 1 / np.where(std > 0.01 * std.mean(), std, 0.01 * std.mean())
+    np.testing.assert_allclose(point.responses, (responses * factor)[rows], rtol=1e-4)
+    speed = area["speed"].values
+    np.testing.assert_allclose(point.behavior[:, 1], (speed / speed.std())[rows], rtol=1e-4)
+    x = area["pupil/x"].values
+    np.testing.assert_allclose(
+        point.pupil_center[:, 0], ((x - x.mean()) / x.std())[rows], rtol=1e-3, atol=1e-5
+    )
+    plain = na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": False})
+    point = next(iter(plain["validation"]["m1"]))
+    assert point._fields == ("images", "responses")
+    np.testing.assert_array_equal(point.responses, area["responses"].values[np.arange(60) % 5 == 3])
+    with pytest.raises(ValueError, match="pupil_center= needs behavior="):
+        na.torch.loaders(tree, compat="neuralpredictors", options={"pupil_center": ["pupil/x"]})
+
+
+def test_neuralpredictors_itself_gives_the_same_values(tmp_path, monkeypatch):
+    monkeypatch.setattr(collections, "Iterable", collections.abc.Iterable, raising=False)
+    theirs = pytest.importorskip(
+        "neuralpredictors.data.datasets", reason="neuralpredictors is not installed"
+    )
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    tree = image_tree()
+    area = tree["m1/V1"]
+    values = {
+        "images": tree["m1/stimulus"].values, "responses": area["responses"].values,
+        "behavior": np.stack([area["pupil/dilation"].values, area["speed"].values], 1),
+        "pupil_center": np.stack([area["pupil/x"].values, area["pupil/y"].values], 1),
+    }  # fmt: skip
+    for key, array in values.items():
+        (tmp_path / "data" / key).mkdir(parents=True)
+        for i, row in enumerate(array):
+            np.save(tmp_path / "data" / key / f"{i}.npy", row)
+        where = tmp_path / "meta/statistics" / key / "all"
+        where.mkdir(parents=True)
+        axis = None if key == "images" else 0
+        np.save(where / "mean.npy", array.mean(axis, dtype="f8"))
+        np.save(where / "std.npy", array.std(axis, dtype="f8"))
+    (tmp_path / "meta/trials").mkdir()
+    (tmp_path / "meta/neurons").mkdir()
+    np.save(tmp_path / "meta/trials/tiers.npy", area["presentations/tier"].values.astype(str))
+    np.save(tmp_path / "meta/neurons/unit_ids.npy", np.arange(5))
+    data = theirs.FileTreeDataset(str(tmp_path), *values)
+    data.transforms.extend([transforms.NeuroNormalizer(data), transforms.ToTensor(False)])
+    found = na.torch.loaders(tree, compat="neuralpredictors", options=BEHAVIOR)
+    for tier, k in (("validation", 3), ("test", 4)):
+        want = [data[i] for i in np.flatnonzero(np.arange(60) % 5 == k)]
+        (point,) = found[tier]["m1"]
+        assert point._fields == want[0]._fields
+        for i, one in enumerate(want):
+            for name in one._fields:
+                torch.testing.assert_close(
+                    getattr(point, name)[i], getattr(one, name), rtol=1e-4, atol=1e-4
+                )
