@@ -79,6 +79,8 @@ ROOMS = {
     "restriction": card("errors groups indexes intervals schema", "numpy xarray"),
     "conditions": card("errors query schema", "numpy xarray"),
     "analysis": card("conditions errors intervals kernels schema trains", "numpy xarray"),
+    "correlations": card("conditions errors kernels schema trains", "numpy xarray"),
+    "receptive": card("conditions errors kernels schema tuning", "numpy xarray"),
     "tuning": card("conditions errors kernels schema", "numpy xarray"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),

@@ -1,0 +1,60 @@
+"""Stimuli averaged by the responses that follow them: one matrix product per block of frames."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def triggered_sums(
+    frames: Callable[[int, int], np.ndarray],
+    n_frames: int,
+    weights: np.ndarray,
+    n_lags: int,
+    block: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum frames before responses, weighted by these.
+
+    Parameters
+    ----------
+    frames : callable
+        Gives frames ``begin`` to ``end`` as (frame, pixel).
+    n_frames : int
+        How many there are.
+    weights : (n_frames, unit) float64
+        Weight of the response at each frame; each column adds up to 0, and the first
+        ``n_lags - 1`` rows are 0.
+    n_lags : int
+        Lags 0 to ``n_lags - 1``, in frames.
+    block : int
+        Frames that are read at once.
+
+    Returns
+    -------
+    sums : (unit, n_lags, pixel) float64
+        ``sum_t weights[t, u] * frame[t - l]``, each block in float32.
+    spread : (pixel,) float64
+        Standard deviation of each pixel over all frames, ddof 0.
+    """
+    n_units = weights.shape[1]
+    padded = np.zeros((n_frames + n_lags - 1, n_units), np.float32)
+    padded[:n_frames] = weights
+    sums = total = squares = np.zeros(0)
+    offset: np.ndarray = np.zeros(0, np.float32)
+    for begin in range(0, n_frames, block):
+        end = min(begin + block, n_frames)
+        values = np.asarray(frames(begin, end), np.float32)
+        if begin == 0:
+            # The weights add up to 0, so a constant falls out; without it float32 is finer.
+            offset = values.mean(axis=0)
+            sums = np.zeros((n_units * n_lags, values.shape[1]))
+            total, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+        values = values - offset
+        lagged = np.lib.stride_tricks.sliding_window_view(
+            padded[begin : end + n_lags - 1], n_lags, axis=0
+        )
+        left = np.ascontiguousarray(lagged.transpose(1, 2, 0)).reshape(n_units * n_lags, -1)
+        sums += left @ values
+        total += values.sum(axis=0, dtype=np.float64)
+        squares += np.einsum("tp,tp->p", values, values)
+    variance = squares / n_frames - (total / n_frames) ** 2
+    return sums.reshape(n_units, n_lags, -1), np.sqrt(np.maximum(variance, 0))

@@ -1,0 +1,131 @@
+"""Receptive fields: what was on the screen before a unit responded."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.conditions import bin_width, dataset_of, kept, valid_of
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.tuning import check_clock
+
+#: Bytes of frames, in float32, that are in memory at once.
+_BLOCK = 64 << 20
+
+
+def spike_triggered_average(
+    area: xr.DataTree | xr.Dataset,
+    stimulus: xr.DataArray | None = None,
+    lags: int = 20,
+) -> xr.Dataset:
+    """Mean stimulus before a spike, or before a response.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        On one clock, with ``spike_data`` or ``responses`` along ``(time, unit_id)``.
+    stimulus : (time, ...) DataArray, optional
+        Frames on the same clock, lazy or not; that of the session unless given. They are read in
+        blocks, once.
+    lags : int
+        Number of frames to go back, the one at the time of the response included.
+
+    Returns
+    -------
+    xr.Dataset
+        Along ``(unit_id, lag, ...)``: `average`, in units of the stimulus, relative to its mean;
+        `z`, how many standard errors from 0. `lag` is how long before the response, s; along
+        ``unit_id``, `total` is the number of spikes, or sum of responses, averaged over. NaN for a
+        unit without any.
+
+    Raises
+    ------
+    SchemaError
+        If the area is not on one clock, or the stimulus is on another.
+    NotInTree
+        If no stimulus is given and the session has none.
+    ValueError
+        If `lags` is not positive, or longer than the recording.
+
+    Notes
+    -----
+    With responses ``r_t`` at the valid times that have all lags before them, and their mean ``m``:
+    ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t``, the spike-triggered average minus the mean
+    stimulus of the same times (Chichilnisky 2001, Network 12:199), and ``z_l = sum_t (r_t - m)
+    s_(t-l) / (sd(s) sqrt(sum_t (r_t - m)^2))``, which is standard normal where frames follow one
+    another by chance (white noise) and the unit does not see the pixel; of films it is not.
+    Responses that are NaN are left out. Products are in float32, sums over blocks in float64.
+    """
+    from neuroarrays.kernels import averages
+
+    node = dataset_of(area)
+    responses = _responses(node)
+    film = _stimulus(area) if stimulus is None else stimulus
+    check_clock(node[schema.TIME], film)
+    n = responses.sizes[schema.TIME]
+    if not 1 <= int(lags) <= n:
+        msg = f"lags={lags!r}: expected 1 to {n:,}, the frames there are"
+        raise ValueError(msg)
+    values = responses.values.astype(float)
+    good = np.isfinite(values)
+    valid = valid_of(node, (schema.TIME,))
+    good &= True if valid is None else valid[:, None]
+    good[: lags - 1] = False
+    values = np.where(good, values, 0)
+    total, number = values.sum(axis=0), good.sum(axis=0)
+    weights = np.where(good, values - total / np.maximum(number, 1), 0)
+    flat = int(np.prod(film.shape[1:]))
+
+    def frames(begin: int, end: int) -> np.ndarray:
+        return np.asarray(film[begin:end].values).reshape(end - begin, flat)
+
+    block = max(lags, _BLOCK // max(1, 4 * flat))
+    sums, spread = averages.triggered_sums(frames, n, weights, int(lags), block)
+    norm = spread * np.sqrt((weights**2).sum(axis=0))[:, None, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        average = np.where(total[:, None, None] != 0, sums / total[:, None, None], np.nan)
+        z = np.where(norm > 0, sums / norm, np.nan)
+    return _labelled(node, film, {"average": average, "z": z}, total, int(lags))
+
+
+def _labelled(
+    node: xr.Dataset, film: xr.DataArray, found: dict[str, np.ndarray], total: np.ndarray, lags: int
+) -> xr.Dataset:
+    others = tuple(str(dim) for dim in film.dims[1:])
+    dims, shape = (schema.UNIT, "lag", *others), film.shape[1:]
+    units = film.attrs.get("units")
+    attrs = {
+        "average": {"long_name": "stimulus before a response, from its mean"}
+        | ({"units": units} if units else {}),
+        "z": {"units": "1", "long_name": "standard errors from 0"},
+    }
+    variables = {
+        name: (dims, values.reshape(*values.shape[:2], *shape).astype(np.float32), attrs[name])
+        for name, values in found.items()
+    }
+    seconds = np.arange(lags) * bin_width(node)
+    coords = kept(node, (schema.UNIT,)) | kept(film.to_dataset(name="film"), others)
+    coords["lag"] = ("lag", seconds, {"units": "s", "long_name": "time before the response"})
+    coords["total"] = (schema.UNIT, total)
+    return xr.Dataset(variables, coords)
+
+
+def _responses(node: xr.Dataset) -> xr.DataArray:
+    for name in ("spike_data", "responses"):
+        if name in node and set(node[name].dims) == {schema.TIME, schema.UNIT}:
+            return node[name].transpose(schema.TIME, schema.UNIT)
+    msg = (
+        "expected an area with spike_data or responses along (time, unit_id) on one clock; found "
+        f"{dict(node.sizes)} with {list(node.data_vars)}"
+    )
+    raise SchemaError(msg)
+
+
+def _stimulus(area: xr.DataTree | xr.Dataset) -> xr.DataArray:
+    """The stimulus of the session that an area belongs to."""
+    node = area.parent if isinstance(area, xr.DataTree) else None
+    if node is None or schema.STIMULUS not in node.data_vars:
+        known = [] if node is None else list(node.data_vars)
+        raise NotInTree("variable of the session", schema.STIMULUS, known, "give stimulus=")
+    return node.to_dataset()[schema.STIMULUS]

@@ -1,0 +1,110 @@
+"""Spike-triggered averages against a slow reference, and against a truth that was put in."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import receptive
+from neuroarrays.errors import NotInTree, SchemaError
+
+N, LAGS = 4000, 5
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """Unit 0 sees pixel (2, 3) two frames ago, unit 1 nothing, unit 2 never fires."""
+    random = np.random.default_rng(0)
+    film = random.integers(0, 256, (N, 1, 6, 5)).astype(np.uint8)
+    time = (np.arange(N) + 0.5) / 60
+    drive = np.zeros(N)
+    drive[2:] = film[:-2, 0, 2, 3] / 255
+    counts = random.poisson(np.stack([drive, np.full(N, 0.5), np.zeros(N)], 1)).astype(np.uint8)
+    clock = {"time": ("time", time, {"units": "s", "bin_width": 1 / 60})}
+    area = xr.Dataset({"spike_data": (("time", "unit_id"), counts)}, clock | {"unit_id": [5, 2, 9]})
+    stimulus = xr.DataArray(
+        film, clock | {"y": np.arange(6.0)}, ("time", "channel", "y", "x"), attrs={"units": "cd/m2"}
+    )
+    return area, stimulus
+
+
+def slow(counts, film, good, lags):
+    average = np.full((counts.shape[1], lags, *film.shape[1:]), np.nan)
+    z = average.copy()
+    times = [t for t in range(lags - 1, len(counts)) if good[t]]
+    film = film.astype(float)
+    spread = film.std(axis=0)
+    for unit, lag in np.ndindex(counts.shape[1], lags):
+        r = counts[times, unit].astype(float)
+        before = film[np.array(times) - lag]
+        if r.sum():
+            mean = np.tensordot(r, before, 1) / r.sum()
+            average[unit, lag] = mean - before.mean(axis=0)
+            total = np.tensordot(r - r.mean(), before, 1)
+            z[unit, lag] = total / (spread * np.sqrt(((r - r.mean()) ** 2).sum()))
+    return average, z
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_averages_equal_a_slow_reference(noise, masked, monkeypatch):
+    monkeypatch.setattr(receptive, "_BLOCK", 30 * 4 * 333)  # several blocks
+    area, stimulus = noise
+    good = np.ones(N, bool)
+    if masked:
+        good = np.random.default_rng(1).random(N) < 0.8
+        area = area.assign(valid=("time", good))
+    found = na.spike_triggered_average(area, stimulus, lags=LAGS)
+    average, z = slow(area["spike_data"].values, stimulus.values, good, LAGS)
+    np.testing.assert_allclose(found["average"], average, atol=1e-4)
+    np.testing.assert_allclose(found["z"], z, atol=1e-4)
+    assert found["average"].dims == ("unit_id", "lag", "channel", "y", "x")
+    assert found["average"].attrs["units"] == "cd/m2"
+    np.testing.assert_allclose(found["lag"], np.arange(LAGS) / 60)
+    assert found["lag"].attrs["units"] == "s"
+    np.testing.assert_array_equal(found["y"], np.arange(6))
+
+
+def test_the_pixel_that_was_seen_stands_out_and_nothing_else(noise):
+    found = na.spike_triggered_average(*noise, lags=LAGS)["z"]
+    seen = found.sel(unit_id=5)
+    assert np.unravel_index(int(seen.values.argmax()), seen.shape) == (2, 0, 2, 3)
+    assert seen.max() > 10
+    others = np.append(np.delete(seen.values.ravel(), int(seen.values.argmax())), found.sel(unit_id=2))
+    assert 0.8 < others.std() < 1.2
+    assert np.abs(others).max() < 4.5
+    assert np.isnan(found.sel(unit_id=9)).all()
+
+
+def test_responses_that_are_missing_are_left_out(noise):
+    area, stimulus = noise
+    rates = area["spike_data"].astype(float) * 0.5
+    gaps = rates.where(np.random.default_rng(2).random(rates.shape) < 0.9)
+    found = na.spike_triggered_average(xr.Dataset({"responses": gaps}), stimulus, lags=3)
+    good = np.isfinite(gaps.values[:, 0])
+    average, _ = slow(rates.values[:, :1], stimulus.values, good, 3)
+    np.testing.assert_allclose(found["average"][0], average[0], atol=1e-4)
+    assert float(found["total"][0]) == pytest.approx(float(gaps[2:, 0].sum()))
+
+
+def test_the_stimulus_of_the_session_is_found_and_read_in_blocks(noise, monkeypatch):
+    area, stimulus = noise
+    session = stimulus.to_dataset(name="stimulus")
+    nodes = {"/": xr.Dataset(), "/s": session, "/s/V1": area.drop_vars("time")}
+    tree = xr.DataTree.from_dict(nodes)
+    found = na.spike_triggered_average(tree["s/V1"], lags=2)
+    xr.testing.assert_allclose(found, na.spike_triggered_average(area, stimulus, lags=2))
+
+
+def test_what_has_no_average_says_why(noise):
+    area, stimulus = noise
+    with pytest.raises(NotInTree, match="no variable of the session 'stimulus'.*give stimulus="):
+        na.spike_triggered_average(area)
+    late = stimulus.assign_coords(time=stimulus["time"] + 1.0)
+    with pytest.raises(SchemaError, match="is on another clock than the responses"):
+        na.spike_triggered_average(area, late)
+    with pytest.raises(SchemaError, match="is on another clock"):
+        na.spike_triggered_average(area, stimulus[:-1])
+    with pytest.raises(ValueError, match="lags=0: expected 1 to 4,000"):
+        na.spike_triggered_average(area, stimulus, lags=0)
+    with pytest.raises(SchemaError, match="on one clock; found"):
+        na.spike_triggered_average(area.isel(time=0), stimulus)
