@@ -655,7 +655,7 @@ class _Writer:
     def _optotagging(self) -> None:
         n = 6
         start = self.plan.end - 18 + 1.5 * np.arange(n)
-        columns = {
+        columns: dict[str, Any] = {
             "start_time": start, "stop_time": start + 0.01, "duration": np.full(n, 0.01),
             "condition": _text("a single square pulse", n), "level": np.resize([1.0, 2.5, 4.0], n),
             "stimulus_name": _text("pulse", n),

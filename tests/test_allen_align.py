@@ -7,6 +7,7 @@ writer says it wrote; it shares nothing with the library.
 import csv
 import math
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -269,6 +270,22 @@ def test_published_splice_is_made_again(tmp_path):
     assert rows.sizes["presentation_id"] == 3
     node = next(iter(rows.children.values()))["presentations"]
     assert (node["stop_time"] - node["start_time"])[0] > 1.8 * node["duration"][0]
+
+
+def test_a_movie_may_deviate_by_less_than_ten_milliseconds(tmp_path):
+    path = tmp_path / "s.nwb"
+    truth = write_allen(path, movie=(8, 10), parts=("running", "eye"), **(SMALL | {"irregular": 0}))
+    stop = truth["tables"]["natural_movie_one"]["stop_time"]
+    stop[[9, 19, 29]] += [0.005, 0.0098, 0.0102]
+    with h5py.File(path, "r+") as file:
+        file["intervals/natural_movie_one_presentations/stop_time"][:] = stop
+    tree = na.open_datatree(path)
+    aligned = na.align(tree, "natural_movie_one", compat="mlynarski")
+    assert_published(aligned, slow_published({FIRST: truth}, "natural_movie_one"))
+    for one in (aligned, na.align(tree, "natural_movie_one")):
+        node = next(iter(one[f"session_{FIRST}"].children.values()))
+        kept = truth["tables"]["natural_movie_one"]["start_time"][[0, 10, *range(30, 80, 10)]]
+        np.testing.assert_allclose(node["presentations/start_time"], kept, rtol=1e-6)
 
 
 def test_published_medians_may_be_given(two):

@@ -275,6 +275,9 @@ def test_equal_starts_keep_the_order_of_the_tables():
     found = stimuli.presentation_ids({"a": np.array([1.0, 0.0]), "b": np.array([1.0, 2.0])})
     assert {k: v.tolist() for k, v in found.items()} == {"a": [1, 0], "b": [2, 3]}
     assert stimuli.presentation_ids({}) == {}
+    many = stimuli.presentation_ids({"a": np.zeros(500), "b": np.tile([0.0, 1.0], 250)})
+    assert many["a"].tolist() == list(range(500))
+    assert many["b"].tolist() == [i // 2 + (500 if i % 2 == 0 else 750) for i in range(500)]
 
 
 @pytest.mark.parametrize(
