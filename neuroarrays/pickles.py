@@ -46,6 +46,7 @@ def load_pickle(
     *,
     stored: bool = False,
     where: str = "",
+    path: str = "<bytes>",
 ) -> Any:
     r"""What a pickle holds, without running anything in it.
 
@@ -61,6 +62,8 @@ def load_pickle(
         shape). With False they are read-only arrays over the bytes read.
     where : str, optional
         Place of the stream inside a file, for messages.
+    path : str, optional
+        File that bytes come from, for messages.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def load_pickle(
     <Record of os.system>
     """
     if isinstance(path_or_bytes, bytes):
-        return Machine(path_or_bytes, "<bytes>", where, allowed, stored).run()
+        return Machine(path_or_bytes, path, where, allowed, stored).run()
     path = os.fspath(path_or_bytes)
     safety.check_pointer(path)
     size = safety.regular_file(path).st_size

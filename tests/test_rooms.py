@@ -47,6 +47,8 @@ ROOMS = {
     "pickles": card("errors opcodes rebuilding safety"),
     "opcodes": card("rebuilding", "numpy"),
     "rebuilding": card("", "numpy"),
+    "members": card("errors safety source", "numpy"),
+    "npz": card("errors members npy pickles safety source", "numpy"),
     # files and handles
     "source": card("errors safety chunks hdf5 zarr", "numpy", "h5py hdf5plugin numcodecs zarr"),
     "hdf5": card("errors safety source chunks", "numpy", "h5py hdf5plugin"),

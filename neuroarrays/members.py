@@ -1,0 +1,155 @@
+"""Files that hold many arrays by name, each lying in the file as it is, or packed.
+
+A member that lies there as it is is read where it is indexed; a packed one (deflated, text, MATLAB)
+is unpacked when it is first asked for, and kept for a while. Nothing stays open.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from neuroarrays import safety
+from neuroarrays.errors import FormatError
+from neuroarrays.source import Info, Key, Source, normalise, stamp, text_array
+
+#: Tables of members kept per process, and bytes of unpacked values.
+_TABLES, _VALUES = 64, 256 << 20
+_LOCK = threading.RLock()
+_SCANNED: OrderedDict[MemberSource, dict[str, Member]] = OrderedDict()
+_UNPACKED: OrderedDict[tuple[MemberSource, str], np.ndarray] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One array of a file.
+
+    Attributes
+    ----------
+    dtype, shape, fortran : np.dtype, tuple of int, bool
+        As in the file, in its byte order.
+    offset : int
+        Where the values begin, in bytes; -1 for a member that has to be unpacked.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    fortran: bool = False
+    offset: int = -1
+
+
+@dataclass(frozen=True)
+class MemberSource(Source):
+    """A file of named members. Subclasses say what there is (`_scan`) and unpack (`_unpack`)."""
+
+    @abstractmethod
+    def _scan(self) -> dict[str, Member]:
+        """All members by name; reads headers only."""
+
+    def _unpack(self, name: str, member: Member) -> np.ndarray:
+        """The values of a packed member."""
+        raise NotImplementedError
+
+    def members(self) -> Mapping[str, Member]:
+        """All members by name, looked for once per process."""
+        with _LOCK:
+            if self in _SCANNED:
+                _SCANNED.move_to_end(self)
+                return _SCANNED[self]
+        self._unchanged()
+        found = self._scan()
+        with _LOCK:
+            _SCANNED[self] = found
+            while len(_SCANNED) > _TABLES:
+                _SCANNED.popitem(last=False)
+        return found
+
+    def names(self, group: str = "/") -> list[str]:
+        prefix = group.strip("/")
+        prefix += "/" if prefix else ""
+        inside = (name[len(prefix) :] for name in self.members() if name.startswith(prefix))
+        return list(dict.fromkeys(name.partition("/")[0] for name in inside))
+
+    def info(self, name: str) -> Info | None:
+        member = self.members().get(name.strip("/"))
+        if member is None:
+            return None
+        text = member.dtype.kind in "SUO"
+        return Info(member.shape, np.dtype(object) if text else member.dtype, None, text)
+
+    def attrs(self, name: str = "/") -> dict[str, Any]:
+        return {}
+
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        name = name.strip("/")
+        member = self.members().get(name)
+        if member is None:
+            raise FormatError(self.path, name, "an array", "nothing of that name")
+        key = normalise(key, member.shape)
+        values = self._placed(name, member, key) if member.offset >= 0 else None
+        if values is None:
+            values = outer(self._values(name, member), key)
+        return text_array(values) if member.dtype.kind in "SUO" else values
+
+    def _values(self, name: str, member: Member) -> np.ndarray:
+        """All values of a packed member; kept while there is room."""
+        with _LOCK:
+            if (self, name) in _UNPACKED:
+                _UNPACKED.move_to_end((self, name))
+                return _UNPACKED[self, name]
+        self._unchanged()
+        values = self._unpack(name, member)
+        with _LOCK:
+            _UNPACKED[self, name] = values
+            while len(_UNPACKED) > 1 and sum(v.nbytes for v in _UNPACKED.values()) > _VALUES:
+                _UNPACKED.popitem(last=False)
+        return values
+
+    def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
+        """What is indexed of values that lie in the file as they are."""
+        nbytes = member.dtype.itemsize * int(np.prod(member.shape, dtype=object))
+        if nbytes == 0:
+            return outer(np.empty(member.shape, member.dtype), key)
+        safety.regular_file(self.path)
+        with open(self.path, "rb") as file:
+            self._unchanged(os.fstat(file.fileno()))
+            if member.offset + nbytes > self.stamp[1]:
+                raise FormatError(self.path, name, f"{nbytes:,} bytes of values", "fewer")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                order: Literal["F", "C"] = "F" if member.fortran else "C"
+                whole: Any = np.ndarray(
+                    member.shape, member.dtype, mapped, member.offset, order=order
+                )
+                values = outer(whole, key)
+                del whole
+                return values
+
+    def _unchanged(self, status: os.stat_result | None = None) -> None:
+        if stamp(status or safety.regular_file(self.path)) != self.stamp:
+            raise FormatError(
+                self.path,
+                expected="the file as it was when it was opened",
+                found="another size or modification time",
+                hint="open it again",
+            )
+
+
+def outer(values: np.ndarray, key: Key) -> np.ndarray:
+    """A copy of what an outer key picks: one int, slice or array of positions per axis."""
+    simple = tuple(slice(None) if isinstance(k, np.ndarray) else k for k in key)
+    found = values[simple]
+    axis = 0
+    for k in key:
+        if isinstance(k, np.ndarray):
+            found = np.take(found, k, axis=axis)
+        axis += not isinstance(k, int)
+    native = found.dtype.newbyteorder("=")
+    return np.array(found, native, order="C", copy=True)

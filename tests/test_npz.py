@@ -1,0 +1,234 @@
+"""NPZ in place: values equal numpy's, one row is one row, and no zip makes us run or allocate."""
+
+import pickle
+import struct
+import tracemalloc
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from neuroarrays.errors import FormatError
+from neuroarrays.npz import NPYSource, npz_source
+from neuroarrays.source import stamp
+
+ARRAYS = {
+    "calcium": np.random.default_rng(0).random((6, 50)),
+    "fortran": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    "big_endian": np.arange(5, dtype=">i2"),
+    "bool": np.array([True, False]),
+    "empty": np.empty((0, 3)),
+    "no_axes": np.array(30.0),
+    "text": np.array(["a", "bc"]),
+}
+
+
+@pytest.fixture(params=[np.savez, np.savez_compressed])
+def path(tmp_path, request):
+    request.param(tmp_path / "a.npz", **ARRAYS)
+    return tmp_path / "a.npz"
+
+
+def test_values_and_every_axis(path):
+    source = npz_source(path)
+    assert source.names() == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        found = source.read(name)
+        assert found.tolist() == array.tolist()
+        assert found.dtype.isnative
+        assert source.info(name).shape == array.shape
+    rows = source.read("calcium", (np.array([3, 1, -1]), slice(5, 30, 7)))
+    np.testing.assert_array_equal(rows, ARRAYS["calcium"][[3, 1, -1], 5:30:7])
+    assert source.read("calcium", (2, 3)) == ARRAYS["calcium"][2, 3]
+    with pytest.raises(FormatError, match="nothing of that name"):
+        source.read("nothing")
+
+
+@given(
+    st.dictionaries(
+        st.text("abcXYZ_0", min_size=1, max_size=5).filter(lambda t: t != "file"),
+        hnp.arrays(hnp.scalar_dtypes().filter(lambda d: d.kind in "biuf"), hnp.array_shapes(min_dims=0, min_side=0)),
+        max_size=4,
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_equals_numpy(tmp_path_factory, arrays, compressed):
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    (np.savez_compressed if compressed else np.savez)(path, **arrays)
+    source = npz_source(path)
+    for name, array in arrays.items():
+        found = source.read(name)
+        assert found.dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(found, array)
+
+
+def test_one_row_of_a_stored_member_is_one_row(tmp_path):
+    np.savez(tmp_path / "a.npz", calcium=np.ones((64, 1 << 16)))
+    tracemalloc.start()
+    source = npz_source(tmp_path / "a.npz")
+    row = source.read("calcium", (3, slice(None)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert row.shape == (1 << 16,)
+    assert peak < 2 << 20
+
+
+def test_objects_are_plain_values(tmp_path):
+    np.savez(tmp_path / "a.npz", _metadata=np.array({"fps": 30.0, "n": [1]}, object))
+    assert npz_source(tmp_path / "a.npz").value("_metadata") == {"fps": 30.0, "n": [1]}
+    with pytest.raises(FormatError, match="a member of Python objects"):
+        npz_source(tmp_path / "a.npz").value("calcium")
+
+
+class Payload:
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+def test_a_payload_does_not_run(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", _metadata=np.array({"fps": Payload()}, object))
+    with pytest.raises(FormatError, match=r"_metadata, byte \d+.*the global builtins\.print"):
+        npz_source(tmp_path / "a.npz").value("_metadata")
+    assert capsys.readouterr().out == ""
+
+
+def header(text, values=b""):
+    raw = text.encode()
+    raw += b" " * (63 - (10 + len(raw)) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(raw)) + raw + values
+
+
+def write(path, members, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, content in members:
+            archive.writestr(name, content)
+
+
+HUGE = header("{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }", b"x" * 64)
+GOOD = header("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", bytes(16))
+BAD_MEMBERS = {
+    "a huge shape": (HUGE, "bytes of values"),
+    "more bytes than said": (GOOD + b"xx", "bytes of values"),
+    "a negative shape": (GOOD.replace(b"(2,)", b"(-2,)"), "a shape"),
+    "no npy": (b"hello", "an npy file"),
+    "nothing": (b"", "an npy file"),
+    "fields": (GOOD.replace(b"'<f8'", b"[('a','<f8')]"), "the header of an npy file"),
+    "code in the header": (
+        GOOD.replace(b"'<f8'", b"__import__('os').system('ls')"),
+        "the header of an npy file",
+    ),
+}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("name", BAD_MEMBERS)
+def test_bad_members_are_refused_by_name(tmp_path, name, method):
+    content, expected = BAD_MEMBERS[name]
+    write(tmp_path / "a.npz", [("calcium.npy", content)], method)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=rf"a\.npz:calcium.*{expected}"):
+        npz_source(tmp_path / "a.npz")
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_members_of_one_name(tmp_path):
+    write(tmp_path / "a.npz", [("calcium.npy", GOOD), ("calcium.npy", GOOD)])
+    with pytest.raises(FormatError, match="two of this name"):
+        npz_source(tmp_path / "a.npz")
+
+
+def test_overlapping_members(tmp_path):
+    """Two entries of the directory that point at one local header, as in the 42 kB zip bomb."""
+    write(tmp_path / "a.npz", [("a.npy", GOOD), ("b.npy", GOOD)])
+    raw = bytearray((tmp_path / "a.npz").read_bytes())
+    second = raw.rindex(b"PK\x01\x02")
+    raw[second + 42 : second + 46] = bytes(4)
+    (tmp_path / "a.npz").write_bytes(raw)
+    with pytest.raises(FormatError, match="members that overlap"):
+        npz_source(tmp_path / "a.npz")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path):
+    write(tmp_path / "a.npz", [("a.npy", GOOD)], zipfile.ZIP_DEFLATED)
+    raw = bytearray((tmp_path / "a.npz").read_bytes())
+    at = raw.rindex(b"PK\x01\x02")
+    raw[at + 24 : at + 28] = struct.pack("<I", 0xFFFFFF00)  # size when unpacked
+    (tmp_path / "a.npz").write_bytes(raw)
+    with pytest.raises(FormatError, match="no more bytes than its packed ones can make"):
+        npz_source(tmp_path / "a.npz")
+
+
+def test_a_member_that_unpacks_to_more_than_it_says(tmp_path):
+    write(tmp_path / "a.npz", [("a.npy", GOOD + bytes(1 << 16))], zipfile.ZIP_DEFLATED)
+    raw = bytearray((tmp_path / "a.npz").read_bytes())
+    at = raw.rindex(b"PK\x01\x02")
+    raw[at + 24 : at + 28] = struct.pack("<I", len(GOOD))
+    (tmp_path / "a.npz").write_bytes(raw)
+    with pytest.raises(FormatError, match="that differ"):
+        npz_source(tmp_path / "a.npz").read("a")
+
+
+@pytest.mark.parametrize("place", [8, 10])
+def test_encrypted_and_other_methods(tmp_path, place):
+    write(tmp_path / "a.npz", [("a.npy", GOOD)])
+    raw = bytearray((tmp_path / "a.npz").read_bytes())
+    raw[raw.rindex(b"PK\x01\x02") + place] = 1
+    (tmp_path / "a.npz").write_bytes(raw)
+    with pytest.raises(FormatError, match="not encrypted"):
+        npz_source(tmp_path / "a.npz")
+
+
+def test_zip64(tmp_path):
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz", "w") as archive,
+        archive.open("calcium.npy", "w", force_zip64=True) as file,
+    ):
+        file.write(GOOD)
+    np.testing.assert_array_equal(npz_source(tmp_path / "a.npz").read("calcium"), np.zeros(2))
+
+
+def test_a_file_that_changed(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    source = npz_source(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", a=np.arange(30))
+    with pytest.raises(FormatError, match="open it again"):
+        source.read("a")
+
+
+@given(st.data())
+def test_damage_is_an_error_or_a_value(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "a.npz"
+    np.savez_compressed(path, a=np.arange(9.0), m=np.array({"fps": 1}, object))
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    try:
+        source = npz_source(path)
+        for name in source.names():
+            source.read(name)
+    except FormatError as error:
+        named = str(error)
+    else:
+        named = str(path)
+    assert path.name in named
+
+
+def test_npy(tmp_path):
+    np.save(tmp_path / "x.npy", ARRAYS["fortran"])
+    source = NPYSource(str(tmp_path / "x.npy"), stamp((tmp_path / "x.npy").stat()))
+    np.testing.assert_array_equal(source.read("x", (1,)), ARRAYS["fortran"][1])
+    (tmp_path / "y.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-8])
+    source = NPYSource(str(tmp_path / "y.npy"), stamp((tmp_path / "y.npy").stat()))
+    with pytest.raises(FormatError, match="truncated"):
+        source.read("y")
+    (tmp_path / "z.npy").write_bytes(pickle.dumps(1))
+    source = NPYSource(str(tmp_path / "z.npy"), stamp((tmp_path / "z.npy").stat()))
+    with pytest.raises(FormatError, match="an npy file"):
+        source.read("z")
