@@ -377,3 +377,16 @@ def test_chosen():
     assert backend.chosen(names, "a[1]", "area") == ["a[1]"]  # a name before a glob
     with pytest.raises(NotInTree, match="no area 'CA3'; .*did you mean 'CA1'"):
         backend.chosen(names, ["VISp", "CA3"], "area")
+
+
+def test_tokens_tell_long_arrays_apart():
+    from dask.base import tokenize
+
+    from neuroarrays.lazy import Regular, Segments
+
+    base, sizes = Regular(0.0, 1.0, 100_000), np.ones(3000, np.int64)
+    one = np.arange(3000)
+    other = one.copy()
+    other[1500] = 7
+    assert tokenize(Segments(base, one, sizes)) == tokenize(Segments(base, one.copy(), sizes))
+    assert tokenize(Segments(base, one, sizes)) != tokenize(Segments(base, other, sizes))
