@@ -33,6 +33,8 @@ _HOME = {
     "firing_rate": "analysis",
     "tuning_curve": "tuning",
     "spike_triggered_average": "receptive",
+    "bayesian_decoder": "decoding",
+    "population_vector": "decoding",
     "autocorrelogram": "correlations",
     "crosscorrelogram": "correlations",
     "signal_correlation": "correlations",

@@ -83,6 +83,7 @@ ROOMS = {
     "analysis": card("conditions errors intervals kernels schema trains", "numpy xarray"),
     "correlations": card("conditions errors kernels schema trains", "numpy xarray"),
     "receptive": card("conditions errors kernels schema tuning", "numpy xarray"),
+    "decoding": card("conditions errors kernels schema tuning", "numpy xarray"),
     "tuning": card("conditions errors kernels schema", "numpy xarray"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),

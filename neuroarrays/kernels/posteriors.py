@@ -1,0 +1,65 @@
+"""Probabilities of places given spike counts."""
+
+import numpy as np
+
+#: Lowest rate that a place may have, spikes/s: one spike there must not make it impossible.
+LOWEST = 1e-3
+
+
+def window_sums(values: np.ndarray, size: int) -> np.ndarray:
+    """Sums over a window that is centred on each row.
+
+    Parameters
+    ----------
+    values : (time, column) number
+        Rows in order.
+    size : int
+        Rows of the window; odd.
+
+    Returns
+    -------
+    (time, column) float64
+        At the ends over the rows there are.
+    """
+    half = size // 2
+    sums = np.zeros((len(values) + 1, values.shape[1]))
+    np.cumsum(values, axis=0, dtype=np.float64, out=sums[1:])
+    row = np.arange(len(values))
+    found: np.ndarray = (
+        sums[np.minimum(row + half + 1, len(values))] - sums[np.maximum(row - half, 0)]
+    )
+    return found
+
+
+def poisson_posterior(
+    counts: np.ndarray, durations: np.ndarray, rates: np.ndarray, prior: np.ndarray
+) -> np.ndarray:
+    """Probability of each place, of independent Poisson units.
+
+    Parameters
+    ----------
+    counts : (time, unit) float64, spikes
+        Spikes in a window.
+    durations : (time,) float64, s
+        Length of each window.
+    rates : (unit, place) float64, spikes/s
+        Mean rate of each unit in each place; NaN where it is not known.
+    prior : (place,) float64
+        How likely each place is beforehand; need not add up to 1.
+
+    Returns
+    -------
+    (time, place) float32
+        ``P(x | n)``, proportional to ``P(x) prod_u f_u(x)^n_u exp(-T sum_u f_u(x))``; adds up to 1
+        over places. 0 in places that were never visited or whose rates are not known.
+    """
+    known = np.isfinite(rates).all(axis=0) & (prior > 0)
+    floor = np.maximum(np.where(known, rates, 1.0), LOWEST)
+    with np.errstate(divide="ignore"):
+        base = np.where(known, np.log(np.where(known, prior, 1.0)), -np.inf)
+    log = counts @ np.log(floor) - durations[:, None] * floor.sum(axis=0) + base
+    log -= log.max(axis=1, keepdims=True)
+    posterior = np.exp(log, out=log)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    found: np.ndarray = posterior.astype(np.float32)
+    return found
