@@ -70,7 +70,8 @@ def neuralpredictors(cache, workers=0):
         import collections
         import collections.abc
 
-        collections.Iterable = collections.abc.Iterable  # its release on PyPI needs Python < 3.10
+        for name in ("Iterable", "Mapping"):  # its release on PyPI is for Python < 3.10
+            setattr(collections, name, getattr(collections.abc, name))
         import torch
         from neuralpredictors.data.datasets import FileTreeDataset
         from neuralpredictors.data.transforms import NeuroNormalizer, ToTensor

@@ -167,7 +167,8 @@ def test_neuralpredictors_fields_and_normalisation():
 
 
 def test_neuralpredictors_itself_gives_the_same_values(tmp_path, monkeypatch):
-    monkeypatch.setattr(collections, "Iterable", collections.abc.Iterable, raising=False)
+    for name in ("Iterable", "Mapping"):  # its release on PyPI is for Python < 3.10
+        monkeypatch.setattr(collections, name, getattr(collections.abc, name), raising=False)
     theirs = pytest.importorskip(
         "neuralpredictors.data.datasets", reason="neuralpredictors is not installed"
     )
