@@ -58,6 +58,10 @@ class MemberSource(Source):
         """The values of a packed member."""
         raise NotImplementedError
 
+    def value(self, name: str) -> Any:
+        """A member that holds Python objects, as plain values."""
+        raise FormatError(self.path, name, "a member of Python objects", "none")
+
     def members(self) -> Mapping[str, Member]:
         """All members by name, looked for once per process."""
         with _LOCK:

@@ -59,7 +59,7 @@ ROOMS = {
     "indexes": card("errors lazy schema", "numpy pandas xarray"),
     "backend": card("errors indexes lazy schema source", "numpy pandas xarray", "dask"),
     # kernels, trains and presentations: the pipelines that others published (formats/allen)
-    "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels npy presentations safety "
+    "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels members npy npz pickles presentations safety "
                     "schema trains",
                     "numpy xarray", "h5py hdf5plugin"),
     "_open": card(f"{LAZY} errors formats safety schema", "xarray", "pandas"),

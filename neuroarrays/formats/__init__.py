@@ -56,6 +56,8 @@ FORMATS: tuple[Format, ...] = (
            "published binned archive of Allen Visual Coding Neuropixels"),
     Format("sensorium", "neuroarrays.formats.sensorium:SensoriumReader", "beta", "",
            "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"),
+    Format("driada", "neuroarrays.formats.driada:DriadaReader", "beta", "",
+           "DRIADA: calcium imaging with behaviour (NPZ)"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",
            "open-retina's own HDF5 layout: sessions and a folder of stimuli"),
     Format("maheswaranathan_2023",

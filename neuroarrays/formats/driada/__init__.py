@@ -1,0 +1,298 @@
+"""DRIADA files (https://github.com/iabs-neuro/driada): calcium imaging with behaviour, NPZ.
+
+One flat NPZ is one session with one population. Time is the last axis, there is no time vector::
+
+    calcium | activations | neural_data | activity | rates    (neurons, time), in any case
+    spikes, asp, reconstructions                              (neurons, time), may be there
+    _metadata, _sync_info                                     pickled dicts: fps, names, metrics
+    any other array                                           (time,) or (components, time)
+    any other scalar or text                                  a fact about the session
+
+Values come as they are stored: nothing is clipped, no noise is added, no frame is deleted and no
+feature is refused for NaN, bool or constant values. Spikes that are not there are not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.formats.driada.contents import (
+    Contents,
+    contents,
+    neural_member,
+    sampling_rate,
+)
+from neuroarrays.formats.driada.names import parse_iabs_name, session_of
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
+from neuroarrays.members import MemberSource
+from neuroarrays.npz import is_zip, npz_source
+from neuroarrays.source import Key
+
+#: Names of an area's variables and coordinates that a feature may not take.
+_TAKEN = ("responses", "spike_data", "responses_by_trial", "valid", "valid_units", "withheld",
+          "spikes", "asp", "reconstructions", schema.TIME, schema.UNIT, schema.PRESENTATION)  # fmt: skip
+
+
+class DriadaReader(Reader):
+    """Reads DRIADA NPZ files as aligned trees."""
+
+    name = "driada"
+    description = "DRIADA: calcium imaging with behaviour (NPZ)"
+    url = "https://github.com/iabs-neuro/driada"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether it is an NPZ with a matrix of one of DRIADA's names."""
+        try:
+            path = os.fspath(filename_or_obj)
+            if not isinstance(path, str) or not is_zip(path):
+                return False
+            source = npz_source(path)
+            found = neural_member(source.members())
+            return any(len(source.members()[name].shape) == 2 for name in found)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(  # noqa: PLR0913  its options are its parameters
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        sampling_rate: float | None = None,
+        neural: str | None = None,
+        time_axis: int = -1,
+        features: Sequence[str] | None = None,
+        bad_frames: Sequence[int] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open a session as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            The file.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs; there is one session, with one area called "unknown".
+        sampling_rate : float, optional
+            Frames per second. Without it the file's own is taken; where it says nothing the tree
+            has no time coordinate and says so.
+        neural : str, optional
+            The neural matrix, where a file has several of its names.
+        time_axis : {-1, 0}
+            Axis of the neural matrix that is time.
+        features : list of str, optional
+            Features to take; all by default.
+        bad_frames : list of int, optional
+            Frames that are not to be trusted: False in ``valid``. They stay in the data.
+        """
+        if time_axis not in (-1, 1, 0):
+            msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
+            raise ValueError(msg)
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        file = npz_source(filename_or_obj)
+        wanted = [features] if isinstance(features, str) else features
+        found = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
+        return session_groups(
+            self.name, file, found, Wanted(sessions, areas, sampling_rate, bad_frames, drop)
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options that say what of a session is built, and how."""
+
+    sessions: str | Sequence[str] | None
+    areas: str | Sequence[str] | None
+    rate: float | None
+    bad_frames: Sequence[int] | None
+    drop: set[str]
+
+
+def session_groups(
+    reader: str, file: MemberSource, found: Contents, wanted: Wanted
+) -> dict[str, xr.Dataset]:
+    """The groups of a session from what its file holds."""
+    rate, origin = sampling_rate(found, wanted.rate, file.path)
+    _suspect(file, found)
+    name = found.metadata.get("session_name")
+    session = schema.node_name(name if isinstance(name, str) and name else session_of(file.path))
+    chosen([session], wanted.sessions, "session")
+    kept = chosen([schema.UNKNOWN_AREA], wanted.areas, "area")
+    attrs = _attributes(found)
+    attrs |= {"session_id": session, **{k: v for k, v in parse_iabs_name(session).items() if v}}
+    attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
+    groups = {
+        "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source=reader)),
+        session: xr.Dataset(attrs=attrs),
+    }
+    for area in kept:
+        node = _area(file, found, rate, _bad(file, found, wanted.bad_frames))
+        groups[f"{session}/{area}"] = node.drop_vars(list(wanted.drop & set(node.variables)))
+    return groups
+
+
+def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:
+    both = (schema.TIME, schema.UNIT)
+    variables = {
+        "responses": schema.var("area", "responses", wrap(_matrix(file, found, found.neural, "f")),
+                                both, schema.ALIGNED, stored_as=found.neural),
+    }  # fmt: skip
+    for kind, name in found.companions.items():
+        counts = kind == "spikes" and file.members()[name].dtype.kind in "iu"
+        label = "spike_data" if counts else kind
+        matrix = wrap(_matrix(file, found, name))
+        variables[label] = schema.var("area", label, matrix, both, schema.ALIGNED, stored_as=name)
+    for name, first in found.features.items():
+        array: LazyArray = _array(file, name)
+        label = _label(name, array.dtype, variables)
+        more = tuple(f"{label}_{'component' if i == 0 else f'axis{i + 1}'}"
+                     for i in range(len(array.shape) - 1))  # fmt: skip
+        if not first:
+            array = _time_first(array)
+        variables[label] = xr.Variable(
+            (schema.TIME, *more), wrap(array), {"stored_as": name} if label != name else {}
+        )
+    if bad:
+        kept = wrap(Kept(found.times, tuple(bad)))
+        variables["valid"] = schema.var("area", "valid", kept, (schema.TIME,), schema.ALIGNED)
+    coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(found.units)), **_metrics(found)}
+    if rate is not None:
+        clock = wrap(Regular(0.0, rate, found.times))
+        coords[schema.TIME] = xr.Variable(schema.TIME, clock, {"units": "s"})
+    return dataset(variables, coords)
+
+
+def _array(file: MemberSource, name: str, kind: str = "") -> FileArray:
+    """A member as a lazy array; as floats (which hold its integers exactly) if asked for."""
+    info = file.info(name)
+    assert info is not None
+    dtype = info.dtype.newbyteorder("=")
+    if kind == "f" and dtype.kind != "f":
+        dtype = np.dtype("f4" if dtype.itemsize <= 2 else "f8")
+    return FileArray(file, name, info.shape, dtype)
+
+
+def _matrix(file: MemberSource, found: Contents, name: str, kind: str = "") -> LazyArray:
+    array = _array(file, name, kind)
+    return array if found.time_first else Transposed(array)
+
+
+def _time_first(array: LazyArray) -> LazyArray:
+    """Time, which is the last axis, first."""
+    if len(array.shape) == 2:
+        return Transposed(array)
+    last = len(array.shape) - 1
+    return Arranged(array, (last, *range(last)))
+
+
+def _label(name: str, dtype: np.dtype, variables: dict[str, xr.Variable]) -> str:
+    """The name of a feature in the tree: its own, unless the tree means something else by it."""
+    label = schema.node_name(name)
+    if label in _TAKEN or (label == "speed" and dtype.kind != "f"):
+        label += "_feature"
+    while label in variables:
+        label += "_"
+    return label
+
+
+def _metrics(found: Contents) -> dict[str, xr.Variable]:
+    """Metrics of the neurons, where there is one number or text for each."""
+    table = found.metadata.get("metrics_df")
+    coords = {}
+    for name, column in table.items() if isinstance(table, dict) else ():
+        values = (
+            np.asarray(column) if isinstance(column, list | np.ndarray) and _flat(column) else None
+        )
+        if values is not None and values.shape == (found.units,) and values.dtype.kind in "biufU":
+            coords[schema.node_name(str(name))] = xr.Variable(schema.UNIT, values)
+    return {k: v for k, v in coords.items() if k not in _TAKEN}
+
+
+def _flat(column: Any) -> bool:
+    return all(isinstance(v, int | float | str | bool | np.generic) for v in column)
+
+
+def _attributes(found: Contents) -> dict[str, Any]:
+    """Scalars and texts of the file; the rest of its metadata as one text (JSON)."""
+    attrs: dict[str, Any] = dict(found.attributes)
+    rest = {}
+    for key, value in found.metadata.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, str | bool | int | float) and str(key) not in attrs:
+            attrs[str(key)] = plain
+        elif key not in ("metrics_df", "bad_frames"):
+            rest[str(key)] = value
+    if rest:
+        attrs["metadata"] = json.dumps(rest, default=_plain, skipkeys=True)[: 1 << 16]
+    if found.not_read:
+        attrs["not_read"] = list(found.not_read)
+    return {key: value for key, value in attrs.items() if value == value}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.size <= 1000:
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else str(value)[:200]
+
+
+def _bad(file: MemberSource, found: Contents, argument: Sequence[int] | None) -> list[int]:
+    """Frames not to be trusted: the argument's, else those that the file names."""
+    said = argument if argument is not None else found.metadata.get("bad_frames")
+    if said is None:
+        return []
+    values = np.unique(np.asarray(said))
+    if values.size and (
+        values.dtype.kind not in "iu" or values[0] < 0 or values[-1] >= found.times
+    ):
+        raise FormatError(file.path, "bad_frames", f"frames from 0 to {found.times - 1}",
+                          f"{values[0]} to {values[-1]}")  # fmt: skip
+    return [int(v) for v in values]
+
+
+def _suspect(file: MemberSource, found: Contents) -> None:
+    """Warn of a matrix that looks like it is the other way round."""
+    if not found.features and found.units > found.times:
+        warnings.warn(
+            f"{file.path}: {found.neural} has {found.units:,} neurons and {found.times:,} frames; "
+            f"if these are exchanged, say time_axis={-1 if found.time_first else 0}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Kept(LazyArray):
+    """Whether each frame is to be trusted."""
+
+    length: int
+    bad: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.length,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype(bool)
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        frames = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
+        return np.isin(frames, self.bad, invert=True)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.length, self.bad)

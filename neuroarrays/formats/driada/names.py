@@ -1,0 +1,88 @@
+"""Names of sessions and files as the IABS (the laboratory DRIADA comes from) forms them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+#: Tracks whose names follow a rule of their own; any other is ``{track}_{animal}_{session}``.
+_PATTERNS = {
+    "HT": ("{animal}_HT{session}", re.compile(r"(?P<animal>[^_]+)_HT(?P<session>[^_]+)")),
+    "RT": ("RT_{animal}_{session}D", re.compile(r"RT_(?P<animal>[^_]+)_(?P<session>[^_]+)D")),
+    "FS": ("FS{animal}_{session}D", re.compile(r"FS(?P<animal>[^_]+)_(?P<session>[^_]+)D")),
+}
+_OTHER = re.compile(r"(?P<track>[^_]+)_(?P<animal>[^_]+)_(?P<session>[^_]+)")
+_SUFFIX = re.compile(r"( syn data)?$")
+
+
+def iabs_name(track: str, animal: str, session: str) -> str:
+    """The name of a session.
+
+    Parameters
+    ----------
+    track, animal, session : str
+        "HT", "RT", "FS", "FcOY", "STFP", ... ; the animal; the session.
+
+    Returns
+    -------
+    str
+        As the laboratory writes it.
+
+    Raises
+    ------
+    ValueError
+        If a part is empty, or has a "_" or "/" in it, which would make the name ambiguous.
+
+    Examples
+    --------
+    >>> iabs_name("RT", "A5", "3"), iabs_name("HT", "A5", "3"), iabs_name("FcOY", "J01", "1D")
+    ('RT_A5_3D', 'A5_HT3', 'FcOY_J01_1D')
+    """
+    for part in (track, animal, session):
+        if not part or set(part) & set("_/\\ ") or part in (".", ".."):
+            msg = f"a part of a session's name is {part!r}; expected text without '_', '/' or space"
+            raise ValueError(msg)
+    pattern = _PATTERNS[track][0] if track in _PATTERNS else "{track}_{animal}_{session}"
+    return pattern.format(track=track, animal=animal, session=session)
+
+
+def parse_iabs_name(name: str) -> dict[str, str]:
+    """Track, animal and session of a name, or of a file called after it; {} if it is none.
+
+    Parameters
+    ----------
+    name : str
+        "RT_A5_3D", or ".../RT_A5_3D/Aligned data/RT_A5_3D syn data.npz".
+
+    Returns
+    -------
+    dict of str to str
+        "track", "animal", "session", in the case they are written in.
+
+    Examples
+    --------
+    >>> parse_iabs_name("RT_A5_3D syn data.npz")
+    {'track': 'RT', 'animal': 'A5', 'session': '3'}
+    """
+    stem = session_of(name)
+    for track, (_, pattern) in _PATTERNS.items():
+        found = pattern.fullmatch(stem)
+        if found:
+            return {"track": track, **found.groupdict()}
+    found = _OTHER.fullmatch(stem)
+    return dict(found.groupdict()) if found else {}
+
+
+def session_of(path: str) -> str:
+    """The session of a file: its stem without what is added to it."""
+    stem = PurePosixPath(path.replace("\\", "/")).name
+    stem = re.sub(r"\.(npz|pickle|pkl)$", "", stem)
+    return _SUFFIX.sub("", stem).removeprefix("Exp ")
+
+
+def iabs_paths(root: str, name: str) -> dict[str, str]:
+    """Where the laboratory keeps a session below a folder: "data" and "experiment"."""
+    return {
+        "data": f"{root}/{name}/Aligned data/{name} syn data.npz",
+        "experiment": f"{root}/{name}/Exp {name}.pickle",
+    }

@@ -1,0 +1,255 @@
+"""DRIADA NPZ: golden files under the conformance suite, then every alias, rule and bad input."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.driada import DriadaReader
+from neuroarrays.formats.driada.contents import ALIASES
+from neuroarrays.formats.driada.names import iabs_name, iabs_paths, parse_iabs_name
+from neuroarrays.testing import ReaderTests
+
+FOLDER = Path(__file__).resolve().parents[1] / "golden" / "driada"
+AREA = "RT_A5_3D/unknown"
+VALUES = {
+    (AREA, "responses", (0, 0)): 0.005604174919426441,
+    (AREA, "responses", (1, 0)): 0.054088298231363297,  # time, unit
+    (AREA, "responses", (0, 1)): 0.4219287931919098,
+    (AREA, "responses", (-1, -1)): 0.009876105934381485,
+    (AREA, "spike_data", (0, 0)): 0,
+    (AREA, "spike_data", (1, 0)): 1,
+    (AREA, "spike_data", (-1, -1)): 0,
+    (AREA, "spike_data", (-2, -1)): 1,
+    (AREA, "reconstructions", (0, 0)): 0.9967217903278277,
+    (AREA, "reconstructions", (-1, -1)): 0.42378426181893103,
+    (AREA, "position", (1, 0)): 0.5,
+    (AREA, "position", (-1, 0)): 14.5,
+    (AREA, "position", (7, 1)): np.nan,
+    (AREA, "speed", 0): 0.36031795075502426,
+    (AREA, "speed", -1): 0.0834926283320534,
+    (AREA, "licks", 0): True,
+    (AREA, "licks", 1): False,
+    (AREA, "trial_type", -1): 2,
+    (AREA, "valid_feature", -1): 29,
+    (AREA, "big", (-1, -1)): 89.0,
+    (AREA, "t_rise", -1): 0.4,
+    (AREA, "time", 0): 0.0,
+    (AREA, "time", -1): 1.45,
+    (AREA, "valid", 2): True,
+    (AREA, "valid", 3): False,
+    (AREA, "valid", -1): False,
+}
+
+
+class TestStored(ReaderTests):
+    reader = "driada"
+    path = FOLDER / "session.npz"
+    foreign = (FOLDER / "make.py",)
+    values = VALUES
+    options = {"sampling_rate": 10.0, "features": ["speed"], "bad_frames": [0]}
+    inert_options = {
+        "neural": "the file has one neural matrix",
+        "time_axis": "read the other way, the features do not fit: see test_transposed",
+    }
+
+
+class TestDeflated(TestStored):
+    path = FOLDER / "RT_A5_3D syn data.npz"
+
+
+def write(path, compressed=False, **arrays):
+    (np.savez_compressed if compressed else np.savez)(path, **arrays)
+    return path
+
+
+def area(path, **options):
+    tree = DriadaReader().open_datatree(path, **options)
+    (session,) = tree.children.values()
+    return session["unknown"]
+
+
+MATRIX = np.arange(60.0).reshape(3, 20) - 30
+
+
+def test_attributes_of_the_golden_file():
+    session = na.open_datatree(FOLDER / "session.npz")["RT_A5_3D"]
+    assert session.attrs["sampling_rate"] == 20.0
+    assert session.attrs["sampling_rate_source"] == "file"
+    assert (session.attrs["track"], session.attrs["animal"]) == ("RT", "A5")
+    assert session.attrs["description"] == "a synthetic session"
+    assert session.attrs["mouse_age"] == 12
+    assert session.attrs["not_read"] == ["labels"]
+    assert "gSig" in session.attrs["metadata"]
+
+
+@pytest.mark.parametrize("alias", [n for a in ALIASES for n in (a, a.upper(), a.capitalize())])
+def test_every_alias(tmp_path, alias):
+    found = area(write(tmp_path / "s.npz", **{alias: MATRIX, "x": np.arange(20)}))
+    np.testing.assert_array_equal(found["responses"].values, MATRIX.T)
+    assert found["responses"].attrs["stored_as"] == alias
+    assert set(found.data_vars) == {"responses", "x"}  # no spikes: not there, not zero
+
+
+def test_two_neural_matrices(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=MATRIX, Rates=2 * MATRIX)
+    with pytest.raises(FormatError, match="one neural matrix; found 2: 'calcium', 'Rates'"):
+        area(path)
+    np.testing.assert_array_equal(area(path, neural="Rates")["responses"].values, 2 * MATRIX.T)
+    with pytest.raises(NotInTree, match="did you mean 'Rates'"):
+        area(path, neural="rate")
+
+
+def test_values_are_as_stored(tmp_path):
+    nan = np.where(MATRIX > 20, np.nan, MATRIX)
+    found = area(
+        write(tmp_path / "s.npz", calcium=nan, licks=np.ones(20, bool), u=np.ones(20, "u1"))
+    )
+    np.testing.assert_array_equal(found["responses"].values, nan.T)
+    assert found["licks"].dtype == bool
+    assert found["u"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u2", "i4", "i8", "?", ">f4", "f2"])
+def test_dtypes_of_the_matrix(tmp_path, dtype):
+    matrix = (np.arange(60).reshape(3, 20) % 2).astype(dtype)
+    found = area(write(tmp_path / "s.npz", calcium=np.asfortranarray(matrix)))["responses"]
+    assert found.dtype.kind == "f"
+    np.testing.assert_array_equal(found.values, matrix.T)
+
+
+def test_sampling_rate(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=MATRIX)
+    tree = na.open_datatree(path)
+    assert tree["s"].attrs["sampling_rate_source"] == "unknown"
+    assert "sampling_rate" not in tree["s"].attrs
+    assert "time" not in tree["s/unknown"].coords
+    tree = na.open_datatree(path, sampling_rate=30)
+    assert tree["s"].attrs["sampling_rate"] == 30.0
+    assert tree["s"].attrs["sampling_rate_source"] == "argument"
+    np.testing.assert_array_equal(tree["s/unknown"]["time"], np.arange(20) / 30)
+    for bad in (0, -1, np.nan, np.inf, True):
+        with pytest.raises(FormatError, match="a sampling rate above 0 Hz"):
+            area(path, sampling_rate=bad)
+    said = write(tmp_path / "m.npz", calcium=MATRIX, _metadata=np.array({"fps": "fast"}, object))
+    with pytest.raises(FormatError, match=r"_metadata: expected a sampling rate above 0 Hz"):
+        area(said)
+
+
+def test_bad_frames(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=MATRIX, x=np.arange(20))
+    assert "valid" not in area(path)
+    found = area(path, bad_frames=[0, 5, 5])
+    assert np.flatnonzero(~found["valid"].values).tolist() == [0, 5]
+    assert found.sizes["time"] == 20
+    for bad in ([20], [-1], [0.5]):
+        with pytest.raises(FormatError, match="frames from 0 to 19"):
+            area(path, bad_frames=bad)
+
+
+def test_unequal_length(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=MATRIX, x=np.arange(20), y=np.arange(19))
+    with pytest.raises(FormatError, match=r"s\.npz:y: expected 20 samples.*found shape \(19,\)"):
+        area(path)
+    assert set(area(path, features=["x"]).data_vars) == {"responses", "x"}
+    with pytest.raises(FormatError, match="features 'z'"):
+        area(path, features=["z"])
+
+
+def test_transposed(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=MATRIX.T, x=np.arange(20))
+    with pytest.raises(FormatError, match="looks transposed: say time_axis=0"):
+        area(path)
+    np.testing.assert_array_equal(area(path, time_axis=0)["responses"].values, MATRIX.T)
+    alone = write(tmp_path / "alone.npz", calcium=MATRIX.T)
+    with pytest.warns(UserWarning, match=r"20 neurons and 3 frames.*time_axis=0"):
+        area(alone)
+    with pytest.raises(ValueError, match="expected -1"):
+        area(alone, time_axis=2)
+
+
+def test_components_in_either_order(tmp_path):
+    xy = np.arange(40.0).reshape(2, 20)
+    maps = np.arange(120.0).reshape(2, 3, 20)
+    found = area(write(tmp_path / "s.npz", calcium=MATRIX, a=xy, b=xy.T, maps=maps))
+    for name in "ab":
+        assert found[name].dims == ("time", f"{name}_component")
+        np.testing.assert_array_equal(found[name].values, xy.T)
+    assert found["maps"].dims == ("time", "maps_component", "maps_axis2")
+    np.testing.assert_array_equal(found["maps"].values, np.moveaxis(maps, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.arange(3)}, "a neural matrix called"),
+        ({"calcium": np.empty((0, 20))}, "at least one neuron"),
+        ({"calcium": np.empty((3, 0))}, "at least one neuron"),
+        ({"calcium": np.arange(20.0)}, r"shape \(20,\)"),
+        ({"calcium": np.array([[1, None]], object)}, "found Python objects"),
+        ({"calcium": np.array([["a"]])}, "a matrix of numbers"),
+        ({"calcium": MATRIX, "spikes": MATRIX[:2]}, r"spikes: expected numbers of shape \(3, 20\)"),
+        ({"calcium": MATRIX, "asp": MATRIX, "ASP": MATRIX}, "one array of asp"),
+    ],
+)  # fmt: skip
+def test_bad_input(tmp_path, arrays, message):
+    with pytest.raises(FormatError, match=message):
+        area(write(tmp_path / "s.npz", **arrays))
+
+
+class Payload:
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+def test_payloads_do_not_run(tmp_path, capsys):
+    evil = np.array({"fps": Payload()}, object)
+    with pytest.raises(FormatError, match="builtins.print"):
+        area(write(tmp_path / "s.npz", calcium=MATRIX, _metadata=evil))
+    found = na.open_datatree(write(tmp_path / "t.npz", calcium=MATRIX, other=evil))
+    assert found["t"].attrs["not_read"] == ["other"]
+    assert capsys.readouterr().out == ""
+
+
+def test_one_unit_reads_one_unit(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=np.ones((64, 1 << 16)))
+    tracemalloc.start()
+    found = area(path)["responses"].isel(unit_id=3).values
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (1 << 16,)
+    assert peak < 4 << 20
+
+
+def test_reserved_and_strange_names(tmp_path):
+    names = {"sp": MATRIX, "time": np.arange(20), "a/b": np.arange(20), "_hidden": np.arange(20)}
+    found = area(write(tmp_path / "s.npz", calcium=MATRIX, **names), sampling_rate=1)
+    assert set(found.data_vars) == {"responses", "time_feature", "a_b", "_hidden"}
+
+
+NAMES = [
+    ("HT", "A5", "3", "A5_HT3"),
+    ("RT", "A5", "3", "RT_A5_3D"),
+    ("FS", "A5", "3", "FSA5_3D"),
+    ("FcOY", "J01", "1D", "FcOY_J01_1D"),
+    ("STFP", "m", "2", "STFP_m_2"),
+]
+
+
+@pytest.mark.parametrize(("track", "animal", "session", "name"), NAMES)
+def test_iabs_names_both_ways(track, animal, session, name):
+    assert iabs_name(track, animal, session) == name
+    expected = {"track": track, "animal": animal, "session": session}
+    assert parse_iabs_name(name) == expected
+    for path in iabs_paths("root", name).values():
+        assert parse_iabs_name(path) == expected
+
+
+def test_iabs_names_that_are_none():
+    assert parse_iabs_name("session") == {}
+    for bad in ("", "..", "a/b", "a_b"):
+        with pytest.raises(ValueError, match="a part of a session's name"):
+            iabs_name("RT", bad, "1")
