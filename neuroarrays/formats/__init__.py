@@ -63,4 +63,6 @@ FORMATS: tuple[Format, ...] = (
     Format("maheswaranathan_2023",
            "neuroarrays.formats.retina.maheswaranathan:MaheswaranathanReader", "beta", "",
            "Maheswaranathan et al. 2023: salamander retina, natural scenes and white noise"),
+    Format("karamanlis_2024", "neuroarrays.formats.retina.karamanlis:KaramanlisReader", "beta", "",
+           "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"),
 )  # fmt: skip

@@ -35,7 +35,7 @@ class Part:
         What was shown; longer or shorter than the responses only with `mismatch="cut"`.
     time : (time,) lazy float64 array or None, s
         The clock; None where nobody knows the rate.
-    frames : dict of str to (time,) array
+    frames : dict of str to (time,) array or lazy array
         Labels of frames: `block_id`, `clip_id`, ...
     units : dict of str to (unit,) array
         Labels of units; `unit_id` among them, else counted from 0.
@@ -129,7 +129,7 @@ def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.
     if len(count) > 1:
         raise FormatError(part.path, place, "as many units by trial as on average",
                           " and ".join(str(n) for n in sorted(count)))  # fmt: skip
-    labels = {name: along(schema.TIME, values[:frames]) for name, values in part.frames.items()}
+    labels = {name: along(schema.TIME, values)[:frames] for name, values in part.frames.items()}
     coords = dict(labels)
     if part.time is not None:
         coords[schema.TIME] = clock(part.time)[:frames]
@@ -176,7 +176,9 @@ def chunks_of(array: LazyArray, dims: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def along(dim: str, values: Any) -> xr.Variable:
-    """A label along a dimension: integers as int64, bytes as text."""
+    """A label along a dimension: integers as int64, bytes as text; a lazy array stays lazy."""
+    if isinstance(values, LazyArray):
+        return values.variable((dim,))
     values = np.asarray(values)
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "replace")

@@ -1,0 +1,162 @@
+"""A session as a folder or as a zip that is read in place: names, and HDF5 files among them."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from neuroarrays import hdf5, safety, source
+from neuroarrays.errors import FormatError
+from neuroarrays.hdf5 import HDF5Source
+from neuroarrays.source import Source, stamp
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+def members(path: Path) -> list[str]:
+    """The files of a session by their paths inside it, without those of macOS.
+
+    Raises
+    ------
+    FormatError
+        On a zip that cannot be read.
+    """
+    if path.is_dir():
+        return sorted(p.name for p in path.iterdir() if p.is_file() and p.name[0] != ".")
+    found = [info.filename for info in _listing(path) if not info.is_dir()]
+    kept = (n for n in found if "__MACOSX" not in n and not os.path.basename(n).startswith("."))
+    return sorted(kept)
+
+
+def member_source(path: Path, name: str) -> Source:
+    """The HDF5 file of that name in a session.
+
+    Raises
+    ------
+    FormatError
+        If it is no HDF5 file, or in a zip that cannot be read.
+    """
+    if path.is_dir():
+        return source.open_source(path / name)
+    made = ZippedSource(str(path), stamp(safety.regular_file(path)), name)
+    made.names("/")
+    return made
+
+
+def _listing(path: Path) -> list[zipfile.ZipInfo]:
+    safety.regular_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+        raise FormatError(path, expected="a readable zip", found=f"{error}",
+                          hint="it is truncated or damaged") from error  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ZippedSource(HDF5Source):
+    """An HDF5 file inside a zip: where it lies if it is stored, else unpacked to a nameless file.
+
+    Nothing is ever written beside the data; the nameless file is in the folder for temporary
+    files (`TMPDIR`) and is gone when it is closed.
+    """
+
+    member: str = ""
+
+    def _handle(self) -> hdf5._Handle:
+        handle = hdf5._HANDLES.get(self)
+        if handle is None:
+            import h5py
+            import hdf5plugin  # noqa: F401  registers the filters
+
+            hdf5._guard_forks()
+            handle = hdf5._Handle(h5py.File(_unzipped(Path(self.path), self.member), "r"))
+            handle.chunks = _NoChunks()
+            hdf5._HANDLES[self] = handle
+            while len(hdf5._HANDLES) > hdf5.MAX_OPEN:
+                hdf5._HANDLES.popitem(last=False)[1].file.close()
+        return handle
+
+
+class _NoChunks(dict[str, Any]):
+    """No dataset of a zipped file is read past HDF5: its chunks lie elsewhere."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def _unzipped(path: Path, name: str) -> IO[bytes] | io.RawIOBase:
+    """A seekable file of the member's bytes."""
+    info = next((i for i in _listing(path) if i.filename == name), None)
+    if info is None:
+        raise FormatError(path, name, "a member of the zip", "nothing of that name")
+    if info.flag_bits & 1:
+        raise FormatError(path, name, "a plain member", "an encrypted one")
+    if info.compress_type == zipfile.ZIP_STORED:
+        return _Window(path, *_place(path, info))
+    safety.check_allocation(str(path), name, info.file_size, info.compress_size)
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
+    with zipfile.ZipFile(path) as archive, archive.open(info) as packed:
+        left = info.file_size
+        while block := packed.read(min(1 << 20, left + 1)):
+            left -= len(block)
+            if left < 0:
+                raise FormatError(path, name, f"{info.file_size:,} bytes", "more")
+            unpacked.write(block)
+    unpacked.seek(0)
+    return unpacked
+
+
+def _place(path: Path, info: zipfile.ZipInfo) -> tuple[int, int]:
+    """Where the bytes of a stored member begin, and how many there are."""
+    with open(path, "rb") as file:
+        file.seek(info.header_offset)
+        head = file.read(_LOCAL_HEADER.size)
+    if len(head) < _LOCAL_HEADER.size or head[:4] != b"PK\x03\x04":
+        raise FormatError(path, info.filename, "a local header", "none: the zip is damaged")
+    _, name, extra = _LOCAL_HEADER.unpack(head)
+    return info.header_offset + _LOCAL_HEADER.size + name + extra, info.file_size
+
+
+class _Window(io.RawIOBase):
+    """A stretch of a file as a file of its own, read-only."""
+
+    def __init__(self, path: Path, start: int, size: int):
+        self.file = open(path, "rb", buffering=0)  # noqa: SIM115  closed with the window
+        self.start, self.size, self.at = start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
+        self.at = max(base + offset, 0)
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        wanted = max(min(len(view), self.size - self.at), 0)
+        self.file.seek(self.start + self.at)
+        count = self.file.readinto(view[:wanted]) if wanted else 0
+        self.at += count or 0
+        return count or 0
+
+    def close(self) -> None:
+        if not self.closed:
+            self.file.close()
+        super().close()

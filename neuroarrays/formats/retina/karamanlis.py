@@ -1,0 +1,289 @@
+"""Karamanlis et al. 2024: mouse and marmoset ganglion cells, multi-electrode arrays.
+
+``<date>_<252MEA|60MEA>_<species>_<eye>_<part>[.zip]/`` with MATLAB v7.3 files (HDF5), one per
+stimulus, `<...><stimulus>_data.mat`, and `expdata.mat`; as h5py sees them::
+
+    frozenbin    (trial, time, unit)    spikes per frame, repeated sequence: the test
+    runningbin   (block, time, unit)    never repeated: the train
+    frozenImages, runningImages         (image, x, y) uint8
+    frozenfixations (time, 3), runningfixations (block, time, 3): 1-based image, x, y
+    expdata.mat: projector/{refreshrate,pixelsize,screen}, cellclus_id, typelabels
+
+Checkers and gratings were made on the fly from seeds: their files hold responses only.
+Data: https://doi.org/10.12751/g-node.ejk8kx; article: https://doi.org/10.1038/s41586-024-08212-3
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
+from neuroarrays.formats.retina import arrays, containers
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.formats.retina.movies import Column, FixationMovie
+from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, LazyArray, file_array
+from neuroarrays.source import Source
+
+STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
+#: Frames per second, height and width in pixels and pixel size in µm where expdata.mat is absent.
+_RATES = {"mouse": 75.0, "marmoset": 85.0}
+_SCREEN, _PIXEL = (600, 800), 7.5
+_EXPDATA = "expdata.mat"
+_PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}
+_NO_STIMULUS = "the file does not hold what was shown (it was made from seeds on the fly)"
+
+
+class KaramanlisReader(Reader):
+    """Reads a folder of sessions, one session's folder, or zips of these in place."""
+
+    name = "karamanlis_2024"
+    description = "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"
+    url = "https://doi.org/10.12751/g-node.ejk8kx"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether a session has a `<stimulus>_data.mat`."""
+        try:
+            if not isinstance(filename_or_obj, str | os.PathLike):
+                return False
+            found = _sessions(filename_or_obj)
+            return any(_matching(path, stimulus) for path in found.values() for stimulus in STIMULI)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        species: str | None = None,
+        stimulus: str = "fixationmovie",
+        size: tuple[int, int] | None = (60, 80),
+        geometry: str = "matlab",
+    ) -> dict[str, xr.Dataset]:
+        """Open sessions as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            A folder of sessions, a session's folder, or its zip.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; the only area is "retina".
+        species : {"mouse", "marmoset"}, optional
+            Sessions of this species only.
+        stimulus : str
+            "fixationmovie", "frozencheckerflicker", "gratingflicker" or "imagesequence".
+        size : (int, int) or None, pixels
+            Height and width that frames are rendered at, antialiased bilinear; None is the
+            screen's own, 1.9 MB per frame.
+        geometry : {"matlab", "openretina"}
+            What is shown beside an image that ends on the screen: black, or on the left and above
+            also one column and row of its other edge, as open-retina has it.
+        """
+        retina.choice("stimulus", stimulus, STIMULI)
+        retina.choice("geometry", geometry, ("matlab", "openretina"))
+        chosen([retina.RETINA], areas, "area")
+        found = _sessions(filename_or_obj)
+        if species is not None:
+            kept = {name: path for name, path in found.items() if _species(name) == species}
+            if not kept:
+                raise NotInTree("species", species, sorted({_species(name) for name in found}))
+            found = kept
+        nodes: dict[str, xr.Dataset] = {}
+        notes: list[str] = []
+        opened = {}
+        for name in chosen(found, sessions, "session"):
+            files = _matching(found[name], stimulus)
+            if len(files) > 1:
+                raise FormatError(found[name], expected=f"one file {stimulus}_data.mat",
+                                  found=", ".join(files))  # fmt: skip
+            if files:
+                opened[name] = _Session(name, found[name], files[0], stimulus)
+            else:
+                notes.append(f"{name} has no {stimulus}_data.mat")
+        if not opened:
+            present = [s for s in STIMULI if any(_matching(p, s) for p in found.values())]
+            raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
+        for block in (retina.TRAIN, retina.TEST):
+            for session in opened.values():
+                nodes |= session.nodes(block, size, geometry == "openretina")
+        return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
+
+
+def _species(name: str) -> str:
+    return next((species for species in _RATES if species in name), "unknown")
+
+
+def _sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
+    """Session -> its folder or zip."""
+    path = Path(os.path.abspath(path))
+    if not path.exists():
+        msg = f"{path}: no such file or folder"
+        raise MissingPath(msg)
+    if not path.is_dir():
+        return {_name(path): path}
+    if any(p.name.endswith("_data.mat") for p in path.iterdir()):
+        return {_name(path): path}
+    found: dict[str, Path] = {}
+    for child in sorted(path.iterdir()):
+        wanted = child.is_dir() or child.suffix == ".zip"
+        if not wanted or "MEA_" not in child.name or child.name[0] == ".":
+            continue
+        if _name(child) in found:
+            raise FormatError(path, _name(child), "a session once", "its folder and its zip")
+        found[_name(child)] = child
+    return found
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(".zip")
+
+
+def _matching(path: Path, stimulus: str) -> list[str]:
+    """Files of a session that hold the responses to a stimulus."""
+    if not path.is_dir() and source.describe(path) != "a zip file":
+        return []
+    return [name for name in containers.members(path) if name.endswith(f"{stimulus}_data.mat")]
+
+
+class _Experiment:
+    """What `expdata.mat` says of a session, or what is known of its species."""
+
+    def __init__(self, name: str, path: Path):
+        found = [m for m in containers.members(path) if os.path.basename(m) == _EXPDATA]
+        self.file: Source | None = containers.member_source(path, found[0]) if found else None
+        self.species = _species(name)
+        default = _RATES.get(self.species)
+        rate = self._numbers("projector/refreshrate")
+        self.rate = retina.rate_attrs(None, rate[0]) if rate else retina.rate_attrs(
+            None, default, "published"
+        )  # fmt: skip
+        if "sampling_rate" in self.rate:
+            retina.check_rate(self.rate["sampling_rate"])
+        screen = self._numbers("projector/screen")
+        self.screen = (int(screen[0]), int(screen[1])) if len(screen) == 2 else _SCREEN
+        if not 0 < min(self.screen) <= max(self.screen) <= 1 << 14:
+            raise FormatError(path, f"{_EXPDATA}:projector/screen", "height and width in pixels",
+                              f"{screen}")  # fmt: skip
+        pixel = self._numbers("projector/pixelsize")
+        self.pixel = pixel[0] * 1e6 if pixel else _PIXEL
+
+    def _numbers(self, name: str) -> list[float]:
+        if self.file is None or self.file.info(name) is None:
+            return []
+        return [float(v) for v in np.ravel(self.file.read(name))]
+
+    def units(self, count: int) -> dict[str, Any]:
+        """Cell types, where there is one for every unit."""
+        numbers = self._numbers("cellclus_id")
+        if len(numbers) != count or self.file is None:
+            return {}
+        types = np.array(numbers).astype(np.int64)
+        labels = {0: "unclassified"} | dict(enumerate(self._labels(), start=1))
+        names = [labels.get(int(kind), str(kind)) for kind in types]
+        return {"cell_type_id": types, "cell_type": np.array(names, object)}
+
+    def _labels(self) -> list[str]:
+        """Names of the types: a cell array of text, each in a dataset of its own."""
+        info = self.file.info("typelabels") if self.file is not None else None
+        if self.file is None or info is None or info.dtype.kind != "O":
+            return []
+        places = np.ravel(self.file.read("typelabels"))
+        texts = (np.ravel(self.file.read(str(place))) for place in places)
+        return ["".join(chr(int(c)) for c in text) for text in texts]
+
+
+class _Session:
+    """One stimulus of one session on its way to the tree."""
+
+    def __init__(self, name: str, path: Path, member: str, stimulus: str):
+        self.name, self.path, self.stimulus = schema.node_name(name), path, stimulus
+        self.where = os.path.join(path, member)
+        self.file = containers.member_source(path, member)
+        self.experiment = _Experiment(name, path)
+
+    def nodes(self, block: str, size: tuple[int, int] | None, wrap: bool) -> dict[str, xr.Dataset]:
+        """Session, images and retina of one block."""
+        prefix = _PREFIX[block]
+        place = f"{block}/{self.name}"
+        binned = self._three(f"{prefix}bin", "(trial or block, time, unit)")
+        part = Part(self.where)
+        part.attrs = {
+            "session_id": self.name, "species": self.experiment.species,
+            "stimulus_type": self.stimulus, **self.experiment.rate,
+        }  # fmt: skip
+        if block == retina.TRAIN:
+            part.responses = arrays.Folded(binned)
+            part.frames["block_id"] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
+        else:
+            part.by_trial, part.responses = binned, arrays.Averaged(binned)
+        part.units = self.experiment.units(binned.shape[2])
+        part.time = retina.regular_clock(part.attrs.get("sampling_rate"), part.responses.shape[0])
+        images = self._show(part, prefix, size, wrap)
+        made = retina.part_nodes(place, part)
+        for name in ("responses", "responses_by_trial"):
+            if name in (area := made[f"{place}/{retina.RETINA}"]):
+                area[name].attrs["units"] = "spikes per frame"
+        return made | ({f"{place}/images": images} if images is not None else {})
+
+    def _three(self, name: str, axes: str) -> LazyArray:
+        """An array of three axes; MATLAB drops the last of its own (our first) if it is 1."""
+        if self.file.info(name) is None:
+            raise FormatError(self.where, name, f"{axes}", "nothing of that name",
+                              "responses of this stimulus are laid out otherwise")  # fmt: skip
+        stored = arrays.floats(file_array(self.file, name))
+        if len(stored.shape) == 2:
+            stored = Arranged(stored, (Arranged.NEW, 0, 1))
+        if len(stored.shape) != 3:
+            raise FormatError(self.where, name, axes, f"shape {stored.shape}")
+        return stored
+
+    def _show(
+        self, part: Part, prefix: str, size: tuple[int, int] | None, wrap: bool
+    ) -> xr.Dataset | None:
+        """Put the movie into the part; the images it is rendered from as a node of their own."""
+        names = (f"{prefix}Images", f"{prefix}fixations")
+        if any(self.file.info(name) is None for name in names):
+            part.attrs["note"] = _NO_STIMULUS
+            return None
+        images = arrays.pixels(file_array(self.file, names[0]))
+        if len(images.shape) == 2:
+            images = Arranged(images, (Arranged.NEW, 0, 1))
+        fixations = arrays.Folded(self._three(names[1], "(block, time, 3)"))
+        if len(images.shape) != 3 or fixations.shape[1] != 3:
+            raise FormatError(self.where, names[0], "(image, x, y), and fixations (..., 3)",
+                              f"{images.shape} and {fixations.shape}")  # fmt: skip
+        screen = self.experiment.screen
+        height, width = screen if size is None else (int(size[0]), int(size[1]))
+        if height < 1 or width < 1:
+            msg = f"size: expected a height and a width of 1 or more pixels, got {size}"
+            raise ValueError(msg)
+        part.stimulus = FixationMovie(
+            self.where, names[1], images, fixations, screen, (height, width), wrap
+        )
+        part.frames["image_id"] = Column(fixations, 0, np.dtype("i8"))
+        part.frames["gaze_x"] = Column(fixations, 1, np.dtype("f8"))
+        part.frames["gaze_y"] = Column(fixations, 2, np.dtype("f8"))
+        scale = screen[0] / height, screen[1] / width
+        part.attrs |= {
+            "um_per_pixel": round(self.experiment.pixel * scale[0], 9),
+            "um_per_pixel_x": round(self.experiment.pixel * scale[1], 9),
+            "screen_pixels": list(screen), "geometry": "openretina" if wrap else "matlab",
+        }  # fmt: skip
+        dims = (schema.IMAGE, "image_y", "image_x")
+        stored = Arranged(images, (0, 2, 1)).variable(dims, {"long_name": "images as stored"})
+        ids = retina.along(schema.IMAGE, np.arange(1, images.shape[0] + 1))
+        return dataset({"image": stored}, {schema.IMAGE: ids})

@@ -1,0 +1,136 @@
+"""Movies that are rendered where they are indexed: images and fixations stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina.arrays import compact, positions
+from neuroarrays.lazy import LazyArray
+from neuroarrays.source import Key
+
+#: Bytes of frames rendered at a time.
+_BATCH = 16 << 20
+
+
+@dataclass(frozen=True, repr=False)
+class FixationMovie(LazyArray):
+    """What the screen showed, (time, 1, y, x) float32, from images and fixations.
+
+    Attributes
+    ----------
+    path, where : str
+        The file, and the place of the fixations in it.
+    images : (image, x, y) lazy array
+        As stored.
+    fixations : (time, 3) lazy array
+        1-based image, and the column x and row y of it on the middle of the screen, pixels.
+    screen, frame : (int, int), pixels
+        Height and width of the screen and of the frames.
+    wrap_edge : bool
+        As open-retina: see `kernels.fixations.render`.
+    """
+
+    path: str
+    where: str
+    images: LazyArray
+    fixations: LazyArray
+    screen: tuple[int, int]
+    frame: tuple[int, int]
+    wrap_edge: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.fixations.shape[0], 1, *self.frame)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f4")
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, *rest = key
+        picked = positions(k)
+        fixations = self._checked(picked)
+        first = _pick(np.empty((0, *self.shape[1:]), np.float32), rest)
+        out = np.empty((picked.size, *first.shape[1:]), np.float32)
+        for rows, frames in self._rendered(fixations):
+            out[rows] = _pick(frames[:, None], rest)
+        return out[0] if isinstance(k, int) else out
+
+    def _checked(self, picked: np.ndarray) -> np.ndarray:
+        """Fixations of the frames, (frame, 3) int64."""
+        from neuroarrays.kernels import fixations as kernel
+
+        stored = self.fixations.outer((compact(picked), slice(0, 3, 1)))
+        count, across, down = self.images.shape
+        whole = np.where(np.isfinite(stored), stored, 0)
+        found = np.clip(whole, -(2**40), 2**40).astype(np.int64)
+        bad = ~((found[:, 0] >= 1) & (found[:, 0] <= count)) | ~np.isfinite(stored).all(axis=1)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise FormatError(self.path, f"{self.where}, frame {picked[row]}",
+                              f"an image from 1 to {count}, finite x and y",
+                              f"{stored[row].tolist()}")  # fmt: skip
+        off = ~kernel.inside((across, down), found[:, 1:], self.screen)
+        if off.any():
+            row = int(np.flatnonzero(off)[0])
+            raise FormatError(self.path, f"{self.where}, frame {picked[row]}",
+                              "a fixation that leaves some of the image on the screen",
+                              f"x, y = {found[row, 1:].tolist()} of {(across, down)} pixels")  # fmt: skip
+        return found
+
+    def _rendered(self, fixations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows and their frames, image after image: one image in memory at a time."""
+        from neuroarrays.kernels import fixations as kernel
+
+        batch = max(1, _BATCH // (4 * self.frame[0] * self.frame[1]))
+        whole = slice(None)
+        for image in np.unique(fixations[:, 0]):
+            rows = np.flatnonzero(fixations[:, 0] == image)
+            pixels = self.images._raw((int(image) - 1, whole, whole))
+            if pixels.dtype not in (np.uint8, np.float32):
+                pixels = pixels.astype(np.float32)
+            for start in range(0, rows.size, batch):
+                some = rows[start : start + batch]
+                yield (
+                    some,
+                    kernel.render(
+                        pixels, fixations[some, 1:], self.screen, self.frame, self.wrap_edge
+                    ),
+                )
+
+    def __dask_tokenize__(self) -> object:
+        parts = (self.images.__dask_tokenize__(), self.fixations.__dask_tokenize__())
+        return (type(self).__name__, *parts, self.screen, self.frame, self.wrap_edge)
+
+
+def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarray:
+    """Channels, rows and columns of frames."""
+    for axis in range(len(rest), 0, -1):
+        frames = frames[(slice(None),) * axis + (rest[axis - 1],)]
+    return frames
+
+
+@dataclass(frozen=True, repr=False)
+class Column(LazyArray):
+    """A column of a lazy table (row, column), in a dtype of its own."""
+
+    base: LazyArray
+    column: int
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape[:1]
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = np.asarray(self.base.outer((key[0], self.column)))
+        if self.dtype.kind in "iu":
+            values = np.where(np.isfinite(values), values, 0)
+        return values.astype(self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.column, str(self.dtype))

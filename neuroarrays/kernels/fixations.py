@@ -1,0 +1,113 @@
+"""What a screen shows while the eyes move over an image, at the size asked for."""
+
+import numpy as np
+from numba import njit
+
+from neuroarrays.kernels.resize import weights
+
+
+def render(
+    image: np.ndarray,
+    centres: np.ndarray,
+    screen: tuple[int, int],
+    size: tuple[int, int],
+    wrap_edge: bool = False,
+) -> np.ndarray:
+    """Frames of one image around fixations, resized antialiased bilinear without the full frame.
+
+    Pixel (row, column) of the screen shows pixel (row + y - height / 2, column + x - width / 2) of
+    the image, and 0 where there is none.
+
+    Parameters
+    ----------
+    image : (x, y) uint8 or float32
+        As MATLAB v7.3 files hold images: the first axis is x.
+    centres : (frame, 2) int64, pixels
+        Column x and row y of the image that fall on the middle of the screen.
+    screen : (int, int), pixels
+        Height and width of the screen.
+    size : (int, int), pixels
+        Height and width of the frames wanted.
+    wrap_edge : bool, default False
+        Where the left or upper edge of the image is on the screen, also show the opposite edge in
+        the one column or row before it, as open-retina does.
+
+    Returns
+    -------
+    (frame, height, width) float32
+        Frames; equal fixations in a row are computed once.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+    """
+    if image.ndim != 2 or centres.ndim != 2 or centres.shape[1] != 2:
+        raise ValueError(f"expected (x, y) and (frame, 2), got {image.shape} and {centres.shape}")
+    rows, by_row = weights(screen[0], size[0])
+    columns, by_column = weights(screen[1], size[1])
+    out = np.empty((len(centres), *size), np.float32)
+    half = np.empty((screen[1], size[0]), np.float32)
+    limits = (rows, by_row, columns, by_column)
+    _render(np.ascontiguousarray(image), np.ascontiguousarray(centres, np.int64), tuple(screen),
+            limits, half, out, bool(wrap_edge))  # fmt: skip
+    return out
+
+
+def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int]) -> np.ndarray:
+    """Whether any of an image falls on the screen.
+
+    Parameters
+    ----------
+    image : (int, int), pixels
+        Lengths along x and y.
+    centres : (frame, 2) int64, pixels
+        Column x and row y.
+    screen : (int, int), pixels
+        Height and width.
+
+    Returns
+    -------
+    (frame,) bool
+    """
+    left, top = screen[1] // 2 - centres[:, 0], screen[0] // 2 - centres[:, 1]
+    across = (left < screen[1]) & (left + image[0] > 0)
+    down = (top < screen[0]) & (top + image[1] > 0)
+    found: np.ndarray = across & down
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _render(image, centres, screen, limits, half, out, wrap_edge):
+    rows, by_row, columns, by_column = limits
+    for k in range(centres.shape[0]):
+        if k > 0 and centres[k, 0] == centres[k - 1, 0] and centres[k, 1] == centres[k - 1, 1]:
+            out[k] = out[k - 1]
+            continue
+        # Screen position of the image's first pixel; what of the screen it covers.
+        left = screen[1] // 2 - centres[k, 0]
+        top = screen[0] // 2 - centres[k, 1]
+        c0 = max(left - 1, 0) if wrap_edge and left > 0 else max(left, 0)
+        r0 = max(top - 1, 0) if wrap_edge and top > 0 else max(top, 0)
+        c1 = min(left + image.shape[0], half.shape[0])
+        r1 = min(top + image.shape[1], screen[0])
+        half[:, :] = 0
+        for c in range(c0, c1):
+            x = c - left if c >= left else image.shape[0] - 1
+            for i in range(out.shape[1]):
+                total = np.float32(0)
+                low = max(r0 - rows[i], 0)
+                high = min(r1 - rows[i], by_row.shape[1])
+                for tap in range(low, high):
+                    y = rows[i] + tap - top
+                    if y < 0:
+                        y = image.shape[1] - 1
+                    total += by_row[i, tap] * np.float32(image[x, y])
+                half[c, i] = total
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                total = np.float32(0)
+                for tap in range(by_column.shape[1]):
+                    if columns[j] + tap < half.shape[0]:
+                        total += by_column[j, tap] * half[columns[j] + tap, i]
+                out[k, i, j] = total

@@ -1,0 +1,253 @@
+"""Karamanlis 2024: golden folder under the conformance suite, geometry, zips, what can go wrong."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays import source
+from neuroarrays.errors import FormatError, NotInTree, UnknownFormat
+from neuroarrays.kernels import fixations
+from neuroarrays.testing import ReaderTests, assert_same_trees
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "karamanlis" / "data"
+MOUSE, MARMOSET = "20210115_252MEA_mouse_left_half_dorsal", "20220301_60MEA_marmoset_left_s1"
+MOVIE = f"{MOUSE}/fixationmovie_data.mat"
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.close_all()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Path(shutil.copytree(GOLDEN, tmp_path / "data"))
+
+
+def edited(folder, name, values, file=MOVIE):
+    with h5py.File(folder / file, "a") as opened:
+        if name in opened:
+            del opened[name]
+        if values is not None:
+            opened[name] = values
+    return folder
+
+
+class TestGolden(ReaderTests):
+    reader = "karamanlis_2024"
+    path = GOLDEN
+    foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "openretina" / "data")
+    options = {
+        "species": "mouse", "stimulus": "gratingflicker", "size": (6, 8), "geometry": "openretina",
+    }  # fmt: skip
+    values = {
+        (f"test/{MOUSE}/retina", "responses_by_trial", (0, 0, 0)): 1.0,
+        (f"test/{MOUSE}/retina", "responses_by_trial", (0, 0, 1)): 3.0,
+        (f"test/{MOUSE}/retina", "responses_by_trial", (2, 1, 0)): 2.0,
+        (f"test/{MOUSE}/retina", "responses_by_trial", (1, -1, -1)): 2.0,
+        (f"test/{MOUSE}/retina", "responses_by_trial", (-1, -1, -1)): 0.0,
+        (f"test/{MOUSE}/retina", "responses", (1, 0)): 4 / 3,
+        (f"test/{MOUSE}/retina", "responses", (-1, -1)): 2 / 3,
+        (f"train/{MOUSE}/retina", "responses", (0, 0)): 1.0,
+        (f"train/{MOUSE}/retina", "responses", (3, 1)): 2.0,  # block 1, its first frame
+        (f"train/{MOUSE}/retina", "responses", (-1, -1)): 2.0,
+        (f"train/{MOUSE}/retina", "block_id", 3): 1,
+        (f"train/{MOUSE}/retina", "cell_type", 1): "Sustained ONalpha",
+        (f"train/{MOUSE}/retina", "cell_type", 3): "unclassified",
+        (f"train/{MOUSE}", "gaze_x", 0): 12.0,
+        (f"train/{MOUSE}", "image_id", -1): 1,
+        (f"train/{MOUSE}", "time", 1): 1 / 75,
+        (f"train/{MARMOSET}", "time", 1): 1 / 85,
+        (f"test/{MOUSE}", "stimulus", (2, 0, 0, 0)): 77.0,
+        (f"test/{MOUSE}", "stimulus", (-1, 0, -1, -1)): 77.0,
+        (f"test/{MARMOSET}", "stimulus", (0, 0, 0, 0)): 0.0,  # beside the image
+        (f"test/{MOUSE}/images", "image", (0, 0, 0)): 248,
+        (f"test/{MOUSE}/images", "image", (0, 1, 0)): 194,
+        (f"test/{MOUSE}/images", "image", (0, 0, 1)): 109,
+        (f"train/{MOUSE}/images", "image", (-1, -1, -1)): 228,
+    }
+
+
+def test_the_screen_shows_the_image_around_the_fixation():
+    tree = na.open_datatree(GOLDEN, size=None, sessions=MOUSE)
+    shown = tree[f"test/{MOUSE}/stimulus"]
+    assert shown.shape == (4, 1, 12, 16)
+    image = tree[f"test/{MOUSE}/images/image"].values[0]
+    assert np.array_equal(shown.values[0, 0], image[3:15, 2:18])  # x, y = 10, 9
+    assert np.array_equal(shown.values[1, 0, :, 0], image[1:13, 0])  # x, y = 8, 7
+    frames = na.open_datatree(GOLDEN, size=(5, 7))[f"test/{MOUSE}/stimulus"].values[:, 0]
+    expected = fixations.render(image.T, np.array([[10, 9], [8, 7]]), (12, 16), (5, 7))
+    assert np.array_equal(frames[:2], expected)
+
+
+def test_one_edge_is_wrapped_where_open_retina_wraps_it(folder):
+    centres = np.array([[1, 5, 4], [1, 8, 6], [2, 12, 10], [2, 8, 9.0]])
+    edited(folder, "frozenfixations", centres)
+    ours, theirs = (
+        na.open_datatree(folder, size=None, geometry=geometry)[f"test/{MOUSE}/stimulus"].values
+        for geometry in ("matlab", "openretina")
+    )
+    image = na.open_datatree(folder)[f"test/{MOUSE}/images/image"].values[0]
+    assert np.array_equal(theirs[0, 0, 2:, 2], image[:10, -1])
+    assert np.array_equal(theirs[0, 0, 1, 3:], image[-1, :13])
+    assert (ours[0, 0, :, 2] == 0).all()
+    assert (ours != theirs).sum(axis=(1, 2, 3)).tolist()[1:] == [0, 0, 0]
+
+
+def test_blocks_are_joined_and_marked():
+    train = na.open_datatree(GOLDEN)[f"train/{MOUSE}"]
+    with h5py.File(GOLDEN / MOVIE) as file:
+        stored = file["runningbin"][:]
+        gaze = file["runningfixations"][:]
+    assert np.array_equal(train["retina/responses"].values, stored.reshape(6, 4))
+    assert train["block_id"].values.tolist() == [0, 0, 0, 1, 1, 1]
+    assert np.array_equal(train["gaze_y"].values, gaze[..., 2].ravel())
+    assert train["stimulus"][4].values.shape == (1, 60, 80)
+
+
+def test_sessions_by_species_and_rates():
+    tree = na.open_datatree(GOLDEN, species="marmoset")
+    assert list(tree["train"].children) == [MARMOSET]
+    attrs = tree[f"train/{MARMOSET}"].attrs
+    assert (attrs["sampling_rate"], attrs["sampling_rate_source"]) == (85.0, "published")
+    mouse = na.open_datatree(GOLDEN / MOUSE)[f"train/{MOUSE}"].attrs
+    assert (mouse["sampling_rate"], mouse["sampling_rate_source"]) == (75.0, "file")
+    assert mouse["um_per_pixel"] == 1.5  # 7.5 um, 12 pixels as 60
+    with pytest.raises(NotInTree, match="no species 'cat'"):
+        na.open_datatree(GOLDEN, species="cat")
+
+
+def test_stimuli_that_are_not_in_the_file():
+    tree = na.open_datatree(GOLDEN, stimulus="gratingflicker")
+    session = tree[f"train/{MOUSE}"]
+    assert "stimulus" not in session
+    assert "does not hold what was shown" in session.attrs["note"]
+    assert session["retina/responses"].shape == (6, 4)  # one block, of which MATLAB drops the axis
+    assert "has no gratingflicker_data.mat" in tree.attrs["notes"][0]
+    with pytest.raises(NotInTree, match="no stimulus 'imagesequence'"):
+        na.open_datatree(GOLDEN, stimulus="imagesequence")
+    with pytest.raises(ValueError, match="stimulus: expected one of"):
+        na.open_datatree(GOLDEN, stimulus="noise")
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("top", ["", f"{MOUSE}/"])
+def test_zips_are_read_in_place(folder, packing, top):
+    plain = na.open_datatree(folder / MOUSE)
+    packed = folder / "packed" / f"{MOUSE}.zip"
+    packed.parent.mkdir()
+    with zipfile.ZipFile(packed, "w", packing) as archive:
+        for path in sorted((folder / MOUSE).iterdir()):
+            archive.write(path, top + path.name)
+        archive.writestr("__MACOSX/._fixationmovie_data.mat", b"junk")
+    assert_same_trees(na.open_datatree(packed), plain)
+    assert_same_trees(na.open_datatree(packed.parent), plain)
+    assert [p.name for p in packed.parent.iterdir()] == [packed.name]
+    assert sorted(p.name for p in (folder / MOUSE).iterdir()) == [
+        "expdata.mat", "fixationmovie_data.mat", "gratingflicker_data.mat",
+    ]  # fmt: skip
+
+
+def test_a_session_in_a_folder_and_a_zip(folder):
+    shutil.copy(folder / f"{MARMOSET}.zip", folder / f"{MOUSE}.zip")
+    with pytest.raises(FormatError, match="a session once"):
+        na.open_datatree(folder, engine="karamanlis_2024")
+
+
+def test_two_files_of_one_stimulus(folder):
+    shutil.copy(folder / MOVIE, folder / MOUSE / "old_fixationmovie_data.mat")
+    with pytest.raises(FormatError, match="one file fixationmovie_data.mat.*old_"):
+        na.open_datatree(folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0, 10, 9], "frame 1.*an image from 1 to 2.*0.0, 10.0"),
+        ([3, 10, 9], "frame 1.*an image from 1 to 2"),
+        ([np.nan, 10, 9], "finite x and y"),
+        ([1, np.inf, 9], "finite x and y"),
+        ([1, 500, 9], "frame 1.*leaves some of the image on the screen; found x, y = .500, 9."),
+        ([1, 1e300, 9], "leaves some of the image on the screen"),
+    ],
+)
+def test_fixations_that_cannot_be(folder, row, message):
+    centres = np.array([[1, 10, 9.0]] * 4)
+    centres[1] = row
+    tree = na.open_datatree(edited(folder, "frozenfixations", centres))
+    shown = tree[f"test/{MOUSE}/stimulus"]
+    assert shown[0].values.any()  # the others are there
+    with pytest.raises(FormatError, match=message):
+        _ = shown.values
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("frozenbin", np.ones((3, 5, 4)), "stimulus 4, responses 5"),
+        ("frozenbin", np.ones((3, 3, 4)), "stimulus 4, responses 3"),
+        ("runningbin", None, "runningbin: expected .*nothing of that name"),
+        ("runningbin", np.ones(3), "shape \\(3,\\)"),
+        ("runningfixations", np.ones((2, 3, 2)), "fixations \\(..., 3\\)"),
+    ],
+)
+def test_what_does_not_fit_is_named(folder, name, values, message):
+    with pytest.raises(FormatError, match=message) as caught:
+        na.open_datatree(edited(folder, name, values))
+    assert MOVIE in str(caught.value)
+
+
+def test_axes_are_declared_not_guessed(folder):
+    """As many trials as frames as units: (trial, time, unit) all the same."""
+    values = np.arange(64.0).reshape(4, 4, 4)
+    tree = na.open_datatree(edited(folder, "frozenbin", values))
+    assert np.array_equal(tree[f"test/{MOUSE}/retina/responses_by_trial"].values, values)
+    assert np.array_equal(tree[f"test/{MOUSE}/retina/responses"].values, values.mean(0))
+
+
+def test_nan_responses_stay(folder):
+    values = np.ones((3, 4, 4))
+    values[1, 2, 3] = np.nan
+    tree = na.open_datatree(edited(folder, "frozenbin", values))
+    assert np.isnan(tree[f"test/{MOUSE}/retina/responses"].values[2, 3])
+
+
+def test_an_expdata_of_other_units_gives_no_types(folder):
+    edited(folder, "cellclus_id", np.ones((1, 9)), f"{MOUSE}/expdata.mat")
+    assert "cell_type" not in na.open_datatree(folder)[f"test/{MOUSE}/retina"].coords
+    source.close_all()
+    edited(folder, "projector/screen", np.ones((2, 1)) * 1e9, f"{MOUSE}/expdata.mat")
+    with pytest.raises(FormatError, match="height and width in pixels"):
+        na.open_datatree(folder)
+
+
+def test_a_zip_that_is_damaged_or_no_session(folder):
+    path = folder / f"{MARMOSET}.zip"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(FormatError, match="a readable zip"):
+        na.open_datatree(path, engine="karamanlis_2024")
+    with zipfile.ZipFile(folder / "other.zip", "w") as archive:
+        archive.writestr("notes.txt", "nothing")
+    with pytest.raises(UnknownFormat):
+        na.open_datatree(folder / "other.zip")
+
+
+def test_one_image_is_read_at_a_time(monkeypatch):
+    from neuroarrays.lazy import FileArray
+
+    shown = na.open_datatree(GOLDEN)[f"train/{MOUSE}/stimulus"]
+    reads = []
+    original = FileArray.outer
+    monkeypatch.setattr(
+        FileArray,
+        "outer",
+        lambda self, key: reads.append((self.name, key[0])) or original(self, key),
+    )
+    _ = shown[1:3].values
+    assert [k for name, k in reads if name == "runningImages"] == [1]
