@@ -553,7 +553,7 @@ def test_a_plain_table_of_invalid_times_applies_to_everything(two):
 def test_saved_and_opened_again(two, tmp_path, suffix):
     if suffix == ".zarr":
         pytest.importorskip("zarr")
-    tree = na.open_datatree(two[0])
+    tree = na.open_datatree(two[0], sessions=f"session_{FIRST}", areas=["CA1", "VIS*"])
     aligned = na.align(tree, "gabors")
     na.save(aligned, tmp_path / f"a{suffix}")
     assert_same_trees(na.open_datatree(tmp_path / f"a{suffix}"), aligned, but=("history", "source"))
