@@ -51,7 +51,7 @@ _HOME = {
     "QueryError": "errors",
     "NothingLeft": "errors",
 }
-_MODULES = ("torch", "plot", "intervals")
+_MODULES = ("torch", "plot", "intervals", "scoring")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

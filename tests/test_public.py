@@ -13,7 +13,7 @@ PUBLIC = {
     "PathExists", "SchemaError", "UnknownFormat", "__version__", "align",
     "bin_spikes", "catalog", "firing_rate", "bayesian_decoder", "population_vector", "spike_triggered_average", "autocorrelogram", "crosscorrelogram",
     "signal_correlation", "noise_correlation", "reliability", "interpolate", "load_sample", "open_datatree", "plot", "psth",
-    "NothingLeft", "QueryError", "intervals", "restrict", "select_units", "trials", "sample_path", "save", "torch", "tuning_curve", "validate",
+    "NothingLeft", "QueryError", "intervals", "scoring", "restrict", "select_units", "trials", "sample_path", "save", "torch", "tuning_curve", "validate",
 }  # fmt: skip
 ADAPTERS = {"plot": "matplotlib", "torch": "torch"}
 

@@ -1,0 +1,128 @@
+"""Scores of units over repeats, against slow twins and against neuralpredictors."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import scoring
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.synthetic_sensorium import StaticOptions, write_static
+
+
+def area_of(values, images, withheld=None):
+    n = len(images)
+    node = xr.Dataset(
+        {
+            "responses": (("presentation_id", "unit_id"), values),
+            "withheld": ("presentation_id", np.zeros(n, bool) if withheld is None else withheld),
+        },
+        {"presentation_id": np.arange(n), "unit_id": np.arange(values.shape[1]) + 10},
+    )
+    return node.assign_coords(image_id=("presentation_id", images))
+
+
+@pytest.fixture
+def area():
+    random = np.random.default_rng(0)
+    images = random.permutation(
+        np.r_[np.repeat(np.arange(90), 4), np.repeat([200, 201], 7), [300, 301]]
+    )
+    values = random.gamma(2, 1, (400, 5))[images] + random.normal(0, 1, (images.size, 5))
+    values[:, 2] = 0
+    return area_of(values.astype("f4"), images, images == 5)
+
+
+def twins(area):
+    """Groups of responses, one image after another."""
+    values, images = area["responses"].values.astype(float), area["image_id"].values
+    kept = ~area["withheld"].values
+    groups = [values[kept & (images == i)] for i in np.unique(images)]
+    return [group for group in groups if len(group) > 1]
+
+
+def test_repeats_are_grouped(area):
+    found = scoring.repeats(area)
+    assert set(found) == {
+        *range(5),
+        *range(6, 90),
+        200,
+        201,
+    }  # 5 is withheld, 300 and 301 shown once
+    assert [len(rows) for rows in found.values()] == [4] * 89 + [7] * 2
+    for image, rows in found.items():
+        assert (area["image_id"].values[rows] == image).all()
+        assert (np.diff(rows) > 0).all()
+    assert len(scoring.repeats(area, at_least=5)) == 2
+    assert scoring.repeats(area.isel(presentation_id=slice(0))) == {}
+
+
+def test_averages(area):
+    found = scoring.repeat_average(area)
+    np.testing.assert_allclose(found.values, [group.mean(axis=0) for group in twins(area)])
+    assert found.dims == ("image_id", "unit_id")
+    assert found["repeats"].values.sum() == 89 * 4 + 14
+    assert found.sel(image_id=200, unit_id=11).item() == pytest.approx(
+        area["responses"].values[area["image_id"].values == 200, 1].astype(float).mean()
+    )
+
+
+def test_explainable_variance(area):
+    groups = twins(area)
+    total = np.concatenate(groups).var(axis=0, ddof=1)
+    noise = np.mean([group.var(axis=0, ddof=1) for group in groups], axis=0)
+    found = scoring.explainable_variance(area)
+    expected = np.where(total > 0, (total - noise) / np.where(total > 0, total, 1), np.nan)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-10)
+    assert np.isnan(found.sel(unit_id=12))  # never responds
+
+
+def test_correlation_with_the_other_repeats(area):
+    own, others = [], []
+    for group in twins(area):
+        for i in range(len(group)):
+            own.append(group[i])
+            others.append(np.delete(group, i, axis=0).mean(axis=0))
+    own, others = np.array(own), np.array(others)
+    found = scoring.repeat_correlation(area)
+    for unit in (0, 1, 3, 4):
+        expected = np.corrcoef(own[:, unit], others[:, unit])[0, 1]
+        assert found.values[unit] == pytest.approx(expected, rel=1e-10)
+    assert np.isnan(found.values[2])
+
+
+def test_withheld_responses_never_count(tmp_path):
+    path = tmp_path / "static26872-17-20-GrayImageNet-94c6ff"
+    write_static(path, StaticOptions(competition=True))
+    area = na.open_datatree(path)["26872-17-20/V1"]
+    assert scoring.repeats(area) == {}
+    assert scoring.repeat_average(area).shape == (0, 8)
+    write_static(path, StaticOptions(repeats=20, test=20, train=20))
+    area = na.open_datatree(path)["26872-17-20/V1"]
+    found = scoring.explainable_variance(area)
+    assert (found.values[1:] > 0.3).all()
+    assert (scoring.repeat_correlation(area).values[1:] > 0.5).all()
+    assert found["area"].values.tolist() == ["V1"] * 8  # labels of the units come along
+
+
+def test_what_cannot_be_scored_is_said(area):
+    with pytest.raises(NotInTree, match="orientation"):
+        scoring.repeats(area, by="orientation")
+    with pytest.raises(SchemaError, match="responses"):
+        scoring.repeats(area.drop_vars("responses"))
+
+
+def test_as_neuralpredictors(area):
+    peer = pytest.importorskip(
+        "neuralpredictors.measures.np_functions", reason="neuralpredictors is not installed"
+    )
+    equal = area.isel(presentation_id=area["image_id"].values < 90)  # the peer wants equal numbers
+    groups = np.array(twins(equal))
+    np.testing.assert_allclose(
+        scoring.explainable_variance(equal).values[[0, 1, 3, 4]],
+        peer.explainable_var(groups)[[0, 1, 3, 4]], rtol=1e-6,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        scoring.repeat_correlation(equal).values[[0, 1, 3, 4]],
+        peer.oracle_corr_jackknife(groups)[[0, 1, 3, 4]], rtol=1e-6,
+    )  # fmt: skip
