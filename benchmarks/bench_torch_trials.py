@@ -1,7 +1,5 @@
 """Image trials of 8,000 neurons: 36 × 64 images, batches of 128, against neuralpredictors."""
 
-import json
-
 import numpy as np
 from loading import measure, run
 
@@ -35,7 +33,6 @@ def write(folder, size):
     np.save(folder / "static/meta/trials/tiers.npy", tiers.astype(str))
     (folder / "static/meta/neurons").mkdir(parents=True)
     np.save(folder / "static/meta/neurons/unit_ids.npy", np.arange(size["neurons"]))
-    (folder / "static/config.json").write_text(json.dumps({}))
     along = ("presentation_id",)
     tree = xr.DataTree.from_dict({
         "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),

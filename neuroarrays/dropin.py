@@ -25,7 +25,7 @@ import torch
 import xarray as xr
 from torch.utils.data import Dataset
 
-from neuroarrays import gathering, schema
+from neuroarrays import gathering, scaling, schema
 from neuroarrays.datasets import TrialDataset
 from neuroarrays.errors import SchemaError
 from neuroarrays.samplers import Batches
@@ -332,8 +332,7 @@ class _Points(Dataset[Any]):
         for name, group in self.fields.items():
             value = batch[group[0]] if name in ImagePoint._fields else _columns(batch, group)
             if name in self.scale:
-                mean, factor = self.scale[name]
-                value.sub_(mean).mul_(factor)
+                scaling.scale(value, *self.scale[name])
             values.append(value)
         return POINTS[len(values)](*values)
 
@@ -346,12 +345,10 @@ def _neuro_normalizer(
     every: TrialDataset, fields: Mapping[str, list[str]]
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """What is subtracted from each field, and what it is multiplied by then."""
-    from neuroarrays.scaling import Normalize
-
     scale = {}
     for field, group in fields.items():
         per_unit = field == "responses"
-        fits = [Normalize.fit(every, [name], per_unit=per_unit, ddof=0) for name in group]
+        fits = [scaling.Normalize.fit(every, [name], per_unit=per_unit, ddof=0) for name in group]
         if not fits:
             continue
         mean = torch.stack([f.mean[n].squeeze() for f, n in zip(fits, group, strict=True)])

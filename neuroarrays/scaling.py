@@ -38,8 +38,7 @@ class Normalize:
                 if not values.is_floating_point():
                     msg = f"{name} is {values.dtype}: ask the dataset for a float dtype"
                     raise ValueError(msg)
-                # In place: the memory is the batch's own, and written anew for every one.
-                values.sub_(mean.to(values)).div_(self.std[name].to(values))
+                scale(values, mean, 1 / self.std[name])
         return batch
 
     @classmethod
@@ -90,6 +89,24 @@ class Normalize:
         what = "each unit" if per_unit else "all values"
         stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
         return cls(mean, std, stated, raw)
+
+
+def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> None:
+    """Subtract and multiply in place: the memory is the batch's own, written anew for each.
+
+    Parameters
+    ----------
+    values : (...) float tensor
+        Changed.
+    mean, factor : tensor
+        They broadcast against its last axes.
+    """
+    if values.device.type == "cpu":  # torch's threads would wait for work longer than this takes
+        array = values.numpy()
+        np.subtract(array, mean.numpy().astype(array.dtype), out=array)
+        np.multiply(array, factor.numpy().astype(array.dtype), out=array)
+    else:
+        values.sub_(mean.to(values)).mul_(factor.to(values))
 
 
 class _Moments:
