@@ -274,7 +274,8 @@ class Stack(Dataset[Batch]):
             raise IndexError(msg)
         index %= len(self)
         owner = self.owner[index]
-        return self.datasets[owner][int(index - self.ends[owner]) + len(self.datasets[owner])]  # type: ignore[arg-type]
+        own: Batch = self.datasets[owner][int(index - self.ends[owner])]  # counted from its end
+        return own
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         chosen = np.asarray(indices, np.int64)

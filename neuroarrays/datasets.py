@@ -314,10 +314,10 @@ class ClipDataset(Samples):
         if self.valid is None and not self.pad:
             return None
         places = starts[:, None] + np.arange(self.bins)
-        inside = places < ends[:, None]
-        if self.valid is None:
-            return inside
-        return inside & self.valid[np.minimum(places, self.valid.size - 1)]
+        inside: np.ndarray = places < ends[:, None]
+        if self.valid is not None:
+            inside &= self.valid[np.minimum(places, self.valid.size - 1)]
+        return inside
 
 
 def _clips(field: gathering.Field, starts: np.ndarray, ends: np.ndarray, out: np.ndarray) -> None:

@@ -33,8 +33,8 @@ from neuroarrays.splits import by_tier
 
 DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
 ImagePoint = namedtuple("ImagePoint", ["images", "responses"])
-BehaviorPoint = namedtuple("BehaviorPoint", [*ImagePoint._fields, "behavior"])
-PupilPoint = namedtuple("PupilPoint", [*BehaviorPoint._fields, "pupil_center"])
+BehaviorPoint = namedtuple("BehaviorPoint", ["images", "responses", "behavior"])
+PupilPoint = namedtuple("PupilPoint", ["images", "responses", "behavior", "pupil_center"])
 POINTS: dict[int, Any] = {2: ImagePoint, 3: BehaviorPoint, 4: PupilPoint}
 
 
@@ -155,7 +155,7 @@ def _clips(where: str, frames: int, length: int, n: int) -> tuple[np.ndarray, np
     return np.delete(every, drawn, axis=0).ravel(), every[drawn].ravel()
 
 
-class _Movie(Dataset[DataPoint]):
+class _Movie(Dataset[Any]):
     """Chunks of a movie whose frames were put in a new order."""
 
     def __init__(
@@ -299,7 +299,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     for key, area in areas(tree, names).items():
         every = TrialDataset(area, names, cache=cache)
         scale = _neuro_normalizer(every, fields) if normalize else {}
-        table = area[schema.PRESENTATIONS].to_dataset(inherit=False)
+        table = area.children[schema.PRESENTATIONS].to_dataset(inherit=False)
         for tier, rows in by_tier(table["tier"].values).items():
             data = _Points(TrialDataset(area, names, rows=rows, cache=cache), fields, scale)
             batches = Batches(len(data), batch_size, shuffle=tier == "train", seed=seed)

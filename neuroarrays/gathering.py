@@ -142,8 +142,8 @@ class Stored(Field):
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         """Values of rows, in their order."""
-        key = [slice(0, n, 1) for n in self.array.shape]
-        key[self.axis] = rows  # type: ignore[call-overload]
+        key: list[slice | np.ndarray] = [slice(0, n, 1) for n in self.array.shape]
+        key[self.axis] = rows
         try:
             return np.moveaxis(self.array.outer(tuple(key)), self.axis, 0)
         except NeuroArraysError as error:

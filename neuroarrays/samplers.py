@@ -30,7 +30,26 @@ class Windows(Protocol):
     def __len__(self) -> int: ...
 
 
-class Batches(Sampler[list[int]]):
+class Resumed:
+    """An epoch, and how many of its batches were handed out."""
+
+    epoch = skip = handed = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and how many of its batches were handed out."""
+        return {"epoch": self.epoch, "batch": self.handed}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on after a batch of an epoch."""
+        self.epoch = int(state["epoch"])
+        self.skip = self.handed = int(state["batch"])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch, as `DistributedSampler.set_epoch` does."""
+        self.load_state_dict({"epoch": epoch, "batch": 0})
+
+
+class Batches(Resumed, Sampler[list[int]]):
     """Batches of sample numbers.
 
     Parameters
@@ -81,7 +100,6 @@ class Batches(Sampler[list[int]]):
         self.drop_last = drop_last
         self.weights = None if weights is None else _weights(weights, n)
         self.rank, self.world_size = _place(rank, world_size)
-        self.epoch = self.skip = self.handed = 0
         if len(self) == 0:
             msg = (
                 f"no batch: {n} samples, batch_size={batch_size}, {self.world_size} rank(s), "
@@ -120,19 +138,6 @@ class Batches(Sampler[list[int]]):
             self.handed += 1
             yield batch.tolist()
         self.load_state_dict({"epoch": self.epoch + 1, "batch": 0})
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, and how many of its batches were handed out."""
-        return {"epoch": self.epoch, "batch": self.handed}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on after a batch of an epoch."""
-        self.epoch = int(state["epoch"])
-        self.skip = self.handed = int(state["batch"])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch, as `DistributedSampler.set_epoch` does."""
-        self.load_state_dict({"epoch": epoch, "batch": 0})
 
 
 class Jittered(Batches):
@@ -175,10 +180,11 @@ class Jittered(Batches):
         tile = np.arange(stretch.size) - np.repeat(np.cumsum(self.tiles) - self.tiles, self.tiles)
         place = (phase - half)[stretch] + tile * self.step
         windows = self.first[stretch] + np.clip(place, 0, self.room[stretch] - 1)
-        return windows[permutation(windows.size, self.seed, epoch)]
+        found: np.ndarray = windows[permutation(windows.size, self.seed, epoch)]
+        return found
 
 
-class Cycled(Sampler[list[tuple[int, int]]]):
+class Cycled(Resumed, Sampler[list[tuple[int, int]]]):
     """Batches of several sessions, one session at a time.
 
     Parameters
@@ -206,15 +212,13 @@ class Cycled(Sampler[list[tuple[int, int]]]):
             msg = "there is no session to cycle over"
             raise ValueError(msg)
         self.samplers, self.mode, self.seed = list(samplers), mode, seed
-        self.epoch = self.skip = self.handed = 0
 
     def turns(self, epoch: int) -> np.ndarray:
         """Which session each batch of an epoch is of: (batch,) int64."""
         sizes = np.array([len(sampler) for sampler in self.samplers])
         if self.mode == "weighted":
-            return np.repeat(np.arange(sizes.size), sizes)[
-                permutation(int(sizes.sum()), self.seed, epoch, 3)
-            ]
+            every = np.repeat(np.arange(sizes.size), sizes)
+            return every.take(permutation(every.size, self.seed, epoch, 3))
         rounds = sizes.max() if self.mode == "longest" else sizes.min()
         return np.tile(np.arange(sizes.size), int(rounds))
 
@@ -240,10 +244,6 @@ class Cycled(Sampler[list[tuple[int, int]]]):
             self.handed += 1
             yield batch
         self.load_state_dict({"epoch": self.epoch + 1, "batch": 0})
-
-    state_dict = Batches.state_dict
-    load_state_dict = Batches.load_state_dict
-    set_epoch = Batches.set_epoch
 
 
 def balanced(labels: Any) -> np.ndarray:

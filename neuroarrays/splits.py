@@ -38,14 +38,18 @@ def draws(n: int, *seeds: int) -> np.ndarray:
     state = np.zeros(1, np.uint64)
     for seed in seeds:
         state = _splitmix(state ^ np.uint64(seed & 0xFFFFFFFFFFFFFFFF))
-    return _splitmix(np.arange(n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + state)
+    found: np.ndarray = _splitmix(
+        np.arange(n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + state
+    )
+    return found
 
 
 def _splitmix(x: np.ndarray) -> np.ndarray:
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 def permutation(n: int, *seeds: int) -> np.ndarray:
@@ -63,7 +67,7 @@ def permutation(n: int, *seeds: int) -> np.ndarray:
     (n,) int64
         Each number once.
     """
-    return np.argsort(draws(n, *seeds), kind="stable").astype(np.int64)
+    return np.asarray(np.argsort(draws(n, *seeds), kind="stable"), np.int64)
 
 
 def by_tier(tiers: Any) -> Split:

@@ -79,7 +79,7 @@ class Loader(DataLoader[Batch]):
     next batch follows.
     """
 
-    def __init__(self, dataset: Dataset[Batch], batches: Batches | Cycled, **options: Any):
+    def __init__(self, dataset: Dataset[Any], batches: Batches | Cycled, **options: Any):
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=batches, **options)
         self.batches = batches
@@ -168,10 +168,10 @@ def loaders(  # noqa: PLR0913
         What is missing or empty, in which session and area.
     """
     if compat is not None:
-        from neuroarrays import dropin
+        from neuroarrays.dropin import loaders as alike
 
         given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
-        return dropin.loaders(tree, compat, **given, **(options or {}), **loading)
+        return alike(tree, compat, **given, **(options or {}), **loading)
     made: dict[str, dict[str, Any]] = {}
     for key, area in areas(tree, [*inputs, *targets]).items():
         sides = _sides(area, split)
@@ -185,7 +185,7 @@ def loaders(  # noqa: PLR0913
                 data.transform = transform = Normalize.fit(still, normalize)
             sampler = build.batches(data, name, batch_size, seed ^ zlib.crc32(key.encode()))
             if test and repeats is not None:
-                data = RepeatDataset(data, _column(area, repeats))  # type: ignore[assignment, arg-type]
+                data = RepeatDataset(data, _column(area, repeats))
                 sampler = Batches(len(data), batch_size)
             made.setdefault(name, {})[key] = Loader(data, sampler, **loading)
     order = sorted(made, key=lambda name: [*splits.NAMES, name].index(name))
@@ -230,7 +230,7 @@ def cycle(
     loading.setdefault("pin_memory", any(one.pin_memory for one in every))
     data = _Sessions({key: one.dataset for key, one in loaders.items()})
     samplers: list[Any] = [one.batches for one in every]
-    return Loader(data, Cycled(samplers, mode, seed), **loading)  # type: ignore[arg-type]
+    return Loader(data, Cycled(samplers, mode, seed), **loading)
 
 
 class _Sessions(Dataset[Any]):
@@ -267,15 +267,18 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> dict[str, xr.DataTree]:
     if schema.kind_of(tree) != schema.ALIGNED:
         msg = "this is a recording tree: na.align it first, or use SpikeWindowDataset on its areas"
         raise SchemaError(msg)
-    found, missing = {}, None
+    found: dict[str, xr.DataTree] = {}
+    missing = None
     for path in schema.area_paths(tree):
+        area = tree[path]
+        assert isinstance(area, xr.DataTree)
         try:
             for name in names:
-                gathering.find(tree[path], name)
+                gathering.find(area, name)
         except NotInTree as error:
             missing = error
             continue
-        found[path] = tree[path]
+        found[path] = area
     if not found:
         raise missing or SchemaError("the tree has no area")
     parents = [path.rpartition("/")[0] for path in found]
