@@ -169,7 +169,7 @@ def join(
                     part = owner[node.path or "/"]
                     if part not in files:
                         files[part] = stack.enter_context(_part(Path(part)))
-                    here = name is not None and all(v.path in files[part] for v in node.variables)
+                    here = name is not None and all(_as_is(v, files[part]) for v in node.variables)
                     writer.node(node, files[part] if here else None)
         stack.close()
         index.append(folder / "whole.h5")
@@ -177,6 +177,15 @@ def join(
         _replace(folder / "whole.h5", path)
         shutil.rmtree(folder)
     return path
+
+
+def _as_is(one: Encoded, part: Any) -> bool:
+    """Whether a part holds a variable in the form in which it would be written now."""
+    if one.path not in part:
+        return False
+    stored = part[one.path]
+    same = one.kind == "text" or stored.dtype == one.stored
+    return bool(stored.chunks == one.chunks and same)
 
 
 def _save_layout(tree: xr.DataTree, path: Path, layout: str, progress: bool | None) -> Path:

@@ -305,3 +305,20 @@ def test_archives_that_share_a_session_are_not_joined(sessions, tmp_path):
     parts = [na.save(tree, tmp_path / f"{i}.h5") for i in range(2)]
     with pytest.raises(SchemaError, match=r"a is in .*0\.h5 and in .*1\.h5"):
         store.join(parts, tmp_path / "both.h5")
+
+
+def test_parts_of_another_form_are_written_anew(sessions, tmp_path, monkeypatch):
+    from neuroarrays import encoding
+
+    trees = [na.align(na.open_datatree(path), "trials", bin_width=0.01) for path in sessions]
+    parts = [na.save(tree, tmp_path / f"{i}.h5") for i, tree in enumerate(trees)]
+    monkeypatch.setattr(encoding, "CHUNK", 1 << 11)
+    path = store.join(parts, tmp_path / "all.h5")
+    assert path.stat().st_size > 0
+    joined = na.open_datatree(path)
+    for name, tree in zip("abc", trees, strict=True):
+        for area in ("VISp", "CA1"):
+            place = f"{name}/{area}"
+            np.testing.assert_array_equal(
+                joined[place]["spike_data"].values, tree[place]["spike_data"].values
+            )
