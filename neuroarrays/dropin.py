@@ -118,10 +118,13 @@ def openretina(  # noqa: PLR0913  its own options
 
     (movie,), (response,) = inputs, targets
     made: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
-    for area in areas(tree, [movie, response]).values():
+    for _, area in areas(tree, [movie, response]):
         parts = area.path.strip("/").split("/")
         block = parts[0] if len(parts) > 2 else "train"
-        frames = gathering.clock(area, [movie, response])[0].size
+        frames, others = (gathering.find(area, n).sizes[schema.TIME] for n in (movie, response))
+        if frames != others:
+            msg = f"{gathering.place(area)}: {movie} has {frames} frames, {response} {others}"
+            raise SchemaError(msg)
         if np.isnan(gathering.find(area, response).values).any():
             msg = f"{gathering.place(area, response)} has NaN, which open-retina cannot train on"
             raise SchemaError(msg)
@@ -296,7 +299,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         raise ValueError(msg)
     names = [name for group in fields.values() for name in group]
     made: dict[str, dict[str, Any]] = {}
-    for key, area in areas(tree, names).items():
+    for key, area in areas(tree, names):
         every = TrialDataset(area, names, cache=cache)
         scale = _neuro_normalizer(every, fields) if normalize else {}
         table = area.children[schema.PRESENTATIONS].to_dataset(inherit=False)

@@ -400,7 +400,10 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float]:
     time, first = None, ""
     for name in names:
         array = find(area, name)
-        if schema.TIME not in array.dims or schema.TIME not in array.coords:
+        if schema.TIME in array.dims and schema.TIME not in array.coords:
+            msg = f"{place(area, name)} has no clock: nothing says how long its frames last"
+            raise SchemaError(f"{msg}; give the reader the rate, or assign the coordinate time")
+        if schema.TIME not in array.dims:
             msg = f"{place(area, name)} is not along time: it has dims {array.dims}"
             raise SchemaError(msg)
         if schema.PRESENTATION in array.dims:

@@ -173,7 +173,7 @@ def loaders(  # noqa: PLR0913
         given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
         return alike(tree, compat, **given, **(options or {}), **loading)
     made: dict[str, dict[str, Any]] = {}
-    for key, area in areas(tree, [*inputs, *targets]).items():
+    for key, area in areas(tree, [*inputs, *targets]):
         sides = _sides(area, split)
         transform = None
         for name, side in sorted(sides.items(), key=lambda item: item[0] != "train"):
@@ -187,7 +187,10 @@ def loaders(  # noqa: PLR0913
             if test and repeats is not None:
                 data = RepeatDataset(data, _column(area, repeats))
                 sampler = Batches(len(data), batch_size)
-            made.setdefault(name, {})[key] = Loader(data, sampler, **loading)
+            of_side = made.setdefault(name, {})
+            of_side[key if key not in of_side else area.path.strip("/")] = Loader(
+                data, sampler, **loading
+            )
     order = sorted(made, key=lambda name: [*splits.NAMES, name].index(name))
     return {name: made[name] for name in order}
 
@@ -244,7 +247,7 @@ class _Sessions(Dataset[Any]):
         return self.keys[session], self.datasets[session].__getitems__([i for _, i in pairs])
 
 
-def areas(tree: xr.DataTree, names: Sequence[str]) -> dict[str, xr.DataTree]:
+def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:
     """Areas that have some variables, by session, or by session/area.
 
     Parameters
@@ -256,8 +259,8 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> dict[str, xr.DataTree]:
 
     Returns
     -------
-    dict of DataTree nodes
-        A block above the session is not part of the key, unless two would be the same.
+    list of (str, DataTree node)
+        A block above the session is not part of the key.
 
     Raises
     ------
@@ -287,7 +290,7 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> dict[str, xr.DataTree]:
         parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
         for path, parent in zip(found, parents, strict=True)
     ]
-    return dict(zip(keys if len(set(keys)) == len(keys) else found, found.values(), strict=True))
+    return list(zip(keys, found.values(), strict=True))
 
 
 class _Build:

@@ -431,6 +431,12 @@ def test_two_clocks_are_named():
         ClipDataset(made["s/x"], ["a/v"], 1.0)
 
 
+def test_a_clock_without_times_is_named():
+    groups = {"/": clock_tree().to_dataset(), "s/x": xr.Dataset({"v": ("time", np.zeros(9))})}
+    with pytest.raises(SchemaError, match="s/x: v has no clock: nothing says how long"):
+        ClipDataset(xr.DataTree.from_dict(groups)["s/x"], ["v"], 1.0)
+
+
 def test_a_file_that_has_vanished_is_named(tmp_path):
     path = na.save(tree(), tmp_path / "a.h5")
     data = TrialDataset(na.open_datatree(path)[PLACE], ["speed"], cache=False)

@@ -186,11 +186,11 @@ def test_normalisation_by_unit_leaves_nan_out():
 
 def test_clips_train_anywhere_and_are_tested_whole(area):
     tree = na.align(na.load_sample(), bin_width=0.02)
-    rule = (
-        lambda node: na.torch.splits.by_clip(  # noqa: E731
-            node["time"].values[33_600:35_600], 5.0, 3, seed=1
-        )
-    )
+
+    def rule(node):
+        time = node["time"].values[33_600:35_600]
+        return na.torch.splits.by_clip(time, 5.0, 3, seed=1)
+
     found = na.torch.loaders(
         tree, ["spike_data"], ["head_direction/ry"], length=0.6, split=rule, batch_size=8
     )
@@ -218,6 +218,7 @@ def test_blocks_are_sides():
     assert {side: len(loader) for side, part in found.items() for loader in part.values()} == {
         "train": 3, "test": 3,
     }  # fmt: skip
+    assert list(found["train"]) == list(found["test"]) == ["session_0"]
     (loader,) = found["test"].values()
     np.testing.assert_array_equal(
         next(iter(loader))["spike_data"], two["session_0/VISp/spike_data"].values[:4].astype("f4")
