@@ -66,3 +66,5 @@ FORMATS: tuple[Format, ...] = (
     Format("karamanlis_2024", "neuroarrays.formats.retina.karamanlis:KaramanlisReader", "beta", "",
            "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"),
 )  # fmt: skip
+    Format("hoefling_2024", "neuroarrays.formats.retina.hoefling:HoeflingReader", "beta", "",
+           "Hoefling et al. 2024: mouse retina, calcium responses to natural movies"),

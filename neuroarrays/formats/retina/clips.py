@@ -1,0 +1,191 @@
+"""Clips in any order by index, pickled arrays left in their file, traces at the frames shown."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroarrays import safety
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina.arrays import NpyArray, compact, pixels, positions
+from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.pickles import StoredArray
+from neuroarrays.source import Key, Source, stamp
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Clips(LazyArray):
+    """Clips of a lazy array (time, ...) in another order; the last axis mirrored if asked."""
+
+    base: LazyArray
+    order: np.ndarray
+    length: int
+    flip: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.order.size * self.length, *self.base.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, *rest = key
+        picked = positions(k)
+        frames = self.order[picked // self.length] * self.length + picked % self.length
+        if self.flip:
+            x = rest[-1]
+            last = self.base.shape[-1] - 1
+            rest[-1] = last - x if isinstance(x, int) else last - positions(x)
+        values = self.base.outer((compact(frames.astype(np.int64)), *rest))
+        return values[0] if isinstance(k, int) else values
+
+    def __dask_tokenize__(self) -> object:
+        token = self.base.__dask_tokenize__()
+        return (type(self).__name__, token, self.order, self.length, self.flip)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Held(LazyArray):
+    """A small array in memory."""
+
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.values.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = self.values
+        for axis in reversed(range(len(key))):
+            values = values[(slice(None),) * axis + (key[axis],)]
+        return np.array(values)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.values)
+
+
+def pickled_array(path: Path, value: Any) -> LazyArray:
+    """The lazy array of a pickle, of numbers, left in the file where it is large.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
+    if isinstance(value, StoredArray):
+        if value.dtype.kind not in "iufb":
+            raise FormatError(path, expected="numbers", found=f"values of dtype {value.dtype}")
+        where = os.path.abspath(path)
+        known = stamp(safety.regular_file(where))
+        return pixels(NpyArray(where, known, value.dtype, value.shape, value.fortran, value.offset))
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
+        return pixels(Held(np.array(value)))
+    raise FormatError(path, expected="an array of numbers", found=type(value).__name__)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Grid(LazyArray):
+    """Times of the frames that followed each trigger, s: (trigger x frame,) float64.
+
+    `frames` times from each trigger to `duration` later, both ends included.
+    """
+
+    triggers: np.ndarray
+    duration: float
+    frames: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.triggers.size * self.frames,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        starts = self.triggers.astype(np.float64)
+        each = [np.linspace(t, t + self.duration, self.frames) for t in starts]
+        whole = np.concatenate(each) if each else np.empty(0)
+        return np.asarray(whole[key[0]])
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.triggers, self.duration, self.frames)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Upsampled(LazyArray):
+    """Traces at the times of frames, each divided by its deviation: (time, unit) float64.
+
+    Attributes
+    ----------
+    source : Source
+        The file.
+    traces : str
+        Place of the traces (unit, sample).
+    times : tuple of str
+        Place of their times (unit, sample), or of the starts and steps (unit,), s.
+    rows : (kept,) int array
+        Units.
+    grid : Grid
+        Times of the frames.
+    """
+
+    source: Source
+    traces: str
+    times: tuple[str, ...]
+    rows: np.ndarray
+    grid: Grid
+
+    @property
+    def name(self) -> str:
+        """Place of the traces."""
+        return self.traces
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.grid.shape, self.rows.size)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        (whole,) = cached(self.__dask_tokenize__(), lambda: (self._whole(),))
+        k, unit = key
+        return np.array(whole[:, unit][k])
+
+    def _whole(self) -> np.ndarray:
+        at = self.grid.load()
+        out = np.empty((at.size, self.rows.size))
+        traces = self.source.read(self.traces, (self.rows, slice(None)))
+        clocks = self._clocks(traces.shape[1])
+        for i in range(self.rows.size):
+            if clocks[i].size != traces.shape[1]:
+                raise FormatError(self.source.path, self.times[0], "a time for each sample",
+                                  f"{clocks[i].size} for {traces.shape[1]}")  # fmt: skip
+            one = np.interp(at, clocks[i], traces[i])
+            deviation = np.std(one) if np.isfinite(one).all() else np.nanstd(one)
+            out[:, i] = one / deviation if deviation else one
+        return out
+
+    def _clocks(self, samples: int) -> np.ndarray:
+        if len(self.times) == 1:
+            return self.source.read(self.times[0], (self.rows, slice(None)))
+        starts, steps = (self.source.read(name)[self.rows] for name in self.times)
+        clocks: np.ndarray = starts[:, None] + steps[:, None] * np.arange(samples)
+        return clocks
+
+    def __dask_tokenize__(self) -> object:
+        grid = (self.grid.triggers.tobytes(), self.grid.duration, self.grid.frames)
+        rows = tuple(self.rows.tolist())
+        return (type(self).__name__, self.source, self.traces, self.times, rows, grid)

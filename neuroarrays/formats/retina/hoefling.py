@@ -1,0 +1,353 @@
+"""Hoefling et al. 2024: mouse retina, two-photon calcium imaging, natural movies in two channels.
+
+A folder with a file of responses (HDF5, a group per field) and a pickle of the movie::
+
+    session_<experiment>_<field>_<date>, attributes eye, scan_sequence_idx, ...
+        <stimulus>_{raw_traces,smoothed_traces,inferred_spikes|spikes}   (unit, sample)
+        <stimulus>_traces_times (unit, sample) s, or _traces_t0 and _traces_dt (unit,)
+        <stimulus>_trigger_times (unit, trigger) s, the same for all units
+        group_assignment, roi_ids, d_qi, chirp_qi (unit,); group_confidences (unit, 46); roi_mask
+    movie pickle: train (channel, 108 x 150, y, x), test (channel, 5 x 150, y, x),
+        random_sequences (108, 20): the order of the clips in each scan
+
+Stimuli: `natural` (123 clips of 150 frames: 5 test, 54 train, 5 test, 54 train, 5 test), `chirp`,
+`mb` (moving bar). Traces are interpolated at the frames that followed each trigger, 30 per second,
+and divided by their deviation, as published. https://doi.org/10.7554/eLife.86860
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.formats.retina.arrays import Averaged
+from neuroarrays.formats.retina.clips import Clips, Grid, Upsampled, pickled_array
+from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.lazy import Arranged, LazyArray, Stacked, file_array
+from neuroarrays.pickles import load_pickle
+from neuroarrays.source import Source
+
+STIMULI = ("natural", "chirp", "mb")
+#: Responses and the names their arrays end in; the first that is there counts.
+_RESPONSES = {
+    "spikes": ("inferred_spikes", "spikes"), "raw": ("raw_traces",), "smoothed": ("smoothed_traces",),
+}  # fmt: skip
+#: Seconds from a trigger to its last frame, frames per trigger, every how many-th trigger.
+_GRIDS = {"natural": (4.9666667, 150, 1), "chirp": (32.98999999, 990, 2), "mb": (4.054001, 123, 1)}
+RATE, CLIP = 30.0, 150
+#: Where the test and the train clips stand among the 123 presented.
+TEST_PLACES = (range(5), range(59, 64), range(118, 123))
+TRAIN_PLACES = (*range(5, 59), *range(64, 118))
+PRESENTED = 123
+#: Which units are kept: the filters of the article.
+PUBLISHED: Mapping[str, Any] = {
+    "cell_types": range(1, 33), "d_qi": 0.6, "chirp_qi": 0.35, "confidence": 0.25, "min_units": 10,
+}  # fmt: skip
+#: Recorded in the right eye, though its attribute says left.
+_RIGHT = "session_2_ventral2_20200626"
+_PIXELS: dict[tuple[int, ...], float] = {(18, 16): 50.0, (72, 64): 12.5}
+
+
+class HoeflingReader(Reader):
+    """Reads the folder of responses and movie, or the file of responses beside its movie."""
+
+    name = "hoefling_2024"
+    description = "Hoefling et al. 2024: mouse retina, calcium responses to natural movies"
+    url = "https://doi.org/10.7554/eLife.86860"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether an HDF5 file has fields with `group_assignment`."""
+        try:
+            if not isinstance(filename_or_obj, str | os.PathLike):
+                return False
+            return bool(_responses(Path(filename_or_obj)))
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        stimulus: str = "natural",
+        response: str = "spikes",
+        movie: str | None = None,
+        units: str | Mapping[str, Any] = "published",
+    ) -> dict[str, xr.Dataset]:
+        """Open fields as the sessions of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            The folder, or the file of responses in it.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; the only area is "retina".
+        stimulus : {"natural", "chirp", "mb"}
+            Which responses; only of the natural movie is the stimulus in the files.
+        response : {"spikes", "raw", "smoothed"}
+            Deconvolved spikes, or fluorescence.
+        movie : str, optional
+            Name or glob of the pickle, where a folder has several.
+        units : "published", "all" or dict
+            Filters: ``cell_types`` (list of int), ``d_qi`` and ``chirp_qi`` (either must reach
+            its threshold), ``confidence`` (of the type), ``min_units`` (a field with as many or
+            fewer is left out). A dict needs only those to apply; "published" are those of
+            the article: types 1 to 32, 0.6, 0.35, 0.25, 10.
+        """
+        retina.choice("stimulus", stimulus, STIMULI)
+        retina.choice("response", response, tuple(_RESPONSES))
+        filters = _filters(units)
+        chosen([retina.RETINA], areas, "area")
+        files = _responses(Path(filename_or_obj))
+        if len(files) != 1:
+            raise FormatError(filename_or_obj, expected="one HDF5 file of responses",
+                              found=", ".join(f.name for f in files) or "none")  # fmt: skip
+        file = source.open_source(files[0])
+        fields = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
+        shown = _Movie.find(Path(filename_or_obj), movie) if stimulus == "natural" else None
+        made: dict[str, xr.Dataset] = {}
+        notes: list[str] = []
+        blocks = (retina.TRAIN, retina.TEST) if stimulus == "natural" else (retina.TRAIN,)
+        opened = []
+        for name in chosen(fields, sessions, "session"):
+            field = _Field(file, name, stimulus, response)
+            kept = field.kept(filters)
+            if kept.size <= filters.get("min_units", 0):
+                notes.append(f"{name} left out: {kept.size} units pass the filters")
+                continue
+            opened.append((field, kept))
+        for block in blocks:
+            for field, kept in opened:
+                made |= field.nodes(block, kept, shown)
+        if not made:
+            raise NotInTree("session with units that pass the filters", filters, fields,
+                            "units='all' keeps all")  # fmt: skip
+        return retina.assemble(made, drop_variables, {"source": self.name, "notes": notes})
+
+
+def _filters(units: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(units, str):
+        retina.choice("units", units, ("published", "all"))
+        return PUBLISHED if units == "published" else {}
+    if unknown := set(units) - set(PUBLISHED):
+        msg = f"units: no filter {sorted(unknown)}; there are {', '.join(PUBLISHED)}"
+        raise ValueError(msg)
+    return units
+
+
+def _responses(path: Path) -> list[Path]:
+    """HDF5 files with fields in them."""
+    path = Path(os.path.abspath(path))
+    paths = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+    return [p for p in paths if p.suffix == ".h5" and source.is_hdf5(p) and _is_responses(p)]
+
+
+def _is_responses(path: Path) -> bool:
+    file = source.open_source(path)
+    first = next((n for n in file.names("/") if n.startswith("session_")), "")
+    return bool(first) and file.info(f"{first}/group_assignment") is not None
+
+
+class _Movie:
+    """The movie of one pickle: clips that stay in the file, and their orders."""
+
+    def __init__(self, path: Path):
+        held = load_pickle(path, allowed=(), stored=True)
+        if not isinstance(held, dict):
+            raise FormatError(path, expected="a dict", found=type(held).__name__)
+        for name in ("train", "test", "random_sequences"):
+            if name not in held:
+                raise FormatError(
+                    path, expected=f"the key {name!r}", found=", ".join(map(str, held))
+                )
+        self.path = path
+        self.train, self.test = (self._movie(held[name], name) for name in ("train", "test"))
+        self.orders = np.asarray(pickled_array(path, held["random_sequences"]).load()).astype(int)
+        clips = self.train.shape[0] // CLIP
+        if self.orders.ndim != 2 or self.orders.shape[0] != clips or (
+            self.orders.size and not 0 <= self.orders.min() <= self.orders.max() < clips
+        ):  # fmt: skip
+            raise FormatError(path, "random_sequences", f"(clip, scan), each of 0 to {clips - 1}",
+                              f"shape {self.orders.shape}")  # fmt: skip
+
+    def _movie(self, value: Any, name: str) -> LazyArray:
+        """A movie as (time, channel, y, x)."""
+        stored = pickled_array(self.path, value)
+        if len(stored.shape) != 4 or stored.shape[1] % CLIP:
+            raise FormatError(self.path, name, "(channel, clips of 150 frames, y, x)",
+                              f"shape {stored.shape}")  # fmt: skip
+        return Arranged(stored, (1, 0, 2, 3))
+
+    @classmethod
+    def find(cls, path: Path, wanted: str | None) -> _Movie | None:
+        """The movie beside the responses; None where there is none."""
+        folder = path if path.is_dir() else path.parent
+        found = {p.name: p for p in sorted(folder.glob("*.pkl"))}
+        if wanted is not None:
+            found = {name: found[name] for name in chosen(found, wanted, "movie")}
+        if len(found) > 1:
+            raise FormatError(folder, expected="one movie", found=", ".join(found),
+                              hint="say which: movie=")  # fmt: skip
+        return cls(next(iter(found.values()))) if found else None
+
+
+class _Field:
+    """One field on its way to the tree."""
+
+    def __init__(self, file: Source, name: str, stimulus: str, response: str):
+        self.file, self.name, self.stimulus = file, name, stimulus
+        self.attrs = file.attrs(name)
+        ends = _RESPONSES[response]
+        places = [f"{name}/{stimulus}_{end}" for end in ends]
+        self.traces = next((p for p in places if file.info(p) is not None), "")
+        if not self.traces:
+            raise FormatError(file.path, name, " or ".join(f"{stimulus}_{end}" for end in ends),
+                              "neither" if len(ends) > 1 else "nothing")  # fmt: skip
+        self.count = file_array(file, self.traces).shape[0]
+        self.eye = "right" if name == _RIGHT else str(self.attrs.get("eye", "right"))
+
+    def _column(self, name: str) -> np.ndarray | None:
+        """A value per unit, None if the field has none."""
+        place = f"{self.name}/{name}"
+        info = self.file.info(place)
+        if info is None:
+            return None
+        if info.shape[:1] != (self.count,):
+            raise FormatError(self.file.path, place, f"a value for each of {self.count} units",
+                              f"shape {info.shape}")  # fmt: skip
+        return self.file.read(place)
+
+    def kept(self, filters: Mapping[str, Any]) -> np.ndarray:
+        """Rows of the units that pass."""
+        keep = np.ones(self.count, bool)
+        if "cell_types" in filters:
+            keep &= np.isin(self._needed("group_assignment"), list(filters["cell_types"]))
+        quality = [k for k in ("d_qi", "chirp_qi") if k in filters]
+        if quality:
+            keep &= np.any([self._needed(k) >= filters[k] for k in quality], axis=0)
+        if "confidence" in filters:
+            keep &= self._needed("group_confidences").max(axis=1) >= filters["confidence"]
+        return np.flatnonzero(keep)
+
+    def _needed(self, name: str) -> np.ndarray:
+        found = self._column(name)
+        if found is None:
+            raise FormatError(self.file.path, f"{self.name}/{name}", "a value for each unit",
+                              "nothing", 'units="all" filters nothing')  # fmt: skip
+        return found
+
+    def nodes(self, block: str, kept: np.ndarray, movie: _Movie | None) -> dict[str, xr.Dataset]:
+        """Session and retina of one block."""
+        part = Part(f"{self.file.path}:{self.name}", units=self._units(kept))
+        duration, frames, every = _GRIDS[self.stimulus]
+        triggers = self._triggers()
+        grid = Grid(triggers[::every], duration, frames)
+        whole = Upsampled(self.file, self.traces, self._times(), kept, grid)
+        labels = {k: v for k, v in self.attrs.items() if isinstance(v, str | int | float)}
+        part.attrs = labels | {
+            "session_id": self.name, "species": "mouse", "eye": self.eye,
+            "stimulus_type": self.stimulus, "sampling_rate": RATE,
+            "sampling_rate_source": "published",
+        }  # fmt: skip
+        if self.stimulus == "natural":
+            self._natural(part, block, whole, grid, movie)
+        else:
+            part.responses = whole
+            part.frames = {
+                "block_id": np.repeat(np.arange(grid.triggers.size), frames), "frame_time": grid,
+            }  # fmt: skip
+            part.attrs["note"] = "the files do not hold this stimulus"
+        assert part.responses is not None
+        part.time = retina.regular_clock(RATE, part.responses.shape[0])
+        return retina.part_nodes(f"{block}/{schema.node_name(self.name)}", part)
+
+    def _natural(
+        self, part: Part, block: str, whole: LazyArray, grid: Grid, movie: _Movie | None
+    ) -> None:
+        """Clips of the natural movie: train in the order of the scan, test by trial."""
+        if grid.triggers.size != PRESENTED:
+            raise FormatError(part.path, "natural_trigger_times", f"{PRESENTED} triggers",
+                              f"{grid.triggers.size}")  # fmt: skip
+        flip = self.eye == "left"
+        if movie is None:
+            part.attrs["note"] = "no movie: a pickle beside the responses"
+        elif (pixel := _PIXELS.get(movie.train.shape[2:])) is not None:
+            part.attrs["um_per_pixel"] = pixel
+        if block == retina.TEST:
+            clips = np.arange(len(TEST_PLACES[0]))
+            trials = tuple(Clips(whole, np.array(places), CLIP) for places in TEST_PLACES)
+            part.by_trial = Arranged(Stacked(trials), (2, 0, 1))
+            part.responses = Averaged(part.by_trial)
+            if movie is not None:
+                part.stimulus = Clips(movie.test, clips, CLIP, flip)
+        else:
+            places = np.array(TRAIN_PLACES)
+            part.responses = Clips(whole, places, CLIP)
+            clips = self._order(movie)
+            part.frames["frame_time"] = Clips(grid, places, CLIP)
+            if movie is not None:
+                part.stimulus = Clips(movie.train, clips, CLIP, flip)
+        part.frames["clip_id"] = np.repeat(clips, CLIP)
+
+    def _order(self, movie: _Movie | None) -> np.ndarray:
+        scan = self.attrs.get("scan_sequence_idx")
+        if movie is None:
+            return np.arange(len(TRAIN_PLACES))
+        if scan is None:
+            return np.arange(movie.orders.shape[0])
+        if not 0 <= int(scan) < movie.orders.shape[1]:
+            raise FormatError(self.file.path, f"{self.name}: scan_sequence_idx",
+                              f"one of the {movie.orders.shape[1]} scans", f"{scan}")  # fmt: skip
+        order: np.ndarray = movie.orders[:, int(scan)]
+        return order
+
+    def _triggers(self) -> np.ndarray:
+        """Trigger times, s: the first row of what may be repeated for each unit."""
+        place = f"{self.name}/{self.stimulus}_trigger_times"
+        if self.file.info(place) is None:
+            raise FormatError(self.file.path, place, "trigger times", "nothing")
+        stored = np.asarray(self.file.read(place))
+        first: np.ndarray = stored[0] if stored.ndim == 2 else stored
+        if first.ndim != 1 or not np.isfinite(first).all():
+            raise FormatError(self.file.path, place, "finite times (unit, trigger)",
+                              f"shape {stored.shape}")  # fmt: skip
+        return first
+
+    def _times(self) -> tuple[str, ...]:
+        """Where the times of the samples stand: one array, or starts and steps."""
+        stem = f"{self.name}/{self.stimulus}_traces_"
+        for names in ((f"{stem}times",), (f"{stem}t0", f"{stem}dt")):
+            if all(self.file.info(name) is not None for name in names):
+                return names
+        raise FormatError(self.file.path, stem + "times", "times, or t0 and dt", "neither")
+
+    def _units(self, kept: np.ndarray) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        ids = self._column("roi_ids")
+        made[schema.UNIT] = kept if ids is None else ids[kept]
+        for name, column in (
+            ("cell_type_id", "group_assignment"), ("d_qi", "d_qi"), ("chirp_qi", "chirp_qi"),
+        ):  # fmt: skip
+            if (found := self._column(column)) is not None:
+                made[name] = found[kept]
+        if (found := self._column("group_confidences")) is not None:
+            made["cell_type_confidence"] = found.max(axis=1)[kept]
+        if ids is not None and self.file.info(f"{self.name}/roi_mask") is not None:
+            mask = self.file.read(f"{self.name}/roi_mask")
+            centres = [np.argwhere(mask == -roi).mean(axis=0) if (mask == -roi).any()
+                       else np.full(2, np.nan) for roi in ids[kept]]  # fmt: skip
+            made["roi_y"], made["roi_x"] = np.reshape(centres, (-1, 2)).T
+        return made

@@ -1,0 +1,237 @@
+"""Hoefling 2024: golden folder under the conformance suite, order of clips, filters, bad input."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays import source
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.lazy import release, unwrap
+from neuroarrays.testing import ReaderTests
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hoefling" / "data"
+LEFT, RIGHT = "session_1_dorsal1_20200226", "session_2_ventral1_20200226"
+H5, PKL = "rgc_natstim.h5", "rgc_natstim_2x1.pkl"
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.close_all()
+    release()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Path(shutil.copytree(GOLDEN, tmp_path / "data"))
+
+
+class TestGolden(ReaderTests):
+    reader = "hoefling_2024"
+    path = GOLDEN
+    foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "allen_binned")
+    options = {"stimulus": "chirp", "response": "raw", "units": "all"}
+    inert_options = {"movie": "there is one"}
+    values = {
+        (f"train/{LEFT}/retina", "responses", (-1, -1)): 2.3392259756383753,
+        (f"train/{RIGHT}/retina", "responses", (-1, -1)): 2.428163735306313,
+        (f"test/{LEFT}/retina", "responses", (3, 0)): 2.5570746146865906,
+        (f"test/{RIGHT}/retina", "responses_by_trial", (2, -1, -1)): 1.8043538816741898,
+        (f"train/{LEFT}", "clip_id", 0): 78,
+        (f"train/{LEFT}", "clip_id", -1): 16,
+        (f"train/{LEFT}", "stimulus", (0, 0, 0, 0)): 200,  # the left eye: mirrored
+        (f"train/{LEFT}", "stimulus", (0, 1, 0, 1)): 79,
+        (f"train/{LEFT}", "stimulus", (-1, 0, 0, 0)): 249,
+        (f"train/{RIGHT}", "stimulus", (0, 0, 0, 0)): 49,
+        (f"train/{RIGHT}", "stimulus", (-1, 1, 0, 1)): 250,
+        (f"test/{RIGHT}", "stimulus", (0, 0, 0, 0)): 97,
+        (f"test/{RIGHT}", "stimulus", (0, 1, 0, 1)): 202,
+        (f"test/{RIGHT}", "stimulus", (-1, 0, 0, 1)): 206,
+        (f"train/{RIGHT}", "frame_time", 0): 28.0,  # the sixth trigger
+        (f"train/{RIGHT}", "time", 30): 1.0,
+        (f"train/{RIGHT}/retina", "unit_id", 1): 5,  # ROI 2 is an amacrine cell, 4 of an unsure type
+        (f"train/{RIGHT}/retina", "cell_type_id", 0): 5,
+        (f"train/{RIGHT}/retina", "roi_y", 0): 4.5,
+        (f"train/{RIGHT}/retina", "roi_x", 0): 11.5,
+    }
+
+
+def by_hand(field, stem, duration, frames, every=1):
+    """The published interpolation: whole traces, one unit after another."""
+    with h5py.File(GOLDEN / H5) as file:
+        group = file[field]
+        end = next(e for e in ("inferred_spikes", "spikes") if f"{stem}_{e}" in group)
+        traces = group[f"{stem}_{end}"][:]
+        triggers = group[f"{stem}_trigger_times"][0][::every]
+        if f"{stem}_traces_times" in group:
+            times = group[f"{stem}_traces_times"][:]
+        else:
+            steps = np.tile(np.arange(traces.shape[1]), (len(traces), 1))
+            times = steps * group[f"{stem}_traces_dt"][:][:, None]
+            times = times + group[f"{stem}_traces_t0"][:][:, None]
+    at = np.concatenate([np.linspace(t, t + duration, frames) for t in triggers])
+    made = np.stack([np.interp(at, t, v) for t, v in zip(times, traces, strict=True)])
+    return (made / np.std(made, axis=1, keepdims=True)).T
+
+
+@pytest.mark.parametrize("field", [LEFT, RIGHT])
+def test_upsampling_and_cutting_are_the_published_ones(field):
+    whole = by_hand(field, "natural", 4.9666667, 150)
+    tree = na.open_datatree(GOLDEN, units="all")
+    train = np.concatenate([whole[750:8850], whole[9600:17700]])
+    assert np.array_equal(tree[f"train/{field}/retina/responses"].values, train)
+    trials = np.stack([whole[:750], whole[8850:9600], whole[17700:]])
+    assert np.array_equal(tree[f"test/{field}/retina/responses_by_trial"].values, trials)
+    assert np.array_equal(tree[f"test/{field}/retina/responses"].values, trials.mean(0))
+
+
+@pytest.mark.parametrize(
+    ("stem", "grid"), [("chirp", (32.98999999, 990, 2)), ("mb", (4.054001, 123))]
+)
+def test_the_other_stimuli(stem, grid):
+    tree = na.open_datatree(GOLDEN, stimulus=stem, units="all")
+    assert list(tree.children) == ["train"]
+    for field in (LEFT, RIGHT):
+        node = tree[f"train/{field}"]
+        assert np.array_equal(node["retina/responses"].values, by_hand(field, stem, *grid))
+        assert "do not hold this stimulus" in node.attrs["note"]
+        assert node["block_id"].values[-1] == len(node["block_id"]) // grid[1] - 1
+
+
+@pytest.mark.parametrize(("field", "scan", "flip"), [(LEFT, 3, True), (RIGHT, 4, False)])
+def test_the_movie_is_the_one_movie_in_the_order_of_the_scan(field, scan, flip):
+    held = pickle.loads((GOLDEN / PKL).read_bytes())
+    order = held["random_sequences"][:, scan].astype(int)
+    movie = np.concatenate([held["train"][:, c * 150 : c * 150 + 150] for c in order], axis=1)
+    movie = (movie[..., ::-1] if flip else movie).transpose(1, 0, 2, 3)
+    tree = na.open_datatree(GOLDEN)
+    shown = tree[f"train/{field}/stimulus"]
+    assert len(pickle.dumps(unwrap(shown.variable._data))) < 4096  # an order, not a copy
+    assert np.array_equal(shown.values, movie)
+    assert np.array_equal(shown[1234:1240, 1, :, ::-1].values, movie[1234:1240, 1, :, ::-1])
+    assert np.array_equal(tree[f"train/{field}"]["clip_id"].values, np.repeat(order, 150))
+    assert tree[f"train/{field}"].attrs["eye"] == ("left" if flip else "right")
+
+
+def test_filters():
+    assert na.open_datatree(GOLDEN)[f"train/{LEFT}/retina"].sizes["unit_id"] == 11
+    everyone = na.open_datatree(GOLDEN, units="all")[f"train/{LEFT}/retina"]
+    assert everyone.sizes["unit_id"] == 13
+    some = na.open_datatree(GOLDEN, units={"cell_types": [40, 5]})[f"train/{LEFT}/retina"]
+    assert some["unit_id"].values.tolist() == [1, 2]
+    assert np.array_equal(some["responses"].values, everyone["responses"].values[:, :2])
+    either = na.open_datatree(GOLDEN, units={"d_qi": 0.6, "chirp_qi": 0.8})
+    assert either[f"train/{LEFT}/retina"].sizes["unit_id"] == 3
+    with pytest.raises(NotInTree, match="units='all' keeps all"):
+        na.open_datatree(GOLDEN, units={"min_units": 13})
+    with pytest.raises(ValueError, match="no filter .'types'"):
+        na.open_datatree(GOLDEN, units={"types": [1]})
+
+
+def test_the_field_that_was_relabelled(folder):
+    with h5py.File(folder / H5, "a") as file:
+        file.move(LEFT, "session_2_ventral2_20200626")
+    tree = na.open_datatree(folder)
+    node = tree["train/session_2_ventral2_20200626"]
+    assert node.attrs["eye"] == "right"
+    assert node["stimulus"][0, 0, 0, 0] == 78
+
+
+def test_without_a_movie_there_are_responses(folder):
+    (folder / PKL).unlink()
+    tree = na.open_datatree(folder)
+    assert "stimulus" not in tree[f"train/{LEFT}"]
+    assert "no movie" in tree[f"train/{LEFT}"].attrs["note"]
+
+
+def test_two_movies(folder):
+    shutil.copy(folder / PKL, folder / "rgc_natstim_4x2.pkl")
+    with pytest.raises(FormatError, match="one movie.*say which: movie="):
+        na.open_datatree(folder)
+    assert "stimulus" in na.open_datatree(folder, movie="*_4x2.pkl")[f"train/{LEFT}"]
+    with pytest.raises(NotInTree, match="no movie '72x64'"):
+        na.open_datatree(folder, movie="72x64")
+
+
+def test_a_hostile_movie_is_refused_and_does_nothing(folder):
+    class Hostile:
+        def __reduce__(self):
+            import os
+
+            return os.mkdir, (str(folder / "owned"),)
+
+    for content in ({"train": Hostile()}, Hostile(), {"train": 1}):
+        (folder / PKL).write_bytes(pickle.dumps(content))
+        with pytest.raises(FormatError, match=PKL):
+            na.open_datatree(folder)
+    assert not (folder / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": np.zeros((2, 100, 1, 2), "f4")}, "clips of 150 frames"),
+        ({"random_sequences": np.full((108, 20), 108)}, "each of 0 to 107"),
+        ({"random_sequences": np.zeros((7, 20), "u1")}, "each of 0 to 107"),
+        ({"train": ["a"]}, "an array of numbers"),
+    ],
+)
+def test_a_movie_that_does_not_fit(folder, change, message):
+    held = pickle.loads((folder / PKL).read_bytes()) | change
+    (folder / PKL).write_bytes(pickle.dumps(held))
+    with pytest.raises(FormatError, match=message):
+        na.open_datatree(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("natural_trigger_times", np.ones((13, 100)), "123 triggers; found 100"),
+        ("natural_trigger_times", np.full((13, 123), np.nan), "finite times"),
+        ("natural_trigger_times", None, "trigger times; found nothing"),
+        ("natural_traces_times", None, "times, or t0 and dt"),
+        ("natural_inferred_spikes", None, "inferred_spikes or natural_spikes; found neither"),
+        ("d_qi", np.ones(4), "a value for each of 13 units"),
+        ("d_qi", None, "units=.all. filters nothing"),
+    ],
+)
+def test_what_does_not_fit_is_named(folder, name, values, message):
+    with h5py.File(folder / H5, "a") as file:
+        del file[f"{LEFT}/{name}"]
+        if values is not None:
+            file[f"{LEFT}/{name}"] = values
+    with pytest.raises(FormatError, match=message) as caught:
+        na.open_datatree(folder)
+    assert LEFT in str(caught.value)
+
+
+def test_one_row_of_triggers_is_enough(folder):
+    expected = na.open_datatree(GOLDEN)[f"test/{LEFT}/retina/responses"].values
+    with h5py.File(folder / H5, "a") as file:
+        rows = file[f"{LEFT}/natural_trigger_times"][:1]
+        del file[f"{LEFT}/natural_trigger_times"]
+        file[f"{LEFT}/natural_trigger_times"] = rows
+    assert np.array_equal(
+        na.open_datatree(folder)[f"test/{LEFT}/retina/responses"].values, expected
+    )
+
+
+def test_nan_traces_do_not_spoil_the_rest(folder):
+    with h5py.File(folder / H5, "a") as file:
+        file[f"{LEFT}/natural_inferred_spikes"][0, :9] = np.nan
+    found = na.open_datatree(folder)[f"train/{LEFT}/retina/responses"].values
+    assert np.isfinite(found).all()  # the train clips begin later
+    trials = na.open_datatree(folder)[f"test/{LEFT}/retina/responses_by_trial"]
+    assert np.isnan(trials[0, 0, 0])
+
+
+def test_a_scan_that_is_not_there(folder):
+    with h5py.File(folder / H5, "a") as file:
+        file[LEFT].attrs["scan_sequence_idx"] = 20
+    with pytest.raises(FormatError, match="one of the 20 scans; found 20"):
+        na.open_datatree(folder)
