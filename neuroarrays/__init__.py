@@ -26,6 +26,7 @@ _HOME = {
     "interpolate": "interpolation",
     "bin_spikes": "binning",
     "save": "store",
+    "describe": "description",
     "select_units": "selection",
     "trials": "selection",
     "restrict": "restriction",

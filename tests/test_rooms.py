@@ -110,13 +110,17 @@ ROOMS = {
                      "store surveys tasks trains", "numpy xarray"),
     "torch": card("composites datasets dropin errors gathering samplers scaling schema splits",
                   "numpy torch xarray"),
-    "plot": card("analysis errors schema", "matplotlib numpy xarray"),
+    "description": card("schema", "numpy xarray", "rich"),
+    "strips": card("schema", "matplotlib numpy xarray"),
+    "pages": card("description errors intervals schema", "matplotlib numpy xarray"),
+    "plot": card("errors pages schema strips", "matplotlib numpy xarray"),
     "cli": card(EVERYTHING, "", "numpy pandas xarray rich dask distributed torch matplotlib"),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
     "synthetic": card("schema", "numpy xarray", "h5py"),
     "synthetic_allen": card("", "numpy", "h5py"),
     "synthetic_sensorium": card("", "numpy"),
+    "synthetic_experanto": card("", "numpy"),
     "testing": card(f"{LAZY} errors formats schema store", "numpy pytest xarray", "h5py"),
 }  # fmt: skip
 MODULES = sorted(
