@@ -102,6 +102,8 @@ class Loader(DataLoader[Batch]):
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on after a batch of an epoch."""
         self._epoch, self._done, self._begun = int(state["epoch"]), int(state["batch"]), False
+        if self._done >= len(self):  # an epoch that was counted to its end, not run to it
+            self._epoch, self._done = self._epoch + 1, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch."""

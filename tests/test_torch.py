@@ -275,6 +275,8 @@ def test_a_stopped_epoch_goes_on_with_the_very_next_batch(trials, workers):
     got.append(part + ids(other))
     got.append(ids(other))
     assert got == want
+    other.load_state_dict({"epoch": 1, "batch": len(other)})
+    assert ids(other) == want[2]
     one.set_epoch(2)
     assert ids(one) == want[2]
 
