@@ -56,6 +56,8 @@ FORMATS: tuple[Format, ...] = (
            "published binned archive of Allen Visual Coding Neuropixels"),
     Format("sensorium", "neuroarrays.formats.sensorium:SensoriumReader", "beta", "",
            "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"),
+    Format("experanto", "neuroarrays.formats.experanto:ExperantoReader", "beta", "",
+           "experanto sessions: screen, responses, eye tracker, treadmill at their own rates"),
     Format("driada", "neuroarrays.formats.driada:DriadaReader", "beta", "",
            "DRIADA: calcium imaging with behaviour (NPZ)"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",
@@ -65,6 +67,8 @@ FORMATS: tuple[Format, ...] = (
            "Maheswaranathan et al. 2023: salamander retina, natural scenes and white noise"),
     Format("karamanlis_2024", "neuroarrays.formats.retina.karamanlis:KaramanlisReader", "beta", "",
            "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"),
-)  # fmt: skip
     Format("hoefling_2024", "neuroarrays.formats.retina.hoefling:HoeflingReader", "beta", "",
            "Hoefling et al. 2024: mouse retina, calcium responses to natural movies"),
+    Format("goldin_2022", "neuroarrays.formats.retina.goldin:GoldinReader", "beta", "",
+           "Goldin et al. 2022: mouse and axolotl retina, flashed natural images"),
+)  # fmt: skip

@@ -1,0 +1,142 @@
+"""Small faithful experanto sessions, seeded, written with numpy alone.
+
+::
+
+    from neuroarrays.synthetic_experanto import write_experanto
+
+    truth = write_experanto("dynamic17797-4-7-Video-021a75_30hz", phase_shifts=True)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Unix time of the session, and rates of its modalities in Hz.
+BEGINS = 1520193100.0
+RATES = {"responses": 7.5, "eye_tracker": 19.0, "treadmill": 75.0}
+SCREEN_RATE = 30.0
+
+
+def write_experanto(
+    folder: str | os.PathLike[str],
+    *,
+    units: int = 6,
+    seconds: float = 12.0,
+    size: tuple[int, int] = (4, 6),
+    mapped: bool = True,
+    phase_shifts: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write a session: screen, responses, eye tracker, treadmill and intervals.
+
+    Parameters
+    ----------
+    folder : str or path
+        Made anew.
+    units : int
+        Number of units.
+    seconds : float, s
+        About how long it lasts.
+    size : tuple of int
+        Pixels along y and x.
+    mapped : bool
+        Signals as plain bytes (``data.mem``), else as npy.
+    phase_shifts : bool
+        Whether each unit is sampled at a moment of its own.
+    seed : int
+        Of everything random.
+
+    Returns
+    -------
+    dict
+        ``frames`` (flip, y, x) what was shown from each flip on, ``flips`` (flip,) Unix times, the
+        signals (time, signal) by name, and ``starts``, the Unix time of each signal's first sample.
+    """
+    random, root = np.random.default_rng(seed), Path(folder)
+    truth: dict[str, Any] = {"starts": {}}
+    truth["frames"], truth["flips"] = _write_screen(root / "screen", random, seconds, size)
+    for name, rate in RATES.items():
+        signals = {"responses": units, "eye_tracker": 4, "treadmill": 1}[name]
+        start = BEGINS + float(random.uniform(0, 0.4))
+        values = random.normal(0, 1, (int(seconds * rate), signals))
+        values = values.astype(np.float64 if name == "treadmill" else np.float32)
+        if name == "eye_tracker":
+            values[10:13] = np.nan
+        meta = {
+            "modality": "sequence", "sampling_rate": rate, "start_time": start,
+            "end_time": start + len(values) / rate, "n_signals": signals,
+            "n_timestamps": len(values), "dtype": str(values.dtype), "is_mem_mapped": mapped,
+            "phase_shift_per_signal": phase_shifts and name == "responses",
+        }  # fmt: skip
+        _write_yaml(root / name / "meta.yml", meta)
+        if mapped:
+            values.tofile(root / name / "data.mem")
+        else:
+            np.save(root / name / "data.npy", values)
+        inside = root / name / "meta"
+        inside.mkdir()
+        np.save(inside / "means.npy", np.nanmean(values, axis=0, keepdims=True))
+        np.save(inside / "stds.npy", np.nanstd(values, axis=0, keepdims=True))
+        if name == "responses":
+            np.save(inside / "unit_ids.npy", np.arange(1, units + 1))
+            np.save(inside / "cell_motor_coordinates.npy", random.integers(-900, 900, (units, 3)))
+            if phase_shifts:
+                truth["phase_shifts"] = random.uniform(0, 0.9 / rate, units)
+                np.save(inside / "phase_shifts.npy", truth["phase_shifts"])
+        truth[name], truth["starts"][name] = values, start
+    _write_yaml(root / "quality" / "meta.yml", {
+        "modality": "time_interval", "labels": {"good": "good.npy"},
+    })  # fmt: skip
+    np.save(root / "quality" / "good.npy", BEGINS + np.array([[1.0, 4.5], [6.0, 9.0]]))
+    key = {"animal_id": 17797, "session": 4, "scan_idx": 7}
+    (root / "meta.json").write_text(json.dumps({"scan_key": key}))
+    return truth
+
+
+def _write_screen(
+    folder: Path, random: np.random.Generator, seconds: float, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Movies and images with blanks between, and a closing one."""
+    (folder / "data").mkdir(parents=True)
+    now, number = BEGINS + 1.0, 0
+    frames: list[np.ndarray] = []
+    flips: list[float] = []
+    tiers = ("train", "oracle", "test")
+
+    def trial(kind: str, shown: np.ndarray, step: float) -> None:
+        nonlocal now, number
+        meta: dict[str, Any] = {
+            "modality": kind, "first_frame_idx": len(flips), "image_size": list(size),
+            "valid_trial": True, "tier": tiers[number % 3],
+        }  # fmt: skip
+        if kind == "blank":
+            meta |= {"interleave_value": 127, "tier": "blank"}
+        else:
+            meta["num_frames"] = len(shown)
+            np.save(folder / "data" / f"{number:05d}.npy", shown if kind == "video" else shown[0])
+        _write_yaml(folder / "meta" / f"{number:05d}.yml", meta)
+        frames.extend(shown)
+        flips.extend(now + np.arange(len(shown)) / SCREEN_RATE)
+        now, number = now + len(shown) * step, number + 1
+
+    grey = np.full((1, *size), 127, np.uint8)
+    while now < BEGINS + seconds:
+        trial("video", random.integers(0, 256, (45, *size)).astype(np.uint8), 1 / SCREEN_RATE)
+        trial("blank", grey, 0.4)
+        trial("image", random.integers(0, 256, (1, *size)).astype(np.uint8), 0.5)
+        trial("blank", grey, 0.4)
+    np.save(folder / "timestamps.npy", np.array(flips))
+    _write_yaml(folder / "meta.yml", {"modality": "screen", "frame_rate": SCREEN_RATE})
+    return np.array(frames), np.array(flips)
+
+
+def _write_yaml(path: Path, values: dict[str, Any]) -> None:
+    """A flat mapping; JSON is YAML."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{key}: {json.dumps(value)}" for key, value in values.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
