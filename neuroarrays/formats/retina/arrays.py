@@ -249,3 +249,26 @@ class First(LazyArray):
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.base.__dask_tokenize__(), self.length)
+
+
+@dataclass(frozen=True, repr=False)
+class Scaled(LazyArray):
+    """A lazy float array times a number."""
+
+    base: LazyArray
+    factor: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = np.asarray(self.base.outer(key))
+        return np.asarray(values * self.factor, self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.factor)

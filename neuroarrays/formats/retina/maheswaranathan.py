@@ -52,7 +52,7 @@ class MaheswaranathanReader(Reader):
     url = "https://doi.org/10.1016/j.neuron.2023.06.007"
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether there is a file with `train/response` and `test/response`."""
+        """Whether there is a file with responses and a clock for train and test."""
         try:
             if not isinstance(filename_or_obj, str | os.PathLike):
                 return False
@@ -142,7 +142,8 @@ def _is_one(path: Path) -> bool:
     if not source.is_hdf5(path):
         return False
     file = source.open_source(path)
-    return bool(file.names("train/response") and file.names("test/response"))
+    timed = file.info("train/time") is not None
+    return timed and bool(file.names("train/response") and file.names("test/response"))
 
 
 def _number(cell: str) -> int:

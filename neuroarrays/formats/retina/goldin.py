@@ -1,0 +1,182 @@
+"""Goldin et al. 2022: mouse and axolotl ganglion cells, flashed natural images, MEA.
+
+A file per session, as open-retina distributes them, ``<species>-session-<n>_structured_data.h5``::
+
+    {train,test}/stimulus          (image, y, x)
+    {train,test}/response/binned   (unit, image)    spikes of the 300 ms of each image
+    test/repeats/cellNN            (repeat, image)
+
+There is no time axis: an image is a presentation. Images were shown for 300 ms after 300 ms of
+grey. https://doi.org/10.1038/s41467-022-33242-8
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema, source
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.formats.retina import arrays
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, LazyArray, Stacked, Transposed, file_array
+from neuroarrays.source import Source
+
+_END = "_structured_data.h5"
+_SECONDS, _PIXEL = 0.3, 28.0
+_CELL = re.compile(r"cell_?(\d+)$")
+_SPECIES = ("mouse", "axolotl")
+
+
+class GoldinReader(Reader):
+    """Reads a folder of session files, or one of them."""
+
+    name = "goldin_2022"
+    description = "Goldin et al. 2022: mouse and axolotl retina, flashed natural images"
+    url = "https://doi.org/10.1038/s41467-022-33242-8"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether a file has images of three axes, responses and no clock."""
+        try:
+            if not isinstance(filename_or_obj, str | os.PathLike):
+                return False
+            return any(_is_session(path) for path in _files(filename_or_obj))
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        response: str = "counts",
+    ) -> dict[str, xr.Dataset]:
+        """Open sessions as the groups of an aligned tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            The folder or a file.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; the only area is "retina".
+        response : {"counts", "rate"}
+            Spikes per image, or these over its 0.3 s (Hz).
+        """
+        retina.choice("response", response, ("counts", "rate"))
+        chosen([retina.RETINA], areas, "area")
+        files = {p.name.removesuffix(_END).removesuffix(".h5"): p for p in _files(filename_or_obj)}
+        if not files:
+            raise FormatError(filename_or_obj, expected=f"files that end in {_END}",
+                              found=source.describe(filename_or_obj))  # fmt: skip
+        nodes: dict[str, xr.Dataset] = {}
+        scale = 1.0 if response == "counts" else 1 / _SECONDS
+        picked = chosen(files, sessions, "session")
+        for block in (retina.TRAIN, retina.TEST):
+            for name in picked:
+                nodes |= _Session(files[name], name, scale).nodes(block)
+        return retina.assemble(nodes, drop_variables, {"source": self.name})
+
+
+def _files(path: str | os.PathLike[str]) -> list[Path]:
+    path = Path(os.path.abspath(path))
+    if not path.exists():
+        msg = f"{path}: no such file or folder"
+        raise MissingPath(msg)
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.iterdir() if p.name.endswith(_END) and p.name[0] != ".")
+
+
+def _is_session(path: Path) -> bool:
+    if not source.is_hdf5(path):
+        return False
+    file = source.open_source(path)
+    shown = file.info("train/stimulus")
+    responses = file.info("train/response/binned")
+    timed = file.info("train/time") is not None
+    return shown is not None and len(shown.shape) == 3 and responses is not None and not timed
+
+
+class _Session:
+    """One file on its way to the tree."""
+
+    def __init__(self, path: Path, name: str, scale: float):
+        self.path, self.name, self.scale = path, schema.node_name(name), scale
+        self.file: Source = source.open_source(path)
+
+    def nodes(self, block: str) -> dict[str, xr.Dataset]:
+        """Session, retina and presentations of one block."""
+        shown = arrays.pixels(file_array(self.file, f"{block}/stimulus"))
+        stored = self._rate(file_array(self.file, f"{block}/response/binned"))
+        if len(shown.shape) != 3 or len(stored.shape) != 2:
+            raise FormatError(self.path, block, "images (image, y, x), responses (unit, image)",
+                              f"{shown.shape} and {stored.shape}")  # fmt: skip
+        units, images = stored.shape
+        if images != shown.shape[0]:
+            raise FormatError(self.path, f"{block}/response/binned", "a response to each of the "
+                              f"{shown.shape[0]} images", f"{images}")  # fmt: skip
+        dims = (schema.PRESENTATION, "channel", "y", "x")
+        movie = Arranged(shown, (0, Arranged.NEW, 1, 2))
+        place = f"{block}/{self.name}"
+        ids = retina.along(schema.PRESENTATION, np.arange(images))
+        attrs = {
+            "session_id": self.name, "um_per_pixel": _PIXEL, "presentation_duration": _SECONDS,
+            "species": next((s for s in _SPECIES if s in self.name), "unknown"),
+        }  # fmt: skip
+        made = {place: dataset({"stimulus": retina.variable("session", "stimulus", movie, dims)},
+                               {schema.PRESENTATION: ids}, attrs)}  # fmt: skip
+        area = {"responses": retina.variable("area", "responses", Transposed(stored),
+                                             (schema.PRESENTATION, schema.UNIT))}  # fmt: skip
+        coords: dict[str, xr.Variable] = {}
+        cells = self._cells()
+        if len(cells) not in (0, units):
+            raise FormatError(self.path, "test/repeats", f"{units} cells, as in the responses",
+                              f"{len(cells)}")  # fmt: skip
+        if block == retina.TEST and cells:
+            repeats = self._repeats(cells, images)
+            axes = (schema.TRIAL, schema.PRESENTATION, schema.UNIT)
+            area["responses_by_trial"] = retina.variable(
+                "area", "responses_by_trial", repeats, axes
+            )
+            coords[schema.TRIAL] = retina.along(schema.TRIAL, np.arange(repeats.shape[0]))
+        numbers = [int(_CELL.match(cell)[1]) for cell in cells]  # type: ignore[index]
+        coords[schema.UNIT] = retina.along(schema.UNIT, numbers or np.arange(units))
+        for variable in area.values():
+            variable.attrs["units"] = "1" if self.scale == 1 else "Hz"
+        rows = {"duration": schema.var("table", "duration", np.full(images, _SECONDS),
+                                       tree=schema.ALIGNED),
+                "tier": xr.Variable((schema.PRESENTATION,), np.full(images, block, object))}  # fmt: skip
+        below = f"{place}/{retina.RETINA}"
+        table = dataset(rows)
+        bare = dataset(area)
+        made[below] = dataset(area, coords | schema.trial_labels(bare, table))
+        made[f"{below}/{schema.PRESENTATIONS}"] = table
+        return made
+
+    def _rate(self, array: LazyArray) -> LazyArray:
+        return arrays.Scaled(arrays.floats(array), self.scale)
+
+    def _cells(self) -> list[str]:
+        names = (name for name in self.file.names("test/repeats") if _CELL.match(name))
+        return sorted(names, key=lambda name: int(_CELL.match(name)[1]))  # type: ignore[index]
+
+    def _repeats(self, cells: list[str], images: int) -> LazyArray:
+        """Repeats as (trial, image, unit)."""
+        bases = tuple(self._rate(file_array(self.file, f"test/repeats/{c}")) for c in cells)
+        shapes = {base.shape for base in bases}
+        if len(shapes) > 1 or len(bases[0].shape) != 2 or bases[0].shape[1] != images:
+            raise FormatError(self.path, "test/repeats", f"cells of one shape (repeat, {images})",
+                              f"{sorted(shapes)}")  # fmt: skip
+        return Stacked(bases)
