@@ -134,6 +134,21 @@ def build(
     recipe, report = recipe or Recipe(), Report()
     run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
     report.failures = run.failures
+    try:
+        _build(paths, archive, recipe, run, report)
+    finally:
+        run.close()
+    return report
+
+
+def _build(
+    paths: Iterable[str | os.PathLike[str]],
+    archive: str | os.PathLike[str],
+    recipe: Recipe,
+    run: Runner,
+    report: Report,
+) -> None:
+    """Look at all sessions, make what parts are missing, put them together."""
     tasks = [(recipe, str(path)) for path in _files(paths)]
     surveys = [found for found in run(survey, tasks) if found is not None]
     if not surveys:
@@ -157,7 +172,6 @@ def build(
             _put_together(block, jobs, recipe, work, report)
         if not report.failures:
             shutil.rmtree(work / "parts", ignore_errors=True)
-    return report
 
 
 # ------------------------------------------------------------------------------------- the tasks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +51,7 @@ class Runner:
         self.workers, self.where = workers, scheduler or local
         self.strict, self.progress = strict, progress
         self.failures: list[tuple[str, str]] = []
+        self.pool: Executor | None = None
         if "://" not in self.where and self.where not in ("processes", "threads", "sync"):
             msg = f"scheduler={scheduler!r}: expected 'processes', 'threads' or an address (tcp://...)"
             raise ValueError(msg)
@@ -95,9 +98,23 @@ class Runner:
         options: dict[str, Any] = {"num_workers": self.workers}
         get: Any = dask.threaded.get
         if self.where == "processes":
-            get, options["chunksize"] = dask.multiprocessing.get, 1
+            get = dask.multiprocessing.get
+            options |= {"chunksize": 1, "pool": self._processes()}
         with Callback(posttask=lambda key, result, *_: done(result)):  # type: ignore[no-untyped-call]
             get(graph, list(graph), **options)
+
+    def _processes(self) -> Executor:
+        """The processes, started once for all that is run: each has to import everything."""
+        if self.pool is None:
+            context = multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(self.workers, mp_context=context)
+        return self.pool
+
+    def close(self) -> None:
+        """End the processes."""
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+            self.pool = None
 
     def _on_cluster(
         self,
