@@ -32,6 +32,7 @@ class Interpolated(LazyArray):
     period: float | None
     rest: tuple[int, ...]
     dtype: np.dtype
+    shifts: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -46,7 +47,13 @@ class Interpolated(LazyArray):
         picked = [np.atleast_1d(axis[k]) for axis, k in zip(self._axes(), key, strict=False)]
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
         columns = values.reshape(values.shape[0], -1)
-        found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
+        if self.shifts is None:
+            found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
+        else:
+            found = np.stack([
+                resample.interpolate(times, column, at.ravel() - shift, self.method, self.max_gap)
+                for column, shift in zip(columns.T, self.shifts, strict=True)
+            ], axis=1)  # fmt: skip
         if self.period is not None:
             found = found % self.period
         full = found.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)
@@ -76,7 +83,8 @@ class Interpolated(LazyArray):
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         from dask.base import normalize_token
 
-        at = (self.origins, self.offsets, self.max_gap, str(self.dtype))
+        shifts = None if self.shifts is None else self.shifts.tobytes()
+        at = (self.origins, self.offsets, self.max_gap, str(self.dtype), shifts)
         own = (normalize_token(self.values), normalize_token(self.clock))
         return ("Interpolated", *own, self.period, self.method, *at)
 
@@ -119,7 +127,9 @@ def interpolate(
 
     Notes
     -----
-    At a duplicated time stamp the last of its samples counts. Times out of order are sorted.
+    At a duplicated time stamp the last of its samples counts. Times out of order are sorted. A
+    series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
+    `time` says, each column for itself.
     """
     check_method(method, max_gap)
     if isinstance(series, xr.DataTree):
@@ -151,6 +161,14 @@ def check_method(method: str, max_gap: float | None) -> None:
 
 def _other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
     return {k: c.variable for k, c in series.coords.items() if schema.TIME not in c.dims}
+
+
+def _shifts(series: xr.Dataset, dims: tuple[Any, ...]) -> np.ndarray | None:
+    """How much later than `time` each column is sampled, s, where the series says so."""
+    if schema.SHIFT not in series.coords or series[schema.SHIFT].dims != dims[1:]:
+        return None
+    shifts: np.ndarray = series[schema.SHIFT].values.astype(float)
+    return shifts
 
 
 def resampled(
@@ -185,6 +203,7 @@ def resampled(
             period=period,
             rest=raw.shape[1:],
             dtype=dtype,
+            shifts=_shifts(series, raw.dims),
         )
         out[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), raw.attrs)
     return out

@@ -24,6 +24,9 @@ RECORDING, ALIGNED = "recording", "aligned"
 SPIKE, UNIT, TIME, PRESENTATION = "spike", "unit_id", "time", "presentation_id"
 TRIAL, IMAGE, FRAME = "trial", "image_id", "frame"
 
+#: A coordinate of a series: how much later than `time` each of its columns is sampled, s.
+SHIFT = "phase_shift"
+
 #: Children of a session that are never areas.
 RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS = (
     "running", "pupil", "presentations", "stimulus", "events",

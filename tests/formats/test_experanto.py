@@ -121,6 +121,29 @@ def test_missing_samples_are_skipped_not_filled_with_a_mean_of_the_question(sess
     assert same_values(alone, found)
 
 
+@pytest.mark.parametrize("method", ["previous", "nearest", "linear"])
+def test_each_unit_is_sampled_at_its_own_moment(session, method):
+    path, truth = session
+    series = na.open_datatree(path)[S]["unknown/responses"].to_dataset()
+    clock, shift = series["time"].values, truth["phase_shifts"]
+    times = np.linspace(1.0, 9.0, 40)
+    found = na.interpolate(series, times, method=method)["responses"]
+    assert found.dims == ("time", "unit_id")
+    values = truth["responses"].astype(float)
+    for unit in range(values.shape[1]):
+        own = clock + shift[unit]
+        if method == "linear":
+            expected = np.interp(times, own, values[:, unit])
+        elif method == "previous":
+            expected = values[np.searchsorted(own, times, side="right") - 1, unit]
+        else:
+            expected = values[np.abs(times[:, None] - own).argmin(axis=1), unit]
+        np.testing.assert_allclose(found.values[:, unit], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.isel(unit_id=unit).values, expected, rtol=1e-4, atol=1e-6)
+    some = na.interpolate(series.sel(unit_id=[4, 2]), times, method=method)["responses"]
+    assert same_values(some.values, found.sel(unit_id=[4, 2]).values)
+
+
 def test_what_was_on_the_screen(session):
     path, truth = session
     tree = na.open_datatree(path)[S]
@@ -153,7 +176,7 @@ def test_some_frames_of_a_movie_are_a_short_read(session, monkeypatch):
 
 
 def test_intervals_become_tables(session):
-    path, truth = session
+    path, _ = session
     tree = na.open_datatree(path)[S]
     table = tree["presentations/quality_good"]
     np.testing.assert_allclose(

@@ -216,7 +216,7 @@ def _raw(path: Path, name: str, shape: tuple[int, int]) -> Mapped:
 
 def _labels(folder: Path, files: FolderFiles, size: int) -> dict[str, np.ndarray]:
     """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
-    known = {"means": "mean", "stds": "std", "phase_shifts": "phase_shift", "unit_ids": schema.UNIT}
+    known = {"means": "mean", "stds": "std", "phase_shifts": schema.SHIFT, "unit_ids": schema.UNIT}
     found: dict[str, np.ndarray] = {}
     inside = folder / "meta"
     for path in sorted(inside.glob("*.npy")) if inside.is_dir() else ():
@@ -280,7 +280,7 @@ class _Session:
             ids = labels.pop(schema.UNIT, np.arange(size))
             labels[schema.UNIT] = ids.astype(np.int64)
         coords = {schema.TIME: clock.variable((schema.TIME,), told)}
-        units = {"phase_shift": {"units": "s", "long_name": "a sample is taken this much later"}}
+        units = {schema.SHIFT: {"units": "s", "long_name": "a sample is taken this much later"}}
         units |= {name: {"units": "um"} for name in _MOTOR}
         for name, values in labels.items():
             coords[name] = xr.Variable((dim,), values, units.get(name, {}))
