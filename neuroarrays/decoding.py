@@ -90,7 +90,7 @@ def bayesian_decoder(
         dim: (dim, c, signal.attrs)
         for dim, c, signal in zip(dims, plan.centres, plan.signals, strict=True)
     }
-    long_name = {"long_name": "probability", "units": "1"}
+    long_name = {"long_name": "probability"}
     return out.assign(posterior=((schema.TIME, *dims), values, long_name)).assign_coords(centres)
 
 

@@ -1,5 +1,8 @@
 """Pictures show the data they are given, with units; at one unit and at a thousand."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -192,4 +195,16 @@ def test_an_overview_shows_units_rates_and_times(tree, tmp_path):
     axes["units"].figure.canvas.draw()
     with pytest.raises(SchemaError, match="this one is aligned"):
         na.plot.overview(na.align(tree, bin_width=1.0))
+    plt.close("all")
+
+
+def test_the_gallery_shows_every_picture():
+    page = Path(__file__).parents[1] / "docs" / "gallery.md"
+    cells = re.findall(r"^```\{code-cell\} python\n(.*?)^```$", page.read_text(), re.M | re.S)
+    namespace = {}
+    for cell in cells:
+        exec(compile(cell, page.name, "exec"), namespace)
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    assert set(re.findall(r"na\.plot\.(\w+)", page.read_text())) == set(na.plot.__all__)
     plt.close("all")
