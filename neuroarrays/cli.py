@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import neuroarrays as na
 from neuroarrays import archive_commands
-from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError, SchemaError
+from neuroarrays.errors import (
+    FormatError,
+    MissingDependency,
+    NeuroArraysError,
+    SchemaError,
+    UnknownFormat,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -286,7 +292,14 @@ def _formats(_: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    tree = _open(arguments)
+    try:
+        tree = _open(arguments)
+    except UnknownFormat:
+        text = _arrays_inside(arguments.path)
+        if not text:
+            raise
+        print(text)
+        return FINE
     nodes = [node for _, node in tree.subtree_with_keys]
     total = sum(v.nbytes for node in nodes for v in node.data_vars.values())
     kind = str(tree.attrs.get("neuroarrays_schema", "")).partition("/")[0]
@@ -306,6 +319,16 @@ def _info(arguments: argparse.Namespace) -> int:
     if notes:
         _show([[("notes", "title")], *_bullets("", notes, "")])
     return FINE
+
+
+def _arrays_inside(paths: Sequence[str]) -> str:
+    """What a file of arrays that no reader knows holds, and a mapping to start from."""
+    from neuroarrays.formats.arrays import outline
+
+    try:
+        return outline(os.path.expanduser(paths[0])) if len(paths) == 1 else ""
+    except FormatError:
+        return ""
 
 
 def _catalog(arguments: argparse.Namespace) -> int:

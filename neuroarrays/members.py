@@ -86,7 +86,7 @@ class MemberSource(Source):
         member = self.members().get(name.strip("/"))
         if member is None:
             return None
-        text = member.dtype.kind in "SUO"
+        text = member.dtype.kind in "SU"
         return Info(member.shape, np.dtype(object) if text else member.dtype, None, text)
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
@@ -114,8 +114,14 @@ class MemberSource(Source):
         with _LOCK:
             _UNPACKED[self, name] = values
             while len(_UNPACKED) > 1 and sum(v.nbytes for v in _UNPACKED.values()) > _VALUES:
-                _UNPACKED.popitem(last=False)
+                del _UNPACKED[next(iter(_UNPACKED))]
         return values
+
+    def _keep(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays that were unpacked together."""
+        with _LOCK:
+            for name, values in arrays.items():
+                _UNPACKED[self, name] = values
 
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
         """What is indexed of values that lie in the file as they are."""

@@ -61,7 +61,7 @@ ROOMS = {
     # kernels, trains and presentations: the pipelines that others published (formats/allen)
     "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels members npy npz pickles presentations safety "
                     "schema trains",
-                    "numpy xarray", "h5py hdf5plugin"),
+                    "numpy xarray", "h5py hdf5plugin pandas scipy"),
     "_open": card(f"{LAZY} errors formats safety schema", "xarray", "pandas"),
     "samples": card("_open"),
     # numbers

@@ -60,6 +60,8 @@ FORMATS: tuple[Format, ...] = (
            "experanto sessions: screen, responses, eye tracker, treadmill at their own rates"),
     Format("driada", "neuroarrays.formats.driada:DriadaReader", "beta", "",
            "DRIADA: calcium imaging with behaviour (NPZ)"),
+    Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
+           "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",
            "open-retina's own HDF5 layout: sessions and a folder of stimuli"),
     Format("maheswaranathan_2023",

@@ -1,0 +1,212 @@
+"""Arrays people have lying about: MATLAB, npy, npz, HDF5, Zarr, csv, parquet, by a short mapping.
+
+A mapping (a dict, or a TOML file) says which array is what, which axis is time, and in which units;
+see `mapping` for its form and ``neuroarrays info FILE`` for one to start from. A TOML file with a
+line ``neuroarrays_mapping = 1`` and ``file = "data.mat"`` opens by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import safety, schema
+from neuroarrays.backend import Reader, chosen
+from neuroarrays.errors import FormatError, NeuroArraysError, shorten
+from neuroarrays.formats.arrays.files import arrays_source, listing
+from neuroarrays.formats.arrays.mapping import (
+    SETTINGS,
+    Arrays,
+    array_of,
+    clock,
+    spikes,
+    squeezed,
+    together,
+    variable,
+)
+from neuroarrays.formats.arrays.outlines import outline
+
+__all__ = ["ArraysReader", "outline"]
+#: Bytes of a TOML file that is read.
+_LARGEST = 1 << 20
+_MARK = "neuroarrays_mapping"
+#: Variables that make a node of an aligned tree an area.
+_OF_AREAS = ("responses", "spike_data", "responses_by_trial")
+
+
+class ArraysReader(Reader):
+    """Reads any file or folder of arrays that a mapping describes."""
+
+    name = "arrays"
+    description = "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether it is a TOML file with our mark; arrays alone do not say what they are."""
+        try:
+            path = os.fspath(filename_or_obj)
+            return isinstance(path, str) and path.endswith(".toml") and _MARK in read_mapping(path)
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        mapping: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open what a mapping describes.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+            A file or folder of arrays, or a mapping (TOML) that names one.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs; there is one session.
+        mapping : dict or path of a TOML file, optional
+            Which array is what.
+        """
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        path = os.path.abspath(os.fspath(filename_or_obj))
+        if path.endswith(".toml"):
+            said = read_mapping(path)
+            path = _data_of(path, said.get("file"))
+            mapping = said if mapping is None else mapping
+        if mapping is None:
+            raise FormatError(path, "", "mapping= (a dict or TOML file) that says which array is "
+                              "what", "none", f"one to start from:\n\n{outline(path)}")  # fmt: skip
+        chart = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
+        file = arrays_source(path)
+        groups = tree_groups(Arrays(file, listing(file)), chart, sessions, areas)
+        groups["/"].attrs["source"] = self.name
+        return {
+            place: node.drop_vars(list(drop & set(node.variables))) if drop else node
+            for place, node in groups.items()
+        }
+
+
+def _data_of(path: str, named: Any) -> str:
+    """The data that a mapping names, by a path from the folder it is in."""
+    if not isinstance(named, str):
+        raise FormatError(path, "file", "the path of the data, from this folder", f"{named!r}")
+    found = os.path.normpath(os.path.join(os.path.dirname(path), named))
+    if not os.path.exists(found):
+        raise FormatError(path, "file", "the path of the data, from this folder",
+                          f"{named!r}, where there is nothing")  # fmt: skip
+    return found
+
+
+def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A mapping from a TOML file.
+
+    Raises
+    ------
+    FormatError
+        If it is no TOML.
+    """
+    status = safety.regular_file(path)
+    if status.st_size > _LARGEST:
+        raise FormatError(path, "", f"a mapping of at most {_LARGEST:,} bytes", "more")
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(path, "", "TOML", str(error)) from error
+
+
+def tree_groups(
+    arrays: Arrays,
+    mapping: Mapping[str, Any],
+    sessions: str | Sequence[str] | None = None,
+    areas: str | Sequence[str] | None = None,
+) -> dict[str, xr.Dataset]:
+    """The groups of a tree, as a mapping describes them."""
+    path = arrays.source.path
+    kind = mapping.get("tree", schema.RECORDING)
+    if kind not in (schema.RECORDING, schema.ALIGNED):
+        raise FormatError(path, "tree", "'recording' or 'aligned'", f"{kind!r}")
+    stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
+    session = schema.node_name(str(mapping.get("session", stem)))
+    chosen([session], sessions, "session")
+    nodes = {key.strip("/"): value for key, value in mapping.items() if key not in SETTINGS}
+    wrong = [key for key, value in nodes.items() if not isinstance(value, Mapping)]
+    if wrong or not nodes:
+        raise FormatError(
+            path, "mapping", "nodes, each a table of name = array",
+            f"{wrong[0]} = {nodes[wrong[0]]!r}"[:80] if wrong else "none",
+            f"settings are {shorten(SETTINGS)}",
+        )  # fmt: skip
+    nodes = {name: dict(value) for name, value in nodes.items()}
+    kept = _of_areas(nodes, kind, areas)
+    attrs = mapping.get("attrs", {})
+    groups = {
+        "/": xr.Dataset(attrs=schema.root_attrs(kind)),
+        session: xr.Dataset(attrs={"session_id": session, **attrs}),
+    }
+    made = {name: node(arrays, kind, name, nodes[name]) for name in kept}
+    for name, one in made.items():
+        rows = made.get(f"{name}/{schema.PRESENTATIONS}")
+        if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in one.dims:
+            one = one.assign_coords(schema.trial_labels(one, rows))
+        groups[f"{session}/{name}"] = one
+    return groups
+
+
+def _of_areas(nodes: Mapping[str, Any], kind: str, areas: str | Sequence[str] | None) -> list[str]:
+    """The nodes that belong to the areas asked for, or to none."""
+    if kind == schema.ALIGNED:
+        of = {n: n.partition("/")[0] for n in nodes}
+    else:
+        own = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
+        of = {n: n.partition("/")[0] for n in nodes if "/" in n and n.partition("/")[0] not in own}
+    wanted = set(chosen(list(dict.fromkeys(of.values())), areas, "area"))
+    return [n for n in nodes if n not in of or of[n] in wanted]
+
+
+def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Dataset:
+    """One node of the tree."""
+    role = _role(kind, name, said)
+    if role == "spikes":
+        return spikes(arrays, name, said)
+    made = {
+        key: variable(arrays, kind, role, (name, key), value)
+        for key, value in said.items()
+        if key not in (schema.TIME, schema.UNIT, schema.PRESENTATION)
+    }
+    if not made:
+        raise FormatError(arrays.source.path, name, "at least one variable", "none")
+    sizes: dict[str, int] = {}
+    for one in made.values():
+        sizes = {**{str(d): n for d, n in one.sizes.items()}, **sizes}
+    coords: dict[str, xr.Variable] = {}
+    if schema.TIME in said:
+        coords[schema.TIME] = clock(arrays, name, said[schema.TIME], sizes.get(schema.TIME, 0))
+    for dim in (schema.UNIT, schema.PRESENTATION):
+        if dim in sizes:
+            ids = np.arange(sizes[dim])
+            if dim in said:
+                ids = squeezed(array_of(arrays, said[dim], f"{name}/{dim}"), 1).load()
+            coords[dim] = xr.Variable(dim, ids.astype(np.int64))
+    return together(arrays, name, made, coords)
+
+
+def _role(kind: str, name: str, said: Mapping[str, Any]) -> str:
+    parent, _, leaf = name.rpartition("/")
+    if kind == schema.ALIGNED:
+        if leaf == schema.PRESENTATIONS:
+            return "table"
+        return "area" if set(said) & set(_OF_AREAS) else "behaviour"
+    if leaf == schema.SPIKES or "spike_times" in said:
+        return "spikes"
+    if parent == schema.PRESENTATIONS:
+        return "table"
+    return parent if parent in (schema.STIMULUS, schema.EVENTS) else "series"

@@ -1,0 +1,172 @@
+"""Lazy arrays made of others: squeezed, put together from many, joined, in another order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.lazy import LazyArray
+from neuroarrays.source import Key
+
+
+@dataclass(frozen=True, repr=False)
+class Squeezed(LazyArray):
+    """A lazy array with only some of its axes; the others have length 1."""
+
+    base: LazyArray
+    kept: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(self.base.shape[axis] for axis in self.kept)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        of_axis = dict(zip(self.kept, key, strict=True))
+        return self.base.outer(tuple(of_axis.get(axis, 0) for axis in range(len(self.base.shape))))
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.kept)
+
+
+@dataclass(frozen=True, repr=False)
+class Column(LazyArray):
+    """One place along the last axis of a lazy array."""
+
+    base: LazyArray
+    at: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape[:-1]
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return self.base.outer((*key, self.at))
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.at)
+
+
+@dataclass(frozen=True, repr=False)
+class Cast(LazyArray):
+    """A lazy array in another dtype that holds its values exactly; others are an error."""
+
+    base: LazyArray
+    dtype: np.dtype
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = np.asarray(self.base.outer(key))
+        with np.errstate(invalid="ignore"):
+            made = values.astype(self.dtype)
+        if self.dtype.kind in "iub" and not np.array_equal(made, values):
+            raise FormatError(
+                self.path, "", f"values that {self.dtype} holds exactly", "others",
+                "take another dtype in the mapping",
+            )  # fmt: skip
+        return made
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), str(self.dtype))
+
+
+@dataclass(frozen=True, repr=False)
+class Grid(LazyArray):
+    """Arrays of one shape as one: `lead` axes in front of theirs (one per neuron, per trial)."""
+
+    bases: tuple[LazyArray, ...]
+    lead: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.lead, *self.bases[0].shape)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        kinds = [base.dtype for base in self.bases]
+        return np.dtype(object) if object in kinds else np.result_type(*kinds)
+
+    def outer(self, key: Key) -> np.ndarray:
+        places = np.arange(math.prod(self.lead)).reshape(self.lead)
+        for axis in reversed(range(len(self.lead))):
+            places = places[(slice(None),) * axis + (key[axis],)]
+        inner = key[len(self.lead) :]
+        flat = np.asarray(places).ravel()
+        if not flat.size:
+            rest = self.bases[0].outer(inner).shape
+            return np.empty((*np.shape(places), *rest), self.dtype)
+        parts = [np.asarray(self.bases[int(i)].outer(inner), self.dtype) for i in flat]
+        return np.stack(parts).reshape((*np.shape(places), *parts[0].shape))
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases], self.lead)
+
+
+@dataclass(frozen=True, repr=False)
+class Joined(LazyArray):
+    """1-D arrays one after another: the spikes of units that are stored apart."""
+
+    bases: tuple[LazyArray, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (sum(base.shape[0] for base in self.bases),)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return (
+            np.result_type(*(base.dtype for base in self.bases)) if self.bases else np.dtype("f8")
+        )
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        one = isinstance(k, int)
+        wanted = np.arange(self.shape[0])[k] if isinstance(k, slice) else np.atleast_1d(k)
+        ends = np.cumsum([base.shape[0] for base in self.bases])
+        owner = np.searchsorted(ends, wanted, side="right")
+        out = np.empty(wanted.shape, self.dtype)
+        for i in np.unique(owner):
+            mine = owner == i
+            local = wanted[mine] - (ends[i] - self.bases[i].shape[0])
+            out[mine] = self.bases[i]._raw((local,))
+        return out[0] if one else out
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Ordered(LazyArray):
+    """A 1-D lazy array in another order: spikes of all units, put unit after unit."""
+
+    base: LazyArray
+    order: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.order.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        places = self.order[key[0]]
+        return self.base._raw((int(places) if np.ndim(places) == 0 else places,))
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.order)

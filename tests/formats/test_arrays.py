@@ -1,0 +1,340 @@
+"""Arrays by a mapping: golden files under the suite, every real file here, and what can be wrong."""
+
+import tomllib
+import warnings
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+import neuroarrays as na
+from neuroarrays import cli, schema, source
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.arrays import ArraysReader, outline
+from neuroarrays.formats.arrays.files import arrays_source, listing
+from neuroarrays.formats.matlab import matlab_source
+from neuroarrays.testing import ReaderTests, load
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "arrays"
+MAPPINGS = Path(__file__).resolve().parent / "mappings"
+NODE = {"position": {"x": "x"}}
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.close_all()
+
+
+class TestMatlab(ReaderTests):
+    reader = "arrays"
+    path = GOLDEN / "rig.toml"
+    foreign = (GOLDEN / "rig.mat", GOLDEN / "lab")
+    options = {"mapping": NODE}
+    values = {
+        ("rig/CA1/spikes", "spike_times", 0): 2.2558,
+        ("rig/CA1/spikes", "spike_times", 5): 4.766,
+        ("rig/CA1/spikes", "spike_times", -1): 8.9689,
+        ("rig/CA1/spikes", "row_size", 0): 5,
+        ("rig/CA1/spikes", "row_size", 2): 0,
+        ("rig/CA1/spikes", "rate", -1): 0.4,
+        ("rig/CA1/fluorescence", "fluorescence", (0, 0)): 0.8994637,
+        ("rig/CA1/fluorescence", "fluorescence", (-1, -1)): 0.90754235,
+        ("rig/CA1/fluorescence", "time", -1): 5.5,
+        ("rig/position", "x", 0): 0.5201211503606802,
+        ("rig/position", "x", -1): 0.15338195857876535,
+        ("rig/position", "time", -1): 9.6,
+        ("rig/position", "lick", 7): True,
+        ("rig/presentations/trials", "start_time", 1): 4.0,
+        ("rig/presentations/trials", "kind", 0): "go",
+        ("rig/presentations/trials", "kind", -1): "nogo",
+    }
+
+
+class TestFolder(ReaderTests):
+    reader = "arrays"
+    path = GOLDEN / "lab.toml"
+    options = {"mapping": {"running": {"speed": "wheel.csv/speed"}}}
+    values = {
+        ("lab/CA1/spikes", "spike_times", 0): 2.2558,
+        ("lab/CA1/spikes", "spike_times", -1): 8.9689,
+        ("lab/CA1/spikes", "unit_id", 0): 11,
+        ("lab/CA1/spikes", "unit_id", -1): 14,
+        ("lab/CA1/spikes", "row_size", 1): 3,
+        ("lab/running", "speed", 0): 1.5,
+        ("lab/running", "speed", -1): 4.5,
+        ("lab/running", "time", -1): 0.003,
+    }
+
+
+def opened(path, mapping, **options):
+    return na.open_datatree(path, engine="arrays", mapping=mapping, **options)
+
+
+# ----------------------------------------------------------------------------------- real files
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MAPPINGS.glob("*.toml")))
+def test_real_files(shared_data, name):
+    mapping = MAPPINGS / f"{name}.toml"
+    tree = opened(shared_data / tomllib.loads(mapping.read_text())["file"], mapping)
+    if name != "sensorium_trials":  # it has no times
+        schema.validate(tree, values=name not in ("allen_durations",))
+    load(tree)
+
+
+def real(shared_data, name):
+    mapping = MAPPINGS / f"{name}.toml"
+    tree = opened(shared_data / tomllib.loads(mapping.read_text())["file"], mapping)
+    return next(iter(tree.children.values()))
+
+
+def test_real_values_equal_scipy(shared_data):
+    session = real(shared_data, "kramer")
+    stored = scipy.io.loadmat(shared_data / "kramer_placecell" / "spikes-1.mat")
+    np.testing.assert_array_equal(session["position"]["x"], stored["X"].ravel())
+    np.testing.assert_array_equal(session["position"]["time"], stored["t"].ravel())
+    np.testing.assert_array_equal(
+        session["CA1/spikes"]["spike_times"], stored["spiketimes"].ravel()
+    )
+    park = real(shared_data, "park_pupil")["V1"]
+    stored = scipy.io.loadmat(
+        shared_data / "park2024_V1_pupil_running" / "230810_mrcuts29_fov2_grat-000_data.mat"
+    )["D"][0, 0]
+    np.testing.assert_array_equal(park["responses"][5, :, 3], stored["neuron4"][0, 5].ravel())
+    np.testing.assert_array_equal(park["behaviour"]["speed"][127], stored["speed"][0, 127].ravel())
+    assert park["direction"].dims == ("presentation_id",)
+
+
+def test_real_units_of_nested_cells(shared_data):
+    spikes = real(shared_data, "nelpy_track")["CA1/spikes"].to_dataset()
+    cells = scipy.io.loadmat(
+        shared_data / "nelpy_hippocampus" / "linear-track" / "spikes.mat", squeeze_me=False
+    )["spikes"][0, 0][0, 0]
+    trains = [unit["time"][0, 0].ravel() for tetrode in cells.ravel() for unit in tetrode.ravel()
+              if unit.dtype.names]  # fmt: skip
+    assert spikes["row_size"].values.tolist() == [t.size for t in trains]
+    np.testing.assert_array_equal(spikes["spike_times"], np.concatenate(trains))
+    np.testing.assert_array_equal(spikes.sel(unit_id=7)["spike_times"], trains[7])
+
+
+def test_two_clocks_are_two_nodes_that_align_joins():
+    said = tomllib.loads((GOLDEN / "rig.toml").read_text())
+    mapping = {name: said[name] for name in ("CA1/fluorescence", "position")}
+    tree = opened(GOLDEN / "rig.mat", mapping)
+    assert tree["rig/CA1/fluorescence"].sizes["time"] != tree["rig/position"].sizes["time"]
+    aligned = na.align(tree, bin_width=0.5)
+    nodes = [node for node in aligned.subtree if "time" in node.sizes]
+    assert len({node.sizes["time"] for node in nodes}) == 1
+    assert any("x" in node.data_vars for node in nodes)
+    assert any("unit_id" in node.sizes for node in nodes)
+
+
+# --------------------------------------------------------------------------------- info, mapping
+
+
+@pytest.mark.parametrize("file", ["rig.mat", "lab"])
+def test_info_prints_a_mapping_to_start_from(file, capsys, tmp_path):
+    assert cli.main(["info", str(GOLDEN / file)]) == 0
+    text = capsys.readouterr().out
+    assert "arrays" in text
+    said = tomllib.loads(text)
+    assert said["file"] == file
+    tree = opened(GOLDEN / file, said)
+    schema.validate(tree)
+    assert load(tree) is None
+
+
+def test_no_mapping_says_what_is_inside():
+    with pytest.raises(FormatError, match=r"(?s)mapping=.*one to start from:.*ca_time"):
+        na.open_datatree(GOLDEN / "rig.mat", engine="arrays")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({}, "nodes, each a table"),
+        ({"position": "x"}, "nodes, each a table"),
+        ({"tree": "other", **NODE}, "'recording' or 'aligned'"),
+        ({"position": {"x": "xs"}}, r"position/x: expected the array 'xs'.*did you mean 'x'"),
+        ({"position": {"x": "behaviour_time"}}, "did you mean 'behav_time'"),
+        ({"position": {"x": 3}}, "the name of an array"),
+        ({"position": {"x": {"array": "x", "unit": "m"}}}, "keys among"),
+        ({"position": {"x": "nothing/*/at_all"}}, "expected the array 'nothing/"),
+        ({"position": {"time": {"rate": 0}, "x": "x"}}, "a rate above 0 Hz"),
+        ({"position": {"time": "dff", "x": "x"}}, "times along one axis"),
+        ({"position": {"time": "behav_time"}}, "at least one variable"),
+        ({"position": {"time": "ca_time", "x": "x"}}, "12 along time, as time; found 25"),
+        ({"CA1/f": {"time": "ca_time", "f": "dff"}}, "looks transposed: say its dims"),
+        ({"CA1/f": {"f": {"array": "dff", "dims": ["time"]}}}, r"dims for an array of shape \(3, 12\)"),
+        ({"CA1/spikes": {"spike_times": "dff"}}, "spike times along one axis"),
+        ({"CA1/spikes": {"spike_times": "x", "unit": "ca_time"}}, "a unit for each spike"),
+        ({"CA1/spikes": {"spike_times": "x", "row_size": "ca_time"}}, "a sum of 25"),
+        ({"position": {"x": {"array": "dff", "column": 12}}}, "a column of shape"),
+    ],
+)  # fmt: skip
+def test_bad_mappings(mapping, message):
+    with pytest.raises(FormatError, match=message):
+        opened(GOLDEN / "rig.mat", mapping)
+
+
+def test_a_mapping_that_is_no_toml(tmp_path):
+    (tmp_path / "m.toml").write_text("neuroarrays_mapping = = 1")
+    with pytest.raises(FormatError, match=r"m\.toml: expected TOML"):
+        opened(GOLDEN / "rig.mat", tmp_path / "m.toml")
+    (tmp_path / "n.toml").write_text("neuroarrays_mapping = 1\nfile = 'gone.mat'")
+    with pytest.raises(FormatError, match=r"n\.toml:file"):
+        na.open_datatree(tmp_path / "n.toml")
+
+
+def test_a_dtype_must_hold_the_values(tmp_path):
+    np.savez(tmp_path / "a.npz", r=np.array([[0.0, 1.0], [2.0, 0.5]]))
+    mapping = {"tree": "aligned", "V1": {"spike_data": {
+        "array": "r", "dims": ["presentation_id", "time"], "dtype": "uint8"}}}  # fmt: skip
+    found = opened(tmp_path / "a.npz", mapping)["a/V1/spike_data"]
+    assert found.dtype == np.uint8
+    assert found.dims == ("presentation_id", "unit_id", "time")
+    assert found[0, 0].values.tolist() == [0, 1]
+    with pytest.raises(FormatError, match="that uint8 holds exactly"):
+        found.values  # noqa: B018
+
+
+# --------------------------------------------------------------------------------------- MATLAB
+
+
+def test_matlab_v5(tmp_path):
+    path = tmp_path / "a.mat"
+    stored = {
+        "b": np.array([[True, False]]), "i": np.int16([[1, 2]]), "big": np.arange(6.0).reshape(2, 3),
+        "t": "words", "s": {"a": 1.0, "c": np.array([1.0, "two"], object)}, "e": np.empty((0, 3)),
+    }  # fmt: skip
+    for compressed in (False, True):
+        scipy.io.savemat(path, stored, do_compression=compressed)
+        found = matlab_source(path)
+        assert found.info("b").dtype == bool
+        assert found.info("i").dtype == np.int16
+        np.testing.assert_array_equal(found.read("big", (slice(None), 1)), [1.0, 4.0])
+        assert found.read("s/a").item() == 1.0
+        assert found.read("s/c/1").tolist() == ["two"]
+        assert found.read("t").tolist() == ["words"]
+        assert found.info("e").shape == (0, 3)
+
+
+def test_matlab_v73(tmp_path):
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        refs = file.create_group("#refs#")
+        refs["a"], refs["b"] = np.arange(3.0).reshape(3, 1), np.arange(2.0).reshape(2, 1)
+        cells = file.create_dataset("cells", (2, 1), h5py.ref_dtype)
+        cells[0, 0], cells[1, 0] = refs["a"].ref, refs["b"].ref
+        cells.attrs["MATLAB_class"] = np.bytes_("cell")
+        file["m"] = np.arange(6.0).reshape(3, 2)  # 2 x 3 in MATLAB
+        file["t"] = np.array([[104], [105]], "u2")
+        file["t"].attrs["MATLAB_class"] = np.bytes_("char")
+        file["s/x"] = np.uint8([[1]])
+        file["s/x"].attrs["MATLAB_class"] = np.bytes_("logical")
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file")
+    found = matlab_source(path)
+    assert found.info("m").shape == (2, 3)
+    np.testing.assert_array_equal(found.read("m", (1, slice(None))), [1.0, 3.0, 5.0])
+    np.testing.assert_array_equal(found.read("cells/0").ravel(), [0.0, 1.0, 2.0])
+    assert found.info("cells/1").shape == (1, 2)
+    assert found.read("t").tolist() == ["hi"]
+    assert found.read("s/x").dtype == bool
+
+
+def test_matlab_classes_that_are_never_loaded(tmp_path):
+    import scipy.sparse
+
+    scipy.io.savemat(tmp_path / "a.mat", {"x": 1.0, "sp": scipy.sparse.eye(2)})
+    found = matlab_source(tmp_path / "a.mat")
+    assert found.left_out() == {"sp": "sparse"}
+    with pytest.raises(FormatError, match="nothing of that name"):
+        found.read("sp")
+
+
+def nested(depth):
+    """A v5 variable of cells in cells, byte by byte."""
+    data = b""
+    for _ in range(depth):
+        head = (np.array([6, 8, 1, 0], "<u4").tobytes() + np.array([5, 8, 1, 1], "<u4").tobytes()
+                + np.array([1, 0], "<u4").tobytes())  # fmt: skip
+        data = np.array([14, len(head) + len(data)], "<u4").tobytes() + head + data
+    return data
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_cells_too_deep_for_the_stack(tmp_path, compressed):
+    data = nested(20_000)
+    if compressed:
+        packed = zlib.compress(data)
+        data = np.array([15, len(packed)], "<u4").tobytes() + packed
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (tmp_path / "a.mat").write_bytes(head + data)
+    with pytest.raises(FormatError, match="at most 32 levels of cells"):
+        matlab_source(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize("cut", [0, 60, 127, 130, 300, -1])
+def test_damaged_matlab(tmp_path, cut):
+    raw = (GOLDEN / "rig.mat").read_bytes()
+    (tmp_path / "a.mat").write_bytes(raw[:cut])
+    with pytest.raises(FormatError, match=r"a\.mat"):
+        load(opened(tmp_path / "a.mat", NODE))
+
+
+# ----------------------------------------------------------------------------------- other files
+
+
+def test_tables(tmp_path):
+    (tmp_path / "a.csv").write_text("t,name\n0.5,x\n1.5,y\n")
+    (tmp_path / "b.txt").write_text("1 2\n3 4\n")
+    found = listing(arrays_source(tmp_path))
+    assert set(found) == {"a.csv/t", "a.csv/name", "b.txt/0", "b.txt/1"}
+    folder = arrays_source(tmp_path)
+    assert folder.read("a.csv/name").tolist() == ["x", "y"]
+    assert folder.read("b.txt/1").tolist() == [2, 4]
+    (tmp_path / "bad.csv").write_text('a,b\n1,2\n3,4,5,6\n"')
+    with pytest.raises(FormatError, match=r"bad\.csv: expected a readable table"):
+        arrays_source(tmp_path / "bad.csv").names()
+
+
+def test_parquet(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "a.parquet")
+    assert arrays_source(tmp_path / "a.parquet").read("x").tolist() == [1.0, 2.0]
+
+
+def test_a_folder_has_no_way_out(tmp_path):
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "x.npy", np.arange(3))
+    with pytest.raises(FormatError):
+        opened(tmp_path / "in", {"position": {"x": "../x.npy"}})
+
+
+def test_not_arrays(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"hello")
+    with pytest.raises(FormatError, match="npy, npz, mat"):
+        outline(tmp_path / "a.bin")
+
+
+def test_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([{"a": 1}], object))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            load(opened(tmp_path / "a.npz", {"position": {"x": "x"}}))
+        except FormatError as error:
+            found = str(error)
+    assert "Python objects" in found
+
+
+def test_it_claims_no_arrays_by_itself():
+    reader = ArraysReader()
+    assert not reader.guess_can_open(GOLDEN / "rig.mat")
+    assert reader.guess_can_open(GOLDEN / "rig.toml")
