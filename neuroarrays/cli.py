@@ -295,7 +295,7 @@ def _info(arguments: argparse.Namespace) -> int:
     try:
         tree = _open(arguments)
     except UnknownFormat:
-        text = _arrays_inside(arguments.path)
+        text = "" if arguments.engine else _arrays_inside(arguments.path)
         if not text:
             raise
         print(text)

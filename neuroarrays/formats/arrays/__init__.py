@@ -8,7 +8,6 @@ line ``neuroarrays_mapping = 1`` and ``file = "data.mat"`` opens by itself.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,6 +112,8 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
     FormatError
         If it is no TOML.
     """
+    import tomllib
+
     status = safety.regular_file(path)
     if status.st_size > _LARGEST:
         raise FormatError(path, "", f"a mapping of at most {_LARGEST:,} bytes", "more")
