@@ -113,6 +113,7 @@ ROOMS = {
     "description": card("schema", "numpy xarray", "rich"),
     "strips": card("schema", "matplotlib numpy xarray"),
     "pages": card("description errors intervals schema", "matplotlib numpy xarray"),
+    "openretina": card(f"{LAZY} errors formats schema", "numpy xarray"),
     "plot": card("errors pages schema strips", "matplotlib numpy xarray"),
     "cli": card(EVERYTHING, "", "numpy pandas xarray rich dask distributed torch matplotlib"),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
