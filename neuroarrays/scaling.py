@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import NotInTree
 
 Batch = dict[str, Any]
 
@@ -88,6 +92,55 @@ class Normalize:
             std[name] = torch.as_tensor(deviation)
         what = "each unit" if per_unit else "all values"
         stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
+        return cls(mean, std, stated, raw)
+
+    @classmethod
+    def stored(cls, area: xr.DataTree, names: Sequence[str], scope: str = "all") -> Normalize:
+        """The statistics that stand beside the data, by the rule of neuralpredictors.
+
+        Parameters
+        ----------
+        area : DataTree node
+            With the node ``statistics/<scope>`` (SENSORIUM).
+        names : sequence of str
+            Variables, as in a batch: ``responses``, ``speed``, ``pupil/dilation``, ``stimulus``.
+        scope : str
+            What they are over: "all" kinds of stimuli, or one.
+
+        Returns
+        -------
+        Normalize
+            Responses are divided and not centred; a deviation of less than 1 % of the mean one (a
+            silent unit) counts as that. Of other variables one of 0 counts as 1. NaN where a
+            statistic is NaN.
+
+        Raises
+        ------
+        NotInTree
+            If there is no such statistic.
+        """
+        node = area.children.get(schema.STATISTICS)
+        scopes = {} if node is None else dict(node.children)
+        if scope not in scopes:
+            raise NotInTree("statistics", scope, scopes, where=area.path)
+        found = scopes[scope].to_dataset()
+        mean, std, raw = {}, {}, {}
+        for name in names:
+            key = name.replace("/", "_")
+            for needed in (f"{key}_mean", f"{key}_std"):
+                if needed not in found:
+                    raise NotInTree("statistic", needed, found.data_vars, where=area.path)
+            centre = found[f"{key}_mean"].values.astype(np.float64)
+            deviation = found[f"{key}_std"].values.astype(np.float64)
+            raw[name] = torch.as_tensor(deviation)
+            if name == "responses":
+                centre = np.where(np.isnan(centre), np.nan, 0.0)
+                least = 0.01 * np.nanmean(deviation)
+                deviation = np.where(deviation <= least, least, deviation)
+            mean[name] = torch.as_tensor(centre)
+            std[name] = torch.as_tensor(np.where(deviation == 0, 1.0, deviation))
+        tier = found[f"{names[0].replace('/', '_')}_std"].attrs.get("tier", "unknown tier")
+        stated = f"stored statistics, scope {scope}, {tier}, ddof=1; responses not centred"
         return cls(mean, std, stated, raw)
 
 

@@ -96,7 +96,7 @@ ROOMS = {
     "splits": card("errors", "numpy"),
     "gathering": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
     "samplers": card("splits", "numpy torch"),
-    "scaling": card("", "numpy torch"),
+    "scaling": card("errors schema", "numpy torch xarray"),
     "datasets": card("gathering schema splits", "numpy torch xarray"),
     "composites": card("binning datasets errors gathering interpolation kernels lazy schema splits "
                        "trains", "numpy torch xarray"),

@@ -87,6 +87,55 @@ def test_raw_values_of_movies(peer, tmp_path):
     assert area.sizes["unit_id"] == 6  # theirs says 40, the number of frames
 
 
+def test_normalised_values_with_silent_units(peer, folder):
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    theirs = peer.FileTreeDataset(str(folder), *KINDS)
+    theirs.transforms.append(transforms.NeuroNormalizer(theirs))
+    found = normalised(folder)
+    assert (found["responses"][:, 0] != 0).any()  # a silent unit, by 1 % of the mean deviation
+    for i in range(len(theirs)):
+        point = theirs[i]
+        np.testing.assert_allclose(found["responses"][i], point.responses, rtol=1e-5)
+        np.testing.assert_allclose(found["stimulus"][i], point.images, rtol=1e-4, atol=1e-5)
+        # theirs divides behaviour and does not centre it, by default; ours does
+        speed = found["speed"][i] + float(found["speed_offset"])
+        np.testing.assert_allclose(speed, point.behavior[2], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found["pupil/x"][i], point.pupil_center[0], rtol=1e-3, atol=1e-4)
+
+
+def normalised(folder):
+    """Values by the statistics on disk."""
+    pytest.importorskip("torch")
+    tree = na.open_datatree(folder)
+    area = tree["26872-17-20/V1"]
+    names = ["responses", "stimulus", "speed", "pupil/x"]
+    scale = na.torch.Normalize.stored(area, names)
+    assert "train" in scale.stated
+    dataset = na.torch.TrialDataset(area, names, transform=scale)
+    batch = dataset.__getitems__(range(len(dataset)))
+    found = {name: batch[name].numpy() for name in names}
+    node = area["statistics/all"]
+    return found | {"speed_offset": (node["speed_mean"] / node["speed_std"]).item()}
+
+
+def test_statistics_of_zero_or_nan_are_seen(folder):
+    where = folder / "meta" / "statistics"
+    std = np.load(where / "responses" / "all" / "std.npy")
+    std[3] = np.nan
+    np.save(where / "responses" / "all" / "std.npy", std)
+    np.save(where / "behavior" / "all" / "std.npy", np.zeros(3, np.float32))
+    np.save(where / "behavior" / "all" / "mean.npy", np.zeros(3, np.float32))
+    found = normalised(folder)
+    area = na.open_datatree(folder)["26872-17-20/V1"]
+    assert np.isfinite(found["responses"][:, [0, 1, 2, 4, 5, 6, 7]]).all()
+    assert np.isnan(found["responses"][:, 3]).all()  # not known: not a number
+    np.testing.assert_allclose(found["speed"], area["speed"].values, rtol=1e-6)  # theirs: inf
+    with pytest.raises(na.NotInTree, match="stimulus_Clip"):
+        na.torch.Normalize.stored(area, ["responses"], scope="stimulus_Clip")
+    with pytest.raises(na.NotInTree, match="withheld_mean"):
+        na.torch.Normalize.stored(area, ["withheld"])
+
+
 def test_fields_are_not_swapped(folder):
     """Theirs fills (images, responses) by position, whatever order they were asked for in."""
     tree = na.open_datatree(folder)["26872-17-20"]
