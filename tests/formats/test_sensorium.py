@@ -8,12 +8,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.formats.sensorium import SensoriumReader
+from neuroarrays.formats.sensorium import SensoriumReader, layout
 from neuroarrays.formats.sensorium import files as files_module
 from neuroarrays.formats.sensorium import trials as trials_module
 from neuroarrays.formats.sensorium.files import FolderFiles
@@ -589,3 +590,41 @@ def test_nothing_else_is_claimed(tmp_path):
     np.save(tmp_path / "meta" / "trials" / "tiers.npy", np.array(["train"]))
     assert not reader.guess_can_open(tmp_path)
     broken(tmp_path, "data/responses")
+
+
+def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
+    """Of 29755-2-8, all but the signals: 712 trials padded to 414 frames, 8,122 units."""
+    tables = shared_data / "sensorium2023_metadata"
+    name = "dynamic29755-2-8-Video-9b4f6a1a067fe51e15306b9628efea20"
+    trials = pd.read_csv(tables / f"meta-trials_{name}.csv").set_index("trial").sort_index()
+    units = pd.read_csv(tables / f"meta-neurons_{name}.csv")
+    root = tmp_path / name
+    for folder in ("videos", "responses", "behavior", "pupil_center"):
+        (root / "data" / folder).mkdir(parents=True)
+    withheld = trials["trial_type"].str.contains("test")
+    for row, length in trials["valid_frames"].items():
+        padding = np.where(np.arange(414) < length, 1, np.nan).astype("f4")
+        np.save(root / "data" / "videos" / f"{row}.npy", padding[None, None])
+        np.save(root / "data" / "behavior" / f"{row}.npy", np.stack([padding, padding]))
+        np.save(root / "data" / "pupil_center" / f"{row}.npy", np.stack([padding, padding]))
+        responses = np.zeros(414, "f4") if withheld[row] else padding
+        np.save(root / "data" / "responses" / f"{row}.npy", np.broadcast_to(responses, (1, 414)))
+    (root / "meta" / "trials").mkdir(parents=True)
+    (root / "meta" / "neurons").mkdir()
+    np.save(root / "meta" / "trials" / "tiers.npy", trials["trial_type"].to_numpy().astype("U"))
+    area = na.open_datatree(root)["29755-2-8/unknown"]
+    assert area.sizes["presentation_id"] == 712
+    assert same_values(area["valid_length"].values, trials["valid_frames"].to_numpy())
+    assert same_values(area["withheld"].values, withheld.to_numpy())
+    counts = pd.Series(area["tier"].values).value_counts()
+    assert counts.to_dict() == trials["trial_type"].value_counts().to_dict()
+    assert set(counts.index) == {
+        "train", "oracle", "live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus",
+    }  # fmt: skip
+    listing = {"meta/neurons": ["unit_ids.npy", "cell_motor_coordinates.npy"]}
+    np.save(root / "meta" / "neurons" / "unit_ids.npy", units["ID"].to_numpy(np.uint16))
+    places = units[["coord_x", "coord_y", "coord_z"]].to_numpy(np.int64)
+    np.save(root / "meta" / "neurons" / "cell_motor_coordinates.npy", places)
+    found = layout.units_of(listing, FolderFiles(str(root), ()), 8122)
+    assert same_values(found["unit_id"], units["ID"].to_numpy())  # ids have gaps
+    assert same_values(found["motor_z"], units["coord_z"].to_numpy())
