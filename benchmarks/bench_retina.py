@@ -1,0 +1,162 @@
+"""Retina movies: a second of a rendered one, clips in an order of their own, opening sessions.
+
+Beside ours stands what open-retina does, written here with numpy and torch: the whole block on
+the full screen, then resized; every order of the clips as a copy of the movie.
+"""
+
+import argparse
+import pickle
+import resource
+import sys
+import tempfile
+import time
+import tracemalloc
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+import neuroarrays as na
+from neuroarrays import source
+
+SCREEN, SIZE, RATE = (600, 800), (60, 80), 75
+
+
+def peak():
+    """Peak of the resident memory of this process so far, MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def write_karamanlis(folder, name, images, blocks, frames, units=20):
+    """A session of images of 860 x 1200 pixels under fixations of 0.3 s."""
+    rng = np.random.default_rng(0)
+    path = folder / name / "fixationmovie_data.mat"
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        for prefix, n in (("frozen", 2), ("running", images)):
+            made = file.create_dataset(
+                f"{prefix}Images", (n, 1200, 860), "u1", chunks=(1, 1200, 860)
+            )
+            for i in range(n):
+                made[i] = rng.integers(0, 256, (1200, 860), dtype="u1")
+        gaze = np.empty((blocks, frames, 3))
+        gaze[..., 0] = 1 + (np.arange(frames) // 22) % images
+        gaze[..., 1:] = rng.integers([500, 330], [701, 531], (blocks, frames, 2))
+        file["runningfixations"], file["frozenfixations"] = gaze, gaze[0] * [0, 1, 1] + [1, 0, 0]
+        file["runningbin"] = rng.poisson(0.3, (blocks, frames, units)).astype("f8")
+        file["frozenbin"] = rng.poisson(0.3, (5, frames, units)).astype("f8")
+
+
+def as_open_retina(images, fixations):
+    """Whole block: full frames in float32, then torch's antialiased resize."""
+    import torch
+
+    out = np.zeros((len(fixations), *SCREEN), np.float32)
+    for t, (k, x, y) in enumerate(fixations.astype(int)):
+        out[t] = images[k - 1].T[y - 300 : y + 300, x - 400 : x + 400]
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(out)[:, None], SIZE, mode="bilinear", antialias=True
+    )
+    return resized.numpy()
+
+
+def karamanlis(folder, small):
+    images, blocks, frames = (4, 2, 300) if small else (60, 10, 3000)
+    name = "20210115_252MEA_mouse_left_half_dorsal"
+    write_karamanlis(folder, name, images, blocks, frames)
+    source.close_all()
+    np.asarray(na.open_datatree(folder)[f"train/{name}/stimulus"][:2])  # compiles
+    before = peak()
+    shown = na.open_datatree(folder)[f"train/{name}/stimulus"]
+    for start in range(0, shown.sizes["time"] - RATE, shown.sizes["time"] // 7):
+        np.asarray(shown[start : start + RATE])
+    print(f"one second of a rendered session, peak above imports {peak() - before:9.1f} MB")
+    before = time.process_time()
+    block = shown[:frames].values
+    ours = frames / (time.process_time() - before)
+    with h5py.File(folder / name / "fixationmovie_data.mat") as file:
+        stored, gaze = file["runningImages"][:], file["runningfixations"][0]
+    some = min(frames, 300)
+    before = time.process_time()
+    theirs = as_open_retina(stored, gaze[:some])
+    rate = some / (time.process_time() - before)
+    assert np.abs(block[:some] - theirs).max() < 2e-3
+    print(f"frames per second of CPU, 60 x 80: ours {ours:10.0f}   whole block {rate:10.0f}")
+
+
+def write_hoefling(folder, units, scans, size):
+    """Fields of both eyes and every order of the clips, and one movie."""
+    rng = np.random.default_rng(0)
+    movie = {
+        "train": rng.standard_normal((2, 108 * 150, *size), dtype=np.float32),
+        "test": rng.standard_normal((2, 750, *size), dtype=np.float32),
+        "random_sequences": np.stack([rng.permutation(108) for _ in range(20)], 1).astype("u1"),
+    }
+    (folder / "movie.pkl").write_bytes(pickle.dumps(movie, protocol=4))
+    with h5py.File(folder / "responses.h5", "w") as file:
+        for scan in range(scans):
+            for eye in ("left", "right"):
+                group = file.create_group(f"session_{scan}_{eye}_20200226")
+                group.attrs.update(eye=eye, scan_sequence_idx=scan)
+                group["natural_spikes"] = rng.random((units, 5000), dtype=np.float32)
+                group["natural_traces_t0"] = np.zeros(units)
+                group["natural_traces_dt"] = np.full(units, 1 / 7.8125)
+                triggers = 3 + 5.0 * np.arange(123)
+                group["natural_trigger_times"] = np.repeat(triggers[None], units, 0)
+                group["group_assignment"] = np.full(units, 5, "i4")
+    return movie["train"].nbytes / 1e6
+
+
+def hoefling(folder, small):
+    size, scans = ((4, 4), 2) if small else ((18, 16), 20)
+    movie = write_hoefling(folder, 3, scans, size)
+    tracemalloc.start()
+    tree = na.open_datatree(folder, units="all")
+    for session in tree["train"].children:  # every session is used, a clip at a time
+        shown = tree[f"train/{session}/stimulus"]
+        for start in range(0, shown.sizes["time"], 150):
+            np.asarray(shown[start : start + 150])
+    most = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    print(f"{2 * scans} sessions in {scans} orders and two eyes: peak {most:9.1f} MB, "
+          f"{most / movie:.2f} x the movie of {movie:.0f} MB; copies {2 * scans} x")  # fmt: skip
+
+
+def opening(folder, small):
+    for i in range(10):
+        write_karamanlis(folder, f"2021010{i}_252MEA_mouse_left", 2 if small else 20, 2, 300)
+    reads = []
+    from neuroarrays.hdf5 import HDF5Source
+
+    original = HDF5Source.read
+
+    def counted(self, name, key=()):
+        values = original(self, name, key)
+        reads.append((name, values.nbytes))
+        return values
+
+    HDF5Source.read = counted
+    try:
+        before = time.process_time()
+        na.open_datatree(folder)
+        took = time.process_time() - before
+    finally:
+        HDF5Source.read = original
+    pixels = sum(n for name, n in reads if "Images" in name or "stimulus" in name)
+    print(f"ten sessions opened in {1e3 * took:9.1f} ms of CPU; {pixels} bytes of pixels read")
+
+
+def main(argv=None):
+    """Print memory and speed of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="seconds instead of a minute")
+    small = parser.parse_args(argv).small
+    for measure in (karamanlis, hoefling, opening):
+        with tempfile.TemporaryDirectory() as folder:
+            measure(Path(folder), small)
+            source.close_all()
+
+
+if __name__ == "__main__":
+    main()
