@@ -10,8 +10,10 @@ import xarray as xr
 
 from neuroarrays import conditions as _conditions
 from neuroarrays import schema
+from neuroarrays.binning import ClockCounts
 from neuroarrays.conditions import bin_width, clock_of, dataset_of, kept, valid_of
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.lazy import unwrap
 
 #: Resamplings of a confidence interval, and the share that it holds.
 _RESAMPLINGS, _CONFIDENCE = 1000, 0.95
@@ -198,8 +200,6 @@ def _of_behaviour(
     min_occupancy: float,
     period: float | None,
 ) -> xr.DataArray:
-    from neuroarrays.kernels import moments
-
     node = clock_of(area)
     sizes = [bins] * len(features) if isinstance(bins, int | np.integer) else list(bins)
     signals = [feature_of(area, feature) for feature in features]
@@ -209,11 +209,7 @@ def _of_behaviour(
     valid = valid_of(node, (schema.TIME,))
     gone = np.any([index < 0 for index, _, _ in parts], axis=0)
     labels = np.where(gone if valid is None else gone | ~valid, -1, labels)
-    counts = node["spike_data"]
-    total = np.zeros((int(np.prod(shape)), counts.sizes[schema.UNIT]))
-    for part in _conditions.blocks(counts.shape[0], counts[:1].nbytes, _conditions.BLOCK):
-        block = counts[part].values[:, :, None]
-        total += moments.moments(block, labels[part], total.shape[0])[0][:, :, 0]
+    total = _spikes_by_place(node["spike_data"], labels, int(np.prod(shape)))
     occupancy = np.bincount(labels[labels >= 0], minlength=total.shape[0]) * bin_width(node)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(occupancy >= min_occupancy, total.T / occupancy, np.nan)
@@ -228,6 +224,23 @@ def _of_behaviour(
     curves = xr.DataArray(rate.reshape(-1, *shape), coords, dims, "tuning_curve", dict(_RATES))
     turn = parts[0][2]
     return _circular(curves, turn) if len(names) == 1 and turn else curves
+
+
+def _spikes_by_place(counts: xr.DataArray, labels: np.ndarray, n_places: int) -> np.ndarray:
+    """Spikes (place, unit) in the bins of each place; straight from the spikes where they are known."""
+    from neuroarrays.kernels import moments, visits
+
+    data = unwrap(counts.variable._data)
+    if isinstance(data, ClockCounts) and not data.binarize:
+        times = data.trains.load(data.units)
+        first, last = data.trains.first[data.units], data.trains.last[data.units]
+        clock = (data.origin, data.bin_width)
+        return visits.count_by_label(times, first, last, *clock, labels, n_places).astype(float)
+    total = np.zeros((n_places, counts.sizes[schema.UNIT]))
+    for part in _conditions.blocks(counts.shape[0], counts[:1].nbytes, _conditions.BLOCK):
+        block = counts[part].values[:, :, None]
+        total += moments.moments(block, labels[part], n_places)[0][:, :, 0]
+    return total
 
 
 def _distinct(names: list[str], features: list[Feature]) -> list[str]:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.kernels import moments, smoothing
+from neuroarrays.kernels import counts as counting
+from neuroarrays.kernels import moments, smoothing, visits
 
 SESSION = "A2929-200711"
 
@@ -381,3 +382,28 @@ def test_maps_agree_with_pynapple(clock):
     counts = nap.TsdFrame(t=time, d=area["spike_data"].values[good].astype(float))
     theirs = nap.compute_tuning_curves(counts, feature, bins=8, fs=50.0)
     np.testing.assert_allclose(theirs.values * 50.0, found.values, rtol=1e-6, atol=1e-9)
+
+
+@given(
+    st.lists(st.integers(-50, 4000), max_size=60), st.sampled_from([0.02, 0.001, 0.03]),
+    st.sampled_from([0.0, 0.1, 12.3456]), st.integers(0, 40), st.integers(0, 99),
+)  # fmt: skip
+def test_spikes_by_label_are_the_counts_of_their_bins(ticks, width, origin, n_bins, seed):
+    random = np.random.default_rng(seed)
+    times = np.sort(np.asarray(ticks, float) / 3000 + origin)
+    cut = len(times) // 3
+    first, last = np.array([0, cut]), np.array([cut, len(times)])
+    labels = random.integers(-1, 3, n_bins)
+    counts = counting.count_clock(times, first, last, origin, n_bins, width, "u4")
+    found = visits.count_by_label(times, first, last, origin, width, labels, 3)
+    want = np.array([counts[labels == label].sum(axis=0) for label in range(3)])
+    np.testing.assert_array_equal(found, want)
+
+
+def test_tuning_is_the_same_from_spikes_and_from_counts(clock):
+    area = clock[f"{SESSION}/adn"]
+    lazy = na.tuning_curve(area, "head_direction/ry")
+    signal = area["head_direction"]["ry"]
+    counted = na.tuning_curve(area.to_dataset().load(), signal)
+    np.testing.assert_array_equal(lazy.values, counted.values)
+    xr.testing.assert_allclose(lazy, counted)

@@ -68,6 +68,16 @@ def test_correlograms_are_labelled_rates():
     assert float(alone.sel(unit_id=3, lag=0.0, method="nearest")) == 0
 
 
+def test_threads_change_nothing():
+    random = np.random.default_rng(0)
+    times = np.sort(random.uniform(0, 100, (9, 3000)), axis=1).ravel()
+    last = np.arange(1, 10) * 3000
+    one, three = (
+        pairs.count_differences(times, last - 3000, last, 20, 0.001, threads=n) for n in (1, 3)
+    )
+    np.testing.assert_array_equal(one, three)
+
+
 def test_spikes_out_of_order_and_missing_ones_change_nothing():
     random = np.random.default_rng(0)
     trains = [np.sort(random.uniform(0, 5, 100)) for _ in range(3)]

@@ -85,7 +85,7 @@ ROOMS = {
     "correlations": card("conditions errors kernels schema trains", "numpy xarray"),
     "receptive": card("conditions errors kernels schema tuning", "numpy xarray"),
     "decoding": card("conditions errors kernels schema tuning", "numpy xarray"),
-    "tuning": card("conditions errors kernels schema", "numpy xarray"),
+    "tuning": card("binning lazy conditions errors kernels schema", "numpy xarray"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),
     "writers": card("_version encoding errors safety", "numpy",
