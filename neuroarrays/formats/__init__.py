@@ -59,7 +59,7 @@ FORMATS: tuple[Format, ...] = (
     Format("experanto", "neuroarrays.formats.experanto:ExperantoReader", "beta", "",
            "experanto sessions: screen, responses, eye tracker, treadmill at their own rates"),
     Format("driada", "neuroarrays.formats.driada:DriadaReader", "beta", "",
-           "DRIADA: calcium imaging with behaviour (NPZ)"),
+           "DRIADA: calcium imaging with behaviour (NPZ, pickled experiments)"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
            "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",

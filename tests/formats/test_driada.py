@@ -1,5 +1,6 @@
 """DRIADA NPZ: golden files under the conformance suite, then every alias, rule and bad input."""
 
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -253,3 +254,70 @@ def test_iabs_names_that_are_none():
     for bad in ("", "..", "a/b", "a_b"):
         with pytest.raises(ValueError, match="a part of a session's name"):
             iabs_name("RT", bad, "1")
+
+
+# --------------------------------------------------------------------------- pickled experiments
+
+
+class Thing:
+    """Stands for a class of DRIADA; pickled under a name that is not there when it is read."""
+
+    def __init__(self, **state):
+        self.__dict__.update(state)
+
+
+def experiment(path, spikes=True, **more):
+    """What DRIADA 1.2.2 pickles, cut to the attributes that are read (compared with a real one)."""
+    rng = np.random.default_rng(1)
+    data = {"calcium": rng.random((4, 1200)), "spikes": rng.integers(0, 2, (4, 1200))}
+    made = Thing(
+        signature="Exp s_plain",
+        exp_identificators={"name": "s_plain"},
+        static_features={"fps": 25.0, "t_rise_sec": 0.25},
+        metadata=None,
+        calcium=Thing(data=data["calcium"], scdata=np.zeros((4, 1200))),
+        spikes=Thing(data=data["spikes"] if spikes else np.zeros((4, 1200))),
+        neurons=[Thing(cell_id=i, sp=Thing(data=1) if spikes else None) for i in range(4)],
+        dynamic_features={"x": Thing(data=np.arange(1200.0)), "xy": Thing(data=np.ones((2, 1200)))},
+        **more,
+    )
+    raw = pickle.dumps(made, 4)
+    name = f"{Thing.__module__}".encode()
+    old = b"\x8c" + bytes([len(name)]) + name + b"\x94\x8c\x05Thing"
+    assert old in raw
+    place = b"driada.experiment.exp_base"
+    raw = raw.replace(old, b"\x8c" + bytes([len(place)]) + place + b"\x94\x8c\x0aExperiment")
+    path.write_bytes(raw)
+    return data
+
+
+def test_pickled_experiment(tmp_path):
+    data = experiment(tmp_path / "Exp s_plain.pickle")
+    tree = na.open_datatree(tmp_path / "Exp s_plain.pickle")
+    found = tree["s_plain/unknown"]
+    np.testing.assert_array_equal(found["responses"], data["calcium"].T)
+    np.testing.assert_array_equal(found["spike_data"], data["spikes"].T)
+    np.testing.assert_array_equal(found["x"].isel(time=slice(5, 8)), [5, 6, 7])
+    assert found["xy"].shape == (1200, 2)
+    assert float(found["time"][-1]) == 1199 / 25
+    assert tree["s_plain"].attrs["sampling_rate_source"] == "file"
+
+
+def test_zeros_that_stand_for_no_spikes_are_absent(tmp_path):
+    experiment(tmp_path / "e.pickle", spikes=False)
+    found = area(tmp_path / "e.pickle")
+    assert set(found.data_vars) == {"responses", "x", "xy"}
+
+
+def test_a_payload_in_an_experiment_does_not_run(tmp_path, capsys):
+    experiment(tmp_path / "e.pickle", evil=Payload())
+    area(tmp_path / "e.pickle").load()
+    assert capsys.readouterr().out == ""
+
+
+def test_damaged_experiment(tmp_path):
+    experiment(tmp_path / "e.pickle")
+    raw = (tmp_path / "e.pickle").read_bytes()
+    (tmp_path / "cut.pickle").write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(FormatError, match=r"cut\.pickle"):
+        area(tmp_path / "cut.pickle")

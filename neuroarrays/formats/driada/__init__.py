@@ -8,6 +8,8 @@ One flat NPZ is one session with one population. Time is the last axis, there is
     any other array                                           (time,) or (components, time)
     any other scalar or text                                  a fact about the session
 
+A pickled ``Experiment`` is read without DRIADA (`experiments`), with what DRIADA made of the values.
+
 Values come as they are stored: nothing is clipped, no noise is added, no frame is deleted and no
 feature is refused for NaN, bool or constant values. Spikes that are not there are not there.
 """
@@ -33,6 +35,7 @@ from neuroarrays.formats.driada.contents import (
     neural_member,
     sampling_rate,
 )
+from neuroarrays.formats.driada.experiments import experiment_source, is_experiment
 from neuroarrays.formats.driada.names import parse_iabs_name, session_of
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
@@ -46,17 +49,21 @@ _TAKEN = ("responses", "spike_data", "responses_by_trial", "valid", "valid_units
 
 
 class DriadaReader(Reader):
-    """Reads DRIADA NPZ files as aligned trees."""
+    """Reads DRIADA NPZ files and pickled experiments as aligned trees."""
 
     name = "driada"
     description = "DRIADA: calcium imaging with behaviour (NPZ)"
     url = "https://github.com/iabs-neuro/driada"
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether it is an NPZ with a matrix of one of DRIADA's names."""
+        """Whether it is an NPZ with a matrix of one of DRIADA's names, or a pickled experiment."""
         try:
             path = os.fspath(filename_or_obj)
-            if not isinstance(path, str) or not is_zip(path):
+            if not isinstance(path, str):
+                return False
+            if is_experiment(path):
+                return True
+            if not is_zip(path):
                 return False
             source = npz_source(path)
             found = neural_member(source.members())
@@ -103,7 +110,11 @@ class DriadaReader(Reader):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
             raise ValueError(msg)
         drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        file = npz_source(filename_or_obj)
+        file: MemberSource = (
+            experiment_source(filename_or_obj)
+            if is_experiment(os.fspath(filename_or_obj))
+            else npz_source(filename_or_obj)
+        )
         wanted = [features] if isinstance(features, str) else features
         found = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
         return session_groups(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class Contents:
     not_read: list[str] = field(default_factory=list)
 
 
-def neural_member(members: Mapping[str, Member]) -> list[str]:
+def neural_member(members: Iterable[str]) -> list[str]:
     """The members that have a name of the neural matrix."""
     return [name for name in members if name.lower() in ALIASES]
 

@@ -1,0 +1,115 @@
+"""Pickled DRIADA experiments, read without DRIADA and without running anything in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroarrays import safety
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.driada.contents import METADATA, neural_member
+from neuroarrays.members import Member, MemberSource
+from neuroarrays.pickles import Record, StoredArray, load_pickle
+from neuroarrays.source import stamp
+
+#: Bytes at the beginning of a pickle that its class is named in.
+_HEAD = 256
+
+
+def is_experiment(path: str) -> bool:
+    """Whether the file begins like a pickled DRIADA experiment."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return head[:1] == b"\x80" and b"driada." in head and b"Experiment" in head
+
+
+def experiment_source(path: str | os.PathLike[str]) -> ExperimentSource:
+    """The arrays of a pickled experiment, under the names they would have in an NPZ.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or no experiment.
+    """
+    path = os.path.abspath(path)
+    source = ExperimentSource(path, stamp(safety.regular_file(path)))
+    source.members()
+    return source
+
+
+@dataclass(frozen=True)
+class Facts(Member):
+    """The metadata of an experiment."""
+
+    facts: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class ExperimentSource(MemberSource):
+    """A pickled ``Experiment``: large arrays stay in the file."""
+
+    def _scan(self) -> dict[str, Member]:
+        experiment = load_pickle(self.path, stored=True)
+        if not isinstance(experiment, Record) or experiment.cls.name != "Experiment":
+            raise FormatError(self.path, "", "a pickled DRIADA experiment", f"{experiment!r}"[:80])
+        found: dict[str, Member] = {}
+        small: dict[str, np.ndarray] = {}
+        for name, value in _arrays(experiment):
+            if isinstance(value, StoredArray):
+                found[name] = Member(value.dtype, value.shape, value.fortran, value.offset)
+            elif isinstance(value, np.ndarray) and value.dtype.kind in "biufSU":
+                small[name] = value
+                found[name] = Member(value.dtype, value.shape)
+        if "calcium" not in found:
+            raise FormatError(self.path, "calcium", "a matrix", "none")
+        self._keep(small)
+        facts = tuple((str(k), v) for k, v in _facts(experiment).items())
+        return {**found, METADATA: Facts(np.dtype(object), (), facts=facts)}
+
+    def _unpack(self, name: str, member: Member) -> np.ndarray:
+        for other, value in _arrays(load_pickle(self.path, stored=True)):
+            if other == name and isinstance(value, np.ndarray):
+                return value
+        raise FormatError(self.path, name, "an array", "nothing of that name")
+
+    def value(self, name: str) -> Any:
+        member = self.members().get(name)
+        return dict(member.facts) if isinstance(member, Facts) else super().value(name)
+
+
+def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
+    """Names and arrays. Spikes only where a neuron has some: without, DRIADA stores zeros."""
+    yield "calcium", _data(experiment.get("calcium"))
+    neurons = experiment.get("neurons")
+    for one in neurons if isinstance(neurons, list) else ():
+        if isinstance(one, Record) and one.get("sp") is not None:
+            yield "spikes", _data(experiment.get("spikes"))
+            break
+    features = experiment.get("dynamic_features")
+    for name, series in features.items() if isinstance(features, dict) else ():
+        if isinstance(name, str) and name != METADATA and not neural_member([name]):
+            yield name, _data(series)
+
+
+def _data(series: Any) -> Any:
+    return series.get("data") if isinstance(series, Record) else series
+
+
+def _facts(experiment: Record) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for name in ("metadata", "static_features", "exp_identificators"):
+        part = experiment.get(name)
+        facts |= part if isinstance(part, dict) else {}
+    signature = experiment.get("signature")
+    if isinstance(signature, str) and signature:
+        facts.setdefault("session_name", signature.removeprefix("Exp "))
+    return facts
