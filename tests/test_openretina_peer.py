@@ -1,0 +1,101 @@
+"""Values and splits against open-retina's own loaders, where it is installed; else skipped."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import neuroarrays as na
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pytest.importorskip(
+        "openretina", reason="open-retina is not installed (pip install openretina)"
+    )
+    return tmp_path
+
+
+def test_maheswaranathan(folder):
+    from openretina.data_io.maheswaranathan_2023.responses import load_all_responses
+    from openretina.data_io.maheswaranathan_2023.stimuli import load_all_stimuli
+
+    shutil.copytree(GOLDEN / "maheswaranathan" / "data", folder, dirs_exist_ok=True)
+    args = {"stim_type": "naturalscene"}
+    theirs = load_all_responses(folder, response_type="firing_rate_10ms", **args)
+    movies = load_all_stimuli(folder, normalize_stimuli=False, **args)
+    tree = na.open_datatree(folder)
+    for session, response in theirs.items():
+        for block, values in (("train", response.train), ("test", response.test_response)):
+            node = tree[f"{block}/{session}"]
+            frames = node.sizes["time"]
+            assert np.array_equal(node["retina/responses"].values, values[:, :frames].T)
+            movie = movies[session].train if block == "train" else movies[session].test_movie
+            assert np.array_equal(node["stimulus"].values, movie.transpose(1, 0, 2, 3))
+        trials = response.get_test_by_trial()[:, :, :frames]
+        ours = tree[f"test/{session}/retina/responses_by_trial"].values
+        assert np.array_equal(ours, trials.transpose(0, 2, 1))
+
+
+def test_karamanlis(folder):
+    from openretina.data_io.karamanlis_2024.responses import load_all_responses
+    from openretina.data_io.karamanlis_2024.stimuli import load_all_stimuli
+
+    rng = np.random.default_rng(0)
+    name = "20210115_252MEA_mouse_left_half_dorsal"
+    (folder / name).mkdir()
+    with h5py.File(folder / name / "fixationmovie_data.mat", "w") as file:
+        for prefix in ("frozen", "running"):
+            file[f"{prefix}Images"] = rng.integers(0, 256, (2, 860, 640), dtype="u1")
+        gaze = np.array([[1, 430, 320], [2, 363, 320], [1, 430, 279], [2, 395, 291], [1, 504, 353]])
+        file["frozenfixations"], file["runningfixations"] = gaze * 1.0, gaze[None] * 1.0
+        file["frozenbin"] = rng.poisson(1.0, (3, 5, 7)).astype("f8")
+        file["runningbin"] = rng.poisson(1.0, (1, 5, 7)).astype("f8")
+    movies = load_all_stimuli(folder, specie="mouse", normalize_stimuli=False)
+    theirs = load_all_responses(folder, specie="mouse")
+    tree = na.open_datatree(folder, geometry="openretina")
+    for block, movie in (("train", movies[name].train), ("test", movies[name].test_movie)):
+        shown = tree[f"{block}/{name}/stimulus"].values
+        np.testing.assert_allclose(shown, movie.transpose(1, 0, 2, 3), atol=2e-3)
+    for block, values in (("train", theirs[name].train), ("test", theirs[name].test_response)):
+        assert np.array_equal(tree[f"{block}/{name}/retina/responses"].values, values.T)
+
+
+def test_hoefling():
+    pytest.importorskip(
+        "openretina", reason="open-retina is not installed (pip install openretina)"
+    )
+    from openretina.data_io.hoefling_2024.responses import filter_responses, make_final_responses
+    from openretina.utils.h5_handling import load_h5_into_dict
+
+    folder = GOLDEN / "hoefling" / "data"
+    fields = load_h5_into_dict(folder / "rgc_natstim.h5")
+    for field in fields.values():
+        for key in [key for key in field if key.endswith(("t0", "dt"))]:
+            field[key] = field[key][:, None]  # their filters take these for samples otherwise
+    kept = filter_responses(fields, filter_cell_types=True, cell_types_list=list(range(1, 33)))
+    theirs = make_final_responses(kept, response_type="natural", trace_type="spikes")
+    tree = na.open_datatree(folder)
+    assert list(theirs) == list(tree["train"].children)
+    for name, response in theirs.items():
+        ours = tree[f"train/{name}/retina/responses"].values
+        assert np.array_equal(ours, response.train.T)
+        test = tree[f"test/{name}/retina"]
+        assert np.array_equal(test["responses"].values, response.test_response.T)
+        trials = test["responses_by_trial"].values  # theirs: (neuron, time, trial)
+        assert np.array_equal(trials, response.get_test_by_trial().transpose(2, 1, 0))
+
+
+def test_goldin(folder):
+    responses = pytest.importorskip("openretina.data_io.goldin_2022.responses")
+    data = GOLDEN / "goldin" / "data"
+    shutil.copytree(data, folder, dirs_exist_ok=True)
+    theirs = responses.load_all_responses(folder, specie="axolotl", fr_normalization=1)
+    for name, response in theirs.items():
+        session = name.removesuffix("_structured_data")
+        ours = na.open_datatree(data)[f"train/{session}/retina/responses"].values
+        assert np.array_equal(ours, response.train.T)
