@@ -6,10 +6,10 @@ responses, behaviour, pupil centre; 7 labelled variables), warm.
 
 import argparse
 import os
-import resource
 import shutil
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,16 @@ def opens_of(arrays, rows):
     return len(seen) / len(rows)
 
 
+def peak(arrays, plan):
+    """Return the most MB that an epoch holds at once, by numpy's and Python's own count."""
+    tracemalloc.start()
+    try:
+        epoch(arrays, plan[:8])
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+
+
 def static(folder, small):
     trials, units = (300, 200) if small else (5000, 8000)
     options = StaticOptions(
@@ -107,7 +117,6 @@ def static(folder, small):
     print(f"opens per sample            {opens_of(arrays, plan[0]):8.2f} first, "
           f"{opens_of(arrays, plan[0]):.2f} then")  # fmt: skip
     saved = na.save(na.open_datatree(path), folder / "saved.h5")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rows += [("neuroarrays, folder", lambda: epoch(arrays, plan))]
     for name, other in (("deflated zip", packed), ("archive", saved)):
         found = variables(other)
@@ -115,8 +124,8 @@ def static(folder, small):
     for name, work in rows:
         used, wall = cpu(work)
         print(f"{name:<28}{used / trials * 1e6:8.1f} us ({wall / trials * 1e6:.1f})")
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"peak memory grew by         {(after - before) / 1024:8.1f} MB over all of these")
+    batch = sum(array[plan[0]].nbytes for array in arrays) / 1e6
+    print(f"peak memory of an epoch     {peak(arrays, plan):8.1f} MB; a batch has {batch:.1f} MB")
     shutil.rmtree(path)
 
 
