@@ -119,6 +119,7 @@ ROOMS = {
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
     "synthetic": card("schema", "numpy xarray", "h5py"),
+    "synthetic_retina": card("kernels", "numpy", "h5py"),
     "synthetic_allen": card("", "numpy", "h5py"),
     "synthetic_sensorium": card("", "numpy"),
     "synthetic_experanto": card("", "numpy"),
