@@ -39,22 +39,23 @@ def triggered_sums(
     padded = np.zeros((n_frames + n_lags - 1, n_units), np.float32)
     padded[:n_frames] = weights
     sums = total = squares = np.zeros(0)
-    offset: np.ndarray = np.zeros(0, np.float32)
+    offset = buffer = np.zeros(0, np.float32)
     for begin in range(0, n_frames, block):
         end = min(begin + block, n_frames)
-        values = np.asarray(frames(begin, end), np.float32)
+        raw = np.asarray(frames(begin, end))
         if begin == 0:
             # The weights add up to 0, so a constant falls out; without it float32 is finer.
-            offset = values.mean(axis=0)
-            sums = np.zeros((n_units * n_lags, values.shape[1]))
-            total, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
-        values = values - offset
+            offset = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
+            sums = np.zeros((n_units * n_lags, raw.shape[1]))
+            total, squares = np.zeros(raw.shape[1]), np.zeros(raw.shape[1])
+            buffer = np.empty((min(block, n_frames), raw.shape[1]), np.float32)
+        values = np.subtract(raw, offset, out=buffer[: end - begin], casting="unsafe")
         lagged = np.lib.stride_tricks.sliding_window_view(
             padded[begin : end + n_lags - 1], n_lags, axis=0
         )
         left = np.ascontiguousarray(lagged.transpose(1, 2, 0)).reshape(n_units * n_lags, -1)
         sums += left @ values
-        total += values.sum(axis=0, dtype=np.float64)
+        total += np.ones(end - begin, np.float32) @ values
         squares += np.einsum("tp,tp->p", values, values)
     variance = squares / n_frames - (total / n_frames) ** 2
     return sums.reshape(n_units, n_lags, -1), np.sqrt(np.maximum(variance, 0))

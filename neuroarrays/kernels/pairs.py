@@ -50,20 +50,27 @@ def count_differences(
         single = np.zeros((spans.shape[1], n_bins), np.int64)
         _autos(times, spans, int(n_lags), float(bin_width), single)
         return single
-    out = np.zeros((spans.shape[1], spans.shape[1], n_bins), np.int64)
-    threads = max(1, min(threads, spans.shape[1])) if times.size > _MANY else 1
+    n_units = spans.shape[1]
+    out = np.zeros((n_units, n_units, n_bins), np.int64)
+    # All spikes in one order: a unit meets every other in a single walk over its neighbours.
+    owner = np.repeat(np.arange(n_units), spans[1] - spans[0])
+    owned = [times[a:b] for a, b in spans.T]
+    merged = np.concatenate(owned) if owned else times[:0]
+    order = np.argsort(merged, kind="stable")
+    everyone = merged[order], (owner * n_bins)[order]
+    threads = max(1, min(threads, n_units)) if merged.size > _MANY else 1
 
-    def count(part: int) -> None:  # each pair is counted in one place
-        _crosses(times, spans, (part, threads), int(n_lags), float(bin_width), out)
+    def count(part: int) -> None:
+        flat = out.reshape(n_units, n_units * n_bins)
+        _walk(times, spans, everyone, (part, threads), (int(n_lags), float(bin_width)), flat)
 
     if threads == 1:
         count(0)
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(count, range(threads)))
-    for unit in range(spans.shape[1]):
-        part = spans[:, unit : unit + 1]
-        _autos(times, part, int(n_lags), float(bin_width), out[unit, unit : unit + 1])
+    same = np.arange(n_units)
+    out[same, same, n_lags] -= spans[1] - spans[0]  # each spike met itself
     return out
 
 
@@ -81,26 +88,27 @@ def _autos(times, spans, n_lags, width, out):
 
 
 @njit(nogil=True, cache=True)
-def _crosses(times, spans, part, n_lags, width, out):
+def _walk(times, spans, everyone, part, lags, out):
+    merged, offsets = everyone
+    n_lags, width = lags
+    n_bins = 2 * n_lags + 1
     reach = (n_lags + 0.5) * width + 2 * SLACK
     per_bin = 1 / width
-    for a in range(part[0], spans.shape[1], part[1]):
-        for b in range(a + 1, spans.shape[1]):
-            ahead, behind = out[a, b], out[b, a]
-            start = spans[0, b]
-            end = spans[1, b]
-            for i in range(spans[0, a], spans[1, a]):
-                time = times[i]
-                while start < end and times[start] < time - reach:
-                    start += 1
-                if start == end:
-                    break
-                j = start
-                while j < end and times[j] <= time + reach:
-                    difference = times[j] - time
-                    _put(difference, n_lags, per_bin, ahead)
-                    _put(-difference, n_lags, per_bin, behind)
-                    j += 1
+    middle = n_lags + 0.5
+    for unit in range(part[0], spans.shape[1], part[1]):
+        bins = out[unit]
+        start = 0
+        for i in range(spans[0, unit], spans[1, unit]):
+            time = times[i]
+            while merged[start] < time - reach:
+                start += 1
+            j = start
+            while j < len(merged) and merged[j] <= time + reach:
+                # Rounding of the product is far below the slack.
+                place = (merged[j] - time + SLACK) * per_bin + middle
+                if 0 <= place < n_bins:
+                    bins[offsets[j] + int(place)] += 1
+                j += 1
 
 
 @njit(nogil=True, cache=True, inline="always")
