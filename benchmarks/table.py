@@ -46,6 +46,20 @@ ROWS = [
     ("a tree of 3,017 nodes from an archive", "bench_archive",
      rf"all, na.open_datatree +{NUMBER}", rf"all, xarray netcdf4 +{NUMBER}", "s",
      "xarray with netCDF4"),
+    ("PSTHs by 8 conditions, (3,000, 200, 250) uint8, with standard errors", "bench_analysis",
+     rf"na.psth +{NUMBER}", rf"groupby mean +{NUMBER}", "s",
+     "xarray's `groupby().mean()`, without flox, means only"),
+    ("tuning of 800 units to head direction, 1,200 s, from spikes", "bench_analysis",
+     rf"ours, from spikes +{NUMBER}", rf"pynapple, from spikes +{NUMBER}", "s", "pynapple"),
+    ("the same from counts", "bench_analysis",
+     rf"ours, from spikes.*?from counts +{NUMBER}", rf"pynapple, from spikes.*?from counts +{NUMBER}",
+     "s", "pynapple"),
+    ("spike-triggered average, 60 units, 20 lags, (50,000, 72, 64) film", "bench_analysis",
+     rf"spike_triggered_average +{NUMBER}", rf"its matrix products +{NUMBER}", "s",
+     "its matrix products alone, the limit"),
+    ("crosscorrelograms of 100 units, 1.8 M spikes, 1 ms to 50 ms", "bench_analysis",
+     rf"crosscorrelogram +{NUMBER}", rf"pynapple  +{NUMBER}   one way", "s",
+     "pynapple, half as many"),
 ]  # fmt: skip
 
 
