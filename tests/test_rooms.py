@@ -49,6 +49,7 @@ ROOMS = {
     "rebuilding": card("", "numpy"),
     "members": card("errors safety source", "numpy"),
     "npz": card("errors members npy pickles safety source", "numpy"),
+    "exchange": card("errors indexes schema", "numpy xarray"),
     # files and handles
     "source": card("errors safety chunks hdf5 zarr", "numpy", "h5py hdf5plugin numcodecs zarr"),
     "hdf5": card("errors safety source chunks", "numpy", "h5py hdf5plugin"),

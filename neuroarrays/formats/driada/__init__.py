@@ -52,7 +52,7 @@ class DriadaReader(Reader):
     """Reads DRIADA NPZ files and pickled experiments as aligned trees."""
 
     name = "driada"
-    description = "DRIADA: calcium imaging with behaviour (NPZ)"
+    description = "DRIADA: calcium imaging with behaviour (NPZ, pickled experiments)"
     url = "https://github.com/iabs-neuro/driada"
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
