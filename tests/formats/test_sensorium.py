@@ -563,6 +563,9 @@ def test_one_bad_session_of_many(tmp_path):
     tree = na.open_datatree(tmp_path, skip_damaged=True)
     assert list(tree.children) == ["0-1-1", "2-1-1"]
     assert tree.attrs["notes"][0].startswith("1-1-1 left out: ")
+    statistic = "meta/statistics/responses/all/std.npy"
+    (tmp_path / "static2-1-1-GrayImageNet-94c6ff" / statistic).write_bytes(b"")
+    assert list(na.open_datatree(tmp_path, skip_damaged=True).children) == ["0-1-1"]
 
 
 def test_metadata_of_another_length(static):

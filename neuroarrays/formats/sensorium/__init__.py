@@ -92,17 +92,16 @@ class SensoriumReader(Reader):
         for name in chosen(found, sessions, "session"):
             try:
                 session = _Session(name, found[name])
+                there = session.areas
+                kept = there if areas is None else [a for a in there if matches(a, areas)]
+                made = session.groups(kept) if kept or areas is None else {}
             except FormatError as error:
                 if not skip_damaged:
                     raise
                 notes.append(f"{name} left out: {error}")
                 continue
-            areas_there |= dict.fromkeys(session.areas)
-            kept = (
-                session.areas if areas is None else [a for a in session.areas if matches(a, areas)]
-            )
-            if kept or areas is None:
-                groups |= session.groups(kept)
+            groups |= made
+            areas_there |= dict.fromkeys(there)
             notes += [f"{name}: {note}" for note in session.trials.notes]
         chosen(areas_there, areas, "area")
         if drop_variables is not None:
