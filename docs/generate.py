@@ -23,6 +23,7 @@ PLACES = {
     (schema.RECORDING, "stimulus"): "<session>/stimulus/<name>",
     (schema.ALIGNED, "session"): "[<block>/]<session>",
     (schema.ALIGNED, "area"): "[<block>/]<session>/<area>",
+    (schema.ALIGNED, "spikes"): "<session>/<area>/spikes",
     (schema.ALIGNED, "behaviour"): "<session>/<area>/<series>",
     (schema.ALIGNED, "statistics"): "<session>/<area>/statistics/<scope>",
     (schema.ALIGNED, "table"): "<session>/<area>/presentations",
