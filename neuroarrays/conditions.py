@@ -88,13 +88,23 @@ def bin_width(node: xr.Dataset) -> float:
 
 
 def valid_of(node: xr.Dataset, dims: tuple[str, ...]) -> np.ndarray | None:
-    """The mask of an area along `dims`; None where every bin counts."""
-    if "valid" not in node:
-        return None
-    shape = tuple(node.sizes[dim] for dim in dims)
-    mask = node["valid"]
-    mask = mask.transpose(*(dim for dim in dims if dim in mask.dims))
-    return np.broadcast_to(mask.values, shape)
+    """The mask of an area along `dims`; None where every bin counts.
+
+    A bin that `valid_units` masks for some of the units is left out for all of them: select the
+    units of one probe to keep what is valid for these.
+    """
+    found: np.ndarray | None = None
+    if "valid" in node:
+        mask = node["valid"]
+        mask = mask.transpose(*(dim for dim in dims if dim in mask.dims))
+        found = np.broadcast_to(mask.values, tuple(node.sizes[dim] for dim in dims))
+    if "valid_units" in node:
+        by_unit = node["valid_units"].transpose(*dims, schema.UNIT)
+        every = np.empty(by_unit.shape[:-1], bool)
+        for part in blocks(by_unit.shape[0], by_unit[:1].nbytes, BLOCK):
+            every[part] = by_unit[part].values.all(axis=-1)
+        found = every if found is None else found & every
+    return found
 
 
 def parameters(node: xr.Dataset) -> list[str]:

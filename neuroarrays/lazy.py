@@ -142,6 +142,10 @@ class FileArray(LazyArray):
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.source, self.name, self.scale, self.offset)
 
+    def __repr__(self) -> str:
+        place = f"{self.name} of {self.source.path}"
+        return f"<{type(self).__name__} {self.dtype} {self.shape}, not read: {place}>"
+
 
 def file_array(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> FileArray:
     """The lazy array of `name` in a source.

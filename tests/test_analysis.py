@@ -407,3 +407,20 @@ def test_tuning_is_the_same_from_spikes_and_from_counts(clock):
     counted = na.tuning_curve(area.to_dataset().load(), signal)
     np.testing.assert_array_equal(lazy.values, counted.values)
     xr.testing.assert_allclose(lazy, counted)
+
+
+def test_a_bin_that_is_masked_for_some_units_is_never_silence(ripples, clock):
+    area = ripples[f"{SESSION}/ca1"].to_dataset()
+    random = np.random.default_rng(0)
+    by_unit = random.random((594, 8, area.sizes["time"])) < 0.99
+    dims = ("presentation_id", "unit_id", "time")
+    masked = area.assign(valid_units=(dims, by_unit))
+    whole = area.assign(valid=area["valid"] & masked["valid_units"].all("unit_id"))
+    xr.testing.assert_identical(na.psth(masked), na.psth(whole))
+    np.testing.assert_array_equal(na.firing_rate(masked), na.firing_rate(whole))
+    node = clock[f"{SESSION}/adn"].to_dataset()
+    angle = clock[f"{SESSION}/adn/head_direction"]["ry"]
+    seen = random.random((node.sizes["time"], 7)) < 0.9
+    masked = node.assign(valid_units=(("time", "unit_id"), seen))
+    whole = node.assign(valid=("time", seen.all(axis=1)))
+    xr.testing.assert_identical(na.tuning_curve(masked, angle), na.tuning_curve(whole, angle))
