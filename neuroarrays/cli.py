@@ -165,6 +165,11 @@ def build_parser() -> argparse.ArgumentParser:
     _selection(convert)
     _result(convert)
     archive_commands.register(add)
+    create = add("create-data", _create, "write small synthetic files in the layout of a dataset")
+    create.add_argument("layout", metavar="LAYOUT",
+                        help="nwb, allen, openretina, ...; any other word lists them")  # fmt: skip
+    create.add_argument("output", metavar="OUT", help="file or folder to make")
+    create.add_argument("--seed", type=int, default=0, help="of all random values (default: %(default)s)")  # fmt: skip
     demo = add("demo", _demo, "open the bundled recording, align it, plot it, train on it")
     demo.add_argument("-o", "--output", metavar="DIR", default="demo-output",
                       help="folder for figures and archive (default: %(default)s)")  # fmt: skip
@@ -388,6 +393,14 @@ def _align(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     path = _save(_open(arguments), arguments)
     _report_saved(path, na.open_datatree(path))
+    return FINE
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    from neuroarrays.creation import create
+
+    path = create(arguments.layout, arguments.output, arguments.seed)
+    print(f"wrote {path}; open it with na.open_datatree({str(path)!r})")
     return FINE
 
 

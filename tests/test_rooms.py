@@ -116,10 +116,11 @@ ROOMS = {
     "pages": card("description errors intervals schema", "matplotlib numpy xarray"),
     "openretina": card(f"{LAZY} errors formats schema", "numpy xarray"),
     "plot": card("errors pages schema strips", "matplotlib numpy xarray"),
-    "cli": card(EVERYTHING, "", "numpy pandas xarray rich dask distributed torch matplotlib"),
+    "cli": card(f"{EVERYTHING} creation", "", "numpy pandas xarray rich dask distributed torch matplotlib"),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
     "synthetic": card("schema", "numpy xarray", "h5py"),
+    "creation": card("errors", "", ""),
     "synthetic_retina": card("kernels", "numpy", "h5py"),
     "synthetic_allen": card("", "numpy", "h5py"),
     "synthetic_sensorium": card("", "numpy"),
