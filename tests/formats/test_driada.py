@@ -4,8 +4,10 @@ import pickle
 import tracemalloc
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
@@ -321,3 +323,41 @@ def test_damaged_experiment(tmp_path):
     (tmp_path / "cut.pickle").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(FormatError, match=r"cut\.pickle"):
         area(tmp_path / "cut.pickle")
+
+
+# ---------------------------------------------------------------------------- the MATLAB struct
+
+
+def write_struct(path, version):
+    """The struct as DRIADA's documents have it: v5 by scipy, v7.3 as MATLAB lays it out."""
+    rng = np.random.default_rng(2)
+    calcium, position = rng.random((3, 40)), rng.random((2, 40))
+    if version == 5:
+        scipy.io.savemat(path, {"data": {
+            "calcium": calcium, "fps": 30.0, "behavior": {"position": position, "speed": position[0]},
+            "info": {"mouse_id": "m7"},
+        }})  # fmt: skip
+        return calcium, position
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["data/calcium"], file["data/behavior/position"] = calcium.T, position.T
+        file["data/behavior/speed"], file["data/fps"] = position[:1].T, np.array([[30.0]])
+        file["data/info/mouse_id"] = np.array([[ord(c)] for c in "m7"], "u2")
+        file["data/info/mouse_id"].attrs["MATLAB_class"] = np.bytes_("char")
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file")
+    return calcium, position
+
+
+@pytest.mark.parametrize("version", [5, 7])
+def test_matlab_struct(tmp_path, version):
+    calcium, position = write_struct(tmp_path / "s.mat", version)
+    tree = na.open_datatree(tmp_path / "s.mat")
+    found = tree["s/unknown"]
+    np.testing.assert_array_equal(found["responses"], calcium.T)
+    np.testing.assert_array_equal(
+        found["responses"].isel(unit_id=[2, 0], time=3), calcium[[2, 0], 3]
+    )
+    np.testing.assert_array_equal(found["position"], position.T)
+    np.testing.assert_array_equal(found["speed"], position[0])
+    assert tree["s"].attrs["mouse_id"] == "m7"
+    assert tree["s"].attrs["sampling_rate"] == 30.0

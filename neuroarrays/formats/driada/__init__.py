@@ -37,6 +37,7 @@ from neuroarrays.formats.driada.contents import (
 )
 from neuroarrays.formats.driada.experiments import experiment_source, is_experiment
 from neuroarrays.formats.driada.names import parse_iabs_name, session_of
+from neuroarrays.formats.driada.structs import struct_source
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
 from neuroarrays.members import MemberSource
@@ -61,7 +62,7 @@ class DriadaReader(Reader):
             path = os.fspath(filename_or_obj)
             if not isinstance(path, str):
                 return False
-            if is_experiment(path):
+            if is_experiment(path) or struct_source(path) is not None:
                 return True
             if not is_zip(path):
                 return False
@@ -110,11 +111,10 @@ class DriadaReader(Reader):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
             raise ValueError(msg)
         drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        file: MemberSource = (
-            experiment_source(filename_or_obj)
-            if is_experiment(os.fspath(filename_or_obj))
-            else npz_source(filename_or_obj)
-        )
+        file: MemberSource | None = struct_source(filename_or_obj)
+        if file is None:
+            pickled = is_experiment(os.fspath(filename_or_obj))
+            file = (experiment_source if pickled else npz_source)(filename_or_obj)
         wanted = [features] if isinstance(features, str) else features
         found = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
         return session_groups(

@@ -76,7 +76,7 @@ def parse_iabs_name(name: str) -> dict[str, str]:
 def session_of(path: str) -> str:
     """The session of a file: its stem without what is added to it."""
     stem = PurePosixPath(path.replace("\\", "/")).name
-    stem = re.sub(r"\.(npz|pickle|pkl)$", "", stem)
+    stem = re.sub(r"\.(npz|pickle|pkl|mat)$", "", stem)
     return _SUFFIX.sub("", stem).removeprefix("Exp ")
 
 

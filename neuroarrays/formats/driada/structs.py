@@ -1,0 +1,72 @@
+"""The MATLAB struct ``data`` that DRIADA's documents describe, which DRIADA itself does not read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.formats.matlab import is_matlab, matlab_source
+from neuroarrays.members import Member, MemberSource
+from neuroarrays.source import Info, Key, normalise
+
+#: The struct, and the fields of it that hold fields of their own.
+STRUCT, INNER = "data/", ("behavior/", "info/")
+
+
+@dataclass(frozen=True)
+class Field(Member):
+    """A field of the struct: where it is stored, and which of its axes are kept."""
+
+    stored: str = ""
+    kept: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StructSource(MemberSource):
+    """Fields of ``data`` under the names they would have in an NPZ."""
+
+    base: MemberSource
+
+    def _scan(self) -> dict[str, Member]:
+        found: dict[str, Member] = {}
+        for stored, member in self.base.members().items():
+            if not stored.startswith(STRUCT):
+                continue
+            name = stored.removeprefix(STRUCT)
+            for inner in INNER:
+                name = name.removeprefix(inner)
+            axes = range(len(member.shape))
+            matrix = name.lower() in ("calcium", "spikes")
+            kept = tuple(a for a in axes if matrix or member.shape[a] != 1)
+            found[name] = Field(member.dtype, tuple(member.shape[a] for a in kept), False, -1,
+                                stored, kept)  # fmt: skip
+        return found
+
+    def info(self, name: str) -> Info | None:
+        member = self.members().get(name.strip("/"))
+        stored = self.base.info(member.stored) if isinstance(member, Field) else None
+        if member is None or stored is None:
+            return None
+        return Info(member.shape, stored.dtype, None, stored.text)
+
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        member = self.members().get(name.strip("/"))
+        if not isinstance(member, Field):
+            return super().read(name, key)
+        given = dict(zip(member.kept, normalise(key, member.shape), strict=True))
+        axes = len(self.base.members()[member.stored].shape)
+        return np.asarray(
+            self.base.read(member.stored, tuple(given.get(a, 0) for a in range(axes)))
+        )
+
+
+def struct_source(path: str | os.PathLike[str]) -> StructSource | None:
+    """The struct of a MATLAB file (v5 to v7.3), None if it has none."""
+    if not is_matlab(path):
+        return None
+    base = matlab_source(path)
+    if not isinstance(base, MemberSource) or f"{STRUCT}calcium" not in base.members():
+        return None
+    return StructSource(base.path, base.stamp, base)
