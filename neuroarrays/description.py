@@ -112,7 +112,8 @@ def describe(tree: xr.DataTree) -> Description:
         Prints itself: as text, in colour through rich, and as HTML in a notebook. Durations and
         rates of clocks are read off the ends of the clocks and tables, mean rates off the number
         of spikes; no spikes, counts or signals are read. Of a recording the rate is the mean over
-        units of spikes per second of the session.
+        units of spikes per second of the session. The share of masked bins is that of the first
+        area of a session, and is read of trees of up to 100 sessions.
 
     Raises
     ------
@@ -171,8 +172,8 @@ def _about(kind: str, session: Any, read_masks: bool) -> _About:
         area = next((c for c in session.children.values() if schema.UNIT in c.sizes), session)
         n_bins = area.sizes.get(schema.TIME, 0)
         width = _width(area)
-        seconds = n_bins * width
         number = area.sizes.get(schema.PRESENTATION)
+        seconds = n_bins * width if number is None else 0.0
         texts = {
             "presentations": "" if number is None else f"{number:,}",
             "clocks": f"{n_bins:,} bins of {1000 * width:.3g} ms" if width else "",
