@@ -46,3 +46,16 @@ def test_seeds(layout, tmp_path):
     with pytest.raises(AssertionError):
         assert_same_trees(trees[0], trees[2])
     source.close_all()
+
+
+def test_receptive_fields_are_found_out_of_core(tmp_path):
+    """The average reads the movie in blocks, peaks at the delay, and a picture can be made of it."""
+    pytest.importorskip("matplotlib")
+    folder = WRITERS["maheswaranathan_2023"](tmp_path, frames=6000)
+    tree = na.open_datatree(folder, **OPTIONS["maheswaranathan_2023"])
+    session = tree["train/15-10-07"]
+    average = na.spike_triggered_average(session["retina"], session["stimulus"], lags=6)
+    peaks = np.abs(average["z"]).max(["channel", "y", "x"]).argmax("lag")
+    assert (peaks == DELAY).all()
+    na.plot.receptive_field(average["z"].isel(unit_id=0))
+    source.close_all()
