@@ -1,4 +1,4 @@
-"""A page about a whole tree."""
+"""Pages about a whole tree, and about an archive."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.colors import LogNorm
 
 from neuroarrays import schema
 from neuroarrays.description import span
@@ -14,6 +15,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.intervals import merged
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -171,3 +173,76 @@ def _draw_table(ax: Axes, row: int, starts: np.ndarray, stops: np.ndarray) -> No
 
 def _short(name: str) -> str:
     return name if len(name) <= 24 else f"{name[:14]}…{name[-8:]}"
+
+
+def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
+    """What an archive holds: units by area, presentations by stimulus, a row per session.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `neuroarrays.catalog`, of an archive of trials.
+    names : {"auto", "all"}
+        Names of sessions: as many as fit, or all.
+
+    Returns
+    -------
+    dict of str to matplotlib.axes.Axes
+        "units" and "presentations" (session x area, session x stimulus; white where there are
+        none), above them "units_total" and "presentations_total".
+
+    Raises
+    ------
+    ValueError
+        If the frame has no column of units or presentations.
+    """
+    columns = {"n_units": "units", "n_presentations": "presentations", "stimulus": "block"}
+    frame = frame.rename(columns=columns)
+    for needed in ("session", "area", "units", "presentations"):
+        if needed not in frame:
+            msg = f"expected a catalog with the column {needed!r}, found {list(frame.columns)}"
+            raise ValueError(msg)
+    block = frame["block"].replace("", "trials") if "block" in frame else "trials"
+    frame = frame.assign(block=block)
+    grids = {
+        "units": frame.pivot_table("units", "session", "area", "max"),
+        "presentations": frame.pivot_table("presentations", "session", "block", "max"),
+    }
+    rows = len(grids["units"])
+    widths = [max(grid.shape[1], 3) for grid in grids.values()]
+    height = max(0.17 * rows, 1.8)
+    size = (min(4.5 + 0.3 * sum(widths), 24), min(3.6 + height, 24))
+    figure = plt.figure(figsize=size, layout="constrained")
+    axes: dict[str, Axes] = figure.subplot_mosaic(
+        [["units_total", "presentations_total"], ["units", "presentations"]],
+        width_ratios=widths, height_ratios=[1.2, height],
+    )  # fmt: skip
+    for name, colors in (("units", "viridis"), ("presentations", "cividis")):
+        grid = grids[name].astype(float)
+        ax, above = axes[name], axes[f"{name}_total"]
+        # Movies are shown ten times, gratings thousands of times.
+        norm = LogNorm(1, max(np.nanmax(grid), 2)) if name == "presentations" else None
+        image = ax.imshow(
+            grid.where(grid > 0).to_numpy(),
+            aspect="auto",
+            cmap=colors,
+            norm=norm,
+            interpolation="none",
+        )
+        ax.set_xticks(range(grid.shape[1]), grid.columns, rotation=90)
+        ax.tick_params(length=0)
+        figure.colorbar(image, ax=ax, pad=0.02, label=name)
+        totals = grid.sum()
+        above.bar(range(grid.shape[1]), totals, color=plt.get_cmap(colors)(0.45))
+        above.set(xlim=(-0.5, grid.shape[1] - 0.5), xticks=[], ylabel="total")
+        if norm is not None:
+            above.set(yscale="log", ylim=(0.7, None))
+        above.set_title(f"{int(totals.sum()):,} {name}, {grid.shape[1]} "
+                        f"{'areas' if name == 'units' else 'stimuli'}", fontsize="medium")  # fmt: skip
+        above.spines[["top", "right"]].set_visible(False)
+    step = 1 if names == "all" else max(1, -(-rows // 60))
+    shown = range(0, rows, step)
+    axes["units"].set_yticks(shown, [grids["units"].index[i] for i in shown])
+    axes["presentations"].set_yticks([])
+    axes["units"].set_ylabel(f"{rows} sessions")
+    return axes

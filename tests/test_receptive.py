@@ -69,7 +69,9 @@ def test_the_pixel_that_was_seen_stands_out_and_nothing_else(noise):
     seen = found.sel(unit_id=5)
     assert np.unravel_index(int(seen.values.argmax()), seen.shape) == (2, 0, 2, 3)
     assert seen.max() > 10
-    others = np.append(np.delete(seen.values.ravel(), int(seen.values.argmax())), found.sel(unit_id=2))
+    others = np.append(
+        np.delete(seen.values.ravel(), int(seen.values.argmax())), found.sel(unit_id=2)
+    )
     assert 0.8 < others.std() < 1.2
     assert np.abs(others).max() < 4.5
     assert np.isnan(found.sel(unit_id=9)).all()
