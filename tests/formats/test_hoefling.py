@@ -54,7 +54,7 @@ class TestGolden(ReaderTests):
         (f"test/{RIGHT}", "stimulus", (-1, 0, 0, 1)): 206,
         (f"train/{RIGHT}", "frame_time", 0): 28.0,  # the sixth trigger
         (f"train/{RIGHT}", "time", 30): 1.0,
-        (f"train/{RIGHT}/retina", "unit_id", 1): 5,  # ROI 2 is an amacrine cell, 4 of an unsure type
+        (f"train/{RIGHT}/retina", "unit_id", 1): 5,  # ROIs 2 and 4 are left out
         (f"train/{RIGHT}/retina", "cell_type_id", 0): 5,
         (f"train/{RIGHT}/retina", "roi_y", 0): 4.5,
         (f"train/{RIGHT}/retina", "roi_x", 0): 11.5,
