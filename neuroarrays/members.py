@@ -28,6 +28,15 @@ _SCANNED: OrderedDict[MemberSource, dict[str, Member]] = OrderedDict()
 _UNPACKED: OrderedDict[tuple[MemberSource, str], np.ndarray] = OrderedDict()
 
 
+def _after_fork() -> None:
+    """In a forked child: a lock that no thread of the parent holds, and tables of its own."""
+    global _LOCK, _SCANNED, _UNPACKED
+    _LOCK, _SCANNED, _UNPACKED = threading.RLock(), OrderedDict(), OrderedDict()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 @dataclass(frozen=True)
 class Member:
     """One array of a file.
