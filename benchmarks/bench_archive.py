@@ -206,7 +206,9 @@ def main(argv: list[str] | None = None) -> None:
         engines = ["netcdf4", "h5netcdf"] if options.small or options.peer_open else ["netcdf4"]
         bench_structure(folder, *((6, 4) if options.small else (58, 17)), engines)
     if not options.small:
-        Path(__file__).parent.joinpath("results", "bench_archive.txt").write_text("\n".join(LINES) + "\n")
+        Path(__file__).parent.joinpath("results", "bench_archive.txt").write_text(
+            "\n".join(LINES) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def seconds(text: str) -> float:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from neuroarrays.pipeline import Recipe, build
+    from neuroarrays.pipeline import build
+    from neuroarrays.surveys import Recipe
 
     recipe = Recipe(
         stimuli=tuple(arguments.stimulus) if arguments.stimulus else None,

@@ -35,8 +35,10 @@ def card(ours="", top="", inside=""):
 
 #: Lazy data as the labelled rooms see it.
 LAZY = "backend indexes lazy source"
-EVERYTHING = f"{LAZY} _open _version alignment analysis archive_commands binning chunks encoding errors formats \
+EVERYTHING = (
+    f"{LAZY} _open _version alignment analysis archive_commands binning chunks encoding errors formats \
 hdf5 interpolation kernels plot presentations samples schema store synthetic torch trains writers"
+)
 ROOMS = {
     "": card("_version"),
     "_version": card(),
@@ -104,7 +106,7 @@ ROOMS = {
     "dropin": card("datasets errors gathering samplers scaling schema splits torch",
                    "numpy torch xarray"),
     "archives": card(f"{LAZY} _open errors safety schema store writers", "numpy xarray"),
-    "archive_commands": card("archives errors pipeline", "", "pandas"),
+    "archive_commands": card("archives errors pipeline surveys", "", "pandas"),
     "tasks": card("errors", "", "dask distributed"),
     "surveys": card(f"{LAZY} _open errors formats schema tasks", "numpy xarray"),
     "pipeline": card(f"{LAZY} _open _version alignment errors formats kernels presentations schema "

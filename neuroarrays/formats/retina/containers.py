@@ -8,6 +8,7 @@ import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,7 +51,12 @@ def member_source(path: Path, name: str) -> Source:
 
 
 def _listing(path: Path) -> list[zipfile.ZipInfo]:
-    safety.regular_file(path)
+    """The entries of a zip; read once, since every reader is asked whether it knows the file."""
+    return _entries(path, stamp(safety.regular_file(path)))
+
+
+@lru_cache(maxsize=8)
+def _entries(path: Path, _stamp: tuple[int, ...]) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
