@@ -318,68 +318,6 @@ def count_clock(
     return out
 
 
-def mean_counts(
-    counts: np.ndarray,
-    labels: np.ndarray,
-    n_labels: int,
-    valid: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Average the presentations of each label, in one pass and without a wider copy.
-
-    Parameters
-    ----------
-    counts : (presentation, unit, n_bins) int, spikes
-        Counts of each presentation.
-    labels : (presentation,) int
-        Label of each presentation, -1 to leave it out.
-    n_labels : int
-        Number of labels; all labels are below it.
-    valid : (presentation, n_bins) bool, optional
-        Bins to use; all if omitted.
-
-    Returns
-    -------
-    mean : (n_labels, unit, n_bins) float64, spikes
-        Mean count per bin, NaN where no presentation has the label and a valid bin.
-    n : (n_labels, n_bins) int64
-        Number of presentations averaged.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit or a label is outside [-1, n_labels).
-    """
-    from neuroarrays.kernels import loops
-
-    counts = np.ascontiguousarray(counts)
-    labels = np.asarray(labels)
-    if counts.ndim != 3 or labels.shape != counts.shape[:1]:
-        raise ValueError(
-            "counts and labels: expected (presentation, unit, bin) and (presentation,), "
-            f"got {counts.shape} and {labels.shape}"
-        )
-    if labels.size and (labels.min() < -1 or labels.max() >= n_labels):
-        found = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {found}")
-    n_presentations, n_units, n_bins = counts.shape
-    used = np.ones((n_presentations, n_bins), np.bool_) if valid is None else np.asarray(valid)
-    if used.shape != (n_presentations, n_bins):
-        raise ValueError(f"valid: expected {(n_presentations, n_bins)}, got {used.shape}")
-    used = np.ascontiguousarray(used, dtype=np.bool_)
-    # Label after label, so that the sums of one label stay in cache until they are complete.
-    order = np.argsort(labels, kind="stable")
-    order = order[np.searchsorted(labels[order], 0) :]
-    n = np.zeros((n_labels, n_bins), np.int64)
-    np.add.at(n, labels[order], used[order])
-    total = np.zeros((n_labels, n_units * n_bins))
-    flat = counts.reshape(n_presentations, n_units * n_bins)
-    loops.sum_by_label(flat, labels.astype(np.int64), order, used, total)
-    mean = total.reshape(n_labels, n_units, n_bins)
-    with np.errstate(invalid="ignore"):
-        np.divide(mean, n[:, None, :], out=mean)
-    return mean, n
-
-
 def _checked_bins(n_bins: int) -> int:
     if n_bins < 0:
         raise ValueError(f"n_bins: expected 0 or more, got {n_bins}")

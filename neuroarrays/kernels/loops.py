@@ -195,25 +195,3 @@ def clock(spikes, clock, part, units, out):
                 i += 1
             cursors[unit] = i
     return fits
-
-
-@njit(nogil=True, cache=True)
-def sum_by_label(counts, labels, order, valid, total):
-    """Add rows of counts to the row of their label, where the bin is valid."""
-    n_bins = valid.shape[1]
-    mask = np.ones(counts.shape[1], np.bool_)
-    masked = -1
-    for p in order:
-        # Most presentations share one mask: spread it over the units only when it changes.
-        same = masked >= 0
-        for k in range(n_bins):
-            same = same and valid[p, k] == valid[masked, k]
-        if not same:
-            for i in range(len(mask)):
-                mask[i] = valid[p, i % n_bins]
-            masked = p
-        row = counts[p]
-        sums = total[labels[p]]
-        for i in range(len(mask)):
-            sums[i] += row[i] if mask[i] else 0
-    return

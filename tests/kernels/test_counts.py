@@ -258,39 +258,6 @@ def test_whole_bins_never_get_an_extra_one(n_bins, rate):
     assert counts.bins_to_cover(n_bins / rate, 1 / rate) == n_bins
 
 
-@prop
-@given(st.data())
-def test_means_equal_twin(data):
-    shape = tuple(data.draw(st.integers(0, 5)) for _ in range(3))
-    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    n_labels = data.draw(st.integers(0, 4))
-    values = rng.integers(0, 256, shape).astype(np.uint8)
-    labels = rng.integers(-1, n_labels, shape[0])
-    valid = rng.random((shape[0], shape[2])) < 0.6 if data.draw(st.booleans()) else None
-    mean, n = counts.mean_counts(values, labels, n_labels, valid)
-    used = np.ones((shape[0], shape[2]), bool) if valid is None else valid
-    assert mean.shape == (n_labels, *shape[1:])
-    for label in range(n_labels):
-        for k in range(shape[2]):
-            rows = (labels == label) & used[:, k]
-            assert n[label, k] == rows.sum()
-            for u in range(shape[1]):
-                column = [int(c) for c in values[rows, u, k]]
-                expected = sum(column) / len(column) if column else math.nan
-                np.testing.assert_array_equal(mean[label, u, k], expected)
-
-
-def test_means_refuse_what_does_not_fit():
-    values = np.zeros((2, 1, 3), np.uint8)
-    for labels in ([0, 2], [-2, 0]):
-        with pytest.raises(ValueError, match="labels: expected -1 to 1"):
-            counts.mean_counts(values, np.array(labels), 2)
-    with pytest.raises(ValueError, match="valid"):
-        counts.mean_counts(values, np.array([0, 1]), 2, np.ones((2, 2), bool))
-    with pytest.raises(ValueError, match="counts and labels"):
-        counts.mean_counts(values, np.array([0]), 2)
-
-
 def run_kernel_tests(tmp_path, **variables):
     """Run the kernels' property tests in a fresh process with numba set up otherwise."""
     here = Path(__file__).resolve()
