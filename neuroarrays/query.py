@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -220,7 +221,11 @@ def parse(text: Any) -> Query:
         msg = f"a condition of {len(text):,} characters; {_LENGTH:,} are the most"
         raise QueryError(msg)
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of a strange escape in a literal: it is compared as is
+            tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         place = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
         msg = f"{text!r} is not a condition ({error.msg}{place}); {_ALLOWED}"
