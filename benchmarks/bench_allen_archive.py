@@ -24,7 +24,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import source
 from neuroarrays.pipeline import Recipe, build
-from neuroarrays.synthetic_allen import write_allen
+from neuroarrays.synthetic.allen import write_allen
 
 LINES = []
 GAZE = tuple(f"raw_{name}" for name in ("eye_area", "pupil_area", "x_cm", "y_cm", "x_deg", "y_deg"))

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from neuroarrays.synthetic_allen import BRAIN_OBSERVATORY, write_allen
+from neuroarrays.synthetic.allen import BRAIN_OBSERVATORY, write_allen
 
 FULL = {
     "units": 300, "bad_units": 75, "probes": 6, "channels": 384, "rate": 5.0, "movie": (12, 900),

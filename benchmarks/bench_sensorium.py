@@ -16,7 +16,7 @@ import numpy as np
 
 import neuroarrays as na
 from neuroarrays.formats.sensorium.files import FolderFiles
-from neuroarrays.synthetic_sensorium import (
+from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,
     write_dynamic,

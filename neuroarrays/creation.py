@@ -14,13 +14,13 @@ from neuroarrays.errors import NotInTree, PathExists
 #: Layout (the reader's name, with what it is of where there are several) -> module, writer, name
 #: of the options that take the seed ("" where it is a parameter).
 LAYOUTS: dict[str, tuple[str, str, str]] = {
-    "nwb": ("synthetic", "write_nwb", "NWBOptions"),
-    "allen": ("synthetic_allen", "write_allen", "AllenOptions"),
-    "sensorium_static": ("synthetic_sensorium", "write_static", "StaticOptions"),
-    "sensorium_dynamic": ("synthetic_sensorium", "write_dynamic", "DynamicOptions"),
-    "openretina": ("synthetic_retina", "write_openretina", ""),
-    "maheswaranathan_2023": ("synthetic_retina", "write_maheswaranathan", ""),
-    "karamanlis_2024": ("synthetic_retina", "write_karamanlis", ""),
+    "nwb": ("synthetic.nwb", "write_nwb", "NWBOptions"),
+    "allen": ("synthetic.allen", "write_allen", "AllenOptions"),
+    "sensorium_static": ("synthetic.sensorium", "write_static", "StaticOptions"),
+    "sensorium_dynamic": ("synthetic.sensorium", "write_dynamic", "DynamicOptions"),
+    "openretina": ("synthetic.retina", "write_openretina", ""),
+    "maheswaranathan_2023": ("synthetic.retina", "write_maheswaranathan", ""),
+    "karamanlis_2024": ("synthetic.retina", "write_karamanlis", ""),
 }
 
 

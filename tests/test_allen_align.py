@@ -18,7 +18,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.formats.allen import mlynarski
 from neuroarrays.kernels import counts
 from neuroarrays.presentations import median_durations, select
-from neuroarrays.synthetic_allen import BRAIN_OBSERVATORY, FUNCTIONAL_CONNECTIVITY, write_allen
+from neuroarrays.synthetic.allen import BRAIN_OBSERVATORY, FUNCTIONAL_CONNECTIVITY, write_allen
 from neuroarrays.testing import assert_same_trees, load
 
 FIRST, SECOND = 715093703, 819701982

@@ -14,7 +14,7 @@ from neuroarrays import pipeline, source, store
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists, SchemaError
 from neuroarrays.pipeline import Recipe, build
 from neuroarrays.synthetic import write_nwb
-from neuroarrays.synthetic_allen import write_allen
+from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
 
 TENTHS = Recipe(bin_width=0.1)

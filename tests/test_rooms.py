@@ -121,12 +121,8 @@ ROOMS = {
     "cli": card(f"{EVERYTHING} creation", "", "numpy pandas xarray rich dask distributed torch matplotlib"),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
-    "synthetic": card("schema", "numpy xarray", "h5py"),
+    "synthetic": card("kernels schema", "numpy xarray", "h5py"),
     "creation": card("errors", "", ""),
-    "synthetic_retina": card("kernels", "numpy", "h5py"),
-    "synthetic_allen": card("", "numpy", "h5py"),
-    "synthetic_sensorium": card("", "numpy"),
-    "synthetic_experanto": card("", "numpy"),
     "testing": card(f"{LAZY} errors formats schema store", "numpy pytest xarray", "h5py"),
 }  # fmt: skip
 MODULES = sorted(

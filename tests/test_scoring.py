@@ -7,7 +7,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import scoring
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.synthetic_sensorium import StaticOptions, write_static
+from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 
 
 def area_of(values, images, withheld=None):

@@ -5,7 +5,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import source
-from neuroarrays.synthetic_retina import DELAY, WRITERS
+from neuroarrays.synthetic.retina import DELAY, WRITERS
 from neuroarrays.testing import assert_same_trees
 
 OPTIONS = {

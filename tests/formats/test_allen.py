@@ -12,7 +12,7 @@ import neuroarrays as na
 from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.allen import AllenReader, stimuli
-from neuroarrays.synthetic_allen import (
+from neuroarrays.synthetic.allen import (
     BRAIN_OBSERVATORY,
     FUNCTIONAL_CONNECTIVITY,
     REASONS,

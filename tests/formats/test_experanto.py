@@ -9,7 +9,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.synthetic_experanto import write_experanto
+from neuroarrays.synthetic.experanto import write_experanto
 from neuroarrays.testing import ReaderTests, assert_same_trees, indexers, outer, same_values
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

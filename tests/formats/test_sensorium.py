@@ -20,7 +20,7 @@ from neuroarrays.formats.sensorium import trials as trials_module
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.formats.sensorium.trials import TrialFiles
 from neuroarrays.lazy import unwrap
-from neuroarrays.synthetic_sensorium import (
+from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,
     write_dynamic,

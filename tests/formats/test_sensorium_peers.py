@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.synthetic_sensorium import (
+from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,
     write_dynamic,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import h5py
 
-from neuroarrays.synthetic_allen import write_allen
+from neuroarrays.synthetic.allen import write_allen
 
 HERE = Path(__file__).parent
 OPTIONS = {

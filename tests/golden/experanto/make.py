@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from neuroarrays.synthetic_experanto import write_experanto
+from neuroarrays.synthetic.experanto import write_experanto
 
 FOLDER = Path(__file__).parent / "dynamic17797-4-7-Video-021a75_30hz"
 

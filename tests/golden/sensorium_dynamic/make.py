@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from neuroarrays.synthetic_sensorium import DynamicOptions, write_dynamic, write_zip
+from neuroarrays.synthetic.sensorium import DynamicOptions, write_dynamic, write_zip
 
 FOLDER = Path(__file__).parent / "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20"
 

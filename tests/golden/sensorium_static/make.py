@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from neuroarrays.synthetic_sensorium import StaticOptions, write_static
+from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 
 FOLDER = Path(__file__).parent / "static26872-17-20-GrayImageNet-94c6ff995dac583098847cfecd43e7b6"
 

@@ -2,7 +2,7 @@
 
 Seeded, written with numpy alone, in the layout of the releases::
 
-    from neuroarrays.synthetic_sensorium import write_static
+    from neuroarrays.synthetic.sensorium import write_static
 
     truth = write_static("static26872-17-20-GrayImageNet-94c6ff", competition=True)
 

@@ -2,7 +2,7 @@
 
 ::
 
-    from neuroarrays.synthetic_experanto import write_experanto
+    from neuroarrays.synthetic.experanto import write_experanto
 
     truth = write_experanto("dynamic17797-4-7-Video-021a75_30hz", phase_shifts=True)
 """

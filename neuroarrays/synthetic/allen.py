@@ -2,7 +2,7 @@
 
 Written with h5py alone, seeded, in the layout of the files of June 2020 and of later writers::
 
-    from neuroarrays.synthetic_allen import write_allen
+    from neuroarrays.synthetic.allen import write_allen
 
     truth = write_allen("session_715093703.nwb", units=12, eye=False)
 

@@ -2,7 +2,7 @@
 
 ::
 
-    from neuroarrays.synthetic_retina import write_karamanlis
+    from neuroarrays.synthetic.retina import write_karamanlis
 
     write_karamanlis("data", frames=300)
 
