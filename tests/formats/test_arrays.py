@@ -19,7 +19,7 @@ from neuroarrays.formats.matlab import matlab_source
 from neuroarrays.testing import ReaderTests, load
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "arrays"
-MAPPINGS = Path(__file__).resolve().parent / "mappings"
+MAPPINGS = Path(__file__).resolve().parents[2] / "docs" / "examples"
 NODE = {"position": {"x": "x"}}
 
 

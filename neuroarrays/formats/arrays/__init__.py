@@ -149,11 +149,12 @@ def tree_groups(
     nodes = {name: dict(value) for name, value in nodes.items()}
     kept = _of_areas(nodes, kind, areas)
     attrs = mapping.get("attrs", {})
+    made = {name: node(arrays, kind, name, nodes[name]) for name in kept}
+    shared = made.pop("", xr.Dataset())
     groups = {
         "/": xr.Dataset(attrs=schema.root_attrs(kind)),
-        session: xr.Dataset(attrs={"session_id": session, **attrs}),
+        session: shared.assign_attrs(session_id=session, **attrs),
     }
-    made = {name: node(arrays, kind, name, nodes[name]) for name in kept}
     for name, one in made.items():
         rows = made.get(f"{name}/{schema.PRESENTATIONS}")
         if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in one.dims:
@@ -165,7 +166,7 @@ def tree_groups(
 def _of_areas(nodes: Mapping[str, Any], kind: str, areas: str | Sequence[str] | None) -> list[str]:
     """The nodes that belong to the areas asked for, or to none."""
     if kind == schema.ALIGNED:
-        of = {n: n.partition("/")[0] for n in nodes}
+        of = {n: n.partition("/")[0] for n in nodes if n}
     else:
         own = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
         of = {n: n.partition("/")[0] for n in nodes if "/" in n and n.partition("/")[0] not in own}
@@ -203,6 +204,8 @@ def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Da
 def _role(kind: str, name: str, said: Mapping[str, Any]) -> str:
     parent, _, leaf = name.rpartition("/")
     if kind == schema.ALIGNED:
+        if not name:
+            return "session"
         if leaf == schema.PRESENTATIONS:
             return "table"
         return "area" if set(said) & set(_OF_AREAS) else "behaviour"

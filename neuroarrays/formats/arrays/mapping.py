@@ -134,6 +134,7 @@ _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
     "table": {1: (schema.PRESENTATION,)},
     "spikes": {1: (schema.UNIT,)},
     "stimulus": {3: (schema.FRAME, "y", "x"), 2: (schema.FRAME, "x"), 1: (schema.FRAME,)},
+    "session": {3: (schema.TIME, "y", "x"), 4: (schema.TIME, "channel", "y", "x")},
     "": {1: (schema.TIME,), 2: (schema.TIME, schema.UNIT), 3: (schema.PRESENTATION, schema.TIME, schema.UNIT)},
 }  # fmt: skip
 
@@ -172,13 +173,13 @@ def variable(
 def _arranged(
     array: LazyArray, dims: tuple[str, ...], tree: str, role: str, name: str
 ) -> tuple[LazyArray, tuple[str, ...]]:
-    """In an order that the schema has, with a unit axis where it wants one."""
+    """In an order that the schema has, with an axis of one unit or channel where it wants one."""
     allowed = schema.spec(tree, role, name).dims
-    wanted = next((d for d in allowed if set(d) == set(dims)), None)
-    if wanted is None and allowed:
-        wanted = next((d for d in allowed if set(d) == {*dims, schema.UNIT}), None)
+    wanted = None
+    for new in ((), (schema.UNIT,), ("channel",)):
+        wanted = wanted or next((d for d in allowed if set(d) == {*dims, *new}), None)
     if wanted is None:
-        first = {"series": schema.TIME, "area": schema.TIME, "behaviour": schema.TIME}.get(role)
+        first = schema.UNIT if role == "spikes" else schema.TIME
         front = [d for d in dims if d == schema.PRESENTATION] or [d for d in dims if d == first]
         wanted = (*front, *(d for d in dims if d not in front))
     if wanted == dims:
