@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroarrays import binning, schema
+from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.backend import chosen
+from neuroarrays.binning import check_dtype, counted
+from neuroarrays.bins import Bins, check_bin_width, check_window
 from neuroarrays.errors import SchemaError
 from neuroarrays.interpolation import check_method, resampled
 from neuroarrays.lazy import chunked
 from neuroarrays.presentations import (
-    Presentations,
     as_rows,
     longest,
     presentations_of,
     tables_of,
 )
-from neuroarrays.trains import trains_of
+from neuroarrays.sessions import areas_of, extent_of, series_of, sessions_of
 from neuroarrays.validity import invalid_bins, unit_validity
-
-#: Series that are aligned unless others are asked for.
-BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction")
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """The options of one `align`, checked."""
+class _Options:
+    """The options of one `align`, which says what they mean."""
 
     bin_width: float
     window: tuple[float, float] | None
     event: str
+    event_clock: str | None
     clip: bool
     series: str | Sequence[str] | None
     method: str
     max_gap: float | None
     dtype: np.dtype
     binarize: bool
+    blanks: str
+
+    def __post_init__(self) -> None:
+        check_method(self.method, self.max_gap)
+        if self.event_clock not in (None, "session", "presentation"):
+            msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
+            raise ValueError(msg)
 
 
 def align(  # noqa: PLR0913  one question each, all but three by name
@@ -117,7 +123,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     -------
     xr.DataTree
         An aligned tree: ``<session>/<area>/spike_data`` as ``(presentation_id, unit_id, time)``
-        or ``(time, unit_id)``, with behaviour, `valid` and `presentations` beside it.
+        or ``(time, unit_id)``, with behaviour, `valid` and `presentations` beside it. Signals of
+        other units than an area's spikes are an area of their own, ``<area>_<series>``.
 
     Raises
     ------
@@ -137,55 +144,27 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     >>> aligned["A2929-200711/adn/spike_data"].dims
     ('time', 'unit_id')
     """
-    if compat is not None:
-        aligned = _compatible(tree, presentations, compat, locals())
-        return aligned if chunks is None else chunked(aligned, chunks)
-    check_method(method, max_gap)
-    if event_clock not in (None, "session", "presentation"):
-        msg = f"event_clock={event_clock!r}: expected 'session' or 'presentation'"
-        raise ValueError(msg)
-    plan = _Plan(
-        bin_width=binning.check_bin_width(bin_width),
-        window=None if window is None else binning.check_window(window),
+    options = _Options(
+        bin_width=check_bin_width(bin_width),
+        window=None if window is None else check_window(window),
         event=event,
+        event_clock=event_clock,
         clip=clip,
         series=series,
         method=method,
         max_gap=max_gap,
-        dtype=binning.check_dtype(dtype),
+        dtype=check_dtype(dtype),
         binarize=binarize,
+        blanks=blanks,
     )
-    if schema.kind_of(tree) != schema.RECORDING:
-        msg = "this tree is aligned already; na.align takes a recording tree"
-        raise SchemaError(msg)
-    if tree.parent is not None:
-        tree = _one_session(tree)
-    sessions = _sessions(tree)
-    groups: dict[str, xr.Dataset] = {}
-    clocks: set[str] = set()
-    dropped: dict[str, str] = {}
-    if presentations is None:
-        for name, session in sessions.items():
-            groups |= _on_clock(name, session, plan)
+    if compat is None:
+        aligned = _aligned(tree, presentations, options)
     else:
-        label = presentations if isinstance(presentations, str) else "your table"
-        given, dropped = tables_of(sessions, presentations, blanks)
-        tables = {
-            name: presentations_of(name, given[name], event, event_clock, label)
-            for name in sessions
-        }
-        span = plan.window or (0.0, longest(tables.values()))
-        for name, session in sessions.items():
-            groups |= _on_trials(name, session, tables[name], span, plan)
-        clocks = {table.clock for table in tables.values()}
-    root = _root(tree, presentations, plan, clocks, dropped)
-    aligned = xr.DataTree.from_dict({"/": root} | groups)
+        aligned = _published(tree, presentations, compat, options)
     return aligned if chunks is None else chunked(aligned, chunks)
 
 
-def _compatible(
-    tree: xr.DataTree, stimulus: Any, compat: str, options: Mapping[str, Any]
-) -> xr.DataTree:
+def _published(tree: xr.DataTree, stimulus: Any, compat: str, options: _Options) -> xr.DataTree:
     """The tree of a pipeline that others published.
 
     Raises
@@ -196,11 +175,10 @@ def _compatible(
     if compat != "mlynarski":
         msg = f"compat={compat!r}: expected 'mlynarski'"
         raise ValueError(msg)
-    known = inspect.signature(align).parameters.values()
-    free = ("tree", "presentations", "compat", "chunks")
-    given = [p.name for p in known if p.name not in free and options[p.name] != p.default]
-    if given:
-        msg = f"compat={compat!r} fixes every other option; leave out {', '.join(given)}"
+    usual = inspect.signature(align).parameters
+    own = [f.name for f in fields(options) if getattr(options, f.name) != usual[f.name].default]
+    if own:
+        msg = f"compat={compat!r} fixes every other option; leave out {', '.join(own)}"
         raise ValueError(msg)
     if not isinstance(stimulus, str):
         msg = f"compat={compat!r}: presentations names a stimulus, e.g. 'natural_scenes'"
@@ -210,179 +188,103 @@ def _compatible(
     return mlynarski.published(tree, stimulus)
 
 
-def _one_session(node: xr.DataTree) -> xr.DataTree:
-    """A tree of one session of a larger one.
-
-    Raises
-    ------
-    SchemaError
-        If the node is a part of a session.
-    """
-    if node.level != 1:
-        msg = f"{node.path} is a part of a session; give the whole tree or a session of it"
+def _aligned(tree: xr.DataTree, presentations: Any, options: _Options) -> xr.DataTree:
+    """All sessions of a recording tree, each on its bins."""
+    if schema.kind_of(tree) != schema.RECORDING:
+        msg = "this tree is aligned already; na.align takes a recording tree"
         raise SchemaError(msg)
-    root = node.root
-    return xr.DataTree(root.to_dataset(), children={str(node.name): node.copy(deep=False)})
-
-
-def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The sessions with units.
-
-    Raises
-    ------
-    SchemaError
-        If one has none: there is nothing to count.
-    """
-    sessions = dict(tree.children)
-    areas = schema.area_paths(tree)
-    for name in sessions:
-        if not any(path.startswith(name + "/") for path in areas):
-            found = ", ".join(sessions[name].children) or "nothing"
-            msg = (
-                f"session {name!r} has no units: expected spikes or responses of some area, found "
-                f"{found}"
-                + (
-                    ". Leave it out with sessions= when you open the tree"
-                    if len(sessions) > 1
-                    else ""
-                )
-            )
-            raise SchemaError(msg)
-    if not sessions:
-        msg = "the tree has no sessions"
-        raise SchemaError(msg)
-    return sessions
-
-
-def _areas(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
-    """Area -> its spikes node ("spikes") and its series with units, as datasets."""
-    found: dict[str, dict[str, xr.Dataset]] = {}
-    for name, area in session.children.items():
-        for leaf, node in area.children.items():
-            if schema.UNIT in node.sizes:
-                found.setdefault(name, {})[leaf] = node.to_dataset()
-    return found
-
-
-def _series(session: xr.DataTree, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
-    """Series of the session by path, those asked for or the usual ones."""
-    paths = {
-        path: node
-        for path, node in session.subtree_with_keys
-        if schema.TIME in node.dims and schema.UNIT not in node.dims and path != "."
+    sessions = sessions_of(tree)
+    done = {"presentations": presentations} | asdict(options) | {"dtype": str(options.dtype)}
+    groups: dict[str, xr.Dataset] = {}
+    if presentations is None:
+        for name, session in sessions.items():
+            bins = _session_bins(name, session, options)
+            groups |= _session(name, session, bins, None, options)
+        return _tree(tree, groups, done | {"event_clock": None})
+    label = presentations if isinstance(presentations, str) else "your table"
+    given, dropped = tables_of(sessions, presentations, options.blanks)
+    tables = {
+        name: presentations_of(name, given[name], options.event, options.event_clock, label)
+        for name in sessions
     }
-    if wanted is None:
-        usual = [p for p in paths if p.partition("/")[0] in BEHAVIOUR]
-        return {path: paths[path].to_dataset() for path in usual}
-    return {path: paths[path].to_dataset() for path in chosen(paths, wanted, "series")}
+    window = options.window or (0.0, longest(tables.values()))
+    for name, session in sessions.items():
+        _check_length(name, session, window)
+        table = tables[name]
+        stops = table.stops if options.clip else None
+        bins = Bins.within(window, options.bin_width, table.onsets, stops)
+        groups |= _session(name, session, bins, as_rows(table), options)
+    clocks = sorted({table.clock for table in tables.values()})
+    done |= {"presentations": label, "event_clock": ", ".join(clocks)}
+    return _tree(tree, groups, done, dropped)
 
 
-# -------------------------------------------------------------------------------- the two ways
+def _tree(
+    tree: xr.DataTree,
+    groups: Mapping[str, xr.Dataset],
+    options: Mapping[str, Any],
+    dropped: Mapping[str, str] | None = None,
+) -> xr.DataTree:
+    """The aligned tree, whose `history` says what was done, with which options."""
+    said = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
+    line = f"neuroarrays {__version__}: align({said})"
+    if dropped:
+        line += "; left out: " + "; ".join(f"{name}: {text}" for name, text in dropped.items())
+    history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))
+    renewed = ("neuroarrays_schema", "history")
+    kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept, history=history))
+    return xr.DataTree.from_dict({"/": root, **groups})
 
 
-def _on_trials(
-    name: str, session: xr.DataTree, table: Presentations, span: tuple[float, float], plan: _Plan
+# ------------------------------------------------------------------------------- one session
+
+
+def _session(
+    name: str, session: xr.DataTree, bins: Bins, rows: xr.Dataset | None, options: _Options
 ) -> dict[str, xr.Dataset]:
-    from neuroarrays.kernels import counts
-
-    areas = _areas(session)
-    _check_length(name, session, areas, span[1] - span[0])
-    binning.check_fits(plan.bin_width, span[1] - span[0])
-    n_bins = counts.bins_to_cover(span[1] - span[0], plan.bin_width)
-    offsets = counts.bin_centres(span[0], n_bins, plan.bin_width)
-    edges = counts.bin_edges(span[0], n_bins, plan.bin_width)
-    stops = np.where(np.isnan(table.stops), np.inf, table.stops)
-    onsets = table.onsets
-    past = onsets[:, None] + edges[1:] - plan.bin_width * 1e-6 > stops[:, None]
-    masks = invalid_bins(session, onsets[:, None] + edges[:-1], onsets[:, None] + edges[1:])
-    valid = (~past | (not plan.clip)) & np.isfinite(onsets)[:, None]
-    valid = valid & ~masks[""] if "" in masks else valid
-    dims = (schema.PRESENTATION, schema.TIME)
-    behaviour = {
-        path: resampled(node, onsets, offsets, plan.method, plan.max_gap, dims)
-        for path, node in _series(session, plan.series).items()
-    }
-    ids = table.node[schema.PRESENTATION].variable
-    shared = {
-        schema.PRESENTATION: ids,
-        schema.TIME: binning.time_axis(span[0], n_bins, plan.bin_width),
-    }
+    """The nodes of a session on its bins; `rows` is the table of its presentations."""
+    at_bins = partial(
+        resampled, origins=bins.onsets, offsets=bins.centres, dims=bins.dims,
+        method=options.method, max_gap=options.max_gap,
+    )  # fmt: skip
+    behaviour = {p: at_bins(node) for p, node in series_of(session, options.series).items()}
+    masks = invalid_bins(session, bins.edges[..., :-1], bins.edges[..., 1:])
+    valid = bins.whole()
+    if "" in masks:
+        valid = ~masks[""] if valid is None else valid & ~masks[""]
+    shared = {schema.TIME: bins.axis}
+    if rows is not None:
+        shared[schema.PRESENTATION] = rows[schema.PRESENTATION].variable
+        rows = rows.drop_vars(rows.coords)
     groups = {name: xr.Dataset(coords=shared, attrs=session.attrs)}
-    rows = as_rows(table)
-    onset = xr.DataArray(onsets, dims=schema.PRESENTATION)
-    for area, nodes in areas.items():
-        variables, coords = _responses(nodes, onsets, offsets, dims, plan)
+    for area, nodes in areas_of(session).items():
+        variables, coords = _signals(nodes, at_bins)
         if schema.SPIKES in nodes:
-            counted = binning.bin_spikes(
-                nodes[schema.SPIKES], onset, plan.bin_width, span,
-                stops=table.stops if plan.clip else None, dtype=plan.dtype, binarize=plan.binarize,
-            )  # fmt: skip
-            variables["spike_data"] = counted.variable
-            coords |= _unit_coords(counted)
-        variables |= _validity(valid, masks, coords, dims)
+            spikes = counted(nodes[schema.SPIKES], bins, options.dtype, options.binarize)
+            variables["spike_data"] = spikes.variable
+            coords |= _unit_coords(spikes)
+        if valid is not None:
+            variables["valid"] = schema.var("area", "valid", valid, bins.dims, tree=schema.ALIGNED)
+        by_unit = unit_validity(masks, coords, bins.dims)
+        if by_unit is not None:
+            variables["valid_units"] = by_unit
         groups |= _area_groups(f"{name}/{area}", variables, coords, behaviour, rows)
     return groups
 
 
-def _on_clock(name: str, session: xr.DataTree, plan: _Plan) -> dict[str, xr.Dataset]:
-    from neuroarrays.kernels import counts
-
-    areas = _areas(session)
-    origin, n_bins = _session_clock(name, session, areas, plan)
-    time = counts.bin_centres(origin, n_bins, plan.bin_width)
-    window = (origin, origin + (n_bins - 0.5) * plan.bin_width)
-    edges = counts.bin_edges(origin, n_bins, plan.bin_width)
-    masks = invalid_bins(session, edges[:-1], edges[1:])
-    valid = ~masks[""] if "" in masks else None
-    dims = (schema.TIME,)
-    behaviour = {
-        path: resampled(node, None, time, plan.method, plan.max_gap, (schema.TIME,))
-        for path, node in _series(session, plan.series).items()
-    }
-    shared = {schema.TIME: binning.time_axis(origin, n_bins, plan.bin_width)}
-    groups = {name: xr.Dataset(coords=shared, attrs=session.attrs)}
-    for area, nodes in areas.items():
-        variables, coords = _responses(nodes, None, time, (schema.TIME,), plan)
-        if schema.SPIKES in nodes:
-            counted = binning.bin_spikes(
-                nodes[schema.SPIKES], None, plan.bin_width, window,
-                dtype=plan.dtype, binarize=plan.binarize,
-            )  # fmt: skip
-            variables["spike_data"] = counted.variable
-            coords |= _unit_coords(counted)
-        variables |= _validity(valid, masks, coords, dims)
-        groups |= _area_groups(f"{name}/{area}", variables, coords, behaviour, None)
-    return groups
-
-
-def _validity(
-    valid: np.ndarray | None,
-    masks: Mapping[str, np.ndarray],
-    coords: Mapping[Any, xr.Variable],
-    dims: tuple[str, ...],
-) -> dict[Any, xr.Variable]:
-    """`valid`, and `valid_units` where it is not the same for every unit."""
-    found: dict[Any, xr.Variable] = {}
-    if valid is not None:
-        found["valid"] = schema.var("area", "valid", valid, dims, tree=schema.ALIGNED)
-    by_unit = unit_validity(masks, coords, dims)
-    return found if by_unit is None else found | {"valid_units": by_unit}
-
-
-def _responses(
-    nodes: Mapping[str, xr.Dataset],
-    origins: np.ndarray | None,
-    offsets: np.ndarray,
-    dims: tuple[str, ...],
-    plan: _Plan,
+def _signals(
+    nodes: Mapping[str, xr.Dataset], at_bins: Callable[[xr.Dataset], dict[Any, xr.Variable]]
 ) -> tuple[dict[Any, xr.Variable], dict[Any, xr.Variable]]:
     """Continuous responses (fluorescence, ...) at the bins; `responses` if there is one kind."""
-    series = {name: node for name, node in nodes.items() if name != schema.SPIKES}
     found: dict[Any, xr.Variable] = {}
     coords: dict[Any, xr.Variable] = {}
-    for node in series.values():
-        found |= resampled(node, origins, offsets, plan.method, plan.max_gap, dims)
-        coords |= {k: c.variable for k, c in node.coords.items() if c.dims == (schema.UNIT,)}
+    for leaf, node in nodes.items():
+        if leaf == schema.SPIKES:
+            continue
+        for name, variable in at_bins(node).items():
+            found[f"{leaf}_{name}" if name in found else name] = variable
+        coords |= _unit_coords(node)
     if len(found) == 1:
         ((name, variable),) = found.items()
         variable.attrs = variable.attrs | {"signal": str(name)}
@@ -390,8 +292,8 @@ def _responses(
     return found, coords
 
 
-def _unit_coords(counted: xr.DataArray) -> dict[Any, xr.Variable]:
-    return {k: c.variable for k, c in counted.coords.items() if c.dims == (schema.UNIT,)}
+def _unit_coords(labelled: xr.DataArray | xr.Dataset) -> dict[Any, xr.Variable]:
+    return {k: c.variable for k, c in labelled.coords.items() if c.dims == (schema.UNIT,)}
 
 
 def _area_groups(
@@ -405,7 +307,7 @@ def _area_groups(
     below: dict[str, xr.Dataset] = {}
     for node, signals in behaviour.items():
         if node == schema.RUNNING and set(signals) == {"speed"}:
-            variables |= signals
+            variables = variables | dict(signals)
         else:
             below[f"{path}/{node}"] = xr.Dataset(dict(signals))
     area = xr.Dataset(variables, coords)
@@ -415,51 +317,24 @@ def _area_groups(
     return {path: area} | below
 
 
-def _session_clock(
-    name: str, session: xr.DataTree, areas: Mapping[str, Any], plan: _Plan
-) -> tuple[float, int]:
-    from neuroarrays.kernels import counts
+# ------------------------------------------------------------------------------ which bins
 
-    if plan.window is not None:
-        _check_length(name, session, areas, plan.window[1] - plan.window[0])
-        begin, end = plan.window
-        binning.check_fits(plan.bin_width, end - begin)
-        return begin, counts.bins_to_cover(end - begin, plan.bin_width)
-    low, high = _spike_extent(areas)
-    if not np.isfinite(low):
-        low, high = _series_extent(areas)
+
+def _session_bins(name: str, session: xr.DataTree, options: _Options) -> Bins:
+    """Of the window asked for, else of all that holds spikes, else of all that was sampled."""
+    if options.window is not None:
+        _check_length(name, session, options.window)
+        return Bins.within(options.window, options.bin_width)
+    low, high = extent_of(session)
     if not np.isfinite(low):
         msg = f"session {name!r} has no spikes to take the clock's range from: give window="
         raise ValueError(msg)
-    return binning.covering(low, high, plan.bin_width)
+    return Bins.covering(low, high, options.bin_width)
 
 
-def _spike_extent(areas: Mapping[str, Mapping[str, xr.Dataset]]) -> tuple[float, float]:
-    found = [
-        trains_of(nodes[schema.SPIKES]).extent()
-        for nodes in areas.values()
-        if schema.SPIKES in nodes
-    ]
-    known = [pair for pair in found if np.isfinite(pair[0])]
-    if not known:
-        return np.nan, np.nan
-    return min(low for low, _ in known), max(high for _, high in known)
-
-
-def _series_extent(areas: Mapping[str, Mapping[str, xr.Dataset]]) -> tuple[float, float]:
-    clocks = [
-        node[schema.TIME].values[[0, -1]]
-        for nodes in areas.values()
-        for node in nodes.values()
-        if node.sizes.get(schema.TIME)
-    ]
-    if not clocks:
-        return np.nan, np.nan
-    return min(c[0] for c in clocks), max(c[1] for c in clocks)
-
-
-def _check_length(name: str, session: xr.DataTree, areas: Mapping[str, Any], length: float) -> None:
+def _check_length(name: str, session: xr.DataTree, window: tuple[float, float]) -> None:
     """Refuse a window longer than the recording; spikes are read only if it may be."""
+    length = window[1] - window[0]
     tables = session.children.get(schema.PRESENTATIONS)
     for table in tables.children.values() if tables is not None else ():
         columns = table.to_dataset()
@@ -467,38 +342,10 @@ def _check_length(name: str, session: xr.DataTree, areas: Mapping[str, Any], len
         last = start if stop is None or np.isnan(stop.values).all() else stop.values
         if start.size and np.nanmax(last) - np.nanmin(start) >= length:
             return
-    low, high = _spike_extent(areas)
-    if not np.isfinite(low):
-        low, high = _series_extent(areas)
+    low, high = extent_of(session)
     if np.isfinite(low) and length > (high - low) * (1 + 1e-9) + 1.0:
         msg = (
             f"window: {length:g} s is longer than the recording of session {name!r}, which spans "
             f"{low:.3f} to {high:.3f} s"
         )
         raise ValueError(msg)
-
-
-def _root(
-    tree: xr.DataTree,
-    presentations: Any,
-    plan: _Plan,
-    clocks: set[str],
-    dropped: Mapping[str, str],
-) -> xr.Dataset:
-    """Attributes of the aligned tree: what was done, with which options."""
-    own = "a table" if presentations is not None else None
-    options = {
-        "presentations": presentations if isinstance(presentations, str) else own,
-        "bin_width": plan.bin_width, "window": plan.window, "event": plan.event,
-        "event_clock": ", ".join(sorted(clocks)) or None, "clip": plan.clip,
-        "series": plan.series, "method": plan.method, "max_gap": plan.max_gap,
-        "dtype": str(plan.dtype), "binarize": plan.binarize,
-    }  # fmt: skip
-    said = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
-    line = f"neuroarrays {__version__}: align({said})"
-    if dropped:
-        line += "; left out: " + "; ".join(f"{name}: {text}" for name, text in dropped.items())
-    history = "\n".join(filter(None, [str(tree.attrs.get("history", "")), line]))
-    done = ("neuroarrays_schema", "history")
-    kept = {str(k): v for k, v in tree.attrs.items() if k not in done}
-    return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept, history=history))

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.bins import Bins, check_bin_width, check_window, longest
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy import LazyArray, wrap
 from neuroarrays.source import Key
@@ -130,49 +131,6 @@ class _readable_overflow:
 # ---------------------------------------------------------------------------------- labelled
 
 
-def check_bin_width(bin_width: float) -> float:
-    """A positive, finite bin width in seconds.
-
-    Raises
-    ------
-    ValueError
-        Says what was given, and that seconds are expected.
-    """
-    number = float(bin_width)
-    if not (np.isfinite(number) and number > 0):
-        msg = f"bin_width={bin_width!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
-        raise ValueError(msg)
-    return number
-
-
-def check_fits(bin_width: float, length: float) -> None:
-    """Refuse bins longer than what they divide: milliseconds given for seconds, mostly."""
-    if bin_width > length * (1 + 1e-9):
-        msg = (
-            f"bin_width: a bin of {bin_width:g} s is longer than the window of {length:g} s; "
-            "bin_width is in seconds, 0.02 for 20 ms"
-        )
-        raise ValueError(msg)
-
-
-def check_window(window: Sequence[float]) -> tuple[float, float]:
-    """A window (start, stop) in seconds, start before stop.
-
-    Raises
-    ------
-    ValueError
-        Says what was given.
-    """
-    try:
-        start, stop = (float(edge) for edge in window)
-    except (TypeError, ValueError):
-        start, stop = np.nan, np.nan
-    if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
-        msg = f"window={window!r}: expected (start, stop) in seconds with start < stop"
-        raise ValueError(msg)
-    return start, stop
-
-
 def check_dtype(dtype: Any) -> np.dtype:
     """An integer dtype for counts."""
     try:
@@ -183,14 +141,6 @@ def check_dtype(dtype: Any) -> np.dtype:
         msg = f"dtype={dtype!r}: counts are integers; expected e.g. 'uint8' or 'uint16'"
         raise ValueError(msg)
     return found
-
-
-def time_axis(origin: float, n_bins: int, bin_width: float) -> xr.Variable:
-    """Bin centres, in seconds from where `origin` is counted."""
-    from neuroarrays.kernels import counts
-
-    attrs = {"units": "s", "long_name": "bin centre", "bin_width": bin_width}
-    return xr.Variable(schema.TIME, counts.bin_centres(origin, n_bins, bin_width), attrs)
 
 
 def bin_spikes(
@@ -257,52 +207,84 @@ def bin_spikes(
     >>> na.bin_spikes(spikes, [700.0, 710.0], bin_width=0.05, window=(0, 0.25)).sizes
     Frozen({'presentation_id': 2, 'unit_id': 7, 'time': 5})
     """
-    from neuroarrays.kernels import counts
-
-    bin_width, kind = check_bin_width(bin_width), check_dtype(dtype)
+    width, kind = check_bin_width(bin_width), check_dtype(dtype)
+    asked = None if window is None else check_window(window)
     if isinstance(spikes, xr.DataTree) and schema.SPIKES in spikes.children:
         spikes = spikes.children[schema.SPIKES]  # an area was given
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
-    trains = trains_of(node)
-    chosen = unit_positions(node, units)
+    if starts is None:
+        bins = Bins.within(asked, width) if asked else _session(trains_of(node), width)
+        return counted(node, bins, kind, binarize, units=units)
+    onsets = np.asarray(starts, float)
+    if onsets.ndim != 1:
+        msg = f"starts has shape {onsets.shape}: expected one onset per presentation"
+        raise ValueError(msg)
+    limits = None if stops is None else np.asarray(stops, float)
+    bins = Bins.within(asked or (0.0, longest(onsets, limits)), width, onsets, limits)
+    return counted(node, bins, kind, binarize, units=units).assign_coords(_labels(starts))
+
+
+def counted(
+    spikes: xr.Dataset,
+    bins: Bins,
+    dtype: np.dtype,
+    binarize: bool = False,
+    *,
+    units: Sequence[int] | None = None,
+) -> xr.DataArray:
+    """The counts of a spikes node in given bins, lazily; `bin_spikes` says the rest.
+
+    Returns
+    -------
+    xr.DataArray
+        ``spike_data (presentation_id, unit_id, time)`` or ``(time, unit_id)``, labelled by unit
+        and time.
+    """
+    trains = trains_of(spikes)
+    chosen = unit_positions(spikes, units)
     coords = {
         name: coord.variable if coord.ndim == 0 or units is None else coord.variable[chosen]
-        for name, coord in node.coords.items()
+        for name, coord in spikes.coords.items()
         if coord.dims in ((schema.UNIT,), ())
     }
-    if schema.UNIT not in node.dims:  # a single unit, selected by its label
+    if schema.UNIT not in spikes.dims:  # a single unit, selected by its label
         coords = {
             name: c.set_dims({schema.UNIT: 1}) if c.ndim == 0 else c for name, c in coords.items()
         }
     data: LazyArray
-    if starts is None:
-        origin, n_bins = clock_bins(trains, bin_width, window)
-        data = ClockCounts(trains, chosen, origin, n_bins, bin_width, kind, binarize)
+    if bins.onsets is None:
+        data = ClockCounts(trains, chosen, bins.start, bins.count, bins.width, dtype, binarize)
         dims: tuple[str, ...] = (schema.TIME, schema.UNIT)
-        time = time_axis(origin, n_bins, bin_width)
     else:
-        onset = np.asarray(starts, float)
-        if onset.ndim != 1:
-            msg = f"starts has shape {onset.shape}: expected one onset per presentation"
-            raise ValueError(msg)
-        stop = np.full(onset.size, np.inf) if stops is None else np.asarray(stops, float)
-        begin, end = check_window(window or (0.0, longest(onset, stop)))
-        check_fits(bin_width, end - begin)
-        n_bins = counts.bins_to_cover(end - begin, bin_width)
-        limits = np.where(np.isnan(stop), np.inf, stop)
-        data = TrialCounts(trains, chosen, onset + begin, limits, n_bins, bin_width, kind, binarize)
+        data = TrialCounts(
+            trains, chosen, bins.onsets + bins.start, bins.limits, bins.count, bins.width, dtype,
+            binarize,
+        )  # fmt: skip
         dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
-        time = time_axis(begin, n_bins, bin_width)
-        coords |= _labels(starts, onset.size)
     variable = schema.var("area", "spike_data", wrap(data), dims, tree=schema.ALIGNED)
-    return xr.DataArray(variable, coords | {schema.TIME: time}, name="spike_data")
+    return xr.DataArray(variable, coords | {schema.TIME: bins.axis}, name="spike_data")
 
 
-def _labels(starts: Any, size: int) -> dict[Any, xr.Variable]:
+def _session(trains: Trains, width: float) -> Bins:
+    """The bins of a session's clock from the first spike to the last.
+
+    Raises
+    ------
+    ValueError
+        If there is no spike.
+    """
+    low, high = trains.extent()
+    if not np.isfinite(low):
+        msg = "there are no spikes to take the clock's range from: give window=(start, stop)"
+        raise ValueError(msg)
+    return Bins.covering(low, high, width)
+
+
+def _labels(starts: Any) -> dict[Any, xr.Variable]:
     """The labels of a DataArray of onsets, or 0, 1, 2, ..."""
     if isinstance(starts, xr.DataArray) and schema.PRESENTATION in starts.coords:
         return {k: c.variable for k, c in starts.coords.items() if c.dims == starts.dims}
-    return {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, np.arange(size))}
+    return {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, np.arange(len(starts)))}
 
 
 def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
@@ -315,61 +297,3 @@ def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
         if int(unit) not in place:
             raise NotInTree("unit", int(unit), ids.tolist())
     return np.array([place[int(unit)] for unit in units], np.int64)
-
-
-def longest(starts: np.ndarray, stops: np.ndarray) -> float:
-    """Duration of the longest presentation.
-
-    Raises
-    ------
-    ValueError
-        If no presentation has a stop: the window must be said.
-    """
-    durations = (stops - starts)[np.isfinite(stops - starts)]
-    if durations.size == 0:
-        msg = (
-            "no presentation has a stop time, so their length is not known: give stops=, or "
-            "window=(start, stop) in seconds relative to onset"
-        )
-        raise ValueError(msg)
-    if durations.max() <= 0:
-        msg = f"the longest presentation lasts {durations.max()} s; give window=(start, stop)"
-        raise ValueError(msg)
-    return float(durations.max())
-
-
-def clock_bins(
-    trains: Trains, bin_width: float, window: Sequence[float] | None
-) -> tuple[float, int]:
-    """Origin and number of bins of a continuous clock.
-
-    Raises
-    ------
-    ValueError
-        If there is no window and no spike to take one from.
-    """
-    from neuroarrays.kernels import counts
-
-    if window is not None:
-        begin, end = check_window(window)
-        return begin, counts.bins_to_cover(end - begin, bin_width)
-    low, high = trains.extent()
-    if not np.isfinite(low):
-        msg = "there are no spikes to take the clock's range from: give window=(start, stop)"
-        raise ValueError(msg)
-    return covering(low, high, bin_width)
-
-
-def covering(low: float, high: float, bin_width: float) -> tuple[float, int]:
-    """Origin and number of the bins, counted from time 0, that hold `low` to `high` inclusive."""
-    from neuroarrays.kernels import counts
-
-    rate = counts.bin_rate(bin_width)
-    first = int(np.floor(low * rate if rate else low / bin_width))
-    while counts.bin_edges(0.0, 0, bin_width, first)[0] > low:
-        first -= 1
-    origin = float(counts.bin_edges(0.0, 0, bin_width, first)[0])
-    n_bins = counts.bins_to_cover(high - origin, bin_width)
-    while counts.bin_edges(origin, n_bins, bin_width)[-1] <= high:
-        n_bins += 1
-    return origin, n_bins

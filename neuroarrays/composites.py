@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 from torch.utils.data import Dataset
 
-from neuroarrays import binning, gathering, interpolation, schema
+from neuroarrays import gathering, interpolation, schema
+from neuroarrays.bins import check_bin_width
 from neuroarrays.datasets import Batch, Samples, TrialDataset, is_per_sample
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy import unwrap
@@ -82,7 +83,7 @@ class SpikeWindowDataset(Dataset[Batch]):
             msg = f"dtype={dtype!r}: expected 'uint8', 'float32' or 'float16'"
             raise ValueError(msg)
         node = area[schema.SPIKES].to_dataset()
-        self.bin_width, self.dtype = binning.check_bin_width(bin_width), np.dtype(dtype)
+        self.bin_width, self.dtype = check_bin_width(bin_width), np.dtype(dtype)
         self.bins = counts.bins_to_cover(length, self.bin_width)
         self.trains: Trains = trains_of(node)
         self.starts = self._starts(starts, length, stride or length, window)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroarrays import binning, schema
+from neuroarrays import bins, schema
 from neuroarrays.errors import NotInTree, SchemaError
 
 #: Share of presentations in which event times must make sense on a clock to be taken for it.
@@ -119,17 +119,17 @@ def longest(tables: Iterable[Presentations]) -> float:
     tables = list(tables)
     onsets = np.concatenate([table.onsets for table in tables])
     stops = np.concatenate([table.stops for table in tables])
-    return binning.longest(onsets, stops)
+    return bins.longest(onsets, stops)
 
 
 def as_rows(table: Presentations) -> xr.Dataset:
     """The table of an aligned tree: onset, stop and duration in full precision, all parameters."""
-    rows = table.node.drop_vars(schema.PRESENTATION)
-    start = rows["start_time"].astype(float) if "start_time" in rows else None
-    if "stop_time" in rows and start is not None:
-        duration = (rows["stop_time"].values - start.values).astype(float)
-        rows["duration"] = schema.var("table", "duration", duration, tree=schema.ALIGNED)
-    return rows.drop_vars([k for k in rows.coords])
+    rows = table.node
+    if "stop_time" in rows:
+        duration = (rows["stop_time"].values - rows["start_time"].values).astype(float)
+        made = schema.var("table", "duration", duration, tree=schema.ALIGNED)
+        rows = rows.assign(duration=made)
+    return rows
 
 
 def tables_of(

@@ -296,3 +296,40 @@ def test_milliseconds_for_seconds_are_noticed(sample):
         na.align("recording.nwb")
     with pytest.raises(TypeError, match="open already"):
         na.open_datatree(sample)
+
+
+def imaged(ids, name="fluorescence", seed=0):
+    """A series of units, 10 Hz for 3 s."""
+    clock = np.arange(0, 3, 0.1)
+    values = np.random.default_rng(seed).normal(size=(clock.size, len(ids)))
+    return xr.Dataset(
+        {name: (("time", "unit_id"), values, {"units": "a.u."})},
+        {"time": clock, "unit_id": ids},
+    )
+
+
+def test_signals_of_other_units_are_an_area_of_their_own():
+    tree = recording([[0.5], [1.5, 2.9]])
+    tree["s1/VISp/plane"] = xr.DataTree(imaged([7, 8, 9]))
+    aligned = na.align(tree, bin_width=0.1)
+    assert aligned["s1/VISp/spike_data"].sizes["unit_id"] == 2
+    assert aligned["s1/VISp_plane/responses"].unit_id.values.tolist() == [7, 8, 9]
+    clock = aligned["s1"].time.values
+    expected = np.interp(clock, np.arange(0, 3, 0.1), imaged([7, 8, 9]).fluorescence[:, 1])
+    within = (clock >= 0) & (clock <= 2.9)
+    found = aligned["s1/VISp_plane/responses"].sel(unit_id=8).values
+    np.testing.assert_allclose(found[within], expected[within])
+    assert not na.validate(aligned)
+    tree["s1/VISp_plane/spikes"] = tree["s1/VISp/spikes"].copy()
+    with pytest.raises(SchemaError, match=r"plane has other units.*'VISp_plane', which exists"):
+        na.align(tree, bin_width=0.1)
+
+
+def test_two_signals_of_one_name_are_both_kept():
+    tree = recording([[0.5], [1.5, 2.9]])
+    tree["s1/VISp/cells"] = xr.DataTree(imaged([0, 1], "data", seed=1))
+    tree["s1/VISp/neuropil"] = xr.DataTree(imaged([0, 1], "data", seed=2))
+    area = na.align(tree, bin_width=0.1, window=(0, 2.9))["s1/VISp"]
+    for name, seed in (("data", 1), ("neuropil_data", 2)):
+        expected = (lambda v: (v[5] + v[6]) / 2)(imaged([0, 1], "data", seed).data.values)
+        np.testing.assert_allclose(area[name].isel(time=5), expected)

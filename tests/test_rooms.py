@@ -71,12 +71,14 @@ ROOMS = {
     "kernels": card("kernels", "numpy numba"),
     # labelled
     "trains": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
-    "binning": card(f"{LAZY} errors kernels schema trains", "numpy xarray", "dask"),
+    "bins": card("kernels schema", "numpy xarray"),
+    "binning": card(f"{LAZY} bins errors kernels schema trains", "numpy xarray", "dask"),
     "interpolation": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
-    "presentations": card("binning errors schema trains", "numpy pandas xarray"),
+    "presentations": card("bins errors schema trains", "numpy pandas xarray"),
     "validity": card(f"{LAZY} schema", "numpy xarray"),
-    "alignment": card(f"{LAZY} _version binning errors formats interpolation kernels presentations "
-                      "schema trains validity", "numpy pandas xarray"),
+    "sessions": card("backend errors schema trains", "numpy xarray"),
+    "alignment": card("_version binning bins errors formats interpolation lazy presentations schema "
+                      "sessions validity", "numpy pandas xarray"),
     "query": card("errors", "numpy"),
     "intervals": card("errors schema", "numpy pandas xarray"),
     "scoring": card("errors schema", "numpy xarray"),
@@ -101,7 +103,7 @@ ROOMS = {
     "samplers": card("splits", "numpy torch"),
     "scaling": card("errors schema", "numpy torch xarray"),
     "datasets": card("gathering schema splits", "numpy torch xarray"),
-    "composites": card("binning datasets errors gathering interpolation kernels lazy schema splits "
+    "composites": card("bins datasets errors gathering interpolation kernels lazy schema splits "
                        "trains", "numpy torch xarray"),
     "dropin": card("datasets errors gathering samplers scaling schema splits torch",
                    "numpy torch xarray"),
