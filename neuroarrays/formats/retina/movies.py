@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,8 +17,25 @@ from neuroarrays.source import Key
 _BATCH = 16 << 20
 
 
+class Rendered(LazyArray):
+    """Frames, (time, 1, y, x), that are made where they are indexed. Subclasses give `frames`."""
+
+    @abstractmethod
+    def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames at these positions in any order: their rows in `picked`, and (row, y, x)."""
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, *rest = key
+        picked = positions(k)
+        first = _pick(np.empty((0, *self.shape[1:]), self.dtype), rest)
+        out = np.empty((picked.size, *first.shape[1:]), self.dtype)
+        for rows, frames in self.frames(picked):
+            out[rows] = _pick(frames[:, None], rest)
+        return out[0] if isinstance(k, int) else out
+
+
 @dataclass(frozen=True, repr=False)
-class FixationMovie(LazyArray):
+class FixationMovie(Rendered):
     """What the screen showed, (time, 1, y, x) float32, from images and fixations.
 
     Attributes
@@ -50,15 +68,8 @@ class FixationMovie(LazyArray):
     def dtype(self) -> np.dtype:  # type: ignore[override]
         return np.dtype("f4")
 
-    def outer(self, key: Key) -> np.ndarray:
-        k, *rest = key
-        picked = positions(k)
-        fixations = self._checked(picked)
-        first = _pick(np.empty((0, *self.shape[1:]), np.float32), rest)
-        out = np.empty((picked.size, *first.shape[1:]), np.float32)
-        for rows, frames in self._rendered(fixations):
-            out[rows] = _pick(frames[:, None], rest)
-        return out[0] if isinstance(k, int) else out
+    def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return self._rendered(self._checked(picked))
 
     def _checked(self, picked: np.ndarray) -> np.ndarray:
         """Fixations of the frames, (frame, 3) int64."""
