@@ -41,7 +41,7 @@ _STOP = ord(".")
 
 
 def load_pickle(
-    path_or_bytes: str | os.PathLike[str] | bytes,
+    path_or_bytes: str | os.PathLike[str] | bytes | mmap.mmap,
     allowed: Collection[str] | None = None,
     *,
     stored: bool = False,
@@ -52,7 +52,7 @@ def load_pickle(
 
     Parameters
     ----------
-    path_or_bytes : path or bytes
+    path_or_bytes : path, bytes or mmap
         A file, or the stream itself. One object is read: what follows it is not looked at.
     allowed : collection of str, optional
         Names ("package.module.Class") that may occur besides plain values and numpy arrays; any
@@ -84,7 +84,7 @@ def load_pickle(
     >>> load_pickle(b"cos\nsystem\n(S'ls'\ntR.")
     <Record of os.system>
     """
-    if isinstance(path_or_bytes, bytes):
+    if isinstance(path_or_bytes, bytes | mmap.mmap):
         return Machine(path_or_bytes, path, where, allowed, stored).run()
     path = os.fspath(path_or_bytes)
     safety.check_pointer(path)

@@ -1,18 +1,22 @@
 """Hoefling 2024: golden folder under the conformance suite, order of clips, filters, bad input."""
 
+import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from xarray.core.indexing import BasicIndexer
 
 import neuroarrays as na
 from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.retina import containers
 from neuroarrays.lazy import release, unwrap
-from neuroarrays.testing import ReaderTests
+from neuroarrays.testing import ReaderTests, assert_same_trees
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hoefling" / "data"
 LEFT, RIGHT = "session_1_dorsal1_20200226", "session_2_ventral1_20200226"
@@ -39,9 +43,11 @@ class TestGolden(ReaderTests):
     inert_options = {"movie": "there is one"}
     values = {
         (f"train/{LEFT}/retina", "responses", (-1, -1)): 2.3392259756383753,
-        (f"train/{RIGHT}/retina", "responses", (-1, -1)): 2.428163735306313,
+        (f"train/{RIGHT}/retina", "responses", (-1, -1)): 1.8817716146567516,
         (f"test/{LEFT}/retina", "responses", (3, 0)): 2.5570746146865906,
-        (f"test/{RIGHT}/retina", "responses_by_trial", (2, -1, -1)): 1.8043538816741898,
+        (f"test/{RIGHT}/retina", "responses_by_trial", (2, -1, -1)): 0.1272371551187287,
+        (f"test/{LEFT}/retina", "responses_by_trial", (0, 0, 0)): 5.652498857828985,
+        (f"train/{LEFT}", "validation", 0): False,  # clip 78 does not validate
         (f"train/{LEFT}", "clip_id", 0): 78,
         (f"train/{LEFT}", "clip_id", -1): 16,
         (f"train/{LEFT}", "stimulus", (0, 0, 0, 0)): 200,  # the left eye: mirrored
@@ -147,6 +153,68 @@ def test_without_a_movie_there_are_responses(folder):
     tree = na.open_datatree(folder)
     assert "stimulus" not in tree[f"train/{LEFT}"]
     assert "no movie" in tree[f"train/{LEFT}"].attrs["note"]
+
+
+@pytest.fixture(params=[zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED], ids=["deflated", "stored"])
+def zipped(folder, request):
+    """The folder as it is distributed: the movie in a zip, with what macOS leaves in one."""
+    with zipfile.ZipFile(folder / "movie.zip", "w", request.param) as archive:
+        archive.write(folder / PKL, f"stimuli/{PKL}")
+        archive.writestr(f"__MACOSX/stimuli/._{PKL}", "nothing")
+    (folder / PKL).unlink()
+    return folder
+
+
+def test_a_zipped_movie_is_read_in_place(zipped):
+    before = sorted(p.name for p in zipped.rglob("*"))
+    tree = na.open_datatree(zipped)
+    assert_same_trees(tree, na.open_datatree(GOLDEN))
+    shown = tree[f"train/{LEFT}/stimulus"].variable
+    stored = pickle.dumps(unwrap(shown._data))
+    assert len(stored) < 4096
+    containers.mapped_member.cache_clear()  # as in another process
+    again = pickle.loads(stored)
+    assert np.array_equal(np.asarray(again[BasicIndexer((slice(3), 0, 0, 0))]), shown[:3, 0, 0, 0])
+    assert sorted(p.name for p in zipped.rglob("*")) == before
+
+
+def test_a_pickle_that_was_unpacked_beside_its_zip_is_one_movie(zipped):
+    shutil.copy(GOLDEN / PKL, zipped)
+    assert "stimulus" in na.open_datatree(zipped)[f"train/{LEFT}"]
+
+
+def test_a_zip_that_changes_or_is_damaged(zipped):
+    tree = na.open_datatree(zipped)
+    path = zipped / "movie.zip"
+    os.utime(path, (1, 1))
+    with pytest.raises(FormatError, match="movie.zip.*open it again"):
+        _ = tree[f"train/{LEFT}/stimulus"].values
+    raw = bytearray(path.read_bytes())
+    raw[5000:5400] = b"x" * 400
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="movie.zip"):
+        na.open_datatree(zipped)
+    path.write_bytes(raw[:9000])
+    with pytest.raises(FormatError, match="a readable zip"):
+        na.open_datatree(zipped)
+
+
+def test_a_hostile_pickle_in_a_zip(folder):
+    (folder / PKL).unlink()
+    with zipfile.ZipFile(folder / "movie.zip", "w") as archive:
+        archive.writestr(PKL, b"cos\nmkdir\n(S'owned'\ntR.")
+    with pytest.raises(FormatError, match="movie.zip.*the global os.mkdir"):
+        na.open_datatree(folder)
+
+
+def test_validation_clips_are_marked():
+    """Those of open-retina's configuration, by the number of the clip, not by its place."""
+    for field in (LEFT, RIGHT):
+        node = na.open_datatree(GOLDEN)[f"train/{field}"]
+        marked = node["clip_id"].values[node["validation"].values]
+        assert sorted(set(marked)) == [0, 4, 10, 11, 18, 30, 45, 62, 67, 77, 79, 80, 81, 83, 95]
+        assert marked.size == 15 * 150
+    assert "validation" not in na.open_datatree(GOLDEN)[f"test/{LEFT}"].coords
 
 
 def test_two_movies(folder):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -150,22 +151,20 @@ class NpyArray(LazyArray):
             return np.empty(self.shape, self.dtype)[
                 tuple(k if isinstance(k, slice) else positions(k) for k in key)
             ]
-        order: Literal["F", "C"] = "F" if self.fortran else "C"
-        mapped: Any = np.memmap(
-            self.path,
-            dtype=self.stored,
-            mode="r",
-            offset=self.offset,
-            shape=self.shape,
-            order=order,
+        values: np.ndarray = np.ndarray(
+            self.shape, self.stored, self._mapped(), self.offset, order="F" if self.fortran else "C"
         )
-        values: np.ndarray = np.asarray(mapped)
         for axis in reversed(range(len(key))):
             values = values[(slice(None),) * axis + (key[axis],)]
         return np.array(values, self.dtype)
 
+    def _mapped(self) -> mmap.mmap:
+        """The bytes of the file."""
+        with open(self.path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
     def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.path, self.stamp)
+        return (type(self).__name__, self.path, self.stamp, self.offset, self.shape)
 
 
 def npy_array(path: str | os.PathLike[str]) -> NpyArray:

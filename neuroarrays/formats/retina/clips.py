@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import mmap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroarrays import safety
 from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina.arrays import NpyArray, compact, pixels, positions
 from neuroarrays.lazy import LazyArray, cached
-from neuroarrays.pickles import StoredArray
+from neuroarrays.pickles import StoredArray, load_pickle
 from neuroarrays.source import Key, Source, stamp
 
 
@@ -74,23 +74,67 @@ class Held(LazyArray):
         return (type(self).__name__, self.values)
 
 
-def pickled_array(path: Path, value: Any) -> LazyArray:
-    """The lazy array of a pickle, of numbers, left in the file where it is large.
+@dataclass(frozen=True, repr=False)
+class ZippedArray(NpyArray):
+    """An array inside a member of a zip, read where it is indexed."""
 
-    Raises
-    ------
-    FormatError
-        If it is none.
+    member: str = ""
+
+    def _mapped(self) -> mmap.mmap:
+        return containers.mapped_member(self.path, self.stamp, self.member)
+
+    def __dask_tokenize__(self) -> object:
+        return (*super().__dask_tokenize__(), self.member)  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Pickled:
+    """A pickle, in a file or in a zip; its large arrays stay there.
+
+    Attributes
+    ----------
+    path, member : str
+        The file; the pickle's name in it if it is a zip, else "".
     """
-    if isinstance(value, StoredArray):
-        if value.dtype.kind not in "iufb":
-            raise FormatError(path, expected="numbers", found=f"values of dtype {value.dtype}")
-        where = os.path.abspath(path)
-        known = stamp(safety.regular_file(where))
-        return pixels(NpyArray(where, known, value.dtype, value.shape, value.fortran, value.offset))
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
-        return pixels(Held(np.array(value)))
-    raise FormatError(path, expected="an array of numbers", found=type(value).__name__)
+
+    path: str
+    member: str = ""
+
+    def load(self) -> Any:
+        """What it holds; only plain values and arrays may be in it.
+
+        Raises
+        ------
+        FormatError
+            If it is damaged, or holds anything else.
+        """
+        if not self.member:
+            return load_pickle(self.path, allowed=(), stored=True)
+        data = containers.mapped_member(self.path, self._stamp(), self.member)
+        return load_pickle(data, (), stored=True, where=self.member, path=self.path)
+
+    def array(self, value: Any) -> LazyArray:
+        """The lazy array of something that was loaded.
+
+        Raises
+        ------
+        FormatError
+            If it is no array of numbers.
+        """
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
+            return pixels(Held(np.array(value)))
+        if not isinstance(value, StoredArray) or value.dtype.kind not in "iufb":
+            found = (
+                f"values of dtype {value.dtype}"
+                if hasattr(value, "dtype")
+                else type(value).__name__
+            )
+            raise FormatError(self.path, self.member, "an array of numbers", found)
+        place = (self.path, self._stamp(), value.dtype, value.shape, value.fortran, value.offset)
+        return pixels(ZippedArray(*place, self.member) if self.member else NpyArray(*place))
+
+    def _stamp(self) -> tuple[int, ...]:
+        return stamp(safety.regular_file(self.path))
 
 
 @dataclass(frozen=True, repr=False, eq=False)

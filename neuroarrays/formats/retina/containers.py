@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import struct
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +50,22 @@ def member_source(path: Path, name: str) -> Source:
     made = ZippedSource(str(path), stamp(safety.regular_file(path)), name)
     made.names("/")
     return made
+
+
+@lru_cache(maxsize=4)
+def mapped_member(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
+    """The bytes of a zip's member, from a nameless file that is unpacked to once per process.
+
+    Raises
+    ------
+    FormatError
+        On a zip that has changed since it was `known`, or cannot be read.
+    """
+    if stamp(safety.regular_file(path)) != known:
+        raise FormatError(path, name, "the zip as it was when it was opened", "another",
+                          "open it again")  # fmt: skip
+    with _unpacked(Path(path), _member(Path(path), name)) as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _listing(path: Path) -> list[zipfile.ZipInfo]:
@@ -102,22 +120,37 @@ class _NoChunks(dict[str, Any]):
 
 def _unzipped(path: Path, name: str) -> IO[bytes] | io.RawIOBase:
     """A seekable file of the member's bytes."""
+    info = _member(path, name)
+    if info.compress_type == zipfile.ZIP_STORED:
+        return _Window(path, *_place(path, info))
+    return _unpacked(path, info)
+
+
+def _member(path: Path, name: str) -> zipfile.ZipInfo:
     info = next((i for i in _listing(path) if i.filename == name), None)
     if info is None:
         raise FormatError(path, name, "a member of the zip", "nothing of that name")
     if info.flag_bits & 1:
         raise FormatError(path, name, "a plain member", "an encrypted one")
-    if info.compress_type == zipfile.ZIP_STORED:
-        return _Window(path, *_place(path, info))
+    return info
+
+
+def _unpacked(path: Path, info: zipfile.ZipInfo) -> IO[bytes]:
+    """A nameless file of the member's bytes."""
+    name = info.filename
     safety.check_allocation(str(path), name, info.file_size, info.compress_size)
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
-    with zipfile.ZipFile(path) as archive, archive.open(info) as packed:
-        left = info.file_size
-        while block := packed.read(min(1 << 20, left + 1)):
-            left -= len(block)
-            if left < 0:
-                raise FormatError(path, name, f"{info.file_size:,} bytes", "more")
-            unpacked.write(block)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(info) as packed:
+            left = info.file_size
+            while block := packed.read(min(1 << 20, left + 1)):
+                left -= len(block)
+                if left < 0:
+                    raise FormatError(path, name, f"{info.file_size:,} bytes", "more")
+                unpacked.write(block)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        raise FormatError(path, name, "a readable member of the zip", f"{error}",
+                          "it is truncated or damaged") from error  # fmt: skip
     unpacked.seek(0)
     return unpacked
 

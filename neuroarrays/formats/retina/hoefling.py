@@ -1,6 +1,6 @@
 """Hoefling et al. 2024: mouse retina, two-photon calcium imaging, natural movies in two channels.
 
-A folder with a file of responses (HDF5, a group per field) and a pickle of the movie::
+A folder with a file of responses (HDF5, a group per field) and a pickle of the movie, or its zip::
 
     session_<experiment>_<field>_<date>, attributes eye, scan_sequence_idx, ...
         <stimulus>_{raw_traces,smoothed_traces,inferred_spikes|spikes}   (unit, sample)
@@ -28,12 +28,12 @@ import xarray as xr
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Averaged
-from neuroarrays.formats.retina.clips import Clips, Grid, Upsampled, pickled_array
+from neuroarrays.formats.retina.clips import Clips, Grid, Pickled, Upsampled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy import Arranged, LazyArray, Stacked, file_array
-from neuroarrays.pickles import load_pickle
 from neuroarrays.source import Source
 
 STIMULI = ("natural", "chirp", "mb")
@@ -48,6 +48,8 @@ RATE, CLIP = 30.0, 150
 TEST_PLACES = (range(5), range(59, 64), range(118, 123))
 TRAIN_PLACES = (*range(5, 59), *range(64, 118))
 PRESENTED = 123
+#: Clips of the movie that open-retina's configuration validates on, by number.
+VALIDATION_CLIPS = (0, 4, 10, 11, 18, 30, 45, 62, 67, 77, 79, 80, 81, 83, 95)
 #: Which units are kept: the filters of the article.
 PUBLISHED: Mapping[str, Any] = {
     "cell_types": range(1, 33), "d_qi": 0.6, "chirp_qi": 0.35, "confidence": 0.25, "min_units": 10,
@@ -100,7 +102,7 @@ class HoeflingReader(Reader):
         response : {"spikes", "raw", "smoothed"}
             Deconvolved spikes, or fluorescence.
         movie : str, optional
-            Name or glob of the pickle, where a folder has several.
+            Name or glob of the pickle, where a folder (with its zips) has several.
         units : "published", "all" or dict
             Filters: ``cell_types`` (list of int), ``d_qi`` and ``chirp_qi`` (either must reach
             its threshold), ``confidence`` (of the type), ``min_units`` (a field with as many or
@@ -164,8 +166,8 @@ def _is_responses(path: Path) -> bool:
 class _Movie:
     """The movie of one pickle: clips that stay in the file, and their orders."""
 
-    def __init__(self, path: Path):
-        held = load_pickle(path, allowed=(), stored=True)
+    def __init__(self, pickled: Pickled):
+        held, path = pickled.load(), pickled.path
         if not isinstance(held, dict):
             raise FormatError(path, expected="a dict", found=type(held).__name__)
         for name in ("train", "test", "random_sequences"):
@@ -173,9 +175,9 @@ class _Movie:
                 raise FormatError(
                     path, expected=f"the key {name!r}", found=", ".join(map(str, held))
                 )
-        self.path = path
+        self.pickled = pickled
         self.train, self.test = (self._movie(held[name], name) for name in ("train", "test"))
-        self.orders = np.asarray(pickled_array(path, held["random_sequences"]).load()).astype(int)
+        self.orders = np.asarray(pickled.array(held["random_sequences"]).load()).astype(int)
         clips = self.train.shape[0] // CLIP
         if self.orders.ndim != 2 or self.orders.shape[0] != clips or (
             self.orders.size and not 0 <= self.orders.min() <= self.orders.max() < clips
@@ -185,17 +187,23 @@ class _Movie:
 
     def _movie(self, value: Any, name: str) -> LazyArray:
         """A movie as (time, channel, y, x)."""
-        stored = pickled_array(self.path, value)
+        stored = self.pickled.array(value)
         if len(stored.shape) != 4 or stored.shape[1] % CLIP:
-            raise FormatError(self.path, name, "(channel, clips of 150 frames, y, x)",
+            raise FormatError(self.pickled.path, name, "(channel, clips of 150 frames, y, x)",
                               f"shape {stored.shape}")  # fmt: skip
         return Arranged(stored, (1, 0, 2, 3))
 
     @classmethod
     def find(cls, path: Path, wanted: str | None) -> _Movie | None:
-        """The movie beside the responses; None where there is none."""
-        folder = path if path.is_dir() else path.parent
-        found = {p.name: p for p in sorted(folder.glob("*.pkl"))}
+        """The movie beside the responses, unpacked or in its zip; None where there is none."""
+        folder = Path(os.path.abspath(path if path.is_dir() else path.parent))
+        found = {
+            os.path.basename(name): Pickled(str(packed), name)
+            for packed in sorted(folder.glob("*.zip"))
+            for name in containers.members(packed)
+            if name.endswith(".pkl")
+        }
+        found |= {p.name: Pickled(str(p)) for p in sorted(folder.glob("*.pkl"))}
         if wanted is not None:
             found = {name: found[name] for name in chosen(found, wanted, "movie")}
         if len(found) > 1:
@@ -283,7 +291,7 @@ class _Field:
                               f"{grid.triggers.size}")  # fmt: skip
         flip = self.eye == "left"
         if movie is None:
-            part.attrs["note"] = "no movie: a pickle beside the responses"
+            part.attrs["note"] = "no movie: a pickle, or its zip, beside the responses"
         elif (pixel := _PIXELS.get(movie.train.shape[2:])) is not None:
             part.attrs["um_per_pixel"] = pixel
         if block == retina.TEST:
@@ -298,6 +306,7 @@ class _Field:
             part.responses = Clips(whole, places, CLIP)
             clips = self._order(movie)
             part.frames["frame_time"] = Clips(grid, places, CLIP)
+            part.frames["validation"] = np.repeat(np.isin(clips, VALIDATION_CLIPS), CLIP)
             if movie is not None:
                 part.stimulus = Clips(movie.train, clips, CLIP, flip)
         part.frames["clip_id"] = np.repeat(clips, CLIP)

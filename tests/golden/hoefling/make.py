@@ -36,22 +36,24 @@ def main():
                                          "session_2_ventral1_20200226": "right"}.items()):  # fmt: skip
             group = file.create_group(name)
             group.attrs.update(eye=eye, scan_sequence_idx=3 + k, exp_num=k, date="2020-02-26")
-            units, samples = UNITS, 640
+            units = UNITS
             start = rng.uniform(0, 0.2, units).round(2)
-            for stimulus, ends in (("natural", 123), ("chirp", 4), ("mb", 6)):
+            for stimulus, ends, samples in (("natural", 123, 640), ("chirp", 4, 80), ("mb", 6, 40)):
                 spikes = rng.poisson(0.4, (units, samples)).astype("f4")
                 step = {"natural": 5.0, "chirp": 16.5, "mb": 4.1}[stimulus]
                 triggers = 3.0 + step * np.arange(ends)
-                group[f"{stimulus}_trigger_times"] = np.repeat(triggers[None], units, 0)
+                times = np.repeat(triggers[None], units, 0)
+                group.create_dataset(f"{stimulus}_trigger_times", data=times, **PACKED)
                 end = "spikes" if k else "inferred_spikes"
                 group.create_dataset(f"{stimulus}_{end}", data=spikes, **PACKED)
+                if stimulus == "natural":
+                    group.create_dataset("natural_raw_traces", data=-spikes, **PACKED)
                 if k:
                     group[f"{stimulus}_traces_t0"] = start
                     group[f"{stimulus}_traces_dt"] = np.ones(units)
                 else:
                     times = (start[:, None] + np.arange(samples)).astype("f4")
                     group.create_dataset(f"{stimulus}_traces_times", data=times, **PACKED)
-            group.create_dataset("natural_raw_traces", data=-spikes, **PACKED)
             group["group_assignment"] = np.array([5, 40, 12] + [7] * 10, "i4")
             confidence = np.full((units, 46), 0.01, "f4")
             confidence[:, 4] = [0.5, 0.5, 0.2] + [0.5] * 10
