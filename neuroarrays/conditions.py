@@ -1,9 +1,10 @@
-"""Areas as the analyses see them: trials and their conditions, rates, the width of bins."""
+"""Areas as the analyses see them: responses and what counts of them, conditions, bins."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -15,6 +16,7 @@ from neuroarrays.query import missing
 TRIALS = (schema.PRESENTATION, schema.UNIT, schema.TIME)
 #: Counts held in memory at once while a whole session is averaged, bytes.
 BLOCK = 64 << 20
+RATE = {"units": "spikes/s", "long_name": "firing rate"}
 
 
 def dataset_of(area: Any, wanted: str = "an area of an aligned tree") -> xr.Dataset:
@@ -34,8 +36,20 @@ def dataset_of(area: Any, wanted: str = "an area of an aligned tree") -> xr.Data
     return area.to_dataset() if isinstance(area, xr.DataTree) else area
 
 
-def trials_of(area: Any) -> xr.Dataset:
-    """The dataset of an area with spikes counted around presentations.
+class Response(NamedTuple):
+    """What the units of an area did, and how it is reported.
+
+    `values` is (presentation_id, unit_id[, time]) or (time, unit_id); times `scale` it has the unit
+    that `attrs` names: spikes/s for counts, its own for a signal.
+    """
+
+    values: xr.DataArray
+    scale: float
+    attrs: dict[str, str]
+
+
+def trials_of(area: Any) -> tuple[xr.Dataset, Response]:
+    """The dataset of an area and its responses to presentations, ``(presentation_id, unit_id[, time])``.
 
     Raises
     ------
@@ -43,20 +57,22 @@ def trials_of(area: Any) -> xr.Dataset:
         If there are none.
     """
     node = dataset_of(area)
-    if "spike_data" not in node or schema.PRESENTATION not in node["spike_data"].dims:
+    name = _named(node, schema.PRESENTATION)
+    if name is None:
         msg = (
-            "expected an area with spike_data aligned to presentations, from "
+            "expected an area with spike_data or responses along presentation_id, as from "
             f"na.align(tree, presentations); found {dict(node.sizes)} with {list(node.data_vars)}"
         )
         raise SchemaError(msg)
     if not node.sizes[schema.PRESENTATION]:
         msg = "the area has no presentations left: look at the selection that it comes from"
         raise SchemaError(msg)
-    return node
+    dims = [dim for dim in TRIALS if dim in node[name].dims]
+    return node, _response(node, node[name].transpose(*dims))
 
 
-def clock_of(area: Any) -> xr.Dataset:
-    """The dataset of an area with spikes counted on one clock.
+def clock_of(area: Any) -> tuple[xr.Dataset, Response]:
+    """The dataset of an area and its responses on one clock, ``(time, unit_id)``.
 
     Raises
     ------
@@ -64,10 +80,27 @@ def clock_of(area: Any) -> xr.Dataset:
         If there are none.
     """
     node = dataset_of(area)
-    if "spike_data" not in node or node["spike_data"].dims != (schema.TIME, schema.UNIT):
-        msg = f"expected spike_data (time, unit_id), from na.align(tree); found {dict(node.sizes)}"
+    name = _named(node, schema.TIME)
+    if name is None or set(node[name].dims) != {schema.TIME, schema.UNIT}:
+        msg = (
+            "expected spike_data or responses (time, unit_id) on one clock, as from na.align(tree, "
+            f"bin_width=...); found {dict(node.sizes)} with {list(node.data_vars)}"
+        )
         raise SchemaError(msg)
-    return node
+    return node, _response(node, node[name].transpose(schema.TIME, schema.UNIT))
+
+
+def _named(node: xr.Dataset, dim: str) -> str | None:
+    """Counts or signals along units and another dimension; counts first."""
+    names = ("spike_data", "responses")
+    return next((n for n in names if n in node and {dim, schema.UNIT} <= set(node[n].dims)), None)
+
+
+def _response(node: xr.Dataset, values: xr.DataArray) -> Response:
+    if values.name == "spike_data":
+        return Response(values, 1 / bin_width(node), dict(RATE))
+    attrs = {k: values.attrs[k] for k in ("units", "long_name") if k in values.attrs}
+    return Response(values, 1.0, {"long_name": "response"} | attrs)
 
 
 def bin_width(node: xr.Dataset) -> float:
@@ -87,24 +120,70 @@ def bin_width(node: xr.Dataset) -> float:
     return float(np.diff(clock.values[:2])[0])
 
 
-def valid_of(node: xr.Dataset, dims: tuple[str, ...]) -> np.ndarray | None:
-    """The mask of an area along `dims`; None where every bin counts.
+def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -> np.ndarray | None:
+    """What counts of the rows of an area's responses; None where all does.
 
-    A bin that `valid_units` masks for some of the units is left out for all of them: select the
-    units of one probe to keep what is valid for these.
+    Parameters
+    ----------
+    node : Dataset
+        An area; its `valid`, `valid_units` and `withheld` are looked at.
+    values : DataArray
+        Its responses, units second.
+    rows : slice
+        Along the first dimension.
+
+    Returns
+    -------
+    (row, 1 or unit, ...) bool, or None
+        Units have a column each where they are masked apart.
     """
+    dims = values.dims
+    masks = [node[name].variable for name in ("valid", "valid_units") if name in node]
+    masks += [~node["withheld"].variable] if "withheld" in node else []
     found: np.ndarray | None = None
-    if "valid" in node:
-        mask = node["valid"]
-        mask = mask.transpose(*(dim for dim in dims if dim in mask.dims))
-        found = np.broadcast_to(mask.values, tuple(node.sizes[dim] for dim in dims))
-    if "valid_units" in node:
-        by_unit = node["valid_units"].transpose(*dims, schema.UNIT)
-        every = np.empty(by_unit.shape[:-1], bool)
-        for part in blocks(by_unit.shape[0], by_unit[:1].nbytes, BLOCK):
-            every[part] = by_unit[part].values.all(axis=-1)
-        found = every if found is None else found & every
-    return found
+    for mask in masks:
+        if not set(mask.dims) <= set(dims):
+            continue
+        kept_dims = [dim for dim in dims if dim in mask.dims]
+        part = mask.transpose(*kept_dims).isel({dims[0]: rows}, missing_dims="ignore").values
+        if not part.all():
+            sizes = iter(part.shape)
+            part = part.reshape([next(sizes) if dim in kept_dims else 1 for dim in dims])
+            found = part if found is None else found & part
+    if found is None:
+        return None
+    n_rows = len(range(*rows.indices(values.shape[0])))
+    return np.broadcast_to(found, (n_rows, found.shape[1], *values.shape[2:]))
+
+
+def blocks_of(
+    node: xr.Dataset, values: xr.DataArray, row_bytes: int = 0
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    """The responses of an area in blocks, each with what counts of it.
+
+    Parameters
+    ----------
+    node : Dataset
+        An area.
+    values : DataArray
+        Its responses, units second.
+    row_bytes : int
+        What a row takes while it is worked on, if more than as it is stored.
+
+    Yields
+    ------
+    rows : slice
+    block : (row, unit, ...) array
+    mask : (row, 1 or unit, ...) bool, or None
+        As `counted` gives it; also False where a response is missing (NaN).
+    """
+    row_bytes = max(row_bytes, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
+    for rows in blocks(values.shape[0], row_bytes, BLOCK):
+        block = values[rows].values
+        mask = counted(node, values, rows)
+        if block.dtype.kind == "f" and not (finite := np.isfinite(block)).all():
+            mask = finite if mask is None else finite & mask
+        yield rows, block, mask
 
 
 def parameters(node: xr.Dataset) -> list[str]:
@@ -162,33 +241,65 @@ def blocks(n: int, row_bytes: int, size: int) -> list[slice]:
     return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]
 
 
-def rates(node: xr.Dataset) -> np.ndarray:
-    """Rate of each unit in each presentation.
+def means(node: xr.Dataset, response: Response) -> np.ndarray:
+    """Mean response of each unit in each presentation.
 
     Parameters
     ----------
     node : Dataset
-        With `spike_data` aligned to presentations.
+        An area with presentations.
+    response : Response
+        From `trials_of`.
 
     Returns
     -------
-    (presentation_id, unit_id) float64, spikes/s
-        Spikes in valid bins divided by their duration; NaN where no bin is valid.
+    (presentation_id, unit_id) float64
+        Of counts the spikes in bins that count divided by their duration, of signals the mean over
+        these bins; NaN where no bin counts.
     """
-    counts = node["spike_data"].transpose(*TRIALS)
-    valid = valid_of(node, (schema.PRESENTATION, schema.TIME))
-    out = np.empty(counts.shape[:2])
-    for part in blocks(counts.shape[0], counts[0].nbytes, BLOCK):
-        block = counts[part].values
-        if valid is None:
-            out[part] = block.sum(axis=2, dtype=float)
-        else:
-            np.einsum("put,pt->pu", block, valid[part].astype(float), out=out[part])
-    lasts = np.full(out.shape[0], counts.shape[2]) if valid is None else valid.sum(axis=1)
+    out = np.empty(response.values.shape[:2])
+    for rows, block, mask in blocks_of(node, response.values):
+        block = block.reshape(*block.shape[:2], -1)
+        if mask is None:
+            out[rows] = block.mean(axis=2, dtype=float)
+            continue
+        mask = mask.reshape(*mask.shape[:2], -1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = np.where(mask, block, block.dtype.type(0)).sum(axis=2, dtype=float)
+            out[rows] = total / mask.sum(axis=2)
+    return out * response.scale
+
+
+def mean_and_sem(
+    total: np.ndarray, squares: np.ndarray, n: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error (ddof 1) from sums, sums of squares and numbers of the same shape.
+
+    NaN where there is nothing, the standard error also where there is one.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        out /= lasts[:, None] * bin_width(node)
-    out[lasts == 0] = np.nan
-    return out
+        mean = total / n
+        variance = np.maximum(squares - n * mean**2, 0) / (n - 1)
+        return mean, np.where(n > 1, np.sqrt(variance / n), np.nan)
+
+
+def warn_of_single(n: np.ndarray, names: Sequence[object]) -> None:
+    """Say which conditions have one presentation, and so no standard error.
+
+    Parameters
+    ----------
+    n : (condition, ...) int
+        Presentations of each condition.
+    names : sequence
+        What to call each of them.
+    """
+    alone = np.flatnonzero(n.reshape(len(n), -1).max(axis=1, initial=0) == 1)
+    if alone.size:
+        said = ", ".join(str(names[i]) for i in alone[:5])
+        more = f" and {alone.size - 5} more conditions" if alone.size > 5 else ""
+        have = "has" if alone.size == 1 else "have"
+        msg = f"{said}{more} {have} one presentation only: the standard error there is NaN"
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def kept(node: xr.Dataset, dims: Sequence[str]) -> dict[Any, Any]:

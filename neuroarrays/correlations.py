@@ -164,7 +164,8 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     Parameters
     ----------
     area : DataTree node or Dataset
-        Aligned to presentations.
+        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
+        Presentations that are masked, or missing (NaN), for one of the units are left out.
     by : str
         A parameter of the presentations, of at least two values.
 
@@ -182,7 +183,7 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
 
     Notes
     -----
-    Pearson's correlation over conditions of mean rates in valid bins (Cohen & Kohn 2011, Nat.
+    Pearson's correlation over conditions of mean responses (Cohen & Kohn 2011, Nat.
     Neurosci. 14:811). The same presentations enter both means, so of few presentations some of the
     noise correlation enters too.
     """
@@ -200,7 +201,8 @@ def noise_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     Parameters
     ----------
     area : DataTree node or Dataset
-        Aligned to presentations.
+        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
+        Presentations that are masked, or missing (NaN), for one of the units are left out.
     by : str
         A parameter of the presentations.
 
@@ -218,7 +220,7 @@ def noise_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
 
     Notes
     -----
-    Rates in valid bins are z-scored within each condition (ddof 1; where a unit does not vary its
+    Responses of presentations are z-scored within each condition (ddof 1; where a unit does not vary its
     score is 0), then ``r_ij = sum(z_i z_j) / sqrt(sum(z_i^2) sum(z_j^2))`` over the presentations
     of all conditions that have two or more (Cohen & Kohn 2011, Nat. Neurosci. 14:811).
     """
@@ -237,7 +239,8 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     Parameters
     ----------
     area : DataTree node or Dataset
-        Aligned to presentations.
+        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
+        Presentations that are masked, or missing (NaN), for one of the units are left out.
     by : str
         A parameter of the presentations that says which were repeats of one another: an image, a
         direction.
@@ -258,7 +261,7 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
 
     Notes
     -----
-    Over rates ``r`` in valid bins, of conditions with two presentations or more:
+    Over responses ``r`` of presentations, of conditions with two presentations or more:
 
     - `split_half`: Pearson's ``r_h`` over conditions between the means of random halves of the
       presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 + r_h)``
@@ -292,11 +295,21 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
 
 
 def _responses(area: Any, by: str) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
-    """The area, rates (presentation, unit) and conditions of the presentations that have both."""
-    node = _conditions.trials_of(area)
+    """The area, responses (presentation, unit) of those that count, and their conditions."""
+    node, response = _conditions.trials_of(area)
     labels, _ = _conditions.conditions(node, by)
-    rates = _conditions.rates(node)
-    good = (labels >= 0) & np.isfinite(rates).all(axis=1)
+    rates = _conditions.means(node, response)
+    known = np.isfinite(rates)
+    good = (labels >= 0) & known.all(axis=1)
+    if not good.any():
+        gaps = (~known[labels >= 0]).sum(axis=0)
+        worst = np.argsort(-gaps, kind="stable")[: min(3, int((gaps > 0).sum()))]
+        units = ", ".join(f"{node[schema.UNIT].values[i]} ({gaps[i]})" for i in worst)
+        msg = (
+            f"no presentation counts for all units: units {units} lack most of "
+            f"{int((labels >= 0).sum())}; leave them out with na.select_units"
+        )
+        raise ValueError(msg)
     labels = np.unique(labels[good], return_inverse=True)[1]
     return node, rates[good], labels
 

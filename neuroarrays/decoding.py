@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.conditions import bin_width, clock_of, valid_of
+from neuroarrays.conditions import bin_width, clock_of, counted
+from neuroarrays.errors import SchemaError
 from neuroarrays.tuning import Feature, binned, feature_of
 
 
@@ -61,7 +62,7 @@ def bayesian_decoder(
     ``P(x | n) ~ P(x) prod_u f_u(x)^n_u exp(-T sum_u f_u(x))`` for counts ``n`` in a window of
     length ``T``, rates ``f`` and occupancy ``P(x)`` of the other folds (Zhang, Ginzburg,
     McNaughton & Sejnowski 1998, J. Neurophysiol. 79:1017, one step). Rates below 0.001 spikes/s
-    are raised to that. Masked bins are neither learned from nor counted.
+    are raised to that. Bins masked for any of the units are neither learned from nor counted.
     """
     plan = _plan(area, feature, bins, window, folds)
     from neuroarrays.kernels import posteriors
@@ -204,7 +205,7 @@ class _Plan:
 
         labels = np.where(train, self.labels, -1)
         total, _, n = moments.moments(self.single[:, :, None], labels, n_places)
-        seconds = n[:, 0] * self.width
+        seconds = n[:, 0, 0] * self.width
         with np.errstate(divide="ignore", invalid="ignore"):
             return total[:, :, 0].T / seconds, seconds
 
@@ -218,7 +219,10 @@ def _plan(
 ) -> _Plan:
     from neuroarrays.kernels import posteriors
 
-    node = clock_of(area)
+    node, response = clock_of(area)
+    if response.values.name != "spike_data":
+        msg = "decoders count spikes: the area has responses and no spike_data"
+        raise SchemaError(msg)
     width = bin_width(node)
     if not (np.isfinite(window) and window >= width * (1 - 1e-9)):
         msg = f"window={window!r}: expected seconds, at least a bin of {width:g} s"
@@ -234,10 +238,10 @@ def _plan(
     parts = [binned(signal, size) for signal, size in zip(signals, sizes, strict=True)]
     shape = tuple(int(size) for size in sizes)
     labels = np.ravel_multi_index([np.maximum(index, 0) for index, _, _ in parts], shape)
-    valid = valid_of(node, (schema.TIME,))
-    valid = np.ones(n, bool) if valid is None else valid
+    mask = counted(node, response.values)
+    valid = np.ones(n, bool) if mask is None else np.logical_and.reduce(mask, axis=1)
     known = np.all([index >= 0 for index, _, _ in parts], axis=0)
-    single = node["spike_data"].values * valid[:, None].astype(node["spike_data"].dtype)
+    single = np.where(valid[:, None], response.values.values, 0)
     names = [str(s.name or f"feature_{i}") for i, s in enumerate(signals)]
     return _Plan(
         node, signals, names, np.where(known & valid, labels, -1), [edges for _, edges, _ in parts],

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.conditions import bin_width, dataset_of, kept, valid_of
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.conditions import bin_width, clock_of, counted, kept
+from neuroarrays.errors import NotInTree
 from neuroarrays.tuning import check_clock
 
 #: Bytes of frames, in float32, that are in memory at once.
@@ -59,8 +59,8 @@ def spike_triggered_average(
     """
     from neuroarrays.kernels import averages
 
-    node = dataset_of(area)
-    responses = _responses(node)
+    node, response = clock_of(area)
+    responses = response.values
     film = _stimulus(area) if stimulus is None else stimulus
     check_clock(node[schema.TIME], film)
     n = responses.sizes[schema.TIME]
@@ -69,8 +69,8 @@ def spike_triggered_average(
         raise ValueError(msg)
     values = responses.values.astype(float)
     good = np.isfinite(values)
-    valid = valid_of(node, (schema.TIME,))
-    good &= True if valid is None else valid[:, None]
+    mask = counted(node, responses)
+    good &= True if mask is None else mask
     good[: lags - 1] = False
     values = np.where(good, values, 0)
     total, number = values.sum(axis=0), good.sum(axis=0)
@@ -109,17 +109,6 @@ def _labelled(
     coords["lag"] = ("lag", seconds, {"units": "s", "long_name": "time before the response"})
     coords["total"] = (schema.UNIT, total)
     return xr.Dataset(variables, coords)
-
-
-def _responses(node: xr.Dataset) -> xr.DataArray:
-    for name in ("spike_data", "responses"):
-        if name in node and set(node[name].dims) == {schema.TIME, schema.UNIT}:
-            return node[name].transpose(schema.TIME, schema.UNIT)
-    msg = (
-        "expected an area with spike_data or responses along (time, unit_id) on one clock; found "
-        f"{dict(node.sizes)} with {list(node.data_vars)}"
-    )
-    raise SchemaError(msg)
 
 
 def _stimulus(area: xr.DataTree | xr.Dataset) -> xr.DataArray:

@@ -36,12 +36,12 @@ def test_psth_leaves_masked_bins_out(ripples):
         for k in (0, 3, 8):
             these = counts[rows & valid[:, k], :, k]
             one = found.sel(half=half).isel(time=k)
-            assert one["n"] == len(these)
+            assert (one["n"] == len(these)).all()
             np.testing.assert_allclose(one["mean"], these.mean(axis=0))
             want = these.std(axis=0, ddof=1) / np.sqrt(len(these))
             np.testing.assert_allclose(one["sem"], want, atol=1e-12)
     assert not valid[:, -1].all()
-    assert int(found["n"].isel(time=-1).sum()) == valid[:, -1].sum()
+    assert int(found["n"].isel(time=-1, unit_id=0).sum()) == valid[:, -1].sum()
 
 
 def test_psth_without_a_parameter_and_with_missing_ones(ripples):
@@ -57,7 +57,7 @@ def test_psth_without_a_parameter_and_with_missing_ones(ripples):
 def test_psth_in_blocks_equals_at_once(ripples, monkeypatch):
     area = ripples[f"{SESSION}/ca1"]
     whole = na.psth(area)
-    monkeypatch.setattr("neuroarrays.analysis._BLOCK", 10_000)
+    monkeypatch.setattr("neuroarrays.conditions.BLOCK", 10_000)
     xr.testing.assert_allclose(na.psth(area), whole)
 
 
@@ -96,11 +96,11 @@ def test_tuning_curves_agree_with_pynapple(clock):
 
 
 def test_what_cannot_be_answered_says_why(clock, ripples):
-    with pytest.raises(SchemaError, match="aligned to presentations"):
+    with pytest.raises(SchemaError, match="along presentation_id, as from"):
         na.psth(clock[f"{SESSION}/adn"])
     with pytest.raises(NotInTree, match="no parameter .*'position/x'.*align on one clock"):
         na.tuning_curve(ripples[f"{SESSION}/adn"], "position/x")
-    with pytest.raises(SchemaError, match="expected spike_data"):
+    with pytest.raises(SchemaError, match=r"expected spike_data or responses \(time, unit_id\)"):
         na.tuning_curve(xr.Dataset(), "position/x")
     with pytest.raises(NotInTree, match="no parameter .*'tag'.*did you mean 'tags'"):
         na.psth(ripples[f"{SESSION}/adn"], by="tag")
@@ -113,25 +113,29 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
 
 def slow_moments(counts, labels, n_labels, valid):
     total, squares = np.zeros((2, n_labels, *counts.shape[1:]))
-    n = np.zeros((n_labels, counts.shape[2]), int)
+    n = np.zeros((n_labels, *valid.shape[1:]), int)
     for row, label in enumerate(labels):
-        for k in range(counts.shape[2]):
-            if label >= 0 and valid[row, k]:
-                n[label, k] += 1
-                total[label, :, k] += counts[row, :, k].astype(float)
-                squares[label, :, k] += counts[row, :, k].astype(float) ** 2
+        if label < 0:
+            continue
+        n[label] += valid[row]
+        for unit, k in np.ndindex(counts.shape[1:]):
+            if valid[row, unit if valid.shape[1] > 1 else 0, k]:
+                total[label, unit, k] += float(counts[row, unit, k])
+                squares[label, unit, k] += float(counts[row, unit, k]) ** 2
     return total, squares, n
 
 
 @given(
     st.integers(0, 12), st.integers(0, 5), st.integers(0, 4), st.integers(1, 3),
-    st.sampled_from(["u1", "i1", "u2", "i8", "f4", "f8"]), st.booleans(), st.integers(0, 99),
+    st.sampled_from(["u1", "i1", "u2", "i8", "f4", "f8"]), st.sampled_from(["", "all", "each"]),
+    st.integers(0, 99),
 )  # fmt: skip
 def test_moments_equal_a_slow_twin(rows, units, bins, n_labels, dtype, masked, seed):
     random = np.random.default_rng(seed)
     counts = random.integers(0, 120, (rows, units, bins)).astype(dtype)
     labels = random.integers(-1, n_labels, rows)
-    valid = random.random((rows, bins)) < 0.7 if masked else np.ones((rows, bins), bool)
+    apart = (rows, units if masked == "each" else 1, bins)
+    valid = random.random(apart) < 0.7 if masked else np.ones(apart, bool)
     found = moments.moments(counts, labels, n_labels, valid if masked else None)
     for ours, theirs in zip(found, slow_moments(counts, labels, n_labels, valid), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -166,7 +170,7 @@ def test_smoothing_equals_a_slow_twin(ripples):
 
 def test_smoothing_a_constant_changes_nothing():
     weights = smoothing.gaussian_weights(20, 2.5)
-    valid = np.random.default_rng(0).random((3, 20)) < 0.8
+    valid = np.random.default_rng(0).random((3, 1, 20)) < 0.8
     flat = smoothing.smooth(np.full((3, 2, 20), 7.0), valid, weights)
     np.testing.assert_allclose(flat, 7, rtol=1e-6)
 
@@ -273,7 +277,7 @@ def test_tuning_to_a_parameter_equals_a_slow_reference(directions):
         mine = rate[directions["direction"].values == angle]
         one = found.sel(direction=angle)
         np.testing.assert_allclose(one, mine.mean(axis=0))
-        assert int(one["n"]) == len(mine)
+        assert (one["n"] == len(mine)).all()
         want = mine.std(axis=0, ddof=1) / np.sqrt(len(mine))
         np.testing.assert_allclose(one["sem"], want, atol=1e-12)
     assert found.attrs["units"] == "spikes/s"
@@ -290,7 +294,7 @@ def test_tuning_to_two_parameters(directions):
         mine = (directions["direction"] == angle) & (directions["contrast"] == contrast)
         one = found.sel(direction=angle, contrast=contrast)
         np.testing.assert_allclose(one, rate[mine.values].mean(axis=0))
-        assert int(one["n"]) == int(mine.sum())
+        assert (one["n"] == int(mine.sum())).all()
 
 
 def test_a_circular_parameter_has_a_preferred_value(directions):
@@ -412,15 +416,148 @@ def test_tuning_is_the_same_from_spikes_and_from_counts(clock):
 def test_a_bin_that_is_masked_for_some_units_is_never_silence(ripples, clock):
     area = ripples[f"{SESSION}/ca1"].to_dataset()
     random = np.random.default_rng(0)
-    by_unit = random.random((594, 8, area.sizes["time"])) < 0.99
+    by_unit = random.random((594, 8, area.sizes["time"])) < 0.9
     dims = ("presentation_id", "unit_id", "time")
     masked = area.assign(valid_units=(dims, by_unit))
-    whole = area.assign(valid=area["valid"] & masked["valid_units"].all("unit_id"))
-    xr.testing.assert_identical(na.psth(masked), na.psth(whole))
-    np.testing.assert_array_equal(na.firing_rate(masked), na.firing_rate(whole))
+    counts, seen = area["spike_data"].values, by_unit & area["valid"].values[:, None]
+    found = na.psth(masked)
+    np.testing.assert_array_equal(found["n"], seen.sum(axis=0))
+    total = (counts * seen).sum(axis=0)
+    np.testing.assert_allclose((found["mean"] * 0.01 * found["n"]).fillna(0), total)
+    one = counts[seen[:, 3, 5], 3, 5] / 0.01
+    np.testing.assert_allclose(found["sem"][3, 5], one.std(ddof=1) / np.sqrt(one.size))
+    want = (counts * seen).sum(axis=(0, 2)) / (seen.sum(axis=(0, 2)) * 0.01)
+    np.testing.assert_allclose(na.firing_rate(masked), want)
     node = clock[f"{SESSION}/adn"].to_dataset()
     angle = clock[f"{SESSION}/adn/head_direction"]["ry"]
     seen = random.random((node.sizes["time"], 7)) < 0.9
-    masked = node.assign(valid_units=(("time", "unit_id"), seen))
-    whole = node.assign(valid=("time", seen.all(axis=1)))
-    xr.testing.assert_identical(na.tuning_curve(masked, angle), na.tuning_curve(whole, angle))
+    curves = na.tuning_curve(node.assign(valid_units=(("time", "unit_id"), seen)), angle, bins=8)
+    assert curves["occupancy"].dims == ("unit_id", "ry")
+    here = seen[:, 2] & (angle.values >= np.pi / 4) & (angle.values < np.pi / 2)
+    assert curves["occupancy"][2, 1] == pytest.approx(here.sum() * 0.02)
+    assert curves[2, 1] == pytest.approx(node["spike_data"].values[here, 2].mean() / 0.02)
+
+
+# --------------------------------------------------------------------------------- other responses
+
+
+@pytest.fixture(scope="module")
+def calcium():
+    """Responses (presentation_id, time, unit_id): some withheld, padded, or missing for a unit."""
+    random = np.random.default_rng(0)
+    direction = np.tile(np.arange(8) * 45.0, 6)
+    drive = 1 + np.cos(2 * np.radians(direction - 60))  # of an orientation, not a direction
+    shape = (48, 7, 3)
+    values = drive[:, None, None] + random.normal(0, 0.3, shape)
+    values[:, :, 1] = random.normal(0, 1, (48, 7))
+    values[5:9, :, 2] = np.nan  # a cell that was lost for a while
+    values[:10, 5:] = np.nan  # padding
+    valid = np.ones((48, 7), bool)
+    valid[:10, 5:] = False
+    withheld = np.arange(48) % 6 == 5
+    values[withheld] = 0.0  # blanked: not silence
+    return xr.Dataset(
+        {"responses": (("presentation_id", "time", "unit_id"), values, {"units": "dF/F"}),
+         "valid": (("presentation_id", "time"), valid),
+         "withheld": ("presentation_id", withheld)},
+        {"presentation_id": np.arange(48), "unit_id": [7, 3, 5], "time": np.arange(7) / 10.0,
+         "depth": ("unit_id", [100.0, 150.0, 200.0]),
+         "direction": ("presentation_id", direction, {"units": "degrees"})},
+    )  # fmt: skip
+
+
+def test_responses_are_averaged_like_counts(calcium):
+    found = na.psth(calcium, by="direction")
+    assert found["mean"].attrs["units"] == "dF/F"
+    assert list(found["depth"]) == [100.0, 150.0, 200.0]
+    kept = ~calcium["withheld"].values
+    values = calcium["responses"].values
+    for angle in (0.0, 225.0):
+        mine = values[kept & (calcium["direction"].values == angle)]
+        one = found.sel(direction=angle).transpose("time", "unit_id")
+        np.testing.assert_allclose(one["mean"], np.nanmean(mine, axis=0))
+        n = np.isfinite(mine).sum(axis=0)
+        np.testing.assert_array_equal(one["n"], n)
+        np.testing.assert_allclose(one["sem"], np.nanstd(mine, axis=0, ddof=1) / np.sqrt(n))
+    smooth = na.psth(calcium, smooth=0.1)
+    assert smooth["mean"].notnull().all()
+
+
+@pytest.mark.parametrize("along_time", [True, False])
+def test_tuning_of_responses_and_of_orientations(calcium, along_time):
+    if not along_time:
+        mean = calcium["responses"].mean("time").assign_attrs(units="dF/F")
+        calcium = calcium.assign(responses=mean).drop_vars(["valid", "time"])
+    found = na.tuning_curve(calcium, "direction", period=180)
+    values = calcium["responses"].values
+    n = np.isfinite(values).sum(axis=1) if along_time else np.isfinite(values)
+    total = np.nansum(values, axis=1) if along_time else np.nan_to_num(values)
+    means = total / np.where(n, n, np.nan)
+    means[calcium["withheld"].values] = np.nan
+    for k, angle in enumerate(np.arange(8) * 45.0):
+        np.testing.assert_allclose(
+            found[:, k], np.nanmean(means[calcium["direction"].values == angle], axis=0)
+        )
+    assert found.attrs["units"] == "dF/F"
+    assert found["preferred"][0] == pytest.approx(60, abs=3)
+    assert found["selectivity"][0] == pytest.approx(0.5, abs=0.05)
+    # the same responses, taken for a direction: two lobes, which cancel one another
+    assert na.tuning_curve(calcium, "direction", period=360)["selectivity"][0] < 0.05
+    assert found["selectivity"].max() <= 1  # also of responses below 0
+
+
+def test_responses_without_time_have_no_histogram(calcium):
+    still = calcium.assign(responses=calcium["responses"].mean("time")).drop_vars(["valid", "time"])
+    with pytest.raises(SchemaError, match="responses has no time: na.tuning_curve averages"):
+        na.psth(still)
+
+
+def test_tuning_of_responses_to_behaviour(clock):
+    area = clock[f"{SESSION}/adn"]
+    counts = area.to_dataset()
+    signal = counts.assign(responses=counts["spike_data"] / 0.02).drop_vars("spike_data")
+    angle = area["head_direction"]["ry"]
+    want = na.tuning_curve(area, "head_direction/ry")
+    found = na.tuning_curve(signal, angle)
+    np.testing.assert_allclose(found, want)
+    np.testing.assert_allclose(found["preferred"], want["preferred"])
+
+
+def test_one_of_two_features_is_circular(calcium):
+    contrast = np.repeat([0.2, 0.8], 24)
+    area = calcium.assign_coords(contrast=("presentation_id", contrast))
+    both = na.tuning_curve(area, ["direction", "contrast"], period=180)
+    assert both["preferred"].dims == ("unit_id", "contrast")
+    for c in (0.2, 0.8):
+        rows = np.flatnonzero(contrast == c)
+        alone = na.tuning_curve(area.isel(presentation_id=rows), "direction", period=180)
+        one = both.sel(contrast=c)
+        for name in ("preferred", "selectivity"):
+            np.testing.assert_allclose(one[name], alone[name])
+        inside = (one["selectivity_low"] <= one["selectivity"]) & (
+            one["selectivity"] <= one["selectivity_high"]
+        )
+        assert inside.all()
+    turned = area.assign_coords(
+        direction=("presentation_id", area["direction"].values, {"period": 180})
+    )
+    second = na.tuning_curve(turned, ["contrast", "direction"])
+    np.testing.assert_allclose(second["preferred"], both["preferred"])
+
+
+def test_a_map_of_which_one_feature_is_circular(clock):
+    area = clock[f"{SESSION}/adn"]
+    maps = na.tuning_curve(area, ["position/x", "head_direction/ry"], bins=(4, 24))
+    assert maps["preferred"].dims == ("unit_id", "x")
+    assert maps["x"].max() < 1  # metres: the turn of the angle is not theirs
+    curve = maps.isel(unit_id=3, x=2).dropna("ry")
+    vector = (curve.values * np.exp(1j * curve["ry"].values)).sum() / curve.values.sum()
+    assert maps["selectivity"][3, 2] == pytest.approx(abs(vector))
+
+
+def test_conditions_of_one_presentation_are_named(directions):
+    few = directions.isel(presentation_id=[0, 1, 26, 60])
+    with pytest.warns(UserWarning, match="direction 90.0, direction 180.0 have one presentation"):
+        found = na.tuning_curve(few, "direction")
+    assert found["sem"].sel(direction=90).isnull().all()
+    assert found["sem"].sel(direction=0).notnull().all()

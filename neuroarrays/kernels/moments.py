@@ -29,8 +29,8 @@ def moments(
         Label of each presentation, -1 to leave it out.
     n_labels : int
         Number of labels; all labels are below it.
-    valid : (presentation, n_bins) bool, optional
-        Bins to use; all if omitted.
+    valid : (presentation, 1 or unit, n_bins) bool, optional
+        Bins to use, of all units alike or of each; all if omitted.
     threads : int, default 2
         Threads that share the units; the result does not depend on it.
 
@@ -38,8 +38,8 @@ def moments(
     -------
     total, squares : (n_labels, unit, n_bins) float64
         Sums of the values and of their squares over valid bins; exact for integers.
-    n : (n_labels, n_bins) int64
-        Number of presentations summed.
+    n : (n_labels, 1 or unit, n_bins) int64
+        Number of presentations summed, along units as `valid` is.
 
     Raises
     ------
@@ -57,14 +57,16 @@ def moments(
         found = f"{labels.min()} to {labels.max()}"
         raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {found}")
     n_rows, n_units, n_bins = counts.shape
-    used = np.ones((n_rows, n_bins), np.bool_) if valid is None else np.asarray(valid, np.bool_)
-    if used.shape != (n_rows, n_bins):
-        raise ValueError(f"valid: expected {(n_rows, n_bins)}, got {used.shape}")
+    used = np.ones((n_rows, 1, n_bins), np.bool_) if valid is None else np.asarray(valid, np.bool_)
+    if used.shape not in ((n_rows, 1, n_bins), (n_rows, n_units, n_bins)):
+        raise ValueError(f"valid: expected {(n_rows, f'1 or {n_units}', n_bins)}, got {used.shape}")
     used = np.ascontiguousarray(used)
     order = np.argsort(labels, kind="stable")
     order = order[np.searchsorted(labels[order], 0) :]
     bounds = np.searchsorted(labels[order], np.arange(n_labels + 1))
-    n = np.array([used[order[a:b]].sum(axis=0) for a, b in pairwise(bounds)])
+    n = np.zeros((n_labels, *used.shape[1:]), np.int64)
+    for label, (a, b) in enumerate(pairwise(bounds)):
+        np.sum(used[order[a:b]], axis=0, out=n[label])
     total, squares = np.zeros((2, n_labels, n_units, n_bins))
     whole = bool(used.all())
     small = counts.dtype.itemsize == 1 and counts.dtype.kind in "iub"
@@ -83,7 +85,7 @@ def moments(
     else:
         with ThreadPoolExecutor(len(parts) - 1) as pool:
             list(pool.map(add, range(len(parts) - 1)))
-    return total, squares, n.reshape(n_labels, n_bins).astype(np.int64)
+    return total, squares, n
 
 
 @njit(nogil=True, cache=True)
@@ -106,7 +108,8 @@ def _add(counts, order, bounds, used, whole, units, scratch, total, squares):
                 else:
                     for p in order[row:stop]:
                         for u in range(size):
-                            _masked(counts[p, begin + u], used[p], scratch[0, u], scratch[1, u])
+                            seen = used[p, min(begin + u, used.shape[1] - 1)]
+                            _masked(counts[p, begin + u], seen, scratch[0, u], scratch[1, u])
                 for u in range(size):
                     for k in range(n_bins):
                         total[label, begin + u, k] += scratch[0, u, k]

@@ -30,7 +30,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, weights: np.ndarray) -> np.nda
     ----------
     values : (presentation, unit, n_bins) number
         Values of each presentation.
-    valid : (presentation, n_bins) bool
+    valid : (presentation, 1 or unit, n_bins) bool
         Bins that count.
     weights : (n_bins, n_bins) float32
         From `gaussian_weights`; symmetric.
@@ -42,9 +42,9 @@ def smooth(values: np.ndarray, valid: np.ndarray, weights: np.ndarray) -> np.nda
         weights that are left are normalised. Bins that are not valid hold what their neighbours
         say; mask them.
     """
-    masked = np.where(valid[:, None, :], values, 0).astype(np.float32)
+    masked = np.where(valid, values, 0).astype(np.float32)
     found: np.ndarray = masked @ weights
     norm = valid.astype(np.float32) @ weights
     with np.errstate(divide="ignore", invalid="ignore"):
-        found /= norm[:, None, :]
+        found /= norm
     return found
