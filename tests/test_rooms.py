@@ -120,7 +120,9 @@ ROOMS = {
     "pages": card("description errors intervals schema", "matplotlib numpy xarray"),
     "openretina": card(f"{LAZY} errors formats schema", "numpy xarray"),
     "plot": card("errors pages schema strips", "matplotlib numpy xarray"),
-    "cli": card(f"{EVERYTHING} creation", "", "numpy pandas xarray rich dask distributed torch matplotlib"),
+    "printing": card("", "", "pandas rich"),
+    "commands": card(f"{EVERYTHING} creation printing", "", "distributed"),
+    "cli": card("archive_commands commands errors", "", ""),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
     "synthetic": card("kernels schema", "numpy xarray", "h5py"),
