@@ -1,5 +1,6 @@
 """Values and splits against open-retina's own loaders, where it is installed; else skipped."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays.formats.retina.hoefling import VALIDATION_CLIPS
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -90,12 +92,66 @@ def test_hoefling():
         assert np.array_equal(trials, response.get_test_by_trial().transpose(2, 1, 0))
 
 
-def test_goldin(folder):
+def test_hoefling_movies():
+    """Each of their 2 eyes x 20 orders, less the validation clips, and these clips by themselves."""
+    pytest.importorskip(
+        "openretina", reason="open-retina is not installed (pip install openretina)"
+    )
+    from openretina.data_io.hoefling_2024.stimuli import get_all_movie_combinations
+
+    folder = GOLDEN / "hoefling" / "data"
+    held = pickle.loads((folder / "rgc_natstim_2x1.pkl").read_bytes())
+    theirs = get_all_movie_combinations(
+        held["train"], held["test"], held["random_sequences"], list(VALIDATION_CLIPS)
+    )
+    tree = na.open_datatree(folder)
+    for name, node in tree["train"].children.items():
+        eye, scan = node.attrs["eye"], node.attrs["scan_sequence_idx"]
+        left_out = node["validation"].values
+        shown = node["stimulus"].values.transpose(1, 0, 2, 3)
+        assert np.array_equal(shown[:, ~left_out], theirs[eye]["train"][scan])
+        at = [np.flatnonzero(node["clip_id"].values == clip) for clip in VALIDATION_CLIPS]
+        assert np.array_equal(shown[:, np.concatenate(at)], theirs[eye]["validation"])
+        test = tree[f"test/{name}/stimulus"].values.transpose(1, 0, 2, 3)
+        assert np.array_equal(test, theirs[eye]["test"])
+
+
+def test_the_built_in_layout(folder):
+    """Their concatenation is our `test_names=`; sessions with a train stimulus only."""
+    from openretina.data_io.h5_dataset_reader import load_responses, load_stimuli
+
+    data = shutil.copytree(GOLDEN / "openretina" / "data", folder / "data")
+    theirs = load_responses(str(data), ["noise_10"])
+    movies = load_stimuli(str(data), ["noise_10"], [2, 3, 4], 0, 1)
+    tree = na.open_datatree(data, test_names="noise_10")
+    for session, response in theirs.items():
+        train, test = tree[f"train/{session}"], tree[f"test/{session}"]
+        assert np.array_equal(train["retina/responses"].values, response.train.T)
+        tested = response.test_dict["noise_10"]
+        assert np.array_equal(test["retina/responses"].values, tested.T)
+        shown = movies[session]
+        assert np.array_equal(train["stimulus"].values, shown.train.transpose(1, 0, 2, 3))
+        assert np.array_equal(
+            test["stimulus"].values, shown.test_dict["noise_10"].transpose(1, 0, 2, 3)
+        )
+
+
+@pytest.mark.parametrize("specie", ["mouse", "axolotl"])
+def test_goldin(folder, specie):
     responses = pytest.importorskip("openretina.data_io.goldin_2022.responses")
+    stimuli = pytest.importorskip("openretina.data_io.goldin_2022.stimuli")
     data = GOLDEN / "goldin" / "data"
     shutil.copytree(data, folder, dirs_exist_ok=True)
-    theirs = responses.load_all_responses(folder, specie="axolotl", fr_normalization=1)
+    theirs = responses.load_all_responses(folder, specie=specie)
+    shown = stimuli.load_all_stimuli(folder, specie=specie, normalize_stimuli=False)
+    tree = na.open_datatree(data, response="rate")
     for name, response in theirs.items():
         session = name.removesuffix("_structured_data")
-        ours = na.open_datatree(data)[f"train/{session}/retina/responses"].values
-        assert np.array_equal(ours, response.train.T)
+        train, test = (tree[f"{block}/{session}"] for block in ("train", "test"))
+        for node, values in ((train, response.train), (test, response.test_response)):
+            np.testing.assert_allclose(node["retina/responses"].values, values.T, rtol=1e-15)
+        trials = response.get_test_by_trial().transpose(0, 2, 1)
+        ours = test["retina/responses_by_trial"].values
+        np.testing.assert_allclose(ours, trials, rtol=1e-15)
+        for node, movie in ((train, shown[name].train), (test, shown[name].test_movie)):
+            assert np.array_equal(node["stimulus"].values, movie.transpose(1, 0, 2, 3))
