@@ -27,12 +27,13 @@ def write_experanto(
     *,
     units: int = 6,
     seconds: float = 12.0,
-    size: tuple[int, int] = (4, 6),
+    size: tuple[int, ...] = (4, 6),
     mapped: bool = True,
     phase_shifts: bool = False,
+    spikes: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Write a session: screen, responses, eye tracker, treadmill and intervals.
+    """Write a session: screen, responses, eye tracker, treadmill, intervals, spikes if asked for.
 
     Parameters
     ----------
@@ -43,19 +44,22 @@ def write_experanto(
     seconds : float, s
         About how long it lasts.
     size : tuple of int
-        Pixels along y and x.
+        Pixels along y and x; (y, x, 3) for frames in colour.
     mapped : bool
         Signals as plain bytes (``data.mem``), else as npy.
     phase_shifts : bool
         Whether each unit is sampled at a moment of its own.
+    spikes : bool
+        Whether there are spike times, too.
     seed : int
         Of everything random.
 
     Returns
     -------
     dict
-        ``frames`` (flip, y, x) what was shown from each flip on, ``flips`` (flip,) Unix times, the
-        signals (time, signal) by name, and ``starts``, the Unix time of each signal's first sample.
+        ``frames`` (flip, channel, y, x) what was shown from each flip on, ``flips`` (flip,) Unix
+        times, the signals (time, signal) by name, ``starts``, the Unix time of each signal's first
+        sample, and ``spikes``, a list of Unix times (spike,) for each unit.
     """
     random, root = np.random.default_rng(seed), Path(folder)
     truth: dict[str, Any] = {"starts": {}}
@@ -80,8 +84,8 @@ def write_experanto(
             np.save(root / name / "data.npy", values)
         inside = root / name / "meta"
         inside.mkdir()
-        np.save(inside / "means.npy", np.nanmean(values, axis=0, keepdims=True))
-        np.save(inside / "stds.npy", np.nanstd(values, axis=0, keepdims=True))
+        np.save(inside / "means.npy", np.nanmean(values, axis=0)[:, None])
+        np.save(inside / "stds.npy", np.nanstd(values, axis=0)[:, None])
         if name == "responses":
             np.save(inside / "unit_ids.npy", np.arange(1, units + 1))
             np.save(inside / "cell_motor_coordinates.npy", random.integers(-900, 900, (units, 3)))
@@ -91,17 +95,38 @@ def write_experanto(
         truth[name], truth["starts"][name] = values, start
     _write_yaml(root / "quality" / "meta.yml", {
         "modality": "time_interval", "labels": {"good": "good.npy"},
+        "start_time": BEGINS, "end_time": BEGINS + seconds,
     })  # fmt: skip
     np.save(root / "quality" / "good.npy", BEGINS + np.array([[1.0, 4.5], [6.0, 9.0]]))
+    if spikes:
+        truth["spikes"] = _write_spikes(root / "spikes", random, units, seconds, mapped)
     key = {"animal_id": 17797, "session": 4, "scan_idx": 7}
     (root / "meta.json").write_text(json.dumps({"scan_key": key}))
     return truth
 
 
+def _write_spikes(
+    folder: Path, random: np.random.Generator, units: int, seconds: float, mapped: bool
+) -> list[np.ndarray]:
+    """Spike times of each unit, in order; the last has none."""
+    counts = [*random.poisson(5 * seconds, units - 1).tolist(), 0]
+    trains = [BEGINS + np.sort(random.uniform(0, seconds, count)) for count in counts]
+    ends = [0, *np.cumsum(counts).tolist()]
+    _write_yaml(folder / "meta.yml", {
+        "modality": "spikes", "spike_indices": ends, "n_signals": units, "start_time": BEGINS,
+        "end_time": BEGINS + seconds, "dtype": "float64", "is_mem_mapped": mapped,
+    })  # fmt: skip
+    if mapped:
+        np.concatenate(trains).tofile(folder / "spikes.mem")
+    else:
+        np.save(folder / "spikes.npy", np.concatenate(trains))
+    return trains
+
+
 def _write_screen(
-    folder: Path, random: np.random.Generator, seconds: float, size: tuple[int, int]
+    folder: Path, random: np.random.Generator, seconds: float, size: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Movies and images with blanks between, and a closing one."""
+    """Movies and images with blanks between, and a closing one; frames (flip, channel, y, x)."""
     (folder / "data").mkdir(parents=True)
     now, number = BEGINS + 1.0, 0
     frames: list[np.ndarray] = []
@@ -132,7 +157,9 @@ def _write_screen(
         trial("blank", grey, 0.4)
     np.save(folder / "timestamps.npy", np.array(flips))
     _write_yaml(folder / "meta.yml", {"modality": "screen", "frame_rate": SCREEN_RATE})
-    return np.array(frames), np.array(flips)
+    shown = np.array(frames)
+    shown = np.moveaxis(shown, 3, 1) if shown.ndim == 4 else shown[:, None]
+    return shown, np.array(flips)
 
 
 def _write_yaml(path: Path, values: dict[str, Any]) -> None:

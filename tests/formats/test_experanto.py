@@ -1,5 +1,6 @@
 """experanto sessions: golden folder under the conformance suite, then clocks, the screen and bad input."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.experanto.files import mapping
 from neuroarrays.synthetic.experanto import write_experanto
 from neuroarrays.testing import ReaderTests, assert_same_trees, indexers, outer, same_values
 
@@ -35,18 +37,23 @@ class TestGolden(ReaderTests):
         (f"{S}/unknown/responses", "phase_shift", 0): 0.1075999587813949,
         (f"{S}/unknown/responses", "mean", -1): -0.23866106569766998,
         (f"{S}/unknown/responses", "unit_id", 0): 1,
-        (f"{S}/unknown/responses", "time", 0): 0.0,
-        (f"{S}/unknown/responses", "time", 15): 2.0,
+        (f"{S}/unknown/responses", "time", 0): 0.22687172889709473,
+        (f"{S}/unknown/responses", "time", 15): 2.2268717288970947,
+        (f"{S}/unknown/spikes", "spike_times", 0): 0.04957175254821777,
+        (f"{S}/unknown/spikes", "spike_times", -1): 3.909114122390747,
+        (f"{S}/unknown/spikes", "row_size", 0): 11,
+        (f"{S}/unknown/spikes", "row_size", 1): 26,
+        (f"{S}/unknown/spikes", "row_size", 2): 0,
         (f"{S}/eye_tracker", "eye_tracker", (0, 0)): 0.221738800406456,
         (f"{S}/eye_tracker", "eye_tracker", (10, 2)): np.nan,
         (f"{S}/eye_tracker", "eye_tracker", (-1, -1)): 1.5385345220565796,
         (f"{S}/treadmill", "treadmill", (0, 0)): -0.5412718676392838,
         (f"{S}/treadmill", "treadmill", (-1, 0)): 0.7100406584423806,
-        (f"{S}/screen", "stimulus", (0, 0, 0)): 171,
-        (f"{S}/screen", "stimulus", (44, 1, 2)): 12,
-        (f"{S}/screen", "stimulus", (45, 0, 0)): 127,
-        (f"{S}/screen", "stimulus", (46, 1, 1)): 36,
-        (f"{S}/screen", "stimulus", (-1, -1, -1)): 127,
+        (f"{S}/screen", "stimulus", (0, 0, 0, 0)): 171,
+        (f"{S}/screen", "stimulus", (44, 0, 1, 2)): 12,
+        (f"{S}/screen", "stimulus", (45, 0, 0, 0)): 127,
+        (f"{S}/screen", "stimulus", (46, 0, 1, 1)): 36,
+        (f"{S}/screen", "stimulus", (-1, 0, -1, -1)): 127,
         (f"{S}/presentations/screen", "tier", 2): "test",
         (f"{S}/presentations/screen", "first_frame_idx", 1): 45,
     }
@@ -160,6 +167,136 @@ def test_what_was_on_the_screen(session):
     assert table["valid_trial"].dtype == bool
 
 
+def test_frames_in_colour(tmp_path):
+    truth = write_experanto(tmp_path / "one", size=(4, 6, 3))
+    for number in (0, 2):  # a movie and an image, as np.moveaxis leaves them
+        place = tmp_path / "one" / "screen" / "data" / f"{number:05d}.npy"
+        np.save(place, np.asfortranarray(np.load(place)))
+    meta = tmp_path / "one" / "screen" / "meta" / "00001.yml"
+    meta.write_text(meta.read_text().replace("127", "[10, 20, 30]"))
+    truth["frames"][45] = np.array([10, 20, 30])[:, None, None]
+    shown = na.open_datatree(tmp_path / "one")[S]["screen"]["stimulus"]
+    assert shown.dims == ("time", "channel", "y", "x")
+    assert shown.shape[1:] == (3, 4, 6)
+    assert shown.dtype == np.uint8
+    assert same_values(shown.values, truth["frames"])
+    for key in indexers(shown.shape):
+        assert same_values(shown.variable[key].values, outer(truth["frames"], key)), key
+    meta.write_text(meta.read_text().replace("[10, 20, 30]", "[10, 20]"))
+    with pytest.raises(FormatError, match="interleave_value"):
+        na.open_datatree(tmp_path / "one")
+
+
+def test_a_blank_between_grey_values_is_no_whole_number(session):
+    path, truth = session
+    meta = path / "screen" / "meta" / "00001.yml"
+    meta.write_text(meta.read_text().replace("127", "127.5"))
+    shown = na.open_datatree(path)[S]["screen"]["stimulus"]
+    assert shown.dtype == np.float32
+    assert (shown[45].values == 127.5).all()
+    assert same_values(shown[:45].values, truth["frames"][:45].astype(np.float32))
+
+
+def test_a_file_that_many_trials_share_goes_by_its_name(session):
+    path, truth = session
+    data, meta = path / "screen" / "data", path / "screen" / "meta"
+    for number in (0, 4):  # two movies; the second shows the first again
+        place = meta / f"{number:05d}.yml"
+        place.write_text(place.read_text() + "stimulus_name: shared\n")
+    (data / "00000.npy").rename(data / "shared.npy")
+    shown = na.open_datatree(path)[S]["screen"]["stimulus"]
+    assert same_values(shown.values, truth["frames"])  # trial 4 has a file of its number
+    whole = path / "screen" / "meta.yml"
+    whole.write_text(whole.read_text() + "use_stimuli_names: true\n")
+    for number in (2, 6, 8, 10, 12, 14):
+        place = meta / f"{number:05d}.yml"
+        if place.exists():
+            place.write_text(place.read_text() + f"stimulus_name: '{number:05d}'\n")
+    shown = na.open_datatree(path)[S]["screen"]["stimulus"]
+    assert same_values(shown[47 + 1 : 47 + 46].values, truth["frames"][:45])
+
+
+def test_the_copy_of_all_metadata_stands_in_for_files_that_are_gone(session):
+    path, _ = session
+    expected = na.open_datatree(path).load()
+    screen = path / "screen"
+    found = {p.stem: json.loads(json.dumps(mapping(p))) for p in (screen / "meta").glob("*.yml")}
+    (screen / "combined_meta.json").write_text(json.dumps(dict(sorted(found.items()))))
+    (screen / "meta" / "notes.yml").write_text("of no trial: 1\n")
+    assert_same_trees(na.open_datatree(path), expected)
+    shutil.rmtree(screen / "meta")
+    assert_same_trees(na.open_datatree(path), expected)
+    (screen / "combined_meta.json").write_text("[1]")
+    with pytest.raises(FormatError, match="a mapping of trials"):
+        na.open_datatree(path)
+
+
+@pytest.fixture(params=[True, False], ids=["mem", "npy"])
+def spiking(request, tmp_path):
+    truth = write_experanto(tmp_path / "one", mapped=request.param, spikes=True)
+    return tmp_path / "one", truth
+
+
+def test_spikes_of_each_unit(spiking):
+    path, truth = spiking
+    tree = na.open_datatree(path)[S]
+    node, start = tree["unknown/spikes"].to_dataset(), tree.attrs["start_time_unix"]
+    assert start == 1520193100.0  # when the spikes begin, before any sample
+    assert node["row_size"].values.tolist() == [len(train) for train in truth["spikes"]]
+    for unit, train in enumerate(truth["spikes"]):
+        assert same_values(node.sel(unit_id=unit)["spike_times"].values, train - start)
+    whole = np.concatenate(truth["spikes"]) - start
+    for key in indexers(whole.shape):
+        assert same_values(node["spike_times"].variable[key].values, outer(whole, key)), key
+
+
+def test_spikes_are_counted_in_half_open_windows(spiking):
+    path, truth = spiking
+    node = na.open_datatree(path)[S]["unknown/spikes"].to_dataset()
+    own = node["spike_times"].values
+    starts = np.array([1.0, own[3], own[7] - 0.1, 11.9])  # one begins, one ends on a spike
+    found = na.bin_spikes(node, starts, bin_width=0.1, window=(0, 0.1))
+    counts = found.transpose("presentation_id", "unit_id", "time").values[:, :, 0]
+    for row, begin in enumerate(starts):
+        for unit, train in enumerate(truth["spikes"]):
+            since = train - 1520193100.0
+            assert counts[row, unit] == ((since >= begin) & (since < begin + 0.1)).sum()
+
+
+def test_spikes_of_several_folders_are_areas(spiking):
+    path, _ = spiking
+    expected = na.open_datatree(path)[S]["unknown/spikes"].to_dataset().load()
+    shutil.copytree(path / "spikes", path / "probe_b")
+    tree = na.open_datatree(path)
+    assert {"probe_b", "spikes", "unknown"} <= set(tree[S].children)
+    for area in ("probe_b", "spikes"):
+        assert tree[S][area]["spikes"].to_dataset().load().identical(expected)
+    only = na.open_datatree(path, areas="probe*")[S]
+    assert "spikes" not in only.children
+    assert "unknown" not in only.children
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"spike_indices": [0, 5, 3]}, "from 0 upwards"),
+        ({"spike_indices": []}, "from 0 upwards"),
+        ({"spike_indices": [0, "x"]}, "whole numbers"),
+        ({"spike_indices": [0, 10**30]}, "whole numbers"),
+        ({"n_signals": 9}, "n_signals of 6"),
+        ({"spike_indices": [0, 1, 1, 1, 1, 1, 1]}, "as meta.yml says"),
+        ({"start_time": None}, "start_time"),
+    ],
+)
+def test_spikes_that_do_not_fit(spiking, change, match):
+    path, _ = spiking
+    place = path / "spikes" / "meta.yml"
+    place.write_text(json.dumps(mapping(place) | change))
+    with pytest.raises(FormatError, match=match) as caught:
+        na.open_datatree(path)
+    assert str(path / "spikes") in str(caught.value)
+
+
 def test_some_frames_of_a_movie_are_a_short_read(session, monkeypatch):
     path, truth = session
     shown = na.open_datatree(path)[S]["screen"]["stimulus"]
@@ -259,7 +396,7 @@ def test_a_truncated_signal_or_movie(session):
     shown = na.open_datatree(path)[S]["screen"]["stimulus"]
     with pytest.raises(FormatError, match=r"00004\.npy"):
         _ = shown.values
-    assert shown[:40].shape == (40, 4, 6)
+    assert shown[:40].shape == (40, 1, 4, 6)
     np.save(movie, np.zeros((45, 4, 7), np.uint8))
     with pytest.raises(FormatError, match=r"frames of uint8 \(4, 6\)"):
         _ = shown.values

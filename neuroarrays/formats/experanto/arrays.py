@@ -1,4 +1,4 @@
-"""Lazy arrays of experanto sessions: mapped signals, frames on the screen."""
+"""Lazy arrays of experanto sessions: mapped signals, spike times, frames on the screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neuroarrays.source import Key, stamp
 
 @dataclass(frozen=True, repr=False)
 class Mapped(LazyArray):
-    """`(time, signal)` of a file of plain numbers, memory-mapped for each read.
+    """`(time, signal)` or `(spike,)` of a file of plain numbers, memory-mapped for each read.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class Mapped(LazyArray):
             raise FormatError(
                 self.path, "", "the file as it was when it was opened", "another", "open it again"
             )
-        if 0 in self.shape:
-            return np.empty(self.shape, self.dtype)[tuple(key[:1])][..., key[1]]
         order: Any = "F" if self.fortran else "C"
+        values: np.ndarray
         try:
-            values: np.ndarray = np.memmap(
-                self.path, self.stored, "r", self.begin, self.shape, order
-            )
+            if 0 in self.shape:  # nothing can be mapped
+                values = np.empty(self.shape, self.stored)
+            else:
+                values = np.memmap(self.path, self.stored, "r", self.begin, self.shape, order)
         except (OSError, ValueError) as error:
             raise FormatError(self.path, "", "a readable file", str(error)) from error
         for axis in reversed(range(len(self.shape))):
@@ -61,9 +61,28 @@ class Mapped(LazyArray):
         return (type(self).__name__, self.path, self.stamp, self.begin, self.shape)
 
 
+@dataclass(frozen=True, repr=False)
+class Since(LazyArray):
+    """Times of a file, in seconds since another: float64."""
+
+    base: LazyArray
+    start: float
+    dtype = np.dtype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    def outer(self, key: Key) -> np.ndarray:
+        return np.asarray(self.base.outer(key).astype(np.float64) - self.start)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.start)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Screen(LazyArray):
-    """`(flip, y, x)`: what was on the screen from each flip on.
+    """`(flip, channel, y, x)`: what was on the screen from each flip on.
 
     Attributes
     ----------
@@ -72,9 +91,9 @@ class Screen(LazyArray):
     firsts : (trial,) int64
         First flip of each trial.
     names : tuple of str
-        Its file; "" for a blank.
-    blanks : (trial,) float64
-        Grey value of a blank; NaN where it is not known.
+        Its file, of frames (y, x) or (y, x, channel), one or several; "" for a blank.
+    blanks : (trial, channel) float64
+        What a blank shows; NaN where it is not known.
     """
 
     files: FolderFiles
@@ -91,31 +110,39 @@ class Screen(LazyArray):
         for trial in np.unique(trials).tolist():
             rows = np.flatnonzero(trials == trial)
             if trial < 0 or not self.names[trial]:
-                out[rows] = self.blanks[trial] if trial >= 0 else np.nan
+                out[rows] = self.blanks[trial, :, None, None] if trial >= 0 else np.nan
             else:
-                out[rows] = self._frames(self.names[trial], flips[rows] - self.firsts[trial])
-        out = out[:, key[1]][(slice(None),) * (1 if isinstance(key[1], int) else 2) + (key[2],)]
+                frames = flips[rows] - self.firsts[trial]
+                out[rows] = self._frames(self.names[trial], frames)
+        for axis in reversed(range(1, 4)):
+            out = out[(slice(None),) * axis + (key[axis],)]
         return out[0] if isinstance(key[0], int) else out
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
         """Frames of a trial: the stretch of its file that holds them is read, and no more."""
         header, place = self.files.header(name), self.files.place(name)
-        shape = header.shape if len(header.shape) == 3 else (1, *header.shape)
-        fits = shape[1:] == self.shape[1:] and shape[0] > 0 and not header.fortran
-        if not fits or not np.can_cast(header.dtype, self.dtype):
-            raise FormatError(place, "", f"frames of {self.dtype} {self.shape[1:]}", str(header))
+        frame = (*self.shape[2:], *(self.shape[1:2] if self.shape[1] > 1 else ()))
+        shape = header.shape if len(header.shape) == len(frame) + 1 else (1, *header.shape)
+        if shape[1:] != frame or shape[0] == 0 or not np.can_cast(header.dtype, self.dtype):
+            raise FormatError(place, "", f"frames of {self.dtype} {frame}", str(header))
         frames = np.minimum(frames, shape[0] - 1)  # the last one stays until the next trial
         low, high = int(frames.min()), int(frames.max()) + 1
-        values = np.empty((high - low, *shape[1:]), header.dtype)
-        begin = len(header.raw) + low * (values[0].nbytes)
-        (got,) = self.files.readv(name, [(begin, [values.reshape(-1).view(np.uint8)])])
-        if got < values.nbytes:
-            raise FormatError(place, "", f"{begin + values.nbytes:,} bytes", f"{begin + got:,}: "
-                              "truncated")  # fmt: skip
+        if header.fortran:  # a frame's values lie apart
+            values = self.files.values(name).reshape(shape)[low:high]
+        else:
+            values = np.empty((high - low, *frame), header.dtype)
+            begin = len(header.raw) + low * values[0].nbytes
+            (got,) = self.files.readv(name, [(begin, [values.reshape(-1).view(np.uint8)])])
+            if got < values.nbytes:
+                raise FormatError(place, "", f"{begin + values.nbytes:,} bytes",
+                                  f"{begin + got:,}: truncated")  # fmt: skip
         found: np.ndarray = values[frames - low]
-        return found
+        return np.moveaxis(found, 3, 1) if found.ndim == 4 else found[:, None]
 
     def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, repr(self.files), self.firsts.tobytes(), self.shape)
+        return (
+            type(self).__name__, repr(self.files), self.firsts.tobytes(), self.blanks.tobytes(),
+            self.names, self.shape, str(self.dtype),
+        )  # fmt: skip
 
     __hash__ = None  # type: ignore[assignment]

@@ -9,4 +9,6 @@ FOLDER = Path(__file__).parent / "dynamic17797-4-7-Video-021a75_30hz"
 
 if __name__ == "__main__":
     shutil.rmtree(FOLDER, ignore_errors=True)
-    write_experanto(FOLDER, units=3, seconds=4.0, size=(2, 3), phase_shifts=True, seed=5)
+    write_experanto(
+        FOLDER, units=3, seconds=4.0, size=(2, 3), phase_shifts=True, spikes=True, seed=5
+    )

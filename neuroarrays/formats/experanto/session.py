@@ -1,0 +1,352 @@
+"""One experanto session on its way to the groups of a recording tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import safety, schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.experanto import files as folders
+from neuroarrays.formats.experanto.arrays import Mapped, Screen, Since
+from neuroarrays.formats.sensorium.files import FolderFiles
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import LazyArray, Regular, wrap
+from neuroarrays.source import stamp
+
+_UNITS = "responses"
+_MOTOR = ("motor_x", "motor_y", "motor_z")
+#: Files of meta/ with a value for each signal -> their names here.
+_LABELS = {"means": "mean", "stds": "std", "phase_shifts": schema.SHIFT, "unit_ids": schema.UNIT}
+
+
+# ----------------------------------------------------------------------------- signals and spikes
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A modality of regular samples, from its meta.yml."""
+
+    name: str
+    array: LazyArray
+    rate: float
+    start: float
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def sequence(folder: Path, meta: dict[str, Any]) -> Sequence:
+    """The samples of a modality; what meta.yml says is checked against the file."""
+    path = folder / "meta.yml"
+    try:
+        rate, start = float(meta["sampling_rate"]), float(meta["start_time"])
+        size = int(meta["n_signals"])
+        length = int(meta.get("n_timestamps", -1))
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            path, "", "numbers sampling_rate, start_time, n_timestamps, n_signals",
+            f"{type(error).__name__}: {error}",
+        ) from error  # fmt: skip
+    if not (np.isfinite([rate, start]).all() and rate > 0 and size >= 0):
+        raise FormatError(path, "", "a positive rate and sizes", f"rate {rate}, {size} signals")
+    if meta.get("is_mem_mapped"):
+        if length < 0:
+            raise FormatError(path, "", "n_timestamps, the length of data.mem", f"{length}")
+        array = _plain(folder / "data.mem", str(meta.get("dtype")), (length, size))
+    else:
+        array = _npy(folder / "data.npy", lambda n: (n if length < 0 else length, size))
+    return Sequence(folder.name, array, rate, start, _labels(folder, size))
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Spike times of units, one after another: Unix times, and how many each has."""
+
+    name: str
+    times: LazyArray
+    sizes: np.ndarray
+    start: float
+    labels: dict[str, np.ndarray]
+
+
+def spikes(folder: Path, meta: dict[str, Any]) -> Trains:
+    """The spikes of a modality of ragged times."""
+    path = folder / "meta.yml"
+    try:
+        ends = np.array(meta["spike_indices"], np.int64)
+        start = float(meta["start_time"])
+        said = int(meta.get("n_signals", ends.size - 1))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(path, "", "start_time, and whole numbers spike_indices",
+                          f"{type(error).__name__}: {error}") from error  # fmt: skip
+    if ends.ndim != 1 or ends.size == 0 or ends[0] != 0 or (np.diff(ends) < 0).any():
+        raise FormatError(path, "", "spike_indices from 0 upwards, one more than units",
+                          f"{ends.tolist()!r:.60}")  # fmt: skip
+    if said != ends.size - 1:
+        raise FormatError(path, "", f"n_signals of {ends.size - 1}, as spike_indices", f"{said}")
+    shape = (int(ends[-1]),)
+    if meta.get("is_mem_mapped"):
+        times = _plain(folder / "spikes.mem", str(meta.get("dtype", "float64")), shape)
+    else:
+        times = _npy(folder / "spikes.npy", lambda _: shape)
+    return Trains(folder.name, times, np.diff(ends), start, _labels(folder, said))
+
+
+def _plain(path: Path, name: str, shape: tuple[int, ...]) -> Mapped:
+    """A file of numbers without a header."""
+    try:
+        dtype = np.dtype(name)
+    except TypeError as error:
+        raise FormatError(path, "", "a dtype in meta.yml", name) from error
+    size = safety.regular_file(path)
+    wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if dtype.kind not in "iuf" or size.st_size != wanted:
+        raise FormatError(path, "", f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
+                          f"{size.st_size:,}")  # fmt: skip
+    return Mapped(str(path), stamp(size), 0, shape, dtype)
+
+
+def _npy(path: Path, shape_of: Callable[[int], tuple[int, ...]]) -> Mapped:
+    """An npy file of the shape that meta.yml says, given how many rows it has."""
+    header = FolderFiles(str(path.parent), ()).header(path.name)
+    shape, size = shape_of(header.shape[0] if header.shape else 0), safety.regular_file(path)
+    if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
+        raise FormatError(path, "", f"numbers of shape {shape}, as meta.yml says", str(header))
+    if size.st_size < len(header.raw) + header.nbytes:
+        raise FormatError(path, "", f"{len(header.raw) + header.nbytes:,} bytes",
+                          f"{size.st_size:,}: truncated")  # fmt: skip
+    return Mapped(str(path), stamp(size), len(header.raw), shape, header.dtype, header.fortran)
+
+
+def _labels(folder: Path, size: int) -> dict[str, np.ndarray]:
+    """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
+    found: dict[str, np.ndarray] = {}
+    files, inside = FolderFiles(str(folder), ()), folder / "meta"
+    for path in sorted(inside.glob("*.npy")) if inside.is_dir() else ():
+        values, name = files.values(f"meta/{path.name}"), path.stem
+        if values.shape == (size, 3) and name == "cell_motor_coordinates":
+            found |= dict(zip(_MOTOR, values.T.copy(), strict=True))
+        elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":
+            found[_LABELS.get(name, name)] = values.reshape(size)
+        elif name == "phase_shifts":
+            raise FormatError(path, "", f"a shift for each of {size} signals", f"{values.shape}")
+    return found
+
+
+# ------------------------------------------------------------------------------------- the session
+
+
+class Session:
+    """One session: its modalities, and when the first of them starts."""
+
+    def __init__(self, folder: Path, name: str):
+        self.folder, self.name = folder, name
+        self.notes: list[str] = []
+        self.sequences: list[Sequence] = []
+        self.trains: list[Trains] = []
+        self.intervals: dict[str, dict[str, Any]] = {}
+        self.flips: np.ndarray | None = None
+        starts: list[float] = []
+        for modality in folders.modalities(folder):
+            meta = folders.mapping(folder / modality / "meta.yml")
+            kind, inside = meta.get("modality"), folder / modality
+            if kind == "sequence":
+                self.sequences.append(sequence(inside, meta))
+                starts.append(self.sequences[-1].start)
+            elif kind == "spikes":
+                self.trains.append(spikes(inside, meta))
+                starts.append(self.trains[-1].start)
+            elif kind == "screen" and modality == "screen":
+                self.flips, self.named = _flips(inside), bool(meta.get("use_stimuli_names"))
+                starts += self.flips[:1].tolist()
+            elif kind == "time_interval":
+                self.intervals[modality] = meta
+            else:
+                self.notes.append(f"{modality} left out: its modality is {kind!r}")
+        self.start = min(starts, default=0.0)
+        #: Area -> its modality of spikes. Files tell no area: several are told apart by folder.
+        self.areas: dict[str, Trains | None] = {
+            schema.node_name(one.name) if len(self.trains) > 1 else schema.UNKNOWN_AREA: one
+            for one in self.trains
+        }
+        if any(one.name == _UNITS for one in self.sequences):
+            self.areas.setdefault(schema.UNKNOWN_AREA, None)
+
+    def groups(self, areas: list[str]) -> dict[str, xr.Dataset]:
+        """The nodes of the session, with some of its areas."""
+        made: dict[str, xr.Dataset] = {}
+        for one in self.sequences:
+            if one.name != _UNITS:
+                made[schema.node_name(one.name)] = self._series(one, "signal")
+            elif schema.UNKNOWN_AREA in areas:
+                made[f"{schema.UNKNOWN_AREA}/{_UNITS}"] = self._series(one, schema.UNIT)
+        for area in areas:
+            if (trains := self.areas.get(area)) is not None:
+                made[f"{area}/{schema.SPIKES}"] = self._spikes(trains)
+        if self.flips is not None:
+            made |= self._screen(self.flips)
+        for modality, meta in self.intervals.items():
+            made |= self._tables(modality, meta)
+        attrs = {"session_id": self.name, "start_time_unix": self.start, "notes": self.notes}
+        return {"": xr.Dataset(attrs={k: v for k, v in attrs.items() if v != []})} | made
+
+    def _series(self, one: Sequence, dim: str) -> xr.Dataset:
+        length, size = one.array.shape
+        clock = Regular(one.start - self.start, one.rate, length)
+        told = {"units": "s", "sampling_rate": one.rate, "sampling_rate_source": "file"}
+        coords = {schema.TIME: clock.variable((schema.TIME,), told)}
+        variable = schema.var("series", one.name, wrap(one.array), (schema.TIME, dim))
+        return dataset({one.name: variable}, coords | _coords(one.labels, dim, size))
+
+    def _spikes(self, one: Trains) -> xr.Dataset:
+        times = Since(one.times, self.start)
+        made = {
+            "spike_times": schema.var("spikes", "spike_times", wrap(times)),
+            "row_size": schema.var("spikes", "row_size", one.sizes, sample_dimension=schema.SPIKE),
+        }
+        return dataset(made, _coords(one.labels, schema.UNIT, one.sizes.size))
+
+    def _screen(self, flips: np.ndarray) -> dict[str, xr.Dataset]:
+        """`presentations/screen`, a row per trial, and `screen`, a frame per flip."""
+        folder, since = self.folder / "screen", flips - self.start
+        trials = folders.trials(folder)
+        metas = list(trials.values())
+        try:
+            firsts = np.array([int(meta["first_frame_idx"]) for meta in metas], np.int64)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                folder / "meta", "", "first_frame_idx of each trial", repr(error)
+            ) from error
+        if (np.diff(firsts) <= 0).any() or (
+            firsts.size and not 0 <= firsts[0] <= firsts[-1] < flips.size
+        ):
+            raise FormatError(folder / "meta", "", f"first frames in order, below {flips.size}",
+                              "others")  # fmt: skip
+        starts = since[firsts]
+        columns = {"start_time": starts, "stop_time": np.append(starts[1:], np.nan)[: starts.size]}
+        columns |= _columns(metas)
+        rows = {
+            name: schema.var("table", name, values, (schema.PRESENTATION,))
+            for name, values in columns.items()
+        }
+        ids = {schema.PRESENTATION: xr.Variable((schema.PRESENTATION,), np.arange(len(metas)))}
+        made = {f"{schema.PRESENTATIONS}/screen": dataset(rows, ids)}
+        shown = self._shown(trials, firsts, flips.size)
+        if shown is not None:
+            clock = xr.Variable((schema.TIME,), since, {"units": "s"})
+            dims = (schema.TIME, "channel", "y", "x")
+            variable = schema.var("series", "stimulus", wrap(shown), dims)
+            made["screen"] = dataset({"stimulus": variable}, {schema.TIME: clock})
+        return made
+
+    def _shown(
+        self, trials: dict[str, dict[str, Any]], firsts: np.ndarray, flips: int
+    ) -> Screen | None:
+        folder, metas = self.folder / "screen", list(trials.values())
+        pictured = np.array([meta.get("modality") in ("image", "video") for meta in metas], bool)
+        sizes = {
+            tuple(m.get("image_size") or ()) for m, p in zip(metas, pictured, strict=True) if p
+        }
+        size = next(iter(sizes), ())
+        if len(sizes) != 1 or len(size) not in (2, 3):
+            self.notes.append(f"screen/stimulus left out: image sizes are {sorted(sizes)}")
+            return None
+        channels = int(size[2]) if len(size) == 3 else 1
+        there = {path.stem for path in (folder / "data").glob("*.npy")}
+        named = tuple(
+            f"data/{_file(number, meta, there, self.named)}.npy" if p else ""
+            for (number, meta), p in zip(trials.items(), pictured, strict=True)
+        )
+        files = FolderFiles(str(folder), ())
+        dtype = files.header(next(filter(None, named))).dtype.newbyteorder("=")
+        try:
+            blanks = np.array([
+                np.broadcast_to(np.asarray(meta.get("interleave_value", np.nan), float), channels)
+                for meta in metas
+            ])  # fmt: skip
+        except (TypeError, ValueError) as error:
+            raise FormatError(folder / "meta", "", f"an interleave_value, or {channels} of them",
+                              str(error)) from error  # fmt: skip
+        grey = blanks[~pictured]
+        if dtype.kind != "f" and (firsts[0] > 0 or not _fits(grey, dtype)):
+            dtype = np.dtype(np.float32)  # a blank that is not known is NaN
+        shape = (flips, channels, int(size[0]), int(size[1]))
+        return Screen(files, firsts, named, blanks, shape, dtype)
+
+    def _tables(self, modality: str, meta: dict[str, Any]) -> dict[str, xr.Dataset]:
+        """A table of presentations for each label of intervals."""
+        folder, made = self.folder / modality, {}
+        for label, name in dict(meta.get("labels") or {}).items():
+            if os.path.basename(str(name)) != name:
+                raise FormatError(folder / "meta.yml", "", "names of files beside it", repr(name))
+            spans = FolderFiles(str(folder), ()).values(name)
+            spans = spans.reshape(0, 2) if spans.size == 0 else spans
+            if spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iuf":
+                raise FormatError(folder / name, "", "starts and stops, numbers (n, 2)",
+                                  f"{spans.dtype} {spans.shape}")  # fmt: skip
+            rows = {
+                column: schema.var(
+                    "table", column, spans[:, i] - self.start, (schema.PRESENTATION,)
+                )
+                for i, column in enumerate(("start_time", "stop_time"))
+            }
+            ids = xr.Variable((schema.PRESENTATION,), np.arange(len(spans)))
+            place = f"{schema.PRESENTATIONS}/{schema.node_name(f'{modality}_{label}')}"
+            made[place] = dataset(rows, {schema.PRESENTATION: ids})
+        return made
+
+
+def _flips(screen: Path) -> np.ndarray:
+    """Unix times of the flips."""
+    times = FolderFiles(str(screen), ()).values("timestamps.npy")
+    if times.ndim != 1 or times.dtype.kind != "f":
+        path = screen / "timestamps.npy"
+        raise FormatError(path, "", "times (flip,)", f"{times.dtype} {times.shape}")
+    return np.asarray(times, np.float64)
+
+
+def _file(number: str, meta: dict[str, Any], there: set[str], by_name: bool) -> str:
+    """The file of a trial: its number, or the stimulus's name where many trials share a file."""
+    name = meta.get("stimulus_name")
+    if not isinstance(name, str) or os.path.basename(name) != name:
+        return number
+    shared = by_name or (number not in there and name.removesuffix(".npy") in there)
+    return name.removesuffix(".npy") if shared else number
+
+
+def _fits(values: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether whole numbers of a dtype hold the values."""
+    limits = np.iinfo(dtype)
+    return bool(((values >= limits.min) & (values <= limits.max) & (values % 1 == 0)).all())
+
+
+def _coords(labels: dict[str, np.ndarray], dim: str, size: int) -> dict[str, xr.Variable]:
+    """Labels along signals or units; units without ids are counted."""
+    told = {schema.SHIFT: {"units": "s", "long_name": "a sample is taken this much later"}}
+    told |= {name: {"units": "um"} for name in _MOTOR}
+    labels = dict(labels)
+    if dim == schema.UNIT:
+        labels[dim] = labels.get(dim, np.arange(size)).astype(np.int64)
+    return {name: xr.Variable((dim,), v, told.get(name, {})) for name, v in labels.items()}
+
+
+def _columns(metas: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Plain values of the trials' metadata as columns; what a trial lacks is NaN, or None in text."""
+    found: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(key for meta in metas for key in meta):
+        values = [meta.get(name) for meta in metas]
+        kinds = {type(value) for value in values if value is not None}
+        if kinds == {bool} and None not in values:
+            found[str(name)] = np.array(values, bool)
+        elif kinds == {int} and None not in values:
+            found[str(name)] = np.array(values, np.int64)
+        elif kinds and kinds <= {int, float}:
+            found[str(name)] = np.array([np.nan if v is None else v for v in values], np.float64)
+        elif kinds == {str}:
+            found[str(name)] = np.array(values, object)
+    return found
