@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from neuroarrays.source import Info, Key, Source, normalise, plain, read_outer, 
 if TYPE_CHECKING:
     import h5py
 
-    from neuroarrays.chunks import ZstdChunks
+    from neuroarrays.chunks import File, ZstdChunks
+    from neuroarrays.rows import Rows
 
 #: Files kept open per process, and datasets per file (each has a chunk cache of megabytes).
 MAX_OPEN, MAX_DATASETS = 64, 64
@@ -38,7 +39,19 @@ class _Handle:
     def __init__(self, file: h5py.File):
         self.file = file
         self.datasets: OrderedDict[str, h5py.Dataset | None] = OrderedDict()
-        self.chunks: dict[str, ZstdChunks | None] = {}
+        #: Readers of datasets past HDF5; None where only HDF5 can.
+        self.chunks: dict[str, ZstdChunks | Rows | None] = {}
+
+    @cached_property
+    def descriptor(self) -> File | None:
+        """For `pread`; None where the file is read through another driver than the default."""
+        from h5py import h5fd
+
+        from neuroarrays.chunks import File
+
+        if self.file.id.get_access_plist().get_driver() != h5fd.SEC2:
+            return None
+        return File(self.file.id.get_vfd_handle())
 
 
 def open_file(path: str) -> h5py.File:
@@ -209,24 +222,40 @@ class HDF5Source(Source):
             return None if dataset is None else hash(dataset.id)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
-        with self._open(name) as handle:
-            dataset = self._dataset(handle, name)
-            if dataset is None:
-                raise FormatError(self.path, name, "a dataset", "nothing or a group")
-            if dataset.shape is None:
-                return np.empty(0)
-            if key == () and dataset.shape == ():
-                return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
-            allowed = self._allowance(dataset, name)
-            chunks = _chunk_reader(handle, dataset, self.path, name)
-            if chunks is None:
-                blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
-                fetch = dataset.__getitem__
-                raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
-                return _decode(handle, raw, dataset.dtype)
-        return chunks.read(normalise(key, chunks.shape), allowed)  # outside the lock
+        return self._read(name, key)
 
-    def _allowance(self, dataset: h5py.Dataset, name: str) -> Callable[[int], None]:
+    def read_into(self, name: str, key: Key, out: np.ndarray) -> None:
+        values = self._read(name, key, out)
+        if values is not out:
+            out[...] = values
+
+    def _read(self, name: str, key: Key, out: np.ndarray | None = None) -> np.ndarray:
+        """Values, in `out` if these are read past HDF5 and outside the lock."""
+        with self._open(name) as handle:
+            direct = _direct_reader(self, handle, name)
+            if direct is None:
+                return self._through_hdf5(handle, name, key)
+        values = direct.read(normalise(key, direct.shape), self._allowance(name), out)
+        if values is None:
+            with self._open(name) as handle:
+                return self._through_hdf5(handle, name, key)
+        return values
+
+    def _through_hdf5(self, handle: _Handle, name: str, key: Key) -> np.ndarray:
+        dataset = self._dataset(handle, name)
+        if dataset is None:
+            raise FormatError(self.path, name, "a dataset", "nothing or a group")
+        if dataset.shape is None:
+            return np.empty(0)
+        if key == () and dataset.shape == ():
+            return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
+        blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
+        allowed = self._allowance(name)
+        fetch = dataset.__getitem__
+        raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
+        return _decode(handle, raw, dataset.dtype)
+
+    def _allowance(self, name: str) -> Callable[[int], None]:
         def check(nbytes: int) -> None:
             safety.check_allocation(self.path, name, nbytes, self.stamp[1])
 
@@ -272,12 +301,16 @@ def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return out
 
 
-def _chunk_reader(
-    handle: _Handle, dataset: h5py.Dataset, path: str, name: str
-) -> ZstdChunks | None:
-    """None, or a reader that takes whole zstd chunks past HDF5's filter pipeline."""
+def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks | Rows | None:
+    """None, or a reader that takes chunks or rows past HDF5."""
     if name not in handle.chunks:
         from neuroarrays.chunks import zstd_chunks
+        from neuroarrays.rows import stored_rows
 
-        handle.chunks[name] = zstd_chunks(dataset, path, name)
+        dataset, file = source._dataset(handle, name), handle.descriptor
+        found: ZstdChunks | Rows | None = None
+        if dataset is not None and dataset.shape is not None and file is not None:
+            found = zstd_chunks(dataset, source.path, name, file)
+            found = found or stored_rows(dataset, source.path, name, file)
+        handle.chunks[name] = found
     return handle.chunks[name]

@@ -40,6 +40,10 @@ class LazyArray(BackendArray):
     def outer(self, key: Key) -> np.ndarray:
         """Values under an outer index: one int, forward slice or int64 array per axis."""
 
+    def into(self, key: Key, out: np.ndarray) -> None:
+        """Write values under an outer index into an array of its shape, cast to its dtype."""
+        out[...] = self.outer(key)
+
     @abstractmethod
     def __dask_tokenize__(self) -> object:
         """What the values depend on."""
@@ -138,6 +142,12 @@ class FileArray(LazyArray):
         if self.scale == 1.0 and self.offset == 0.0:
             return values.astype(self.dtype, copy=False)  # big-endian files
         return (values * self.scale + self.offset).astype(self.dtype)
+
+    def into(self, key: Key, out: np.ndarray) -> None:
+        if self.scale == 1.0 and self.offset == 0.0:
+            self.source.read_into(self.name, key, out)
+        else:
+            super().into(key, out)
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.source, self.name, self.scale, self.offset)

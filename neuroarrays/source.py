@@ -60,6 +60,10 @@ class Source(ABC):
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         """Values of an array under an outer index (each axis by itself), text as str objects."""
 
+    def read_into(self, name: str, key: Key, out: np.ndarray) -> None:
+        """Write values into an array of the shape that the key gives, cast to its dtype."""
+        out[...] = self.read(name, key)
+
     def identity(self, name: str) -> object:
         """Equal for two names of the same stored array."""
         return name

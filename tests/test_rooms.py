@@ -54,9 +54,10 @@ ROOMS = {
     "exchange": card("errors indexes schema", "numpy xarray"),
     # files and handles
     "source": card("errors safety chunks hdf5 zarr", "numpy", "h5py hdf5plugin numcodecs zarr"),
-    "hdf5": card("errors safety source chunks", "numpy", "h5py hdf5plugin"),
+    "hdf5": card("errors safety source chunks rows", "numpy", "h5py hdf5plugin"),
     "zarr": card("errors safety source", "numpy", "numcodecs zarr"),
     "chunks": card("errors safety", "numpy", "h5py zstandard"),
+    "rows": card("chunks errors", "numpy", "h5py"),
     # files meet xarray: half-private parts of it stand here only
     "lazy": card("errors schema source", "numpy xarray", "dask pandas"),
     "indexes": card("errors lazy schema", "numpy pandas xarray"),
