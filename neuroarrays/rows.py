@@ -8,6 +8,7 @@ process first reads of them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ class Rows:
 
     def _fill(self, out: np.ndarray, rows: int | slice | np.ndarray, rest: Key | None) -> None:
         direct = rest is None and out.dtype == self.dtype and out.flags.c_contiguous
-        memory = memoryview(out.reshape(-1).view(np.uint8)) if direct else None
+        memory = out.reshape(-1).view(np.uint8).data if direct else None
         scratch = np.empty(0, np.uint8)
         for first, count, put in self._pieces(rows):
             self._check(first, count)
@@ -111,7 +112,7 @@ class Rows:
                 continue
             if scratch.size < count * self.nbytes:
                 scratch = np.empty(count * self.nbytes, np.uint8)
-            self._get(memoryview(scratch)[: count * self.nbytes], place)
+            self._get(scratch[: count * self.nbytes].data, place)
             values = scratch[: count * self.nbytes].view(self.dtype)
             values = values.reshape(count, *self.shape[1:])
             where, taken = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
@@ -135,7 +136,7 @@ class Rows:
         apart = np.diff(ordered) > max(1, _GAP // self.nbytes)
         cuts = np.flatnonzero(apart | (np.diff(ordered // self.block) != 0)) + 1
         bounds = [0, *cuts.tolist(), len(order)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in itertools.pairwise(bounds):
             first, last = int(ordered[begin]), int(ordered[end - 1])
             put = order[begin:end]
             if end - begin == 1:
@@ -160,7 +161,7 @@ class Rows:
         for number in range(first // self.block, (first + count - 1) // self.block + 1):
             if not self.checked[number]:
                 chunk = np.empty(self.block * self.nbytes + _SUM, np.uint8)
-                self._get(memoryview(chunk), int(self.address[number]))
+                self._get(chunk.data, int(self.address[number]))
                 if not _intact(chunk):
                     row = number * self.block
                     self._damaged(f"the values that were written, from row {row}", "others "
