@@ -319,7 +319,7 @@ def _write(path: Path, values: np.ndarray) -> None:
 def _write_trials(folder: Path, values: np.ndarray, rows: np.ndarray | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for row in range(len(values)) if rows is None else rows.tolist():
-        np.save(folder / f"{row}.npy", values[row])
+        np.save(folder / f"{row}.npy", np.ascontiguousarray(values[row]))
 
 
 def _write_statistics(

@@ -308,6 +308,54 @@ def test_withheld_is_found_by_looking(tmp_path):
     assert same_values(area["withheld"].values, np.array(hidden))
 
 
+def test_withheld_looks_at_every_unit_and_only_when_asked(tmp_path, monkeypatch):
+    path = tmp_path / "dynamic1-1-1-Video-a"
+    write_dynamic(path, DynamicOptions(competition=True, units=200, frames=120))
+    tiers = np.load(path / "meta" / "trials" / "tiers.npy")
+    hidden = np.flatnonzero(np.char.find(tiers, "test") >= 0)
+    quiet, padded = hidden[:2]
+    for number, value in ((quiet, 1e-8), (padded, np.nan)):  # silent but for one value; padding
+        place = path / "data" / "responses" / f"{number}.npy"
+        values = np.load(place)
+        values[-1, -1] = value
+        np.save(place, values)
+    read = []
+    real = FolderFiles.readv
+
+    def counted(self, name, parts):
+        read.append((name, sum(memoryview(b).nbytes for _, bs in parts for b in bs)))
+        return real(self, name, parts)
+
+    tree = na.open_datatree(path)
+    monkeypatch.setattr(FolderFiles, "readv", counted)
+    area = tree["1-1-1/unknown"]
+    repr(area)
+    assert not read
+    expected = np.isin(area["presentation_id"].values, hidden[hidden != quiet])
+    assert same_values(area["withheld"].values, expected)
+    assert {int(Path(name).stem) for name, _ in read} == set(hidden.tolist())
+    assert area["withheld"].isel(presentation_id=int(np.argmax(expected))).item()
+    known = len(read)
+    assert same_values(area["withheld"].values, expected)
+    assert len(read) == known  # remembered
+
+
+def test_a_trial_that_is_not_withheld_is_told_by_a_glance(tmp_path, monkeypatch):
+    path = tmp_path / "dynamic1-1-1-Video-a"
+    write_dynamic(path, DynamicOptions(units=400, frames=120))
+    area = area_of(path)
+    read = []
+    real = os.preadv
+
+    def counted(descriptor, buffers, at):
+        read.append(sum(memoryview(b).nbytes for b in buffers))
+        return real(descriptor, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", counted)
+    assert not area["withheld"].values.any()
+    assert max(read) <= (1 << 16) + 200  # of 192 kB
+
+
 def test_the_order_of_trials(tmp_path):
     truth = write_static(tmp_path / "a" / NAME)
     table = area_of(tmp_path / "a" / NAME)["presentations"]

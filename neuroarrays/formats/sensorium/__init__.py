@@ -28,7 +28,7 @@ from neuroarrays.backend import Reader, chosen, matches
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files
-from neuroarrays.formats.sensorium.masks import Valid, ValidLength, Zeroed
+from neuroarrays.formats.sensorium.masks import Blank, Valid, ValidLength
 from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
 from neuroarrays.indexes import dataset
@@ -312,13 +312,13 @@ class _Session:
         everyone = np.ones(suspects.size, bool)
         dims = (schema.PRESENTATION,)
         found: dict[str, tuple[LazyArray, tuple[str, ...], str]] = {
-            "withheld": (Zeroed((self.arrays["responses"],), suspects), dims, "")
+            "withheld": (Blank((self.arrays["responses"],), suspects), dims, "")
         }
         kinds = [kind for kind in ("behavior", "pupil_center") if kind in self.arrays]
         if kinds:
             bases = tuple(self._behaviour(kind) for kind in kinds)
             told = "behaviour that a competition blanked: every value is zero"
-            found["behavior_withheld"] = (Zeroed(bases, everyone), dims, told)
+            found["behavior_withheld"] = (Blank(bases, everyone), dims, told)
         if self.movies and "stimulus" in self.arrays:
             length = ValidLength(self.arrays["stimulus"])
             streams = tuple(a for kind, a in self.arrays.items() if kind != "stimulus")
@@ -328,7 +328,7 @@ class _Session:
             found["valid"] = (Valid(length, streams), self._dims(), told)
         return {
             name: schema.var(
-                "area", name, wrap(array), along, schema.ALIGNED,
+                "area", name, wrap(Remembered(array)), along, schema.ALIGNED,
                 **({"long_name": told} if told else {}),
             )
             for name, (array, along, told) in found.items()

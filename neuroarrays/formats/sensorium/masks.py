@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +11,18 @@ from neuroarrays.lazy import LazyArray
 from neuroarrays.source import Key
 
 _ALL = slice(None)
-#: Units looked at to tell a withheld movie trial: one whose 64 first units are zero throughout.
-LOOKED_AT = 64
+#: Bytes of a trial that tell most that are not blank; of the others all is read, so many at a time.
+_GLANCE, _BLOCK = 1 << 16, 1 << 25
 
 
 @dataclass(frozen=True, repr=False)
-class Zeroed(LazyArray):
-    """`(trial,)` bool: whether every value of a trial's files is exactly zero.
+class Blank(LazyArray):
+    """`(trial,)` bool: whether a trial's files hold nothing but zeros, and padding with NaN.
 
     Attributes
     ----------
     bases : tuple of LazyArray
-        `(trial, ...)`; all of them must be zero.
+        `(trial, ...)`; all of them must be blank.
     suspects : (trial,) bool
         Trials to look at; the others are False without a look.
     """
@@ -40,17 +41,9 @@ class Zeroed(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         rows = np.arange(self.shape[0])[key[0]]
         found = np.atleast_1d(self.suspects[rows]).copy()
-        looked = np.flatnonzero(found)
         for base in self.bases:
-            item = tuple(
-                slice(0, min(n, LOOKED_AT), 1) if base.dtype.kind == "f" and len(base.shape) > 2
-                else _ALL
-                for n in base.shape[1:2]
-            )  # fmt: skip
-            for some in np.array_split(looked, looked.size // 64 + 1):  # in bounded memory
-                if some.size:
-                    values = base._raw((np.atleast_1d(rows)[some], *item))
-                    found[some] &= ~values.astype(bool).any(axis=tuple(range(1, values.ndim)))
+            left = np.flatnonzero(found)
+            found[left] = _blank(base, np.atleast_1d(rows)[left])
         return found if np.ndim(rows) else np.asarray(found[0])
 
     def __dask_tokenize__(self) -> object:
@@ -58,6 +51,25 @@ class Zeroed(LazyArray):
         return (type(self).__name__, bases, self.suspects.tobytes())
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _blank(base: LazyArray, rows: np.ndarray) -> np.ndarray:
+    """`(rows,)` bool. A glance at the first units or signals, then at all of what that left open."""
+    size = base.shape[1]
+    each = max(1, math.prod(base.shape[2:]) * base.dtype.itemsize)
+    first = min(size, max(1, _GLANCE // each))
+    found = np.ones(rows.size, bool)
+    for part in (slice(0, first), slice(first, size)):
+        left = np.flatnonzero(found)
+        some = max(1, _BLOCK // max(1, (part.stop - part.start) * each))
+        for begin in range(0, left.size if part.start < part.stop else 0, some):
+            those = left[begin : begin + some]
+            values = base._raw((rows[those], part)).reshape(those.size, -1)
+            other = values != 0
+            if values.dtype.kind == "f":
+                other &= ~np.isnan(values)
+            found[those] = ~other.any(axis=1)
+    return found
 
 
 def _lines(movie: LazyArray, rows: np.ndarray) -> np.ndarray:

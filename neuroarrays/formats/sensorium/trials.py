@@ -282,14 +282,14 @@ def share(count: int, work: Callable[[range], None]) -> None:
 class Remembered(LazyArray):
     """A small value per trial in a file each, read once: three numbers are not worth 5,000 opens.
 
-    Rows are read when they are asked for, and stay in memory (16 MB at most per folder).
+    Rows are read when they are asked for, and stay in memory.
     """
 
-    base: TrialFiles
+    base: LazyArray
 
     @classmethod
-    def of(cls, base: TrialFiles) -> LazyArray:
-        """The array, remembered if it is small."""
+    def of(cls, base: LazyArray) -> LazyArray:
+        """The array, remembered if it is small (16 MB)."""
         return cls(base) if math.prod(base.shape) * base.dtype.itemsize <= _SMALL else base
 
     @property
