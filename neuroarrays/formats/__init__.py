@@ -73,4 +73,6 @@ FORMATS: tuple[Format, ...] = (
            "Hoefling et al. 2024: mouse retina, calcium responses to natural movies"),
     Format("goldin_2022", "neuroarrays.formats.retina.goldin:GoldinReader", "beta", "",
            "Goldin et al. 2022: mouse and axolotl retina, flashed natural images"),
+    Format("sridhar_2025", "neuroarrays.formats.retina.sridhar:SridharReader", "beta", "",
+           "Sridhar et al. 2025: marmoset retina, film under eye movements and white noise"),
 )  # fmt: skip

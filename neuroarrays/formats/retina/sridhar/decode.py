@@ -1,0 +1,313 @@
+"""The files of Sridhar et al. as lazy arrays: lines of fixations, windows of images, fields."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays import safety
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina.arrays import NpyArray, compact, npy_array, positions
+from neuroarrays.formats.retina.movies import Rendered
+from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.source import Key, stamp
+
+_IMAGE = re.compile(r"(\d+)_img_\w+\.npy")
+#: Which words of a line say the image, x, y and whether the frame is shown as it is stored.
+_WORDS = (0, 3, 4, -1)
+
+
+@dataclass(frozen=True, repr=False)
+class Fixations(LazyArray):
+    """Some lines of a text file, (line, 4) float64: image, x, y, and 0 where the frame is mirrored.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    stamp : tuple of int
+        Its size and time of change when it was opened.
+    lines : int
+        How many it has.
+    start, stop : int
+        Which of them.
+    """
+
+    path: str
+    stamp: tuple[int, ...]
+    lines: int
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, path: Path) -> Fixations:
+        """All lines of a file; they are counted, not read."""
+        where = os.path.abspath(path)
+        safety.check_pointer(where)
+        known = stamp(safety.regular_file(where))
+        lines = _count(where, known)
+        return cls(where, known, lines, 0, lines)
+
+    def part(self, start: int, stop: int) -> Fixations:
+        """The lines from `start` up to `stop`, those that there are."""
+        first = min(start, self.lines)
+        return Fixations(
+            self.path, self.stamp, self.lines, first, max(min(stop, self.lines), first)
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.stop - self.start, len(_WORDS))
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        (table,) = cached(("fixations", self.path, self.stamp), lambda: (self._table(),))
+        rows, words = key
+        return np.array(table[self.start : self.stop][rows][..., words])
+
+    def _table(self) -> np.ndarray:
+        if stamp(safety.regular_file(self.path)) != self.stamp:
+            raise FormatError(self.path, expected="the file as it was when it was opened",
+                              found="another size or modification time", hint="open it again")  # fmt: skip
+        try:
+            table = np.loadtxt(
+                self.path, delimiter=" ", comments=None, usecols=_WORDS, ndmin=2, encoding="latin-1"
+            )
+        except ValueError as error:
+            raise FormatError(self.path, expected="five or more numbers in each line",
+                              found=f"{error}".partition(".")[0]) from error  # fmt: skip
+        if len(table) != self.lines:
+            raise FormatError(self.path, expected=f"a fixation in each of {self.lines:,} lines",
+                              found=f"{len(table):,}")  # fmt: skip
+        return table
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.path, self.stamp, self.start, self.stop)
+
+
+@lru_cache(maxsize=16)
+def _count(path: str, _stamp: tuple[int, ...]) -> int:
+    """Lines of a file."""
+    count, last = 0, b"\n"
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
+@dataclass(frozen=True)
+class Images:
+    """A folder of images of one shape and type, ``<order>_img_<number>.npy``, counted from 0.
+
+    Attributes
+    ----------
+    folder : str
+        Where they are.
+    changed : int
+        Its time of change when it was listed, ns.
+    size : (int, int), pixels
+        Along x, the first axis, and y.
+    dtype : np.dtype
+        Of the pixels.
+    """
+
+    folder: str
+    changed: int
+    size: tuple[int, int]
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, folder: Path) -> Images | None:
+        """The images of a folder, None if there are none; the header of one is read.
+
+        Raises
+        ------
+        FormatError
+            If one is missing or there twice, or is no image.
+        """
+        where, changed = os.path.abspath(folder), os.stat(folder).st_mtime_ns
+        names = _listed(where, changed)
+        if not names:
+            return None
+        first = _image(os.path.join(where, names[0]))
+        return cls(where, changed, (first.shape[0], first.shape[1]), first.dtype)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(_listed(self.folder, self.changed))
+
+    def read(self, number: int) -> np.ndarray:
+        """One of them, (x, y)."""
+        path = os.path.join(self.folder, _listed(self.folder, self.changed)[number])
+        found = _image(path)
+        if found.shape != self.size or found.dtype != self.dtype:
+            raise FormatError(path, expected=f"{self.dtype} {self.size}, as the first image",
+                              found=f"{found.dtype} {found.shape}")  # fmt: skip
+        return found.load()
+
+
+@lru_cache(maxsize=8)
+def _listed(folder: str, _changed: int) -> tuple[str, ...]:
+    """Names of the images in their order, which has no gaps."""
+    found = sorted(
+        (int(m[1]), m[0]) for name in os.listdir(folder) if (m := _IMAGE.fullmatch(name))
+    )
+    for place, (order, name) in enumerate(found):
+        if order != place:
+            what = "two of one number" if order < place else f"no image {place:05d}"
+            raise FormatError(folder, name, "images numbered from 0 without gaps", what)
+    return tuple(name for _, name in found)
+
+
+def _image(path: str) -> NpyArray:
+    found = npy_array(path)
+    if len(found.shape) != 2 or found.dtype.kind not in "uf":
+        raise FormatError(path, expected="grey values (x, y)",
+                          found=f"{found.dtype} of shape {found.shape}")  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, repr=False)
+class Windows(Rendered):
+    """What was shown, (time, 1, y, x) in the type of the images: the part around each fixation.
+
+    Images have `padding` pixels more on every side than fixations count from; the window is three
+    paddings smaller than an image. A frame is mirrored top to bottom where its fixation says 0.
+    """
+
+    images: Images
+    fixations: Fixations
+    padding: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        across, down = (n - 3 * self.padding for n in self.images.size)
+        return (self.fixations.shape[0], 1, down, across)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.images.dtype
+
+    def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        places = self._places(picked)
+        down, across = self.shape[2:]
+        order = np.argsort(places[:, 0], kind="stable")
+        changes = np.flatnonzero(np.diff(places[order, 0])) + 1
+        for rows in np.split(order, changes) if order.size else ():
+            image = self.images.read(int(places[rows[0], 0]))
+            out = np.empty((rows.size, down, across), self.dtype)
+            for frame, (left, top, as_stored) in zip(out, places[rows, 1:], strict=True):
+                shown = image[left : left + across, top : top + down].T
+                frame[:] = shown if as_stored else shown[::-1]
+            yield rows, out
+
+    def _places(self, picked: np.ndarray) -> np.ndarray:
+        """(frame, 4) int64: image, first column and row of the window in it, as stored or not."""
+        stored = self.fixations.outer((compact(picked), slice(0, len(_WORDS), 1)))
+        image, x, y, flip = stored.T
+        count = self.images.count
+        known = (
+            (image > -1)
+            & (image < count)
+            & np.isfinite(x)
+            & np.isfinite(y)
+            & ((flip == 0) | (flip == 1))
+        )
+        self._refuse(~known, picked, stored,
+                     f"an image from 0 to {count - 1}, finite x and y, and 0 or 1")  # fmt: skip
+        down, across = self.shape[2:]
+        found: np.ndarray = np.clip(stored, -(2**40), 2**40).astype(np.int64)
+        found[:, 1:3] += self.padding - np.array([across, down]) // 2
+        room = np.array(self.images.size) - (across, down)
+        outside = (found[:, 1:3] < 0) | (found[:, 1:3] > room)
+        self._refuse(outside[:, 0] | outside[:, 1], picked, stored,
+                     f"a window of {across} x {down} inside the image of {self.images.size}")  # fmt: skip
+        return found
+
+    def _refuse(
+        self, bad: np.ndarray, picked: np.ndarray, stored: np.ndarray, expected: str
+    ) -> None:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            line = self.fixations.start + int(picked[row]) + 1
+            raise FormatError(self.fixations.path, f"line {line}", expected,
+                              f"{stored[row].tolist()}")  # fmt: skip
+
+    def __dask_tokenize__(self) -> object:
+        images = (self.images.folder, self.images.changed)
+        return (type(self).__name__, images, self.fixations.__dask_tokenize__(), self.padding)
+
+
+@dataclass(frozen=True, repr=False)
+class Fields(LazyArray):
+    """Row or column of the frame where each unit's stored average varies most over its lags.
+
+    (unit,) float64, pixels; NaN for a unit without an average, or with one that never varies.
+
+    Attributes
+    ----------
+    stem : str
+        Path of the averages up to the number of the unit.
+    units : int
+        How many units there are.
+    axis : int
+        0 for rows, 1 for columns.
+    frame : (int, int), pixels
+        Height and width of a frame, which the averages must have.
+    mirrored : bool
+        Whether averages stand upside down to the frames, as those of the natural movie do.
+    """
+
+    stem: str
+    units: int
+    axis: int
+    frame: tuple[int, int]
+    mirrored: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.units,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        k = key[0]
+        found = np.array([self._place(int(unit)) for unit in positions(k)], np.float64)
+        return np.asarray(found[0]) if isinstance(k, int) else found
+
+    def _place(self, unit: int) -> float:
+        path = f"{self.stem}{unit}.npy"
+        if not os.path.exists(path):
+            return np.nan
+        known = stamp(safety.regular_file(path))
+        (place,) = cached(("field", path, known), lambda: (_most_varying(path, self.frame),))
+        value = float(place[self.axis])
+        return self.frame[0] - 1 - value if self.mirrored and self.axis == 0 else value
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.stem, self.units, self.axis, self.frame, self.mirrored)
+
+
+def _most_varying(path: str, size: tuple[int, int]) -> np.ndarray:
+    """(2,) float64: row and column."""
+    average = npy_array(path)
+    if len(average.shape) != 3 or average.shape[1:] != size:
+        raise FormatError(path, expected=f"(lag, {size[0]}, {size[1]}), as the frames are",
+                          found=f"shape {average.shape}")  # fmt: skip
+    spread = np.var(average.load(), axis=0)
+    if not spread.any() or not np.isfinite(spread).all():
+        return np.full(2, np.nan)
+    return np.array(np.unravel_index(np.argmax(spread), size), np.float64)

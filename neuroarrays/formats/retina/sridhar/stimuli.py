@@ -1,0 +1,195 @@
+"""What a session of Sridhar et al. saw: which files it was, and how much of each trial there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays.backend import chosen
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina import arrays
+from neuroarrays.formats.retina.movies import Column
+from neuroarrays.formats.retina.nodes import TEST, TRAIN
+from neuroarrays.formats.retina.sridhar.decode import Fixations, Images, Windows
+from neuroarrays.lazy import Arranged, LazyArray
+
+#: Session -> which of the files of fixations it saw, and which of the two noises.
+_FIXATIONS, _OTHER_FIXATIONS = {"02": "*2022_s4.txt"}, "*2022and2023_s4_fixed.txt"
+_NOISE = {"01": 1, "02": 1, "03": 1, "04": 2}
+_IMAGES = "stimuli_padded_4"
+_COLUMNS = {"image_id": (0, "i8"), "gaze_x": (1, "f8"), "gaze_y": (2, "f8"), "flip": (3, "i8")}
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trials of a block as the responses have them.
+
+    Attributes
+    ----------
+    block : str
+        "train", or "test", whose trials all showed the same and count as one.
+    count, frames : int
+        How many, and frames of each.
+    before : int
+        Lines of a file of fixations that come before the first.
+    """
+
+    block: str
+    count: int
+    frames: int
+    before: int = 0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The stimulus of a block.
+
+    Attributes
+    ----------
+    movie : (trial x time, channel, y, x) lazy array, optional
+        Trials that have a stimulus, one after another.
+    trials : (trial,) int64 array
+        Which these are.
+    frames : int
+        Frames of each that stimulus and responses both have.
+    misfit : str
+        How lengths differ, "" where they do not.
+    labels : dict of str to (trial x time,) lazy array
+        Labels of frames.
+    attrs : dict
+        Of the session.
+    """
+
+    movie: LazyArray | None
+    trials: np.ndarray
+    frames: int
+    misfit: str = ""
+    labels: Mapping[str, LazyArray] = field(default_factory=dict)
+    attrs: Mapping[str, str] = field(default_factory=dict)
+
+
+def _nothing(trials: Trials, why: str) -> Shown:
+    """Where the files do not hold the stimulus."""
+    return Shown(
+        None, np.arange(trials.count), trials.frames, attrs={"note": f"no stimulus: {why}"}
+    )
+
+
+def noise(folder: Path, session: str, trials: Trials) -> Shown:
+    """White noise: a file per train trial, one for the test.
+
+    Raises
+    ------
+    FormatError
+        If a file is damaged, or has other axes or another size than the first.
+    """
+    kind = "non_repeating_stimuli" if trials.block == TRAIN else "repeating_stimuli"
+    number = _NOISE.get(session)
+    found = sorted(p for p in folder.glob(f"{kind}_{number or '*'}") if p.is_dir())
+    if len(found) != 1:
+        return _nothing(trials, f"{len(found) or 'no'} folders {kind}_{number or '<n>'}")
+    paths = [found[0] / "all_images.npy"]
+    if trials.block == TRAIN:
+        paths = [found[0] / f"trial_{k:03d}" / "all_images.npy" for k in range(trials.count)]
+    movies: dict[int, LazyArray] = {}
+    for k, path in enumerate(paths):
+        if not path.exists():
+            continue
+        stored = arrays.pixels(arrays.npy_array(path))
+        size = next(iter(movies.values())).shape[2:] if movies else stored.shape[:2]
+        if len(stored.shape) != 3 or stored.shape[:2] != size:
+            raise FormatError(path, expected="(y, x, time), of the size of the other trials",
+                              found=f"shape {stored.shape}")  # fmt: skip
+        movies[k] = Arranged(stored, (2, Arranged.NEW, 0, 1))
+    if not movies:
+        return _nothing(trials, f"no {paths[0].name} in {found[0].name}")
+    lengths = [movies[k].shape[0] if k in movies else 0 for k in range(len(paths))]
+    frames = min(trials.frames, *(movie.shape[0] for movie in movies.values()))
+    same = lengths == [trials.frames] * len(paths)
+    cut = [m if m.shape[0] == frames else arrays.First(m, frames) for m in movies.values()]
+    movie = cut[0] if len(cut) == 1 else arrays.Joined(tuple(cut))
+    return Shown(movie, np.array(list(movies)), frames, "" if same else _several(lengths))
+
+
+def _several(lengths: list[int]) -> str:
+    """Lengths in words: "3 of 40 frames, 1 of 39 frames"."""
+    counts = {length: lengths.count(length) for length in dict.fromkeys(lengths)}
+    return ", ".join(f"{n} of {length} frames" for length, n in counts.items())
+
+
+def windows(
+    folder: Path, session: str, trials: Trials, wanted: str | None, padding: int | None
+) -> Shown:
+    """Windows on the frames of a film, around fixations.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the natural movie.
+    session : str
+        Its name.
+    trials : Trials
+        As the responses have them.
+    wanted : str, optional
+        Name or glob of the file of fixations.
+    padding : int, optional, pixels
+        Around the images, where they do not have the published proportions.
+
+    Raises
+    ------
+    FormatError
+        If files contradict each other, or several may be meant.
+    """
+    images = Images.of(folder / _IMAGES) if (folder / _IMAGES).is_dir() else None
+    path = _fixations(folder / "fixations", session, wanted)
+    if images is None or path is None:
+        return _nothing(trials, f"no {_IMAGES if images is None else 'fixations'}")
+    margin = _padding(images.size, padding)
+    if margin is None:
+        why = f"how far images of {images.size} pixels are padded is not known; say it: padding="
+        return _nothing(trials, why)
+    lines = Fixations.of(path)
+    over = lines.lines - trials.before
+    whole = over // trials.frames if trials.frames else trials.count
+    count = max(min(trials.count, whole), 0)
+    misfit = ""
+    if trials.block == TEST:
+        some = lines.part(0, trials.frames)
+    else:
+        if count < trials.count or over != whole * trials.frames:
+            misfit = f"{over:,} lines after the {trials.before:,} of the test in {path.name}"
+        some = lines.part(trials.before, trials.before + count * trials.frames)
+    labels = {
+        name: Column(some, column, np.dtype(kind)) for name, (column, kind) in _COLUMNS.items()
+    }
+    movie = Windows(images, some, margin)
+    return Shown(movie, np.arange(count), trials.frames, misfit, labels, {"fixations": path.name})
+
+
+def _fixations(folder: Path, session: str, wanted: str | None) -> Path | None:
+    """The fixations of a session, None where there are none at all."""
+    found = {path.name: path for path in sorted(folder.glob("*.txt"))}
+    names = list(found)
+    if wanted is not None:
+        names = chosen(found, wanted, "file of fixations")
+    elif len(found) > 1:
+        known = _FIXATIONS.get(session, _OTHER_FIXATIONS)
+        names = [name for name in found if Path(name).match(known)]
+    if len(names) > 1 or (found and not names):
+        raise FormatError(folder, expected=f"one file of fixations for session {session}",
+                          found=", ".join(names or found), hint="say which: fixations=")  # fmt: skip
+    return found[names[0]] if names else None
+
+
+def _padding(size: tuple[int, int], given: int | None) -> int | None:
+    """Pixels around an image: a seventh of its width in images of the published proportions."""
+    if given is None:
+        known = size[0] // 7
+        return known if known and size == (7 * known, 6 * known) else None
+    if not 0 <= 3 * given < min(size):
+        msg = f"padding: expected 0 to {(min(size) - 1) // 3} pixels, got {given}"
+        raise ValueError(msg)
+    return given
