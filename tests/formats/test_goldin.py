@@ -79,8 +79,8 @@ def test_one_file():
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("train/response/binned", np.ones((3, 5)), "each of the 6 images; found 5"),
-        ("train/response/binned", np.ones((3, 7)), "each of the 6 images; found 7"),
+        ("train/response/binned", np.ones((3, 5)), "an image for each of the 5 responses; found 6"),
+        ("train/response/binned", np.ones((3, 7)), "an image for each of the 7 responses; found 6"),
         ("train/response/binned", np.ones(3), "responses \\(unit, image\\)"),
         ("test/stimulus", np.ones((4, 5), "u1"), "images \\(image, y, x\\)"),
         ("test/repeats/cell02", np.ones((5, 3)), "cells of one shape"),

@@ -251,3 +251,108 @@ def test_one_image_is_read_at_a_time(monkeypatch):
     )
     _ = shown[1:3].values
     assert [k for name, k in reads if name == "runningImages"] == [1]
+
+
+# ------------------------------------------------- other layouts: flashed images, raw gratings
+
+
+@pytest.fixture
+def flashed(folder):
+    """Images of 3 x 5 pixels, flashed in an order of its own, beside the movie of the mouse."""
+    rng = np.random.default_rng(5)
+    with h5py.File(folder / MOUSE / "imagesequence_data.mat", "w") as file:
+        file["trialCounts"] = rng.poisson(2.0, (7, 4)).astype("f8")
+        file["presentOrder"] = np.array([[3, 1, 2, 2, 3, 1, 1.0]])
+        file["imageEnsemble"] = rng.integers(0, 256, (3, 5, 3), dtype="u1")  # (image, x, y)
+        file["isartificial"] = np.array([[0, 0, 1]], "u1")
+        file["rawdata/stimPara/flashstart"] = [[1.0]]
+        file["rawdata/stimPara/trialduration"] = [[75.0]]
+    return folder
+
+
+def test_flashed_images_are_presentations(flashed):
+    tree = na.open_datatree(flashed, stimulus="imagesequence")
+    na.validate(tree, values=True)
+    assert list(tree.children) == ["train"]
+    node = tree[f"train/{MOUSE}"]
+    with h5py.File(flashed / MOUSE / "imagesequence_data.mat") as file:
+        counts, order = file["trialCounts"][:], file["presentOrder"][0].astype(int)
+        images = file["imageEnsemble"][:]
+    assert np.array_equal(node["retina/responses"].values, counts)
+    assert node["retina/responses"].dims == ("presentation_id", "unit_id")
+    assert np.array_equal(node["stimulus"].values[:, 0], images[order - 1].transpose(0, 2, 1))
+    assert node["retina"]["image_id"].values.tolist() == order.tolist()
+    assert node["retina/presentations/artificial"].values.tolist() == (order == 3).tolist()
+    assert node.attrs["stimulus_trialduration"] == 75
+    assert node["retina"]["cell_type"].values[1] == "Sustained ONalpha"
+    assert "no imagesequence_data.mat" in tree.attrs["notes"][0]  # the marmoset
+    by_image = node["retina"]["responses"].groupby("image_id").mean()
+    assert by_image.sel(image_id=2)[0] == counts[order == 2, 0].mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("presentOrder", np.array([[0, 1, 2, 2, 3, 1, 1.0]]), "images from 1 to 3; found 0 to 3"),
+        ("presentOrder", np.array([[4, 1, 2, 2, 3, 1, 1.0]]), "images from 1 to 3; found 1 to 4"),
+        ("presentOrder", np.ones((1, 5)), "5 presentations, unit.; found shape .7, 4"),
+        ("trialCounts", np.ones(7), "7 presentations, unit.; found shape .7,"),
+        ("imageEnsemble", np.ones((3, 5)), "(image, x, y)"),
+    ],
+)
+def test_flashed_images_that_do_not_fit(flashed, name, values, message):
+    edited(flashed, name, values, f"{MOUSE}/imagesequence_data.mat")
+    with pytest.raises(FormatError, match=message) as caught:
+        na.open_datatree(flashed, stimulus="imagesequence")
+    assert "imagesequence_data.mat" in str(caught.value)
+
+
+def test_flashed_responses_without_their_images_say_so(flashed):
+    edited(flashed, "imageEnsemble", None, f"{MOUSE}/imagesequence_data.mat")
+    node = na.open_datatree(flashed, stimulus="imagesequence")[f"train/{MOUSE}"]
+    assert "stimulus" not in node
+    assert "does not hold the images" in node.attrs["note"]
+    assert node["retina/responses"].shape == (7, 4)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_gratings_are_cut_into_running_and_frozen_trials(folder, parts):
+    """In place of frozenbin and runningbin: all frames in a row, the frozen ones last in a trial."""
+    path = folder / MOUSE / "gratingflicker_data.mat"
+    path.unlink()
+    whole = np.random.default_rng(0).poisson(1.0, (parts, 17, 4)).astype("f8")  # 3 trials, 2 over
+    with h5py.File(path, "w") as file:
+        places = [f"#refs#/{k}" if parts > 1 else "rawdata" for k in range(parts)]
+        for place, values in zip(places, whole, strict=True):
+            file[f"{place}/spikesbin"] = values
+            for name, number in (("RunningFrames", 3), ("FrozenFrames", 2), ("secondseed", -10)):
+                file[f"{place}/stimPara/{name}"] = [[float(number)]]
+        if parts > 1:
+            for name in ("spikesbin", "stimPara"):
+                references = np.array([file[f"{p}/{name}"].ref for p in places], h5py.ref_dtype)
+                file[f"rawdata/{name}"] = references[:, None]
+    tree = na.open_datatree(folder, stimulus="gratingflicker")
+    na.validate(tree, values=True)
+    trials = whole[:, :15].reshape(3 * parts, 5, 4)
+    train, test = (tree[f"{block}/{MOUSE}"] for block in ("train", "test"))
+    assert np.array_equal(train["retina/responses"].values, trials[:, :3].reshape(-1, 4))
+    assert np.array_equal(test["retina/responses_by_trial"].values, trials[:, 3:])
+    assert np.array_equal(test["retina/responses_by_trial"][-1, 1:, 2].values, trials[-1, 4:, 2])
+    assert train["block_id"].values.tolist() == np.repeat(np.arange(3 * parts), 3).tolist()
+    assert train.attrs["stimulus_secondseed"] == -10
+    assert "made from seeds" in train.attrs["note"]
+
+
+def test_units_are_those_of_expdata(folder):
+    table = np.array([[40, 41, 50, 7], [1, 1, 2, 9], [1, 2, 1, 1], [1, 2, 1, 4]], "i4")
+    edited(folder, "units", table, f"{MOUSE}/expdata.mat")
+    retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]
+    assert retina["unit_id"].values.tolist() == [40, 41, 50, 7]
+    assert retina["electrode"].values.tolist() == [1, 1, 2, 9]
+    assert retina["quality"].values.tolist() == [1, 2, 1, 4]
+    source.close_all()
+    table[0, 1] = 40  # two of a name
+    edited(folder, "units", table, f"{MOUSE}/expdata.mat")
+    retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]
+    assert retina["unit_id"].values.tolist() == [0, 1, 2, 3]
+    assert retina["cell"].values.tolist() == [40, 40, 50, 7]

@@ -103,6 +103,43 @@ class Folded(LazyArray):
 
 
 @dataclass(frozen=True, repr=False)
+class Segments(LazyArray):
+    """Stretches of a lazy array (time, ...), one in each period: (period, time, ...).
+
+    Attributes
+    ----------
+    base : LazyArray
+        Samples; what is left after the last whole period is left out.
+    period, start, length : int
+        Samples of a period, and where in it the stretch begins and how long it is.
+    """
+
+    base: LazyArray
+    period: int
+    start: int
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.base.shape[0] // self.period, self.length, *self.base.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, within, *rest = key
+        rows = positions(k)[:, None] * self.period + self.start + positions(within)
+        values = self.base.outer((compact(rows.ravel()), *rest))
+        shape = [n for n, i in zip(rows.shape, (k, within), strict=True) if not isinstance(i, int)]
+        return values.reshape(*shape, *values.shape[1:])
+
+    def __dask_tokenize__(self) -> object:
+        token = self.base.__dask_tokenize__()
+        return (type(self).__name__, token, self.period, self.start, self.length)
+
+
+@dataclass(frozen=True, repr=False)
 class Averaged(LazyArray):
     """The mean of a lazy array over its first axis (trials), of its floating-point type."""
 

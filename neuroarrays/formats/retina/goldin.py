@@ -26,8 +26,8 @@ from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, LazyArray, Stacked, Transposed, file_array
+from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
+from neuroarrays.lazy import LazyArray, Stacked, Transposed, file_array
 from neuroarrays.source import Source
 
 _END = "_structured_data.h5"
@@ -124,46 +124,23 @@ class _Session:
             raise FormatError(self.path, block, "images (image, y, x), responses (unit, image)",
                               f"{shown.shape} and {stored.shape}")  # fmt: skip
         units, images = stored.shape
-        if images != shown.shape[0]:
-            raise FormatError(self.path, f"{block}/response/binned", "a response to each of the "
-                              f"{shown.shape[0]} images", f"{images}")  # fmt: skip
-        dims = (schema.PRESENTATION, "channel", "y", "x")
-        movie = Arranged(shown, (0, Arranged.NEW, 1, 2))
-        place = f"{block}/{self.name}"
-        ids = retina.along(schema.PRESENTATION, np.arange(images))
-        attrs = {
-            "session_id": self.name, "um_per_pixel": _PIXEL, "presentation_duration": _SECONDS,
-            "species": next((s for s in _SPECIES if s in self.name), "unknown"),
-        }  # fmt: skip
-        made = {place: dataset({"stimulus": retina.variable("session", "stimulus", movie, dims)},
-                               {schema.PRESENTATION: ids}, attrs)}  # fmt: skip
-        area = {"responses": retina.variable("area", "responses", Transposed(stored),
-                                             (schema.PRESENTATION, schema.UNIT))}  # fmt: skip
-        coords: dict[str, xr.Variable] = {}
         cells = self._cells()
         if len(cells) not in (0, units):
             raise FormatError(self.path, "test/repeats", f"{units} cells, as in the responses",
                               f"{len(cells)}")  # fmt: skip
-        if block == retina.TEST and cells:
-            repeats = self._repeats(cells, images)
-            axes = (schema.TRIAL, schema.PRESENTATION, schema.UNIT)
-            area["responses_by_trial"] = retina.variable(
-                "area", "responses_by_trial", repeats, axes
-            )
-            coords[schema.TRIAL] = retina.along(schema.TRIAL, np.arange(repeats.shape[0]))
         numbers = [int(_CELL.match(cell)[1]) for cell in cells]  # type: ignore[index]
-        coords[schema.UNIT] = retina.along(schema.UNIT, numbers or np.arange(units))
-        for variable in area.values():
-            variable.attrs["units"] = "1" if self.scale == 1 else "Hz"
-        rows = {"duration": schema.var("table", "duration", np.full(images, _SECONDS),
-                                       tree=schema.ALIGNED),
-                "tier": xr.Variable((schema.PRESENTATION,), np.full(images, block, object))}  # fmt: skip
-        below = f"{place}/{retina.RETINA}"
-        table = dataset(rows)
-        bare = dataset(area)
-        made[below] = dataset(area, coords | schema.trial_labels(bare, table))
-        made[f"{below}/{schema.PRESENTATIONS}"] = table
-        return made
+        attrs = {
+            "session_id": self.name, "um_per_pixel": _PIXEL, "presentation_duration": _SECONDS,
+            "species": next((s for s in _SPECIES if s in self.name), "unknown"),
+        }  # fmt: skip
+        flashes = Flashes(
+            f"{self.path}:{block}", shown, Transposed(stored),
+            by_trial=self._repeats(cells, images) if block == retina.TEST and cells else None,
+            units={schema.UNIT: numbers} if numbers else {},
+            table={"duration": np.full(images, _SECONDS), "tier": np.full(images, block, object)},
+            response_units="1" if self.scale == 1 else "Hz", attrs=attrs,
+        )  # fmt: skip
+        return flash_nodes(f"{block}/{self.name}", flashes)
 
     def _rate(self, array: LazyArray) -> LazyArray:
         return arrays.Scaled(arrays.floats(array), self.scale)

@@ -7,7 +7,11 @@ stimulus, `<...><stimulus>_data.mat`, and `expdata.mat`; as h5py sees them::
     runningbin   (block, time, unit)    never repeated: the train
     frozenImages, runningImages         (image, x, y) uint8
     frozenfixations (time, 3), runningfixations (block, time, 3): 1-based image, x, y
-    expdata.mat: projector/{refreshrate,pixelsize,screen}, cellclus_id, typelabels
+    rawdata.spikesbin (time, unit)      gratings, in place of frozenbin and runningbin: trials of
+    rawdata.stimPara.{Running,Frozen}Frames    as many running, then as many frozen frames
+    trialCounts (presentation, unit), presentOrder, imageEnsemble (image, x, y), isartificial
+                                        flashed images, in place of frozenbin and runningbin
+    expdata.mat: projector/{refreshrate,pixelsize,screen}, units, cellclus_id, typelabels
 
 Checkers and gratings were made on the fly from seeds: their files hold responses only.
 Data: https://doi.org/10.12751/g-node.ejk8kx; article: https://doi.org/10.1038/s41586-024-08212-3
@@ -15,6 +19,7 @@ Data: https://doi.org/10.12751/g-node.ejk8kx; article: https://doi.org/10.1038/s
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,17 +33,15 @@ from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.formats.retina.clips import Clips
+from neuroarrays.formats.retina.expdata import Experiment, species_of
+from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.formats.retina.movies import Column, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, LazyArray, file_array
-from neuroarrays.source import Source
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
-#: Frames per second, height and width in pixels and pixel size in µm where expdata.mat is absent.
-_RATES = {"mouse": 75.0, "marmoset": 85.0}
-_SCREEN, _PIXEL = (600, 800), 7.5
-_EXPDATA = "expdata.mat"
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}
 _NO_STIMULUS = "the file does not hold what was shown (it was made from seeds on the fly)"
 
@@ -87,8 +90,8 @@ class KaramanlisReader(Reader):
         stimulus : str
             "fixationmovie", "frozencheckerflicker", "gratingflicker" or "imagesequence".
         size : (int, int) or None, pixels
-            Height and width that frames are rendered at, antialiased bilinear; None is the
-            screen's own, 1.9 MB per frame.
+            Height and width that frames of movies are rendered at, antialiased bilinear; None is
+            the screen's own, 1.9 MB per frame. Flashed images come as they are stored.
         geometry : {"matlab", "openretina"}
             What is shown beside an image that ends on the screen: black, or on the left and above
             also one column and row of its other edge, as open-retina has it.
@@ -98,9 +101,9 @@ class KaramanlisReader(Reader):
         chosen([retina.RETINA], areas, "area")
         found = _sessions(filename_or_obj)
         if species is not None:
-            kept = {name: path for name, path in found.items() if _species(name) == species}
+            kept = {name: path for name, path in found.items() if species_of(name) == species}
             if not kept:
-                raise NotInTree("species", species, sorted({_species(name) for name in found}))
+                raise NotInTree("species", species, sorted({species_of(name) for name in found}))
             found = kept
         nodes: dict[str, xr.Dataset] = {}
         notes: list[str] = []
@@ -121,10 +124,6 @@ class KaramanlisReader(Reader):
             for session in opened.values():
                 nodes |= session.nodes(block, size, geometry == "openretina")
         return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
-
-
-def _species(name: str) -> str:
-    return next((species for species in _RATES if species in name), "unknown")
 
 
 def _sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
@@ -159,53 +158,6 @@ def _matching(path: Path, stimulus: str) -> list[str]:
     return [name for name in containers.members(path) if name.endswith(f"{stimulus}_data.mat")]
 
 
-class _Experiment:
-    """What `expdata.mat` says of a session, or what is known of its species."""
-
-    def __init__(self, name: str, path: Path):
-        found = [m for m in containers.members(path) if os.path.basename(m) == _EXPDATA]
-        self.file: Source | None = containers.member_source(path, found[0]) if found else None
-        self.species = _species(name)
-        default = _RATES.get(self.species)
-        rate = self._numbers("projector/refreshrate")
-        self.rate = retina.rate_attrs(None, rate[0]) if rate else retina.rate_attrs(
-            None, default, "published"
-        )  # fmt: skip
-        if "sampling_rate" in self.rate:
-            retina.check_rate(self.rate["sampling_rate"])
-        screen = self._numbers("projector/screen")
-        self.screen = (int(screen[0]), int(screen[1])) if len(screen) == 2 else _SCREEN
-        if not 0 < min(self.screen) <= max(self.screen) <= 1 << 14:
-            raise FormatError(path, f"{_EXPDATA}:projector/screen", "height and width in pixels",
-                              f"{screen}")  # fmt: skip
-        pixel = self._numbers("projector/pixelsize")
-        self.pixel = pixel[0] * 1e6 if pixel else _PIXEL
-
-    def _numbers(self, name: str) -> list[float]:
-        if self.file is None or self.file.info(name) is None:
-            return []
-        return [float(v) for v in np.ravel(self.file.read(name))]
-
-    def units(self, count: int) -> dict[str, Any]:
-        """Cell types, where there is one for every unit."""
-        numbers = self._numbers("cellclus_id")
-        if len(numbers) != count or self.file is None:
-            return {}
-        types = np.array(numbers).astype(np.int64)
-        labels = {0: "unclassified"} | dict(enumerate(self._labels(), start=1))
-        names = [labels.get(int(kind), str(kind)) for kind in types]
-        return {"cell_type_id": types, "cell_type": np.array(names, object)}
-
-    def _labels(self) -> list[str]:
-        """Names of the types: a cell array of text, each in a dataset of its own."""
-        info = self.file.info("typelabels") if self.file is not None else None
-        if self.file is None or info is None or info.dtype.kind != "O":
-            return []
-        places = np.ravel(self.file.read("typelabels"))
-        texts = (np.ravel(self.file.read(str(place))) for place in places)
-        return ["".join(chr(int(c)) for c in text) for text in texts]
-
-
 class _Session:
     """One stimulus of one session on its way to the tree."""
 
@@ -213,18 +165,24 @@ class _Session:
         self.name, self.path, self.stimulus = schema.node_name(name), path, stimulus
         self.where = os.path.join(path, member)
         self.file = containers.member_source(path, member)
-        self.experiment = _Experiment(name, path)
+        self.experiment = Experiment(name, path)
+        flat = self.file.info("stimPara") is None and bool(self.file.names("stimPara"))
+        #: Groups of the stimulus' parameters: of the file, or of each part of the recording.
+        self.parameters = ["stimPara"] if flat else self._parts("stimPara")
+        binned = [f"{prefix}bin" for prefix in _PREFIX.values()]
+        #: Whether images were flashed, so that responses are along presentations.
+        self.flashed = self.file.info("trialCounts") is not None and not any(
+            self.file.info(name) is not None for name in binned
+        )
 
     def nodes(self, block: str, size: tuple[int, int] | None, wrap: bool) -> dict[str, xr.Dataset]:
-        """Session, images and retina of one block."""
+        """Session, images and retina of one block; flashed images are all of the train block."""
         prefix = _PREFIX[block]
         place = f"{block}/{self.name}"
-        binned = self._three(f"{prefix}bin", "(trial or block, time, unit)")
-        part = Part(self.where)
-        part.attrs = {
-            "session_id": self.name, "species": self.experiment.species,
-            "stimulus_type": self.stimulus, **self.experiment.rate,
-        }  # fmt: skip
+        if self.flashed:
+            return self._flashes(place) if block == retina.TRAIN else {}
+        binned = self._binned(prefix)
+        part = Part(self.where, attrs=self._attrs())
         if block == retina.TRAIN:
             part.responses = arrays.Folded(binned)
             part.frames["block_id"] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
@@ -238,6 +196,82 @@ class _Session:
             if name in (area := made[f"{place}/{retina.RETINA}"]):
                 area[name].attrs["units"] = "spikes per frame"
         return made | ({f"{place}/images": images} if images is not None else {})
+
+    def _attrs(self) -> dict[str, Any]:
+        """Facts of the session, and the numbers that its stimulus was made from."""
+        facts = {
+            "session_id": self.name, "species": self.experiment.species,
+            "stimulus_type": self.stimulus, **self.experiment.rate,
+        }  # fmt: skip
+        for place in self.parameters[:1]:
+            for name in self.file.names(place):
+                info = self.file.info(f"{place}/{name}")
+                if info is not None and info.dtype.kind in "iuf" and math.prod(info.shape) == 1:
+                    facts[f"stimulus_{name}"] = self._number(place, name)
+        return facts
+
+    def _number(self, place: str, name: str) -> float:
+        if self.file.info(f"{place}/{name}") is None:
+            raise FormatError(self.where, f"{place}/{name}", "a number", "nothing of that name")
+        return float(np.ravel(self.file.read(f"{place}/{name}"))[0])
+
+    def _parts(self, name: str) -> list[str]:
+        """Places of a field of `rawdata`: one, or of each part of the recording."""
+        info = self.file.info(f"rawdata/{name}")
+        if info is not None and info.dtype.kind == "O":
+            return [str(place) for place in np.ravel(self.file.read(f"rawdata/{name}"))]
+        there = info is not None or bool(self.file.names(f"rawdata/{name}"))
+        return [f"rawdata/{name}"] if there else []
+
+    def _binned(self, prefix: str) -> LazyArray:
+        """Spikes per frame, (trial or block, time, unit)."""
+        recorded = self._parts("spikesbin")
+        if not recorded or self.file.info(f"{prefix}bin") is not None:
+            return self._three(f"{prefix}bin", "(trial or block, time, unit)")
+        trials: list[LazyArray] = []
+        for place, parameters in zip(recorded, self.parameters, strict=True):
+            stored = arrays.floats(file_array(self.file, place))
+            running, frozen = (
+                int(self._number(parameters, f"{kind}Frames")) for kind in ("Running", "Frozen")
+            )
+            if len(stored.shape) != 2 or running < 1 or frozen < 1:
+                raise FormatError(self.where, place, "(time, unit), and running and frozen frames",
+                                  f"{stored.shape}, {running} and {frozen}")  # fmt: skip
+            cut = (0, running) if prefix == "running" else (running, frozen)
+            trials.append(arrays.Segments(stored, running + frozen, *cut))
+        if len({one.shape[1:] for one in trials}) > 1:
+            raise FormatError(self.where, "rawdata", "parts of as many units and frames per trial",
+                              " and ".join(str(one.shape[1:]) for one in trials))  # fmt: skip
+        return trials[0] if len(trials) == 1 else arrays.Joined(tuple(trials))
+
+    def _flashes(self, place: str) -> dict[str, xr.Dataset]:
+        """Flashed images: spikes of each presentation, and the image that was shown."""
+        counts = arrays.floats(file_array(self.file, "trialCounts"))
+        order = np.ravel(self.file.read("presentOrder")).astype(np.int64)
+        attrs, table = self._attrs(), {"image_id": order}
+        stored: LazyArray | None = None
+        if self.file.info("imageEnsemble") is None:
+            attrs["note"] = "the file does not hold the images"
+        else:
+            stored = arrays.pixels(file_array(self.file, "imageEnsemble"))
+            if len(stored.shape) != 3:
+                raise FormatError(self.where, "imageEnsemble", "(image, x, y)", f"{stored.shape}")
+            if order.size and not 1 <= order.min() <= order.max() <= stored.shape[0]:
+                raise FormatError(self.where, "presentOrder", f"images from 1 to {stored.shape[0]}",
+                                  f"{order.min()} to {order.max()}")  # fmt: skip
+            attrs["um_per_pixel"] = round(self.experiment.pixel, 9)
+            artificial = self.file.info("isartificial")
+            if artificial is not None and math.prod(artificial.shape) == stored.shape[0]:
+                kinds = np.ravel(self.file.read("isartificial")).astype(bool)
+                table["artificial"] = kinds[order - 1]
+        if len(counts.shape) != 2 or counts.shape[0] != order.size:
+            raise FormatError(self.where, "trialCounts", f"({order.size} presentations, unit)",
+                              f"shape {counts.shape}")  # fmt: skip
+        shown = None if stored is None else Clips(Arranged(stored, (0, 2, 1)), order - 1, 1)
+        units = self.experiment.units(counts.shape[1])
+        return flash_nodes(
+            place, Flashes(self.where, shown, counts, None, units, table, "1", attrs)
+        )
 
     def _three(self, name: str, axes: str) -> LazyArray:
         """An array of three axes; MATLAB drops the last of its own (our first) if it is 1."""

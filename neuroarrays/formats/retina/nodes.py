@@ -135,7 +135,7 @@ def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.
         coords[schema.TIME] = clock(part.time)[:frames]
     made = {place: dataset(shown, coords, part.attrs)}
     if area:
-        below = dict(labels) | _unit_coords(part, place, next(iter(count)))
+        below = dict(labels) | unit_coords(part.path, place, part.units, next(iter(count)))
         if part.by_trial is not None:
             trials = np.arange(part.by_trial.shape[0]) if part.trials is None else part.trials
             below[schema.TRIAL] = along(schema.TRIAL, trials)
@@ -143,13 +143,22 @@ def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.
     return made
 
 
-def _unit_coords(part: Part, place: str, count: int) -> dict[str, xr.Variable]:
-    units = {schema.UNIT: np.arange(count)} | part.units
+def unit_coords(
+    path: str, place: str, units: Mapping[str, Any], count: int
+) -> dict[str, xr.Variable]:
+    """Labels of units as coordinates; `unit_id` counted from 0 unless it is given.
+
+    Raises
+    ------
+    FormatError
+        If there is not a value for each unit.
+    """
     for name, values in units.items():
         if len(values) != count:
-            raise FormatError(part.path, f"{place}: {name}", f"a value for each of {count} units",
+            raise FormatError(path, f"{place}: {name}", f"a value for each of {count} units",
                               f"{len(values)}")  # fmt: skip
-    return {name: along(schema.UNIT, values) for name, values in units.items()}
+    labels = {schema.UNIT: np.arange(count)} | dict(units)
+    return {name: along(schema.UNIT, values) for name, values in labels.items()}
 
 
 def _check_axes(path: str, place: str, name: str, array: LazyArray, ndim: int) -> None:

@@ -1,0 +1,84 @@
+"""What the file `expdata.mat` of a Karamanlis 2024 session says, or what is known of its species."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina import containers
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.source import Source
+
+#: Frames per second, height and width in pixels and pixel size in µm where the file is absent.
+RATES = {"mouse": 75.0, "marmoset": 85.0}
+_SCREEN, _PIXEL = (600, 800), 7.5
+_EXPDATA = "expdata.mat"
+
+
+def species_of(name: str) -> str:
+    """The species in the name of a session."""
+    return next((species for species in RATES if species in name), "unknown")
+
+
+class Experiment:
+    """What `expdata.mat` says of a session, or what is known of its species."""
+
+    def __init__(self, name: str, path: Path):
+        found = [m for m in containers.members(path) if os.path.basename(m) == _EXPDATA]
+        self.file: Source | None = containers.member_source(path, found[0]) if found else None
+        self.species = species_of(name)
+        default = RATES.get(self.species)
+        rate = self._numbers("projector/refreshrate")
+        self.rate = retina.rate_attrs(None, rate[0]) if rate else retina.rate_attrs(
+            None, default, "published"
+        )  # fmt: skip
+        if "sampling_rate" in self.rate:
+            retina.check_rate(self.rate["sampling_rate"])
+        screen = self._numbers("projector/screen")
+        self.screen = (int(screen[0]), int(screen[1])) if len(screen) == 2 else _SCREEN
+        if not 0 < min(self.screen) <= max(self.screen) <= 1 << 14:
+            raise FormatError(path, f"{_EXPDATA}:projector/screen", "height and width in pixels",
+                              f"{screen}")  # fmt: skip
+        pixel = self._numbers("projector/pixelsize")
+        self.pixel = pixel[0] * 1e6 if pixel else _PIXEL
+
+    def _numbers(self, name: str) -> list[float]:
+        if self.file is None or self.file.info(name) is None:
+            return []
+        return [float(v) for v in np.ravel(self.file.read(name))]
+
+    def units(self, count: int) -> dict[str, Any]:
+        """Identifiers, electrodes, quality and cell types, where there is one for every unit."""
+        return self._identity(count) | self._types(count)
+
+    def _identity(self, count: int) -> dict[str, Any]:
+        """The columns of `units`: identifier, electrode, cluster of it, quality (1 is best)."""
+        info = self.file.info("units") if self.file is not None else None
+        if self.file is None or info is None or info.shape != (4, count):
+            return {}
+        ids, *rest = self.file.read("units").astype(np.int64)
+        named = dict(zip(("electrode", "cluster", "quality"), rest, strict=True))
+        return named | ({schema.UNIT: ids} if np.unique(ids).size == count else {"cell": ids})
+
+    def _types(self, count: int) -> dict[str, Any]:
+        numbers = self._numbers("cellclus_id")
+        if len(numbers) != count:
+            return {}
+        types = np.array(numbers).astype(np.int64)
+        labels = {0: "unclassified"} | dict(enumerate(self._labels(), start=1))
+        names = [labels.get(int(kind), str(kind)) for kind in types]
+        return {"cell_type_id": types, "cell_type": np.array(names, object)}
+
+    def _labels(self) -> list[str]:
+        """Names of the types: a cell array of text, each in a dataset of its own."""
+        info = self.file.info("typelabels") if self.file is not None else None
+        if self.file is None or info is None or info.dtype.kind != "O":
+            return []
+        places = np.ravel(self.file.read("typelabels"))
+        texts = (np.ravel(self.file.read(str(place))) for place in places)
+        return ["".join(chr(int(c)) for c in text) for text in texts]

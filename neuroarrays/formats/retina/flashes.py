@@ -1,0 +1,101 @@
+"""Flashed images as nodes of an aligned tree: an image is a presentation, there is no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.indexes import dataset
+from neuroarrays.lazy import Arranged, LazyArray
+
+
+@dataclass
+class Flashes:
+    """Images that were flashed in one block of one session.
+
+    Attributes
+    ----------
+    path : str
+        The file they come from, for messages.
+    images : (presentation, y, x) lazy array, optional
+        What was shown.
+    responses : (presentation, unit) lazy float array
+        What the units did.
+    by_trial : (trial, presentation, unit) lazy float array, optional
+        Repeats.
+    units : dict of str to (unit,) array
+        Labels of units; `unit_id` among them, else counted from 0.
+    table : dict of str to (presentation,) array
+        Parameters of the presentations.
+    response_units : str
+        Unit of the responses.
+    attrs : dict
+        Of the session.
+    """
+
+    path: str
+    images: LazyArray | None
+    responses: LazyArray
+    by_trial: LazyArray | None = None
+    units: dict[str, Any] = field(default_factory=dict)
+    table: dict[str, Any] = field(default_factory=dict)
+    response_units: str = "1"
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
+    """The session, retina and table of presentations of one block.
+
+    Parameters
+    ----------
+    place : str
+        Path of the session, ``<block>/<session>``.
+    flashes : Flashes
+        What is in it.
+
+    Raises
+    ------
+    FormatError
+        If there are not as many responses, or labels, as presentations.
+    """
+    images, responses, by_trial = flashes.images, flashes.responses, flashes.by_trial
+    count, units = responses.shape
+    for name, length in (
+        ("an image", count if images is None else images.shape[0]),
+        ("repeats", count if by_trial is None else by_trial.shape[1]),
+        *((name, len(values)) for name, values in flashes.table.items()),
+    ):
+        if length != count:
+            raise FormatError(flashes.path, place, f"{name} for each of the {count} responses",
+                              f"{length}")  # fmt: skip
+    shown: dict[str, xr.Variable] = {}
+    if images is not None:
+        movie = Arranged(images, (0, Arranged.NEW, 1, 2))
+        axes = (schema.PRESENTATION, "channel", "y", "x")
+        shown["stimulus"] = retina.variable("session", "stimulus", movie, axes)
+    pair = (schema.PRESENTATION, schema.UNIT)
+    area = {"responses": retina.variable("area", "responses", responses, pair)}
+    coords = retina.unit_coords(flashes.path, place, flashes.units, units)
+    if by_trial is not None:
+        name = "responses_by_trial"
+        area[name] = retina.variable("area", name, by_trial, (schema.TRIAL, *pair))
+        coords[schema.TRIAL] = retina.along(schema.TRIAL, np.arange(by_trial.shape[0]))
+    for variable in area.values():
+        variable.attrs["units"] = flashes.response_units
+    dims = (schema.PRESENTATION,)
+    rows = {name: schema.var("table", name, retina.along(schema.PRESENTATION, values).values, dims, schema.ALIGNED)
+            for name, values in flashes.table.items()}  # fmt: skip
+    table, below = dataset(rows), f"{place}/{retina.RETINA}"
+    ids = {schema.PRESENTATION: retina.along(schema.PRESENTATION, np.arange(count))}
+    return {
+        place: dataset(shown, ids, flashes.attrs),
+        below: dataset(area, coords | schema.trial_labels(dataset(area), table)),
+        f"{below}/{schema.PRESENTATIONS}": table,
+    }
