@@ -1,7 +1,8 @@
-"""How well units repeat themselves: repeats of an image, their average, explainable variance.
+"""How well units repeat themselves, and how well a model predicts them: scores over repeats.
 
 For trees of images shown several times (SENSORIUM, `(presentation_id, unit_id)`). Presentations whose
-responses a competition withheld never count, and neither do repeats that are not there.
+responses a competition withheld never count, and of the others only those of repeated images are read,
+a block at a time. `na.reliability` has similar measures of any aligned tree, in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.errors import NotInTree, SchemaError, shorten
 
 #: Presentations read at a time, so that memory does not grow with them.
 _BLOCK = 256
@@ -28,7 +29,7 @@ def repeats(
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area of an aligned tree.
+        An area of an aligned tree, of images or of movies.
     by : str
         A label along presentation_id that is equal for repeats.
     at_least : int
@@ -44,7 +45,7 @@ def repeats(
     NotInTree
         If there is no such label, which is so for movies: their files do not say what is shown.
     """
-    node = _node(area)
+    node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     if by not in node.variables or node[by].dims != (schema.PRESENTATION,):
         along = [n for n, v in node.variables.items() if v.dims == (schema.PRESENTATION,)]
         raise NotInTree("label of presentations", by, along, "say by= or assign one")
@@ -100,8 +101,6 @@ def explainable_variance(
 ) -> xr.DataArray:
     """The share of a unit's variance that is not noise: what a perfect model could explain.
 
-    (total - noise) / total, where total is the variance of all repeated presentations and noise the
-    mean over images of the variance over repeats, both with ddof=1.
 
     Parameters
     ----------
@@ -114,6 +113,13 @@ def explainable_variance(
     -------
     xr.DataArray
         (unit_id,) float64, at most 1, below 0 by chance; NaN for units that never respond.
+
+    Notes
+    -----
+    ``1 - s2 / Var(r)``, where ``Var(r)`` is the variance of all repeated responses and ``s2`` the mean
+    over images of the variance over repeats, both with ddof=1 (Cadena et al. 2019, PLoS Comput. Biol.
+    15:e1006897, and `explainable_var` of neuralpredictors). Every image weighs the same, however
+    often it was shown; in `na.reliability` every presentation does.
     """
     node, groups = _node(area), repeats(area, by, max(at_least, 2))
     size = node.sizes[schema.UNIT]
@@ -136,8 +142,6 @@ def repeat_correlation(
 ) -> xr.DataArray:
     """How well the other repeats of an image predict a response: the oracle's correlation.
 
-    Pearson's correlation, over all repeated presentations, of the response with the mean of the
-    other repeats of its image.
 
     Parameters
     ----------
@@ -150,6 +154,12 @@ def repeat_correlation(
     -------
     xr.DataArray
         (unit_id,) float64 in [-1, 1]; NaN for units that never respond.
+
+    Notes
+    -----
+    Pearson's correlation, over all repeated presentations, of the response with the mean of the other
+    repeats of its image (Walker et al. 2019, Nat. Neurosci. 22:2060). The mean of few repeats is
+    noisy itself, so this underestimates what the true mean would reach.
     """
     node, groups = _node(area), repeats(area, by, max(at_least, 2))
     size = node.sizes[schema.UNIT]
@@ -166,6 +176,61 @@ def repeat_correlation(
     found = np.full(size, np.nan)
     np.divide(products[0], scale, out=found, where=scale > 0)
     return _of_units(node, found, "repeat_correlation", "correlation with the other repeats")
+
+
+def signal_correlation(
+    area: xr.DataTree | xr.Dataset,
+    predicted: xr.DataArray,
+    by: str = schema.IMAGE,
+    at_least: int = 2,
+) -> xr.DataArray:
+    """How well a model predicts the mean response to each repeated image.
+
+    Parameters
+    ----------
+    area : xr.DataTree or xr.Dataset
+        An area with ``responses`` (presentation_id, unit_id).
+    predicted : xr.DataArray
+        (presentation_id, unit_id), averaged over the same presentations as the responses, or
+        (image, unit_id), the first dimension called as `by`; in any order and of more than needed.
+    by, at_least
+        As for `repeats`.
+
+    Returns
+    -------
+    xr.DataArray
+        (unit_id,) float64 in [-1, 1]; NaN for units whose mean or prediction never changes.
+
+    Raises
+    ------
+    SchemaError
+        If predictions are of other dimensions, or lack an image, presentation or unit.
+
+    Notes
+    -----
+    Pearson's correlation over images of the two means; every image weighs the same. SENSORIUM calls
+    it correlation to average (Willeke et al. 2022, arXiv:2206.08666).
+    """
+    node, groups = _node(area), repeats(area, by, at_least)
+    mean = repeat_average(area, by, at_least)
+    labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
+    if schema.PRESENTATION in labelled.dims:
+        rows = [node[schema.PRESENTATION].values[group] for group in groups.values()]
+        needed = np.concatenate([*rows, node[schema.PRESENTATION].values[:0]])
+        every = _labelled(labelled, schema.PRESENTATION, needed)
+        values = every.transpose(schema.PRESENTATION, schema.UNIT).values.astype(np.float64)
+        ends = np.cumsum([len(row) for row in rows])[:-1]
+        model = np.array([part.mean(axis=0) for part in np.split(values, ends)])
+    else:
+        every = _labelled(labelled, by, mean[by].values)
+        model = every.transpose(by, schema.UNIT).values.astype(np.float64)
+    own = mean.values - mean.values.mean(axis=0)
+    model = model.reshape(own.shape) - model.mean(axis=0)
+    scale = np.sqrt((own**2).sum(axis=0) * (model**2).sum(axis=0))
+    found = np.full(own.shape[1], np.nan)
+    np.divide((own * model).sum(axis=0), scale, out=found, where=scale > 0)
+    meaning = "correlation of the prediction with the mean response"
+    return _of_units(node, found, "signal_correlation", meaning)
 
 
 # ------------------------------------------------------------------------------------------ parts
@@ -192,6 +257,19 @@ def _responses(
             for part in np.split(values, np.cumsum([len(rows) for rows in waiting])[:-1]):
                 yield part, part.mean(axis=0)
             waiting = []
+
+
+def _labelled(predicted: xr.DataArray, dim: str, wanted: np.ndarray) -> xr.DataArray:
+    """Predictions of what is wanted along one dimension, in that order."""
+    dims = getattr(predicted, "dims", ())
+    if dim not in dims or len(dims) != 2 or dim not in predicted.coords:
+        msg = f"expected predictions labelled along {dim!r} and one more dimension, found {dims}"
+        raise SchemaError(msg)
+    lacking = np.setdiff1d(wanted, predicted[dim].values)
+    if lacking.size:
+        msg = f"the predictions lack {lacking.size} values of {dim}: {shorten(lacking.tolist(), 5)}"
+        raise SchemaError(msg)
+    return predicted.sel({dim: wanted})
 
 
 def _of_units(node: xr.Dataset, values: np.ndarray, name: str, meaning: str) -> xr.DataArray:

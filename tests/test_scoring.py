@@ -91,6 +91,56 @@ def test_correlation_with_the_other_repeats(area):
     assert np.isnan(found.values[2])
 
 
+@pytest.fixture
+def predicted(area):
+    """A model that sees half of the truth, and depends on the presentation (on behaviour)."""
+    random = np.random.default_rng(1)
+    values = area["responses"].values.astype(float)
+    noise = random.normal(0, 2, values.shape)
+    return area["responses"].astype(float).copy(data=values + noise)
+
+
+def test_correlation_of_predictions_with_the_mean(area, predicted):
+    images, kept = area["image_id"].values, ~area["withheld"].values
+    repeated = [i for i in np.unique(images) if (kept & (images == i)).sum() > 1]
+    own, model = (
+        np.array([array.values[kept & (images == i)].astype(float).mean(axis=0) for i in repeated])
+        for array in (area["responses"], predicted)
+    )
+    found = scoring.signal_correlation(area, predicted)
+    for unit in (0, 1, 3, 4):
+        expected = np.corrcoef(own[:, unit], model[:, unit])[0, 1]
+        assert found.values[unit] == pytest.approx(expected, rel=1e-10)
+    assert np.isnan(found.values[2])
+    shuffled = predicted.isel(
+        presentation_id=np.random.default_rng(2).permutation(len(images)), unit_id=[4, 2, 0, 1, 3]
+    )
+    np.testing.assert_allclose(scoring.signal_correlation(area, shuffled.T), found)
+    by_image = xr.DataArray(
+        model, {"image_id": repeated, "unit_id": area["unit_id"]}, ("image_id", "unit_id")
+    )
+    np.testing.assert_allclose(scoring.signal_correlation(area, by_image), found)
+
+
+def test_predictions_that_do_not_fit_are_named(area, predicted):
+    with pytest.raises(SchemaError, match="lack 1 values of unit_id: 14"):
+        scoring.signal_correlation(area, predicted[:, :4])
+    with pytest.raises(SchemaError, match="of presentation_id"):
+        scoring.signal_correlation(area, predicted[5:])
+    with pytest.raises(SchemaError, match="predictions labelled along 'unit_id'"):
+        scoring.signal_correlation(area, predicted.values)
+    with pytest.raises(SchemaError, match="'image_id'"):
+        scoring.signal_correlation(area, predicted.rename(presentation_id="clip"))
+
+
+def test_repeats_of_movies_by_a_label_of_ones_own():
+    node = xr.Dataset({"responses": (("presentation_id", "unit_id", "time"), np.zeros((4, 2, 3)))})
+    node = node.assign_coords(clip=("presentation_id", ["a", "b", "a", "a"]))
+    assert scoring.repeats(node, by="clip")["a"].tolist() == [0, 2, 3]
+    with pytest.raises(SchemaError, match="time"):
+        scoring.repeat_average(node, by="clip")
+
+
 def test_withheld_responses_never_count(tmp_path):
     path = tmp_path / "static26872-17-20-GrayImageNet-94c6ff"
     write_static(path, StaticOptions(competition=True))
@@ -109,7 +159,7 @@ def test_what_cannot_be_scored_is_said(area):
     with pytest.raises(NotInTree, match="orientation"):
         scoring.repeats(area, by="orientation")
     with pytest.raises(SchemaError, match="responses"):
-        scoring.repeats(area.drop_vars("responses"))
+        scoring.repeat_average(area.drop_vars("responses"))
 
 
 def test_as_neuralpredictors(area):
@@ -126,3 +176,24 @@ def test_as_neuralpredictors(area):
         scoring.repeat_correlation(equal).values[[0, 1, 3, 4]],
         peer.oracle_corr_jackknife(groups)[[0, 1, 3, 4]], rtol=1e-6,
     )  # fmt: skip
+    model = equal["responses"] + np.random.default_rng(3).normal(0, 1, equal["responses"].shape)
+    means = np.array([
+        model.values[~equal["withheld"].values & (equal["image_id"].values == i)].mean(axis=0)
+        for i in scoring.repeats(equal)
+    ])  # fmt: skip
+    np.testing.assert_allclose(
+        scoring.signal_correlation(equal, model).values[[0, 1, 3, 4]],
+        peer.corr(groups.mean(axis=1), means, axis=0)[[0, 1, 3, 4]], rtol=1e-6,
+    )  # fmt: skip
+
+
+def test_unequal_numbers_of_repeats_as_neuralpredictors(area):
+    peer = pytest.importorskip(
+        "neuralpredictors.measures.np_functions", reason="neuralpredictors is not installed"
+    )
+    groups, units = twins(area), [0, 1, 3, 4]
+    share, _ = peer.fev(groups, groups, return_exp_var=True)
+    found = scoring.explainable_variance(area).values
+    np.testing.assert_allclose(found[units], share[units], rtol=1e-6)
+    found = scoring.repeat_correlation(area).values
+    np.testing.assert_allclose(found[units], peer.oracle_corr_jackknife(groups)[units], rtol=1e-6)
