@@ -21,6 +21,7 @@ LAYOUTS: dict[str, tuple[str, str, str]] = {
     "openretina": ("synthetic.retina", "write_openretina", ""),
     "maheswaranathan_2023": ("synthetic.retina", "write_maheswaranathan", ""),
     "karamanlis_2024": ("synthetic.retina", "write_karamanlis", ""),
+    "sridhar_2025": ("synthetic.sridhar", "write_sridhar", ""),
 }
 
 

@@ -23,6 +23,7 @@ _HOME = {
     "write_openretina": "retina",
     "write_maheswaranathan": "retina",
     "write_karamanlis": "retina",
+    "write_sridhar": "sridhar",
 }
 
 __all__ = [*_HOME]
