@@ -212,12 +212,15 @@ def signal_correlation(
     it correlation to average (Willeke et al. 2022, arXiv:2206.08666).
     """
     node, groups = _node(area), repeats(area, by, at_least)
+    meaning = "correlation of the prediction with the mean response"
+    if not groups:
+        unknown = np.full(node.sizes[schema.UNIT], np.nan)
+        return _of_units(node, unknown, "signal_correlation", meaning)
     mean = repeat_average(area, by, at_least)
     labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
     if schema.PRESENTATION in labelled.dims:
         rows = [node[schema.PRESENTATION].values[group] for group in groups.values()]
-        needed = np.concatenate([*rows, node[schema.PRESENTATION].values[:0]])
-        every = _labelled(labelled, schema.PRESENTATION, needed)
+        every = _labelled(labelled, schema.PRESENTATION, np.concatenate(rows))
         values = every.transpose(schema.PRESENTATION, schema.UNIT).values.astype(np.float64)
         ends = np.cumsum([len(row) for row in rows])[:-1]
         model = np.array([part.mean(axis=0) for part in np.split(values, ends)])
@@ -225,11 +228,10 @@ def signal_correlation(
         every = _labelled(labelled, by, mean[by].values)
         model = every.transpose(by, schema.UNIT).values.astype(np.float64)
     own = mean.values - mean.values.mean(axis=0)
-    model = model.reshape(own.shape) - model.mean(axis=0)
+    model = model - model.mean(axis=0)
     scale = np.sqrt((own**2).sum(axis=0) * (model**2).sum(axis=0))
     found = np.full(own.shape[1], np.nan)
     np.divide((own * model).sum(axis=0), scale, out=found, where=scale > 0)
-    meaning = "correlation of the prediction with the mean response"
     return _of_units(node, found, "signal_correlation", meaning)
 
 

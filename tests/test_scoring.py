@@ -147,6 +147,9 @@ def test_withheld_responses_never_count(tmp_path):
     area = na.open_datatree(path)["26872-17-20/V1"]
     assert scoring.repeats(area) == {}
     assert scoring.repeat_average(area).shape == (0, 8)
+    assert np.isnan(scoring.explainable_variance(area)).all()
+    assert np.isnan(scoring.repeat_correlation(area)).all()
+    assert np.isnan(scoring.signal_correlation(area, area["responses"])).all()
     write_static(path, StaticOptions(repeats=20, test=20, train=20))
     area = na.open_datatree(path)["26872-17-20/V1"]
     found = scoring.explainable_variance(area)

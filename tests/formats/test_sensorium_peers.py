@@ -1,10 +1,12 @@
 """Against neuralpredictors: the same values; and its known faults, each with ours beside it.
 
-experanto is on the package index by name only (version 0.0, without code), so there is nothing to compare with.
+Its release on the package index and its repository (whose setup leaves out the subpackages, so put the
+checkout on PYTHONPATH) both pass.
 """
 
 import collections
 import collections.abc
+import pickle
 import shutil
 
 import numpy as np
@@ -61,9 +63,22 @@ def ours(path):
     }  # fmt: skip
 
 
-def test_raw_values_of_images(peer, folder):
-    found = ours(folder)
-    theirs = peer.FileTreeDataset(str(folder), *KINDS, use_cache=False)
+def packed(folder, as_zip):
+    """The folder, or it gone and its zip for us; what theirs unpacks goes elsewhere."""
+    if not as_zip:
+        return folder, folder
+    path = write_zip(folder)
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.rmtree(folder)
+    return path, shutil.copy(path, elsewhere)
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_raw_values_of_images(peer, folder, as_zip):
+    ours_at, theirs_at = packed(folder, as_zip)
+    found = ours(ours_at)
+    theirs = peer.FileTreeDataset(str(theirs_at), *KINDS, use_cache=False)
     assert len(theirs) == len(found["tiers"])
     for i in range(len(theirs)):
         for kind in KINDS:
@@ -73,18 +88,22 @@ def test_raw_values_of_images(peer, folder):
         assert (tiers == tier).sum() == (found["tiers"] == tier).sum()
 
 
-def test_raw_values_of_movies(peer, tmp_path):
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_raw_values_of_movies(peer, tmp_path, as_zip):
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
     write_dynamic(path, DynamicOptions(train=3, repeats=1))
+    path, theirs_at = packed(path, as_zip)
     found = ours(path)
-    theirs = peer.MovieFileTreeDataset(str(path), "videos", *KINDS[1:], use_cache=False)
+    theirs = peer.MovieFileTreeDataset(str(theirs_at), "videos", *KINDS[1:], use_cache=False)
     for i in range(len(theirs)):
         shown = np.moveaxis(theirs[i].videos, -1, 0)[:, None]
         assert same_values(shown, found["images"][i])
         for kind in KINDS[1:]:
             assert same_values(getattr(theirs[i], kind), found[kind][i]), (kind, i)
+    assert same_values(np.sort(theirs.tiers), np.sort(found["tiers"]))
     area = na.open_datatree(path)["29515-10-12/unknown"]
-    assert area.sizes["unit_id"] == 6  # theirs says 40, the number of frames
+    assert area.sizes["unit_id"] == 6
+    assert theirs.n_neurons == 40  # the number of frames
 
 
 def test_normalised_values_with_silent_units(peer, folder):
@@ -101,6 +120,96 @@ def test_normalised_values_with_silent_units(peer, folder):
         speed = found["speed"][i] + float(found["speed_offset"])
         np.testing.assert_allclose(speed, point.behavior[2], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found["pupil/x"][i], point.pupil_center[0], rtol=1e-3, atol=1e-4)
+
+
+def test_normalised_movies(peer, tmp_path):
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    pytest.importorskip("torch")
+    path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+    write_dynamic(path, DynamicOptions(train=5, repeats=2))
+    theirs = peer.MovieFileTreeDataset(str(path), "videos", *KINDS[1:])
+    theirs.transforms.append(transforms.NeuroNormalizer(theirs, in_name="videos"))
+    area = na.open_datatree(path)["29515-10-12/unknown"]
+    names = ["responses", "stimulus", "speed", "pupil/dilation", "pupil/y"]
+    dataset = na.torch.TrialDataset(area, names, transform=na.torch.Normalize.stored(area, names))
+    batch = dataset.__getitems__(range(len(dataset)))
+    node = area["statistics/all"].to_dataset()
+    for i in range(len(theirs)):
+        point = theirs[i]
+        speed = batch["speed"][i].numpy() + (node["speed_mean"] / node["speed_std"]).values
+        for found, expected in (
+            (batch["responses"][i].numpy(), point.responses),
+            (batch["stimulus"][i, :, 0].numpy(), np.moveaxis(point.videos, -1, 0)),
+            (speed, point.behavior[1]),  # theirs is not centred
+            (batch["pupil/y"][i].numpy(), point.pupil_center[1]),
+        ):
+            known = np.isfinite(found)  # theirs divides by 0 where no training trial reaches
+            assert known[..., :20].any()
+            np.testing.assert_allclose(found[known], expected[known], rtol=2e-3, atol=2e-3)
+
+
+def test_transforms_are_selections(peer, tmp_path):
+    """What is a transform there is a selection by label or place here."""
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+    write_dynamic(path, DynamicOptions(train=3, repeats=1))
+    area = na.open_datatree(path)["29515-10-12/unknown"]
+    axes = {"videos": -1, "responses": -1, "behavior": -1, "pupil_center": -1}
+
+    def theirs(*made):
+        data = peer.MovieFileTreeDataset(str(path), "videos", *KINDS[1:])
+        data.transforms.extend(made)
+        return data
+
+    row, groups = 1, list(axes)
+    trial = area.isel(presentation_id=row)
+    cut = transforms.CutVideos(max_frame=25, frame_axis=axes, target_groups=groups)
+    expected = theirs(cut)[row]
+    assert same_values(trial["responses"].isel(time=slice(25)).values, expected.responses)
+    assert same_values(trial["pupil/x"].isel(time=slice(25)).values, expected.pupil_center[0])
+    whole = transforms.CutVideos(max_frame=None, frame_axis=axes, target_groups=groups)
+    expected = theirs(whole)[row]
+    inside = trial["responses"].isel(time=trial["valid"].values)
+    assert same_values(inside.values, expected.responses)
+    some = transforms.Subsample([4, 1], target_index=0)
+    ids = area["unit_id"].values[[4, 1]]
+    assert same_values(trial["responses"].sel(unit_id=ids).values, theirs(some)[row].responses)
+    running = transforms.SelectBehaviorChannels([1])
+    assert same_values(trial["speed"].values, theirs(running)[row].behavior[0])
+    order = transforms.ChangeChannelsOrder((2, 0, 1), in_name="videos")
+    window = transforms.Subsequence(frames=10, channel_first=(*KINDS[1:],), offset=7)
+    shown = area.parent["stimulus"].isel(presentation_id=row, channel=0, time=slice(7, 17))
+    expected = theirs(order, window)[row]
+    assert same_values(shown.values, expected.videos)
+    window = trial["responses"].sel(time=slice(6.9 / 30, 16.1 / 30))
+    assert same_values(window.values, expected.responses)
+
+
+def test_what_theirs_does(peer, folder, tmp_path):
+    """The faults that the tests below show not to be ours."""
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    swapped = peer.FileTreeDataset(str(folder), "responses", "images")[0]
+    assert swapped.responses.shape == (1, 9, 16)
+    assert swapped.images.shape == (8,)
+    three = peer.FileTreeDataset(str(folder), *KINDS)
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(three[0])  # in a worker this is a wait without end
+    three[0].responses[...] = -1
+    assert (three[0].responses == -1).all()
+    assert (folder / "config.json").exists()
+    path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+    write_dynamic(path, DynamicOptions(train=3, repeats=1))
+    movie = peer.MovieFileTreeDataset(str(path), "responses", "behavior")
+    movie.transforms.append(
+        transforms.Subsequence(frames=40, channel_first=("responses", "behavior"))
+    )
+    with pytest.raises(ValueError, match="high <= 0"):
+        movie[0]
+    (folder / "data" / "responses" / "4.npy").unlink()
+    (folder / "data" / "images" / "4.npy").unlink()
+    gap = peer.FileTreeDataset(str(folder), "images", "responses")
+    with pytest.raises(FileNotFoundError):
+        gap[4]
 
 
 def normalised(folder):
