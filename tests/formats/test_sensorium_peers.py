@@ -1,7 +1,7 @@
 """Against neuralpredictors: the same values; and its known faults, each with ours beside it.
 
-Its release on the package index and its repository (whose setup leaves out the subpackages, so put the
-checkout on PYTHONPATH) both pass.
+For its repository (at a2055cd of June 2024), put a checkout on PYTHONPATH: its setup leaves out the
+subpackages. Its release on the package index will do for all but the transforms of movies.
 """
 
 import collections
@@ -32,6 +32,14 @@ def peer(monkeypatch):
     return pytest.importorskip(
         "neuralpredictors.data.datasets", reason="neuralpredictors is not installed"
     )
+
+
+@pytest.fixture
+def of_movies():
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    if not hasattr(transforms, "CutVideos"):
+        pytest.skip("the release of neuralpredictors has no transforms of 2023's movies")
+    return transforms
 
 
 @pytest.fixture
@@ -122,13 +130,12 @@ def test_normalised_values_with_silent_units(peer, folder):
         np.testing.assert_allclose(found["pupil/x"][i], point.pupil_center[0], rtol=1e-3, atol=1e-4)
 
 
-def test_normalised_movies(peer, tmp_path):
-    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+def test_normalised_movies(peer, of_movies, tmp_path):
     pytest.importorskip("torch")
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
     write_dynamic(path, DynamicOptions(train=5, repeats=2))
     theirs = peer.MovieFileTreeDataset(str(path), "videos", *KINDS[1:])
-    theirs.transforms.append(transforms.NeuroNormalizer(theirs, in_name="videos"))
+    theirs.transforms.append(of_movies.NeuroNormalizer(theirs, in_name="videos"))
     area = na.open_datatree(path)["29515-10-12/unknown"]
     names = ["responses", "stimulus", "speed", "pupil/dilation", "pupil/y"]
     dataset = na.torch.TrialDataset(area, names, transform=na.torch.Normalize.stored(area, names))
@@ -148,9 +155,8 @@ def test_normalised_movies(peer, tmp_path):
             np.testing.assert_allclose(found[known], expected[known], rtol=2e-3, atol=2e-3)
 
 
-def test_transforms_are_selections(peer, tmp_path):
+def test_transforms_are_selections(peer, of_movies, tmp_path):
     """What is a transform there is a selection by label or place here."""
-    transforms = pytest.importorskip("neuralpredictors.data.transforms")
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
     write_dynamic(path, DynamicOptions(train=3, repeats=1))
     area = na.open_datatree(path)["29515-10-12/unknown"]
@@ -163,21 +169,21 @@ def test_transforms_are_selections(peer, tmp_path):
 
     row, groups = 1, list(axes)
     trial = area.isel(presentation_id=row)
-    cut = transforms.CutVideos(max_frame=25, frame_axis=axes, target_groups=groups)
+    cut = of_movies.CutVideos(max_frame=25, frame_axis=axes, target_groups=groups)
     expected = theirs(cut)[row]
     assert same_values(trial["responses"].isel(time=slice(25)).values, expected.responses)
     assert same_values(trial["pupil/x"].isel(time=slice(25)).values, expected.pupil_center[0])
-    whole = transforms.CutVideos(max_frame=None, frame_axis=axes, target_groups=groups)
+    whole = of_movies.CutVideos(max_frame=None, frame_axis=axes, target_groups=groups)
     expected = theirs(whole)[row]
     inside = trial["responses"].isel(time=trial["valid"].values)
     assert same_values(inside.values, expected.responses)
-    some = transforms.Subsample([4, 1], target_index=0)
+    some = of_movies.Subsample([4, 1], target_index=0)
     ids = area["unit_id"].values[[4, 1]]
     assert same_values(trial["responses"].sel(unit_id=ids).values, theirs(some)[row].responses)
-    running = transforms.SelectBehaviorChannels([1])
+    running = of_movies.SelectBehaviorChannels([1])
     assert same_values(trial["speed"].values, theirs(running)[row].behavior[0])
-    order = transforms.ChangeChannelsOrder((2, 0, 1), in_name="videos")
-    window = transforms.Subsequence(frames=10, channel_first=(*KINDS[1:],), offset=7)
+    order = of_movies.ChangeChannelsOrder((2, 0, 1), in_name="videos")
+    window = of_movies.Subsequence(frames=10, channel_first=(*KINDS[1:],), offset=7)
     shown = area.parent["stimulus"].isel(presentation_id=row, channel=0, time=slice(7, 17))
     expected = theirs(order, window)[row]
     assert same_values(shown.values, expected.videos)
