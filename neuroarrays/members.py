@@ -164,7 +164,7 @@ class MemberSource(Source):
 def outer(values: np.ndarray, key: Key) -> np.ndarray:
     """A copy of what an outer key picks: one int, slice or array of positions per axis."""
     simple = tuple(slice(None) if isinstance(k, np.ndarray) else k for k in key)
-    found = values[simple]
+    found = values[(*simple, ...)]  # "...": an array also where an object is picked
     axis = 0
     for k in key:
         if isinstance(k, np.ndarray):

@@ -107,8 +107,10 @@ class NPZSource(MemberSource):
 
     def _start(self, file: BinaryIO, entry: zipfile.ZipInfo) -> int:
         """Where the bytes of a member begin, after its local header."""
-        file.seek(entry.header_offset)
-        raw = file.read(_LOCAL.size)
+        raw = b""
+        if 0 <= entry.header_offset < self.stamp[1]:
+            file.seek(entry.header_offset)
+            raw = file.read(_LOCAL.size)
         if len(raw) < _LOCAL.size or raw[:4] != b"PK\x03\x04":
             raise FormatError(self.path, entry.filename, "the beginning of a member", "other bytes",
                               "the zip is truncated or damaged")  # fmt: skip
@@ -157,8 +159,20 @@ class NPZSource(MemberSource):
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         if not isinstance(member, Packed) or member.dtype == object:
-            return np.asarray(self.value(name), object).reshape(member.shape)
+            return self._objects(name, member)
         return npy.values(self._bytes(name, member), self.path, name)
+
+    def _objects(self, name: str, member: Member) -> np.ndarray:
+        value, made = self.value(name), np.empty(member.shape, object)
+        if member.shape == ():
+            made[()] = value
+        elif isinstance(value, np.ndarray) and value.shape == member.shape:
+            made[...] = value
+        else:
+            raise FormatError(self.path, name, f"objects of shape {member.shape}, as its header says",
+                              f"{type(value).__name__} of shape {np.shape(value)}"
+                              if isinstance(value, np.ndarray) else type(value).__name__)  # fmt: skip
+        return made
 
     def value(self, name: str) -> Any:
         """A member that holds Python objects, as plain values: a dict, a list, text.

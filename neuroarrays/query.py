@@ -251,9 +251,12 @@ def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
         yield from _problems(node.operand, depth + 1)
     elif isinstance(node, ast.Compare):
         yield from _sides(node.left)
+        last = node.comparators[-1]
         for sign, side in zip(node.ops, node.comparators, strict=True):
             if isinstance(sign, ast.In | ast.NotIn):
                 yield from _options(side)
+                if side is not last:
+                    yield "a list that is compared on", side
             elif type(sign) in _COMPARISONS:
                 yield from _sides(side)
             else:

@@ -101,6 +101,7 @@ SPECS: tuple[Spec, ...] = (
          ((TIME, "channel", "y", "x"), (PRESENTATION, "channel", "y", "x"),
           (IMAGE, "channel", "y", "x"), (PRESENTATION, TIME, "channel", "y", "x")), "uf", "",
          "what was shown, stored once per session"),
+    Spec(ALIGNED, "session", "*", (), _ANY, "", "any other signal that the areas below share"),
     Spec(ALIGNED, "area", "spike_data", (_TRIALS, (PRESENTATION, TIME, UNIT), (TIME, UNIT)),
          "ui", "1", "spikes per bin"),
     Spec(ALIGNED, "area", "responses",

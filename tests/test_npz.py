@@ -84,6 +84,17 @@ def test_objects_are_plain_values(tmp_path):
         npz_source(tmp_path / "a.npz").value("calcium")
 
 
+@pytest.mark.parametrize("value", [{"fps": 1}, [1, 2], "text", None])
+def test_one_object_is_read_as_it_is(tmp_path, value):
+    box = np.empty((), object)
+    box[()] = value
+    np.savez(tmp_path / "a.npz", m=box, n=np.array([[1, "x"]], object))
+    source = npz_source(tmp_path / "a.npz")
+    assert source.read("m").shape == ()
+    assert source.read("n").tolist() == [["1", "x"]]
+    assert source.value("m") == value
+
+
 class Payload:
     def __reduce__(self):
         return print, ("it ran",)
@@ -151,6 +162,19 @@ def test_overlapping_members(tmp_path):
     raw[second + 42 : second + 46] = bytes(4)
     (tmp_path / "a.npz").write_bytes(raw)
     with pytest.raises(FormatError, match="members that overlap"):
+        npz_source(tmp_path / "a.npz")
+
+
+def test_a_directory_that_points_before_the_file(tmp_path):
+    write(tmp_path / "a.npz", [("a.npy", GOOD), ("b.npy", GOOD)])
+    raw = bytearray((tmp_path / "a.npz").read_bytes())
+    end = raw.rindex(b"PK\x05\x06")
+    size = struct.unpack("<I", raw[end + 12 : end + 16])[0]
+    raw[end + 16 : end + 20] = struct.pack(
+        "<I", end - size + 70
+    )  # zipfile shifts all offsets by 70
+    (tmp_path / "a.npz").write_bytes(raw)
+    with pytest.raises(FormatError, match=r"a\.npz:a\.npy: expected the beginning of a member"):
         npz_source(tmp_path / "a.npz")
 
 

@@ -68,6 +68,7 @@ def test_conditions_mean_what_they_say(query, rows):
         ("x is 1", "write == or !="),
         ("x in y", "'y' is no list"),
         ("x in [1, y]", "'y' is no number or text"),
+        ("x in [1] in [2]", "a list that is compared on"),
         ("(z := x) > 1", "is an assignment"),
         ("lambda: 1", "is a function"),
         ("f'{x}' == 'a'", "is a formatted text"),

@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays import cli, schema, source
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.matlab import matlab_source
@@ -171,14 +173,88 @@ def test_no_mapping_says_what_is_inside():
         ({"CA1/f": {"time": "ca_time", "f": "dff"}}, "looks transposed: say its dims"),
         ({"CA1/f": {"f": {"array": "dff", "dims": ["time"]}}}, r"dims for an array of shape \(3, 12\)"),
         ({"CA1/spikes": {"spike_times": "dff"}}, "spike times along one axis"),
-        ({"CA1/spikes": {"spike_times": "x", "unit": "ca_time"}}, "a unit for each spike"),
-        ({"CA1/spikes": {"spike_times": "x", "row_size": "ca_time"}}, "a sum of 25"),
+        ({"CA1/spikes": {"spike_times": "x", "unit": "trials/on"}}, "a unit for each spike"),
+        ({"CA1/spikes": {"spike_times": "x", "unit": "ca_time"}}, "whole numbers; found .0.  0.5"),
+        ({"CA1/spikes": {"spike_times": "x", "row_size": "lick"}}, "a sum of 25"),
+        ({"CA1/spikes": {"spike_times": {"array": "x", "scale": "ms"}}}, "scale: expected a finite"),
+        ({"position": {"x": {"array": "x", "dims": ["time", "time"]}}}, "different names of axes"),
+        ({"position": {"x": {"array": "x", "dtype": "words"}}}, "a dtype of numbers"),
+        ({"position": {"x": {"array": "x", "unit": "cm"}}}, "found 'unit'; did you mean 'units'"),
+        ({"position": {"time": {"rate": 30, "begin": 1}, "x": "x"}}, "{rate, start}: a rate"),
+        ({"position": {"time": {"rate": float("nan")}, "x": "x"}}, "a rate above 0 Hz"),
         ({"position": {"x": {"array": "dff", "column": 12}}}, "a column of shape"),
     ],
 )  # fmt: skip
 def test_bad_mappings(mapping, message):
     with pytest.raises(FormatError, match=message):
         opened(GOLDEN / "rig.mat", mapping)
+
+
+SCALAR = st.sampled_from([0, -1, 2.5, np.nan, 10**400, True, "", "x", "time", "O", "float32"])
+PART = SCALAR | st.sampled_from(
+    ["dff", "ca_time", "lick", "spikes/*/time", "*", "trials/kind/*", [], {}, ["unit_id", "time"]]
+)
+KEY = st.sampled_from(["column", "dims", "dtype", "scale", "offset", "units", "rate", "start"])
+ENTRY = PART | st.builds(
+    lambda array, keys: {"array": array, **keys}, PART, st.dictionaries(KEY, PART, max_size=2)
+)
+NAME = st.sampled_from(
+    [
+        "time",
+        "unit_id",
+        "x",
+        "spike_times",
+        "unit",
+        "row_size",
+        "responses",
+        "stimulus",
+        "start_time",
+    ]
+)
+PLACE = st.sampled_from(
+    ["/", "V1", "V1/spikes", "V1/presentations", "presentations/t", "stimulus/s", "attrs", "a//b"]
+)
+
+
+@given(
+    st.dictionaries(PLACE, st.dictionaries(NAME, ENTRY, max_size=3) | PART, max_size=3),
+    st.sampled_from(["recording", "aligned"]),
+)
+def test_any_mapping_is_a_tree_or_an_error_that_names_the_file(nodes, tree):
+    said = ""
+    try:
+        load(opened(GOLDEN / "rig.mat", {"tree": tree, **nodes}))
+    except (FormatError, SchemaError) as error:
+        said = str(error)
+    assert not said or "rig" in said
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"tree": "aligned", "/": {"V1": "x"}, "V1": {"responses": {"array": "dff", "dims": ["unit_id", "time"]}}},
+         "a name that rig has not given to an array; found 'V1'"),
+        ({"tree": "aligned", "/": {"x": "x"}, "V1": {"responses": {"array": "dff", "dims": ["unit_id", "time"]}}},
+         "25 along time, as rig above it has; found 12; what has a clock of its own"),
+        ({"attrs": ["a"], **NODE}, "attrs: expected a table"),
+        ({"session": 3, **NODE}, "session: expected the name"),
+        ({"a//b": {"x": "x"}}, "names of nodes, with / between"),
+    ],
+)  # fmt: skip
+def test_nodes_that_do_not_fit(mapping, message):
+    with pytest.raises(FormatError, match=message):
+        opened(GOLDEN / "rig.mat", mapping)
+
+
+def test_what_all_areas_share_stands_at_the_session():
+    mapping = {
+        "tree": "aligned",
+        "/": {"time": "behav_time", "x": "x"},
+        "V1": {"responses": {"array": "x", "dims": ["unit_id", "time"]}},
+    }
+    session = opened(GOLDEN / "rig.mat", mapping)["rig"]
+    np.testing.assert_array_equal(session["V1"]["time"], session["time"])
+    assert session["V1/responses"].shape == (25, 1)
 
 
 def test_a_mapping_that_is_no_toml(tmp_path):

@@ -21,10 +21,9 @@ from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.mapping import (
     SETTINGS,
     Arrays,
-    array_of,
     clock,
+    integers,
     spikes,
-    squeezed,
     together,
     variable,
 )
@@ -132,13 +131,42 @@ def tree_groups(
 ) -> dict[str, xr.Dataset]:
     """The groups of a tree, as a mapping describes them."""
     path = arrays.source.path
+    kind, session, attrs = _settings(path, mapping)
+    chosen([session], sessions, "session")
+    nodes = _nodes(path, mapping)
+    made = {name: node(arrays, kind, name, nodes[name]) for name in _of_areas(nodes, kind, areas)}
+    shared = made.pop("", xr.Dataset())
+    groups = {
+        "/": xr.Dataset(attrs=schema.root_attrs(kind)),
+        session: shared.assign_attrs({"session_id": session, **attrs}),
+    }
+    for name, one in made.items():
+        rows = made.get(f"{name}/{schema.PRESENTATIONS}")
+        if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in one.dims:
+            one = one.assign_coords(schema.trial_labels(one, rows))
+        groups[f"{session}/{name}"] = one
+    _check_parents(path, groups)
+    return groups
+
+
+def _settings(path: str, mapping: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Kind of tree, name of the session and its attributes."""
     kind = mapping.get("tree", schema.RECORDING)
     if kind not in (schema.RECORDING, schema.ALIGNED):
-        raise FormatError(path, "tree", "'recording' or 'aligned'", f"{kind!r}")
+        raise FormatError(path, "tree", "'recording' or 'aligned'", f"{kind!r:.80}")
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
-    session = schema.node_name(str(mapping.get("session", stem)))
-    chosen([session], sessions, "session")
-    nodes = {key.strip("/"): value for key, value in mapping.items() if key not in SETTINGS}
+    session = mapping.get("session", stem)
+    if not isinstance(session, str):
+        raise FormatError(path, "session", "the name of the session", f"{session!r:.80}")
+    attrs = mapping.get("attrs", {})
+    if not isinstance(attrs, Mapping):
+        raise FormatError(path, "attrs", "a table of name = value", f"{attrs!r:.80}")
+    return kind, schema.node_name(session), {str(key): value for key, value in attrs.items()}
+
+
+def _nodes(path: str, mapping: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The nodes of a mapping by path below the session; "" is the session itself."""
+    nodes = {key: value for key, value in mapping.items() if key not in SETTINGS}
     wrong = [key for key, value in nodes.items() if not isinstance(value, Mapping)]
     if wrong or not nodes:
         raise FormatError(
@@ -146,21 +174,32 @@ def tree_groups(
             f"{wrong[0]} = {nodes[wrong[0]]!r}"[:80] if wrong else "none",
             f"settings are {shorten(SETTINGS)}",
         )  # fmt: skip
-    nodes = {name: dict(value) for name, value in nodes.items()}
-    kept = _of_areas(nodes, kind, areas)
-    attrs = mapping.get("attrs", {})
-    made = {name: node(arrays, kind, name, nodes[name]) for name in kept}
-    shared = made.pop("", xr.Dataset())
-    groups = {
-        "/": xr.Dataset(attrs=schema.root_attrs(kind)),
-        session: shared.assign_attrs(session_id=session, **attrs),
-    }
-    for name, one in made.items():
-        rows = made.get(f"{name}/{schema.PRESENTATIONS}")
-        if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in one.dims:
-            one = one.assign_coords(schema.trial_labels(one, rows))
-        groups[f"{session}/{name}"] = one
-    return groups
+    made: dict[str, dict[str, Any]] = {}
+    for key, value in nodes.items():
+        parts = str(key).strip("/").split("/")
+        bad = [part for part in parts if part != schema.node_name(part)] if any(parts) else []
+        if bad:
+            raise FormatError(path, str(key), "names of nodes, with / between them", f"{bad[0]!r}")
+        made["/".join(parts)] = dict(value)
+    return made
+
+
+def _check_parents(path: str, groups: Mapping[str, xr.Dataset]) -> None:
+    """Refuse a node whose sizes are not those of the nodes above it: it would share their clock."""
+    for place, one in groups.items():
+        parent = place
+        while "/" in parent:
+            parent, _, leaf = parent.rpartition("/")
+            if leaf in groups.get(parent, xr.Dataset()).variables:
+                raise FormatError(path, place, f"a name that {parent} has not given to an array",
+                                  f"{leaf!r}, which is both")  # fmt: skip
+            above = groups.get(parent, xr.Dataset())
+            for dim in set(one.dims) & set(above.dims):
+                if one.sizes[dim] != above.sizes[dim]:
+                    raise FormatError(
+                        path, place, f"{above.sizes[dim]:,} along {dim}, as {parent} above it has",
+                        f"{one.sizes[dim]:,}", "what has a clock of its own is a node beside it",
+                    )  # fmt: skip
 
 
 def _of_areas(nodes: Mapping[str, Any], kind: str, areas: str | Sequence[str] | None) -> list[str]:
@@ -196,8 +235,8 @@ def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Da
         if dim in sizes:
             ids = np.arange(sizes[dim])
             if dim in said:
-                ids = squeezed(array_of(arrays, said[dim], f"{name}/{dim}"), 1).load()
-            coords[dim] = xr.Variable(dim, ids.astype(np.int64))
+                ids = integers(arrays, said[dim], f"{name}/{dim}")
+            coords[dim] = xr.Variable(dim, ids)
     return together(arrays, name, made, coords)
 
 

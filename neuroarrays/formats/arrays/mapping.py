@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,25 +25,14 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
+from neuroarrays.formats.arrays.entries import Entry, nearest, number, read_entry
 from neuroarrays.formats.arrays.lazies import Cast, Column, Grid, Joined, Ordered, Squeezed
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, file_array, wrap
 from neuroarrays.source import Info, Source
 
-#: Keys of a mapping that are no node, and of an array that are no attribute.
+#: Keys of a mapping that are no node.
 SETTINGS = ("tree", "session", "file", "attrs", "neuroarrays_mapping")
-_KEYS = (
-    "array",
-    "column",
-    "dims",
-    "dtype",
-    "scale",
-    "offset",
-    "units",
-    "rate",
-    "start",
-    "long_name",
-)
 
 
 @dataclass
@@ -56,11 +44,10 @@ class Arrays:
 
     def missing(self, name: str, where: str) -> FormatError:
         """The error for a name that is not there, with the nearest that is."""
-        near = difflib.get_close_matches(name, self.infos, 1, 0.4)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
         return FormatError(
             self.source.path, where, f"the array {name!r}",
-            f"{shorten(self.infos, 8)}{guess}", "`neuroarrays info` on the file lists its arrays",
+            f"{shorten(self.infos, 8)}{nearest(name, self.infos)}",
+            "`neuroarrays info` on the file lists its arrays",
         )  # fmt: skip
 
     def matching(self, pattern: str, where: str) -> dict[tuple[str, ...], str]:
@@ -85,27 +72,18 @@ class Arrays:
         return file_array(self.source, name, scale, offset)
 
 
-def array_of(arrays: Arrays, said: Any, where: str) -> LazyArray:
+def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
     """The array that an entry of a mapping names, all "*" as leading axes."""
-    said = {"array": said} if isinstance(said, str) else said
-    if not isinstance(said, Mapping) or not isinstance(said.get("array"), str):
-        raise FormatError(arrays.source.path, where, "the name of an array, or {array = ...}",
-                          f"{said!r}"[:80])  # fmt: skip
-    unknown = set(said) - set(_KEYS)
-    if unknown:
-        raise FormatError(arrays.source.path, where, f"keys among {shorten(_KEYS)}",
-                          shorten(sorted(unknown)))  # fmt: skip
-    factors = float(said.get("scale", 1.0)), float(said.get("offset", 0.0))
-    if "*" not in said["array"]:
-        array: LazyArray = arrays.one(said["array"], where, *factors)
-        column = said.get("column")
-        if column is None:
+    factors = entry.scale, entry.offset
+    if "*" not in entry.array:
+        array: LazyArray = arrays.one(entry.array, where, *factors)
+        if entry.column is None:
             return array
-        if not isinstance(column, int) or not array.shape or not 0 <= column < array.shape[-1]:
+        if not array.shape or entry.column >= array.shape[-1]:
             raise FormatError(arrays.source.path, where, f"a column of shape {array.shape}",
-                              f"column = {column!r}")  # fmt: skip
-        return Column(array, column)
-    found = arrays.matching(said["array"], where)
+                              f"column = {entry.column}")  # fmt: skip
+        return Column(array, entry.column)
+    found = arrays.matching(entry.array, where)
     bases = [arrays.one(name, where, *factors) for name in found.values()]
     axes = [list(dict.fromkeys(part)) for part in zip(*found, strict=True)]
     lead = tuple(len(axis) for axis in axes)
@@ -114,7 +92,7 @@ def array_of(arrays: Arrays, said: Any, where: str) -> LazyArray:
         lead = (len(bases),)  # not the same number below each: one axis for all
     if len(shapes) > 1:
         raise FormatError(
-            arrays.source.path, where, f"arrays of one shape for every {said['array']!r}",
+            arrays.source.path, where, f"arrays of one shape for every {entry.array!r}",
             f"{len(bases)} arrays of shapes {shorten(sorted(shapes), 4)}",
         )  # fmt: skip
     return Grid(tuple(squeezed(base, 1) for base in bases), lead)
@@ -134,7 +112,7 @@ _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
     "table": {1: (schema.PRESENTATION,)},
     "spikes": {1: (schema.UNIT,)},
     "stimulus": {3: (schema.FRAME, "y", "x"), 2: (schema.FRAME, "x"), 1: (schema.FRAME,)},
-    "session": {3: (schema.TIME, "y", "x"), 4: (schema.TIME, "channel", "y", "x")},
+    "session": {1: (schema.TIME,), 3: (schema.TIME, "y", "x"), 4: (schema.TIME, "channel", "y", "x")},
     "": {1: (schema.TIME,), 2: (schema.TIME, schema.UNIT), 3: (schema.PRESENTATION, schema.TIME, schema.UNIT)},
 }  # fmt: skip
 
@@ -144,9 +122,8 @@ def variable(
 ) -> xr.Variable:
     """A variable of a node; `place` is the node and the name."""
     where, name = "/".join(place), place[1]
-    array = array_of(arrays, said, where)
-    entry: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
-    dims: tuple[str, ...] = tuple(entry.get("dims", ()))
+    entry = read_entry(said, arrays.source.path, where)
+    array, dims = array_of(arrays, entry, where), entry.dims
     if not dims:
         usual: Mapping[int, tuple[str, ...]] = _DIMS.get(role, _DIMS[""])
         array = squeezed(array, 1 if sum(n > 1 for n in array.shape) < 2 else len(array.shape))
@@ -154,20 +131,32 @@ def variable(
         if name == schema.UNIT or role == "spikes":
             dims = (schema.UNIT,)
     array = squeezed(array, len(dims))
-    if len(dims) != len(array.shape) or len(set(dims)) < len(dims):
+    if len(dims) != len(array.shape):
         raise FormatError(
             arrays.source.path, where, f"dims for an array of shape {array.shape}",
             f"dims = {list(dims)}" if dims else "none",
             "say which axis is what: dims = [\"time\", \"unit_id\"]",
         )  # fmt: skip
     array, dims = _arranged(array, dims, tree, role, name)
-    attrs = {k: entry[k] for k in ("units", "long_name") if k in entry}
     kinds = schema.spec(tree, role, name).kinds
-    if "dtype" in entry:
-        array = Cast(array, np.dtype(str(entry["dtype"])), arrays.source.path)
-    elif array.dtype.kind in "biu" and array.dtype.kind not in kinds and "f" in kinds:
-        array = Cast(array, np.dtype("f8"), arrays.source.path)
-    return schema.var(role, name, wrap(array), dims, tree, **attrs)
+    wanted = entry.dtype
+    if not wanted and array.dtype.kind in "biu" and array.dtype.kind not in kinds and "f" in kinds:
+        wanted = "f8"
+    if wanted:
+        array = _cast(arrays, array, wanted, where)
+    return schema.var(role, name, wrap(array), dims, tree, **_told(entry))
+
+
+def _told(entry: Entry) -> dict[str, str]:
+    """Attributes that a mapping gives; the schema's own stand where it gives none."""
+    return {k: v for k, v in (("units", entry.units), ("long_name", entry.long_name)) if v}
+
+
+def _cast(arrays: Arrays, array: LazyArray, dtype: str, where: str) -> LazyArray:
+    if array.dtype.kind not in "biuf":
+        raise FormatError(arrays.source.path, where, "numbers", f"{array.dtype} of shape "
+                          f"{array.shape}", "text has no other dtype")  # fmt: skip
+    return Cast(array, np.dtype(dtype), arrays.source.path)
 
 
 def _arranged(
@@ -190,12 +179,10 @@ def _arranged(
 
 def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
     """A node of spike trains: one array, one per unit, or all with a label each."""
-    told = said.get("spike_times")
     where = f"{node}/spike_times"
-    entry: dict[str, Any] = {"array": told} if isinstance(told, str) else dict(told or {})
-    factors = float(entry.get("scale", 1.0)), float(entry.get("offset", 0.0))
-    names = list(arrays.matching(str(entry.get("array", "")), where).values())
-    trains = [squeezed(arrays.one(name, where, *factors), 1) for name in names]
+    entry = read_entry(said.get("spike_times"), arrays.source.path, where)
+    names = list(arrays.matching(entry.array, where).values())
+    trains = [squeezed(arrays.one(name, where, entry.scale, entry.offset), 1) for name in names]
     for name, train in zip(names, trains, strict=True):
         if len(train.shape) != 1 and 0 not in train.shape:
             raise FormatError(arrays.source.path, name, "spike times along one axis",
@@ -204,21 +191,19 @@ def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
     sizes = np.array([t.shape[0] if len(t.shape) == 1 else 0 for t in trains], np.int64)
     ids = np.arange(sizes.size)
     times: LazyArray = kept[0] if len(trains) == 1 and kept else Joined(tuple(kept))
-    if times.dtype.kind in "iu":
-        times = Cast(times, np.dtype("f8"), arrays.source.path)
+    if times.dtype.kind != "f":
+        times = _cast(arrays, times, "f8", where)
     if "unit" in said:
-        labels = squeezed(arrays.one(said["unit"], f"{node}/unit"), 1).load()
-        if labels.shape != times.shape or labels.dtype.kind not in "iuf":
+        labels = integers(arrays, said["unit"], f"{node}/unit")
+        if labels.shape != times.shape:
             raise FormatError(arrays.source.path, f"{node}/unit", "a unit for each spike",
                               f"{labels.size:,} for {times.shape[0]:,} spikes")  # fmt: skip
-        ids, sizes = np.unique(labels.astype(np.int64), return_counts=True)
+        ids, sizes = np.unique(labels, return_counts=True)
         times = Ordered(times, np.argsort(labels, kind="stable"))
     elif "row_size" in said:
-        sizes = (
-            squeezed(arrays.one(said["row_size"], f"{node}/row_size"), 1).load().astype(np.int64)
-        )
+        sizes = integers(arrays, said["row_size"], f"{node}/row_size")
         ids = np.arange(sizes.size)
-        if sizes.sum() != times.shape[0]:
+        if sizes.sum() != times.shape[0] or (sizes < 0).any():
             raise FormatError(arrays.source.path, f"{node}/row_size", f"a sum of {times.shape[0]}",
                               str(sizes.sum()))  # fmt: skip
     made = {
@@ -232,19 +217,41 @@ def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
     return together(arrays, node, made, coords)
 
 
+def _whole(arrays: Arrays, said: Any, where: str) -> np.ndarray:
+    """All values of an array along one axis."""
+    array = squeezed(array_of(arrays, read_entry(said, arrays.source.path, where), where), 1)
+    if len(array.shape) != 1 or array.dtype.kind not in "biuf":
+        raise FormatError(arrays.source.path, where, "numbers along one axis",
+                          f"{array.dtype} of shape {array.shape}")  # fmt: skip
+    return np.asarray(array.load())
+
+
+def integers(arrays: Arrays, said: Any, where: str) -> np.ndarray:
+    """All values of an array along one axis, as int64; labels and counts."""
+    values = _whole(arrays, said, where)
+    with np.errstate(invalid="ignore"):
+        made = values.astype(np.int64)
+    if not np.array_equal(made, values):
+        raise FormatError(arrays.source.path, where, "whole numbers", f"{values[:5]}")
+    return made
+
+
 def clock(arrays: Arrays, node: str, said: Any, length: int) -> xr.Variable:
     """The time coordinate of a node: an array, or {rate, start}."""
+    path, where = arrays.source.path, f"{node}/time"
     if isinstance(said, Mapping) and "rate" in said:
-        rate, start = float(said["rate"]), float(said.get("start", 0.0))
-        if not np.isfinite([rate, start]).all() or rate <= 0:
-            raise FormatError(arrays.source.path, f"{node}/time", "a rate above 0 Hz", str(rate))
+        rate, start = number(said["rate"]), number(said.get("start", 0.0))
+        if rate is None or start is None or rate <= 0 or set(said) - {"rate", "start"}:
+            raise FormatError(path, where, "{rate, start}: a rate above 0 Hz, a start in s",
+                              f"{dict(said)!r:.80}")  # fmt: skip
         return xr.Variable(schema.TIME, wrap(Regular(start, rate, length)), {"units": "s"})
-    array = squeezed(array_of(arrays, said, f"{node}/time"), 1)
+    array = squeezed(array_of(arrays, read_entry(said, path, where), where), 1)
     if len(array.shape) != 1 or array.dtype.kind not in "iuf":
-        raise FormatError(arrays.source.path, f"{node}/time", "times along one axis",
-                          f"{array.dtype} of shape {array.shape}")  # fmt: skip
+        raise FormatError(
+            path, where, "times along one axis", f"{array.dtype} of shape {array.shape}"
+        )
     if array.dtype.kind != "f":
-        array = Cast(array, np.dtype("f8"), arrays.source.path)
+        array = Cast(array, np.dtype("f8"), path)
     return xr.Variable(schema.TIME, wrap(array), {"units": "s"})
 
 

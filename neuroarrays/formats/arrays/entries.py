@@ -1,0 +1,126 @@
+"""What a mapping says of one array, checked: a name, or a table of what is known about it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, shorten
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of a mapping.
+
+    Attributes
+    ----------
+    array : str
+        Its name in the file; every "*" stands for one level.
+    column : int or None
+        A place along its last axis.
+    dims : tuple of str
+        What its axes are; () where the kind of node says it.
+    dtype : str
+        That holds its values exactly; "" for its own.
+    scale, offset : float
+        ``scale * stored + offset``.
+    units, long_name : str
+        Of the values.
+    """
+
+    array: str
+    column: int | None = None
+    dims: tuple[str, ...] = ()
+    dtype: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    units: str = ""
+    long_name: str = ""
+
+
+def read_entry(said: Any, path: str, where: str) -> Entry:
+    """An entry of a mapping.
+
+    Parameters
+    ----------
+    said : str or mapping
+        The name of an array, or a table with `Entry`'s attributes.
+    path, where : str
+        The file and the place in the mapping, for messages.
+
+    Raises
+    ------
+    FormatError
+        If it is neither, or a value of it is of the wrong kind.
+    """
+    said = {"array": said} if isinstance(said, str) else said
+    if not isinstance(said, Mapping) or not isinstance(said.get("array"), str):
+        raise FormatError(path, where, "the name of an array, or {array = ...}", f"{said!r:.80}")
+    known = [field.name for field in fields(Entry)]
+    unknown = [key for key in said if key not in known]
+    if unknown:
+        raise FormatError(path, where, f"keys among {shorten(known)}",
+                          f"{unknown[0]!r}{nearest(str(unknown[0]), known)}")  # fmt: skip
+    made: dict[str, Any] = {"array": said["array"]}
+    for key in set(said) - {"array"}:
+        made[key] = _READ[key](said[key])
+        if made[key] is None:
+            raise FormatError(path, f"{where}/{key}", _EXPECTED[key], f"{said[key]!r:.80}")
+    return Entry(**made)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A question whether the most similar name was meant, "" if none is similar."""
+    folded = {n.lower(): n for n in names}
+    near = difflib.get_close_matches(name.lower(), folded, 1, 0.4)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def number(value: Any) -> float | None:
+    """A finite number, None if it is none."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        return float(value) if good and math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _column(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _dims(value: Any) -> tuple[str, ...] | None:
+    value = [value] if isinstance(value, str) else value
+    good = isinstance(value, list | tuple) and all(isinstance(d, str) and d for d in value)
+    return tuple(value) if good and len(set(value)) == len(value) else None
+
+
+def _dtype(value: Any) -> str | None:
+    try:
+        return str(value) if np.dtype(value).kind in "biuf" else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_READ = {
+    "column": _column, "dims": _dims, "dtype": _dtype, "scale": number, "offset": number,
+    "units": _text, "long_name": _text,
+}  # fmt: skip
+_EXPECTED = {
+    "column": "a place along the last axis: 0, 1, ...",
+    "dims": 'different names of axes: ["time", "unit_id"]',
+    "dtype": 'a dtype of numbers or bool: "uint8", "float32", "bool"',
+    "scale": "a finite number",
+    "offset": "a finite number",
+    "units": "a text",
+    "long_name": "a text",
+}
