@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch.utils.data import Dataset
 
-from neuroarrays import gathering, interpolation, schema
+from neuroarrays import fields, gathering, interpolation, schema
+from neuroarrays.batched import AreaDataset, Batch, Batched, is_per_sample
 from neuroarrays.bins import check_bin_width
-from neuroarrays.datasets import Batch, Samples, TrialDataset, is_per_sample
+from neuroarrays.datasets import ClipDataset, TrialDataset
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy import unwrap
 from neuroarrays.trains import Trains, trains_of
 
 
-class SpikeWindowDataset(Dataset[Batch]):
+class SpikeWindowDataset(AreaDataset):
     """Windows binned from raw spike trains as they are asked for.
 
     Parameters
@@ -75,23 +75,20 @@ class SpikeWindowDataset(Dataset[Batch]):
     ):
         from neuroarrays.kernels import counts
 
-        self.place = gathering.place(area)
+        where = gathering.place(area)
         if schema.SPIKES not in area.children:
-            msg = f"{self.place} has no spikes node: expected an area of a recording tree"
+            msg = f"{where} has no spikes node: expected an area of a recording tree"
             raise SchemaError(msg)
         if dtype not in ("uint8", "float32", "float16"):
             msg = f"dtype={dtype!r}: expected 'uint8', 'float32' or 'float16'"
             raise ValueError(msg)
         node = area[schema.SPIKES].to_dataset()
+        super().__init__(area, node, labels, transform)
         self.bin_width, self.dtype = check_bin_width(bin_width), np.dtype(dtype)
         self.bins = counts.bins_to_cover(length, self.bin_width)
         self.trains: Trains = trains_of(node)
         self.starts = self._starts(starts, length, stride or length, window)
-        self.unit_id = torch.from_numpy(np.array(node[schema.UNIT].values, np.int64))
-        self.session, _, self.area = self.place.rpartition("/")
-        self.labels, self.transform = labels, transform
         self.series = {name: self._signal(area, name) for name in series}
-        self.buffers = gathering.Buffers()
         self._slices: Any = None
         _ = self.slices
 
@@ -115,7 +112,7 @@ class SpikeWindowDataset(Dataset[Batch]):
             raise ValueError(msg)
         return found
 
-    def _signal(self, area: xr.DataTree, name: str) -> gathering.Field:
+    def _signal(self, area: xr.DataTree, name: str) -> fields.Field:
         from neuroarrays.kernels import counts
 
         variable = name.rpartition("/")[2]
@@ -125,7 +122,7 @@ class SpikeWindowDataset(Dataset[Batch]):
         dims = (schema.PRESENTATION, schema.TIME)
         found = interpolation.resampled(node, self.starts, offsets, "linear", None, dims)
         lazy = unwrap(found[variable]._data)
-        return gathering.Stored(lazy, 0, gathering.place(area, name))
+        return fields.Stored(lazy, 0, gathering.place(area, name))
 
     @property
     def slices(self) -> Any:
@@ -143,17 +140,14 @@ class SpikeWindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return int(self.starts.size)
 
-    def __getitem__(self, index: int) -> Batch:
-        if not -len(self) <= index < len(self):
-            msg = f"window {index} of {len(self)}"
-            raise IndexError(msg)
-        batch = self.__getitems__([index % len(self)])
-        return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}
+    def _shapes(self) -> dict[str, str]:
+        counts = {"spike_data": f"{(self.bins, len(self.trains.first))} {self.dtype}"}
+        return counts | dict.fromkeys(self.series, f"{(self.bins,)} float32")
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         from neuroarrays.kernels import events
 
-        rows = np.asarray(indices, np.int64)
+        rows = self._numbers(indices)
         shape = (rows.size, self.bins, self.slices.n_units)
         counted = self.buffers.get(shape, np.dtype(np.uint8))
         try:
@@ -171,12 +165,10 @@ class SpikeWindowDataset(Dataset[Batch]):
             field.rows(rows, values)
             batch[name] = torch.from_numpy(values)
         batch[schema.TIME] = torch.from_numpy(self.starts[rows])
-        if self.labels:
-            batch |= {"session": self.session, "area": self.area, schema.UNIT: self.unit_id}
-        return batch if self.transform is None else self.transform(batch)
+        return self._finish(batch)
 
 
-class RepeatDataset(Dataset[Batch]):
+class RepeatDataset(Batched):
     """Stimuli as samples: the mean over the repeats of each, and every repeat.
 
     Parameters
@@ -203,25 +195,21 @@ class RepeatDataset(Dataset[Batch]):
         groups: dict[Any, list[int]] = {}
         for i, label in enumerate(own):
             groups.setdefault(label, []).append(i)
-        self.trials, self.groups = trials, list(groups.values())
+        self.trials, self.groups, self.place = trials, list(groups.values()), trials.place
         self.most = max(map(len, self.groups))
         wrong = [n for n in sorted(trials.targets) if trials.dtypes[n].kind != "f"]
         if wrong or not trials.targets:
-            msg = f"{trials.place}: repeats need targets of a float dtype, not {wrong or 'none'}"
+            msg = f"{self.place}: repeats need targets of a float dtype, not {wrong or 'none'}"
             raise SchemaError(msg)
 
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, index: int) -> Batch:
-        if not -len(self) <= index < len(self):
-            msg = f"stimulus {index} of {len(self)}"
-            raise IndexError(msg)
-        batch = self.__getitems__([index % len(self)])
-        return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}
+    def _shapes(self) -> dict[str, str]:
+        return self.trials._shapes() | {"repeats": f"1 to {self.most}"}
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        groups = [self.groups[i] for i in indices]
+        groups = [self.groups[i] for i in self._numbers(indices)]
         every = self.trials.__getitems__([row for group in groups for row in group])
         sizes = torch.tensor([len(group) for group in groups])
         first = torch.cumsum(sizes, 0) - sizes
@@ -236,7 +224,7 @@ class RepeatDataset(Dataset[Batch]):
         return batch | {"repeats": sizes}
 
 
-class Stack(Dataset[Batch]):
+class Stack(Batched):
     """Several datasets of one kind of sample, one after another.
 
     Parameters
@@ -249,37 +237,35 @@ class Stack(Dataset[Batch]):
     owner : (sample,) int64
         Which dataset each sample is of: weights for `balanced`.
 
+    Notes
+    -----
+    The labels `session` and `area` are lists, one name per sample.
+
     Raises
     ------
     SchemaError
         If units or shapes differ; which session, area and variable.
     """
 
-    def __init__(self, datasets: Sequence[Samples]):
+    def __init__(self, datasets: Sequence[AreaDataset]):
         self.datasets = list(datasets)
         if not self.datasets:
             msg = "there is no dataset to stack"
             raise ValueError(msg)
-        one = self.datasets[0]
+        self.place = ", ".join(d.place for d in self.datasets)
         for other in self.datasets[1:]:
-            _check_alike(one, other)
-        self.ends = np.cumsum([len(d) for d in self.datasets])  # type: ignore[arg-type]
+            _check_alike(self.datasets[0], other)
+        self.ends = np.cumsum([len(d) for d in self.datasets])
         self.owner = np.repeat(np.arange(len(self.datasets)), np.diff(self.ends, prepend=0))
 
     def __len__(self) -> int:
         return int(self.ends[-1])
 
-    def __getitem__(self, index: int) -> Batch:
-        if not -len(self) <= index < len(self):
-            msg = f"sample {index} of {len(self)}"
-            raise IndexError(msg)
-        index %= len(self)
-        owner = self.owner[index]
-        own: Batch = self.datasets[owner][int(index - self.ends[owner])]  # counted from its end
-        return own
+    def _shapes(self) -> dict[str, str]:
+        return self.datasets[0]._shapes()
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        chosen = np.asarray(indices, np.int64)
+        chosen = self._numbers(indices)
         owner = self.owner[chosen]
         order = np.argsort(owner, kind="stable")
         own = chosen[order] - (self.ends - np.diff(self.ends, prepend=0))[owner[order]]
@@ -301,32 +287,39 @@ class Stack(Dataset[Batch]):
         return batch
 
 
-def _check_alike(one: Samples, other: Samples) -> None:
-    if list(one.fields) != list(other.fields):
-        msg = f"{other.place} has {list(other.fields)}, {one.place} has {list(one.fields)}"
+def _check_alike(one: AreaDataset, other: AreaDataset) -> None:
+    ours, theirs = one._shapes(), other._shapes()
+    if list(ours) != list(theirs) or type(one) is not type(other):
+        found = [f"{type(d).__name__} of {list(d._shapes())}" for d in (other, one)]
+        msg = f"{other.place} is a {found[0]}, {one.place} a {found[1]}: they cannot be stacked"
         raise SchemaError(msg)
     same_units = (one.unit_id is None) == (other.unit_id is None) and (
         one.unit_id is None or torch.equal(one.unit_id, other.unit_id)  # type: ignore[arg-type]
     )
-    for name, field in one.fields.items():
-        theirs = other.fields[name]
-        if field.shape[1:] != theirs.shape[1:]:
-            msg = f"{other.place}: {name} is {theirs.shape[1:]}, {field.shape[1:]} in {one.place}"
-            raise SchemaError(f"{msg}: they cannot be stacked; train with na.torch.cycle")
-        if not same_units:
+    for name, shape in ours.items():
+        msg = ""
+        if theirs[name] != shape:
+            msg = f"{other.place}: {name} is {theirs[name]}, {shape} in {one.place}"
+        elif not same_units:
             msg = f"{other.place}: {name} is of other units than in {one.place}"
+        if msg:
             raise SchemaError(f"{msg}: they cannot be stacked; train with na.torch.cycle")
 
 
-class OnDevice(Dataset[Batch]):
+class OnDevice(Batched):
     """All samples of a dataset on one device, indexed there.
 
     Parameters
     ----------
     samples : dataset
-        Its samples are gathered once; windows that overlap are stored as often as they occur.
+        Gathered once. Of a `ClipDataset` every frame of the clock is kept once, however many
+        windows it is in, and its transform gets batches on the device.
     device : str or torch.device
         Where to keep them.
+
+    Notes
+    -----
+    Use it without workers: its batches are on the device already.
 
     Raises
     ------
@@ -334,32 +327,63 @@ class OnDevice(Dataset[Batch]):
         If they take more than is free on a GPU.
     """
 
-    def __init__(self, samples: Samples, device: str | torch.device):
-        self.device, n = torch.device(device), len(samples)  # type: ignore[arg-type]
-        one = samples.__getitems__([0])
-        needed = n * sum(v.nbytes for k, v in one.items() if is_per_sample(k, v))
+    def __init__(self, samples: Batched, device: str | torch.device):
+        self.samples, self.device = samples, torch.device(device)
+        self.place = f"{samples.place} on {self.device}"
+        kept = samples.frames() if isinstance(samples, ClipDataset) else samples
+        n, one = len(kept), kept.__getitems__([0])
+        needed = n * sum(v[0].nbytes for v in one.values() if isinstance(v, torch.Tensor))
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if needed > 0.9 * free:
-                msg = f"{samples.place}: {needed / 1e9:.1f} GB, {free / 1e9:.1f} free on {device}"
+                msg = f"{self.place}: {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
                 raise MemoryError(msg)
-        self.batch: Batch = {
-            k: v.new_empty((n, *v.shape[1:]), device=self.device) if is_per_sample(k, v) else v
-            for k, v in one.items()
-        }
+        self.kept: Batch = {}
         for begin in range(0, n, 256):
-            part = samples.__getitems__(range(begin, min(begin + 256, n)))
-            for k, v in part.items():
-                if is_per_sample(k, v):
-                    self.batch[k][begin : begin + 256] = v.to(self.device)
-        self.n = n
+            part = kept.__getitems__(range(begin, min(begin + 256, n)))
+            for name, value in part.items():
+                if not is_per_sample(name, value):
+                    self.kept[name] = value
+                elif isinstance(value, list):
+                    self.kept.setdefault(name, []).extend(value)
+                else:
+                    if not begin:
+                        shape = (n, *value.shape[1:])
+                        self.kept[name] = value.new_empty(shape, device=self.device)
+                    self.kept[name][begin : begin + 256] = value.to(self.device)
 
     def __len__(self) -> int:
-        return self.n
+        return len(self.samples)
 
-    def __getitem__(self, index: int) -> Batch:
-        return {k: v[index] if is_per_sample(k, v) else v for k, v in self.batch.items()}
+    def _shapes(self) -> dict[str, str]:
+        return self.samples._shapes()
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        rows = torch.as_tensor(np.asarray(indices), device=self.device)
-        return {k: v[rows] if is_per_sample(k, v) else v for k, v in self.batch.items()}
+        numbers = self._numbers(indices)
+        if isinstance(self.samples, ClipDataset):
+            return self._clips(self.samples, numbers)
+        rows = torch.from_numpy(numbers).to(self.device)
+        return {
+            name: [value[i] for i in numbers] if isinstance(value, list)
+            else value[rows] if is_per_sample(name, value) else value
+            for name, value in self.kept.items()
+        }  # fmt: skip
+
+    def _clips(self, clips: ClipDataset, numbers: np.ndarray) -> Batch:
+        """What `ClipDataset.__getitems__` gives, of the frames on the device."""
+        starts, ends = clips.spans(numbers)
+        places = starts[:, None] + np.arange(clips.bins)
+        past = places >= ends[:, None]
+        outside = torch.from_numpy(past).to(self.device) if past.any() else None
+        batch: Batch = {}
+        for name, shift in clips.shifts.items():
+            rows = np.minimum(places + shift, clips.time.size - 1)
+            values = self.kept[name][torch.from_numpy(rows).to(self.device), 0]
+            if outside is not None:
+                values[outside] = float("nan") if values.is_floating_point() else 0
+            batch[name] = values
+        inside = clips._valid(starts, ends)
+        if inside is not None:
+            batch["valid"] = torch.from_numpy(inside).to(self.device)
+        batch[schema.TIME] = torch.from_numpy(clips.time[starts]).to(self.device)
+        return clips._finish(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,16 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch.utils.data import Dataset
 
-from neuroarrays import gathering, schema, splits
+from neuroarrays import fields, gathering, schema, splits
+from neuroarrays.batched import AreaDataset, Batch
 
-Batch = dict[str, Any]
 DTYPES = ("float32", "float16", "uint8", None)
 
 
-class Samples(Dataset[Batch]):
-    """What the datasets share: one batch at a time, in the dtype asked for, with its labels."""
+class Samples(AreaDataset):
+    """What trials and clips share: fields of variables, each in the dtype asked for."""
 
     def __init__(
         self,
@@ -31,27 +31,20 @@ class Samples(Dataset[Batch]):
         labels: bool,
         transform: Callable[[Batch], Batch] | None,
     ):
-        for given in (inputs, targets):
-            if isinstance(given, str):
-                msg = f"expected a list of variables, got the text {given!r}"
-                raise ValueError(msg)
-        names = list(dict.fromkeys([*inputs, *targets]))
+        super().__init__(area, area, labels, transform)
+        names = gathering.names(inputs, targets)
         if not names:
-            msg = f"{gathering.place(area)}: no variable asked for"
+            msg = f"{self.place}: no variable asked for"
             raise ValueError(msg)
-        self.place = gathering.place(area)
+        if isinstance(dtype, Mapping) and (unknown := [n for n in dtype if n not in names]):
+            msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
+            raise ValueError(msg)
         self.targets = frozenset(targets)
-        self.transform = transform
-        room = [gathering.CACHE_BYTES]
-        self.fields = {name: gathering.field(area, name, dim, cache, room) for name in names}
+        keep = fields.Cache(cache)
+        self.fields = {name: gathering.field(area, name, dim, keep) for name in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
-        units = area.coords[schema.UNIT].values if schema.UNIT in area.coords else None
-        self.unit_id = None if units is None else torch.from_numpy(np.array(units, np.int64))
-        self.session, _, self.area = self.place.rpartition("/")
-        self.labels = labels
-        self.buffers = gathering.Buffers()
 
-    def _dtype(self, name: str, field: gathering.Field, asked: Any) -> np.dtype:
+    def _dtype(self, name: str, field: fields.Field, asked: Any) -> np.dtype:
         own = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
         if own not in DTYPES:
             msg = f"dtype={own!r} for {name}: expected one of {DTYPES}"
@@ -62,23 +55,8 @@ class Samples(Dataset[Batch]):
             raise ValueError(msg)
         return found
 
-    def __getitem__(self, index: int) -> Batch:
-        if not -len(self) <= index < len(self):  # type: ignore[arg-type]
-            msg = f"sample {index} of {len(self)}"  # type: ignore[arg-type]
-            raise IndexError(msg)
-        batch = self.__getitems__([index % len(self)])  # type: ignore[arg-type]
-        return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        raise NotImplementedError
-
-    def _finish(self, batch: Batch) -> Batch:
-        """Labels on request, then the transform."""
-        if self.labels:
-            batch |= {"session": self.session, "area": self.area}
-            if self.unit_id is not None:
-                batch[schema.UNIT] = self.unit_id
-        return batch if self.transform is None else self.transform(batch)
+    def _shapes(self) -> dict[str, str]:
+        return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}
 
     def _gather(
         self, name: str, shape: tuple[int, ...], write: Callable[[np.ndarray], None]
@@ -112,7 +90,7 @@ class TrialDataset(Samples):
     dtype : {"float32", "float16", "uint8", None} or mapping
         Of all tensors, or of each variable by name; None as stored.
     cache : {"auto", True, False}
-        Keep variables in memory; "auto" up to `gathering.CACHE_BYTES`. Counts are kept as events
+        Keep variables in memory; "auto" up to `neuroarrays.fields.CACHE_BYTES`. Counts are kept as events
         where that is smaller. Datasets of one process share what they keep.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.
@@ -147,8 +125,7 @@ class TrialDataset(Samples):
         dim = schema.PRESENTATION
         super().__init__(area, inputs, targets, dim, dtype, cache, labels, transform)
         n = area.sizes.get(dim, 0)
-        chosen = np.arange(n) if rows is None else rows
-        self.rows = splits.positions({"rows": chosen}, n, self.place)["rows"]
+        self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.place}: rows")
         ids = area.coords[dim].values if dim in area.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
         along = {name: gathering.find(area, name).dims for name in self.fields}
@@ -160,7 +137,7 @@ class TrialDataset(Samples):
         return int(self.rows.size)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        rows = self.rows[np.asarray(indices, np.int64)]
+        rows = self.rows[self._numbers(indices)]
         batch: Batch = {}
         valid = None if self.valid is None else self.valid[rows]
         for name, field in self.fields.items():
@@ -241,20 +218,19 @@ class ClipDataset(Samples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        names = list(dict.fromkeys([*inputs, *targets]))
+        names = gathering.names(inputs, targets)
         centres, width = gathering.clock(area, names)
         super().__init__(area, inputs, targets, schema.TIME, dtype, cache, labels, transform)
-        self.bins = round(length / width)
-        self.stride = round((length if stride is None else stride) / width)
+        self.bins = _bins("length", length, width)
+        self.stride = self.bins if stride is None else _bins("stride", stride, width)
         if self.bins < 1 or self.stride < 1:
             msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
             raise ValueError(msg)
-        self.time = centres - width / 2
-        for name in offsets or {}:
-            if name not in self.fields:
-                msg = f"offsets: {name!r} is not among the variables {names}"
-                raise ValueError(msg)
-        self.shifts = {n: round((offsets or {}).get(n, 0.0) / width) for n in names}
+        self.time, later = centres - width / 2, dict(offsets or {})
+        if unknown := [name for name in later if name not in names]:
+            msg = f"offsets: {unknown[0]!r} is not among the variables {names}"
+            raise ValueError(msg)
+        self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
         self.valid = gathering.mask(area, "valid", (schema.TIME,))
         self.pad = pad
         stretches = gathering.stretches(
@@ -275,11 +251,15 @@ class ClipDataset(Samples):
         low, high, counts = low[counts > 0], high[counts > 0], counts[counts > 0]
         if counts.size == 0:
             longest = max((stretches[:, 1] - stretches[:, 0]).max(initial=0), 0)
-            step = self.time[1] - self.time[0] if self.time.size > 1 else length
+            step = length / self.bins
+            span = (
+                f"{self.time[0]:g} to {self.time[-1] + step:g} s" if self.time.size else "nothing"
+            )
             msg = (
                 f"{self.place}: no window of {length:g} s fits into "
                 f"{'the clock' if window is None else np.asarray(window).tolist()}: the longest "
-                f"stretch without a gap has {longest * step:g} s ({', '.join(self.fields)})"
+                f"stretch without a gap has {longest * step:g} s, the clock spans {span} "
+                f"({', '.join(self.fields)})"
             )
             raise ValueError(msg)
         #: Windows from one stretch's begin to the next one's.
@@ -292,10 +272,7 @@ class ClipDataset(Samples):
         return int(self.bounds[-1])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        chosen = np.asarray(indices, np.int64)
-        stretch = np.searchsorted(self.bounds, chosen, side="right") - 1
-        starts = self.low[stretch] + (chosen - self.bounds[stretch]) * self.stride
-        ends = np.minimum(starts + self.bins, self.high[stretch])
+        starts, ends = self.spans(indices)
         batch: Batch = {}
         valid = self._valid(starts, ends)
         for name, field in self.fields.items():
@@ -310,6 +287,22 @@ class ClipDataset(Samples):
         batch[schema.TIME] = torch.from_numpy(self.time[starts])
         return self._finish(batch)
 
+    def spans(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First frame of each window, and the one past its last: (n,) int64 each."""
+        numbers = self._numbers(indices)
+        stretch = np.searchsorted(self.bounds, numbers, side="right") - 1
+        starts = self.low[stretch] + (numbers - self.bounds[stretch]) * self.stride
+        return starts, np.minimum(starts + self.bins, self.high[stretch])
+
+    def frames(self) -> ClipDataset:
+        """Every frame of the clock as a window, without labels and transform."""
+        own = copy.copy(self)
+        own.bins = own.stride = own.step = 1
+        own.low, own.high = np.array([0]), np.array([self.time.size])
+        own.bounds, own.shifts = np.array([0, self.time.size]), dict.fromkeys(self.fields, 0)
+        own.pad, own.labels, own.transform = False, False, None
+        return own
+
     def _valid(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
         if self.valid is None and not self.pad:
             return None
@@ -320,7 +313,16 @@ class ClipDataset(Samples):
         return inside
 
 
-def _clips(field: gathering.Field, starts: np.ndarray, ends: np.ndarray, out: np.ndarray) -> None:
+def _bins(what: str, seconds: float, width: float) -> int:
+    """A duration in bins."""
+    found = seconds / width
+    if not abs(found - round(found)) < 0.1:
+        msg = f"{what}: {seconds:g} s are {found:.2f} bins of {width:g} s, not a whole number"
+        raise ValueError(msg)
+    return round(found)
+
+
+def _clips(field: fields.Field, starts: np.ndarray, ends: np.ndarray, out: np.ndarray) -> None:
     """Clips that may end early: NaN, or 0 where the dtype has none, past their end."""
     whole = ends - starts == out.shape[1]
     if whole.all():
@@ -335,8 +337,3 @@ def _blank(out: np.ndarray, valid: np.ndarray | None, axis: int) -> None:
     """NaN where a bin is not valid."""
     if valid is not None and not valid.all():
         np.moveaxis(out, axis, 1)[~valid] = np.nan
-
-
-def is_per_sample(name: str, value: Any) -> bool:
-    """Whether an entry of a batch has an axis of samples: all tensors but the units."""
-    return isinstance(value, torch.Tensor) and name != schema.UNIT

@@ -25,9 +25,9 @@ import torch
 import xarray as xr
 from torch.utils.data import Dataset
 
-from neuroarrays import gathering, scaling, schema
+from neuroarrays import fields, gathering, scaling, schema
 from neuroarrays.datasets import TrialDataset
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.samplers import Batches
 from neuroarrays.splits import by_tier
 
@@ -113,6 +113,8 @@ def openretina(  # noqa: PLR0913  its own options
     ------
     SchemaError
         If responses are NaN (there, the session is lost without an error), which session and area.
+    NotInTree
+        If there are blocks, but none that trains.
     """
     from neuroarrays.torch import Loader, areas
 
@@ -144,6 +146,9 @@ def openretina(  # noqa: PLR0913  its own options
             if side == "train":
                 batches = _Starts(data, size, seed, clip_length, allow_over_boundaries)
             made.setdefault(side, {})[parts[-2]] = Loader(data, batches, **loading)
+    if not made["train"]:
+        blocks = [name for name in made if made[name]]
+        raise NotInTree("block", "train", blocks, hint="that is where its training movie is")
     return made
 
 
@@ -170,11 +175,11 @@ class _Movie(Dataset[Any]):
         chunk: int,
         cache: Any,
     ):
-        room = [gathering.CACHE_BYTES]
+        keep = fields.Cache(cache)
         self.place, self.order, self.chunk = gathering.place(area), order, chunk
-        self.movie = gathering.field(area, movie, schema.TIME, cache, room)
-        self.response = gathering.field(area, response, schema.TIME, cache, room)
-        self.buffers = gathering.Buffers()
+        self.movie = gathering.field(area, movie, schema.TIME, keep)
+        self.response = gathering.field(area, response, schema.TIME, keep)
+        self.buffers = fields.Buffers()
         if order.size < chunk:
             msg = f"{self.place}: {movie} has {order.size} frames, fewer than a chunk of {chunk}"
             raise ValueError(msg)
@@ -193,7 +198,7 @@ class _Movie(Dataset[Any]):
         inputs = self._gather(self.movie, starts).permute(0, 2, 1, 3, 4)
         return DataPoint(inputs.contiguous(), self._gather(self.response, starts))
 
-    def _gather(self, field: gathering.Field, starts: np.ndarray) -> torch.Tensor:
+    def _gather(self, field: fields.Field, starts: np.ndarray) -> torch.Tensor:
         shape = (starts.size, self.chunk, *field.shape[1:])
         out = self.buffers.get(shape, np.dtype(np.float32))
         for i, start in enumerate(starts.tolist()):
@@ -292,19 +297,19 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     """
     from neuroarrays.torch import Loader, areas
 
-    fields = {"images": list(inputs), "responses": list(targets),
+    groups = {"images": list(inputs), "responses": list(targets),
               "behavior": list(behavior), "pupil_center": list(pupil_center)}  # fmt: skip
-    if fields["pupil_center"] and not fields["behavior"]:
+    if groups["pupil_center"] and not groups["behavior"]:
         msg = "pupil_center= needs behavior=: the field comes after it"
         raise ValueError(msg)
-    names = [name for group in fields.values() for name in group]
+    names = [name for group in groups.values() for name in group]
     made: dict[str, dict[str, Any]] = {}
     for key, area in areas(tree, names):
         every = TrialDataset(area, names, cache=cache)
-        scale = _neuro_normalizer(every, fields) if normalize else {}
+        scale = _neuro_normalizer(every, groups) if normalize else {}
         table = area.children[schema.PRESENTATIONS].to_dataset(inherit=False)
         for tier, rows in by_tier(table["tier"].values).items():
-            data = _Points(TrialDataset(area, names, rows=rows, cache=cache), fields, scale)
+            data = _Points(TrialDataset(area, names, rows=rows, cache=cache), groups, scale)
             batches = Batches(len(data), batch_size, shuffle=tier == "train", seed=seed)
             made.setdefault(tier, {})[key] = Loader(data, batches, **loading)
     return made
@@ -316,11 +321,11 @@ class _Points(Dataset[Any]):
     def __init__(
         self,
         trials: TrialDataset,
-        fields: Mapping[str, list[str]],
+        groups: Mapping[str, list[str]],
         scale: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
     ):
         self.trials, self.scale = trials, dict(scale)
-        self.fields = {name: group for name, group in fields.items() if group}
+        self.groups = {name: group for name, group in groups.items() if group}
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -332,7 +337,7 @@ class _Points(Dataset[Any]):
     def __getitems__(self, indices: Sequence[int]) -> Any:
         batch = self.trials.__getitems__(indices)
         values = []
-        for name, group in self.fields.items():
+        for name, group in self.groups.items():
             value = batch[group[0]] if name in ImagePoint._fields else _columns(batch, group)
             if name in self.scale:
                 scaling.scale(value, *self.scale[name])
@@ -345,11 +350,11 @@ def _columns(batch: Mapping[str, torch.Tensor], names: Sequence[str]) -> torch.T
 
 
 def _neuro_normalizer(
-    every: TrialDataset, fields: Mapping[str, list[str]]
+    every: TrialDataset, groups: Mapping[str, list[str]]
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """What is subtracted from each field, and what it is multiplied by then."""
     scale = {}
-    for field, group in fields.items():
+    for field, group in groups.items():
         per_unit = field == "responses"
         fits = [scaling.Normalize.fit(every, [name], per_unit=per_unit, ddof=0) for name in group]
         if not fits:

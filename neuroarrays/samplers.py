@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from neuroarrays.splits import draws, permutation
+from neuroarrays.kernels.seeding import draws, permutation
 
 MODES = ("longest", "shortest", "weighted")
 

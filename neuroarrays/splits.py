@@ -15,59 +15,10 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import SchemaError
+from neuroarrays.kernels.seeding import permutation
 
 NAMES = ("train", "validation", "test")
 Split = dict[str, np.ndarray]
-
-
-def draws(n: int, *seeds: int) -> np.ndarray:
-    """Random numbers that depend on the seeds and their place only.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    *seeds : int
-        A seed, and what else is to make a difference (an epoch, a rank).
-
-    Returns
-    -------
-    (n,) uint64
-        splitmix64 of the place, offset by a hash of the seeds.
-    """
-    state = np.zeros(1, np.uint64)
-    for seed in seeds:
-        state = _splitmix(state ^ np.uint64(seed & 0xFFFFFFFFFFFFFFFF))
-    found: np.ndarray = _splitmix(
-        np.arange(n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + state
-    )
-    return found
-
-
-def _splitmix(x: np.ndarray) -> np.ndarray:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = x ^ (x >> np.uint64(31))
-    return mixed
-
-
-def permutation(n: int, *seeds: int) -> np.ndarray:
-    """The numbers 0 to n - 1 in random order.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    *seeds : int
-        As for `draws`.
-
-    Returns
-    -------
-    (n,) int64
-        Each number once.
-    """
-    return np.asarray(np.argsort(draws(n, *seeds), kind="stable"), np.int64)
 
 
 def by_tier(tiers: Any) -> Split:
@@ -316,14 +267,7 @@ def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
     owner = np.full(n, "", object)
     found: Split = {}
     for name, given in split.items():
-        rows = np.asarray(given)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        if rows.size == 0:
-            msg = f"{where}: split {name!r} is empty"
-            raise SchemaError(msg)
-        if rows.min() < 0 or rows.max() >= n:
-            msg = f"{where}: split {name!r} names presentation {rows.max()} of {n}"
-            raise SchemaError(msg)
+        rows = chosen(given, n, f"{where}: split {name!r}")
         taken = [other for other in owner[rows] if other]
         if taken:
             msg = f"{where}: {len(taken)} presentations are in {taken[0]!r} and in {name!r}"
@@ -331,6 +275,44 @@ def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
         owner[rows] = name
         found[name] = rows
     return found
+
+
+def chosen(given: Any, n: int, what: str) -> np.ndarray:
+    """Check a choice of presentations.
+
+    Parameters
+    ----------
+    given : (n,) int or (presentation_id,) bool
+        Positions, or a mask.
+    n : int
+        Number of presentations.
+    what : str
+        What the choice is, for errors.
+
+    Returns
+    -------
+    (n,) int64
+        Positions.
+
+    Raises
+    ------
+    SchemaError
+        If there is none, or one that does not exist.
+    """
+    rows = np.asarray(given if np.size(given) else np.empty(0, int))
+    if rows.ndim != 1 or rows.dtype.kind not in "biu" or (rows.dtype == bool and rows.size != n):
+        found = f"{rows.dtype} of shape {rows.shape}"
+        msg = f"{what}: expected positions of presentations or a mask of {n}, found {found}"
+        raise SchemaError(msg)
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+    if rows.size == 0:
+        msg = f"{what} is empty"
+        raise SchemaError(msg)
+    if rows.min() < 0 or rows.max() >= n:
+        wrong = rows.min() if rows.min() < 0 else rows.max()
+        msg = f"{what} names presentation {wrong} of {n}"
+        raise SchemaError(msg)
+    return rows
 
 
 def intervals(split: Mapping[str, Any], where: str) -> Split:

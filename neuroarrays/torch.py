@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ try:
 except ImportError as error:
     raise MissingDependency("torch", "torch", "neuroarrays.torch") from error
 
+from neuroarrays.batched import Batch, Batched
 from neuroarrays.composites import OnDevice, RepeatDataset, SpikeWindowDataset, Stack
-from neuroarrays.datasets import Batch, ClipDataset, Samples, TrialDataset
+from neuroarrays.datasets import ClipDataset, Samples, TrialDataset
 from neuroarrays.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.scaling import Normalize
 
@@ -172,27 +174,30 @@ def loaders(  # noqa: PLR0913
     if compat is not None:
         from neuroarrays.dropin import loaders as alike
 
+        own: dict[str, Any] = {"length": length, "repeats": repeats, "normalize": normalize or None}
+        own["split"] = None if split == "tier" else split
+        if unused := [name for name, value in own.items() if value is not None]:
+            msg = f"compat={compat!r} has ways of its own: it takes no {', '.join(unused)}"
+            raise ValueError(msg)
         given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
         return alike(tree, compat, **given, **(options or {}), **loading)
+    plan = _Plan(list(inputs), gathering.names(targets), length, dict(options or {}))
+    parts = [
+        _Part(key if split == "block" else area.path, key, area, name, side)
+        for key, area in areas(tree, gathering.names(inputs, targets))
+        for name, side in _sides(area, plan, split).items()
+    ]
+    scales = _scales(plan, parts, normalize) if normalize else {}
     made: dict[str, dict[str, Any]] = {}
-    for key, area in areas(tree, [*inputs, *targets]):
-        sides = _sides(area, split)
-        transform = None
-        for name, side in sorted(sides.items(), key=lambda item: item[0] != "train"):
-            test = name.startswith(TEST)
-            build = _Build(area, list(inputs), list(targets), length, dict(options or {}))
-            data = build.dataset(side, name, transform)
-            if normalize and name == "train":
-                still = build.dataset(side, "statistics", None)
-                data.transform = transform = Normalize.fit(still, normalize)
-            sampler = build.batches(data, name, batch_size, seed ^ zlib.crc32(key.encode()))
-            if test and repeats is not None:
-                data = RepeatDataset(data, _column(area, repeats))
-                sampler = Batches(len(data), batch_size)
-            of_side = made.setdefault(name, {})
-            of_side[key if key not in of_side else area.path.strip("/")] = Loader(
-                data, sampler, **loading
-            )
+    for part in parts:
+        data: Batched = plan.dataset(part, scales.get(part.group))
+        if part.is_test and repeats is not None:
+            assert isinstance(data, TrialDataset)
+            data = RepeatDataset(data, _column(part.area, repeats))
+        batches = plan.batches(data, part, batch_size, seed)
+        of_side = made.setdefault(part.side, {})
+        key = part.key if part.key not in of_side else part.area.path.strip("/")
+        of_side[key] = Loader(data, batches, **loading)
     order = sorted(made, key=lambda name: [*splits.NAMES, name].index(name))
     return {name: made[name] for name in order}
 
@@ -225,16 +230,22 @@ def cycle(
     ------
     ValueError
         On a session without a batch, or no session.
+    TypeError
+        If these are not loaders, but sides of them.
     """
-    for key, loader in loaders.items():
+    every: dict[str, Any] = dict(loaders)
+    for key, loader in every.items():
+        if not isinstance(loader, Loader):
+            kind = type(loader).__name__
+            msg = f'{key!r} is a {kind}: expected the loaders of one side, as loaders["train"]'
+            raise TypeError(msg)
         if len(loader) == 0:
             msg = f"session {key!r} has no batch"
             raise ValueError(msg)
-    every = list(loaders.values())
-    loading.setdefault("num_workers", max((one.num_workers for one in every), default=0))
-    loading.setdefault("pin_memory", any(one.pin_memory for one in every))
-    data = _Sessions({key: one.dataset for key, one in loaders.items()})
-    samplers: list[Any] = [one.batches for one in every]
+    loading.setdefault("num_workers", max((one.num_workers for one in every.values()), default=0))
+    loading.setdefault("pin_memory", any(one.pin_memory for one in every.values()))
+    data = _Sessions({key: one.dataset for key, one in every.items()})
+    samplers: list[Any] = [one.batches for one in every.values()]
     return Loader(data, Cycled(samplers, mode, seed), **loading)
 
 
@@ -295,45 +306,85 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
     return list(zip(keys, found.values(), strict=True))
 
 
-class _Build:
-    """Datasets and samplers of one area."""
+@dataclass(frozen=True)
+class _Part:
+    """One side of the split of one area."""
 
-    def __init__(
-        self, area: xr.DataTree, inputs: list[str], targets: list[str], length: Any, options: Any
-    ):
-        self.area, self.inputs, self.targets = area, inputs, targets
-        self.length, self.options = length, options
-        self.width = None if length is None else gathering.clock(area, [*inputs, *targets])[1]
+    #: Parts of one group share their normalisation.
+    group: str
+    key: str
+    area: xr.DataTree
+    side: str
+    #: Positions of presentations, intervals of the clock, or None for all of it.
+    where: np.ndarray | None
 
-    def dataset(self, side: Any, name: str, transform: Any) -> Any:
-        """The samples of a side."""
+    @property
+    def is_test(self) -> bool:
+        return self.side.startswith(TEST)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is made of every part."""
+
+    inputs: list[str]
+    targets: list[str]
+    length: float | None
+    options: dict[str, Any]
+
+    def dataset(self, part: _Part, transform: Normalize | None) -> Samples:
+        """The samples of a part."""
+        shared = {"transform": transform, **self.options}
         if self.length is None:
-            return TrialDataset(self.area, self.inputs, self.targets, side,
-                                transform=transform, **self.options)  # fmt: skip
+            return TrialDataset(part.area, self.inputs, self.targets, part.where, **shared)
         targets, by_trial = list(self.targets), "responses_by_trial"
-        if name.startswith(TEST) and "responses" in targets and by_trial in self.area.data_vars:
+        if part.is_test and "responses" in targets and by_trial in part.area.data_vars:
             targets.append(by_trial)
-        train = name == "train"
-        return ClipDataset(self.area, self.inputs, self.length, targets, window=side,
-                           stride=self.width if train else None, pad=not train,
-                           transform=transform, **self.options)  # fmt: skip
+        train = part.side == "train"
+        bin_width = gathering.clock(part.area, [*self.inputs, *targets])[1]
+        return ClipDataset(part.area, self.inputs, self.length, targets, window=part.where,
+                           stride=bin_width if train else None, pad=not train, **shared)  # fmt: skip
 
-    def batches(self, data: Samples, name: str, batch_size: int, seed: int) -> Batches:
+    def batches(self, data: Batched, part: _Part, batch_size: int, seed: int) -> Batches:
         """In which order, and how many at a time."""
+        seed ^= zlib.crc32(part.key.encode())
         try:
-            if name != "train":
-                return Batches(len(data), batch_size)  # type: ignore[arg-type]
+            if part.side != "train":
+                return Batches(len(data), batch_size)
             if isinstance(data, ClipDataset):
                 return Jittered(data, batch_size, seed=seed, drop_last=True)
-            return Batches(len(data), batch_size, shuffle=True, seed=seed, drop_last=True)  # type: ignore[arg-type]
+            return Batches(len(data), batch_size, shuffle=True, seed=seed, drop_last=True)
         except ValueError as error:
-            msg = f"{data.place}: split {name!r} has {error}"
+            msg = f"{data.place}: split {part.side!r} has {error}"
             raise ValueError(msg) from error
 
 
-def _sides(area: xr.DataTree, split: str | SplitRule) -> dict[str, np.ndarray | None]:
+def _scales(plan: _Plan, parts: Sequence[_Part], names: Sequence[str]) -> dict[str, Normalize]:
+    """The normalisation of each group, by its train side."""
+    names = gathering.names(names)
+    if unknown := [n for n in names if n not in [*plan.inputs, *plan.targets]]:
+        known = gathering.names(plan.inputs, plan.targets)
+        raise NotInTree("variable to normalise", unknown[0], known)
+    found = {
+        part.group: Normalize.fit(plan.dataset(part, None), names)
+        for part in parts
+        if part.side == "train"
+    }
+    for part in parts:
+        if part.group not in found:
+            msg = f"{gathering.place(part.area)}: there is no side 'train' to normalise by"
+            raise SchemaError(msg)
+    return found
+
+
+def _sides(area: xr.DataTree, plan: _Plan, split: str | SplitRule) -> dict[str, np.ndarray | None]:
     """The sides of an area's split, checked."""
     where = gathering.place(area)
+    for name in [*plan.inputs, *plan.targets] if plan.length is None else []:
+        dims = gathering.find(area, name).dims
+        if schema.TIME in dims and schema.PRESENTATION not in dims:
+            msg = f"{where}: {name} is along time: give length=, the seconds of a window"
+            raise SchemaError(msg)
     if split == "block":
         return {area.path.strip("/").partition("/")[0]: None}
     found = splits.by_tier(_column(area, split)) if isinstance(split, str) else dict(split(area))

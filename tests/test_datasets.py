@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import gathering, schema, source, synthetic
+from neuroarrays import fields, schema, source, synthetic
 from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
@@ -79,14 +79,14 @@ def test_counts_are_kept_as_events_where_that_is_smaller(tmp_path):
     made["session_0/VISp/spike_data"] = made[f"{PLACE}/spike_data"].copy(data=counts)
     opened = na.open_datatree(na.save(made, tmp_path / "a.h5"))
     data = TrialDataset(opened[PLACE], ["spike_data"], cache=True, dtype=None)
-    assert isinstance(data.fields["spike_data"].field, gathering.Dense)  # 200 events per bin
+    assert isinstance(data.fields["spike_data"].field, fields.Dense)  # 200 events per bin
     counts[counts > 0] = 2
     made["session_0/VISp/spike_data"] = made[f"{PLACE}/spike_data"].copy(data=counts)
     opened = na.open_datatree(na.save(made, tmp_path / "b.h5"))
     for dtype in (None, "float32", "float16", "uint8"):
         data = TrialDataset(opened[PLACE], ["spike_data"], cache=True, dtype=dtype)
         held = data.fields["spike_data"].field
-        assert isinstance(held, gathering.Events)
+        assert isinstance(held, fields.Events)
         assert held.nbytes < counts.nbytes / 2
         got = data.__getitems__([59, 3, 3])["spike_data"]
         assert got.dtype == getattr(torch, dtype or "uint8")
@@ -104,13 +104,13 @@ def test_datasets_of_one_process_share_what_they_keep(tmp_path):
 
 def test_auto_is_bounded(tmp_path, monkeypatch):
     opened = na.open_datatree(na.save(tree(), tmp_path / "a.h5"))
-    monkeypatch.setattr(gathering, "CACHE_BYTES", 3000)
+    monkeypatch.setattr(fields, "CACHE_BYTES", 3000)
     data = TrialDataset(opened[PLACE], ["speed", "pupil/x", "spike_data"])
     kinds = [type(field).__name__ for field in data.fields.values()]
     assert kinds == ["Kept", "Kept", "Kept"] or kinds == ["Kept", "Kept", "Stored"]
     assert kinds[0] == "Kept"
-    monkeypatch.setattr(gathering, "CACHE_BYTES", 0)
-    assert isinstance(TrialDataset(opened[PLACE], ["speed"]).fields["speed"], gathering.Stored)
+    monkeypatch.setattr(fields, "CACHE_BYTES", 0)
+    assert isinstance(TrialDataset(opened[PLACE], ["speed"]).fields["speed"], fields.Stored)
     with pytest.raises(ValueError, match="expected 'auto', True or False"):
         TrialDataset(opened[PLACE], ["speed"], cache="disk")
 
@@ -332,6 +332,37 @@ def test_a_dataset_on_a_device_is_the_dataset():
         torch.testing.assert_close(value, want[name])
     torch.testing.assert_close(held[5]["responses"], want["responses"][1])
     assert len(held) == len(clips)
+    assert held.kept["stimulus"].shape[0] == 400  # every frame once, however many windows
+
+
+@pytest.mark.parametrize("options", [
+    {"pad": True, "window": [(10.0, 13.3), (20.0, 22.0)], "stride": 0.7},
+    {"offsets": {"responses": 0.3}, "labels": True},
+    {"transform": "normalise"},
+])  # fmt: skip
+def test_clips_on_a_device_are_the_clips(options):
+    area = clock_tree()["s/retina"]
+    area.dataset = area.to_dataset().assign(valid=("time", np.arange(400) % 70 != 5))
+    if "transform" in options:
+        still = ClipDataset(area, ["stimulus"], 1.0)
+        options = {"transform": na.torch.Normalize.fit(still, ["stimulus"])}
+    clips = ClipDataset(area, ["stimulus"], 1.0, ["responses"], **options)
+    held, numbers = OnDevice(clips, "cpu"), list(range(len(clips)))[::-1]
+    want, found = clips.__getitems__(numbers), held.__getitems__(numbers)
+    assert list(found) == list(want)
+    for name, value in found.items():
+        if isinstance(value, str):
+            assert value == want[name]
+        else:
+            torch.testing.assert_close(value, want[name], equal_nan=True)
+
+
+def test_labels_of_a_stack_stay_with_their_samples_on_a_device():
+    made = tree(sessions=2)
+    sets = [TrialDataset(made[f"session_{i}/VISp"], ["spike_data"], labels=True) for i in (0, 1)]
+    held = OnDevice(Stack(sets), "cpu")
+    assert held.__getitems__([45, 3])["session"] == ["session_1", "session_0"]
+    assert held[79]["session"] == "session_1"
 
 
 # -------------------------------------------------------------------------------------- raw spikes
@@ -377,19 +408,68 @@ def test_windows_of_raw_spikes_stay_in_their_stretches():
 
 
 def test_a_window_longer_than_the_recording_is_named():
-    with pytest.raises(ValueError, match=r"s/retina: no window of 30 s .* has 20 s \(responses\)"):
+    with pytest.raises(
+        ValueError, match=r"s/retina: no window of 30 s .* has 20 s, .* 10 to 30 s \(responses\)"
+    ):
         ClipDataset(clock_tree()["s/retina"], ["responses"], 30.0)
 
 
 def test_a_chunk_longer_than_a_clip_is_named():
     window = [(10.0, 12.0), (14.0, 16.0)]
-    with pytest.raises(ValueError, match=r"s/retina: no window of 3 s .* has 2 s \(responses\)"):
+    with pytest.raises(
+        ValueError, match=r"s/retina: no window of 3 s .* has 2 s, .* \(responses\)"
+    ):
         ClipDataset(clock_tree()["s/retina"], ["responses"], 3.0, window=window)
 
 
 def test_an_empty_split_is_named():
-    with pytest.raises(SchemaError, match="session_0/VISp: split 'rows' is empty"):
+    with pytest.raises(SchemaError, match="session_0/VISp: rows is empty"):
         TrialDataset(tree()[PLACE], ["speed"], rows=np.zeros(40, bool))
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        (np.ones(3, bool), "a mask of 40, found bool of shape"),
+        ([0.5, 1.0], "expected positions of presentations .* found float64"),
+        ([[0, 1]], r"found int64 of shape \(1, 2\)"),
+        ([3, 40], "names presentation 40 of 40"),
+        ([-1, 3], "names presentation -1 of 40"),
+    ],
+)
+def test_rows_that_are_none_are_named(rows, text):
+    with pytest.raises(SchemaError, match=f"session_0/VISp: rows.* {text}"):
+        TrialDataset(tree()[PLACE], ["speed"], rows=rows)
+
+
+def test_numbers_of_samples_are_checked():
+    clips = ClipDataset(clock_tree()["s/retina"], ["responses"], 1.0)
+    last = clips.__getitems__([-1, len(clips) - 1])
+    assert torch.equal(last["responses"][0], last["responses"][1])
+    assert clips.__getitems__([])["responses"].shape == (0, 20, 5)
+    for wrong in ([len(clips)], [0, -len(clips) - 1]):
+        with pytest.raises(IndexError, match=r"s/retina: sample -?2\d of 20"):
+            clips.__getitems__(wrong)
+    assert sum(1 for _ in clips) == len(clips)  # the old protocol of iteration ends
+
+
+def test_durations_are_whole_bins():
+    area = clock_tree()["s/retina"]
+    for options in ({"length": 0.33}, {"length": 1.0, "stride": 0.16},
+                    {"length": 1.0, "offsets": {"responses": 0.02}}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"s are \d\.\d+ bins of 0.05 s, not a whole number"):
+            ClipDataset(area, ["responses"], **options)
+    assert ClipDataset(area, ["responses"], 0.3 + 1e-9).bins == 6
+
+
+def test_what_a_dataset_is_is_shown():
+    area = tree()[PLACE]
+    trials = TrialDataset(area, ["spike_data"], ["speed"], dtype={"spike_data": "uint8"})
+    shown = "of session_0/VISp: 40 samples, spike_data (6, 9) uint8, speed (9,) float32>"
+    assert repr(trials) == f"<TrialDataset {shown}"
+    assert repr(OnDevice(trials, "cpu")).startswith("<OnDevice of session_0/VISp on cpu: 40 samp")
+    assert repr(RepeatDataset(trials, np.arange(40) // 4)).endswith(", repeats 1 to 4>")
+    assert repr(Stack([trials, trials])).startswith("<Stack of session_0/VISp, session_0/VISp: 80")
 
 
 def test_nan_in_targets_stays_nan():
@@ -413,7 +493,7 @@ def test_other_units_are_not_stacked():
     fewer = TrialDataset(tree(units=4)[PLACE], ["spike_data"])
     with pytest.raises(SchemaError, match=r"session_0/VISp: spike_data is \(4, 9\)"):
         Stack([sets[0], fewer])
-    with pytest.raises(SchemaError, match="has \\['speed'\\]"):
+    with pytest.raises(SchemaError, match="VISp is a TrialDataset of \\['speed'\\]"):
         Stack([sets[0], TrialDataset(tree()[PLACE], ["speed"])])
 
 
@@ -470,6 +550,12 @@ def test_other_mistakes_say_what_is_expected():
         TrialDataset(area, [])
     with pytest.raises(ValueError, match="dtype='int3' for speed"):
         TrialDataset(area, ["speed"], dtype="int3")
+    with pytest.raises(ValueError, match="dtype: 'sped' is not among the variables"):
+        TrialDataset(area, ["speed"], dtype={"sped": "uint8"})
+    with pytest.raises(ValueError, match="cache='yes': expected 'auto', True or False"):
+        TrialDataset(area, ["speed"], cache="yes")
+    with pytest.raises(TypeError, match=r'a node such as tree\["session/area"\], not a Dataset'):
+        TrialDataset(area.to_dataset(), ["speed"])
     with pytest.raises(SchemaError, match="session_0/VISp: presentations/stimulus has dtype"):
         TrialDataset(area, ["presentations/stimulus"])
     with pytest.raises(SchemaError, match="is not along presentation_id"):

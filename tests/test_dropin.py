@@ -10,7 +10,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import NotInTree, SchemaError
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
@@ -97,6 +97,10 @@ def test_openretina_errors_name_the_place():
         })  # fmt: skip
     with pytest.raises(ValueError, match="expected one of"):
         na.torch.loaders(movie_tree(), compat="sensorium")
+    tests = movie_tree()
+    del tests["train"]
+    with pytest.raises(NotInTree, match="no block 'train'; there are 'test'"):
+        na.torch.loaders(tests, compat="openretina", options=OPTIONS)
 
 
 @pytest.mark.parametrize("over", [True, False])

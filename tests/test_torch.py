@@ -204,7 +204,9 @@ def test_clips_train_anywhere_and_are_tested_whole(area):
     assert frames == 3 * 250
 
 
-def test_blocks_are_sides():
+@pytest.fixture
+def blocks():
+    """Two recordings of one session as blocks, and their trees."""
     one, two = (synthetic.aligned_tree(areas=("VISp",), seed=s) for s in (0, 1))
     groups = {"/": one.to_dataset()}
     for name, tree in (("train", one), ("test", two)):
@@ -213,7 +215,11 @@ def test_blocks_are_sides():
             for p, n in tree.subtree_with_keys
             if p != "."
         }
-    tree = xr.DataTree.from_dict(groups)
+    return xr.DataTree.from_dict(groups), one, two
+
+
+def test_blocks_are_sides(blocks):
+    tree, _, two = blocks
     found = na.torch.loaders(tree, ["spike_data"], split="block", batch_size=4)
     assert {side: len(loader) for side, part in found.items() for loader in part.values()} == {
         "train": 3, "test": 3,
@@ -223,6 +229,35 @@ def test_blocks_are_sides():
     np.testing.assert_array_equal(
         next(iter(loader))["spike_data"], two["session_0/VISp/spike_data"].values[:4].astype("f4")
     )
+
+
+def test_a_test_block_is_normalised_by_the_train_block(blocks):
+    tree, one, two = blocks
+    options = {"split": "block", "batch_size": 4, "normalize": ["speed"]}
+    found = na.torch.loaders(tree, ["speed"], **options)
+    train, shown = (t["session_0/VISp/speed"].values.astype("f8") for t in (one, two))
+    (loader,) = found["test"].values()
+    want = (shown - np.nanmean(train)) / np.nanstd(train, ddof=1)
+    np.testing.assert_allclose(next(iter(loader))["speed"], want[:4], rtol=1e-4, atol=1e-5)
+    del tree["train"]
+    with pytest.raises(SchemaError, match="test/session_0/VISp: there is no side 'train'"):
+        na.torch.loaders(tree, ["speed"], **options)
+
+
+def test_what_loaders_cannot_do_they_say(trials, area):
+    loaders = na.torch.loaders
+    with pytest.raises(ValueError, match="expected a list of variables, got the text 'speed'"):
+        loaders(trials, "speed")
+    with pytest.raises(NotInTree, match="no variable to normalise 'sped'; .* did you mean 'speed'"):
+        loaders(trials, ["speed"], normalize=["sped"])
+    with pytest.raises(SchemaError, match="adn: spike_data is along time: give length="):
+        loaders(area.root, ["spike_data"])
+    with pytest.raises(SchemaError, match="VISp: rows: expected positions .* found float64"):
+        loaders(trials, ["speed"], split=lambda a: {"train": [[0.0, 9.0]], "test": [[9.0, 20.0]]})
+    with pytest.raises(ValueError, match="of its own: it takes no length, normalize, split"):
+        loaders(trials, compat="openretina", length=1.0, split="block", normalize=["speed"])
+    with pytest.raises(TypeError, match=r"'train' is a dict: expected the loaders of one side"):
+        na.torch.cycle(loaders(trials, ["speed"], batch_size=4))
 
 
 # ------------------------------------------------------------------------- cycles, resuming, workers
