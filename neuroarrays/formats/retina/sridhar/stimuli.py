@@ -106,6 +106,8 @@ def noise(folder: Path, session: str, trials: Trials) -> Shown:
         movies[k] = Arranged(stored, (2, Arranged.NEW, 0, 1))
     if not movies:
         return _nothing(trials, f"no {paths[0].name} in {found[0].name}")
+    if trials.block == TEST:
+        return Shown(movies[0], np.arange(1), trials.frames)
     lengths = [movies[k].shape[0] if k in movies else 0 for k in range(len(paths))]
     frames = min(trials.frames, *(movie.shape[0] for movie in movies.values()))
     same = lengths == [trials.frames] * len(paths)
