@@ -478,3 +478,76 @@ def test_catalog(tmp_path):
         assert rows.loc[area, "units"] == len(trains)
         assert rows.loc[area, "spikes"] == sum(t.size for t in trains)
         assert rows.loc[area, "presentations"] == "trials (6)"
+
+
+# ------------------------------------------------------------------------------- written by DRIADA
+
+
+@pytest.fixture
+def driada_nwb(tmp_path):
+    """The layout that DRIADA 1.2.2 writes (compared with a file of its own), by pynwb."""
+    import datetime
+
+    import pynwb
+    from pynwb.behavior import Position, SpatialSeries
+    from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel, RoiResponseSeries
+
+    rng = np.random.default_rng(0)
+    values = {name: rng.random((60, 3)) for name in ("Calcium", "Reconstructions")}
+    values |= {name: rng.random(60) for name in ("x", "y", "speed", "lick")}
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    nwb = pynwb.NWBFile("Driada Experiment", "id", start, session_id="RT_A5_3D", protocol="RT")
+    nwb.add_scratch('{"track": "RT"}', name="driada_metadata", description="JSON")
+    device = nwb.create_device("UCLA Miniscope v4.4")
+    channel = OpticalChannel("GCaMP_channel", "green", 525.0)
+    plane = nwb.create_imaging_plane(
+        name="CA1_imaging_plane", optical_channel=channel, device=device, indicator="GCaMP6s",
+        description="CA1", excitation_lambda=470.0, location="Hippocampus, dorsal CA1",
+    )  # fmt: skip
+    ophys = nwb.create_processing_module("ophys", "Calcium imaging data")
+    segmentation = ImageSegmentation()
+    ophys.add(segmentation)
+    rois = segmentation.create_plane_segmentation("ROIs", plane, name="PlaneSegmentation")
+    rois.add_column("center_x", "pixels")
+    rois.add_column("t_rise", "a metric of DRIADA")
+    for i in range(3):
+        rois.add_roi(image_mask=np.zeros((1, 1), np.uint8), center_x=np.nan, t_rise=i / 4)
+    region = rois.create_roi_table_region("All ROIs", region=[0, 1, 2])
+    ophys.add(Fluorescence(roi_response_series=[
+        RoiResponseSeries(name, values[name], "df/f", region, rate=20.0)
+        for name in ("Calcium", "Reconstructions")
+    ]))  # fmt: skip
+    behavior = nwb.create_processing_module("behavior", "features")
+    position = Position()
+    position.create_spatial_series(
+        "SpatialSeries",
+        np.c_[values["x"], values["y"]],
+        reference_frame="?",
+        rate=20.0,
+        unit="pixels",
+    )
+    behavior.add(position)
+    for name in ("speed", "lick"):
+        behavior.add(SpatialSeries(name, values[name], "none", unit="various", rate=20.0))
+    with pynwb.NWBHDF5IO(tmp_path / "RT_A5_3D.nwb", "w") as io:
+        io.write(nwb)
+    return tmp_path / "RT_A5_3D.nwb", values
+
+
+def test_the_layout_that_driada_writes(driada_nwb):
+    path, values = driada_nwb
+    session = na.open_datatree(path)["RT_A5_3D"]
+    area = session["Hippocampus, dorsal CA1"]
+    for name in ("Calcium", "Reconstructions"):
+        np.testing.assert_array_equal(area[name][name], values[name])
+        np.testing.assert_array_equal(area[name]["time"], np.arange(60) / 20)
+    assert area["Calcium/t_rise"].values.tolist() == [0, 0.25, 0.5]
+    for name in ("x", "y"):
+        np.testing.assert_array_equal(session["position"][name], values[name])
+    # "various" is no unit: the tree's `speed` is running speed in cm/s, and licks at a rate are no events
+    speed = session["speed/speed_signal"]
+    np.testing.assert_array_equal(speed, values["speed"])
+    assert "units" not in speed.attrs
+    np.testing.assert_array_equal(session["lick/lick"], values["lick"])
+    assert "events" not in session.children
+    assert session.attrs["driada_metadata"] == '{"track": "RT"}'

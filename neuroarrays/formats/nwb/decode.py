@@ -71,8 +71,9 @@ class Series:
 
     @property
     def is_event(self) -> bool:
-        """Whether its samples are point events."""
-        return self.data is None or bool(_EVENTS.search("/".join(self.path.split("/")[1:])))
+        """Whether its samples are point events: called so, and not taken at a rate."""
+        called = _EVENTS.search("/".join(self.path.split("/")[1:]))
+        return self.data is None or (bool(called) and not isinstance(self.clock, tuple))
 
 
 def check_version(source: Source) -> str:

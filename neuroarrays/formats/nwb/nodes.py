@@ -21,9 +21,13 @@ _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_desc
             "session_start_time", "timestamps_reference_time", "stimulus", "license")  # fmt: skip
 _SUBJECT = {"subject_id": "subject", "species": "species", "sex": "sex", "age": "age",
             "genotype": "genotype", "strain": "strain"}  # fmt: skip
+#: Characters of a text from the scratch space that become an attribute.
+_LONGEST = 4096
 #: A full turn of an angle in its unit: interpolation takes the shorter arc.
 _FULL_TURN = {"rad": 2 * np.pi, "radian": 2 * np.pi, "radians": 2 * np.pi,
               "deg": 360.0, "degree": 360.0, "degrees": 360.0}  # fmt: skip
+#: What files say in the place of a unit that they do not know.
+_NO_UNIT = ("various", "unknown", "n/a", "none")
 #: Components of a position or gaze, in the order the NWB schema gives them.
 _AXES = ("x", "y", "z")
 
@@ -62,6 +66,10 @@ def session_attrs(source: Source) -> dict[str, Any]:
             value = source.read(path)
             text = "; ".join(str(v) for v in np.atleast_1d(value).ravel())
             attrs[target] = text
+    for name in source.names("scratch"):  # DRIADA keeps its metadata there, as JSON
+        info = source.info(f"scratch/{name}")
+        if info is not None and info.text and info.shape == ():
+            attrs.setdefault(name, str(source.read(f"scratch/{name}"))[:_LONGEST])
     return {key: value for key, value in attrs.items() if value}
 
 
@@ -266,7 +274,8 @@ def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
 
 def _attrs(one: Series) -> dict[str, Any]:
     rate = one.clock[1] if isinstance(one.clock, tuple) else None
-    found = {"units": one.unit, "nwb_path": one.path, "sampling_rate": rate, **one.attrs}
+    unit = "" if one.unit.lower() in _NO_UNIT else one.unit
+    found = {"units": unit, "nwb_path": one.path, "sampling_rate": rate, **one.attrs}
     return {key: value for key, value in found.items() if value not in (None, "")}
 
 
@@ -274,11 +283,14 @@ def _clock_node(source: Source, path: str, members: list[Series]) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
     node = path.partition("/")[0]
     for one in members:
-        to_cm = 100.0 if node == schema.RUNNING and one.unit == "m/s" else 1.0
-        attrs = _attrs(one) | ({"units": "cm/s"} if node == schema.RUNNING else {})
+        name = "speed" if node == schema.RUNNING and len(members) == 1 else _free(one.name)
+        attrs, to_cm = _attrs(one), 1.0
+        if one.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
+            attrs["units"], to_cm = "cm/s", 100.0
+        elif name == "speed" and one.unit != "cm/s":
+            name = "speed_signal"  # the tree's `speed` is running speed, cm/s
         if node == "head_direction" and one.unit.lower() in _FULL_TURN:
             attrs["period"] = _FULL_TURN[one.unit.lower()]
-        name = "speed" if node == schema.RUNNING and len(members) == 1 else _free(one.name)
         array = _values(source, one, to_cm)
         split = node in ("position", schema.PUPIL) and array.ndim == 2 and array.shape[1] <= 3
         if split:
