@@ -460,10 +460,10 @@ def broken(path, match, load=False):
 
 def test_missing_numbers(static):
     (static / "data" / "images" / "5.npy").unlink()
-    broken(static, "5.npy")
+    broken(static, r"same 66 files as in data/responses; found 65; it lacks '5\.npy'")
     for name in ("responses", "behavior", "pupil_center"):
         (static / "data" / name / "5.npy").unlink()
-    broken(static, "1 are missing: '5.npy'")
+    broken(static, r"the 66 rows of meta/trials/tiers\.npy; found none for '5\.npy'")
 
 
 def test_more_rows_than_files(static, dynamic):
@@ -472,7 +472,7 @@ def test_more_rows_than_files(static, dynamic):
     for path in (static / "meta" / "trials").iterdir():
         column = np.load(path)
         np.save(path, np.concatenate([column, column[:2]]))
-    broken(static, "2 are missing")
+    broken(static, r"found none for '66\.npy', '67\.npy'; .* tier 'none'")
     np.save(tiers, np.load(tiers)[:-1])
     broken(static, "rows as in tiers.npy")
 
@@ -590,7 +590,7 @@ def test_a_zip_with_a_wrong_checksum_or_cut_short(static):
             _ = tree[S + "/V1/responses"].values
         assert tree[S + "/V1/responses"][:9].values.shape == (9, 8)
         path.write_bytes(raw[: len(raw) // 2])
-        broken(path, "a zip")
+        broken(path, "truncated or damaged; download it again")
 
 
 def test_a_zip_that_was_replaced(static):
@@ -616,9 +616,32 @@ def test_one_bad_session_of_many(tmp_path):
     assert list(na.open_datatree(tmp_path, skip_damaged=True).children) == ["0-1-1"]
 
 
+def test_a_download_that_broke_off_is_no_unknown_format(static):
+    """Both are recognised by their names: what they lack is said."""
+    path = write_zip(static)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(FormatError, match="download it again"):
+        na.open_datatree(path)
+    with pytest.raises(FormatError, match="download it again"):
+        na.open_datatree(path.rename(path.with_name("static1-1-1.zip")).parent)
+    tree = na.open_datatree(static.parent, skip_damaged=True)
+    assert list(tree.children) == [S]
+    assert "static1-1-1.zip" in tree.attrs["notes"][0]
+    shutil.rmtree(static / "meta")
+    with pytest.raises(FormatError, match=r"tiers\.npy: expected a tier for each trial"):
+        na.open_datatree(static)
+
+
+def test_the_first_file_differs_from_the_rest(static):
+    images = static / "data" / "images"
+    np.save(images / "0.npy", np.zeros((1, 9, 17), "f4"))
+    with pytest.raises(FormatError, match=r"1\.npy.*as 0\.npy beside it.*differs from the rest"):
+        na.open_datatree(static).load()
+
+
 def test_metadata_of_another_length(static):
     np.save(static / "meta" / "neurons" / "layer.npy", np.full(7, "L4"))
-    broken(static, "responses are of 8 units")
+    broken(static, r"as data/responses/0\.npy has 8 units")
 
 
 def test_statistics_of_another_shape_are_left_out(static):
@@ -676,6 +699,6 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     np.save(root / "meta" / "neurons" / "unit_ids.npy", units["ID"].to_numpy(np.uint16))
     places = units[["coord_x", "coord_y", "coord_z"]].to_numpy(np.int64)
     np.save(root / "meta" / "neurons" / "cell_motor_coordinates.npy", places)
-    found = layout.units_of(listing, FolderFiles(str(root), ()), 8122)
+    found = layout.units_of(listing, FolderFiles(str(root), ()), 8122, "responses")
     assert same_values(found["unit_id"], units["ID"].to_numpy())  # ids have gaps
     assert same_values(found["motor_z"], units["coord_z"].to_numpy())

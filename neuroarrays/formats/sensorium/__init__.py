@@ -52,8 +52,8 @@ class SensoriumReader(Reader):
         """Whether there are folders of trials with tiers, or zips of them."""
         try:
             return bool(_sessions(filename_or_obj))
-        except FormatError as error:
-            return _is_session(error.path, filename_or_obj)
+        except FormatError:  # sessions, two of one name
+            return True
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
@@ -131,13 +131,6 @@ def _sessions(path_or_paths: Any) -> dict[str, Files]:
     return found
 
 
-def _is_session(damaged: str, path: Any) -> bool:
-    """Whether a damaged zip is ours to report: by its name."""
-    return os.path.basename(damaged).startswith(("static", "dynamic")) and not isinstance(
-        path, list
-    )
-
-
 # --------------------------------------------------------------------------------- one session
 
 
@@ -153,7 +146,8 @@ class _Session:
         self.movies = len(self.arrays["responses"].shape) == 3
         self._check_shapes()
         size = self.arrays["responses"].shape[1]
-        self.units = layout.units_of(self.listing, files, size)
+        first = f"{self.folders['responses']}/{self.trials.numbers[0]}.npy"
+        self.units = layout.units_of(self.listing, files, size, first)
         area = self.units.get("area", np.full(size, schema.UNKNOWN_AREA))
         self.area = np.array([schema.node_name(str(text)) for text in area.tolist()])
         self.areas = list(dict.fromkeys(self.area.tolist()))

@@ -51,6 +51,7 @@ RATE = 30.0
 
 _MARK = "meta/trials/tiers.npy"
 _KEY = re.compile(r"(?:static|dynamic)?(\d+-\d+-\d+)(?:-|$)")
+_NAMED = re.compile(r"(static|dynamic)\d+-\d+-\d+")
 _NUMBER = re.compile(r"(\d+)\.npy")
 _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 
@@ -83,17 +84,30 @@ def sessions_of(path: str | os.PathLike[str]) -> dict[str, Files]:
 
 
 def _at(path: str) -> Iterator[tuple[str, Files]]:
-    """The session of a folder, or those of a zip."""
+    """The session of a folder, or those of a zip.
+
+    What is only called like a session (a zip that is cut short, a folder without meta) is one, too:
+    what it lacks is said when it is opened.
+    """
+    name = os.path.basename(path)
     if os.path.isdir(path):
-        if os.path.isfile(os.path.join(path, _MARK)) and os.path.isdir(os.path.join(path, "data")):
-            known = stamp(os.stat(os.path.join(path, _MARK)))
-            yield os.path.basename(path), FolderFiles(path, known)
-    elif os.path.isfile(path) and zipfile.is_zipfile(path):
+        mark = os.path.join(path, _MARK)
+        marked = os.path.isfile(mark)
+        if (marked or _NAMED.match(name)) and os.path.isdir(os.path.join(path, "data")):
+            yield name, FolderFiles(path, stamp(os.stat(mark if marked else path)))
+    elif os.path.isfile(path):
         known = stamp(os.stat(path))
-        members = zip_members(path, known)
-        for name in members:
-            if name == _MARK or name.endswith("/" + _MARK):
-                prefix = name.removesuffix(_MARK)
+        try:
+            members = zip_members(path, known) if zipfile.is_zipfile(path) else None
+        except FormatError:
+            members = None
+        if members is None:
+            if _NAMED.match(name) and name.endswith(".zip"):
+                yield Path(path).stem, ZipFiles(path, known)
+            return
+        for member in members:
+            if member == _MARK or member.endswith("/" + _MARK):
+                prefix = member.removesuffix(_MARK)
                 if any(other.startswith(prefix + "data/") for other in members):
                     called = prefix.rstrip("/").rpartition("/")[2] or Path(path).stem
                     yield called, ZipFiles(path, known, prefix)
@@ -149,12 +163,12 @@ def trials_of(listing: Listing, files: Files, folders: dict[str, str]) -> Trials
     first = numbers[folders["responses"]]
     for folder, those in numbers.items():
         if not np.array_equal(those, first):
-            both = np.setxor1d(those, first)
+            lacking, more = np.setdiff1d(first, those), np.setdiff1d(those, first)
+            told = f"; it lacks {_files(lacking)}" if lacking.size else ""
+            told += f"; only it has {_files(more)}" if more.size else ""
             raise FormatError(
-                files.path, folder, f"the same files as {folders['responses']}",
-                f"{len(those):,} instead of {len(first):,}; {both.size} are in one of them only: "
-                f"{shorten([f'{n}.npy' for n in both.tolist()], 5)}",
-                "restore the missing files from the original",
+                files.path, folder, f"the same {len(first):,} files as in {folders['responses']}",
+                f"{len(those):,}{told}", "restore the missing files from the original",
             )  # fmt: skip
     notes: list[str] = []
     columns = _columns(listing, files, notes)
@@ -166,16 +180,20 @@ def trials_of(listing: Listing, files: Files, folders: dict[str, str]) -> Trials
     lost = absent[tiers[absent] != "none"]
     if lost.size:
         raise FormatError(
-            files.path, folders["responses"], f"a file for each of {tiers.size:,} rows of meta/trials "
-            "whose tier is not 'none'", f"{lost.size} are missing: "
-            f"{shorten([f'{n}.npy' for n in lost.tolist()], 5)}",
-            "restore the missing files from the original",
+            files.path, folders["responses"],
+            f"a file for each of the {tiers.size:,} rows of {_MARK}", f"none for {_files(lost)}",
+            "restore them from the original; only rows of tier 'none' may lack files",
         )  # fmt: skip
     if absent.size:
         notes.append(f"{absent.size} rows of meta/trials of tier 'none' have no files: left out")
     even = bool(first.size) and first[-1] - first[0] + 1 == first.size
     kept: Numbers = range(int(first[0]), int(first[-1]) + 1) if even else first
     return Trials(kept, {name: column[first] for name, column in columns.items()}, notes)
+
+
+def _files(numbers: np.ndarray) -> str:
+    """Files by their numbers, a few of them."""
+    return shorten([f"{n}.npy" for n in numbers.tolist()], 5)
 
 
 def _numbers(names: Sequence[str]) -> np.ndarray:
@@ -204,6 +222,9 @@ def _columns(listing: Listing, files: Files, notes: list[str]) -> dict[str, np.n
             continue
         plain = _STIMULUS_PREFIX.sub("", name.removesuffix(".npy"))
         found.setdefault(COLUMNS.get(plain, plain), column)
+    if "tier" not in found:
+        raise FormatError(files.path, _MARK, "a tier for each trial", "no such file",
+                          "restore it from the original")  # fmt: skip
     for name, column in found.items():
         if column.size != found["tier"].size:
             raise FormatError(files.path, f"meta/trials, {name}", f"{found['tier'].size:,} rows as "
@@ -250,8 +271,17 @@ def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
 # ------------------------------------------------------------------------------------- its units
 
 
-def units_of(listing: Listing, files: Files, size: int) -> dict[str, np.ndarray]:
+def units_of(listing: Listing, files: Files, size: int, first: str) -> dict[str, np.ndarray]:
     """Columns of meta/neurons, `(unit,)`: ids, area, layer, motor coordinates in µm, ...
+
+    Parameters
+    ----------
+    listing, files
+        The session's.
+    size : int
+        Number of units.
+    first : str
+        The file that says so, for the error.
 
     Raises
     ------
@@ -266,8 +296,10 @@ def units_of(listing: Listing, files: Files, size: int) -> dict[str, np.ndarray]
         column = files.values(place)
         wanted = (size, 3) if plain == _MOTOR else (size,)
         if column.shape != wanted:
-            raise FormatError(files.place(place), "", f"shape {wanted}: responses are of {size} "
-                              "units", f"{column.shape}")  # fmt: skip
+            raise FormatError(
+                files.place(place), "", f"shape {wanted}, as {first} has {size} units",
+                f"{column.shape}", "restore the one of the two that is damaged from the original",
+            )  # fmt: skip
         if column.dtype.kind == "S":
             column = text_array(column).astype(str)
         if plain == _MOTOR:

@@ -105,13 +105,15 @@ class TrialFiles(LazyArray):
         place = self.files.place(name)
         if got < npy.HEAD and len(head) < len(self.header.raw):
             found = f"{got} bytes: truncated" if got else "an empty file"
-            raise FormatError(place, "", f"{self.header} as in the first file", found)
+            raise FormatError(place, "", f"{self.header}, as {self.numbers[0]}.npy beside it has",
+                              found, "restore the file from the original")  # fmt: skip
         header = npy.parse(head, place) if npy.length(head, place) <= len(head) else None
         header = self.files.header(name) if header is None else header
         if not header.same_values(self.header):
             raise FormatError(
-                place, "", f"{self.header}, as in the first file of {self.folder}", str(header),
-                "trials of one session have one shape and dtype; restore the file from the original",
+                place, "", f"{self.header}, as {self.numbers[0]}.npy beside it has", str(header),
+                "trials of one session have one shape and dtype; restore the one that differs from "
+                "the rest from the original",
             )  # fmt: skip
         if header.raw == self.header.raw:
             stop = self.header.nbytes if cut is None else cut.stop
