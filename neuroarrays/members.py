@@ -1,6 +1,7 @@
 """Files that hold many arrays by name, each lying in the file as it is, or packed.
 
-A member that lies there as it is is read where it is indexed; a packed one (deflated, text, MATLAB)
+A member that lies there as it is is read where it is indexed, which no checksum of the whole can
+confirm; a read of all of it is checked where the file has one. A packed one (deflated, text, MATLAB)
 is unpacked when it is first asked for, and kept for a while. Nothing stays open.
 """
 
@@ -66,6 +67,9 @@ class MemberSource(Source):
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         """The values of a packed member."""
         raise NotImplementedError
+
+    def _verify(self, name: str, member: Member, mapped: mmap.mmap) -> None:
+        """Compare a member that lies in the file as it is with its checksum, if there is one."""
 
     def value(self, name: str) -> Any:
         """A member that holds Python objects, as plain values."""
@@ -143,6 +147,8 @@ class MemberSource(Source):
             if member.offset + nbytes > self.stamp[1]:
                 raise FormatError(self.path, name, f"{nbytes:,} bytes of values", "fewer")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                if _is_whole(key, member.shape):
+                    self._verify(name, member, mapped)
                 order: Literal["F", "C"] = "F" if member.fortran else "C"
                 whole: Any = np.ndarray(
                     member.shape, member.dtype, mapped, member.offset, order=order
@@ -159,6 +165,13 @@ class MemberSource(Source):
                 found="another size or modification time",
                 hint="open it again",
             )
+
+
+def _is_whole(key: Key, shape: tuple[int, ...]) -> bool:
+    """Whether a key takes every value, in the order of the array."""
+    return all(
+        isinstance(k, slice) and k == slice(0, n, 1) for k, n in zip(key, shape, strict=True)
+    )
 
 
 def outer(values: np.ndarray, key: Key) -> np.ndarray:

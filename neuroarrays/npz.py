@@ -1,12 +1,14 @@
 """NPZ files and single npy files read in place: stored members by offset, deflated ones on demand.
 
-The zip's directory and the headers are all that is read on opening. Sizes are checked against the
+The zip's directory and the headers are all that is read on opening. A member that is read whole is
+compared with its checksum; a part of a stored one cannot be, and is not. Sizes are checked against the
 file before memory is taken; members that overlap, are encrypted or named twice are refused; objects
 are read as plain values (`pickles`), and never run.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import zipfile
@@ -153,9 +155,18 @@ class NPZSource(MemberSource):
             raw = file.read(member.packed)
         data = self._inflate(raw, member.size + 1, name) if member.method else raw
         if len(data) != member.size or zlib.crc32(data) != member.checksum:
-            raise FormatError(self.path, name, f"{member.size:,} bytes and their checksum",
-                              f"{len(data):,} that differ", "the zip is damaged")  # fmt: skip
+            raise self._differs(name, member, len(data))
         return data
+
+    def _verify(self, name: str, member: Member, mapped: mmap.mmap) -> None:
+        assert isinstance(member, Packed)
+        with memoryview(mapped) as view, view[member.start : member.start + member.size] as data:
+            if zlib.crc32(data) != member.checksum:
+                raise self._differs(name, member, len(data))
+
+    def _differs(self, name: str, member: Packed, found: int) -> FormatError:
+        return FormatError(self.path, name, f"{member.size:,} bytes and their checksum",
+                           f"{found:,} that differ", "the zip is damaged: get the file again")  # fmt: skip
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         if not isinstance(member, Packed) or member.dtype == object:

@@ -165,6 +165,21 @@ def test_overlapping_members(tmp_path):
         npz_source(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_whole_read_is_compared_with_the_checksum(tmp_path, save):
+    path = tmp_path / "a.npz"
+    save(path, calcium=np.arange(40.0).reshape(4, 10))
+    raw = bytearray(path.read_bytes())
+    packed = raw.rindex(b"PK\x01\x02") + 16  # where the directory has the checksum
+    raw[raw.index(np.float64(17).tobytes()) if save is np.savez else packed] ^= 1
+    path.write_bytes(raw)
+    source = npz_source(path)
+    with pytest.raises(FormatError, match=r"a\.npz:calcium: .*their checksum"):
+        source.read("calcium")
+    if save is np.savez:  # a part is not, and cannot be
+        assert source.read("calcium", (0, slice(None))).tolist() == list(range(10))
+
+
 def test_a_directory_that_points_before_the_file(tmp_path):
     write(tmp_path / "a.npz", [("a.npy", GOOD), ("b.npy", GOOD)])
     raw = bytearray((tmp_path / "a.npz").read_bytes())
