@@ -420,8 +420,16 @@ def test_many_mice_are_one_tree(tmp_path, opens):
     tree = na.open_datatree(tmp_path)
     assert list(tree.children) == [f"{i}-1-{i}" for i in range(7)]
     assert sum("/data/images/" in path for path in opens["open"]) == 7  # a header of each
+    for session in tree.children.values():
+        na.scoring.explainable_variance(session["V1"])
+        assert session["V1"]["responses"].values.shape[1] == 8
+    assert sum("/data/images/" in path for path in opens["open"]) == 7
     assert list(na.open_datatree(tmp_path, sessions="3-*").children) == ["3-1-3"]
     assert len(na.catalog(tmp_path)) == 7
+    for name in names:
+        shutil.rmtree(tmp_path / name / "data" / "images")
+    without = na.open_datatree(tmp_path)
+    assert_same_trees(without["3-1-3/V1"], tree["3-1-3/V1"])
 
 
 def test_nothing_is_written(static):
