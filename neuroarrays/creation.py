@@ -1,46 +1,79 @@
-"""Small synthetic files in any layout that has a writer: `neuroarrays create-data LAYOUT OUT`."""
+"""Small generated files in every layout that is read: `neuroarrays create-data LAYOUT OUT`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from neuroarrays.errors import NotInTree, PathExists
 
-#: Layout (the reader's name, with what it is of where there are several) -> module, writer, name
-#: of the options that take the seed ("" where it is a parameter).
-LAYOUTS: dict[str, tuple[str, str, str]] = {
-    "nwb": ("synthetic.nwb", "write_nwb", "NWBOptions"),
-    "allen": ("synthetic.allen", "write_allen", "AllenOptions"),
-    "sensorium_static": ("synthetic.sensorium", "write_static", "StaticOptions"),
-    "sensorium_dynamic": ("synthetic.sensorium", "write_dynamic", "DynamicOptions"),
-    "openretina": ("synthetic.retina", "write_openretina", ""),
-    "maheswaranathan_2023": ("synthetic.retina", "write_maheswaranathan", ""),
-    "karamanlis_2024": ("synthetic.retina", "write_karamanlis", ""),
-    "sridhar_2025": ("synthetic.sridhar", "write_sridhar", ""),
-}
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a layout are made.
+
+    Attributes
+    ----------
+    module, writer : str
+        Module of `neuroarrays.synthetic`, and the function in it.
+    suffix : str
+        That of the file; "" if a folder is made.
+    options : str
+        Class of the writer's options, which then takes the seed.
+    given : dict
+        More arguments of the writer.
+    """
+
+    module: str
+    writer: str
+    suffix: str = ""
+    options: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+_TUNED = ("running", "eye", "invalid", "optotagging", "waveforms", "edges", "tuned")
+#: Name of the reader, with what it is of where there are several -> how to make the files.
+LAYOUTS: dict[str, Layout] = {
+    "nwb": Layout("nwb", "write_nwb", ".nwb", given={
+        "tuned": True, "trials": 60, "duration": 160.0, "units": 12}),
+    "neuroarrays": Layout("trees", "write_archive", ".h5"),
+    "allen": Layout("allen", "write_allen", ".nwb", given={"parts": _TUNED, "rows": 60}),
+    "allen_binned": Layout("trees", "write_archive", ".h5", given={"layout": "allen_binned"}),
+    "sensorium_static": Layout("sensorium", "write_static", options="StaticOptions", given={"train": 200}),
+    "sensorium_dynamic": Layout("sensorium", "write_dynamic", options="DynamicOptions"),
+    "experanto": Layout("experanto", "write_experanto", given={"tuned": True, "seconds": 60.0}),
+    "driada": Layout("driada", "write_driada", ".npz"),
+    "driada_experiment": Layout("driada", "write_driada_experiment", ".pickle"),
+    "arrays": Layout("arrays", "write_arrays"),
+    "openretina": Layout("openretina", "write_openretina"),
+    "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),
+    "karamanlis_2024": Layout("karamanlis", "write_karamanlis"),
+    "hoefling_2024": Layout("hoefling", "write_hoefling"),
+    "goldin_2022": Layout("goldin", "write_goldin"),
+    "sridhar_2025": Layout("sridhar", "write_sridhar"),
+}  # fmt: skip
 
 
 def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
-    """Write small files as a dataset has them.
+    """Write small files as a dataset has them, with units that answer to what is shown.
 
     Parameters
     ----------
     layout : str
         One of `LAYOUTS`.
     out : str or path
-        The file (``nwb``, ``allen``) or folder to make; nothing may be there.
+        The file or folder to make; nothing may be there.
     seed : int
         Of all random values.
 
     Returns
     -------
     Path
-        `out`.
+        What to open: `out`, or the mapping in it (``arrays``).
 
     Raises
     ------
@@ -48,20 +81,23 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
         If no writer has that name.
     PathExists
         If something is at `out`.
+    ValueError
+        If a file is asked for by a name with another suffix than the layout's.
     """
     if layout not in LAYOUTS:
-        raise NotInTree("layout", layout, LAYOUTS)
-    path = Path(out)
+        every = f"all of them: {', '.join(LAYOUTS)}"
+        raise NotInTree("layout", layout, LAYOUTS, every)
+    made, path = LAYOUTS[layout], Path(out)
     if path.exists():
         msg = f"{path}: exists already; give another name"
         raise PathExists(msg)
-    module, name, options = LAYOUTS[layout]
-    found = import_module(f"neuroarrays.{module}")
-    writer: Callable[..., Any] = getattr(found, name)
-    if options:
-        writer = partial(writer, options=getattr(found, options)(seed=seed))
-    else:
-        writer = partial(writer, seed=seed)
+    if made.suffix and path.suffix != made.suffix:
+        msg = f"{path}: {layout} is one file; expected a name that ends in {made.suffix}"
+        raise ValueError(msg)
+    module = import_module(f"neuroarrays.synthetic.{made.module}")
+    arguments = {"seed": seed, **made.given}
+    if made.options:
+        arguments = {"options": getattr(module, made.options)(**arguments)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer(path)
-    return path
+    getattr(module, made.writer)(path, **arguments)
+    return path / "rig.toml" if layout == "arrays" else path

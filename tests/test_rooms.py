@@ -128,7 +128,7 @@ ROOMS = {
     "cli": card("archive_commands commands errors", "", ""),
     "demo": card(EVERYTHING, "numpy xarray", "matplotlib torch h5py pandas"),
     # for tests, ours and others'
-    "synthetic": card("kernels schema", "numpy xarray", "h5py"),
+    "synthetic": card("errors kernels schema store", "numpy xarray", "h5py scipy"),
     "creation": card("errors", "", ""),
     "testing": card(f"{LAZY} errors formats schema store", "numpy pytest xarray", "h5py"),
 }  # fmt: skip

@@ -15,14 +15,20 @@ from typing import Any
 
 _HOME = {
     "aligned_tree": "trees",
+    "write_archive": "trees",
     "write_nwb": "nwb",
     "write_allen": "allen",
     "write_static": "sensorium",
     "write_dynamic": "sensorium",
     "write_experanto": "experanto",
-    "write_openretina": "retina",
-    "write_maheswaranathan": "retina",
-    "write_karamanlis": "retina",
+    "write_driada": "driada",
+    "write_driada_experiment": "driada",
+    "write_arrays": "arrays",
+    "write_openretina": "openretina",
+    "write_maheswaranathan": "maheswaranathan",
+    "write_karamanlis": "karamanlis",
+    "write_hoefling": "hoefling",
+    "write_goldin": "goldin",
     "write_sridhar": "sridhar",
 }
 

@@ -22,7 +22,7 @@ RATES = {"responses": 7.5, "eye_tracker": 19.0, "treadmill": 75.0}
 SCREEN_RATE = 30.0
 
 
-def write_experanto(
+def write_experanto(  # noqa: PLR0913  its options are its parameters
     folder: str | os.PathLike[str],
     *,
     units: int = 6,
@@ -31,6 +31,7 @@ def write_experanto(
     mapped: bool = True,
     phase_shifts: bool = False,
     spikes: bool = False,
+    tuned: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Write a session: screen, responses, eye tracker, treadmill, intervals, spikes if asked for.
@@ -51,6 +52,8 @@ def write_experanto(
         Whether each unit is sampled at a moment of its own.
     spikes : bool
         Whether there are spike times, too.
+    tuned : bool
+        Whether each unit answers to the brightness of one pixel.
     seed : int
         Of everything random.
 
@@ -68,6 +71,11 @@ def write_experanto(
         signals = {"responses": units, "eye_tracker": 4, "treadmill": 1}[name]
         start = BEGINS + float(random.uniform(0, 0.4))
         values = random.normal(0, 1, (int(seconds * rate), signals))
+        if tuned and name == "responses":
+            shown = truth["frames"].reshape(len(truth["flips"]), -1)
+            at = np.searchsorted(truth["flips"], start + np.arange(len(values)) / rate) - 1
+            pixels = random.integers(0, shown.shape[1], units)
+            values += shown[np.maximum(at, 0)][:, pixels] / 64
         values = values.astype(np.float64 if name == "treadmill" else np.float32)
         if name == "eye_tracker":
             values[10:13] = np.nan

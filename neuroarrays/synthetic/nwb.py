@@ -68,6 +68,8 @@ class NWBOptions:
         Unit of the running speed.
     transposed : bool
         Whether fluorescence is (ROI, time), against the NWB schema.
+    tuned : bool
+        Whether units fire more in trials of an orientation each.
     relative_events : bool
         Whether ``cue_time`` counts from the trial's start.
     missing_stops : bool
@@ -95,6 +97,7 @@ class NWBOptions:
     clock: Literal["timestamps", "rate", "soft", "hard", "duplicated"] = "timestamps"
     running_unit: Literal["cm/s", "m/s"] = "cm/s"
     transposed: bool = False
+    tuned: bool = False
     relative_events: bool = False
     missing_stops: bool = False
     outside: Literal["", "link", "virtual", "storage"] = ""
@@ -148,7 +151,8 @@ class _Writer:
 
     def write(self) -> dict[str, Any]:
         self._general()
-        for part in self.options.parts:
+        first = ("trials",) if self.options.tuned else ()  # what units answer to
+        for part in dict.fromkeys((*first, *self.options.parts)):
             getattr(self, f"_{part}")()
         if self.options.outside:
             self._outside()
@@ -237,6 +241,8 @@ class _Writer:
         area_of = np.arange(n) % max(len(self.options.areas), 1)
         counts = self.random.integers(0 if n > 2 else 1, 40, n)
         trains = [np.sort(self.random.uniform(0, self.options.duration, c)) for c in counts]
+        if self.options.tuned:
+            trains = [np.sort(np.append(train, self._evoked(i))) for i, train in enumerate(trains)]
         trains = [np.round(train * 30_000) / 30_000 for train in trains]
         if self.options.spikes == "unsorted":
             trains = [train[::-1].copy() for train in trains]
@@ -272,6 +278,13 @@ class _Writer:
             "snr": columns["snr"],
             "waveform_mean": columns["waveform_mean"],
         }
+
+    def _evoked(self, unit: int) -> np.ndarray:
+        """Spikes in the trials of the orientation that a unit prefers."""
+        trials = self.truth["trials"]
+        rows = np.flatnonzero(trials["orientation"] == 45.0 * (unit % 3))
+        at = np.repeat(trials["start_time"][rows], 8)
+        return at + self.random.uniform(0, 1, at.size)
 
     def _unit_electrodes(self, area_of: np.ndarray) -> dict[str, Any]:
         import h5py

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroarrays.synthetic.retina import noise, rates
+from neuroarrays.synthetic.cells import noise, rates
 
 SESSION = "02"
 #: Pixels around an image; images are 7 x 6 of these, the window on them 4 x 3.

@@ -1,13 +1,19 @@
-"""Trees in memory, valid under the schema: no file is written."""
+"""Aligned trees in memory, valid under the schema, and the archives they are saved in."""
 
 from __future__ import annotations
 
+import os
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+
+#: What is shown, in degrees.
+ORIENTATIONS = (0.0, 45.0, 90.0, 135.0)
 
 
 def aligned_tree(
@@ -34,7 +40,7 @@ def aligned_tree(
     xr.DataTree
         ``session_<i>/<area>`` with ``spike_data`` (presentation_id, unit_id, time) uint8, ``speed``
         (presentation_id, time) float32, ``valid``; below it ``pupil`` and ``presentations``. Bins
-        are 20 ms, ``time`` their centres.
+        are 20 ms, ``time`` their centres. Each unit prefers one of four orientations.
     """
     random = np.random.default_rng(seed)
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="synthetic"))}
@@ -51,7 +57,7 @@ def aligned_tree(
             "start_time": start,
             "stop_time": start + 0.02 * bins,
             "duration": np.full(presentations, 0.02 * bins),
-            "orientation": random.choice([0.0, 45.0, 90.0, 135.0], presentations),
+            "orientation": random.choice(ORIENTATIONS, presentations),
             "stimulus": np.array([f"image{i % 3}" for i in range(presentations)], object),
         }
         dims = (schema.PRESENTATION,)
@@ -61,7 +67,9 @@ def aligned_tree(
         groups[f"session_{session}"] = xr.Dataset(attrs=attrs)
         for i, area in enumerate(areas):
             place = f"session_{session}/{area}"
-            counts = random.poisson(1.0, (presentations, units, bins)).astype(np.uint8)
+            prefers = random.choice(ORIENTATIONS, units)
+            rate = np.where(table["orientation"][:, None] == prefers, 2.0, 0.6)
+            counts = random.poisson(rate[..., None], (presentations, units, bins)).astype(np.uint8)
             unit_id = xr.Variable(schema.UNIT, 10 * i + np.arange(units))
             groups[place] = xr.Dataset(
                 {
@@ -75,3 +83,34 @@ def aligned_tree(
             groups[f"{place}/pupil"] = xr.Dataset({"x": made("behaviour", "x", pupil, both)})
             groups[f"{place}/presentations"] = xr.Dataset(rows)
     return xr.DataTree.from_dict(groups)
+
+
+def write_archive(path: str | os.PathLike[str], seed: int = 0, layout: str | None = None) -> Path:
+    """Save an aligned tree of two sessions, of 80 presentations and two areas each.
+
+    Parameters
+    ----------
+    path : str or path
+        The archive; its suffix says which kind (see `neuroarrays.save`).
+    seed : int
+        Of all random values.
+    layout : str, optional
+        As for `neuroarrays.save`: "allen_binned" is that of the published Allen archive.
+
+    Returns
+    -------
+    Path
+        The archive.
+    """
+    from neuroarrays.store import save
+
+    tree = aligned_tree(sessions=2, presentations=80, units=10, bins=13, seed=seed)
+    if layout == "allen_binned":  # holds numbers only, and no attributes
+        nodes = {
+            path: node.to_dataset(inherit=False).drop_vars(["stimulus", "valid"], errors="ignore")
+            for path, node in tree.subtree_with_keys
+        }
+        tree = xr.DataTree.from_dict(nodes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the layout .* has no place for: attributes")
+        return Path(save(tree, path, layout=layout))

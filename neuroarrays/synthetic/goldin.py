@@ -1,0 +1,50 @@
+"""Small sessions of flashed images, laid out as Goldin et al. 2022."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays.synthetic.cells import rates
+
+
+def write_goldin(
+    folder: str | os.PathLike[str], images: int = 900, repeats: int = 20, seed: int = 0
+) -> Path:
+    """A mouse and an axolotl that were shown images of 12 x 12 pixels.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to; made if it is not there.
+    images : int
+        Shown once; 30 others are repeated.
+    repeats : int
+        Of the test images.
+    seed : int
+        Of all random values.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    import h5py
+
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(("axolotl-session-1", "mouse-session-1")):
+        rng = np.random.default_rng([seed, number])
+        units = 6 + 2 * number
+        with h5py.File(out / f"{name}_structured_data.h5", "w") as file:
+            shown = rng.integers(0, 256, (images + 30, 12, 12), dtype="u1")
+            drive = 4 * rates(shown, units, rng, delay=0)
+            file["train/stimulus"], file["test/stimulus"] = shown[:images], shown[images:]
+            file["train/response/binned"] = rng.poisson(drive[:, :images]).astype("f8")
+            trials = rng.poisson(drive[:, images:], (repeats, units, 30)).astype("f8")
+            file["test/response/binned"] = trials.mean(0)
+            for unit in range(units):
+                file[f"test/repeats/cell{unit + 1:02d}"] = trials[:, unit]
+    return out

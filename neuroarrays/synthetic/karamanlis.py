@@ -1,0 +1,61 @@
+"""A small session of images under eye movements, laid out as Karamanlis et al. 2024."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays.synthetic.cells import rates
+
+
+def write_karamanlis(
+    folder: str | os.PathLike[str], blocks: int = 3, frames: int = 300, seed: int = 0
+) -> Path:
+    """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to; made if it is not there.
+    blocks, frames : int
+        Of the train sequence, and frames of each block and of the test.
+    seed : int
+        Of all random values.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    import h5py
+
+    from neuroarrays.kernels import fixations
+
+    rng = np.random.default_rng(seed)
+    out = Path(folder)
+    session = out / "20210115_252MEA_mouse_left_half_dorsal"
+    session.mkdir(parents=True, exist_ok=True)
+    screen, units = (60, 80), 6
+    with h5py.File(session / "expdata.mat", "w") as file:
+        file["projector/refreshrate"], file["projector/pixelsize"] = [[75.0]], [[75e-6]]
+        file["projector/screen"] = np.array(screen, "f8")[:, None]
+    with h5py.File(session / "fixationmovie_data.mat", "w") as file:
+        for prefix, images, rows in (("frozen", 3, 1), ("running", 12, blocks)):
+            coarse = rng.integers(0, 256, (images, 12, 10), dtype="u1")
+            pictures = np.kron(coarse, np.ones((1, 10, 10), "u1"))  # (image, x, y)
+            hold = np.arange(frames) // 20
+            which = rng.integers(0, images, (rows, frames // 20 + 1))[:, hold]
+            centres = rng.integers([45, 35], [76, 66], (rows, frames // 20 + 1, 2))[:, hold]
+            gaze = np.concatenate([1 + which[..., None], centres], axis=2).astype("f8")
+            drive = []
+            for row in range(rows):
+                shown = [fixations.render(pictures[k], c[None], screen, (12, 16))[0]
+                         for k, c in zip(which[row], centres[row], strict=True)]  # fmt: skip
+                drive.append(rates(np.array(shown), units, np.random.default_rng([seed, 9])).T)
+            repeated = np.repeat(drive, 6, axis=0) if prefix == "frozen" else np.array(drive)
+            file[f"{prefix}Images"] = pictures
+            file[f"{prefix}fixations"] = gaze[0] if prefix == "frozen" else gaze
+            file[f"{prefix}bin"] = rng.poisson(repeated).astype("f8")
+    return out

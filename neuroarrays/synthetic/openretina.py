@@ -1,0 +1,49 @@
+"""Small sessions in open-retina's own HDF5 layout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays.synthetic.cells import noise, rates
+
+
+def write_openretina(
+    folder: str | os.PathLike[str], sessions: int = 2, frames: int = 600, seed: int = 0
+) -> Path:
+    """Sessions and shared stimuli in open-retina's own layout.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to; made if it is not there.
+    sessions : int
+        Number of session files.
+    frames : int
+        Of the first of three stimuli; each of the others is 50 longer.
+    seed : int
+        Of all random values.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    import h5py
+
+    out = Path(folder)
+    (out / "stimuli").mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    movies = {f"noise_{k}": noise((frames + 50 * k, 8, 16), rng) for k in range(3)}
+    for name, movie in movies.items():
+        np.save(out / "stimuli" / f"{name}.npy", movie[None].astype("f4"))
+    for session in range(sessions):
+        units = 6 + 2 * session
+        with h5py.File(out / f"session_{session}.h5", "w") as file:
+            for name, movie in movies.items():
+                drive = rates(movie, units, np.random.default_rng([seed, session]))
+                file[f"responses_{name}"] = rng.poisson(drive).astype("f8")
+            file["session_info/celltypes"] = np.arange(units) % 2
+    return out
