@@ -80,6 +80,8 @@ ROOMS = {
     "sessions": card("backend errors schema trains", "numpy xarray"),
     "alignment": card("_version binning bins errors formats interpolation lazy presentations schema "
                       "sessions validity", "numpy pandas xarray"),
+    "features": card("errors groups kernels lazy schema source", "numpy xarray", "dask"),
+    "deconvolution": card("errors kernels lazy schema source", "numpy xarray", "dask"),
     "query": card("errors", "numpy"),
     "intervals": card("errors schema", "numpy pandas xarray"),
     "scoring": card("errors schema", "numpy xarray"),

@@ -1,0 +1,78 @@
+"""Steps upwards in fluorescence traces: where a trace rises by more than its noise explains."""
+
+import numpy as np
+from numba import njit
+
+#: Of a normal distribution: standard deviations in a median absolute deviation.
+_DEVIATIONS = 1.4826
+
+
+def rises(trace: np.ndarray, width: int) -> np.ndarray:
+    """How much higher a trace is from each sample on than just before it.
+
+    Parameters
+    ----------
+    trace : (sample,) float64
+        Finite.
+    width : int
+        Samples that are averaged on either side.
+
+    Returns
+    -------
+    (sample,) float64
+        The mean of samples ``t`` to ``t + width - 1`` minus that of ``t - width`` to ``t - 1``; NaN
+        where these are not all there.
+    """
+    found = np.full(trace.size, np.nan)
+    if trace.size >= 2 * width:
+        sums = np.concatenate([[0.0], np.cumsum(trace - trace.mean())])
+        means = (sums[width:] - sums[:-width]) / width
+        found[width : trace.size - width + 1] = means[width:] - means[:-width]
+    return found
+
+
+def noise(values: np.ndarray) -> float:
+    """Standard deviation of the bulk of some values, from their median absolute deviation.
+
+    Parameters
+    ----------
+    values : (n,) float64
+        NaN are left out.
+
+    Returns
+    -------
+    float
+        NaN of no values.
+    """
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return float("nan")
+    return float(_DEVIATIONS * np.median(np.abs(known - np.median(known))))
+
+
+@njit(nogil=True, cache=True)
+def peaks(values, least):
+    """The largest value of each stretch above a bound, at its place; 0 elsewhere, NaN where NaN.
+
+    Parameters
+    ----------
+    values : (sample,) float64
+        NaN ends a stretch.
+    least : float
+        The bound.
+
+    Returns
+    -------
+    (sample,) float64
+        Of equal largest values the first.
+    """
+    found = np.where(np.isnan(values), np.nan, 0.0)
+    best = -1
+    for i in range(values.size + 1):
+        above = i < values.size and values[i] > least
+        if above and (best < 0 or values[i] > values[best]):
+            best = i
+        elif not above and best >= 0:
+            found[best] = values[best]
+            best = -1
+    return found

@@ -1,0 +1,224 @@
+"""Types of features from values alone: against slow twins, and on series drawn at random."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from neuroarrays.kernels import features
+from neuroarrays.kernels.features import classify
+
+N = 3000
+TURN = 2 * math.pi
+seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+series = hnp.arrays(
+    float,
+    st.integers(0, 40),
+    elements=st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0, 6.0, -1.0, np.nan, np.inf]),
+)
+
+
+def walk(rng, step=1.0, n=N):
+    return np.cumsum(rng.normal(0, step, n))
+
+
+def scaled(x, low, high):
+    return low + (x - x.min()) / np.ptp(x) * (high - low)
+
+
+# Twins
+
+
+@given(series)
+def test_the_summary_is_what_a_loop_over_samples_says(x):
+    finite = [v for v in x if math.isfinite(v)]
+    steps = [b - a for a, b in itertools.pairwise(x)
+             if math.isfinite(a) and math.isfinite(b)]  # fmt: skip
+    known, low, high, whole, rises, falls, same = features._summary(x)
+    assert (known, low, high) == (
+        len(finite), min(finite, default=math.inf), max(finite, default=-math.inf)
+    )  # fmt: skip
+    assert whole == all(v == int(v) for v in finite)
+    assert (rises, falls, same) == (
+        sum(d > 0 for d in steps), sum(d < 0 for d in steps), sum(d == 0 for d in steps)
+    )  # fmt: skip
+
+
+@given(series)
+def test_levels_are_the_distinct_values_and_hops_pass_over_one(x):
+    levels, tallies, hops = features._levels(x, 10)
+    values, counts = np.unique(x[np.isfinite(x)], return_counts=True)
+    np.testing.assert_array_equal(levels, values)
+    np.testing.assert_array_equal(tallies, counts)
+    place = {v: i for i, v in enumerate(values)}
+    pairs = [(place[a], place[b]) for a, b in itertools.pairwise(x)
+             if math.isfinite(a) and math.isfinite(b)]  # fmt: skip
+    assert hops == sum(abs(a - b) > 1 for a, b in pairs)
+
+
+def test_of_many_levels_there_is_one_more_than_asked_for():
+    levels, _, hops = features._levels(np.arange(50.0)[::-1], 10)
+    assert (levels.size, hops) == (11, 0)
+
+
+def turns_slowly(x, low, period):
+    steps = [b - a for a, b in itertools.pairwise(x) if np.isfinite(b - a)]
+    short = [abs(d) for d in steps if abs(d) <= period / 2]
+    usual = sum(d * d for d in short) / sum(short) if sum(short) else 0.0
+    longest = min(period / 4, 3 * usual)
+    jumps = [d for d in steps if abs(d) > period / 2]
+    wraps = [d for d in jumps if abs(period - abs(d)) <= longest]
+    arcs = [abs(period - abs(d)) if abs(d) > period / 2 else abs(d) for d in steps]
+    moves = [a for a in arcs if a > 0]
+    ends = [b for a, b in itertools.pairwise(x) if np.isfinite(b - a)]
+    seen = {min(int((v - low) / period * 36), 35) for v in ends}
+    ups, downs = sum(d < 0 for d in wraps), sum(d > 0 for d in wraps)
+    return ups, downs, len(jumps), sum(arcs) / len(moves) if moves else 0.0, len(seen) / 36
+
+
+@given(seeds, st.floats(0.01, 3.0))
+def test_turns_are_what_a_loop_over_steps_says(rng, step):
+    x = walk(rng, step, 200) % TURN
+    x[rng.random(200) < 0.1] = np.nan
+    got = features._turns(x, float(np.nanmin(x)), TURN)
+    assert got == pytest.approx(turns_slowly(x, float(np.nanmin(x)), TURN))
+
+
+# What is an angle
+
+
+@given(seeds, st.sampled_from([(0, 6.2), (0, TURN), (-math.pi, math.pi), (0, 360), (-180, 180)]),
+       st.sampled_from(["normal", "cauchy", "t"]))  # fmt: skip
+def test_a_walk_is_no_angle_whatever_its_range(rng, ends, steps):
+    draw = {"normal": rng.normal, "cauchy": rng.standard_cauchy}.get(
+        steps, lambda size: rng.standard_t(2, size)
+    )
+    kind, _, period = classify(scaled(np.cumsum(draw(size=N)), *ends))
+    assert (kind, period) == ("linear", None)
+
+
+@given(seeds)
+def test_a_walk_folded_back_at_its_ends_is_no_angle(rng):
+    assert classify(np.abs((walk(rng, 20.0) + 360) % 1440 - 720) - 360)[0] == "linear"
+
+
+@given(seeds, st.sampled_from([TURN, 360.0]))
+def test_noise_over_a_full_turn_is_no_angle(rng, turn):
+    assert classify(rng.uniform(0, turn, N))[0] == "linear"
+    assert classify(np.repeat(rng.uniform(0, turn, N // 30), 30))[0] == "linear"
+    assert classify(scaled((np.arange(N) // 300 % 2) * 10 + rng.normal(0, 0.1, N), 0, turn))[0] == (
+        "linear"
+    )
+
+
+@given(seeds, st.floats(0.05, 0.6), st.sampled_from([TURN, 360.0]), st.floats(-1, 1))
+def test_a_wrapped_walk_is_an_angle_from_wherever_it_starts(rng, step, turn, start):
+    x = walk(rng, step)
+    while np.ptp(x) < 6 * TURN:
+        x = np.concatenate([x, x[-1] + walk(rng, step)])
+    x = x / TURN * turn % turn + start * turn
+    kind, score, period = classify(x)
+    assert (kind, period) == ("circular", turn)
+    assert 0.5 <= score <= 1
+    gaps = np.where(rng.random(x.size) < 0.1, np.nan, x)
+    assert classify(gaps)[::2] == ("circular", turn)
+
+
+def test_whole_degrees_and_a_phase_that_only_advances_are_angles():
+    rng = np.random.default_rng(0)
+    assert classify(np.round(walk(rng, 10.0)).astype("i2") % 360)[0] == "circular"
+    assert classify(np.cumsum(0.3 + rng.normal(0, 0.05, N)) % TURN)[0] == "circular"
+
+
+def test_laps_are_an_angle_only_where_name_or_unit_say_so():
+    laps = np.cumsum(np.abs(np.random.default_rng(0).normal(0, 5, N))) % 360
+    assert classify(laps)[0] == "linear"
+    assert classify(laps, (360.0,), angle=True)[::2] == ("circular", 360.0)
+
+
+def test_a_name_needs_more_than_half_a_turn():
+    x = scaled(walk(np.random.default_rng(0)), -2.6, 2.6)
+    assert classify(x)[0] == "linear"
+    assert classify(x, angle=True) == ("circular", 0.5, TURN)
+    assert classify(x / 2, angle=True)[0] == "linear"
+
+
+# What is discrete
+
+
+@given(seeds, st.floats(0.2, 30))
+def test_poisson_counts_are_counts(rng, mean):
+    counts = rng.poisson(mean, N)
+    if np.unique(counts).size > 2:
+        assert classify(counts)[0] == "count"
+
+
+@given(seeds, st.integers(3, 15), st.integers(1, 40))
+def test_codes_are_categories(rng, kinds, length):
+    codes = np.repeat(rng.permutation(np.arange(N // length) % kinds), length)
+    if np.unique(codes).size == kinds and length * kinds < N / 10:
+        assert classify(codes)[0] == "categorical"
+        assert classify(codes * 0.25)[0] == "categorical"
+
+
+@given(seeds)
+def test_clocks_rise_in_equal_steps(rng):
+    jitter = rng.normal(0, 0.001, N)
+    assert classify(np.arange(N) / 30 + jitter)[0] == "timeline"
+    assert classify(np.arange(N))[0] == "timeline"
+    assert classify(np.cumsum(rng.gamma(1.0, size=N)))[0] == "linear"  # a distance that was run
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([], "unknown"),
+        ([3.5], "unknown"),
+        ([np.nan, np.nan, 2.0], "unknown"),
+        ([np.inf, 1.0, 1.0], "unknown"),
+        (np.zeros(100, "u1"), "unknown"),
+        (np.array([False, False]), "binary"),
+        ([0, 1], "binary"),
+        ([1, np.nan, 2, 2], "binary"),
+        (np.array([0, 255] * 20, "u1"), "binary"),
+        ([0.0, 5.1] * 10, "binary"),
+        ([0.1, 0.2], "timeline"),
+        ([0.2, 0.1], "linear"),
+        ([0, 0, 1, 1, 2, 4, 4], "count"),
+        (np.repeat([-1, 0, 1, 0, 1, -1], 20), "categorical"),
+        (np.repeat([2.0, 0.5, 1.0, 0.0, 0.5], 20), "categorical"),
+        (np.tile([0, 1, 2, 3, 4, 5, 4, 3, 2, 1], 20), "linear"),  # a position in steps
+        (np.tile([0, 1, 2, 3, 4, 5], 30), "categorical"),
+    ],
+)
+def test_small_cases(values, kind):
+    assert classify(np.asarray(values))[0] == kind
+
+
+def test_what_DRIADA_calls_wrongly():
+    rng = np.random.default_rng(0)
+    still = np.where(rng.random(N) < 0.95, 0.0, rng.gamma(2.0, size=N))
+    assert classify(still)[0] == "linear"  # a speed that is mostly zero
+    assert classify(np.round(scaled(walk(rng), 0, 1), 1))[0] == "linear"
+    assert classify(np.round(rng.normal(size=N), 1))[0] == "linear"
+
+
+@given(seeds, st.sampled_from([0.3, 7.7, 1e-6, 1e6]), st.floats(-10, 10))
+def test_the_unit_of_a_float_does_not_matter(rng, factor, offset):
+    for x in (
+        walk(rng),
+        rng.gamma(2.0, size=N),
+        np.repeat(rng.permutation(40) % 4, 20) + 0.5,
+        np.arange(N) / 30,
+    ):
+        assert classify(x * factor + offset + 0.1234567)[0] == classify(x + 0.1234567)[0]
+
+
+def test_few_samples_lower_the_score():
+    x = np.random.default_rng(0).normal(size=60)
+    assert classify(x)[1] == 1.0
+    assert classify(x[:6])[1] == pytest.approx(0.2)
