@@ -159,7 +159,9 @@ class ZstdChunks:
 def _joined(values: bytes, dtype: np.dtype) -> np.ndarray:
     """Values from their first bytes, their second bytes, and so on."""
     planes = np.frombuffer(values, np.uint8).reshape(dtype.itemsize, -1)
-    joined = planes[-1].astype(f"<u{dtype.itemsize}")  # shifted whole: faster than byte by byte
+    joined: np.ndarray = planes[-1].astype(
+        f"<u{dtype.itemsize}"
+    )  # shifted whole: faster than byte by byte
     for plane in planes[-2::-1]:
         joined <<= 8
         joined |= plane

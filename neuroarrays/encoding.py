@@ -43,8 +43,7 @@ SMALL = 4096
 #: bins, one per chunk (75 kB) reads 256 random presentations 2 x faster than three, all of
 #: them at 80-90 % of the speed (benchmarks/bench_archive.py).
 CHUNK, LONG_CHUNK, MOST_PRESENTATIONS = 1 << 17, 1 << 20, 16
-#: Bytes of a chunk of presentations of floats, which shrink little and are read at random: of rows of
-#: 32 kB (8,000 units) one is read 2 x faster than four, for 5 % more on disk.
+#: Bytes of a chunk of presentations of floats, which shrink little and are read at random.
 RANDOM_CHUNK = 1 << 15
 
 
@@ -124,6 +123,8 @@ class Encoded:
     stored: np.dtype
     native: dict[str, Any]
     note: dict[str, Any] = field(default_factory=dict)
+    #: Names for what tells where repeated rows are: the variable, and the dimension of those kept.
+    index: tuple[str, str] | None = None
 
     @property
     def path(self) -> str:
@@ -132,10 +133,22 @@ class Encoded:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of its chunks; None for one that is stored in one piece."""
+        """Shape of its chunks if they are compressed; None for one that is stored in one piece."""
         if self.kind == "text":
             return None
         return chunk_shape(self.variable.dims, self.variable.shape, self.stored.itemsize)
+
+    @property
+    def raw_chunks(self) -> tuple[int, ...] | None:
+        """Shape of its chunks if they are not compressed."""
+        if self.chunks is None:
+            return None
+        return raw_chunk_shape(self.variable.dims, self.variable.shape, self.stored.itemsize)
+
+    @property
+    def places(self) -> str:
+        """Where it stands in the file which row is which, should rows repeat."""
+        return f"{self.node}/{self.index[0]}".lstrip("/") if self.index else ""
 
     def block(self, key: tuple[slice, ...]) -> np.ndarray:
         """Values of a part, as they are stored; the only place where values are computed."""
@@ -151,6 +164,23 @@ class Encoded:
     def attrs(self) -> dict[str, Any]:
         """Everything written as attributes."""
         return self.native | ({HIDDEN: json.dumps(self.note)} if self.note else {})
+
+
+def encode_places(one: Encoded, places: np.ndarray) -> Encoded:
+    """The variable that says which row is which, of a variable whose rows are stored once.
+
+    CF calls the form an indexed ragged array: along presentations the number of each one's row,
+    with the attribute ``instance_dimension``. What labels presentations goes along with it.
+    """
+    assert one.index is not None
+    name, dim = one.index
+    native = {"instance_dimension": dim}
+    if "coordinates" in one.native:
+        native["coordinates"] = one.native["coordinates"]
+    one.native = {k: v for k, v in one.native.items() if k != "coordinates"}
+    one.note = one.note | {"places": one.places}
+    variable = xr.Variable(one.variable.dims[:1], places)
+    return Encoded(one.node, name, variable, "raw", np.dtype("<i8"), native)
 
 
 def _same(variable: xr.Variable) -> Hashable:
@@ -290,6 +320,20 @@ def chunk_shape(
     return (min(rows, shape[0]), *shape[1:])
 
 
+def raw_chunk_shape(
+    dims: Sequence[Hashable], shape: tuple[int, ...], itemsize: int
+) -> tuple[int, ...]:
+    """Shape of the chunks of an array that is not compressed: whole rows, 128 kB or 1 MB.
+
+    Any part of them can be read, so that small chunks serve only other programs, and the checksums.
+    """
+    row = max(1, int(np.prod(shape[1:], dtype=object)) * itemsize)
+    if row > LONG_CHUNK:
+        return chunk_shape(dims, shape, itemsize) or shape
+    most = CHUNK if dims[0] == schema.PRESENTATION else LONG_CHUNK
+    return (max(1, min(shape[0], most // row)), *shape[1:])
+
+
 @dataclass
 class Node:
     """A node as it is written."""
@@ -332,7 +376,18 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
         native |= {"coordinates": " ".join(plain)} if plain else {}
         note |= {"coords": sorted(left - set(plain))} if left - set(plain) else {}
     attrs = native | ({HIDDEN: json.dumps(note)} if note else {})
+    _name_places(encoded.get(schema.STIMULUS), {*tree.children, *tree.dims, *dataset.variables})
     return Node(path, attrs, list(encoded.values()))
+
+
+def _name_places(stimulus: Encoded | None, taken: set[Any]) -> None:
+    """Let what is shown in presentations be stored once, under names that are free."""
+    if stimulus is None or stimulus.variable.dims[:1] != (schema.PRESENTATION,):
+        return
+    index, dim = f"{stimulus.name}_index", f"{stimulus.name}_instance"
+    while {index, dim} & taken:
+        index, dim = f"{index}_", f"{dim}_"
+    stimulus.index = index, dim
 
 
 def viewable(table: Mapping[Any, Sequence[Hashable]], own: Mapping[Any, Any]) -> list[str]:

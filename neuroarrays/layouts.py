@@ -20,7 +20,7 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.encoding import _same
 from neuroarrays.errors import SchemaError, shorten
-from neuroarrays.writers import blocks
+from neuroarrays.packing import blocks
 
 if TYPE_CHECKING:
     import h5py

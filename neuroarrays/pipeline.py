@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroarrays import lazy, schema, source, store, trains
+from neuroarrays import lazy, partials, schema, source, store, trains
 from neuroarrays._open import open_datatree
 from neuroarrays._version import __version__
 from neuroarrays.alignment import align
@@ -156,7 +156,7 @@ def _build(
         raise NeuroArraysError(msg)
     work = Path(archive).expanduser().absolute() / WORK
     work.mkdir(parents=True, exist_ok=True)
-    with store.locked(work, work.parent):
+    with partials.locked(work, work.parent):
         wanted = _jobs(surveys, recipe, work, report)
         done = {block: _mark(work, block) for block in wanted}
         open_ = {b: jobs for b, jobs in wanted.items() if done[b] != _contents(jobs, recipe)}

@@ -96,11 +96,14 @@ ROOMS = {
     "tuning": card("binning lazy conditions errors kernels schema", "numpy xarray"),
     # adapters
     "encoding": card(f"{LAZY} errors schema", "numpy xarray"),
-    "writers": card("_version encoding errors safety", "numpy",
-                    "h5py hdf5plugin zarr zstandard numcodecs"),
-    "layouts": card("_version encoding errors schema writers", "numpy xarray", "h5py"),
-    "store": card(f"{LAZY} _version encoding errors formats hdf5 layouts safety schema writers",
-                  "numpy xarray", "dask h5py zarr"),
+    "packing": card("encoding", "numpy", "zstandard"),
+    "writers": card("_version encoding packing", "numpy", "h5py hdf5plugin"),
+    "zarr_writer": card("encoding errors packing", "numpy", "zarr"),
+    "layouts": card("_version encoding errors packing schema", "numpy xarray", "h5py"),
+    "partials": card("errors"),
+    "progress": card(),
+    "store": card(f"{LAZY} _version encoding errors formats layouts partials progress schema writers "
+                  "zarr_writer", "numpy xarray", "dask h5py"),
     "splits": card("errors kernels", "numpy"),
     "fields": card("errors kernels lazy", "numpy xarray", "dask"),
     "gathering": card("errors fields schema", "numpy xarray"),
@@ -112,19 +115,22 @@ ROOMS = {
                        "schema trains", "numpy torch xarray"),
     "dropin": card("datasets errors fields gathering samplers scaling schema splits torch",
                    "numpy torch xarray"),
-    "archives": card(f"{LAZY} _open errors safety schema store writers", "numpy xarray"),
+    "archives": card(f"{LAZY} _open errors packing safety schema store", "numpy xarray"),
     "archive_commands": card("archives errors pipeline surveys", "", "pandas"),
     "tasks": card("errors", "", "dask distributed"),
     "surveys": card(f"{LAZY} _open errors formats schema tasks", "numpy xarray"),
-    "pipeline": card(f"{LAZY} _open _version alignment errors formats kernels presentations schema "
-                     "store surveys tasks trains", "numpy xarray"),
+    "pipeline": card(f"{LAZY} _open _version alignment errors formats kernels partials presentations "
+                     "schema store surveys tasks trains", "numpy xarray"),
     "torch": card("batched composites datasets dropin errors gathering samplers scaling schema "
                   "splits", "numpy torch xarray"),
     "description": card("schema", "numpy xarray", "rich"),
-    "strips": card("schema", "matplotlib numpy xarray"),
-    "pages": card("description errors intervals schema", "matplotlib numpy xarray"),
+    "drawing": card("", "numpy xarray"),
+    "strips": card("drawing schema", "matplotlib numpy xarray"),
+    "pages": card("conditions description drawing intervals schema", "matplotlib numpy pandas xarray"),
     "openretina": card(f"{LAZY} errors formats schema", "numpy xarray"),
-    "plot": card("errors pages schema strips", "matplotlib numpy xarray"),
+    "plot": card(
+        "conditions drawing errors pages schema strips trains", "matplotlib numpy xarray"
+    ),
     "printing": card("", "", "pandas rich"),
     "commands": card(f"{EVERYTHING} creation printing", "", "distributed"),
     "cli": card("archive_commands commands errors", "", ""),

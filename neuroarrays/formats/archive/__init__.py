@@ -6,16 +6,15 @@ In a file::
     /<session>[/<area>/...]      one group per node; a variable is a dataset or array
     (after HDF5's last byte)     the index, see `neuroarrays.formats.archive.index`
 
-Text, bool and what else netCDF does not hold exactly: `neuroarrays.encoding`.
+Text, bool and what else netCDF does not hold exactly: `neuroarrays.encoding`. What was shown in
+presentations and repeats is stored once, with ``stimulus_index`` saying which is which.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,11 @@ from neuroarrays.backend import Reader, chosen
 from neuroarrays.encoding import decode, viewable
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.archive import index as contents
+from neuroarrays.formats.archive.arrays import Repeated, Stored
+from neuroarrays.formats.archive.scan import Nodes
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import FileArray, LazyArray
-from neuroarrays.source import Key, Source
+from neuroarrays.source import Source
 
 
 class ArchiveReader(Reader):
@@ -231,47 +232,13 @@ def _unwanted(
     ]
 
 
-@dataclass(frozen=True, repr=False)
-class Stored(LazyArray):
-    """A small array, or one whose values are not stored as they are (text, bool, float16).
-
-    With a checksum it is read whole, and checked.
-    """
-
-    source: Source
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    kind: str
-    missing: tuple[str, str] | None
-    checksum: int | None
-
-    def outer(self, key: Key) -> np.ndarray:
-        if self.checksum is None:
-            return decode(self.source.read(self.name, key), self.kind, self.dtype, self.missing)
-        values = self.source.read(self.name, (slice(None),) * len(self.shape))
-        text = self.kind == "text"
-        found = contents.text_checksum(values) if text else zlib.crc32(values.tobytes())
-        if found != self.checksum:
-            raise FormatError(
-                self.source.path, self.name, "the values that were saved",
-                "others (their checksum differs)", "the file is damaged",
-            )  # fmt: skip
-        for axis in reversed(range(len(self.shape))):
-            values = values[(slice(None),) * axis + (key[axis],)]
-        return decode(np.asarray(values), self.kind, self.dtype, self.missing)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.source, self.name, str(self.dtype))
-
-
 class _Builder:
     """Makes the datasets of nodes."""
 
     def __init__(self, file: Source, kind: str, drop: set[str]):
         self.file, self.kind, self.drop = file, kind, drop
 
-    def node(self, path: str, nodes: contents.Nodes) -> xr.Dataset:
+    def node(self, path: str, nodes: Nodes) -> xr.Dataset:
         """The dataset of one node; what is made from its `presentations` too."""
         record = nodes[path]
         try:
@@ -318,6 +285,12 @@ class _Builder:
         return array.variable(dims, record["a"])
 
     def _array(self, record: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype) -> LazyArray:
+        if "i" in record:
+            count, index = record["i"]
+            kept = {k: v for k, v in record.items() if k != "i"}
+            places = self._array(index, tuple(index["s"]), np.dtype(index["t"]))
+            base = self._array(kept, (count, *shape[1:]), dtype)
+            return Repeated(base, places, self.file, record["p"])
         if record["k"] == "raw" and record.get("c") is None:
             return FileArray(self.file, record["p"], shape, dtype)
         missing = tuple(record["m"]) if record["m"] else None
