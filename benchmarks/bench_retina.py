@@ -7,6 +7,7 @@ the full screen, then resized; every order of the clips as a copy of the movie.
 import argparse
 import pickle
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -123,6 +124,88 @@ def hoefling(folder, small):
           f"{most / movie:.2f} x the movie of {movie:.0f} MB; copies {2 * scans} x")  # fmt: skip
 
 
+def write_sridhar(folder, images, trials, frames, session="02", units=20):
+    """A film of images of 350 x 300 pixels, each held for 3.5 frames, and noise of 200 x 150."""
+    rng = np.random.default_rng(0)
+    film, grey = folder / "natural_movie", folder / "whitenoise"
+    for name in ("responses", "fixations", "stimuli_padded_4"):
+        (film / name).mkdir(parents=True, exist_ok=True)
+    (grey / "responses").mkdir(parents=True, exist_ok=True)
+    for i in range(images):
+        pixels = rng.integers(0, 256, (350, 300), dtype="u1")
+        np.save(film / "stimuli_padded_4" / f"{i:05d}_img_{i}.npy", pixels)
+    gaze = rng.integers([50, 25], [201, 176], (frames * (trials + 1), 2))
+    lines = (f"{int(t / 3.5) % images}.0 0 0 {x} {y} {t % 2}\n" for t, (x, y) in enumerate(gaze))
+    (film / "fixations" / "fixations.txt").write_text("".join(lines))
+    counts = {
+        "train_responses": rng.poisson(0.1, (units, frames, trials)).astype("f4"),
+        "test_responses": rng.poisson(0.1, (units, frames, 4)).astype("f4"),
+    }
+    for place, kind in ((film, "fixation_movie"), (grey, "wn")):
+        name = f"cell_responses_{session}_{kind}.pkl"
+        (place / "responses" / name).write_bytes(pickle.dumps(counts))
+    trial = rng.choice(np.array([-1, 1], "i1"), (150, 200, frames))
+    for name in (
+        "repeating_stimuli_1",
+        *(f"non_repeating_stimuli_1/trial_{k:03d}" for k in range(trials)),
+    ):
+        (grey / name).mkdir(parents=True)
+        np.save(grey / name / "all_images.npy", trial)
+
+
+def all_images_in_memory(folder, fixations):
+    """Every image as float16, then a window of it for each frame."""
+    paths = sorted((folder / "natural_movie" / "stimuli_padded_4").iterdir())
+    held = np.zeros((len(paths), 350, 300), np.float16)
+    for i, path in enumerate(paths):
+        held[i] = np.load(path) / 255
+    out = np.zeros((len(fixations), 150, 200), np.float32)
+    for t, (k, x, y, flip) in enumerate(fixations.astype(int)):
+        window = held[k].astype(np.float32)[x - 50 : x + 150, y - 25 : y + 125]
+        out[t] = (window if flip else window[:, ::-1]).T
+    return out
+
+
+def resident(field):
+    """What the kernel says of this process's memory, MB; the peak begins anew where it is asked to."""
+    if field == "VmRSS":
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(field))
+
+
+def sridhar(folder, small):
+    images, trials, frames = (20, 2, 170) if small else (1500, 2, 5100)
+    write_sridhar(folder, images, trials, frames)
+    for stimulus in ("natural_movie", "whitenoise"):
+        np.asarray(na.open_datatree(folder, stimulus=stimulus)["train/02/stimulus"][:1])
+        before = resident("VmRSS")
+        shown = na.open_datatree(folder, stimulus=stimulus)["train/02/stimulus"]
+        for start in range(0, shown.sizes["time"] - 85, shown.sizes["time"] // 7):
+            np.asarray(shown[start : start + 85])
+        print(f"one second of the {stimulus:<13s} of Sridhar et al., peak above imports "
+              f"{resident('VmHWM') - before:9.1f} MB")  # fmt: skip
+    before, begun = resident("VmRSS"), time.process_time()
+    session = na.open_datatree(folder)["train/02"]
+    block = session["stimulus"][:frames].values
+    ours, took = resident("VmHWM") - before, time.process_time() - begun
+    words = [session[name].values[:frames] for name in ("image_id", "gaze_x", "gaze_y", "flip")]
+    before, begun = resident("VmRSS"), time.process_time()
+    theirs = all_images_in_memory(folder, np.stack(words, axis=1))
+    memory, rate = resident("VmHWM") - before, frames / (time.process_time() - begun)
+    assert np.array_equal((block[:, 0] / 255).astype("f2"), theirs)
+    print(f"{frames} windows of 150 x 200: ours {frames / took:9.0f} frames per second of CPU, "
+          f"{ours:.0f} MB; all {images} images in memory {rate:9.0f}, {memory:.0f} MB")  # fmt: skip
+    for i in range(9):
+        name = f"cell_responses_{i:02d}x_fixation_movie.pkl"
+        shutil.copy(folder / "natural_movie/responses/cell_responses_02_fixation_movie.pkl",
+                    folder / "natural_movie/responses" / name)  # fmt: skip
+    begun = time.process_time()
+    tree = na.open_datatree(folder)
+    print(f"{len(tree['train'].children)} sessions of it opened in "
+          f"{1e3 * (time.process_time() - begun):9.1f} ms of CPU")  # fmt: skip
+
+
 def opening(folder, small):
     for i in range(10):
         write_karamanlis(folder, f"2021010{i}_252MEA_mouse_left", 2 if small else 20, 2, 300)
@@ -152,7 +235,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="seconds instead of a minute")
     small = parser.parse_args(argv).small
-    for measure in (karamanlis, hoefling, opening):
+    for measure in (karamanlis, hoefling, opening, sridhar):
         with tempfile.TemporaryDirectory() as folder:
             measure(Path(folder), small)
             source.close_all()

@@ -250,6 +250,34 @@ class Windows(Rendered):
 
 
 @dataclass(frozen=True, repr=False)
+class ByRow(LazyArray):
+    """An npy file (y, x, time), mapped a row at a time: a second of it lies in pages all over it."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, *rest = key
+        if isinstance(k, int):
+            return self.base.outer(key)
+        sizes = [positions(other).size for other in rest if not isinstance(other, int)]
+        out = np.empty((positions(k).size, *sizes), self.dtype)
+        for place, row in enumerate(positions(k)):
+            out[place] = self.base.outer((int(row), *rest))
+        return out
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+@dataclass(frozen=True, repr=False)
 class Fields(LazyArray):
     """Row or column of the frame where each unit's stored average varies most over its lags.
 

@@ -13,7 +13,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina.movies import Column
 from neuroarrays.formats.retina.nodes import TEST, TRAIN
-from neuroarrays.formats.retina.sridhar.decode import Fixations, Images, Windows
+from neuroarrays.formats.retina.sridhar.decode import ByRow, Fixations, Images, Windows
 from neuroarrays.lazy import Arranged, LazyArray
 
 #: Session -> which of the files of fixations it saw, and which of the two noises.
@@ -98,7 +98,7 @@ def noise(folder: Path, session: str, trials: Trials) -> Shown:
     for k, path in enumerate(paths):
         if not path.exists():
             continue
-        stored = arrays.pixels(arrays.npy_array(path))
+        stored = arrays.pixels(ByRow(arrays.npy_array(path)))
         size = next(iter(movies.values())).shape[2:] if movies else stored.shape[:2]
         if len(stored.shape) != 3 or stored.shape[:2] != size:
             raise FormatError(path, expected="(y, x, time), of the size of the other trials",
