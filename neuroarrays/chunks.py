@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 ZSTD, SHUFFLE = 32015, 2
 #: Threads that decode, the caller's among them.
 THREADS = max(1, min(2, os.cpu_count() or 1))
-#: Bytes of chunks below which one thread is faster than handing work over.
-_WORTH_A_THREAD = 1 << 20
+#: Bytes of all chunks, and of each, below which one thread is faster than handing work over.
+_WORTH_A_THREAD, _LARGE = 1 << 20, 1 << 15
 
 Selector = slice | np.ndarray
 #: A chunk's place along one axis, what to take of it, and where that goes.
@@ -101,7 +101,8 @@ class ZstdChunks:
 
     def _fill(self, out: np.ndarray, tasks: list[tuple[Part, ...]]) -> None:
         share = -(-len(tasks) // THREADS)
-        if len(tasks) < 2 or len(tasks) * self._nbytes < _WORTH_A_THREAD:
+        few = len(tasks) < 2 or len(tasks) * self._nbytes < _WORTH_A_THREAD
+        if few or self._nbytes < _LARGE:
             self._work(out, tasks)
             return
         others = [
