@@ -37,7 +37,7 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips, Pickled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
-from neuroarrays.formats.retina.sridhar.decode import Fields
+from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields
 from neuroarrays.lazy import Arranged, LazyArray
 
 #: Stimulus -> how the names of its files of responses end.
@@ -152,8 +152,9 @@ def _folders(path: str | os.PathLike[str]) -> dict[str, Path]:
     if not path.is_dir():
         return {}
     found: dict[str, Path] = {}
-    below = sorted(child for child in path.iterdir() if child.name[0] != "." and child.is_dir())
-    for folder in (path, *below):
+    with os.scandir(path) as entries:  # says what is a folder without looking at every file
+        below = sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+    for folder in (path, *(path / name for name in below)):
         for stimulus in STIMULI:
             if not _files(folder, stimulus):
                 continue
@@ -214,7 +215,7 @@ class _Session:
                 raise FormatError(
                     path, expected=f"the key {key!r}", found=", ".join(map(str, held))
                 )
-            stored = arrays.floats(pickled.array(held[key]))
+            stored = arrays.floats(ByRow(pickled.array(held[key])))
             axes = len(stored.shape)
             if axes != 3 and (axes, block) != (2, retina.TEST):
                 raise FormatError(path, key, "(unit, time, trial)", f"shape {stored.shape}")

@@ -251,7 +251,10 @@ class Windows(Rendered):
 
 @dataclass(frozen=True, repr=False)
 class ByRow(LazyArray):
-    """An npy file (y, x, time), mapped a row at a time: a second of it lies in pages all over it."""
+    """An array whose later axes run along time, read a row at a time.
+
+    A second of it lies all over the file; reading it at once would map all of the file.
+    """
 
     base: LazyArray
 
