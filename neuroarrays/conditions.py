@@ -99,8 +99,8 @@ def _named(node: xr.Dataset, dim: str) -> str | None:
 def _response(node: xr.Dataset, values: xr.DataArray) -> Response:
     if values.name == "spike_data":
         return Response(values, 1 / bin_width(node), dict(RATE))
-    attrs = {k: values.attrs[k] for k in ("units", "long_name") if k in values.attrs}
-    return Response(values, 1.0, {"long_name": "response"} | attrs)
+    units = {"units": values.attrs["units"]} if "units" in values.attrs else {}
+    return Response(values, 1.0, units | {"long_name": "response"})
 
 
 def bin_width(node: xr.Dataset) -> float:

@@ -145,7 +145,7 @@ def describe(tree: xr.DataTree) -> Description:
             )
         rows.append(row)
     source = f" from {tree.root.attrs['source']}" if "source" in tree.root.attrs else ""
-    counts = [_many(len(sessions), "session"), _many(len(areas), "area"), _many(total, "unit")]
+    counts = [many(len(sessions), "session"), many(len(areas), "area"), many(total, "unit")]
     return Description(f"{kind} tree{source}: {', '.join(counts)}", rows)
 
 
@@ -253,5 +253,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _many(number: int, noun: str) -> str:
+def many(number: int, noun: str) -> str:
+    """A number of things in words: "1 area", "2 areas"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,158 +2,286 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.colors import LogNorm
+from pandas.api.types import is_numeric_dtype
 
 from neuroarrays import schema
-from neuroarrays.description import span
-from neuroarrays.errors import SchemaError
+from neuroarrays.conditions import RATE, blocks_of, clock_of, trials_of
+from neuroarrays.description import many, span
+from neuroarrays.drawing import PALETTE, frameless, quantity_of, trace
 from neuroarrays.intervals import merged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Sessions by areas up to which numbers are written into the map.
 _WRITTEN = 300
+#: Signals that a timeline has rows for.
+_SIGNALS = 12
 
 
 def overview(tree: xr.DataTree) -> dict[str, Axes]:
-    """One page about a recording tree: units, rates, and when what was recorded and shown.
+    """One page about a tree: units, their rates, and when what was recorded and shown.
 
     Parameters
     ----------
     tree : xr.DataTree
-        A recording tree. No spikes are read.
+        A recording or aligned tree.
 
     Returns
     -------
     dict of str to matplotlib.axes.Axes
-        "units": number of units, sessions by areas; "rates": mean rates of the units of each area,
-        a dot each; "timeline": when signals were recorded and presentations shown, in the first
-        session.
+        "units": number of units, sessions by areas; "rates": mean rate, or response, of each unit
+        by area, a dot each; "timeline": signals, events and presentations of the first session.
+
+        Nothing is read but that timeline and, of an aligned tree, responses of the first session:
+        to 100 presentations, or in 20 stretches of 1,000 bins.
 
     Raises
     ------
     SchemaError
-        If it is no recording tree.
+        If it is neither kind of tree.
     """
-    if schema.kind_of(tree) != schema.RECORDING:
-        msg = "expected a recording tree, from na.open_datatree; this one is aligned"
-        raise SchemaError(msg)
-    paths = [path for path in schema.area_paths(tree) if "/" in path]
-    sessions = list(dict.fromkeys(path.split("/")[0] for path in paths)) or list(tree.children)
-    areas = list(dict.fromkeys(path.split("/")[1] for path in paths))
-    lines = len(_timeline(tree[sessions[0]])) if sessions else 0
+    kind = schema.kind_of(tree)
+    areas = [_Area(path, tree[path]) for path in schema.area_paths(tree) if "/" in path]
+    sessions = list(dict.fromkeys(area.session for area in areas)) or list(tree.children)
+    first = [area for area in areas if area.session == sessions[0]]
+    if kind == schema.RECORDING:
+        rows, over = _recorded(tree[sessions[0]]) if sessions else [], "time (s)"
+    else:
+        rows, over = _aligned(first)
     height = float(np.clip(1.4 + 0.22 * len(sessions), 2.6, 9))
-    figure = plt.figure(figsize=(10, height + 1.2 + 0.28 * max(lines, 2)), layout="constrained")
+    lower = 0.9 + 0.32 * max(len(rows), 2)
+    figure = plt.figure(figsize=(10, height + lower + 0.3), layout="constrained")
     made: dict[str, Axes] = figure.subplot_mosaic(
-        [["units", "rates"], ["timeline", "timeline"]],
-        height_ratios=[height, 0.9 + 0.28 * max(lines, 2)],
-    )  # fmt: skip
-    _draw_units(made["units"], tree, paths, sessions, areas)
-    _draw_rates(made["rates"], tree, paths, areas)
-    if sessions:
-        _draw_timeline(made["timeline"], tree[sessions[0]], sessions[0])
+        [["units", "rates"], ["timeline", "timeline"]], height_ratios=[height, lower]
+    )
+    names = list(dict.fromkeys(area.name for area in areas))
+    _draw_units(made["units"], areas, sessions, names)
+    if kind == schema.RECORDING:
+        _draw_rates(made["rates"], _rates(tree, areas), "Rates of units, and their median")
+    else:
+        _draw_rates(made["rates"], _responses(first), f"Units of {_short(sessions[0])}")
+    _draw_timeline(made["timeline"], rows, _short(sessions[0]) if sessions else "")
+    made["timeline"].set_xlabel(over)
     return made
 
 
-def _draw_units(
-    ax: Axes, tree: xr.DataTree, paths: list[str], sessions: list[str], areas: list[str]
-) -> None:
-    grid = np.full((len(sessions), max(len(areas), 1)), np.nan)
-    for path in paths:
-        session, area = path.split("/")[:2]
-        n = max((c.sizes.get(schema.UNIT, 0) for c in tree[path].children.values()), default=0)
-        grid[sessions.index(session), areas.index(area)] = n
+class _Area:
+    """An area of either tree: where it stands and how many units it has."""
+
+    def __init__(self, path: str, node: Any) -> None:
+        *above, self.session, self.name = path.split("/")
+        self.block, self.node = "/".join(above), node
+        nodes = [node, *node.children.values()]
+        self.units = max(n.sizes.get(schema.UNIT, 0) for n in nodes)
+
+
+def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[str]) -> None:
+    grid = np.full((len(sessions), max(len(names), 1)), np.nan)
+    for area in areas:
+        grid[sessions.index(area.session), names.index(area.name)] = area.units
+    ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
+    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
+    if len(sessions) < 2:
+        bars = ax.bar(range(grid.size), np.nan_to_num(grid[0]), color=PALETTE[0], width=0.6)
+        if grid.size <= _WRITTEN // 10:
+            ax.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize="small")
+        ax.set(ylabel="units", xlim=_around(grid.size))
+        ax.margins(y=0.12)
+        frameless(ax)
+        return
     image = ax.imshow(grid, aspect="auto", cmap="cividis", vmin=0, interpolation="none")
     middle = np.nanmax(grid, initial=0) / 2
     for (i, j), n in np.ndenumerate(grid) if grid.size <= _WRITTEN else ():
         if np.isfinite(n):
             ax.text(j, i, f"{n:.0f}", ha="center", va="center", fontsize="small",
                     color="black" if n > middle else "white")  # fmt: skip
-    ax.set_xticks(range(len(areas)), areas, rotation=90 if len(areas) > 8 else 0)
     step = max(1, -(-len(sessions) // 40))
     ax.set_yticks(range(0, len(sessions), step), [_short(s) for s in sessions[::step]])
     ax.tick_params(length=0)
-    ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
     if grid.size > _WRITTEN:
         ax.figure.colorbar(image, ax=ax, label="units")
 
 
-def _draw_rates(ax: Axes, tree: xr.DataTree, paths: list[str], areas: list[str]) -> None:
-    """A dot for the mean rate of each unit, by area, spread so that none hides another."""
-    rates: dict[str, list[np.ndarray]] = {area: [] for area in areas}
-    lengths: dict[str, float] = {}
-    for path in paths:
-        session, area = path.split("/")[:2]
-        spikes: Any = tree[path].children.get(schema.SPIKES)
-        if spikes is None:
+def _rates(tree: xr.DataTree, areas: list[_Area]) -> dict[str, xr.DataArray]:
+    """Mean rates by area of a recording tree: spikes by the length of the session."""
+    found: dict[str, list[np.ndarray]] = {}
+    spans = {area.session: span(tree[area.session]) for area in areas}
+    for area in areas:
+        low, high = spans[area.session]
+        spikes = area.node.children.get(schema.SPIKES)
+        if spikes is not None and high > low:
+            found.setdefault(area.name, []).append(spikes["row_size"].values / (high - low))
+    return {
+        name: xr.DataArray(np.concatenate(rates), dims=schema.UNIT, attrs=RATE)
+        for name, rates in found.items()
+    }
+
+
+def _responses(areas: list[_Area]) -> dict[str, xr.DataArray]:
+    """Mean rates or responses by area of a session of an aligned tree, from some of its values."""
+    found: dict[str, xr.DataArray] = {}
+    for area in areas:
+        node = area.node.to_dataset()
+        if area.name in found or not {"spike_data", "responses"} & set(node.data_vars):
             continue
-        if session not in lengths:
-            low, high = span(tree[session])
-            lengths[session] = high - low
-        if lengths[session] > 0:
-            rates[area].append(spikes["row_size"].values / lengths[session])
-    rates = {area: found for area, found in rates.items() if found}
+        trials = schema.PRESENTATION in node.sizes
+        some = _some(
+            node.sizes[schema.PRESENTATION if trials else schema.TIME], 1 if trials else 1000
+        )
+        _, response = (trials_of if trials else clock_of)(node)
+        values = response.values
+        node = node.isel({values.dims[0]: some})
+        total, n = np.zeros((2, values.sizes[schema.UNIT]))
+        for _, block, mask in blocks_of(node, node[values.name].transpose(*values.dims)):
+            others = tuple(axis for axis in range(block.ndim) if axis != 1)
+            seen = np.True_ if mask is None else mask
+            n += np.broadcast_to(seen, block.shape).sum(axis=others)
+            total += np.where(seen, block, 0).sum(axis=others)
+        with np.errstate(invalid="ignore"):
+            mean = total / n * response.scale
+        found[area.name] = xr.DataArray(mean, dims=schema.UNIT, attrs=response.attrs)
+    return found
+
+
+def _some(n: int, length: int) -> np.ndarray:
+    """Rows of up to 100 presentations, or of 20 stretches of a clock, evenly over all."""
+    number = 100 if length == 1 else 20
+    if n <= number * length:
+        return np.arange(n)
+    starts = np.linspace(0, n - length, number).astype(int)
+    return (starts[:, None] + np.arange(length)).ravel()
+
+
+def _around(n: int) -> tuple[float, float]:
+    """Limits around columns at 0 to n - 1; one or two do not fill the page."""
+    room = 0.6 + 0.4 * max(0, 3 - n)
+    return -room, n - 1 + room
+
+
+def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
+    """A dot for the mean of each unit, by area, spread so that none hides another."""
     random = np.random.default_rng(0)
-    for i, (_, found) in enumerate(rates.items()):
-        y = np.concatenate(found)
-        y = np.maximum(y, 1e-3)
+    counts = all(found.attrs.get("units") == RATE["units"] for found in rates.values())
+    for i, found in enumerate(rates.values()):
+        y = np.maximum(found.values, 1e-3) if counts else found.values
         x = i + random.uniform(-0.25, 0.25, y.size)
         size = 14 if y.size < 200 else 3
-        ax.scatter(x, y, s=size, color=_COLORS[0], alpha=0.7 if y.size < 200 else 0.35, lw=0)
-        ax.hlines(np.median(y), i - 0.35, i + 0.35, color=_COLORS[1], lw=2)
-    ax.set_yscale("log")
-    ax.set_xticks(range(len(rates)), rates, rotation=90 if len(rates) > 8 else 0)
-    ax.set(xlim=(-0.6, max(len(rates), 1) - 0.4), ylabel="mean rate (spikes/s)")
-    ax.set_title("Rates of units, and their median", loc="left", fontsize="medium")
-    ax.spines[["top", "right"]].set_visible(False)
+        ax.scatter(x, y, s=size, color=PALETTE[0], alpha=0.7 if y.size < 200 else 0.35, lw=0)
+        if np.isfinite(y).any():
+            ax.hlines(np.nanmedian(y), i - 0.35, i + 0.35, color=PALETTE[1], lw=2)
+    if counts and rates:
+        ax.set_yscale("log")
+    labels = {quantity_of(found) for found in rates.values()}
+    ax.set_xticks(range(len(rates)), list(rates), rotation=90 if len(rates) > 8 else 0)
+    label = f"mean {labels.pop()}" if len(labels) == 1 else "mean response"
+    ax.set(xlim=_around(len(rates)), ylabel=label)
+    ax.set_title(title, loc="left", fontsize="medium")
+    frameless(ax)
 
 
-def _timeline(session: Any) -> list[tuple[str, str, Any]]:
-    """What has times: name, kind ("table", "series" or "events") and node."""
-    found: list[tuple[str, str, Any]] = []
+#: A row of a timeline: what it is called and how it is drawn.
+_Row = tuple[str, Any]
+
+
+def _recorded(session: Any) -> list[_Row]:
+    """Signals, events and tables of a session of a recording tree, in this order."""
+    series, events, tables = [], [], []
     for path, node in session.subtree_with_keys:
         if path == ".":
             continue
+        name = path.rpartition("/")[2]
         if schema.PRESENTATION in node.sizes and "start_time" in node.data_vars:
-            found.append((path.rpartition("/")[2], "table", node))
+            tables.append((f"{name} ({node.sizes[schema.PRESENTATION]:,})", _table_of(node)))
         elif node.sizes.get(schema.TIME, 0) > 1 and schema.TIME in node.coords:
-            found.append((path, "series", node))
+            series += _signals(path, node)
         elif "event_time" in node.data_vars:
-            found.append((path.rpartition("/")[2], "events", node))
-    return sorted(found, key=lambda item: ("series", "events", "table").index(item[1]))
-
-
-def _draw_timeline(ax: Axes, session: Any, name: str) -> None:
-    rows = _timeline(session)
-    for row, (_, kind, node) in enumerate(reversed(rows)):
-        if kind == "table":
-            starts = node["start_time"].values
-            stops = node["stop_time"].values if "stop_time" in node.data_vars else starts
-            stops = np.where(np.isfinite(stops), stops, starts)
-            _draw_table(ax, row, starts, stops)
-        elif kind == "series":
-            clock = node[schema.TIME]
-            ax.plot([float(clock[0]), float(clock[-1])], [row, row], color=_COLORS[0], lw=3,
-                    solid_capstyle="butt")  # fmt: skip
-        else:
             times = node["event_time"].values
-            ax.plot(times, np.full(times.size, row), "|", color=_COLORS[2], ms=7, mew=0.4)
-    labels = [
-        f"{label} ({node.sizes.get(schema.PRESENTATION, 0):,})" if kind == "table" else label
-        for label, kind, node in reversed(rows)
+            events.append((f"{name} ({times.size:,})", times))
+    return series + events + tables
+
+
+def _signals(path: str, node: Any) -> list[_Row]:
+    """The signals of a clock, one row each; of one that has several values a time, the clock."""
+    signals = [
+        (path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
+        for name, signal in node.data_vars.items()
+        if signal.dims == (schema.TIME,) and signal.dtype.kind == "f"
     ]
-    ax.set_yticks(range(len(rows)), labels, fontsize="small")
-    ax.set(xlabel="time (s)", ylim=(-0.6, len(rows) - 0.4))
-    ax.set_title(f"When: {_short(name)}", loc="left", fontsize="medium")
-    ax.spines[["top", "right"]].set_visible(False)
+    clock = node[schema.TIME].values[[0, -1]]
+    return signals[:_SIGNALS] or [(path, (clock[:1], clock[1:]))]
+
+
+def _table_of(node: Any) -> tuple[np.ndarray, np.ndarray]:
+    starts = node["start_time"].values
+    stops = node["stop_time"].values if "stop_time" in node.data_vars else starts
+    return starts, np.where(np.isfinite(stops), stops, starts)
+
+
+def _aligned(areas: list[_Area]) -> tuple[list[_Row], str]:
+    """Behaviour and presentations of a session of an aligned tree, and what they are drawn over.
+
+    Behaviour of trials is shown as its mean in each; trials of which the file does not say when
+    they were, one after another.
+    """
+    signals: dict[str, xr.DataArray] = {}
+    tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    over = "time (s)"
+    for area in areas:
+        if schema.PRESENTATION in area.node.sizes:
+            node = area.node.children.get(schema.PRESENTATIONS, area.node)
+            n = area.node.sizes[schema.PRESENTATION]
+            starts, stops = np.arange(n), np.arange(n) + 1.0
+            if "start_time" in node.data_vars and node["start_time"].notnull().any():
+                starts, stops = _table_of(node)
+            else:
+                over = "presentations, one after another"
+            tables[f"{area.block or 'presentations'} ({n:,})"] = starts, stops
+        elif schema.TIME in area.node.coords:
+            starts = area.node[schema.TIME].values
+        else:
+            continue
+        for name, signal in _behaviour(area.node):
+            if signal.sizes[signal.dims[0]] == starts.size:
+                signals.setdefault(name, signal.assign_coords(at=(signal.dims[0], starts)))
+    return [*list(signals.items())[:_SIGNALS], *tables.items()], over
+
+
+def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
+    """Signals of an aligned area, of trials their means, those without any value left out."""
+    for path, node in area.subtree_with_keys:
+        for name, signal in node.data_vars.items():
+            along = {schema.PRESENTATION, schema.TIME}
+            if signal.dtype.kind != "f" or not signal.dims or not set(signal.dims) <= along:
+                continue
+            if path.startswith(schema.PRESENTATIONS):
+                continue
+            means = signal.mean(schema.TIME, keep_attrs=True) if signal.ndim > 1 else signal
+            if means.notnull().any():
+                yield (f"{path}/{name}" if path != "." else str(name)), means
+
+
+def _draw_timeline(ax: Axes, rows: list[_Row], name: str) -> None:
+    for row, (_, drawn) in enumerate(reversed(rows)):
+        if isinstance(drawn, xr.DataArray):
+            time = drawn["at" if "at" in drawn.coords else schema.TIME].values
+            trace(ax, drawn, time, row)
+        elif isinstance(drawn, tuple):
+            _draw_table(ax, row, *drawn)
+        else:
+            ax.plot(drawn, np.full(drawn.size, row), "|", color=PALETTE[2], ms=7, mew=0.4)
+    ax.set_yticks(range(len(rows)), [label for label, _ in reversed(rows)], fontsize="small")
+    ax.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    ax.set_title(f"When: {name}", loc="left", fontsize="medium")
+    frameless(ax)
 
 
 def _draw_table(ax: Axes, row: int, starts: np.ndarray, stops: np.ndarray) -> None:
@@ -168,7 +296,7 @@ def _draw_table(ax: Axes, row: int, starts: np.ndarray, stops: np.ndarray) -> No
         starts, stops = merged(np.stack([starts, stops + least], axis=1))
     edge = {"edgecolor": "white", "lw": 0.8} if known.size <= 40 else {"lw": 0}
     bars = list(zip(starts, stops - starts, strict=True))
-    ax.broken_barh(bars, (row - 0.35, 0.7), facecolor=_COLORS[1], snap=False, **edge)
+    ax.broken_barh(bars, (row - 0.35, 0.7), facecolor=PALETTE[1], snap=False, **edge)
 
 
 def _short(name: str) -> str:
@@ -181,7 +309,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     Parameters
     ----------
     frame : DataFrame
-        From `neuroarrays.catalog`, of an archive of trials.
+        From `neuroarrays.catalog`, of trials or recordings.
     names : {"auto", "all"}
         Names of sessions: as many as fit, or all.
 
@@ -203,11 +331,15 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
             msg = f"expected a catalog with the column {needed!r}, found {list(frame.columns)}"
             raise ValueError(msg)
     block = frame["block"].replace("", "trials") if "block" in frame else "trials"
-    frame = frame.assign(block=block)
+    frame = frame.assign(block=block, area=frame["area"].replace("", "none"))
+    shown = frame if is_numeric_dtype(frame["presentations"]) else _tables(frame)
     grids = {
-        "units": frame.pivot_table("units", "session", "area", "max"),
-        "presentations": frame.pivot_table("presentations", "session", "block", "max"),
+        "units": frame.assign(units=frame["units"].fillna(0)).pivot_table(
+            "units", "session", "area", "max"
+        ),
+        "presentations": shown.pivot_table("presentations", "session", "block", "max"),
     }
+    grids["presentations"] = grids["presentations"].reindex(grids["units"].index)
     rows = len(grids["units"])
     widths = [max(grid.shape[1], 3) for grid in grids.values()]
     height = max(0.17 * rows, 1.8)
@@ -227,6 +359,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
             aspect="auto",
             cmap=colors,
             norm=norm,
+            vmin=0 if norm is None else None,
             interpolation="none",
         )
         ax.set_xticks(range(grid.shape[1]), grid.columns, rotation=90)
@@ -237,12 +370,24 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         above.set(xlim=(-0.5, grid.shape[1] - 0.5), xticks=[], ylabel="total")
         if norm is not None:
             above.set(yscale="log", ylim=(0.7, None))
-        above.set_title(f"{int(totals.sum()):,} {name}, {grid.shape[1]} "
-                        f"{'areas' if name == 'units' else 'stimuli'}", fontsize="medium")  # fmt: skip
-        above.spines[["top", "right"]].set_visible(False)
+        n = grid.shape[1]
+        stimuli = "1 stimulus" if n == 1 else f"{n:,} stimuli"
+        kinds = many(n, "area") if name == "units" else stimuli
+        above.set_title(f"{int(totals.sum()):,} {name}, {kinds}", fontsize="medium")
+        frameless(above)
     step = 1 if names == "all" else max(1, -(-rows // 60))
     shown = range(0, rows, step)
     axes["units"].set_yticks(shown, [grids["units"].index[i] for i in shown])
     axes["presentations"].set_yticks([])
-    axes["units"].set_ylabel(f"{rows} sessions")
+    axes["units"].set_ylabel(many(rows, "session"))
     return axes
+
+
+def _tables(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per table of a catalog of recordings, which says "trials (274), epochs (2)"."""
+    found = frame["presentations"].fillna("").str.findall(r"([^,]+?) \((\d+)\)")
+    rows = frame.assign(table=found).explode("table").dropna(subset="table")
+    if rows.empty:
+        return frame.assign(block="none", presentations=0)
+    names = [name.strip() for name, _ in rows["table"]]
+    return rows.assign(block=names, presentations=[int(n) for _, n in rows["table"]])

@@ -8,14 +8,29 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import MissingDependency
+from neuroarrays.conditions import dataset_of
+from neuroarrays.errors import MissingDependency, NotInTree
+from neuroarrays.trains import trains_of
 
 try:
     import matplotlib.pyplot as plt
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize, to_rgba_array
 except ImportError as error:
     raise MissingDependency("matplotlib", "plot", "neuroarrays.plot") from error
+from neuroarrays.drawing import (
+    PALETTE,
+    TICKS,
+    frameless,
+    from_zero,
+    label_of,
+    legend,
+    numbers_of,
+    quantity_of,
+    trace,
+)
+from neuroarrays.images import population, rate_map, receptive_field, stimulus
 from neuroarrays.pages import catalog, overview
-from neuroarrays.strips import label_of, receptive_field, stimulus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +40,12 @@ __all__ = [
     "receptive_field", "stimulus", "tuning",
 ]  # fmt: skip
 
-#: Colours that colour-blind readers tell apart (Okabe & Ito 2008), without the yellow.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: Lines that a legend may name, and units that ticks may.
-_LEGEND, _TICKS = 10, 30
+#: Colours in order, without the lightest, which white paper swallows.
+_ORDERED = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.88, 256)), "ordered")
+#: Lines that a legend may name.
+_LEGEND = 10
+#: Ticks of a raster that a vector graphic may hold.
+_VECTORS = 20_000
 
 
 def raster(
@@ -56,25 +73,42 @@ def raster(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    SchemaError
+        If there are no spike times.
+    NotInTree
+        If `order` names a unit that is not there.
     """
     ax = plt.gca() if ax is None else ax
     if isinstance(spikes, xr.DataTree):
         spikes = spikes.children.get(schema.SPIKES, spikes)
-    node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
-    units = node[schema.UNIT].values if order is None else np.asarray(order)
-    trains = [node.sel({schema.UNIT: unit})["spike_times"].values for unit in units]
-    shown = [train[(train >= window[0]) & (train < window[1])] for train in trains]
-    kept = colors if colors is not None else "black"
-    many = len(units) > _TICKS
-    ax.eventplot(
-        shown, colors=kept, linelengths=1.0 if many else 0.8, linewidths=0.5 if many else 0.7
-    )
+    node = dataset_of(spikes, "an area of a recording tree, or its spikes")
+    trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
+    units = ids if order is None else list(order)
+    unknown = [unit for unit in units if unit not in ids]
+    if unknown:
+        raise NotInTree("unit", unknown[0], ids)
+    places = np.array([ids.index(unit) for unit in units], np.int64)
+    times = trains.load(places)
+    trained = [times[trains.first[place] : trains.last[place]] for place in places]
+    shown = [train[slice(*np.searchsorted(train, window))] for train in trained]
+    number = [train.size for train in shown]
+    rows = np.repeat(np.arange(len(units)), number)
+    many = len(units) > TICKS
+    half = 0.5 if many else 0.4
+    drawn: Any = "black" if colors is None else np.repeat(to_rgba_array(colors), number, axis=0)
+    ax.vlines(
+        np.concatenate(shown) if shown else [], rows - half, rows + half, colors=drawn,
+        lw=0.5 if many else 0.7, rasterized=rows.size > _VECTORS,
+    )  # fmt: skip
     ax.set(xlim=window, ylim=(-0.7, len(units) - 0.3), xlabel="time (s)", ylabel="unit_id")
     if many:
         ax.set(ylabel=f"units ({len(units):,})", yticks=[])
     else:
         ax.set_yticks(range(len(units)), [str(u) for u in units])
-    _open(ax)
+    frameless(ax)
     return ax
 
 
@@ -85,7 +119,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     ----------
     curves : ([unit_id,] feature) DataArray
         From `neuroarrays.tuning_curve`; drawn as they are, with the standard error that those of
-        trial parameters have.
+        trial parameters have; of many units also their mean.
     colors : sequence of colours, optional
         One per unit.
     ax : Axes, optional
@@ -106,41 +140,57 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     if curves.ndim != 2:
         msg = f"expected one feature, found dims {curves.dims}; two make a na.plot.rate_map"
         raise ValueError(msg)
-    feature = str(curves.dims[-1])
-    labels = curves[feature].values
-    x = labels if labels.dtype.kind in "iuf" else np.arange(labels.size)
-    polar = ax.name == "polar"
-    turn = float(curves[feature].attrs.get("period", 2 * np.pi))
-    x = x * (2 * np.pi / turn) if polar else x
-    n = len(curves)
-    colors = (PALETTE[:n] if n <= len(PALETTE) else ["0.3"] * n) if colors is None else colors
+    along = curves[str(curves.dims[-1])]
+    x, n, polar = numbers_of(along), len(curves), ax.name == "polar"
+    turn = _turn(along) if polar else 1.0
+    few = n <= len(PALETTE)
+    colors = (PALETTE[:n] if few else ["0.4"] * n) if colors is None else colors
     sems = curves.coords["sem"].values.reshape(curves.shape) if "sem" in curves.coords else None
-    for i, (curve, unit) in enumerate(
-        zip(curves.values, np.atleast_1d(curves[schema.UNIT].values), strict=True)
-    ):
-        close = (np.append(x, x[0]), np.append(curve, curve[0])) if polar else (x, curve)
-        ax.plot(*close, color=colors[i], lw=1.4 if n <= _LEGEND else 0.6, label=f"unit {unit}",
-                alpha=1 if n <= _LEGEND else 0.5)  # fmt: skip
-        if polar and n <= _LEGEND:
-            ax.fill(*close, color=colors[i], alpha=0.15, lw=0)
-        elif sems is not None and n <= _LEGEND:
+    how: dict[str, Any] = {"lw": 1.4} if few else {"lw": 0.6, "alpha": max(0.03, 4 / n)}
+    for i, unit in enumerate(np.atleast_1d(curves[schema.UNIT].values)):
+        at, curve = _closed(x * (2 * np.pi / turn), curves.values[i]) if polar else (
+            x, curves.values[i])  # fmt: skip
+        ax.plot(at, curve, color=colors[i], label=f"unit {unit}" if few else None, **how)
+        if few and polar:
+            ax.fill(at, curve, color=colors[i], alpha=0.15, lw=0)
+        elif few and sems is not None:
             ax.fill_between(x, curve - sems[i], curve + sems[i], color=colors[i], alpha=0.2, lw=0)
+    if not few:
+        mean = curves.mean(schema.UNIT).values
+        at, mean = _closed(x * (2 * np.pi / turn), mean) if polar else (x, mean)
+        ax.plot(at, mean, color=PALETTE[1], lw=2, label=f"mean of {n:,} units")
+    if n > 1:
+        legend(ax, n if few else 1)
     if polar:
         quarters = ["0", "π/2", "π", "3π/2"] if np.isclose(turn, 2 * np.pi) else [
             f"{k * turn / 4:.3g}" for k in range(4)]  # fmt: skip
         ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
-        ax.set_yticks(ax.get_yticks()[1::2])
+        ax.set_yticks(ax.get_yticks()[1:-1:2])
+        ax.set_rlabel_position(22.5)  # type: ignore[attr-defined]
         ax.tick_params(labelsize="small")
-        if 1 < n <= _LEGEND:
-            ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.05, 1))
+        ax.set_title(quantity_of(curves), fontsize="small")
         return ax
-    ax.set(xlabel=label_of(curves[feature]), ylabel="rate (spikes/s)", ylim=(0, None))
-    if labels.dtype.kind not in "iuf":
-        ax.set_xticks(x, labels)
-    if 1 < n <= _LEGEND:
-        ax.legend(frameon=False, fontsize="small")
-    _open(ax)
+    ax.set(xlabel=label_of(along), ylabel=quantity_of(curves))
+    from_zero(ax, curves.values)
+    if along.dtype.kind not in "iuf":
+        ax.set_xticks(x, along.values)
+    frameless(ax)
     return ax
+
+
+def _turn(along: xr.DataArray) -> float:
+    """What a circle stands for: a full turn, or as many as the values need.
+
+    Directions that were summed up as orientations have a period of half a circle.
+    """
+    period = float(along.attrs.get("period", 2 * np.pi))
+    reach = float(along.max() - along.min()) if along.dtype.kind in "iuf" else 0.0
+    return period * (int(reach / period * (1 - 1e-9)) + 1)
+
+
+def _closed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve that ends where it begins."""
+    return np.append(x, x[0]), np.append(y, y[0])
 
 
 def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axes:
@@ -175,117 +225,27 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
         if len(names) <= len(PALETTE):  # bands of more than that hide one another
             ax.fill_between(time, mean - sem, mean + sem, color=line.get_color(), alpha=0.25, lw=0)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
-    ax.set(xlabel="time from onset (s)", ylabel="rate (spikes/s)", xlim=(time[0], time[-1]))
-    ax.set_ylim(bottom=0)
+    ax.set(xlabel="time from onset (s)", ylabel=quantity_of(lines), xlim=(time[0], time[-1]))
+    from_zero(ax, lines.values)
     if lines.ndim == 2:
         title = label_of(lines[lines.dims[0]])
-        ax.legend(frameon=False, fontsize="small", title=title, ncols=1 + len(names) // _LEGEND)
-    _open(ax)
+        if len(names) > _LEGEND and names.dtype.kind in "iuf":
+            scale = ScalarMappable(Normalize(names.min(), names.max()), _ORDERED)
+            ax.figure.colorbar(scale, ax=ax, label=title)
+        else:
+            legend(ax, len(names), title)
+    frameless(ax)
     return ax
 
 
 def _condition_colors(names: np.ndarray) -> list[Any]:
     """Colours of conditions: ordered for numbers, else ones that are told apart."""
     if names.dtype.kind in "iuf" or len(names) > len(PALETTE):
-        return list(plt.get_cmap("viridis")(np.linspace(0, 0.88, len(names))))
+        ranks = np.linspace(0, 1, len(names))
+        if names.dtype.kind in "iuf" and len(names) > _LEGEND:
+            ranks = (names - names.min()) / np.ptp(names)
+        return list(_ORDERED(ranks))
     return list(PALETTE[: len(names)])
-
-
-def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Rate of one unit over two features; grey where it is not known.
-
-    Parameters
-    ----------
-    curve : (feature, feature) DataArray
-        From `neuroarrays.tuning_curve` of two features, of one unit.
-    ax : Axes, optional
-        Where to draw; a colour bar is put beside it.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        If there are not two features and one unit.
-    """
-    ax = plt.gca() if ax is None else ax
-    if curve.ndim != 2 or schema.UNIT in curve.dims:
-        msg = f"expected two features of one unit, found dims {curve.dims}; take .sel(unit_id=...)"
-        raise ValueError(msg)
-    across, up = (curve[dim] for dim in curve.dims)
-    places = [v.values if v.dtype.kind in "iuf" else np.arange(v.size) for v in (across, up)]
-    ax.set_facecolor("0.85")
-    edges = [_edges(at) for at in places]
-    mesh = ax.pcolormesh(*edges, curve.values.T, cmap="viridis", vmin=0)
-    for axis, values, at in zip((ax.xaxis, ax.yaxis), (across, up), places, strict=True):
-        if values.dtype.kind not in "iuf":
-            axis.set_ticks(at, values.values)
-    ax.set(xlabel=label_of(across), ylabel=label_of(up))
-    if across.attrs.get("units") == up.attrs.get("units") and "occupancy" in curve.coords:
-        ax.set_aspect("equal")
-    ax.figure.colorbar(mesh, ax=ax, label="rate (spikes/s)", shrink=0.8)
-    return ax
-
-
-def population(
-    response: xr.Dataset | xr.DataArray, by: str | None = None, ax: Axes | None = None
-) -> Axes:
-    """Units as rows of a heat map, each as a share of its highest rate.
-
-    Parameters
-    ----------
-    response : Dataset or (unit_id, time or feature) DataArray
-        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`.
-    by : str, optional
-        What the rows are sorted by, from bottom to top: a coordinate along `unit_id` such as
-        `preferred`; where each has its peak unless given.
-    ax : Axes, optional
-        Where to draw; a colour bar is put beside it.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        If it is not units along one other dimension.
-    """
-    ax = plt.gca() if ax is None else ax
-    rates = response["mean"] if isinstance(response, xr.Dataset) else response
-    if rates.ndim != 2 or schema.UNIT not in rates.dims:
-        msg = f"expected units along one other dimension, found dims {rates.dims}; select one"
-        raise ValueError(msg)
-    rates = rates.transpose(schema.UNIT, ...)
-    values, along = rates.values, rates[rates.dims[1]]
-    with np.errstate(all="ignore"):
-        peak = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1)
-        share = np.where(peak[:, None] > 0, values / peak[:, None], 0)
-    key = np.argmax(np.nan_to_num(share), axis=1) if by is None else rates[by].values
-    order = np.argsort(key, kind="stable")
-    x = along.values if along.dtype.kind in "iuf" else np.arange(along.size)
-    mesh = ax.pcolormesh(
-        _edges(x), np.arange(order.size + 1) - 0.5, share[order], cmap="cividis", vmin=0, vmax=1,
-        rasterized=True,
-    )  # fmt: skip
-    if along.dtype.kind not in "iuf":
-        ax.set_xticks(x, along.values)
-    trials = rates.dims[1] == schema.TIME
-    if trials and x[0] < 0 < x[-1]:
-        ax.axvline(0, color="white", lw=0.8)
-    sorted_by = "" if by is None else f", by {by}"
-    ax.set(
-        xlabel="time from onset (s)" if trials else label_of(along), ylim=(-0.5, order.size - 0.5)
-    )
-    if order.size <= _TICKS:
-        ax.set_yticks(range(order.size), rates[schema.UNIT].values[order])
-        ax.set_ylabel(f"unit_id{sorted_by}")
-    else:
-        ax.set(ylabel=f"units ({order.size:,}{sorted_by})", yticks=[])
-    ax.figure.colorbar(mesh, ax=ax, label="share of peak rate")
-    return ax
 
 
 def behaviour(
@@ -305,12 +265,12 @@ def behaviour(
     Returns
     -------
     matplotlib.axes.Axes
-        Names, units and ranges stand at the left.
+        Names, units and ranges stand at the left; what has no value in the window is left out.
 
     Raises
     ------
     ValueError
-        If there is no such signal.
+        If there is no such signal, or none has a value in the window.
     """
     ax = plt.gca() if ax is None else ax
     signals = [
@@ -323,49 +283,30 @@ def behaviour(
     if not signals:
         msg = f"no signal along time in {tree.path!r}; give a session, or an area on one clock"
         raise ValueError(msg)
+    shown = []
+    for name, signal in signals:
+        time = signal[schema.TIME].values
+        low, high = window or (-np.inf, np.inf)
+        inside = (time >= low) & (time < high)
+        if np.isfinite(signal.values[inside]).any():
+            shown.append((name, signal[inside]))
+    if not shown:
+        msg = f"no signal of {tree.path!r} has a value from {window[0]:g} to {window[1]:g} s" if (
+            window) else f"no signal of {tree.path!r} has a value"  # fmt: skip
+        raise ValueError(msg)
     labels = []
-    for row, (name, signal) in enumerate(reversed(signals)):
-        time, values = signal[schema.TIME].values, signal.values.astype(float)
-        if window is not None:
-            inside = (time >= window[0]) & (time < window[1])
-            time, values = time[inside], values[inside]
-        low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0, 0)
-        labels.append(f"{label_of(signal, name)}\n{low:.3g} to {high:.3g}")
-        at, drawn = _thinned(time, values, "period" in signal.attrs)
-        height = 0.8 / (high - low) if high > low else 0.0
-        how = {"ls": "", "marker": ".", "ms": 1.0} if signal.attrs.get("period") else {"lw": 0.7}
-        ax.plot(at, row + (drawn - low) * height, color=PALETTE[0], rasterized=True, **how)
-    ax.set_yticks(np.arange(len(signals)) + 0.4, labels, fontsize="small")
-    ax.set(xlabel="time (s)", ylim=(-0.1, len(signals)))
+    for row, (name, signal) in enumerate(reversed(shown)):
+        low, high = trace(ax, signal, signal[schema.TIME].values, row)
+        labels.append(f"{label_of(signal, name)}\n{_brief(low)} to {_brief(high)}")
+    ax.set_yticks(np.arange(len(shown)), labels, fontsize="small")
+    ax.set(xlabel="time (s)", ylim=(-0.6, len(shown) - 0.4))
     ax.tick_params(axis="y", length=0)
     if window is not None:
         ax.set_xlim(window)
-    _open(ax)
+    frameless(ax)
     return ax
 
 
-def _thinned(
-    time: np.ndarray, values: np.ndarray, angle: bool, most: int = 4000
-) -> tuple[np.ndarray, np.ndarray]:
-    """A signal with no more points than a page can show: its extremes, or, of an angle, samples."""
-    step = -(-values.size // most)
-    if step <= 1:
-        return time, values
-    if angle:
-        return time[::step], values[::step]
-    n = values.size // step * step
-    low, high = (f(values[:n].reshape(-1, step), axis=1) for f in (np.min, np.max))
-    return np.repeat(time[:n:step], 2), np.stack([low, high], axis=1).ravel()
-
-
-def _edges(centres: np.ndarray) -> np.ndarray:
-    """Edges half way between centres."""
-    if centres.size < 2:
-        return np.array([centres[0] - 0.5, centres[0] + 0.5])
-    middle = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
-
-
-def _open(ax: Axes) -> None:
-    """Without the frame's upper and right side."""
-    ax.spines[["top", "right"]].set_visible(False)
+def _brief(number: float) -> str:
+    """A number with three digits that say something, and none behind many zeros."""
+    return f"{number:.3g}" if abs(number) >= 0.005 else f"{number:.2f}".rstrip("0").rstrip(".")

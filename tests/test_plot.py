@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import NotInTree
 from neuroarrays.synthetic import write_nwb
 
 mpl = pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
@@ -59,15 +59,38 @@ def response(units, conditions=None, bins=30):
     return found if conditions else found.isel(image=0)
 
 
+def test_orientations_of_directions_go_round_once():
+    _, ax = plt.subplots(subplot_kw={"projection": "polar"})
+    na.plot.tuning(curves(1, 12, 180.0), ax=ax)  # 0 to 330 degrees, of a period of 180
+    np.testing.assert_allclose(ax.lines[0].get_xdata()[:-1], np.radians(np.arange(12) * 30))
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "90", "180", "270"]
+    plt.close("all")
+
+
+def test_catalogs_of_recordings_count_their_tables():
+    axes = na.plot.catalog(na.catalog(Path(na.__file__).parent / "_sample" / "A2929-200711.nwb"))
+    assert axes["units"].get_ylabel() == "1 session"
+    tables = [t.get_text() for t in axes["presentations"].get_xticklabels()]
+    assert tables == sorted(tables)
+    shown = dict(zip(tables, axes["presentations"].images[0].get_array()[0], strict=True))
+    assert shown["sleep_ripples"] == 594
+    assert axes["units_total"].get_title() == "15 units, 2 areas"
+    plt.close("all")
+
+
 @pytest.mark.parametrize("units", [1, 7, 1000])
 def test_tuning_curves_of_any_number(ax, units):
     found = curves(units)
     na.plot.tuning(found, ax=ax)
-    assert len(ax.lines) == units
+    assert len(ax.lines) == units + (units == 1000)  # of many also their mean
+    if units == 1000:
+        np.testing.assert_allclose(ax.lines[-1].get_ydata(), found.values.mean(axis=0))
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), found.values[0])
     assert ax.get_xlabel() == "angle (degrees)"
     assert ax.get_ylabel() == "rate (spikes/s)"
-    assert (ax.get_legend() is not None) == (units == 7)
+    named = [t.get_text() for t in ax.get_legend().get_texts()] if units > 1 else []
+    each = [f"unit {k}" for k in range(7)]
+    assert named == {1: [], 7: each, 1000: ["mean of 1,000 units"]}[units]
 
 
 def test_a_full_turn_is_a_full_turn_in_any_unit():
@@ -88,13 +111,19 @@ def test_tuning_to_text_and_with_errors(ax):
 
 @pytest.mark.parametrize("conditions", [None, 2, 12])
 def test_a_line_for_each_condition(ax, conditions):
-    one = response(3, conditions).sel(unit_id=1)
+    one = response(3, conditions).isel(unit_id=1)
+    if conditions == 12:
+        one = one.assign_coords(image=("image", np.arange(12.0), {"units": "Hz"}))
     na.plot.psth(one, ax=ax)
+    assert len(ax.lines) == (conditions or 1) + 1  # and the onset
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), one["mean"].values.reshape(-1, 30)[0])
-    shown = ax.get_legend().get_texts() if conditions else []
-    assert len(shown) == (conditions or 0)
-    assert len({line.get_color() if isinstance(line.get_color(), str) else tuple(line.get_color())
-                for line in ax.lines[:-1]}) == (conditions or 1)  # fmt: skip
+    if conditions == 12:  # more than a legend has room for: a scale
+        assert ax.figure.axes[1].get_ylabel() == "image (Hz)"
+    else:
+        shown = ax.get_legend().get_texts() if conditions else []
+        assert [t.get_text() for t in shown] == [str(k) for k in range(conditions or 0)]
+    with pytest.raises(ValueError, match="expected one unit"):
+        na.plot.psth(response(3), ax=ax)
 
 
 @pytest.mark.parametrize("units", [1, 1000])
@@ -156,16 +185,22 @@ def test_frames_in_a_strip(ax):
 
 
 def test_behaviour_has_a_row_for_each_signal(ax, tree):
-    na.plot.behaviour(tree[SESSION], window=(700, 720), ax=ax)
-    assert len(ax.lines) == 7
+    na.plot.behaviour(tree[SESSION], window=(850, 860), ax=ax)
     labels = [t.get_text() for t in ax.get_yticklabels()]
-    assert any(label.startswith("head_direction/ry (radian)") for label in labels)
-    assert ax.get_xlim() == (700, 720)
+    # what was recorded during sleep only has no row
+    assert [label.split("\n")[0] for label in labels] == [
+        "position/z", "position/y", "position/x", "head_direction/rz (radian)",
+        "head_direction/ry (radian)", "head_direction/rx (radian)",
+    ]  # fmt: skip
+    z = tree[f"{SESSION}/position"]["z"].sel(time=slice(850, 860)).values
+    assert labels[0].split("\n")[1] == f"{z.min():.3g} to {z.max():.3g}"
     for row, line in enumerate(ax.lines):
         y = line.get_ydata()
-        assert y.size == 0 or (np.nanmin(y) >= row and np.nanmax(y) <= row + 0.81)
+        np.testing.assert_allclose([y.min(), y.max()], [row - 0.38, row + 0.38])
     with pytest.raises(ValueError, match="no signal along time"):
         na.plot.behaviour(tree[f"{SESSION}/presentations"], ax=ax)
+    with pytest.raises(ValueError, match="has a value from 5000 to 6000 s"):
+        na.plot.behaviour(tree[SESSION], window=(5000, 6000), ax=ax)
 
 
 def test_a_raster_of_a_thousand_units(ax):
@@ -174,11 +209,15 @@ def test_a_raster_of_a_thousand_units(ax):
         {"spike_times": ("spike", times), "row_size": ("unit_id", np.full(1000, 10))},
         {"unit_id": np.arange(1000)},
     )
-    spikes = na.select_units(spikes, "unit_id >= 0")
     na.plot.raster(spikes, (2.0, 5.0), ax=ax)
     assert ax.get_ylabel() == "units (1,000)"
-    assert len(ax.collections) == 1000
+    (ticks,) = ax.collections
+    places = np.array([segment.mean(axis=0) for segment in ticks.get_segments()])
+    np.testing.assert_array_equal(places[:, 0], np.tile([2.0, 3.0, 4.0], 1000))
+    np.testing.assert_array_equal(places[:, 1], np.repeat(np.arange(1000), 3))
     assert list(ax.get_yticks()) == []
+    with pytest.raises(NotInTree, match="no unit 1000"):
+        na.plot.raster(spikes, (2.0, 5.0), order=[3, 1000], ax=ax)
 
 
 def test_an_overview_shows_units_rates_and_times(tree, tmp_path):
@@ -189,12 +228,41 @@ def test_an_overview_shows_units_rates_and_times(tree, tmp_path):
     np.testing.assert_allclose(rates, np.concatenate(sizes) / 1200, rtol=0.01)
     labels = [t.get_text() for t in axes["timeline"].get_yticklabels()]
     assert "sleep_ripples (594)" in labels
-    assert "head_direction" in labels
+    assert "head_direction/ry" in labels
     write_nwb(tmp_path / "a.nwb")
     axes = na.plot.overview(na.open_datatree(tmp_path / "a.nwb"))
     axes["units"].figure.canvas.draw()
-    with pytest.raises(SchemaError, match="this one is aligned"):
-        na.plot.overview(na.align(tree, bin_width=1.0))
+    plt.close("all")
+
+
+def test_an_overview_of_aligned_trees(tree):
+    axes = na.plot.overview(na.align(tree, "sleep_ripples", 0.01, (-0.1, 0.2)))
+    assert axes["rates"].get_ylabel() == "mean firing rate (spikes/s)"
+    assert [t.get_text() for t in axes["timeline"].get_yticklabels()] == ["presentations (594)"]
+    clock = na.align(tree, bin_width=0.1, window=(671, 1199))
+    axes = na.plot.overview(clock)
+    labels = [t.get_text() for t in axes["timeline"].get_yticklabels()]
+    assert "head_direction/ry" in labels
+    rates = axes["rates"].collections[0].get_offsets()[:, 1]
+    # 20 stretches of 1,000 bins: here all
+    np.testing.assert_allclose(rates, na.firing_rate(clock[f"{SESSION}/adn"]))
+    responses = np.random.default_rng(0).normal(0, 1, (30, 4)).astype("f4")
+    nodes = {
+        f"/{block}/m{m}/V1": xr.Dataset(
+            {"responses": (("presentation_id", "unit_id"), responses, {"units": "dF/F"})},
+            {"presentation_id": np.arange(30), "unit_id": np.arange(4)},
+        )
+        for block in ("gratings", "scenes")
+        for m in (1, 2)
+    }
+    made = xr.DataTree.from_dict(nodes)
+    made.attrs["neuroarrays_schema"] = "aligned/1"
+    axes = na.plot.overview(made)
+    assert axes["rates"].get_ylabel() == "mean response (dF/F)"
+    labels = {t.get_text() for t in axes["timeline"].get_yticklabels()}
+    assert labels == {"gratings (30)", "scenes (30)"}
+    assert axes["timeline"].get_xlabel() == "presentations, one after another"
+    axes["units"].figure.canvas.draw()
     plt.close("all")
 
 

@@ -125,11 +125,11 @@ ROOMS = {
                   "splits", "numpy torch xarray"),
     "description": card("schema", "numpy xarray", "rich"),
     "drawing": card("", "numpy xarray"),
-    "strips": card("drawing schema", "matplotlib numpy xarray"),
+    "images": card("drawing schema", "matplotlib numpy xarray"),
     "pages": card("conditions description drawing intervals schema", "matplotlib numpy pandas xarray"),
     "openretina": card(f"{LAZY} errors formats schema", "numpy xarray"),
     "plot": card(
-        "conditions drawing errors pages schema strips trains", "matplotlib numpy xarray"
+        "conditions drawing errors images pages schema trains", "matplotlib numpy xarray"
     ),
     "printing": card("", "", "pandas rich"),
     "commands": card(f"{EVERYTHING} creation printing", "", "distributed"),

@@ -1,0 +1,98 @@
+"""What pictures have in common: colours, and what stands at their axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Colours that colour-blind readers tell apart (Okabe & Ito 2008), without the yellow.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Units that ticks may name.
+TICKS = 30
+
+
+def label_of(values: xr.DataArray, name: str | None = None) -> str:
+    """The name of an array with its unit, to write at an axis.
+
+    Parameters
+    ----------
+    values : DataArray
+        Its attribute `units` is written unless it is "1".
+    name : str, optional
+        The name of the array unless given.
+    """
+    name = str(values.name) if name is None else name
+    units = values.attrs.get("units", "")
+    return f"{name} ({units})" if units not in ("", "1") else name
+
+
+def quantity_of(values: xr.DataArray) -> str:
+    """What an array of answers is, with its unit: its `long_name`, else "rate (spikes/s)"."""
+    if "long_name" not in values.attrs:
+        return "rate (spikes/s)"
+    return label_of(values, values.attrs["long_name"])
+
+
+def from_zero(ax: Axes, values: np.ndarray) -> None:
+    """Let the upright axis begin at 0, unless there is something below."""
+    if not np.nanmin(values, initial=0) < 0:
+        ax.set_ylim(bottom=0)
+
+
+def frameless(ax: Axes) -> None:
+    """Take the frame's upper and right side away."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend(ax: Axes, n: int, title: str | None = None) -> None:
+    """Name the lines: inside where there are two or three, else beside, where nothing is hidden."""
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.08 if ax.name == "polar" else 1.0, 1.02)}
+    how: dict[str, Any] = beside if n > 3 or ax.name == "polar" else {}
+    ax.legend(frameon=False, fontsize="small", title=title, title_fontsize="small", **how)
+
+
+def numbers_of(labels: xr.DataArray) -> np.ndarray:
+    """Where labels stand along an axis: at themselves, texts one after another."""
+    values = labels.values
+    return values if values.dtype.kind in "iuf" else np.arange(values.size)
+
+
+def edges(centres: np.ndarray) -> np.ndarray:
+    """Edges half way between centres."""
+    if centres.size < 2:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def trace(ax: Axes, signal: xr.DataArray, time: np.ndarray, row: float) -> tuple[float, float]:
+    """Draw a signal in a row of height 1, and give its range.
+
+    Lines break where it is missing; an angle, which jumps, is drawn as dots. No more points are
+    drawn than a page can show: the extremes of each stretch, or, of an angle, samples.
+    """
+    values = signal.values.astype(float)
+    angle = bool(signal.attrs.get("period"))
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return np.nan, np.nan
+    low, high = float(known.min()), float(known.max())
+    step = -(-values.size // 4000)
+    if step > 1 and angle:
+        time, values = time[::step], values[::step]
+    elif step > 1:
+        n = values.size // step * step
+        parts = values[:n].reshape(-1, step)
+        time, values = (
+            np.repeat(time[:n:step], 2),
+            np.stack([parts.min(1), parts.max(1)], 1).ravel(),
+        )
+    height = 0.76 / (high - low) if high > low else 0.0
+    how: dict[str, Any] = {"ls": "", "marker": ".", "ms": 1.2} if angle else {"lw": 0.7}
+    ax.plot(time, row - 0.38 + (values - low) * height, color=PALETTE[0], rasterized=True, **how)
+    return low, high
