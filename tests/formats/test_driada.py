@@ -280,7 +280,13 @@ def experiment(path, spikes=True, **more):
         calcium=Thing(data=data["calcium"], scdata=np.zeros((4, 1200))),
         spikes=Thing(data=data["spikes"] if spikes else np.zeros((4, 1200))),
         neurons=[Thing(cell_id=i, sp=Thing(data=1) if spikes else None) for i in range(4)],
-        dynamic_features={"x": Thing(data=np.arange(1200.0)), "xy": Thing(data=np.ones((2, 1200)))},
+        dynamic_features={
+            "x": Thing(
+                data=np.arange(1200.0),
+                type_info=Thing(subtype="circular", confidence=0.9, circular_period=6.28),
+            ),
+            "xy": Thing(data=np.ones((2, 1200)), type_info=None),
+        },
         **more,
     )
     raw = pickle.dumps(made, 4)
@@ -303,6 +309,16 @@ def test_pickled_experiment(tmp_path):
     assert found["xy"].shape == (1200, 2)
     assert float(found["time"][-1]) == 1199 / 25
     assert tree["s_plain"].attrs["sampling_rate_source"] == "file"
+
+
+def test_types_of_features_are_driadas_until_they_are_asked_for(tmp_path):
+    experiment(tmp_path / "e.pickle")
+    tree = na.open_datatree(tmp_path / "e.pickle")
+    found = tree["s_plain/unknown"]
+    assert found["x"].attrs == {"feature_type": "circular", "feature_type_score": 0.9}
+    assert found["xy"].attrs == {}
+    ours = na.feature_types(tree)["s_plain/unknown/x"].attrs
+    assert ours == {"feature_type": "timeline", "feature_type_score": 1.0}
 
 
 def test_zeros_that_stand_for_no_spikes_are_absent(tmp_path):

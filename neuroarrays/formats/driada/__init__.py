@@ -35,7 +35,11 @@ from neuroarrays.formats.driada.contents import (
     neural_member,
     sampling_rate,
 )
-from neuroarrays.formats.driada.experiments import experiment_source, is_experiment
+from neuroarrays.formats.driada.experiments import (
+    ExperimentSource,
+    experiment_source,
+    is_experiment,
+)
 from neuroarrays.formats.driada.names import parse_iabs_name, session_of
 from neuroarrays.formats.driada.structs import struct_source
 from neuroarrays.indexes import dataset
@@ -167,6 +171,7 @@ def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int
         label = "spike_data" if counts else kind
         matrix = wrap(_matrix(file, found, name))
         variables[label] = schema.var("area", label, matrix, both, schema.ALIGNED, stored_as=name)
+    types = file.feature_types() if isinstance(file, ExperimentSource) else {}
     for name, first in found.features.items():
         array: LazyArray = _array(file, name)
         label = _label(name, array.dtype, variables)
@@ -175,7 +180,9 @@ def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int
         if not first:
             array = _time_first(array)
         variables[label] = xr.Variable(
-            (schema.TIME, *more), wrap(array), {"stored_as": name} if label != name else {}
+            (schema.TIME, *more),
+            wrap(array),
+            ({"stored_as": name} if label != name else {}) | types.get(name, {}),
         )
     if bad:
         kept = wrap(Kept(found.times, tuple(bad)))

@@ -51,6 +51,7 @@ class Facts(Member):
     """The metadata of an experiment."""
 
     facts: tuple[tuple[str, Any], ...] = ()
+    types: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,25 @@ class ExperimentSource(MemberSource):
             raise FormatError(self.path, "calcium", "a matrix", "none")
         self._keep(small)
         facts = tuple((str(k), v) for k, v in _facts(experiment).items())
-        return {**found, METADATA: Facts(np.dtype(object), (), facts=facts)}
+        types = tuple(_types(experiment))
+        return {**found, METADATA: Facts(np.dtype(object), (), facts=facts, types=types)}
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         for other, value in _arrays(load_pickle(self.path, stored=True)):
             if other == name and isinstance(value, np.ndarray):
                 return value
         raise FormatError(self.path, name, "an array", "nothing of that name")
+
+    def feature_types(self) -> dict[str, dict[str, Any]]:
+        """Types of the features as DRIADA found them.
+
+        Without the period of an angle: DRIADA takes random walks for angles, and what has a period
+        is one to the whole library.
+        """
+        member = self.members()[METADATA]
+        assert isinstance(member, Facts)
+        return {name: {"feature_type": kind, "feature_type_score": score}
+                for name, kind, score in member.types}  # fmt: skip
 
     def value(self, name: str) -> Any:
         member = self.members().get(name)
@@ -98,6 +111,17 @@ def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
     for name, series in features.items() if isinstance(features, dict) else ():
         if isinstance(name, str) and name != METADATA and not neural_member([name]):
             yield name, _data(series)
+
+
+def _types(experiment: Record) -> Iterator[tuple[str, str, float]]:
+    """Name, type and confidence of each feature that has one."""
+    features = experiment.get("dynamic_features")
+    for name, series in features.items() if isinstance(features, dict) else ():
+        found = series.get("type_info") if isinstance(series, Record) else None
+        if isinstance(name, str) and isinstance(found, Record):
+            kind, score = found.get("subtype"), found.get("confidence")
+            if isinstance(kind, str) and isinstance(score, int | float):
+                yield name, kind, float(score)
 
 
 def _data(series: Any) -> Any:
