@@ -167,5 +167,6 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
         expected="a file or folder that one of the readers recognises "
         f"({', '.join(format_.name for format_ in FORMATS)})",
         found=found,
-        hint="`neuroarrays formats` lists what can be read; engine= forces one",
+        hint="`neuroarrays formats` lists what can be read, engine= forces one; arrays in a layout "
+        "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 from hypothesis import given
@@ -138,16 +139,135 @@ def test_two_clocks_are_two_nodes_that_align_joins():
 # --------------------------------------------------------------------------------- info, mapping
 
 
-@pytest.mark.parametrize("file", ["rig.mat", "lab"])
-def test_info_prints_a_mapping_to_start_from(file, capsys, tmp_path):
-    assert cli.main(["info", str(GOLDEN / file)]) == 0
-    text = capsys.readouterr().out
-    assert "arrays" in text
-    said = tomllib.loads(text)
-    assert said["file"] == file
-    tree = opened(GOLDEN / file, said)
-    schema.validate(tree)
-    assert load(tree) is None
+RECORDED = {
+    "dff": np.random.default_rng(0).random((3, 40)),
+    "frame_times": np.arange(40) / 20,
+    "x": np.random.default_rng(1).random(100),
+    "lick": np.arange(100) % 3 == 0,
+    "behav_time": np.arange(100) / 50,
+    "spike_times": np.sort(np.random.default_rng(2).random(12)),
+    "spike_clusters": np.arange(12, dtype="i4") % 4 + 11,
+}
+
+
+def as_v73(path, arrays):
+    """As MATLAB writes it: an HDF5 file with a user block, axes the other way round."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file[name] = np.atleast_2d(array).astype(array.dtype if array.dtype != bool else "u1").T
+            if array.dtype == bool:
+                file[name].attrs["MATLAB_class"] = np.bytes_("logical")
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def as_hdf5(path, arrays):
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+
+
+def as_folder(path, arrays):
+    path.mkdir()
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+
+
+WRITERS = {
+    "rec.npz": lambda path, arrays: np.savez(path, **arrays),
+    "rec_v5.mat": lambda path, arrays: scipy.io.savemat(path, arrays),
+    "rec_v73.mat": as_v73,
+    "rec": as_folder,
+    "rec.h5": as_hdf5,
+}  # fmt: skip
+
+
+def pasted(path, capsys):
+    """The tree that the printed mapping opens, put beside the file as it is printed."""
+    assert cli.main(["info", str(path)]) == 0
+    (path.parent / "mapping.toml").write_text(capsys.readouterr().out)
+    tree = na.open_datatree(path.parent / "mapping.toml")
+    schema.validate(tree, values=True)
+    load(tree)
+    return tree[path.stem]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_mapping_that_info_prints_opens_when_it_is_pasted(name, tmp_path, capsys):
+    WRITERS[name](tmp_path / name, RECORDED)
+    session = pasted(tmp_path / name, capsys)
+    dff = session["unknown/dff"].to_dataset()
+    np.testing.assert_array_equal(dff["dff"], RECORDED["dff"].T)
+    np.testing.assert_array_equal(dff["time"], RECORDED["frame_times"])
+    np.testing.assert_array_equal(session["behav_time"]["x"], RECORDED["x"])
+    np.testing.assert_array_equal(session["behav_time"]["lick"], RECORDED["lick"])
+    spikes = session["unknown/spikes"].to_dataset()
+    assert spikes["unit_id"].values.tolist() == [11, 12, 13, 14]
+    np.testing.assert_array_equal(
+        spikes.sel(unit_id=12)["spike_times"],
+        RECORDED["spike_times"][RECORDED["spike_clusters"] == 12],
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "txt", "npy"])
+def test_info_of_one_table(kind, tmp_path, capsys):
+    table = pd.DataFrame({"time": [0.0, 0.5, 1.0], "x": [3.0, np.nan, 5.0], "who": ["a", "b", "c"]})
+    path = tmp_path / f"rec.{kind}"
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    elif kind == "npy":
+        np.save(path, table[["time", "x"]].to_numpy())
+    else:
+        table.to_csv(path, sep="," if kind == "csv" else "\t", index=False)
+    session = pasted(path, capsys)
+    if kind == "npy":
+        np.testing.assert_array_equal(session["unknown/rec"]["rec"][:, 1], table["x"])
+    else:
+        np.testing.assert_array_equal(session["time"]["x"], table["x"])
+
+
+@pytest.mark.parametrize("names", [("neural", "tracking"), ("session1", "session2")])
+def test_two_tables_in_a_folder(names, tmp_path, capsys):
+    """Two clocks are two nodes, also where the names differ by a number only."""
+    (tmp_path / "rec").mkdir()
+    for name, n in zip(names, (5, 7), strict=True):
+        table = pd.DataFrame({"time": np.arange(n) / 10, "x": np.arange(n) * 2.0})
+        table.to_csv(tmp_path / "rec" / f"{name}.csv", index=False)
+    assert "neuroarrays info" in said_by(tmp_path / "rec")
+    session = pasted(tmp_path / "rec", capsys)
+    assert sorted(node.sizes["time"] for node in session.children.values()) == [5, 7]
+    for node in session.children.values():
+        assert node["x"].values.tolist() == (2 * np.arange(node.sizes["time"])).tolist()
+        np.testing.assert_array_equal(node["time"], np.arange(node.sizes["time"]) / 10)
+
+
+def said_by(path):
+    """The error on opening a path without saying what it is."""
+    with pytest.raises(FormatError) as caught:
+        na.open_datatree(path)
+    return str(caught.value)
+
+
+def test_info_of_golden_files(capsys, tmp_path):
+    for name in ("rig.mat", "lab"):
+        assert cli.main(["info", str(GOLDEN / name)]) == 0
+        tree = opened(GOLDEN / name, tomllib.loads(capsys.readouterr().out))
+        schema.validate(tree, values=True)
+    assert "gone" not in outline(GOLDEN / "lab")
+    np.savez(tmp_path / "none.npz", what=np.array({"a": 1}, object))
+    assert "nothing in it looks like a signal" in outline(tmp_path / "none.npz")
+
+
+def test_info_of_real_files(shared_data, capsys):
+    places = ["kramer_placecell/spikes-1.mat", "waverepo_retina_h5/Wong1993_P12a.h5",
+              "miniscope_placecell/regression_2d", "gollisch_DS_RGC", "rfest_rgc_dendrite_h5/RGC_dendrite.h5",
+              "ibl_prior_localization_npy", "zhang_desimone_IT/bp1014spk_03A_raster_data.mat",
+              "park2024_V1_pupil_running/230810_mrcuts29_fov2_grat-000_data.mat"]  # fmt: skip
+    for place in places:
+        load(opened(shared_data / place, tomllib.loads(outline(shared_data / place))))
+    text = outline(shared_data / "waverepo_retina_h5" / "Wong1993_P12a.h5")
+    assert 'row_size = "sCount"' in text
 
 
 def test_no_mapping_says_what_is_inside():
@@ -380,7 +500,6 @@ def test_tables(tmp_path):
 
 
 def test_parquet(tmp_path):
-    pd = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "a.parquet")
     assert arrays_source(tmp_path / "a.parquet").read("x").tolist() == [1.0, 2.0]

@@ -169,7 +169,9 @@ def _arranged(
         wanted = wanted or next((d for d in allowed if set(d) == {*dims, *new}), None)
     if wanted is None:
         first = schema.UNIT if role == "spikes" else schema.TIME
-        front = [d for d in dims if d == schema.PRESENTATION] or [d for d in dims if d == first]
+        if tree == schema.ALIGNED and schema.PRESENTATION in dims:
+            first = schema.PRESENTATION
+        front = [d for d in dims if d == first]
         wanted = (*front, *(d for d in dims if d not in front))
     if wanted == dims:
         return array, dims
