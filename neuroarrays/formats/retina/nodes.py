@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.indexes import dataset
-from neuroarrays.lazy import LazyArray, Regular, wrap
+from neuroarrays.lazy import LazyArray, Regular, Sliced, wrap
 
 RETINA = "retina"
 TRAIN, TEST = "train", "test"
@@ -132,7 +132,8 @@ def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.
     labels = {name: along(schema.TIME, values)[:frames] for name, values in part.frames.items()}
     coords = dict(labels)
     if part.time is not None:
-        coords[schema.TIME] = clock(part.time)[:frames]
+        whole = part.time.shape[0] == frames  # sliced by xarray, it would be read for its index
+        coords[schema.TIME] = clock(part.time if whole else Sliced.of(part.time, slice(0, frames)))
     made = {place: dataset(shown, coords, part.attrs)}
     if area:
         below = dict(labels) | unit_coords(part.path, place, part.units, next(iter(count)))
