@@ -37,7 +37,7 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips, Pickled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
-from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields
+from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields, Repeated
 from neuroarrays.lazy import Arranged, LazyArray
 
 #: Stimulus -> how the names of its files of responses end.
@@ -245,13 +245,13 @@ class _Session:
             part.responses = arrays.Folded(Arranged(by_time, (1, 0, 2)))
         if shown.trials.size < self.count:
             part.responses = Clips(part.responses, shown.trials, shown.frames)
-        held = np.isin(shown.trials, validation_trials(self.count))
-        labels = {"block_id": shown.trials, "validation": held, "seed": self._seeds(self.count)}
-        part.frames = {
-            name: np.repeat(values if name != "seed" else values[shown.trials], shown.frames)
-            for name, values in labels.items()
-            if values is not None
+        labels = {
+            "block_id": shown.trials,
+            "validation": np.isin(shown.trials, validation_trials(self.count)),
         }
+        if (seeds := self._seeds(self.count)) is not None:
+            labels["seed"] = seeds[shown.trials]
+        part.frames = {name: Repeated(each, shown.frames) for name, each in labels.items()}
         return self._nodes(retina.TRAIN, part, shown)
 
     def test(self) -> dict[str, xr.Dataset]:

@@ -280,6 +280,29 @@ class ByRow(LazyArray):
         return (type(self).__name__, self.base.__dask_tokenize__())
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class Repeated(LazyArray):
+    """A label of trials as a label of their frames, (trial x frame,)."""
+
+    values: np.ndarray
+    frames: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.values.size * self.frames,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.values.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        k = key[0]
+        return np.asarray(self.values[(k if isinstance(k, int) else positions(k)) // self.frames])
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.values, self.frames)
+
+
 @dataclass(frozen=True, repr=False)
 class Fields(LazyArray):
     """Row or column of the frame where each unit's stored average varies most over its lags.
