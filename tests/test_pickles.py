@@ -3,10 +3,13 @@
 import collections
 import contextlib
 import datetime
+import inspect
 import os
 import pickle
 import pickletools
+import re
 import struct
+import sys
 import tracemalloc
 
 import numpy as np
@@ -182,6 +185,7 @@ def calling_streams(marker):
     """A stream for every opcode that makes Python call or import something."""
     command = f"touch {marker}".encode()
     text = b"(S'" + command + b"'\n"
+    yield "GLOBAL", b"cantigravity\nfly\n."  # importing it is enough
     yield "REDUCE", b"cos\nsystem\n" + text + b"tR."
     yield "REDUCE, protocol 4", pickle.dumps(Marker(os.system, command.decode()), 4)
     yield "STACK_GLOBAL", b"\x80\x04\x8c\x02os\x8c\x06system\x93" + text + b"tR."
@@ -202,6 +206,9 @@ def calling_streams(marker):
     yield "a builder's result", b"cnumpy\ndtype\n(S'f8'\ntR" + text + b"tR."
     yield "dotted", b"\x80\x04\x8c\x05numpy\x8c\x0cos.system.ab\x93" + text + b"tR."
     yield "find_class by text", b"cnumpy.testing._private.utils\nrunstring\n(S'x=1'\n}tR."
+    yield "APPEND", b"cos\nsystem\n" + text + b"tRI1\na."
+    yield "SETITEM", b"cos\nsystem\n" + text + b"tRI1\nI2\ns."
+    yield "NEXT_BUFFER", b"\x80\x05cos\nsystem\n" + text + b"tR\x970."
     yield "APPENDS", b"cos\nsystem\n" + text + b"tR(I1\ne."
     yield "SETITEMS", b"cos\nsystem\n" + text + b"tR(I1\nI2\nu."
     yield "ADDITEMS", b"\x80\x04cos\nsystem\n" + text + b"tR(I1\n\x90."
@@ -215,9 +222,29 @@ def test_nothing_runs(tmp_path, name):
         with contextlib.suppress(FormatError):
             load_pickle(stream, allowed)
         assert not marker.exists()
+    assert "antigravity" not in sys.modules
     if name not in ("PERSID", "BINPERSID", "BUILD of a class"):
         with pytest.raises(FormatError, match=r"the global (?!numpy\.dtype)|a call of a value"):
             load_pickle(stream, allowed=())
+
+
+#: What the code of Python's own unpickler looks like where an opcode imports or calls what a file names.
+CALLS = re.compile(
+    r"find_class|_instantiate|get_extension|persistent_load|__new__|func\(|setstate|next\(|"
+    r"list\.append|\.extend|set_obj|dict\["
+)
+
+
+def test_the_attacks_try_every_opcode_that_can_call():
+    names = {ord(op.code): op.name for op in pickletools.opcodes}
+    calling = {
+        names[code]
+        for code, method in pickle._Unpickler.dispatch.items()
+        if CALLS.search(inspect.getsource(method))
+    }
+    tried = {op.name for _, raw in calling_streams("x") for op, _, _ in pickletools.genops(raw)}
+    assert {"GLOBAL", "STACK_GLOBAL", "REDUCE", "NEWOBJ", "INST", "OBJ", "BUILD"} < calling
+    assert calling <= tried
 
 
 def test_every_opcode_of_python_is_known_or_refused():
