@@ -23,8 +23,8 @@ import xarray as xr
 
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.formats.retina import arrays
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
@@ -46,12 +46,9 @@ class OpenRetinaReader(Reader):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there is a session file with `responses_*` at its root."""
-        try:
-            if not isinstance(filename_or_obj, str | os.PathLike):
-                return False
-            return any(_is_session(path) for path in _files(filename_or_obj))
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return containers.recognised(
+            filename_or_obj, lambda path: any(_is_session(file) for file in _files(path))
+        )
 
     def open_groups_as_dict(
         self,
@@ -118,7 +115,7 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
 
 
 def _files(path: str | os.PathLike[str]) -> list[Path]:
-    path = Path(os.path.abspath(path))
+    path = containers.existing(path)
     if not path.is_dir():
         return [path]
     return sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.name[0] != ".")

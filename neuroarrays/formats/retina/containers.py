@@ -1,4 +1,4 @@
-"""A session as a folder or as a zip that is read in place: names, and HDF5 files among them."""
+"""Where a dataset lies: paths, sessions as folders or as zips that are read in place."""
 
 from __future__ import annotations
 
@@ -9,17 +9,43 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from neuroarrays import hdf5, safety, source
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.hdf5 import HDF5Source
 from neuroarrays.source import Source, stamp
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """An absolute path to something that is there.
+
+    Raises
+    ------
+    MissingPath
+        If nothing is.
+    """
+    found = Path(os.path.abspath(path))
+    if not found.exists():
+        msg = f"{found}: no such file or folder"
+        raise MissingPath(msg)
+    return found
+
+
+def recognised(candidate: Any, holds: Callable[[Path], bool]) -> bool:
+    """Whether a path is there and `holds` says yes to it; what cannot be read is a no."""
+    try:
+        if not isinstance(candidate, str | os.PathLike):
+            return False
+        return holds(existing(candidate))
+    except (OSError, TypeError, ValueError, NeuroArraysError):
+        return False
 
 
 def members(path: Path) -> list[str]:

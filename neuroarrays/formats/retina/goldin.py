@@ -23,8 +23,8 @@ import xarray as xr
 
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.formats.retina import arrays
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.lazy import LazyArray, Stacked, Transposed, file_array
@@ -45,12 +45,9 @@ class GoldinReader(Reader):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a file has images of three axes, responses and no clock."""
-        try:
-            if not isinstance(filename_or_obj, str | os.PathLike):
-                return False
-            return any(_is_session(path) for path in _files(filename_or_obj))
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return containers.recognised(
+            filename_or_obj, lambda path: any(_is_session(file) for file in _files(path))
+        )
 
     def open_groups_as_dict(
         self,
@@ -90,10 +87,7 @@ class GoldinReader(Reader):
 
 
 def _files(path: str | os.PathLike[str]) -> list[Path]:
-    path = Path(os.path.abspath(path))
-    if not path.exists():
-        msg = f"{path}: no such file or folder"
-        raise MissingPath(msg)
+    path = containers.existing(path)
     if not path.is_dir():
         return [path]
     return sorted(p for p in path.iterdir() if p.name.endswith(_END) and p.name[0] != ".")

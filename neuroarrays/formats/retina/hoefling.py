@@ -27,7 +27,7 @@ import xarray as xr
 
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Averaged
@@ -68,12 +68,7 @@ class HoeflingReader(Reader):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether an HDF5 file has fields with `group_assignment`."""
-        try:
-            if not isinstance(filename_or_obj, str | os.PathLike):
-                return False
-            return bool(_responses(Path(filename_or_obj)))
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return containers.recognised(filename_or_obj, lambda path: bool(_responses(path)))
 
     def open_groups_as_dict(
         self,
@@ -152,7 +147,7 @@ def _filters(units: str | Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _responses(path: Path) -> list[Path]:
     """HDF5 files with fields in them."""
-    path = Path(os.path.abspath(path))
+    path = containers.existing(path)
     paths = sorted(path.glob("*.h5")) if path.is_dir() else [path]
     return [p for p in paths if p.suffix == ".h5" and source.is_hdf5(p) and _is_responses(p)]
 

@@ -30,7 +30,7 @@ import xarray as xr
 
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
+from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips
@@ -55,13 +55,14 @@ class KaramanlisReader(Reader):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a session has a `<stimulus>_data.mat`."""
-        try:
-            if not isinstance(filename_or_obj, str | os.PathLike):
-                return False
-            found = _sessions(filename_or_obj)
-            return any(_matching(path, stimulus) for path in found.values() for stimulus in STIMULI)
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return containers.recognised(
+            filename_or_obj,
+            lambda path: any(
+                _matching(session, stimulus)
+                for session in _sessions(path).values()
+                for stimulus in STIMULI
+            ),
+        )
 
     def open_groups_as_dict(
         self,
@@ -128,10 +129,7 @@ class KaramanlisReader(Reader):
 
 def _sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
     """Session -> its folder or zip."""
-    path = Path(os.path.abspath(path))
-    if not path.exists():
-        msg = f"{path}: no such file or folder"
-        raise MissingPath(msg)
+    path = containers.existing(path)
     if not path.is_dir():
         return {_name(path): path}
     if any(p.name.endswith("_data.mat") for p in path.iterdir()):

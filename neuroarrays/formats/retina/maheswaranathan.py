@@ -25,8 +25,8 @@ import xarray as xr
 
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
-from neuroarrays.formats.retina import arrays
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
@@ -53,13 +53,10 @@ class MaheswaranathanReader(Reader):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there is a file with responses and a clock for train and test."""
-        try:
-            if not isinstance(filename_or_obj, str | os.PathLike):
-                return False
-            found = (p for folder in _sessions(filename_or_obj).values() for p in folder)
-            return any(_is_one(path) for path in found)
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return containers.recognised(
+            filename_or_obj,
+            lambda path: any(_is_one(file) for found in _sessions(path).values() for file in found),
+        )
 
     def open_groups_as_dict(
         self,
@@ -112,10 +109,7 @@ class MaheswaranathanReader(Reader):
 
 def _sessions(path: str | os.PathLike[str]) -> dict[str, list[Path]]:
     """Session -> its HDF5 files."""
-    path = Path(os.path.abspath(path))
-    if not path.exists():
-        msg = f"{path}: no such file or folder"
-        raise MissingPath(msg)
+    path = containers.existing(path)
     if not path.is_dir():
         return {path.parent.name: [path]}
     for below in _FOLDERS:
