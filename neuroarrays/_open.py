@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neuroarrays import safety, schema
+from neuroarrays.chunking import chunked
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
 from neuroarrays.formats import FORMATS
-from neuroarrays.lazy import chunked
 
 if TYPE_CHECKING:
     import pandas as pd

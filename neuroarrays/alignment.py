@@ -16,9 +16,9 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.binning import check_dtype, counted
 from neuroarrays.bins import Bins, check_bin_width, check_window
+from neuroarrays.chunking import chunked
 from neuroarrays.errors import SchemaError
 from neuroarrays.interpolation import check_method, resampled
-from neuroarrays.lazy import chunked
 from neuroarrays.presentations import (
     as_rows,
     longest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
@@ -15,7 +16,6 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.source import Key, Source, normalise
 
@@ -68,7 +68,23 @@ class LazyArray(BackendArray):
         return xr.Variable(dims, wrap(self), dict(attrs or {}))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.dtype} {self.shape}>"
+        place = origin(self)
+        found = f", not read: {place}" if place else ", made where it is indexed"
+        return f"<{type(self).__name__} {self.dtype} {self.shape}{found}>"
+
+
+def origin(part: Any, depth: int = 5) -> str:
+    """Where values come from, "name of file", as far as an array or what it is made of tells."""
+    path, name = getattr(part, "path", None), getattr(part, "name", None)
+    if isinstance(path, str | os.PathLike):
+        return os.fspath(path)
+    if isinstance(part, tuple | list):
+        inside = list(part[:1])
+    else:
+        inside = list(getattr(part, "__dict__", {}).values()) if depth else []
+    place = next(filter(None, (origin(one, depth - 1) for one in inside)), "")
+    named = isinstance(name, str) and name and " of " not in place
+    return f"{name} of {place}" if place and named else place
 
 
 def exact_token(token: Any) -> Any:
@@ -151,10 +167,6 @@ class FileArray(LazyArray):
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.source, self.name, self.scale, self.offset)
-
-    def __repr__(self) -> str:
-        place = f"{self.name} of {self.source.path}"
-        return f"<{type(self).__name__} {self.dtype} {self.shape}, not read: {place}>"
 
 
 def file_array(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> FileArray:
@@ -369,35 +381,3 @@ class Regular(LazyArray):
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.start, self.rate, self.length)
-
-
-def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
-    """Dask arrays on top of the data variables of a tree.
-
-    Coordinates and tables of presentations stay: labels to group by may not be dask arrays.
-
-    Parameters
-    ----------
-    tree : xr.DataTree
-        Any tree.
-    chunks : "auto", {} or dict
-        As in xarray: {} takes the chunks of the file; dims that a node lacks are left out there.
-    """
-    from dask.base import tokenize
-
-    def chunk(path: str, node: xr.DataTree) -> xr.Dataset:
-        dataset = node.to_dataset(inherit=False)
-        if schema.PRESENTATIONS in path.split("/"):
-            return dataset
-        made = {}
-        for name, array in dataset.data_vars.items():
-            sizes: Any = chunks
-            if isinstance(chunks, Mapping):
-                own = array.encoding.get("preferred_chunks", {})
-                sizes = {dim: chunks.get(dim, own.get(dim, -1)) for dim in array.dims}
-            data = unwrap(array.variable._data)
-            token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
-            made[name] = array.variable.chunk(sizes, name=token)
-        return dataset.assign(made)
-
-    return xr.DataTree.from_dict({p: chunk(p, node) for p, node in tree.subtree_with_keys})

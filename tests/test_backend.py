@@ -91,6 +91,7 @@ def test_lazy_array_equals_numpy(stored, name):
     again = pickle.loads(pickle.dumps(array))
     assert same_values(again.load(), values)
     assert repr(array.shape) in repr(array)
+    assert "made where it is indexed" in repr(array) or f"of {stored}>" in repr(array)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "no segments"])
@@ -390,3 +391,28 @@ def test_tokens_tell_long_arrays_apart():
     other[1500] = 7
     assert tokenize(Segments(base, one, sizes)) == tokenize(Segments(base, one.copy(), sizes))
     assert tokenize(Segments(base, one, sizes)) != tokenize(Segments(base, other, sizes))
+
+
+def innermost(data):
+    while not isinstance(data, LazyArray | np.ndarray) and hasattr(data, "array"):
+        data = data.array
+    return data
+
+
+def test_lazy_arrays_say_where_they_come_from(tmp_path):
+    """Also those made of others: spikes of an area, counts, interpolated and saved series."""
+    recording = na.load_sample()
+    aligned = na.align(recording, bin_width=0.02)
+    chosen = na.select_units(recording, "unit_id > 1")
+    saved = na.open_datatree(na.save(aligned, tmp_path / "saved.h5"))
+    seen = set()
+    for tree, path in ((recording, SAMPLE), (aligned, SAMPLE), (chosen, SAMPLE),
+                       (saved, tmp_path / "saved.h5")):  # fmt: skip
+        for node in tree.subtree:
+            for variable in node.to_dataset(inherit=False).data_vars.values():
+                data = innermost(variable.variable._data)
+                if isinstance(data, LazyArray):
+                    seen.add(type(data).__name__)
+                    assert repr(data).endswith(f" of {path}>"), data
+                    assert "not read: " in repr(data)
+    assert seen >= {"FileArray", "Segments", "ClockCounts", "Interpolated"}

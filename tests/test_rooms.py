@@ -59,14 +59,15 @@ ROOMS = {
     "chunks": card("errors safety", "numpy", "h5py zstandard"),
     "rows": card("chunks errors", "numpy", "h5py"),
     # files meet xarray: half-private parts of it stand here only
-    "lazy": card("errors schema source", "numpy xarray", "dask pandas"),
+    "lazy": card("errors source", "numpy xarray", "dask"),
+    "chunking": card("lazy schema", "xarray", "dask"),
     "indexes": card("errors lazy schema", "numpy pandas xarray"),
     "backend": card("errors indexes lazy schema source", "numpy pandas xarray", "dask"),
     # kernels, trains and presentations: the pipelines that others published (formats/allen)
     "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels members npy npz pickles presentations safety "
                     "schema trains",
                     "numpy xarray", "h5py hdf5plugin pandas scipy"),
-    "_open": card(f"{LAZY} errors formats safety schema", "xarray", "pandas"),
+    "_open": card(f"{LAZY} chunking errors formats safety schema", "xarray", "pandas"),
     "samples": card("_open"),
     # numbers
     "kernels": card("kernels", "numpy numba"),
@@ -78,7 +79,7 @@ ROOMS = {
     "presentations": card("bins errors schema trains", "numpy pandas xarray"),
     "validity": card(f"{LAZY} schema", "numpy xarray"),
     "sessions": card("backend errors schema trains", "numpy xarray"),
-    "alignment": card("_version binning bins errors formats interpolation lazy presentations schema "
+    "alignment": card("_version binning bins chunking errors formats interpolation lazy presentations schema "
                       "sessions validity", "numpy pandas xarray"),
     "features": card("errors groups kernels lazy schema source", "numpy xarray", "dask"),
     "deconvolution": card("errors kernels lazy schema source", "numpy xarray", "dask"),
