@@ -1,7 +1,7 @@
 """Movie clips for training: 50 frames, batches of 64, against open-retina's own loader."""
 
 import numpy as np
-from loading import measure, run
+from loading import compile_kernels, measure, run
 
 SIZES = (
     {"frames": 50_000, "height": 72, "width": 64, "neurons": 60, "chunk": 50, "batch": 64, "batches": 60},
@@ -100,8 +100,10 @@ def ours(cache, workers, kind="float32", compat=False):
             )
         else:
             tree = na.open_datatree(folder / f"{kind}.h5")
-        import neuroarrays.kernels.counts  # noqa: F401
         import neuroarrays.torch as nt
+
+        tree["s/stimulus"][:2].load()
+        compile_kernels()
 
         def make():
             data = nt.ClipDataset(tree["s/retina"], ["stimulus"], size["chunk"] / RATE, ["responses"],

@@ -1,7 +1,7 @@
 """Image trials of 8,000 neurons: 36 × 64 images, batches of 128, against neuralpredictors."""
 
 import numpy as np
-from loading import measure, run
+from loading import compile_kernels, measure, run
 
 SIZES = (
     {"trials": 5000, "neurons": 8000, "batch": 128, "batches": 56},
@@ -50,7 +50,9 @@ def ours(cache, workers):
         import neuroarrays.torch as nt
 
         tree = na.open_datatree(folder / "archive.h5")
-        import neuroarrays.kernels.counts  # noqa: F401
+
+        tree["m/stimulus"][:2].load()
+        compile_kernels()
 
         def make():
             found = nt.loaders(tree, ["stimulus"], ["responses"], batch_size=size["batch"],

@@ -1,7 +1,7 @@
 """One-second windows of 800 units, binned at 20 ms from raw spikes, against torch_brain."""
 
 import numpy as np
-from loading import measure, run
+from loading import compile_kernels, measure, run
 
 SIZES = (
     {"units": 800, "spikes": 36_000_000, "seconds": 9000, "batch": 64, "batches": 200},
@@ -24,7 +24,8 @@ def ours(workers, dtype="uint8"):
         import xarray as xr
 
         import neuroarrays.torch as nt
-        from neuroarrays.kernels import events  # noqa: F401
+
+        compile_kernels()
 
         times, counts = np.load(folder / "times.npy"), np.load(folder / "counts.npy")
         spikes = xr.Dataset(
@@ -47,7 +48,7 @@ def ours(workers, dtype="uint8"):
 def torch_brain(folder, size):
     """Its slice and its bin_spikes, from memory, through torch's own loader."""
     import torch
-    from temporaldata import ArrayDict, Data, Interval, IrregularTimeSeries
+    from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
     from torch_brain.utils.binning import bin_spikes
 
     times, counts = np.load(folder / "times.npy"), np.load(folder / "counts.npy")
@@ -67,7 +68,7 @@ def torch_brain(folder, size):
 
         def __getitem__(self, i):
             window = self.data.slice(0.5 * i, 0.5 * i + 1.0)
-            return bin_spikes(window.spikes, num_units=counts.size, bin_size=0.02).T.astype("f4")
+            return bin_spikes(window.spikes, num_units=counts.size, bin_size=0.02)
 
     def make():
         return torch.utils.data.DataLoader(

@@ -20,8 +20,8 @@ from neuroarrays.lazy import LazyArray, unwrap
 
 #: Bytes of one dataset's variables, as they are stored, that ``cache="auto"`` keeps in memory.
 CACHE_BYTES = 1 << 30
-#: Values read at once while a variable is taken into memory, bytes.
-_BLOCK = 32 << 20
+#: Values read at once while a variable is taken into memory, bytes: larger ones are no faster.
+_BLOCK = 8 << 20
 #: Rows at least this large are copied one by one, smaller ones are gathered by numpy, bytes.
 _LARGE = 1 << 16
 #: Buffers of one size that are kept for reuse: one in use, one in a queue, one to write to.

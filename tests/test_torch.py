@@ -346,3 +346,38 @@ def test_one_pool_of_workers_serves_all_sessions(trials):
     next(iterator)
     assert len(multiprocessing.active_children()) == 2
     assert len(list(iterator)) == len(run) - 1
+
+
+def test_lightning_takes_the_loaders_and_resumes_inside_an_epoch(trials, tmp_path):
+    lightning = pytest.importorskip("lightning", reason="lightning is not installed")
+    found = na.torch.loaders(trials, ["spike_data"], ["speed"], batch_size=4)
+
+    class Model(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.seen = torch.nn.Parameter(torch.zeros(1)), []
+
+        def training_step(self, batch, batch_idx):
+            session, values = batch
+            self.seen.append((session, values["presentation_id"].tolist()))
+            return (values["spike_data"].mean() * self.weight).sum()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def fit(ckpt_path=None, **options):
+        model = Model()
+        trainer = lightning.Trainer(
+            logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+            use_distributed_sampler=False, **options,
+        )  # fmt: skip
+        trainer.fit(model, na.torch.cycle(found["train"], "weighted"), ckpt_path=ckpt_path)
+        return model.seen
+
+    whole = fit(max_epochs=2, enable_checkpointing=False)
+    keep = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=5)
+    begun = fit(max_steps=5, callbacks=[keep])
+    (path,) = tmp_path.glob("*.ckpt")
+    ended = fit(path, max_epochs=2, enable_checkpointing=False)
+    assert len(whole) == 2 * len(na.torch.cycle(found["train"], "weighted"))
+    assert begun + ended == whole
