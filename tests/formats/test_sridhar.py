@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,24 @@ def test_generated_files_are_seeded(tmp_path):
         assert_same_trees(trees[0], trees[2])
 
 
+numbers = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False))
+words = st.lists(numbers, min_size=5, max_size=9).map(lambda line: " ".join(map(str, line)))
+
+
+@given(st.lists(words, max_size=8), st.booleans(), st.data())
+def test_lines_are_read_as_python_reads_them(lines, ended, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fixations.txt"
+        path.write_text("\n".join(lines) + "\n" * (ended and bool(lines)))
+        expected = [[float(line.split(" ")[k]) for k in (0, 3, 4, -1)] for line in lines]
+        table = decode.Fixations.of(path)
+        assert np.array_equal(table.load(), np.reshape(expected, (-1, 4)))
+        start, stop = sorted(data.draw(st.tuples(*[st.integers(0, 10)] * 2)))
+        assert np.array_equal(
+            table.part(start, stop).load(), np.reshape(expected[start:stop], (-1, 4))
+        )
+
+
 # --------------------------------------------------------------------------------- laziness
 
 
@@ -294,11 +313,13 @@ def test_fixations_that_cannot_be(folder, line, message):
     assert Path(BOTH).name in str(caught.value)
 
 
-@pytest.mark.parametrize(("lines", "trials"), [(503, 11), (505, 12), (464, 11), (30, 0)])
+@pytest.mark.parametrize(("lines", "trials"), [(503, 11), (505, 12), (464, 11), (30, 0), (20, 0)])
 def test_stimulus_and_responses_of_other_lengths(folder, lines, trials):
     whole = lines_of(folder)
     edit_lines(folder, (whole + whole)[:lines])
-    with pytest.raises(FormatError, match=f"{lines - 24} lines after the 24 of the test") as caught:
+    with pytest.raises(
+        FormatError, match=f"{max(lines - 24, 0)} lines after the 24 of the test"
+    ) as caught:
         na.open_datatree(folder)
     assert 'mismatch="cut"' in str(caught.value)
     if not trials:
@@ -498,6 +519,8 @@ def test_averages_of_another_size(folder):
     assert "field_y" not in na.open_datatree(folder)["train/01/retina"].coords
 
 
-def test_a_missing_path(tmp_path):
+def test_paths_that_are_something_else(tmp_path):
     with pytest.raises(NeuroArraysError, match="no such file"):
         na.open_datatree(tmp_path / "missing", engine="sridhar_2025")
+    with pytest.raises(FormatError, match="in it or one folder below; found an empty folder"):
+        na.open_datatree(tmp_path, engine="sridhar_2025")

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import schema
+from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
 from neuroarrays.formats.retina import arrays
@@ -111,18 +111,21 @@ class SridharReader(Reader):
             retina.choice("stimulus", stimulus, tuple(STIMULI))
         chosen([retina.RETINA], areas, "area")
         folders = _folders(filename_or_obj)
-        shown = stimulus or next((s for s in STIMULI if s in folders), "")
+        if not folders:
+            raise FormatError(filename_or_obj, expected="responses/cell_responses_<session>_"
+                              "<fixation_movie|wn>.pkl, in it or one folder below",
+                              found=source.describe(filename_or_obj))  # fmt: skip
+        shown = stimulus or next(s for s in STIMULI if s in folders)
         if shown not in folders:
             raise NotInTree("stimulus", shown, folders, where=os.fspath(filename_or_obj))
         files = _files(folders[shown], shown)
         others = {name for kind in folders for name in _files(folders[kind], kind)} - set(files)
         notes = [f"{name} has no {shown}" for name in sorted(others)]
-        hint = "; ".join(notes) if notes else ""
         wanted = _Wanted(shown, trials == "published", fixations, padding, mismatch)
         try:
             names = chosen(files, sessions, "session")
         except NotInTree as error:
-            raise NotInTree("session", error.name, error.available, hint) from None
+            raise NotInTree("session", error.name, error.available, "; ".join(notes)) from None
         opened = [_Session(folders[shown], name, files[name], wanted) for name in names]
         made: dict[str, xr.Dataset] = {}
         for session in opened:
@@ -230,10 +233,12 @@ class _Session:
         part = self._part()
         test = self.responses[retina.TEST].shape[1]
         shown = self._shown(stimuli.Trials(retina.TRAIN, self.count, self.frames, test))
-        if shown.misfit and (self.wanted.mismatch == "error" or not shown.trials.size):
+        strict = self.wanted.mismatch == "error"
+        if shown.misfit and (strict or not shown.trials.size):
             raise FormatError(self.path, "train_responses",
                               f"a stimulus of {self.frames:,} frames for each of {self.count} trials",
-                              shown.misfit, 'mismatch="cut" leaves out what has no stimulus')  # fmt: skip
+                              shown.misfit,
+                              'mismatch="cut" leaves out what has no stimulus' if strict else "")  # fmt: skip
         by_time = Arranged(self.responses[retina.TRAIN], (1, 2, 0))
         if shown.misfit:
             left_out = np.setdiff1d(np.arange(self.count), shown.trials)

@@ -78,6 +78,8 @@ class Fixations(LazyArray):
         if stamp(safety.regular_file(self.path)) != self.stamp:
             raise FormatError(self.path, expected="the file as it was when it was opened",
                               found="another size or modification time", hint="open it again")  # fmt: skip
+        if self.lines == 0:
+            return np.empty(self.shape)
         try:
             table = np.loadtxt(
                 self.path, delimiter=" ", comments=None, usecols=_WORDS, ndmin=2, encoding="latin-1"

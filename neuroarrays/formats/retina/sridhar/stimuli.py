@@ -162,7 +162,9 @@ def windows(
         some = lines.part(0, trials.frames)
     else:
         if count < trials.count or over != whole * trials.frames:
-            misfit = f"{over:,} lines after the {trials.before:,} of the test in {path.name}"
+            misfit = (
+                f"{max(over, 0):,} lines after the {trials.before:,} of the test in {path.name}"
+            )
         some = lines.part(trials.before, trials.before + count * trials.frames)
     labels = {
         name: Column(some, column, np.dtype(kind)) for name, (column, kind) in _COLUMNS.items()
