@@ -10,15 +10,13 @@ Written with h5py alone, seeded::
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import h5py
+from neuroarrays.synthetic.nwb_pieces import Pieces
+from neuroarrays.synthetic.nwb_signals import SIGNALS, outside
 
 #: Kinds of content that `NWBOptions.parts` may name.
 PARTS = (
@@ -141,75 +139,20 @@ def write_nwb(
         return _Writer(file, made).write()
 
 
-class _Writer:
-    """One file being written: the options, the random numbers and what is known of the truth."""
-
-    def __init__(self, file: h5py.File, options: NWBOptions):
-        self.file, self.options = file, options
-        self.random = np.random.default_rng(options.seed)
-        self.truth: dict[str, Any] = {}
+class _Writer(Pieces):
+    """Units and trials, and the signals beside them."""
 
     def write(self) -> dict[str, Any]:
         self._general()
         first = ("trials",) if self.options.tuned else ()  # what units answer to
         for part in dict.fromkeys((*first, *self.options.parts)):
-            getattr(self, f"_{part}")()
+            if part in SIGNALS:
+                SIGNALS[part](self)
+            else:
+                getattr(self, f"_{part}")()
         if self.options.outside:
-            self._outside()
+            outside(self)
         return self.truth
-
-    # ------------------------------------------------------------------------- small pieces
-
-    def _group(self, path: str, kind: str, **attrs: Any) -> h5py.Group:
-        group = self.file.require_group(path)
-        group.attrs.update({"neurodata_type": kind, "namespace": "core", **attrs})
-        return group
-
-    def _text(self, values: list[str]) -> np.ndarray:
-        if self.options.text == "fixed":
-            return np.array([value.encode() for value in values])
-        import h5py
-
-        return np.array(values, h5py.string_dtype())
-
-    def _index(self, counts: list[int]) -> np.ndarray:
-        ends = np.cumsum(counts)
-        dtype = np.dtype(self.options.index_dtype)
-        if ends.size and ends[-1] > np.iinfo(dtype).max:
-            dtype = np.min_scalar_type(int(ends[-1]))
-        return ends.astype(dtype)
-
-    def _table(self, path: str, kind: str, columns: Mapping[str, Any], ids: np.ndarray) -> None:
-        group = self._group(path, kind, description=f"synthetic {path}")
-        for name, values in columns.items():
-            group[name] = self._text(values) if _is_text(values) else values
-            group[name].attrs["description"] = f"the column {name}"
-        group["id"] = ids
-        if self.options.colnames:
-            names = [name for name in columns if not name.endswith("_index")]
-            group.attrs["colnames"] = np.array(names, object)
-
-    def _series(
-        self, path: str, kind: str, data: np.ndarray, unit: str, **attrs: Any
-    ) -> h5py.Group:
-        group = self._group(path, kind, description=f"synthetic {path}", comments="no comments")
-        group["data"] = data
-        group["data"].attrs.update({"unit": unit, "conversion": 1.0, "offset": 0.0, **attrs})
-        return group
-
-    def _clock(self, group: h5py.Group, size: int, rate: float, start: float) -> np.ndarray:
-        if self.options.clock == "rate":
-            group["starting_time"] = start
-            group["starting_time"].attrs.update({"rate": rate, "unit": "seconds"})
-            return start + np.arange(size) / rate
-        times = start + np.arange(size) / rate + self.random.uniform(0, 0.2 / rate, size)
-        if self.options.clock == "duplicated":
-            times[3] = times[2]
-        group["timestamps"] = times
-        group["timestamps"].attrs.update({"unit": "seconds", "interval": 1})
-        return times
-
-    # -------------------------------------------------------------------------------- parts
 
     def _general(self) -> None:
         self.file.attrs.update(
@@ -225,16 +168,14 @@ class _Writer:
             self.file[name] = text
         areas = np.repeat(self.options.areas, _ELECTRODES_PER_AREA).tolist()
         for area in self.options.areas:
-            self._group(
-                f"general/extracellular_ephys/probe_{area}", "ElectrodeGroup", location=area
-            )
+            self.group(f"general/extracellular_ephys/probe_{area}", "ElectrodeGroup", location=area)
         columns = {
             "location": areas,
             "group_name": [f"probe_{area}" for area in areas],
             "x": np.arange(len(areas), dtype=np.float32),
         }
         ids = 100 + np.arange(len(areas))
-        self._table("general/extracellular_ephys/electrodes", "DynamicTable", columns, ids)
+        self.table("general/extracellular_ephys/electrodes", "DynamicTable", columns, ids)
 
     def _units(self) -> None:
         n = self.options.units
@@ -251,7 +192,7 @@ class _Writer:
                 train[-1:] = np.nan
         columns: dict[str, Any] = {
             "spike_times": np.concatenate(trains) if n else np.empty(0),
-            "spike_times_index": self._index([train.size for train in trains]),
+            "spike_times_index": self.index([train.size for train in trains]),
             "quality": ["good" if i % 2 else "mua" for i in range(n)],
             "snr": self.random.uniform(1, 5, n).astype(np.float32),
             "waveform_mean": self.random.normal(size=(n, 4)).astype(np.float32),
@@ -261,14 +202,14 @@ class _Writer:
             columns["spike_amplitudes"] = self.random.normal(size=int(counts.sum()))
             columns["spike_amplitudes_index"] = columns["spike_times_index"]
             columns["obs_intervals"] = np.tile([0.0, self.options.duration], (n, 1))
-            columns["obs_intervals_index"] = self._index([1] * n)
+            columns["obs_intervals_index"] = self.index([1] * n)
             self.truth["spike_amplitudes"] = np.split(
                 columns["spike_amplitudes"], np.cumsum(counts)[:-1]
             )
         if self.options.name_column:
             columns["name"] = [f"unit {i}" for i in range(n)]
         ids = 10 * (1 + np.arange(n))
-        self._table("units", "Units", columns, ids)
+        self.table("units", "Units", columns, ids)
         names = [self.options.areas[i] for i in area_of]
         self.truth |= {
             "areas": ["unknown"] * n if self.options.electrodes == "none" else names,
@@ -294,7 +235,7 @@ class _Writer:
         how = self.options.electrodes
         if how == "ragged":  # every unit on both electrodes of its area
             rows = np.concatenate([[row, row + 1] for row in first]) if first.size else first
-            return {"electrodes": rows, "electrodes_index": self._index([2] * first.size)}
+            return {"electrodes": rows, "electrodes_index": self.index([2] * first.size)}
         if how == "flat":
             return {"electrodes": first}
         if how == "region":
@@ -332,127 +273,10 @@ class _Writer:
             total = sum(counts)
             pairs = np.zeros(total, [("idx_start", "i4"), ("count", "i4")])
             columns |= {
-                "tags": [f"tag{i}" for i in range(total)], "tags_index": self._index(counts),
+                "tags": [f"tag{i}" for i in range(total)], "tags_index": self.index(counts),
                 "lick_times": self.random.uniform(0, 1, total),
-                "lick_times_index": self._index(counts),
-                "timeseries": pairs, "timeseries_index": self._index(counts),
+                "lick_times_index": self.index(counts),
+                "timeseries": pairs, "timeseries_index": self.index(counts),
             }  # fmt: skip
-        self._table("intervals/trials", "TimeIntervals", columns, np.arange(n))
+        self.table("intervals/trials", "TimeIntervals", columns, np.arange(n))
         self.truth["trials"] = columns
-
-    def _running(self) -> None:
-        size = int(20 * self.options.duration)
-        speed = self.random.gamma(2.0, 5.0, size)  # cm/s
-        stored = speed / 100 if self.options.running_unit == "m/s" else speed
-        place = "processing/running/running_speed"
-        group = self._series(place, "TimeSeries", stored, self.options.running_unit)
-        times = self._clock(group, size, 20.0, 0.5)
-        self.truth |= {"running": speed, "running_time": times}
-
-    def _pupil(self) -> None:
-        import h5py
-
-        size = int(20 * self.options.duration)
-        gaze = self.random.normal(size=(size, 2))
-        area = self.random.uniform(10, 20, size)
-        place = "acquisition/EyeTracking/pupil_tracking"
-        group = self._series(place, "EllipseSeries", gaze, "meters")
-        group["area"] = area
-        clock = "processing/running/running_speed/timestamps"
-        if self.options.clock in ("soft", "hard") and clock in self.file:
-            linked = (
-                h5py.SoftLink(f"/{clock}") if self.options.clock == "soft" else self.file[clock]
-            )
-            group["timestamps"] = linked
-            times = self.file[clock][:]
-        else:
-            times = self._clock(group, size, 20.0, 0.51)
-        self.truth |= {"pupil": gaze, "pupil_area": area, "pupil_time": times}
-
-    def _position(self) -> None:
-        size = int(10 * self.options.duration)
-        position = np.cumsum(self.random.normal(size=(size, 2)), axis=0)
-        place = "processing/behavior/Position/SpatialSeries"
-        group = self._series(place, "SpatialSeries", position, "cm")
-        times = self._clock(group, size, 10.0, 0.0)
-        self.truth |= {"position": position, "position_time": times}
-
-    def _licks(self) -> None:
-        times = np.sort(self.random.uniform(0, self.options.duration, 12))
-        place = "processing/behavior/BehavioralEvents/lick_left"
-        group = self._series(place, "TimeSeries", np.ones(12), "a.u.")
-        group["timestamps"] = times
-        self.truth["licks"] = times
-
-    def _lfp(self) -> None:
-        size = int(50 * self.options.duration)
-        stored = self.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
-        group = self._series(
-            "acquisition/ElectricalSeries", "ElectricalSeries", stored, "volts",
-            conversion=1.95e-7, offset=1e-3,
-        )  # fmt: skip
-        group["starting_time"] = 0.25
-        group["starting_time"].attrs.update({"rate": 50.0, "unit": "seconds"})
-        self.truth |= {"lfp_stored": stored, "lfp_time": 0.25 + np.arange(size) / 50.0}
-
-    def _rois(self) -> None:
-        import h5py
-
-        n, size = 4, int(8 * self.options.duration)
-        values = self.random.normal(size=(size, n)).astype(np.float32)
-        plane = "general/optophysiology/plane"
-        self._group(plane, "ImagingPlane")["location"] = "V1"
-        table = "processing/ophys/ImageSegmentation/PlaneSegmentation"
-        columns = {"iscell": np.ones((n, 2), np.float32), "depth": np.arange(n, dtype=np.int32)}
-        self._table(table, "PlaneSegmentation", columns, 7 + np.arange(n))
-        self.file[table]["imaging_plane"] = h5py.SoftLink(f"/{plane}")
-        stored = values.T if self.options.transposed else values
-        place = "processing/ophys/Fluorescence/RoiResponseSeries"
-        group = self._series(place, "RoiResponseSeries", stored, "lumens")
-        group["rois"] = np.arange(n)[::-1]
-        group["rois"].attrs["table"] = self.file[table].ref
-        times = self._clock(group, size, 8.0, 0.1)
-        self.truth |= {"rois": values, "roi_id": 7 + np.arange(n)[::-1], "roi_time": times}
-
-    def _cells(self) -> None:
-        """One TimeSeries per neuron, in an order that is not the alphabet's."""
-        numbers, size = (2, 10, 1), 30
-        values = self.random.normal(size=(size, len(numbers)))
-        times = np.arange(size) / 3.0
-        for column, number in zip(values.T, numbers, strict=True):
-            place = f"processing/calcium/traces/neuron {number}"
-            self._series(place, "TimeSeries", column, "a.u.")["timestamps"] = times
-        order = np.argsort(numbers)
-        self.truth |= {"cells": values[:, order], "cell_id": np.sort(numbers), "cell_time": times}
-
-    def _empty(self) -> None:
-        group = self._series("acquisition/nothing", "TimeSeries", np.empty(0), "a.u.")
-        group["timestamps"] = np.empty(0)
-
-    def _outside(self) -> None:
-        import h5py
-
-        here = Path(self.file.filename)
-        other = here.with_name(f"{here.stem}_elsewhere.h5")
-        with h5py.File(other, "w") as file:
-            file["data"] = np.arange(5.0)
-            file["series/data"] = np.arange(5.0)
-            file["series/timestamps"] = np.arange(5.0)
-        place = "acquisition/outside"
-        if self.options.outside == "link":
-            self.file[place] = h5py.ExternalLink(other.name, "/series")
-            return
-        group = self._group(place, "TimeSeries")
-        group["timestamps"] = np.arange(5.0)
-        if self.options.outside == "virtual":
-            layout = h5py.VirtualLayout((5,), "f8")
-            layout[:] = h5py.VirtualSource(str(other), "data", (5,))
-            group.create_virtual_dataset("data", layout)
-        else:
-            raw = here.with_name(f"{here.stem}_elsewhere.raw")
-            raw.write_bytes(np.arange(5.0).tobytes())
-            group.create_dataset("data", (5,), "f8", external=[(str(raw), 0, 40)])
-
-
-def _is_text(values: Any) -> bool:
-    return isinstance(values, list) and bool(values) and isinstance(values[0], str)

@@ -1,0 +1,71 @@
+"""An Allen session file being written: its groups, tables and series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import h5py
+
+    from neuroarrays.synthetic.allen import AllenOptions
+
+
+@dataclass
+class Plan:
+    """Tables as they will be written, and when the session ends."""
+
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    end: float = 0.0
+
+
+class Pieces:
+    """One file: the options, the random numbers, the plan and what is known of the truth."""
+
+    def __init__(self, file: h5py.File, options: AllenOptions):
+        self.file, self.options = file, options
+        self.random = np.random.default_rng(options.seed)
+        self.plan = Plan()
+        self.truth: dict[str, Any] = {}
+
+    def group(self, path: str, kind: str, **attrs: Any) -> h5py.Group:
+        """A group with its type."""
+        group = self.file.require_group(path)
+        group.attrs.update({"neurodata_type": kind, "namespace": "core", **attrs})
+        return group
+
+    def ends(self, counts: Any) -> np.ndarray:
+        """Ends of the rows of a ragged column."""
+        ends = np.cumsum(counts, dtype=np.int64)
+        narrow = self.options.layout != "2020" and ends.size
+        return ends.astype(np.min_scalar_type(int(ends[-1]))) if narrow else ends
+
+    def table(self, path: str, kind: str, columns: Mapping[str, Any], ids: np.ndarray) -> None:
+        """A table with its columns."""
+        import h5py
+
+        group = self.group(path, kind, description=f"synthetic {path}")
+        for name, values in columns.items():
+            text = isinstance(values, list)
+            group[name] = np.array(values, h5py.string_dtype()) if text else values
+        group["id"] = ids
+        group.attrs["colnames"] = np.array([n for n in columns if not n.endswith("_index")], object)
+
+    def series(self, path: str, data: np.ndarray, clock: Any, unit: str) -> h5py.Group:
+        """A series on a clock of its own, or on that of another."""
+        import h5py
+
+        group = self.group(path, "TimeSeries", description="no description")
+        group["data"] = data
+        group["data"].attrs.update({"unit": unit, "conversion": 1.0})
+        linked = isinstance(clock, str)
+        group["timestamps"] = h5py.SoftLink(f"/{clock}/timestamps") if linked else clock
+        return group
+
+
+def text(value: Any, n: int) -> list[str]:
+    """The same text n times."""
+    return [str(value)] * n
