@@ -1,17 +1,18 @@
 """Retina movies: a second of a rendered one, clips in an order of their own, opening sessions.
 
-Beside ours stands what open-retina does, written here with numpy and torch: the whole block on
-the full screen, then resized; every order of the clips as a copy of the movie.
+Beside ours stands openretina itself (`--peers-python`, peer_openretina.py) on the same files: it
+draws a whole block on the full screen, then resizes; every order of the clips is a copy of the
+movie.
 """
 
 import argparse
+import json
 import pickle
-import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -20,13 +21,16 @@ import numpy as np
 import neuroarrays as na
 from neuroarrays import source
 
-SCREEN, SIZE, RATE = (600, 800), (60, 80), 75
+RATE = 75
 
 
-def peak():
-    """Peak of the resident memory of this process so far, MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+LINES = []
+
+
+def say(line):
+    """Print a line, and keep it."""
+    LINES.append(line)
+    print(line, flush=True)
 
 
 def write_karamanlis(folder, name, images, blocks, frames, units=20):
@@ -49,41 +53,45 @@ def write_karamanlis(folder, name, images, blocks, frames, units=20):
         file["frozenbin"] = rng.poisson(0.3, (5, frames, units)).astype("f8")
 
 
-def as_open_retina(images, fixations):
-    """Whole block: full frames in float32, then torch's antialiased resize."""
-    import torch
-
-    out = np.zeros((len(fixations), *SCREEN), np.float32)
-    for t, (k, x, y) in enumerate(fixations.astype(int)):
-        out[t] = images[k - 1].T[y - 300 : y + 300, x - 400 : x + 400]
-    resized = torch.nn.functional.interpolate(
-        torch.from_numpy(out)[:, None], SIZE, mode="bilinear", antialias=True
+def peer(args, *command):
+    """What open-retina takes for the same, in a process of its own; None where it is not there."""
+    script = Path(__file__).with_name("peer_openretina.py")
+    done = subprocess.run(
+        [args.peers_python, script, *map(str, command)], capture_output=True, text=True, check=False
     )
-    return resized.numpy()
+    if done.returncode:
+        error = (done.stderr.strip().splitlines() or ["killed"])[-1]
+        say(f"  openretina did not run: {error[:90]}")
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def karamanlis(folder, small):
-    images, blocks, frames = (4, 2, 300) if small else (60, 10, 3000)
+def karamanlis(folder, args):
+    images, blocks, frames = (4, 2, 150) if args.small else (60, 10, 3000)
     name = "20210115_252MEA_mouse_left_half_dorsal"
     write_karamanlis(folder, name, images, blocks, frames)
     source.close_all()
     np.asarray(na.open_datatree(folder)[f"train/{name}/stimulus"][:2])  # compiles
-    before = peak()
+    before = resident("VmRSS")
     shown = na.open_datatree(folder)[f"train/{name}/stimulus"]
     for start in range(0, shown.sizes["time"] - RATE, shown.sizes["time"] // 7):
         np.asarray(shown[start : start + RATE])
-    print(f"one second of a rendered session, peak above imports {peak() - before:9.1f} MB")
-    before = time.process_time()
+    peak = resident("VmHWM") - before
+    shown = na.open_datatree(folder, geometry="openretina")[f"train/{name}/stimulus"]
+    begun = time.process_time()
     block = shown[:frames].values
-    ours = frames / (time.process_time() - before)
-    with h5py.File(folder / name / "fixationmovie_data.mat") as file:
-        stored, gaze = file["runningImages"][:], file["runningfixations"][0]
-    some = min(frames, 300)
-    before = time.process_time()
-    theirs = as_open_retina(stored, gaze[:some])
-    rate = some / (time.process_time() - before)
-    assert np.abs(block[:some] - theirs).max() < 2e-3
-    print(f"frames per second of CPU, 60 x 80: ours {ours:10.0f}   whole block {rate:10.0f}")
+    took = 1e3 * (time.process_time() - begun) / frames
+    say(f"a frame of 60 x 80 of images under fixations, CPU: neuroarrays {took:9.3f} ms "
+        f"({1e3 / took:,.0f} per second)")  # fmt: skip
+    say(f"any second of a session of {blocks * frames:,} frames, peak above imports: neuroarrays "
+        f"{peak:9.1f} MB")  # fmt: skip
+    some = min(frames, 750)
+    if theirs := peer(args, "karamanlis", folder, some):
+        assert np.abs(block[:some, 0] - np.load(folder / "theirs.npy")).max() < 2e-3
+        rate = 1e3 * theirs["cpu"] / some
+        say(f"  openretina {theirs['version']}, a block of {some} frames, equal to 0.002: "
+            f"{rate:9.3f} ms a frame, {theirs['peak']:9.1f} MB (a block of {frames}: "
+            f"{theirs['peak'] * frames / some:,.0f} MB)")  # fmt: skip
 
 
 def write_hoefling(folder, units, scans, size):
@@ -109,19 +117,21 @@ def write_hoefling(folder, units, scans, size):
     return movie["train"].nbytes / 1e6
 
 
-def hoefling(folder, small):
-    size, scans = ((4, 4), 2) if small else ((18, 16), 20)
+def hoefling(folder, args):
+    size, scans = ((4, 4), 2) if args.small else ((18, 16), 20)
     movie = write_hoefling(folder, 3, scans, size)
-    tracemalloc.start()
+    before = resident("VmRSS")
     tree = na.open_datatree(folder, units="all")
     for session in tree["train"].children:  # every session is used, a clip at a time
         shown = tree[f"train/{session}/stimulus"]
         for start in range(0, shown.sizes["time"], 150):
             np.asarray(shown[start : start + 150])
-    most = tracemalloc.get_traced_memory()[1] / 1e6
-    tracemalloc.stop()
-    print(f"{2 * scans} sessions in {scans} orders and two eyes: peak {most:9.1f} MB, "
-          f"{most / movie:.2f} x the movie of {movie:.0f} MB; copies {2 * scans} x")  # fmt: skip
+    most = resident("VmHWM") - before
+    say(f"a movie of {movie:.0f} MB in {scans} orders for two eyes, all used, peak above imports: "
+        f"neuroarrays {most:9.1f} MB, {most / movie:.2f} x")  # fmt: skip
+    if theirs := peer(args, "hoefling", folder):
+        say(f"  openretina {theirs['version']}: {theirs['peak']:9.1f} MB, "
+            f"{theirs['peak'] / movie:.1f} x")  # fmt: skip
 
 
 def write_sridhar(folder, images, trials, frames, session="02", units=20):
@@ -174,8 +184,8 @@ def resident(field):
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(field))
 
 
-def sridhar(folder, small):
-    images, trials, frames = (20, 2, 170) if small else (1500, 2, 5100)
+def sridhar(folder, args):
+    images, trials, frames = (20, 2, 170) if args.small else (1500, 2, 5100)
     write_sridhar(folder, images, trials, frames)
     for stimulus in ("natural_movie", "whitenoise"):
         np.asarray(na.open_datatree(folder, stimulus=stimulus)["train/02/stimulus"][:1])
@@ -183,7 +193,7 @@ def sridhar(folder, small):
         shown = na.open_datatree(folder, stimulus=stimulus)["train/02/stimulus"]
         for start in range(0, shown.sizes["time"] - 85, shown.sizes["time"] // 7):
             np.asarray(shown[start : start + 85])
-        print(f"one second of the {stimulus:<13s} of Sridhar et al., peak above imports "
+        say(f"one second of the {stimulus:<13s} of Sridhar et al., peak above imports "
               f"{resident('VmHWM') - before:9.1f} MB")  # fmt: skip
     before, begun = resident("VmRSS"), time.process_time()
     session = na.open_datatree(folder)["train/02"]
@@ -194,7 +204,7 @@ def sridhar(folder, small):
     theirs = all_images_in_memory(folder, np.stack(words, axis=1))
     memory, rate = resident("VmHWM") - before, frames / (time.process_time() - begun)
     assert np.array_equal((block[:, 0] / 255).astype("f2"), theirs)
-    print(f"{frames} windows of 150 x 200: ours {frames / took:9.0f} frames per second of CPU, "
+    say(f"{frames} windows of 150 x 200: ours {frames / took:9.0f} frames per second of CPU, "
           f"{ours:.0f} MB; all {images} images in memory {rate:9.0f}, {memory:.0f} MB")  # fmt: skip
     for i in range(9):
         name = f"cell_responses_{i:02d}x_fixation_movie.pkl"
@@ -202,13 +212,13 @@ def sridhar(folder, small):
                     folder / "natural_movie/responses" / name)  # fmt: skip
     begun = time.process_time()
     tree = na.open_datatree(folder)
-    print(f"{len(tree['train'].children)} sessions of it opened in "
+    say(f"{len(tree['train'].children)} sessions of it opened in "
           f"{1e3 * (time.process_time() - begun):9.1f} ms of CPU")  # fmt: skip
 
 
-def opening(folder, small):
+def opening(folder, args):
     for i in range(10):
-        write_karamanlis(folder, f"2021010{i}_252MEA_mouse_left", 2 if small else 20, 2, 300)
+        write_karamanlis(folder, f"2021010{i}_252MEA_mouse_left", 2 if args.small else 20, 2, 300)
     reads = []
     from neuroarrays.hdf5 import HDF5Source
 
@@ -227,18 +237,24 @@ def opening(folder, small):
     finally:
         HDF5Source.read = original
     pixels = sum(n for name, n in reads if "Images" in name or "stimulus" in name)
-    print(f"ten sessions opened in {1e3 * took:9.1f} ms of CPU; {pixels} bytes of pixels read")
+    say(f"ten sessions opened in {1e3 * took:9.1f} ms of CPU; {pixels} bytes of pixels read")
 
 
 def main(argv=None):
-    """Print memory and speed of each."""
+    """Print memory and speed of each, and write them down at full size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="seconds instead of a minute")
-    small = parser.parse_args(argv).small
+    parser.add_argument("--peers-python", default=sys.executable,
+                        help="an interpreter that has openretina")  # fmt: skip
+    args = parser.parse_args(argv)
+    LINES.clear()
     for measure in (karamanlis, hoefling, opening, sridhar):
         with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder), small)
+            measure(Path(folder), args)
             source.close_all()
+    if not args.small:
+        results = Path(__file__).parent / "results" / f"{Path(__file__).stem}.txt"
+        results.write_text("\n".join(LINES) + "\n")
 
 
 if __name__ == "__main__":
