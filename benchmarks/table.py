@@ -60,6 +60,8 @@ ROWS = [
     ("crosscorrelograms of 100 units, 1.8 M spikes, 1 ms to 50 ms", "bench_analysis",
      rf"crosscorrelogram +{NUMBER}", rf"pynapple  +{NUMBER}   one way", "s",
      "pynapple, half as many"),
+    ("types of seven features of a million samples each", "bench_features",
+     rf"all of them +{NUMBER}", rf"all of them.*?DRIADA +{NUMBER}", "ms", "DRIADA"),
 ]  # fmt: skip
 
 

@@ -158,7 +158,8 @@ def _typed(
     elif feature.dtype.kind in "UST":
         kind, score = "categorical", 1.0
     else:
-        angle = turn is not None or not _ANGLES.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+        words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)  # of head_direction and headDirection
+        angle = turn is not None or not _ANGLES.isdisjoint(word.lower() for word in words)
         turns = (features.FULL_TURN, 360.0) if turn is None else (turn,)
         kind, score, period = features.classify(feature.values, turns, angle)
     return (

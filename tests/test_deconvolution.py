@@ -1,12 +1,15 @@
 """Events from fluorescence: against OASIS and DRIADA themselves, on traces whose events are known."""
 
 import importlib.util
+import pickle
 import sys
 import warnings
 
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays import schema
@@ -202,6 +205,22 @@ def test_threshold_finds_the_events_of_simulated_traces():
         assert precision > 0.95
         sizes = found[:, unit][found[:, unit] > 0]
         assert 0.7 < np.median(sizes) < 1.3  # jumps of 0.8 to 1.5, less a little decay
+
+
+@given(st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
+@settings(max_examples=10)
+def test_threshold_does_not_depend_on_unit_and_baseline(factor, offset):
+    traces, _ = simulated()
+    plain = na.deconvolve(traces, "threshold").values
+    found = na.deconvolve(traces * factor + offset, "threshold").values
+    np.testing.assert_allclose(found, plain * factor, rtol=1e-6, atol=1e-9 * factor)
+
+
+def test_a_lazy_result_travels():
+    traces, _ = simulated()
+    events = na.deconvolve(traces, "threshold")
+    again = pickle.loads(pickle.dumps(events))
+    np.testing.assert_array_equal(again.values, events.values)
 
 
 def test_threshold_finds_little_in_noise_and_less_above_higher_ones():

@@ -1,5 +1,8 @@
 """Feature types of trees, features as components of one, angles as cosine and sine."""
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -68,11 +71,12 @@ def test_a_period_that_a_file_brings_makes_an_angle():
 
 def test_a_unit_or_a_name_may_say_that_it_is_an_angle():
     hugging = (walk(3, 0.05) * 0.2) % 360  # goes through the seam, and never far from it
-    tree = a_tree({"rx": {"units": "degree"}}, rx=hugging, other=hugging, heading=hugging,
+    tree = a_tree({"rx": {"units": "degree"}}, rx=hugging, other=hugging, heading=hugging, headDirection=hugging,
                   x=np.abs(walk()) % 180)  # fmt: skip
     assert np.ptp(hugging) > 300
     assert types(na.feature_types(tree)) == {
-        "rx": "circular", "other": "linear", "heading": "circular", "x": "linear"
+        "rx": "circular", "other": "linear", "heading": "circular", "headDirection": "circular",
+        "x": "linear",
     }  # fmt: skip
 
 
@@ -126,14 +130,39 @@ def test_the_bundled_recording(tmp_path):
     assert types(typed, f"{session}/head_direction") == dict.fromkeys(
         ("rx", "ry", "rz"), "circular"
     )
-    bare = xr.Dataset({"ry": tree[f"{session}/head_direction/ry"].drop_attrs()})
-    marked = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
-    alone = na.feature_types(xr.DataTree.from_dict({"/": marked, "mouse/tracking": bare}))
-    found = alone["mouse/tracking/ry"].attrs
+    found = alone(tree[f"{session}/head_direction/ry"].values)
     assert (found["feature_type"], found["period"]) == ("circular", TURN)
     na.save(typed, tmp_path / "typed.h5")
     again = na.open_datatree(tmp_path / "typed.h5")
     assert types(again, f"{session}/position") == dict.fromkeys("xyz", "linear")
+
+
+def alone(values, name="signal"):
+    """The attributes that a signal gets without what its file says of it."""
+    node = xr.Dataset({name: ("time", values)}, {"time": np.arange(len(values)) / 30})
+    marked = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    return na.feature_types(xr.DataTree.from_dict({"/": marked, "mouse/tracking": node}))[
+        f"mouse/tracking/{name}"
+    ].attrs
+
+
+def test_real_tracking(shared_data):
+    path = shared_data / "pynapple_A2929_HD_ephys" / "A2929-200711.nwb"
+    (session,) = na.open_datatree(path).children.values()
+    found = alone(session["head_direction/ry"].values)
+    assert (found["feature_type"], found["period"]) == ("circular", TURN)
+    assert found["feature_type_score"] > 0.8
+    for name in "xyz":
+        assert alone(session[f"position/{name}"].values)["feature_type"] == "linear"
+
+
+@pytest.mark.parametrize(("name", "nodes"), [("miniscope", "position"), ("kramer", "position")])
+def test_real_positions_are_linear(shared_data, name, nodes):
+    mapping = Path(__file__).parents[1] / "docs" / "examples" / f"{name}.toml"
+    file = tomllib.loads(mapping.read_text())["file"]
+    tree = na.open_datatree(shared_data / file, engine="arrays", mapping=mapping)
+    (session,) = tree.children
+    assert set(types(na.feature_types(tree), f"{session}/{nodes}").values()) == {"linear"}
 
 
 def test_a_node_gives_the_node():
