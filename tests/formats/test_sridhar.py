@@ -149,6 +149,13 @@ def test_every_frame_is_the_window_around_its_fixation():
         assert np.array_equal(shown[some, 0, 2:7].values, expected[test:][some, 2:7])
 
 
+def test_windows_of_odd_sizes():
+    shown = na.open_datatree(GOLDEN, padding=5)["test/01/stimulus"].values[:, 0]
+    expected = [shown_by_hand(GOLDEN, Path(BOTH).name, line, padding=5) for line in range(24)]
+    assert shown.shape == (24, 9, 13)
+    assert np.array_equal(shown, expected)
+
+
 def test_what_is_known_of_a_session():
     tree = na.open_datatree(GOLDEN)
     attrs = tree["train/01"].attrs

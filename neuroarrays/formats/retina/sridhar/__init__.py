@@ -31,8 +31,8 @@ import xarray as xr
 
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, NotInTree
-from neuroarrays.formats.retina import arrays
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips, Pickled
 from neuroarrays.formats.retina.nodes import Part
@@ -61,12 +61,7 @@ class SridharReader(Reader):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there are files of responses under their names."""
-        try:
-            if not isinstance(filename_or_obj, str | os.PathLike):
-                return False
-            return bool(_folders(filename_or_obj))
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return containers.recognised(filename_or_obj, lambda path: bool(_folders(path)))
 
     def open_groups_as_dict(  # noqa: PLR0913  options, all by name
         self,
@@ -148,10 +143,7 @@ class _Wanted:
 
 def _folders(path: str | os.PathLike[str]) -> dict[str, Path]:
     """Stimulus -> its folder: the one given, or one right below."""
-    path = Path(os.path.abspath(path))
-    if not path.exists():
-        msg = f"{path}: no such file or folder"
-        raise MissingPath(msg)
+    path = containers.existing(path)
     if not path.is_dir():
         return {}
     found: dict[str, Path] = {}
