@@ -29,6 +29,8 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / ".jupyter_cache")
 nb_execution_raise_on_error = True
+# Code about recordings that are not there is shown, and not run; the page says so.
+nb_execution_excludepatterns = [] if generate.RECORDINGS.is_dir() else ["recordings.md"]
 nb_execution_timeout = 120
 
 napoleon_google_docstring = False

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from neuroarrays.formats import FORMATS
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
+#: Recordings that are no part of the package, for the page about them.
+RECORDINGS = Path(os.environ.get("NEUROARRAYS_RECORDINGS", HERE.parents[1] / "shared" / "data"))
 KINDS = {"i": "integer", "u": "unsigned integer", "f": "float", "b": "bool", "O": "text"}
 #: Where a kind of node stands in each tree.
 PLACES = {
@@ -98,6 +101,17 @@ def commands() -> str:
     return "\n".join(parts)
 
 
+def recordings(folder: Path = RECORDINGS) -> str:
+    """What the page about recordings says of how it was made."""
+    if folder.is_dir():
+        return "It was built with them: each number and picture below comes out of the files.\n"
+    return (
+        ":::{warning}\nThey were not there when this page was built: the code below was not run, and "
+        "its numbers and pictures are\nmissing. `NEUROARRAYS_RECORDINGS` names the folder to build "
+        "it with.\n:::\n"
+    )
+
+
 def _help(parser: argparse.ArgumentParser) -> str:
     parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88)
     return parser.format_help()
@@ -112,6 +126,7 @@ def write(folder: Path = HERE / "_generated") -> None:
         "coordinates.md": coordinate_table(),
         "formats.md": formats_table(),
         "commands.md": commands(),
+        "recordings.md": recordings(),
     }
     for name, text in made.items():
         path = folder / name

@@ -264,8 +264,8 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     Over responses ``r`` of presentations, of conditions with two presentations or more:
 
     - `split_half`: Pearson's ``r_h`` over conditions between the means of random halves of the
-      presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 + r_h)``
-      (Spearman 1910; Brown 1910).
+      presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 +
+      |r_h|)`` (Spearman 1910; Brown 1910; with ``|r_h|`` what is below 0 by chance stays above -1).
     - `explainable_variance`: ``1 - s2 / Var(r)``, where ``s2`` is the variance within conditions,
       pooled by degrees of freedom (Sahani & Linden 2003, NeurIPS 15; Cadena et al. 2019, PLoS
       Comput. Biol. 15:e1006897).
@@ -286,7 +286,7 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     half = _split_half(rates, labels)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
-            "split_half": 2 * half / (1 + half),
+            "split_half": 2 * half / (1 + np.abs(half)),
             "explainable_variance": np.where(total > 0, 1 - within / total, np.nan),
             "oracle": _rowwise(rates.T, others.T),
         }

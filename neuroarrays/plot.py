@@ -147,12 +147,16 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     colors = (PALETTE[:n] if few else ["0.4"] * n) if colors is None else colors
     sems = curves.coords["sem"].values.reshape(curves.shape) if "sem" in curves.coords else None
     how: dict[str, Any] = {"lw": 1.4} if few else {"lw": 0.6, "alpha": max(0.03, 4 / n)}
+    text = along.dtype.kind not in "iuf"
+    how |= {"ls": "", "marker": "o", "ms": 4} if text and few and not polar else {}
     for i, unit in enumerate(np.atleast_1d(curves[schema.UNIT].values)):
         at, curve = _closed(x * (2 * np.pi / turn), curves.values[i]) if polar else (
             x, curves.values[i])  # fmt: skip
         ax.plot(at, curve, color=colors[i], label=f"unit {unit}" if few else None, **how)
         if few and polar:
             ax.fill(at, curve, color=colors[i], alpha=0.15, lw=0)
+        elif few and sems is not None and text:
+            ax.vlines(at, curve - sems[i], curve + sems[i], color=colors[i], lw=1.4)
         elif few and sems is not None:
             ax.fill_between(x, curve - sems[i], curve + sems[i], color=colors[i], alpha=0.2, lw=0)
     if not few:
@@ -172,7 +176,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
         return ax
     ax.set(xlabel=label_of(along), ylabel=quantity_of(curves))
     from_zero(ax, curves.values)
-    if along.dtype.kind not in "iuf":
+    if text:
         ax.set_xticks(x, along.values)
     frameless(ax)
     return ax

@@ -36,8 +36,8 @@ def spike_triggered_average(
     xr.Dataset
         Along ``(unit_id, lag, ...)``: `average`, in units of the stimulus, relative to its mean;
         `z`, how many standard errors from 0. `lag` is how long before the response, s; along
-        ``unit_id``, `total` is the number of spikes, or sum of responses, averaged over. NaN for a
-        unit without any.
+        ``unit_id``, `total` is the sum of weights that was divided by: of counts the number of
+        spikes. NaN for a unit without any.
 
     Raises
     ------
@@ -51,11 +51,14 @@ def spike_triggered_average(
     Notes
     -----
     With responses ``r_t`` at the valid times that have all lags before them, and their mean ``m``:
-    ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t``, the spike-triggered average minus the mean
-    stimulus of the same times (Chichilnisky 2001, Network 12:199), and ``z_l = sum_t (r_t - m)
-    s_(t-l) / (sd(s) sqrt(sum_t (r_t - m)^2))``, which is standard normal where frames follow one
-    another by chance (white noise) and the unit does not see the pixel; of films it is not.
-    Responses that are NaN are left out. Products are in float32, sums over blocks in float64.
+    ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t`` of counts, the spike-triggered average minus
+    the mean stimulus of the same times (Chichilnisky 2001, Network 12:199). Responses may lie
+    below 0 and add up to nothing: theirs is divided by ``sum_t |r_t - m|``, which makes it half of
+    what was shown before a response above the mean minus what was shown before one below.
+    ``z_l = sum_t (r_t - m) s_(t-l) / (sd(s) sqrt(sum_t (r_t - m)^2))`` is standard normal where
+    frames follow one another by chance (white noise) and the unit does not see the pixel; of films
+    it is not. Responses that are masked or NaN are left out. Products are in float32, sums over
+    blocks in float64.
     """
     from neuroarrays.kernels import averages
 
@@ -75,6 +78,8 @@ def spike_triggered_average(
     values = np.where(good, values, 0)
     total, number = values.sum(axis=0), good.sum(axis=0)
     weights = np.where(good, values - total / np.maximum(number, 1), 0)
+    if responses.name != "spike_data":
+        total = np.abs(weights).sum(axis=0)
     flat = int(np.prod(film.shape[1:]))
 
     def frames(begin: int, end: int) -> np.ndarray:

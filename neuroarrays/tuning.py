@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -216,9 +217,10 @@ def _intervals(
         drawn_vectors, here = _resultant(vector, weight), (slice(None), *other)
         centre = np.angle(vectors[here]) / (2 * np.pi)
         away = (np.angle(drawn_vectors) / (2 * np.pi) - centre + 0.5) % 1 - 0.5
-        with np.errstate(invalid="ignore"):
-            angles[(slice(None), *here)] = centre + np.percentile(away, tails, axis=0)
-            lengths[(slice(None), *here)] = np.percentile(np.abs(drawn_vectors), tails, axis=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a unit without any response: NaN
+            angles[(slice(None), *here)] = centre + np.nanpercentile(away, tails, axis=0)
+            lengths[(slice(None), *here)] = np.nanpercentile(np.abs(drawn_vectors), tails, axis=0)
     return angles, lengths
 
 

@@ -335,6 +335,16 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 # -------------------------------------------------------------------------------- tuning to places
 
 
+def test_a_unit_of_few_spikes_has_an_interval(directions):
+    counts = directions["spike_data"].values.copy()
+    counts[:, 3] = 0
+    counts[30, 3, 0] = 1  # one spike, at 90 degrees: in most resamplings, not in all
+    few = directions.assign(spike_data=(directions["spike_data"].dims, counts))
+    found = na.tuning_curve(few, "direction", period=360).isel(unit_id=3)
+    for name in ("preferred", "preferred_low", "preferred_high"):
+        assert float(found[name]) == pytest.approx(90)
+
+
 def test_tuning_to_two_signals_equals_a_slow_reference(clock):
     area = clock[f"{SESSION}/ca1"]
     found = na.tuning_curve(area, ["position/x", "position/z"], bins=(4, 5), min_occupancy=0.5)

@@ -36,8 +36,8 @@ def triggered_sums(
         Standard deviation of each pixel over all frames, ddof 0.
     """
     n_units = weights.shape[1]
-    padded = np.zeros((n_frames + n_lags - 1, n_units), np.float32)
-    padded[:n_frames] = weights
+    padded = np.zeros((n_units, n_frames + n_lags - 1), np.float32)
+    padded[:, :n_frames] = weights.T
     sums = total = squares = np.zeros(0)
     offset = buffer = np.zeros(0, np.float32)
     for begin in range(0, n_frames, block):
@@ -50,11 +50,11 @@ def triggered_sums(
             total, squares = np.zeros(raw.shape[1]), np.zeros(raw.shape[1])
             buffer = np.empty((min(block, n_frames), raw.shape[1]), np.float32)
         values = np.subtract(raw, offset, out=buffer[: end - begin], casting="unsafe")
+        # Row l of a unit: its weights l frames later. Each is copied in one piece.
         lagged = np.lib.stride_tricks.sliding_window_view(
-            padded[begin : end + n_lags - 1], n_lags, axis=0
+            padded[:, begin : end + n_lags - 1], end - begin, axis=1
         )
-        left = np.ascontiguousarray(lagged.transpose(1, 2, 0)).reshape(n_units * n_lags, -1)
-        sums += left @ values
+        sums += lagged.reshape(n_units * n_lags, -1) @ values
         total += np.ones(end - begin, np.float32) @ values
         squares += np.einsum("tp,tp->p", values, values)
     variance = squares / n_frames - (total / n_frames) ** 2
