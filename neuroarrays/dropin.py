@@ -28,6 +28,7 @@ from torch.utils.data import Dataset
 from neuroarrays import fields, gathering, scaling, schema
 from neuroarrays.datasets import TrialDataset
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.loading import Loader
 from neuroarrays.samplers import Batches
 from neuroarrays.splits import by_tier
 
@@ -116,11 +117,9 @@ def openretina(  # noqa: PLR0913  its own options
     NotInTree
         If there are blocks, but none that trains.
     """
-    from neuroarrays.torch import Loader, areas
-
     (movie,), (response,) = inputs, targets
     made: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
-    for _, area in areas(tree, [movie, response]):
+    for _, area in gathering.areas(tree, [movie, response]):
         parts = area.path.strip("/").split("/")
         block = parts[0] if len(parts) > 2 else "train"
         frames, others = (gathering.find(area, n).sizes[schema.TIME] for n in (movie, response))
@@ -295,8 +294,6 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     dict of dict of Loader
         By tier and session.
     """
-    from neuroarrays.torch import Loader, areas
-
     groups = {"images": list(inputs), "responses": list(targets),
               "behavior": list(behavior), "pupil_center": list(pupil_center)}  # fmt: skip
     if groups["pupil_center"] and not groups["behavior"]:
@@ -304,11 +301,10 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         raise ValueError(msg)
     names = [name for group in groups.values() for name in group]
     made: dict[str, dict[str, Any]] = {}
-    for key, area in areas(tree, names):
+    for key, area in gathering.areas(tree, names):
         every = TrialDataset(area, names, cache=cache)
         scale = _neuro_normalizer(every, groups) if normalize else {}
-        table = area.children[schema.PRESENTATIONS].to_dataset(inherit=False)
-        for tier, rows in by_tier(table["tier"].values).items():
+        for tier, rows in by_tier(gathering.column(area, "tier")).items():
             data = _Points(TrialDataset(area, names, rows=rows, cache=cache), groups, scale)
             batches = Batches(len(data), batch_size, shuffle=tier == "train", seed=seed)
             made.setdefault(tier, {})[key] = Loader(data, batches, **loading)

@@ -1,4 +1,4 @@
-"""What a batch is gathered from, by name: variables, masks and the clock of an area."""
+"""What a batch is gathered from, by name: areas, their variables, masks, columns and clock."""
 
 from __future__ import annotations
 
@@ -59,6 +59,64 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
         f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
     ]
     raise NotInTree("variable", name, known, hint=f"looked in {place(area)} and above it")
+
+
+def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:
+    """Areas that have some variables, by session, or by session/area.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        An aligned tree, from its root.
+    names : sequence of str
+        Variables asked for.
+
+    Returns
+    -------
+    list of (str, DataTree node)
+        A block above the session is not part of the key.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If it is not an aligned tree, or no area has them.
+    """
+    if schema.kind_of(tree) != schema.ALIGNED:
+        msg = "this is a recording tree: na.align it first, or use SpikeWindowDataset on its areas"
+        raise SchemaError(msg)
+    found: dict[str, xr.DataTree] = {}
+    missing = None
+    for path in schema.area_paths(tree):
+        area = tree[path]
+        assert isinstance(area, xr.DataTree)
+        try:
+            for name in names:
+                find(area, name)
+        except NotInTree as error:
+            missing = error
+            continue
+        found[path] = area
+    if not found:
+        raise missing or SchemaError("the tree has no area")
+    parents = [path.rpartition("/")[0] for path in found]
+    alone = len(set(parents)) == len(parents)
+    keys = [
+        parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
+        for path, parent in zip(found, parents, strict=True)
+    ]
+    return list(zip(keys, found.values(), strict=True))
+
+
+def column(area: xr.DataTree, name: str) -> np.ndarray:
+    """A column of the presentations of an area."""
+    table = area.children.get(schema.PRESENTATIONS)
+    columns = [] if table is None else list(table.data_vars)
+    if table is not None and name in columns:
+        return np.asarray(table[name].values)
+    if name in area.coords:
+        return np.asarray(area.coords[name].values)
+    hint = f"{place(area)}; give split= a function of the area"
+    raise NotInTree("column of presentations", name, columns, hint=hint)
 
 
 def field(area: xr.DataTree, name: str, dim: str, cache: Cache) -> Field:

@@ -13,7 +13,7 @@ the dtype has one, and the masks `valid` and `withheld` come with every batch.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,14 @@ from neuroarrays import gathering, schema, splits
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 
 try:
-    from torch.utils.data import DataLoader, Dataset
+    import torch  # noqa: F401
 except ImportError as error:
     raise MissingDependency("torch", "torch", "neuroarrays.torch") from error
 
-from neuroarrays.batched import Batch, Batched
+from neuroarrays.batched import Batched
 from neuroarrays.composites import OnDevice, RepeatDataset, SpikeWindowDataset, Stack
 from neuroarrays.datasets import ClipDataset, Samples, TrialDataset
+from neuroarrays.loading import Loader, collate, cycle
 from neuroarrays.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.scaling import Normalize
 
@@ -44,72 +45,6 @@ __all__ = [
 TEST = ("test", "final_test", "live_test")
 #: From an area to the sides of its split: positions of presentations, or intervals of its clock.
 SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
-
-
-def collate(batch: Any) -> Any:
-    """What `__getitems__` gives is a batch already: for ``DataLoader(..., collate_fn=collate)``.
-
-    Parameters
-    ----------
-    batch : dict of tensors
-        From a dataset of this module.
-
-    Returns
-    -------
-    dict of tensors
-        The same.
-    """
-    return batch
-
-
-class Loader(DataLoader[Batch]):
-    """A DataLoader that goes on where it stopped.
-
-    Parameters
-    ----------
-    dataset : dataset
-        One of this module.
-    batches : Batches or Cycled
-        Which samples make which batch.
-    **options
-        Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
-
-    Notes
-    -----
-    Every iteration is an epoch, the next one in another order. `state_dict` counts the batches
-    that were handed out, not those that workers fetched ahead; after `load_state_dict` the very
-    next batch follows.
-    """
-
-    def __init__(self, dataset: Dataset[Any], batches: Batches | Cycled, **options: Any):
-        options.setdefault("collate_fn", collate)
-        super().__init__(dataset, batch_sampler=batches, **options)
-        self.batches = batches
-        self._epoch, self._done, self._begun = batches.epoch, batches.skip, False
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        if self._begun:  # the epoch before was left early
-            self._epoch, self._done = self._epoch + 1, 0
-        self._begun = True
-        self.batches.load_state_dict({"epoch": self._epoch, "batch": self._done})
-        for batch in super().__iter__():
-            self._done += 1
-            yield batch
-        self.load_state_dict({"epoch": self._epoch + 1, "batch": 0})
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, and how many of its batches were handed out."""
-        return {"epoch": self._epoch, "batch": self._done}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on after a batch of an epoch."""
-        self._epoch, self._done, self._begun = int(state["epoch"]), int(state["batch"]), False
-        if self._done >= len(self):  # an epoch that was counted to its end, not run to it
-            self._epoch, self._done = self._epoch + 1, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Let the next iteration be this epoch."""
-        self.load_state_dict({"epoch": epoch, "batch": 0})
 
 
 def loaders(  # noqa: PLR0913
@@ -184,7 +119,7 @@ def loaders(  # noqa: PLR0913
     plan = _Plan(list(inputs), gathering.names(targets), length, dict(options or {}))
     parts = [
         _Part(key if split == "block" else area.path, key, area, name, side)
-        for key, area in areas(tree, gathering.names(inputs, targets))
+        for key, area in gathering.areas(tree, gathering.names(inputs, targets))
         for name, side in _sides(area, plan, split).items()
     ]
     scales = _scales(plan, parts, normalize) if normalize else {}
@@ -193,117 +128,13 @@ def loaders(  # noqa: PLR0913
         data: Batched = plan.dataset(part, scales.get(part.group))
         if part.is_test and repeats is not None:
             assert isinstance(data, TrialDataset)
-            data = RepeatDataset(data, _column(part.area, repeats))
+            data = RepeatDataset(data, gathering.column(part.area, repeats))
         batches = plan.batches(data, part, batch_size, seed)
         of_side = made.setdefault(part.side, {})
         key = part.key if part.key not in of_side else part.area.path.strip("/")
         of_side[key] = Loader(data, batches, **loading)
     order = sorted(made, key=lambda name: [*splits.NAMES, name].index(name))
     return {name: made[name] for name in order}
-
-
-def cycle(
-    loaders: Mapping[str, Loader], mode: str = "longest", seed: int = 0, **loading: Any
-) -> Loader:
-    """Batches of several sessions, one session at a time, from one pool of workers.
-
-    Parameters
-    ----------
-    loaders : mapping of str to Loader
-        One side of what `loaders` returns.
-    mode : {"longest", "shortest", "weighted"}
-        "longest": one batch of each in turn, short sessions start anew until the longest is
-        through. "shortest": until the first is through. "weighted": every batch once, sessions at
-        random in proportion to their batches.
-    seed : int
-        Of "weighted".
-    **loading
-        For `torch.utils.data.DataLoader`; ``num_workers`` is the most that any of the loaders asks
-        for, unless given.
-
-    Returns
-    -------
-    Loader
-        Its batches are pairs ``(session, batch)``.
-
-    Raises
-    ------
-    ValueError
-        On a session without a batch, or no session.
-    TypeError
-        If these are not loaders, but sides of them.
-    """
-    every: dict[str, Any] = dict(loaders)
-    for key, loader in every.items():
-        if not isinstance(loader, Loader):
-            kind = type(loader).__name__
-            msg = f'{key!r} is a {kind}: expected the loaders of one side, as loaders["train"]'
-            raise TypeError(msg)
-        if len(loader) == 0:
-            msg = f"session {key!r} has no batch"
-            raise ValueError(msg)
-    loading.setdefault("num_workers", max((one.num_workers for one in every.values()), default=0))
-    loading.setdefault("pin_memory", any(one.pin_memory for one in every.values()))
-    data = _Sessions({key: one.dataset for key, one in every.items()})
-    samplers: list[Any] = [one.batches for one in every.values()]
-    return Loader(data, Cycled(samplers, mode, seed), **loading)
-
-
-class _Sessions(Dataset[Any]):
-    """Datasets by session; a batch is of one of them."""
-
-    def __init__(self, datasets: Mapping[str, Any]):
-        self.keys, self.datasets = list(datasets), list(datasets.values())
-
-    def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
-        session = pairs[0][0]
-        return self.keys[session], self.datasets[session].__getitems__([i for _, i in pairs])
-
-
-def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:
-    """Areas that have some variables, by session, or by session/area.
-
-    Parameters
-    ----------
-    tree : xr.DataTree
-        An aligned tree, from its root.
-    names : sequence of str
-        Variables asked for.
-
-    Returns
-    -------
-    list of (str, DataTree node)
-        A block above the session is not part of the key.
-
-    Raises
-    ------
-    SchemaError, NotInTree
-        If it is not an aligned tree, or no area has them.
-    """
-    if schema.kind_of(tree) != schema.ALIGNED:
-        msg = "this is a recording tree: na.align it first, or use SpikeWindowDataset on its areas"
-        raise SchemaError(msg)
-    found: dict[str, xr.DataTree] = {}
-    missing = None
-    for path in schema.area_paths(tree):
-        area = tree[path]
-        assert isinstance(area, xr.DataTree)
-        try:
-            for name in names:
-                gathering.find(area, name)
-        except NotInTree as error:
-            missing = error
-            continue
-        found[path] = area
-    if not found:
-        raise missing or SchemaError("the tree has no area")
-    parents = [path.rpartition("/")[0] for path in found]
-    alone = len(set(parents)) == len(parents)
-    keys = [
-        parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
-        for path, parent in zip(found, parents, strict=True)
-    ]
-    return list(zip(keys, found.values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -387,7 +218,11 @@ def _sides(area: xr.DataTree, plan: _Plan, split: str | SplitRule) -> dict[str, 
             raise SchemaError(msg)
     if split == "block":
         return {area.path.strip("/").partition("/")[0]: None}
-    found = splits.by_tier(_column(area, split)) if isinstance(split, str) else dict(split(area))
+    found = (
+        splits.by_tier(gathering.column(area, split))
+        if isinstance(split, str)
+        else dict(split(area))
+    )
     if not found:
         msg = f"{where}: the split has no side"
         raise SchemaError(msg)
@@ -398,15 +233,3 @@ def _sides(area: xr.DataTree, plan: _Plan, split: str | SplitRule) -> dict[str, 
         else splits.positions(found, area.sizes.get(schema.PRESENTATION, 0), where)
     )
     return dict(checked)
-
-
-def _column(area: xr.DataTree, name: str) -> np.ndarray:
-    """A column of the presentations of an area."""
-    table = area.children.get(schema.PRESENTATIONS)
-    columns = [] if table is None else list(table.data_vars)
-    if table is not None and name in columns:
-        return np.asarray(table[name].values)
-    if name in area.coords:
-        return np.asarray(area.coords[name].values)
-    hint = f"{gathering.place(area)}; give split= a function of the area"
-    raise NotInTree("column of presentations", name, columns, hint=hint)

@@ -114,7 +114,7 @@ ROOMS = {
     "datasets": card("batched fields gathering schema splits", "numpy torch xarray"),
     "composites": card("batched bins datasets errors fields gathering interpolation kernels lazy "
                        "schema trains", "numpy torch xarray"),
-    "dropin": card("datasets errors fields gathering samplers scaling schema splits torch",
+    "dropin": card("datasets errors fields gathering loading samplers scaling schema splits",
                    "numpy torch xarray"),
     "archives": card(f"{LAZY} _open errors packing safety schema store", "numpy xarray"),
     "archive_commands": card("archives errors pipeline surveys", "", "pandas"),
@@ -122,8 +122,9 @@ ROOMS = {
     "surveys": card(f"{LAZY} _open errors formats schema tasks", "numpy xarray"),
     "pipeline": card(f"{LAZY} _open _version alignment errors formats kernels partials presentations "
                      "schema store surveys tasks trains", "numpy xarray"),
-    "torch": card("batched composites datasets dropin errors gathering samplers scaling schema "
-                  "splits", "numpy torch xarray"),
+    "loading": card("batched samplers", "torch"),
+    "torch": card("batched composites datasets dropin errors gathering loading samplers scaling "
+                  "schema splits", "numpy torch xarray"),
     "description": card("schema", "numpy xarray", "rich"),
     "drawing": card("", "numpy xarray"),
     "images": card("drawing schema", "matplotlib numpy xarray"),
