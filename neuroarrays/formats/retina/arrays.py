@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import npy, safety
+from neuroarrays import members, npy, safety
 from neuroarrays.errors import FormatError
 from neuroarrays.lazy import LazyArray
 from neuroarrays.source import Key, stamp
@@ -185,15 +185,11 @@ class NpyArray(LazyArray):
                 hint="open it again",
             )
         if 0 in self.shape:
-            return np.empty(self.shape, self.dtype)[
-                tuple(k if isinstance(k, slice) else positions(k) for k in key)
-            ]
+            return members.outer(np.empty(self.shape, self.dtype), key)
         values: np.ndarray = np.ndarray(
             self.shape, self.stored, self._mapped(), self.offset, order="F" if self.fortran else "C"
         )
-        for axis in reversed(range(len(key))):
-            values = values[(slice(None),) * axis + (key[axis],)]
-        return np.array(values, self.dtype)
+        return members.outer(values, key).astype(self.dtype, copy=False)
 
     def _mapped(self) -> mmap.mmap:
         """The bytes of the file."""

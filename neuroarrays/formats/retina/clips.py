@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import safety
+from neuroarrays import members, safety
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina.arrays import NpyArray, compact, pixels, positions
@@ -65,10 +65,7 @@ class Held(LazyArray):
         return self.values.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        values = self.values
-        for axis in reversed(range(len(key))):
-            values = values[(slice(None),) * axis + (key[axis],)]
-        return np.array(values)
+        return members.outer(self.values, key)
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.values)
