@@ -1,5 +1,7 @@
 """`neuroarrays create-data`: every layout is opened by its reader, and a model can learn from it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,11 @@ def reader(layout):
 
 def test_there_is_a_layout_for_every_format():
     assert {reader(layout) for layout in LAYOUTS} == {format_.name for format_ in FORMATS}
+
+
+def test_the_documentation_lists_them():
+    text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    assert not [layout for layout in LAYOUTS if f"`{layout}`" not in text]
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
