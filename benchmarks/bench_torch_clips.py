@@ -138,17 +138,18 @@ def openretina(workers):
 
 
 CASES = {
-    "neuroarrays, tree in memory": (ours("auto", 0, "memory"), False),
-    "neuroarrays, archive kept in memory": (ours(True, 0), False),
-    "neuroarrays, archive from disk": (ours(False, 0), False),
-    "neuroarrays, archive from disk, 2 workers": (ours(False, 2), False),
-    "neuroarrays, uncompressed HDF5 from disk": (plain(0), False),
-    "neuroarrays, uncompressed HDF5, 2 workers": (plain(2), False),
-    "neuroarrays, uint8 archive kept in memory": (ours(True, 0, "uint8"), False),
-    "neuroarrays, uint8 archive from disk": (ours(False, 0, "uint8"), False),
-    "one numpy copy per clip, one buffer": (floor, False),
-    "open-retina": (openretina(0), True),
-    "open-retina, 2 workers": (openretina(2), True),
+    "neuroarrays, tree in memory": (ours("auto", 0, "memory"), None),
+    "neuroarrays, archive kept in memory": (ours(True, 0), None),
+    "neuroarrays, archive kept, 2 workers": (ours(True, 2), None),
+    "neuroarrays, archive from disk": (ours(False, 0), None),
+    "neuroarrays, archive from disk, 2 workers": (ours(False, 2), None),
+    "neuroarrays, uncompressed HDF5 from disk": (plain(0), None),
+    "neuroarrays, uncompressed HDF5, 2 workers": (plain(2), None),
+    "neuroarrays, uint8 archive kept in memory": (ours(True, 0, "uint8"), None),
+    "neuroarrays, uint8 archive from disk": (ours(False, 0, "uint8"), None),
+    "one numpy copy per clip, one buffer": (floor, None),
+    "open-retina": (openretina(0), "openretina"),
+    "open-retina, 2 workers": (openretina(2), "openretina"),
 }
 
 

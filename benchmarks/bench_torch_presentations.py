@@ -56,7 +56,7 @@ def ours(cache, workers, dtype=None):
     return case
 
 
-def items(read, divide):
+def items(read, divide, workers=0):
     """A torch dataset of single items, in the usual way."""
 
     def case(folder, size):
@@ -78,7 +78,7 @@ def items(read, divide):
 
         def make():
             return torch.utils.data.DataLoader(
-                Items(), size["batch"], shuffle=True, drop_last=True,
+                Items(), size["batch"], shuffle=True, drop_last=True, num_workers=workers,
                 generator=torch.Generator().manual_seed(0),
             )  # fmt: skip
 
@@ -126,15 +126,16 @@ def xbatcher(folder, size):
 
 
 CASES = {
-    "neuroarrays, archive kept as events": (ours(True, 0), False),
-    "neuroarrays, kept as events, float32": (ours(True, 0, "float32"), False),
-    "neuroarrays, kept as events, 2 workers": (ours(True, 2), False),
-    "neuroarrays, archive from disk": (ours(False, 0), False),
-    "neuroarrays, archive from disk, 2 workers": (ours(False, 2), False),
-    "dense numpy in memory, item by item": (items(dense, 4), False),
-    "xarray in memory, item by item": (items(in_xarray, 10), False),
-    "xarray from disk (h5netcdf), item by item": (items(h5netcdf, 100), False),
-    "xbatcher, in memory": (xbatcher, True),
+    "neuroarrays, archive kept as events": (ours(True, 0), None),
+    "neuroarrays, kept as events, float32": (ours(True, 0, "float32"), None),
+    "neuroarrays, kept as events, 2 workers": (ours(True, 2), None),
+    "neuroarrays, archive from disk": (ours(False, 0), None),
+    "neuroarrays, archive from disk, 2 workers": (ours(False, 2), None),
+    "dense numpy in memory, item by item": (items(dense, 4), None),
+    "dense numpy in memory, 2 workers": (items(dense, 4, 2), None),
+    "xarray in memory, item by item": (items(in_xarray, 10), None),
+    "xarray from disk (h5netcdf), item by item": (items(h5netcdf, 100), None),
+    "xbatcher, in memory": (xbatcher, "xbatcher"),
 }
 
 

@@ -90,12 +90,13 @@ def neuralpredictors(cache, workers=0):
 
 
 CASES = {
-    "neuroarrays, archive kept in memory": (ours(True, 0), False),
-    "neuroarrays, archive kept, 2 workers": (ours(True, 2), False),
-    "neuroarrays, archive from disk": (ours(False, 0), False),
-    "neuroarrays, archive from disk, 2 workers": (ours(False, 2), False),
-    "neuralpredictors, no cache": (neuralpredictors(False), True),
-    "neuralpredictors, its cache filled": (neuralpredictors(True), True),
+    "neuroarrays, archive kept in memory": (ours(True, 0), None),
+    "neuroarrays, archive kept, 2 workers": (ours(True, 2), None),
+    "neuroarrays, archive from disk": (ours(False, 0), None),
+    "neuroarrays, archive from disk, 2 workers": (ours(False, 2), None),
+    "neuralpredictors, no cache": (neuralpredictors(False), "neuralpredictors"),
+    "neuralpredictors, no cache, 2 workers": (neuralpredictors(False, 2), "neuralpredictors"),
+    "neuralpredictors, its cache filled": (neuralpredictors(True), "neuralpredictors"),
 }
 
 

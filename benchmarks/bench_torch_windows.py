@@ -45,8 +45,16 @@ def ours(workers, dtype="uint8"):
     return case
 
 
-def torch_brain(folder, size):
+def torch_brain(workers):
     """Its slice and its bin_spikes, from memory, through torch's own loader."""
+
+    def case(folder, size):
+        return _torch_brain(folder, size, workers)
+
+    return case
+
+
+def _torch_brain(folder, size, workers):
     import torch
     from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
     from torch_brain.utils.binning import bin_spikes
@@ -72,8 +80,9 @@ def torch_brain(folder, size):
 
     def make():
         return torch.utils.data.DataLoader(
-            Windows(), size["batch"], shuffle=True, generator=torch.Generator().manual_seed(0)
-        )
+            Windows(), size["batch"], shuffle=True, num_workers=workers,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
 
     return measure(make, max(size["batches"] // 10, 4), len)
 
@@ -105,11 +114,12 @@ def searchsorted(folder, size):
 
 
 CASES = {
-    "neuroarrays, uint8": (ours(0), False),
-    "neuroarrays, float32": (ours(0, "float32"), False),
-    "neuroarrays, uint8, 2 workers": (ours(2), False),
-    "numpy by hand, item by item": (searchsorted, False),
-    "torch_brain: slice, bin_spikes": (torch_brain, True),
+    "neuroarrays, uint8": (ours(0), None),
+    "neuroarrays, float32": (ours(0, "float32"), None),
+    "neuroarrays, uint8, 2 workers": (ours(2), None),
+    "numpy by hand, item by item": (searchsorted, None),
+    "torch_brain: slice, bin_spikes": (torch_brain(0), "torch_brain"),
+    "torch_brain: slice, bin_spikes, 2 workers": (torch_brain(2), "torch_brain"),
 }
 
 

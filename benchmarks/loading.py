@@ -10,6 +10,17 @@ import tempfile
 import time
 from pathlib import Path
 
+HEAD = """\
+CPU time of all threads and workers, warm; wall time suffers from other work on the machine ({cores}
+cores, load {load:.1f}). Memory of the process above imports and compiled kernels: when the data set
+was made, and at its highest, batches included.
+                                                 CPU ms   CPU µs   samples    samples   first   made   peak
+                                                 /batch  /sample    /s CPU    /s wall       s     MB     MB"""
+ROW = (
+    "{name:<46}{cpu_ms:>9.2f}{cpu_us_sample:>9.1f}{per_s:>10,.0f}{wall_per_s:>11,.0f}{first_s:>8.2f}"
+    "{made_mb:>7,.0f}{peak_mb:>7,.0f}"
+)
+
 
 def _memory(field):
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -74,9 +85,9 @@ def compile_kernels():
 
 
 def run(cases, write, script, doc, sizes, argv):
-    """Write the data, run every case in its own process, print a table.
+    """Write the data, run every case in its own process, print a table and, full size, keep it.
 
-    `cases`: name -> (function of folder and sizes that measures, whether it needs the peers).
+    `cases`: name -> (function of folder and sizes that measures, the peer's package or None).
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--small", action="store_true", help="seconds instead of minutes")
@@ -89,19 +100,19 @@ def run(cases, write, script, doc, sizes, argv):
     if args.case:
         print("\n" + json.dumps(cases[args.case][0](Path(args.folder), size)))
         return
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        print(line, flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), size)
-        print(doc.splitlines()[0])
-        print(", ".join(f"{key}={value}" for key, value in size.items()))
-        print("CPU time of all threads and workers, warm; wall time suffers from other work on the "
-              f"machine ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}). Memory above imports and\n"
-              "compiled kernels: when the data set was made, and at its highest")  # fmt: skip
-        print(
-            f"{'':<46}{'CPU ms':>9}{'CPU µs':>9}{'samples':>10}{'samples':>11}{'first':>8}{'made':>7}{'peak':>7}"
-        )
-        print(
-            f"{'':<46}{'/batch':>9}{'/sample':>9}{'/s CPU':>10}{'/s wall':>11}{'s':>8}{'MB':>7}{'MB':>7}"
-        )
+        peers = dict.fromkeys(["torch", "xarray", *(peer for _, peer in cases.values() if peer)])
+        say(doc.splitlines()[0])
+        say(", ".join(f"{key}={value}" for key, value in size.items()))
+        say(f"peers: {', '.join(_version(args.peers_python, peer) for peer in peers)}")
+        say(HEAD.format(cores=os.cpu_count(), load=os.getloadavg()[0]))
         for name, (_, peer) in cases.items():
             python = args.peers_python if peer else sys.executable
             command = [python, script, "--case", name, "--folder", folder]
@@ -111,8 +122,15 @@ def run(cases, write, script, doc, sizes, argv):
             )  # fmt: skip
             if done.returncode:
                 error = (done.stderr.strip().splitlines() or ["killed"])[-1]
-                print(f"{name:<46} did not run: {error[:90]}", flush=True)
-                continue
-            got = json.loads(done.stdout.strip().splitlines()[-1])
-            print(f"{name:<46}{got['cpu_ms']:>9.2f}{got['cpu_us_sample']:>9.1f}{got['per_s']:>10,.0f}"
-                  f"{got['wall_per_s']:>11,.0f}{got['first_s']:>8.2f}{got['made_mb']:>7,.0f}{got['peak_mb']:>7,.0f}", flush=True)  # fmt: skip
+                say(f"{name:<46} did not run: {error[:90]}")
+            else:
+                say(ROW.format(name=name, **json.loads(done.stdout.strip().splitlines()[-1])))
+    if not args.small:
+        results = Path(__file__).parent / "results" / f"{Path(script).stem}.txt"
+        results.write_text("\n".join(lines) + "\n")
+
+
+def _version(python, package):
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return f"{package} {done.stdout.strip() or '(none)'}"
