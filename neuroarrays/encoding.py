@@ -8,8 +8,7 @@ nearest of them, so that every reader of netCDF sees it, with a note in the attr
 * text: vlen UTF-8. None and NaN in a column of text: a text that the column does not have, named
   by the CF attribute ``missing_value`` (so xarray reads NaN); a column with both reads as None;
 * fixed-width text and float16: text and float32;
-* attributes that netCDF lacks or other readers would act upon (bool, None, nested, empty lists,
-  names such as ``scale_factor``): the nearest netCDF form where there is one.
+* attributes: `neuroarrays.attributes`.
 """
 
 from __future__ import annotations
@@ -23,20 +22,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.attributes import HIDDEN, encodable, split_attrs
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy import LazyArray, unwrap
 
-#: Our attribute, and those of the file format: no part of a tree.
-HIDDEN = "_neuroarrays"
-MACHINE = frozenset({
-    HIDDEN, "_saved_by", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
-    "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "coordinates", "_ARRAY_DIMENSIONS",
-})  # fmt: skip
-#: Attributes that make other readers change the values.
-_ACTED_UPON = frozenset({
-    "_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "dtype", "calendar",
-    "_Encoding", "grid_mapping", "bounds",
-})  # fmt: skip
 #: Smaller arrays are neither chunked nor compressed.
 SMALL = 4096
 #: Bytes of a chunk of an array, and of a 1-D array; presentations in a chunk. Of 300 units x 250
@@ -46,61 +35,6 @@ CHUNK, LONG_CHUNK, MOST_PRESENTATIONS = 1 << 17, 1 << 20, 16
 #: Bytes of a chunk of presentations of floats, which shrink little and are read at random: one image
 #: of 36 x 64 is decoded in a third of the time that three take.
 RANDOM_CHUNK = 1 << 13
-
-
-def split_attrs(attrs: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Attributes as netCDF holds them, and those of them that it does not hold exactly."""
-    native: dict[str, Any] = {}
-    exact: dict[str, Any] = {}
-    for key, value in attrs.items():
-        name, value = str(key), _plain(value)
-        near, same = _nearest(value)
-        if name in MACHINE or name in _ACTED_UPON or "/" in name or not name:
-            exact[name] = value
-        else:
-            native[name] = near
-            if not same:
-                exact[name] = value
-    return native, exact
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
-
-
-def _nearest(value: Any) -> tuple[Any, bool]:
-    """A value that netCDF holds, and whether it is the same."""
-    items = value if isinstance(value, list) else [value]
-    kinds = {type(item) for item in items}
-    if kinds == {str} and all("\0" not in item and _encodable(item) for item in items):
-        return value, True
-    if kinds == {int} and all(-(2**63) <= item < 2**63 for item in items):
-        return (np.array(value, np.int64) if items is value else np.int64(value)), True
-    if kinds == {float}:
-        finite = bool(np.isfinite(items).all())  # JSON, and so Zarr, has finite numbers only
-        return (np.array(value, np.float64) if items is value else np.float64(value)), finite
-    if kinds == {bool} and items is not value:
-        return np.int8(value), False
-    text = json.dumps(value).encode("utf-8", "replace").decode()
-    return text.replace("\0", ""), False
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @dataclass
@@ -247,7 +181,7 @@ def text_block(encoded: Encoded) -> np.ndarray:
     for at, value in np.ndenumerate(values):
         if isinstance(value, bytes) and values.dtype.kind == "S":
             value = value.decode("utf-8", "surrogateescape")
-        if isinstance(value, str) and "\0" not in value and _encodable(value):
+        if isinstance(value, str) and "\0" not in value and encodable(value):
             out[at] = str(value)
         elif _is_gap(value):
             gaps.append(at)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays._version import __version__
-from neuroarrays.encoding import HIDDEN, Encoded, Node, encode_places, text_block
+from neuroarrays.attributes import HIDDEN
+from neuroarrays.encoding import Encoded, Node, encode_places, text_block
 from neuroarrays.packing import (
     GZIP_LEVEL,
     ZSTD_LEVEL,

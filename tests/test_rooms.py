@@ -64,7 +64,7 @@ ROOMS = {
     "indexes": card("errors lazy schema", "numpy pandas xarray"),
     "backend": card("errors indexes lazy schema source", "numpy pandas xarray", "dask"),
     # kernels, trains and presentations: the pipelines that others published (formats/allen)
-    "formats": card(f"{LAZY} _version encoding errors formats hdf5 kernels members npy npz pickles presentations safety "
+    "formats": card(f"{LAZY} _version attributes encoding errors formats hdf5 kernels members npy npz pickles presentations safety "
                     "schema trains",
                     "numpy xarray", "h5py hdf5plugin pandas scipy"),
     "_open": card(f"{LAZY} chunking errors formats safety schema", "xarray", "pandas"),
@@ -96,9 +96,10 @@ ROOMS = {
     "decoding": card("conditions errors kernels schema tuning", "numpy xarray"),
     "tuning": card("binning lazy conditions errors kernels schema", "numpy xarray"),
     # adapters
-    "encoding": card(f"{LAZY} errors schema", "numpy xarray"),
+    "attributes": card("", "numpy"),
+    "encoding": card("attributes errors lazy schema", "numpy xarray"),
     "packing": card("encoding", "numpy", "zstandard"),
-    "writers": card("_version encoding packing", "numpy", "h5py hdf5plugin"),
+    "writers": card("_version attributes encoding packing", "numpy", "h5py hdf5plugin"),
     "zarr_writer": card("encoding errors packing", "numpy", "zarr"),
     "layouts": card("_version encoding errors packing schema", "numpy xarray", "h5py"),
     "partials": card("errors"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays import safety
-from neuroarrays.encoding import HIDDEN, MACHINE
+from neuroarrays.attributes import HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
 from neuroarrays.hdf5 import open_file
 from neuroarrays.source import plain
