@@ -68,6 +68,10 @@ class MemberSource(Source):
         """The values of a packed member."""
         raise NotImplementedError
 
+    def left_out(self) -> dict[str, str]:
+        """What the file holds and is never loaded: name -> kind."""
+        return {}
+
     def _verify(self, name: str, member: Member, mapped: mmap.mmap) -> None:
         """Compare a member that lies in the file as it is with its checksum, if there is one."""
 

@@ -1,6 +1,7 @@
 """Arrays by a mapping: golden files under the suite, every real file here, and what can be wrong."""
 
 import tomllib
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ from neuroarrays import cli, schema, source
 from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
-from neuroarrays.formats.matlab import matlab_source
+from neuroarrays.formats.matlab import check_v5, matlab_source
 from neuroarrays.testing import ReaderTests, load
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "arrays"
@@ -443,14 +444,114 @@ def test_matlab_v73(tmp_path):
     assert found.read("s/x").dtype == bool
 
 
-def test_matlab_classes_that_are_never_loaded(tmp_path):
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_classes_that_are_never_loaded(tmp_path, packed):
     import scipy.sparse
 
-    scipy.io.savemat(tmp_path / "a.mat", {"x": 1.0, "sp": scipy.sparse.eye(2)})
+    scipy.io.savemat(
+        tmp_path / "a.mat",
+        {
+            "x": 1.0,
+            "sp": scipy.sparse.eye(2),
+            "z": np.array([1 + 2j]),
+            "big": np.int64([2**60 + 1]),
+            "s": {"x": 3.0, "z": 1j},
+        },
+        do_compression=packed,
+    )
     found = matlab_source(tmp_path / "a.mat")
-    assert found.left_out() == {"sp": "sparse"}
-    with pytest.raises(FormatError, match="nothing of that name"):
-        found.read("sp")
+    assert found.left_out() == {"sp": "sparse", "z": "complex", "s/z": "complex"}
+    assert found.read("big").item() == 2**60 + 1
+    assert found.read("s/x").item() == 3
+    for name in found.left_out():
+        with pytest.raises(FormatError, match="nothing of that name"):
+            found.read(name)
+    with pytest.raises(FormatError, match="found 'sp' of class sparse, which is not read"):
+        opened(tmp_path / "a.mat", {"position": {"x": "sp"}})
+    assert "#   sp   not read: sparse" in outline(tmp_path / "a.mat")
+
+
+@pytest.fixture
+def classes_v73(tmp_path):
+    """One variable of every class, as MATLAB lays them out in HDF5."""
+    path = tmp_path / "a.mat"
+
+    def put(file, name, values, kind, **attrs):
+        made = file.create_dataset(name, data=np.asarray(values).T)
+        made.attrs["MATLAB_class"] = np.bytes_(kind)
+        made.attrs.update(attrs)
+        return made
+
+    def codes(*rows):
+        return np.array([[ord(c) for c in row] for row in rows], "u2")
+
+    with h5py.File(path, "w", userblock_size=512) as file:
+        put(file, "i64", np.array([[2**60 + 1, -5]]), "int64")
+        put(file, "flag", np.array([[1, 0, 1]], "u1"), "logical", MATLAB_int_decode=1)
+        put(file, "word", codes("go"), "char", MATLAB_int_decode=2)
+        put(file, "words", codes("go  ", "nogo"), "char", MATLAB_int_decode=2)
+        put(file, "no_word", np.array([0, 0], "u8"), "char", MATLAB_empty=1)
+        put(file, "none", np.array([0, 3], "u8"), "double", MATLAB_empty=1)
+        put(file, "z", np.array([[(1.0, 2.0)]], [("real", "f8"), ("imag", "f8")]), "double")
+        put(file, "tab", np.array([[3, 1, 2, 4, 5, 6]], "u4"), "table", MATLAB_object_decode=3)
+        sparse = file.create_group("sp")
+        sparse.attrs.update(MATLAB_class=np.bytes_("double"), MATLAB_sparse=5)
+        sparse["data"], sparse["ir"], sparse["jc"] = [1.0], [0], [0, 1]
+        handle = file.create_group("f")
+        handle.attrs["MATLAB_class"] = np.bytes_("function_handle")
+        handle["function_handle/function"] = np.array([[ord("x")]], "u2")
+        one = file.create_group("one")
+        one.attrs["MATLAB_class"] = np.bytes_("struct")
+        put(one, "x", np.arange(6.0).reshape(2, 3), "double")
+        refs = [
+            put(file, "#refs#/a", np.arange(3.0)[None], "double"),
+            put(file, "#refs#/b", codes("late"), "char"),
+            put(file, "#refs#/c", np.array([[7]], "i2"), "int16"),
+        ]
+        array = file.create_group("units")  # a struct array: a reference for each in every field
+        array.attrs["MATLAB_class"] = np.bytes_("struct")
+        array.create_dataset("time", (2, 1), h5py.ref_dtype)[:, 0] = [refs[0].ref, refs[2].ref]
+        cell = file.create_dataset("cells", (3, 1), h5py.ref_dtype)
+        cell[:, 0] = [r.ref for r in refs]
+        cell.attrs["MATLAB_class"] = np.bytes_("cell")
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    return path
+
+
+def test_every_class_of_v73(classes_v73):
+    found = matlab_source(classes_v73)
+    assert found.left_out() == {
+        "z": "complex", "tab": "table", "sp": "sparse", "f": "function_handle",
+    }  # fmt: skip
+    assert found.read("i64").tolist() == [[2**60 + 1, -5]]
+    assert found.read("flag").tolist() == [[True, False, True]]
+    assert found.read("word").tolist() == ["go"]
+    assert found.read("words").tolist() == ["go", "nogo"]
+    assert found.read("no_word").tolist() == [""]
+    assert found.read("none").shape == (0, 3)
+    assert found.read("one/x", (1,)).tolist() == [3, 4, 5]
+    assert found.read("cells/1").tolist() == ["late"]
+    assert found.read("cells/2").dtype == np.int16
+    # the fields of a struct array are named as in a file of version 5
+    assert found.read("units/0/time").ravel().tolist() == [0, 1, 2]
+    assert found.read("units/1/time").ravel().tolist() == [7]
+    spikes = opened(classes_v73, {"V1/spikes": {"spike_times": "units/*/time"}})["a/V1/spikes"]
+    assert spikes["row_size"].values.tolist() == [3, 1]
+    text = outline(classes_v73)
+    for name, kind in found.left_out().items():
+        assert f"{name:<12}  not read: {kind}" in text
+    schema.validate(opened(classes_v73, tomllib.loads(text)))
+
+
+def test_names_of_struct_arrays_are_those_of_v5(tmp_path, classes_v73):
+    units = np.array([({"time": [0.0, 1.0, 2.0]},), ({"time": [7.0]},)], [("u", object)])
+    trains = np.empty((1, 2), [("time", object)])
+    for i, unit in enumerate(units):
+        trains[0, i] = (np.array(unit["u"]["time"]),)
+    scipy.io.savemat(tmp_path / "v5.mat", {"units": trains})
+    old, new = matlab_source(tmp_path / "v5.mat"), matlab_source(classes_v73)
+    assert [n for n in new.members() if n.startswith("units")] == list(old.members())
 
 
 def nested(depth):
@@ -473,6 +574,37 @@ def test_cells_too_deep_for_the_stack(tmp_path, compressed):
     (tmp_path / "a.mat").write_bytes(head + data)
     with pytest.raises(FormatError, match="at most 32 levels of cells"):
         matlab_source(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_headers_of_v5_equal_scipy(tmp_path, shared_data, order):
+    """Names, shapes and classes, read without scipy; also from a big-endian file of MATLAB 5."""
+    paths = sorted(shared_data.rglob("*.mat")) if order == "<" else []
+    if order == ">":
+        matrix = np.array([6, 8], ">u4").tobytes() + np.array([6, 0], ">u4").tobytes()
+        matrix += np.array([5, 8, 1, 2], ">u4").tobytes() + np.array([1 << 16 | 1], ">u4").tobytes()
+        matrix += (
+            b"x\0\0\0" + np.array([9, 16], ">u4").tobytes() + np.array([1.5, 2], ">f8").tobytes()
+        )
+        head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI"
+        tag = np.array([14, len(matrix)], ">u4").tobytes()
+        (tmp_path / "a.mat").write_bytes(head + tag + matrix)
+        assert matlab_source(tmp_path / "a.mat").read("x").tolist() == [[1.5, 2.0]]
+        paths = [tmp_path / "a.mat"]
+    for path in paths:
+        if not source.is_hdf5(path):
+            found = [(v.name, v.shape, v.kind) for v in check_v5(str(path), path.stat().st_size)]
+            assert found == scipy.io.whosmat(path)
+
+
+def test_a_variable_of_zeros_is_not_unpacked_to_be_listed(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"x": np.zeros((4, 1 << 22))}, do_compression=True)
+    assert (tmp_path / "a.mat").stat().st_size < 1 << 19
+    tracemalloc.start()
+    assert matlab_source(tmp_path / "a.mat").info("x").shape == (4, 1 << 22)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize("cut", [0, 60, 127, 130, 300, -1])

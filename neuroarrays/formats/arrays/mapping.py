@@ -29,6 +29,7 @@ from neuroarrays.formats.arrays.entries import Entry, nearest, number, read_entr
 from neuroarrays.formats.arrays.lazies import Cast, Column, Grid, Joined, Ordered, Squeezed
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, file_array, wrap
+from neuroarrays.members import MemberSource
 from neuroarrays.source import Info, Source
 
 #: Keys of a mapping that are no node.
@@ -44,6 +45,11 @@ class Arrays:
 
     def missing(self, name: str, where: str) -> FormatError:
         """The error for a name that is not there, with the nearest that is."""
+        left = self.source.left_out() if isinstance(self.source, MemberSource) else {}
+        if name in left:
+            return FormatError(self.source.path, where, "numbers or text",
+                               f"{name!r} of class {left[name]}, which is not read",
+                               "convert it to numbers where it was made")  # fmt: skip
         return FormatError(
             self.source.path, where, f"the array {name!r}",
             f"{shorten(self.infos, 8)}{nearest(name, self.infos)}",

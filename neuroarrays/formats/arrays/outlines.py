@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from neuroarrays import schema
 from neuroarrays.formats.arrays.files import arrays_source, listing
+from neuroarrays.members import MemberSource
 from neuroarrays.source import Info, Source
 
 #: Arrays that are shown, and entries that are guessed of a kind.
@@ -97,14 +98,14 @@ def outline(path: str | os.PathLike[str]) -> str:
     path = os.path.abspath(path)
     source = arrays_source(path)
     infos = listing(source)
-    if not infos:
-        return "# no arrays in it\n"
     groups = _groups(infos)
-    width = min(max(len(group.pattern) for group in groups), 50)
+    width = min(max((len(group.pattern) for group in groups), default=1), 50)
     lines = [f"# {os.path.basename(path)}: {len(infos):,} arrays"]
     lines += [f"#   {g.pattern:<{width}}  {_kind(g.info)}  {_shapes(g)}" for g in groups[:_SHOWN]]
     if len(groups) > _SHOWN:
         lines.append(f"#   ... and {len(groups) - _SHOWN} more")
+    left = source.left_out() if isinstance(source, MemberSource) else {}
+    lines += [f"#   {name:<{width}}  not read: {kind}" for name, kind in left.items()][:_SHOWN]
     lines += ["", "neuroarrays_mapping = 1", f"file = {_quoted(os.path.basename(path))}",
               'tree = "recording"', ""]  # fmt: skip
     return "\n".join([*lines, *Guess(source, groups).lines()]) + "\n"
