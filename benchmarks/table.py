@@ -62,6 +62,15 @@ ROWS = [
      "pynapple, half as many"),
     ("types of seven features of a million samples each", "bench_features",
      rf"all of them +{NUMBER}", rf"all of them.*?DRIADA +{NUMBER}", "ms", "DRIADA"),
+    ("a frame of images under eye movements at 60 x 80, CPU", "bench_retina",
+     rf"neuroarrays +{NUMBER} ms", rf"equal to 0.002: +{NUMBER} ms a frame", "ms",
+     "open-retina, a block of 750 frames on the full screen"),
+    ("memory for a second of that movie", "bench_retina",
+     rf"any second of a session.*?neuroarrays +{NUMBER} MB", rf"ms a frame, +{NUMBER} MB", "MB",
+     "open-retina, the block of 750 frames"),
+    ("memory for a movie of 37 MB in 20 orders for two eyes", "bench_retina",
+     rf"two eyes, all used.*?neuroarrays +{NUMBER} MB", rf"two eyes.*?openretina [\d.]+: +{NUMBER} MB",
+     "MB", "open-retina"),
 ]  # fmt: skip
 
 
