@@ -92,7 +92,7 @@ def trace(ax: Axes, signal: xr.DataArray, time: np.ndarray, row: float) -> tuple
             np.repeat(time[:n:step], 2),
             np.stack([parts.min(1), parts.max(1)], 1).ravel(),
         )
-    height = 0.76 / (high - low) if high > low else 0.0
+    heights = (values - low) / (high - low) - 0.5 if high > low else 0 * values
     how: dict[str, Any] = {"ls": "", "marker": ".", "ms": 1.2} if angle else {"lw": 0.7}
-    ax.plot(time, row - 0.38 + (values - low) * height, color=PALETTE[0], rasterized=True, **how)
+    ax.plot(time, row + 0.76 * heights, color=PALETTE[0], rasterized=True, **how)
     return low, high

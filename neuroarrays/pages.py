@@ -339,7 +339,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         ),
         "presentations": shown.pivot_table("presentations", "session", "block", "max"),
     }
-    grids["presentations"] = grids["presentations"].reindex(grids["units"].index)
+    grids = {name: grid.reindex(frame["session"].unique()) for name, grid in grids.items()}
     rows = len(grids["units"])
     widths = [max(grid.shape[1], 3) for grid in grids.values()]
     height = max(0.17 * rows, 1.8)
