@@ -74,6 +74,11 @@ ROWS = [
 ]  # fmt: skip
 
 
+def short(number, digits=3):
+    """Return a number to so many digits, without an exponent."""
+    return f"{float(f'{number:.{digits}g}'):,.10g}"
+
+
 def table():
     """Return the table as Markdown."""
     lines = ["| work | neuroarrays | beside it | ratio |", "| --- | ---: | --- | ---: |"]
@@ -87,7 +92,8 @@ def table():
             found.append(float(match.group(1).replace(",", "")))
         ratio = found[1] / found[0]
         lines.append(
-            f"| {work} | {found[0]:.3g} {unit} | {found[1]:.3g} {unit}, {peer} | {ratio:.2g} × |"
+            f"| {work} | {short(found[0])} {unit} | {short(found[1])} {unit}, {peer} "
+            f"| {short(ratio, 2)} × |"
         )
     return "\n".join(lines)
 
