@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,28 @@ def test_signals_are_those_written(session):
     assert same_values(area["phase_shift"].values, truth["phase_shifts"])
     assert area["phase_shift"].attrs["units"] == "s"
     assert area["motor_x"].attrs["units"] == "um"
+
+
+def test_some_units_of_a_moment_read_no_more(tmp_path):
+    """Of a file of 4 GB (with nothing on the disk): 40 bytes."""
+    write_experanto(tmp_path / "one", seconds=3)
+    place = tmp_path / "one" / "responses" / "meta.yml"
+    sizes = {"n_timestamps": 1_000_000, "n_signals": 1000, "phase_shift_per_signal": False}
+    place.write_text(json.dumps(mapping(place) | sizes))
+    with (tmp_path / "one" / "responses" / "data.mem").open("r+b") as file:
+        file.truncate(4 * 10**9)
+        file.seek(4 * (700_002 * 1000 + 7))
+        file.write(np.float32(3.5).tobytes())
+    responses = na.open_datatree(tmp_path / "one")[S]["unknown/responses/responses"].variable
+    tracemalloc.start()
+    try:
+        found = responses[700_000:700_005, [4, 7]].values
+        one = responses[[700_002, 0], 7].values
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert found.tolist() == [[0, 0], [0, 0], [0, 3.5], [0, 0], [0, 0]]
+    assert one.tolist() == [3.5, 0]
 
 
 def test_each_signal_has_its_own_clock_since_the_first_sample(session):

@@ -53,12 +53,24 @@ class Mapped(LazyArray):
                 values = np.memmap(self.path, self.stored, "r", self.begin, self.shape, order)
         except (OSError, ValueError) as error:
             raise FormatError(self.path, "", "a readable file", str(error)) from error
-        for axis in reversed(range(len(self.shape))):
-            values = values[(slice(None),) * axis + (key[axis],)]
-        return np.array(values, self.dtype)
+        # Slices first, which read nothing; what is picked one by one, from what they leave.
+        ranges = tuple(_range(k) for k in key)
+        values = values[ranges]
+        for axis, places in enumerate(key):
+            if isinstance(places, np.ndarray):
+                values = values.take(places, axis)
+        out = np.array(values, self.dtype)
+        return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.path, self.stamp, self.begin, self.shape)
+
+
+def _range(key: Any) -> slice:
+    """The slice of an entry of an outer key; all for an array."""
+    if isinstance(key, int):
+        return slice(key, key + 1)
+    return key if isinstance(key, slice) else slice(None)
 
 
 @dataclass(frozen=True, repr=False)
