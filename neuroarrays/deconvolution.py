@@ -238,7 +238,6 @@ class Deconvolved(LazyArray):
                 f"the trace of unit {self.units[unit]} does not show how fast it decays: its events "
                 "are NaN; say decay= (in seconds), or leave the unit out",
                 UserWarning,
-                stacklevel=2,
             )
             return out
         for part, events in zip(stretches, found, strict=True):
@@ -302,8 +301,9 @@ def _check_oasis(rate: float | None, constants: Mapping[str, np.ndarray]) -> Non
     if rate is None and not np.isnan(constants["decay"]).all():
         raise SchemaError(_NO_RATE)
     rise, decay = constants["rise"], constants["decay"]
-    if (~np.isnan(rise) & np.isnan(decay)).any():
-        msg = "a rise is known, and no decay: say decay= too, in seconds"
+    alone = int((~np.isnan(rise) & np.isnan(decay)).sum())
+    if alone:
+        msg = f"of {alone} units a rise is known, and no decay: say decay= too, in seconds"
         raise ValueError(msg)
 
 

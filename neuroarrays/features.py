@@ -78,18 +78,19 @@ def feature_types(
                    ways through the seam, because laps of a track do not. Where its unit (rad, deg)
                    or its name (heading, direction, angle, phase, ...) says that it is an angle,
                    more than half a turn is enough
-    linear         is rounded: it moves from each of five or more values to the next ones only
+    linear         is rounded: has five usual values or more, and goes from each to the next only
     count          is whole, not negative, changes from sample to sample, and its highest values
                    are rare
     categorical    has at most 20 values, or whole ones that last; each recurs
-    linear         is anything else
+    linear         is anything else, rounded measures that vary like counts among it
     =============  ==============================================================================
 
     The type does not change when a float feature is multiplied, but for angles, which need their
     turn, and whole numbers; an angle may start anywhere. Fewer than 30 samples lower the score.
 
-    A track of 2 pi or 360 that is run in circles is an angle to this rule, and a position that
-    moves at constant speed is a timeline; `overrides` are for these.
+    Other full turns (180, 24, 1) are not looked for; a track of 2 pi or 360 that is run in circles
+    is an angle to this rule, and a position that moves at constant speed is a timeline:
+    `overrides` are for these.
 
     Examples
     --------

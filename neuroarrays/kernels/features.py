@@ -77,7 +77,8 @@ def _of_levels(
     """Type of values that recur: a rounded signal, counts, or codes."""
     rises, falls, same, total = steps
     kinds, changes = levels.size, rises + falls
-    if kinds >= 5 and hops <= 0.05 * changes and min(rises, falls) >= 0.1 * changes:
+    usual = int((tallies >= 0.01 * tallies.sum()).sum())
+    if usual >= 5 and hops <= 0.05 * changes and min(rises, falls) >= 0.1 * changes:
         return "linear", 1 - hops / changes  # goes up and down from value to next value
     chance = float(((tallies / tallies.sum()) ** 2).sum())
     held = (same / max(total, 1) - chance) / (1 - chance)
@@ -89,7 +90,7 @@ def _of_levels(
     if held <= 0.5 and rare <= 1 / 3 and kinds > 2:
         if whole and levels[0] >= 0 and full >= 2 / 3:
             return "count", 1 - rare
-        if not whole:
+        if not whole or (kinds >= 5 and full >= 2 / 3):
             return "linear", 1 - rare  # a rounded signal that varies from sample to sample
     once = float((tallies == 1).mean())
     few = kinds <= CODES

@@ -118,7 +118,7 @@ def test_noise_over_a_full_turn_is_no_angle(rng, turn):
 @given(seeds, st.floats(0.05, 0.6), st.sampled_from([TURN, 360.0]), st.floats(-1, 1))
 def test_a_wrapped_walk_is_an_angle_from_wherever_it_starts(rng, step, turn, start):
     x = walk(rng, step)
-    x *= max(1.0, 6 * TURN / np.ptp(x))  # some turns
+    x *= max(1.0, 4 * TURN / np.ptp(x))  # some turns
     x = x / TURN * turn % turn + start * turn
     kind, score, period = classify(x)
     assert (kind, period) == ("circular", turn)
@@ -204,6 +204,18 @@ def test_what_DRIADA_calls_wrongly():
     assert classify(still)[0] == "linear"  # a speed that is mostly zero
     assert classify(np.round(scaled(walk(rng), 0, 1), 1))[0] == "linear"
     assert classify(np.round(rng.normal(size=N), 1))[0] == "linear"
+
+
+def test_sparse_counts_are_counts_though_they_mostly_go_from_0_to_1_and_back():
+    for seed in range(200):
+        counts = np.random.default_rng(seed).poisson(0.05, N)
+        assert classify(counts)[0] == ("count" if np.unique(counts).size > 2 else "binary")
+
+
+def test_ticks_of_a_wheel_that_also_turns_back_are_a_measure():
+    rng = np.random.default_rng(0)
+    assert classify(np.round(rng.normal(2, 2, N)))[0] == "linear"
+    assert classify(rng.choice([-1, 0, 1], N, p=[0.1, 0.8, 0.1]))[0] == "categorical"
 
 
 @given(seeds, st.sampled_from([0.3, 7.7, 1e-6, 1e6]), st.floats(-10, 10))
