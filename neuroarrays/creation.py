@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from neuroarrays.errors import NotInTree, PathExists
+from neuroarrays.errors import PathExists
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,14 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
 
     Raises
     ------
-    NotInTree
-        If no writer has that name.
     PathExists
         If something is at `out`.
     ValueError
-        If a file is asked for by a name with another suffix than the layout's.
+        If no layout has that name, or a file is asked for with another suffix than the layout's.
     """
     if layout not in LAYOUTS:
-        every = f"all of them: {', '.join(LAYOUTS)}"
-        raise NotInTree("layout", layout, LAYOUTS, every)
+        msg = f"no layout {layout!r}; there are {', '.join(LAYOUTS)}"
+        raise ValueError(msg)
     made, path = LAYOUTS[layout], Path(out)
     if path.exists():
         msg = f"{path}: exists already; give another name"

@@ -8,7 +8,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays import cli, source
 from neuroarrays.creation import LAYOUTS, create
-from neuroarrays.errors import NotInTree, PathExists
+from neuroarrays.errors import PathExists
 from neuroarrays.formats import FORMATS
 from neuroarrays.testing import assert_same_trees
 
@@ -171,7 +171,7 @@ def test_a_linear_model_predicts_responses_that_it_has_not_seen(layout, made):
 def test_nothing_is_replaced_and_layouts_are_listed(tmp_path):
     with pytest.raises(PathExists, match="exists already"):
         create("openretina", tmp_path)
-    with pytest.raises(NotInTree, match="no layout 'retina'.*, karamanlis_2024"):
+    with pytest.raises(ValueError, match="no layout 'retina'; there are nwb, .*, karamanlis_2024"):
         create("retina", tmp_path / "new")
     with pytest.raises(ValueError, match="allen_binned is one file.*ends in .h5"):
         create("allen_binned", tmp_path / "new")
