@@ -58,7 +58,7 @@ class Mapped(LazyArray):
         values = values[ranges]
         for axis, places in enumerate(key):
             if isinstance(places, np.ndarray):
-                values = values.take(places, axis)
+                values = values[(slice(None),) * axis + (places,)]
         out = np.array(values, self.dtype)
         return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
 
