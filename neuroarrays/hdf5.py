@@ -44,12 +44,13 @@ class _Handle:
 
     @cached_property
     def descriptor(self) -> File | None:
-        """For `pread`; None where the file is read through another driver than the default."""
+        """For `pread`; None without it (Windows), or where another driver reads the file."""
         from h5py import h5fd
 
         from neuroarrays.chunks import File
 
-        if self.file.id.get_access_plist().get_driver() != h5fd.SEC2:
+        default = self.file.id.get_access_plist().get_driver() == h5fd.SEC2
+        if not (default and hasattr(os, "preadv")):
             return None
         return File(self.file.id.get_vfd_handle())
 

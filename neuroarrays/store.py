@@ -133,7 +133,7 @@ def join(
     Parameters
     ----------
     parts : sequence of paths
-        HDF5 archives that `save` wrote with the same compression; attributes of the root are those
+        HDF5 archives that `save` wrote; attributes of the root are those
         of the first.
     path, overwrite
         As for `save`.
