@@ -376,14 +376,13 @@ class OnDevice(Batched):
         past = places >= ends[:, None]
         outside = torch.from_numpy(past).to(self.device) if past.any() else None
         batch: Batch = {}
-        for name, shift in clips.shifts.items():
+        for name, shift in {**clips.shifts, **dict.fromkeys(clips.masks, 0)}.items():
             rows = np.minimum(places + shift, clips.time.size - 1)
             values = self.kept[name][torch.from_numpy(rows).to(self.device), 0]
             if outside is not None:
                 values[outside] = float("nan") if values.is_floating_point() else 0
             batch[name] = values
-        inside = clips._valid(starts, ends)
-        if inside is not None:
-            batch["valid"] = torch.from_numpy(inside).to(self.device)
+        if clips.pad and "valid" not in batch:
+            batch["valid"] = torch.from_numpy(~past).to(self.device)
         batch[schema.TIME] = torch.from_numpy(clips.time[starts]).to(self.device)
         return clips._finish(batch)

@@ -13,8 +13,11 @@ import xarray as xr
 
 from neuroarrays import fields, gathering, schema, splits
 from neuroarrays.batched import AreaDataset, Batch
+from neuroarrays.masks import masks_for, masks_of
 
 DTYPES = ("float32", "float16", "uint8", None)
+#: Writes the rows, or clips, of a batch.
+Gather = Callable[[fields.Field, np.ndarray], None]
 
 
 class Samples(AreaDataset):
@@ -43,6 +46,14 @@ class Samples(AreaDataset):
         keep = fields.Cache(cache)
         self.fields = {name: gathering.field(area, name, dim, keep) for name in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
+        self.masks = masks_of(area, dim, self.place)
+        self.dims = {name: _dims(area, name, dim) for name in names}
+        #: The masks of each target that can be NaN.
+        self.masked = {
+            name: masks_for(name, self.dims[name], self.masks)
+            for name in self.targets
+            if self.dtypes[name].kind == "f"
+        }
 
     def _dtype(self, name: str, field: fields.Field, asked: Any) -> np.dtype:
         own = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
@@ -58,21 +69,33 @@ class Samples(AreaDataset):
     def _shapes(self) -> dict[str, str]:
         return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}
 
-    def _gather(
-        self, name: str, shape: tuple[int, ...], write: Callable[[np.ndarray], None]
-    ) -> np.ndarray:
-        """A buffer with a variable's values; those that its dtype cannot hold are refused."""
-        own, out = self.fields[name].dtype, self.buffers.get(shape, self.dtypes[name])
-        if out.dtype.kind in "iu" and own != out.dtype and own.kind in "iu":
-            wide = np.empty(out.shape, own)
-            write(wide)
+    def _values(self, name: str, lead: tuple[int, ...], gather: Gather) -> np.ndarray:
+        """A variable's values in a batch; those that its dtype cannot hold are refused."""
+        field = self.fields[name]
+        out = self.buffers.get((*lead, *field.shape[1:]), self.dtypes[name])
+        if out.dtype.kind in "iu" and field.dtype != out.dtype and field.dtype.kind in "iu":
+            wide = np.empty(out.shape, field.dtype)
+            gather(field, wide)
             if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
                 msg = f"{self.place}: {name} holds {wide.max()}, more than {out.dtype} can"
                 raise OverflowError(msg)
             out[...] = wide
         else:
-            write(out)
+            gather(field, out)
         return out
+
+    def _masks(self, lead: tuple[int, ...], gather: Gather) -> dict[str, np.ndarray]:
+        """The masks' values in a batch."""
+        found = {}
+        for name, mask in self.masks.items():
+            found[name] = self.buffers.get((*lead, *mask.field.shape[1:]), np.dtype(bool))
+            gather(mask.field, found[name])
+        return found
+
+    def _blank(self, name: str, out: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
+        """NaN where a target is not known."""
+        for key in self.masked.get(name, ()):
+            self.masks[key].blank(masks[key], out, self.dims[name])
 
 
 class TrialDataset(Samples):
@@ -100,7 +123,8 @@ class TrialDataset(Samples):
     Notes
     -----
     A batch is ``{name: (n, ...) tensor}``, axes as in the tree, with `presentation_id` ``(n,)``
-    int64, and the masks `valid` ``(n, time)`` and `withheld` ``(n,)`` where the area has them.
+    int64, and those masks that the area has: `valid` ``(n, time)``, `valid_units` ``(n, unit_id,
+    time)``, `withheld` and `behavior_withheld` ``(n,)``. Targets are NaN where theirs say so.
 
     Raises
     ------
@@ -128,31 +152,23 @@ class TrialDataset(Samples):
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.place}: rows")
         ids = area.coords[dim].values if dim in area.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
-        along = {name: gathering.find(area, name).dims for name in self.fields}
-        self.timed = {n: [d for d in ds if d not in (dim, schema.IMAGE)] for n, ds in along.items()}
-        self.valid = gathering.mask(area, "valid", (dim, schema.TIME))
-        self.withheld = gathering.mask(area, "withheld", (dim,))
 
     def __len__(self) -> int:
         return int(self.rows.size)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = self.rows[self._numbers(indices)]
+
+        def gather(field: fields.Field, out: np.ndarray) -> None:
+            field.rows(rows, out)
+
         batch: Batch = {}
-        valid = None if self.valid is None else self.valid[rows]
-        for name, field in self.fields.items():
-            write = partial(field.rows, rows)
-            out = self._gather(name, (rows.size, *field.shape[1:]), write)
-            if name in self.targets and out.dtype.kind == "f":
-                if self.withheld is not None:
-                    out[self.withheld[rows]] = np.nan
-                if valid is not None and schema.TIME in self.timed[name]:
-                    _blank(out, valid, 1 + self.timed[name].index(schema.TIME))
+        masks = self._masks(rows.shape, gather)
+        for name in self.fields:
+            out = self._values(name, rows.shape, gather)
+            self._blank(name, out, masks)
             batch[name] = torch.from_numpy(out)
-        if valid is not None:
-            batch["valid"] = torch.from_numpy(valid)
-        if self.withheld is not None:
-            batch["withheld"] = torch.from_numpy(self.withheld[rows])
+        batch |= {name: torch.from_numpy(mask) for name, mask in masks.items()}
         batch[schema.PRESENTATION] = torch.from_numpy(self.ids[rows])
         return self._finish(batch)
 
@@ -189,7 +205,8 @@ class ClipDataset(Samples):
     Notes
     -----
     A batch is ``{name: (n, bins, ...) tensor}``, with the windows' starts as `time` ``(n,)``
-    float64 in seconds, and `valid` ``(n, bins)`` where the area has it or `pad` asks for it.
+    float64 in seconds, `valid` ``(n, bins)`` where the area has it or `pad` asks for it, and
+    `valid_units` ``(n, bins, unit_id)`` where the area has that.
 
     Raises
     ------
@@ -231,11 +248,9 @@ class ClipDataset(Samples):
             msg = f"offsets: {unknown[0]!r} is not among the variables {names}"
             raise ValueError(msg)
         self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
-        self.valid = gathering.mask(area, "valid", (schema.TIME,))
         self.pad = pad
-        stretches = gathering.stretches(
-            self.time, width, window, None if across_gaps else self.valid, across_gaps
-        )
+        valid = None if across_gaps else gathering.mask(area, "valid", (schema.TIME,))
+        stretches = gathering.stretches(self.time, width, window, valid, across_gaps)
         self._windows(stretches, length, window)
 
     def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:
@@ -273,17 +288,17 @@ class ClipDataset(Samples):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         starts, ends = self.spans(indices)
+        lead = starts.size, self.bins
+        masks = self._masks(lead, partial(_clips, starts, ends))
         batch: Batch = {}
-        valid = self._valid(starts, ends)
-        for name, field in self.fields.items():
-            begin, end = starts + self.shifts[name], ends + self.shifts[name]
-            write = partial(_clips, field, begin, end)
-            out = self._gather(name, (starts.size, self.bins, *field.shape[1:]), write)
-            if out.dtype.kind == "f" and self.valid is not None and name in self.targets:
-                _blank(out, self._valid(begin, end), 1)
+        for name, shift in self.shifts.items():
+            gather = partial(_clips, starts + shift, ends + shift)
+            out = self._values(name, lead, gather)
+            self._blank(name, out, self._masks(lead, gather) if shift else masks)
             batch[name] = torch.from_numpy(out)
-        if valid is not None:
-            batch["valid"] = torch.from_numpy(valid)
+        if self.pad and "valid" not in masks:
+            masks["valid"] = starts[:, None] + np.arange(self.bins) < ends[:, None]
+        batch |= {name: torch.from_numpy(mask) for name, mask in masks.items()}
         batch[schema.TIME] = torch.from_numpy(self.time[starts])
         return self._finish(batch)
 
@@ -303,15 +318,6 @@ class ClipDataset(Samples):
         own.pad, own.labels, own.transform = False, False, None
         return own
 
-    def _valid(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
-        if self.valid is None and not self.pad:
-            return None
-        places = starts[:, None] + np.arange(self.bins)
-        inside: np.ndarray = places < ends[:, None]
-        if self.valid is not None:
-            inside &= self.valid[np.minimum(places, self.valid.size - 1)]
-        return inside
-
 
 def _bins(what: str, seconds: float, width: float) -> int:
     """A duration in bins."""
@@ -322,8 +328,8 @@ def _bins(what: str, seconds: float, width: float) -> int:
     return round(found)
 
 
-def _clips(field: fields.Field, starts: np.ndarray, ends: np.ndarray, out: np.ndarray) -> None:
-    """Clips that may end early: NaN, or 0 where the dtype has none, past their end."""
+def _clips(starts: np.ndarray, ends: np.ndarray, field: fields.Field, out: np.ndarray) -> None:
+    """Clips that may end early: past their end NaN, or 0 where the dtype has none."""
     whole = ends - starts == out.shape[1]
     if whole.all():
         field.clips(starts, out)
@@ -333,7 +339,7 @@ def _clips(field: fields.Field, starts: np.ndarray, ends: np.ndarray, out: np.nd
         out[i, end - start :] = np.nan if out.dtype.kind == "f" else 0
 
 
-def _blank(out: np.ndarray, valid: np.ndarray | None, axis: int) -> None:
-    """NaN where a bin is not valid."""
-    if valid is not None and not valid.all():
-        np.moveaxis(out, axis, 1)[~valid] = np.nan
+def _dims(area: xr.DataTree, name: str, dim: str) -> tuple[str, ...]:
+    """Dimensions of a variable's field, that of the rows first."""
+    dims = gathering.find(area, name).dims
+    return (dim, *(str(d) for d in dims if d not in (dim, schema.IMAGE)))

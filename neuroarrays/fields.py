@@ -24,8 +24,9 @@ CACHE_BYTES = 1 << 30
 _BLOCK = 8 << 20
 #: Rows at least this large are copied one by one, smaller ones are gathered by numpy, bytes.
 _LARGE = 1 << 16
-#: Buffers of one size that are kept for reuse: one in use, one in a queue, one to write to.
-_SPARE = 3
+#: Buffers of one size that are kept for reuse: one in use, one in a queue, one to write to, for
+#: two variables of that size.
+_SPARE = 6
 
 _KEPT: weakref.WeakValueDictionary[str, Field] = weakref.WeakValueDictionary()
 

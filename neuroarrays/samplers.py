@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from neuroarrays.kernels.seeding import draws, permutation
 MODES = ("longest", "shortest", "weighted")
 
 
+@runtime_checkable
 class Windows(Protocol):
     """A dataset of windows of one length, in stretches: see `Jittered`."""
 
@@ -159,7 +160,11 @@ class Jittered(Batches):
     first and last as well.
     """
 
-    def __init__(self, windows: Windows, batch_size: int, **options: Any):
+    def __init__(self, windows: Any, batch_size: int, **options: Any):
+        if not isinstance(windows, Windows):
+            kind = type(windows).__name__
+            msg = f"expected windows of a clock, such as a ClipDataset, not a {kind}: take Batches"
+            raise TypeError(msg)
         bounds = np.asarray(windows.bounds)
         self.first, self.room = bounds[:-1], np.diff(bounds)
         self.step = windows.step

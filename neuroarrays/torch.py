@@ -6,8 +6,8 @@ tree's variables; a batch is the same dict with one more axis in front, gathered
     data = na.torch.TrialDataset(area, ["stimulus"], ["responses"])
     loader = na.torch.Loader(data, na.torch.Batches(len(data), 64, shuffle=True))
 
-What is not known is never a zero: targets of withheld presentations and invalid bins are NaN where
-the dtype has one, and the masks `valid` and `withheld` come with every batch.
+What is not known is never a zero: targets are NaN where the masks of the area say so and the dtype
+has one, and the masks come with every batch.
 """
 
 from __future__ import annotations

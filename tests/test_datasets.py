@@ -131,7 +131,7 @@ def test_withheld_and_invalid_targets_are_never_zeros():
         missing = torch.isnan(batch[name])
         assert missing[0, ..., 6:].all()
         assert not missing[0, ..., :6].any()
-        assert missing[1].all()
+        assert missing[1].all() == (name == "spike_data")  # responses are withheld, speed is not
         assert not missing[2].any()
     assert not torch.isnan(batch["pupil/x"]).any()
     assert batch["valid"].tolist() == valid[[5, 8, 9]].tolist()
@@ -140,6 +140,52 @@ def test_withheld_and_invalid_targets_are_never_zeros():
     stored = TrialDataset(made[PLACE], [], ["spike_data"], dtype=None).__getitems__([5])
     assert stored["spike_data"].dtype == torch.uint8
     assert not stored["valid"][0, 6:].any()
+
+
+def test_withheld_behaviour_is_never_zeros_either():
+    made = tree()
+    area = made[PLACE].to_dataset()
+    area["behavior_withheld"] = (("presentation_id",), np.arange(40) == 8)
+    made[PLACE].dataset = area
+    batch = TrialDataset(made[PLACE], [], ["spike_data", "speed", "pupil/x"]).__getitems__([8, 9])
+    for name, missing in (("spike_data", False), ("speed", True), ("pupil/x", True)):
+        assert torch.isnan(batch[name][0]).all() == missing
+        assert not torch.isnan(batch[name][1]).any()
+    assert batch["behavior_withheld"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("dims", [("presentation_id", "unit_id", "time"),
+                                  ("time", "presentation_id", "unit_id")])  # fmt: skip
+def test_units_that_are_not_valid_are_never_zeros(dims):
+    made = tree()
+    known = np.random.default_rng(0).random((40, 6, 9)) < 0.7
+    mask = xr.DataArray(known, dims=("presentation_id", "unit_id", "time")).transpose(*dims)
+    counts = made[f"{PLACE}/spike_data"].transpose("presentation_id", "time", "unit_id")
+    made[PLACE].dataset = made[PLACE].to_dataset().assign(valid_units=mask, spike_data=counts)
+    rows = [7, 30, 7]
+    batch = TrialDataset(made[PLACE], [], ["spike_data", "speed"]).__getitems__(rows)
+    want = np.where(known, counts.transpose("presentation_id", "unit_id", "time").values, np.nan)
+    np.testing.assert_array_equal(batch["spike_data"], want[rows].transpose(0, 2, 1))
+    assert not torch.isnan(batch["speed"]).any()  # of no unit
+    assert batch["valid_units"].shape == ((3, 6, 9) if dims[0] != "time" else (3, 9, 6))
+
+
+def test_units_that_are_not_valid_in_clips_are_never_zeros():
+    area = clock_tree()["s/retina"]
+    known = np.random.default_rng(0).random((400, 5)) < 0.7
+    area.dataset = area.to_dataset().assign(valid_units=(("time", "unit_id"), known))
+    want = np.where(known, area["responses"].values, np.nan)
+    options = {"offsets": {"responses": 0.15}, "pad": True, "stride": 0.3}
+    clips = ClipDataset(area, ["stimulus"], 1.0, ["responses"], **options)
+    for data in (clips, OnDevice(clips, "cpu")):
+        batch = data.__getitems__([0, 5, len(clips) - 1])
+        for i, start in enumerate([0, 30]):
+            np.testing.assert_array_equal(batch["responses"][i], want[start + 3 : start + 23])
+            np.testing.assert_array_equal(batch["valid_units"][i], known[start : start + 20])
+        past = ~batch["valid"][2]
+        assert past.any()
+        assert not batch["valid_units"][2, past].any()
+        assert torch.isnan(batch["responses"][2, past]).all()
 
 
 def test_labels_come_on_request():

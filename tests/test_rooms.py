@@ -109,10 +109,11 @@ ROOMS = {
     "splits": card("errors kernels", "numpy"),
     "fields": card("errors kernels lazy", "numpy xarray", "dask"),
     "gathering": card("errors fields schema", "numpy xarray"),
+    "masks": card("fields schema", "numpy xarray"),
     "samplers": card("kernels", "numpy torch"),
     "scaling": card("errors schema", "numpy torch xarray"),
     "batched": card("fields gathering schema", "numpy torch xarray"),
-    "datasets": card("batched fields gathering schema splits", "numpy torch xarray"),
+    "datasets": card("batched fields gathering masks schema splits", "numpy torch xarray"),
     "composites": card("batched bins datasets errors fields gathering interpolation kernels lazy "
                        "schema trains", "numpy torch xarray"),
     "dropin": card("datasets errors fields gathering loading samplers scaling schema splits",

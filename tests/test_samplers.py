@@ -135,6 +135,11 @@ def test_cycles():
     assert got + list(other) == list(Cycled(samplers, "weighted", seed=5))
 
 
+def test_jitter_takes_windows_of_a_clock():
+    with pytest.raises(TypeError, match="expected windows of a clock, .* not a list: take Batches"):
+        Jittered([1, 2, 3], 2)
+
+
 def test_an_epoch_without_batches_is_an_error():
     with pytest.raises(ValueError, match="no batch: 3 samples, batch_size=4"):
         Batches(3, 4, drop_last=True)
