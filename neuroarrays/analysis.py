@@ -127,6 +127,11 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
         If there are no spikes, or intervals are given for an aligned area.
     ValueError
         If the time adds up to nothing.
+
+    Notes
+    -----
+    ``rate = n / T`` for ``n`` spikes in the time ``T`` (Adrian & Zotterman 1926, J. Physiol.
+    61:151).
     """
     if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
         area = area.children[schema.SPIKES]
@@ -136,6 +141,9 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
             msg = "this area is aligned: choose its time with na.restrict(tree, intervals)"
             raise SchemaError(msg)
         number, seconds = _counted(node)
+    elif "responses" in node:
+        msg = "firing_rate counts spikes: the area has responses, whose mean is area['responses'].mean()"
+        raise SchemaError(msg)
     else:
         number, covered = _spikes_within(node, intervals)
         seconds = np.full(number.size, covered)

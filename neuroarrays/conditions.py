@@ -61,7 +61,7 @@ def trials_of(area: Any) -> tuple[xr.Dataset, Response]:
     if name is None:
         msg = (
             "expected an area with spike_data or responses along presentation_id, as from "
-            f"na.align(tree, presentations); found {dict(node.sizes)} with {list(node.data_vars)}"
+            f"na.align(tree, presentations); {_found(area, node)}"
         )
         raise SchemaError(msg)
     if not node.sizes[schema.PRESENTATION]:
@@ -84,10 +84,23 @@ def clock_of(area: Any) -> tuple[xr.Dataset, Response]:
     if name is None or set(node[name].dims) != {schema.TIME, schema.UNIT}:
         msg = (
             "expected spike_data or responses (time, unit_id) on one clock, as from na.align(tree, "
-            f"bin_width=...); found {dict(node.sizes)} with {list(node.data_vars)}"
+            f"bin_width=...); {_found(area, node)}"
         )
         raise SchemaError(msg)
     return node, _response(node, node[name].transpose(schema.TIME, schema.UNIT))
+
+
+def _found(area: Any, node: xr.Dataset) -> str:
+    """What was given instead, and, of a node above areas, what to give."""
+    said = f"found {dict(node.sizes)} with {list(node.data_vars)}"
+    if not isinstance(area, xr.DataTree):
+        return said
+    below = dict(area.subtree_with_keys)
+    areas = [path for path, n in below.items() if {"spike_data", "responses"} & set(n.data_vars)]
+    if areas and "." not in areas:
+        return f"give one of the areas, such as [{areas[0]!r}]"
+    recorded = any(path.rpartition("/")[2] == schema.SPIKES for path in below)
+    return "this is a recording: align it first" if recorded else said
 
 
 def _named(node: xr.Dataset, dim: str) -> str | None:

@@ -304,10 +304,11 @@ def _responses(area: Any, by: str) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
     if not good.any():
         gaps = (~known[labels >= 0]).sum(axis=0)
         worst = np.argsort(-gaps, kind="stable")[: min(3, int((gaps > 0).sum()))]
-        units = ", ".join(f"{node[schema.UNIT].values[i]} ({gaps[i]})" for i in worst)
+        n = int((labels >= 0).sum())
+        lacking = ", ".join(f"{node[schema.UNIT].values[i]} lacks {gaps[i]}" for i in worst)
         msg = (
-            f"no presentation counts for all units: units {units} lack most of "
-            f"{int((labels >= 0).sum())}; leave them out with na.select_units"
+            f"no presentation of {n} counts for all units: {lacking}; leave such units out with "
+            "na.select_units"
         )
         raise ValueError(msg)
     labels = np.unique(labels[good], return_inverse=True)[1]

@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.conditions import bin_width, clock_of, counted
 from neuroarrays.errors import SchemaError
-from neuroarrays.tuning import Feature, binned, feature_of
+from neuroarrays.tuning import Feature, binned, feature_of, sizes_of
 
 
 def bayesian_decoder(
@@ -121,7 +121,8 @@ def population_vector(
     -------
     xr.Dataset
         Along `time`: the feature under its own name, ``<feature>_decoded``, `error` along the
-        shorter arc, `fold`, and `strength`, the length of the vector.
+        shorter arc, `fold`, and `strength`, the length of the vector. NaN also where no unit fires
+        in what is learned from.
 
     Raises
     ------
@@ -155,7 +156,8 @@ def population_vector(
         fires = mean > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = plan.counts[test][:, fires] / plan.durations[test, None]
-            vector[test] = (seen / mean[fires] - 1) @ towards[fires]
+            found = (seen / mean[fires] - 1) @ towards[fires]
+            vector[test] = np.where(np.abs(found) > 0, found, np.nan)
     decoded = np.angle(vector) / (2 * np.pi) * plan.periods[0] % plan.periods[0]
     out = _answer(plan, [decoded])
     return out.assign(strength=(schema.TIME, np.abs(vector), {"units": "1"}))
@@ -233,10 +235,10 @@ def _plan(
         msg = f"folds={folds!r}: expected 2 or more, each longer than two windows of {window:g} s"
         raise ValueError(msg)
     features = [feature] if isinstance(feature, str | xr.DataArray) else list(feature)
-    sizes = [bins] * len(features) if isinstance(bins, int | np.integer) else list(bins)
+    sizes = sizes_of(bins, len(features))
     signals = [feature_of(area, f) for f in features]
     parts = [binned(signal, size) for signal, size in zip(signals, sizes, strict=True)]
-    shape = tuple(int(size) for size in sizes)
+    shape = tuple(sizes)
     labels = np.ravel_multi_index([np.maximum(index, 0) for index, _, _ in parts], shape)
     mask = counted(node, response.values)
     valid = np.ones(n, bool) if mask is None else np.logical_and.reduce(mask, axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -228,7 +229,9 @@ def parse(text: Any) -> Query:
             tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         place = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
-        msg = f"{text!r} is not a condition ({error.msg}{place}); {_ALLOWED}"
+        alone = re.search(r"(?<![=<>!])=(?!=)", text)
+        equal = "; write == for equal" if alone else ""
+        msg = f"{text!r} is not a condition ({error.msg}{place}{equal}); {_ALLOWED}"
         raise QueryError(msg) from error
     except (ValueError, RecursionError, MemoryError) as error:
         msg = f"{text!r:.60} is not a condition ({type(error).__name__}); {_ALLOWED}"
@@ -261,15 +264,15 @@ def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
                 yield from _sides(side)
             else:
                 yield "a comparison by identity (write == or !=)", node
-    elif isinstance(node, ast.BinOp) and type(node.op) in _BITWISE:
-        yield f"arithmetic (write {_BITWISE[type(node.op)]} between conditions)", node
     else:
         yield from _sides(node)
 
 
 def _sides(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
     """A side of a comparison: a name or a literal."""
-    if not isinstance(node, ast.Name) and not _is_literal(node):
+    if isinstance(node, ast.BinOp) and type(node.op) in _BITWISE:
+        yield f"arithmetic (write {_BITWISE[type(node.op)]} between conditions)", node
+    elif not isinstance(node, ast.Name) and not _is_literal(node):
         yield _HINTS.get(type(node), "not allowed here"), node
 
 

@@ -193,6 +193,8 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
 def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:
     starts, stops = within
     said = (
-        f"{starts.size} stretches from {starts[0]:g} to {stops[-1]:g} s" if starts.size else "0 s"
+        f"{starts.size} {'stretch' if starts.size == 1 else 'stretches'} from {starts[0]:g} to {stops[-1]:g} s"
+        if starts.size
+        else "0 s"
     )
     return NothingLeft(f"nothing lies within the intervals, which cover {said}")

@@ -66,7 +66,8 @@ def tuning_curve(
     NotInTree
         If the feature is not there.
     ValueError
-        If the feature has no finite value, or is text where a number is needed.
+        If the feature has no finite value, or is text where a number is needed; or `bins` or
+        `period` is not positive.
 
     Notes
     -----
@@ -83,6 +84,9 @@ def tuning_curve(
     features = [feature] if isinstance(feature, str | xr.DataArray) else list(feature)
     if len(features) not in (1, 2):
         msg = f"{len(features)} features: expected one or two"
+        raise ValueError(msg)
+    if period is not None and not (np.isfinite(period) and period > 0):
+        msg = f"period={period!r}: expected a full turn, such as 360 for a direction in degrees"
         raise ValueError(msg)
     node = dataset_of(area)
     if schema.PRESENTATION in node.sizes and all(
@@ -235,7 +239,7 @@ def _of_behaviour(
     period: float | None,
 ) -> xr.DataArray:
     node, response = clock_of(area)
-    sizes = [bins] * len(features) if isinstance(bins, int | np.integer) else list(bins)
+    sizes = sizes_of(bins, len(features))
     signals = [feature_of(area, feature) for feature in features]
     turns = [period] + [None] * (len(features) - 1)
     parts = [binned(*each) for each in zip(signals, sizes, turns, strict=True)]
@@ -295,6 +299,22 @@ def _distinct(names: list[str], features: list[Feature]) -> list[str]:
     return paths if len(set(paths)) == len(paths) else ["first", "second"]
 
 
+def sizes_of(bins: int | Sequence[int], n: int) -> list[int]:
+    """Numbers of bins of `n` features, from one for all or one for each.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as features, or one is not positive.
+    """
+    sizes = [bins] * n if isinstance(bins, int | np.integer) else list(bins)
+    if len(sizes) != n or any(int(size) < 1 for size in sizes):
+        each = "" if n == 1 else f", or {n} of them"
+        msg = f"bins={bins!r}: expected a positive number of bins{each}"
+        raise ValueError(msg)
+    return [int(size) for size in sizes]
+
+
 def binned(
     signal: xr.DataArray, bins: int, period: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
@@ -321,11 +341,8 @@ def binned(
     Raises
     ------
     ValueError
-        If no sample is finite, or `bins` is not positive.
+        If no sample is finite.
     """
-    if int(bins) < 1:
-        msg = f"bins={bins!r}: expected a positive number of bins"
-        raise ValueError(msg)
     period = period or signal.attrs.get("period")
     x = signal.values.astype(float)
     x = x % period if period else x
@@ -334,8 +351,8 @@ def binned(
         msg = f"the feature {signal.name!r} has no finite value on this clock"
         raise ValueError(msg)
     low, high = (0.0, float(period)) if period else (float(x[known].min()), float(x[known].max()))
-    edges = np.linspace(low, high, int(bins) + 1)
-    index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, int(bins) - 1)
+    edges = np.linspace(low, high, bins + 1)
+    index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, bins - 1)
     return np.where(known, index, -1).astype(np.int64), edges, period and float(period)
 
 

@@ -54,6 +54,20 @@ def test_psth_without_a_parameter_and_with_missing_ones(ripples):
     assert int(part["n"].max()) == 494
 
 
+@pytest.mark.peers
+def test_means_of_conditions_agree_with_flox(ripples):
+    pytest.importorskip("flox", reason="flox is not installed")
+    area = ripples[f"{SESSION}/ca1"].to_dataset()
+    area = area.assign_coords(third=("presentation_id", np.arange(594) % 3))
+    with xr.set_options(use_flox=True):
+        groups = area["spike_data"].where(area["valid"]).groupby("third")
+        mean, spread = groups.mean("presentation_id"), groups.std("presentation_id", ddof=1)
+    found = na.psth(area, by="third").transpose("third", "unit_id", "time")
+    mean, spread = (each.transpose("third", "unit_id", "time") for each in (mean, spread))
+    np.testing.assert_allclose(found["mean"] * 0.01, mean)
+    np.testing.assert_allclose(found["sem"] * 0.01 * np.sqrt(found["n"]), spread, atol=1e-12)
+
+
 def test_psth_in_blocks_equals_at_once(ripples, monkeypatch):
     area = ripples[f"{SESSION}/ca1"]
     whole = na.psth(area)
@@ -106,6 +120,18 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
         na.psth(ripples[f"{SESSION}/adn"], by="tag")
     with pytest.raises(NotInTree, match="did you mean 'head_direction/ry'"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_drection/ry")
+
+    with pytest.raises(SchemaError, match=r"give one of the areas, such as \['A2929-200711/adn'\]"):
+        na.psth(ripples)
+    with pytest.raises(SchemaError, match="this is a recording: align it first"):
+        na.tuning_curve(na.load_sample()[f"{SESSION}/adn"], "head_direction/ry")
+    with pytest.raises(ValueError, match=r"bins=\(3, 4\): expected a positive number of bins$"):
+        na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", bins=(3, 4))
+    with pytest.raises(ValueError, match="period=-1: expected a full turn"):
+        na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", period=-1)
+    signal = clock[f"{SESSION}/adn"].to_dataset().rename(spike_data="responses")
+    with pytest.raises(SchemaError, match="firing_rate counts spikes"):
+        na.firing_rate(signal)
 
 
 # ------------------------------------------------------------------------------ sums and smoothing

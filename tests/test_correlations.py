@@ -208,3 +208,27 @@ def test_what_cannot_be_correlated_says_why(trials):
         na.reliability(one, "image")
     with pytest.raises(NotInTree, match="did you mean 'image'"):
         na.reliability(trials, "imag")
+
+
+def test_signals_are_correlated_like_counts(trials):
+    signal = trials.assign(responses=trials["spike_data"] * 0.5).drop_vars("spike_data")
+    by = "image"
+    for answer in (na.signal_correlation, na.noise_correlation):
+        np.testing.assert_allclose(answer(signal, by), answer(trials, by), atol=1e-12)
+    xr.testing.assert_allclose(na.reliability(signal, by), na.reliability(trials, by))
+
+
+def test_a_presentation_that_a_unit_lacks_is_left_out(trials):
+    gone = np.arange(trials.sizes["presentation_id"]) % 7 == 3
+    counts = trials["spike_data"].astype(float)
+    lost = counts.where(xr.DataArray(~gone, dims="presentation_id") | (counts["unit_id"] != 1))
+    some = trials.assign(responses=lost).drop_vars("spike_data")
+    kept = trials.isel(presentation_id=~gone)
+    np.testing.assert_allclose(
+        na.noise_correlation(some, "image"), na.noise_correlation(kept, "image"), atol=1e-12
+    )
+    withheld = trials.assign(withheld=("presentation_id", gone))
+    xr.testing.assert_allclose(na.reliability(withheld, "image"), na.reliability(kept, "image"))
+    never = some.assign(responses=some["responses"].where(some["unit_id"] != 1))
+    with pytest.raises(ValueError, match="counts for all units: 1 lacks"):
+        na.signal_correlation(never, "image")

@@ -143,3 +143,6 @@ def test_what_cannot_be_decoded_says_why(awake):
     ripples = na.align(na.load_sample(), "sleep_ripples", 0.01)
     with pytest.raises(SchemaError, match="expected spike_data"):
         na.bayesian_decoder(ripples[f"{SESSION}/adn"], "position/x")
+    silent = area.to_dataset().assign(spike_data=area["spike_data"] * 0)
+    nothing = na.population_vector(silent, area["head_direction"]["ry"])
+    assert nothing["ry_decoded"].isnull().all()

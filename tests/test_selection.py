@@ -76,7 +76,8 @@ def test_conditions_mean_what_they_say(query, rows):
         ("x == None", "'None' is not allowed here"),
         ("x == b'a'", "is not allowed here"),
         ("x ==", "is not a condition \\(invalid syntax"),
-        ("x = 1", "is not a condition"),
+        ("x = 1", "write == for equal"),
+        ("x > 1 & y > 1", "write `and` between conditions"),
         ("", "is not a condition"),
         ("x\0", "is not a condition"),
         ("import os", "is not a condition"),
@@ -384,7 +385,7 @@ def test_aligned_trials_lie_wholly_within(sample):
 
 
 def test_intervals_outside_leave_nothing(sample):
-    with pytest.raises(NothingLeft, match="1 stretches from 5000 to 6000 s"):
+    with pytest.raises(NothingLeft, match="1 stretch from 5000 to 6000 s"):
         na.restrict(sample, (5000.0, 6000.0))
     with pytest.raises(NothingLeft):
         na.restrict(na.align(sample, "sleep_ripples", 0.01), (5000.0, 6000.0))
