@@ -40,7 +40,7 @@ ROWS = [
     ("256 random presentations from an archive on disk", "bench_archive",
      rf"default chunks.*?256 random +{NUMBER}", rf"h5netcdf, same.*?256 random +{NUMBER}", "ms",
      "xarray with h5netcdf"),
-    ("a sample of SENSORIUM files as they are, none read before, 8,000 units, batches of 128, CPU", "bench_sensorium",
+    ("a sample of SENSORIUM files as they are, first epoch, 8,000 units, batches of 128, CPU", "bench_sensorium",
      rf"8000 units.*?first epoch +{NUMBER}", rf"8000 units.*?neuralpredictors  +{NUMBER} us", "us",
      "neuralpredictors' reader"),
     ("the same", "bench_sensorium", rf"8000 units.*?first epoch +{NUMBER}",
