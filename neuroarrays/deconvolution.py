@@ -32,7 +32,7 @@ _GAP = 1.5
 
 
 def deconvolve(
-    responses: xr.DataArray | xr.DataTree,
+    responses: xr.DataArray | xr.DataTree | xr.Dataset,
     method: str = "oasis",
     *,
     rise: float | None = None,
@@ -141,22 +141,23 @@ def deconvolve(
 
 
 def _parts(
-    responses: xr.DataArray | xr.DataTree,
+    responses: xr.DataArray | xr.DataTree | xr.Dataset,
 ) -> tuple[xr.DataArray, np.ndarray | None, Mapping[Any, Any]]:
     """The traces, which frames are valid, and what the file says."""
-    if not isinstance(responses, xr.DataTree):
+    if isinstance(responses, xr.DataArray):
         array, valid, attrs = responses, None, dict(responses.attrs)
     else:
-        if "responses" not in responses:
-            known = [name for name, v in responses.data_vars.items() if schema.UNIT in v.dims]
+        node = responses.to_dataset() if isinstance(responses, xr.DataTree) else responses
+        if "responses" not in node:
+            known = [name for name, v in node.data_vars.items() if schema.UNIT in v.dims]
             hint = "pass the traces themselves: na.deconvolve(node['...'])"
-            raise NotInTree("variable", "responses", known, hint, responses.path)
-        array = responses.to_dataset()["responses"]
-        valid = np.asarray(responses["valid"]) if "valid" in responses else None
+            raise NotInTree("variable", "responses", known, hint)
+        array = node["responses"]
+        valid = node["valid"].values if "valid" in node else None
         attrs = {}
-        for node in reversed([responses, *responses.parents]):
-            attrs |= node.attrs
-        attrs |= array.attrs
+        for above in reversed(responses.parents) if isinstance(responses, xr.DataTree) else ():
+            attrs |= above.attrs
+        attrs |= {**node.attrs, **array.attrs}
     if array.dims != (schema.TIME, schema.UNIT):
         msg = f"{array.name!r} has dims {array.dims}: expected (time, unit_id), one clock for all"
         raise SchemaError(msg)

@@ -113,7 +113,8 @@ def feature_types(
         found[path] = node.assign(changed)
     for key in said:
         if key not in names:
-            raise NotInTree("feature", key, names)
+            known = [name for name in names if ("/" in name) == ("/" in key)]
+            raise NotInTree("feature", key, known)
     return _groups.rebuilt(tree, found)
 
 
@@ -177,8 +178,8 @@ def _turn_of(feature: xr.Variable, name: str) -> float:
         if turn / 2 <= span <= turn * (1 + 1e-3):
             return turn
     msg = (
-        f"{name!r} spans {span:g}, from which no full turn follows: say overrides="
-        f"{{{name!r}: ('circular', 360.0)}}, or what a turn is"
+        f"{name!r} spans {span:g}, which is that of no angle in radians or degrees: say what a "
+        f"full turn is, such as overrides={{{name!r}: ('circular', 1.0)}}"
     )
     raise ValueError(msg)
 

@@ -102,6 +102,8 @@ def test_the_result_is_what_responses_are():
     assert events.attrs == {
         "long_name": "deconvolved events", "method": "threshold", "units": "dF/F"
     }  # fmt: skip
+    by_dataset = na.deconvolve(tree["mouse/CA1"].to_dataset(), "threshold")
+    xr.testing.assert_identical(by_dataset, events)
     tree["mouse/CA1"] = tree["mouse/CA1"].to_dataset().assign(responses=events)
     na.validate(tree)
     np.testing.assert_array_equal(traces.values, before)

@@ -100,7 +100,7 @@ def test_overrides_by_name_and_path():
         ({"speed": "round"}, ValueError, "expected one of 'binary', 'categorical'"),
         ({"speed": ("linear", 3.0)}, ValueError, r"expected \('circular', a full turn above 0\)"),
         ({"speed": ("circular", -1.0)}, ValueError, "a full turn above 0"),
-        ({"speed": "circular"}, ValueError, "spans .* no full turn follows: say overrides="),
+        ({"speed": "circular"}, ValueError, "spans 1, which is .* say what a full turn is"),
         ({"responses": "linear"}, NotInTree, "no feature 'responses'"),
     ],
 )
