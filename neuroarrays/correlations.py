@@ -56,12 +56,7 @@ def autocorrelogram(
     than 1 ns below an edge lies on it, so that spikes of one sample clock are not moved by
     rounding. No spike is paired with itself; others within half a bin of it are counted at lag 0.
     """
-    node, (times, first, last), n_lags = _trains(spikes, bin_width, window)
-    from neuroarrays.kernels import pairs
-
-    counts = pairs.count_differences(times, first, last, n_lags, bin_width, autos_only=True)
-    number = (last - first)[:, None]
-    return _correlogram(counts, number, node, n_lags, bin_width, (schema.UNIT, LAG))
+    return _correlogram(spikes, bin_width, window, (schema.UNIT, LAG))
 
 
 def crosscorrelogram(
@@ -97,12 +92,7 @@ def crosscorrelogram(
     Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that know nothing of each
     other. Bins as in `autocorrelogram`.
     """
-    node, (times, first, last), n_lags = _trains(spikes, bin_width, window)
-    from neuroarrays.kernels import pairs
-
-    counts = pairs.count_differences(times, first, last, n_lags, bin_width)
-    number = (last - first)[:, None, None]
-    return _correlogram(counts, number, node, n_lags, bin_width, (schema.UNIT, OTHER, LAG))
+    return _correlogram(spikes, bin_width, window, (schema.UNIT, OTHER, LAG))
 
 
 def _trains(
@@ -135,13 +125,13 @@ def _trains(
 
 
 def _correlogram(
-    counts: np.ndarray,
-    number: np.ndarray,
-    node: xr.Dataset,
-    n_lags: int,
-    bin_width: float,
-    dims: tuple[str, ...],
+    spikes: xr.DataTree | xr.Dataset, bin_width: float, window: float, dims: tuple[str, ...]
 ) -> xr.DataArray:
+    from neuroarrays.kernels import pairs
+
+    node, (times, first, last), n_lags = _trains(spikes, bin_width, window)
+    counts = pairs.count_differences(times, first, last, n_lags, bin_width, OTHER not in dims)
+    number = (last - first).reshape(-1, *[1] * (len(dims) - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(number > 0, counts / (number * bin_width), np.nan)
     lags = np.arange(-n_lags, n_lags + 1) * bin_width
