@@ -119,6 +119,26 @@ def walks(n, how_many, peer):
         say(f"  {name:<26}{mine:8d}{theirs}")
 
 
+def heavy_tails(how_many):
+    """Walks with steps that now and then are as long as all others together, ours alone."""
+    from neuroarrays.kernels.features import classify
+
+    draw = {
+        "normal": lambda rng, n: rng.normal(size=n),
+        "t(2)": lambda rng, n: rng.standard_t(2, n),
+        "t(1.5)": lambda rng, n: rng.standard_t(1.5, n),
+        "Cauchy": lambda rng, n: rng.standard_cauchy(n),
+    }
+    say("walks scaled to 0 to 6.2 that are taken for angles; 100, 300 and 3,000 samples")
+    for name, steps in draw.items():
+        found = 0
+        for n in (100, 300, 3000):
+            for seed in range(how_many):
+                walk = np.cumsum(steps(np.random.default_rng(seed), n))
+                found += classify(scaled(walk, 0, 6.2))[0] == "circular"
+        say(f"  {name + ' steps':<26}{found:8d} of {3 * how_many:,}")
+
+
 def events(n, units):
     rng = np.random.default_rng(0)
     kernel = np.exp(-np.arange(400) / 30)
@@ -152,6 +172,7 @@ def main(argv=None):
     peer = driada()
     types(10_000 if small else 1_000_000, peer)
     walks(2_000, 5 if small else 200, peer)
+    heavy_tails(20 if small else 4_000)
     events(2_000 if small else 20_000, 10 if small else 100)
     if not small:
         results = Path(__file__).parent / "results" / "bench_features.txt"
