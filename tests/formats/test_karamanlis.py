@@ -14,6 +14,23 @@ from neuroarrays.errors import FormatError, NotInTree, UnknownFormat
 from neuroarrays.kernels import fixations
 from neuroarrays.testing import ReaderTests, assert_same_trees
 
+
+def slow(seed, count):
+    """ran1 of Numerical Recipes, number after number."""
+    number, table = max(-seed, 1), [0] * 32
+    for j in range(39, -1, -1):
+        number = number * 16807 % 2147483647
+        if j < 32:
+            table[j] = number
+    last, drawn = table[0], []
+    for _ in range(count):
+        number = number * 16807 % 2147483647
+        j = last // 67108864
+        last, table[j] = table[j], number
+        drawn.append(last / 2147483647)
+    return drawn
+
+
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "karamanlis" / "data"
 MOUSE, MARMOSET = "20210115_252MEA_mouse_left_half_dorsal", "20220301_60MEA_marmoset_left_s1"
 MOVIE = f"{MOUSE}/fixationmovie_data.mat"
@@ -341,6 +358,46 @@ def test_gratings_are_cut_into_running_and_frozen_trials(folder, parts):
     assert train["block_id"].values.tolist() == np.repeat(np.arange(3 * parts), 3).tolist()
     assert train.attrs["stimulus_secondseed"] == -10
     assert "made from seeds" in train.attrs["note"]
+
+
+@pytest.fixture
+def checkers(folder):
+    """Two blocks of 5 frames and 3 repeats of 4, 3 checkers wide and 2 high, 4 units."""
+    with h5py.File(folder / MOUSE / "frozencheckerflicker_data.mat", "w") as file:
+        file["runningbin"], file["frozenbin"] = np.ones((2, 5, 4)), np.zeros((3, 4, 4))
+        numbers = {"seed": -1000, "secondseed": -10000, "Nx": 3, "Ny": 2, "RunningFrames": 5,
+                   "FrozenFrames": 4, "stixelheight": 16, "blackwhite": 1}  # fmt: skip
+        for name, number in numbers.items():
+            file[f"stimPara/{name}"] = [[float(number)]]
+    return folder
+
+
+def test_checkers_are_drawn_again_from_their_seed(checkers):
+    """In the order of the stimulation program: frame after frame, column after column."""
+    tree = na.open_datatree(checkers, stimulus="frozencheckerflicker")
+    na.validate(tree, values=True)
+    for block, seed, frames in (("train", -1000, 10), ("test", -10000, 4)):
+        node = tree[f"{block}/{MOUSE}"]
+        drawn = iter(slow(seed, frames * 6))
+        expected = np.zeros((frames, 1, 2, 3), "u1")
+        for frame, x, y in np.ndindex(frames, 3, 2):
+            expected[frame, 0, y, x] = 255 * (next(drawn) >= 0.5)
+        assert np.array_equal(node["stimulus"].values, expected)
+        assert np.array_equal(node["stimulus"][-1, 0, ::-1, 1].values, expected[-1, 0, ::-1, 1])
+        assert "drawn again" in node.attrs["note"]
+    assert tree[f"train/{MOUSE}"].attrs["um_per_pixel"] == 7.5 * 16
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("seed", None), ("blackwhite", 0), ("RunningFrames", 4)]
+)
+def test_checkers_that_cannot_be_drawn_say_so(checkers, name, number):
+    values = None if number is None else [[float(number)]]
+    edited(checkers, f"stimPara/{name}", values, f"{MOUSE}/frozencheckerflicker_data.mat")
+    node = na.open_datatree(checkers, stimulus="frozencheckerflicker")[f"train/{MOUSE}"]
+    assert "stimulus" not in node
+    assert "made from seeds" in node.attrs["note"]
+    assert node["retina/responses"].shape == (10, 4)
 
 
 def test_units_are_those_of_expdata(folder):

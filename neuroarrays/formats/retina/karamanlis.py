@@ -13,7 +13,9 @@ stimulus, `<...><stimulus>_data.mat`, and `expdata.mat`; as h5py sees them::
                                         flashed images, in place of frozenbin and runningbin
     expdata.mat: projector/{refreshrate,pixelsize,screen}, units, cellclus_id, typelabels
 
-Checkers and gratings were made on the fly from seeds: their files hold responses only.
+Checkers and gratings were made on the fly from seeds. Checkers are drawn again from theirs
+(`stimPara.{seed,secondseed,Nx,Ny,RunningFrames,FrozenFrames}`) with the generator that the lab
+published, https://github.com/dimokaramanlis/subunit_grid_model; gratings come without a stimulus.
 Data: https://doi.org/10.12751/g-node.ejk8kx; article: https://doi.org/10.1038/s41586-024-08212-3
 """
 
@@ -36,13 +38,15 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips
 from neuroarrays.formats.retina.expdata import Experiment, species_of
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
-from neuroarrays.formats.retina.movies import Column, FixationMovie
+from neuroarrays.formats.retina.movies import Checkers, Column, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, LazyArray, file_array
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}
+#: Checkers of a block that are drawn at once.
+_MOST_CHECKERS = 1 << 30
 _NO_STIMULUS = "the file does not hold what was shown (it was made from seeds on the fly)"
 
 
@@ -283,13 +287,36 @@ class _Session:
             raise FormatError(self.where, name, axes, f"shape {stored.shape}")
         return stored
 
+    def _draw(self, part: Part, prefix: str) -> None:
+        """Put checkers into the part, where the file says how they were drawn."""
+        seed = {"running": "seed", "frozen": "secondseed"}[prefix]
+        wanted = (seed, "Nx", "Ny", f"{prefix.capitalize()}Frames")
+        known = [part.attrs.get(f"stimulus_{name}") for name in wanted]
+        black_and_white = part.attrs.get("stimulus_blackwhite", 1.0)
+        if self.stimulus != "frozencheckerflicker" or None in known or not black_and_white:
+            part.attrs["note"] = _NO_STIMULUS
+            return
+        number, across, down, frames = (int(value) for value in known if value is not None)
+        blocks, held, _ = self._binned(prefix).shape
+        if min(across, down, frames) < 1 or frames != held:
+            part.attrs["note"] = _NO_STIMULUS
+            return
+        if across * down * frames > _MOST_CHECKERS:
+            raise FormatError(self.where, "stimPara", f"at most {_MOST_CHECKERS:,} checkers a block",
+                              f"{across} x {down} x {frames}")  # fmt: skip
+        blocks = blocks if prefix == "running" else 1  # repeats begin anew
+        part.stimulus = Checkers(number, blocks, frames, down, across)
+        part.attrs["note"] = "checkers drawn again from their seed, white 255, black 0"
+        if (stixel := part.attrs.get("stimulus_stixelheight")) is not None:
+            part.attrs["um_per_pixel"] = round(self.experiment.pixel * stixel, 9)
+
     def _show(
         self, part: Part, prefix: str, size: tuple[int, int] | None, wrap: bool
     ) -> xr.Dataset | None:
         """Put the movie into the part; the images it is rendered from as a node of their own."""
         names = (f"{prefix}Images", f"{prefix}fixations")
         if any(self.file.info(name) is None for name in names):
-            part.attrs["note"] = _NO_STIMULUS
+            self._draw(part, prefix)
             return None
         images = arrays.pixels(file_array(self.file, names[0]))
         if len(images.shape) == 2:

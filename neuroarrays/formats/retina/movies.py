@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina.arrays import compact, positions
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy import LazyArray, cached
 from neuroarrays.source import Key
 
 #: Bytes of frames rendered at a time.
@@ -116,6 +116,70 @@ class FixationMovie(Rendered):
     def __dask_tokenize__(self) -> object:
         parts = (self.images.__dask_tokenize__(), self.fixations.__dask_tokenize__())
         return (type(self).__name__, *parts, self.screen, self.frame, self.wrap_edge)
+
+
+@dataclass(frozen=True, repr=False)
+class Checkers(LazyArray):
+    """Black and white checkers drawn anew from their seed, (time, 1, y, x) uint8, 0 and 255.
+
+    A frame is drawn column after column; blocks go on where the one before ended.
+
+    Attributes
+    ----------
+    seed : int
+        Of the stimulation program's generator.
+    blocks, frames : int
+        Blocks, and frames of each.
+    height, width : int
+        Checkers along y and x.
+    """
+
+    seed: int
+    blocks: int
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.blocks * self.frames, 1, self.height, self.width)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("u1")
+
+    def outer(self, key: Key) -> np.ndarray:
+        from neuroarrays.kernels import ran1
+
+        k, *rest = key
+        picked = positions(k)
+        first = _pick(np.empty((0, *self.shape[1:]), np.uint8), rest)
+        out = np.empty((picked.size, *first.shape[1:]), np.uint8)
+        size = self.height * self.width
+        for block in np.unique(picked // self.frames):
+            rows = np.flatnonzero(picked // self.frames == block)
+            within = picked[rows] % self.frames
+            (states,) = cached(self.__dask_tokenize__(), self._states)
+            drawn = ran1.bits(states[block].copy(), (int(within.max()) + 1) * size)
+            white = drawn.reshape(-1, self.width, self.height)[within].swapaxes(1, 2)
+            out[rows] = _pick(np.uint8(255) * white[:, None], rest)
+        return out[0] if isinstance(k, int) else out
+
+    def _states(self) -> tuple[np.ndarray]:
+        """The generator at the beginning of each block."""
+        from neuroarrays.kernels import ran1
+
+        states = np.empty((self.blocks, 34), np.int64)
+        now = ran1.seeded(self.seed)
+        for block in range(self.blocks):
+            states[block] = now
+            if block + 1 < self.blocks:
+                ran1.bits(now, self.frames * self.height * self.width)
+        return (states,)
+
+    def __dask_tokenize__(self) -> object:
+        own = (self.seed, self.blocks, self.frames, self.height, self.width)
+        return (type(self).__name__, *own)
 
 
 def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarray:
