@@ -57,7 +57,7 @@ FORMATS: tuple[Format, ...] = (
     Format("sensorium", "neuroarrays.formats.sensorium:SensoriumReader", "beta", "",
            "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"),
     Format("experanto", "neuroarrays.formats.experanto:ExperantoReader", "beta", "",
-           "experanto sessions: screen, responses, eye tracker, treadmill at their own rates"),
+           "experanto sessions: screen, responses, spikes, behaviour, each at its own rate"),
     Format("driada", "neuroarrays.formats.driada:DriadaReader", "beta", "",
            "DRIADA: calcium imaging with behaviour (NPZ, pickled experiments)"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
