@@ -286,6 +286,9 @@ class ClipDataset(Samples):
     def __len__(self) -> int:
         return int(self.bounds[-1])
 
+    def _shapes(self) -> dict[str, str]:
+        return {n: f"{(self.bins, *f.shape[1:])} {self.dtypes[n]}" for n, f in self.fields.items()}
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         starts, ends = self.spans(indices)
         lead = starts.size, self.bins

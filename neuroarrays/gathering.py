@@ -58,7 +58,10 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
     known = [
         f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
     ]
-    raise NotInTree("variable", name, known, hint=f"looked in {place(area)} and above it")
+    hint = f"looked in {place(area)} and above it"
+    if schema.SPIKES in area.children:
+        hint = f"{hint}; it is an area of a recording tree, which na.align brings on one clock"
+    raise NotInTree("variable", name, known, hint=hint)
 
 
 def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:

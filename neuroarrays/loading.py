@@ -62,6 +62,9 @@ class Loader(DataLoader[Batch]):
             yield batch
         self.load_state_dict({"epoch": self._epoch + 1, "batch": 0})
 
+    def __repr__(self) -> str:
+        return f"<Loader of {len(self):,} batches from {self.dataset!r}>"
+
     def state_dict(self) -> dict[str, int]:
         """Epoch, and how many of its batches were handed out."""
         return {"epoch": self._epoch, "batch": self._done}
@@ -129,6 +132,9 @@ class _Sessions(Dataset[Any]):
 
     def __init__(self, datasets: Mapping[str, Any]):
         self.keys, self.datasets = list(datasets), list(datasets.values())
+
+    def __repr__(self) -> str:
+        return f"{len(self.keys)} sessions"
 
     def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
         session = pairs[0][0]

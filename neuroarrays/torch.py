@@ -203,7 +203,8 @@ def _scales(plan: _Plan, parts: Sequence[_Part], names: Sequence[str]) -> dict[s
     }
     for part in parts:
         if part.group not in found:
-            msg = f"{gathering.place(part.area)}: there is no side 'train' to normalise by"
+            sides = ", ".join(sorted({other.side for other in parts}))
+            msg = f"{gathering.place(part.area)}: no side 'train' to normalise by, only {sides}"
             raise SchemaError(msg)
     return found
 

@@ -515,6 +515,8 @@ def test_what_a_dataset_is_is_shown():
     assert repr(trials) == f"<TrialDataset {shown}"
     assert repr(OnDevice(trials, "cpu")).startswith("<OnDevice of session_0/VISp on cpu: 40 samp")
     assert repr(RepeatDataset(trials, np.arange(40) // 4)).endswith(", repeats 1 to 4>")
+    clips = ClipDataset(clock_tree()["s/retina"], ["responses"], 1.0)
+    assert repr(clips) == "<ClipDataset of s/retina: 20 samples, responses (20, 5) float32>"
     assert repr(Stack([trials, trials])).startswith("<Stack of session_0/VISp, session_0/VISp: 80")
 
 
@@ -590,6 +592,8 @@ def test_other_mistakes_say_what_is_expected():
     area = tree()[PLACE]
     with pytest.raises(NotInTree, match="did you mean 'spike_data'"):
         TrialDataset(area, ["spike_dta"])
+    with pytest.raises(NotInTree, match="of a recording tree, which na.align brings on one clock"):
+        TrialDataset(na.load_sample()["A2929-200711/adn"], ["spike_data"])
     with pytest.raises(ValueError, match="expected a list of variables, got the text"):
         TrialDataset(area, "spike_data")
     with pytest.raises(ValueError, match="no variable asked for"):

@@ -108,6 +108,8 @@ def test_loaders_have_the_shape_that_others_iterate(trials):
     found = na.torch.loaders(trials, ["pupil/x"], ["spike_data"], batch_size=4)
     assert list(found) == ["train", "validation", "test"]
     assert list(found["train"]) == ["session_0", "session_1"]
+    shown = "<TrialDataset of session_0/VISp: 30 samples, pupil/x (5,) float32, spike_data (3, 5) float32>"
+    assert repr(found["train"]["session_0"]) == f"<Loader of 7 batches from {shown}>"
     batches = list(found["train"]["session_0"])
     assert [b["spike_data"].shape for b in batches] == [(4, 3, 5)] * 7
     ids = [i for b in batches for i in b["presentation_id"].tolist()]
@@ -240,7 +242,9 @@ def test_a_test_block_is_normalised_by_the_train_block(blocks):
     want = (shown - np.nanmean(train)) / np.nanstd(train, ddof=1)
     np.testing.assert_allclose(next(iter(loader))["speed"], want[:4], rtol=1e-4, atol=1e-5)
     del tree["train"]
-    with pytest.raises(SchemaError, match="test/session_0/VISp: there is no side 'train'"):
+    with pytest.raises(
+        SchemaError, match="test/session_0/VISp: no side 'train' to normalise by, only test"
+    ):
         na.torch.loaders(tree, ["speed"], **options)
 
 
