@@ -1,8 +1,11 @@
 """Arrays by a mapping: golden files under the suite, every real file here, and what can be wrong."""
 
+import io
+import json
 import tomllib
 import tracemalloc
 import warnings
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -90,6 +93,36 @@ def test_real_files(shared_data, name):
     load(tree)
 
 
+#: What of the recordings is no array, and which mapping opens the files that are like another one.
+NO_ARRAYS = (".md", ".yaml", ".json", "traces.nc")
+ALIKE = {
+    "park2024_V1_pupil_running": "park_pupil",
+    "waverepo_retina_h5": "waverepo",
+    "allen_truth": "allen_durations",
+}
+
+
+def test_every_real_file_is_opened_by_a_mapping_or_a_reader(shared_data):
+    """Over the list of recordings: NWB by its reader, any other file by a mapping shown in the docs."""
+    mapped = [tomllib.loads(path.read_text())["file"] for path in sorted(MAPPINGS.glob("*.toml"))]
+    docs = (MAPPINGS.parent / "bring_your_own.md").read_text()
+    for entry in json.loads((shared_data / "index.json").read_text())["here"]:
+        place = entry["path"]
+        if place.endswith(".nwb"):
+            assert len(na.open_datatree(shared_data / place).children) == 1
+        elif not place.endswith(NO_ARRAYS) and not any(
+            f"{place}/".startswith(f"{m}/") for m in mapped
+        ):
+            mapping = MAPPINGS / f"{ALIKE[place.partition('/')[0]]}.toml"
+            said = tomllib.loads(mapping.read_text())
+            if "Blankenship" in place:
+                del said["retina/spikes"]["electrode"]  # its electrodes have no names
+            load(opened(shared_data / place, said))
+        assert f"`{place.partition('/')[0]}`" in docs
+    for path in MAPPINGS.glob("*.toml"):
+        assert f"examples/{path.name}" in docs
+
+
 def real(shared_data, name):
     mapping = MAPPINGS / f"{name}.toml"
     tree = opened(shared_data / tomllib.loads(mapping.read_text())["file"], mapping)
@@ -135,6 +168,30 @@ def test_two_clocks_are_two_nodes_that_align_joins():
     assert len({node.sizes["time"] for node in nodes}) == 1
     assert any("x" in node.data_vars for node in nodes)
     assert any("unit_id" in node.sizes for node in nodes)
+
+
+@pytest.mark.parametrize("name", ["kramer", "miniscope"])
+def test_two_clocks_of_real_files_on_one(shared_data, name):
+    mapping = MAPPINGS / f"{name}.toml"
+    tree = opened(shared_data / tomllib.loads(mapping.read_text())["file"], mapping)
+    (session,) = tree
+    position = tree[session]["position"].to_dataset()
+    area = na.align(tree, bin_width=0.05)[session]["CA1"]
+    times, x = area["time"].values, area["position/x"].values
+    stored, known = position["time"].values, position["x"].values
+    inside = (times >= stored[0]) & (times <= stored[-1])
+    expected = np.interp(times[inside], stored[~np.isnan(known)], known[~np.isnan(known)])
+    np.testing.assert_allclose(x[inside], expected, rtol=1e-5)
+    assert np.isnan(x[~inside]).all()
+    if name == "miniscope":
+        traces = tree[session]["CA1/traces"].to_dataset()
+        assert traces.sizes["time"] != position.sizes["time"]
+        clock, order = traces["time"].values, np.argsort(traces["time"].values, kind="stable")
+        assert (np.diff(clock) < 0).sum() == 1  # it goes back once
+        for unit in (0, -1):
+            trace = traces["C"].values[order, unit]
+            expected = np.interp(times, clock[order], trace, left=np.nan, right=np.nan)
+            np.testing.assert_allclose(area["responses"][:, unit], expected, rtol=1e-4, atol=1e-6)
 
 
 # --------------------------------------------------------------------------------- info, mapping
@@ -248,6 +305,14 @@ def said_by(path):
     with pytest.raises(FormatError) as caught:
         na.open_datatree(path)
     return str(caught.value)
+
+
+def test_the_docs_show_what_info_prints(tmp_path, monkeypatch):
+    page = (MAPPINGS.parent / "bring_your_own.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    shown = page.partition("$ neuroarrays info rig.mat\n")[2].partition("```")[0]
+    assert outline("rig.mat").strip() == shown.strip()
 
 
 def test_info_of_golden_files(capsys, tmp_path):
@@ -385,6 +450,38 @@ def test_a_mapping_that_is_no_toml(tmp_path):
     (tmp_path / "n.toml").write_text("neuroarrays_mapping = 1\nfile = 'gone.mat'")
     with pytest.raises(FormatError, match=r"n\.toml:file"):
         na.open_datatree(tmp_path / "n.toml")
+
+
+def test_a_matrix_that_looks_transposed_without_a_clock_is_warned_of(tmp_path):
+    np.savez(tmp_path / "a.npz", dff=np.zeros((3, 40)))
+    mapping = {"V1/f": {"time": {"rate": 20}, "f": {"array": "dff", "dims": ["time", "unit_id"]}}}
+    with pytest.warns(UserWarning, match=r"V1/f has 40 units and 3 times; if these are exchanged"):
+        opened(tmp_path / "a.npz", mapping)
+    mapping["V1/f"]["f"]["dims"] = ["unit_id", "time"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert opened(tmp_path / "a.npz", mapping)["a/V1/f/f"].shape == (40, 3)
+
+
+@pytest.mark.parametrize("kind", ["big-endian", "Fortran", "empty", "float16", "zip64"])
+def test_arrays_of_every_make(tmp_path, kind):
+    values = np.random.default_rng(0).random((3, 0 if kind == "empty" else 40))
+    stored = {"big-endian": values.astype(">f4"), "Fortran": np.asfortranarray(values),
+              "float16": values.astype("f2")}.get(kind, values)  # fmt: skip
+    np.savez(tmp_path / "a.npz", dff=stored)
+    if kind == "zip64":
+        raw = io.BytesIO()
+        np.save(raw, values)
+        with (
+            zipfile.ZipFile(tmp_path / "a.npz", "w") as archive,
+            archive.open("dff.npy", "w", force_zip64=True) as file,
+        ):
+            file.write(raw.getvalue())
+    mapping = {"V1/f": {"time": {"rate": 20}, "f": {"array": "dff", "dims": ["unit_id", "time"]}}}
+    found = opened(tmp_path / "a.npz", mapping)["a/V1/f"]
+    assert found["f"].dtype.isnative
+    np.testing.assert_array_equal(found["f"], stored.T)
+    np.testing.assert_array_equal(found["time"], np.arange(stored.shape[1]) / 20)
 
 
 def test_a_dtype_must_hold_the_values(tmp_path):

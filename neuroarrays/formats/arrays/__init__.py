@@ -8,6 +8,7 @@ line ``neuroarrays_mapping = 1`` and ``file = "data.mat"`` opens by itself.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -228,6 +229,7 @@ def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Da
     sizes: dict[str, int] = {}
     for one in made.values():
         sizes = {**{str(d): n for d, n in one.sizes.items()}, **sizes}
+    _suspect(arrays, name, sizes, said.get(schema.TIME))
     coords: dict[str, xr.Variable] = {}
     if schema.TIME in said:
         coords[schema.TIME] = clock(arrays, name, said[schema.TIME], sizes.get(schema.TIME, 0))
@@ -238,6 +240,19 @@ def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Da
                 ids = integers(arrays, said[dim], f"{name}/{dim}")
             coords[dim] = xr.Variable(dim, ids)
     return together(arrays, name, made, coords)
+
+
+def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) -> None:
+    """Warn of a matrix that looks like it is the other way round, where no clock would tell."""
+    units, times = sizes.get(schema.UNIT, 0), sizes.get(schema.TIME, 0)
+    told = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)
+    if units > times > 0 and not told:
+        warnings.warn(
+            f"{arrays.source.path}: {name} has {units:,} units and {times:,} times; if these are "
+            "exchanged, say dims= the other way round",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _role(kind: str, name: str, said: Mapping[str, Any]) -> str:
