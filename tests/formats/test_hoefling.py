@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_the_movie_is_the_one_movie_in_the_order_of_the_scan(field, scan, flip):
     assert np.array_equal(shown[1234:1240, 1, :, ::-1].values, movie[1234:1240, 1, :, ::-1])
     assert np.array_equal(tree[f"train/{field}"]["clip_id"].values, np.repeat(order, 150))
     assert tree[f"train/{field}"].attrs["eye"] == ("left" if flip else "right")
+
+
+def test_a_mirrored_clip_takes_no_more_than_the_clip():
+    """The frames are picked before the columns: else the whole movie is mirrored for each clip."""
+    shown = na.open_datatree(GOLDEN)[f"train/{LEFT}/stimulus"]
+    _ = shown[:150].values
+    tracemalloc.start()
+    _ = shown[150:300].values
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < shown.nbytes / 2
 
 
 def test_filters():
