@@ -225,7 +225,7 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     for name, c, mean, sem in zip(
         names, colors, lines.values.reshape(len(names), -1), errors, strict=True
     ):
-        (line,) = ax.plot(time, mean, color=c, lw=1.4, label=None if name is None else f"{name}")
+        (line,) = ax.plot(time, mean, color=c, lw=1.4, label=_named(name))
         if len(names) <= len(PALETTE):  # bands of more than that hide one another
             ax.fill_between(time, mean - sem, mean + sem, color=line.get_color(), alpha=0.25, lw=0)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
@@ -240,6 +240,13 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
             legend(ax, len(names), title)
     frameless(ax)
     return ax
+
+
+def _named(condition: Any) -> str | None:
+    """A condition in a legend: numbers without needless zeros."""
+    if condition is None:
+        return None
+    return f"{condition:g}" if isinstance(condition, float) else f"{condition}"
 
 
 def _condition_colors(names: np.ndarray) -> list[Any]:
