@@ -101,7 +101,10 @@ def test_driada_takes_them():
     node = xr.Dataset(
         {
             "responses": (("time", "unit_id"), rng.random((1200, 3))),
+            "spike_data": (("time", "unit_id"), rng.integers(0, 2, (1200, 3), dtype=np.uint8)),
             "x": ("time", rng.random(1200)),
+            "xy": (("time", "axis"), rng.random((1200, 2))),
+            "licks": ("time", rng.random(1200) > 0.5),
         },
         {"unit_id": np.arange(3), "time": np.arange(1200) / 20},
     )
@@ -111,3 +114,7 @@ def test_driada_takes_them():
     made = build("lab", {"name": "s"}, na.to_driada(tree), static_features={"fps": 20.0})
     assert made.n_cells == 3
     np.testing.assert_array_equal(made.dynamic_features["x"].data, node["x"])
+    np.testing.assert_array_equal(made.dynamic_features["xy"].data, node["xy"].values.T)
+    np.testing.assert_array_equal(made.dynamic_features["licks"].data, node["licks"])
+    np.testing.assert_array_equal(made.spikes.data, node["spike_data"].values.T)
+    np.testing.assert_allclose(made.calcium.data, node["responses"].values.T, atol=1e-7)

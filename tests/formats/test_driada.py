@@ -377,3 +377,38 @@ def test_matlab_struct(tmp_path, version):
     np.testing.assert_array_equal(found["speed"], position[0])
     assert tree["s"].attrs["mouse_id"] == "m7"
     assert tree["s"].attrs["sampling_rate"] == 30.0
+
+
+# ------------------------------------------------- against DRIADA, where it is installed beside us
+
+
+def test_files_that_driada_writes(tmp_path):
+    build = pytest.importorskip("driada.experiment.exp_build").load_exp_from_aligned_data
+    from driada.experiment import save_exp_to_pickle
+    from driada.experiment.nwb import save_exp_to_nwb
+
+    rng = np.random.default_rng(0)
+    stored = {"calcium": rng.random((4, 1200)), "spikes": rng.integers(0, 2, (4, 1200))}
+    stored |= {name: np.cumsum(rng.normal(size=1200)) for name in ("x", "y")}
+    made = build("lab", {"name": "s"}, dict(stored), static_features={"fps": 25.0}, verbose=False)
+    made.metadata = {"session_name": "RT_A5_3D", "fps": 25.0}
+    save_exp_to_pickle(made, str(tmp_path / "Exp s.pickle"), verbose=False)
+    save_exp_to_nwb(made, str(tmp_path))
+    found = area(tmp_path / "Exp s.pickle")
+    # DRIADA adds noise to calcium; the pickle holds what it made
+    np.testing.assert_array_equal(found["responses"], made.calcium.data.T)
+    np.testing.assert_array_equal(found["spike_data"], stored["spikes"].T)
+    np.testing.assert_array_equal(found["x"], stored["x"])
+    assert float(found["time"][1]) == 1 / 25
+    session = na.open_datatree(tmp_path / "RT_A5_3D.nwb")["RT_A5_3D"]
+    np.testing.assert_array_equal(
+        session["Hippocampus, dorsal CA1/Calcium/Calcium"], made.calcium.data.T
+    )
+    np.testing.assert_array_equal(session["position"]["y"], stored["y"])
+
+
+@pytest.mark.parametrize(("track", "animal", "session", "name"), NAMES)
+def test_names_are_those_of_driada(track, animal, session, name):
+    construct = pytest.importorskip("driada.utils.naming").construct_session_name
+    parts = {"track": track, "animal_id": animal, "session": session}
+    assert construct("IABS", parts) == iabs_name(track, animal, session) == name
