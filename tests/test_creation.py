@@ -152,7 +152,8 @@ def held_out(features, responses, penalty):
     weights = np.linalg.solve(gram, x[:train].T @ (responses[:train] - responses[:train].mean(0)))
     predicted = x[train:] @ weights
     pairs = zip(predicted.T, responses[train:].T, strict=True)
-    return np.array([np.corrcoef(p, r)[0, 1] for p, r in pairs])
+    with np.errstate(invalid="ignore"):  # a silent unit is NaN
+        return np.array([np.corrcoef(p, r)[0, 1] for p, r in pairs])
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
