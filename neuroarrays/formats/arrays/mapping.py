@@ -144,8 +144,14 @@ def variable(
             "say which axis is what: dims = [\"time\", \"unit_id\"]",
         )  # fmt: skip
     array, dims = _arranged(array, dims, tree, role, name)
-    kinds = schema.spec(tree, role, name).kinds
-    wanted = entry.dtype
+    record = schema.spec(tree, role, name)
+    if record.units and entry.units not in ("", record.units):
+        raise FormatError(
+            arrays.source.path, f"{where}/units", f"{record.units!r}, which {name} has in a tree",
+            f"{entry.units!r}", "convert it: {array = ..., scale = ..., units = "
+            f"{record.units!r}}}, or take another name",
+        )  # fmt: skip
+    kinds, wanted = record.kinds, entry.dtype
     if not wanted and array.dtype.kind in "biu" and array.dtype.kind not in kinds and "f" in kinds:
         wanted = "f8"
     if wanted:
@@ -274,7 +280,10 @@ def together(
             if known != size:
                 hint = ""
                 if known in one.shape:
-                    hint = f"{name} looks transposed: say its dims, time is the axis of {known}"
+                    hint = (
+                        f"{name} looks transposed: its axis of {known:,} is {dim}; say dims = "
+                        '["unit_id", "time"], or the other way round'
+                    )
                 raise FormatError(
                     arrays.source.path, f"{node}/{name}", f"{known:,} along {dim}, as {other}",
                     f"{size:,} (shape {one.shape})", hint,
