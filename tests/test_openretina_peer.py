@@ -44,6 +44,7 @@ def test_maheswaranathan(folder):
 
 
 def test_karamanlis(folder):
+    pytest.importorskip("torchvision", reason="open-retina's stimuli need torchvision")
     from openretina.data_io.karamanlis_2024.responses import load_all_responses
     from openretina.data_io.karamanlis_2024.stimuli import load_all_stimuli
 
