@@ -99,7 +99,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         Spikes at or after a presentation's stop are not counted, and `valid` is False in bins that
         end after it. False counts on, into what follows: every bin is whole.
     series : str or list of str, optional
-        Names or globs of the series to align; running, pupil, position and head direction unless
+        Names or globs of the series to align; behaviour (running, pupil, position, ...) unless
         given.
     method : {"linear", "previous", "nearest"}
         How series are interpolated; see `interpolate`.

@@ -226,8 +226,7 @@ def _alignment(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         nargs="+",
         action="extend",
-        help="names or globs of the series to align (default: running, pupil, position, "
-        "head direction)",
+        help="names or globs of the series to align (default: behaviour)",
     )
     add(
         "--method",

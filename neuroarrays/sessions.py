@@ -12,8 +12,10 @@ from neuroarrays.backend import chosen
 from neuroarrays.errors import SchemaError
 from neuroarrays.trains import trains_of
 
-#: Series that are aligned unless others are asked for.
-BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction")
+#: Behaviour: the series that are aligned unless others are asked for.
+BEHAVIOUR = (
+    schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill"
+)  # fmt: skip
 
 
 def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
