@@ -160,15 +160,8 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
 def _counted(node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Spikes of each unit in bins that count, and the duration of these."""
     counts = node["spike_data"]
-    order = [dim for dim in _conditions.TRIALS if dim in counts.dims and dim != schema.UNIT]
-    counts = counts.transpose(order[0], schema.UNIT, ...)
-    number, bins = np.zeros((2, counts.sizes[schema.UNIT]))
-    others = tuple(range(2, counts.ndim))
-    for _, block, mask in _conditions.blocks_of(node, counts):
-        if mask is not None:
-            block = np.where(mask, block, block.dtype.type(0))
-        number += block.sum(axis=others, dtype=float).sum(axis=0)
-        bins += block[:, :1].size if mask is None else mask.sum(axis=(0, *others))
+    along = next(dim for dim in counts.dims if dim != schema.UNIT)
+    number, bins = _conditions.totals(node, counts.transpose(along, schema.UNIT, ...))
     return number, bins * bin_width(node)
 
 

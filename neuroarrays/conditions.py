@@ -254,6 +254,33 @@ def blocks(n: int, row_bytes: int, size: int) -> list[slice]:
     return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]
 
 
+def totals(node: xr.Dataset, values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of all that counts of each unit, and how many values that is.
+
+    Parameters
+    ----------
+    node : Dataset
+        An area.
+    values : DataArray
+        Its responses, units second.
+
+    Returns
+    -------
+    total, n : (unit_id,) float64
+    """
+    total, n = np.zeros((2, values.sizes[schema.UNIT]))
+    for _, block, mask in blocks_of(node, values):
+        block = block.reshape(*block.shape[:2], -1)
+        if mask is None:
+            n += block[:, 0].size
+        else:
+            mask = mask.reshape(*mask.shape[:2], -1)
+            block = np.where(mask, block, block.dtype.type(0))
+            n += mask.sum(axis=(0, 2))
+        total += block.sum(axis=2, dtype=float).sum(axis=0)
+    return total, n
+
+
 def means(node: xr.Dataset, response: Response) -> np.ndarray:
     """Mean response of each unit in each presentation.
 

@@ -130,6 +130,8 @@ def describe(tree: xr.DataTree) -> Description:
     kind = schema.kind_of(tree)
     areas = schema.area_paths(tree)
     sessions = list(dict.fromkeys(path.rpartition("/")[0] for path in areas))
+    if kind == schema.RECORDING and tree.parent is None:  # some have behaviour alone
+        sessions = [str(name) for name in tree.children]
     about = {
         session: _about(kind, tree[session], len(sessions) <= _READ_MASKS) for session in sessions
     }
@@ -144,6 +146,10 @@ def describe(tree: xr.DataTree) -> Description:
                 f"{spikes / units / about[session].seconds:#.2g}".rstrip(".") + " spikes/s"
             )
         rows.append(row)
+    held = {path.rpartition("/")[0] for path in areas}
+    rows += [
+        {"session": name, "units": "0"} | about[name].texts for name in sessions if name not in held
+    ]
     source = f" from {tree.root.attrs['source']}" if "source" in tree.root.attrs else ""
     counts = [many(len(sessions), "session"), many(len(areas), "area"), many(total, "unit")]
     return Description(f"{kind} tree{source}: {', '.join(counts)}", rows)
@@ -226,7 +232,7 @@ def _rate(node: Any) -> str:
     """Samples per second, from the ends of a clock."""
     clock = node[schema.TIME]
     length = float(clock[-1]) - float(clock[0])
-    return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else f"{clock.size} samples"
+    return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else many(clock.size, "sample")
 
 
 def _units(area: Any) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -11,11 +10,11 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 from pandas.api.types import is_numeric_dtype
 
-from neuroarrays import schema
-from neuroarrays.conditions import RATE, blocks_of, clock_of, trials_of
+from neuroarrays import schema, timelines
+from neuroarrays.conditions import RATE, clock_of, totals, trials_of
 from neuroarrays.description import many, span
-from neuroarrays.drawing import PALETTE, frameless, quantity_of, trace
-from neuroarrays.intervals import merged
+from neuroarrays.drawing import PALETTE, frameless, quantity_of
+from neuroarrays.errors import SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Sessions by areas up to which numbers are written into the map.
 _WRITTEN = 300
-#: Signals that a timeline has rows for.
-_SIGNALS = 12
 
 
 def overview(tree: xr.DataTree) -> dict[str, Axes]:
@@ -47,30 +44,34 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     Raises
     ------
     SchemaError
-        If it is neither kind of tree.
+        If it is neither kind of tree, or holds no session.
     """
     kind = schema.kind_of(tree)
     areas = [_Area(path, tree[path]) for path in schema.area_paths(tree) if "/" in path]
     sessions = list(dict.fromkeys(area.session for area in areas)) or list(tree.children)
+    if not sessions:
+        msg = "the tree has no session"
+        raise SchemaError(msg)
     first = [area for area in areas if area.session == sessions[0]]
     if kind == schema.RECORDING:
-        rows, over = _recorded(tree[sessions[0]]) if sessions else [], "time (s)"
+        rows, over = timelines.recorded(tree[sessions[0]]), "time (s)"
     else:
-        rows, over = _aligned(first)
+        rows, over = timelines.aligned([(area.block, area.node) for area in first])
     height = float(np.clip(1.4 + 0.22 * len(sessions), 2.6, 9))
     lower = 0.9 + 0.32 * max(len(rows), 2)
     figure = plt.figure(figsize=(10, height + lower + 0.3), layout="constrained")
     made: dict[str, Axes] = figure.subplot_mosaic(
         [["units", "rates"], ["timeline", "timeline"]], height_ratios=[height, lower]
     )
-    names = list(dict.fromkeys(area.name for area in areas))
+    names, first_name = list(dict.fromkeys(area.name for area in areas)), _short(sessions[0])
     _draw_units(made["units"], areas, sessions, names)
     if kind == schema.RECORDING:
         _draw_rates(made["rates"], _rates(tree, areas), "Rates of units, and their median")
     else:
-        _draw_rates(made["rates"], _responses(first), f"Units of {_short(sessions[0])}")
-    _draw_timeline(made["timeline"], rows, _short(sessions[0]) if sessions else "")
+        _draw_rates(made["rates"], _responses(first), f"Units of {first_name}")
+    timelines.draw(made["timeline"], rows)
     made["timeline"].set_xlabel(over)
+    made["timeline"].set_title(f"When: {first_name}", loc="left", fontsize="medium")
     return made
 
 
@@ -90,6 +91,9 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
         grid[sessions.index(area.session), names.index(area.name)] = area.units
     ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
     ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
+    if not areas:
+        _draw_nothing(ax, "no units")
+        return
     if len(sessions) < 2:
         bars = ax.bar(range(grid.size), np.nan_to_num(grid[0]), color=PALETTE[0], width=0.6)
         if grid.size <= _WRITTEN // 10:
@@ -109,6 +113,11 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
     ax.tick_params(length=0)
     if grid.size > _WRITTEN:
         ax.figure.colorbar(image, ax=ax, label="units")
+
+
+def _draw_nothing(ax: Axes, why: str) -> None:
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="0.5")
+    ax.axis("off")
 
 
 def _rates(tree: xr.DataTree, areas: list[_Area]) -> dict[str, xr.DataArray]:
@@ -134,27 +143,19 @@ def _responses(areas: list[_Area]) -> dict[str, xr.DataArray]:
         if area.name in found or not {"spike_data", "responses"} & set(node.data_vars):
             continue
         trials = schema.PRESENTATION in node.sizes
-        some = _some(
-            node.sizes[schema.PRESENTATION if trials else schema.TIME], 1 if trials else 1000
-        )
         _, response = (trials_of if trials else clock_of)(node)
-        values = response.values
-        node = node.isel({values.dims[0]: some})
-        total, n = np.zeros((2, values.sizes[schema.UNIT]))
-        for _, block, mask in blocks_of(node, node[values.name].transpose(*values.dims)):
-            others = tuple(axis for axis in range(block.ndim) if axis != 1)
-            seen = np.True_ if mask is None else mask
-            n += np.broadcast_to(seen, block.shape).sum(axis=others)
-            total += np.where(seen, block, 0).sum(axis=others)
+        dims = response.values.dims
+        some = _some(node.sizes[dims[0]], *((100, 1) if trials else (20, 1000)))
+        node = node.isel({dims[0]: some})
+        total, n = totals(node, node[response.values.name].transpose(*dims))
         with np.errstate(invalid="ignore"):
             mean = total / n * response.scale
         found[area.name] = xr.DataArray(mean, dims=schema.UNIT, attrs=response.attrs)
     return found
 
 
-def _some(n: int, length: int) -> np.ndarray:
-    """Rows of up to 100 presentations, or of 20 stretches of a clock, evenly over all."""
-    number = 100 if length == 1 else 20
+def _some(n: int, number: int, length: int) -> np.ndarray:
+    """Rows of a number of stretches of one length, evenly over all `n`; all if there are no more."""
     if n <= number * length:
         return np.arange(n)
     starts = np.linspace(0, n - length, number).astype(int)
@@ -169,6 +170,10 @@ def _around(n: int) -> tuple[float, float]:
 
 def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
     """A dot for the mean of each unit, by area, spread so that none hides another."""
+    ax.set_title(title, loc="left", fontsize="medium")
+    if not rates:
+        _draw_nothing(ax, "no spikes")
+        return
     random = np.random.default_rng(0)
     counts = all(found.attrs.get("units") == RATE["units"] for found in rates.values())
     for i, found in enumerate(rates.values()):
@@ -178,125 +183,13 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
         ax.scatter(x, y, s=size, color=PALETTE[0], alpha=0.7 if y.size < 200 else 0.35, lw=0)
         if np.isfinite(y).any():
             ax.hlines(np.nanmedian(y), i - 0.35, i + 0.35, color=PALETTE[1], lw=2)
-    if counts and rates:
+    if counts:
         ax.set_yscale("log")
     labels = {quantity_of(found) for found in rates.values()}
     ax.set_xticks(range(len(rates)), list(rates), rotation=90 if len(rates) > 8 else 0)
     label = f"mean {labels.pop()}" if len(labels) == 1 else "mean response"
     ax.set(xlim=_around(len(rates)), ylabel=label)
-    ax.set_title(title, loc="left", fontsize="medium")
     frameless(ax)
-
-
-#: A row of a timeline: what it is called and how it is drawn.
-_Row = tuple[str, Any]
-
-
-def _recorded(session: Any) -> list[_Row]:
-    """Signals, events and tables of a session of a recording tree, in this order."""
-    series, events, tables = [], [], []
-    for path, node in session.subtree_with_keys:
-        if path == ".":
-            continue
-        name = path.rpartition("/")[2]
-        if schema.PRESENTATION in node.sizes and "start_time" in node.data_vars:
-            tables.append((f"{name} ({node.sizes[schema.PRESENTATION]:,})", _table_of(node)))
-        elif node.sizes.get(schema.TIME, 0) > 1 and schema.TIME in node.coords:
-            series += _signals(path, node)
-        elif "event_time" in node.data_vars:
-            times = node["event_time"].values
-            events.append((f"{name} ({times.size:,})", times))
-    return series + events + tables
-
-
-def _signals(path: str, node: Any) -> list[_Row]:
-    """The signals of a clock, one row each; of one that has several values a time, the clock."""
-    signals = [
-        (path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
-        for name, signal in node.data_vars.items()
-        if signal.dims == (schema.TIME,) and signal.dtype.kind == "f"
-    ]
-    clock = node[schema.TIME].values[[0, -1]]
-    return signals[:_SIGNALS] or [(path, (clock[:1], clock[1:]))]
-
-
-def _table_of(node: Any) -> tuple[np.ndarray, np.ndarray]:
-    starts = node["start_time"].values
-    stops = node["stop_time"].values if "stop_time" in node.data_vars else starts
-    return starts, np.where(np.isfinite(stops), stops, starts)
-
-
-def _aligned(areas: list[_Area]) -> tuple[list[_Row], str]:
-    """Behaviour and presentations of a session of an aligned tree, and what they are drawn over.
-
-    Behaviour of trials is shown as its mean in each; trials of which the file does not say when
-    they were, one after another.
-    """
-    signals: dict[str, xr.DataArray] = {}
-    tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    over = "time (s)"
-    for area in areas:
-        if schema.PRESENTATION in area.node.sizes:
-            node = area.node.children.get(schema.PRESENTATIONS, area.node)
-            n = area.node.sizes[schema.PRESENTATION]
-            starts, stops = np.arange(n), np.arange(n) + 1.0
-            if "start_time" in node.data_vars and node["start_time"].notnull().any():
-                starts, stops = _table_of(node)
-            else:
-                over = "presentations, one after another"
-            tables[f"{area.block or 'presentations'} ({n:,})"] = starts, stops
-        elif schema.TIME in area.node.coords:
-            starts = area.node[schema.TIME].values
-        else:
-            continue
-        for name, signal in _behaviour(area.node):
-            if signal.sizes[signal.dims[0]] == starts.size:
-                signals.setdefault(name, signal.assign_coords(at=(signal.dims[0], starts)))
-    return [*list(signals.items())[:_SIGNALS], *tables.items()], over
-
-
-def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
-    """Signals of an aligned area, of trials their means, those without any value left out."""
-    for path, node in area.subtree_with_keys:
-        for name, signal in node.data_vars.items():
-            along = {schema.PRESENTATION, schema.TIME}
-            if signal.dtype.kind != "f" or not signal.dims or not set(signal.dims) <= along:
-                continue
-            if path.startswith(schema.PRESENTATIONS):
-                continue
-            means = signal.mean(schema.TIME, keep_attrs=True) if signal.ndim > 1 else signal
-            if means.notnull().any():
-                yield (f"{path}/{name}" if path != "." else str(name)), means
-
-
-def _draw_timeline(ax: Axes, rows: list[_Row], name: str) -> None:
-    for row, (_, drawn) in enumerate(reversed(rows)):
-        if isinstance(drawn, xr.DataArray):
-            time = drawn["at" if "at" in drawn.coords else schema.TIME].values
-            trace(ax, drawn, time, row)
-        elif isinstance(drawn, tuple):
-            _draw_table(ax, row, *drawn)
-        else:
-            ax.plot(drawn, np.full(drawn.size, row), "|", color=PALETTE[2], ms=7, mew=0.4)
-    ax.set_yticks(range(len(rows)), [label for label, _ in reversed(rows)], fontsize="small")
-    ax.set_ylim(-0.6, max(len(rows), 1) - 0.4)
-    ax.set_title(f"When: {name}", loc="left", fontsize="medium")
-    frameless(ax)
-
-
-def _draw_table(ax: Axes, row: int, starts: np.ndarray, stops: np.ndarray) -> None:
-    """Presentations as bars: a few one by one, many as the time they cover, none too thin to see."""
-    known = np.isfinite(starts)
-    starts, stops = starts[known], stops[known]
-    if not starts.size:
-        return
-    least = (stops.max() - starts.min()) / 800
-    stops = np.maximum(stops, starts + least)
-    if starts.size > 40:
-        starts, stops = merged(np.stack([starts, stops + least], axis=1))
-    edge = {"edgecolor": "white", "lw": 0.8} if known.size <= 40 else {"lw": 0}
-    bars = list(zip(starts, stops - starts, strict=True))
-    ax.broken_barh(bars, (row - 0.35, 0.7), facecolor=PALETTE[1], snap=False, **edge)
 
 
 def _short(name: str) -> str:
@@ -322,16 +215,18 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     Raises
     ------
     ValueError
-        If the frame has no column of units or presentations.
+        If the frame has no column of sessions, areas or units.
     """
     columns = {"n_units": "units", "n_presentations": "presentations", "stimulus": "block"}
     frame = frame.rename(columns=columns)
-    for needed in ("session", "area", "units", "presentations"):
+    for needed in ("session", "area", "units"):
         if needed not in frame:
             msg = f"expected a catalog with the column {needed!r}, found {list(frame.columns)}"
             raise ValueError(msg)
     block = frame["block"].replace("", "trials") if "block" in frame else "trials"
     frame = frame.assign(block=block, area=frame["area"].replace("", "none"))
+    if "presentations" not in frame:
+        frame["presentations"] = ""
     shown = frame if is_numeric_dtype(frame["presentations"]) else _tables(frame)
     grids = {
         "units": frame.assign(units=frame["units"].fillna(0)).pivot_table(
@@ -353,13 +248,15 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         grid = grids[name].astype(float)
         ax, above = axes[name], axes[f"{name}_total"]
         # Movies are shown ten times, gratings thousands of times.
-        norm = LogNorm(1, max(np.nanmax(grid), 2)) if name == "presentations" else None
+        most = max(np.nanmax(grid.to_numpy(), initial=0), 2)
+        norm = LogNorm(1, most) if name == "presentations" else None
         image = ax.imshow(
             grid.where(grid > 0).to_numpy(),
             aspect="auto",
             cmap=colors,
             norm=norm,
             vmin=0 if norm is None else None,
+            vmax=most if norm is None else None,
             interpolation="none",
         )
         ax.set_xticks(range(grid.shape[1]), grid.columns, rotation=90)
@@ -368,7 +265,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         totals = grid.sum()
         above.bar(range(grid.shape[1]), totals, color=plt.get_cmap(colors)(0.45))
         above.set(xlim=(-0.5, grid.shape[1] - 0.5), xticks=[], ylabel="total")
-        if norm is not None:
+        if norm is not None and totals.any():
             above.set(yscale="log", ylim=(0.7, None))
         n = grid.shape[1]
         stimuli = "1 stimulus" if n == 1 else f"{n:,} stimuli"

@@ -98,3 +98,13 @@ def test_many_sessions_have_a_row_for_each_area():
     found = na.describe(tree)
     assert len(found.rows) == 464
     assert "58 sessions, 464 areas, 928 units" in found.title
+
+
+def test_a_session_without_areas_is_there_too():
+    tree = na.load_sample()
+    session = tree["A2929-200711"].drop_nodes(["adn", "ca1"])
+    found = na.describe(xr.DataTree(tree.to_dataset(), {"A2929-200711": session}))
+    assert found.title == "recording tree from nwb: 1 session, 0 areas, 0 units"
+    assert found.rows[0]["session"] == "A2929-200711"
+    assert found.rows[0]["units"] == "0"
+    assert "head_direction 60 Hz" in found.rows[0]["clocks"]

@@ -75,6 +75,9 @@ def test_catalogs_of_recordings_count_their_tables():
     shown = dict(zip(tables, axes["presentations"].images[0].get_array()[0], strict=True))
     assert shown["sleep_ripples"] == 594
     assert axes["units_total"].get_title() == "15 units, 2 areas"
+    none = na.catalog(Path(na.__file__).parent / "_sample" / "A2929-200711.nwb")
+    axes = na.plot.catalog(none.drop(columns="presentations"))
+    assert axes["presentations_total"].get_title() == "0 presentations, 1 stimulus"
     plt.close("all")
 
 

@@ -129,8 +129,11 @@ ROOMS = {
                   "schema splits", "numpy torch xarray"),
     "description": card("schema", "numpy xarray", "rich"),
     "drawing": card("", "numpy xarray"),
+    "timelines": card("drawing intervals schema", "numpy xarray"),
     "images": card("drawing schema", "matplotlib numpy xarray"),
-    "pages": card("conditions description drawing intervals schema", "matplotlib numpy pandas xarray"),
+    "pages": card(
+        "conditions description drawing errors schema timelines", "matplotlib numpy pandas xarray"
+    ),
     "openretina": card(f"{LAZY} errors formats schema", "numpy xarray"),
     "plot": card(
         "conditions drawing errors images pages schema trains", "matplotlib numpy xarray"
