@@ -35,6 +35,10 @@ def recorded(session: Any) -> list[_Row]:
         elif "event_time" in node.data_vars:
             times = node["event_time"].values
             events.append((f"{name} ({times.size:,})", times))
+    series.sort(key=lambda row: row[0].count("/"))  # those of the session before those of a camera
+    if len(series) > _SIGNALS:
+        more = len(series) - _SIGNALS + 1
+        series = [*series[: _SIGNALS - 1], (f"and {more} more signals", None)]
     return series + events + tables
 
 
@@ -45,7 +49,7 @@ def _signals(path: str, node: Any) -> list[_Row]:
         for name, signal in node.data_vars.items()
         if signal.dims == (schema.TIME,) and signal.dtype.kind == "f"
     ]
-    return signals[:_SIGNALS] or [(path, node[schema.TIME])]
+    return signals or [(path, node[schema.TIME])]
 
 
 def _table_of(node: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +65,7 @@ def aligned(areas: list[tuple[str, Any]]) -> tuple[list[_Row], str]:
     of the first area of a block; trials whose times the file does not say, one after another.
     """
     signals: dict[str, xr.DataArray] = {}
-    tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    tables: dict[str, Any] = {}
     over = "time (s)"
     for block, area in areas:
         if schema.PRESENTATION in area.sizes:
@@ -78,11 +82,14 @@ def aligned(areas: list[tuple[str, Any]]) -> tuple[list[_Row], str]:
             tables[title] = starts, stops
         elif schema.TIME in area.coords:
             starts = area[schema.TIME].values
+            tables[f"{block or 'clock'} ({starts.size:,} bins)"] = area[schema.TIME]
         else:
             continue
         for name, signal in _behaviour(area):
             if signal.sizes[signal.dims[0]] == starts.size:
-                signals.setdefault(name, signal.assign_coords(at=(signal.dims[0], starts)))
+                order = np.argsort(starts, kind="stable")
+                at = signal.assign_coords(at=(signal.dims[0], starts))
+                signals.setdefault(name, at.isel({signal.dims[0]: order}))
     return [*list(signals.items())[:_SIGNALS], *tables.items()], over
 
 
@@ -103,6 +110,8 @@ def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
 def draw(ax: Axes, rows: list[_Row]) -> None:
     """Draw rows from top to bottom: signals as traces, events as ticks, tables as bars."""
     for row, (_, drawn) in enumerate(reversed(rows)):
+        if drawn is None:
+            continue
         if isinstance(drawn, xr.DataArray) and drawn.name == schema.TIME:
             ax.plot(drawn.values[[0, -1]], [row, row], color=PALETTE[0], lw=3)
         elif isinstance(drawn, xr.DataArray):
@@ -128,6 +137,10 @@ def _draw_table(ax: Axes, row: int, starts: np.ndarray, stops: np.ndarray) -> No
     stops = np.maximum(stops, starts + least)
     if starts.size > 40:
         starts, stops = merged(np.stack([starts, stops + least], axis=1))
-    edge = {"edgecolor": "white", "lw": 0.8} if known.size <= 40 else {"lw": 0}
+    # White edges part bars that are wide; thin ones are drawn in their own colour, or not seen.
+    wide = (stops - starts).min() > (stops.max() - starts.min()) / 100
+    edge = "white" if wide else PALETTE[1]
     bars = list(zip(starts, stops - starts, strict=True))
-    ax.broken_barh(bars, (row - 0.35, 0.7), facecolor=PALETTE[1], snap=False, **edge)
+    ax.broken_barh(
+        bars, (row - 0.35, 0.7), facecolor=PALETTE[1], edgecolor=edge, lw=0.8, snap=False
+    )

@@ -246,6 +246,7 @@ def test_an_overview_of_aligned_trees(tree):
     axes = na.plot.overview(clock)
     labels = [t.get_text() for t in axes["timeline"].get_yticklabels()]
     assert "head_direction/ry" in labels
+    assert labels[0] == "clock (5,280 bins)"
     rates = axes["rates"].collections[0].get_offsets()[:, 1]
     # 20 stretches of 1,000 bins: here all
     np.testing.assert_allclose(rates, na.firing_rate(clock[f"{SESSION}/adn"]))
