@@ -19,7 +19,7 @@ from neuroarrays._version import __version__
 _HOME = {
     "open_datatree": "_open",
     "catalog": "_open",
-    "validate": "schema",
+    "validate": "validation",
     "load_sample": "samples",
     "sample_path": "samples",
     "align": "alignment",

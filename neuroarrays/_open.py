@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays import safety, schema
+from neuroarrays import safety
 from neuroarrays.chunking import chunked
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
 from neuroarrays.formats import FORMATS
+from neuroarrays.validation import validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ def open_datatree(
         create_default_indexes=False,
         **options,
     )
-    schema.validate(tree)
+    validate(tree)
     return tree if chunks is None else chunked(tree, chunks)
 
 

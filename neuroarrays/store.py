@@ -29,6 +29,7 @@ from neuroarrays.layouts import LAYOUTS
 from neuroarrays.lazy import LazyArray, unwrap
 from neuroarrays.partials import flush, partial_folder, replace
 from neuroarrays.progress import Progress
+from neuroarrays.validation import validate
 from neuroarrays.writers import HDF5Writer, create_hdf5
 from neuroarrays.zarr_writer import ZarrWriter
 
@@ -105,7 +106,7 @@ def save(
         raise SchemaError(
             msg + " root's attributes: DataTree.from_dict({'/': ..., 'session': ...})"
         )
-    schema.validate(tree)
+    validate(tree)
     if layout is not None:
         return _save_layout(tree, path, layout, progress)
     units = _units(tree)

@@ -42,6 +42,7 @@ from neuroarrays.backend import Reader
 from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.formats import FORMATS
 from neuroarrays.lazy import LazyArray, unwrap
+from neuroarrays.validation import validate
 
 #: Seconds after which a thread or process that reads counts as hanging.
 PATIENCE = 120
@@ -105,10 +106,10 @@ class ReaderTests:
     # ------------------------------------------------------------------------- what is there
 
     def test_follows_the_schema(self, tree: xr.DataTree) -> None:
-        schema.validate(tree)
+        validate(tree)
 
     def test_values_are_in_range_and_clocks_in_order(self, tree: xr.DataTree) -> None:
-        schema.validate(tree, values=True)
+        validate(tree, values=True)
 
     def test_hand_read_values(self, tree: xr.DataTree) -> None:
         assert self.values, "state values read with another tool"

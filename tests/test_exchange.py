@@ -9,6 +9,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.validation import validate
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -19,7 +20,7 @@ def test_pynapple_and_back():
     found = na.to_pynapple(tree)
     (session,) = tree.children
     again = na.from_pynapple(found, session)
-    schema.validate(again, values=True)
+    validate(again, values=True)
     for area in ("adn", "ca1"):
         old, new = (t[f"{session}/{area}/spikes"].to_dataset() for t in (tree, again))
         np.testing.assert_array_equal(old["unit_id"], new["unit_id"])
@@ -52,7 +53,7 @@ def test_kinds_of_pynapple_objects():
         "sleep": nap.IntervalSet([0, 2], [1, 3]),
     }
     tree = na.from_pynapple(objects)
-    schema.validate(tree, values=True)
+    validate(tree, values=True)
     assert tree["session/V1/spikes"]["kind"].values.tolist() == ["a", "b"]
     assert tree["session/licks/spikes"]["row_size"].values.tolist() == [2]
     assert tree["session/V1/dff"]["dff"].sel(unit_id=9).values.tolist() == [1, 3, 5, 7]

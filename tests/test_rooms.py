@@ -35,15 +35,14 @@ def card(ours="", top="", inside=""):
 
 #: Lazy data as the labelled rooms see it.
 LAZY = "backend indexes lazy source"
-EVERYTHING = (
-    f"{LAZY} _open _version alignment analysis archive_commands binning chunks encoding errors formats \
-hdf5 interpolation kernels plot presentations samples schema store synthetic torch trains writers"
-)
+EVERYTHING = f"{LAZY} _open _version alignment analysis archive_commands binning chunks encoding errors formats \
+hdf5 interpolation kernels plot presentations samples schema store synthetic torch trains validation writers"
 ROOMS = {
     "": card("_version"),
     "_version": card(),
     "errors": card(),
-    "schema": card("errors", "numpy xarray"),
+    "schema": card("errors", "xarray"),
+    "validation": card("errors schema", "numpy xarray"),
     "safety": card("errors", "", "h5py"),
     "npy": card("errors", "numpy"),
     "pickles": card("errors opcodes rebuilding safety"),
@@ -67,7 +66,7 @@ ROOMS = {
     "formats": card(f"{LAZY} _version attributes encoding errors formats hdf5 kernels members npy npz pickles presentations safety "
                     "schema trains",
                     "numpy xarray", "h5py hdf5plugin pandas scipy"),
-    "_open": card(f"{LAZY} chunking errors formats safety schema", "xarray", "pandas"),
+    "_open": card(f"{LAZY} chunking errors formats safety schema validation", "xarray", "pandas"),
     "samples": card("_open"),
     # numbers
     "kernels": card("kernels", "numpy numba"),
@@ -104,8 +103,8 @@ ROOMS = {
     "layouts": card("_version encoding errors packing schema", "numpy xarray", "h5py"),
     "partials": card("errors"),
     "progress": card(),
-    "store": card(f"{LAZY} _version encoding errors formats layouts partials progress schema writers "
-                  "zarr_writer", "numpy xarray", "dask h5py"),
+    "store": card(f"{LAZY} _version encoding errors formats layouts partials progress schema "
+                  "validation writers zarr_writer", "numpy xarray", "dask h5py"),
     "splits": card("errors kernels", "numpy"),
     "fields": card("errors kernels lazy", "numpy xarray", "dask"),
     "gathering": card("errors fields schema", "numpy xarray"),
@@ -145,7 +144,7 @@ ROOMS = {
     # for tests, ours and others'
     "synthetic": card("errors kernels schema store", "numpy xarray", "h5py scipy"),
     "creation": card("errors", "", ""),
-    "testing": card(f"{LAZY} errors formats schema store", "numpy pytest xarray", "h5py"),
+    "testing": card(f"{LAZY} errors formats schema store validation", "numpy pytest xarray", "h5py"),
 }  # fmt: skip
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_sample" not in path.relative_to(PACKAGE).parts

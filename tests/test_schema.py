@@ -7,6 +7,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.synthetic import aligned_tree
+from neuroarrays.validation import validate
 
 
 def recording(**nodes):
@@ -34,7 +35,7 @@ def series(time):
 
 def faults(tree, values=False):
     with pytest.raises(SchemaError) as caught:
-        schema.validate(tree, values)
+        validate(tree, values)
     return str(caught.value)
 
 
@@ -62,8 +63,8 @@ def test_var_has_the_unit_and_meaning_of_its_record():
 
 def test_valid_trees():
     good = {"V1/spikes": spikes([2, 0], [1, 2]), "running": series([0, 1])}
-    assert schema.validate(recording(**good), values=True) == []
-    assert schema.validate(aligned_tree(), values=True) == []
+    assert validate(recording(**good), values=True) == []
+    assert validate(aligned_tree(), values=True) == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_every_fault_is_listed():
 
 def test_sizes_that_do_not_add_up():
     bad = recording(**{"V1/spikes": spikes([1, 3], [1.0, 2.0])})
-    schema.validate(bad)
+    validate(bad)
     assert "row_size adds up to 4, there are 2 spikes" in faults(bad, values=True)
     bad = recording(**{"V1/spikes": spikes([3, -1], [1.0, 2.0])})
     assert "row_size" in faults(bad, values=True)
@@ -109,7 +110,7 @@ def test_notes():
         "running": series([0, 2, 1, 1]),
         "presentations/t": table(start_time=[3.0, 1.0, nan], stop_time=[4.0, 0.5, nan]),
     })  # fmt: skip
-    notes = "\n".join(schema.validate(tree, values=True))
+    notes = "\n".join(validate(tree, values=True))
     for word in (
         "s/V1/spikes: 1 of 2 spike trains are not in order", "1 spike times are NaN",
         "unit_id holds an identifier twice", "time goes backwards 1 times",
@@ -125,7 +126,7 @@ def test_empty_nodes_are_valid():
         "V1/spikes": spikes([], []), "running": series([]),
         "presentations/t": table(start_time=np.empty(0)),
     })  # fmt: skip
-    assert schema.validate(tree, values=True) == []
+    assert validate(tree, values=True) == []
 
 
 def test_a_table_needs_start_times():

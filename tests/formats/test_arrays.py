@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays import cli, schema, source
+from neuroarrays import cli, source
 from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.matlab import check_v5, matlab_source
 from neuroarrays.testing import ReaderTests, load
+from neuroarrays.validation import validate
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "arrays"
 MAPPINGS = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -89,7 +90,7 @@ def test_real_files(shared_data, name):
     mapping = MAPPINGS / f"{name}.toml"
     tree = opened(shared_data / tomllib.loads(mapping.read_text())["file"], mapping)
     if name != "sensorium_trials":  # it has no times
-        schema.validate(tree, values=name not in ("allen_durations",))
+        validate(tree, values=name not in ("allen_durations",))
     load(tree)
 
 
@@ -245,7 +246,7 @@ def pasted(path, capsys):
     assert cli.main(["info", str(path)]) == 0
     (path.parent / "mapping.toml").write_text(capsys.readouterr().out)
     tree = na.open_datatree(path.parent / "mapping.toml")
-    schema.validate(tree, values=True)
+    validate(tree, values=True)
     load(tree)
     return tree[path.stem]
 
@@ -319,7 +320,7 @@ def test_info_of_golden_files(capsys, tmp_path):
     for name in ("rig.mat", "lab"):
         assert cli.main(["info", str(GOLDEN / name)]) == 0
         tree = opened(GOLDEN / name, tomllib.loads(capsys.readouterr().out))
-        schema.validate(tree, values=True)
+        validate(tree, values=True)
     assert "gone" not in outline(GOLDEN / "lab")
     np.savez(tmp_path / "none.npz", what=np.array({"a": 1}, object))
     assert "nothing in it looks like a signal" in outline(tmp_path / "none.npz")
@@ -640,7 +641,7 @@ def test_every_class_of_v73(classes_v73):
     text = outline(classes_v73)
     for name, kind in found.left_out().items():
         assert f"{name:<12}  not read: {kind}" in text
-    schema.validate(opened(classes_v73, tomllib.loads(text)))
+    validate(opened(classes_v73, tomllib.loads(text)))
 
 
 def test_names_of_struct_arrays_are_those_of_v5(tmp_path, classes_v73):

@@ -1,0 +1,147 @@
+"""Whether a tree follows the schema: names, dims, dtypes and units, and on request values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+
+#: What the first dimension of a variable may be, in nodes of one leading dimension.
+_LEADING = {
+    "spikes": (schema.UNIT, schema.SPIKE),
+    "series": (schema.TIME, schema.UNIT),
+    "table": (schema.PRESENTATION,),
+    "events": ("event",),
+}
+
+
+def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
+    """Check that a tree follows the schema.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording or aligned tree, from its root.
+    values : bool
+        Also read the values: order of spikes and clocks, starts before stops, unique ids.
+
+    Returns
+    -------
+    list of str
+        What is legal and worth knowing: spike trains out of order, missing stop times, ...
+
+    Raises
+    ------
+    SchemaError
+        With every fault and the node it is in.
+    """
+    kind = schema.kind_of(tree)
+    faults: list[str] = []
+    notes: list[str] = []
+    for path, role, node in schema.roles(tree):
+        if role == "group":
+            continue
+        faults += [f"{path}: {fault}" for fault in _faults(kind, role, node)]
+        if values:
+            bad, known = _value_faults(kind, role, node.to_dataset())
+            faults += [f"{path}: {fault}" for fault in bad]
+            notes += [f"{path}: {note}" for note in known]
+    if faults:
+        raise SchemaError("\n".join([f"not a valid {kind} tree:", *faults]))
+    return notes
+
+
+def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
+    # Variables, not data arrays: those take a millisecond per node.
+    own = node.to_dataset(inherit=False)
+    for name in own.data_vars:
+        variable = own.variables[name]
+        record = schema.spec(kind, role, str(name))
+        dims, units = variable.dims, variable.attrs.get("units")
+        if record.dims and dims not in record.dims:
+            allowed = " or ".join(str(d) for d in record.dims)
+            yield f"{name} has dims {dims}, expected {allowed}"
+        elif (
+            not record.dims and role in _LEADING and dims[:1] not in {(d,) for d in _LEADING[role]}
+        ):
+            yield f"{name} has dims {dims}, expected {' or '.join(_LEADING[role])} first"
+        if variable.dtype.kind not in record.kinds:
+            yield f"{name} has dtype {variable.dtype}, expected kind {record.kinds!r}"
+        if record.units and record.name != "*" and units not in (record.units, None):
+            yield f"{name} has units {units!r}, expected {record.units!r}"
+    for required in ("spike_times", "row_size") if role == "spikes" else ():
+        if required not in own.data_vars:
+            yield f"{required} is missing"
+    labels = node.coords.variables
+    for name, (kinds, _, _) in schema.COORDINATES.items():
+        if name in labels and labels[name].dtype.kind not in kinds:
+            yield f"{name} has dtype {labels[name].dtype}, expected kind {kinds!r}"
+
+
+def _value_faults(kind: str, role: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
+    checks = {"spikes": _check_spikes, "table": _check_table, "series": _check_clock}
+    faults, notes = checks[role](node) if role in checks else ([], [])
+    if kind == schema.ALIGNED and role == "table" and "start_time" not in node.data_vars:
+        faults, notes = [], ["the file does not say when presentations began"]
+    for name in (schema.UNIT, schema.PRESENTATION):
+        if name in node.coords and node.coords[name].ndim == 1:
+            ids = node.coords[name].values
+            if np.unique(ids).size < ids.size:
+                notes.append(f"{name} holds an identifier twice; select by position")
+    return faults, notes
+
+
+def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
+    sizes = node["row_size"].values
+    ends = np.cumsum(sizes, dtype=np.int64)
+    total = node.sizes[schema.SPIKE]
+    if (sizes < 0).any() or (ends[-1] if ends.size else 0) != total:
+        return [f"row_size adds up to {sizes.sum()}, there are {total} spikes"], []
+    unordered = missing = 0
+    for end, size in zip(ends, sizes, strict=True):
+        train = node["spike_times"][int(end - size) : int(end)].values
+        missing += int(np.isnan(train).sum())
+        unordered += bool((np.diff(train) < 0).any())
+    notes = []
+    if unordered:
+        notes.append(f"{unordered} of {sizes.size} spike trains are not in order; they are "
+                     "sorted as they are read, the file's order is kept in the tree")  # fmt: skip
+    if missing:
+        notes.append(f"{missing} spike times are NaN; they are never counted")
+    return [], notes
+
+
+def _check_table(node: xr.Dataset) -> tuple[list[str], list[str]]:
+    notes: list[str] = []
+    if "start_time" not in node.data_vars:
+        return ["start_time is missing"], notes
+    start = node["start_time"].values
+    stop = (
+        node["stop_time"].values if "stop_time" in node.data_vars else np.full(start.size, np.nan)
+    )
+    for name, values in (("start_time", start), ("stop_time", stop)):
+        if np.isnan(values).any():
+            notes.append(f"{np.isnan(values).sum()} of {values.size} values of {name} are missing")
+    if (stop < start).any():
+        notes.append(f"{(stop < start).sum()} presentations stop before they start")
+    if (np.diff(start) < 0).any():
+        notes.append("presentations are not in order of start_time; their order is kept")
+    return [], notes
+
+
+def _check_clock(node: xr.Dataset) -> tuple[list[str], list[str]]:
+    notes: list[str] = []
+    if schema.TIME not in node.coords:
+        return [], notes
+    steps = np.diff(node.coords[schema.TIME].values)
+    if (steps < 0).any():
+        notes.append(
+            f"time goes backwards {(steps < 0).sum()} times; it is sorted where it is used"
+        )
+    if (steps == 0).any():
+        notes.append(f"{(steps == 0).sum()} time stamps are duplicated; the last of each counts")
+    return [], notes
