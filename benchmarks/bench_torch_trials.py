@@ -95,7 +95,6 @@ CASES = {
     "neuroarrays, archive from disk": (ours(False, 0), None),
     "neuroarrays, archive from disk, 2 workers": (ours(False, 2), None),
     "neuralpredictors, no cache": (neuralpredictors(False), "neuralpredictors"),
-    "neuralpredictors, no cache, 2 workers": (neuralpredictors(False, 2), "neuralpredictors"),
     "neuralpredictors, its cache filled": (neuralpredictors(True), "neuralpredictors"),
 }
 
