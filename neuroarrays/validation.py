@@ -83,10 +83,14 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
 
 
 def _value_faults(kind: str, role: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
-    checks = {"spikes": _check_spikes, "table": _check_table, "series": _check_clock}
-    faults, notes = checks[role](node) if role in checks else ([], [])
-    if kind == schema.ALIGNED and role == "table" and "start_time" not in node.data_vars:
-        faults, notes = [], ["the file does not say when presentations began"]
+    faults: list[str] = []
+    notes: list[str] = []
+    if role == "spikes":
+        faults, notes = _check_spikes(node)
+    elif role == "series":
+        notes = _check_clock(node)
+    elif role == "table":
+        faults, notes = _check_table(kind, node)
     for name in (schema.UNIT, schema.PRESENTATION):
         if name in node.coords and node.coords[name].ndim == 1:
             ids = node.coords[name].values
@@ -115,28 +119,33 @@ def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
     return [], notes
 
 
-def _check_table(node: xr.Dataset) -> tuple[list[str], list[str]]:
-    notes: list[str] = []
-    if "start_time" not in node.data_vars:
-        return ["start_time is missing"], notes
-    start = node["start_time"].values
-    stop = (
-        node["stop_time"].values if "stop_time" in node.data_vars else np.full(start.size, np.nan)
-    )
-    for name, values in (("start_time", start), ("stop_time", stop)):
-        if np.isnan(values).any():
-            notes.append(f"{np.isnan(values).sum()} of {values.size} values of {name} are missing")
-    if (stop < start).any():
-        notes.append(f"{(stop < start).sum()} presentations stop before they start")
+def _check_table(kind: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
+    """An aligned tree needs no times: its responses are what somebody counted by them."""
+    times = {name: node[name].values for name in ("start_time", "stop_time") if name in node}
+    notes = [
+        f"{np.isnan(values).sum()} of {values.size} values of {name} are missing"
+        for name, values in times.items()
+        if np.isnan(values).any()
+    ]
+    if "start_time" not in times:
+        if kind == schema.RECORDING:
+            return ["start_time is missing"], notes
+        return [], [*notes, "the file does not say when presentations began"]
+    start = times["start_time"]
+    if "stop_time" not in times:
+        if kind == schema.RECORDING:
+            notes.append("the file does not say when presentations end")
+    elif (backwards := times["stop_time"] < start).any():
+        notes.append(f"{backwards.sum()} presentations stop before they start")
     if (np.diff(start) < 0).any():
         notes.append("presentations are not in order of start_time; their order is kept")
     return [], notes
 
 
-def _check_clock(node: xr.Dataset) -> tuple[list[str], list[str]]:
+def _check_clock(node: xr.Dataset) -> list[str]:
     notes: list[str] = []
     if schema.TIME not in node.coords:
-        return [], notes
+        return notes
     steps = np.diff(node.coords[schema.TIME].values)
     if (steps < 0).any():
         notes.append(
@@ -144,4 +153,4 @@ def _check_clock(node: xr.Dataset) -> tuple[list[str], list[str]]:
         )
     if (steps == 0).any():
         notes.append(f"{(steps == 0).sum()} time stamps are duplicated; the last of each counts")
-    return [], notes
+    return notes

@@ -124,7 +124,7 @@ def test_notes():
 def test_empty_nodes_are_valid():
     tree = recording(**{
         "V1/spikes": spikes([], []), "running": series([]),
-        "presentations/t": table(start_time=np.empty(0)),
+        "presentations/t": table(start_time=np.empty(0), stop_time=np.empty(0)),
     })  # fmt: skip
     assert validate(tree, values=True) == []
 
@@ -132,6 +132,23 @@ def test_empty_nodes_are_valid():
 def test_a_table_needs_start_times():
     bad = recording(**{"presentations/t": table(orientation=[1.0])})
     assert "start_time is missing" in faults(bad, values=True)
+    open_ended = recording(**{"presentations/t": table(start_time=[1.0, 2.0])})
+    assert validate(open_ended, values=True) == [
+        "s/presentations/t: the file does not say when presentations end"
+    ]
+
+
+def test_presentations_of_an_aligned_tree_need_no_times():
+    """SENSORIUM's files have no stops, and the dynamic ones no starts."""
+    tree = aligned_tree(areas=("V1",))
+    rows = tree["session_0/V1/presentations"].to_dataset(inherit=False)
+    place = tree["session_0/V1/presentations"]
+    place.dataset = rows.drop_vars(["stop_time", "duration"])
+    assert validate(tree, values=True) == []
+    place.dataset = rows.drop_vars(["start_time", "stop_time", "duration"])
+    assert validate(tree, values=True) == [
+        "session_0/V1/presentations: the file does not say when presentations began"
+    ]
 
 
 def test_kind_of_needs_the_mark():
