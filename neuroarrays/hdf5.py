@@ -15,7 +15,16 @@ import numpy as np
 
 from neuroarrays import safety
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.source import Info, Key, Source, normalise, plain, read_outer, stamp, text_array
+from neuroarrays.source import (
+    Info,
+    Key,
+    Source,
+    check_unchanged,
+    normalise,
+    plain,
+    read_outer,
+    text_array,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -137,13 +146,7 @@ class HDF5Source(Source):
         # HDF5 would take a file that was written anew in place for the one it has open.
         for old in [other for other in _HANDLES if other.path == self.path]:
             _HANDLES.pop(old).file.close()
-        if stamp(safety.regular_file(self.path)) != self.stamp:
-            raise FormatError(
-                self.path,
-                expected="the file as it was when it was opened",
-                found="another size or modification time",
-                hint="open it again",
-            )
+        check_unchanged(self.path, self.stamp)
         handle = _Handle(open_file(self.path))
         _HANDLES[self] = handle
         while len(_HANDLES) > MAX_OPEN:

@@ -20,7 +20,7 @@ import numpy as np
 
 from neuroarrays import safety
 from neuroarrays.errors import FormatError
-from neuroarrays.source import Info, Key, Source, normalise, stamp, text_array
+from neuroarrays.source import Info, Key, Source, check_unchanged, normalise, text_array
 
 #: Tables of members kept per process, and bytes of unpacked values.
 _TABLES, _VALUES = 64, 256 << 20
@@ -85,7 +85,7 @@ class MemberSource(Source):
             if self in _SCANNED:
                 _SCANNED.move_to_end(self)
                 return _SCANNED[self]
-        self._unchanged()
+        check_unchanged(self.path, self.stamp)
         found = self._scan()
         with _LOCK:
             _SCANNED[self] = found
@@ -126,7 +126,7 @@ class MemberSource(Source):
             if (self, name) in _UNPACKED:
                 _UNPACKED.move_to_end((self, name))
                 return _UNPACKED[self, name]
-        self._unchanged()
+        check_unchanged(self.path, self.stamp)
         values = self._unpack(name, member)
         with _LOCK:
             _UNPACKED[self, name] = values
@@ -147,7 +147,7 @@ class MemberSource(Source):
             return outer(np.empty(member.shape, member.dtype), key)
         safety.regular_file(self.path)
         with open(self.path, "rb") as file:
-            self._unchanged(os.fstat(file.fileno()))
+            check_unchanged(self.path, self.stamp, os.fstat(file.fileno()))
             if member.offset + nbytes > self.stamp[1]:
                 raise FormatError(self.path, name, f"{nbytes:,} bytes of values", "fewer")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -160,15 +160,6 @@ class MemberSource(Source):
                 values = outer(whole, key)
                 del whole
                 return values
-
-    def _unchanged(self, status: os.stat_result | None = None) -> None:
-        if stamp(status or safety.regular_file(self.path)) != self.stamp:
-            raise FormatError(
-                self.path,
-                expected="the file as it was when it was opened",
-                found="another size or modification time",
-                hint="open it again",
-            )
 
 
 def _is_whole(key: Key, shape: tuple[int, ...]) -> bool:

@@ -171,6 +171,21 @@ def stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def check_unchanged(
+    path: str, known: tuple[int, ...], status: os.stat_result | None = None
+) -> None:
+    """Refuse a file that has changed since its stamp was `known`.
+
+    Raises
+    ------
+    FormatError
+        If its stamp is another now, or that of an open file whose `status` is given.
+    """
+    if stamp(status or safety.regular_file(path)) != known:
+        raise FormatError(path, "", "the file as it was when it was opened",
+                          "another size or modification time", "open it again")  # fmt: skip
+
+
 def plain(value: Any) -> Any:
     """A plain Python value (str, int, float, bool, list of these) of an attribute."""
     if isinstance(value, bytes | np.bytes_):
