@@ -11,6 +11,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.formats.experanto import ExperantoReader
 from neuroarrays.formats.experanto.files import mapping
 from neuroarrays.synthetic.experanto import write_experanto
 from neuroarrays.testing import ReaderTests, assert_same_trees, indexers, outer, same_values
@@ -362,6 +363,18 @@ def test_sessions_of_one_name_are_kept_apart(tmp_path):
     assert list(na.open_datatree(tmp_path, sessions="b").children) == ["b"]
     with pytest.raises(NotInTree, match="V1"):
         na.open_datatree(tmp_path, areas="V1")
+
+
+def test_files_in_a_folder_of_something_else_are_not_looked_at(tmp_path, monkeypatch):
+    looked = []
+    (tmp_path / "images").mkdir()
+    for i in range(20):
+        (tmp_path / "images" / f"{i}.png").touch()
+    monkeypatch.setattr(os.path, "isfile", looked.append)
+    reader = ExperantoReader()
+    assert not reader.guess_can_open(tmp_path)
+    assert not reader.guess_can_open(tmp_path / "images")
+    assert looked == [str(tmp_path / "images" / "meta.yml")]
 
 
 def test_without_screen_or_responses(session):

@@ -674,6 +674,15 @@ def test_nothing_else_is_claimed(tmp_path):
     broken(tmp_path, "data/responses")
 
 
+def test_files_in_a_folder_of_something_else_are_not_opened(tmp_path, monkeypatch):
+    looked = []
+    for name in ("a.png", "b.zip", "c.npy"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(zipfile, "is_zipfile", looked.append)
+    assert not SensoriumReader().guess_can_open(tmp_path)
+    assert looked == [str(tmp_path / "b.zip")]
+
+
 def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     """Of 29755-2-8, all but the signals: 712 trials padded to 414 frames, 8,122 units."""
     tables = shared_data / "sensorium2023_metadata"

@@ -40,7 +40,7 @@ class ExperantoReader(Reader):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a folder, or one in it, has modalities with a meta.yml."""
         try:
-            return bool(files.sessions(filename_or_obj))
+            return files.is_session(filename_or_obj)
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 

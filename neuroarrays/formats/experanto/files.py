@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ _LARGEST = 4 << 20
 _TRIAL = re.compile(r"\d+")
 
 
+def is_session(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a session's folder, or a folder with one in it."""
+    return os.path.isdir(path) and (
+        any(_modalities(path)) or any(any(_modalities(child)) for child in _folders(path))
+    )
+
+
 def sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
     """Names of the sessions at a path -> their folders; none for a path of another kind."""
     root = Path(os.path.abspath(path))
@@ -24,8 +32,8 @@ def sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
         raise MissingPath(msg)
     if not root.is_dir():
         return {}
-    inside = [root] if modalities(root) else [
-        child for child in sorted(root.iterdir()) if child.is_dir() and modalities(child)
+    inside = [root] if any(_modalities(root)) else [
+        Path(child) for child in sorted(_folders(root)) if any(_modalities(child))
     ]  # fmt: skip
     names = [_key(folder) or folder.name for folder in inside]
     made = [n if names.count(n) == 1 else f.name for n, f in zip(names, inside, strict=True)]
@@ -33,15 +41,24 @@ def sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def modalities(folder: Path) -> list[str]:
-    """Folders of a session that state a modality; looks at the beginning of meta.yml only."""
-    found = []
-    for child in sorted(folder.iterdir()):
-        path = child / "meta.yml"
-        if child.is_dir() and path.is_file():
-            with path.open("rb") as file:
+    """Folders of a session that state a modality."""
+    return sorted(_modalities(folder))
+
+
+def _modalities(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """As they lie there; looks at the beginning of meta.yml only."""
+    for child in _folders(folder):
+        path = os.path.join(child, "meta.yml")
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
                 if b"modality" in file.read(1 << 16):
-                    found.append(child.name)
-    return found
+                    yield os.path.basename(child)
+
+
+def _folders(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The folders in a folder; every reader is asked about any folder, so no file is looked at."""
+    with os.scandir(folder) as entries:
+        yield from (entry.path for entry in entries if entry.is_dir())
 
 
 def _key(folder: Path) -> str:

@@ -73,8 +73,9 @@ def sessions_of(path: str | os.PathLike[str]) -> dict[str, Files]:
         children = sorted(os.scandir(path), key=lambda entry: entry.name)
         folders = {entry.name for entry in children if entry.is_dir()}
         for entry in children:
-            beside = entry.name.removesuffix(".zip") in folders  # unpacked beside its zip
-            if entry.name[0] not in "._" and not (entry.is_file() and beside):
+            name, zipped = entry.name, entry.name.endswith(".zip")
+            unpacked = zipped and name.removesuffix(".zip") in folders  # beside its zip
+            if name[0] not in "._" and (name in folders or zipped) and not unpacked:
                 found += _at(entry.path)
     keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in found]
     names = [
