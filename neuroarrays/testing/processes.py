@@ -1,0 +1,61 @@
+"""Variables that are read in other processes, and meanwhile in this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+#: Seconds after which a thread or process that reads counts as hanging.
+PATIENCE = 120
+
+
+def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndarray]]:
+    """Values of pickled variables as processes started in one way read them, at once.
+
+    Parameters
+    ----------
+    method : {"fork", "forkserver", "spawn"}
+        How to start them.
+    sent : bytes
+        A pickled mapping of names to variables.
+    count : int
+        How many processes.
+    """
+    context = multiprocessing.get_context(method)
+    started: list[tuple[Any, Connection]] = []
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_child, args=(theirs, sent), daemon=True)  # type: ignore[attr-defined]
+            process.start()
+            theirs.close()
+            started.append((process, ours))
+        found = []
+        for _process, pipe in started:
+            assert pipe.poll(PATIENCE), f"a process started with {method} hangs"
+            found.append(pipe.recv())
+        return found
+    finally:
+        for process, pipe in started:
+            process.join(1)
+            process.kill()
+            pipe.close()
+
+
+def _child(pipe: Connection, sent: bytes) -> None:
+    try:
+        pipe.send({place: variable.values for place, variable in pickle.loads(sent).items()})
+    except BaseException as error:
+        pipe.send({"error": repr(error)})
+
+
+def read_until(stop: threading.Event, sent: bytes) -> None:
+    """Read pickled variables again and again until told to stop."""
+    while not stop.is_set():
+        for variable in pickle.loads(sent).values():
+            _ = variable.values

@@ -1,0 +1,46 @@
+"""Which stored arrays are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neuroarrays import source
+from neuroarrays.lazy import LazyArray
+
+
+def record_reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[source.Source, str]]:
+    """Every `Source.read` from now on, as (source, name)."""
+    reads: list[tuple[source.Source, str]] = []
+
+    def patched(original: Any) -> Any:
+        def read(self: source.Source, name: str, key: Any = ()) -> np.ndarray:
+            reads.append((self, name.strip("/")))
+            values: np.ndarray = original(self, name, key)
+            return values
+
+        return read
+
+    kinds = [source.Source]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if "read" in vars(kind):
+            monkeypatch.setattr(kind, "read", patched(vars(kind)["read"]))
+    return reads
+
+
+def innermost(data: Any) -> Any:
+    """What lies under xarray's wrappers, also where something was indexed."""
+    while not isinstance(data, LazyArray | np.ndarray) and hasattr(data, "array"):
+        data = data.array
+    return data
+
+
+def stored(array: Any) -> set[tuple[source.Source, str]]:
+    """The stored arrays that a lazy array reads."""
+    if hasattr(array, "source") and hasattr(array, "name"):
+        return {(array.source, array.name.strip("/"))}
+    bases = getattr(array, "bases", None) or [getattr(array, "base", None)]
+    return set().union(*(stored(base) for base in bases if base is not None))
