@@ -14,8 +14,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.arrays import floats, pixels
-from neuroarrays.formats.retina.clips import Held
+from neuroarrays.formats.retina.arrays import Held, floats, pixels
 from neuroarrays.lazy import Arranged, Transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
@@ -220,7 +219,7 @@ def _get(container: Any, name: str) -> Any:
 def _part(
     session: str, block: str, movie: Any, response: Any, order: tuple[int, ...]
 ) -> retina.Part:
-    part = retina.Part(f"{session}, {block}", attrs={"session_id": session})
+    part = retina.Part("containers", attrs={"session_id": session})
     train = block == retina.TRAIN
     movies = _get(movie, "test_dict") or {}
     shown = _get(movie, "train") if train else movies.get(block)

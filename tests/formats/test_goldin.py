@@ -84,7 +84,7 @@ def test_one_file():
         ("train/response/binned", np.ones(3), "responses \\(unit, image\\)"),
         ("test/stimulus", np.ones((4, 5), "u1"), "images \\(image, y, x\\)"),
         ("test/repeats/cell02", np.ones((5, 3)), "cells of one shape"),
-        ("test/repeats/cell02", None, "3 cells, as in the responses; found 2"),
+        ("test/repeats/cell02", None, "3 cells of one shape .*; found 2"),
     ],
 )
 def test_what_does_not_fit_is_named(folder, name, values, message):

@@ -179,7 +179,7 @@ def test_a_session_in_a_folder_and_a_zip(folder):
 
 def test_two_files_of_one_stimulus(folder):
     shutil.copy(folder / MOVIE, folder / MOUSE / "old_fixationmovie_data.mat")
-    with pytest.raises(FormatError, match="one file fixationmovie_data.mat.*old_"):
+    with pytest.raises(FormatError, match=f"{MOUSE}.*ends in fixationmovie_data.mat.*old_"):
         na.open_datatree(folder)
 
 
@@ -233,6 +233,18 @@ def test_nan_responses_stay(folder):
     values[1, 2, 3] = np.nan
     tree = na.open_datatree(edited(folder, "frozenbin", values))
     assert np.isnan(tree[f"test/{MOUSE}/retina/responses"].values[2, 3])
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_expdata_that_cannot_be_read_counts_as_absent(folder, zipped):
+    (folder / MOUSE / "expdata.mat").write_bytes(b"x")
+    if zipped:
+        shutil.make_archive(str(folder / "packed"), "zip", folder, MOUSE)
+        (folder / "zips").mkdir()
+        (folder / "packed.zip").rename(folder / "zips" / f"{MOUSE}.zip")
+    tree = na.open_datatree(folder / "zips" if zipped else folder, sessions=MOUSE)
+    assert tree[f"train/{MOUSE}"].attrs["sampling_rate_source"] == "published"
+    assert "expdata.mat is not read: expected" in str(tree.attrs["notes"])
 
 
 def test_an_expdata_of_other_units_gives_no_types(folder):

@@ -54,7 +54,7 @@ class TestGolden(ReaderTests):
 
 def test_the_train_block_joins_in_the_order_of_names():
     tree = na.open_datatree(GOLDEN, test_names="bars", sampling_rate=30)
-    assert list(tree.children) == ["test", "train"]
+    assert list(tree.children) == ["train", "test"]
     train = tree["train/one"]
     single = na.open_datatree(GOLDEN)
     for place, name in (("one/retina", "responses"), ("one", "stimulus")):
@@ -69,8 +69,22 @@ def test_the_train_block_joins_in_the_order_of_names():
 
 def test_several_test_stimuli_are_several_blocks():
     tree = na.open_datatree(GOLDEN, test_names=["bars", "noise_2"])
-    assert list(tree.children) == ["test_bars", "test_noise_2", "train"]
+    assert list(tree.children) == ["train", "test_bars", "test_noise_2"]
     assert tree["train/one/retina/responses"].sizes["time"] == 5
+
+
+def test_parts_that_do_not_fit_together_are_named(folder):
+    np.save(folder / "stimuli" / "noise_2.npy", np.zeros((1, 6, 9, 9), "f4"))
+    with pytest.raises(FormatError, match=r"one.h5:stimuli noise_10, noise_2: expected parts of"):
+        na.open_datatree(folder, test_names="bars")
+
+
+def test_what_is_cut_adds_up_over_joined_stimuli(folder):
+    for name, frames in (("noise_10", 4), ("noise_2", 4)):
+        shown = np.load(folder / "stimuli" / f"{name}.npy")
+        np.save(folder / "stimuli" / f"{name}.npy", shown[:, :frames])
+    attrs = na.open_datatree(folder, test_names="bars", mismatch="cut")["train/one"].attrs
+    assert attrs["dropped_trailing_frames_responses"] == 1 + 2
 
 
 def test_without_a_rate_there_is_no_time():

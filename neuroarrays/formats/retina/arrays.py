@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from neuroarrays import members, npy, safety
 from neuroarrays.errors import FormatError
 from neuroarrays.lazy import LazyArray
-from neuroarrays.source import Key, stamp
+from neuroarrays.source import Key, check_unchanged, stamp
 
 
 def positions(key: int | slice | np.ndarray) -> np.ndarray:
@@ -28,6 +29,46 @@ def compact(picked: np.ndarray) -> slice | np.ndarray:
     if picked.size and (np.diff(picked) == 1).all():
         return slice(int(picked[0]), int(picked[-1]) + 1, 1)
     return picked
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Derived(LazyArray):
+    """A lazy array made of another: of its shape and dtype unless a subclass has its own."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def __dask_tokenize__(self) -> object:
+        own = (getattr(self, each.name) for each in fields(self) if each.name != "base")
+        return (type(self).__name__, self.base.__dask_tokenize__(), *own)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Held(LazyArray):
+    """A small array in memory."""
+
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.values.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return members.outer(self.values, key)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.values)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,19 +110,13 @@ class Joined(LazyArray):
 
 
 @dataclass(frozen=True, repr=False)
-class Folded(LazyArray):
+class Folded(Derived):
     """A lazy array (block, time, ...) with its blocks one after another: (block x time, ...)."""
-
-    base: LazyArray
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         blocks, times, *rest = self.base.shape
         return (blocks * times, *rest)
-
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
         k, *rest = key
@@ -98,12 +133,9 @@ class Folded(LazyArray):
             out[rows] = self.base.outer((int(block), own, *rest))
         return out
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__())
-
 
 @dataclass(frozen=True, repr=False)
-class Segments(LazyArray):
+class Segments(Derived):
     """Stretches of a lazy array (time, ...), one in each period: (period, time, ...).
 
     Attributes
@@ -114,7 +146,6 @@ class Segments(LazyArray):
         Samples of a period, and where in it the stretch begins and how long it is.
     """
 
-    base: LazyArray
     period: int
     start: int
     length: int
@@ -123,10 +154,6 @@ class Segments(LazyArray):
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.base.shape[0] // self.period, self.length, *self.base.shape[1:])
 
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
-
     def outer(self, key: Key) -> np.ndarray:
         k, within, *rest = key
         rows = positions(k)[:, None] * self.period + self.start + positions(within)
@@ -134,31 +161,18 @@ class Segments(LazyArray):
         shape = [n for n, i in zip(rows.shape, (k, within), strict=True) if not isinstance(i, int)]
         return values.reshape(*shape, *values.shape[1:])
 
-    def __dask_tokenize__(self) -> object:
-        token = self.base.__dask_tokenize__()
-        return (type(self).__name__, token, self.period, self.start, self.length)
-
 
 @dataclass(frozen=True, repr=False)
-class Averaged(LazyArray):
+class Averaged(Derived):
     """The mean of a lazy array over its first axis (trials), of its floating-point type."""
-
-    base: LazyArray
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.base.shape[1:]
 
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
-
     def outer(self, key: Key) -> np.ndarray:
         trials = slice(0, self.base.shape[0], 1)
         return np.asarray(self.base.outer((trials, *key)).mean(axis=0), self.dtype)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__())
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,13 +191,7 @@ class NpyArray(LazyArray):
         return self.stored.newbyteorder("=")
 
     def outer(self, key: Key) -> np.ndarray:
-        if stamp(safety.regular_file(self.path)) != self.stamp:
-            raise FormatError(
-                self.path,
-                expected="the file as it was when it was opened",
-                found="another size or modification time",
-                hint="open it again",
-            )
+        check_unchanged(self.path, self.stamp)
         if 0 in self.shape:
             return members.outer(np.empty(self.shape, self.dtype), key)
         values: np.ndarray = np.ndarray(
@@ -232,21 +240,17 @@ def npy_array(path: str | os.PathLike[str]) -> NpyArray:
 
 
 @dataclass(frozen=True, repr=False)
-class As(LazyArray):
+class As(Derived):
     """A lazy array in another dtype."""
 
-    base: LazyArray
-    dtype: np.dtype
+    to: np.dtype
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.base.shape
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.to
 
     def outer(self, key: Key) -> np.ndarray:
         return np.asarray(self.base.outer(key)).astype(self.dtype, copy=False)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), str(self.dtype))
 
 
 def floats(array: LazyArray) -> LazyArray:
@@ -262,45 +266,45 @@ def pixels(array: LazyArray) -> LazyArray:
 
 
 @dataclass(frozen=True, repr=False)
-class First(LazyArray):
+class First(Derived):
     """The first so many rows of a lazy array."""
 
-    base: LazyArray
     length: int
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.length, *self.base.shape[1:])
 
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
-
     def outer(self, key: Key) -> np.ndarray:
         return self.base.outer(key)
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.length)
-
 
 @dataclass(frozen=True, repr=False)
-class Scaled(LazyArray):
+class Scaled(Derived):
     """A lazy float array times a number."""
 
-    base: LazyArray
     factor: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
         values = np.asarray(self.base.outer(key))
         return np.asarray(values * self.factor, self.dtype)
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.factor)
+
+def cut(array: LazyArray, length: int) -> LazyArray:
+    """The array without what it has along its first axis after so many rows."""
+    return array if array.shape[0] <= length else First(array, length)
+
+
+def joined(parts: Sequence[LazyArray], path: str | os.PathLike[str], where: str) -> LazyArray:
+    """Arrays one after another along their first axis.
+
+    Raises
+    ------
+    FormatError
+        If they differ along another; `path` and `where` say whose they are.
+    """
+    sizes = dict.fromkeys(part.shape[1:] for part in parts)
+    if len(sizes) > 1:
+        raise FormatError(path, where, "parts of one size along all axes but the first",
+                          " and ".join(map(str, sizes)))  # fmt: skip
+    return parts[0] if len(parts) == 1 else Joined(tuple(parts))

@@ -100,7 +100,8 @@ class OpenRetinaReader(Reader):
                 place = f"{schema.node_name(block)}/{schema.node_name(session)}"
                 nodes = retina.part_nodes(place, part, mismatch)
                 made.setdefault(block, {}).update(nodes | opened[session].info(place))
-        groups = {path: node for block in sorted(made) for path, node in made[block].items()}
+        blocks = sorted(made, key=lambda block: (block != retina.TRAIN, block))
+        groups = {path: node for block in blocks for path, node in made[block].items()}
         return retina.assemble(groups, drop_variables, {"source": self.name})
 
 
@@ -140,12 +141,19 @@ class _Session:
 
     def part(self, names: list[str], rate: float | None, mismatch: str) -> Part:
         """Stimuli of these names one after another."""
-        singles = [self._single(name) for name in names]
-        lengths = [retina.check_lengths(one, one.path, mismatch) for one in singles]
         attrs = retina.rate_attrs(rate, None) | {"session_id": self.path.stem, "stimuli": names}
-        attrs |= {key: value for one in singles for key, value in one.attrs.items()}
-        shown = [one.stimulus for one in singles]
-        missing = [name for name, movie in zip(names, shown, strict=True) if movie is None]
+        responses, movies, lengths, missing = [], [], [], []
+        for name in names:
+            stored, movie = self._responses(name), self._movie(name)
+            one = Part(str(self.path), responses=stored, stimulus=movie)
+            lengths.append(retina.check_lengths(one, _RESPONSES + name, mismatch))
+            for key, dropped in one.attrs.items():
+                attrs[key] = attrs.get(key, 0) + dropped
+            responses.append(arrays.cut(stored, lengths[-1]))
+            if movie is None:
+                missing.append(name)
+            else:
+                movies.append(arrays.cut(movie, lengths[-1]))
         if missing:
             attrs[_NOTE] = (
                 f"no stimulus {', '.join(missing)}: neither {_STIMULUS}<name> in the file nor "
@@ -155,26 +163,23 @@ class _Session:
         if len(names) > 1:
             order = np.repeat(np.arange(len(names)), lengths)
             labels = {"block_id": order, "stimulus_name": np.array(names, object)[order]}
-        responses = _join([_cut(one.responses, n) for one, n in zip(singles, lengths, strict=True)])
-        movies = [_cut(movie, n) for movie, n in zip(shown, lengths, strict=True)]
+        where = f"stimuli {', '.join(names)}"
         return Part(
             str(self.path),
-            responses=responses,
-            stimulus=None if missing else _join(movies),
+            responses=(joined := arrays.joined(responses, self.path, f"responses to {where}")),
+            stimulus=None if missing else arrays.joined(movies, self.path, where),
             time=retina.regular_clock(rate, sum(lengths)),
             frames=labels,
-            units=self._units(responses.shape[1]),
+            units=self._units(joined.shape[1]),
             attrs=attrs,
         )
 
-    def _single(self, name: str) -> Part:
-        place = _RESPONSES + name
-        stored = file_array(self.file, place)
+    def _responses(self, name: str) -> LazyArray:
+        """Responses as (time, unit)."""
+        stored = file_array(self.file, _RESPONSES + name)
         if len(stored.shape) != 2:
-            raise FormatError(self.path, place, "(unit, time)", f"shape {stored.shape}")
-        movie = self._movie(name)
-        where = f"{self.path}:{place}"
-        return Part(where, responses=Transposed(arrays.floats(stored)), stimulus=movie)
+            raise FormatError(self.path, _RESPONSES + name, "(unit, time)", f"shape {stored.shape}")
+        return Transposed(arrays.floats(stored))
 
     def _movie(self, name: str) -> LazyArray | None:
         """The movie as (time, channel, y, x): the session's own, else the shared one."""
@@ -211,14 +216,3 @@ class _Session:
 
 
 _NO_INFO = source.Info((0,), np.dtype("f8"), None)
-
-
-def _cut(array: Any, frames: int) -> Any:
-    return array if array is None or array.shape[0] == frames else arrays.First(array, frames)
-
-
-def _join(parts: list[Any]) -> Any:
-    if len({part.shape[1:] for part in parts}) > 1:
-        msg = f"stimuli of one size; found {' and '.join(str(p.shape[1:]) for p in parts)}"
-        raise FormatError("", "", msg)
-    return parts[0] if len(parts) == 1 else arrays.Joined(tuple(parts))

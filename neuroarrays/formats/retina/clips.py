@@ -8,20 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import members, safety
+from neuroarrays import safety
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina import containers
-from neuroarrays.formats.retina.arrays import NpyArray, compact, pixels, positions
+from neuroarrays.formats.retina.arrays import (
+    Derived,
+    Held,
+    NpyArray,
+    compact,
+    pixels,
+    positions,
+)
 from neuroarrays.lazy import LazyArray, cached
 from neuroarrays.pickles import StoredArray, load_pickle
 from neuroarrays.source import Key, Source, stamp
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Clips(LazyArray):
+class Clips(Derived):
     """Clips of a lazy array (time, ...) in another order; the last axis mirrored if asked."""
 
-    base: LazyArray
     order: np.ndarray
     length: int
     flip: bool = False
@@ -29,10 +35,6 @@ class Clips(LazyArray):
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.order.size * self.length, *self.base.shape[1:])
-
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
         k, *rest = key
@@ -44,31 +46,6 @@ class Clips(LazyArray):
             rest[-1] = last - x if isinstance(x, int) else last - positions(x)
         values = self.base.outer((compact(frames.astype(np.int64)), *rest))
         return values[0] if isinstance(k, int) else values
-
-    def __dask_tokenize__(self) -> object:
-        token = self.base.__dask_tokenize__()
-        return (type(self).__name__, token, self.order, self.length, self.flip)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Held(LazyArray):
-    """A small array in memory."""
-
-    values: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.values.shape
-
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.values.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return members.outer(self.values, key)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.values)
 
 
 @dataclass(frozen=True, repr=False)

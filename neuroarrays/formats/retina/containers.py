@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO, Any
 from neuroarrays import hdf5, safety, source
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.hdf5 import HDF5Source
-from neuroarrays.source import Source, stamp
+from neuroarrays.source import Source, check_unchanged, stamp
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -63,6 +63,24 @@ def members(path: Path) -> list[str]:
     return sorted(kept)
 
 
+def one_each(
+    path: str | os.PathLike[str], matching: Mapping[str, Sequence[str]], ending: str
+) -> tuple[dict[str, str], list[str]]:
+    """Session -> its one matching file, and notes on sessions that have none.
+
+    Raises
+    ------
+    FormatError
+        If a session has several.
+    """
+    for session, names in matching.items():
+        if len(names) > 1:
+            raise FormatError(path, session, f"one file that ends in {ending}", ", ".join(names),
+                              "leave out the session, or one of them")  # fmt: skip
+    notes = [f"{session} has no {ending}" for session, names in matching.items() if not names]
+    return {session: names[0] for session, names in matching.items() if names}, notes
+
+
 def member_source(path: Path, name: str) -> Source:
     """The HDF5 file of that name in a session.
 
@@ -74,7 +92,10 @@ def member_source(path: Path, name: str) -> Source:
     if path.is_dir():
         return source.open_source(path / name)
     made = ZippedSource(str(path), stamp(safety.regular_file(path)), name)
-    made.names("/")
+    try:
+        made.names("/")
+    except FormatError as error:  # which says the zip, not the file in it
+        raise FormatError(path, name, error.expected, error.found, error.hint) from error
     return made
 
 
@@ -87,9 +108,7 @@ def mapped_member(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
     FormatError
         On a zip that has changed since it was `known`, or cannot be read.
     """
-    if stamp(safety.regular_file(path)) != known:
-        raise FormatError(path, name, "the zip as it was when it was opened", "another",
-                          "open it again")  # fmt: skip
+    check_unchanged(path, known)
     with _unpacked(Path(path), _member(Path(path), name)) as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -126,7 +145,12 @@ class ZippedSource(HDF5Source):
             import hdf5plugin  # noqa: F401  registers the filters
 
             hdf5._guard_forks()
-            handle = hdf5._Handle(h5py.File(_unzipped(Path(self.path), self.member), "r"))
+            file = _unzipped(Path(self.path), self.member)
+            try:
+                handle = hdf5._Handle(h5py.File(file, "r"))
+            except Exception:
+                file.close()
+                raise
             handle.chunks = _NoChunks()
             hdf5._HANDLES[self] = handle
             while len(hdf5._HANDLES) > hdf5.MAX_OPEN:

@@ -26,11 +26,22 @@ def species_of(name: str) -> str:
 
 
 class Experiment:
-    """What `expdata.mat` says of a session, or what is known of its species."""
+    """What `expdata.mat` says of a session, or what is known of its species.
+
+    A file that is no HDF5 counts as absent: the responses do not depend on it.
+    """
 
     def __init__(self, name: str, path: Path):
         found = [m for m in containers.members(path) if os.path.basename(m) == _EXPDATA]
-        self.file: Source | None = containers.member_source(path, found[0]) if found else None
+        self.file: Source | None = None
+        #: Why the file is of no use, though there is one.
+        self.note = ""
+        try:
+            self.file = containers.member_source(path, found[0]) if found else None
+        except FormatError as error:
+            self.note = (
+                f"{name}: {_EXPDATA} is not read: expected {error.expected}, found {error.found}"
+            )
         self.species = species_of(name)
         default = RATES.get(self.species)
         rate = self._numbers("projector/refreshrate")

@@ -13,7 +13,6 @@ grey. https://doi.org/10.1038/s41467-022-33242-8
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,15 @@ import xarray as xr
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.retina import arrays, containers
+from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
-from neuroarrays.lazy import LazyArray, Stacked, Transposed, file_array
+from neuroarrays.lazy import LazyArray, Transposed, file_array
 from neuroarrays.source import Source
 
 _END = "_structured_data.h5"
 _SECONDS, _PIXEL = 0.3, 28.0
-_CELL = re.compile(r"cell_?(\d+)$")
+_REPEATS = "test/repeats"
 _SPECIES = ("mouse", "axolotl")
 
 
@@ -118,18 +117,15 @@ class _Session:
             raise FormatError(self.path, block, "images (image, y, x), responses (unit, image)",
                               f"{shown.shape} and {stored.shape}")  # fmt: skip
         units, images = stored.shape
-        cells = self._cells()
-        if len(cells) not in (0, units):
-            raise FormatError(self.path, "test/repeats", f"{units} cells, as in the responses",
-                              f"{len(cells)}")  # fmt: skip
-        numbers = [int(_CELL.match(cell)[1]) for cell in cells]  # type: ignore[index]
+        repeats = cells.repeats(self.file, _REPEATS, units)
+        numbers = [*cells.cells(self.file, _REPEATS).values()]
         attrs = {
             "session_id": self.name, "um_per_pixel": _PIXEL, "presentation_duration": _SECONDS,
             "species": next((s for s in _SPECIES if s in self.name), "unknown"),
         }  # fmt: skip
         flashes = Flashes(
-            f"{self.path}:{block}", shown, Transposed(stored),
-            by_trial=self._repeats(cells, images) if block == retina.TEST and cells else None,
+            str(self.path), shown, Transposed(stored),
+            by_trial=self._rate(repeats) if block == retina.TEST and repeats is not None else None,
             units={schema.UNIT: numbers} if numbers else {},
             table={"duration": np.full(images, _SECONDS), "tier": np.full(images, block, object)},
             response_units="1" if self.scale == 1 else "Hz", attrs=attrs,
@@ -138,16 +134,3 @@ class _Session:
 
     def _rate(self, array: LazyArray) -> LazyArray:
         return arrays.Scaled(arrays.floats(array), self.scale)
-
-    def _cells(self) -> list[str]:
-        names = (name for name in self.file.names("test/repeats") if _CELL.match(name))
-        return sorted(names, key=lambda name: int(_CELL.match(name)[1]))  # type: ignore[index]
-
-    def _repeats(self, cells: list[str], images: int) -> LazyArray:
-        """Repeats as (trial, image, unit)."""
-        bases = tuple(self._rate(file_array(self.file, f"test/repeats/{c}")) for c in cells)
-        shapes = {base.shape for base in bases}
-        if len(shapes) > 1 or len(bases[0].shape) != 2 or bases[0].shape[1] != images:
-            raise FormatError(self.path, "test/repeats", f"cells of one shape (repeat, {images})",
-                              f"{sorted(shapes)}")  # fmt: skip
-        return Stacked(bases)

@@ -110,23 +110,16 @@ class KaramanlisReader(Reader):
             if not kept:
                 raise NotInTree("species", species, sorted({species_of(name) for name in found}))
             found = kept
-        nodes: dict[str, xr.Dataset] = {}
-        notes: list[str] = []
-        opened = {}
-        for name in chosen(found, sessions, "session"):
-            files = _matching(found[name], stimulus)
-            if len(files) > 1:
-                raise FormatError(found[name], expected=f"one file {stimulus}_data.mat",
-                                  found=", ".join(files))  # fmt: skip
-            if files:
-                opened[name] = _Session(name, found[name], files[0], stimulus)
-            else:
-                notes.append(f"{name} has no {stimulus}_data.mat")
-        if not opened:
+        matching = {n: _matching(found[n], stimulus) for n in chosen(found, sessions, "session")}
+        members, notes = containers.one_each(filename_or_obj, matching, f"{stimulus}_data.mat")
+        if not members:
             present = [s for s in STIMULI if any(_matching(p, s) for p in found.values())]
             raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
+        opened = [_Session(n, found[n], member, stimulus) for n, member in members.items()]
+        notes += [session.experiment.note for session in opened if session.experiment.note]
+        nodes: dict[str, xr.Dataset] = {}
         for block in (retina.TRAIN, retina.TEST):
-            for session in opened.values():
+            for session in opened:
                 nodes |= session.nodes(block, size, geometry == "openretina")
         return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
 
@@ -241,10 +234,7 @@ class _Session:
                                   f"{stored.shape}, {running} and {frozen}")  # fmt: skip
             cut = (0, running) if prefix == "running" else (running, frozen)
             trials.append(arrays.Segments(stored, running + frozen, *cut))
-        if len({one.shape[1:] for one in trials}) > 1:
-            raise FormatError(self.where, "rawdata", "parts of as many units and frames per trial",
-                              " and ".join(str(one.shape[1:]) for one in trials))  # fmt: skip
-        return trials[0] if len(trials) == 1 else arrays.Joined(tuple(trials))
+        return arrays.joined(trials, self.where, "rawdata/spikesbin")
 
     def _flashes(self, place: str) -> dict[str, xr.Dataset]:
         """Flashed images: spikes of each presentation, and the image that was shown."""

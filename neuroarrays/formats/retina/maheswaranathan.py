@@ -15,7 +15,6 @@ of repeats by cell is not documented. https://doi.org/10.1016/j.neuron.2023.06.0
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,17 @@ import xarray as xr
 from neuroarrays import schema, source
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.formats.retina import arrays, containers
+from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, LazyArray, Stacked, Transposed, file_array, wrap
+from neuroarrays.lazy import Arranged, LazyArray, Transposed, file_array, wrap
 from neuroarrays.source import Source
 
 STIMULI = ("naturalscene", "whitenoise")
 #: Where sessions lie below what one unpacks.
 _FOLDERS = ("ganglion_cell_data", "neural_code_data/ganglion_cell_data")
 _RATE, _PIXEL = 100.0, 50.0
-_CELL = re.compile(r"cell_?(\d+)$")
 #: Equal stretches of the train stimulus in known sessions, each followed by a transient.
 _BLOCKS = {"15-10-07": 6, "15-11-21a": 6, "15-11-21b": 6}
 _BLOCK_FRAMES = 59_967
@@ -86,24 +84,21 @@ class MaheswaranathanReader(Reader):
         retina.choice("stimulus", stimulus, STIMULI)
         chosen([retina.RETINA], areas, "area")
         found = _sessions(filename_or_obj)
-        nodes: dict[str, xr.Dataset] = {}
-        single = os.path.isfile(filename_or_obj)
-        opened = {}
-        for session in chosen(found, sessions, "session"):
-            files = found[session] if single else _of(found[session], stimulus)
-            if len(files) > 1:
-                raise FormatError(files[0].parent, expected=f"one file that ends in {stimulus}.h5",
-                                  found=", ".join(path.name for path in files))  # fmt: skip
-            if files:
-                opened[session] = files[0]
-        if not opened:
+        ending = "" if os.path.isfile(filename_or_obj) else f"{stimulus}.h5"
+        matching = {
+            session: [path.name for path in found[session] if path.name.endswith(ending)]
+            for session in chosen(found, sessions, "session")
+        }
+        names, notes = containers.one_each(filename_or_obj, matching, ending)
+        if not names:
             present = sorted({p.stem for files in found.values() for p in files})
             raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
+        opened = [_Recording(found[session][0].with_name(name), session, response)
+                  for session, name in names.items()]  # fmt: skip
+        nodes: dict[str, xr.Dataset] = {}
         for block in (retina.TRAIN, retina.TEST):
-            for session, path in opened.items():
-                nodes |= _Recording(path, session, response).nodes(block)
-        missing = [s for s in chosen(found, sessions, "session") if s not in opened]
-        notes = [f"{session} has no {stimulus}.h5" for session in missing]
+            for recording in opened:
+                nodes |= recording.nodes(block)
         return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
 
 
@@ -128,21 +123,12 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.endswith(names) and p.name[0] != ".")
 
 
-def _of(files: list[Path], stimulus: str) -> list[Path]:
-    return [path for path in files if path.name.endswith(f"{stimulus}.h5")]
-
-
 def _is_one(path: Path) -> bool:
     if not source.is_hdf5(path):
         return False
     file = source.open_source(path)
     timed = file.info("train/time") is not None
     return timed and bool(file.names("train/response") and file.names("test/response"))
-
-
-def _number(cell: str) -> int:
-    match = _CELL.match(cell)
-    return int(match[1]) if match else -1
 
 
 class _Recording:
@@ -154,8 +140,7 @@ class _Recording:
         types = self.file.names("train/response")
         if response not in types:
             raise NotInTree("response type", response, types, where=str(path))
-        cells = [name for name in self.file.names("spikes") if _number(name) >= 0]
-        self.cells = sorted(cells, key=_number)
+        self.cells = cells.cells(self.file, "spikes")
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
         """Session, retina and, of the train block, spikes."""
@@ -166,14 +151,20 @@ class _Recording:
             "session_id": self.session, "species": "Ambystoma tigrinum", "um_per_pixel": _PIXEL,
             "stimulus_type": next((s for s in STIMULI if s in self.path.name), ""), **rate,
         }  # fmt: skip
-        self._align(part, block)
-        units = part.responses.shape[1] if part.responses is not None else 0
+        assert part.responses is not None
+        units = part.responses.shape[1]
+        part.responses = self._on_clock(part.responses, part, f"{block}/response/{self.response}")
+        if block == retina.TRAIN:
+            blocks = _BLOCKS.get(self.session, 0)
+            if blocks and part.responses.shape[0] == blocks * _BLOCK_FRAMES:
+                part.frames["block_id"] = np.repeat(np.arange(blocks), _BLOCK_FRAMES)
         part.units = self._units(units)
         part.area_attrs["response_type"] = self.response
         if block == retina.TEST:
-            part.by_trial, unit = self._repeats(units)
-            if part.by_trial is not None:
-                part.by_trial = self._on_clock(part.by_trial, part, axis=1)
+            trials, unit = self._repeats(units)
+            if trials is not None:
+                by_time = self._on_clock(Arranged(trials, (1, 0, 2)), part, _REPEATS)
+                part.by_trial = Arranged(by_time, (1, 0, 2))
                 part.area_attrs["repeats"] = unit
         made = retina.part_nodes(place, part)
         area = made[f"{place}/{retina.RETINA}"]
@@ -211,39 +202,23 @@ class _Recording:
                               f"{first} s first and {last} s last")  # fmt: skip
         return retina.rate_attrs(None, round((frames - 1) / (last - first), 6))
 
-    def _align(self, part: Part, block: str) -> None:
-        """Keep the bins of the responses that the clock has, and say how many are left out."""
-        assert part.responses is not None
-        part.responses = self._on_clock(part.responses, part, axis=0)
-        frames = part.responses.shape[0]
-        if block == retina.TRAIN:
-            blocks = _BLOCKS.get(self.session, 0)
-            if blocks and frames == blocks * _BLOCK_FRAMES:
-                part.frames["block_id"] = np.repeat(np.arange(blocks), _BLOCK_FRAMES)
-
-    def _on_clock(self, array: LazyArray, part: Part, axis: int) -> LazyArray:
-        frames = part.time.shape[0] if part.time is not None else 0
-        length = array.shape[axis]
+    def _on_clock(self, array: LazyArray, part: Part, where: str) -> LazyArray:
+        """The bins (time, ...) that the clock has; how many are left out is recorded."""
+        assert part.time is not None
+        frames, length = part.time.shape[0], array.shape[0]
         if length < frames:
-            raise FormatError(
-                self.path,
-                "test/response",
-                expected=f"a bin for each of the {frames:,} times",
-                found=f"{length:,} bins",
-                hint="responses may be longer than the clock, not shorter",
-            )
-        if length == frames:
-            return array
-        part.attrs["dropped_trailing_bins"] = length - frames
-        if axis == 0:
-            return arrays.First(array, frames)
-        return Arranged(arrays.First(Arranged(array, (1, 0, 2)), frames), (1, 0, 2))
+            raise FormatError(self.path, where, f"a bin for each of the {frames:,} times",
+                              f"{length:,} bins",
+                              "responses may be longer than the clock, not shorter")  # fmt: skip
+        if length > frames:
+            part.attrs["dropped_trailing_bins"] = length - frames
+        return arrays.cut(array, frames)
 
     def _units(self, count: int) -> dict[str, Any]:
         if len(self.cells) == count:
             return {
-                schema.UNIT: np.array([_number(cell) for cell in self.cells]),
-                "cell": np.array(self.cells, object),
+                schema.UNIT: np.array([*self.cells.values()]),
+                "cell": np.array([*self.cells], object),
             }
         if self.cells:
             raise FormatError(self.path, "spikes", f"{count} cells, as in the responses",
@@ -252,23 +227,14 @@ class _Recording:
 
     def _repeats(self, units: int) -> tuple[LazyArray | None, str]:
         """Repeats as (trial, time, unit) and what is known of their unit."""
-        names = self.file.names(_REPEATS)
-        if self.response in names:
+        if self.response in self.file.names(_REPEATS):
             place = f"{_REPEATS}/{self.response}"
             stored = arrays.floats(file_array(self.file, place))
             if len(stored.shape) != 3 or stored.shape[1] != units:
                 raise FormatError(self.path, place, f"(trial, {units} units, time)",
                                   f"shape {stored.shape}")  # fmt: skip
             return Arranged(stored, (0, 2, 1)), self.response
-        cells = sorted((n for n in names if _number(n) >= 0), key=_number)
-        if not cells:
-            return None, ""
-        bases = tuple(arrays.floats(file_array(self.file, f"{_REPEATS}/{c}")) for c in cells)
-        shapes = {base.shape for base in bases}
-        if len(shapes) > 1 or len(bases[0].shape) != 2 or len(cells) != units:
-            raise FormatError(self.path, _REPEATS, f"{units} cells of one shape (trial, time)",
-                              f"{len(cells)} of {sorted(shapes)}")  # fmt: skip
-        return Stacked(bases), "per cell, unit not documented"
+        return cells.repeats(self.file, _REPEATS, units), "per cell, unit not documented"
 
     def _spikes(self) -> xr.Dataset:
         """Spikes of the train stimulus as a ragged array."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.retina.arrays import compact, positions
+from neuroarrays.formats.retina.arrays import Derived, compact, positions
 from neuroarrays.lazy import LazyArray, cached
 from neuroarrays.source import Key
 
@@ -190,22 +190,22 @@ def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarra
 
 
 @dataclass(frozen=True, repr=False)
-class Column(LazyArray):
+class Column(Derived):
     """A column of a lazy table (row, column), in a dtype of its own."""
 
-    base: LazyArray
     column: int
-    dtype: np.dtype
+    to: np.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.base.shape[:1]
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.to
 
     def outer(self, key: Key) -> np.ndarray:
         values = np.asarray(self.base.outer((key[0], self.column)))
         if self.dtype.kind in "iu":
             values = np.where(np.isfinite(values), values, 0)
         return values.astype(self.dtype)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.column, str(self.dtype))

@@ -17,6 +17,7 @@ from neuroarrays.lazy import LazyArray, Regular, Sliced, wrap
 RETINA = "retina"
 TRAIN, TEST = "train", "test"
 _STIMULUS = (schema.TIME, "channel", "y", "x")
+_CUT = 'mismatch="cut" drops what is over at the end, and records it'
 
 
 @dataclass
@@ -68,8 +69,10 @@ class Part:
         return found
 
 
-def check_lengths(part: Part, where: str, mismatch: str) -> int:
+def check_lengths(part: Part, where: str, mismatch: str | None) -> int:
     """The number of frames that everything has; with "cut", of the shortest, and recorded.
+
+    `mismatch` is None where the reader has no such option.
 
     Raises
     ------
@@ -85,14 +88,14 @@ def check_lengths(part: Part, where: str, mismatch: str) -> int:
                 where,
                 expected="as many frames of responses as of the stimulus",
                 found=", ".join(f"{name} {n:,}" for name, n in lengths.items()),
-                hint='mismatch="cut" drops what is over at the end, and records it',
+                hint=_CUT if mismatch else "",
             )
         dropped = {name: n - shortest for name, n in lengths.items() if n > shortest}
         part.attrs |= {f"dropped_trailing_frames_{name}": n for name, n in dropped.items()}
     return shortest
 
 
-def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.Dataset]:
+def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str, xr.Dataset]:
     """The session and retina nodes of one block.
 
     Parameters
@@ -101,8 +104,8 @@ def part_nodes(place: str, part: Part, mismatch: str = "error") -> dict[str, xr.
         Path of the session, ``<block>/<session>``.
     part : Part
         What is in it.
-    mismatch : {"error", "cut"}
-        What to do where stimulus and responses differ in length.
+    mismatch : {"error", "cut"}, optional
+        What to do where stimulus and responses differ in length, if the reader lets one choose.
 
     Raises
     ------

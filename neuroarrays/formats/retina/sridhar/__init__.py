@@ -236,10 +236,7 @@ class _Session:
             left_out = np.setdiff1d(np.arange(self.count), shown.trials)
             part.attrs["dropped_trials"] = left_out.tolist()
             part.attrs["dropped_trailing_frames"] = self.frames - shown.frames
-        if shown.frames < self.frames:
-            part.responses = arrays.Folded(Arranged(arrays.First(by_time, shown.frames), (1, 0, 2)))
-        else:
-            part.responses = arrays.Folded(Arranged(by_time, (1, 0, 2)))
+        part.responses = arrays.Folded(Arranged(arrays.cut(by_time, shown.frames), (1, 0, 2)))
         if shown.trials.size < self.count:
             part.responses = Clips(part.responses, shown.trials, shown.frames)
         labels = {

@@ -13,10 +13,10 @@ import numpy as np
 
 from neuroarrays import safety
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.retina.arrays import NpyArray, compact, npy_array, positions
+from neuroarrays.formats.retina.arrays import Derived, NpyArray, compact, npy_array, positions
 from neuroarrays.formats.retina.movies import Rendered
 from neuroarrays.lazy import LazyArray, cached
-from neuroarrays.source import Key, stamp
+from neuroarrays.source import Key, check_unchanged, stamp
 
 _IMAGE = re.compile(r"(\d+)_img_\w+\.npy")
 #: Which words of a line say the image, x, y and whether the frame is shown as it is stored.
@@ -75,9 +75,7 @@ class Fixations(LazyArray):
         return np.array(table[self.start : self.stop][rows][..., words])
 
     def _table(self) -> np.ndarray:
-        if stamp(safety.regular_file(self.path)) != self.stamp:
-            raise FormatError(self.path, expected="the file as it was when it was opened",
-                              found="another size or modification time", hint="open it again")  # fmt: skip
+        check_unchanged(self.path, self.stamp)
         if self.lines == 0:
             return np.empty(self.shape)
         try:
@@ -252,21 +250,11 @@ class Windows(Rendered):
 
 
 @dataclass(frozen=True, repr=False)
-class ByRow(LazyArray):
+class ByRow(Derived):
     """An array whose later axes run along time, read a row at a time.
 
     A second of it lies all over the file; reading it at once would map all of the file.
     """
-
-    base: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
         k, *rest = key
@@ -277,9 +265,6 @@ class ByRow(LazyArray):
         for place, row in enumerate(positions(k)):
             out[place] = self.base.outer((int(row), *rest))
         return out
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__())
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -111,8 +111,8 @@ def noise(folder: Path, session: str, trials: Trials) -> Shown:
     lengths = [movies[k].shape[0] if k in movies else 0 for k in range(len(paths))]
     frames = min(trials.frames, *(movie.shape[0] for movie in movies.values()))
     same = lengths == [trials.frames] * len(paths)
-    cut = [m if m.shape[0] == frames else arrays.First(m, frames) for m in movies.values()]
-    movie = cut[0] if len(cut) == 1 else arrays.Joined(tuple(cut))
+    cut = [arrays.cut(movie, frames) for movie in movies.values()]
+    movie = arrays.joined(cut, found[0], "trials")
     return Shown(movie, np.array(list(movies)), frames, "" if same else _several(lengths))
 
 

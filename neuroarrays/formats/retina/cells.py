@@ -1,0 +1,37 @@
+"""Repeats that are stored cell by cell, `<group>/cellNN`, as two of the datasets have them."""
+
+from __future__ import annotations
+
+import re
+
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.retina import arrays
+from neuroarrays.lazy import LazyArray, Stacked, file_array
+from neuroarrays.source import Source
+
+_CELL = re.compile(r"cell_?(\d+)$")
+
+
+def cells(file: Source, group: str) -> dict[str, int]:
+    """Names of the cells in a group and their numbers, in the order of these."""
+    found = {name: int(m[1]) for name in file.names(group) if (m := _CELL.match(name))}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def repeats(file: Source, group: str, units: int) -> LazyArray | None:
+    """Repeats of all cells in a group, (trial, frame, unit) float; None if it has no cells.
+
+    Raises
+    ------
+    FormatError
+        If there are not as many as units, or they are not (trial, frame) of one shape.
+    """
+    names = cells(file, group)
+    if not names:
+        return None
+    bases = tuple(arrays.floats(file_array(file, f"{group}/{name}")) for name in names)
+    shapes = sorted({base.shape for base in bases})
+    if len(shapes) > 1 or len(shapes[0]) != 2 or len(bases) != units:
+        raise FormatError(file.path, group, f"{units} cells of one shape (trial, frame)",
+                          f"{len(bases)} of {' and '.join(map(str, shapes))}")  # fmt: skip
+    return Stacked(bases)
