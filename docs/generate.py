@@ -4,6 +4,7 @@
 """
 
 import argparse
+import ast
 import os
 import shutil
 from collections.abc import Iterable
@@ -30,6 +31,32 @@ PLACES = {
     (schema.ALIGNED, "behaviour"): "<session>/<area>/<series>",
     (schema.ALIGNED, "statistics"): "<session>/<area>/statistics/<scope>",
     (schema.ALIGNED, "table"): "<session>/<area>/presentations",
+}
+#: The modules of the package as a map of the house, in the order in which data go through it.
+ROOMS = {
+    "Files: names and numbers in them, and what they may not do": (
+        "source hdf5 zarr chunks rows npy npz members pickles opcodes rebuilding safety"
+    ),
+    "Files as trees": "_open formats backend lazy indexes chunking samples",
+    "What a tree is": "schema validation groups description",
+    "Numbers only": "kernels",
+    "One clock": "alignment presentations sessions trains bins binning interpolation validity",
+    "Choosing": "query selection restriction intervals",
+    "Features and events": "features deconvolution",
+    "Answers": "conditions analysis tuning receptive correlations decoding scoring",
+    "Pictures": "plot pages timelines images drawing",
+    "Archives": (
+        "store encoding attributes packing writers zarr_writer layouts partials progress archives "
+        "pipeline surveys tasks"
+    ),
+    "Batches": (
+        "torch datasets composites batched gathering fields masks splits scaling samplers loading "
+        "dropin"
+    ),
+    "Other libraries": "exchange openretina",
+    "The command line": "cli commands archive_commands printing demo",
+    "For tests, ours and yours": "testing synthetic creation",
+    "Everywhere": "errors _version",
 }
 
 
@@ -92,6 +119,29 @@ def formats_table() -> str:
     return table(["format", "status", "extra", "what it reads", "options"], rows)
 
 
+def rooms() -> str:
+    """A table of modules for each part of the package, with the first sentence of each."""
+    package = HERE.parent / "neuroarrays"
+    found = {
+        path.stem if path.parent == package else path.parent.name: path
+        for path in [
+            *package.glob("[!_]*.py"),
+            *package.glob("_[!_]*.py"),
+            *package.glob("*/__init__.py"),
+        ]
+    }
+    placed = {title: names.split() for title, names in ROOMS.items()}
+    rest = sorted(set(found) - {name for names in placed.values() for name in names})
+    parts = []
+    for title, names in (placed | ({"And": rest} if rest else {})).items():
+        rows = []
+        for name in names:
+            said = ast.get_docstring(ast.parse(found[name].read_text(encoding="utf-8"))) or ""
+            rows.append([code(name), said.partition("\n\n")[0]])
+        parts.append(f"**{title}**\n\n{table(['module', ''], rows)}")
+    return "\n".join(parts)
+
+
 def commands() -> str:
     """A section per command, from the parser."""
     parser = cli.build_parser()
@@ -126,6 +176,7 @@ def write(folder: Path = HERE / "_generated") -> None:
         "coordinates.md": coordinate_table(),
         "formats.md": formats_table(),
         "commands.md": commands(),
+        "rooms.md": rooms(),
         "recordings.md": recordings(),
     }
     for name, text in made.items():

@@ -128,6 +128,16 @@ def test_every_command_is_on_the_page(generate):
     assert "--event-clock" in text
 
 
+def test_every_module_is_on_the_map(generate):
+    text = generate.rooms()
+    package = Path(na.__file__).parent
+    names = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    names |= {path.parent.name for path in package.glob("*/__init__.py")}
+    for name in names:
+        assert text.count(f"| `{name}` |") == 1, name
+    assert text.count("| `") == len(names), "generate.ROOMS names what is not there"
+
+
 def test_a_table_survives_a_bar(generate):
     assert generate.table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |\n"
 
