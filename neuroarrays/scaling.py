@@ -111,16 +111,15 @@ class Normalize:
         -------
         Normalize
             Responses are divided and not centred; a deviation of less than 1 % of the mean one (a
-            silent unit) counts as that. Of other variables one of 0 counts as 1. NaN where a
-            statistic is NaN.
+            silent unit) counts as that, the mean being over the units of all areas of the session.
+            Of other variables one of 0 counts as 1. NaN where a statistic is NaN.
 
         Raises
         ------
         NotInTree
             If there is no such statistic.
         """
-        node = area.children.get(schema.STATISTICS)
-        scopes = {} if node is None else dict(node.children)
+        scopes = _scopes(area)
         if scope not in scopes:
             raise NotInTree("statistics", scope, scopes, where=area.path)
         found = scopes[scope].to_dataset()
@@ -135,13 +134,27 @@ class Normalize:
             raw[name] = torch.as_tensor(deviation)
             if name == "responses":
                 centre = np.where(np.isnan(centre), np.nan, 0.0)
-                least = 0.01 * np.nanmean(deviation)
+                least = 0.01 * _mean_deviation(area, scope)
                 deviation = np.where(deviation <= least, least, deviation)
             mean[name] = torch.as_tensor(centre)
             std[name] = torch.as_tensor(np.where(deviation == 0, 1.0, deviation))
         tier = found[f"{names[0].replace('/', '_')}_std"].attrs.get("tier", "unknown tier")
         stated = f"stored statistics, scope {scope}, {tier}, ddof=1; responses not centred"
         return cls(mean, std, stated, raw)
+
+
+def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The statistics of an area, by what they are over."""
+    node = area.children.get(schema.STATISTICS)
+    return {} if node is None else dict(node.children)
+
+
+def _mean_deviation(area: xr.DataTree, scope: str) -> float:
+    """The mean deviation of the responses of a session's units, of whichever area."""
+    session = [area] if area.parent is None else area.parent.children.values()
+    tables = [scopes[scope].data_vars for scopes in map(_scopes, session) if scope in scopes]
+    found = [table["responses_std"].values for table in tables if "responses_std" in table]
+    return float(np.nanmean(np.concatenate(found), dtype=np.float64))
 
 
 def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> None:

@@ -130,6 +130,26 @@ def test_normalised_values_with_silent_units(peer, folder):
         np.testing.assert_allclose(found["pupil/x"][i], point.pupil_center[0], rtol=1e-3, atol=1e-4)
 
 
+def test_a_silent_unit_is_judged_by_its_session(peer, tmp_path):
+    """The mean deviation is over the units of all areas, as theirs, which knows no areas."""
+    pytest.importorskip("torch")
+    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    folder = tmp_path / "static26872-17-20-GrayImageNet-94c6ff"
+    write_static(folder, StaticOptions(train=12, validation=3, areas=("V1", "LM")))
+    file = folder / "meta" / "statistics" / "responses" / "all" / "std.npy"
+    std = np.load(file)
+    std[::2] *= 100  # every second unit is in V1
+    std[[0, 1]] = 0
+    np.save(file, std)
+    theirs = peer.FileTreeDataset(str(folder), "images", "responses")
+    normalizer = transforms.NeuroNormalizer(theirs)
+    session = na.open_datatree(folder)["26872-17-20"]
+    for first, name in enumerate(("V1", "LM")):
+        scale = na.torch.Normalize.stored(session[name], ["responses"])
+        precision = normalizer._response_precision[first::2]
+        np.testing.assert_allclose(1 / scale.std["responses"], precision, rtol=1e-6)
+
+
 def test_normalised_movies(peer, of_movies, tmp_path):
     pytest.importorskip("torch")
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
