@@ -112,11 +112,15 @@ def formats_table() -> str:
     """The formats, from the registry and the readers' signatures."""
     rows = []
     for format_ in FORMATS:
-        options = ", ".join(code(f"{k}={v!r}") for k, v in format_.load().options().items())
+        options = ", ".join(
+            code(f"{name}={default!r}")
+            for name, default in format_.load().options().items()
+            if name not in ("sessions", "areas")
+        )
         rows.append(
             [code(format_.name), format_.status, code(format_.extra), format_.description, options]
         )
-    return table(["format", "status", "extra", "what it reads", "options"], rows)
+    return table(["format", "status", "extra", "what it reads", "options of its own"], rows)
 
 
 def rooms() -> str:
