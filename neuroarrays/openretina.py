@@ -1,6 +1,7 @@
 """Trees to and from the containers of open-retina (`MoviesTrainTestSplit`, `ResponsesTrainTestSplit`).
 
-Their arrays are (channel, time, y, x), (neuron, time) and (trial, neuron, time), in memory.
+Their arrays are (channel, time, y, x), (neuron, time) and (trial, neuron, time), in memory. Flashed
+images take the place of time there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from neuroarrays.lazy import Arranged, Transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
-_STIMULUS = ("channel", schema.TIME, "y", "x")
 
 
 def to_openretina(
@@ -145,12 +145,27 @@ def _containers() -> tuple[Any, Any]:
 
 
 def _movie(tree: xr.DataTree, block: str, session: str) -> np.ndarray:
-    node = tree[f"{block}/{session}"]
-    if "stimulus" not in node.data_vars or schema.TIME not in node["stimulus"].dims:
-        msg = f"{block}/{session} has no stimulus along time; open-retina needs a movie"
+    node: Any = tree[f"{block}/{session}"]
+    if "stimulus" not in node.data_vars:
+        note = node.attrs.get("note", "")
+        msg = f"{block}/{session} has no stimulus, which open-retina needs" + f" ({note})" * bool(
+            note
+        )
         raise SchemaError(msg)
-    found: np.ndarray = node["stimulus"].transpose(*_STIMULUS).values
+    shown = node["stimulus"]
+    if sorted(map(str, shown.dims)) != sorted(("channel", _frame(shown), "y", "x")):
+        msg = (
+            f"{block}/{session}/stimulus: expected channel, y, x and time or presentation_id, "
+            f"found {shown.dims}"
+        )
+        raise SchemaError(msg)
+    found: np.ndarray = shown.transpose("channel", _frame(shown), "y", "x").values
     return found
+
+
+def _frame(array: xr.DataArray) -> str:
+    """The dimension that is time to open-retina."""
+    return schema.TIME if schema.TIME in array.dims else schema.PRESENTATION
 
 
 def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, Any]:
@@ -160,18 +175,22 @@ def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, A
     }
     made = {}
     for name, area in areas.items():
-        made[name] = area["responses"].transpose(schema.UNIT, schema.TIME).values
+        values = area["responses"]
+        made[name] = values.transpose(schema.UNIT, _frame(values)).values
         if np.isnan(made[name]).any():
             msg = (
                 f"{name}/{session}/{retina.RETINA}/responses has NaN; open-retina would leave the "
                 "session out without an error: select units or times first"
             )
             raise SchemaError(msg)
-    axes = (schema.TRIAL, schema.UNIT, schema.TIME)
-    trials = {
-        name: area["responses_by_trial"].transpose(*axes).values
+    by_trial = {
+        name: area["responses_by_trial"]
         for name, area in areas.items()
         if name != retina.TRAIN and "responses_by_trial" in area.data_vars
+    }
+    trials = {
+        name: values.transpose(schema.TRIAL, schema.UNIT, _frame(values)).values
+        for name, values in by_trial.items()
     }
     first = areas[retina.TRAIN]
     labels = {

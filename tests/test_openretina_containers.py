@@ -36,6 +36,19 @@ def test_arrays_are_those_of_the_tree_in_its_order(tree):
             assert np.array_equal(trials, test["responses_by_trial"].values.transpose(0, 2, 1))
 
 
+def test_flashed_images_take_the_place_of_time():
+    tree = na.open_datatree(GOLDEN / "goldin" / "data")
+    movies, responses = to_openretina(tree, containers=False)
+    for session, response in responses.items():
+        train, test = (tree[f"{block}/{session}"] for block in ("train", "test"))
+        shown = train["stimulus"].transpose("channel", "presentation_id", "y", "x")
+        assert np.array_equal(movies[session]["train"], shown.values)
+        values = train["retina/responses"].transpose("unit_id", "presentation_id")
+        assert np.array_equal(response["train"], values.values)
+        trials = test["retina/responses_by_trial"].transpose("trial", "unit_id", "presentation_id")
+        assert np.array_equal(response["test_by_trial_dict"]["test"], trials.values)
+
+
 def test_there_and_back(tree):
     back = from_openretina(*to_openretina(tree, containers=False), sampling_rate=50.0)
     na.validate(back, values=True)
@@ -110,8 +123,14 @@ def test_what_open_retina_cannot_take():
     tree = from_openretina(movie, {"s": response})
     with pytest.raises(SchemaError, match="train/s/retina/responses has NaN"):
         to_openretina(tree, containers=False)
-    with pytest.raises(SchemaError, match="along time"):
-        to_openretina(na.open_datatree(GOLDEN / "goldin" / "data"), containers=False)
+    bare = tree.map_over_datasets(lambda node: node.drop_vars("stimulus", errors="ignore"))
+    with pytest.raises(SchemaError, match="train/s has no stimulus, which"):
+        to_openretina(bare, containers=False)
+    films = tree.map_over_datasets(
+        lambda node: node.expand_dims(film=2) if "stimulus" in node else node
+    )
+    with pytest.raises(SchemaError, match="expected channel, y, x and time or presentation_id"):
+        to_openretina(films, containers=False)
     with pytest.raises(SchemaError, match="a block 'train'"):
         to_openretina(na.open_datatree(GOLDEN / "openretina" / "data"), containers=False)
     movie, response = containers()

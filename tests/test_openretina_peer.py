@@ -10,6 +10,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.formats.retina.hoefling import VALIDATION_CLIPS
+from neuroarrays.openretina import to_openretina
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -156,3 +157,6 @@ def test_goldin(folder, specie):
         np.testing.assert_allclose(ours, trials, rtol=1e-15)
         for node, movie in ((train, shown[name].train), (test, shown[name].test_movie)):
             assert np.array_equal(node["stimulus"].values, movie.transpose(1, 0, 2, 3))
+        ours, taken = to_openretina(tree)
+        assert np.array_equal(ours[session].train, shown[name].train)
+        np.testing.assert_allclose(taken[session].train, response.train, rtol=1e-15)
