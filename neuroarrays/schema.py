@@ -22,6 +22,9 @@ RECORDING, ALIGNED = "recording", "aligned"
 SPIKE, UNIT, TIME, PRESENTATION = "spike", "unit_id", "time", "presentation_id"
 TRIAL, IMAGE, FRAME = "trial", "image_id", "frame"
 
+#: A label of presentations that is equal for those that show the same.
+SHOWN = "stimulus_id"
+
 #: A coordinate of a series: how much later than `time` each of its columns is sampled, s.
 SHIFT = "phase_shift"
 
@@ -115,6 +118,8 @@ SPECS: tuple[Spec, ...] = (
          "False where what a unit's probe recorded is not to be trusted; absent where all is"),
     Spec(ALIGNED, "area", "withheld", ((PRESENTATION,),), "b", "",
          "responses that a competition blanked"),
+    Spec(ALIGNED, "area", SHOWN, ((PRESENTATION,),), "i", "",
+         "the first presentation that shows the same, where no label says what is shown"),
     Spec(ALIGNED, "area", "*", (), _ANY, "", "any other signal along the area's dimensions"),
     Spec(ALIGNED, "behaviour", "*", (), _ANY, "",
          "a behavioural signal on the area's clock (pupil, position, head direction)"),

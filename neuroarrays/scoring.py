@@ -1,8 +1,10 @@
 """How well units repeat themselves, and how well a model predicts them: scores over repeats.
 
-For trees of images shown several times (SENSORIUM, `(presentation_id, unit_id)`). Presentations whose
-responses a competition withheld never count, and of the others only those of repeated images are read,
-a block at a time. `na.reliability` has similar measures of any aligned tree, in memory.
+For trees of images or movies shown several times (SENSORIUM): responses `(presentation_id, unit_id)`,
+with `time` of movies, every frame of which counts as an image does. Presentations whose responses a
+competition withheld never count, nor do frames that are not `valid` in all repeats, and of the others
+only those of repeated stimuli are read, a block at a time. `na.reliability` has similar measures of any
+aligned tree, in memory.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError, shorten
 
-#: Presentations read at a time, so that memory does not grow with them.
-_BLOCK = 256
+#: Bytes of responses read at a time, if one stimulus has not more, so that memory does not grow.
+_BLOCK = 1 << 24
+#: Labels that are equal for repeats, the first that there is.
+_SHOWN = (schema.IMAGE, schema.SHOWN)
+#: What differs by less than this share differs by rounding.
+_ROUNDING = 1e-12
 #: A label along the averages: how many presentations each is of.
 REPEATS = "repeats"
 
 
 def repeats(
-    area: xr.DataTree | xr.Dataset, by: str = schema.IMAGE, at_least: int = 2
+    area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> dict[int, np.ndarray]:
     """Which presentations show the same, by what they show.
 
@@ -30,8 +36,9 @@ def repeats(
     ----------
     area : xr.DataTree or xr.Dataset
         An area of an aligned tree, of images or of movies.
-    by : str
-        A label along presentation_id that is equal for repeats.
+    by : str, optional
+        A label along presentation_id that is equal for repeats; ``image_id``, else ``stimulus_id``,
+        unless given.
     at_least : int
         Presentations that there must be.
 
@@ -43,13 +50,10 @@ def repeats(
     Raises
     ------
     NotInTree
-        If there is no such label, which is so for movies: their files do not say what is shown.
+        If there is no such label.
     """
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
-    if by not in node.variables or node[by].dims != (schema.PRESENTATION,):
-        along = [n for n, v in node.variables.items() if v.dims == (schema.PRESENTATION,)]
-        raise NotInTree("label of presentations", by, along, "say by= or assign one")
-    labels = node[by].values
+    labels = node[_label(node, by)].values
     kept = np.ones(labels.size, bool)
     if "withheld" in node:
         kept &= ~node["withheld"].values
@@ -66,183 +70,199 @@ def repeats(
 
 
 def repeat_average(
-    area: xr.DataTree | xr.Dataset, by: str = schema.IMAGE, at_least: int = 2
+    area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> xr.DataArray:
-    """The mean response to each image that was repeated.
+    """The mean response to each image or movie that was repeated.
 
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id).
+        An area with ``responses`` (presentation_id, unit_id[, time]).
     by, at_least
         As for `repeats`.
 
     Returns
     -------
     xr.DataArray
-        (image, unit_id) float64, in the unit of the responses; the first dimension is called as
-        `by`, and ``repeats`` along it says how many presentations each mean is of.
+        (image, unit_id[, time]) float64, in the unit of the responses; the first dimension is called
+        as the label of repeats, and ``repeats`` along it says how many presentations each mean is of.
+        NaN in frames that are not valid in all of them.
     """
     node, groups = _node(area), repeats(area, by, at_least)
-    means = np.empty((len(groups), node.sizes[schema.UNIT]))
-    for row, (values, _) in enumerate(_responses(node, groups)):
-        means[row] = values.mean(axis=0)
+    label, rest = _label(node, by), node["responses"].dims[1:]
+    means = np.full((len(groups), node.sizes.get(schema.TIME, 1), node.sizes[schema.UNIT]), np.nan)
+    for row, (values, known) in enumerate(_responses(node, groups)):
+        means[row, known] = values.mean(axis=0)
     sizes = [group.size for group in groups.values()]
-    units = {n: c for n, c in node.coords.items() if c.dims == (schema.UNIT,)}
-    ids = np.array(list(groups), node[by].dtype)
+    coords = {n: c.variable for n, c in node.coords.items() if c.dims in {(dim,) for dim in rest}}
+    ids = np.array(list(groups), node[label].dtype)
+    coords |= {label: (label, ids), REPEATS: (label, np.array(sizes, np.int64))}
+    movies = schema.TIME in rest
     return xr.DataArray(
-        means, {by: ids, REPEATS: (by, np.array(sizes, np.int64))} | units, (by, schema.UNIT),
+        means if movies else means[:, 0], coords,
+        (label, schema.TIME, schema.UNIT) if movies else (label, schema.UNIT),
         "responses", {"long_name": "mean over repeats"},
-    )  # fmt: skip
+    ).transpose(label, *rest)  # fmt: skip
 
 
 def explainable_variance(
-    area: xr.DataTree | xr.Dataset, by: str = schema.IMAGE, at_least: int = 2
+    area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> xr.DataArray:
     """The share of a unit's variance that is not noise: what a perfect model could explain.
-
 
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id).
+        An area with ``responses`` (presentation_id, unit_id[, time]).
     by, at_least
         As for `repeats`.
 
     Returns
     -------
     xr.DataArray
-        (unit_id,) float64, at most 1, below 0 by chance; NaN for units that never respond.
+        (unit_id,) float64, at most 1, below 0 by chance; NaN for units that never respond, and for
+        all where nothing is repeated.
 
     Notes
     -----
     ``1 - s2 / Var(r)``, where ``Var(r)`` is the variance of all repeated responses and ``s2`` the mean
     over images of the variance over repeats, both with ddof=1 (Cadena et al. 2019, PLoS Comput. Biol.
-    15:e1006897, and `explainable_var` of neuralpredictors). Every image weighs the same, however
-    often it was shown; in `na.reliability` every presentation does.
+    15:e1006897, and `explainable_var` of neuralpredictors). Every image, and every frame of a movie,
+    weighs the same, however often it was shown; in `na.reliability` every presentation does.
     """
     node, groups = _node(area), repeats(area, by, max(at_least, 2))
     size = node.sizes[schema.UNIT]
-    noise, total, mean, seen = np.zeros(size), np.zeros(size), np.zeros(size), 0
+    noise, total, mean, seen, frames = np.zeros(size), np.zeros(size), np.zeros(size), 0, 0
     for values, _ in _responses(node, groups):
-        noise += values.var(axis=0, ddof=1) / len(groups)
-        here, n = values.mean(axis=0), len(values)
+        noise += values.var(axis=0, ddof=1).sum(axis=0)
+        frames += values.shape[1]
+        flat = values.reshape(-1, size)
+        here, n = flat.mean(axis=0) if len(flat) else mean, len(flat)
         apart = here - mean
-        mean = mean + apart * n / (seen + n)
-        total += ((values - here) ** 2).sum(axis=0) + apart**2 * seen * n / (seen + n)
+        mean = mean + apart * n / max(seen + n, 1)
+        total += ((flat - here) ** 2).sum(axis=0) + apart**2 * seen * n / max(seen + n, 1)
         seen += n
+    noise /= max(frames, 1)
     total /= max(seen - 1, 1)
     share = np.full(size, np.nan)
-    np.divide(total - noise, total, out=share, where=total > 0)
+    np.divide(total - noise, total, out=share, where=total > (_ROUNDING * mean) ** 2)
     return _of_units(node, share, "explainable_variance", "explainable share of the variance")
 
 
 def repeat_correlation(
-    area: xr.DataTree | xr.Dataset, by: str = schema.IMAGE, at_least: int = 2
+    area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> xr.DataArray:
     """How well the other repeats of an image predict a response: the oracle's correlation.
-
 
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id).
+        An area with ``responses`` (presentation_id, unit_id[, time]).
     by, at_least
         As for `repeats`.
 
     Returns
     -------
     xr.DataArray
-        (unit_id,) float64 in [-1, 1]; NaN for units that never respond.
+        (unit_id,) float64 in [-1, 1]; NaN for units that never respond, and for all where nothing is
+        repeated.
 
     Notes
     -----
-    Pearson's correlation, over all repeated presentations, of the response with the mean of the other
-    repeats of its image (Walker et al. 2019, Nat. Neurosci. 22:2060). The mean of few repeats is
-    noisy itself, so this underestimates what the true mean would reach.
+    Pearson's correlation, over all repeated presentations (and frames, of movies), of the response with
+    the mean of the other repeats of its image (Walker et al. 2019, Nat. Neurosci. 22:2060). The mean of
+    few repeats is noisy itself, so this underestimates what the true mean would reach.
     """
     node, groups = _node(area), repeats(area, by, max(at_least, 2))
     size = node.sizes[schema.UNIT]
-    mean = repeat_average(area, by, max(at_least, 2))
-    weights = mean[REPEATS].values
-    centre = weights @ mean.values / max(int(weights.sum()), 1)  # also that of the others' means
-    products = np.zeros((3, size))
-    for values, average in _responses(node, groups):
-        n = len(values)
-        own = values - centre
-        others = (average * n - values) / (n - 1) - centre
-        products += [(own * others).sum(0), (own**2).sum(0), (others**2).sum(0)]
-    scale = np.sqrt(products[1] * products[2])
-    found = np.full(size, np.nan)
-    np.divide(products[0], scale, out=found, where=scale > 0)
+    products, sums, seen = np.zeros((3, size)), np.zeros(size), 0
+    shift = None
+    for values, _ in _responses(node, groups):
+        n, average = len(values), values.mean(axis=0)
+        if shift is None and average.size:  # what never changes is then exactly 0
+            shift = values[0, 0].copy()
+        own = values - (0 if shift is None else shift)
+        others = (own.sum(axis=0) - own) / (n - 1)
+        products += [
+            (x * y).sum(axis=(0, 1)) for x, y in ((own, others), (own, own), (others, others))
+        ]
+        sums += own.sum(axis=(0, 1))  # also those of the others' means
+        seen += n * len(average)
+    products -= sums**2 / max(seen, 1)
+    found = _correlation(*products)
     return _of_units(node, found, "repeat_correlation", "correlation with the other repeats")
 
 
 def signal_correlation(
     area: xr.DataTree | xr.Dataset,
     predicted: xr.DataArray,
-    by: str = schema.IMAGE,
+    by: str | None = None,
     at_least: int = 2,
 ) -> xr.DataArray:
-    """How well a model predicts the mean response to each repeated image.
+    """How well a model predicts the mean response to each repeated image or movie.
 
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id).
+        An area with ``responses`` (presentation_id, unit_id[, time]).
     predicted : xr.DataArray
-        (presentation_id, unit_id), averaged over the same presentations as the responses, or
-        (image, unit_id), the first dimension called as `by`; in any order and of more than needed.
+        As the responses, averaged over the same presentations as these, or with the label of repeats
+        in place of presentation_id; in any order and of more than needed.
     by, at_least
         As for `repeats`.
 
     Returns
     -------
     xr.DataArray
-        (unit_id,) float64 in [-1, 1]; NaN for units whose mean or prediction never changes.
+        (unit_id,) float64 in [-1, 1]; NaN for units whose mean or prediction never changes, and for
+        all where nothing is repeated.
 
     Raises
     ------
     SchemaError
-        If predictions are of other dimensions, or lack an image, presentation or unit.
+        If predictions are of other dimensions, or lack an image, presentation, unit or frame.
 
     Notes
     -----
-    Pearson's correlation over images of the two means; every image weighs the same. SENSORIUM calls
-    it correlation to average (Willeke et al. 2022, arXiv:2206.08666).
+    Pearson's correlation over images, or over the frames of all movies, of the two means; each weighs
+    the same. SENSORIUM calls it correlation to average (Willeke et al. 2022, arXiv:2206.08666; movies:
+    Turishcheva et al. 2023, arXiv:2305.19654, which leaves out the first 50 frames: so do you, with
+    ``.isel(time=slice(50, 300))`` of both).
     """
     node, groups = _node(area), repeats(area, by, at_least)
+    label = _label(node, by)
+    mean = repeat_average(node, by, at_least).transpose(label, ..., schema.UNIT)
+    model = _model(node, predicted, groups, label).reshape(-1, mean.shape[-1])
+    own = mean.values.reshape(model.shape)
+    known = ~np.isnan(own).all(axis=1)
+    own, model = own[known], model[known]
+    if len(own):
+        own, model = _apart(own), _apart(model)
+    found = _correlation(
+        *((x * y).sum(axis=0) for x, y in ((own, model), (own, own), (model, model)))
+    )
     meaning = "correlation of the prediction with the mean response"
-    if not groups:
-        unknown = np.full(node.sizes[schema.UNIT], np.nan)
-        return _of_units(node, unknown, "signal_correlation", meaning)
-    mean = repeat_average(area, by, at_least)
-    labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
-    if schema.PRESENTATION in labelled.dims:
-        rows = [node[schema.PRESENTATION].values[group] for group in groups.values()]
-        every = _labelled(labelled, schema.PRESENTATION, np.concatenate(rows))
-        values = every.transpose(schema.PRESENTATION, schema.UNIT).values.astype(np.float64)
-        ends = np.cumsum([len(row) for row in rows])[:-1]
-        model = np.array([part.mean(axis=0) for part in np.split(values, ends)])
-    else:
-        every = _labelled(labelled, by, mean[by].values)
-        model = every.transpose(by, schema.UNIT).values.astype(np.float64)
-    own = mean.values - mean.values.mean(axis=0)
-    model = model - model.mean(axis=0)
-    scale = np.sqrt((own**2).sum(axis=0) * (model**2).sum(axis=0))
-    found = np.full(own.shape[1], np.nan)
-    np.divide((own * model).sum(axis=0), scale, out=found, where=scale > 0)
     return _of_units(node, found, "signal_correlation", meaning)
 
 
 # ------------------------------------------------------------------------------------------ parts
 
 
+def _label(node: xr.Dataset, by: str | None) -> str:
+    """The label of repeats."""
+    along = [str(n) for n, v in node.variables.items() if v.dims == (schema.PRESENTATION,)]
+    for name in _SHOWN if by is None else (by,):
+        if name in along:
+            return name
+    raise NotInTree("label of presentations", by or schema.IMAGE, along, "say by= or assign one")
+
+
 def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     dims = node["responses"].dims if "responses" in node else ()
-    if dims != (schema.PRESENTATION, schema.UNIT):
-        msg = f"expected an area with responses (presentation_id, unit_id), found responses {dims}"
+    wanted = {schema.PRESENTATION, schema.UNIT}
+    if dims[:1] != (schema.PRESENTATION,) or set(dims) - {schema.TIME} != wanted:
+        msg = f"expected an area with responses (presentation_id, unit_id[, time]), found responses {dims}"
         raise SchemaError(msg)
     return node
 
@@ -250,28 +270,79 @@ def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
 def _responses(
     node: xr.Dataset, groups: dict[int, np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`(repeats, unit_id)` float64 of each group, and its mean; many groups are read at a time."""
+    """`(repeats, frame, unit_id)` float64 of each group, and which frames these are, `(time,)` bool.
+
+    Images have one frame. Small groups are read together.
+    """
+    responses = node["responses"].variable
+    each = responses.dtype.itemsize * responses.size // max(1, responses.shape[0])
     waiting: list[np.ndarray] = []
     for number, group in enumerate(groups.values(), 1):
         waiting.append(group)
-        if number == len(groups) or sum(map(len, waiting)) >= _BLOCK:
-            values = node["responses"][np.concatenate(waiting)].values.astype(np.float64)
-            for part in np.split(values, np.cumsum([len(rows) for rows in waiting])[:-1]):
-                yield part, part.mean(axis=0)
-            waiting = []
+        if number < len(groups) and sum(map(len, waiting)) * each < _BLOCK:
+            continue
+        rows = np.concatenate(waiting)
+        read = responses[rows].load().transpose(schema.PRESENTATION, ..., schema.UNIT)
+        values = read.values.reshape(len(rows), -1, read.shape[-1])
+        known = np.ones(values.shape[:2], bool)
+        if "valid" in node and schema.TIME in responses.dims:
+            known = node["valid"].variable[rows].values
+        ends = np.cumsum([len(rows) for rows in waiting])[:-1]
+        for part, frames in zip(np.split(values, ends), np.split(known, ends), strict=True):
+            kept = np.asarray(frames.all(axis=0))
+            yield part[:, kept].astype(np.float64), kept
+        waiting = []
+
+
+def _model(
+    node: xr.Dataset, predicted: xr.DataArray, groups: dict[int, np.ndarray], label: str
+) -> np.ndarray:
+    """`(image, [time,] unit_id)` float64: what is predicted for each group."""
+    dims = tuple(getattr(predicted, "dims", ()))
+    first = schema.PRESENTATION if schema.PRESENTATION in dims else label
+    rest = node["responses"].dims[1:]
+    if set(dims) != {first, *rest} or any(n not in predicted.coords for n in (first, schema.UNIT)):
+        msg = f"expected predictions labelled along {first!r} and 'unit_id', of {(first, *rest)}, found {dims}"
+        raise SchemaError(msg)
+    if any(predicted.sizes[dim] != node.sizes[dim] for dim in rest if dim == schema.TIME):
+        msg = f"expected {node.sizes[schema.TIME]} frames as responses have, found {predicted.sizes[schema.TIME]}"
+        raise SchemaError(msg)
+    ids = node[schema.PRESENTATION].values
+    wanted = (
+        [ids[group] for group in groups.values()] if first != label else [[one] for one in groups]
+    )
+    labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
+    labelled = _labelled(labelled, first, np.concatenate([*wanted, ids[:0]]))
+    values = labelled.transpose(first, ..., schema.UNIT).values
+    ends = np.cumsum([len(rows) for rows in wanted])
+    made = np.empty((len(groups), *values.shape[1:]))
+    for row, end in enumerate(ends.tolist()):
+        made[row] = values[end - len(wanted[row]) : end].mean(axis=0, dtype=np.float64)
+    return made
 
 
 def _labelled(predicted: xr.DataArray, dim: str, wanted: np.ndarray) -> xr.DataArray:
     """Predictions of what is wanted along one dimension, in that order."""
-    dims = getattr(predicted, "dims", ())
-    if dim not in dims or len(dims) != 2 or dim not in predicted.coords:
-        msg = f"expected predictions labelled along {dim!r} and one more dimension, found {dims}"
-        raise SchemaError(msg)
     lacking = np.setdiff1d(wanted, predicted[dim].values)
     if lacking.size:
         msg = f"the predictions lack {lacking.size} values of {dim}: {shorten(lacking.tolist(), 5)}"
         raise SchemaError(msg)
     return predicted.sel({dim: wanted})
+
+
+def _apart(values: np.ndarray) -> np.ndarray:
+    """`(n, unit_id)` from the mean; 0 for what differs by rounding only."""
+    apart = values - values.mean(axis=0)
+    changes = np.abs(apart).max(axis=0) > _ROUNDING * np.abs(values).max(axis=0)
+    return np.where(changes, apart, 0)
+
+
+def _correlation(products: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`(unit_id,)`, from sums of products; NaN where one of the two never changes."""
+    scale = np.sqrt(np.maximum(own, 0) * np.maximum(other, 0))
+    found = np.full(scale.shape, np.nan)
+    np.divide(products, scale, out=found, where=scale > 0)
+    return found
 
 
 def _of_units(node: xr.Dataset, values: np.ndarray, name: str, meaning: str) -> xr.DataArray:

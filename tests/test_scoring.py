@@ -7,7 +7,12 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import scoring
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.synthetic.sensorium import StaticOptions, write_static
+from neuroarrays.synthetic.sensorium import (
+    DynamicOptions,
+    StaticOptions,
+    write_dynamic,
+    write_static,
+)
 
 
 def area_of(values, images, withheld=None):
@@ -127,18 +132,109 @@ def test_predictions_that_do_not_fit_are_named(area, predicted):
         scoring.signal_correlation(area, predicted[:, :4])
     with pytest.raises(SchemaError, match="of presentation_id"):
         scoring.signal_correlation(area, predicted[5:])
-    with pytest.raises(SchemaError, match="predictions labelled along 'unit_id'"):
+    with pytest.raises(SchemaError, match="predictions labelled along 'image_id' and 'unit_id'"):
         scoring.signal_correlation(area, predicted.values)
     with pytest.raises(SchemaError, match="'image_id'"):
         scoring.signal_correlation(area, predicted.rename(presentation_id="clip"))
 
 
-def test_repeats_of_movies_by_a_label_of_ones_own():
-    node = xr.Dataset({"responses": (("presentation_id", "unit_id", "time"), np.zeros((4, 2, 3)))})
+@pytest.fixture
+def movies(tmp_path):
+    path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+    options = DynamicOptions(repeated=4, competition=True, surplus=2, seed=3)
+    truth = write_dynamic(path, options)
+    return na.open_datatree(path)["29515-10-12/unknown"].to_dataset(), truth
+
+
+def frames_of(area, truth):
+    """Per movie `(repeats, unit)` of each of its frames: those of the oracle tier are not withheld."""
+    ids, shown = area["presentation_id"].values, truth["movie"]
+    found = {}
+    for row, one in enumerate(ids.tolist()):
+        if area["tier"].values[row] == "oracle":
+            found.setdefault(int(shown[one]), []).append(one)
+    return [
+        truth["responses"][rows][:, :, frame].astype(float)
+        for rows in found.values()
+        for frame in range(truth["length"][rows[0]])
+    ]
+
+
+def test_movies_are_scored_frame_by_frame(movies):
+    area, truth = movies
+    groups = frames_of(area, truth)
+    assert len(groups) == 4 * 36
+    total = np.concatenate(groups).var(axis=0, ddof=1)
+    noise = np.mean([group.var(axis=0, ddof=1) for group in groups], axis=0)
+    found = scoring.explainable_variance(area)
+    np.testing.assert_allclose(found.values[1:], 1 - noise[1:] / total[1:], rtol=1e-9)
+    assert np.isnan(found.values[0])
+    assert (found.values[1:] > 0.3).all()
+    own = np.concatenate(groups)
+    others = np.concatenate([
+        np.stack([np.delete(group, i, axis=0).mean(axis=0) for i in range(len(group))])
+        for group in groups
+    ])  # fmt: skip
+    expected = [np.corrcoef(own[:, unit], others[:, unit])[0, 1] for unit in range(1, 6)]
+    np.testing.assert_allclose(scoring.repeat_correlation(area).values[1:], expected, rtol=1e-9)
+
+
+def test_averages_and_predictions_of_movies(movies):
+    area, truth = movies
+    mean = scoring.repeat_average(area)
+    assert mean.dims == ("stimulus_id", "unit_id", "time")
+    assert mean["repeats"].values.tolist() == [3] * 4
+    assert np.isnan(mean.values[..., 36:]).all()  # the padding
+    groups = {}
+    for one, shown in enumerate(truth["movie"].tolist()):
+        groups.setdefault(shown, []).append(one)
+    for stimulus in mean["stimulus_id"].values.tolist():
+        rows = next(group for group in groups.values() if group[0] == stimulus)
+        expected = truth["responses"][rows][..., :36].astype(float).mean(axis=0)
+        np.testing.assert_allclose(mean.sel(stimulus_id=stimulus).values[:, :36], expected)
+    random = np.random.default_rng(5)
+    model = area["responses"].astype(float)
+    model = model.copy(data=model.values + random.normal(0, 1, model.shape))
+    ids = [groups[int(truth["movie"][s])] for s in mean["stimulus_id"].values]
+    theirs = np.stack([model.sel(presentation_id=rows).values.mean(axis=0) for rows in ids])
+    found = scoring.signal_correlation(area, model)
+    for unit in range(1, 6):
+        pair = mean.values[:, unit, :36].ravel(), theirs[:, unit, :36].ravel()
+        assert found.values[unit] == pytest.approx(np.corrcoef(*pair)[0, 1], rel=1e-9)
+    by_movie = mean.copy(data=theirs)[::-1].transpose("time", "unit_id", "stimulus_id")
+    np.testing.assert_allclose(scoring.signal_correlation(area, by_movie), found)
+    window = {"time": slice(5, 20)}  # as SENSORIUM leaves out the first frames
+    cut = scoring.signal_correlation(area.isel(window), model.isel(window))
+    pair = mean.values[:, 2, 5:20].ravel(), theirs[:, 2, 5:20].ravel()
+    assert cut.values[2] == pytest.approx(np.corrcoef(*pair)[0, 1], rel=1e-9)
+    with pytest.raises(SchemaError, match="40 frames"):
+        scoring.signal_correlation(area, model.isel(time=slice(5)))
+
+
+def test_blocks_change_nothing(movies, monkeypatch):
+    area, _ = movies
+    expected = scoring.repeat_average(area), scoring.explainable_variance(area)
+    monkeypatch.setattr(scoring, "_BLOCK", 1)
+    xr.testing.assert_identical(scoring.repeat_average(area), expected[0])
+    xr.testing.assert_identical(scoring.explainable_variance(area), expected[1])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.3, 1e9 + 0.1])
+def test_a_unit_that_never_changes_has_no_score(value):
+    images = np.repeat(np.arange(5), [3, 7, 3, 6, 9])
+    area = area_of(np.full((images.size, 2), value), images)
+    for score in (scoring.explainable_variance, scoring.repeat_correlation):
+        assert np.isnan(score(area)).all()
+    assert np.isnan(scoring.signal_correlation(area, area["responses"])).all()
+
+
+def test_repeats_by_a_label_of_ones_own():
+    node = xr.Dataset({"responses": (("presentation_id", "unit_id", "time"), np.ones((4, 2, 3)))})
     node = node.assign_coords(clip=("presentation_id", ["a", "b", "a", "a"]))
     assert scoring.repeats(node, by="clip")["a"].tolist() == [0, 2, 3]
-    with pytest.raises(SchemaError, match="time"):
-        scoring.repeat_average(node, by="clip")
+    assert scoring.repeat_average(node, by="clip")["clip"].values.tolist() == ["a"]
+    with pytest.raises(NotInTree, match="clip"):
+        scoring.repeats(node)
 
 
 def test_withheld_responses_never_count(tmp_path):

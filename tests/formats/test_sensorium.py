@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays import lazy
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.sensorium import SensoriumReader, layout
 from neuroarrays.formats.sensorium import files as files_module
@@ -398,6 +399,26 @@ def test_movies_are_padded_and_say_so(dynamic):
     movie = np.load(dynamic / "data" / "videos" / f"{int(area.presentation_id[1])}.npy")
     shown = area.parent["stimulus"].isel(presentation_id=1).values
     assert same_values(shown[:, 0], np.moveaxis(movie, -1, 0))
+
+
+def test_which_movies_are_the_same(tmp_path, opens):
+    path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+    truth = write_dynamic(path, DynamicOptions(repeated=2, surplus=2))
+    rows = np.flatnonzero(truth["movie"] >= 0)
+    first = {}
+    expected = [first.setdefault(truth["movie"][row], row) for row in rows]
+    area = area_of(path)
+    assert area["stimulus_id"].values.tolist() == expected
+    opens["open"].clear()
+    assert area["stimulus_id"].values[3] == expected[3]
+    assert area_of(path)["stimulus_id"][2:4].values.tolist() == expected[2:4]
+    assert not [p for p in opens["open"] if "data/videos" in p and not p.endswith("/0.npy")]
+    repeats = [row for row in rows if expected.count(first[truth["movie"][row]]) > 1]
+    other = np.load(path / "data" / "videos" / f"{repeats[0]}.npy")
+    other[0, 0, 0] += 1  # not where most movies differ
+    np.save(path / "data" / "videos" / f"{repeats[0]}.npy", other)
+    lazy.release()
+    assert (area_of(path)["stimulus_id"] == repeats[0]).sum() == 1
 
 
 def test_another_stream_that_ends_early_is_masked(dynamic):

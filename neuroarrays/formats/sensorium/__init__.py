@@ -28,7 +28,7 @@ from neuroarrays.backend import Reader, chosen, matches
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files
-from neuroarrays.formats.sensorium.masks import Blank, Valid, ValidLength
+from neuroarrays.formats.sensorium.masks import Blank, Shown, Valid, ValidLength
 from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
 from neuroarrays.indexes import dataset
@@ -300,7 +300,7 @@ class _Session:
         return dataset(made, labels | schema.trial_labels(dataset(made, labels), table))
 
     def _masks(self) -> dict[str, xr.Variable]:
-        """`withheld`, `behavior_withheld` and, of movies, `valid` and `valid_length`."""
+        """`withheld`, `behavior_withheld`; of movies `valid`, `valid_length` and `stimulus_id`."""
         tiers = self.trials.columns["tier"].tolist()
         suspects = np.array([bool(layout.HIDDEN_TIERS.fullmatch(str(t))) for t in tiers], bool)
         everyone = np.ones(suspects.size, bool)
@@ -320,6 +320,9 @@ class _Session:
             found["valid_length"] = (length, dims, told)
             told = "inside the movie, and no other stream has NaN; False is padding"
             found["valid"] = (Valid(length, streams), self._dims(), told)
+        if schema.IMAGE not in self.trials.columns and "stimulus" in self.arrays:
+            shown = Shown(self.arrays["stimulus"], np.asarray(self.trials.numbers, np.int64))
+            found[schema.SHOWN] = (shown, dims, "first presentation that shows the same")
         return {
             name: schema.var(
                 "area", name, wrap(Remembered(array)), along, schema.ALIGNED,

@@ -1,13 +1,14 @@
-"""Masks of trials, computed from the files when they are asked for."""
+"""Masks of trials, and which show the same, computed from the files when they are asked for."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy import LazyArray, cached
 from neuroarrays.source import Key
 
 _ALL = slice(None)
@@ -138,3 +139,60 @@ class Valid(LazyArray):
     def __dask_tokenize__(self) -> object:
         streams = [stream.__dask_tokenize__() for stream in self.streams]
         return (type(self).__name__, self.length.__dask_tokenize__(), streams)
+
+
+@dataclass(frozen=True, repr=False)
+class Shown(LazyArray):
+    """`(trial,)` int64: the first trial that shows the same, byte for byte.
+
+    A line through the middle tells most apart; those of one line are read whole.
+
+    Attributes
+    ----------
+    stimulus : LazyArray
+        `(trial, ...)` as in the files.
+    ids : (trial,) int64
+        What each trial is called.
+    """
+
+    stimulus: LazyArray
+    ids: np.ndarray
+    dtype = np.dtype(np.int64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.stimulus.shape[:1]
+
+    def outer(self, key: Key) -> np.ndarray:
+        (found,) = cached(self.__dask_tokenize__(), lambda: (self._firsts(),))
+        return np.array(found[key[0]])
+
+    def _firsts(self) -> np.ndarray:
+        rows = np.arange(self.shape[0])
+        middle = tuple(size // 2 for size in self.stimulus.shape[1:-1])
+        same = np.unique(_digests(self.stimulus._raw((rows, *middle, _ALL))), return_inverse=True)[
+            1
+        ]
+        alike = np.flatnonzero(np.bincount(same)[same] > 1)
+        whole = (_ALL,) * (len(self.stimulus.shape) - 1)
+        each = math.prod(self.stimulus.shape[1:]) * self.stimulus.dtype.itemsize
+        some = max(1, _BLOCK // max(1, each))
+        told = np.full(rows.size, b"", "S32")
+        for begin in range(0, alike.size, some):
+            those = alike[begin : begin + some]
+            told[those] = _digests(self.stimulus._raw((those, *whole)))
+        _, first, group = np.unique(
+            np.rec.fromarrays([same, told]), return_index=True, return_inverse=True
+        )
+        return self.ids[first[group]]
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.stimulus.__dask_tokenize__(), self.ids)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _digests(values: np.ndarray) -> np.ndarray:
+    """`(row,)` of 32 letters each, which tell the bytes of rows apart."""
+    found = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in values]
+    return np.array(found, "S32")
