@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.conditions import bin_width, clock_of, counted, kept
+from neuroarrays.conditions import bin_width, clock_of, counted, dataset_of, kept
 from neuroarrays.errors import NotInTree
 from neuroarrays.tuning import check_clock
 
 #: Bytes of frames, in float32, that are in memory at once.
 _BLOCK = 64 << 20
+_Shown = TypeVar("_Shown", xr.Dataset, xr.DataArray)
 
 
 def spike_triggered_average(
@@ -24,19 +27,21 @@ def spike_triggered_average(
     Parameters
     ----------
     area : DataTree node or Dataset
-        On one clock, with ``spike_data`` or ``responses`` along ``(time, unit_id)``.
+        On one clock, with ``spike_data`` or ``responses`` along ``(time, unit_id)``; of flashed
+        images along ``(presentation_id, unit_id)``.
     stimulus : (time, ...) DataArray, optional
         Frames on the same clock, lazy or not; that of the session unless given. They are read in
         blocks, once.
     lags : int
-        Number of frames to go back, the one at the time of the response included.
+        Number of frames to go back, the one at the time of the response included; 1 for flashed
+        images, which have no past.
 
     Returns
     -------
     xr.Dataset
         Along ``(unit_id, lag, ...)``: `average`, in units of the stimulus, relative to its mean;
-        `z`, how many standard errors from 0. `lag` is how long before the response, s; along
-        ``unit_id``, `total` is the sum of weights that was divided by: of counts the number of
+        `z`, how many standard errors from 0. `lag` is how long before the response, s, or frames
+        where there is no `time`; along ``unit_id``, `total` is the sum of weights that was divided by: of counts the number of
         spikes. NaN for a unit without any.
 
     Raises
@@ -50,7 +55,8 @@ def spike_triggered_average(
 
     Notes
     -----
-    With responses ``r_t`` at the valid times that have all lags before them, and their mean ``m``:
+    With responses ``r_t`` at the valid times that have all lags before them, in the same stretch
+    where frames are labelled with a `block_id`, and their mean ``m``:
     ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t`` of counts, the spike-triggered average minus
     the mean stimulus of the same times (Chichilnisky 2001, Network 12:199). Responses may lie
     below 0 and add up to nothing: theirs is divided by ``sum_t |r_t - m|``, which makes it half of
@@ -62,9 +68,14 @@ def spike_triggered_average(
     """
     from neuroarrays.kernels import averages
 
+    film = _stimulus(area) if stimulus is None else stimulus
+    if schema.PRESENTATION in film.dims and schema.TIME not in film.dims:
+        area, film = _in_turn(dataset_of(area)), _in_turn(film)
+        if lags != 1:
+            msg = f"lags={lags!r}: flashed images have no past, give lags=1"
+            raise ValueError(msg)
     node, response = clock_of(area)
     responses = response.values
-    film = _stimulus(area) if stimulus is None else stimulus
     check_clock(node[schema.TIME], film)
     n = responses.sizes[schema.TIME]
     if not 1 <= int(lags) <= n:
@@ -74,7 +85,7 @@ def spike_triggered_average(
     good = np.isfinite(values)
     mask = counted(node, responses)
     good &= True if mask is None else mask
-    good[: lags - 1] = False
+    good[_since(node) < lags - 1] = False
     values = np.where(good, values, 0)
     total, number = values.sum(axis=0), good.sum(axis=0)
     weights = np.where(good, values - total / np.maximum(number, 1), 0)
@@ -94,6 +105,24 @@ def spike_triggered_average(
     return _labelled(node, film, {"average": average, "z": z}, total, int(lags))
 
 
+def _in_turn(shown: _Shown) -> _Shown:
+    """Presentations as if they were frames, one after another, without a clock."""
+    return shown.drop_vars(schema.PRESENTATION, errors="ignore").rename(
+        {schema.PRESENTATION: schema.TIME}
+    )
+
+
+def _since(node: xr.Dataset) -> np.ndarray:
+    """(time,) int64: frames from the beginning of the stretch that a frame is in."""
+    places = np.arange(node.sizes[schema.TIME])
+    if "block_id" not in node.coords or node["block_id"].dims != (schema.TIME,):
+        return places
+    block = node["block_id"].values
+    first = np.concatenate([[True], block[1:] != block[:-1]])
+    since: np.ndarray = places - np.maximum.accumulate(np.where(first, places, 0))
+    return since
+
+
 def _labelled(
     node: xr.Dataset, film: xr.DataArray, found: dict[str, np.ndarray], total: np.ndarray, lags: int
 ) -> xr.Dataset:
@@ -109,9 +138,11 @@ def _labelled(
         name: (dims, values.reshape(*values.shape[:2], *shape).astype(np.float32), attrs[name])
         for name, values in found.items()
     }
-    seconds = np.arange(lags) * bin_width(node)
+    timed = schema.TIME in node.coords
+    step, unit, what = (bin_width(node), "s", "time") if timed else (1, "1", "frames")
     coords = kept(node, (schema.UNIT,)) | kept(film.to_dataset(name="film"), others)
-    coords["lag"] = ("lag", seconds, {"units": "s", "long_name": "time before the response"})
+    said = {"units": unit, "long_name": f"{what} before the response"}
+    coords["lag"] = ("lag", np.arange(lags) * step, said)
     coords["total"] = (schema.UNIT, total)
     return xr.Dataset(variables, coords)
 

@@ -104,6 +104,35 @@ def test_the_stimulus_of_the_session_is_found_and_read_in_blocks(noise, monkeypa
     xr.testing.assert_allclose(found, na.spike_triggered_average(area, stimulus, lags=2))
 
 
+def test_without_a_clock_lags_are_frames(noise):
+    area, stimulus = (part.drop_vars("time") for part in noise)
+    found = na.spike_triggered_average(area, stimulus, lags=3)
+    np.testing.assert_allclose(found["z"], na.spike_triggered_average(*noise, lags=3)["z"])
+    assert found["lag"].values.tolist() == [0, 1, 2]
+    assert found["lag"].attrs == {"units": "1", "long_name": "frames before the response"}
+
+
+def test_no_frame_of_the_stretch_before_counts(noise):
+    area, stimulus = noise
+    block = np.repeat([4, 7, 4, 1], N // 4)
+    good = np.ones(N, bool)
+    good[(np.arange(N) % (N // 4)) < LAGS - 1] = False
+    found = na.spike_triggered_average(area.assign_coords(block_id=("time", block)), stimulus, LAGS)
+    average, z = slow(area["spike_data"].values, stimulus.values, good, LAGS)
+    np.testing.assert_allclose(found["average"], average, atol=1e-4)
+    np.testing.assert_allclose(found["z"], z, atol=1e-4)
+
+
+def test_flashed_images_have_one_lag(noise):
+    area, stimulus = (part.drop_vars("time").rename(time="presentation_id") for part in noise)
+    found = na.spike_triggered_average(area, stimulus, lags=1)
+    np.testing.assert_allclose(found["z"], na.spike_triggered_average(*noise, lags=1)["z"])
+    numbered = [part.assign_coords(presentation_id=np.arange(N)) for part in (area, stimulus)]
+    xr.testing.assert_identical(na.spike_triggered_average(*numbered, lags=1), found)
+    with pytest.raises(ValueError, match="lags=20: flashed images have no past, give lags=1"):
+        na.spike_triggered_average(area, stimulus)
+
+
 def test_what_has_no_average_says_why(noise):
     area, stimulus = noise
     with pytest.raises(NotInTree, match="no variable of the session 'stimulus'.*give stimulus="):
