@@ -140,9 +140,10 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
     ax = plt.gca() if ax is None else ax
     frames = _frames(average, "lag")
     limit = float(np.nanmax(np.abs(frames.values), initial=0)) or 1.0
-    lags = [f"{1000 * lag:.0f}" for lag in frames["lag"].values]
+    seconds = frames["lag"].attrs.get("units", "s") == "s"
+    lags = [f"{(1000 if seconds else 1) * lag:.0f}" for lag in frames["lag"].values]
     image = _strip(frames, lags, ax, cmap="PuOr_r", vmin=-limit, vmax=limit)
-    ax.set_xlabel("time before the response (ms)")
+    ax.set_xlabel("time before the response (ms)" if seconds else "frames before the response")
     name = "z (standard errors)" if average.name == "z" else label_of(average, "stimulus")
     ax.figure.colorbar(image, ax=ax, label=name, shrink=0.6)
     return ax

@@ -170,6 +170,11 @@ def test_lags_in_a_row_on_one_even_scale(ax):
     np.testing.assert_array_equal(page[:, 7:13], values[1, 0])
     assert np.isnan(page[:, 6]).all()
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "20", "40", "60", "80"]
+    assert ax.get_xlabel() == "time before the response (ms)"
+    frames = average.assign_coords(lag=("lag", np.arange(5), {"units": "1"}))
+    na.plot.receptive_field(frames, ax=ax)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "1", "2", "3", "4"]
+    assert ax.get_xlabel() == "frames before the response"
     with pytest.raises(ValueError, match="of one unit and channel"):
         na.plot.receptive_field(average.expand_dims(unit_id=[1, 2]), ax=ax)
     with pytest.raises(ValueError, match="expected frames along 'lag'"):
