@@ -8,8 +8,6 @@ Structs and cells are taken apart into names: the field ``time`` of the fourth c
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,25 +17,13 @@ import numpy as np
 
 from neuroarrays import safety, source
 from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.formats.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.hdf5 import HDF5Source
 from neuroarrays.members import Member, MemberSource
 from neuroarrays.source import Info, Key, Source, normalise, stamp
 
-#: Levels of cells and structs, arrays in a file, bytes of a variable that is unpacked.
-MAX_DEPTH, MAX_ARRAYS, MAX_BYTES = 32, 1_000_000, 4 << 30
-_MATRIX, _COMPRESSED = 14, 15
-#: Bytes of a variable in which its class, shape and name stand.
-_HEAD = 512
-#: Classes of matrices in a v5 file, those that hold others, and bits beside the class.
-_CLASSES = dict(enumerate((
-    "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16",
-    "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque",
-), 1))  # fmt: skip
-_NESTING, _COMPLEX, _LOGICAL = (1, 2), 0x800, 0x200
-_DTYPES = {
-    "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
-    "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "?",
-}  # fmt: skip
+#: Arrays in a file.
+MAX_ARRAYS = 1_000_000
 _NEVER = ("function", "object", "opaque", "sparse", "unknown", "complex")
 #: Classes of a v7.3 file that are read besides numbers; "" is what other programs write.
 _READ_73 = ("char", "cell", "struct", "canonical empty", "")
@@ -87,10 +73,10 @@ class Matlab5Source(MemberSource):
         found: dict[str, Member] = {}
         for one in _variables(self):
             name = one.name
-            if one.kind in _DTYPES:
+            if one.kind in DTYPES:
                 nbytes = 8 * int(np.prod(one.shape, dtype=object))
                 safety.check_allocation(self.path, name, nbytes, self.stamp[1])
-                found[name] = Member(np.dtype(_DTYPES[one.kind]), one.shape)
+                found[name] = Member(np.dtype(DTYPES[one.kind]), one.shape)
             elif one.kind not in _NEVER:
                 inside = self._inside(name)
                 if len(found) + len(inside) > MAX_ARRAYS:
@@ -159,128 +145,9 @@ def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, np.ndarray
         yield name, value
 
 
-@dataclass(frozen=True)
-class Variable:
-    """A variable of a v5 file, from its header; "complex" is a kind of its own for numbers.
-
-    `complex` says whether it is, or has complex numbers in its cells or fields.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str
-    complex: bool
-
-
 @lru_cache(maxsize=64)
 def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
     return tuple(check_v5(source.path, source.stamp[1]))
-
-
-def check_v5(path: str, size: int) -> list[Variable]:
-    """Walk the tags of a file before scipy does: depth, sizes, and what deflate makes of them.
-
-    scipy recurses in C, where a file nested deep enough would crash the interpreter. Of variables
-    that are no cells or structs the header alone is unpacked.
-    """
-    found = []
-    with open(path, "rb") as file:
-        head = file.read(128)
-        if len(head) < 128:
-            raise FormatError(path, "", "a header of 128 bytes", f"{len(head)}: truncated")
-        order = ">" if head[126:128] == b"MI" else "<"
-        place = 128
-        while place + 8 <= size:
-            file.seek(place)
-            kind, nbytes = struct.unpack(f"{order}II", file.read(8))
-            if nbytes > size - place - 8:
-                raise FormatError(path, f"byte {place}", f"{nbytes:,} bytes",
-                                  f"{size - place - 8:,}: the file is truncated")  # fmt: skip
-            if kind in (_MATRIX, _COMPRESSED):
-                data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
-                first = _inflated(path, place, data, _HEAD) if kind == _COMPRESSED else data
-                nested = _flags(first, order) & 0xFF in _NESTING
-                if nested and kind == _COMPRESSED:
-                    first = _inflated(path, place, data, MAX_BYTES, whole=True)
-                elif nested:
-                    first = data + file.read(nbytes - len(data))
-                has_complex = _check_matrix(path, place, first, order)
-                one = _variable(first, order, has_complex)
-                found += [one] if one.name else []  # without: what functions keep for themselves
-            place += 8 + nbytes
-    return found
-
-
-def _inflated(path: str, place: int, data: bytes, most: int, whole: bool = False) -> bytes:
-    """A matrix without its own tag, or its beginning."""
-    try:
-        engine = zlib.decompressobj()
-        found = engine.decompress(data, most)
-    except zlib.error as error:
-        raise FormatError(path, f"byte {place}", "deflated bytes", str(error),
-                          "the file is damaged") from error  # fmt: skip
-    if whole and engine.unconsumed_tail:
-        raise FormatError(path, f"byte {place}", f"at most {most:,} bytes", "more")
-    return found[8:]
-
-
-def _flags(view: bytes | memoryview, order: str, start: int = 0) -> int:
-    """Class of a matrix (the lowest byte), and what it is besides."""
-    if len(view) < start + 12:
-        return 0
-    return int(struct.unpack_from(f"{order}I", view, start + 8)[0])
-
-
-def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
-    """A variable from its header: flags, shape, name. An opaque one has no shape."""
-    flags, at = _flags(data, order), 16
-    kind = _CLASSES.get(flags & 0xFF, "unknown")
-    shape: tuple[int, ...] = ()
-    try:
-        if kind != "opaque":
-            raw, at = _element(data, order, at)
-            shape = struct.unpack(f"{order}{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
-        name = _element(data, order, at)[0].decode("latin-1")
-    except struct.error:
-        return Variable("", (), "unknown", False)
-    if kind in _DTYPES:
-        kind = "complex" if flags & _COMPLEX else "logical" if flags & _LOGICAL else kind
-        kind = "unknown" if min(shape, default=0) < 0 else kind
-    return Variable(name, shape, kind, has_complex)
-
-
-def _element(data: bytes, order: str, at: int) -> tuple[bytes, int]:
-    """The bytes of an element of a variable, and where the next one begins."""
-    tag, size = struct.unpack_from(f"{order}II", data, at)
-    if tag >> 16:  # a small element: size, type and bytes in one
-        return data[at + 4 : at + 4 + min(tag >> 16, 4)], at + 8
-    size = min(size, _HEAD)
-    return data[at + 8 : at + 8 + size], at + 8 + size + (-size % 8)
-
-
-def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
-    """Depth of cells and structs in one variable, without recursion; whether any is complex."""
-    view = memoryview(data)
-    todo, any_complex = [(0, len(view), 0)], False
-    while todo:
-        start, end, depth = todo.pop()
-        if depth > MAX_DEPTH:
-            raise FormatError(path, f"byte {place}", f"at most {MAX_DEPTH} levels of cells",
-                              "more: the file is made to exhaust the stack")  # fmt: skip
-        flags = _flags(view[:end], order, start)
-        any_complex |= bool(flags & _COMPLEX)
-        if flags & 0xFF not in _NESTING:
-            continue
-        at = start
-        while at + 8 <= end:
-            tag, nbytes = struct.unpack_from(f"{order}II", view, at)
-            if tag >> 16:  # a small element: type and size in one word
-                at += 8
-                continue
-            if tag == _MATRIX:
-                todo.append((at + 8, min(end, at + 8 + nbytes), depth + 1))
-            at += 8 + nbytes + (-nbytes % 8)
-    return any_complex
 
 
 # ------------------------------------------------------------------------------------------ v7.3
@@ -321,7 +188,7 @@ class Matlab73Source(MemberSource):
                 raise FormatError(self.path, name, f"at most {MAX_DEPTH} levels of cells", "more")
             attrs, info = file.attrs(place), file.info(place)
             kind = str(attrs.get("MATLAB_class") or "")
-            if "MATLAB_sparse" in attrs or kind not in (*_DTYPES, *_READ_73):
+            if "MATLAB_sparse" in attrs or kind not in (*DTYPES, *_READ_73):
                 why = "sparse" if "MATLAB_sparse" in attrs else kind
                 yield name, Stored(np.dtype("f8"), (), stored=place, left_out=why)
             elif info is None:
@@ -351,7 +218,7 @@ class Matlab73Source(MemberSource):
         if empty:  # the values are the shape
             sizes = self._file.read(place).ravel()[:32] if info.dtype.kind in "iu" else ()
             shape = tuple(int(n) for n in sizes) if 0 in sizes else (0, 0)
-            dtype = np.dtype("U1" if kind == "char" else _DTYPES.get(kind, "f8"))
+            dtype = np.dtype("U1" if kind == "char" else DTYPES.get(kind, "f8"))
             return Stored(dtype, (1,) if kind == "char" else shape, stored=place,
                           text=("",) if kind == "char" else ())  # fmt: skip
         if info.text or kind == "char":

@@ -22,7 +22,8 @@ from neuroarrays import cli, source
 from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
-from neuroarrays.formats.matlab import check_v5, matlab_source
+from neuroarrays.formats.matlab import matlab_source
+from neuroarrays.formats.matlab5 import check_v5
 from neuroarrays.testing import ReaderTests, load
 from neuroarrays.validation import validate
 
@@ -674,6 +675,58 @@ def test_cells_too_deep_for_the_stack(tmp_path, compressed):
     (tmp_path / "a.mat").write_bytes(head + data)
     with pytest.raises(FormatError, match="at most 32 levels of cells"):
         matlab_source(tmp_path / "a.mat")
+
+
+def element(kind, data):
+    return np.array([kind, len(data)], "<u4").tobytes() + data + b"\0" * (-len(data) % 8)
+
+
+def matrix_v5(kind, shape, name=b"", inside=b""):
+    """A v5 variable, byte by byte."""
+    flags, sizes = np.array([kind, 0], "<u4").tobytes(), np.array(shape, "<i4").tobytes()
+    return element(14, element(6, flags) + element(5, sizes) + element(1, name) + inside)
+
+
+FIELDS = element(5, np.array([8], "<i4").tobytes()) + element(1, b"field\0\0\0")
+HOLLOW = {
+    "cell": matrix_v5(1, (1 << 15, 1 << 15), b"x"),
+    "struct": matrix_v5(2, (1 << 15, 1 << 15), b"x", FIELDS),
+    "fields": matrix_v5(
+        2,
+        (1 << 13, 1),
+        b"x",
+        element(5, np.array([1], "<i4").tobytes()) + element(1, bytes(1 << 16)),
+    ),
+    "a cell in a cell": matrix_v5(1, (1, 1), b"x", matrix_v5(1, (1 << 15, 1 << 15))),
+    "less than none": matrix_v5(1, (-1, -(1 << 30)), b"x"),
+}
+
+
+@pytest.mark.parametrize("name", HOLLOW)
+def test_cells_of_more_elements_than_bytes(tmp_path, name):
+    """scipy would make room for all of them: 8 GiB for a file of 200 bytes."""
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (tmp_path / "a.mat").write_bytes(head + HOLLOW[name])
+    with pytest.raises(
+        FormatError, match=r"a\.mat:byte 128: expected a cell or struct of .* elements"
+    ):
+        matlab_source(tmp_path / "a.mat")
+
+
+def test_a_deflated_cell_that_becomes_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroarrays.formats.matlab5.ALWAYS", 1 << 20)
+    for size, fits in ((1 << 16, True), (1 << 18, False)):
+        zeros = element(9, b"\0" * (8 * size))
+        packed = zlib.compress(matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, size), b"", zeros)))
+        head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+        (tmp_path / "a.mat").write_bytes(
+            head + np.array([15, len(packed)], "<u4").tobytes() + packed
+        )
+        if fits:
+            assert matlab_source(tmp_path / "a.mat").info("x/0").shape == (1, size)
+            continue
+        with pytest.raises(FormatError, match="at most 1,048,576 bytes, unpacked"):
+            matlab_source(tmp_path / "a.mat")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

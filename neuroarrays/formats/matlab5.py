@@ -1,0 +1,180 @@
+"""Headers of MATLAB v5 to v7 files, read before scipy reads the file.
+
+scipy recurses in C, where a file nested deep enough would crash the interpreter, and makes room for as
+many cells as a header says. Here nothing recurses, and no more is believed than the bytes can hold.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+
+from neuroarrays.errors import FormatError
+
+#: Levels of cells and structs.
+MAX_DEPTH = 32
+#: Bytes that a deflated cell or struct may always become, and for each of its own; those of a tag.
+ALWAYS, MAX_RATIO, _TAG = 256 << 20, 100, 8
+_MATRIX, _COMPRESSED = 14, 15
+#: Bytes of a variable in which its class, shape and name stand.
+_HEAD = 512
+#: Classes of matrices in a v5 file, those that hold others, and bits beside the class.
+_CLASSES = dict(enumerate((
+    "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16",
+    "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque",
+), 1))  # fmt: skip
+_CELL, _STRUCT, _COMPLEX, _LOGICAL = 1, 2, 0x800, 0x200
+DTYPES = {
+    "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
+    "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "?",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a v5 file, from its header; "complex" is a kind of its own for numbers.
+
+    `complex` says whether it is, or has complex numbers in its cells or fields.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    complex: bool
+
+
+def check_v5(path: str, size: int) -> list[Variable]:
+    """Walk the tags of a file before scipy does: depth, sizes, and what deflate makes of them.
+
+    Of variables that are no cells or structs the header alone is unpacked.
+
+    Raises
+    ------
+    FormatError
+        If it is cut, nested too deep, or holds a cell or struct of more elements than its bytes.
+    """
+    found = []
+    with open(path, "rb") as file:
+        head = file.read(128)
+        if len(head) < 128:
+            raise FormatError(path, "", "a header of 128 bytes", f"{len(head)}: truncated")
+        order = ">" if head[126:128] == b"MI" else "<"
+        place = 128
+        while place + 8 <= size:
+            file.seek(place)
+            kind, nbytes = struct.unpack(f"{order}II", file.read(8))
+            if nbytes > size - place - 8:
+                raise FormatError(path, f"byte {place}", f"{nbytes:,} bytes",
+                                  f"{size - place - 8:,}: the file is truncated")  # fmt: skip
+            if kind in (_MATRIX, _COMPRESSED):
+                data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
+                first = _inflated(path, place, data, _HEAD) if kind == _COMPRESSED else data
+                nested = _flags(first, order) & 0xFF in (_CELL, _STRUCT)
+                if nested and kind == _COMPRESSED:
+                    most = max(ALWAYS, MAX_RATIO * nbytes)
+                    first = _inflated(path, place, data, most, whole=True)
+                elif nested:
+                    first = data + file.read(nbytes - len(data))
+                has_complex = _check_matrix(path, place, first, order)
+                one = _variable(first, order, has_complex)
+                found += [one] if one.name else []  # without: what functions keep for themselves
+            place += 8 + nbytes
+    return found
+
+
+def _inflated(path: str, place: int, data: bytes, most: int, whole: bool = False) -> bytes:
+    """A matrix without its own tag, or its beginning."""
+    try:
+        engine = zlib.decompressobj()
+        found = engine.decompress(data, most)
+    except zlib.error as error:
+        raise FormatError(path, f"byte {place}", "deflated bytes", str(error),
+                          "the file is damaged") from error  # fmt: skip
+    if whole and engine.unconsumed_tail:
+        raise FormatError(path, f"byte {place}", f"at most {most:,} bytes, unpacked, of a cell or "
+                          "struct", "more", "save it again with -v7.3 if it is so")  # fmt: skip
+    return found[8:]
+
+
+def _flags(view: bytes | memoryview, order: str, start: int = 0) -> int:
+    """Class of a matrix (the lowest byte), and what it is besides."""
+    if len(view) < start + 12:
+        return 0
+    return int(struct.unpack_from(f"{order}I", view, start + 8)[0])
+
+
+def _shape(data: bytes | memoryview, order: str) -> tuple[int, ...]:
+    """The shape of a matrix, from the element after its flags."""
+    raw = bytes(_element(data, order, 16)[0])
+    return struct.unpack(f"{order}{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
+
+
+def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
+    """A variable from its header: flags, shape, name. An opaque one has no shape."""
+    flags, at = _flags(data, order), 16
+    kind = _CLASSES.get(flags & 0xFF, "unknown")
+    shape: tuple[int, ...] = ()
+    try:
+        if kind != "opaque":
+            shape, at = _shape(data, order), _element(data, order, at)[1]
+        name = bytes(_element(data, order, at)[0]).decode("latin-1")
+    except struct.error:
+        return Variable("", (), "unknown", False)
+    if kind in DTYPES:
+        kind = "complex" if flags & _COMPLEX else "logical" if flags & _LOGICAL else kind
+        kind = "unknown" if min(shape, default=0) < 0 else kind
+    return Variable(name, shape, kind, has_complex)
+
+
+def _element(data: bytes | memoryview, order: str, at: int) -> tuple[bytes | memoryview, int]:
+    """The bytes of an element of a variable, and where the next one begins."""
+    tag, size = struct.unpack_from(f"{order}II", data, at)
+    if tag >> 16:  # a small element: size, type and bytes in one
+        return data[at + 4 : at + 4 + min(tag >> 16, 4)], at + 8
+    return data[at + 8 : at + 8 + min(size, _HEAD)], at + 8 + size + (-size % 8)
+
+
+def _elements(data: memoryview, order: str) -> int:
+    """How many matrices a cell or struct says that it holds; -1 if it does not say."""
+    try:
+        shape, at = _shape(data, order), _element(data, order, 16)[1]
+        count = math.prod(shape) if min(shape, default=0) >= 0 else -1
+        if _flags(data, order) & 0xFF == _STRUCT:
+            raw, at = _element(data, order, _element(data, order, at)[1])
+            (longest,) = struct.unpack_from(f"{order}i", raw)
+            tag, size = struct.unpack_from(f"{order}II", data, at)
+            count *= (tag >> 16 or size) // longest if longest > 0 else 1
+    except struct.error:
+        return -1
+    return count
+
+
+def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
+    """Depth of cells and structs in one variable, without recursion; whether any is complex."""
+    view = memoryview(data)
+    todo, any_complex = [(0, len(view), 0)], False
+    while todo:
+        start, end, depth = todo.pop()
+        if depth > MAX_DEPTH:
+            raise FormatError(path, f"byte {place}", f"at most {MAX_DEPTH} levels of cells",
+                              "more: the file is made to exhaust the stack")  # fmt: skip
+        flags = _flags(view[:end], order, start)
+        any_complex |= bool(flags & _COMPLEX)
+        if flags & 0xFF not in (_CELL, _STRUCT):
+            continue
+        count = _elements(view[start:end], order)
+        if not 0 <= count <= (end - start) // _TAG:
+            raise FormatError(path, f"byte {place}", f"a cell or struct of {end - start:,} bytes",
+                              f"one of {count:,} elements", "the file is damaged")  # fmt: skip
+        at = start
+        while at + 8 <= end:
+            tag, nbytes = struct.unpack_from(f"{order}II", view, at)
+            if tag >> 16:  # a small element: type and size in one word
+                at += 8
+                continue
+            if tag == _MATRIX:
+                todo.append((at + 8, min(end, at + 8 + nbytes), depth + 1))
+            at += 8 + nbytes + (-nbytes % 8)
+    return any_complex
