@@ -11,8 +11,9 @@ from neuroarrays import conditions as _conditions
 from neuroarrays import schema
 from neuroarrays.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.errors import SchemaError
-from neuroarrays.intervals import merged
+from neuroarrays.intervals import difference, merged
 from neuroarrays.trains import trains_of
+from neuroarrays.validity import invalid_times
 
 
 def psth(
@@ -112,7 +113,8 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
         An area or its spikes in a recording tree, or an area of an aligned tree.
     intervals : Dataset, DataFrame or (n, 2) array, s, optional
         Of a recording: where to count, overlapping ones once. Without, from the first to the last
-        spike of the area, as pynapple does it: an area that fell silent is overrated.
+        spike of the area, as pynapple does it: an area that fell silent is overrated. Of a node
+        in a tree, the session's invalid times do not count, what `restrict` cut away among them.
 
     Returns
     -------
@@ -136,6 +138,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
         area = area.children[schema.SPIKES]
     node = dataset_of(area, "an area or its spikes")
+    session = area.parent and area.parent.parent if isinstance(area, xr.DataTree) else None
     if "spike_data" in node:
         if intervals is not None:
             msg = "this area is aligned: choose its time with na.restrict(tree, intervals)"
@@ -145,8 +148,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
         msg = "firing_rate counts spikes: the area has responses, whose mean is area['responses'].mean()"
         raise SchemaError(msg)
     else:
-        number, covered = _spikes_within(node, intervals)
-        seconds = np.full(number.size, covered)
+        number, seconds = _spikes_within(node, intervals, session)
     longest = float(seconds.max(initial=0))
     if not longest > 0:
         msg = "there is no time to divide by: no spikes, no valid bins, or empty intervals"
@@ -165,16 +167,29 @@ def _counted(node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return number, bins * bin_width(node)
 
 
-def _spikes_within(node: xr.Dataset, intervals: Any) -> tuple[np.ndarray, float]:
-    """Spikes of each unit within intervals, and the time that these cover."""
+def _spikes_within(
+    node: xr.Dataset, intervals: Any, session: xr.DataTree | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes of each unit within intervals, and the time that these cover, both where valid."""
     trains = trains_of(node)
-    if intervals is None:
+    invalid = invalid_times(session, node)
+    within = None if intervals is None else np.stack(merged(intervals), axis=1)
+    if within is None:
         low, high = trains.extent()
-        return (trains.last - trains.first).astype(float), high - low
-    starts, stops = merged(intervals)
+        number = (trains.last - trains.first).astype(float)
+        if not (high > low and any(rows.size for rows in invalid)):
+            return number, np.full(number.size, high - low)
+        # The last spike is counted too: to just behind it.
+        within = np.array([[low, np.nextafter(high, np.inf)]])
     times = trains.load(np.arange(trains.first.size))
-    number = np.zeros(trains.first.size)
+    number, seconds = np.zeros((2, trains.first.size))
+    covered: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     for unit, (first, last) in enumerate(zip(trains.first, trains.last, strict=True)):
+        rows = invalid[unit]
+        if rows.tobytes() not in covered:
+            covered[rows.tobytes()] = merged(difference(within, rows))
+        starts, stops = covered[rows.tobytes()]
         train = times[first:last]
         number[unit] = (np.searchsorted(train, stops) - np.searchsorted(train, starts)).sum()
-    return number, float((stops - starts).sum())
+        seconds[unit] = (stops - starts).sum()
+    return number, seconds

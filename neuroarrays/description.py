@@ -11,6 +11,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.intervals import difference, merged
+from neuroarrays.validity import cut_away
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
@@ -165,14 +167,14 @@ class _About:
 
 def _about(kind: str, session: Any, read_masks: bool) -> _About:
     if kind == schema.RECORDING:
-        low, high = span(session)
-        seconds = max(high - low, 0.0) if np.isfinite(high - low) else 0.0
+        seconds = lasting(session)
         tables = session.children.get(schema.PRESENTATIONS)
         said = [
             f"{name} {node.sizes.get(schema.PRESENTATION, 0):,}"
             for name, node in (tables.children.items() if tables is not None else ())
         ]
-        clocks = [f"{path} {_rate(node)}" for path, node in _series(session)]
+        cut = cut_away(session)
+        clocks = [f"{path} {_rate(node, cut)}" for path, node in _series(session)]
         texts = {"presentations": ", ".join(said), "clocks": ", ".join(clocks)}
     else:
         area = next((c for c in session.children.values() if schema.UNIT in c.sizes), session)
@@ -220,6 +222,20 @@ def span(session: Any) -> tuple[float, float]:
     return (min(known), max(known)) if known else (np.nan, np.nan)
 
 
+def lasting(session: Any) -> float:
+    """How long a session is, s: its span without what `restrict` cut away; 0 where none is known."""
+    low, high = span(session)
+    return _left(low, high, cut_away(session))
+
+
+def _left(low: float, high: float, cut: np.ndarray) -> float:
+    """How much of a stretch of time is left."""
+    if not low < high:
+        return 0.0
+    starts, stops = merged(difference([(low, high)], cut))
+    return float((stops - starts).sum())
+
+
 def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
     """The continuous signals of a session by path, those without samples left out."""
     return [
@@ -228,10 +244,10 @@ def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-def _rate(node: Any) -> str:
-    """Samples per second, from the ends of a clock."""
+def _rate(node: Any, cut: np.ndarray) -> str:
+    """Samples per second, from the ends of a clock of which some time was cut away."""
     clock = node[schema.TIME]
-    length = float(clock[-1]) - float(clock[0])
+    length = _left(float(clock[0]), float(clock[-1]), cut)
     return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else many(clock.size, "sample")
 
 

@@ -42,7 +42,14 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
                 raise SchemaError(msg)
         pair = np.stack([np.asarray(table[k], float) for k in ("start_time", "stop_time")])
     else:
-        rows = np.asarray(table, float)
+        try:
+            rows = np.asarray(table, float)
+        except (TypeError, ValueError) as error:
+            msg = (
+                f"expected a table with start_time and stop_time, or (n, 2) starts and stops in "
+                f"seconds; found {table!r:.60}"
+            )
+            raise SchemaError(msg) from error
         rows = rows[None] if rows.shape == (2,) else rows
         if rows.ndim != 2 or rows.shape[1] != 2:
             msg = f"intervals of shape {rows.shape}: expected (n, 2), starts and stops in seconds"

@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from neuroarrays import schema, timelines
 from neuroarrays.conditions import RATE, clock_of, totals, trials_of
-from neuroarrays.description import many, span
+from neuroarrays.description import lasting, many
 from neuroarrays.drawing import PALETTE, frameless, quantity_of
 from neuroarrays.errors import SchemaError
 
@@ -123,12 +123,12 @@ def _draw_nothing(ax: Axes, why: str) -> None:
 def _rates(tree: xr.DataTree, areas: list[_Area]) -> dict[str, xr.DataArray]:
     """Mean rates by area of a recording tree: spikes by the length of the session."""
     found: dict[str, list[np.ndarray]] = {}
-    spans = {area.session: span(tree[area.session]) for area in areas}
+    seconds = {area.session: lasting(tree[area.session]) for area in areas}
     for area in areas:
-        low, high = spans[area.session]
         spikes = area.node.children.get(schema.SPIKES)
-        if spikes is not None and high > low:
-            found.setdefault(area.name, []).append(spikes["row_size"].values / (high - low))
+        if spikes is not None and seconds[area.session] > 0:
+            rates = spikes["row_size"].values / seconds[area.session]
+            found.setdefault(area.name, []).append(rates)
     return {
         name: xr.DataArray(np.concatenate(rates), dims=schema.UNIT, attrs=RATE)
         for name, rates in found.items()

@@ -14,6 +14,7 @@ from neuroarrays.errors import NothingLeft, NotInTree
 from neuroarrays.groups import Groups
 from neuroarrays.indexes import dataset
 from neuroarrays.intervals import merged
+from neuroarrays.validity import INVALID_TIMES, RESTRICTED
 
 #: Share of a bin by which rounding may put it over the edge of an interval.
 _ROUNDING = 1e-6
@@ -35,7 +36,9 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
     -------
     DataTree
         Of a recording tree: spikes, samples and events at times within, and presentations that
-        lie wholly within. Spikes are read. Of an aligned tree with presentations: those wholly
+        lie wholly within. Spikes are read. What was cut away is written into the session's table
+        `presentations/invalid_times`, whose rows all stay, so that `align` and `firing_rate` do not
+        take it for silence. Of an aligned tree with presentations: those wholly
         within. Of an aligned tree on one clock: the clock from the first to the last bin that
         lies wholly within, and `valid` is False in those between that do not; no bin is dropped
         from inside a clock.
@@ -77,6 +80,8 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         kept = {path: _cut(node, within(path)) if path else node for path, node in groups.items()}
         if not _amount(kept.values()):
             raise _nothing_within(next(iter(sessions.values())))
+        for session in {path.split("/")[0] for path in groups if path}:
+            _note_what_is_cut(groups, kept, session, within(session))
         return _groups.rebuilt(tree, kept)
     owners = _groups.owners(groups, schema.PRESENTATION)
     if owners:
@@ -143,6 +148,47 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
         inside = _inside(np.asarray(node["event_time"].values, float), within)
         return node.isel({node["event_time"].dims[0]: np.flatnonzero(inside)})
     return node
+
+
+def _note_what_is_cut(
+    groups: Groups, kept: Groups, session: str, within: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Write the time that was cut away into the table of invalid times, which stays whole."""
+    mine = [node for path, node in groups.items() if _groups.below(path, session)]
+    low, high = _extent(mine)
+    if not low < high:
+        return
+    starts, stops = np.append(low, within[1]), np.append(within[0], high)
+    # A bin that begins where the invalid time ends is whole: end just before it.
+    stops = np.nextafter(stops, -np.inf)
+    some = starts < stops
+    if not some.any():
+        return
+    columns = {"start_time": starts[some], "stop_time": stops[some]}
+    columns |= {name: np.full(some.sum(), text, object)
+                for name, text in (("applies_to", ""), ("reason", RESTRICTED))}  # fmt: skip
+    made = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
+    path = f"{session}/{schema.PRESENTATIONS}/{INVALID_TIMES}"
+    if path in groups:
+        old = groups[path].drop_vars(schema.PRESENTATION, errors="ignore")
+        empty = xr.full_like(old["start_time"], "", dtype=object).drop_attrs()
+        told = {name: empty for name in ("applies_to", "reason") if name not in old}
+        made = xr.concat([old.assign(told), made], schema.PRESENTATION, data_vars="all")
+    else:
+        made["start_time"].attrs["units"] = made["stop_time"].attrs["units"] = "s"
+    kept.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
+    ids = np.arange(made.sizes[schema.PRESENTATION])
+    kept[path] = made.assign_coords({schema.PRESENTATION: ids})
+
+
+def _extent(nodes: list[xr.Dataset]) -> tuple[float, float]:
+    """From the first to the last time that any node of a session speaks of."""
+    names = ("spike_times", schema.TIME, "event_time", "start_time", "stop_time")
+    times = [np.asarray(node[name].values, float) for node in nodes for name in names
+             if name in node.variables]  # fmt: skip
+    known = [t[np.isfinite(t)] for t in times]
+    ends = [(t.min(), t.max()) for t in known if t.size]
+    return min((e[0] for e in ends), default=np.nan), max((e[1] for e in ends), default=np.nan)
 
 
 def _places_of(inside: np.ndarray) -> Any:

@@ -18,6 +18,8 @@ from neuroarrays.lazy import LazyArray, wrap
 from neuroarrays.source import Key
 
 INVALID_TIMES = "invalid_times"
+#: `reason` of an invalid time that `restrict` cut away: nothing of it is left in the tree.
+RESTRICTED = "cut away by restrict"
 _PROBE = "probe"
 
 
@@ -36,20 +38,70 @@ def invalid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> di
     dict of str to (...,) bool
         "" for everything, else by name of a probe; only those with such a bin.
     """
-    tables = session.children.get(schema.PRESENTATIONS)
-    if tables is None or INVALID_TIMES not in tables.children:
-        return {}
-    table = tables.children[INVALID_TIMES].to_dataset()
-    if not {"start_time", "stop_time"} <= set(table.data_vars):
-        return {}
-    start, stop = table["start_time"].values, table["stop_time"].values
-    scope = table["applies_to"].values if "applies_to" in table else np.full(start.size, "", object)
     found: dict[str, np.ndarray] = {}
-    for a, b, name in zip(start, stop, scope.tolist(), strict=True):
+    for a, b, name, _ in _rows(session):
         hit = (begin <= b) & (end > a)
         if hit.any():
             found[name] = found[name] | hit if name in found else hit
     return found
+
+
+def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.ndarray]:
+    """Stretches of time that are not to be trusted, of each unit.
+
+    Parameters
+    ----------
+    session : DataTree node or None
+        A session of a recording tree.
+    units : Dataset
+        A node of it along `unit_id`.
+
+    Returns
+    -------
+    list of (n, 2) float64, s
+        Starts and stops, session clock, as they stand in the table: they may overlap.
+    """
+    n = units.sizes.get(schema.UNIT, 1)
+    probes = np.atleast_1d(units[_PROBE].values).tolist() if _PROBE in units else [None] * n
+    rows = [] if session is None else _rows(session)
+    by_scope: dict[object, np.ndarray] = {}
+    for probe in set(probes):
+        mine = [(a, b) for a, b, name, _ in rows if name in ("", probe)]
+        by_scope[probe] = np.array(mine, float).reshape(-1, 2)
+    return [by_scope[probe] for probe in probes]
+
+
+def cut_away(session: xr.DataTree) -> np.ndarray:
+    """Stretches of time of which nothing is left in a session.
+
+    Parameters
+    ----------
+    session : DataTree node
+        A session of a recording tree.
+
+    Returns
+    -------
+    (n, 2) float64, s
+        Starts and stops, session clock; they may overlap.
+    """
+    mine = [(a, b) for a, b, _, reason in _rows(session) if reason == RESTRICTED]
+    return np.array(mine, float).reshape(-1, 2)
+
+
+def _rows(session: xr.DataTree) -> list[tuple[float, float, str, str]]:
+    """Start, stop, scope and reason of the invalid times of a session."""
+    tables = session.children.get(schema.PRESENTATIONS)
+    if tables is None or INVALID_TIMES not in tables.children:
+        return []
+    table = tables.children[INVALID_TIMES].to_dataset()
+    if not {"start_time", "stop_time"} <= set(table.data_vars):
+        return []
+    start, stop = table["start_time"].values, table["stop_time"].values
+    scope, reason = (
+        table[name].values if name in table else np.full(start.size, "", object)
+        for name in ("applies_to", "reason")
+    )
+    return list(zip(start.tolist(), stop.tolist(), scope.tolist(), reason.tolist(), strict=True))
 
 
 def unit_validity(

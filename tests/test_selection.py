@@ -356,6 +356,53 @@ def test_a_recording_is_cut_to_the_intervals(sample):
     np.testing.assert_array_equal(kept, table["presentation_id"][whole.values])
 
 
+def test_what_was_cut_away_is_no_silence(sample):
+    epochs = [(600.0, 700.0), (800.0, 850.0)]
+    cut = na.restrict(sample, epochs)
+    path = f"{SESSION}/adn"
+    # Cut first or aligned first: the same bins count.
+    first = na.align(cut, bin_width=0.1)[path].to_dataset()
+    last = na.restrict(na.align(sample, bin_width=0.1), epochs)[path].to_dataset()
+    assert first["valid"].sum() == last["valid"].sum() == 1500
+    for node in (first, last):
+        node["spike_data"].load()
+    np.testing.assert_array_equal(
+        first["spike_data"][first["valid"].values], last["spike_data"][last["valid"].values]
+    )
+    want = na.firing_rate(sample[path], epochs)
+    # From the first spike of the area to its last, so a little less time.
+    np.testing.assert_allclose(na.firing_rate(cut[path]), want, rtol=2e-3)
+    twice = na.restrict(cut, (650.0, 820.0))
+    np.testing.assert_allclose(
+        na.firing_rate(twice[path]),
+        na.firing_rate(sample[path], [(650, 700), (800, 820)]),
+        rtol=5e-3,
+    )
+    said = str(na.describe(cut))
+    assert "2.5 min" in said
+    assert "position 60 Hz" in said
+
+
+def test_invalid_times_stay_when_a_recording_is_cut(sample):
+    tree = sample.copy()
+    path = f"{SESSION}/presentations/invalid_times"
+    table = {"start_time": [90.0, 300.0], "stop_time": [110.0, 310.0], "tags": ["noise", "noise"]}
+    tree[path] = xr.Dataset({k: ("presentation_id", v) for k, v in table.items()})
+    cut = na.restrict(tree, (100.0, 400.0))
+    kept = cut[path].to_dataset()
+    assert kept["start_time"].values.tolist()[:2] == [90.0, 300.0]
+    assert kept["tags"].values.tolist()[:2] == ["noise", "noise"]
+    spikes = spikes_of(sample, f"{SESSION}/adn/spikes")
+    good = [
+        ((t >= 110) & (t < 300)).sum() + ((t >= 310) & (t < 400)).sum() for t in spikes.values()
+    ]
+    for given in (tree, cut):  # of a part and its invalid times, or of what is left
+        rate = na.firing_rate(given[f"{SESSION}/adn"], (100.0, 400.0))
+        np.testing.assert_allclose(rate, np.array(good) / 280)
+    with pytest.raises(SchemaError, match="found 'epochs'"):
+        na.firing_rate(tree[f"{SESSION}/adn"], "epochs")
+
+
 def test_a_table_of_the_session_may_be_named(sample):
     table = sample[f"{SESSION}/presentations/epochs"].to_dataset()
     wake = na.trials(table, "tags == 'wake'")
