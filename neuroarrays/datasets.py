@@ -113,8 +113,9 @@ class TrialDataset(Samples):
     dtype : {"float32", "float16", "uint8", None} or mapping
         Of all tensors, or of each variable by name; None as stored.
     cache : {"auto", True, False}
-        Keep variables in memory; "auto" up to `neuroarrays.fields.CACHE_BYTES`. Counts are kept as events
-        where that is smaller. Datasets of one process share what they keep.
+        Keep variables in memory, read now; "auto" up to `neuroarrays.fields.CACHE_BYTES` of all
+        datasets together. Counts are kept as events where that is smaller. Datasets of one process
+        share what they keep.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.
     transform : callable, optional
@@ -195,7 +196,8 @@ class ClipDataset(Samples):
     offsets : mapping of str to float, s, optional
         How much later than the window a variable is read.
     across_gaps : bool
-        Let windows run over invalid bins and breaks of the clock; otherwise both end a stretch.
+        Let windows run over invalid bins, breaks of the clock and ends of a `block_id`; otherwise
+        these end a stretch.
     pad : bool
         Also give the end of each stretch that fills no window: `valid` is False past it, float
         variables are NaN there.
@@ -250,7 +252,8 @@ class ClipDataset(Samples):
         self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
         self.pad = pad
         valid = None if across_gaps else gathering.mask(area, "valid", (schema.TIME,))
-        stretches = gathering.stretches(self.time, width, window, valid, across_gaps)
+        block = None if across_gaps else gathering.blocks(area)
+        stretches = gathering.stretches(self.time, width, window, valid, block, across_gaps)
         self._windows(stretches, length, window)
 
     def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:

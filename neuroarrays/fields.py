@@ -18,7 +18,8 @@ import xarray as xr
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.lazy import LazyArray, unwrap
 
-#: Bytes of one dataset's variables, as they are stored, that ``cache="auto"`` keeps in memory.
+#: Bytes of variables, as they are stored, that ``cache="auto"`` keeps in memory: of all datasets of
+#: the process together, so that many sessions need no more than one.
 CACHE_BYTES = 1 << 30
 #: Values read at once while a variable is taken into memory, bytes: larger ones are no faster.
 _BLOCK = 8 << 20
@@ -28,7 +29,7 @@ _LARGE = 1 << 16
 #: two variables of that size.
 _SPARE = 6
 
-_KEPT: weakref.WeakValueDictionary[str, Field] = weakref.WeakValueDictionary()
+_KEPT: weakref.WeakValueDictionary[str, Kept] = weakref.WeakValueDictionary()
 
 
 class Buffers:
@@ -138,6 +139,11 @@ class Stored(Field):
         self.shape = (array.shape[axis], *(n for i, n in enumerate(array.shape) if i != axis))
         self.dtype = array.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         """Values of rows, in their order."""
         try:
@@ -226,18 +232,23 @@ class Kept(Field):
 
 def kept(stored: Stored) -> Kept:
     """A stored field in memory; one for all who ask for the same array in this process."""
-    from dask.base import tokenize
-
-    token = f"{tokenize(stored.array)} {stored.axis}"
+    token = _token(stored)
     found = _KEPT.get(token)
     if found is None:
         found = _KEPT[token] = Kept(stored)
-    return found  # type: ignore[return-value]
+    return found
+
+
+def _token(stored: Stored) -> str:
+    """What the values of a stored field depend on."""
+    from dask.base import tokenize
+
+    return f"{tokenize(stored.array)} {stored.axis}"
 
 
 def _loaded(stored: Stored) -> Dense | Events:
     """All rows, read in blocks: as events where that takes less than half the memory."""
-    total = int(np.prod(stored.shape)) * stored.dtype.itemsize
+    total = stored.nbytes
     step = max(1, _BLOCK // max(1, total // max(1, stored.shape[0])))
     blocks = [slice(i, min(i + step, stored.shape[0]), 1) for i in range(0, stored.shape[0], step)]
     if stored.dtype.kind == "u" and len(stored.shape) > 1 and total:
@@ -278,21 +289,20 @@ def _located(error: NeuroArraysError, place: str) -> NeuroArraysError:
 
 
 class Cache:
-    """What a dataset takes into memory: every variable, none, or ("auto") as many as there is room for."""
+    """What a dataset takes into memory: every variable, none, or ("auto") what there is room for."""
 
     def __init__(self, asked: bool | str):
         if asked not in ("auto", True, False):
             msg = f"cache={asked!r}: expected 'auto', True or False"
             raise ValueError(msg)
-        self.asked, self.room = asked, CACHE_BYTES
+        self.asked = asked
 
-    def takes(self, nbytes: int) -> bool:
-        """Whether to keep a variable of this size."""
-        if self.asked == "auto":
-            fits = nbytes <= self.room
-            self.room -= nbytes if fits else 0
-            return fits
-        return bool(self.asked)
+    def takes(self, stored: Stored) -> bool:
+        """Whether to keep a variable."""
+        if self.asked != "auto":
+            return bool(self.asked)
+        held = sum(other.stored.nbytes for other in list(_KEPT.values()))
+        return _token(stored) in _KEPT or held + stored.nbytes <= CACHE_BYTES
 
 
 def field_of(variable: xr.Variable, dim: str, place: str, cache: Cache) -> Field:
@@ -320,7 +330,7 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: Cache) -> Field
     if not isinstance(data, LazyArray):
         return Labelled(variable, dim)
     stored = Stored(data, axis, place)
-    if not cache.takes(variable.dtype.itemsize * variable.size):
+    if not cache.takes(stored):
         return stored
     memory = kept(stored)
     _ = memory.field  # read now: before workers fork, and where an error belongs

@@ -110,9 +110,19 @@ def test_auto_is_bounded(tmp_path, monkeypatch):
     assert kinds == ["Kept", "Kept", "Kept"] or kinds == ["Kept", "Kept", "Stored"]
     assert kinds[0] == "Kept"
     monkeypatch.setattr(fields, "CACHE_BYTES", 0)
+    assert TrialDataset(opened[PLACE], ["speed"]).fields["speed"] is data.fields["speed"]
+    del data
     assert isinstance(TrialDataset(opened[PLACE], ["speed"]).fields["speed"], fields.Stored)
     with pytest.raises(ValueError, match="expected 'auto', True or False"):
         TrialDataset(opened[PLACE], ["speed"], cache="disk")
+
+
+def test_auto_is_bounded_for_all_sessions_together(tmp_path, monkeypatch):
+    opened = [na.open_datatree(na.save(tree(), tmp_path / f"{i}.h5")) for i in range(3)]
+    nbytes = opened[0][PLACE]["speed"].nbytes
+    monkeypatch.setattr(fields, "CACHE_BYTES", 2 * nbytes)
+    made = [TrialDataset(one[PLACE], ["speed"]).fields["speed"] for one in opened]
+    assert [isinstance(field, fields.Kept) for field in made] == [True, True, False]
 
 
 def test_withheld_and_invalid_targets_are_never_zeros():
@@ -280,6 +290,19 @@ def test_no_window_runs_over_a_gap_unless_asked():
     batch = over.__getitems__([95])
     np.testing.assert_array_equal(batch["valid"][0], valid[95:115])
     np.testing.assert_array_equal(torch.isnan(batch["responses"][0, :, 0]), ~valid[95:115])
+
+
+def test_no_window_runs_over_the_end_of_a_block_unless_asked():
+    made = clock_tree()
+    block = np.repeat([0, 1, 0, 5], 100)  # one clock, but recorded with something in between
+    made["s/retina"] = made["s/retina"].to_dataset().assign_coords(block_id=("time", block))
+    clips = ClipDataset(made["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05)
+    assert len(clips) == 4 * 81
+    starts = np.rint(clips.__getitems__(range(len(clips)))["time"].numpy() / 0.05).astype(int)
+    starts -= starts[0]
+    assert (block[starts] == block[starts + 19]).all()
+    over = ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05, across_gaps=True)
+    assert len(over) == 381
 
 
 def test_no_window_runs_over_a_join_of_sessions():
