@@ -396,8 +396,8 @@ def test_invalid_times_stay_when_a_recording_is_cut(sample):
     good = [
         ((t >= 110) & (t < 300)).sum() + ((t >= 310) & (t < 400)).sum() for t in spikes.values()
     ]
-    for given in (tree, cut):  # of a part and its invalid times, or of what is left
-        rate = na.firing_rate(given[f"{SESSION}/adn"], (100.0, 400.0))
+    for part in (tree, cut):  # of a part and its invalid times, or of what is left
+        rate = na.firing_rate(part[f"{SESSION}/adn"], (100.0, 400.0))
         np.testing.assert_allclose(rate, np.array(good) / 280)
     with pytest.raises(SchemaError, match="found 'epochs'"):
         na.firing_rate(tree[f"{SESSION}/adn"], "epochs")
