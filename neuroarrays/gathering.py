@@ -239,8 +239,19 @@ def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | No
     return np.asarray(array.transpose(*dims).values, bool)
 
 
+def blocks(area: xr.DataTree) -> np.ndarray | None:
+    """Labels of frames, (time,), that change where they did not follow one another; None without."""
+    label = area.coords.get(schema.BLOCK)
+    return None if label is None or label.dims != (schema.TIME,) else np.asarray(label.values)
+
+
 def stretches(
-    starts: np.ndarray, width: float, window: Any, valid: np.ndarray | None, joined: bool
+    starts: np.ndarray,
+    width: float,
+    window: Any,
+    valid: np.ndarray | None,
+    block: np.ndarray | None,
+    joined: bool,
 ) -> np.ndarray:
     """Parts of a clock in which windows may lie.
 
@@ -254,6 +265,8 @@ def stretches(
         Intervals to stay in; the whole clock for None.
     valid : (time,) bool or None
         Bins not to run over where False.
+    block : (time,) array or None
+        Labels; where one is followed by another is a break.
     joined : bool
         Take breaks of the clock for none.
 
@@ -271,6 +284,8 @@ def stretches(
         cut[1:-1] = np.diff(starts) > 1.5 * width
     if valid is not None:
         cut[1:-1] |= valid[1:] != valid[:-1]
+    if block is not None:
+        cut[1:-1] |= block[1:] != block[:-1]
     cuts = np.flatnonzero(cut)
     found = []
     for begin, end in zip(low.tolist(), high.tolist(), strict=True):

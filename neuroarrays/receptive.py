@@ -115,9 +115,9 @@ def _in_turn(shown: _Shown) -> _Shown:
 def _since(node: xr.Dataset) -> np.ndarray:
     """(time,) int64: frames from the beginning of the stretch that a frame is in."""
     places = np.arange(node.sizes[schema.TIME])
-    if "block_id" not in node.coords or node["block_id"].dims != (schema.TIME,):
+    if schema.BLOCK not in node.coords or node[schema.BLOCK].dims != (schema.TIME,):
         return places
-    block = node["block_id"].values
+    block = node[schema.BLOCK].values
     first = np.concatenate([[True], block[1:] != block[:-1]])
     since: np.ndarray = places - np.maximum.accumulate(np.where(first, places, 0))
     return since

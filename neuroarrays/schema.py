@@ -25,6 +25,9 @@ TRIAL, IMAGE, FRAME = "trial", "image_id", "frame"
 #: A label of presentations that is equal for those that show the same.
 SHOWN = "stimulus_id"
 
+#: A label of frames that changes where they were not shown, or recorded, one after another.
+BLOCK = "block_id"
+
 #: A coordinate of a series: how much later than `time` each of its columns is sampled, s.
 SHIFT = "phase_shift"
 

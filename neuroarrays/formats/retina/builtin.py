@@ -162,7 +162,7 @@ class _Session:
         labels = {}
         if len(names) > 1:
             order = np.repeat(np.arange(len(names)), lengths)
-            labels = {"block_id": order, "stimulus_name": np.array(names, object)[order]}
+            labels = {schema.BLOCK: order, "stimulus_name": np.array(names, object)[order]}
         where = f"stimuli {', '.join(names)}"
         return Part(
             str(self.path),

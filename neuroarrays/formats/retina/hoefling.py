@@ -270,7 +270,7 @@ class _Field:
         else:
             part.responses = whole
             part.frames = {
-                "block_id": np.repeat(np.arange(grid.triggers.size), frames), "frame_time": grid,
+                schema.BLOCK: np.repeat(np.arange(grid.triggers.size), frames), "frame_time": grid,
             }  # fmt: skip
             part.attrs["note"] = "the files do not hold this stimulus"
         assert part.responses is not None
@@ -301,6 +301,8 @@ class _Field:
             part.responses = Clips(whole, places, CLIP)
             clips = self._order(movie)
             part.frames["frame_time"] = Clips(grid, places, CLIP)
+            runs = np.cumsum(np.diff(places, prepend=places[0]) > 1)  # a test was in between
+            part.frames[schema.BLOCK] = np.repeat(runs, CLIP)
             part.frames["validation"] = np.repeat(np.isin(clips, VALIDATION_CLIPS), CLIP)
             if movie is not None:
                 part.stimulus = Clips(movie.train, clips, CLIP, flip)

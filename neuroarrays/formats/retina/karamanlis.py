@@ -180,7 +180,7 @@ class _Session:
         part = Part(self.where, attrs=self._attrs())
         if block == retina.TRAIN:
             part.responses = arrays.Folded(binned)
-            part.frames["block_id"] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
+            part.frames[schema.BLOCK] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
         else:
             part.by_trial, part.responses = binned, arrays.Averaged(binned)
         part.units = self.experiment.units(binned.shape[2])

@@ -157,7 +157,7 @@ class _Recording:
         if block == retina.TRAIN:
             blocks = _BLOCKS.get(self.session, 0)
             if blocks and part.responses.shape[0] == blocks * _BLOCK_FRAMES:
-                part.frames["block_id"] = np.repeat(np.arange(blocks), _BLOCK_FRAMES)
+                part.frames[schema.BLOCK] = np.repeat(np.arange(blocks), _BLOCK_FRAMES)
         part.units = self._units(units)
         part.area_attrs["response_type"] = self.response
         if block == retina.TEST:

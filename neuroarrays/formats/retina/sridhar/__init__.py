@@ -240,7 +240,7 @@ class _Session:
         if shown.trials.size < self.count:
             part.responses = Clips(part.responses, shown.trials, shown.frames)
         labels = {
-            "block_id": shown.trials,
+            schema.BLOCK: shown.trials,
             "validation": np.isin(shown.trials, validation_trials(self.count)),
         }
         if (seeds := self._seeds(self.count)) is not None:
