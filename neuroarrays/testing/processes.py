@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,6 +28,8 @@ def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndar
     count : int
         How many processes.
     """
+    # Only the first server of a process counts: what it has loaded, its children need not load.
+    multiprocessing.set_forkserver_preload([__name__, "h5py"])
     context = multiprocessing.get_context(method)
     started: list[tuple[Any, Connection]] = []
     try:
@@ -54,8 +58,20 @@ def _child(pipe: Connection, sent: bytes) -> None:
         pipe.send({"error": repr(error)})
 
 
-def read_until(stop: threading.Event, sent: bytes) -> None:
-    """Read pickled variables again and again until told to stop."""
-    while not stop.is_set():
-        for variable in pickle.loads(sent).values():
-            _ = variable.values
+@contextmanager
+def reading(sent: bytes) -> Iterator[None]:
+    """A thread that reads pickled variables again and again meanwhile."""
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            for variable in pickle.loads(sent).values():
+                _ = variable.values
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE)

@@ -10,6 +10,7 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,7 +35,7 @@ from neuroarrays.testing.comparing import (
     variables,
 )
 from neuroarrays.testing.damage import damages, strangers
-from neuroarrays.testing.processes import PATIENCE, in_processes, read_until
+from neuroarrays.testing.processes import PATIENCE, in_processes, reading
 from neuroarrays.testing.reads import innermost, record_reads, stored
 from neuroarrays.validation import validate
 
@@ -227,24 +228,19 @@ class ReaderTests:
         assert wrong == []
 
     def test_processes_read_at_once(self, tree: xr.DataTree) -> None:
+        """Forked ones while a thread reads here, so that they begin with locks that are held."""
         jobs = dict(variables(tree))
         sent = pickle.dumps(jobs)
         expected = {place: variable.values for place, variable in jobs.items()}
-        stop = threading.Event()
-        thread = threading.Thread(target=read_until, args=(stop, sent), daemon=True)
-        thread.start()
-        try:
-            for method in self.start_methods:
-                if method not in multiprocessing.get_all_start_methods():
-                    continue
-                found = in_processes(method, sent, count=2)
-                for one in found:
-                    assert one.keys() == expected.keys(), one
-                    for place, values in expected.items():
-                        assert same_values(one[place], values), (method, place)
-        finally:
-            stop.set()
-            thread.join(PATIENCE)
+        for method in self.start_methods:
+            if method not in multiprocessing.get_all_start_methods():
+                continue
+            with reading(sent) if method == "fork" else nullcontext():
+                found = in_processes(method, sent, count=1 if method == "spawn" else 2)
+            for one in found:
+                assert one.keys() == expected.keys(), one
+                for place, values in expected.items():
+                    assert same_values(one[place], values), (method, place)
 
     # ------------------------------------------------------------------------------- options
 
