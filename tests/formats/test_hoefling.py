@@ -92,6 +92,8 @@ def test_upsampling_and_cutting_are_the_published_ones(field):
     tree = na.open_datatree(GOLDEN, units="all")
     train = np.concatenate([whole[750:8850], whole[9600:17700]])
     assert np.array_equal(tree[f"train/{field}/retina/responses"].values, train)
+    blocks = tree[f"train/{field}"]["block_id"].values  # the test came in between
+    assert np.array_equal(blocks, np.repeat([0, 1], 8100))
     trials = np.stack([whole[:750], whole[8850:9600], whole[17700:]])
     assert np.array_equal(tree[f"test/{field}/retina/responses_by_trial"].values, trials)
     assert np.array_equal(tree[f"test/{field}/retina/responses"].values, trials.mean(0))
