@@ -9,20 +9,17 @@ import numpy as np
 
 from neuroarrays.synthetic.cells import rates
 
+#: Images shown once, images that are repeated, and how often.
+IMAGES, REPEATED, REPEATS = 900, 30, 20
 
-def write_goldin(
-    folder: str | os.PathLike[str], images: int = 900, repeats: int = 20, seed: int = 0
-) -> Path:
+
+def write_goldin(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """A mouse and an axolotl that were shown images of 12 x 12 pixels.
 
     Parameters
     ----------
     folder : str or path
         Where to; made if it is not there.
-    images : int
-        Shown once; 30 others are repeated.
-    repeats : int
-        Of the test images.
     seed : int
         Of all random values.
 
@@ -39,11 +36,11 @@ def write_goldin(
         rng = np.random.default_rng([seed, number])
         units = 6 + 2 * number
         with h5py.File(out / f"{name}_structured_data.h5", "w") as file:
-            shown = rng.integers(0, 256, (images + 30, 12, 12), dtype="u1")
+            shown = rng.integers(0, 256, (IMAGES + REPEATED, 12, 12), dtype="u1")
             drive = 4 * rates(shown, units, rng, delay=0)
-            file["train/stimulus"], file["test/stimulus"] = shown[:images], shown[images:]
-            file["train/response/binned"] = rng.poisson(drive[:, :images]).astype("f8")
-            trials = rng.poisson(drive[:, images:], (repeats, units, 30)).astype("f8")
+            file["train/stimulus"], file["test/stimulus"] = shown[:IMAGES], shown[IMAGES:]
+            file["train/response/binned"] = rng.poisson(drive[:, :IMAGES]).astype("f8")
+            trials = rng.poisson(drive[:, IMAGES:], (REPEATS, units, REPEATED)).astype("f8")
             file["test/response/binned"] = trials.mean(0)
             for unit in range(units):
                 file[f"test/repeats/cell{unit + 1:02d}"] = trials[:, unit]

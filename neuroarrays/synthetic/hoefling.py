@@ -19,27 +19,17 @@ if TYPE_CHECKING:
 CLIP, CLIPS, HOLD, SAMPLING = 150, 108, 15, 7.8125
 #: Clips as presented: 5 test, 54 train, 5 test, 54 train, 5 test.
 PLACES = np.r_[-5:0, 0:54, -5:0, 54:108, -5:0]
+#: Units of a field, of which all but one pass the published filters; height and width of the movie.
+UNITS, SIZE = 12, (9, 8)
 
 
-def write_hoefling(
-    folder: str | os.PathLike[str],
-    units: int = 12,
-    size: tuple[int, int] = (9, 8),
-    zipped: bool = True,
-    seed: int = 0,
-) -> Path:
+def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """A field of a left and one of a right eye, and the movie that both saw in orders of their own.
 
     Parameters
     ----------
     folder : str or path
         Where to; made if it is not there.
-    units : int
-        Of each field; more than 10 pass the published filters.
-    size : (int, int), pixels
-        Height and width of the movie.
-    zipped : bool
-        Whether the pickle of the movie is in a zip, as it is distributed.
     seed : int
         Of all random values.
 
@@ -52,10 +42,10 @@ def write_hoefling(
 
     out, rng = Path(folder), np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
-    pictures = rng.standard_normal((2, (CLIPS + 5) * CLIP // HOLD, *size), dtype=np.float32)
+    pictures = rng.standard_normal((2, (CLIPS + 5) * CLIP // HOLD, *SIZE), dtype=np.float32)
     movie = np.repeat(pictures, HOLD, axis=1)
     orders = np.stack([rng.permutation(CLIPS) for _ in range(20)], axis=1).astype("u1")
-    _write_movie(out, movie, orders, zipped)
+    _write_movie(out, movie, orders)
     with h5py.File(out / "rgc_natstim.h5", "w") as file:
         for number, eye in enumerate(("left", "right")):
             group = file.create_group(f"session_{number + 1}_ventral1_20200226")
@@ -64,27 +54,25 @@ def write_hoefling(
             order = np.append(orders[:, 3 + number].astype(int), CLIPS + np.arange(5))
             frames = (order[PLACES][:, None] * CLIP + np.arange(CLIP)).ravel()
             shown = movie[0][frames][..., :: -1 if eye == "left" else 1]
-            drive = rates(shown, units, np.random.default_rng([seed, 9]))
+            drive = rates(shown, UNITS, np.random.default_rng([seed, 9]))
             triggers = 3.0 + 5.0 * np.arange(PLACES.size)
             at = (triggers[:, None] + np.linspace(0, 4.9666667, CLIP)).ravel()
             _write_traces(group, "natural", triggers, (at, drive), rng)
             for stimulus, starts in (("chirp", 16.5 * np.arange(10)), ("mb", 4.1 * np.arange(24))):
-                still = (np.array([0.0, starts[-1] + 20]), np.ones((units, 2)))
+                still = (np.array([0.0, starts[-1] + 20]), np.ones((UNITS, 2)))
                 _write_traces(group, stimulus, starts, still, rng)
-            _write_units(group, units, rng)
+            _write_units(group, UNITS, rng)
     return out
 
 
-def _write_movie(out: Path, movie: np.ndarray, orders: np.ndarray, zipped: bool) -> None:
+def _write_movie(out: Path, movie: np.ndarray, orders: np.ndarray) -> None:
+    """The pickle of the movie in a zip, as it is distributed."""
     statistics = {"mean": np.array([36.98]), "sd": np.array([36.98])}
     held = {
         "train": movie[:, : CLIPS * CLIP], "test": movie[:, CLIPS * CLIP :], "eye": "right",
         "random_sequences": orders, "movie_stats": {"dichromatic": statistics},
     }  # fmt: skip
     name = f"rgc_natstim_{movie.shape[2]}x{movie.shape[3]}_joint_normalized"
-    if not zipped:
-        (out / f"{name}.pkl").write_bytes(pickle.dumps(held, protocol=4))
-        return
     with zipfile.ZipFile(out / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}.pkl", pickle.dumps(held, protocol=4))
 

@@ -9,18 +9,17 @@ import numpy as np
 
 from neuroarrays.synthetic.cells import rates
 
+#: Blocks of the train sequence, frames of each and of the test, frames that a gaze is held.
+BLOCKS, FRAMES, HOLD = 3, 300, 20
 
-def write_karamanlis(
-    folder: str | os.PathLike[str], blocks: int = 3, frames: int = 300, seed: int = 0
-) -> Path:
+
+def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat.
 
     Parameters
     ----------
     folder : str or path
         Where to; made if it is not there.
-    blocks, frames : int
-        Of the train sequence, and frames of each block and of the test.
     seed : int
         Of all random values.
 
@@ -42,12 +41,12 @@ def write_karamanlis(
         file["projector/refreshrate"], file["projector/pixelsize"] = [[75.0]], [[75e-6]]
         file["projector/screen"] = np.array(screen, "f8")[:, None]
     with h5py.File(session / "fixationmovie_data.mat", "w") as file:
-        for prefix, images, rows in (("frozen", 3, 1), ("running", 12, blocks)):
+        for prefix, images, rows in (("frozen", 3, 1), ("running", 12, BLOCKS)):
             coarse = rng.integers(0, 256, (images, 12, 10), dtype="u1")
             pictures = np.kron(coarse, np.ones((1, 10, 10), "u1"))  # (image, x, y)
-            hold = np.arange(frames) // 20
-            which = rng.integers(0, images, (rows, frames // 20 + 1))[:, hold]
-            centres = rng.integers([45, 35], [76, 66], (rows, frames // 20 + 1, 2))[:, hold]
+            turn, turns = np.arange(FRAMES) // HOLD, FRAMES // HOLD + 1
+            which = rng.integers(0, images, (rows, turns))[:, turn]
+            centres = rng.integers([45, 35], [76, 66], (rows, turns, 2))[:, turn]
             gaze = np.concatenate([1 + which[..., None], centres], axis=2).astype("f8")
             drive = []
             for row in range(rows):

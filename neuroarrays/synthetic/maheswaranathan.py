@@ -10,9 +10,12 @@ import numpy as np
 
 from neuroarrays.synthetic.cells import noise, rates
 
+#: Frames of the test stimulus, and how often it is repeated; its responses have one bin more, as published.
+TEST_FRAMES, REPEATS = 200, 5
+
 
 def write_maheswaranathan(
-    folder: str | os.PathLike[str], frames: int = 2000, repeats: int = 5, seed: int = 0
+    folder: str | os.PathLike[str], frames: int = 2000, seed: int = 0
 ) -> Path:
     """One session of white noise and one of natural scenes (noise that is held), 12 x 12 pixels.
 
@@ -22,8 +25,6 @@ def write_maheswaranathan(
         Where to; made if it is not there.
     frames : int
         Of the train stimulus, at 100 Hz.
-    repeats : int
-        Of the test stimulus, of 200 frames; its responses have one bin more, as published.
     seed : int
         Of all random values.
 
@@ -41,7 +42,7 @@ def write_maheswaranathan(
         path = out / "ganglion_cell_data" / "15-10-07" / f"{stimulus}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
-            for split, length in (("train", frames), ("test", 200)):
+            for split, length in (("train", frames), ("test", TEST_FRAMES)):
                 movie = noise((length, 12, 12), rng)[np.arange(length) // (1 + 4 * number)]
                 file[f"{split}/stimulus"], file[f"{split}/time"] = movie, np.arange(length) / 100
                 drive = rates(movie, len(cells), np.random.default_rng([seed, 9]))
@@ -53,7 +54,7 @@ def write_maheswaranathan(
                     _responses(file, split, counts)
                 else:
                     longer = np.concatenate([drive, drive[:, -1:]], axis=1)
-                    trials = rng.poisson(longer, (repeats, *longer.shape)).astype("f8")
+                    trials = rng.poisson(longer, (REPEATS, *longer.shape)).astype("f8")
                     _responses(file, split, trials.mean(0))
                     for k, cell in enumerate(cells):
                         file[f"test/repeats/{cell}"] = trials[:, k]

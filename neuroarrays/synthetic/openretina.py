@@ -9,20 +9,17 @@ import numpy as np
 
 from neuroarrays.synthetic.cells import noise, rates
 
+#: Frames of each stimulus.
+FRAMES = (600, 650, 700)
 
-def write_openretina(
-    folder: str | os.PathLike[str], sessions: int = 2, frames: int = 600, seed: int = 0
-) -> Path:
-    """Sessions and shared stimuli in open-retina's own layout.
+
+def write_openretina(folder: str | os.PathLike[str], seed: int = 0) -> Path:
+    """Two sessions and three stimuli that they share, in open-retina's own layout.
 
     Parameters
     ----------
     folder : str or path
         Where to; made if it is not there.
-    sessions : int
-        Number of session files.
-    frames : int
-        Of the first of three stimuli; each of the others is 50 longer.
     seed : int
         Of all random values.
 
@@ -36,10 +33,10 @@ def write_openretina(
     out = Path(folder)
     (out / "stimuli").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    movies = {f"noise_{k}": noise((frames + 50 * k, 8, 16), rng) for k in range(3)}
+    movies = {f"noise_{k}": noise((n, 8, 16), rng) for k, n in enumerate(FRAMES)}
     for name, movie in movies.items():
         np.save(out / "stimuli" / f"{name}.npy", movie[None].astype("f4"))
-    for session in range(sessions):
+    for session in range(2):
         units = 6 + 2 * session
         with h5py.File(out / f"session_{session}.h5", "w") as file:
             for name, movie in movies.items():

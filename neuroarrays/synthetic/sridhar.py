@@ -15,15 +15,11 @@ SESSION = "02"
 PADDING = 4
 #: Trials of the test, lags of the averages, frames that an image and a gaze are held.
 REPEATS, LAGS, HOLD = 6, 5, 3
+UNITS, IMAGES = 6, 12
 
 
 def write_sridhar(
-    folder: str | os.PathLike[str],
-    trials: int = 10,
-    frames: int = 240,
-    units: int = 6,
-    images: int = 12,
-    seed: int = 0,
+    folder: str | os.PathLike[str], trials: int = 10, frames: int = 240, seed: int = 0
 ) -> Path:
     """One session: white noise, and windows of 12 x 16 pixels on images, with the same units.
 
@@ -33,8 +29,6 @@ def write_sridhar(
         Where to; made if it is not there.
     trials, frames : int
         Of the train stimuli, and frames of each; the test has half as many, six times.
-    units, images : int
-        How many.
     seed : int
         Of all random values.
 
@@ -52,12 +46,12 @@ def write_sridhar(
     test, total = frames // 2, frames // 2 + frames * trials
     shown = noise((total, 3 * PADDING, 4 * PADDING), rng)
     counts = _respond(grey / "responses" / f"cell_responses_{SESSION}_wn.pkl",
-                      shown, (units, test, trials), seed, rng)  # fmt: skip
+                      shown, (test, trials), seed, rng)  # fmt: skip
     _write_noise(grey, np.where(shown.transpose(1, 2, 0), 1, -1).astype(np.int8), test, trials)
-    windows = _write_windows(film, total, images, rng)
+    windows = _write_windows(film, total, rng)
     # The averages are those of the noise, to which the film stands upside down.
     _respond(film / "responses" / f"cell_responses_{SESSION}_fixation_movie.pkl",
-             windows[:, ::-1], (units, test, trials), seed, rng)  # fmt: skip
+             windows[:, ::-1], (test, trials), seed, rng)  # fmt: skip
     contrast = np.where(shown, 1.0, -1.0)
     for unit, spikes in enumerate(counts):
         lagged = [np.tensordot(spikes[lag:], contrast[: total - lag], 1) for lag in range(LAGS)]
@@ -68,15 +62,15 @@ def write_sridhar(
 
 
 def _respond(
-    path: Path, movie: np.ndarray, sizes: tuple[int, int, int], seed: int, rng: np.random.Generator
+    path: Path, movie: np.ndarray, sizes: tuple[int, int], seed: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Write responses to a test and then to train trials; spikes of one of each, (unit, time)."""
-    units, test, trials = sizes
-    drive = rates(movie, units, np.random.default_rng([seed, 9]))
-    repeats = rng.poisson(drive[:, :test, None], (units, test, REPEATS))
+    test, trials = sizes
+    drive = rates(movie, UNITS, np.random.default_rng([seed, 9]))
+    repeats = rng.poisson(drive[:, :test, None], (UNITS, test, REPEATS))
     train = rng.poisson(drive[:, test:])
     held = {
-        "train_responses": train.reshape(units, trials, -1).swapaxes(1, 2).astype("f4"),
+        "train_responses": train.reshape(UNITS, trials, -1).swapaxes(1, 2).astype("f4"),
         "test_responses": repeats.astype("f4"),
     }
     path.write_bytes(pickle.dumps(held))
@@ -93,15 +87,15 @@ def _write_noise(folder: Path, shown: np.ndarray, test: int, trials: int) -> Non
         np.save(folder / name / "all_images.npy", part)
 
 
-def _write_windows(folder: Path, total: int, images: int, rng: np.random.Generator) -> np.ndarray:
+def _write_windows(folder: Path, total: int, rng: np.random.Generator) -> np.ndarray:
     """Write images and fixations; what they show, (time, y, x)."""
     height, width = 3 * PADDING, 4 * PADDING
-    pictures = rng.integers(0, 256, (images, 7 * PADDING // 2, 3 * PADDING), dtype="u1")
+    pictures = rng.integers(0, 256, (IMAGES, 7 * PADDING // 2, 3 * PADDING), dtype="u1")
     pictures = pictures.repeat(2, axis=1).repeat(2, axis=2)  # (image, x, y)
     for number, picture in enumerate(pictures):
         np.save(folder / "stimuli_padded_4" / f"{number:05d}_img_{10088 + number}.npy", picture)
     turns = -(-total // HOLD)
-    which = rng.integers(0, images, turns).repeat(HOLD)[:total]
+    which = rng.integers(0, IMAGES, turns).repeat(HOLD)[:total]
     corner = rng.integers(0, 3 * PADDING + 1, (turns, 2)).repeat(HOLD, axis=0)[:total]
     flip = (rng.random(turns) < 0.8).repeat(HOLD)[:total]
     made = np.empty((total, height, width), "u1")
