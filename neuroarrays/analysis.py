@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from neuroarrays.validity import invalid_times
 
 
 def psth(
-    area: xr.DataTree | xr.Dataset, by: str | None = None, smooth: float | None = None
+    area: xr.DataTree | xr.Dataset,
+    by: str | Sequence[str] | None = None,
+    smooth: float | None = None,
 ) -> xr.Dataset:
     """Peri-stimulus time histogram: mean response over presentations, masked bins left out.
 
@@ -25,8 +28,9 @@ def psth(
     ----------
     area : DataTree node or Dataset
         With ``spike_data`` or ``responses`` along ``(presentation_id, unit_id, time)``.
-    by : str, optional
-        A parameter of the presentations; one histogram per value of it.
+    by : str or sequence of str, optional
+        A parameter of the presentations, one histogram per value of it; or several, one histogram
+        per combination.
     smooth : float, s, optional
         Standard deviation of a Gaussian that each presentation is smoothed with before they are
         averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations; only
@@ -36,10 +40,10 @@ def psth(
     Returns
     -------
     xr.Dataset
-        ``mean``, ``sem`` and ``n``, the number of presentations, along ``([by,] unit_id, time)``.
+        ``mean``, ``sem`` and ``n``, the number of presentations, along ``([by, ...] unit_id, time)``.
         Of counts in spikes/s, of responses in their own units. The standard error has ddof 1; NaN
         where fewer presentations count than it takes, with a warning where that is a whole
-        condition.
+        condition. Combinations that were never shown are NaN.
 
     Raises
     ------
@@ -65,35 +69,33 @@ def psth(
     if schema.TIME not in values.dims:
         msg = f"{values.name} has no time: na.tuning_curve averages responses of presentations"
         raise SchemaError(msg)
-    labels, conditions = _conditions.conditions(node, by)
+    conditions = _conditions.conditions(node, by)
     n_bins = values.sizes[schema.TIME]
-    shape = (max(len(conditions), 1), *values.shape[1:])
-    weights = None
-    if smooth is not None:
-        weights = smoothing.gaussian_weights(n_bins, _sigma(smooth, bin_width(node)))
+    shape = (conditions.size, *values.shape[1:])
+    taps = None if smooth is None else smoothing.gaussian_taps(_sigma(smooth, bin_width(node)))
     total, squares, n = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
-    row = 0 if weights is None else 8 * shape[1] * n_bins
+    row = 0 if taps is None else 4 * shape[1] * n_bins
     for part, block, mask in _conditions.blocks_of(node, values, row):
-        if weights is not None:
+        if taps is not None:
             seen = np.ones((len(block), 1, n_bins), bool) if mask is None else mask
-            block = smoothing.smooth(block, seen, weights)
-        sums = moments.moments(block, labels[part], shape[0], mask)
+            block = smoothing.smooth(block, seen, taps)
+        sums = moments.moments(block, conditions.labels[part], shape[0], mask)
         total, squares, n = total + sums[0], squares + sums[1], n + sums[2]
-    _conditions.warn_of_single(n, [by and f"{by} {value}" for value in conditions] or ["the area"])
+    _conditions.warn_of_single(n, conditions.titles if by else ["the area"])
     mean, sem = _conditions.mean_and_sem(total, squares, n)
-    dims = ("condition", schema.UNIT, schema.TIME)
-    out = xr.Dataset(
+    dims = (*conditions.values, schema.UNIT, schema.TIME)
+    found = {
+        "mean": (mean * response.scale, response.attrs),
+        "sem": (sem * response.scale, response.attrs | {"long_name": "standard error"}),
+        "n": (n, {"long_name": "presentations"}),
+    }
+    return xr.Dataset(
         {
-            "mean": (dims, mean * response.scale, response.attrs),
-            "sem": (dims, sem * response.scale, response.attrs | {"long_name": "standard error"}),
-            "n": (dims, n, {"long_name": "presentations"}),
+            name: (dims, each.reshape(*conditions.shape, *shape[1:]), attrs)
+            for name, (each, attrs) in found.items()
         },
-        coords=kept(node, (schema.UNIT, schema.TIME)),
+        coords=kept(node, (schema.UNIT, schema.TIME)) | conditions.coords(node),
     )
-    if by is None:
-        return out.isel(condition=0)
-    label = xr.Variable(by, conditions, node[by].attrs)
-    return out.rename(condition=by).assign_coords({by: label})
 
 
 def _sigma(smooth: float, width: float) -> float:

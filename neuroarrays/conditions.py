@@ -40,7 +40,7 @@ class Response(NamedTuple):
     """What the units of an area did, and how it is reported.
 
     `values` is (presentation_id, unit_id[, time]) or (time, unit_id); times `scale` it has the unit
-    that `attrs` names: spikes/s for counts, its own for a signal.
+    that `attrs` names: spikes/s for counts (spikes where there is no clock), its own for a signal.
     """
 
     values: xr.DataArray
@@ -110,6 +110,8 @@ def _named(node: xr.Dataset, dim: str) -> str | None:
 
 
 def _response(node: xr.Dataset, values: xr.DataArray) -> Response:
+    if values.name == "spike_data" and schema.TIME not in node.coords:
+        return Response(values, 1.0, {"units": "spikes", "long_name": "spikes per bin"})
     if values.name == "spike_data":
         return Response(values, 1 / bin_width(node), dict(RATE))
     units = {"units": values.attrs["units"]} if "units" in values.attrs else {}
@@ -122,8 +124,11 @@ def bin_width(node: xr.Dataset) -> float:
     Raises
     ------
     SchemaError
-        If there is one bin and no attribute that says it.
+        If there is no clock, or one bin and no attribute that says its width.
     """
+    if schema.TIME not in node.coords:
+        msg = "how long a frame lasts is not known: open the file with sampling_rate=, or assign time (s)"
+        raise SchemaError(msg)
     clock = node[schema.TIME]
     if "bin_width" in clock.attrs:
         return float(clock.attrs["bin_width"])
@@ -208,44 +213,85 @@ def parameters(node: xr.Dataset) -> list[str]:
     ]
 
 
-def conditions(node: xr.Dataset, by: str | None) -> tuple[np.ndarray, np.ndarray]:
+class Conditions(NamedTuple):
+    """Which presentations were alike.
+
+    `labels` (presentation_id,) int64 is the condition of each, -1 where a parameter is missing;
+    `values` are the values of each parameter, in order. Conditions are all their combinations.
+    """
+
+    labels: np.ndarray
+    values: dict[str, np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of values of each parameter."""
+        return tuple(len(values) for values in self.values.values())
+
+    @property
+    def size(self) -> int:
+        """The number of combinations."""
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def titles(self) -> list[str]:
+        """What to call each combination."""
+        return [
+            " and ".join(f"{n} {v[k]}" for (n, v), k in zip(self.values.items(), at, strict=True))
+            for at in np.ndindex(self.shape)
+        ]
+
+    def coords(self, node: xr.Dataset) -> dict[str, xr.Variable]:
+        """The values as coordinates, with what the node says of them."""
+        return {name: xr.Variable(name, v, node[name].attrs) for name, v in self.values.items()}
+
+
+def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     """The condition of each presentation and the values of the conditions.
 
     Parameters
     ----------
     node : Dataset
         An area with presentations.
-    by : str, optional
-        A parameter; one condition without.
+    by : str or sequence of str, optional
+        Parameters; one condition without.
 
     Returns
     -------
-    labels : (presentation_id,) int64
-        Index of the condition, -1 where the parameter is missing.
-    values : (condition,) array
-        In order.
+    Conditions
 
     Raises
     ------
     NotInTree
         If there is no such parameter.
     ValueError
-        If it is missing in all presentations.
+        If it is missing in all presentations, or named twice.
     """
-    n = node.sizes[schema.PRESENTATION]
-    if by is None:
-        return np.zeros(n, np.int64), np.array([])
-    if by not in parameters(node) and by != schema.PRESENTATION:
-        raise NotInTree("parameter of the presentations", by, parameters(node))
-    labels = node.coords[by].values
+    names = [] if by is None else [by] if isinstance(by, str) else list(by)
+    if len(set(names)) < len(names):
+        msg = f"by={names}: a parameter is named twice"
+        raise ValueError(msg)
+    found = [_condition(node, name) for name in names]
+    values = {name: of for name, (_, of) in zip(names, found, strict=True)}
+    labels = np.zeros(node.sizes[schema.PRESENTATION], np.int64)
+    for codes, of in found:
+        labels = np.where((labels < 0) | (codes < 0), -1, labels * len(of) + codes)
+    return Conditions(labels, values)
+
+
+def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each presentation among the values of a parameter, -1 where it is missing."""
+    if name not in parameters(node) and name != schema.PRESENTATION:
+        raise NotInTree("parameter of the presentations", name, parameters(node))
+    labels = node.coords[name].values
     gone = missing(labels)
     if gone.all():
-        msg = f"the parameter {by!r} is missing in all {n} presentations"
+        msg = f"the parameter {name!r} is missing in all {gone.size} presentations"
         raise ValueError(msg)
     values, index = np.unique(labels[~gone], return_inverse=True)
-    out = np.full(n, -1, np.int64)
-    out[~gone] = index
-    return out, values
+    codes = np.full(gone.size, -1, np.int64)
+    codes[~gone] = index
+    return codes, values
 
 
 def blocks(n: int, row_bytes: int, size: int) -> list[slice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ def _correlogram(
 # ------------------------------------------------------------------- signal, noise and reliability
 
 
-def signal_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
+def signal_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.DataArray:
     """Correlation between units of their mean responses to the conditions.
 
     Parameters
@@ -156,8 +157,8 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     area : DataTree node or Dataset
         With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
         Presentations that are masked, or missing (NaN), for one of the units are left out.
-    by : str
-        A parameter of the presentations, of at least two values.
+    by : str or sequence of str
+        A parameter of the presentations, or several: conditions are their combinations.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     SchemaError, NotInTree
         If there are no presentations, or no such parameter.
     ValueError
-        If there is one condition.
+        If there are fewer than three conditions: over two, a correlation is always 1 or -1.
 
     Notes
     -----
@@ -179,13 +180,16 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     """
     node, rates, labels = _responses(area, by)
     means = _means(rates, labels)
-    if len(means) < 2:
-        msg = f"{by!r} has one condition: the correlation over conditions needs two"
+    if len(means) < 3:
+        msg = (
+            f"{by!r} has {len(means)} of the three conditions that a correlation over them needs: "
+            "over two it is always 1 or -1"
+        )
         raise ValueError(msg)
     return _matrix(_pearson(means - means.mean(axis=0)), node, "signal_correlation")
 
 
-def noise_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
+def noise_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.DataArray:
     """Correlation between units of what varies from one presentation of a condition to the next.
 
     Parameters
@@ -193,8 +197,8 @@ def noise_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     area : DataTree node or Dataset
         With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
         Presentations that are masked, or missing (NaN), for one of the units are left out.
-    by : str
-        A parameter of the presentations.
+    by : str or sequence of str
+        A parameter of the presentations, or several: conditions are their combinations.
 
     Returns
     -------
@@ -223,7 +227,7 @@ def noise_correlation(area: xr.DataTree | xr.Dataset, by: str) -> xr.DataArray:
     return _matrix(_pearson(scores), node, "noise_correlation")
 
 
-def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
+def reliability(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.Dataset:
     """How much of a unit's response the condition explains, by three measures.
 
     Parameters
@@ -231,9 +235,9 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     area : DataTree node or Dataset
         With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
         Presentations that are masked, or missing (NaN), for one of the units are left out.
-    by : str
+    by : str or sequence of str
         A parameter of the presentations that says which were repeats of one another: an image, a
-        direction.
+        direction; or several.
 
     Returns
     -------
@@ -256,6 +260,7 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     - `split_half`: Pearson's ``r_h`` over conditions between the means of random halves of the
       presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 +
       |r_h|)`` (Spearman 1910; Brown 1910; with ``|r_h|`` what is below 0 by chance stays above -1).
+      NaN of two conditions, over which a correlation is always 1 or -1.
     - `explainable_variance`: ``1 - s2 / Var(r)``, where ``s2`` is the variance within conditions,
       pooled by degrees of freedom (Sahani & Linden 2003, NeurIPS 15; Cadena et al. 2019, PLoS
       Comput. Biol. 15:e1006897).
@@ -273,7 +278,7 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     others = (means * number[:, None])[labels] - rates
     others /= (number - 1)[labels, None]
     total = rates.var(axis=0, ddof=1)
-    half = _split_half(rates, labels)
+    half = _split_half(rates, labels) if number.size > 2 else np.full(total.size, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
             "split_half": 2 * half / (1 + np.abs(half)),
@@ -284,10 +289,10 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str) -> xr.Dataset:
     return xr.Dataset(variables, kept(node, (schema.UNIT,)))
 
 
-def _responses(area: Any, by: str) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
+def _responses(area: Any, by: str | Sequence[str]) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
     """The area, responses (presentation, unit) of those that count, and their conditions."""
     node, response = _conditions.trials_of(area)
-    labels, _ = _conditions.conditions(node, by)
+    labels = _conditions.conditions(node, by).labels
     rates = _conditions.means(node, response)
     known = np.isfinite(rates)
     good = (labels >= 0) & known.all(axis=1)
@@ -305,7 +310,9 @@ def _responses(area: Any, by: str) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
     return node, rates[good], labels
 
 
-def _repeated(rates: np.ndarray, labels: np.ndarray, by: str) -> tuple[np.ndarray, np.ndarray]:
+def _repeated(
+    rates: np.ndarray, labels: np.ndarray, by: str | Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Only the conditions with two presentations or more."""
     more = np.bincount(labels)[labels] > 1
     if not more.any():

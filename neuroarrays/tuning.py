@@ -114,23 +114,16 @@ def _of_parameters(
     from neuroarrays.kernels import moments
 
     node, response = _conditions.trials_of(area)
-    found = [_conditions.conditions(node, name) for name in names]
-    shape = tuple(len(values) for _, values in found)
-    labels = np.ravel_multi_index([np.maximum(codes, 0) for codes, _ in found], shape)
-    labels = np.where(np.any([codes < 0 for codes, _ in found], axis=0), -1, labels)
+    conditions = _conditions.conditions(node, names)
+    shape, labels = conditions.shape, conditions.labels
     rates = _conditions.means(node, response)
     known = np.isfinite(rates)[:, :, None]
-    sums = moments.moments(rates[:, :, None], labels, int(np.prod(shape)), known)
+    sums = moments.moments(rates[:, :, None], labels, conditions.size, known)
     total, squares, n = (sum_[:, :, 0] for sum_ in sums)
     mean, sem = (each.T.reshape(-1, *shape) for each in _conditions.mean_and_sem(total, squares, n))
-    titles = [" and ".join(f"{name} {values[k]}" for name, (_, values), k in zip(
-        names, found, place, strict=True)) for place in np.ndindex(shape)]  # fmt: skip
-    _conditions.warn_of_single(n, titles)
+    _conditions.warn_of_single(n, conditions.titles)
     dims = (schema.UNIT, *names)
-    coords = kept(node, (schema.UNIT,)) | {
-        name: (name, values, node[name].attrs)
-        for name, (_, values) in zip(names, found, strict=True)
-    }
+    coords = kept(node, (schema.UNIT,)) | conditions.coords(node)
     coords["n"] = (dims, n.T.reshape(-1, *shape), {"long_name": "presentations"})
     coords["sem"] = (dims, sem, response.attrs | {"long_name": "standard error"})
     curves = xr.DataArray(mean, coords, dims, "tuning_curve", response.attrs)

@@ -195,9 +195,9 @@ def test_smoothing_equals_a_slow_twin(ripples):
 
 
 def test_smoothing_a_constant_changes_nothing():
-    weights = smoothing.gaussian_weights(20, 2.5)
+    taps = smoothing.gaussian_taps(2.5)
     valid = np.random.default_rng(0).random((3, 1, 20)) < 0.8
-    flat = smoothing.smooth(np.full((3, 2, 20), 7.0), valid, weights)
+    flat = smoothing.smooth(np.full((3, 2, 20), 7.0), valid, taps)
     np.testing.assert_allclose(flat, 7, rtol=1e-6)
 
 
@@ -213,6 +213,40 @@ def test_one_presentation_has_no_standard_error_and_says_so(ripples):
         found = na.psth(area, by="kind")
     assert np.isnan(found["sem"].sel(kind="b")).all()
     assert found["mean"].sel(kind="b").notnull().any()
+
+
+def test_histograms_of_combinations_of_parameters(ripples):
+    area = ripples[f"{SESSION}/ca1"].to_dataset()
+    random = np.random.default_rng(0)
+    kind = random.choice(["a", "b", ""], 594).astype(object)
+    size = random.integers(0, 3, 594)
+    size[kind == "b"] %= 2  # b 2 was never shown
+    area = area.assign_coords(kind=("presentation_id", kind), size=("presentation_id", size))
+    found = na.psth(area, by=["kind", "size"])
+    assert found["mean"].dims == ("kind", "size", "unit_id", "time")
+    for a in ("a", "b"):
+        one = na.psth(area.isel(presentation_id=kind == a), by="size")
+        have = found.sel(kind=a, size=one["size"])
+        for name in ("mean", "sem", "n"):
+            np.testing.assert_allclose(have[name], one[name])
+    assert found["mean"].sel(kind="b", size=2).isnull().all()
+    assert (found["n"].sel(kind="b", size=2) == 0).all()
+    with pytest.raises(ValueError, match="named twice"):
+        na.psth(area, by=["kind", "kind"])
+
+
+def test_counts_without_a_clock_are_not_called_rates():
+    counts = np.random.default_rng(0).poisson(2, (20, 3, 5)).astype("uint8")
+    area = xr.Dataset(
+        {"spike_data": (("presentation_id", "unit_id", "time"), counts)}, {"unit_id": [1, 2, 3]}
+    )
+    found = na.psth(area)
+    np.testing.assert_allclose(found["mean"], counts.mean(axis=0))
+    assert found["mean"].attrs["units"] == "spikes"
+    with pytest.raises(SchemaError, match="how long a frame lasts is not known"):
+        na.psth(area, smooth=0.1)
+    with pytest.raises(SchemaError, match="sampling_rate="):
+        na.firing_rate(area)
 
 
 def test_blanks_alone_are_an_error(ripples):

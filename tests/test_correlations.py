@@ -199,8 +199,9 @@ def test_reliability_equals_slow_references(trials):
 
 def test_what_cannot_be_correlated_says_why(trials):
     once = trials.isel(presentation_id=slice(60, 61))
-    with pytest.raises(ValueError, match="'image' has one condition"):
-        na.signal_correlation(once, "image")
+    for few in (once, na.trials(trials, "image in [1, 2]")):
+        with pytest.raises(ValueError, match="of the three conditions.*always 1 or -1"):
+            na.signal_correlation(few, "image")
     with pytest.raises(ValueError, match="no condition of 'image' has two presentations"):
         na.noise_correlation(once, "image")
     one = na.trials(trials, "image == 1")
@@ -232,3 +233,27 @@ def test_a_presentation_that_a_unit_lacks_is_left_out(trials):
     never = some.assign(responses=some["responses"].where(some["unit_id"] != 1))
     with pytest.raises(ValueError, match="counts for all units: 1 lacks"):
         na.signal_correlation(never, "image")
+
+
+def test_conditions_may_be_combinations_of_parameters(trials):
+    """Noise that comes with one of two crossed parameters is none within their combinations."""
+    half = xr.DataArray(np.arange(trials.sizes["presentation_id"]) % 2, dims="presentation_id")
+    loud = trials["spike_data"] + (5 * half).astype("uint8")
+    both = trials.assign(spike_data=loud).assign_coords(half=half)
+    names = np.char.add(both["image"].values.astype(str), half.values.astype(str)).astype(object)
+    names[np.isnan(both["image"].values)] = ""
+    joined = both.assign_coords(joined=("presentation_id", names))
+    for function in (na.noise_correlation, na.signal_correlation):
+        found = function(both, ["image", "half"])
+        np.testing.assert_allclose(found, function(joined, "joined"))
+    found = na.reliability(both, ["image", "half"])
+    np.testing.assert_allclose(found["oracle"], na.reliability(joined, "joined")["oracle"])
+    upper = np.triu_indices(4, 1)
+    shared = na.noise_correlation(both, "image").values[upper]
+    assert (shared > na.noise_correlation(both, ["image", "half"]).values[upper] + 0.1).all()
+
+
+def test_of_two_conditions_halves_say_nothing(trials):
+    found = na.reliability(na.trials(trials, "image in [1, 2]"), "image")
+    assert found["split_half"].isnull().all()
+    assert found["oracle"].notnull().any()

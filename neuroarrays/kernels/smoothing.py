@@ -1,29 +1,27 @@
 """Gaussian smoothing along time that knows which bins count."""
 
 import numpy as np
+from numba import njit
 
 
-def gaussian_weights(n_bins: int, sigma: float) -> np.ndarray:
-    """Weights of a Gaussian, cut off at four standard deviations.
+def gaussian_taps(sigma: float) -> np.ndarray:
+    """Weights of a Gaussian at whole distances, cut off at four standard deviations.
 
     Parameters
     ----------
-    n_bins : int
-        Number of bins.
     sigma : float, bins
         Standard deviation; positive.
 
     Returns
     -------
-    (n_bins, n_bins) float32
-        Weight of each bin (second axis) in the smoothed value of each (first axis), not normalised.
+    (n,) float32
+        Weights of the bins at distance 0, 1, ...; not normalised.
     """
-    bins = np.arange(n_bins)
-    distance = (bins[:, None] - bins) / sigma
-    return np.where(np.abs(distance) <= 4, np.exp(-0.5 * distance**2), 0).astype(np.float32)
+    distance = np.arange(int(4 * sigma * (1 + 1e-9)) + 1)
+    return np.exp(-0.5 * (distance / sigma) ** 2).astype(np.float32)
 
 
-def smooth(values: np.ndarray, valid: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarray:
     """Weighted mean over the valid bins around each bin.
 
     Parameters
@@ -32,8 +30,8 @@ def smooth(values: np.ndarray, valid: np.ndarray, weights: np.ndarray) -> np.nda
         Values of each presentation.
     valid : (presentation, 1 or unit, n_bins) bool
         Bins that count.
-    weights : (n_bins, n_bins) float32
-        From `gaussian_weights`; symmetric.
+    taps : (n,) float32
+        Weights by distance, from `gaussian_taps`.
 
     Returns
     -------
@@ -42,9 +40,27 @@ def smooth(values: np.ndarray, valid: np.ndarray, weights: np.ndarray) -> np.nda
         weights that are left are normalised. Bins that are not valid hold what their neighbours
         say; mask them.
     """
-    masked = np.where(valid, values, 0).astype(np.float32)
-    found: np.ndarray = masked @ weights
-    norm = valid.astype(np.float32) @ weights
+    found = np.zeros(values.shape, np.float32)
+    norm = np.zeros(valid.shape, np.float32)
+    _spread(valid, valid, taps, norm)
+    _spread(values, valid, taps, found)
     with np.errstate(divide="ignore", invalid="ignore"):
         found /= norm
     return found
+
+
+@njit(nogil=True, cache=True)
+def _spread(values, valid, taps, found):
+    """Add each value, if it is there and not 0, to the bins around it: counts are mostly 0."""
+    n_rows, n_units, n_bins = values.shape
+    reach = len(taps) - 1
+    for row in range(n_rows):
+        for unit in range(n_units):
+            seen = valid[row, min(unit, valid.shape[1] - 1)]
+            out = found[row, unit]
+            for j in range(n_bins):
+                if not seen[j] or values[row, unit, j] == 0:
+                    continue
+                x = np.float32(values[row, unit, j])
+                for k in range(max(0, j - reach), min(n_bins, j + reach + 1)):
+                    out[k] += x * taps[abs(k - j)]
