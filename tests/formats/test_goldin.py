@@ -31,6 +31,7 @@ def folder(tmp_path):
 class TestGolden(ReaderTests):
     reader = "goldin_2022"
     path = GOLDEN
+    start_methods = ("fork",)
     foreign = (
         GOLDEN.parents[1] / "nwb" / "session.nwb",
         GOLDEN.parents[1] / "maheswaranathan" / "data",

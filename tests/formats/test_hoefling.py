@@ -39,6 +39,7 @@ def folder(tmp_path):
 class TestGolden(ReaderTests):
     reader = "hoefling_2024"
     path = GOLDEN
+    start_methods = ("fork",)
     foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "allen_binned")
     options = {"stimulus": "chirp", "response": "raw", "units": "all"}
     inert_options = {"movie": "there is one"}

@@ -59,6 +59,7 @@ def edited(folder, name, values, file=MOVIE):
 class TestGolden(ReaderTests):
     reader = "karamanlis_2024"
     path = GOLDEN
+    start_methods = ("fork",)
     foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "openretina" / "data")
     options = {
         "species": "mouse", "stimulus": "gratingflicker", "size": (6, 8), "geometry": "openretina",
