@@ -38,6 +38,12 @@ def existing(path: str | os.PathLike[str]) -> Path:
     return found
 
 
+def folders(path: Path) -> list[Path]:
+    """The folders right below one, in order; hidden ones are left out."""
+    with os.scandir(path) as entries:  # says what is a folder without looking at every file
+        return sorted(path / e.name for e in entries if e.name[0] not in "._" and e.is_dir())
+
+
 def recognised(candidate: Any, holds: Callable[[Path], bool]) -> bool:
     """Whether a path is there and `holds` says yes to it; what cannot be read is a no."""
     try:

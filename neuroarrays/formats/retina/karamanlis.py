@@ -129,12 +129,12 @@ def _sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
     path = containers.existing(path)
     if not path.is_dir():
         return {_name(path): path}
-    if any(p.name.endswith("_data.mat") for p in path.iterdir()):
+    names = sorted(os.listdir(path))
+    if any(name.endswith("_data.mat") for name in names):
         return {_name(path): path}
     found: dict[str, Path] = {}
-    for child in sorted(path.iterdir()):
-        wanted = child.is_dir() or child.suffix == ".zip"
-        if not wanted or "MEA_" not in child.name or child.name[0] == ".":
+    for child in (path / name for name in names if "MEA_" in name and name[0] != "."):
+        if child.suffix != ".zip" and not child.is_dir():
             continue
         if _name(child) in found:
             raise FormatError(path, _name(child), "a session once", "its folder and its zip")

@@ -113,14 +113,13 @@ def _sessions(path: str | os.PathLike[str]) -> dict[str, list[Path]]:
             break
     if own := _files(path):
         return {path.name: own}
-    below_it = [p for p in sorted(path.iterdir()) if p.is_dir() and p.name[:1] not in "._"]
-    return {p.name: files for p in below_it if (files := _files(p))}
+    return {p.name: files for p in containers.folders(path) if (files := _files(p))}
 
 
 def _files(folder: Path) -> list[Path]:
     """The HDF5 files of a folder that are named after a stimulus."""
-    names = tuple(f"{stimulus}.h5" for stimulus in STIMULI)
-    return sorted(p for p in folder.iterdir() if p.name.endswith(names) and p.name[0] != ".")
+    ends = tuple(f"{stimulus}.h5" for stimulus in STIMULI)
+    return [folder / n for n in sorted(os.listdir(folder)) if n.endswith(ends) and n[0] != "."]
 
 
 def _is_one(path: Path) -> bool:

@@ -147,9 +147,7 @@ def _folders(path: str | os.PathLike[str]) -> dict[str, Path]:
     if not path.is_dir():
         return {}
     found: dict[str, Path] = {}
-    with os.scandir(path) as entries:  # says what is a folder without looking at every file
-        below = sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
-    for folder in (path, *(path / name for name in below)):
+    for folder in (path, *containers.folders(path)):
         for stimulus in STIMULI:
             if not _files(folder, stimulus):
                 continue
