@@ -6,6 +6,9 @@ out (`neuroarrays create-data`)::
     from neuroarrays.synthetic import write_nwb
 
     truth = write_nwb("session.nwb", units=20, electrodes="peak", spikes="unsorted")
+
+Writers of a dataset of several files take the folder to make and a seed of all random values, and
+give back the folder.
 """
 
 from __future__ import annotations

@@ -14,20 +14,7 @@ IMAGES, REPEATED, REPEATS = 900, 30, 20
 
 
 def write_goldin(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """A mouse and an axolotl that were shown images of 12 x 12 pixels.
-
-    Parameters
-    ----------
-    folder : str or path
-        Where to; made if it is not there.
-    seed : int
-        Of all random values.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """A mouse and an axolotl that were shown images of 12 x 12 pixels."""
     import h5py
 
     out = Path(folder)

@@ -24,20 +24,7 @@ UNITS, SIZE = 12, (9, 8)
 
 
 def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """A field of a left and one of a right eye, and the movie that both saw in orders of their own.
-
-    Parameters
-    ----------
-    folder : str or path
-        Where to; made if it is not there.
-    seed : int
-        Of all random values.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """A field of a left and one of a right eye, and the movie that both saw in orders of their own."""
     import h5py
 
     out, rng = Path(folder), np.random.default_rng(seed)

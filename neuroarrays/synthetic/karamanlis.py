@@ -14,20 +14,7 @@ BLOCKS, FRAMES, HOLD = 3, 300, 20
 
 
 def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat.
-
-    Parameters
-    ----------
-    folder : str or path
-        Where to; made if it is not there.
-    seed : int
-        Of all random values.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat."""
     import h5py
 
     from neuroarrays.kernels import fixations

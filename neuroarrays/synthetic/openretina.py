@@ -14,20 +14,7 @@ FRAMES = (600, 650, 700)
 
 
 def write_openretina(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """Two sessions and three stimuli that they share, in open-retina's own layout.
-
-    Parameters
-    ----------
-    folder : str or path
-        Where to; made if it is not there.
-    seed : int
-        Of all random values.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Two sessions and three stimuli that they share, in open-retina's own layout."""
     import h5py
 
     out = Path(folder)
