@@ -7,8 +7,10 @@ is unpacked when it is first asked for, and kept for a while. Nothing stays open
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
+import sys
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
@@ -24,6 +26,8 @@ from neuroarrays.source import Info, Key, Source, check_unchanged, normalise, te
 
 #: Tables of members kept per process, and bytes of unpacked values.
 _TABLES, _VALUES = 64, 256 << 20
+#: Bytes from run to run from which on each is read by itself, and how many are.
+_FAR, _RUNS = 1 << 14, 1 << 16
 _LOCK = threading.RLock()
 _SCANNED: OrderedDict[MemberSource, dict[str, Member]] = OrderedDict()
 _UNPACKED: OrderedDict[tuple[MemberSource, str], np.ndarray] = OrderedDict()
@@ -118,6 +122,11 @@ class MemberSource(Source):
         values = self._placed(name, member, key) if member.offset >= 0 else None
         if values is None:
             values = outer(self._values(name, member), key)
+        if member.dtype.kind == "U" and values.size:
+            highest = int(np.atleast_1d(values).view(np.uint32).max())
+            if highest > sys.maxunicode:  # numpy does not look, and Python cannot make text of it
+                raise FormatError(self.path, name, "text", f"the character {highest}",
+                                  "the file is damaged")  # fmt: skip
         return text_array(values) if member.dtype.kind in "SUO" else values
 
     def _values(self, name: str, member: Member) -> np.ndarray:
@@ -150,6 +159,9 @@ class MemberSource(Source):
             check_unchanged(self.path, self.stamp, os.fstat(file.fileno()))
             if member.offset + nbytes > self.stamp[1]:
                 raise FormatError(self.path, name, f"{nbytes:,} bytes of values", "fewer")
+            apart = _runs_apart(file.fileno(), member, key)
+            if apart is not None:
+                return apart
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 if _is_whole(key, member.shape):
                     self._verify(name, member, mapped)
@@ -160,6 +172,51 @@ class MemberSource(Source):
                 values = outer(whole, key)
                 del whole
                 return values
+
+
+def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
+    """What is indexed of values that lie in short runs far apart, such as some frames of all units.
+
+    A map of the file would bring in what lies between them. None where it is as good.
+    """
+    shape, keys = member.shape, key
+    if member.fortran:
+        shape, keys = shape[::-1], key[::-1]
+    axis = len(shape) - 1
+    while axis > 0 and _is_whole(keys[axis:], shape[axis:]):
+        axis -= 1
+    if axis < 1:
+        return None
+    (low, high), cut = _span(keys[axis])
+    inside, size = math.prod(shape[axis + 1 :]), member.dtype.itemsize
+    run, row = (high - low) * inside, shape[axis] * inside
+    if 2 * run > row or row * size < _FAR:
+        return None
+    starts = np.zeros((), np.int64)
+    for k, n in zip(keys[:axis], shape, strict=False):
+        positions = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.atleast_1d(k)
+        starts = starts[..., None] * n + positions
+    if not 0 < starts.size <= _RUNS:
+        return None
+    found = np.empty((starts.size, run), member.dtype)
+    for one, start in zip(found, starts.ravel().tolist(), strict=True):
+        place = member.offset + (start * row + low * inside) * size
+        if os.preadv(descriptor, [one.view(np.uint8).data], place) < one.nbytes:
+            return None  # cut meanwhile: mapping it says so
+    values = found.reshape(*starts.shape, high - low, *shape[axis + 1 :])
+    rest = [0 if isinstance(k, int) else slice(None) for k in keys[:axis]]
+    wanted = (*rest, cut, *(slice(None) for _ in keys[axis + 1 :]))
+    return outer(values.T, wanted[::-1]) if member.fortran else outer(values, wanted)
+
+
+def _span(k: int | slice | np.ndarray) -> tuple[tuple[int, int], int | slice | np.ndarray]:
+    """First place that is picked, the place after the last, and what is picked of these."""
+    if isinstance(k, int):
+        return (k, k + 1), 0
+    if isinstance(k, slice):
+        return (k.start, max(k.start, k.stop)), slice(None, None, k.step)
+    low, high = (int(k.min()), int(k.max()) + 1) if k.size else (0, 0)
+    return (low, high), k - low
 
 
 def _is_whole(key: Key, shape: tuple[int, ...]) -> bool:

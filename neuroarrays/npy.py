@@ -18,8 +18,8 @@ from neuroarrays.errors import FormatError
 MAGIC = b"\x93NUMPY"
 #: Bytes that hold the header of nearly every file; the longest header that is believed.
 HEAD, LONGEST = 128, 1 << 16
-#: Kinds of values that are read: numbers, bool and text.
-_KINDS = "biufUS"
+#: Kinds of values that are read: numbers, bool and text; the most axes of an array.
+_KINDS, _AXES = "biufUS", 32
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Header:
     def nbytes(self) -> int:
         """Bytes of the values."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def plain(self) -> bool:
+        """Whether the values are numbers, bool or text."""
+        return self.dtype.kind in _KINDS and self.dtype.itemsize > 0
 
     def same_values(self, other: Header) -> bool:
         """Whether values are laid out as in another file."""
@@ -76,7 +81,7 @@ def length(head: bytes, path: str, where: str = "") -> int:
 
 
 def parse(raw: bytes, path: str, where: str = "") -> Header:
-    """The header from all of its bytes.
+    """The header from all of its bytes, of an array that can be read.
 
     Raises
     ------
@@ -84,30 +89,42 @@ def parse(raw: bytes, path: str, where: str = "") -> Header:
         If it is damaged, or declares values that are not numbers, bool or text (objects would be
         unpickled, and a pickle runs what it likes).
     """
+    header = declared(raw, path, where)
+    if not header.plain:
+        raise FormatError(
+            path, where, "numbers, bool or text",
+            "Python objects, which would have to be unpickled" if header.dtype.hasobject
+            else f"values of dtype {header.dtype}",
+            "objects are never unpickled: write the array anew with a plain dtype",
+        )  # fmt: skip
+    return header
+
+
+def declared(raw: bytes, path: str, where: str = "") -> Header:
+    """The header from all of its bytes, whatever its values are.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or the array has more axes or elements than memory could.
+    """
     size = length(raw, path, where)
     if len(raw) < size:
         raise FormatError(path, where, f"a header of {size} bytes", f"{len(raw)} bytes: truncated")
     start = 10 if raw[6] == 1 else 12
     try:
         said = ast.literal_eval(raw[start:size].decode("utf-8" if raw[6] == 3 else "latin-1"))
-        descr, fortran, shape = said["descr"], said["fortran_order"], said["shape"]
-        if not isinstance(descr, str):
-            msg = f"a structured dtype {descr!r}"
-            raise ValueError(msg)
-        dtype = np.dtype(descr)
+        dtype, fortran, shape = np.dtype(said["descr"]), said["fortran_order"], said["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
         found = f"{type(error).__name__}: {error}"
         raise FormatError(path, where, "the header of an npy file", found) from error
-    if dtype.kind not in _KINDS or dtype.itemsize == 0:
-        raise FormatError(
-            path, where, "numbers, bool or text",
-            "Python objects, which would have to be unpickled" if dtype.kind == "O"
-            else f"values of dtype {dtype}",
-            "objects are never unpickled: write the array anew with a plain dtype",
-        )  # fmt: skip
     sizes = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not sizes or not isinstance(fortran, bool):
-        raise FormatError(path, where, "a shape and an order", f"{shape!r} and {fortran!r}")
+        raise FormatError(path, where, "a shape and an order", f"{shape!r:.80} and {fortran!r:.80}")
+    most = math.prod(max(n, 1) for n in shape) * dtype.itemsize  # of an empty array, without its 0
+    if len(shape) > _AXES or most >= 1 << 63:
+        raise FormatError(path, where, f"at most {_AXES} axes, of sizes that memory has",
+                          f"{len(shape)} axes, {shape!r:.80}")  # fmt: skip
     return Header(raw[:size], dtype, shape, fortran and len(shape) > 1)
 
 

@@ -53,8 +53,16 @@ class NPZSource(MemberSource):
     """A numpy NPZ file."""
 
     def _scan(self) -> dict[str, Member]:
+        return {name: one for name, one in self._all().items() if _is_read(one)}
+
+    def left_out(self) -> dict[str, str]:
+        return {name: f"{one.dtype}"[:80] for name, one in self._all().items()
+                if not _is_read(one)}  # fmt: skip
+
+    def _all(self) -> dict[str, Packed]:
+        """Every array of the file, of kinds that are not read too."""
         entries = self._entries()
-        found: dict[str, Member] = {}
+        found: dict[str, Packed] = {}
         with open(self.path, "rb") as file:
             end = 0
             for entry in sorted(entries, key=lambda e: e.header_offset):
@@ -93,6 +101,8 @@ class NPZSource(MemberSource):
             if names.count(name) > 1:
                 raise FormatError(self.path, name, "one member of a name", "two of this name")
         for entry in entries:
+            if entry.filename.startswith(("/", ".npy")):
+                raise FormatError(self.path, entry.filename, "the name of an array", "none")
             if entry.flag_bits & 1 or entry.compress_type not in (0, 8):
                 raise FormatError(
                     self.path, entry.filename, "a member stored or deflated, not encrypted",
@@ -119,7 +129,7 @@ class NPZSource(MemberSource):
         said = _LOCAL.unpack(raw)
         return entry.header_offset + _LOCAL.size + int(said[-2]) + int(said[-1])
 
-    def _member(self, file: BinaryIO, entry: zipfile.ZipInfo, start: int) -> Member:
+    def _member(self, file: BinaryIO, entry: zipfile.ZipInfo, start: int) -> Packed:
         name = entry.filename
         file.seek(start)
         head = file.read(min(entry.compress_size, npy.LONGEST))
@@ -127,10 +137,9 @@ class NPZSource(MemberSource):
             head = self._inflate(head, npy.LONGEST, name)
         size = npy.length(head[:12], self.path, name)
         place = (start, entry.compress_size, entry.file_size, entry.compress_type, entry.CRC)
-        if b"'|O'" in head[:size] or b"'O'" in head[:size]:
-            shape = _shape_of_objects(head[:size])
-            return Packed(np.dtype(object), shape, False, -1, *place)
-        header = npy.parse(head[:size], self.path, name)
+        header = npy.declared(head[:size], self.path, name)
+        if header.dtype.hasobject:
+            return Packed(np.dtype(object), header.shape, False, -1, *place)
         if size + header.nbytes != entry.file_size:
             raise FormatError(
                 self.path, name, f"{header.nbytes:,} bytes of values, as {header} needs",
@@ -174,7 +183,7 @@ class NPZSource(MemberSource):
         return npy.values(self._bytes(name, member), self.path, name)
 
     def _objects(self, name: str, member: Member) -> np.ndarray:
-        value, made = self.value(name), np.empty(member.shape, object)
+        value, made = self._unpickled(name, ()), np.empty(member.shape, object)
         if member.shape == ():
             made[()] = value
         elif isinstance(value, np.ndarray) and value.shape == member.shape:
@@ -188,11 +197,16 @@ class NPZSource(MemberSource):
     def value(self, name: str) -> Any:
         """A member that holds Python objects, as plain values: a dict, a list, text.
 
+        What is none of these is a `Record` of what was stored, which does nothing.
+
         Raises
         ------
         FormatError
-            If it names a class or function, is damaged or larger than 64 MiB.
+            If it is damaged or larger than 64 MiB.
         """
+        return self._unpickled(name, None)
+
+    def _unpickled(self, name: str, allowed: tuple[str, ...] | None) -> Any:
         member = self.members().get(name)
         if not isinstance(member, Packed) or member.dtype != object:
             raise FormatError(self.path, name, "a member of Python objects", "none")
@@ -201,19 +215,14 @@ class NPZSource(MemberSource):
                 self.path, name, f"objects of at most {MAX_OBJECT:,} bytes", f"{member.size:,}"
             )
         data = self._bytes(name, member)
-        found = load_pickle(data[npy.length(data[:12], self.path, name) :], (), where=name,
-                            path=self.path)  # fmt: skip
+        found = load_pickle(data[npy.length(data[:12], self.path, name) :], allowed,
+                            where=name, path=self.path)  # fmt: skip
         return found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
 
 
-def _shape_of_objects(head: bytes) -> tuple[int, ...]:
-    import ast
-
-    try:
-        said = ast.literal_eval(head[10 if head[6] == 1 else 12 :].decode("latin-1"))
-        return tuple(int(n) for n in said["shape"])
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        return ()
+def _is_read(member: Member) -> bool:
+    """Whether it holds numbers, bool, text or objects, and not complex numbers, dates, structs."""
+    return member.dtype.kind in "biufUSO" and member.dtype.itemsize > 0
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """DRIADA NPZ: golden files under the conformance suite, then every alias, rule and bad input."""
 
+import json
 import pickle
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 
@@ -215,6 +218,58 @@ def test_payloads_do_not_run(tmp_path, capsys):
     found = na.open_datatree(write(tmp_path / "t.npz", calcium=MATRIX, other=evil))
     assert found["t"].attrs["not_read"] == ["other"]
     assert capsys.readouterr().out == ""
+
+
+def test_metadata_of_every_kind(tmp_path):
+    """What cannot be told is named, and takes nothing else with it."""
+    loop = {}
+    loop["itself"] = loop
+    said = {
+        "fps": np.float32(20), "mouse": "m7", "frame": pd.DataFrame({"a": [1]}), "loop": loop,
+        "huge": 10**5000, "huge inside": [10**5000], "long": "a" * 100_000, "pair": (1, 2),
+        "session_name": "../" * 1000, 3: "three", "share": Fraction(1, 2),
+    }  # fmt: skip
+    path = write(tmp_path / "s.npz", calcium=MATRIX, _metadata=np.array(said, object))
+    session = na.open_datatree(path)["s"]
+    assert session.attrs["sampling_rate"] == 20.0
+    assert (session.attrs["mouse"], session.attrs["3"]) == ("m7", "three")
+    assert json.loads(session.attrs["metadata"]) == {
+        "frame": "<Record of pandas.DataFrame>",
+        "pair": [1, 2],
+        "share": "<Record of fractions.Fraction>",
+    }
+    left = ("loop", "huge", "huge inside", "long")
+    assert session.attrs["not_read"] == [f"_metadata/{key}" for key in left]
+    na.save(na.open_datatree(path), tmp_path / "s.h5")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"fps": 10**400}, "above 0 Hz; found a larger one than any"),
+        ({"fps": 10**5000}, "above 0 Hz; found a larger one than any"),
+        ({"bad_frames": [[1, 2], [3]]}, "bad_frames: expected a list of frames"),
+        ({"bad_frames": [1, "a", None]}, "bad_frames: expected"),
+        ({"bad_frames": np.arange(20) < 3}, r"say np\.flatnonzero\(mask\)"),
+    ],
+)
+def test_metadata_that_cannot_be(tmp_path, said, message):
+    with pytest.raises(FormatError, match=message):
+        area(write(tmp_path / "s.npz", calcium=MATRIX, _metadata=np.array(said, object)))
+
+
+def test_arrays_of_one_value_are_facts(tmp_path):
+    path = write(tmp_path / "s.npz", calcium=MATRIX, fps=np.array([20.0]), mouse=np.array(["m7"]))
+    attrs = na.open_datatree(path)["s"].attrs
+    assert (attrs["sampling_rate"], attrs["mouse"]) == (20.0, "m7")
+
+
+def test_what_is_no_number_does_not_hide_the_rest(tmp_path):
+    others = {"z": np.ones(20, complex), "day": np.arange(20).astype("M8[s]")}
+    path = write(tmp_path / "s.npz", calcium=MATRIX, x=np.arange(20), **others)
+    tree = na.open_datatree(path)
+    assert set(tree["s/unknown"].data_vars) == {"responses", "x"}
+    assert tree["s"].attrs["not_read"] == ["z", "day"]
 
 
 def test_one_unit_reads_one_unit(tmp_path):

@@ -30,6 +30,7 @@ from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.driada.contents import (
+    METADATA,
     Contents,
     contents,
     neural_member,
@@ -48,6 +49,8 @@ from neuroarrays.members import MemberSource
 from neuroarrays.npz import is_zip, npz_source
 from neuroarrays.source import Key
 
+#: Characters of an attribute, at most.
+_LONGEST = 1 << 16
 #: Names of an area's variables and coordinates that a feature may not take.
 _TAKEN = ("responses", "spike_data", "responses_by_trial", "valid", "valid_units", "withheld",
           "spikes", "asp", "reconstructions", schema.TIME, schema.UNIT, schema.PRESENTATION)  # fmt: skip
@@ -144,7 +147,9 @@ def session_groups(
     rate, origin = sampling_rate(found, wanted.rate, file.path)
     _suspect(file, found)
     name = found.metadata.get("session_name")
-    session = schema.node_name(name if isinstance(name, str) and name else session_of(file.path))
+    session = schema.node_name(
+        name if isinstance(name, str) and 0 < len(name) < 256 else session_of(file.path)
+    )
     chosen([session], wanted.sessions, "session")
     kept = chosen([schema.UNKNOWN_AREA], wanted.areas, "area")
     attrs = _attributes(found)
@@ -247,18 +252,34 @@ def _flat(column: Any) -> bool:
 def _attributes(found: Contents) -> dict[str, Any]:
     """Scalars and texts of the file; the rest of its metadata as one text (JSON)."""
     attrs: dict[str, Any] = dict(found.attributes)
-    rest = {}
+    rest, not_read = {}, list(found.not_read)
     for key, value in found.metadata.items():
         plain = value.item() if isinstance(value, np.generic) else value
-        if isinstance(plain, str | bool | int | float) and str(key) not in attrs:
+        if isinstance(plain, int | float | str) and key not in attrs and _fits(plain):
             attrs[str(key)] = plain
-        elif key not in ("metrics_df", "bad_frames"):
-            rest[str(key)] = value
-    if rest:
-        attrs["metadata"] = json.dumps(rest, default=_plain, skipkeys=True)[: 1 << 16]
-    if found.not_read:
-        attrs["not_read"] = list(found.not_read)
+        elif key != "bad_frames" and not (key == "metrics_df" and isinstance(value, dict)):
+            try:
+                text = json.dumps(value, default=_plain)
+            except (
+                TypeError,
+                ValueError,
+                RecursionError,
+            ):  # numbers, cycles or keys without a text
+                text = ""
+            if 0 < len(text) <= _LONGEST:
+                rest[str(key)] = json.loads(text)
+            else:
+                not_read.append(f"{METADATA}/{str(key)[:80]}")
+    attrs |= {"metadata": json.dumps(rest)} if rest else {}
+    attrs |= {"not_read": not_read} if not_read else {}
     return {key: value for key, value in attrs.items() if value == value}
+
+
+def _fits(value: int | float | str) -> bool:
+    """Whether a file can hold it as an attribute."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST
+    return isinstance(value, float) or -(1 << 63) <= value < 1 << 63
 
 
 def _plain(value: Any) -> Any:
@@ -272,12 +293,17 @@ def _bad(file: MemberSource, found: Contents, argument: Sequence[int] | None) ->
     said = argument if argument is not None else found.metadata.get("bad_frames")
     if said is None:
         return []
-    values = np.unique(np.asarray(said))
+    try:
+        values = np.unique(np.asarray(said))
+    except (TypeError, ValueError) as error:
+        raise FormatError(file.path, "bad_frames", "a list of frames", str(error)) from error
     if values.size and (
         values.dtype.kind not in "iu" or values[0] < 0 or values[-1] >= found.times
     ):
         raise FormatError(file.path, "bad_frames", f"frames from 0 to {found.times - 1}",
-                          f"{values[0]} to {values[-1]}")  # fmt: skip
+                          f"{values[0]} to {values[-1]}",
+                          "of a mask, say np.flatnonzero(mask)" if values.dtype == bool else "",
+                          )  # fmt: skip
     return [int(v) for v in values]
 
 

@@ -16,8 +16,8 @@ ALIASES = ("calcium", "activations", "neural_data", "activity", "rates")
 #: Further matrices of the neurons, in any case, and the name that DRIADA keeps for itself.
 COMPANIONS, RESERVED = ("spikes", "asp", "reconstructions"), "sp"
 METADATA, SYNC = "_metadata", "_sync_info"
-#: Text of the file that becomes an attribute, at most.
-_LONGEST = 1000
+#: Text of the file that becomes an attribute, at most; Hz that no camera has.
+_LONGEST, _FASTEST = 1000, 1e9
 
 
 @dataclass
@@ -96,13 +96,14 @@ def contents(
             made.metadata |= {"sync_info": value} if name == SYNC else {}
         elif lower in COMPANIONS:
             _companion(source, made, name, member)
-        elif not member.shape:
+        elif not member.shape or (math.prod(member.shape) == 1 and made.times > 1):
             value = source.read(name).item() if member.dtype.kind != "O" else None
             kept = value is not None and len(str(value)) <= _LONGEST
             made.attributes |= {name: value} if kept else {}
             made.not_read += [] if kept else [name]
         elif wanted is None or name in wanted:
             _feature(source, made, name, member)
+    made.not_read += source.left_out()
     missing = set(wanted or ()) - set(made.features)
     if missing:
         raise FormatError(source.path, "", f"features {shorten(sorted(missing))}",
@@ -188,7 +189,9 @@ def sampling_rate(made: Contents, argument: float | None, path: str) -> tuple[fl
     if rate is None:
         return None, "unknown"
     good = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
-    if not good or not math.isfinite(rate) or rate <= 0:
+    if not good or not 0 < rate < _FASTEST:
+        long = isinstance(rate, int) and abs(rate) > _FASTEST
         raise FormatError(path, "" if argument is not None else METADATA,
-                          "a sampling rate above 0 Hz", f"{rate!r}"[:80])  # fmt: skip
+                          "a sampling rate above 0 Hz",
+                          "a larger one than any" if long else f"{rate!r:.80}")  # fmt: skip
     return float(rate), origin
