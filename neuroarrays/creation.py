@@ -80,10 +80,13 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     PathExists
         If something is at `out`.
     ValueError
-        If no layout has that name, or a file is asked for with another suffix than the layout's.
+        If no layout has that name, the seed is negative, or a file is asked for with another suffix than the layout's.
     """
     if layout not in LAYOUTS:
         msg = f"no layout {layout!r}; there are {', '.join(LAYOUTS)}"
+        raise ValueError(msg)
+    if seed < 0:
+        msg = f"seed: expected 0 or more, got {seed}"
         raise ValueError(msg)
     made, path = LAYOUTS[layout], Path(out)
     if path.exists():

@@ -174,6 +174,8 @@ def test_nothing_is_replaced_and_layouts_are_listed(tmp_path):
         create("openretina", tmp_path)
     with pytest.raises(ValueError, match="no layout 'retina'; there are nwb, .*, karamanlis_2024"):
         create("retina", tmp_path / "new")
+    with pytest.raises(ValueError, match="seed: expected 0 or more, got -1"):
+        create("openretina", tmp_path / "new", seed=-1)
     with pytest.raises(ValueError, match="allen_binned is one file.*ends in .h5"):
         create("allen_binned", tmp_path / "new")
 
