@@ -80,7 +80,7 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     PathExists
         If something is at `out`.
     ValueError
-        If no layout has that name, the seed is negative, or a file is asked for with another suffix than the layout's.
+        If no layout has that name, the seed is negative, or the suffix is not that of the layout.
     """
     if layout not in LAYOUTS:
         msg = f"no layout {layout!r}; there are {', '.join(LAYOUTS)}"
