@@ -50,7 +50,7 @@ ROOMS = {
         "pipeline surveys tasks"
     ),
     "Batches": (
-        "torch datasets composites batched gathering fields masks splits scaling samplers loading "
+        "torch datasets windows composites batched gathering fields masks splits scaling samplers loading "
         "dropin"
     ),
     "Other libraries": "exchange openretina",

@@ -28,6 +28,9 @@ class Batched(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         raise NotImplementedError
 
+    def load(self) -> None:
+        """Read now what is kept in memory; otherwise the first batch does."""
+
     def __getitem__(self, index: int) -> Batch:
         batch = self.__getitems__([operator.index(index)])
         return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}

@@ -43,8 +43,8 @@ class Samples(AreaDataset):
             msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
             raise ValueError(msg)
         self.targets = frozenset(targets)
-        keep = fields.Cache(cache)
-        self.fields = {name: gathering.field(area, name, dim, keep) for name in names}
+        fields.check_cache(cache)
+        self.fields = {name: gathering.field(area, name, dim, cache) for name in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
         self.masks = masks_of(area, dim, self.place)
         self.dims = {name: _dims(area, name, dim) for name in names}
@@ -65,6 +65,10 @@ class Samples(AreaDataset):
             msg = f"{self.place}: {name} holds {field.dtype}, which uint8 would cut off"
             raise ValueError(msg)
         return found
+
+    def load(self) -> None:
+        for field in (*self.fields.values(), *(mask.field for mask in self.masks.values())):
+            field.load()
 
     def _shapes(self) -> dict[str, str]:
         return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}
@@ -113,9 +117,9 @@ class TrialDataset(Samples):
     dtype : {"float32", "float16", "uint8", None} or mapping
         Of all tensors, or of each variable by name; None as stored.
     cache : {"auto", True, False}
-        Keep variables in memory, read now; "auto" up to `neuroarrays.fields.CACHE_BYTES` of all
-        datasets together. Counts are kept as events where that is smaller. Datasets of one process
-        share what they keep.
+        Keep variables in memory from the first batch on; "auto" while all datasets of the process
+        keep less than `neuroarrays.fields.CACHE_BYTES`. Counts are kept as events where that is
+        smaller, repeated images once. Datasets of one process share what they keep.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.
     transform : callable, optional

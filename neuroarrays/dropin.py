@@ -174,14 +174,18 @@ class _Movie(Dataset[Any]):
         chunk: int,
         cache: Any,
     ):
-        keep = fields.Cache(cache)
+        fields.check_cache(cache)
         self.place, self.order, self.chunk = gathering.place(area), order, chunk
-        self.movie = gathering.field(area, movie, schema.TIME, keep)
-        self.response = gathering.field(area, response, schema.TIME, keep)
+        self.movie = gathering.field(area, movie, schema.TIME, cache)
+        self.response = gathering.field(area, response, schema.TIME, cache)
         self.buffers = fields.Buffers()
         if order.size < chunk:
             msg = f"{self.place}: {movie} has {order.size} frames, fewer than a chunk of {chunk}"
             raise ValueError(msg)
+
+    def load(self) -> None:
+        self.movie.load()
+        self.response.load()
 
     def __len__(self) -> int:
         return self.order.size // self.chunk
@@ -322,6 +326,9 @@ class _Points(Dataset[Any]):
     ):
         self.trials, self.scale = trials, dict(scale)
         self.groups = {name: group for name, group in groups.items() if group}
+
+    def load(self) -> None:
+        self.trials.load()
 
     def __len__(self) -> int:
         return len(self.trials)

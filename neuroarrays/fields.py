@@ -6,11 +6,12 @@ used again. No xarray object is made per batch, and none per sample.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -18,8 +19,8 @@ import xarray as xr
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.lazy import LazyArray, unwrap
 
-#: Bytes of variables, as they are stored, that ``cache="auto"`` keeps in memory: of all datasets of
-#: the process together, so that many sessions need no more than one.
+#: Bytes that ``cache="auto"`` keeps in memory, of all datasets of the process together, so that many
+#: sessions need no more than one.
 CACHE_BYTES = 1 << 30
 #: Values read at once while a variable is taken into memory, bytes: larger ones are no faster.
 _BLOCK = 8 << 20
@@ -78,6 +79,9 @@ class Field(ABC):
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Write ``(n, ...)`` rows, in any order, cast to the dtype of `out`."""
 
+    def load(self) -> None:  # noqa: B027  most have nothing to read
+        """Read now what is kept in memory; otherwise the first batch does."""
+
     def clips(self, starts: np.ndarray, out: np.ndarray) -> None:
         """Write ``(n, length, ...)`` rows that follow one another from each start."""
         length = out.shape[1]
@@ -90,6 +94,11 @@ class Dense(Field):
 
     def __init__(self, values: np.ndarray):
         self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.values.nbytes
 
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         if out[:1].nbytes >= _LARGE:
@@ -142,7 +151,7 @@ class Stored(Field):
     @property
     def nbytes(self) -> int:
         """Bytes of all values."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         """Values of rows, in their order."""
@@ -203,22 +212,38 @@ class Looked(Field):
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         self.base.rows(self.table[rows], out)
 
+    def load(self) -> None:
+        self.base.load()
+
 
 class Kept(Field):
-    """A stored field in memory. It travels to another process as what it was read from."""
+    """A stored field in memory. It travels to another process as what it was read from.
 
-    def __init__(self, stored: Stored):
+    Unless kept `always`, it is read from where it is stored if there is no room at its first use.
+    """
+
+    def __init__(self, stored: Stored, always: bool):
         self.stored, self.shape, self.dtype = stored, stored.shape, stored.dtype
-        self._field: Field | None = None
+        self.always = always
+        self._field: Dense | Events | Stored | None = None
         self._lock = threading.Lock()
 
     @property
-    def field(self) -> Dense | Events:
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return 0 if self._field is None or self._field is self.stored else self._field.nbytes
+
+    @property
+    def field(self) -> Dense | Events | Stored:
         """The values, read on first use."""
         with self._lock:
             if self._field is None:
-                self._field = _loaded(self.stored)
-        return self._field  # type: ignore[return-value]
+                fits = self.always or _held() + self.stored.nbytes <= CACHE_BYTES
+                self._field = _loaded(self.stored) if fits else self.stored
+        return self._field
+
+    def load(self) -> None:
+        _ = self.field
 
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         self.field.rows(rows, out)
@@ -226,24 +251,24 @@ class Kept(Field):
     def clips(self, starts: np.ndarray, out: np.ndarray) -> None:
         self.field.clips(starts, out)
 
-    def __reduce__(self) -> tuple[Any, tuple[Stored]]:
-        return kept, (self.stored,)
+    def __reduce__(self) -> tuple[Any, tuple[Stored, bool]]:
+        return kept, (self.stored, self.always)
 
 
-def kept(stored: Stored) -> Kept:
+def kept(stored: Stored, always: bool) -> Kept:
     """A stored field in memory; one for all who ask for the same array in this process."""
-    token = _token(stored)
+    from dask.base import tokenize
+
+    token = f"{tokenize(stored.array)} {stored.axis} {always}"
     found = _KEPT.get(token)
     if found is None:
-        found = _KEPT[token] = Kept(stored)
+        found = _KEPT[token] = Kept(stored, always)
     return found
 
 
-def _token(stored: Stored) -> str:
-    """What the values of a stored field depend on."""
-    from dask.base import tokenize
-
-    return f"{tokenize(stored.array)} {stored.axis}"
+def _held() -> int:
+    """Bytes that this process keeps."""
+    return sum(one.nbytes for one in list(_KEPT.values()))
 
 
 def _loaded(stored: Stored) -> Dense | Events:
@@ -251,7 +276,8 @@ def _loaded(stored: Stored) -> Dense | Events:
     total = stored.nbytes
     step = max(1, _BLOCK // max(1, total // max(1, stored.shape[0])))
     blocks = [slice(i, min(i + step, stored.shape[0]), 1) for i in range(0, stored.shape[0], step)]
-    if stored.dtype.kind == "u" and len(stored.shape) > 1 and total:
+    counts = stored.dtype.kind == "u" or stored.dtype == np.int8  # as others publish them
+    if counts and len(stored.shape) > 1 and total:
         sparse = _sparse(stored, blocks, total // 2)
         if sparse is not None:
             return sparse
@@ -268,10 +294,11 @@ def _sparse(stored: Stored, blocks: list[slice], limit: int) -> Events | None:
     held = 8 * stored.shape[0] * events.stretches(width)
     sizes, places = [], []
     for block in blocks:
-        values = stored.read(block)
-        if held + 2 * int(values.sum(dtype=np.int64)) > limit:
+        values = np.ascontiguousarray(stored.read(block))
+        if values.min() < 0 or held + 2 * int(values.sum(dtype=np.int64)) > limit:
             return None
-        size, place = events.compress(values.reshape(len(values), width))
+        unsigned = values.view(f"u{values.itemsize}").reshape(len(values), width)
+        size, place = events.compress(unsigned)
         held += place.nbytes
         sizes.append(size)
         places.append(place)
@@ -288,24 +315,22 @@ def _located(error: NeuroArraysError, place: str) -> NeuroArraysError:
     return kind(f"{place}: {error}")
 
 
-class Cache:
-    """What a dataset takes into memory: every variable, none, or ("auto") what there is room for."""
+@runtime_checkable
+class Repeating(Protocol):
+    """A lazy array of which equal rows are stored once."""
 
-    def __init__(self, asked: bool | str):
-        if asked not in ("auto", True, False):
-            msg = f"cache={asked!r}: expected 'auto', True or False"
-            raise ValueError(msg)
-        self.asked = asked
-
-    def takes(self, stored: Stored) -> bool:
-        """Whether to keep a variable."""
-        if self.asked != "auto":
-            return bool(self.asked)
-        held = sum(other.stored.nbytes for other in list(_KEPT.values()))
-        return _token(stored) in _KEPT or held + stored.nbytes <= CACHE_BYTES
+    def distinct(self) -> tuple[LazyArray, np.ndarray]:
+        """The rows that are stored, and (row,) which of them each row is."""
 
 
-def field_of(variable: xr.Variable, dim: str, place: str, cache: Cache) -> Field:
+def check_cache(cache: bool | str) -> None:
+    """Refuse other values than the three there are."""
+    if cache not in ("auto", True, False):
+        msg = f"cache={cache!r}: expected 'auto', True or False"
+        raise ValueError(msg)
+
+
+def field_of(variable: xr.Variable, dim: str, place: str, cache: bool | str) -> Field:
     """The rows of a variable along a dimension.
 
     Parameters
@@ -316,8 +341,8 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: Cache) -> Field
         One of its dimensions.
     place : str
         What errors call it.
-    cache : Cache
-        Whether a lazy one is read now, once and for all.
+    cache : {"auto", True, False}
+        Whether a lazy one is kept in memory from its first use on; "auto" if there is room then.
 
     Returns
     -------
@@ -329,9 +354,11 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: Cache) -> Field
         return Dense(np.moveaxis(data, axis, 0))
     if not isinstance(data, LazyArray):
         return Labelled(variable, dim)
-    stored = Stored(data, axis, place)
-    if not cache.takes(stored):
-        return stored
-    memory = kept(stored)
-    _ = memory.field  # read now: before workers fork, and where an error belongs
-    return memory
+    if isinstance(data, Repeating) and axis == 0:
+        base, places = data.distinct()
+        return Looked(_lazily(Stored(base, axis, place), cache), places)
+    return _lazily(Stored(data, axis, place), cache)
+
+
+def _lazily(stored: Stored, cache: bool | str) -> Field:
+    return kept(stored, cache is True) if cache else stored

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.fields import Cache, Field, Looked, field_of
+from neuroarrays.fields import Field, Looked, field_of
 
 
 def place(area: Any, name: str = "") -> str:
@@ -122,7 +122,7 @@ def column(area: xr.DataTree, name: str) -> np.ndarray:
     raise NotInTree("column of presentations", name, columns, hint=hint)
 
 
-def field(area: xr.DataTree, name: str, dim: str, cache: Cache) -> Field:
+def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
     """The field of a variable.
 
     Parameters
@@ -133,8 +133,8 @@ def field(area: xr.DataTree, name: str, dim: str, cache: Cache) -> Field:
         The variable; see `find`.
     dim : str
         The dimension whose rows are gathered.
-    cache : Cache
-        What is taken into memory.
+    cache : {"auto", True, False}
+        Whether it is kept in memory.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def field(area: xr.DataTree, name: str, dim: str, cache: Cache) -> Field:
     return field_of(array.variable, dim, place(area, name), cache)
 
 
-def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: Cache) -> Looked:
+def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str) -> Looked:
     """Images of presentations, by the image each of them shows."""
     table = area.children.get(schema.PRESENTATIONS)
     nodes = ([] if table is None else [table.to_dataset(inherit=False)]) + [area.to_dataset()]

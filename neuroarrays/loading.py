@@ -57,6 +57,8 @@ class Loader(DataLoader[Batch]):
             self._epoch, self._done = self._epoch + 1, 0
         self._begun = True
         self.batches.load_state_dict({"epoch": self._epoch, "batch": self._done})
+        if self.num_workers:  # those that are forked share what is in memory then
+            self.dataset.load()  # type: ignore[attr-defined]
         for batch in super().__iter__():
             self._done += 1
             yield batch
@@ -135,6 +137,10 @@ class _Sessions(Dataset[Any]):
 
     def __repr__(self) -> str:
         return f"{len(self.keys)} sessions"
+
+    def load(self) -> None:
+        for dataset in self.datasets:
+            dataset.load()
 
     def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
         session = pairs[0][0]

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.fields import Cache, Field, field_of
+from neuroarrays.fields import Field, field_of
 
 #: True where values are to be trusted.
 VALID = ("valid", "valid_units")
@@ -82,7 +82,7 @@ def masks_of(area: xr.DataTree, dim: str, place: str) -> dict[str, Mask]:
         array = area.get(name)
         if isinstance(array, xr.DataArray) and dim in array.dims and array.dtype == bool:
             dims = (dim, *(str(d) for d in array.dims if d != dim))
-            keep = Cache(schema.UNIT not in dims)
+            keep = schema.UNIT not in dims
             field = field_of(array.variable, dim, f"{place}: {name}", keep)
             found[name] = Mask(field, dims, name in VALID)
     return found

@@ -29,11 +29,12 @@ except ImportError as error:
     raise MissingDependency("torch", "torch", "neuroarrays.torch") from error
 
 from neuroarrays.batched import Batched
-from neuroarrays.composites import OnDevice, RepeatDataset, SpikeWindowDataset, Stack
+from neuroarrays.composites import OnDevice, RepeatDataset, Stack
 from neuroarrays.datasets import ClipDataset, Samples, TrialDataset
 from neuroarrays.loading import Loader, collate, cycle
 from neuroarrays.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.scaling import Normalize
+from neuroarrays.windows import SpikeWindowDataset
 
 __all__ = [
     "Batches", "ClipDataset", "Cycled", "Jittered", "Loader", "Normalize", "OnDevice",

@@ -102,27 +102,66 @@ def test_datasets_of_one_process_share_what_they_keep(tmp_path):
     assert len(pickle.dumps(one)) < 10_000
 
 
-def test_auto_is_bounded(tmp_path, monkeypatch):
-    opened = na.open_datatree(na.save(tree(), tmp_path / "a.h5"))
-    monkeypatch.setattr(fields, "CACHE_BYTES", 3000)
-    data = TrialDataset(opened[PLACE], ["speed", "pupil/x", "spike_data"])
-    kinds = [type(field).__name__ for field in data.fields.values()]
-    assert kinds == ["Kept", "Kept", "Kept"] or kinds == ["Kept", "Kept", "Stored"]
-    assert kinds[0] == "Kept"
-    monkeypatch.setattr(fields, "CACHE_BYTES", 0)
-    assert TrialDataset(opened[PLACE], ["speed"]).fields["speed"] is data.fields["speed"]
-    del data
-    assert isinstance(TrialDataset(opened[PLACE], ["speed"]).fields["speed"], fields.Stored)
-    with pytest.raises(ValueError, match="expected 'auto', True or False"):
-        TrialDataset(opened[PLACE], ["speed"], cache="disk")
+def kinds(data):
+    """How a dataset that was used holds its variables."""
+    data.load()
+    return [type(getattr(one, "field", one)).__name__ for one in data.fields.values()]
 
 
 def test_auto_is_bounded_for_all_sessions_together(tmp_path, monkeypatch):
     opened = [na.open_datatree(na.save(tree(), tmp_path / f"{i}.h5")) for i in range(3)]
     nbytes = opened[0][PLACE]["speed"].nbytes
-    monkeypatch.setattr(fields, "CACHE_BYTES", 2 * nbytes)
-    made = [TrialDataset(one[PLACE], ["speed"]).fields["speed"] for one in opened]
-    assert [isinstance(field, fields.Kept) for field in made] == [True, True, False]
+    used = fields._held()  # of masks, and what other tests have not let go of yet
+    monkeypatch.setattr(fields, "CACHE_BYTES", used + 2 * nbytes + 1000)
+    data = [TrialDataset(one[PLACE], ["speed"]) for one in opened]
+    assert [kinds(one) for one in data] == [["Dense"], ["Dense"], ["Stored"]]
+    assert kinds(TrialDataset(opened[0][PLACE], ["speed"])) == ["Dense"]  # shared
+    assert kinds(TrialDataset(opened[2][PLACE], ["speed"], cache=True)) == ["Dense"]
+    for one in data:
+        np.testing.assert_array_equal(one[7]["speed"], tree()[PLACE]["speed"].values[7])
+    with pytest.raises(ValueError, match="expected 'auto', True or False"):
+        TrialDataset(opened[0][PLACE], ["speed"], cache="disk")
+
+
+def test_nothing_is_read_before_the_first_batch(tmp_path, monkeypatch):
+    area = na.open_datatree(na.save(tree(), tmp_path / "a.h5"))[PLACE]
+    data = TrialDataset(area, ["spike_data"], ["speed"])
+    assert all(field._field is None for field in data.fields.values())
+    loader = na.torch.Loader(data, na.torch.Batches(40, 4), num_workers=1)
+    next(iter(loader))  # what workers share is read before they are forked
+    assert all(field._field is not None for field in data.fields.values())
+
+
+def test_images_that_are_stored_once_are_kept_once(tmp_path):
+    frames = np.random.default_rng(0).random((4, 1, 20, 20), np.float32)
+    shown = np.arange(40) * 7 % 4
+    made = tree()
+    made["session_0"].dataset = xr.Dataset(
+        {"stimulus": (("presentation_id", "channel", "y", "x"), frames[shown])}
+    )
+    area = na.open_datatree(na.save(made, tmp_path / "a.h5"))[PLACE]
+    for cache in (True, False):
+        data = TrialDataset(area, ["stimulus"], cache=cache)
+        got = data.__getitems__([39, 0, 12, 39])["stimulus"]
+        np.testing.assert_array_equal(got, frames[shown[[39, 0, 12, 39]]])
+        base = data.fields["stimulus"].base
+        assert base.shape == frames.shape
+        assert not cache or base.nbytes == frames.nbytes
+        assert pickle.loads(pickle.dumps(data))[5]["stimulus"].equal(data[5]["stimulus"])
+
+
+@pytest.mark.parametrize("low", [0, -1])
+def test_signed_counts_are_events_too_where_none_is_negative(tmp_path, low):
+    made = tree(presentations=60, units=40, bins=50)
+    counts = np.zeros((60, 40, 50), np.int8)
+    counts[::3, ::7, ::11], counts[-1, -1, -1] = 2, low
+    made[f"{PLACE}/spike_data"] = made[f"{PLACE}/spike_data"].copy(data=counts)
+    area = na.open_datatree(na.save(made, tmp_path / "a.h5"))[PLACE]
+    data = TrialDataset(area, ["spike_data"], dtype=None)
+    assert kinds(data) == ["Events" if low == 0 else "Dense"]
+    got = data.__getitems__([59, 3, 3])["spike_data"]
+    assert got.dtype == torch.int8
+    np.testing.assert_array_equal(got, counts[[59, 3, 3]])
 
 
 def test_withheld_and_invalid_targets_are_never_zeros():
@@ -378,6 +417,36 @@ def test_repeats_are_averaged_and_kept():
         RepeatDataset(TrialDataset(area, ["spike_data"]), labels)
 
 
+def test_repeats_that_are_not_known_are_in_no_mean():
+    made = tree(presentations=7)
+    area = made[PLACE].to_dataset()
+    valid = np.ones((7, 9), bool)
+    valid[2, 4:] = valid[5, 6:] = valid[2:6:3, 8] = False
+    withheld = np.array([False, False, True, True, False, True, False])
+    area["valid"] = (("presentation_id", "time"), valid)
+    area["withheld"] = (("presentation_id",), withheld)
+    made[PLACE].dataset = area
+    data = RepeatDataset(TrialDataset(made[PLACE], ["pupil/x"], ["spike_data"]), list("abbbcca"))
+    batch = data.__getitems__([1, 0, 2])  # b: 2, 3 of 1, 2, 3 withheld; a: 0, 6; c: 5 of 4, 5
+    counts = area["spike_data"].values.astype("f4")
+    np.testing.assert_array_equal(batch["spike_data"][0], counts[1])
+    np.testing.assert_array_equal(batch["spike_data"][1], counts[[0, 6]].mean(0))
+    np.testing.assert_array_equal(batch["spike_data"][2], counts[4])
+    assert batch["repeats"].tolist() == [3, 2, 2]
+    assert batch["withheld"].tolist() == [False, False, False]
+    assert batch["withheld_by_trial"].tolist() == [
+        [False, True, True], [False, False, True], [False, True, True],
+    ]  # fmt: skip
+    assert batch["valid"].all()
+    np.testing.assert_array_equal(batch["valid_by_trial"][0], valid[1:4])
+    assert not batch["valid_by_trial"][1, 2].any()  # there was no third
+    area["withheld"][1] = True
+    made[PLACE].dataset = area
+    data = RepeatDataset(TrialDataset(made[PLACE], ["pupil/x"], ["spike_data"]), list("abbbcca"))
+    assert data[1]["withheld"]
+    assert torch.isnan(data[1]["spike_data"]).all()
+
+
 def test_stacks_keep_order_and_labels():
     made = tree(sessions=2)
     sets = [TrialDataset(made[f"session_{i}/VISp"], ["spike_data"], labels=True) for i in (0, 1)]
@@ -593,10 +662,10 @@ def test_a_file_that_has_vanished_is_named(tmp_path):
     data = TrialDataset(na.open_datatree(path)[PLACE], ["speed"], cache=False)
     source.close_all()
     path.unlink()
-    with pytest.raises(NeuroArraysError, match="session_0/VISp: speed"):
+    with pytest.raises(NeuroArraysError, match="session_0/VISp: valid"):
         data[0]
     loader = torch.utils.data.DataLoader(data, 4, num_workers=1, collate_fn=na.torch.collate)
-    with pytest.raises(NeuroArraysError, match="session_0/VISp: speed"):
+    with pytest.raises(NeuroArraysError, match="session_0/VISp: valid"):
         next(iter(loader))
 
 

@@ -113,8 +113,9 @@ ROOMS = {
     "scaling": card("errors schema", "numpy torch xarray"),
     "batched": card("fields gathering schema", "numpy torch xarray"),
     "datasets": card("batched fields gathering masks schema splits", "numpy torch xarray"),
-    "composites": card("batched bins datasets errors fields gathering interpolation kernels lazy "
-                       "schema trains", "numpy torch xarray"),
+    "composites": card("batched datasets errors schema", "numpy torch"),
+    "windows": card("batched bins errors fields gathering interpolation kernels lazy schema trains",
+                    "numpy torch xarray"),
     "dropin": card("datasets errors fields gathering loading samplers scaling schema splits",
                    "numpy torch xarray"),
     "archives": card(f"{LAZY} _open errors packing safety schema store", "numpy xarray"),
@@ -125,11 +126,11 @@ ROOMS = {
                      "schema store surveys tasks trains", "numpy xarray"),
     "loading": card("batched samplers", "torch"),
     "torch": card("batched composites datasets dropin errors gathering loading samplers scaling "
-                  "schema splits", "numpy torch xarray"),
+                  "schema splits windows", "numpy torch xarray"),
     "description": card("intervals schema validity", "numpy xarray", "rich"),
     "drawing": card("", "numpy xarray"),
     "timelines": card("drawing intervals schema", "numpy xarray"),
-    "images": card("drawing schema", "matplotlib numpy xarray"),
+    "images": card("drawing errors schema", "matplotlib numpy xarray"),
     "pages": card(
         "conditions description drawing errors schema timelines", "matplotlib numpy pandas xarray"
     ),

@@ -75,8 +75,13 @@ class Repeated(LazyArray):
         self.base.into((self._stored(key[0]), *key[1:]), out)
 
     def _stored(self, rows: int | slice | np.ndarray) -> int | np.ndarray:
-        (places,) = cached(self.places.__dask_tokenize__(), self._places)
+        places = self.distinct()[1]
         return int(places[rows]) if isinstance(rows, int) else places[rows]
+
+    def distinct(self) -> tuple[LazyArray, np.ndarray]:
+        """The rows that are stored, and (row,) which of them each row is."""
+        (places,) = cached(self.places.__dask_tokenize__(), self._places)
+        return self.base, places
 
     def _places(self) -> tuple[np.ndarray]:
         places, count = self.places.load(), self.base.shape[0]
