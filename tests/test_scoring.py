@@ -239,14 +239,14 @@ def test_repeats_by_a_label_of_ones_own():
 
 def test_withheld_responses_never_count(tmp_path):
     path = tmp_path / "static26872-17-20-GrayImageNet-94c6ff"
-    write_static(path, StaticOptions(competition=True))
+    write_static(path, StaticOptions(train=4, test=2, competition=True))
     area = na.open_datatree(path)["26872-17-20/V1"]
     assert scoring.repeats(area) == {}
     assert scoring.repeat_average(area).shape == (0, 8)
     assert np.isnan(scoring.explainable_variance(area)).all()
     assert np.isnan(scoring.repeat_correlation(area)).all()
     assert np.isnan(scoring.signal_correlation(area, area["responses"])).all()
-    write_static(path, StaticOptions(repeats=20, test=20, train=20))
+    write_static(path, StaticOptions(repeats=10, test=15, train=2))
     area = na.open_datatree(path)["26872-17-20/V1"]
     found = scoring.explainable_variance(area)
     assert (found.values[1:] > 0.3).all()

@@ -61,12 +61,22 @@ class TestGolden(ReaderTests):
     }
 
 
-@pytest.fixture(params=[True, False], ids=["mem", "npy"])
-def session(request, tmp_path):
-    truth = write_experanto(tmp_path / "one", mapped=request.param, phase_shifts=True)
+@pytest.fixture
+def mapped():
+    """Signals in plain files; `both` also tries npy files."""
+    return True
+
+
+both = pytest.mark.parametrize("mapped", [True, False], ids=["mem", "npy"])
+
+
+@pytest.fixture
+def session(mapped, tmp_path):
+    truth = write_experanto(tmp_path / "one", mapped=mapped, phase_shifts=True)
     return tmp_path / "one", truth
 
 
+@both
 def test_signals_are_those_written(session):
     path, truth = session
     tree = na.open_datatree(path)[S]
@@ -255,12 +265,13 @@ def test_the_copy_of_all_metadata_stands_in_for_files_that_are_gone(session):
         na.open_datatree(path)
 
 
-@pytest.fixture(params=[True, False], ids=["mem", "npy"])
-def spiking(request, tmp_path):
-    truth = write_experanto(tmp_path / "one", mapped=request.param, spikes=True)
+@pytest.fixture
+def spiking(mapped, tmp_path):
+    truth = write_experanto(tmp_path / "one", mapped=mapped, spikes=True)
     return tmp_path / "one", truth
 
 
+@both
 def test_spikes_of_each_unit(spiking):
     path, truth = spiking
     tree = na.open_datatree(path)[S]
@@ -346,6 +357,7 @@ def test_intervals_become_tables(session):
     )  # fmt: skip
 
 
+@both
 def test_nothing_is_written(session):
     path, _ = session
     before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
@@ -416,6 +428,7 @@ def test_bad_metadata_is_named(session, place, damage, match):
     assert str(path) in str(caught.value)
 
 
+@both
 def test_a_truncated_signal_or_movie(session):
     path, _ = session
     data = next((path / "responses").glob("data.*"))

@@ -86,6 +86,7 @@ class TestStaticGolden(ReaderTests):
 class TestDynamicGolden(ReaderTests):
     reader = "sensorium"
     path = DYNAMIC
+    start_methods = ("fork",)  # the others with images: the arrays are the same
     inert_options = {"skip_damaged": "nothing of it is damaged"}
     values = {
         (D, "responses", (0, -1, 0)): 0.3049089312553406,
@@ -116,7 +117,7 @@ class TestDynamicGolden(ReaderTests):
 
 @pytest.fixture
 def static(tmp_path):
-    write_static(tmp_path / NAME)
+    write_static(tmp_path / NAME, StaticOptions(train=18, validation=4, test=2))
     return tmp_path / NAME
 
 
@@ -167,7 +168,7 @@ def test_a_batch_is_one_open_and_one_read_per_file(static, opens):
     area = tree[S + "/V1"]
     opens["open"].clear()
     opens["preadv"] = 0
-    rows = [3, 1, 40, 7]
+    rows = [3, 1, 30, 7]
     found = area["responses"].isel(presentation_id=rows).values
     _ = tree[S]["stimulus"].isel(presentation_id=rows).values
     assert len(opens["open"]) == opens["preadv"] == 8
@@ -263,7 +264,7 @@ def test_variants_of_names(tmp_path):
         [(StaticOptions().folders, "frame_"), (other, "colorframeprojector_"), (other, "")]
     ):
         path = tmp_path / f"{i}" / NAME
-        write_static(path, StaticOptions(folders=folders, prefix=prefix))
+        write_static(path, StaticOptions(6, 2, 1, 2, folders=folders, prefix=prefix))
         expected[i] = na.open_datatree(path)
     assert_same_trees(expected[1], expected[0])
     assert_same_trees(expected[2], expected[0])
@@ -435,7 +436,9 @@ def test_another_stream_that_ends_early_is_masked(dynamic):
 def test_many_mice_are_one_tree(tmp_path, opens):
     names = [f"static{i}-1-{i}-GrayImageNet-94c6ff" for i in range(7)]
     for i, name in enumerate(names):
-        write_static(tmp_path / name, StaticOptions(train=4, validation=1, test=1, seed=i))
+        write_static(
+            tmp_path / name, StaticOptions(train=2, validation=1, test=1, repeats=2, seed=i)
+        )
     write_zip(tmp_path / names[0])  # as neuralpredictors leaves it: unpacked beside the zip
     opens["open"].clear()
     tree = na.open_datatree(tmp_path)
@@ -489,10 +492,10 @@ def broken(path, match, load=False):
 
 def test_missing_numbers(static):
     (static / "data" / "images" / "5.npy").unlink()
-    broken(static, r"same 66 files as in data/responses; found 65; it lacks '5\.npy'")
+    broken(static, r"same 32 files as in data/responses; found 31; it lacks '5\.npy'")
     for name in ("responses", "behavior", "pupil_center"):
         (static / "data" / name / "5.npy").unlink()
-    broken(static, r"the 66 rows of meta/trials/tiers\.npy; found none for '5\.npy'")
+    broken(static, r"the 32 rows of meta/trials/tiers\.npy; found none for '5\.npy'")
 
 
 def test_more_rows_than_files(static, dynamic):
@@ -501,9 +504,9 @@ def test_more_rows_than_files(static, dynamic):
     for path in (static / "meta" / "trials").iterdir():
         column = np.load(path)
         np.save(path, np.concatenate([column, column[:2]]))
-    broken(static, r"found none for '66\.npy', '67\.npy'; .* tier 'none'")
+    broken(static, r"found none for '32\.npy', '33\.npy'; .* tier 'none'")
     np.save(tiers, np.load(tiers)[:-1])
-    broken(static, "rows as in tiers.npy")
+    broken(static, "columns of one length; found 33 rows of tier, 34 of animal_id")
 
 
 def test_more_files_than_rows(static):
@@ -600,10 +603,10 @@ def test_a_fifo_in_place_of_a_file_does_not_hang(static):
 def test_an_unreadable_file_in_the_middle_of_an_epoch(static):
     tree = na.open_datatree(static)
     responses = tree[S + "/V1/responses"]
-    (static / "data" / "responses" / "33.npy").unlink()
-    with pytest.raises(FormatError, match=r"33\.npy"):
+    (static / "data" / "responses" / "17.npy").unlink()
+    with pytest.raises(FormatError, match=r"17\.npy"):
         _ = responses.values
-    assert responses[34:].values.shape == (32, 8)  # the others are still there
+    assert responses[18:].values.shape == (14, 8)  # the others are still there
 
 
 def test_a_zip_with_a_wrong_checksum_or_cut_short(static):
@@ -714,13 +717,20 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     for folder in ("videos", "responses", "behavior", "pupil_center"):
         (root / "data" / folder).mkdir(parents=True)
     withheld = trials["trial_type"].str.contains("test")
+    made = {}  # trials of one length are links to one file
     for row, length in trials["valid_frames"].items():
         padding = np.where(np.arange(414) < length, 1, np.nan).astype("f4")
-        np.save(root / "data" / "videos" / f"{row}.npy", padding[None, None])
-        np.save(root / "data" / "behavior" / f"{row}.npy", np.stack([padding, padding]))
-        np.save(root / "data" / "pupil_center" / f"{row}.npy", np.stack([padding, padding]))
-        responses = np.zeros(414, "f4") if withheld[row] else padding
-        np.save(root / "data" / "responses" / f"{row}.npy", np.broadcast_to(responses, (1, 414)))
+        for folder, values in (
+            ("videos", padding[None, None]), ("behavior", np.stack([padding, padding])),
+            ("pupil_center", np.stack([padding, padding])),
+            ("responses", np.zeros((1, 414), "f4") if withheld[row] else padding[None]),
+        ):  # fmt: skip
+            path, kind = root / "data" / folder / f"{row}.npy", (folder, length, withheld[row])
+            if kind in made:
+                path.hardlink_to(made[kind])
+            else:
+                np.save(path, values)
+                made[kind] = path
     (root / "meta" / "trials").mkdir(parents=True)
     (root / "meta" / "neurons").mkdir()
     np.save(root / "meta" / "trials" / "tiers.npy", trials["trial_type"].to_numpy().astype("U"))

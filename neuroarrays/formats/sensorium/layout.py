@@ -228,8 +228,11 @@ def _columns(listing: Listing, files: Files, notes: list[str]) -> dict[str, np.n
                           "restore it from the original")  # fmt: skip
     for name, column in found.items():
         if column.size != found["tier"].size:
-            raise FormatError(files.path, f"meta/trials, {name}", f"{found['tier'].size:,} rows as "
-                              "in tiers.npy", f"{column.size:,}")  # fmt: skip
+            raise FormatError(
+                files.path, "meta/trials", "columns of one length",
+                f"{found['tier'].size:,} rows of tier, {column.size:,} of {name}",
+                "restore the one that is damaged from the original",
+            )  # fmt: skip
         if column.dtype.kind == "S":
             found[name] = text_array(column).astype(str)
     if "time_stamp" in found and found["time_stamp"].dtype.kind == "U":
