@@ -49,11 +49,23 @@ def frameless(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def nothing(ax: Axes, why: str) -> None:
+    """Say in place of a picture why there is none."""
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="0.5")
+    ax.axis("off")
+
+
 def legend(ax: Axes, n: int, title: str | None = None) -> None:
     """Name the lines: inside where there are two or three, else beside, where nothing is hidden."""
     beside = {"loc": "upper left", "bbox_to_anchor": (1.08 if ax.name == "polar" else 1.0, 1.02)}
     how: dict[str, Any] = beside if n > 3 or ax.name == "polar" else {}
     ax.legend(frameon=False, fontsize="small", title=title, title_fontsize="small", **how)
+
+
+def scale(ax: Axes, colours: Any, label: str) -> None:
+    """Put a colour bar beside axes, as high as what they show."""
+    bar = ax.inset_axes((1.03, 0, 0.03, 1))
+    ax.figure.colorbar(colours, cax=bar, label=label)
 
 
 def numbers_of(labels: xr.DataArray) -> np.ndarray:

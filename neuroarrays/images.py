@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.drawing import TICKS, edges, label_of, numbers_of, quantity_of
+from neuroarrays.drawing import TICKS, edges, label_of, numbers_of, quantity_of, scale
+from neuroarrays.errors import NotInTree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     ax.set(xlabel=label_of(across), ylabel=label_of(up))
     if across.attrs.get("units") == up.attrs.get("units") and "occupancy" in curve.coords:
         ax.set_aspect("equal")
-    ax.figure.colorbar(mesh, ax=ax, label=quantity_of(curve), shrink=0.8)
+    scale(ax, mesh, quantity_of(curve))
     return ax
 
 
@@ -80,12 +81,17 @@ def population(
     ------
     ValueError
         If it is not units along one other dimension.
+    NotInTree
+        If there is no such coordinate along `unit_id`.
     """
     ax = plt.gca() if ax is None else ax
     rates = response["mean"] if isinstance(response, xr.Dataset) else response
     if rates.ndim != 2 or schema.UNIT not in rates.dims:
         msg = f"expected units along one other dimension, found dims {rates.dims}; select one"
         raise ValueError(msg)
+    known = [str(name) for name, c in rates.coords.items() if c.dims == (schema.UNIT,)]
+    if by is not None and by not in known:
+        raise NotInTree("coordinate of the units", by, known)
     rates = rates.transpose(schema.UNIT, ...)
     values, along = rates.values, rates[rates.dims[1]]
     with np.errstate(all="ignore"):
@@ -101,7 +107,8 @@ def population(
     )  # fmt: skip
     if along.dtype.kind not in "iuf":
         ax.set_xticks(x, along.values)
-    trials = rates.dims[1] == schema.TIME
+    # Counts and signals as they stand in a tree have units last along trials: these are on a clock.
+    trials = rates.dims[1] == schema.TIME and rates.name not in ("spike_data", "responses")
     if trials and x[0] < 0 < x[-1]:
         ax.axvline(0, color="white", lw=0.8)
     sorted_by = "" if by is None else f", by {by}"
@@ -113,7 +120,7 @@ def population(
         ax.set_ylabel(f"unit_id{sorted_by}")
     else:
         ax.set(ylabel=f"units ({order.size:,}{sorted_by})", yticks=[])
-    ax.figure.colorbar(mesh, ax=ax, label="share of peak")
+    scale(ax, mesh, "share of peak")
     return ax
 
 
@@ -144,8 +151,8 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
     lags = [f"{(1000 if seconds else 1) * lag:.0f}" for lag in frames["lag"].values]
     image = _strip(frames, lags, ax, cmap="PuOr_r", vmin=-limit, vmax=limit)
     ax.set_xlabel("time before the response (ms)" if seconds else "frames before the response")
-    name = "z (standard errors)" if average.name == "z" else label_of(average, "stimulus")
-    ax.figure.colorbar(image, ax=ax, label=name, shrink=0.6)
+    name = "z" if average.name == "z" else label_of(average, "stimulus")
+    scale(ax, image, name)
     return ax
 
 
@@ -172,11 +179,12 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
     along = str(frames.dims[0])
     shown = _frames(frames, along)
     labels = shown[along].values if along in shown.coords else np.arange(shown.sizes[along])
-    texts = [f"{label:.3f}" if along == schema.TIME else f"{label}" for label in labels]
+    texts = [f"{label:.3f}" if labels.dtype.kind == "f" else f"{label}" for label in labels]
     low, high = float(np.nanmin(shown.values)), float(np.nanmax(shown.values))
     _strip(shown, texts, ax, cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
     ax.set_facecolor("#9ecae1")  # frames may be black, white and grey themselves
-    ax.set_xlabel("time (s)" if along == schema.TIME else along)
+    clock = along == schema.TIME and along in shown.coords
+    ax.set_xlabel("time (s)" if clock else "frame" if along == schema.TIME else along)
     return ax
 
 

@@ -8,12 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 from pandas.api.types import is_numeric_dtype
 
 from neuroarrays import schema, timelines
 from neuroarrays.conditions import RATE, clock_of, totals, trials_of
 from neuroarrays.description import lasting, many
-from neuroarrays.drawing import PALETTE, frameless, quantity_of
+from neuroarrays.drawing import PALETTE, frameless, nothing, quantity_of
 from neuroarrays.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Sessions by areas up to which numbers are written into the map.
 _WRITTEN = 300
+#: Sessions of an aligned tree that responses are read of.
+_SESSIONS = 10
 
 
 def overview(tree: xr.DataTree) -> dict[str, Axes]:
@@ -38,8 +41,8 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
         "units": number of units, sessions by areas; "rates": mean rate, or response, of each unit
         by area, a dot each; "timeline": signals, events and presentations of the first session.
 
-        Nothing is read but that timeline and, of an aligned tree, responses of the first session:
-        to 100 presentations, or in 20 stretches of 1,000 bins.
+        Nothing is read but that timeline and, of an aligned tree, responses of up to 10 sessions
+        from first to last: to 100 presentations, or in 20 stretches of 1,000 bins.
 
     Raises
     ------
@@ -68,7 +71,11 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     if kind == schema.RECORDING:
         _draw_rates(made["rates"], _rates(tree, areas), "Rates of units, and their median")
     else:
-        _draw_rates(made["rates"], _responses(first), f"Units of {first_name}")
+        places = np.unique(np.linspace(0, len(sessions) - 1, _SESSIONS).round().astype(int))
+        chosen = [sessions[i] for i in places]
+        which = "" if len(chosen) == len(sessions) else f" of {len(chosen)} sessions"
+        title = f"Responses of units{which}, and their median"
+        _draw_rates(made["rates"], _responses(areas, chosen), title)
     timelines.draw(made["timeline"], rows)
     made["timeline"].set_xlabel(over)
     made["timeline"].set_title(f"When: {first_name}", loc="left", fontsize="medium")
@@ -92,13 +99,14 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
     ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
     ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
     if not areas:
-        _draw_nothing(ax, "no units")
+        nothing(ax, "no units")
         return
     if len(sessions) < 2:
         bars = ax.bar(range(grid.size), np.nan_to_num(grid[0]), color=PALETTE[0], width=0.6)
         if grid.size <= _WRITTEN // 10:
             ax.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize="small")
         ax.set(ylabel="units", xlim=_around(grid.size))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.margins(y=0.12)
         frameless(ax)
         return
@@ -113,11 +121,6 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
     ax.tick_params(length=0)
     if grid.size > _WRITTEN:
         ax.figure.colorbar(image, ax=ax, label="units")
-
-
-def _draw_nothing(ax: Axes, why: str) -> None:
-    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="0.5")
-    ax.axis("off")
 
 
 def _rates(tree: xr.DataTree, areas: list[_Area]) -> dict[str, xr.DataArray]:
@@ -135,12 +138,13 @@ def _rates(tree: xr.DataTree, areas: list[_Area]) -> dict[str, xr.DataArray]:
     }
 
 
-def _responses(areas: list[_Area]) -> dict[str, xr.DataArray]:
-    """Mean rates or responses by area of a session of an aligned tree, from some of its values."""
-    found: dict[str, xr.DataArray] = {}
+def _responses(areas: list[_Area], sessions: list[str]) -> dict[str, xr.DataArray]:
+    """Mean rates or responses by area of sessions of an aligned tree, from some of its values."""
+    found: dict[str, dict[str, xr.DataArray]] = {}
     for area in areas:
         node = area.node.to_dataset()
-        if area.name in found or not {"spike_data", "responses"} & set(node.data_vars):
+        done = area.session in found.get(area.name, ())  # in another block
+        if done or area.session not in sessions or not {"spike_data", "responses"} & set(node):
             continue
         trials = schema.PRESENTATION in node.sizes
         _, response = (trials_of if trials else clock_of)(node)
@@ -150,8 +154,12 @@ def _responses(areas: list[_Area]) -> dict[str, xr.DataArray]:
         total, n = totals(node, node[response.values.name].transpose(*dims))
         with np.errstate(invalid="ignore"):
             mean = total / n * response.scale
-        found[area.name] = xr.DataArray(mean, dims=schema.UNIT, attrs=response.attrs)
-    return found
+        made = xr.DataArray(mean, dims=schema.UNIT, attrs=response.attrs)
+        found.setdefault(area.name, {})[area.session] = made
+    return {
+        name: xr.concat(list(each.values()), schema.UNIT, combine_attrs="drop_conflicts")
+        for name, each in found.items()
+    }
 
 
 def _some(n: int, number: int, length: int) -> np.ndarray:
@@ -172,7 +180,7 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
     """A dot for the mean of each unit, by area, spread so that none hides another."""
     ax.set_title(title, loc="left", fontsize="medium")
     if not rates:
-        _draw_nothing(ax, "no spikes")
+        nothing(ax, "no spikes")
         return
     random = np.random.default_rng(0)
     counts = all(found.attrs.get("units") == RATE["units"] for found in rates.values())
@@ -247,6 +255,10 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     for name, colors in (("units", "viridis"), ("presentations", "cividis")):
         grid = grids[name].astype(float)
         ax, above = axes[name], axes[f"{name}_total"]
+        if name == "presentations" and not grid.to_numpy(na_value=0).any():
+            above.axis("off")
+            nothing(ax, "no presentations")
+            continue
         # Movies are shown ten times, gratings thousands of times.
         most = max(np.nanmax(grid.to_numpy(), initial=0), 2)
         norm = LogNorm(1, most) if name == "presentations" else None

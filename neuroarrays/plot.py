@@ -15,7 +15,12 @@ from neuroarrays.trains import trains_of
 try:
     import matplotlib.pyplot as plt
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize, to_rgba_array
+    from matplotlib.colors import (
+        LinearSegmentedColormap,
+        ListedColormap,
+        Normalize,
+        to_rgba_array,
+    )
 except ImportError as error:
     raise MissingDependency("matplotlib", "plot", "neuroarrays.plot") from error
 from neuroarrays.drawing import (
@@ -27,6 +32,7 @@ from neuroarrays.drawing import (
     legend,
     numbers_of,
     quantity_of,
+    scale,
     trace,
 )
 from neuroarrays.images import population, rate_map, receptive_field, stimulus
@@ -42,6 +48,12 @@ __all__ = [
 
 #: Colours in order, without the lightest, which white paper swallows.
 _ORDERED = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.88, 256)), "ordered")
+#: Colours that go round, each step one that colour-blind readers can tell.
+_CYCLIC = LinearSegmentedColormap.from_list(
+    "angles", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"]
+)
+#: Signals that have room one above the other.
+_SIGNALS = 12
 #: Lines that a legend may name.
 _LEGEND = 10
 #: Ticks of a raster that a vector graphic may hold.
@@ -119,7 +131,8 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     ----------
     curves : ([unit_id,] feature) DataArray
         From `neuroarrays.tuning_curve`; drawn as they are, with the standard error that those of
-        trial parameters have; of many units also their mean.
+        trial parameters have; of many units also their mean. On polar axes the middle is 0, or
+        the lowest value if that is below; 0 is then a dashed circle.
     colors : sequence of colours, optional
         One per unit.
     ax : Axes, optional
@@ -169,6 +182,10 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
         quarters = ["0", "π/2", "π", "3π/2"] if np.isclose(turn, 2 * np.pi) else [
             f"{k * turn / 4:.3g}" for k in range(4)]  # fmt: skip
         ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
+        lowest = float(np.nanmin(curves.values, initial=0))
+        ax.set_ylim(lowest, None)
+        if lowest < 0:
+            ax.plot(np.linspace(0, 2 * np.pi, 200), np.zeros(200), color="0.4", lw=0.8, ls="--")
         ax.set_yticks(ax.get_yticks()[1:-1:2])
         ax.set_rlabel_position(22.5)  # type: ignore[attr-defined]
         ax.tick_params(labelsize="small")
@@ -204,6 +221,8 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     ----------
     response : Dataset
         From `neuroarrays.psth`, of one unit: ``mean`` and ``sem`` along ``([condition,] time)``.
+        Conditions that are numbers have colours in order; angles, with the attribute `period`,
+        colours that go round.
     color : colour, optional
         Of the line, where there is one condition.
     ax : Axes, optional
@@ -217,11 +236,14 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     time = response[schema.TIME].values
     lines = response["mean"].transpose(..., schema.TIME)
     if lines.ndim > 2 or schema.UNIT in lines.dims:
-        msg = f"expected one unit, found dims {lines.dims}; take one with .sel(unit_id=...)"
+        what = "unit" if schema.UNIT in lines.dims else "parameter"
+        more = schema.UNIT if what == "unit" else lines.dims[0]
+        msg = f"expected one {what}, found dims {lines.dims}; take one with .sel({more}=...)"
         raise ValueError(msg)
     names = lines[lines.dims[0]].values if lines.ndim == 2 else np.array([None])
     errors = response["sem"].transpose(..., schema.TIME).values.reshape(len(names), -1)
-    colors = [color] if lines.ndim == 1 else _condition_colors(names)
+    turn = lines[lines.dims[0]].attrs.get("period") if lines.ndim == 2 else None
+    colors = [color] if lines.ndim == 1 else _condition_colors(names, turn)
     for name, c, mean, sem in zip(
         names, colors, lines.values.reshape(len(names), -1), errors, strict=True
     ):
@@ -234,8 +256,9 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     if lines.ndim == 2:
         title = label_of(lines[lines.dims[0]])
         if len(names) > _LEGEND and names.dtype.kind in "iuf":
-            scale = ScalarMappable(Normalize(names.min(), names.max()), _ORDERED)
-            ax.figure.colorbar(scale, ax=ax, label=title)
+            limits = (0, turn) if turn else (names.min(), names.max())
+            colours = ScalarMappable(Normalize(*limits), _CYCLIC if turn else _ORDERED)
+            scale(ax, colours, title)
         else:
             legend(ax, len(names), title)
     frameless(ax)
@@ -249,8 +272,10 @@ def _named(condition: Any) -> str | None:
     return f"{condition:g}" if isinstance(condition, float) else f"{condition}"
 
 
-def _condition_colors(names: np.ndarray) -> list[Any]:
-    """Colours of conditions: ordered for numbers, else ones that are told apart."""
+def _condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
+    """Colours of conditions: around a circle for angles, ordered for numbers, else told apart."""
+    if turn and names.dtype.kind in "iuf":
+        return list(_CYCLIC(names % turn / turn))
     if names.dtype.kind in "iuf" or len(names) > len(PALETTE):
         ranks = np.linspace(0, 1, len(names))
         if names.dtype.kind in "iuf" and len(names) > _LEGEND:
@@ -276,7 +301,8 @@ def behaviour(
     Returns
     -------
     matplotlib.axes.Axes
-        Names, units and ranges stand at the left; what has no value in the window is left out.
+        Names, units and ranges stand at the left; what has no value in the window is left out. Of
+        more than 12 signals the first are shown; give a node below for others.
 
     Raises
     ------
@@ -292,7 +318,12 @@ def behaviour(
         and schema.TIME in signal.coords
     ]  # fmt: skip
     if not signals:
-        msg = f"no signal along time in {tree.path!r}; give a session, or an area on one clock"
+        trials = any(
+            schema.PRESENTATION in n.sizes and schema.TIME in n.sizes for n in tree.subtree
+        )
+        hint = "it is aligned to presentations, and signals are those of the recording, or of one clock"
+        hint = hint if trials else "give a session, or an area on one clock"
+        msg = f"no signal along time in {tree.path!r}; {hint}"
         raise ValueError(msg)
     shown = []
     for name, signal in signals:
@@ -306,9 +337,14 @@ def behaviour(
             window) else f"no signal of {tree.path!r} has a value"  # fmt: skip
         raise ValueError(msg)
     labels = []
+    if len(shown) > _SIGNALS:
+        ax.set_title(f"{_SIGNALS} of {len(shown)} signals", loc="left", fontsize="medium")
+    shown = shown[:_SIGNALS]
     for row, (name, signal) in enumerate(reversed(shown)):
         low, high = trace(ax, signal, signal[schema.TIME].values, row)
-        labels.append(f"{label_of(signal, name)}\n{_brief(low)} to {_brief(high)}")
+        labels.append(
+            f"{label_of(signal, name)}\n{_brief(low, high - low)} to {_brief(high, high - low)}"
+        )
     ax.set_yticks(np.arange(len(shown)), labels, fontsize="small")
     ax.set(xlabel="time (s)", ylim=(-0.6, len(shown) - 0.4))
     ax.tick_params(axis="y", length=0)
@@ -318,6 +354,6 @@ def behaviour(
     return ax
 
 
-def _brief(number: float) -> str:
-    """A number with three digits that say something, and none behind many zeros."""
-    return f"{number:.3g}" if abs(number) >= 0.005 else f"{number:.2f}".rstrip("0").rstrip(".")
+def _brief(number: float, reach: float) -> str:
+    """A number with three digits that say something; 0 where it is next to nothing of the range."""
+    return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.drawing import PALETTE, frameless, trace
+from neuroarrays.drawing import PALETTE, frameless, nothing, trace
 from neuroarrays.intervals import merged
 
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
 
 def draw(ax: Axes, rows: list[_Row]) -> None:
     """Draw rows from top to bottom: signals as traces, events as ticks, tables as bars."""
+    if not rows:
+        nothing(ax, "no times are known")
+        return
     for row, (_, drawn) in enumerate(reversed(rows)):
         if drawn is None:
             continue

@@ -77,7 +77,7 @@ def test_catalogs_of_recordings_count_their_tables():
     assert axes["units_total"].get_title() == "15 units, 2 areas"
     none = na.catalog(Path(na.__file__).parent / "_sample" / "A2929-200711.nwb")
     axes = na.plot.catalog(none.drop(columns="presentations"))
-    assert axes["presentations_total"].get_title() == "0 presentations, 1 stimulus"
+    assert [t.get_text() for t in axes["presentations"].texts] == ["no presentations"]
     plt.close("all")
 
 
@@ -104,6 +104,16 @@ def test_a_full_turn_is_a_full_turn_in_any_unit():
     plt.close("all")
 
 
+def test_signals_below_zero_are_not_turned_round():
+    _, ax = plt.subplots(subplot_kw={"projection": "polar"})
+    na.plot.tuning(curves(1, period=360.0) - 4, ax=ax)
+    low = ax.lines[0].get_ydata().min()
+    assert low < 0
+    assert ax.get_ylim()[0] == ax.get_rmin() == low  # the middle; matplotlib mirrors what is less
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), 0)
+    plt.close("all")
+
+
 def test_tuning_to_text_and_with_errors(ax):
     found = curves(1, 3).assign_coords(angle=["left", "right", "up"])
     found = found.assign_coords(sem=(("unit_id", "angle"), found.values / 10))
@@ -121,12 +131,29 @@ def test_a_line_for_each_condition(ax, conditions):
     assert len(ax.lines) == (conditions or 1) + 1  # and the onset
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), one["mean"].values.reshape(-1, 30)[0])
     if conditions == 12:  # more than a legend has room for: a scale
-        assert ax.figure.axes[1].get_ylabel() == "image (Hz)"
+        assert ax.child_axes[0].get_ylabel() == "image (Hz)"
     else:
         shown = ax.get_legend().get_texts() if conditions else []
         assert [t.get_text() for t in shown] == [str(k) for k in range(conditions or 0)]
     with pytest.raises(ValueError, match="expected one unit"):
         na.plot.psth(response(3), ax=ax)
+    two = response(1, 2).isel(unit_id=0).expand_dims(contrast=2)
+    with pytest.raises(ValueError, match="expected one parameter.*contrast="):
+        na.plot.psth(two, ax=ax)
+
+
+@pytest.mark.parametrize("conditions", [8, 16])
+def test_colours_of_angles_go_round(ax, conditions):
+    turn = {"period": 360.0, "units": "degree"}
+    one = response(1, conditions).isel(unit_id=0)
+    angles = np.arange(conditions) * 360 / conditions
+    na.plot.psth(one.assign_coords(image=("image", angles, turn)), ax=ax)
+    colors = np.array([line.get_color() for line in ax.lines[:-1]])[:, :3]
+    steps = np.linalg.norm(colors - np.roll(colors, 1, axis=0), axis=1)
+    assert steps.max() < 3 * np.median(steps)  # also from the last to the first
+    assert (colors.mean(axis=1) < 0.8).all()  # none is lost on white paper
+    if conditions == 16:
+        assert ax.child_axes[0].get_ylim() == (0, 360)
 
 
 @pytest.mark.parametrize("units", [1, 1000])
@@ -144,6 +171,12 @@ def test_a_population_is_sorted(ax, units):
     np.testing.assert_allclose(shown[0], lowest / lowest.max())
     with pytest.raises(ValueError, match="units along one other dimension"):
         na.plot.population(response(2, 2), ax=ax)
+    assert ax.get_xlabel() == "time from onset (s)"
+    with pytest.raises(NotInTree, match="did you mean 'depth'"):
+        na.plot.population(labelled, by="deph", ax=ax)
+    found["time"].attrs["units"] = "s"
+    na.plot.population(found["mean"].rename("responses"), ax=ax)
+    assert ax.get_xlabel() == "time (s)"
 
 
 def test_a_map_shows_what_is_not_known_as_grey(ax, clock):
@@ -190,6 +223,9 @@ def test_frames_in_a_strip(ax):
     assert ax.get_xlabel() == "time (s)"
     na.plot.stimulus(film[:1].rename(time="image_id"), ax=ax)
     assert ax.get_xlabel() == "image_id"
+    na.plot.stimulus(film.drop_vars("time")[:3], ax=ax)
+    assert ax.get_xlabel() == "frame"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "1", "2"]
 
 
 def test_behaviour_has_a_row_for_each_signal(ax, tree):
@@ -209,6 +245,14 @@ def test_behaviour_has_a_row_for_each_signal(ax, tree):
         na.plot.behaviour(tree[f"{SESSION}/presentations"], ax=ax)
     with pytest.raises(ValueError, match="has a value from 5000 to 6000 s"):
         na.plot.behaviour(tree[SESSION], window=(5000, 6000), ax=ax)
+
+
+def test_of_many_signals_the_first_are_shown(ax, tree):
+    position = tree[f"{SESSION}/position"].to_dataset()
+    many = xr.DataTree(position.assign({f"more_{k}": position["x"] for k in range(20)}))
+    na.plot.behaviour(many, window=(850, 860), ax=ax)
+    assert len(ax.get_yticklabels()) == len(ax.lines) == 12
+    assert ax.get_title(loc="left") == "12 of 23 signals"
 
 
 def test_a_raster_of_a_thousand_units(ax):
@@ -268,10 +312,19 @@ def test_an_overview_of_aligned_trees(tree):
     made.attrs["neuroarrays_schema"] = "aligned/1"
     axes = na.plot.overview(made)
     assert axes["rates"].get_ylabel() == "mean response (dF/F)"
+    shown = axes["rates"].collections[0].get_offsets()[:, 1]
+    np.testing.assert_allclose(
+        shown, np.tile(responses.mean(axis=0), 2), rtol=1e-6
+    )  # both sessions
     labels = {t.get_text() for t in axes["timeline"].get_yticklabels()}
     assert labels == {"gratings (30)", "scenes (30)"}
     assert axes["timeline"].get_xlabel() == "presentations, one after another"
     axes["units"].figure.canvas.draw()
+    for node in made.subtree:
+        if "responses" in node:
+            node.dataset = node.to_dataset().rename(presentation_id="time").drop_vars("time")
+    axes = na.plot.overview(made)  # frames: when they were is not known
+    assert [t.get_text() for t in axes["timeline"].texts] == ["no times are known"]
     plt.close("all")
 
 
