@@ -156,6 +156,7 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
             first, expected="one reader", found=f"{names}, all claim it", hint="say engine="
         )
     from neuroarrays import source
+    from neuroarrays.formats.arrays.files import names_inside
 
     if os.path.isdir(first):
         for child in sorted(os.listdir(first)):
@@ -163,6 +164,8 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
     found = source.describe(first)
     if source.is_hdf5(first):
         found += f" with {shorten(source.open_source(first).names('/'))} at its root"
+    else:
+        found += names_inside(first)
     raise UnknownFormat(
         first,
         expected="a file or folder that one of the readers recognises "

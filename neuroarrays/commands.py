@@ -84,7 +84,7 @@ def _arrays_inside(paths: Sequence[str]) -> str:
 
     try:
         return outline(os.path.expanduser(paths[0])) if len(paths) == 1 else ""
-    except FormatError:
+    except UnknownFormat:
         return ""
 
 

@@ -156,6 +156,7 @@ def describe(path: str | os.PathLike[str]) -> str:
         b"PK\x03\x04": "a zip file",
         b"\x93NUMPY": "an npy file",
         b"MATLAB 5.0": "a MATLAB v5 file",
+        b"MATLAB 7.3": "a MATLAB v7.3 file",
         b"CDF": "a netCDF-3 file",
         b"\x80": "a pickle or other binary file",
     }

@@ -66,7 +66,7 @@ def test_empty_list():
         (b"", "an empty file"),
         (b"PK\x03\x04rest", "a zip file"),
         (b"\x93NUMPY\x01\x00", "an npy file"),
-        (b"MATLAB 5.0 MAT-file", "a MATLAB v5 file"),
+        (b"MATLAB 5.0 MAT-file".ljust(128), "a MATLAB v5 file"),
         (b"\x80\x04\x95", "a pickle or other binary file"),
         (b"\x00\x01\x02\x03", "a binary file of an unknown kind"),
     ],

@@ -338,6 +338,31 @@ def test_info_of_real_files(shared_data, capsys):
     assert 'row_size = "sCount"' in text
 
 
+def test_info_takes_a_rate_that_is_in_the_file(tmp_path, capsys):
+    """The commonest file of all: a matrix, the rate, no clock."""
+    dff = np.random.default_rng(0).random((3, 40))
+    scipy.io.savemat(tmp_path / "a.mat", {"data": {"dff": dff, "fs": 8.0, "spk": [1.0, 2.5]}})
+    assert cli.main(["info", str(tmp_path / "a.mat")]) == 0
+    (tmp_path / "a.toml").write_text(capsys.readouterr().out)
+    session = na.open_datatree(tmp_path / "a.toml")["a"]
+    np.testing.assert_array_equal(session["unknown/dff/dff"], dff.T)
+    np.testing.assert_array_equal(session["unknown/dff/time"], np.arange(40) / 8)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.mat"])
+def test_damaged_files_say_so_and_others_what_is_in_them(tmp_path, capsys, name):
+    path = tmp_path / name
+    save = np.savez if name == "a.npz" else lambda path, **arrays: scipy.io.savemat(path, arrays)
+    save(path, dff=np.ones((3, 40)), speed=np.ones(40))
+    with pytest.raises(FormatError, match="file with 'dff', 'speed'"):
+        na.open_datatree(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(FormatError, match="truncated"):
+        na.open_datatree(path)
+    assert cli.main(["info", str(path)]) == 2
+    assert "truncated" in capsys.readouterr().err
+
+
 def test_no_mapping_says_what_is_inside():
     with pytest.raises(FormatError, match=r"(?s)mapping=.*one to start from:.*ca_time"):
         na.open_datatree(GOLDEN / "rig.mat", engine="arrays")
@@ -406,6 +431,7 @@ PLACE = st.sampled_from(
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*if these are exchanged:UserWarning")
 @given(
     st.dictionaries(PLACE, st.dictionaries(NAME, ENTRY, max_size=3) | PART, max_size=3),
     st.sampled_from(["recording", "aligned"]),

@@ -248,7 +248,7 @@ def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) ->
     told = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)
     if units > times > 0 and not told:
         warnings.warn(
-            f"{arrays.source.path}: {name} has {units:,} units and {times:,} times; if these are "
+            f"{arrays.source.path}: {name or '/'} has {units:,} units and {times:,} times; if these are "
             "exchanged, say dims= the other way round",
             UserWarning,
             stacklevel=2,

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays import safety, source
-from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
+from neuroarrays.errors import (
+    FormatError,
+    MissingDependency,
+    NeuroArraysError,
+    UnknownFormat,
+    shorten,
+)
 from neuroarrays.formats.matlab import is_matlab, matlab_source
 from neuroarrays.members import Member, MemberSource
 from neuroarrays.npz import NPYSource, is_zip, npz_source
@@ -50,8 +56,21 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
         return NPYSource(path, known)
     if suffix in TABLES or suffix == ".parquet":
         return TableSource(path, known)
-    raise FormatError(path, "", "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet",
-                      source.describe(path))  # fmt: skip
+    raise UnknownFormat(path, "", "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet",
+                        source.describe(path))  # fmt: skip
+
+
+def names_inside(path: str) -> str:
+    """What an NPZ or MATLAB file holds, in words for messages; "" of any other.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged.
+    """
+    if is_matlab(path) or (path.endswith(".npz") and is_zip(path)):
+        return f" with {shorten(arrays_source(path).names('/'))}"
+    return ""
 
 
 @dataclass(frozen=True)

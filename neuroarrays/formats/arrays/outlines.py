@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from neuroarrays import schema
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.members import MemberSource
@@ -18,7 +20,10 @@ from neuroarrays.source import Info, Source
 #: Arrays that are shown, and entries that are guessed of a kind.
 _SHOWN, _GUESSED = 60, 20
 _CLOCK = re.compile(r"(^|[_. ])(t|time|times|timestamps?|ftimes|frametimes?)($|[_. ])", re.I)
-_SPIKES = re.compile(r"spike|_sp_", re.I)
+_RATE = re.compile(
+    r"(^|[_. ])(fs|fps|srate|(sampling|sample|frame|imaging)_?(rate|freq)\w*)$", re.I
+)
+_SPIKES = re.compile(r"spike|spk|_sp_", re.I)
 _NO_SPIKES = re.compile(
     r"range|rate|meta|cluster|label|_id|count|template|amplitude|waveform", re.I
 )
@@ -100,7 +105,7 @@ def outline(path: str | os.PathLike[str]) -> str:
     infos = listing(source)
     groups = _groups(infos)
     width = min(max((len(group.pattern) for group in groups), default=1), 50)
-    lines = [f"# {os.path.basename(path)}: {len(infos):,} arrays"]
+    lines = [f"# {os.path.basename(path)}: {len(infos):,} array{'s' * (len(infos) != 1)}"]
     lines += [f"#   {g.pattern:<{width}}  {_kind(g.info)}  {_shapes(g)}" for g in groups[:_SHOWN]]
     if len(groups) > _SHOWN:
         lines.append(f"#   ... and {len(groups) - _SHOWN} more")
@@ -164,6 +169,7 @@ class Guess:
     def __init__(self, source: Source, groups: list[Group]):
         self.source, self.left = source, list(groups)
         self.nodes: dict[str, list[str]] = {}
+        self.time = self._rate()
 
     def lines(self) -> list[str]:
         """The nodes as TOML; a comment where nothing could be guessed."""
@@ -181,6 +187,15 @@ class Guess:
         for name, entries in self.nodes.items():
             made += [f"[{_quoted(name)}]", *entries, ""]
         return made[:-1]
+
+    def _rate(self) -> str:
+        """The line that says what the clock is of nodes that have none, from a rate in the file."""
+        for group in self.left:
+            if not group.many and group.numbers and _RATE.search(group.leaf):
+                values = self.source.read(group.pattern) if not group.long else np.empty(0)
+                if values.size == 1 and 0 < values.ravel()[0] < np.inf:
+                    return f"time = {{rate = {float(values.ravel()[0])!r}}}  # Hz, from {group.pattern}"
+        return "# time = {rate = 30.0}  # Hz, or the array that holds the times"
 
     def _take(self, groups: Iterable[Group]) -> list[Group]:
         taken = list(groups)
@@ -258,16 +273,16 @@ class Guess:
 
     def _without_clock(self, clocks: Mapping[int, Group]) -> None:
         """What is left: one array per unit, matrices whose longer axis may be time, series."""
-        time = _time(None)
         numbers = [g for g in self.left if g.numbers and 0 not in g.info.shape]
         for matrix in [g for g in numbers if not g.many and len(g.long) == 2][:_GUESSED]:
-            self._matrix(matrix, time, max(matrix.long))
+            self._matrix(matrix, self.time, max(matrix.long))
         for grid in [g for g in numbers if g.many and len(g.long) == 1][:_GUESSED]:
-            self._grid(grid, _time(clocks.get(grid.long[0])))
+            clock = clocks.get(grid.long[0])
+            self._grid(grid, _time(clock) if clock else self.time)
         lengths = list(dict.fromkeys(g.length for g in numbers if g.length))
         for length in lengths[:_GUESSED]:
             members = [g for g in numbers if g.length == length][:_GUESSED]
-            self._node("series", [time, *_entries(members)])
+            self._node("series", [self.time, *_entries(members)])
 
     def _grid(self, group: Group, time: str) -> None:
         """One array per unit, or per unit and trial, if all have one shape and none is missing."""
@@ -285,10 +300,8 @@ class Guess:
         self._node(f"unknown/{name}", [time, entry])
 
 
-def _time(clock: Group | None) -> str:
+def _time(clock: Group) -> str:
     """The line of a mapping that says what the clock of a node is."""
-    if clock is None:
-        return "# time = {rate = 30.0}  # Hz, or the array that holds the times"
     return f"time = {_quoted(clock.pattern)}  # in seconds? else {{array = ..., scale = ...}}"
 
 
