@@ -100,6 +100,11 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
     -------
     pandas.DataFrame
         A row per block, session and area: number of units, spikes or presentations, ...
+
+    Raises
+    ------
+    MissingPath, UnknownFormat, FormatError
+        As `open_datatree`.
     """
     import pandas as pd
 
