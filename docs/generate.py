@@ -50,8 +50,8 @@ ROOMS = {
         "pipeline surveys tasks"
     ),
     "Batches": (
-        "torch datasets windows composites batched gathering fields masks splits scaling samplers loading "
-        "dropin"
+        "torch datasets windows composites batched gathering fields masks splits scaling samplers "
+        "loading dropin"
     ),
     "Other libraries": "exchange openretina",
     "The command line": "cli commands archive_commands printing demo",
