@@ -12,7 +12,7 @@ from neuroarrays.source import Source
 _CELL = re.compile(r"cell_?(\d+)$")
 
 
-def cells(file: Source, group: str) -> dict[str, int]:
+def numbers(file: Source, group: str) -> dict[str, int]:
     """Names of the cells in a group and their numbers, in the order of these."""
     found = {name: int(m[1]) for name in file.names(group) if (m := _CELL.match(name))}
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -26,7 +26,7 @@ def repeats(file: Source, group: str, units: int) -> LazyArray | None:
     FormatError
         If there are not as many as units, or they are not (trial, frame) of one shape.
     """
-    names = cells(file, group)
+    names = numbers(file, group)
     if not names:
         return None
     bases = tuple(arrays.floats(file_array(file, f"{group}/{name}")) for name in names)

@@ -118,7 +118,7 @@ class _Session:
                               f"{shown.shape} and {stored.shape}")  # fmt: skip
         units, images = stored.shape
         repeats = cells.repeats(self.file, _REPEATS, units)
-        numbers = [*cells.cells(self.file, _REPEATS).values()]
+        numbers = [*cells.numbers(self.file, _REPEATS).values()]
         attrs = {
             "session_id": self.name, "um_per_pixel": _PIXEL, "presentation_duration": _SECONDS,
             "species": next((s for s in _SPECIES if s in self.name), "unknown"),

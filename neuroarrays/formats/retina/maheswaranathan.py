@@ -139,7 +139,7 @@ class _Recording:
         types = self.file.names("train/response")
         if response not in types:
             raise NotInTree("response type", response, types, where=str(path))
-        self.cells = cells.cells(self.file, "spikes")
+        self.cells = cells.numbers(self.file, "spikes")
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
         """Session, retina and, of the train block, spikes."""
