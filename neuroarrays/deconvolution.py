@@ -23,10 +23,10 @@ _LABELS = {"rise": "t_rise", "decay": "t_off"}
 _ATTRIBUTES = {"rise": "t_rise_sec", "decay": "t_off_sec"}
 #: Time that the threshold method averages over where nothing is known of the rise, s.
 _RISE = 0.25
-#: A stretch between gaps with fewer frames than this is NaN.
-_SHORTEST = 5
-#: Bytes of traces that are read at a time.
-_BLOCK = 64 << 20
+#: A stretch between gaps with fewer frames is NaN; bytes of traces that are read at a time.
+_SHORTEST, _BLOCK = 5, 64 << 20
+#: Deviations of white noise's autocorrelation from which on a trace is taken to decay.
+_CLEAR = 3.0
 #: A step of the clock of more than so many usual ones is a gap.
 _GAP = 1.5
 
@@ -44,8 +44,8 @@ def deconvolve(
     Parameters
     ----------
     responses : (time, unit_id) DataArray, or an area with `responses`
-        Fluorescence, as dF/F or as it was recorded. Of an area, frames that are False in `valid`
-        are gaps, as are frames that are NaN and jumps of the clock.
+        Fluorescence, as dF/F or as it was recorded. Frames that are NaN, jumps of the clock and,
+        of an area, frames that are False in `valid` or `valid_units` are gaps.
     method : {"oasis", "threshold", "wavelet"}
         "oasis": non-negative deconvolution by the package oasis-deconv (GPL-3; Friedrich, Zhou and
         Paninski 2017). "threshold": steps upwards of more than `threshold` deviations. "wavelet":
@@ -74,7 +74,8 @@ def deconvolve(
     Warns
     -----
     UserWarning
-        If the decay of a unit has to be estimated and cannot be; its events are then NaN.
+        If the decay of a unit has to be estimated and its trace shows none (its autocorrelation is
+        that of white noise); its events are then NaN.
 
     Notes
     -----
@@ -112,24 +113,20 @@ def deconvolve(
         if value is not None and not (np.isfinite(value) and value > 0):
             msg = f"{name}={value!r}: expected a finite number above 0"
             raise ValueError(msg)
-    array, valid, attrs = _parts(responses)
+    array, masks, attrs = _parts(responses)
     rate, breaks = _clock(array)
-    constants = {
-        "rise": _constants(array, attrs, "rise", rise),
-        "decay": _constants(array, attrs, "decay", decay),
-    }
+    given = {"rise": rise, "decay": decay}
+    constants = {name: _constants(array, attrs, name, said) for name, said in given.items()}
     METHODS[method].check(rate, constants)
-    usable = np.ones(array.sizes[schema.TIME], bool) if valid is None else valid
     own = array.dtype
     lazy = Deconvolved(
         traces=array.variable,
-        units=np.asarray(array[schema.UNIT].values),
-        usable=usable,
+        units=array[schema.UNIT].values,
+        masks=masks,
         breaks=breaks,
         method=method,
         rate=rate,
-        rise=constants["rise"],
-        decay=constants["decay"],
+        **constants,
         threshold=float(threshold),
         dtype=own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8"),
         key=uuid4().hex,
@@ -142,10 +139,10 @@ def deconvolve(
 
 def _parts(
     responses: xr.DataArray | xr.DataTree | xr.Dataset,
-) -> tuple[xr.DataArray, np.ndarray | None, Mapping[Any, Any]]:
-    """The traces, which frames are valid, and what the file says."""
+) -> tuple[xr.DataArray, tuple[xr.Variable, ...], Mapping[Any, Any]]:
+    """The traces, masks of their frames, and what the file says."""
     if isinstance(responses, xr.DataArray):
-        array, valid, attrs = responses, None, dict(responses.attrs)
+        array, masks, attrs = responses, [], dict(responses.attrs)
     else:
         node = responses.to_dataset() if isinstance(responses, xr.DataTree) else responses
         if "responses" not in node:
@@ -153,7 +150,7 @@ def _parts(
             hint = "pass the traces themselves: na.deconvolve(node['...'])"
             raise NotInTree("variable", "responses", known, hint)
         array = node["responses"]
-        valid = node["valid"].values if "valid" in node else None
+        masks = [node[name].variable for name in ("valid", "valid_units") if name in node]
         attrs = {}
         for above in reversed(responses.parents) if isinstance(responses, xr.DataTree) else ():
             attrs |= above.attrs
@@ -161,7 +158,7 @@ def _parts(
     if array.dims != (schema.TIME, schema.UNIT):
         msg = f"{array.name!r} has dims {array.dims}: expected (time, unit_id), one clock for all"
         raise SchemaError(msg)
-    return array, valid, attrs
+    return array, tuple(masks), attrs
 
 
 def _clock(array: xr.DataArray) -> tuple[float | None, np.ndarray]:
@@ -180,8 +177,7 @@ def _constants(
     array: xr.DataArray, attrs: Mapping[Any, Any], name: str, given: float | None
 ) -> np.ndarray:
     """A time constant of each unit, s: as given, as the file says, or NaN."""
-    n = array.sizes[schema.UNIT]
-    label = _LABELS[name]
+    n, label = array.sizes[schema.UNIT], _LABELS[name]
     if given is not None:
         return np.full(n, float(given))
     said = attrs.get(_ATTRIBUTES[name])
@@ -198,7 +194,7 @@ class Deconvolved(LazyArray):
 
     traces: xr.Variable
     units: np.ndarray
-    usable: np.ndarray
+    masks: tuple[xr.Variable, ...]
     breaks: np.ndarray
     method: str
     rate: float | None
@@ -220,16 +216,24 @@ class Deconvolved(LazyArray):
         block = max(1, _BLOCK // (8 * max(frames, 1)))
         for first in range(0, places.size, block):
             part = places[first : first + block]
-            read = cache(lambda part=part: np.asarray(self.traces[:, part].values))
+            read = cache(lambda part=part: self._usable(part))
             for i, unit in enumerate(part.tolist()):
                 load = lambda i=i, unit=unit, read=read: (self._events(read()[:, i], unit),)  # noqa: E731
                 found[:, first + i] = cached((self.key, unit), load)[0][k]
         return found[tuple(0 if isinstance(one, int) else slice(None) for one in key)]
 
+    def _usable(self, units: np.ndarray) -> np.ndarray:
+        """Traces of some units, NaN where a mask is False."""
+        traces = np.asarray(self.traces[:, units].values)
+        for mask in self.masks:
+            good = mask[:, units].values if mask.ndim > 1 else mask.values[:, None]
+            traces = np.where(good, traces, np.nan)
+        return traces
+
     def _events(self, trace: np.ndarray, unit: int) -> np.ndarray:
         trace = trace.astype(np.float64)
         out = np.full(trace.size, np.nan, self.dtype)
-        stretches = self._stretches(np.isfinite(trace) & self.usable)
+        stretches = self._stretches(np.isfinite(trace))
         if not stretches:
             return out
         how = How(self.rate, float(self.rise[unit]), float(self.decay[unit]), self.threshold)
@@ -257,8 +261,9 @@ class Deconvolved(LazyArray):
     def __dask_tokenize__(self) -> object:
         from dask.base import normalize_token
 
-        own = (self.usable, self.breaks, self.rise, self.decay)
-        return (type(self).__name__, normalize_token(self.traces), *own,
+        own = (self.breaks, self.rise, self.decay)
+        seen = [normalize_token(one) for one in (self.traces, *self.masks)]
+        return (type(self).__name__, seen, *own,
                 self.method, self.rate, self.threshold)  # fmt: skip
 
 
@@ -329,11 +334,14 @@ def _run_oasis(stretches: list[np.ndarray], how: How) -> list[np.ndarray] | None
 
 
 def _estimated(functions: Any, trace: np.ndarray, rate: float) -> tuple[float, float]:
-    """Decay of a trace as OASIS estimates it, NaN where it would draw one at random; no rise."""
+    """Decay of a trace as OASIS estimates it, NaN where there is none to be seen; no rise."""
+    from neuroarrays.kernels import transients
+
     first, again = (
         functions.estimate_parameters(trace, p=1, fudge_factor=0.98)[0][0] for _ in range(2)
     )
-    if first != again or not 0 < first < 1:
+    # Where it has no solution OASIS draws one at random; of white noise it has one half of the time.
+    if first != again or not 0 < first < 1 or transients.persistence(trace) < _CLEAR:
         return np.nan, 0.0
     return float(functions.ar1_to_tau(float(first), rate)), 0.0
 

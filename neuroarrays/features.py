@@ -156,7 +156,8 @@ def _typed(
         kind, score = chosen[0], 1.0
         period = chosen[1] or period or turn or _turn_of(feature, name) if kind == "circular" else 0
     elif period:
-        kind, score = "circular", 1.0
+        before = feature.attrs.get(SCORE, 1.0) if feature.attrs.get(TYPE) == "circular" else 1.0
+        kind, score = "circular", float(before)
     elif feature.dtype.kind in "UST":
         kind, score = "categorical", 1.0
     else:

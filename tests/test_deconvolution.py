@@ -149,6 +149,19 @@ def test_gaps_are_gaps_and_stretches_are_on_their_own(method):
         assert (found[50:450, 0] > 0).sum() == (whole[50:450, 0] > 0).sum()
 
 
+def test_masks_of_units_are_gaps_of_these_units():
+    traces, _ = simulated()
+    mask = xr.DataArray(np.ones((N, UNITS), bool), dims=("time", "unit_id"))
+    mask[500:520, 1] = False
+    expected = na.deconvolve(traces.where(mask.values), "threshold").values
+    node = a_tree(traces, valid_units=mask)["mouse/CA1"]
+    found = na.deconvolve(node, "threshold")
+    np.testing.assert_array_equal(found.values, expected)
+    np.testing.assert_array_equal(found.isel(unit_id=[1, 0]), expected[:, [1, 0]])
+    assert np.isnan(expected[500:520, 1]).all()
+    assert np.isfinite(expected[500:520, 0]).all()
+
+
 def test_a_jump_of_the_clock_is_a_gap():
     traces, _ = simulated()
     time = traces["time"].values.copy()
@@ -316,6 +329,16 @@ def test_oasis_without_a_decay_in_the_trace_says_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isfinite(na.deconvolve(traces, "oasis", decay=1.0).values).all()
+
+
+@needs_oasis
+def test_oasis_does_not_take_noise_for_a_decay():
+    """Its own estimate of the decay is between 0 and 1 for one half of white noise."""
+    noise = np.random.default_rng(0).normal(size=(600, 40))
+    coords = {"time": np.arange(600) / RATE, "unit_id": np.arange(40)}
+    events = na.deconvolve(xr.DataArray(noise, coords, ("time", "unit_id")), "oasis")
+    with pytest.warns(UserWarning, match="does not show how fast it decays"):
+        assert np.isnan(events.values).all()
 
 
 @needs_oasis

@@ -69,6 +69,14 @@ def test_a_period_that_a_file_brings_makes_an_angle():
     assert attrs == {"feature_type": "circular", "feature_type_score": 1.0, "period": 24.0}
 
 
+def test_a_second_call_changes_nothing():
+    once = na.feature_types(a_tree(heading=walk() % (2 * np.pi), x=walk(), lick=walk() > 0))
+    twice = na.feature_types(once)
+    for name, array in once[SESSION].data_vars.items():
+        assert twice[SESSION][name].attrs == array.attrs
+    assert 0 < once[SESSION]["heading"].attrs["feature_type_score"] < 1
+
+
 def test_a_unit_or_a_name_may_say_that_it_is_an_angle():
     hugging = (walk(3, 0.05) * 0.2) % 360  # goes through the seam, and never far from it
     tree = a_tree({"rx": {"units": "degree"}}, rx=hugging, other=hugging, heading=hugging, headDirection=hugging,

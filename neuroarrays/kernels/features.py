@@ -95,7 +95,8 @@ def _of_levels(
     once = float((tallies == 1).mean())
     few = kinds <= CODES
     if (whole and few) or (once <= 0.1 and (few or (whole and held >= 0.5))):
-        return "categorical", 1 - once
+        told = 1.0 if held > 0.5 else min(rare, 1.0)  # few samples of counts look like codes
+        return "categorical", (1 - once) * told
     return None
 
 

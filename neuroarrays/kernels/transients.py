@@ -50,6 +50,30 @@ def noise(values: np.ndarray) -> float:
     return float(_DEVIATIONS * np.median(np.abs(known - np.median(known))))
 
 
+def persistence(trace: np.ndarray, lags: int = 3) -> float:
+    """How much longer a trace keeps its value than white noise does.
+
+    Parameters
+    ----------
+    trace : (sample,) float64
+        Finite.
+    lags : int
+        Samples that are looked ahead.
+
+    Returns
+    -------
+    float
+        The mean of its autocorrelations at lags 1 to `lags`, in standard deviations of what they
+        are for white noise; 0 of a constant.
+    """
+    known = trace - trace.mean()
+    power = known @ known
+    if power == 0 or trace.size <= lags:
+        return 0.0
+    total = sum(known[lag:] @ known[:-lag] for lag in range(1, lags + 1))
+    return float(total / power * np.sqrt(trace.size / lags))
+
+
 @njit(nogil=True, cache=True)
 def peaks(values, least):
     """The largest value of each stretch above a bound, at its place; 0 elsewhere, NaN where NaN.

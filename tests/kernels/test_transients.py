@@ -45,3 +45,18 @@ def test_noise_is_a_standard_deviation_that_a_few_large_values_do_not_change():
     values[-1000:] = np.nan
     assert transients.noise(values) == pytest.approx(2, rel=0.03)
     assert math.isnan(transients.noise(np.array([math.nan])))
+
+
+def test_persistence_is_that_of_white_noise_or_more():
+    """As many deviations as of autocorrelations by numpy, 1 in noise, far above in a decay."""
+    rng = np.random.default_rng(0)
+    trace = rng.normal(5, 2, 1000)
+    known = trace - trace.mean()
+    correlations = np.correlate(known, known, "full")[1000:1003] / (known**2).sum()
+    expected = correlations.mean() * math.sqrt(3000)
+    assert transients.persistence(trace) == pytest.approx(expected)
+    many = [transients.persistence(rng.normal(size=500)) for _ in range(1000)]
+    assert np.std(many) == pytest.approx(1, abs=0.1)
+    assert transients.persistence(np.exp(-np.arange(500) / 20)) > 30
+    assert transients.persistence(np.ones(10)) == 0
+    assert transients.persistence(np.arange(3.0)) == 0
