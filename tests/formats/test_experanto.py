@@ -13,7 +13,7 @@ import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.experanto import ExperantoReader
 from neuroarrays.formats.experanto.files import mapping
-from neuroarrays.synthetic.experanto import write_experanto
+from neuroarrays.synthetic.experanto import RATES, write_experanto
 from neuroarrays.testing import ReaderTests, assert_same_trees, indexers, outer, same_values
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -296,6 +296,41 @@ def test_spikes_are_counted_in_half_open_windows(spiking):
         for unit, train in enumerate(truth["spikes"]):
             since = train - 1520193100.0
             assert counts[row, unit] == ((since >= begin) & (since < begin + 0.1)).sum()
+
+
+def test_everything_on_one_clock(spiking):
+    path, truth = spiking
+    tree = na.open_datatree(path)
+    aligned = na.align(tree, bin_width=0.1)
+    assert na.validate(aligned, values=True) == []
+    session = aligned[S]
+    edges = session["time"].values - 0.05
+    counts = session["unknown/spike_data"].transpose("unit_id", "time").values
+    for unit, train in enumerate(truth["spikes"]):
+        ours = train - 1520193100.0
+        expected = ((ours >= edges[:, None]) & (ours < edges[:, None] + 0.1)).sum(axis=1)
+        assert counts[unit].tolist() == expected.tolist()
+    # Responses have units of their own (1 to 6, spikes 0 to 5): an area beside that of the spikes.
+    area = session["unknown_responses"]
+    assert (
+        area["unit_id"].values.tolist() == tree[S]["unknown/responses"]["unit_id"].values.tolist()
+    )
+    for place, name in (
+        ("unknown_responses", "responses"), ("unknown/eye_tracker", "eye_tracker"),
+        ("unknown_responses/treadmill", "treadmill"),
+    ):  # fmt: skip
+        found, values = session[place][name].values, truth[name]
+        since = truth["starts"][name] - 1520193100.0
+        times = since + np.arange(len(values)) / RATES[name]
+        for column in range(values.shape[1]):
+            known = ~np.isnan(values[:, column])
+            expected = np.interp(
+                session["time"].values, times[known], values[known, column], np.nan, np.nan
+            )
+            np.testing.assert_allclose(found[:, column], expected, rtol=1e-4, atol=1e-4)
+    shown = na.align(tree, "screen", bin_width=0.1, window=(0, 0.5))[S]["unknown"]
+    assert shown["treadmill/treadmill"].dims == ("presentation_id", "time", "signal")
+    assert set(np.unique(shown["tier"].values)) == {"train", "oracle", "test", "blank"}
 
 
 def test_spikes_of_several_folders_are_areas(spiking):
