@@ -14,6 +14,7 @@ from neuroarrays.errors import NothingLeft, NotInTree
 from neuroarrays.groups import Groups
 from neuroarrays.indexes import dataset
 from neuroarrays.intervals import merged
+from neuroarrays.lazy import LazyArray, Segments, unwrap, wrap
 from neuroarrays.validity import INVALID_TIMES, RESTRICTED
 
 #: Share of a bin by which rounding may put it over the edge of an interval.
@@ -127,15 +128,14 @@ def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -
 def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
     """A node of a recording tree: its spikes, samples, events or presentations within."""
     if schema.SPIKE in node.dims and "row_size" in node:
-        inside = _inside(np.asarray(node["spike_times"].values), within)
+        # A copy, so that the tree that was given does not keep what is read of it.
+        times = node.variables["spike_times"].copy(deep=False)
+        inside = _inside(np.asarray(times.values), within)
         ends = np.concatenate([[0], np.cumsum(inside)])
         last = np.cumsum(node["row_size"].values.astype(np.int64))
         sizes = ends[last] - ends[last - node["row_size"].values]
         kept = {str(k): v for k, v in node.variables.items()}
-        kept = {
-            k: v.isel({schema.SPIKE: np.flatnonzero(inside)}) if schema.SPIKE in v.dims else v
-            for k, v in kept.items()
-        }
+        kept = {k: _take(v, inside) if v.dims == (schema.SPIKE,) else v for k, v in kept.items()}
         kept["row_size"] = kept["row_size"].copy(data=sizes)
         coords = {k: kept.pop(k) for k in map(str, node.coords)}
         return dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
@@ -148,6 +148,16 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
         inside = _inside(np.asarray(node["event_time"].values, float), within)
         return node.isel({node["event_time"].dims[0]: np.flatnonzero(inside)})
     return node
+
+
+def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
+    """Some of what stands along spikes; of a lazy array the stretches, unread."""
+    data = unwrap(variable._data)
+    if not isinstance(data, LazyArray):
+        return variable.isel({schema.SPIKE: np.flatnonzero(inside)})
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
+    stretches = Segments(data, steps[::2], steps[1::2] - steps[::2])
+    return xr.Variable(variable.dims, wrap(stretches), variable.attrs)
 
 
 def _note_what_is_cut(

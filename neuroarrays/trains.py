@@ -1,9 +1,11 @@
-"""Handles on ragged spike trains: read once per process, put in order, kept while there is room."""
+"""Handles on ragged spike trains: read once per process, put in order, kept while there is room.
+
+Trains that are in memory already are not kept a second time.
+"""
 
 from __future__ import annotations
 
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
-from neuroarrays.lazy import FileArray, LazyArray, Segments, unwrap
+from neuroarrays.lazy import LazyArray, unwrap
 from neuroarrays.source import Key
 
 #: Spikes kept in memory per process; the least recently used go first.
@@ -51,18 +53,18 @@ class Trains:
 
     Attributes
     ----------
-    data : (spike,) LazyArray or ndarray, s
+    data : (spike,) LazyArray, or ndarray in which each train is in order, s
         Spike times, unit after unit.
     first, last : (unit_id,) int64
         Unit u owns ``data[first[u]:last[u]]``.
-    key : hashable
-        Names the trains in the cache of this process.
+    key : object
+        What the trains depend on; of a lazy array its name in the cache of this process.
     """
 
-    data: Any
+    data: LazyArray | np.ndarray
     first: np.ndarray
     last: np.ndarray
-    key: Hashable
+    key: Any
 
     def load(self, units: np.ndarray) -> np.ndarray:
         """The array of all spike times, in which at least those of `units` are read and in order.
@@ -75,8 +77,10 @@ class Trains:
         Returns
         -------
         (spike,) float64, s
-            Only the parts of `units` may be looked at.
+            Only the parts of `units` may be looked at, and nothing may be written into them.
         """
+        if isinstance(self.data, np.ndarray):
+            return self.data
         buffer = self._buffer()
         if buffer.loaded[units].all():
             return buffer.times
@@ -84,7 +88,7 @@ class Trains:
             missing = np.unique(units[~buffer.loaded[units]])
             for group in np.split(missing, np.flatnonzero(np.diff(missing) != 1) + 1):
                 if group.size:
-                    self._read(buffer, group)
+                    self._read(self.data, buffer, group)
         return buffer.times
 
     def _buffer(self) -> _Buffer:
@@ -100,20 +104,13 @@ class Trains:
                 _BUFFERS.popitem(last=False)
         return buffer
 
-    def _read(self, buffer: _Buffer, units: np.ndarray) -> None:
+    def _read(self, data: LazyArray, buffer: _Buffer, units: np.ndarray) -> None:
         """Read neighbouring units into the buffer and put each in order."""
-        from neuroarrays.kernels import counts
-
         begin, end = int(self.first[units[0]]), int(self.last[units[-1]])
         for low in range(begin, end, _READ):
             high = min(low + _READ, end)
-            buffer.times[low:high] = (
-                self.data.outer((slice(low, high, 1),))
-                if isinstance(self.data, LazyArray)
-                else self.data[low:high]
-            )
-        sorted_ = counts.is_sorted(buffer.times, self.first[units], self.last[units])
-        for unit in units[~sorted_]:
+            buffer.times[low:high] = data.outer((slice(low, high, 1),))
+        for unit in units[_out_of_order(buffer.times, self.first[units], self.last[units])]:
             buffer.times[self.first[unit] : self.last[unit]].sort()
         buffer.loaded[units] = True
 
@@ -154,20 +151,34 @@ def trains_of(spikes: xr.Dataset) -> Trains:
         )
         raise SchemaError(msg)
     last = np.cumsum(sizes)
-    data, first = unwrap(spikes.variables["spike_times"]._data), last - sizes
-    if isinstance(data, Segments) and isinstance(data.base, FileArray):
-        key: Hashable = (data.base, data.starts.tobytes(), data.sizes.tobytes())
-    elif isinstance(data, FileArray):
-        key = (data, sizes.tobytes())
-    else:
-        data = _Picked(spikes.variables["spike_times"])
-        key = uuid.uuid4().hex
-    return Trains(data, first, last, key)
+    first = last - sizes
+    variable = spikes.variables["spike_times"]
+    data = unwrap(variable._data)
+    if isinstance(data, LazyArray):
+        return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
+    if variable.chunks is not None:
+        return Trains(_Chunked(variable), first, last, (variable.data.name, sizes.tobytes()))
+    # In memory, or lazy in a way that has no name: a cache could not know it again.
+    times = np.ascontiguousarray(variable.values, float)
+    wrong = _out_of_order(times, first, last)
+    if wrong.any():
+        times = times.copy()
+        for unit in np.flatnonzero(wrong):
+            times[first[unit] : last[unit]].sort()
+    return Trains(times, first, last, (times, sizes))
+
+
+def _out_of_order(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Whether trains are out of order, (unit,) bool."""
+    from neuroarrays.kernels import counts
+
+    wrong: np.ndarray = ~counts.is_sorted(times, first, last)
+    return wrong
 
 
 @dataclass(frozen=True, repr=False)
-class _Picked(LazyArray):
-    """Any 1-D variable (in memory, dask, or a selection of a lazy one) as a lazy array."""
+class _Chunked(LazyArray):
+    """A 1-D variable of dask as a lazy array."""
 
     stored: xr.Variable
 
@@ -181,10 +192,8 @@ class _Picked(LazyArray):
         return dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        data = self.stored[key].data
-        if hasattr(data, "compute"):  # a graph inside a task waits for its own worker elsewhere
-            data = data.compute(scheduler="synchronous")
-        return np.asarray(data)
+        # A graph inside a task waits for its own worker elsewhere.
+        return np.asarray(self.stored[key].data.compute(scheduler="synchronous"))
 
     def __dask_tokenize__(self) -> object:
-        return ("_Picked", self.stored)
+        return ("_Chunked", self.stored)

@@ -3,6 +3,7 @@
 import pickle
 import threading
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -207,11 +208,31 @@ def test_threads_that_ask_at_once_agree(trains):
 
 def test_the_cache_of_spikes_is_bounded(monkeypatch):
     monkeypatch.setattr(handles, "SPIKE_CACHE_BYTES", 4000)
-    nodes = [spikes_of([np.sort(np.random.default_rng(i).uniform(0, 5, 300))]) for i in range(5)]
+    trains = [np.sort(np.random.default_rng(i).uniform(0, 5, 300)) for i in range(5)]
+    nodes = [spikes_of([train]).chunk() for train in trains]
     lazy = [na.bin_spikes(node, [0.0], 0.1, (0, 5)) for node in nodes]
     for _ in range(2):
         assert [array.values.sum() for array in lazy] == [300] * 5
         assert sum(b.times.nbytes for b in handles._BUFFERS.values()) <= 4000
+
+
+def test_spikes_in_memory_are_not_kept_twice():
+    handles.release()
+    node = spikes_of([np.arange(100.0), np.arange(100.0)[::-1] + 0.5])
+    one, two = (handles.trains_of(node) for _ in range(2))
+    assert dask.base.tokenize(one) == dask.base.tokenize(two)
+    other = handles.trains_of(spikes_of([np.arange(100.0), np.arange(100.0)[::-1] + 0.6]))
+    assert dask.base.tokenize(one) != dask.base.tokenize(other)
+    np.testing.assert_array_equal(one.load(np.arange(2))[100:], np.arange(100) + 0.5)
+    assert node["spike_times"].values[100] == 99.5  # the user's own are left as they are
+    sorted_ = spikes_of([np.arange(100.0)])
+    assert handles.trains_of(sorted_).load(np.arange(1)) is sorted_["spike_times"].values
+    tree = na.restrict(na.load_sample(), (700.0, 800.0))
+    assert not handles._BUFFERS
+    for _ in range(3):
+        na.firing_rate(tree["A2929-200711/adn"])
+    assert len(handles._BUFFERS) == 1  # of a file: read once, also a part of it
+    handles.release()
 
 
 def test_a_lazy_count_pickles_as_a_handle():

@@ -87,7 +87,7 @@ ROOMS = {
     "scoring": card("errors schema", "numpy xarray"),
     "groups": card("schema", "numpy xarray"),
     "selection": card("errors groups indexes lazy query schema", "numpy xarray"),
-    "restriction": card("errors groups indexes intervals schema validity", "numpy xarray"),
+    "restriction": card("errors groups indexes intervals lazy schema validity", "numpy xarray"),
     "conditions": card("errors query schema", "numpy xarray"),
     "analysis": card("conditions errors intervals kernels schema trains validity", "numpy xarray"),
     "correlations": card("conditions errors kernels schema trains", "numpy xarray"),
