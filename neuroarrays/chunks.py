@@ -43,6 +43,17 @@ class File:
 
     def __init__(self, descriptor: int):
         self.descriptor = os.dup(descriptor)
+        self._stamp = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        status = os.fstat(self.descriptor)
+        return status.st_size, status.st_mtime_ns
+
+    def check_unchanged(self, path: str, name: str) -> None:
+        """Refuse a file that is written to: nothing says which values are old and which new."""
+        if self._now() != self._stamp:
+            raise FormatError(path, name, "the file as it was when it was opened",
+                              "another size or modification time", "open it again")  # fmt: skip
 
     # Bound here: at the end of the interpreter the module's names are gone before its objects.
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
@@ -89,6 +100,7 @@ class ZstdChunks:
         """
         sizes = tuple(length(k, n) for k, n in zip(key, self.shape, strict=True))
         allowed(math.prod(sizes) * self.dtype.itemsize)
+        self.file.check_unchanged(self.path, self.name)
         dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int))
         full = np.empty(sizes, self.dtype) if out is None else np.expand_dims(out, dropped)
         if full.size:

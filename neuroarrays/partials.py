@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from neuroarrays.errors import NeuroArraysError
+
+#: What a full disk is called: the disk's own, a user's share, the longest file it may have.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -27,6 +32,21 @@ def partial_folder(path: Path, token: str) -> Iterator[Path]:
         except OverflowError:  # would come again: nothing to resume
             shutil.rmtree(folder)
             raise
+        except (OSError, RuntimeError) as error:
+            number = _number(error)
+            if number not in _FULL:
+                raise
+            msg = (
+                f"{path}: no room left on the disk ({os.strerror(number)}). Make some and save "
+                f"again: it goes on with what is finished, which stays in {folder.name}"
+            )
+            raise OSError(number, msg) from error
+
+
+def _number(error: OSError | RuntimeError) -> int:
+    """The system's number of an error; HDF5 only mentions it when it fails to close a file."""
+    found = re.search(r"errno = (\d+)", str(error))
+    return int(getattr(error, "errno", None) or (found[1] if found else 0))
 
 
 @contextmanager

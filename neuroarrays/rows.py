@@ -92,6 +92,7 @@ class Rows:
         if not whole and self.nbytes > _WIDE:
             return None
         allowed(math.prod(sizes) * self.dtype.itemsize)
+        self.file.check_unchanged(self.path, self.name)
         if out is None:
             out = np.empty(tuple(s for s, k in zip(sizes, key, strict=True)
                                  if not isinstance(k, int)), self.dtype)  # fmt: skip

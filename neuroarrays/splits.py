@@ -359,9 +359,12 @@ def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
 
 
 def _checked(fractions: Sequence[float]) -> np.ndarray:
-    shares = np.asarray(fractions, float)
+    shares = np.asarray([] if isinstance(fractions, Mapping) else fractions, float)
     if shares.shape not in ((2,), (3,)) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
-        msg = f"fractions={tuple(fractions)}: expected two or three shares that add up to 1"
+        msg = (
+            f"fractions={fractions}: expected the shares of {', '.join(NAMES)}, two or three "
+            "numbers that add up to 1"
+        )
         raise ValueError(msg)
     return shares
 

@@ -119,14 +119,14 @@ def loaders(  # noqa: PLR0913
         return alike(tree, compat, **given, **(options or {}), **loading)
     plan = _Plan(list(inputs), gathering.names(targets), length, dict(options or {}))
     parts = [
-        _Part(key if split == "block" else area.path, key, area, name, side)
+        _Part(key, area, name, side)
         for key, area in gathering.areas(tree, gathering.names(inputs, targets))
         for name, side in _sides(area, plan, split).items()
     ]
     scales = _scales(plan, parts, normalize) if normalize else {}
     made: dict[str, dict[str, Any]] = {}
     for part in parts:
-        data: Batched = plan.dataset(part, scales.get(part.group))
+        data: Batched = plan.dataset(part, scales.get(part.area.path))
         if part.is_test and repeats is not None:
             assert isinstance(data, TrialDataset)
             data = RepeatDataset(data, gathering.column(part.area, repeats))
@@ -142,8 +142,6 @@ def loaders(  # noqa: PLR0913
 class _Part:
     """One side of the split of one area."""
 
-    #: Parts of one group share their normalisation.
-    group: str
     key: str
     area: xr.DataTree
     side: str
@@ -192,21 +190,21 @@ class _Plan:
 
 
 def _scales(plan: _Plan, parts: Sequence[_Part], names: Sequence[str]) -> dict[str, Normalize]:
-    """The normalisation of each group, by its train side."""
+    """The normalisation of each area, by its train side, or that of its session in another block."""
     names = gathering.names(names)
     if unknown := [n for n in names if n not in [*plan.inputs, *plan.targets]]:
         known = gathering.names(plan.inputs, plan.targets)
         raise NotInTree("variable to normalise", unknown[0], known)
-    found = {
-        part.group: Normalize.fit(plan.dataset(part, None), names)
-        for part in parts
-        if part.side == "train"
-    }
+    trained = [part for part in parts if part.side == "train"]
+    found = {part.area.path: Normalize.fit(plan.dataset(part, None), names) for part in trained}
     for part in parts:
-        if part.group not in found:
-            sides = ", ".join(sorted({other.side for other in parts}))
-            msg = f"{gathering.place(part.area)}: no side 'train' to normalise by, only {sides}"
-            raise SchemaError(msg)
+        if part.area.path not in found:
+            other = next((one.area.path for one in trained if one.key == part.key), None)
+            if other is None:
+                sides = ", ".join(sorted({one.side for one in parts if one.key == part.key}))
+                msg = f"{gathering.place(part.area)}: no side 'train' to normalise by, only {sides}"
+                raise SchemaError(msg)
+            found[part.area.path] = found[other]
     return found
 
 

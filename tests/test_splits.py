@@ -124,7 +124,9 @@ def test_splits_of_a_clock_are_checked():
         splits.intervals({"train": [[0, 5]], "test": [[4, 6]]}, "s/A")
     with pytest.raises(SchemaError, match="split 'test' is empty"):
         splits.intervals({"train": [[0, 5]], "test": [[6, 6]]}, "s/A")
-    with pytest.raises(ValueError, match="shares that add up to 1"):
+    with pytest.raises(
+        ValueError, match="expected the shares of train, validation, test, two or three"
+    ):
         splits.by_label([1, 2, 3], (0.5, 0.1))
     with pytest.raises(ValueError, match="'test' is empty: 0.1 of 3 labels"):
         splits.by_label([1, 2, 3])

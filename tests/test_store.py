@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -11,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays import encoding, hdf5, packing, partials, progress, source, store
+from neuroarrays import (
+    chunks,
+    encoding,
+    hdf5,
+    packing,
+    partials,
+    progress,
+    source,
+    store,
+)
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.lazy import FileArray, LazyArray, unwrap
 from neuroarrays.testing import same_values
@@ -636,15 +647,62 @@ def test_reading_into_an_array_is_the_same(numbers, data):
 
 
 @pytest.mark.parametrize("options", [{}, {"chunks": (100, 30), "fletcher32": True}])
-def test_rows_of_a_file_that_ends_early(tmp_path, options):
+def test_rows_of_a_file_that_ends_early(tmp_path, options, monkeypatch):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("a", data=np.ones((5000, 30)), **options)
     opened = source.open_source(path)
     assert opened.read("a", (0,)).sum() == 30
     os.truncate(path, 600_000)
+    with pytest.raises(
+        FormatError, match=r"x\.h5:a: expected the file as it was when it was opened"
+    ):
+        opened.read("a")
+    monkeypatch.setattr(chunks.File, "check_unchanged", lambda *_: None)  # truncated a moment later
     with pytest.raises(FormatError, match=r"x\.h5:a: expected .* bytes at"):
         opened.read("a")
+
+
+@pytest.mark.parametrize("compression", ["zstd", None])
+def test_a_file_that_is_written_to_while_it_is_open(tmp_path, compression):
+    """Old values and new ones in one batch would be noticed by nobody."""
+    made = [np.random.default_rng(i).random((300, 100)) < 0.1 for i in (0, 1)]
+    paths = [
+        store.save(one_node({"a": (("presentation_id9", "u"), values.astype("u1"))}),
+                   tmp_path / f"{i}.h5", compression=compression)
+        for i, values in enumerate(made)
+    ]  # fmt: skip
+    variable = na.open_datatree(paths[0])["s/A/a"].variable
+    np.testing.assert_array_equal(variable[:3].values, made[0][:3])
+    with open(paths[0], "r+b") as file:
+        file.write(paths[1].read_bytes())
+    with pytest.raises(FormatError, match=r"0\.h5:s/A/a: expected the file as it was"):
+        _ = variable[:3].values
+    np.testing.assert_array_equal(na.open_datatree(paths[0])["s/A/a"].values, made[1])
+
+
+def test_a_full_disk_says_so_and_the_save_goes_on(tmp_path):
+    """A limit on the size of files is met as a full disk is: in the middle of a write."""
+    code = f"""
+import resource, signal, sys
+import neuroarrays as na
+from neuroarrays import synthetic
+tree = synthetic.aligned_tree(sessions=2, presentations=400, units=30, bins=40)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for room in 200_000, resource.RLIM_INFINITY:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        path = na.save(tree, {str(tmp_path / "x.h5")!r})
+    except OSError as error:
+        print(error)
+print(na.open_datatree(path).identical(tree))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    full, identical = done.stdout.splitlines()
+    assert "x.h5: no room left on the disk (File too large)" in full
+    assert identical == "True"
+    assert os.listdir(tmp_path) == ["x.h5"]
 
 
 def test_a_changed_byte_of_uncompressed_rows_is_noticed(tmp_path):

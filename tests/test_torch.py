@@ -248,6 +248,22 @@ def test_a_test_block_is_normalised_by_the_train_block(blocks):
         na.torch.loaders(tree, ["speed"], **options)
 
 
+def test_a_train_block_may_be_split_and_normalises_the_test_block(blocks):
+    tree, one, _ = blocks
+
+    def rule(area):
+        if area.path.startswith("/test"):
+            return {"test": np.arange(12)}
+        return {"train": np.arange(8), "validation": np.arange(8, 12)}
+
+    found = na.torch.loaders(tree, ["speed"], split=rule, batch_size=4, normalize=["speed"])
+    train = one["session_0/VISp/speed"].values[:8].astype("f8")
+    for side in ("train", "validation", "test"):
+        (loader,) = found[side].values()
+        mean = loader.dataset.transform.mean["speed"].item()
+        assert mean == pytest.approx(np.nanmean(train))
+
+
 def test_what_loaders_cannot_do_they_say(trials, area):
     loaders = na.torch.loaders
     with pytest.raises(ValueError, match="expected a list of variables, got the text 'speed'"):
