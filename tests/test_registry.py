@@ -1,5 +1,6 @@
 """FORMATS is the only registry: the entry points say the same."""
 
+import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -46,3 +47,11 @@ def test_each_format(format_):
     assert set(reader.open_dataset_parameters) == {
         "filename_or_obj", "drop_variables", "group", *reader.options(),
     }  # fmt: skip
+
+
+def test_extras_that_errors_name_can_be_installed():
+    package, extras = PYPROJECT.parent / "neuroarrays", project()["optional-dependencies"]
+    text = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    named = re.findall(r'MissingDependency\("[^"]+", "([^"]+)"', text)
+    assert len(named) > 8
+    assert set(named) <= set(extras)

@@ -306,6 +306,32 @@ def test_iabs_names_both_ways(track, animal, session, name):
         assert parse_iabs_name(path) == expected
 
 
+def test_iabs_folders(tmp_path, capsys):
+    for i, (name, rows) in enumerate({"RT_A5_3D": 3, "A5_HT3": 2, "FcOY_J01_1D": 4}.items()):
+        path = Path(iabs_paths(str(tmp_path), name)["data"])
+        path.parent.mkdir(parents=True)
+        write(path, Calcium=i + np.zeros((rows, 20)), x=np.arange(20))
+    for name in ("RT_A5_3D", "STFP_m_2"):  # an experiment alone, and one beside its data
+        path = Path(iabs_paths(str(tmp_path), name)["experiment"])
+        path.parent.mkdir(exist_ok=True)
+        experiment(path)
+    (tmp_path / "notes.txt").write_text("not a session")
+    tree = na.open_datatree(tmp_path, sampling_rate=20.0)
+    sizes = {name: node["unknown"].sizes["unit_id"] for name, node in tree.children.items()}
+    assert sizes == {"A5_HT3": 2, "FcOY_J01_1D": 4, "RT_A5_3D": 3, "STFP_m_2": 4}
+    assert tree["A5_HT3"].attrs["track"] == "HT"
+    assert float(tree["A5_HT3/unknown/responses"].mean()) == 1.0
+    assert list(na.open_datatree(tmp_path, sessions="*HT*").children) == ["A5_HT3"]
+    one = na.open_datatree(tmp_path / "RT_A5_3D")
+    assert list(one.children) == ["RT_A5_3D"]
+    assert one["RT_A5_3D/unknown"].sizes["unit_id"] == 3  # the data, not the experiment
+    with pytest.raises(NotInTree, match="no session 'RT'"):
+        na.open_datatree(tmp_path / "RT_A5_3D", sessions="RT")
+    with pytest.raises(FormatError, match="expected folders NAME/Aligned data"):
+        DriadaReader().open_datatree(tmp_path / "RT_A5_3D" / "Aligned data")
+    assert na.catalog(tmp_path)["session"].tolist() == list(sizes)
+
+
 def test_iabs_names_that_are_none():
     assert parse_iabs_name("session") == {}
     for bad in ("", "..", "a/b", "a_b"):

@@ -9,6 +9,7 @@ One flat NPZ is one session with one population. Time is the last axis, there is
     any other scalar or text                                  a fact about the session
 
 A pickled ``Experiment`` is read without DRIADA (`experiments`), with what DRIADA made of the values.
+Folders of sessions open too, as the laboratory that DRIADA comes from keeps them (`names`).
 
 Values come as they are stored: nothing is clipped, no noise is added, no frame is deleted and no
 feature is refused for NaN, bool or constant values. Spikes that are not there are not there.
@@ -41,7 +42,7 @@ from neuroarrays.formats.driada.experiments import (
     experiment_source,
     is_experiment,
 )
-from neuroarrays.formats.driada.names import parse_iabs_name, session_of
+from neuroarrays.formats.driada.names import parse_iabs_name, session_files, session_of
 from neuroarrays.formats.driada.structs import struct_source
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
@@ -69,6 +70,8 @@ class DriadaReader(Reader):
             path = os.fspath(filename_or_obj)
             if not isinstance(path, str):
                 return False
+            if os.path.isdir(path):
+                return bool(session_files(path))
             if is_experiment(path) or struct_source(path) is not None:
                 return True
             if not is_zip(path):
@@ -97,11 +100,12 @@ class DriadaReader(Reader):
         Parameters
         ----------
         filename_or_obj : str or path
-            The file.
+            The file; or the folder of a session, or of several, as the IABS keeps them
+            (``NAME/Aligned data/NAME syn data.npz``, ``NAME/Exp NAME.pickle``).
         drop_variables : str or iterable of str, optional
             Variables to leave out.
         sessions, areas : str or list of str, optional
-            Names or globs; there is one session, with one area called "unknown".
+            Names or globs; a session has one area, called "unknown".
         sampling_rate : float, optional
             Frames per second. Without it the file's own is taken; where it says nothing the tree
             has no time coordinate and says so.
@@ -118,47 +122,50 @@ class DriadaReader(Reader):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
             raise ValueError(msg)
         drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        file: MemberSource | None = struct_source(filename_or_obj)
-        if file is None:
-            pickled = is_experiment(os.fspath(filename_or_obj))
-            file = (experiment_source if pickled else npz_source)(filename_or_obj)
-        wanted = [features] if isinstance(features, str) else features
-        found = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
-        return session_groups(
-            self.name, file, found, Wanted(sessions, areas, sampling_rate, bad_frames, drop)
-        )
+        path = os.fspath(filename_or_obj)
+        files = session_files(path) if os.path.isdir(path) else {}
+        if os.path.isdir(path) and not files:
+            raise FormatError(path, "", "folders NAME/Aligned data/NAME syn data.npz", "none")
+        wanted = Wanted([features] if isinstance(features, str) else features, neural,
+                        0 if time_axis == 0 else -1, areas, sampling_rate, bad_frames, drop)  # fmt: skip
+        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source=self.name))}
+        for name in chosen(files, sessions, "session") if files else ():
+            groups |= session_groups(files[name], wanted, name)
+        if not files:
+            groups |= session_groups(path, wanted)
+            chosen([name for name in groups if "/" not in name], sessions, "session")
+        return groups
 
 
 @dataclass(frozen=True)
 class Wanted:
     """The options that say what of a session is built, and how."""
 
-    sessions: str | Sequence[str] | None
+    features: Sequence[str] | None
+    neural: str | None
+    time_axis: int
     areas: str | Sequence[str] | None
     rate: float | None
     bad_frames: Sequence[int] | None
     drop: set[str]
 
 
-def session_groups(
-    reader: str, file: MemberSource, found: Contents, wanted: Wanted
-) -> dict[str, xr.Dataset]:
-    """The groups of a session from what its file holds."""
+def session_groups(path: str, wanted: Wanted, name: str = "") -> dict[str, xr.Dataset]:
+    """The groups of the session in a file, called `name` or what the file says."""
+    file: MemberSource | None = struct_source(path)
+    if file is None:
+        file = (experiment_source if is_experiment(path) else npz_source)(path)
+    found = contents(file, wanted.time_axis, wanted.features, wanted.neural)
     rate, origin = sampling_rate(found, wanted.rate, file.path)
     _suspect(file, found)
-    name = found.metadata.get("session_name")
-    session = schema.node_name(
-        name if isinstance(name, str) and 0 < len(name) < 256 else session_of(file.path)
-    )
-    chosen([session], wanted.sessions, "session")
+    said = found.metadata.get("session_name")
+    said = said if isinstance(said, str) and 0 < len(said) < 256 else session_of(file.path)
+    session = schema.node_name(name or said)
     kept = chosen([schema.UNKNOWN_AREA], wanted.areas, "area")
     attrs = _attributes(found)
     attrs |= {"session_id": session, **{k: v for k, v in parse_iabs_name(session).items() if v}}
     attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
-    groups = {
-        "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source=reader)),
-        session: xr.Dataset(attrs=attrs),
-    }
+    groups = {session: xr.Dataset(attrs=attrs)}
     for area in kept:
         node = _area(file, found, rate, _bad(file, found, wanted.bad_frames))
         groups[f"{session}/{area}"] = node.drop_vars(list(wanted.drop & set(node.variables)))

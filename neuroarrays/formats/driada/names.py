@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePosixPath
 
@@ -78,6 +79,21 @@ def session_of(path: str) -> str:
     stem = PurePosixPath(path.replace("\\", "/")).name
     stem = re.sub(r"\.(npz|pickle|pkl|mat)$", "", stem)
     return _SUFFIX.sub("", stem).removeprefix("Exp ")
+
+
+def session_files(folder: str) -> dict[str, str]:
+    """The file of each session below a folder, or of the one that the folder is, by name.
+
+    The arrays, or, where these are not there, what DRIADA made of them.
+    """
+    folder = os.path.abspath(folder)
+    own = [(os.path.dirname(folder), os.path.basename(folder))]
+    found: dict[str, str] = {}
+    for root, name in own + [(folder, name) for name in sorted(os.listdir(folder))]:
+        files = [path for path in iabs_paths(root, name).values() if os.path.isfile(path)]
+        if files and os.path.basename(folder) not in found:
+            found[name] = files[0]
+    return found
 
 
 def iabs_paths(root: str, name: str) -> dict[str, str]:
