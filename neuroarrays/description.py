@@ -184,7 +184,11 @@ def _about(kind: str, session: Any, read_masks: bool) -> _About:
         seconds = n_bins * width if number is None else 0.0
         texts = {
             "presentations": "" if number is None else f"{number:,}",
-            "clocks": f"{n_bins:,} bins of {1000 * width:.3g} ms" if width else "",
+            "clocks": f"{n_bins:,} bins of {1000 * width:.3g} ms"
+            if width
+            else many(n_bins, "frame")
+            if n_bins
+            else "",
         }
         if read_masks and "valid" in area.data_vars:
             share = 1 - float(area["valid"].values.mean()) if area["valid"].size else 0.0

@@ -108,3 +108,10 @@ def test_a_session_without_areas_is_there_too():
     assert found.rows[0]["session"] == "A2929-200711"
     assert found.rows[0]["units"] == "0"
     assert "head_direction 60 Hz" in found.rows[0]["clocks"]
+
+
+def test_frames_without_a_clock_are_counted():
+    nodes = {"/s/retina": xr.Dataset({"responses": (("time", "unit_id"), np.ones((30, 2)))})}
+    tree = xr.DataTree.from_dict(nodes)
+    tree.attrs["neuroarrays_schema"] = "aligned/1"
+    assert na.describe(tree).rows[0]["clocks"] == "30 frames"
