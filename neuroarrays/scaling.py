@@ -154,7 +154,9 @@ def _mean_deviation(area: xr.DataTree, scope: str) -> float:
     session = [area] if area.parent is None else area.parent.children.values()
     tables = [scopes[scope].data_vars for scopes in map(_scopes, session) if scope in scopes]
     found = [table["responses_std"].values for table in tables if "responses_std" in table]
-    return float(np.nanmean(np.concatenate(found), dtype=np.float64))
+    deviations = np.concatenate(found)
+    known = deviations[~np.isnan(deviations)]
+    return float(known.mean(dtype=np.float64)) if known.size else np.nan
 
 
 def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> None:

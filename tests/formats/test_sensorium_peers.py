@@ -265,6 +265,8 @@ def test_statistics_of_zero_or_nan_are_seen(folder):
     assert np.isfinite(found["responses"][:, [0, 1, 2, 4, 5, 6, 7]]).all()
     assert np.isnan(found["responses"][:, 3]).all()  # not known: not a number
     np.testing.assert_allclose(found["speed"], area["speed"].values, rtol=1e-6)  # theirs: inf
+    np.save(where / "responses" / "all" / "std.npy", np.full_like(std, np.nan))
+    assert np.isnan(normalised(folder)["responses"]).all()  # and no warning
     with pytest.raises(na.NotInTree, match="stimulus_Clip"):
         na.torch.Normalize.stored(area, ["responses"], scope="stimulus_Clip")
     with pytest.raises(na.NotInTree, match="withheld_mean"):
