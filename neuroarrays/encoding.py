@@ -109,7 +109,7 @@ def encode_places(one: Encoded, places: np.ndarray) -> Encoded:
     """
     assert one.index is not None
     name, dim = one.index
-    native = {"instance_dimension": dim}
+    native = {"instance_dimension": dim, "long_name": f"row of {one.name} along {dim}, from 0"}
     if "coordinates" in one.native:
         native["coordinates"] = one.native["coordinates"]
     one.native = {k: v for k, v in one.native.items() if k != "coordinates"}
