@@ -123,10 +123,14 @@ def loaders(  # noqa: PLR0913
         for key, area in gathering.areas(tree, gathering.names(inputs, targets))
         for name, side in _sides(area, plan, split).items()
     ]
-    scales = _scales(plan, parts, normalize) if normalize else {}
+    sources = [plan.dataset(part) for part in parts]
+    if normalize:  # over the loaders' own datasets, so that what these keep is read once
+        scales = _scales(plan, parts, sources, normalize)
+        for part, source in zip(parts, sources, strict=True):
+            source.transform = scales[part.area.path]
     made: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        data: Batched = plan.dataset(part, scales.get(part.area.path))
+    for part, source in zip(parts, sources, strict=True):
+        data: Batched = source
         if part.is_test and repeats is not None:
             assert isinstance(data, TrialDataset)
             data = RepeatDataset(data, gathering.column(part.area, repeats))
@@ -162,18 +166,17 @@ class _Plan:
     length: float | None
     options: dict[str, Any]
 
-    def dataset(self, part: _Part, transform: Normalize | None) -> Samples:
+    def dataset(self, part: _Part) -> Samples:
         """The samples of a part."""
-        shared = {"transform": transform, **self.options}
         if self.length is None:
-            return TrialDataset(part.area, self.inputs, self.targets, part.where, **shared)
+            return TrialDataset(part.area, self.inputs, self.targets, part.where, **self.options)
         targets, by_trial = list(self.targets), "responses_by_trial"
         if part.is_test and "responses" in targets and by_trial in part.area.data_vars:
             targets.append(by_trial)
         train = part.side == "train"
         bin_width = gathering.clock(part.area, [*self.inputs, *targets])[1]
         return ClipDataset(part.area, self.inputs, self.length, targets, window=part.where,
-                           stride=bin_width if train else None, pad=not train, **shared)  # fmt: skip
+                           stride=bin_width if train else None, pad=not train, **self.options)  # fmt: skip
 
     def batches(self, data: Batched, part: _Part, batch_size: int, seed: int) -> Batches:
         """In which order, and how many at a time."""
@@ -189,14 +192,20 @@ class _Plan:
             raise ValueError(msg) from error
 
 
-def _scales(plan: _Plan, parts: Sequence[_Part], names: Sequence[str]) -> dict[str, Normalize]:
+def _scales(
+    plan: _Plan, parts: Sequence[_Part], sources: Sequence[Samples], names: Sequence[str]
+) -> dict[str, Normalize]:
     """The normalisation of each area, by its train side, or that of its session in another block."""
     names = gathering.names(names)
     if unknown := [n for n in names if n not in [*plan.inputs, *plan.targets]]:
         known = gathering.names(plan.inputs, plan.targets)
         raise NotInTree("variable to normalise", unknown[0], known)
     trained = [part for part in parts if part.side == "train"]
-    found = {part.area.path: Normalize.fit(plan.dataset(part, None), names) for part in trained}
+    found = {
+        part.area.path: Normalize.fit(source, names)
+        for part, source in zip(parts, sources, strict=True)
+        if part.side == "train"
+    }
     for part in parts:
         if part.area.path not in found:
             other = next((one.area.path for one in trained if one.key == part.key), None)

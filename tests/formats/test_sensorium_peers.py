@@ -6,6 +6,7 @@ subpackages. Its release on the package index will do for all but the transforms
 
 import collections
 import collections.abc
+import os
 import pickle
 import shutil
 
@@ -271,6 +272,27 @@ def test_statistics_of_zero_or_nan_are_seen(folder):
         na.torch.Normalize.stored(area, ["responses"], scope="stimulus_Clip")
     with pytest.raises(na.NotInTree, match="withheld_mean"):
         na.torch.Normalize.stored(area, ["withheld"])
+
+
+def test_loaders_that_normalise_read_each_file_once(folder, monkeypatch):
+    pytest.importorskip("torch")
+    opened = []
+    real = os.open
+
+    def seen(path, *args, **kwargs):
+        opened.append(os.fspath(path))
+        return real(path, *args, **kwargs)
+
+    tree = na.open_datatree(folder)
+    names = ["stimulus"], ["responses"]
+    monkeypatch.setattr(os, "open", seen)
+    made = na.torch.loaders(tree, *names, batch_size=8, normalize=["stimulus", "responses"])
+    for side in made.values():
+        for loader in side.values():
+            for _ in loader:
+                pass
+    images = [path for path in opened if "/data/images/" in path]
+    assert len(images) == len(set(images)) == tree["26872-17-20"].sizes["presentation_id"]
 
 
 def test_fields_are_not_swapped(folder):
