@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.conditions import bin_width, clock_of, counted
 from neuroarrays.errors import SchemaError
-from neuroarrays.tuning import Feature, binned, feature_of, sizes_of
+from neuroarrays.signals import Feature, binned, feature_of, sizes_of
 
 
 def bayesian_decoder(

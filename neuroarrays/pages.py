@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 from pandas.api.types import is_numeric_dtype
 
@@ -252,44 +252,42 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         [["units_total", "presentations_total"], ["units", "presentations"]],
         width_ratios=widths, height_ratios=[1.2, height],
     )  # fmt: skip
-    for name, colors in (("units", "viridis"), ("presentations", "cividis")):
-        grid = grids[name].astype(float)
-        ax, above = axes[name], axes[f"{name}_total"]
-        if name == "presentations" and not grid.to_numpy(na_value=0).any():
-            above.axis("off")
-            nothing(ax, "no presentations")
-            continue
-        # Movies are shown ten times, gratings thousands of times.
-        most = max(np.nanmax(grid.to_numpy(), initial=0), 2)
-        norm = LogNorm(1, most) if name == "presentations" else None
-        image = ax.imshow(
-            grid.where(grid > 0).to_numpy(),
-            aspect="auto",
-            cmap=colors,
-            norm=norm,
-            vmin=0 if norm is None else None,
-            vmax=most if norm is None else None,
-            interpolation="none",
-        )
-        ax.set_xticks(range(grid.shape[1]), grid.columns, rotation=90)
-        ax.tick_params(length=0)
-        figure.colorbar(image, ax=ax, pad=0.02, label=name)
-        totals = grid.sum()
-        above.bar(range(grid.shape[1]), totals, color=plt.get_cmap(colors)(0.45))
-        above.set(xlim=(-0.5, grid.shape[1] - 0.5), xticks=[], ylabel="total")
-        if norm is not None and totals.any():
-            above.set(yscale="log", ylim=(0.7, None))
-        n = grid.shape[1]
-        stimuli = "1 stimulus" if n == 1 else f"{n:,} stimuli"
-        kinds = many(n, "area") if name == "units" else stimuli
-        above.set_title(f"{int(totals.sum()):,} {name}, {kinds}", fontsize="medium")
-        frameless(above)
+    for name, grid in grids.items():
+        _draw_grid(axes[name], axes[f"{name}_total"], grid.astype(float), name)
     step = 1 if names == "all" else max(1, -(-rows // 60))
     shown = range(0, rows, step)
     axes["units"].set_yticks(shown, [grids["units"].index[i] for i in shown])
     axes["presentations"].set_yticks([])
     axes["units"].set_ylabel(many(rows, "session"))
     return axes
+
+
+def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str) -> None:
+    """Numbers of units or presentations, sessions by columns, and above them their sums."""
+    if name == "presentations" and not grid.to_numpy(na_value=0).any():
+        above.axis("off")
+        nothing(ax, "no presentations")
+        return
+    colors = {"units": "viridis", "presentations": "cividis"}[name]
+    most = max(np.nanmax(grid.to_numpy(), initial=0), 2)
+    # Movies are shown ten times, gratings thousands of times.
+    norm = LogNorm(1, most) if name == "presentations" else Normalize(0, most)
+    image = ax.imshow(
+        grid.where(grid > 0).to_numpy(), aspect="auto", cmap=colors, norm=norm, interpolation="none"
+    )
+    n = grid.shape[1]
+    ax.set_xticks(range(n), grid.columns, rotation=90)
+    ax.tick_params(length=0)
+    ax.figure.colorbar(image, ax=ax, pad=0.02, label=name)
+    totals = grid.sum()
+    above.bar(range(n), totals, color=plt.get_cmap(colors)(0.45))
+    above.set(xlim=(-0.5, n - 0.5), xticks=[], ylabel="total")
+    if name == "presentations":
+        above.set(yscale="log", ylim=(0.7, None))
+    stimuli = "1 stimulus" if n == 1 else f"{n:,} stimuli"
+    kinds = many(n, "area") if name == "units" else stimuli
+    above.set_title(f"{int(totals.sum()):,} {name}, {kinds}", fontsize="medium")
+    frameless(above)
 
 
 def _tables(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.conditions import bin_width, clock_of, counted, dataset_of, kept
 from neuroarrays.errors import NotInTree
-from neuroarrays.tuning import check_clock
+from neuroarrays.signals import check_clock
 
 #: Bytes of frames, in float32, that are in memory at once.
 _BLOCK = 64 << 20

@@ -91,9 +91,10 @@ ROOMS = {
     "conditions": card("errors query schema", "numpy xarray"),
     "analysis": card("conditions errors intervals kernels schema trains validity", "numpy xarray"),
     "correlations": card("conditions errors kernels schema trains", "numpy xarray"),
-    "receptive": card("conditions errors kernels schema tuning", "numpy xarray"),
-    "decoding": card("conditions errors kernels schema tuning", "numpy xarray"),
-    "tuning": card("binning lazy conditions errors kernels schema", "numpy xarray"),
+    "signals": card("conditions errors schema", "numpy xarray"),
+    "receptive": card("conditions errors kernels schema signals", "numpy xarray"),
+    "decoding": card("conditions errors kernels schema signals", "numpy xarray"),
+    "tuning": card("binning lazy conditions errors kernels schema signals", "numpy xarray"),
     # adapters
     "attributes": card("", "numpy"),
     "encoding": card("attributes errors lazy schema", "numpy xarray"),
