@@ -810,10 +810,48 @@ def test_tables(tmp_path):
         arrays_source(tmp_path / "bad.csv").names()
 
 
-def test_parquet(tmp_path):
+TABLES = {
+    "semicolons": ("time;x\n0.5;1.25\n1;2\n", {"time": [0.5, 1], "x": [1.25, 2]}),
+    "decimal commas": ("time;x\n0,5;1,25\n1;2\n", {"time": [0.5, 1], "x": [1.25, 2]}),
+    "a comma at the end": ("time,x,\n1,2,\n", {"time": [1], "x": [2]}),
+    "commas at the end of values": ("time,x\n1,2,\n3,4,\n", {"time": [1, 3], "x": [2, 4]}),
+    "a mark of the byte order": ("\ufefftime,x\n1,2\n", {"time": [1], "x": [2]}),
+    "comments": ("# exported by rig\n# v2\ntime,x\n1,2\n", {"time": [1], "x": [2]}),
+    "a header of numpy": ("# time x\n1.5 2.0\n", {"time": [1.5], "x": [2]}),
+    "a comment of numpy": ("# made by me\n1.5 2.0\n", {"0": [1.5], "1": [2]}),
+    "tabs and a gap": ("time\tx\n1\t\n2\t3\n", {"time": [1, 2], "x": [np.nan, 3]}),
+    "spaces before": ("   1.0e+00  2.0e+00\n   3.0e+00  4.0e+00\n", {"0": [1, 3], "1": [2, 4]}),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_as_programs_write_them(tmp_path, name):
+    text, expected = TABLES[name]
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    file = arrays_source(tmp_path / "a.csv")
+    found = {
+        one: file.read(one).tolist() for one in file.members() if not one.startswith("Unnamed")
+    }
+    assert found.keys() == expected.keys()
+    for one, values in expected.items():
+        np.testing.assert_array_equal(found[one], values)
+
+
+def test_a_row_longer_than_the_header_is_an_error(tmp_path):
+    """pandas would take its first value for a label, and move all others."""
+    (tmp_path / "a.csv").write_text("time,x\n1,2,3\n2,3\n")
+    with pytest.raises(FormatError, match=r"a\.csv: expected a readable table"):
+        arrays_source(tmp_path / "a.csv").members()
+
+
+def test_parquet(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "a.parquet")
     assert arrays_source(tmp_path / "a.parquet").read("x").tolist() == [1.0, 2.0]
+    monkeypatch.setattr("neuroarrays.formats.arrays.files.LARGEST", 1 << 16)
+    pd.DataFrame({"x": np.zeros(1 << 21)}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(FormatError, match=r"b\.parquet: expected at most .* bytes of values"):
+        arrays_source(tmp_path / "b.parquet").members()
 
 
 def test_a_folder_has_no_way_out(tmp_path):

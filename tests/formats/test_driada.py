@@ -222,10 +222,13 @@ def test_payloads_do_not_run(tmp_path, capsys):
 
 def test_metadata_of_every_kind(tmp_path):
     """What cannot be told is named, and takes nothing else with it."""
-    loop = {}
+    loop, twice = {}, []
     loop["itself"] = loop
+    for _ in range(60):
+        twice = [twice, twice]  # 2 ** 60 lists to whoever walks through
     said = {
         "fps": np.float32(20), "mouse": "m7", "frame": pd.DataFrame({"a": [1]}), "loop": loop,
+        "twice": twice, "bad_frames": twice, "of lists": np.array([{"a": twice}], object),
         "huge": 10**5000, "huge inside": [10**5000], "long": "a" * 100_000, "pair": (1, 2),
         "session_name": "../" * 1000, 3: "three", "share": Fraction(1, 2),
     }  # fmt: skip
@@ -238,7 +241,7 @@ def test_metadata_of_every_kind(tmp_path):
         "pair": [1, 2],
         "share": "<Record of fractions.Fraction>",
     }
-    left = ("loop", "huge", "huge inside", "long")
+    left = ("loop", "twice", "bad_frames", "of lists", "huge", "huge inside", "long")
     assert session.attrs["not_read"] == [f"_metadata/{key}" for key in left]
     na.save(na.open_datatree(path), tmp_path / "s.h5")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Suffixes of text tables, and bytes of one that is read; folders in folders, files in all.
 TABLES, LARGEST, MAX_DEPTH, MAX_FILES = (".csv", ".tsv", ".txt"), 1 << 30, 6, 10_000
+#: Characters of a line that is looked at, and bytes that parquet is believed to make of one.
+_LINE, _PACKED = 1 << 20, 1000
 _SUFFIXES = (*TABLES, ".parquet", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".nc")
 
 
@@ -110,26 +114,62 @@ class TableSource(MemberSource):
         import pandas as pd
 
         if self.path.endswith(".parquet"):
-            try:
-                return pd.read_parquet(self.path)
-            except ImportError as error:
-                raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
-        with open(self.path, encoding="utf-8", errors="replace") as file:
-            first = file.readline().strip()
-        comma = "," if "," in first else "\t" if "\t" in first else r"\s+"
+            return self._parquet()
+        skipped, names, first, second = self._head()
+        comma = next((c for c in (",", "\t", ";") if c in first), r"\s+")
         if first.startswith("scorer,"):  # DeepLabCut: bodypart/coordinate below the scorer
             frame = pd.read_csv(self.path, header=[0, 1, 2], index_col=0)
             frame.columns = ["/".join(str(part) for part in name[1:]) for name in frame.columns]
             return frame
-        header = None if first and _numbers(first.replace(",", " ")) else "infer"
-        frame = pd.read_csv(self.path, sep=comma, header=header)
+        header = None if first and _numbers(first, comma) else "infer"
+        with warnings.catch_warnings():
+            # A row that is longer than the header would lose values.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                self.path, sep=comma, header=header, index_col=False, skiprows=skipped,
+                decimal="," if comma == ";" and "," in second else ".",
+            )  # fmt: skip
+        if header is None and len(names) == frame.shape[1]:
+            frame.columns = names
         frame.columns = [str(name) for name in frame.columns]
         return frame
 
+    def _head(self) -> tuple[int, list[str], str, str]:
+        """How many lines of comments there are, words of the last, and the two lines after them."""
+        skipped, names = 0, ""
+        with open(self.path, encoding="utf-8-sig", errors="replace") as file:
+            line = file.readline(_LINE)
+            while line.startswith("#"):
+                skipped, names, line = skipped + 1, line, file.readline(_LINE)
+            words = re.split(r"[,;\t]\s*" if re.search(r"[,;\t]", names) else r"\s+",
+                             names.lstrip("# ").strip())  # fmt: skip
+            return (
+                skipped,
+                [word for word in words if word],
+                line.strip(),
+                file.readline(_LINE).strip(),
+            )
 
-def _numbers(line: str) -> bool:
+    def _parquet(self) -> pd.DataFrame:
+        import pandas as pd
+
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
+        said = parquet.read_metadata(self.path)
+        nbytes = 8 * said.num_rows * said.num_columns
+        if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
+            raise FormatError(self.path, "", f"at most {max(LARGEST, _PACKED * self.stamp[1]):,} bytes "
+                              "of values", f"{nbytes:,}", "the file is made to exhaust memory")  # fmt: skip
+        return pd.read_parquet(self.path)
+
+
+def _numbers(line: str, comma: str) -> bool:
+    """Whether a line holds numbers only, so that it is no header."""
+    words = line.split() if comma == r"\s+" else [word or "nan" for word in line.split(comma)]
     try:
-        return bool([float(word) for word in line.split()])
+        return bool([float(word.replace(",", ".")) for word in words])
     except ValueError:
         return False
 

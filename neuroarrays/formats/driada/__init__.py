@@ -290,8 +290,8 @@ def _fits(value: int | float | str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray) and value.size <= 1000:
-        return value.tolist()
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.size <= 1000 else f"{value.dtype} {value.shape}"
     return value.item() if isinstance(value, np.generic) else str(value)[:200]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from neuroarrays.errors import FormatError, NotInTree, shorten
 from neuroarrays.members import Member, MemberSource
 
@@ -18,6 +20,8 @@ COMPANIONS, RESERVED = ("spikes", "asp", "reconstructions"), "sp"
 METADATA, SYNC = "_metadata", "_sync_info"
 #: Text of the file that becomes an attribute, at most; Hz that no camera has.
 _LONGEST, _FASTEST = 1000, 1e9
+#: Values inside an entry of the metadata, at most.
+_STEPS = 200_000
 
 
 @dataclass
@@ -104,11 +108,28 @@ def contents(
         elif wanted is None or name in wanted:
             _feature(source, made, name, member)
     made.not_read += source.left_out()
+    for key in [key for key, value in made.metadata.items() if not _walkable(value)]:
+        del made.metadata[key]
+        made.not_read.append(f"{METADATA}/{str(key)[:80]}")
     missing = set(wanted or ()) - set(made.features)
     if missing:
         raise FormatError(source.path, "", f"features {shorten(sorted(missing))}",
                           f"features {shorten(made.features)}")  # fmt: skip
     return made
+
+
+def _walkable(value: Any) -> bool:
+    """Whether walking through a value ends soon: it may hold itself, or a list twice that does so."""
+    todo = [value]
+    for _ in range(_STEPS):
+        if not todo:
+            return True
+        one = todo.pop()
+        if isinstance(one, np.ndarray) and one.dtype == object:
+            todo += one.ravel().tolist()
+        elif isinstance(one, dict | list | tuple):
+            todo += one.values() if isinstance(one, dict) else one
+    return False
 
 
 def _matrix(
