@@ -332,7 +332,7 @@ class ClipDataset(Samples):
 def _bins(what: str, seconds: float, width: float) -> int:
     """A duration in bins."""
     found = seconds / width
-    if not abs(found - round(found)) < 0.1:
+    if not (np.isfinite(found) and abs(found - round(found)) < 0.1):
         msg = f"{what}: {seconds:g} s are {found:.2f} bins of {width:g} s, not a whole number"
         raise ValueError(msg)
     return round(found)

@@ -103,8 +103,8 @@ class Batches(Resumed, Sampler[list[int]]):
         self.rank, self.world_size = _place(rank, world_size)
         if len(self) == 0:
             msg = (
-                f"no batch: {n} samples, batch_size={batch_size}, {self.world_size} rank(s), "
-                f"drop_last={drop_last}"
+                f"no batch: {self._size()} samples an epoch, batch_size={batch_size}, "
+                f"{self.world_size} rank(s), drop_last={drop_last}"
             )
             raise ValueError(msg)
 

@@ -117,6 +117,9 @@ def loaders(  # noqa: PLR0913
             raise ValueError(msg)
         given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
         return alike(tree, compat, **given, **(options or {}), **loading)
+    if length is not None and repeats is not None:
+        msg = "repeats= is of presentations; windows have responses_by_trial where the tree does"
+        raise ValueError(msg)
     plan = _Plan(list(inputs), gathering.names(targets), length, dict(options or {}))
     parts = [
         _Part(key, area, name, side)
@@ -131,8 +134,7 @@ def loaders(  # noqa: PLR0913
     made: dict[str, dict[str, Any]] = {}
     for part, source in zip(parts, sources, strict=True):
         data: Batched = source
-        if part.is_test and repeats is not None:
-            assert isinstance(data, TrialDataset)
+        if part.is_test and isinstance(data, TrialDataset) and repeats is not None:
             data = RepeatDataset(data, gathering.column(part.area, repeats))
         batches = plan.batches(data, part, batch_size, seed)
         of_side = made.setdefault(part.side, {})
@@ -217,7 +219,7 @@ def _scales(
     return found
 
 
-def _sides(area: xr.DataTree, plan: _Plan, split: str | SplitRule) -> dict[str, np.ndarray | None]:
+def _sides(area: xr.DataTree, plan: _Plan, split: Any) -> dict[str, np.ndarray | None]:
     """The sides of an area's split, checked."""
     where = gathering.place(area)
     for name in [*plan.inputs, *plan.targets] if plan.length is None else []:
@@ -227,6 +229,9 @@ def _sides(area: xr.DataTree, plan: _Plan, split: str | SplitRule) -> dict[str, 
             raise SchemaError(msg)
     if split == "block":
         return {area.path.strip("/").partition("/")[0]: None}
+    if not isinstance(split, str) and not callable(split):
+        msg = f"split={split!r}: expected a column, 'block' or a function of the area"
+        raise TypeError(msg)
     found = (
         splits.by_tier(gathering.column(area, split))
         if isinstance(split, str)

@@ -597,6 +597,10 @@ def test_durations_are_whole_bins():
                     {"length": 1.0, "offsets": {"responses": 0.02}}):  # fmt: skip
         with pytest.raises(ValueError, match=r"s are \d\.\d+ bins of 0.05 s, not a whole number"):
             ClipDataset(area, ["responses"], **options)
+    with pytest.raises(
+        ValueError, match="length: nan s are nan bins of 0.05 s, not a whole number"
+    ):
+        ClipDataset(area, ["responses"], float("nan"))
     assert ClipDataset(area, ["responses"], 0.3 + 1e-9).bins == 6
 
 

@@ -141,7 +141,7 @@ def test_jitter_takes_windows_of_a_clock():
 
 
 def test_an_epoch_without_batches_is_an_error():
-    with pytest.raises(ValueError, match="no batch: 3 samples, batch_size=4"):
+    with pytest.raises(ValueError, match="no batch: 3 samples an epoch, batch_size=4"):
         Batches(3, 4, drop_last=True)
     with pytest.raises(ValueError, match="no batch: 0 samples"):
         Batches(0, 4)

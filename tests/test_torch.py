@@ -268,6 +268,15 @@ def test_what_loaders_cannot_do_they_say(trials, area):
     loaders = na.torch.loaders
     with pytest.raises(ValueError, match="expected a list of variables, got the text 'speed'"):
         loaders(trials, "speed")
+    windows = {"inputs": ["spike_data"], "length": 1.0, "split": lambda a: {"train": [[671, 700]]}}
+    with pytest.raises(
+        ValueError, match="'train' has no batch: 29 samples an epoch, batch_size=30"
+    ):
+        loaders(area.root, batch_size=30, **windows)
+    with pytest.raises(ValueError, match="repeats= is of presentations"):
+        loaders(area.root, repeats="image", **windows)
+    with pytest.raises(TypeError, match="split=None: expected a column, 'block' or a function"):
+        loaders(trials, ["speed"], split=None)
     with pytest.raises(NotInTree, match="no variable to normalise 'sped'; .* did you mean 'speed'"):
         loaders(trials, ["speed"], normalize=["sped"])
     with pytest.raises(SchemaError, match="adn: spike_data is along time: give length="):
