@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.errors import SchemaError
 from neuroarrays.intervals import difference, merged
-from neuroarrays.trains import trains_of
+from neuroarrays.trains import spikes_node, trains_of
 from neuroarrays.validity import invalid_times
 
 
@@ -137,8 +137,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     ``rate = n / T`` for ``n`` spikes in the time ``T`` (Adrian & Zotterman 1926, J. Physiol.
     61:151).
     """
-    if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
-        area = area.children[schema.SPIKES]
+    area = spikes_node(area)
     node = dataset_of(area, "an area or its spikes")
     session = area.parent and area.parent.parent if isinstance(area, xr.DataTree) else None
     if "spike_data" in node:

@@ -13,7 +13,7 @@ from neuroarrays import conditions as _conditions
 from neuroarrays import schema
 from neuroarrays.conditions import dataset_of, kept
 from neuroarrays.errors import SchemaError
-from neuroarrays.trains import trains_of
+from neuroarrays.trains import spikes_node, trains_of
 
 OTHER, LAG = "other_unit_id", "lag"
 #: Random halves that a split-half correlation averages over.
@@ -107,9 +107,7 @@ def _trains(
     if bin_width > window * (1 + 1e-9):
         msg = f"bin_width: a bin of {bin_width:g} s is longer than the window of {window:g} s"
         raise ValueError(msg)
-    if isinstance(spikes, xr.DataTree) and schema.SPIKES in spikes.children:
-        spikes = spikes.children[schema.SPIKES]
-    node = dataset_of(spikes, "an area of a recording tree, or its spikes")
+    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
     if "spike_times" not in node:
         msg = (
             "correlograms need spike times: expected an area of a recording tree, found "

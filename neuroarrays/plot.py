@@ -10,7 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.conditions import dataset_of
 from neuroarrays.errors import MissingDependency, NotInTree
-from neuroarrays.trains import trains_of
+from neuroarrays.trains import spikes_node, trains_of
 
 try:
     import matplotlib.pyplot as plt
@@ -94,9 +94,7 @@ def raster(
         If `order` names a unit that is not there.
     """
     ax = plt.gca() if ax is None else ax
-    if isinstance(spikes, xr.DataTree):
-        spikes = spikes.children.get(schema.SPIKES, spikes)
-    node = dataset_of(spikes, "an area of a recording tree, or its spikes")
+    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
     trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
     units = ids if order is None else list(order)
     unknown = [unit for unit in units if unit not in ids]

@@ -130,6 +130,25 @@ class Trains:
         return ("Trains", self.key)
 
 
+def spikes_node(area: Any) -> Any:
+    """The spikes of an area of a recording tree; what else is given as it is.
+
+    Raises
+    ------
+    SchemaError
+        If a session was given; names one of its areas.
+    """
+    if not isinstance(area, xr.DataTree):
+        return area
+    if schema.SPIKES in area.children:
+        return area.children[schema.SPIKES]
+    areas = [name for name, child in area.children.items() if schema.SPIKES in child.children]
+    if areas:
+        msg = f"expected one area, found {area.path!r} with {len(areas)}: give one, such as [{areas[0]!r}]"
+        raise SchemaError(msg)
+    return area
+
+
 def trains_of(spikes: xr.Dataset) -> Trains:
     """The handle on the spikes of a spikes node.
 

@@ -281,6 +281,13 @@ def test_firing_rates_of_all_kinds_of_area(ripples, clock):
     np.testing.assert_allclose(na.firing_rate(cut), want)
 
 
+def test_a_session_is_no_area():
+    session = na.load_sample()[SESSION]
+    for function in (na.firing_rate, na.autocorrelogram, lambda s: na.plot.raster(s, (0, 1))):
+        with pytest.raises(SchemaError, match=r"with 2: give one, such as \['adn'\]"):
+            function(session)
+
+
 def test_a_unit_without_spikes_has_rate_zero():
     node = xr.Dataset(
         {"spike_times": ("spike", np.array([1.0, 3.0])), "row_size": ("unit_id", [2, 0])},
