@@ -71,6 +71,11 @@ def kinds(path):
     }
 
 
+@pytest.fixture(scope="module")
+def made(stored):
+    return kinds(stored)
+
+
 NAMES = (
     "file", "scaled", "scaled float", "big endian", "transposed", "stacked", "segments",
     "no segments", "regular", "sliced", "sliced to the first", "sliced twice",
@@ -96,8 +101,8 @@ def test_lazy_array_equals_numpy(stored, name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "no segments"])
 @given(data=st.data())
-def test_any_index_of_an_index_equals_numpy(stored, name, data):
-    array, values = kinds(stored)[name]
+def test_any_index_of_an_index_equals_numpy(made, name, data):
+    array, values = made[name]
     variable = array.variable([f"d{i}" for i in range(values.ndim)])
     for _ in range(2):
         key = tuple(
