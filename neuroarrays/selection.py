@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.errors import NothingLeft, NotInTree
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import LazyArray, Segments, unwrap, wrap
-from neuroarrays.query import Column, Query, parse
+from neuroarrays.query import Column, Query, missing, parse
 
 #: A tree, a node of one, or a dataset: what is chosen from and what comes back.
 Tree = TypeVar("Tree", xr.DataTree, xr.Dataset)
@@ -207,10 +207,27 @@ def _fitting(
         }
         total = sum(sizes[path] for path in found)
         each = ", ".join(f"{text!r} alone fits {count}" for text, count in counts.items())
+        empty = [n for part in condition.conditions if not counts[part.text] for n in part.names]
+        held = [
+            _held(name, [nodes[path][name] for path in complete]) for name in dict.fromkeys(empty)
+        ]
         what = "unit" if kind == "unit" else "presentation"
-        msg = f"{condition.text!r} leaves no {what} of {total}: {each}"
+        msg = "; ".join([f"{condition.text!r} leaves no {what} of {total}: {each}", *held])
         raise NothingLeft(msg)
     return found
+
+
+def _held(name: str, columns: list[Any]) -> str:
+    """What a column holds: a range of numbers, or a few of its texts."""
+    values = np.concatenate([np.atleast_1d(np.asarray(c)) for c in columns])
+    values = values[~missing(values)]
+    if not values.size:
+        return f"{name!r} is missing throughout"
+    if values.dtype.kind in "iuf":
+        return f"{name!r} goes from {values.min():g} to {values.max():g}"
+    known = sorted({str(value) for value in values.tolist()})
+    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+    return f"{name!r} is {', '.join(map(repr, known[:5]))}{more}"
 
 
 def _reader(columns: Mapping[str, Any]) -> Column:

@@ -56,7 +56,8 @@ def tuning_curve(
         and `selectivity` (along ``unit_id`` and the other feature), and, of parameters,
         `preferred_low`, `preferred_high`, `selectivity_low` and `selectivity_high`: ends of the
         95 % intervals of 1,000 resamplings of the presentations of each condition. An interval of
-        an angle may go over the full turn. Of two circular features they are of the first.
+        an angle may go over the full turn. Of behaviour there are none: its samples follow one
+        another, and are no independent draws. Of two circular features they are of the first.
 
     Raises
     ------
