@@ -43,7 +43,7 @@ ROOMS = {
     "One clock": "alignment presentations sessions trains bins binning interpolation validity",
     "Choosing": "query selection restriction intervals",
     "Features and events": "features deconvolution",
-    "Answers": "conditions analysis tuning receptive correlations decoding scoring",
+    "Answers": "conditions signals analysis tuning receptive correlations decoding scoring",
     "Pictures": "plot pages timelines images drawing",
     "Archives": (
         "store encoding attributes packing writers zarr_writer layouts partials progress archives "
