@@ -185,13 +185,16 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
     random = np.random.default_rng(0)
     counts = all(found.attrs.get("units") == RATE["units"] for found in rates.values())
     for i, found in enumerate(rates.values()):
-        y = np.maximum(found.values, 1e-3) if counts else found.values
+        y = found.values
         x = i + random.uniform(-0.25, 0.25, y.size)
         size = 14 if y.size < 200 else 3
         ax.scatter(x, y, s=size, color=PALETTE[0], alpha=0.7 if y.size < 200 else 0.35, lw=0)
         if np.isfinite(y).any():
             ax.hlines(np.nanmedian(y), i - 0.35, i + 0.35, color=PALETTE[1], lw=2)
-    if counts:
+    if counts and any((found == 0).any() for found in rates.values()):
+        ax.set_yscale("symlog", linthresh=0.01)  # silent units are at 0
+        ax.set_ylim(bottom=0)
+    elif counts:
         ax.set_yscale("log")
     labels = {quantity_of(found) for found in rates.values()}
     ax.set_xticks(range(len(rates)), list(rates), rotation=90 if len(rates) > 8 else 0)

@@ -110,7 +110,7 @@ def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
 def draw(ax: Axes, rows: list[_Row]) -> None:
     """Draw rows from top to bottom: signals as traces, events as ticks, tables as bars."""
     if not rows:
-        nothing(ax, "no times are known")
+        nothing(ax, "no signals, events or presentations with times")
         return
     for row, (_, drawn) in enumerate(reversed(rows)):
         if drawn is None:

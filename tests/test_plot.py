@@ -281,6 +281,13 @@ def test_an_overview_shows_units_rates_and_times(tree, tmp_path):
     labels = [t.get_text() for t in axes["timeline"].get_yticklabels()]
     assert "sleep_ripples (594)" in labels
     assert "head_direction/ry" in labels
+    silent = tree.copy()
+    spikes = silent[f"{SESSION}/adn/spikes"].to_dataset().copy(deep=True)
+    spikes["row_size"][0] = 0
+    silent[f"{SESSION}/adn/spikes"].dataset = spikes
+    axes = na.plot.overview(silent)
+    assert axes["rates"].collections[0].get_offsets()[0, 1] == 0
+    assert axes["rates"].get_ylim()[0] == 0
     write_nwb(tmp_path / "a.nwb")
     axes = na.plot.overview(na.open_datatree(tmp_path / "a.nwb"))
     axes["units"].figure.canvas.draw()
@@ -324,7 +331,8 @@ def test_an_overview_of_aligned_trees(tree):
         if "responses" in node:
             node.dataset = node.to_dataset().rename(presentation_id="time").drop_vars("time")
     axes = na.plot.overview(made)  # frames: when they were is not known
-    assert [t.get_text() for t in axes["timeline"].texts] == ["no times are known"]
+    said = "no signals, events or presentations with times"
+    assert [t.get_text() for t in axes["timeline"].texts] == [said]
     plt.close("all")
 
 
