@@ -14,7 +14,7 @@ from neuroarrays.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.errors import SchemaError
 from neuroarrays.intervals import difference, merged
 from neuroarrays.trains import spikes_node, trains_of
-from neuroarrays.validity import invalid_times
+from neuroarrays.validity import cut_away, invalid_times
 
 
 def psth(
@@ -116,7 +116,8 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     intervals : Dataset, DataFrame or (n, 2) array, s, optional
         Of a recording: where to count, overlapping ones once. Without, from the first to the last
         spike of the area, as pynapple does it: an area that fell silent is overrated. Of a node
-        in a tree, the session's invalid times do not count, what `restrict` cut away among them.
+        in a tree, the session's invalid times do not count, what `restrict` cut away among them:
+        of a restricted tree it is the rate within its intervals.
 
     Returns
     -------
@@ -180,8 +181,11 @@ def _spikes_within(
         number = (trains.last - trains.first).astype(float)
         if not (high > low and any(rows.size for rows in invalid)):
             return number, np.full(number.size, high - low)
-        # The last spike is counted too: to just behind it.
-        within = np.array([[low, np.nextafter(high, np.inf)]])
+        # The last spike is counted too: to just behind it. What was cut away on either side tells
+        # where the recording ends, also where no spike is near.
+        cut = np.empty((0, 2)) if session is None else cut_away(session)
+        low, high = cut.min(initial=low), cut.max(initial=np.nextafter(high, np.inf))
+        within = np.array([[low, high]])
     times = trains.load(np.arange(trains.first.size))
     number, seconds = np.zeros((2, trains.first.size))
     covered: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
