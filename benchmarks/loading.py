@@ -12,8 +12,8 @@ from pathlib import Path
 
 HEAD = """\
 CPU time of all threads and workers, warm; wall time suffers from other work on the machine ({cores}
-cores, load {load:.1f}). Memory of the process above imports and compiled kernels: when the data set
-was made, and at its highest, batches included.
+cores, load {load:.1f}). Memory of the process above imports and compiled kernels: with what the data
+set keeps, and at its highest, batches included.
                                                  CPU ms   CPU µs   samples    samples   first   made   peak
                                                  /batch  /sample    /s CPU    /s wall       s     MB     MB"""
 ROW = (
@@ -45,6 +45,8 @@ def measure(make, n_batches, size_of):
     imports = _memory("VmRSS")
     begun = time.perf_counter()
     loader = make()
+    if type(loader).__module__.startswith("neuroarrays"):
+        loader.dataset.load()
     made = _memory("VmRSS") - imports
     first, _, _ = _pass(loader, n_batches // 4, size_of, begun)
     cpu, wall = _cpu(), time.perf_counter()
