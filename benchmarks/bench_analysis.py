@@ -107,7 +107,7 @@ def tuning(units, duration):
     same = np.allclose(yours.values * 50, mine.values)
     print(f"tuning curves of {units} units, {duration:,.0f} s at 50 Hz, 60 directions; CPU s")
     print(f"  ours, from spikes      {from_spikes:7.3f}   from counts {from_counts:7.3f}   "
-          f"the first time, spikes copied and checked {first:.3f}")  # fmt: skip
+          f"the first time, spikes checked {first:.3f}")  # fmt: skip
     print(f"  pynapple, from spikes  {spikes:7.3f}   from counts {theirs:7.3f}   same: {same}")
 
 
