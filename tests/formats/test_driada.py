@@ -64,6 +64,7 @@ class TestStored(ReaderTests):
 
 
 class TestDeflated(TestStored):
+    start_methods = ("fork",)  # stored members are read after the others
     path = FOLDER / "RT_A5_3D syn data.npz"
 
 

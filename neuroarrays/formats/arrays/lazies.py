@@ -97,7 +97,7 @@ class Grid(LazyArray):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        kinds = [base.dtype for base in self.bases]
+        kinds = {base.dtype for base in self.bases}
         return np.dtype(object) if object in kinds else np.result_type(*kinds)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -109,7 +109,8 @@ class Grid(LazyArray):
         if not flat.size:
             rest = self.bases[0].outer(inner).shape
             return np.empty((*np.shape(places), *rest), self.dtype)
-        parts = [np.asarray(self.bases[int(i)].outer(inner), self.dtype) for i in flat]
+        dtype = self.dtype
+        parts = [np.asarray(self.bases[int(i)].outer(inner), dtype) for i in flat]
         return np.stack(parts).reshape((*np.shape(places), *parts[0].shape))
 
     def __dask_tokenize__(self) -> object:
@@ -128,9 +129,8 @@ class Joined(LazyArray):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        return (
-            np.result_type(*(base.dtype for base in self.bases)) if self.bases else np.dtype("f8")
-        )
+        kinds = {base.dtype for base in self.bases}
+        return np.result_type(*kinds) if kinds else np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
         (k,) = key
@@ -138,11 +138,13 @@ class Joined(LazyArray):
         wanted = np.arange(self.shape[0])[k] if isinstance(k, slice) else np.atleast_1d(k)
         ends = np.cumsum([base.shape[0] for base in self.bases])
         owner = np.searchsorted(ends, wanted, side="right")
+        order = np.argsort(owner, kind="stable")
+        cuts = np.searchsorted(owner[order], np.arange(len(self.bases) + 1))
         out = np.empty(wanted.shape, self.dtype)
-        for i in np.unique(owner):
-            mine = owner == i
-            local = wanted[mine] - (ends[i] - self.bases[i].shape[0])
-            out[mine] = self.bases[i]._raw((local,))
+        for i, base in enumerate(self.bases):
+            mine = order[cuts[i] : cuts[i + 1]]
+            if mine.size:
+                out[mine] = base._raw((wanted[mine] - (ends[i] - base.shape[0]),))
         return out[0] if one else out
 
     def __dask_tokenize__(self) -> object:
