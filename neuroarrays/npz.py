@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -53,14 +54,14 @@ class NPZSource(MemberSource):
     """A numpy NPZ file."""
 
     def _scan(self) -> dict[str, Member]:
-        return {name: one for name, one in self._all().items() if _is_read(one)}
+        return {name: one for name, one in _every(self).items() if _is_read(one)}
 
     def left_out(self) -> dict[str, str]:
-        return {name: f"{one.dtype}"[:80] for name, one in self._all().items()
+        return {name: f"{one.dtype}"[:80] for name, one in _every(self).items()
                 if not _is_read(one)}  # fmt: skip
 
-    def _all(self) -> dict[str, Packed]:
-        """Every array of the file, of kinds that are not read too."""
+    def every(self) -> dict[str, Packed]:
+        """Every array of the file, of kinds that are not read too; reads headers only."""
         entries = self._entries()
         found: dict[str, Packed] = {}
         with open(self.path, "rb") as file:
@@ -218,6 +219,11 @@ class NPZSource(MemberSource):
         found = load_pickle(data[npy.length(data[:12], self.path, name) :], allowed,
                             where=name, path=self.path)  # fmt: skip
         return found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
+
+
+@lru_cache(maxsize=64)
+def _every(source: NPZSource) -> dict[str, Packed]:
+    return source.every()
 
 
 def _is_read(member: Member) -> bool:
