@@ -40,7 +40,7 @@ ROOMS = {
     "Files as trees": "_open formats backend lazy indexes chunking samples",
     "What a tree is": "schema validation groups description",
     "Numbers only": "kernels",
-    "One clock": "alignment presentations sessions trains bins binning interpolation validity",
+    "One clock": "alignment presentations sessions trains bins binning interpolation frames validity",
     "Choosing": "query selection restriction intervals",
     "Features and events": "features deconvolution",
     "Answers": "conditions signals analysis tuning receptive correlations decoding scoring",

@@ -18,6 +18,7 @@ from neuroarrays.binning import check_dtype, counted
 from neuroarrays.bins import Bins, check_bin_width, check_window
 from neuroarrays.chunking import chunked
 from neuroarrays.errors import SchemaError
+from neuroarrays.frames import shown
 from neuroarrays.interpolation import check_method, resampled
 from neuroarrays.presentations import (
     as_rows,
@@ -25,7 +26,7 @@ from neuroarrays.presentations import (
     presentations_of,
     tables_of,
 )
-from neuroarrays.sessions import areas_of, extent_of, series_of, sessions_of
+from neuroarrays.sessions import areas_of, extent_of, series_of, sessions_of, stimuli_of
 from neuroarrays.validity import invalid_bins, unit_validity
 
 
@@ -72,8 +73,9 @@ def align(  # noqa: PLR0913  one question each, all but three by name
 ) -> xr.DataTree:
     """Bring every signal of a recording on one clock.
 
-    Spikes are counted in bins (see `bin_spikes` for their edges) and behaviour is interpolated at
-    the bins' centres. Lazy: what is indexed later is what is computed.
+    Spikes are counted in bins (see `bin_spikes` for their edges), behaviour is interpolated at the
+    bins' centres, and of a stimulus with a clock the frame is taken that was shown there. Lazy:
+    what is indexed later is what is computed.
 
     Parameters
     ----------
@@ -257,7 +259,8 @@ def _session(
     if rows is not None:
         shared[schema.PRESENTATION] = rows[schema.PRESENTATION].variable
         rows = rows.drop_vars(rows.coords)
-    groups = {name: xr.Dataset(coords=shared, attrs=session.attrs)}
+    films = {film: shown(node, bins, options.max_gap) for film, node in stimuli_of(session).items()}
+    groups = {name: xr.Dataset(films, shared, session.attrs)}
     for area, nodes in areas_of(session).items():
         variables, coords = _signals(nodes, at_bins)
         if schema.SPIKES in nodes:

@@ -79,12 +79,25 @@ def series_of(session: xr.DataTree, wanted: str | Sequence[str] | None) -> dict[
     paths = {
         path: node
         for path, node in session.subtree_with_keys
-        if schema.TIME in node.dims and schema.UNIT not in node.dims and path != "."
+        if schema.TIME in node.dims
+        and schema.UNIT not in node.dims
+        and path != "."
+        and "stimulus" not in node.data_vars
     }
     if wanted is None:
         usual = [p for p in paths if p.partition("/")[0] in BEHAVIOUR]
         return {path: paths[path].to_dataset() for path in usual}
     return {path: paths[path].to_dataset() for path in chosen(paths, wanted, "series")}
+
+
+def stimuli_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Nodes with frames of a stimulus on a clock, by the name they have in an aligned tree."""
+    found = {
+        path.replace("/", "_"): node.to_dataset()
+        for path, node in session.subtree_with_keys
+        if "stimulus" in node.data_vars and schema.TIME in node.dims
+    }
+    return {"stimulus": next(iter(found.values()))} if len(found) == 1 else found
 
 
 def extent_of(session: xr.DataTree) -> tuple[float, float]:

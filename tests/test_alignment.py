@@ -332,3 +332,39 @@ def test_two_signals_of_one_name_are_both_kept():
     for name, seed in (("data", 1), ("neuropil_data", 2)):
         expected = (lambda v: (v[5] + v[6]) / 2)(imaged([0, 1], "data", seed).data.values)
         np.testing.assert_allclose(area[name].isel(time=5), expected)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_stimulus_is_the_frame_that_was_shown(held):
+    """Against a slow twin: for every bin the last frame at or before its middle, or NaN."""
+    rng = np.random.default_rng(3)
+    clock = np.sort(rng.uniform(0.5, 2.0, 20))
+    frames = rng.integers(0, 255, (20, 1, 2, 3)).astype(np.uint8)
+    tree = recording([[0.1, 0.9], [2.4]], {"trials": TABLE})
+    film = xr.Dataset({"stimulus": (("time", "channel", "y", "x"), frames)}, {"time": clock})
+    tree["s1/screen"] = xr.DataTree(film)
+    gap = None if held else 0.06
+
+    def twin(times):
+        at = [np.flatnonzero(clock <= t) for t in times.ravel()]
+        gone = [not k.size or t > clock[-1] or (gap is not None and t - clock[k[-1]] > gap)
+                for k, t in zip(at, times.ravel(), strict=True)]  # fmt: skip
+        rows = [np.full((1, 2, 3), np.nan) if lost else frames[k[-1]]
+                for k, lost in zip(at, gone, strict=True)]  # fmt: skip
+        return np.reshape(rows, (*times.shape, 1, 2, 3))
+
+    session = na.align(tree, bin_width=0.05, max_gap=gap)["s1"]
+    expected = twin(session.time.values)
+    assert session.stimulus.dtype == np.float32
+    assert np.isnan(expected).any()
+    np.testing.assert_array_equal(session.stimulus, expected)
+    np.testing.assert_array_equal(session.stimulus[3:40:4, :, 1, [0, 2]], expected[3:40:4, :, 1, [0, 2]])  # fmt: skip
+    np.testing.assert_array_equal(session.stimulus[17, 0], expected[17, 0])
+    trials = na.align(tree, "trials", bin_width=0.05, max_gap=gap)["s1"]
+    onsets = trials["VISp/presentations"].start_time.values
+    assert trials.stimulus.dims == ("presentation_id", "time", "channel", "y", "x")
+    at = onsets[:, None] + trials.time.values
+    np.testing.assert_array_equal(trials.stimulus, twin(at))
+    np.testing.assert_array_equal(trials.stimulus[[2, 0], 1:3], twin(at)[[2, 0], 1:3])
+    assert trials.stimulus.dtype == (np.uint8 if held else np.float32)
+    na.validate(trials.root, values=True)

@@ -77,8 +77,9 @@ ROOMS = {
     "interpolation": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
     "presentations": card("bins errors schema trains", "numpy pandas xarray"),
     "validity": card(f"{LAZY} schema", "numpy xarray"),
+    "frames": card("bins lazy schema source", "numpy xarray"),
     "sessions": card("backend errors schema trains", "numpy xarray"),
-    "alignment": card("_version binning bins chunking errors formats interpolation lazy presentations schema "
+    "alignment": card("_version binning bins chunking errors formats frames interpolation lazy presentations schema "
                       "sessions validity", "numpy pandas xarray"),
     "features": card("errors groups kernels lazy schema source", "numpy xarray", "dask"),
     "deconvolution": card("errors kernels lazy schema source", "numpy xarray", "dask"),
