@@ -25,7 +25,11 @@ _CLASSES = dict(enumerate((
     "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16",
     "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque",
 ), 1))  # fmt: skip
-_CELL, _STRUCT, _COMPLEX, _LOGICAL = 1, 2, 0x800, 0x200
+_CELL, _STRUCT, _OBJECT, _SPARSE, _COMPLEX, _LOGICAL = 1, 2, 3, 5, 0x800, 0x200
+#: Classes of variables that are loaded at all: cells, structs, char and numbers.
+_LOADED = (_CELL, _STRUCT, 4, *range(6, 16))
+#: Elements before the matrices inside, by class (also functions, opaque); types of all but matrices.
+_LEAD, _PLAIN = {1: 3, 2: 5, 3: 6, 16: 3, 17: 4}, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
 DTYPES = {
     "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "?",
@@ -137,18 +141,47 @@ def _element(data: bytes | memoryview, order: str, at: int) -> tuple[bytes | mem
 
 
 def _elements(data: memoryview, order: str) -> int:
-    """How many matrices a cell or struct says that it holds; -1 if it does not say."""
+    """How many matrices a cell, struct or object says that it holds; -1 if it does not say."""
     try:
         shape, at = _shape(data, order), _element(data, order, 16)[1]
         count = math.prod(shape) if min(shape, default=0) >= 0 else -1
-        if _flags(data, order) & 0xFF == _STRUCT:
-            raw, at = _element(data, order, _element(data, order, at)[1])
+        kind = _flags(data, order) & 0xFF
+        if kind != _CELL:
+            for _ in range(_LEAD[kind] - 4):  # the name, and that of an object's class
+                at = _element(data, order, at)[1]
+            raw, at = _element(data, order, at)
             (longest,) = struct.unpack_from(f"{order}i", raw)
             tag, size = struct.unpack_from(f"{order}II", data, at)
-            count *= (tag >> 16 or size) // longest if longest > 0 else 1
+            count = count * ((tag >> 16 or size) // longest) if longest > 0 else -1
     except struct.error:
         return -1
     return count
+
+
+def _tags(view: memoryview, order: str, start: int, end: int) -> list[tuple[int, int, int]]:
+    """Type, beginning and end of each element of a matrix."""
+    found, at = [], start
+    while at + _TAG <= end:
+        tag, nbytes = struct.unpack_from(f"{order}II", view, at)
+        if tag >> 16:  # a small element: type, size and bytes in one
+            found.append((tag & 0xFFFF, at + _TAG, at + _TAG))
+            at += _TAG
+        else:
+            found.append((tag, at + _TAG, at + _TAG + nbytes))
+            at += _TAG + nbytes + (-nbytes % 8)
+    return found
+
+
+def _is_sound(tags: list[tuple[int, int, int]], flags: int, count: int, end: int) -> bool:
+    """Whether a matrix has the elements that scipy will look for: it believes any type it finds."""
+    kind, types = flags & 0xFF, [one for one, _, _ in tags]
+    if any(stop > end for _, _, stop in tags):
+        return False
+    if kind not in _LEAD:
+        least = 4 + bool(flags & _COMPLEX) + 2 * (kind == _SPARSE)
+        return len(types) >= least and set(types) <= _PLAIN
+    lead = _LEAD[kind]
+    return set(types[:lead]) <= _PLAIN and types[lead:] == [_MATRIX] * count
 
 
 def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
@@ -162,19 +195,20 @@ def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
                               "more: the file is made to exhaust the stack")  # fmt: skip
         flags = _flags(view[:end], order, start)
         any_complex |= bool(flags & _COMPLEX)
-        if flags & 0xFF not in (_CELL, _STRUCT):
+        kind = flags & 0xFF
+        if end == start or (depth == 0 and kind not in _LOADED):
             continue
-        count = _elements(view[start:end], order)
+        count = _elements(view[start:end], order) if kind in (_CELL, _STRUCT, _OBJECT) else 1
         if not 0 <= count <= (end - start) // _TAG:
             raise FormatError(path, f"byte {place}", f"a cell or struct of {end - start:,} bytes",
                               f"one of {count:,} elements", "the file is damaged")  # fmt: skip
-        at = start
-        while at + 8 <= end:
-            tag, nbytes = struct.unpack_from(f"{order}II", view, at)
-            if tag >> 16:  # a small element: type and size in one word
-                at += 8
-                continue
-            if tag == _MATRIX:
-                todo.append((at + 8, min(end, at + 8 + nbytes), depth + 1))
-            at += 8 + nbytes + (-nbytes % 8)
+        tags = _tags(view, order, start, end)
+        if depth == 0 and kind not in _LEAD:  # only its header is here: values may reach beyond
+            tags = [(one, at, min(stop, end)) if i > 2 else (one, at, stop)
+                    for i, (one, at, stop) in enumerate(tags[:4])]  # fmt: skip
+            flags &= ~_COMPLEX
+        if not _is_sound(tags, flags, count, end):
+            raise FormatError(path, f"byte {place}", "the elements of a matrix", "others",
+                              "the file is damaged")  # fmt: skip
+        todo += [(at, stop, depth + 1) for one, at, stop in tags if one == _MATRIX]
     return any_complex

@@ -740,6 +740,33 @@ def test_cells_of_more_elements_than_bytes(tmp_path, name):
         matlab_source(tmp_path / "a.mat")
 
 
+ONE = element(9, np.ones(1).tobytes())
+INNER = matrix_v5(6, (1, 1), b"", ONE)
+BROKEN_V5 = {
+    "a name beyond its matrix": matrix_v5(1, (1, 1), b"x", INNER.replace(
+        np.array([1, 0], "<u4").tobytes(), np.array([1, 127], "<u4").tobytes(), 1)),
+    "values of no type": matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, 1), b"", element(99, bytes(8)))),
+    "a matrix for values": matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, 1), b"", element(14, bytes(8)))),
+    "no values": matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, 1))),
+    "a cell too few": matrix_v5(1, (1, 2), b"x", INNER),
+    "a cell too many": matrix_v5(1, (1, 1), b"x", INNER + INNER),
+    "no imaginary part": matrix_v5(1, (1, 1), b"x", matrix_v5(6 | 0x800, (1, 1), b"", ONE)),
+    "names of no length": matrix_v5(2, (1, 1), b"x", element(5, bytes(4)) + element(1, b"") + INNER),
+    "text of no type": matrix_v5(4, (1, 1), b"x", element(99, bytes(8))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN_V5)
+def test_elements_that_scipy_would_take_on_trust(tmp_path, name):
+    """It looks up any type of values that it finds: some of these crash the interpreter."""
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (tmp_path / "a.mat").write_bytes(head + BROKEN_V5[name])
+    with pytest.raises(FormatError, match=r"a\.mat:byte 128: .*the file is damaged"):
+        matlab_source(tmp_path / "a.mat")
+    (tmp_path / "b.mat").write_bytes(head + matrix_v5(1, (1, 1), b"x", INNER))
+    assert matlab_source(tmp_path / "b.mat").read("x/0").tolist() == [[1.0]]
+
+
 def test_a_deflated_cell_that_becomes_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr("neuroarrays.formats.matlab5.ALWAYS", 1 << 20)
     for size, fits in ((1 << 16, True), (1 << 18, False)):
