@@ -195,8 +195,8 @@ class ClipDataset(Samples):
     stride : float, s, optional
         From one window's start to the next one's; `length` unless given.
     window : (float, float) or (n, 2) float, s, optional
-        Stretches of the clock that windows lie in entirely: a side of a split. All of it unless
-        given.
+        Stretches of the clock that windows lie in entirely, by the time stamps of their frames: a
+        side of a split. All of it unless given.
     offsets : mapping of str to float, s, optional
         How much later than the window a variable is read.
     across_gaps : bool
@@ -242,14 +242,14 @@ class ClipDataset(Samples):
         transform: Callable[[Batch], Batch] | None = None,
     ):
         names = gathering.names(inputs, targets)
-        centres, width = gathering.clock(area, names)
+        stamps, width, begins = gathering.clock(area, names)
         super().__init__(area, inputs, targets, schema.TIME, dtype, cache, labels, transform)
         self.bins = _bins("length", length, width)
         self.stride = self.bins if stride is None else _bins("stride", stride, width)
         if self.bins < 1 or self.stride < 1:
             msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
             raise ValueError(msg)
-        self.time, later = centres - width / 2, dict(offsets or {})
+        self.time, later = begins, dict(offsets or {})
         if unknown := [name for name in later if name not in names]:
             msg = f"offsets: {unknown[0]!r} is not among the variables {names}"
             raise ValueError(msg)
@@ -257,7 +257,7 @@ class ClipDataset(Samples):
         self.pad = pad
         valid = None if across_gaps else gathering.mask(area, "valid", (schema.TIME,))
         block = None if across_gaps else gathering.blocks(area)
-        stretches = gathering.stretches(self.time, width, window, valid, block, across_gaps)
+        stretches = gathering.stretches(stamps, width, window, valid, block, across_gaps)
         self._windows(stretches, length, window)
 
     def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:

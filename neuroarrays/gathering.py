@@ -178,8 +178,10 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
     return Looked(field_of(array.variable, schema.IMAGE, place(area, name), cache), rows)
 
 
-def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float]:
-    """The one clock of some variables: bin centres in seconds, and the step from one to the next.
+def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.ndarray]:
+    """The one clock of some variables: time stamps, the step between them, where frames begin; s.
+
+    Stamps are middles where the clock is one of bins (its attribute `bin_width`), else onsets.
 
     Raises
     ------
@@ -213,7 +215,9 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float]:
         msg = f"{place(area, first)}: time goes backwards, stands still or is NaN; see na.validate"
         raise SchemaError(msg)
     width = find(area, first).coords[schema.TIME].attrs.get("bin_width")
-    return time, float(width or (np.median(steps) if steps.size else 1.0))
+    if width:
+        return time, float(width), time - width / 2
+    return time, float(np.median(steps) if steps.size else 1.0), time
 
 
 def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | None:
@@ -246,7 +250,7 @@ def blocks(area: xr.DataTree) -> np.ndarray | None:
 
 
 def stretches(
-    starts: np.ndarray,
+    time: np.ndarray,
     width: float,
     window: Any,
     valid: np.ndarray | None,
@@ -257,12 +261,12 @@ def stretches(
 
     Parameters
     ----------
-    starts : (time,) float64, s
-        Left edges of the bins.
+    time : (time,) float64, s
+        Time stamps of the frames.
     width : float, s
         From one to the next; a step of 1.5 of it is a break.
     window : (2,) or (n, 2) float, s, or None
-        Intervals to stay in; the whole clock for None.
+        Half-open intervals that stamps lie in; the whole clock for None.
     valid : (time,) bool or None
         Bins not to run over where False.
     block : (time,) array or None
@@ -277,11 +281,10 @@ def stretches(
     """
     slack = width * 1e-6
     pairs = np.asarray((-np.inf, np.inf) if window is None else window, np.float64).reshape(-1, 2)
-    low = np.searchsorted(starts, pairs[:, 0] - slack)
-    high = np.searchsorted(starts + width, pairs[:, 1] + slack, side="right")
-    cut = np.zeros(starts.size + 1, bool)
-    if not joined and starts.size:
-        cut[1:-1] = np.diff(starts) > 1.5 * width
+    low, high = np.searchsorted(time, pairs.T - slack)
+    cut = np.zeros(time.size + 1, bool)
+    if not joined and time.size:
+        cut[1:-1] = np.diff(time) > 1.5 * width
     if valid is not None:
         cut[1:-1] |= valid[1:] != valid[:-1]
     if block is not None:

@@ -331,6 +331,25 @@ def test_no_window_runs_over_a_gap_unless_asked():
     np.testing.assert_array_equal(torch.isnan(batch["responses"][0, :, 0]), ~valid[95:115])
 
 
+@pytest.mark.parametrize("binned", [True, False])
+def test_a_frame_lies_where_its_stamp_does(binned):
+    """Stamps are middles of bins where the clock says `bin_width`, onsets of frames elsewhere."""
+    made = clock_tree(n=100)
+    if not binned:
+        onsets = xr.Variable("time", np.arange(100) / 20, {"units": "s"})
+        nodes = {"/": made.to_dataset(), "s": made["s"].to_dataset().assign_coords(time=onsets),
+                 "s/retina": made["s/retina"].to_dataset(inherit=False)}  # fmt: skip
+        made = xr.DataTree.from_dict(nodes)
+    begin = 10.0 if binned else 0.0
+    data = ClipDataset(
+        made["s/retina"], ["stimulus"], 0.5, window=(begin, begin + 2.0), stride=0.05
+    )
+    batch = data.__getitems__(np.arange(len(data)))
+    assert len(data) == 31  # 40 frames of (0, 2), windows of ten
+    np.testing.assert_allclose(batch["time"], begin + np.arange(31) / 20)
+    np.testing.assert_array_equal(batch["stimulus"][30], made["s/stimulus"][30:40])
+
+
 def test_no_window_runs_over_the_end_of_a_block_unless_asked():
     made = clock_tree()
     block = np.repeat([0, 1, 0, 5], 100)  # one clock, but recorded with something in between
