@@ -25,11 +25,11 @@ _CLASSES = dict(enumerate((
     "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16",
     "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque",
 ), 1))  # fmt: skip
-_CELL, _STRUCT, _OBJECT, _SPARSE, _COMPLEX, _LOGICAL = 1, 2, 3, 5, 0x800, 0x200
+_CELL, _STRUCT, _OBJECT, _SPARSE, _OPAQUE, _COMPLEX, _LOGICAL = 1, 2, 3, 5, 17, 0x800, 0x200
 #: Classes of variables that are loaded at all: cells, structs, char and numbers.
 _LOADED = (_CELL, _STRUCT, 4, *range(6, 16))
 #: Elements before the matrices inside, by class (also functions, opaque); types of all but matrices.
-_LEAD, _PLAIN = {1: 3, 2: 5, 3: 6, 16: 3, 17: 4}, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
+_LEAD, _PLAIN = {1: 3, 2: 5, 3: 6, 16: 3, _OPAQUE: 4}, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
 DTYPES = {
     "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "?",
@@ -175,8 +175,10 @@ def _tags(view: memoryview, order: str, start: int, end: int) -> list[tuple[int,
 def _is_sound(tags: list[tuple[int, int, int]], flags: int, count: int, end: int) -> bool:
     """Whether a matrix has the elements that scipy will look for: it believes any type it finds."""
     kind, types = flags & 0xFF, [one for one, _, _ in tags]
-    if any(stop > end for _, _, stop in tags):
+    if len(tags) < 3 or any(stop > end for _, _, stop in tags):
         return False
+    if kind != _OPAQUE and (tags[1][2] - tags[1][1]) not in range(8, 129, 4):
+        return False  # 2 to 32 sizes
     if kind not in _LEAD:
         least = 4 + bool(flags & _COMPLEX) + 2 * (kind == _SPARSE)
         return len(types) >= least and set(types) <= _PLAIN

@@ -752,6 +752,7 @@ BROKEN_V5 = {
     "a cell too many": matrix_v5(1, (1, 1), b"x", INNER + INNER),
     "no imaginary part": matrix_v5(1, (1, 1), b"x", matrix_v5(6 | 0x800, (1, 1), b"", ONE)),
     "names of no length": matrix_v5(2, (1, 1), b"x", element(5, bytes(4)) + element(1, b"") + INNER),
+    "no sizes": matrix_v5(1, (1, 1), b"x", matrix_v5(4, (), b"", ONE)),
     "text of no type": matrix_v5(4, (1, 1), b"x", element(99, bytes(8))),
 }  # fmt: skip
 
