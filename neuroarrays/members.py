@@ -16,7 +16,7 @@ from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class MemberSource(Source):
         """What the file holds and is never loaded: name -> kind."""
         return {}
 
-    def _verify(self, name: str, member: Member, mapped: mmap.mmap) -> None:
+    def _verify(self, name: str, member: Member, file: BinaryIO, values: np.ndarray) -> None:
         """Compare a member that lies in the file as it is with its checksum, if there is one."""
 
     def value(self, name: str) -> Any:
@@ -149,6 +149,16 @@ class MemberSource(Source):
             for name, values in arrays.items():
                 _UNPACKED[self, name] = values
 
+    def _whole(self, name: str, member: Member, file: BinaryIO) -> np.ndarray:
+        """All values of a member, read at once: mapping each page costs more."""
+        flat = np.empty(math.prod(member.shape), member.dtype)
+        file.seek(member.offset)
+        if file.readinto(flat.view(np.uint8).data) < flat.nbytes:  # type: ignore[attr-defined]
+            raise FormatError(self.path, name, f"{flat.nbytes:,} bytes of values", "fewer")
+        self._verify(name, member, file, flat)
+        values = flat.reshape(member.shape, order="F" if member.fortran else "C")
+        return values.astype(member.dtype.newbyteorder("="), order="C", copy=False)
+
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
         """What is indexed of values that lie in the file as they are."""
         nbytes = member.dtype.itemsize * int(np.prod(member.shape, dtype=object))
@@ -162,9 +172,9 @@ class MemberSource(Source):
             apart = _runs_apart(file.fileno(), member, key)
             if apart is not None:
                 return apart
+            if _is_whole(key, member.shape):
+                return self._whole(name, member, file)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                if _is_whole(key, member.shape):
-                    self._verify(name, member, mapped)
                 order: Literal["F", "C"] = "F" if member.fortran else "C"
                 whole: Any = np.ndarray(
                     member.shape, member.dtype, mapped, member.offset, order=order
