@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source
+from neuroarrays.files import source
 from neuroarrays.pipeline import Recipe, build
 from neuroarrays.synthetic.allen import write_allen
 

@@ -26,7 +26,8 @@ CODE = """
 import resource, sys, time
 import dask, h5py, hdf5plugin, numba, pandas, scipy, xarray
 import neuroarrays as na
-from neuroarrays import alignment, analysis
+from neuroarrays import alignment
+from neuroarrays.analysis import rates as analysis
 from neuroarrays.formats import FORMATS
 from neuroarrays.kernels import closed, counts, loops, resample
 for one in FORMATS:

@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import encoding, source
+from neuroarrays.files import source
 from neuroarrays.formats.archive import ArchiveReader
+from neuroarrays.store import encoding
 
 LINES = []
 

@@ -53,7 +53,7 @@ def load_driada(folder):
 
 
 def load_pickle(folder, stored):
-    from neuroarrays.pickles import load_pickle
+    from neuroarrays.files.pickles import load_pickle
 
     return load_pickle(folder / "experiment.pickle", stored=stored)
 

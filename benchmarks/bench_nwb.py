@@ -33,7 +33,7 @@ def read(path, unit):
 """,
     "neuroarrays, the tree": """
 import neuroarrays as na
-from neuroarrays import source
+from neuroarrays.files import source
 def read(path, unit):
     source.close_all()
     tree = na.open_datatree(path)

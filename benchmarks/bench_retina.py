@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 import neuroarrays as na
-from neuroarrays import source
+from neuroarrays.files import source
 
 RATE = 75
 
@@ -220,7 +220,7 @@ def opening(folder, args):
     for i in range(10):
         write_karamanlis(folder, f"2021010{i}_252MEA_mouse_left", 2 if args.small else 20, 2, 300)
     reads = []
-    from neuroarrays.hdf5 import HDF5Source
+    from neuroarrays.files.hdf5 import HDF5Source
 
     original = HDF5Source.read
 

@@ -32,32 +32,24 @@ PLACES = {
     (schema.ALIGNED, "statistics"): "<session>/<area>/statistics/<scope>",
     (schema.ALIGNED, "table"): "<session>/<area>/presentations",
 }
-#: The modules of the package as a map of the house, in the order in which data go through it.
+#: The package as a map of the house, in the order in which data go through it; of a folder in
+#: `FAMILIES` every module is listed.
 ROOMS = {
-    "Files: names and numbers in them, and what they may not do": (
-        "source hdf5 zarr chunks rows npy npz members pickles opcodes rebuilding safety"
-    ),
+    "Bytes": "files",
     "Files as trees": "_open formats backend lazy indexes chunking samples",
-    "What a tree is": "schema validation groups description",
+    "What a tree is": "schema validation description",
     "Numbers only": "kernels",
-    "One clock": "alignment presentations sessions trains bins binning interpolation frames validity",
-    "Choosing": "query selection restriction intervals",
-    "Features and events": "features deconvolution",
-    "Answers": "conditions signals analysis tuning receptive correlations decoding scoring",
-    "Pictures": "plot pages timelines images drawing",
-    "Archives": (
-        "store encoding attributes packing writers zarr_writer layouts partials progress archives "
-        "pipeline surveys tasks"
-    ),
-    "Batches": (
-        "torch datasets windows composites batched gathering fields masks splits scaling samplers "
-        "loading dropin"
-    ),
+    "One clock": "alignment presentations sessions intervals trains bins binning interpolation frames validity",
+    "Choosing and answers": "analysis scoring",
+    "Pictures": "plot",
+    "Archives": "store archives pipeline surveys tasks",
+    "Batches": "torch",
     "Other libraries": "exchange openretina",
-    "The command line": "cli commands archive_commands printing demo",
-    "For tests, ours and yours": "testing synthetic creation",
+    "The command line": "cli demo",
+    "For tests, ours and yours": "testing synthetic",
     "Everywhere": "errors _version",
 }
+FAMILIES = ("analysis", "cli", "files", "plot", "store", "torch")
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -126,24 +118,27 @@ def formats_table() -> str:
 def rooms() -> str:
     """A table of modules for each part of the package, with the first sentence of each."""
     package = HERE.parent / "neuroarrays"
-    found = {
-        path.stem if path.parent == package else path.parent.name: path
-        for path in [
-            *package.glob("[!_]*.py"),
-            *package.glob("_[!_]*.py"),
-            *package.glob("*/__init__.py"),
-        ]
-    }
+    files = [*package.glob("*.py"), *package.glob("*/__init__.py")]
+    files += [path for name in FAMILIES for path in package.glob(f"{name}/*.py")]
+    found = {module_name(path.relative_to(package)): path for path in files}
     placed = {title: names.split() for title, names in ROOMS.items()}
-    rest = sorted(set(found) - {name for names in placed.values() for name in names})
+    known = {name for names in placed.values() for name in names}
+    rest = sorted({name.partition(".")[0] for name in found} - known - {"", "_sample"})
     parts = []
     for title, names in (placed | ({"And": rest} if rest else {})).items():
         rows = []
         for name in names:
-            said = ast.get_docstring(ast.parse(found[name].read_text(encoding="utf-8"))) or ""
-            rows.append([code(name), said.partition("\n\n")[0]])
+            for module in (name, *sorted(n for n in found if n.startswith(f"{name}."))):
+                text = ast.get_docstring(ast.parse(found[module].read_text(encoding="utf-8")))
+                rows.append([code(module), (text or "").partition("\n\n")[0]])
         parts.append(f"**{title}**\n\n{table(['module', ''], rows)}")
     return "\n".join(parts)
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a module, from its path below the package."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def commands() -> str:

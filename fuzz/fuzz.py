@@ -18,13 +18,15 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["neuroarrays"]):
-    from neuroarrays import members, npy, open_datatree, query, source
+    from neuroarrays import open_datatree
+    from neuroarrays.analysis import query
     from neuroarrays.errors import NeuroArraysError
+    from neuroarrays.files import members, npy, source
+    from neuroarrays.files.npz import npz_source
+    from neuroarrays.files.pickles import load_pickle
     from neuroarrays.formats import matlab
     from neuroarrays.formats.arrays import read_mapping
     from neuroarrays.formats.driada import DriadaReader
-    from neuroarrays.npz import npz_source
-    from neuroarrays.pickles import load_pickle
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))

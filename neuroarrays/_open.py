@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays import safety
 from neuroarrays.chunking import chunked
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
+from neuroarrays.files import safety
 from neuroarrays.formats import FORMATS
 from neuroarrays.validation import validate
 
@@ -160,7 +160,7 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
         raise UnknownFormat(
             first, expected="one reader", found=f"{names}, all claim it", hint="say engine="
         )
-    from neuroarrays import source
+    from neuroarrays.files import source
     from neuroarrays.formats.arrays.files import names_inside
 
     if os.path.isdir(first):

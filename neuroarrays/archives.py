@@ -14,9 +14,9 @@ from neuroarrays import schema
 from neuroarrays._open import open_datatree
 from neuroarrays.backend import chosen
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
-from neuroarrays.packing import blocks
-from neuroarrays.safety import temporary_sibling
-from neuroarrays.store import HDF5_SUFFIXES, ZARR_SUFFIX, save
+from neuroarrays.files.safety import temporary_sibling
+from neuroarrays.store.packing import blocks
+from neuroarrays.store.saving import HDF5_SUFFIXES, ZARR_SUFFIX, save
 
 #: Axes of exported arrays.
 AXES = {

@@ -15,7 +15,7 @@ from xarray.backends import BackendEntrypoint
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, shorten
-from neuroarrays.source import is_zarr
+from neuroarrays.files.source import is_zarr
 
 
 class Reader(BackendEntrypoint):

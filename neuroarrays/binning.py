@@ -15,8 +15,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.bins import Bins, check_bin_width, check_window, longest
 from neuroarrays.errors import NotInTree
+from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, wrap
-from neuroarrays.source import Key
 from neuroarrays.trains import Trains, trains_of
 
 # ------------------------------------------------------------------------------ lazy counts

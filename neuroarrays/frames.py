@@ -9,8 +9,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.bins import Bins
+from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, unwrap, wrap
-from neuroarrays.source import Key
 
 
 @dataclass(frozen=True, repr=False, eq=False)

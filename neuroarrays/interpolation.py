@@ -10,8 +10,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, cached, unwrap, wrap
-from neuroarrays.source import Key
 
 METHODS = ("linear", "previous", "nearest")
 

@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neuroarrays.errors import FormatError
-from neuroarrays.source import Key, Source, normalise
+from neuroarrays.files.source import Key, Source, normalise
 
 
 class LazyArray(BackendArray):

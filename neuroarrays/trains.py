@@ -16,8 +16,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, unwrap
-from neuroarrays.source import Key
 
 #: Spikes kept in memory per process; the least recently used go first.
 SPIKE_CACHE_BYTES = 2 << 30

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, wrap
-from neuroarrays.source import Key
 
 INVALID_TIMES = "invalid_times"
 #: `reason` of an invalid time that `restrict` cut away: nothing of it is left in the tree.

@@ -8,8 +8,8 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema, trains
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files.source import Source
 from neuroarrays.indexes import dataset
-from neuroarrays.source import Source
 
 SESSION = "A2929-200711"
 
@@ -171,7 +171,7 @@ def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
     read = []
     original = type(sample_source(sample)).read
     monkeypatch.setattr(
-        "neuroarrays.hdf5.HDF5Source.read",
+        "neuroarrays.files.hdf5.HDF5Source.read",
         lambda self, name, key=(): read.append(name) or original(self, name, key),
     )
     trains._BUFFERS.clear()

@@ -13,8 +13,9 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import cli, source
+from neuroarrays import cli
 from neuroarrays.errors import NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats.allen import mlynarski
 from neuroarrays.kernels import counts
 from neuroarrays.presentations import median_durations, select

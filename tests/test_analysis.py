@@ -71,7 +71,7 @@ def test_means_of_conditions_agree_with_flox(ripples):
 def test_psth_in_blocks_equals_at_once(ripples, monkeypatch):
     area = ripples[f"{SESSION}/ca1"]
     whole = na.psth(area)
-    monkeypatch.setattr("neuroarrays.conditions.BLOCK", 10_000)
+    monkeypatch.setattr("neuroarrays.analysis.conditions.BLOCK", 10_000)
     xr.testing.assert_allclose(na.psth(area), whole)
 
 

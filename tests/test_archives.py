@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import archive_commands, archives, cli, source
+from neuroarrays import archives, cli
+from neuroarrays.cli import archive_commands
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
+from neuroarrays.files import source
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from xarray.core.indexes import PandasIndex
 
 import neuroarrays as na
-from neuroarrays import backend, indexes, source
+from neuroarrays import backend, indexes
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
+from neuroarrays.files.source import open_source
 from neuroarrays.indexes import ClockIndex, UnitIndex
 from neuroarrays.lazy import LazyArray, Regular, Segments, Sliced, Stacked, Transposed, file_array
-from neuroarrays.source import open_source
 from neuroarrays.testing import indexers, outer, same_values
 
 SAMPLE = Path(na.__file__).parent / "_sample" / "A2929-200711.nwb"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import cli, source
-from neuroarrays.creation import LAYOUTS, create
+from neuroarrays import cli
+from neuroarrays.cli.creation import LAYOUTS, create
 from neuroarrays.errors import PathExists
+from neuroarrays.files import source
 from neuroarrays.formats import FORMATS
 from neuroarrays.testing import assert_same_trees
 

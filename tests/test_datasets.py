@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import fields, schema, source, synthetic
+from neuroarrays import schema, synthetic
 from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
+from neuroarrays.files import source
+from neuroarrays.torch import fields
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 from neuroarrays.torch import ClipDataset, OnDevice, RepeatDataset, Stack, TrialDataset  # noqa: E402

@@ -135,8 +135,9 @@ def test_every_command_is_on_the_page(generate):
 def test_every_module_is_on_the_map(generate):
     text = generate.rooms()
     package = Path(na.__file__).parent
-    names = {path.stem for path in package.glob("*.py")} - {"__init__"}
-    names |= {path.parent.name for path in package.glob("*/__init__.py")}
+    files = [*package.glob("*.py"), *package.glob("*/__init__.py")]
+    files += [path for name in generate.FAMILIES for path in package.glob(f"{name}/*.py")]
+    names = {generate.module_name(path.relative_to(package)) for path in files} - {""}
     for name in names:
         assert text.count(f"| `{name}` |") == 1, name
     assert text.count("| `") == len(names), "generate.ROOMS names what is not there"

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import PathExists, SchemaError
+from neuroarrays.files import source
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
 

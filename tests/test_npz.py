@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.npz import NPYSource, npz_source
+from neuroarrays.files.source import stamp
 from neuroarrays.formats.arrays.files import arrays_source
-from neuroarrays.npz import NPYSource, npz_source
-from neuroarrays.source import stamp
 
 ARRAYS = {
     "calcium": np.random.default_rng(0).random((6, 50)),
@@ -105,7 +105,7 @@ def test_runs_that_lie_far_apart_are_read_alone(tmp_path, monkeypatch, make, key
     for axis, k in reversed(list(enumerate(key))):
         expected = expected[(slice(None),) * axis + (k,)]
     if len(key) == 2 and expected.size:
-        monkeypatch.setattr("neuroarrays.members.mmap.mmap", None)
+        monkeypatch.setattr("neuroarrays.files.members.mmap.mmap", None)
     found = source.read("x", key)
     assert found.flags.c_contiguous
     assert found.dtype.isnative

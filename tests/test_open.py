@@ -9,9 +9,10 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays._open import _reader
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError, UnknownFormat
+from neuroarrays.files import source
 from neuroarrays.synthetic import aligned_tree, write_nwb
 from neuroarrays.testing import variables
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from neuroarrays.errors import FormatError
-from neuroarrays.pickles import Global, Record, StoredArray, load_pickle
+from neuroarrays.files.pickles import Global, Record, StoredArray, load_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 VALUES = {
@@ -248,7 +248,7 @@ def test_the_attacks_try_every_opcode_that_can_call():
 
 
 def test_every_opcode_of_python_is_known_or_refused():
-    from neuroarrays.opcodes import STEPS
+    from neuroarrays.files.opcodes import STEPS
 
     left = {op.name for op in pickletools.opcodes if ord(op.code) not in STEPS}
     assert left == {"STOP"}
@@ -335,7 +335,7 @@ def test_depth_does_not_exhaust_the_stack(name):
 
 
 def test_steps_are_bounded(monkeypatch):
-    monkeypatch.setattr("neuroarrays.pickles.MAX_STEPS", 100)
+    monkeypatch.setattr("neuroarrays.files.pickles.MAX_STEPS", 100)
     with pytest.raises(FormatError, match="at most 100 steps"):
         load_pickle(b"N0" * 200 + b"N.")
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import pipeline, source, store
+from neuroarrays import pipeline
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists, SchemaError
+from neuroarrays.files import source
 from neuroarrays.pipeline import Recipe, build
+from neuroarrays.store import saving as store
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
@@ -120,13 +122,13 @@ make = pipeline.make_part
 
 def slowly(job):
     if job.session != "a":
-        import neuroarrays.writers as writers
+        import neuroarrays.store.writers as writers
         write = writers._write
         def stuck(*args):
             print("writing", flush=True)
             time.sleep(60)
         writers._write = stuck
-        from neuroarrays import encoding
+        from neuroarrays.store import encoding
         encoding.SMALL = 0
     return make(job)
 
@@ -310,7 +312,7 @@ def test_archives_that_share_a_session_are_not_joined(sessions, tmp_path):
 
 
 def test_parts_of_another_form_are_written_anew(sessions, tmp_path, monkeypatch):
-    from neuroarrays import encoding
+    from neuroarrays.store import encoding
 
     trees = [na.align(na.open_datatree(path), "trials", bin_width=0.01) for path in sessions]
     parts = [na.save(tree, tmp_path / f"{i}.h5") for i, tree in enumerate(trees)]

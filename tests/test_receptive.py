@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import receptive
+from neuroarrays.analysis import receptive
 from neuroarrays.errors import NotInTree, SchemaError
 
 N, LAGS = 4000, 5

@@ -5,8 +5,8 @@ import os
 import pytest
 
 import neuroarrays as na
-from neuroarrays import safety
 from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import safety
 
 KEY = "MD5E-s2834812--0123456789abcdef0123456789abcdef.h5"
 ANNEX = f"/annex/objects/{KEY}\n"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays import intervals
+from neuroarrays.analysis.query import parse
 from neuroarrays.errors import NeuroArraysError, NothingLeft, NotInTree, QueryError, SchemaError
-from neuroarrays.query import parse
 from neuroarrays.synthetic import write_nwb
 
 SESSION = "A2929-200711"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroarrays import hdf5, source
 from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import hdf5, source
+from neuroarrays.files.source import open_source, read_outer
 from neuroarrays.lazy import file_array
-from neuroarrays.source import open_source, read_outer
 from neuroarrays.testing import in_processes, outer
 
 VALUES = np.arange(7 * 5 * 4, dtype=np.int32).reshape(7, 5, 4)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroarrays import splits
 from neuroarrays.errors import SchemaError
 from neuroarrays.kernels import seeding
+from neuroarrays.torch import splits
 
 
 def union(split):

@@ -13,18 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays import (
-    chunks,
-    encoding,
-    hdf5,
-    packing,
-    partials,
-    progress,
-    source,
-    store,
-)
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
+from neuroarrays.files import chunks, hdf5, source
 from neuroarrays.lazy import FileArray, LazyArray, unwrap
+from neuroarrays.store import encoding, packing, partials, progress
+from neuroarrays.store import saving as store
 from neuroarrays.testing import same_values
 
 FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", "portable")]
@@ -511,8 +504,8 @@ def test_two_saves_at_once_are_refused(tmp_path):
 
 
 def test_values_are_written_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("neuroarrays.packing.BLOCK", 1 << 14)
-    monkeypatch.setattr("neuroarrays.encoding.CHUNK", 1 << 13)
+    monkeypatch.setattr("neuroarrays.store.packing.BLOCK", 1 << 14)
+    monkeypatch.setattr("neuroarrays.store.encoding.CHUNK", 1 << 13)
     sizes = []
 
     class Watched(Fragile):
@@ -532,7 +525,7 @@ def test_values_are_written_in_blocks(tmp_path, monkeypatch):
 
 def test_dask_arrays_are_computed_by_block(tmp_path, monkeypatch):
     pytest.importorskip("dask")
-    monkeypatch.setattr("neuroarrays.packing.BLOCK", 1 << 14)
+    monkeypatch.setattr("neuroarrays.store.packing.BLOCK", 1 << 14)
     tree = aligned()
     chunked = xr.DataTree.from_dict(
         {p: n.to_dataset(inherit=False).chunk(presentation_id=7) if "spike_data" in n else

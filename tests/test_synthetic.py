@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import receptive, source, synthetic
+from neuroarrays import synthetic
+from neuroarrays.analysis import receptive
+from neuroarrays.files import source
 from neuroarrays.synthetic.cells import DELAY
 
 #: Layout -> options under which the responses are spikes or events on the movie's clock.

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import source
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import file_array, wrap
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import safety, source
 from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.files import safety, source
+from neuroarrays.files.hdf5 import HDF5Source
+from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.source import Info, Key, Source, normalise, stamp
 from neuroarrays.formats.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
-from neuroarrays.hdf5 import HDF5Source
-from neuroarrays.members import Member, MemberSource
-from neuroarrays.source import Info, Key, Source, normalise, stamp
 
 #: Arrays in a file.
 MAX_ARRAYS = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroarrays import source
+from neuroarrays.files import source
 from neuroarrays.lazy import LazyArray
 
 

@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader
 from neuroarrays.errors import NeuroArraysError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats import FORMATS
 from neuroarrays.lazy import LazyArray, unwrap
-from neuroarrays.store import save
+from neuroarrays.store.saving import save
 from neuroarrays.testing.comparing import (
     assert_same_trees,
     indexers,

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats.allen import AllenReader, stimuli
 from neuroarrays.synthetic.allen import (
     BRAIN_OBSERVATORY,

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats.allen_binned import AllenBinnedReader
 from neuroarrays.testing import ReaderTests, assert_same_trees, same_values
 

@@ -11,9 +11,10 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source, store
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats.archive import ArchiveReader, index
+from neuroarrays.store import saving as store
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
 
 

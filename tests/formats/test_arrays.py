@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays import cli, source
+from neuroarrays import cli
 from neuroarrays.errors import FormatError, SchemaError
+from neuroarrays.files import source
 from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.matlab import matlab_source

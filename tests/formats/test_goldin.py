@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import FormatError
+from neuroarrays.files import source
 from neuroarrays.testing import ReaderTests
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "goldin" / "data"

@@ -13,8 +13,8 @@ import pytest
 from xarray.core.indexing import BasicIndexer
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats.retina import containers
 from neuroarrays.lazy import release, unwrap
 from neuroarrays.testing import ReaderTests, assert_same_trees

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree, UnknownFormat
+from neuroarrays.files import source
 from neuroarrays.kernels import fixations
 from neuroarrays.testing import ReaderTests, assert_same_trees
 

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import source
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import ReaderTests, assert_same_trees, load, same_values
 

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays import schema, source
+from neuroarrays import schema
+from neuroarrays.files import source
 from neuroarrays.testing import load, same_values
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

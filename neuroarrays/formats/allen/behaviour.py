@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.files.source import Key, Source
 from neuroarrays.formats.nwb.decode import Series
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import FileArray, LazyArray, file_array
-from neuroarrays.source import Key, Source
 
 _SPEED = "processing/running/running_speed"
 _ENDS = "processing/running/running_speed_end_times"

@@ -30,9 +30,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files.source import Key
 from neuroarrays.formats.allen import stimuli
 from neuroarrays.lazy import LazyArray, wrap
-from neuroarrays.source import Key
 from neuroarrays.trains import Trains, trains_of
 
 BIN_WIDTH = 0.02

@@ -14,10 +14,10 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode, nodes
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import file_array, wrap
-from neuroarrays.source import Source
 
 SUFFIX = "_presentations"
 #: What varies in each stimulus.

@@ -15,8 +15,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode
-from neuroarrays.source import Source
 
 #: What `location` says of a channel outside the brain. "grey" is a structure: grey, unlabelled.
 _OUTSIDE = {"", "none", "null", "nan"}

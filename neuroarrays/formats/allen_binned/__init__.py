@@ -24,14 +24,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import safety, schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import safety, source
+from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, file_array, wrap
-from neuroarrays.source import Source
 
 #: The order in which dims come, whatever the file's is.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)

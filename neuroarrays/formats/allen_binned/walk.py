@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.hdf5 import open_file
+from neuroarrays.files.hdf5 import open_file
 
 if TYPE_CHECKING:
     import h5py

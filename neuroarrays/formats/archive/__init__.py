@@ -6,7 +6,7 @@ In a file::
     /<session>[/<area>/...]      one group per node; a variable is a dataset or array
     (after HDF5's last byte)     the index, see `neuroarrays.formats.archive.index`
 
-Text, bool and what else netCDF does not hold exactly: `neuroarrays.encoding`. What was shown in
+Text, bool and what else netCDF does not hold exactly: `neuroarrays.store.encoding`. What was shown in
 presentations and repeats is stored once, with ``stimulus_index`` saying which is which.
 """
 
@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
-from neuroarrays.encoding import decode, viewable
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import source
+from neuroarrays.files.source import Source
 from neuroarrays.formats.archive import index as contents
 from neuroarrays.formats.archive.arrays import Repeated, Stored
 from neuroarrays.formats.archive.scan import Nodes
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import FileArray, LazyArray
-from neuroarrays.source import Source
+from neuroarrays.store.encoding import decode, viewable
 
 
 class ArchiveReader(Reader):

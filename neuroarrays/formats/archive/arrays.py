@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroarrays.encoding import decode
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Key, Source
 from neuroarrays.formats.archive.scan import text_checksum
 from neuroarrays.lazy import LazyArray, cached
-from neuroarrays.source import Key, Source
+from neuroarrays.store.encoding import decode
 
 
 @dataclass(frozen=True, repr=False)

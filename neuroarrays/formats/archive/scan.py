@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays import safety
-from neuroarrays.attributes import HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
-from neuroarrays.hdf5 import open_file
-from neuroarrays.source import plain
+from neuroarrays.files import safety
+from neuroarrays.files.hdf5 import open_file
+from neuroarrays.files.source import plain
+from neuroarrays.store.attributes import HIDDEN, MACHINE
 
 if TYPE_CHECKING:
     import h5py

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import safety, schema
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
+from neuroarrays.files import safety
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.mapping import (
     SETTINGS,

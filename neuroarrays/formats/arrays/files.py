@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays import safety, source
 from neuroarrays.errors import (
     FormatError,
     MissingDependency,
@@ -19,10 +18,11 @@ from neuroarrays.errors import (
     UnknownFormat,
     shorten,
 )
+from neuroarrays.files import safety, source
+from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.npz import NPYSource, is_zip, npz_source
+from neuroarrays.files.source import Info, Key, Source, stamp
 from neuroarrays.formats.matlab import is_matlab, matlab_source
-from neuroarrays.members import Member, MemberSource
-from neuroarrays.npz import NPYSource, is_zip, npz_source
-from neuroarrays.source import Info, Key, Source, stamp
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray
-from neuroarrays.source import Key
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays import schema
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.source import Info, Source
 from neuroarrays.formats.arrays.files import arrays_source, listing
-from neuroarrays.members import MemberSource
-from neuroarrays.source import Info, Source
 
 #: Arrays that are shown, and entries that are guessed of a kind.
 _SHOWN, _GUESSED = 60, 20

@@ -30,6 +30,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.npz import is_zip, npz_source
+from neuroarrays.files.source import Key
 from neuroarrays.formats.driada.contents import (
     METADATA,
     Contents,
@@ -46,9 +49,6 @@ from neuroarrays.formats.driada.names import parse_iabs_name, session_files, ses
 from neuroarrays.formats.driada.structs import struct_source
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
-from neuroarrays.members import MemberSource
-from neuroarrays.npz import is_zip, npz_source
-from neuroarrays.source import Key
 
 #: Characters of an attribute, at most.
 _LONGEST = 1 << 16

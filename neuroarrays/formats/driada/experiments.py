@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import safety
 from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.pickles import Record, StoredArray, load_pickle
+from neuroarrays.files.source import stamp
 from neuroarrays.formats.driada.contents import METADATA, neural_member
-from neuroarrays.members import Member, MemberSource
-from neuroarrays.pickles import Record, StoredArray, load_pickle
-from neuroarrays.source import stamp
 
 #: Bytes at the beginning of a pickle that its class is named in.
 _HEAD = 256

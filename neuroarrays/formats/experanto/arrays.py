@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import safety
 from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.source import Key, stamp
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.lazy import LazyArray
-from neuroarrays.source import Key, stamp
 
 
 @dataclass(frozen=True, repr=False)

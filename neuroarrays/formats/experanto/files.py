@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from neuroarrays import safety, schema
+from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import safety
 
 #: The largest text of metadata that is parsed, bytes: where the spikes of 100,000 units begin.
 _LARGEST = 4 << 20

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import safety, schema
+from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.source import stamp
 from neuroarrays.formats.experanto import files as folders
 from neuroarrays.formats.experanto.arrays import Mapped, Screen, Since
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import LazyArray, Regular, wrap
-from neuroarrays.source import stamp
 
 _UNITS = "responses"
 _MOTOR = ("motor_x", "motor_y", "motor_z")

@@ -19,9 +19,10 @@ from typing import Any
 
 import xarray as xr
 
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen, matches, paths_of
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import source
 from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.nodes import session_groups
 

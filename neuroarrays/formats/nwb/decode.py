@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.source import Info, Source
+from neuroarrays.files.source import Info, Source
 
 #: Where time series may stand.
 ROOTS = ("acquisition", "processing", "stimulus/presentation", "analysis")

@@ -10,11 +10,11 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.decode import Series
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import LazyArray, Regular, Segments, Stacked, Transposed, file_array, wrap
-from neuroarrays.source import Source
 
 _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_description",
             "keywords", "related_publications", "session_description", "identifier",

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import members, npy, safety
 from neuroarrays.errors import FormatError
+from neuroarrays.files import members, npy, safety
+from neuroarrays.files.source import Key, check_unchanged, stamp
 from neuroarrays.lazy import LazyArray
-from neuroarrays.source import Key, check_unchanged, stamp
 
 
 def positions(key: int | slice | np.ndarray) -> np.ndarray:

@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
+from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, LazyArray, Transposed, file_array
-from neuroarrays.source import Source
 
 _SUFFIXES = (".h5", ".hdf5")
 _RESPONSES, _STIMULUS, _INFO = "responses_", "stimulus_", "session_info"

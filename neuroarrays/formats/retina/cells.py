@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import arrays
 from neuroarrays.lazy import LazyArray, Stacked, file_array
-from neuroarrays.source import Source
 
 _CELL = re.compile(r"cell_?(\d+)$")
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import safety
 from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.pickles import StoredArray, load_pickle
+from neuroarrays.files.source import Key, Source, stamp
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina.arrays import (
     Derived,
@@ -20,8 +22,6 @@ from neuroarrays.formats.retina.arrays import (
     positions,
 )
 from neuroarrays.lazy import LazyArray, cached
-from neuroarrays.pickles import StoredArray, load_pickle
-from neuroarrays.source import Key, Source, stamp
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from neuroarrays import hdf5, safety, source
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.hdf5 import HDF5Source
-from neuroarrays.source import Source, check_unchanged, stamp
+from neuroarrays.files import hdf5, safety, source
+from neuroarrays.files.hdf5 import HDF5Source
+from neuroarrays.files.source import Source, check_unchanged, stamp
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 

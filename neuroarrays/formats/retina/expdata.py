@@ -10,9 +10,9 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.source import Source
 
 #: Frames per second, height and width in pixels and pixel size in µm where the file is absent.
 RATES = {"mouse": 75.0, "marmoset": 85.0}

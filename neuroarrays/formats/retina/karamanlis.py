@@ -30,9 +30,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays import schema, source
+from neuroarrays import schema
 from neuroarrays.backend import Reader, chosen
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import source
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips

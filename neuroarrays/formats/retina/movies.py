@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Key
 from neuroarrays.formats.retina.arrays import Derived, compact, positions
 from neuroarrays.lazy import LazyArray, cached
-from neuroarrays.source import Key
 
 #: Bytes of frames rendered at a time.
 _BATCH = 16 << 20

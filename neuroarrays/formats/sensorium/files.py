@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from neuroarrays import npy, safety
 from neuroarrays.errors import FormatError
-from neuroarrays.source import stamp
+from neuroarrays.files import npy, safety
+from neuroarrays.files.source import stamp
 
 #: The largest file that is read whole on opening (labels of trials and units).
 LARGEST = 1 << 28

@@ -13,9 +13,9 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
+from neuroarrays.files.source import stamp, text_array
 from neuroarrays.formats.sensorium.files import Files, FolderFiles, Listing, ZipFiles, zip_members
 from neuroarrays.formats.sensorium.trials import Numbers
-from neuroarrays.source import stamp, text_array
 
 #: Our name of a folder below ``data`` -> its names in the exports.
 FOLDERS = {

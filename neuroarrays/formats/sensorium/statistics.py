@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from neuroarrays import npy, schema
+from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files import npy
+from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files, Listing
 from neuroarrays.formats.sensorium.trials import Picked
 from neuroarrays.lazy import Arranged, LazyArray
-from neuroarrays.source import Key
 
 STATS = ("mean", "std", "min", "max", "median")
 _FOLDER = "meta/statistics/"

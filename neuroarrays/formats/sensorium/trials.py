@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays import npy
 from neuroarrays.errors import FormatError
+from neuroarrays.files import npy
+from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium.files import Files
 from neuroarrays.lazy import LazyArray, cached
-from neuroarrays.source import Key
 
 #: Files of a batch from which on threads share them, and the most threads.
 SHARED, THREADS = 32, 4

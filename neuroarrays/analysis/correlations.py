@@ -1,0 +1,377 @@
+"""How units fire together: correlograms, signal and noise correlations, reliability."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis import conditions as _conditions
+from neuroarrays.analysis.conditions import dataset_of, kept
+from neuroarrays.errors import SchemaError
+from neuroarrays.trains import spikes_node, trains_of
+
+OTHER, LAG = "other_unit_id", "lag"
+#: Random halves that a split-half correlation averages over.
+_SPLITS = 100
+
+
+# ----------------------------------------------------------------------------------- correlograms
+
+
+def autocorrelogram(
+    spikes: xr.DataTree | xr.Dataset, bin_width: float = 0.001, window: float = 0.05
+) -> xr.DataArray:
+    """Rate of a unit around its own spikes.
+
+    Parameters
+    ----------
+    spikes : DataTree node or Dataset
+        An area of a recording tree, or its spikes.
+    bin_width : float, s
+        Width of a bin.
+    window : float, s
+        Longest lag.
+
+    Returns
+    -------
+    (unit_id, lag) xr.DataArray, spikes/s
+        At lags of whole bins, 0 among them, each bin centred on its lag; NaN for a unit without
+        spikes.
+
+    Raises
+    ------
+    SchemaError
+        If there are no spike times.
+    ValueError
+        If a bin is not positive, or longer than the window.
+
+    Notes
+    -----
+    ``A(l) = #{(i, j), i != j: t_j - t_i in bin l} / (n w)`` for ``n`` spikes and bins of width
+    ``w`` (Perkel, Gerstein & Moore 1967, Biophys. J. 7:391). Bins are half-open; a difference less
+    than 1 ns below an edge lies on it, so that spikes of one sample clock are not moved by
+    rounding. No spike is paired with itself; others within half a bin of it are counted at lag 0.
+    """
+    return _correlogram(spikes, bin_width, window, (schema.UNIT, LAG))
+
+
+def crosscorrelogram(
+    spikes: xr.DataTree | xr.Dataset, bin_width: float = 0.001, window: float = 0.05
+) -> xr.DataArray:
+    """Rate of each unit around the spikes of each other.
+
+    Parameters
+    ----------
+    spikes : DataTree node or Dataset
+        An area of a recording tree, or its spikes.
+    bin_width : float, s
+        Width of a bin.
+    window : float, s
+        Longest lag.
+
+    Returns
+    -------
+    (unit_id, other_unit_id, lag) xr.DataArray, spikes/s
+        Rate of `other_unit_id` at each lag after a spike of `unit_id`; with itself, its
+        autocorrelogram. NaN where `unit_id` has no spikes.
+
+    Raises
+    ------
+    SchemaError
+        If there are no spike times.
+    ValueError
+        If a bin is not positive, or longer than the window.
+
+    Notes
+    -----
+    ``C_ab(l) = #{(i, j): t_bj - t_ai in bin l} / (n_a w)`` (Perkel, Gerstein & Moore 1967,
+    Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that know nothing of each
+    other. Bins as in `autocorrelogram`.
+    """
+    return _correlogram(spikes, bin_width, window, (schema.UNIT, OTHER, LAG))
+
+
+def _trains(
+    spikes: xr.DataTree | xr.Dataset, bin_width: float, window: float
+) -> tuple[xr.Dataset, tuple[np.ndarray, np.ndarray, np.ndarray], int]:
+    """The spikes node, its spikes in order, and the number of lags on either side."""
+    for name, value in (("bin_width", bin_width), ("window", window)):
+        if not (np.isfinite(value) and value > 0):
+            msg = f"{name}={value!r}: expected a positive number of seconds"
+            raise ValueError(msg)
+    if bin_width > window * (1 + 1e-9):
+        msg = f"bin_width: a bin of {bin_width:g} s is longer than the window of {window:g} s"
+        raise ValueError(msg)
+    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
+    if "spike_times" not in node:
+        msg = (
+            "correlograms need spike times: expected an area of a recording tree, found "
+            f"{dict(node.sizes)} with {list(node.data_vars)}"
+        )
+        raise SchemaError(msg)
+    trains = trains_of(node)
+    times = trains.load(np.arange(trains.first.size))
+    last = np.array(  # NaN comes last in a train, and is no spike
+        [f + np.isfinite(times[f:e]).sum() for f, e in zip(trains.first, trains.last, strict=True)],
+        np.int64,
+    )
+    return node, (times, trains.first, last), int(np.floor(window / bin_width + 1e-9))
+
+
+def _correlogram(
+    spikes: xr.DataTree | xr.Dataset, bin_width: float, window: float, dims: tuple[str, ...]
+) -> xr.DataArray:
+    from neuroarrays.kernels import pairs
+
+    node, (times, first, last), n_lags = _trains(spikes, bin_width, window)
+    counts = pairs.count_differences(times, first, last, n_lags, bin_width, OTHER not in dims)
+    number = (last - first).reshape(-1, *[1] * (len(dims) - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(number > 0, counts / (number * bin_width), np.nan)
+    lags = np.arange(-n_lags, n_lags + 1) * bin_width
+    ids = np.atleast_1d(node[schema.UNIT].values)
+    coords: dict[Any, Any] = kept(node, (schema.UNIT,)) | {schema.UNIT: ids}
+    coords[LAG] = (LAG, lags, {"units": "s", "long_name": "lag", "bin_width": bin_width})
+    if OTHER in dims:
+        coords[OTHER] = ids
+    name = "crosscorrelogram" if OTHER in dims else "autocorrelogram"
+    attrs = {"units": "spikes/s", "long_name": "rate"}
+    return xr.DataArray(rate, coords, dims, name, attrs)
+
+
+# ------------------------------------------------------------------- signal, noise and reliability
+
+
+def signal_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.DataArray:
+    """Correlation between units of their mean responses to the conditions.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
+        Presentations that are masked, or missing (NaN), for one of the units are left out.
+    by : str or sequence of str
+        A parameter of the presentations, or several: conditions are their combinations.
+
+    Returns
+    -------
+    (unit_id, other_unit_id) xr.DataArray, -1 to 1
+        NaN for units whose mean is the same in all conditions.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If there are no presentations, or no such parameter.
+    ValueError
+        If there are fewer than three conditions: over two, a correlation is always 1 or -1.
+
+    Notes
+    -----
+    Pearson's correlation over conditions of mean responses (Cohen & Kohn 2011, Nat.
+    Neurosci. 14:811). The same presentations enter both means, so of few presentations some of the
+    noise correlation enters too.
+    """
+    node, rates, labels = _responses(area, by)
+    means = _means(rates, labels)
+    if len(means) < 3:
+        msg = (
+            f"{by!r} has {len(means)} of the three conditions that a correlation over them needs: "
+            "over two it is always 1 or -1"
+        )
+        raise ValueError(msg)
+    return _matrix(_pearson(means - means.mean(axis=0)), node, "signal_correlation")
+
+
+def noise_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.DataArray:
+    """Correlation between units of what varies from one presentation of a condition to the next.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
+        Presentations that are masked, or missing (NaN), for one of the units are left out.
+    by : str or sequence of str
+        A parameter of the presentations, or several: conditions are their combinations.
+
+    Returns
+    -------
+    (unit_id, other_unit_id) xr.DataArray, -1 to 1
+        NaN for units that never vary within a condition.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If there are no presentations, or no such parameter.
+    ValueError
+        If no condition has two presentations.
+
+    Notes
+    -----
+    Responses of presentations are z-scored within each condition (ddof 1; where a unit does not vary its
+    score is 0), then ``r_ij = sum(z_i z_j) / sqrt(sum(z_i^2) sum(z_j^2))`` over the presentations
+    of all conditions that have two or more (Cohen & Kohn 2011, Nat. Neurosci. 14:811).
+    """
+    node, rates, labels = _responses(area, by)
+    rates, labels = _repeated(rates, labels, by)
+    means, number = _means(rates, labels), np.bincount(labels)
+    away = rates - means[labels]
+    spread = np.sqrt(_sums(away**2, labels) / (number - 1)[:, None])[labels]
+    scores = np.divide(away, spread, out=np.zeros_like(away), where=spread > 0)
+    return _matrix(_pearson(scores), node, "noise_correlation")
+
+
+def reliability(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.Dataset:
+    """How much of a unit's response the condition explains, by three measures.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
+        Presentations that are masked, or missing (NaN), for one of the units are left out.
+    by : str or sequence of str
+        A parameter of the presentations that says which were repeats of one another: an image, a
+        direction; or several.
+
+    Returns
+    -------
+    xr.Dataset
+        Along ``unit_id``: `split_half` and `oracle`, correlations from -1 to 1, and
+        `explainable_variance`, at most 1, below 0 by chance where nothing is explained. NaN for
+        units that do not vary.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If there are no presentations, or no such parameter.
+    ValueError
+        If fewer than two conditions have two presentations.
+
+    Notes
+    -----
+    Over responses ``r`` of presentations, of conditions with two presentations or more:
+
+    - `split_half`: Pearson's ``r_h`` over conditions between the means of random halves of the
+      presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 +
+      |r_h|)`` (Spearman 1910; Brown 1910; with ``|r_h|`` what is below 0 by chance stays above -1).
+      NaN of two conditions, over which a correlation is always 1 or -1.
+    - `explainable_variance`: ``1 - s2 / Var(r)``, where ``s2`` is the variance within conditions,
+      pooled by degrees of freedom (Sahani & Linden 2003, NeurIPS 15; Cadena et al. 2019, PLoS
+      Comput. Biol. 15:e1006897).
+    - `oracle`: Pearson's correlation over presentations between ``r`` and the mean of the other
+      presentations of its condition (Walker et al. 2019, Nat. Neurosci. 22:2060).
+    """
+    node, rates, labels = _responses(area, by)
+    rates, labels = _repeated(rates, labels, by)
+    number = np.bincount(labels)
+    if number.size < 2:
+        msg = f"{by!r} has one condition with two presentations: reliability needs two of them"
+        raise ValueError(msg)
+    means = _means(rates, labels)
+    within = _sums((rates - means[labels]) ** 2, labels).sum(axis=0) / (number - 1).sum()
+    others = (means * number[:, None])[labels] - rates
+    others /= (number - 1)[labels, None]
+    total = rates.var(axis=0, ddof=1)
+    half = _split_half(rates, labels) if number.size > 2 else np.full(total.size, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {
+            "split_half": 2 * half / (1 + np.abs(half)),
+            "explainable_variance": np.where(total > 0, 1 - within / total, np.nan),
+            "oracle": _rowwise(rates.T, others.T),
+        }
+    variables = {name: (schema.UNIT, values, {"units": "1"}) for name, values in found.items()}
+    return xr.Dataset(variables, kept(node, (schema.UNIT,)))
+
+
+def _responses(area: Any, by: str | Sequence[str]) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
+    """The area, responses (presentation, unit) of those that count, and their conditions."""
+    node, response = _conditions.trials_of(area)
+    labels = _conditions.conditions(node, by).labels
+    rates = _conditions.means(node, response)
+    known = np.isfinite(rates)
+    good = (labels >= 0) & known.all(axis=1)
+    if not good.any():
+        gaps = (~known[labels >= 0]).sum(axis=0)
+        worst = np.argsort(-gaps, kind="stable")[: min(3, int((gaps > 0).sum()))]
+        n = int((labels >= 0).sum())
+        lacking = ", ".join(f"{node[schema.UNIT].values[i]} lacks {gaps[i]}" for i in worst)
+        msg = (
+            f"no presentation of {n} counts for all units: {lacking}; leave such units out with "
+            "na.select_units"
+        )
+        raise ValueError(msg)
+    labels = np.unique(labels[good], return_inverse=True)[1]
+    return node, rates[good], labels
+
+
+def _repeated(
+    rates: np.ndarray, labels: np.ndarray, by: str | Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Only the conditions with two presentations or more."""
+    more = np.bincount(labels)[labels] > 1
+    if not more.any():
+        msg = f"no condition of {by!r} has two presentations: nothing varies within one"
+        raise ValueError(msg)
+    return rates[more], np.unique(labels[more], return_inverse=True)[1]
+
+
+def _sums(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Sums of the rows of each label, all of which occur."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], np.arange(labels.max() + 1))
+    found: np.ndarray = np.add.reduceat(values[order], starts, axis=0)
+    return found
+
+
+def _means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    found: np.ndarray = _sums(values, labels) / np.bincount(labels)[:, None]
+    return found
+
+
+def _pearson(columns: np.ndarray) -> np.ndarray:
+    """Correlations between columns of mean zero."""
+    length = np.sqrt((columns**2).sum(axis=0))
+    length[length < 1e-12 * max(1.0, float(length.max(initial=0)))] = 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unit = np.where(length > 0, columns / length, np.nan)
+    found: np.ndarray = np.clip(unit.T @ unit, -1, 1)
+    return found
+
+
+def _rowwise(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson's correlation between rows of two arrays."""
+    one = first - first.mean(axis=1, keepdims=True)
+    two = second - second.mean(axis=1, keepdims=True)
+    size = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: np.ndarray = np.where(size > 0, (one * two).sum(axis=1) / size, np.nan)
+    return found
+
+
+def _split_half(rates: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean correlation over conditions between the means of random halves."""
+    random = np.random.default_rng(0)
+    found = np.zeros((_SPLITS, rates.shape[1]))
+    number = np.bincount(labels)
+    begins = np.cumsum(number) - number
+    for split in range(_SPLITS):
+        order = np.lexsort((random.random(labels.size), labels))
+        place = np.arange(labels.size) - begins[labels[order]]
+        half = (number // 2)[labels[order]]
+        one, two = order[place < half], order[(place >= half) & (place < 2 * half)]
+        found[split] = _rowwise(
+            _means(rates[one], labels[one]).T, _means(rates[two], labels[two]).T
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a unit that never varies: NaN
+        mean: np.ndarray = np.nanmean(found, axis=0)
+    return mean
+
+
+def _matrix(values: np.ndarray, node: xr.Dataset, name: str) -> xr.DataArray:
+    coords: dict[Any, Any] = kept(node, (schema.UNIT,)) | {OTHER: node[schema.UNIT].values}
+    return xr.DataArray(values, coords, (schema.UNIT, OTHER), name, {"units": "1"})

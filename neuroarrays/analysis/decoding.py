@@ -1,0 +1,283 @@
+"""What the animal did, read from its spikes and checked on time that was held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis.conditions import bin_width, clock_of, counted
+from neuroarrays.analysis.signals import Feature, binned, feature_of, sizes_of
+from neuroarrays.errors import SchemaError
+
+
+def bayesian_decoder(
+    area: xr.DataTree | xr.Dataset,
+    feature: Feature | Sequence[Feature],
+    bins: int | Sequence[int] = 60,
+    window: float = 0.5,
+    folds: int = 5,
+    min_occupancy: float = 0.1,
+) -> xr.Dataset:
+    """Decode one or two features from spike counts by Bayes' rule, cross-validated.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data (time, unit_id)`` on one clock.
+    feature : str, (time,) DataArray, or two of them
+        A path below the area, such as ``"head_direction/ry"``, or values on the area's clock.
+    bins : int or (int, int)
+        Places that are told apart, as in `tuning_curve`.
+    window : float, s
+        Spikes are counted in a window of this length around each bin of the clock.
+    folds : int
+        Parts of the recording, one after another. Each is decoded with rates of the others, of
+        which time within half a window of it is left out.
+    min_occupancy : float, s
+        Places visited for less, in the time that rates are taken from, are never decoded.
+
+    Returns
+    -------
+    xr.Dataset
+        Along `time`: the feature under its own name, as it was; ``<feature>_decoded``; `error`,
+        their distance, of angles along the shorter arc; `fold`; and `posterior` along ``(time,
+        <feature>_bin, ...)``, which adds up to 1. What is decoded is the direction of the mean
+        vector of the posterior for one angle, else the most likely place. NaN where the feature is
+        not known, or no bin of the window counts.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If the area or the feature is not on one clock, or not there.
+    ValueError
+        If the window is not positive or shorter than a bin, or the folds do not fit.
+
+    Notes
+    -----
+    ``P(x | n) ~ P(x) prod_u f_u(x)^n_u exp(-T sum_u f_u(x))`` for counts ``n`` in a window of
+    length ``T``, rates ``f`` and occupancy ``P(x)`` of the other folds (Zhang, Ginzburg,
+    McNaughton & Sejnowski 1998, J. Neurophysiol. 79:1017, one step). Rates below 0.001 spikes/s
+    are raised to that. Bins masked for any of the units are neither learned from nor counted.
+    """
+    plan = _plan(area, feature, bins, window, folds)
+    from neuroarrays.kernels import posteriors
+
+    shape = tuple(edges.size - 1 for edges in plan.edges)
+    posterior = np.full((plan.size, int(np.prod(shape))), np.nan, np.float32)
+    for train, test in plan.splits():
+        rates, seconds = plan.rates(train, posterior.shape[1])
+        seconds = np.where(seconds >= min_occupancy, seconds, 0)
+        if not seconds.any():
+            msg = f"min_occupancy={min_occupancy!r}: no place was visited for so long"
+            raise ValueError(msg)
+        counts, durations = plan.counts[test], plan.durations[test]
+        found = posteriors.poisson_posterior(counts, durations, rates, seconds)
+        found[durations == 0] = np.nan
+        posterior[test] = found
+    decoded = _most_likely(posterior, plan)
+    if plan.periods[0] and len(shape) == 1:
+        angle = 2 * np.pi * plan.centres[0] / plan.periods[0]
+        vector = np.angle(posterior.astype(float) @ np.exp(1j * angle))
+        decoded = [vector / (2 * np.pi) * plan.periods[0] % plan.periods[0]]
+    dims = tuple(f"{name}_bin" for name in plan.names)
+    out = _answer(plan, decoded)
+    values = posterior.reshape(plan.size, *shape)
+    centres = {
+        dim: (dim, c, signal.attrs)
+        for dim, c, signal in zip(dims, plan.centres, plan.signals, strict=True)
+    }
+    long_name = {"long_name": "probability"}
+    return out.assign(posterior=((schema.TIME, *dims), values, long_name)).assign_coords(centres)
+
+
+def population_vector(
+    area: xr.DataTree | xr.Dataset,
+    feature: Feature,
+    bins: int = 60,
+    window: float = 0.5,
+    folds: int = 5,
+) -> xr.Dataset:
+    """Decode an angle by the vector sum of preferred directions, cross-validated.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data (time, unit_id)`` on one clock.
+    feature : str or (time,) DataArray
+        An angle, with the attribute `period`.
+    bins : int
+        Of the tuning curves that preferred directions are taken from.
+    window : float, s
+        Spikes are counted in a window of this length around each bin of the clock.
+    folds : int
+        As in `bayesian_decoder`.
+
+    Returns
+    -------
+    xr.Dataset
+        Along `time`: the feature under its own name, ``<feature>_decoded``, `error` along the
+        shorter arc, `fold`, and `strength`, the length of the vector. NaN also where no unit fires
+        in what is learned from.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If the area or the feature is not on one clock, or not there.
+    ValueError
+        If the feature is no angle, or the window or the folds do not fit.
+
+    Notes
+    -----
+    ``V = sum_u (n_u / T - m_u) / m_u exp(i p_u)``, with the rate ``n_u / T`` in the window and, of
+    the other folds, the mean rate ``m_u`` over angles and the preferred direction ``p_u``
+    (Georgopoulos, Schwartz & Kettner 1986, Science 233:1416). Without correction for preferred
+    directions that crowd in one place: of few units `bayesian_decoder` is the better one.
+    """
+    plan = _plan(area, feature, bins, window, folds)
+    if not plan.periods[0]:
+        msg = (
+            f"{plan.names[0]!r} is no angle: it has no attribute period. Set it, e.g. "
+            ".assign_attrs(period=360), or use na.bayesian_decoder"
+        )
+        raise ValueError(msg)
+    angles = np.exp(2j * np.pi * plan.centres[0] / plan.periods[0])
+    vector = np.full(plan.size, np.nan, complex)
+    for train, test in plan.splits():
+        rates, seconds = plan.rates(train, angles.size)
+        known = seconds > 0
+        curves = np.where(known, rates, 0)
+        mean = curves.sum(axis=1) / known.sum()
+        towards = np.exp(1j * np.angle(curves @ angles))
+        fires = mean > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen = plan.counts[test][:, fires] / plan.durations[test, None]
+            found = (seen / mean[fires] - 1) @ towards[fires]
+            vector[test] = np.where(np.abs(found) > 0, found, np.nan)
+    decoded = np.angle(vector) / (2 * np.pi) * plan.periods[0] % plan.periods[0]
+    out = _answer(plan, [decoded])
+    return out.assign(strength=(schema.TIME, np.abs(vector), {"units": "1"}))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What decoders share: counts in windows, places in bins, folds in time."""
+
+    area: xr.Dataset
+    signals: list[xr.DataArray]
+    names: list[str]
+    labels: np.ndarray
+    edges: list[np.ndarray]
+    periods: list[float | None]
+    single: np.ndarray
+    counts: np.ndarray
+    durations: np.ndarray
+    width: float
+    half: int
+    folds: int
+
+    @property
+    def size(self) -> int:
+        return int(self.labels.size)
+
+    @property
+    def centres(self) -> list[np.ndarray]:
+        return [(edges[:-1] + edges[1:]) / 2 for edges in self.edges]
+
+    def fold_of(self) -> np.ndarray:
+        """The fold of each bin of the clock."""
+        return np.arange(self.size) * self.folds // self.size
+
+    def splits(self) -> Iterator[tuple[np.ndarray, slice]]:
+        """Bins to learn from and bins to decode, for each fold."""
+        fold = self.fold_of()
+        for number in range(self.folds):
+            begin, end = np.searchsorted(fold, [number, number + 1])
+            train = self.labels >= 0
+            train[max(begin - self.half, 0) : end + self.half] = False
+            yield train, slice(int(begin), int(end))
+
+    def rates(self, train: np.ndarray, n_places: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rates (unit, place) in spikes/s, and seconds spent in each place, of some bins."""
+        from neuroarrays.kernels import moments
+
+        labels = np.where(train, self.labels, -1)
+        total, _, n = moments.moments(self.single[:, :, None], labels, n_places)
+        seconds = n[:, 0, 0] * self.width
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return total[:, :, 0].T / seconds, seconds
+
+
+def _plan(
+    area: xr.DataTree | xr.Dataset,
+    feature: Feature | Sequence[Feature],
+    bins: int | Sequence[int],
+    window: float,
+    folds: int,
+) -> _Plan:
+    from neuroarrays.kernels import posteriors
+
+    node, response = clock_of(area)
+    if response.values.name != "spike_data":
+        msg = "decoders count spikes: the area has responses and no spike_data"
+        raise SchemaError(msg)
+    width = bin_width(node)
+    if not (np.isfinite(window) and window >= width * (1 - 1e-9)):
+        msg = f"window={window!r}: expected seconds, at least a bin of {width:g} s"
+        raise ValueError(msg)
+    half = max(0, round((window / width - 1) / 2))
+    n = node.sizes[schema.TIME]
+    if not 2 <= int(folds) <= max(2, n // (2 * (2 * half + 1))):
+        msg = f"folds={folds!r}: expected 2 or more, each longer than two windows of {window:g} s"
+        raise ValueError(msg)
+    features = [feature] if isinstance(feature, str | xr.DataArray) else list(feature)
+    sizes = sizes_of(bins, len(features))
+    signals = [feature_of(area, f) for f in features]
+    parts = [binned(signal, size) for signal, size in zip(signals, sizes, strict=True)]
+    shape = tuple(sizes)
+    labels = np.ravel_multi_index([np.maximum(index, 0) for index, _, _ in parts], shape)
+    mask = counted(node, response.values)
+    valid = np.ones(n, bool) if mask is None else np.logical_and.reduce(mask, axis=1)
+    known = np.all([index >= 0 for index, _, _ in parts], axis=0)
+    single = np.where(valid[:, None], response.values.values, 0)
+    names = [str(s.name or f"feature_{i}") for i, s in enumerate(signals)]
+    return _Plan(
+        node, signals, names, np.where(known & valid, labels, -1), [edges for _, edges, _ in parts],
+        [turn for _, _, turn in parts], single, posteriors.window_sums(single, 2 * half + 1),
+        posteriors.window_sums(valid[:, None], 2 * half + 1)[:, 0] * width, width, half, int(folds),
+    )  # fmt: skip
+
+
+def _most_likely(posterior: np.ndarray, plan: _Plan) -> list[np.ndarray]:
+    """Centres of the most likely places, along each feature."""
+    some = np.isfinite(posterior[:, 0])
+    best = np.argmax(np.where(some[:, None], posterior, 0), axis=1)
+    shape = tuple(centres.size for centres in plan.centres)
+    places = np.unravel_index(best, shape)
+    return [np.where(some, c[p], np.nan) for c, p in zip(plan.centres, places, strict=True)]
+
+
+def _answer(plan: _Plan, decoded: list[np.ndarray]) -> xr.Dataset:
+    """The truth, what was decoded, and how far they are apart."""
+    variables: dict[str, Any] = {}
+    squares = np.zeros(plan.size)
+    known = plan.labels >= 0
+    for name, signal, turn, found in zip(
+        plan.names, plan.signals, plan.periods, decoded, strict=True
+    ):
+        truth = signal.values.astype(float)
+        truth = truth % turn if turn else truth
+        found = np.where(known, found, np.nan)
+        away = found - truth
+        away = (away + turn / 2) % turn - turn / 2 if turn else away
+        squares = squares + away**2
+        variables[name] = (schema.TIME, truth, signal.attrs)
+        variables[f"{name}_decoded"] = (schema.TIME, found, signal.attrs)
+    units = plan.signals[0].attrs.get("units")
+    variables["error"] = (schema.TIME, np.sqrt(squares), {"units": units} if units else {})
+    variables["fold"] = (schema.TIME, plan.fold_of())
+    return xr.Dataset(variables, {schema.TIME: plan.area[schema.TIME].variable})

@@ -1,0 +1,400 @@
+"""Events from fluorescence: unit by unit, where they are asked for, with OASIS or by a threshold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
+from neuroarrays.files.source import Key
+from neuroarrays.lazy import LazyArray, cached
+
+#: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
+_LABELS = {"rise": "t_rise", "decay": "t_off"}
+_ATTRIBUTES = {"rise": "t_rise_sec", "decay": "t_off_sec"}
+#: Time that the threshold method averages over where nothing is known of the rise, s.
+_RISE = 0.25
+#: A stretch between gaps with fewer frames is NaN; bytes of traces that are read at a time.
+_SHORTEST, _BLOCK = 5, 64 << 20
+#: Deviations of white noise's autocorrelation from which on a trace is taken to decay.
+_CLEAR = 3.0
+#: A step of the clock of more than so many usual ones is a gap.
+_GAP = 1.5
+
+
+def deconvolve(
+    responses: xr.DataArray | xr.DataTree | xr.Dataset,
+    method: str = "oasis",
+    *,
+    rise: float | None = None,
+    decay: float | None = None,
+    threshold: float = 4.0,
+) -> xr.DataArray:
+    """Events that explain fluorescence, lazily: asking for one unit computes one unit.
+
+    Parameters
+    ----------
+    responses : (time, unit_id) DataArray, or an area with `responses`
+        Fluorescence, as dF/F or as it was recorded. Frames that are NaN, jumps of the clock and,
+        of an area, frames that are False in `valid` or `valid_units` are gaps.
+    method : {"oasis", "threshold", "wavelet"}
+        "oasis": non-negative deconvolution by the package oasis-deconv (GPL-3; Friedrich, Zhou and
+        Paninski 2017). "threshold": steps upwards of more than `threshold` deviations. "wavelet":
+        the installed DRIADA's.
+    rise, decay : float, s, optional
+        Time constants of the indicator. Without, those of the file: labels `t_rise` and `t_off` of
+        the units, attributes `t_rise_sec` and `t_off_sec`, in which DRIADA keeps them.
+    threshold : float
+        Of the threshold method: deviations of the noise.
+
+    Returns
+    -------
+    (time, unit_id) float DataArray, named "responses"
+        NaN in gaps, and in stretches between gaps that are too short to tell (5 frames; for
+        "threshold" twice the rise at either end).
+
+    Raises
+    ------
+    MissingDependency
+        If the package that does it is not installed.
+    SchemaError
+        If there is no clock, and the method needs the sampling rate; or it goes backwards.
+    ValueError
+        If a number cannot be.
+
+    Warns
+    -----
+    UserWarning
+        If the decay of a unit has to be estimated and its trace shows none (its autocorrelation is
+        that of white noise); its events are then NaN.
+
+    Notes
+    -----
+    Stretches between gaps are deconvolved separately, with one noise, decay and baseline for each
+    unit, from all of its frames.
+
+    ``oasis``: amplitudes per frame in the unit of the responses, as ``oasis.functions.deconvolve``
+    gives them. With a decay and no rise an event is a jump and an exponential decay (AR(1)); with
+    both it is ``(1 - exp(-t / rise)) exp(-t / decay)``, as DRIADA has it (AR(2)); without a decay
+    AR(1) from the autocovariance of the trace.
+
+    ``threshold``: an event is where the mean of the next `rise` seconds (0.25 where nothing says)
+    exceeds that of the last by most, and by more than `threshold` times 1.4826 times the median
+    absolute deviation of these differences; its amplitude is the difference.
+
+    ``wavelet``: 1.0 for as long as an event lasts, 0.5 to 2.5 s, with DRIADA's parameters for the
+    sampling rate; DRIADA scales each stretch to 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> trace = np.zeros((100, 1))
+    >>> trace[40:] = np.exp(-np.arange(60) / 20)[:, None]
+    >>> noisy = trace + np.random.default_rng(0).normal(0, 0.02, trace.shape)
+    >>> time = np.arange(100) / 20
+    >>> calcium = xr.DataArray(noisy, {"time": time, "unit_id": [7]}, ("time", "unit_id"))
+    >>> events = deconvolve(calcium, "threshold")
+    >>> float(events.time[events.sel(unit_id=7).fillna(0) > 0])
+    2.0
+    """
+    if method not in METHODS:
+        msg = f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}"
+        raise ValueError(msg)
+    for name, value in (("rise", rise), ("decay", decay), ("threshold", threshold)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            msg = f"{name}={value!r}: expected a finite number above 0"
+            raise ValueError(msg)
+    array, masks, attrs = _parts(responses)
+    rate, breaks = _clock(array)
+    given = {"rise": rise, "decay": decay}
+    constants = {name: _constants(array, attrs, name, said) for name, said in given.items()}
+    METHODS[method].check(rate, constants)
+    own = array.dtype
+    lazy = Deconvolved(
+        traces=array.variable,
+        units=array[schema.UNIT].values,
+        masks=masks,
+        breaks=breaks,
+        method=method,
+        rate=rate,
+        **constants,
+        threshold=float(threshold),
+        dtype=own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8"),
+        key=uuid4().hex,
+    )
+    units = "1" if method == "wavelet" else array.attrs.get("units")
+    said = {"long_name": "deconvolved events", "method": method, "units": units}
+    found = lazy.variable((schema.TIME, schema.UNIT), {k: v for k, v in said.items() if v})
+    return xr.DataArray(found, array.coords, name="responses")
+
+
+def _parts(
+    responses: xr.DataArray | xr.DataTree | xr.Dataset,
+) -> tuple[xr.DataArray, tuple[xr.Variable, ...], Mapping[Any, Any]]:
+    """The traces, masks of their frames, and what the file says."""
+    if isinstance(responses, xr.DataArray):
+        array, masks, attrs = responses, [], dict(responses.attrs)
+    else:
+        node = responses.to_dataset() if isinstance(responses, xr.DataTree) else responses
+        if "responses" not in node:
+            known = [name for name, v in node.data_vars.items() if schema.UNIT in v.dims]
+            hint = "pass the traces themselves: na.deconvolve(node['...'])"
+            raise NotInTree("variable", "responses", known, hint)
+        array = node["responses"]
+        masks = [node[name].variable for name in ("valid", "valid_units") if name in node]
+        attrs = {}
+        for above in reversed(responses.parents) if isinstance(responses, xr.DataTree) else ():
+            attrs |= above.attrs
+        attrs |= {**node.attrs, **array.attrs}
+    if array.dims != (schema.TIME, schema.UNIT):
+        msg = f"{array.name!r} has dims {array.dims}: expected (time, unit_id), one clock for all"
+        raise SchemaError(msg)
+    return array, tuple(masks), attrs
+
+
+def _clock(array: xr.DataArray) -> tuple[float | None, np.ndarray]:
+    """Frames per second, None without a clock, and the frames before which time jumps."""
+    if schema.TIME not in array.coords or array.sizes[schema.TIME] < 2:
+        return None, np.empty(0, np.int64)
+    steps = np.diff(array[schema.TIME].values)
+    if not (steps > 0).all():
+        msg = f"the time of {array.name!r} does not always rise; sort it first, .sortby('time')"
+        raise SchemaError(msg)
+    usual = float(np.median(steps))
+    return 1 / usual, np.flatnonzero(steps > _GAP * usual) + 1
+
+
+def _constants(
+    array: xr.DataArray, attrs: Mapping[Any, Any], name: str, given: float | None
+) -> np.ndarray:
+    """A time constant of each unit, s: as given, as the file says, or NaN."""
+    n, label = array.sizes[schema.UNIT], _LABELS[name]
+    if given is not None:
+        return np.full(n, float(given))
+    said = attrs.get(_ATTRIBUTES[name])
+    found = np.full(n, float(said) if isinstance(said, int | float) and said > 0 else np.nan)
+    if label in array.coords and array[label].dims == (schema.UNIT,):
+        own = array[label].values.astype(float)
+        found = np.where(own > 0, own, found)
+    return found
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Deconvolved(LazyArray):
+    """Events of units, computed where they are asked for and kept for the next question."""
+
+    traces: xr.Variable
+    units: np.ndarray
+    masks: tuple[xr.Variable, ...]
+    breaks: np.ndarray
+    method: str
+    rate: float | None
+    rise: np.ndarray
+    decay: np.ndarray
+    threshold: float
+    dtype: np.dtype
+    key: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.traces.shape
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, which = key
+        frames = self.shape[0]
+        places = np.atleast_1d(np.arange(self.shape[1])[which])
+        found = np.empty((np.arange(frames)[k].size, places.size), self.dtype)
+        block = max(1, _BLOCK // (8 * max(frames, 1)))
+        for first in range(0, places.size, block):
+            part = places[first : first + block]
+            read = cache(lambda part=part: self._usable(part))
+            for i, unit in enumerate(part.tolist()):
+                load = lambda i=i, unit=unit, read=read: (self._events(read()[:, i], unit),)  # noqa: E731
+                found[:, first + i] = cached((self.key, unit), load)[0][k]
+        return found[tuple(0 if isinstance(one, int) else slice(None) for one in key)]
+
+    def _usable(self, units: np.ndarray) -> np.ndarray:
+        """Traces of some units, NaN where a mask is False."""
+        traces = np.asarray(self.traces[:, units].values)
+        for mask in self.masks:
+            good = mask[:, units].values if mask.ndim > 1 else mask.values[:, None]
+            traces = np.where(good, traces, np.nan)
+        return traces
+
+    def _events(self, trace: np.ndarray, unit: int) -> np.ndarray:
+        trace = trace.astype(np.float64)
+        out = np.full(trace.size, np.nan, self.dtype)
+        stretches = self._stretches(np.isfinite(trace))
+        if not stretches:
+            return out
+        how = How(self.rate, float(self.rise[unit]), float(self.decay[unit]), self.threshold)
+        found = METHODS[self.method].run([trace[part] for part in stretches], how)
+        if found is None:
+            warnings.warn(
+                f"the trace of unit {self.units[unit]} does not show how fast it decays: its events "
+                "are NaN; say decay= (in seconds), or leave the unit out",
+                UserWarning,
+            )
+            return out
+        for part, events in zip(stretches, found, strict=True):
+            out[part] = events
+        return out
+
+    def _stretches(self, good: np.ndarray) -> list[slice]:
+        """Frames between gaps, and between jumps of the clock."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], good, [0]])))
+        found = []
+        for a, b in edges.reshape(-1, 2):
+            inside = self.breaks[(a < self.breaks) & (self.breaks < b)]
+            found += [slice(int(p), int(q)) for p, q in pairwise([a, *inside, b])]
+        return [part for part in found if part.stop - part.start >= _SHORTEST]
+
+    def __dask_tokenize__(self) -> object:
+        from dask.base import normalize_token
+
+        own = (self.breaks, self.rise, self.decay)
+        seen = [normalize_token(one) for one in (self.traces, *self.masks)]
+        return (type(self).__name__, seen, *own,
+                self.method, self.rate, self.threshold)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class How:
+    """Frames per second, time constants of a unit (s, NaN where unknown), deviations of noise."""
+
+    rate: float | None
+    rise: float
+    decay: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find events.
+
+    Attributes
+    ----------
+    run : callable
+        Events of the stretches of one trace; None if it cannot be said.
+    check : callable
+        Raises if a package or number that it needs is not there.
+    """
+
+    run: Callable[[list[np.ndarray], How], list[np.ndarray] | None]
+    check: Callable[[float | None, Mapping[str, np.ndarray]], None]
+
+
+def _oasis() -> Any:
+    try:
+        from oasis import functions
+    except ImportError as error:
+        msg = "deconvolve(method='oasis')"
+        raise MissingDependency("oasis-deconv", "deconvolve", msg) from error
+    return functions
+
+
+def _check_oasis(rate: float | None, constants: Mapping[str, np.ndarray]) -> None:
+    _oasis()
+    if rate is None and not np.isnan(constants["decay"]).all():
+        raise SchemaError(_NO_RATE)
+    rise, decay = constants["rise"], constants["decay"]
+    alone = int((~np.isnan(rise) & np.isnan(decay)).sum())
+    if alone:
+        msg = f"of {alone} units a rise is known, and no decay: say decay= too, in seconds"
+        raise ValueError(msg)
+
+
+def _run_oasis(stretches: list[np.ndarray], how: How) -> list[np.ndarray] | None:
+    functions = _oasis()
+    joined = np.concatenate(stretches)
+    rate = how.rate or 1.0
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "nperseg")  # of traces below 256 frames
+        if np.isnan(how.decay):
+            decay, rise, noise = *_estimated(functions, joined, rate), functions.GetSn(joined)
+            if np.isnan(decay):
+                return None
+        else:
+            decay, noise = how.decay, functions.GetSn(joined)
+            rise = 0.0 if np.isnan(how.rise) else how.rise * decay / (how.rise + decay)
+        model = {"tau_d": decay, "tau_r": rise, "framerate": rate, "sn": noise}
+        whole = functions.deconvolve(joined, **model)
+        if len(stretches) == 1:
+            return [whole.s]
+        return [functions.deconvolve(one - whole.b, b=0.0, **model).s for one in stretches]
+
+
+def _estimated(functions: Any, trace: np.ndarray, rate: float) -> tuple[float, float]:
+    """Decay of a trace as OASIS estimates it, NaN where there is none to be seen; no rise."""
+    from neuroarrays.kernels import transients
+
+    first, again = (
+        functions.estimate_parameters(trace, p=1, fudge_factor=0.98)[0][0] for _ in range(2)
+    )
+    # Where it has no solution OASIS draws one at random; of white noise it has one half of the time.
+    if first != again or not 0 < first < 1 or transients.persistence(trace) < _CLEAR:
+        return np.nan, 0.0
+    return float(functions.ar1_to_tau(float(first), rate)), 0.0
+
+
+def _check_threshold(rate: float | None, constants: Mapping[str, np.ndarray]) -> None:
+    if rate is None:
+        raise SchemaError(_NO_RATE)
+
+
+def _run_threshold(stretches: list[np.ndarray], how: How) -> list[np.ndarray]:
+    from neuroarrays.kernels import transients
+
+    assert how.rate is not None
+    width = max(1, round((_RISE if np.isnan(how.rise) else how.rise) * how.rate))
+    steps = [transients.rises(one, width) for one in stretches]
+    least = how.threshold * transients.noise(np.concatenate(steps))
+    return [transients.peaks(one, least) for one in steps]
+
+
+def _driada() -> Any:
+    try:
+        from driada.experiment import wavelet_event_detection
+    except ImportError as error:
+        msg = "deconvolve(method='wavelet')"
+        raise MissingDependency("driada", "driada", msg) from error
+    return wavelet_event_detection
+
+
+def _check_wavelet(rate: float | None, constants: Mapping[str, np.ndarray]) -> None:
+    _driada()
+    if rate is None:
+        raise SchemaError(_NO_RATE)
+
+
+def _run_wavelet(stretches: list[np.ndarray], how: How) -> list[np.ndarray]:
+    driada = _driada()
+    found = []
+    for one in stretches:
+        events = np.zeros(one.size)
+        if np.ptp(one) > 0:
+            starts, ends, _ = driada.extract_wvt_events(one[None], {"fps": how.rate})
+            events = driada.events_to_ts_array(one.size, starts, ends, how.rate)[0]
+        found.append(events)
+    return found
+
+
+_NO_RATE = (
+    "these responses have no time coordinate, from which the sampling rate follows: open the file "
+    "with sampling_rate=, or assign time in seconds"
+)
+
+METHODS = {
+    "oasis": Method(_run_oasis, _check_oasis),
+    "threshold": Method(_run_threshold, _check_threshold),
+    "wavelet": Method(_run_wavelet, _check_wavelet),
+}

@@ -1,0 +1,356 @@
+"""Features: what type of signal each is, several as components of one, angles as cosine and sine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis import groups as _groups
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files.source import Key
+from neuroarrays.lazy import LazyArray
+
+#: Types of features.
+DISCRETE, CONTINUOUS = ("binary", "categorical", "count", "timeline"), ("linear", "circular")
+#: Attributes that say what a feature is; the period of an angle is the one that `interpolate` knows.
+TYPE, SCORE, PERIOD = "feature_type", "feature_type_score", "period"
+
+_TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
+    unit: 360.0 for unit in ("deg", "degree", "degrees", "°")
+}
+_ANGLES = {"angle", "azimuth", "bearing", "direction", "hd", "heading", "phase", "yaw"}
+#: Masks, which are no features.
+_MASKS = ("valid", "valid_units", "withheld")
+
+Override = str | tuple[str, float]
+
+
+def feature_types(
+    tree: xr.DataTree, overrides: Mapping[str, Override] | None = None
+) -> xr.DataTree:
+    """The tree with the type of each feature among its attributes.
+
+    A feature is a signal with one value per time. Each is read once; nothing else is changed.
+
+    Parameters
+    ----------
+    tree : DataTree or a node of one
+        Recording or aligned.
+    overrides : mapping of str to str or (str, float), optional
+        Types of some features, by name or path: ``{"licks": "binary"}``; an angle with its full
+        turn, ``{"wheel": ("circular", 1.0)}``.
+
+    Returns
+    -------
+    DataTree
+        With attributes ``feature_type`` and ``feature_type_score`` (0 to 1, how clear the case
+        is; 1.0 where it was given), and for angles ``period``, which `interpolate`,
+        `tuning_curve` and the decoders take.
+
+    Raises
+    ------
+    ValueError
+        If a type is none of these, or an angle has neither 2 pi nor 360 as its full turn.
+    NotInTree
+        If a name is that of no feature.
+
+    Notes
+    -----
+    The first line that fits:
+
+    =============  ==============================================================================
+    type           a feature that
+    =============  ==============================================================================
+    circular       has the attribute ``period``
+    binary         is bool, or has two values
+    unknown        is constant, or has fewer than two finite samples
+    timeline       always rises, in equal steps (to a fifth, 95 % of them)
+    count          is whole, not negative and never falls
+    circular       wraps: its range is a full turn, 2 pi or 360; at least half of its steps of more
+                   than half a turn, and at least three, become steps like the others when a turn is
+                   taken off; and it has been in half of all directions. In degrees it must go both
+                   ways through the seam, because laps of a track do not. Where its unit (rad, deg)
+                   or its name (heading, direction, angle, phase, ...) says that it is an angle,
+                   more than half a turn is enough
+    linear         is rounded: has five usual values or more, and goes from each to the next only
+    count          is whole, not negative, changes from sample to sample, and its highest values
+                   are rare
+    categorical    has at most 20 values, or whole ones that last; each recurs
+    linear         is anything else, rounded measures that vary like counts among it
+    =============  ==============================================================================
+
+    The type does not change when a float feature is multiplied, but for angles, which need their
+    turn, and whole numbers; an angle may start anywhere. Fewer than 30 samples lower the score.
+
+    Other full turns (180, 24, 1) are not looked for; a track of 2 pi or 360 that is run in circles
+    is an angle to this rule, and a position that moves at constant speed is a timeline:
+    `overrides` are for these.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.feature_types(na.load_sample(), {"x": "linear"})
+    >>> tree["A2929-200711/head_direction/ry"].attrs["feature_type"]
+    'circular'
+    """
+    said = {key.strip("/"): _override(key, value) for key, value in (overrides or {}).items()}
+    found = _groups.own(tree)
+    names: dict[str, None] = {}
+    for path, node in found.items():
+        changed = {}
+        for name in _features(path, node):
+            names |= {name: None, f"{path}/{name}": None}
+            chosen = said.get(f"{path}/{name}", said.get(name))
+            feature = node.variables[name].copy(deep=False)
+            feature.attrs = _typed(feature, name, chosen)
+            changed[name] = feature
+        found[path] = node.assign(changed)
+    for key in said:
+        if key not in names:
+            known = [name for name in names if ("/" in name) == ("/" in key)]
+            raise NotInTree("feature", key, known)
+    return _groups.rebuilt(tree, found)
+
+
+def _features(path: str, node: xr.Dataset) -> list[str]:
+    """Names of the signals with one value per time."""
+    if schema.PRESENTATIONS in path.split("/"):
+        return []
+    return [
+        str(name)
+        for name, variable in node.data_vars.items()
+        if variable.dims == (schema.TIME,)
+        and name not in _MASKS
+        and variable.dtype.kind in "biufUST"
+    ]
+
+
+def _override(key: str, value: Override) -> tuple[str, float | None]:
+    kind, period = (value, None) if isinstance(value, str) else value
+    if kind not in (*DISCRETE, *CONTINUOUS):
+        known = ", ".join(map(repr, (*DISCRETE, *CONTINUOUS)))
+        msg = f"overrides[{key!r}]={value!r}: expected one of {known}"
+        raise ValueError(msg)
+    if period is not None and (kind != "circular" or not 0 < float(period) < np.inf):
+        msg = f"overrides[{key!r}]={value!r}: expected ('circular', a full turn above 0)"
+        raise ValueError(msg)
+    return kind, None if period is None else float(period)
+
+
+def _typed(
+    feature: xr.Variable, name: str, chosen: tuple[str, float | None] | None
+) -> dict[Any, Any]:
+    """The attributes of a feature, with its type."""
+    from neuroarrays.kernels import features
+
+    attrs = {k: v for k, v in feature.attrs.items() if k not in (TYPE, SCORE, PERIOD)}
+    turn = _TURNS.get(str(attrs.get("units", "")).lower())
+    period = feature.attrs.get(PERIOD)
+    if chosen is not None:
+        kind, score = chosen[0], 1.0
+        period = chosen[1] or period or turn or _turn_of(feature, name) if kind == "circular" else 0
+    elif period:
+        before = feature.attrs.get(SCORE, 1.0) if feature.attrs.get(TYPE) == "circular" else 1.0
+        kind, score = "circular", float(before)
+    elif feature.dtype.kind in "UST":
+        kind, score = "categorical", 1.0
+    else:
+        words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)  # of head_direction and headDirection
+        angle = turn is not None or not _ANGLES.isdisjoint(word.lower() for word in words)
+        turns = (features.FULL_TURN, 360.0) if turn is None else (turn,)
+        kind, score, period = features.classify(feature.values, turns, angle)
+    return (
+        attrs | {TYPE: kind, SCORE: round(score, 3)} | ({PERIOD: float(period)} if period else {})
+    )
+
+
+def _turn_of(feature: xr.Variable, name: str) -> float:
+    """The full turn, 2 pi or 360, that the values of an angle lie in."""
+    values = np.asarray(feature.values, float)
+    values = values[np.isfinite(values)]
+    span = float(np.ptp(values)) if values.size else 0.0
+    for turn in (2 * np.pi, 360.0):
+        if turn / 2 <= span <= turn * (1 + 1e-3):
+            return turn
+    msg = (
+        f"{name!r} spans {span:g}, which is that of no angle in radians or degrees: say what a "
+        f"full turn is, such as overrides={{{name!r}: ('circular', 1.0)}}"
+    )
+    raise ValueError(msg)
+
+
+def aggregate(tree: xr.DataTree, components: Mapping[str, Sequence[str]]) -> xr.DataTree:
+    """The tree with several features as the components of one, beside them.
+
+    Parameters
+    ----------
+    tree : DataTree or a node of one
+        Recording or aligned.
+    components : mapping of str to list of str
+        What to make of which features: ``{"position": ["x", "y"]}``. Made in every node that has
+        all of them.
+
+    Returns
+    -------
+    DataTree
+        With ``position(time, position_component)``, lazy; the coordinate ``position_component``
+        holds the names, the attributes are those that all components share.
+
+    Raises
+    ------
+    NotInTree
+        If no node has all of them.
+    ValueError
+        If a node has something of the new name already.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.aggregate(na.load_sample(), {"xz": ["x", "z"]})
+    >>> tree["A2929-200711/position/xz"].dims
+    ('time', 'xz_component')
+    """
+    found = _groups.own(tree)
+    for name, parts in components.items():
+        having = {path: _features(path, node) for path, node in found.items()}
+        places = [path for path, names in having.items() if set(parts) <= set(names)]
+        if not places or not parts:
+            known = dict.fromkeys(one for names in having.values() for one in names)
+            raise NotInTree("node with the features", ", ".join(parts), known)
+        for path in places:
+            node = found[path]
+            _free(path, node, name)
+            variables = [node.variables[part] for part in parts]
+            shared = {
+                key: value
+                for key, value in variables[0].attrs.items()
+                if all(key in v.attrs and v.attrs[key] == value for v in variables)
+            }
+            found[path] = _beside(node, name, Components(tuple(variables)), list(parts), shared)
+    return _groups.rebuilt(tree, found)
+
+
+def circular_components(tree: xr.DataTree) -> xr.DataTree:
+    """The tree with each angle also as cosine and sine, under its name and ``_2d``.
+
+    Parameters
+    ----------
+    tree : DataTree or a node of one
+        Recording or aligned. Angles are the features with the attribute ``period``, which some
+        files bring and `feature_types` sets.
+
+    Returns
+    -------
+    DataTree
+        With ``<name>_2d(time, <name>_2d_component)``, float, lazy, beside each angle; the
+        coordinate holds "cos" and "sin".
+
+    Raises
+    ------
+    SchemaError
+        If there is no angle.
+    ValueError
+        If a node has something of the new name already.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.circular_components(na.load_sample())
+    >>> tree["A2929-200711/head_direction/ry_2d"].sel(ry_2d_component="cos").dims
+    ('time',)
+    """
+    found = _groups.own(tree)
+    made = 0
+    for path, node in found.items():
+        for name in _features(path, node):
+            angle = node.variables[name]
+            if not angle.attrs.get(PERIOD):
+                continue
+            _free(path, node, f"{name}_2d")
+            pair = CosSin((angle,), float(angle.attrs[PERIOD]))
+            attrs = {"units": "1", TYPE: "linear"}
+            found[path] = _beside(found[path], f"{name}_2d", pair, ["cos", "sin"], attrs)
+            made += 1
+    if not made:
+        msg = "no feature has the attribute period: na.feature_types(tree) sets that of angles"
+        raise SchemaError(msg)
+    return _groups.rebuilt(tree, found)
+
+
+def _free(path: str, node: xr.Dataset, name: str) -> None:
+    if name in node.variables or f"{name}_component" in node.variables:
+        msg = f"{path} has {name!r} already"
+        raise ValueError(msg)
+
+
+def _beside(
+    node: xr.Dataset, name: str, array: LazyArray, labels: list[str], attrs: Mapping[Any, Any]
+) -> xr.Dataset:
+    dim = f"{name}_component"
+    column = array.variable((schema.TIME, dim), attrs)
+    return node.assign({name: column}).assign_coords({dim: labels})
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Components(LazyArray):
+    """Signals along time side by side."""
+
+    parts: tuple[xr.Variable, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.parts[0].shape[0], self._count())
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.result_type(*(part.dtype for part in self.parts))
+
+    def _count(self) -> int:
+        return len(self.parts)
+
+    def _part(self, place: int, k: Any) -> np.ndarray:
+        values: np.ndarray = self.parts[place][k].values
+        return values
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, which = key
+        if isinstance(which, int):
+            return self._part(which, k).astype(self.dtype, copy=False)
+        places = np.arange(self._count())[which]
+        columns = [self._part(int(i), k) for i in places]
+        if not columns:
+            return np.empty((*self.parts[0][k].shape, 0), self.dtype)
+        return np.stack(columns, axis=-1).astype(self.dtype, copy=False)
+
+    def __dask_tokenize__(self) -> object:
+        from dask.base import normalize_token
+
+        return (type(self).__name__, [normalize_token(part) for part in self.parts])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CosSin(Components):
+    """Cosine and sine of an angle."""
+
+    period: float
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        own = self.parts[0].dtype
+        return own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8")
+
+    def _count(self) -> int:
+        return 2
+
+    def _part(self, place: int, k: Any) -> np.ndarray:
+        turned = np.asarray(self.parts[0][k].values, float) * (2 * np.pi / self.period)
+        return np.asarray(np.sin(turned) if place else np.cos(turned))
+
+    def __dask_tokenize__(self) -> object:
+        return (*super().__dask_tokenize__(), self.period)  # type: ignore[misc]

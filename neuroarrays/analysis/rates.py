@@ -1,0 +1,200 @@
+"""Labelled answers: areas of a tree in, labelled arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis import conditions as _conditions
+from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
+from neuroarrays.errors import SchemaError
+from neuroarrays.intervals import difference, merged
+from neuroarrays.trains import spikes_node, trains_of
+from neuroarrays.validity import cut_away, invalid_times
+
+
+def psth(
+    area: xr.DataTree | xr.Dataset,
+    by: str | Sequence[str] | None = None,
+    smooth: float | None = None,
+) -> xr.Dataset:
+    """Peri-stimulus time histogram: mean response over presentations, masked bins left out.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data`` or ``responses`` along ``(presentation_id, unit_id, time)``.
+    by : str or sequence of str, optional
+        A parameter of the presentations, one histogram per value of it; or several, one histogram
+        per combination.
+    smooth : float, s, optional
+        Standard deviation of a Gaussian that each presentation is smoothed with before they are
+        averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations; only
+        bins that count enter, and their weights are normalised, so that neither the window's edges
+        nor masked bins pull the rate down.
+
+    Returns
+    -------
+    xr.Dataset
+        ``mean``, ``sem`` and ``n``, the number of presentations, along ``([by, ...] unit_id, time)``.
+        Of counts in spikes/s, of responses in their own units. The standard error has ddof 1; NaN
+        where fewer presentations count than it takes, with a warning where that is a whole
+        condition. Combinations that were never shown are NaN.
+
+    Raises
+    ------
+    SchemaError
+        If there is nothing aligned to presentations along time, or no presentation.
+    NotInTree
+        If `by` is not a parameter.
+    ValueError
+        If `smooth` is not positive, or `by` is missing in every presentation.
+
+    Notes
+    -----
+    With responses ``x_p`` of the ``n`` presentations that count in a bin, ``mean = sum(x_p) / n``
+    and ``sem = sqrt(sum((x_p - mean)^2) / (n - 1) / n)``, both divided by the width of a bin where
+    `x` are counts (Gerstein & Kiang 1960, Biophys. J. 1:15). What `valid`, `valid_units` or
+    `withheld` masks and what is NaN does not count; presentations in which the parameter is
+    missing (NaN or empty) belong to no condition.
+    """
+    from neuroarrays.kernels import moments, smoothing
+
+    node, response = _conditions.trials_of(area)
+    values = response.values
+    if schema.TIME not in values.dims:
+        msg = f"{values.name} has no time: na.tuning_curve averages responses of presentations"
+        raise SchemaError(msg)
+    conditions = _conditions.conditions(node, by)
+    n_bins = values.sizes[schema.TIME]
+    shape = (conditions.size, *values.shape[1:])
+    taps = None if smooth is None else smoothing.gaussian_taps(_sigma(smooth, bin_width(node)))
+    total, squares, n = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
+    row = 0 if taps is None else 4 * shape[1] * n_bins
+    for part, block, mask in _conditions.blocks_of(node, values, row):
+        if taps is not None:
+            seen = np.ones((len(block), 1, n_bins), bool) if mask is None else mask
+            block = smoothing.smooth(block, seen, taps)
+        sums = moments.moments(block, conditions.labels[part], shape[0], mask)
+        total, squares, n = total + sums[0], squares + sums[1], n + sums[2]
+    _conditions.warn_of_single(n, conditions.titles if by else ["the area"])
+    mean, sem = _conditions.mean_and_sem(total, squares, n)
+    dims = (*conditions.values, schema.UNIT, schema.TIME)
+    found = {
+        "mean": (mean * response.scale, response.attrs),
+        "sem": (sem * response.scale, response.attrs | {"long_name": "standard error"}),
+        "n": (n, {"long_name": "presentations"}),
+    }
+    return xr.Dataset(
+        {
+            name: (dims, each.reshape(*conditions.shape, *shape[1:]), attrs)
+            for name, (each, attrs) in found.items()
+        },
+        coords=kept(node, (schema.UNIT, schema.TIME)) | conditions.coords(node),
+    )
+
+
+def _sigma(smooth: float, width: float) -> float:
+    """A standard deviation in bins."""
+    if not (np.isfinite(smooth) and smooth > 0):
+        msg = f"smooth={smooth!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
+        raise ValueError(msg)
+    return float(smooth) / width
+
+
+def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.DataArray:
+    """Mean firing rate of each unit.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        An area or its spikes in a recording tree, or an area of an aligned tree.
+    intervals : Dataset, DataFrame or (n, 2) array, s, optional
+        Of a recording: where to count, overlapping ones once. Without, from the first to the last
+        spike of the area, as pynapple does it: an area that fell silent is overrated. Of a node
+        in a tree, the session's invalid times do not count, what `restrict` cut away among them:
+        of a restricted tree it is the rate within its intervals.
+
+    Returns
+    -------
+    (unit_id,) xr.DataArray, spikes/s
+        Spikes divided by time; of an aligned tree, in bins that count. A unit without spikes has
+        rate 0, one without any bin that counts NaN. Attribute ``duration`` is the time in s, of the
+        unit that has most.
+
+    Raises
+    ------
+    SchemaError
+        If there are no spikes, or intervals are given for an aligned area.
+    ValueError
+        If the time adds up to nothing.
+
+    Notes
+    -----
+    ``rate = n / T`` for ``n`` spikes in the time ``T`` (Adrian & Zotterman 1926, J. Physiol.
+    61:151).
+    """
+    area = spikes_node(area)
+    node = dataset_of(area, "an area or its spikes")
+    session = area.parent and area.parent.parent if isinstance(area, xr.DataTree) else None
+    if "spike_data" in node:
+        if intervals is not None:
+            msg = "this area is aligned: choose its time with na.restrict(tree, intervals)"
+            raise SchemaError(msg)
+        number, seconds = _counted(node)
+    elif "responses" in node:
+        msg = "firing_rate counts spikes: the area has responses, whose mean is area['responses'].mean()"
+        raise SchemaError(msg)
+    else:
+        number, seconds = _spikes_within(node, intervals, session)
+    longest = float(seconds.max(initial=0))
+    if not longest > 0:
+        msg = "there is no time to divide by: no spikes, no valid bins, or empty intervals"
+        raise ValueError(msg)
+    attrs = {**RATE, "duration": longest}
+    unit = {schema.UNIT: np.atleast_1d(node[schema.UNIT].values)} | kept(node, (schema.UNIT,))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return xr.DataArray(number / seconds, unit, schema.UNIT, "firing_rate", attrs)
+
+
+def _counted(node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes of each unit in bins that count, and the duration of these."""
+    counts = node["spike_data"]
+    along = next(dim for dim in counts.dims if dim != schema.UNIT)
+    number, bins = _conditions.totals(node, counts.transpose(along, schema.UNIT, ...))
+    return number, bins * bin_width(node)
+
+
+def _spikes_within(
+    node: xr.Dataset, intervals: Any, session: xr.DataTree | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes of each unit within intervals, and the time that these cover, both where valid."""
+    trains = trains_of(node)
+    invalid = invalid_times(session, node)
+    within = None if intervals is None else np.stack(merged(intervals), axis=1)
+    if within is None:
+        low, high = trains.extent()
+        number = (trains.last - trains.first).astype(float)
+        if not (high > low and any(rows.size for rows in invalid)):
+            return number, np.full(number.size, high - low)
+        # The last spike is counted too: to just behind it. What was cut away on either side tells
+        # where the recording ends, also where no spike is near.
+        cut = np.empty((0, 2)) if session is None else cut_away(session)
+        low, high = cut.min(initial=low), cut.max(initial=np.nextafter(high, np.inf))
+        within = np.array([[low, high]])
+    times = trains.load(np.arange(trains.first.size))
+    number, seconds = np.zeros((2, trains.first.size))
+    covered: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    for unit, (first, last) in enumerate(zip(trains.first, trains.last, strict=True)):
+        rows = invalid[unit]
+        if rows.tobytes() not in covered:
+            covered[rows.tobytes()] = merged(difference(within, rows))
+        starts, stops = covered[rows.tobytes()]
+        train = times[first:last]
+        number[unit] = (np.searchsorted(train, stops) - np.searchsorted(train, starts)).sum()
+        seconds[unit] = (stops - starts).sum()
+    return number, seconds

@@ -1,0 +1,156 @@
+"""Receptive fields: what was on the screen before a unit responded."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis.conditions import bin_width, clock_of, counted, dataset_of, kept
+from neuroarrays.analysis.signals import check_clock
+from neuroarrays.errors import NotInTree
+
+#: Bytes of frames, in float32, that are in memory at once.
+_BLOCK = 64 << 20
+_Shown = TypeVar("_Shown", xr.Dataset, xr.DataArray)
+
+
+def spike_triggered_average(
+    area: xr.DataTree | xr.Dataset,
+    stimulus: xr.DataArray | None = None,
+    lags: int = 20,
+) -> xr.Dataset:
+    """Mean stimulus before a spike, or before a response.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        On one clock, with ``spike_data`` or ``responses`` along ``(time, unit_id)``; of flashed
+        images along ``(presentation_id, unit_id)``.
+    stimulus : (time, ...) DataArray, optional
+        Frames on the same clock, lazy or not; that of the session unless given. They are read in
+        blocks, once.
+    lags : int
+        Number of frames to go back, the one at the time of the response included; 1 for flashed
+        images, which have no past.
+
+    Returns
+    -------
+    xr.Dataset
+        Along ``(unit_id, lag, ...)``: `average`, in units of the stimulus, relative to its mean;
+        `z`, how many standard errors from 0. `lag` is how long before the response, s, or frames
+        where there is no `time`; along ``unit_id``, `total` is the sum of weights that was divided by: of counts the number of
+        spikes. NaN for a unit without any.
+
+    Raises
+    ------
+    SchemaError
+        If the area is not on one clock, or the stimulus is on another.
+    NotInTree
+        If no stimulus is given and the session has none.
+    ValueError
+        If `lags` is not positive, or longer than the recording.
+
+    Notes
+    -----
+    With responses ``r_t`` at the valid times that have all lags before them, in the same stretch
+    where frames are labelled with a `block_id`, and their mean ``m``:
+    ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t`` of counts, the spike-triggered average minus
+    the mean stimulus of the same times (Chichilnisky 2001, Network 12:199). Responses may lie
+    below 0 and add up to nothing: theirs is divided by ``sum_t |r_t - m|``, which makes it half of
+    what was shown before a response above the mean minus what was shown before one below.
+    ``z_l = sum_t (r_t - m) s_(t-l) / (sd(s) sqrt(sum_t (r_t - m)^2))`` is standard normal where
+    frames follow one another by chance (white noise) and the unit does not see the pixel; of films
+    it is not. Responses that are masked or NaN are left out. Products are in float32, sums over
+    blocks in float64.
+    """
+    from neuroarrays.kernels import averages
+
+    film = _stimulus(area) if stimulus is None else stimulus
+    if schema.PRESENTATION in film.dims and schema.TIME not in film.dims:
+        area, film = _in_turn(dataset_of(area)), _in_turn(film)
+        if lags != 1:
+            msg = f"lags={lags!r}: flashed images have no past, give lags=1"
+            raise ValueError(msg)
+    node, response = clock_of(area)
+    responses = response.values
+    check_clock(node[schema.TIME], film)
+    n = responses.sizes[schema.TIME]
+    if not 1 <= int(lags) <= n:
+        msg = f"lags={lags!r}: expected 1 to {n:,}, the frames there are"
+        raise ValueError(msg)
+    values = responses.values.astype(float)
+    good = np.isfinite(values)
+    mask = counted(node, responses)
+    good &= True if mask is None else mask
+    good[_since(node) < lags - 1] = False
+    values = np.where(good, values, 0)
+    total, number = values.sum(axis=0), good.sum(axis=0)
+    weights = np.where(good, values - total / np.maximum(number, 1), 0)
+    if responses.name != "spike_data":
+        total = np.abs(weights).sum(axis=0)
+    flat = int(np.prod(film.shape[1:]))
+
+    def frames(begin: int, end: int) -> np.ndarray:
+        return np.asarray(film[begin:end].values).reshape(end - begin, flat)
+
+    block = max(lags, _BLOCK // max(1, 4 * flat))
+    sums, spread = averages.triggered_sums(frames, n, weights, int(lags), block)
+    norm = spread * np.sqrt((weights**2).sum(axis=0))[:, None, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        average = np.where(total[:, None, None] != 0, sums / total[:, None, None], np.nan)
+        z = np.where(norm > 0, sums / norm, np.nan)
+    return _labelled(node, film, {"average": average, "z": z}, total, int(lags))
+
+
+def _in_turn(shown: _Shown) -> _Shown:
+    """Presentations as if they were frames, one after another, without a clock."""
+    return shown.drop_vars(schema.PRESENTATION, errors="ignore").rename(
+        {schema.PRESENTATION: schema.TIME}
+    )
+
+
+def _since(node: xr.Dataset) -> np.ndarray:
+    """(time,) int64: frames from the beginning of the stretch that a frame is in."""
+    places = np.arange(node.sizes[schema.TIME])
+    if schema.BLOCK not in node.coords or node[schema.BLOCK].dims != (schema.TIME,):
+        return places
+    block = node[schema.BLOCK].values
+    first = np.concatenate([[True], block[1:] != block[:-1]])
+    since: np.ndarray = places - np.maximum.accumulate(np.where(first, places, 0))
+    return since
+
+
+def _labelled(
+    node: xr.Dataset, film: xr.DataArray, found: dict[str, np.ndarray], total: np.ndarray, lags: int
+) -> xr.Dataset:
+    others = tuple(str(dim) for dim in film.dims[1:])
+    dims, shape = (schema.UNIT, "lag", *others), film.shape[1:]
+    units = film.attrs.get("units")
+    attrs = {
+        "average": {"long_name": "stimulus before a response, from its mean"}
+        | ({"units": units} if units else {}),
+        "z": {"units": "1", "long_name": "standard errors from 0"},
+    }
+    variables = {
+        name: (dims, values.reshape(*values.shape[:2], *shape).astype(np.float32), attrs[name])
+        for name, values in found.items()
+    }
+    timed = schema.TIME in node.coords
+    step, unit, what = (bin_width(node), "s", "time") if timed else (1, "1", "frames")
+    coords = kept(node, (schema.UNIT,)) | kept(film.to_dataset(name="film"), others)
+    said = {"units": unit, "long_name": f"{what} before the response"}
+    coords["lag"] = ("lag", np.arange(lags) * step, said)
+    coords["total"] = (schema.UNIT, total)
+    return xr.Dataset(variables, coords)
+
+
+def _stimulus(area: xr.DataTree | xr.Dataset) -> xr.DataArray:
+    """The stimulus of the session that an area belongs to."""
+    node = area.parent if isinstance(area, xr.DataTree) else None
+    if node is None or schema.STIMULUS not in node.data_vars:
+        known = [] if node is None else list(node.data_vars)
+        raise NotInTree("variable of the session", schema.STIMULUS, known, "give stimulus=")
+    return node.to_dataset()[schema.STIMULUS]

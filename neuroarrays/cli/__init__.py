@@ -1,0 +1,267 @@
+"""The command `neuroarrays`: the public functions on the command line.
+
+Nothing heavy is imported before a command needs it, so that ``--help`` answers at once. Output is
+plain aligned text; on a terminal, and where rich is installed, it is coloured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import neuroarrays as na
+from neuroarrays.cli import archive_commands, commands
+from neuroarrays.errors import (
+    NeuroArraysError,
+)
+
+if TYPE_CHECKING:
+    pass
+
+PROGRAM = "neuroarrays"
+FINE, REFUSED, BROKEN, INTERRUPTED = 0, 2, 3, 130
+_EXIT_CODES = """\
+exit codes:
+  0  fine
+  1  `check` found faults
+  2  wrong usage, or a file or option that cannot be used: one line says why
+  3  a defect of neuroarrays itself: please report it with the traceback
+"""
+_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; those of the process when not given.
+
+    Returns
+    -------
+    int
+        The exit code: 0 fine, 1 the check found faults, 2 refused, 3 a defect of our own.
+    """
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return REFUSED
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said what is wrong, or printed the help
+        return int(stop.code or 0)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except (NeuroArraysError, ValueError, KeyError, OverflowError, OSError) as error:
+        if arguments.debug:
+            traceback.print_exc()
+        return _fail(_message(error, arguments), REFUSED)
+    except Exception as error:
+        traceback.print_exc()
+        return _fail(f"{type(error).__name__}: {error}; this is a defect, please report", BROKEN)
+    return code
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    return code
+
+
+def _message(error: BaseException, arguments: argparse.Namespace) -> str:
+    """The error as one line, with our options where it speaks of keywords."""
+    text = str(error)
+    if not isinstance(error, NeuroArraysError | ValueError | OverflowError):
+        text = f"{type(error).__name__}: {text}"
+    text = re.sub(r"\s*\n\s*", "; ", text.strip()) or type(error).__name__
+    known = "|".join(sorted(set(vars(arguments)) - {"run", "debug", "path", "output"}, key=len))
+
+    def flag(match: re.Match[str]) -> str:
+        name = "--" + match["name"].replace("_", "-")
+        value = re.sub(r"[()\[\]'\",]", " ", match["value"] or "")
+        return " ".join([name, *("" if value == "True" else value).split()])
+
+    value = r"(?P<value>\([^)]*\)|\[[^]]*\]|'[^']*'|-?[\w.]*[\w])?"
+    return re.sub(rf"\b(?P<name>{known})={value}", flag, text)
+
+
+# ------------------------------------------------------------------------------------ the parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors look like ours: one line, then how to get help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(
+            REFUSED, f"{PROGRAM}: error: {message}; `{self.prog} --help` lists what there is\n"
+        )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; `docs/cli.md` is made from it."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Any neural recording as one lazy, labelled tree.",
+        epilog=_EXIT_CODES,
+        formatter_class=formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {na.__version__}")
+    group = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    common = _Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+        command = group.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common],
+            formatter_class=formatter, allow_abbrev=False,
+        )  # fmt: skip
+        command.set_defaults(run=run)
+        return command
+
+    add("formats", commands.formats, "list the formats that can be opened")
+    info = add(
+        "info", commands.info, "show the tree of a recording: sizes, dtypes, units, memory, notes"
+    )
+    _input(info)
+    _selection(info)
+    catalog = add("catalog", commands.catalog, "list sessions and areas, without building a tree")
+    _input(catalog)
+    catalog.add_argument("--figure", metavar="FILE",
+                         help="also draw units and presentations by area, stimulus and session")  # fmt: skip
+    check = add("check", commands.check, "check a recording against the schema, its values too")
+    _input(check)
+    _selection(check)
+    align = add("align", commands.align, "bring spikes and behaviour on one clock and save them")
+    _input(align)
+    _selection(align)
+    _alignment(align)
+    _result(align)
+    convert = add("convert", commands.convert, "save a recording as an archive (.h5, .zarr)")
+    _input(convert)
+    _selection(convert)
+    _result(convert)
+    archive_commands.register(add)
+    create = add(
+        "create-data", commands.create, "write small synthetic files in the layout of a dataset"
+    )
+    create.add_argument("layout", metavar="LAYOUT",
+                        help="nwb, allen, openretina, ...; any other word lists them")  # fmt: skip
+    create.add_argument("output", metavar="OUT", help="file or folder to make")
+    create.add_argument("--seed", type=int, default=0, help="of all random values (default: %(default)s)")  # fmt: skip
+    demo = add("demo", commands.demo, "open the bundled recording, align it, plot it, train on it")
+    demo.add_argument("-o", "--output", metavar="DIR", default="demo-output",
+                      help="folder for figures and archive (default: %(default)s)")  # fmt: skip
+    return parser
+
+
+def _input(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="PATH", nargs="+",
+                         help="a file, a folder, or several files of one format")  # fmt: skip
+    command.add_argument("--engine", metavar="FORMAT",
+                         help="name of the format; found by looking when not given")  # fmt: skip
+
+
+def _selection(command: argparse.ArgumentParser) -> None:
+    for name in ("sessions", "areas"):
+        command.add_argument(f"--{name}", metavar="NAME", nargs="+", action="extend",
+                             help=f"names or globs of the {name} to open")  # fmt: skip
+
+
+def _alignment(command: argparse.ArgumentParser) -> None:
+    """The options of `na.align`, with its defaults (a test compares them)."""
+    group = command.add_argument_group("alignment")
+    add = group.add_argument
+    add(
+        "--presentations",
+        metavar="TABLE",
+        help="table of presentations to align to; without it, one continuous clock",
+    )
+    add(
+        "--bin-width",
+        metavar="S",
+        type=float,
+        default=0.02,
+        help="width of a bin in seconds (default: %(default)s)",
+    )
+    add(
+        "--window",
+        metavar=("A", "B"),
+        type=float,
+        nargs=2,
+        help="from A to B seconds relative to each onset (default: the longest presentation); "
+        "without --presentations, the part of the session clock (default: all of it)",
+    )
+    add(
+        "--event",
+        metavar="COLUMN",
+        default="start_time",
+        help="column of the table that onsets are taken from (default: %(default)s)",
+    )
+    add(
+        "--event-clock",
+        choices=("session", "presentation"),
+        help="what that column counts from; found by comparing it when not given",
+    )
+    add(
+        "--no-clip",
+        dest="clip",
+        action="store_false",
+        help="count spikes after a presentation's stop too",
+    )
+    add(
+        "--series",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        help="names or globs of the series to align (default: behaviour)",
+    )
+    add(
+        "--method",
+        choices=("linear", "previous", "nearest"),
+        default="linear",
+        help="how series are interpolated (default: %(default)s)",
+    )
+    add("--max-gap", metavar="S", type=float, help="longest gap in a series that is bridged")
+    add(
+        "--dtype",
+        default="uint8",
+        choices=_DTYPES,
+        help="dtype of the counts (default: %(default)s)",
+    )
+    add("--binarize", action="store_true", help="1 where there is any spike")
+    add("--blanks", choices=("drop", "keep"), default="drop",
+        help="presentations that their table marks as blank (default: %(default)s)")  # fmt: skip
+    add("--compat", choices=("mlynarski",),
+        help="what the published archive of Allen Visual Coding has; fixes every other option")  # fmt: skip
+    add("--scheduler", metavar="ADDRESS",
+        help="compute on a dask.distributed cluster, e.g. tcp://host:8786")  # fmt: skip
+
+
+def _result(command: argparse.ArgumentParser) -> None:
+    """The options of `na.save`."""
+    group = command.add_argument_group("result")
+    group.add_argument("-o", "--output", metavar="OUT", required=True,
+                       help="archive to write: .h5, .hdf5, .nc or .zarr")  # fmt: skip
+    group.add_argument("--compression", choices=("zstd", "portable"), default="zstd",
+                       help="portable is gzip, which every HDF5 reads (default: %(default)s)")  # fmt: skip
+    group.add_argument("--layout", choices=("allen_binned",),
+                       help="write the published layout of Allen Visual Coding, not our own")  # fmt: skip
+    group.add_argument("--overwrite", action="store_true",
+                       help="replace what is at OUT, once the new archive is complete")  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

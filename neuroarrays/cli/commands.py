@@ -1,0 +1,248 @@
+"""What each command of `neuroarrays` does; `cli` has the parser and `main`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import neuroarrays as na
+from neuroarrays.cli import archive_commands, printing
+from neuroarrays.errors import FormatError, MissingDependency, SchemaError, UnknownFormat
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FINE, FAULTS = 0, 1
+#: The attribute of a session that `info` shows apart.
+_NOTES = "notes"
+
+
+def formats(_: argparse.Namespace) -> int:
+    """Print the formats that can be opened."""
+    from neuroarrays.formats import FORMATS
+
+    rows = [[f.name, f.status, f.extra, f.description] for f in FORMATS]
+    printing.show(printing.table(["format", "status", "extra", "what it reads"], rows))
+    if any(f.extra for f in FORMATS):
+        printing.show(
+            [
+                [],
+                [
+                    (
+                        "extra: needed for some of its files, pip install 'neuroarrays[EXTRA]'",
+                        "faint",
+                    )
+                ],
+            ]
+        )
+    return FINE
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """Print the tree of a recording, or what is in a file of arrays that no reader knows."""
+    try:
+        tree = _open(arguments)
+    except UnknownFormat:
+        text = "" if arguments.engine else _arrays_inside(arguments.path)
+        if not text:
+            raise
+        print(text)
+        return FINE
+    nodes = [node for _, node in tree.subtree_with_keys]
+    total = sum(v.nbytes for node in nodes for v in node.data_vars.values())
+    kind = str(tree.attrs.get("neuroarrays_schema", "")).partition("/")[0]
+    facts = [
+        f"{kind} tree",
+        f"source {tree.attrs.get('source', 'unknown')}",
+        f"{printing.size_text(total)} in all",
+    ]
+    printing.show([[(_name(arguments.path), "title"), (": " + ", ".join(facts), "")], []])
+    about = printing.attributes(tree.attrs, ("neuroarrays_schema", "source", _NOTES))
+    printing.show([*about, []] if about else [])
+    for name, session in tree.children.items():
+        printing.show(
+            [
+                [(name, "title")],
+                *printing.attributes(session.attrs, (_NOTES,)),
+                *printing.tree(session),
+                [],
+            ]
+        )
+    notes = list(_notes(tree))
+    if notes:
+        printing.show([[("notes", "title")], *printing.bullets("", notes, "")])
+    return FINE
+
+
+def _arrays_inside(paths: Sequence[str]) -> str:
+    """What a file of arrays that no reader knows holds, and a mapping to start from."""
+    from neuroarrays.formats.arrays import outline
+
+    try:
+        return outline(os.path.expanduser(paths[0])) if len(paths) == 1 else ""
+    except UnknownFormat:
+        return ""
+
+
+def catalog(arguments: argparse.Namespace) -> int:
+    """Print a row per session and area."""
+    frame = na.catalog(_paths(arguments), engine=arguments.engine)
+    if arguments.figure:
+        drawn = na.plot.catalog(frame)["units"].figure
+        drawn.savefig(arguments.figure, dpi=120, bbox_inches="tight")
+    frame = archive_commands.statistics(frame)
+    columns = [
+        c for c in frame.columns if any(printing.cell_text(v) not in ("", "-") for v in frame[c])
+    ]
+    rows = [
+        [printing.cell_text(value) for value in row]
+        for row in frame[columns].itertuples(index=False)
+    ]
+    numbers = [str(c) for c in columns if frame[c].dtype.kind in "iu"]
+    printing.show(printing.table([str(c) for c in columns], rows, right=numbers))
+    return FINE
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print what is wrong with a recording; 1 if anything is."""
+    name = _name(arguments.path)
+    try:
+        tree = _open(arguments)
+    except SchemaError as error:
+        return _report_faults(name, error)
+    notes = list(_notes(tree))
+    try:
+        notes += na.validate(tree, values=True)
+    except (SchemaError, FormatError) as error:
+        printing.show(printing.bullets("note", notes, "warn"))
+        return _report_faults(name, error)
+    printing.show(printing.bullets("note", notes, "warn"))
+    said = "no faults" + (f", {len(notes)} note{'s' * (len(notes) > 1)}" if notes else "")
+    printing.show([[(f"{name}: ", "title"), (said, "good")]])
+    return FINE
+
+
+def _report_faults(name: str, error: SchemaError | FormatError) -> int:
+    lines = str(error).splitlines()
+    faults = lines[1:] if isinstance(error, SchemaError) and len(lines) > 1 else lines
+    printing.show(printing.bullets("fault", faults, "bad"))
+    many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+    printing.show([[(f"{name}: ", "title"), (many, "bad")]])
+    return FAULTS
+
+
+def align(arguments: argparse.Namespace) -> int:
+    """Align a recording and save it."""
+    tree = _open(arguments)
+    names = ("presentations", "bin_width", "window", "event", "event_clock", "clip", "series",
+             "method", "max_gap", "dtype", "binarize", "blanks", "compat")  # fmt: skip
+    options = {name: getattr(arguments, name) for name in names}
+    with _cluster(arguments.scheduler):
+        chunks = "auto" if arguments.scheduler else None
+        aligned = na.align(tree, **options, chunks=chunks)
+        path = _save(aligned, arguments)
+    _report_clock(aligned, arguments)
+    _report_saved(path, na.open_datatree(path))
+    return FINE
+
+
+def convert(arguments: argparse.Namespace) -> int:
+    """Save a recording as an archive."""
+    path = _save(_open(arguments), arguments)
+    _report_saved(path, na.open_datatree(path))
+    return FINE
+
+
+def create(arguments: argparse.Namespace) -> int:
+    """Write small synthetic files."""
+    from neuroarrays.cli.creation import create
+
+    path = create(arguments.layout, arguments.output, arguments.seed)
+    print(f"wrote {path}; open it with na.open_datatree({str(path)!r})")
+    return FINE
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Run the demo."""
+    from importlib import import_module
+
+    import_module("neuroarrays.demo").main(arguments.output)
+    return FINE
+
+
+# --------------------------------------------------------------------------- what commands share
+
+
+def _paths(arguments: argparse.Namespace) -> str | list[str]:
+    paths: list[str] = arguments.path
+    return paths[0] if len(paths) == 1 else paths
+
+
+def _name(paths: Sequence[str]) -> str:
+    first = os.path.basename(os.path.normpath(paths[0])) or paths[0]
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+
+
+def _open(arguments: argparse.Namespace) -> xr.DataTree:
+    wanted = {"sessions": arguments.sessions, "areas": arguments.areas}
+    tree: xr.DataTree = na.open_datatree(_paths(arguments), engine=arguments.engine, **wanted)
+    return tree
+
+
+def _save(tree: xr.DataTree, arguments: argparse.Namespace) -> str:
+    return str(
+        na.save(
+            tree, arguments.output, compression=arguments.compression, layout=arguments.layout,
+            overwrite=arguments.overwrite,
+        )
+    )  # fmt: skip
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Compute on a cluster while the with-statement lasts."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingDependency("distributed", "distributed", "--scheduler") from error
+    with Client(address):  # type: ignore[no-untyped-call]
+        yield
+
+
+def _report_saved(path: str, tree: xr.DataTree) -> None:
+    """What was written: the neural variables, where the archive is and how large."""
+    rows = [
+        [f"{place}/{name}", printing.dims(variable), printing.dtype_name(variable.dtype)]
+        for place, node in tree.subtree_with_keys
+        for name, variable in node.data_vars.items()
+        if name == "spike_times" or ("unit_id" in variable.dims and variable.ndim > 1)
+    ]
+    if rows:
+        printing.show([*printing.table(["written", "dims", "dtype"], rows), []])
+    files = [os.path.join(d, f) for d, _, names in os.walk(path) for f in names] or [path]
+    size = printing.size_text(sum(os.path.getsize(file) for file in files))
+    printing.show([[(path, "title"), (f": {size}; in Python: na.open_datatree({path!r})", "")]])
+
+
+def _report_clock(tree: xr.DataTree, arguments: argparse.Namespace) -> None:
+    """For what the times of an event column were taken, where we had to find out."""
+    found = re.search(r"event_clock='(\w+)'[^\n]*$", str(tree.attrs.get("history", "")))
+    if found and arguments.event_clock is None and arguments.event != "start_time":
+        meant = {"session": "start of the session", "presentation": "start of each presentation"}
+        said = f"{arguments.event}: taken as counted from the {meant.get(found[1], found[1])}; --event-clock decides"
+        printing.show([[(said, "warn")]])
+
+
+def _notes(tree: xr.DataTree) -> Iterator[str]:
+    """What the readers say about the sessions: what is not in the tree, and why."""
+    for place, node in tree.subtree_with_keys:
+        found = node.attrs.get(_NOTES, [])
+        for note in [found] if isinstance(found, str) else found:
+            yield str(note) if place == "." else f"{place}: {note}"

@@ -1,0 +1,1 @@
+"""Files and their bytes, read where they lie: handles, chunks, limits. No xarray."""

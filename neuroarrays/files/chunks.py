@@ -1,0 +1,280 @@
+"""Chunks of an HDF5 dataset read past HDF5's filter pipeline: bytes from the file, zstd, numpy.
+
+HDF5 decodes one chunk at a time under one lock per process. Where a dataset's filters are zstd,
+or shuffle and zstd, its chunks are read with `pread` and decoded outside the lock, on two threads
+when there are many.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+
+if TYPE_CHECKING:
+    import h5py
+
+    from neuroarrays.files.source import Key
+
+#: HDF5's numbers of the filters.
+ZSTD, SHUFFLE = 32015, 2
+#: Threads that decode, the caller's among them.
+THREADS = max(1, min(2, os.cpu_count() or 1))
+#: Bytes of all chunks, and of each, below which one thread is faster than handing work over.
+_WORTH_A_THREAD, _LARGE = 1 << 20, 1 << 15
+
+Selector = slice | np.ndarray
+#: A chunk's place along one axis, what to take of it, and where that goes.
+Part = tuple[int, Selector, Selector]
+
+
+class File:
+    """A file descriptor of our own for `pread`, closed with the last reader that holds it."""
+
+    def __init__(self, descriptor: int):
+        self.descriptor = os.dup(descriptor)
+        self._stamp = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        status = os.fstat(self.descriptor)
+        return status.st_size, status.st_mtime_ns
+
+    def check_unchanged(self, path: str, name: str) -> None:
+        """Refuse a file that is written to: nothing says which values are old and which new."""
+        if self._now() != self._stamp:
+            raise FormatError(path, name, "the file as it was when it was opened",
+                              "another size or modification time", "open it again")  # fmt: skip
+
+    # Bound here: at the end of the interpreter the module's names are gone before its objects.
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        _close(self.descriptor)
+
+
+@dataclass(frozen=True)
+class ZstdChunks:
+    """Where the chunks of one dataset lie, and how to decode them. Safe from several threads."""
+
+    file: File
+    path: str
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunk: tuple[int, ...]
+    fill: Any
+    shuffled: bool
+    address: np.ndarray
+    stored: np.ndarray
+
+    @cached_property
+    def _nbytes(self) -> int:
+        return math.prod(self.chunk) * self.dtype.itemsize
+
+    def read(
+        self, key: Key, allowed: Callable[[int], None], out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Values under a normalised outer key.
+
+        Parameters
+        ----------
+        key : tuple of int, slice or (n,) int64 array
+            One entry per axis, no negative positions.
+        allowed : callable
+            Raises when asked for more bytes than the file can hold.
+        out : np.ndarray, optional
+            Of the shape that the key gives; values are cast to its dtype.
+
+        Returns
+        -------
+        np.ndarray
+            `out`, or a new one of the dataset's dtype.
+        """
+        sizes = tuple(length(k, n) for k, n in zip(key, self.shape, strict=True))
+        allowed(math.prod(sizes) * self.dtype.itemsize)
+        self.file.check_unchanged(self.path, self.name)
+        dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int))
+        full = np.empty(sizes, self.dtype) if out is None else np.expand_dims(out, dropped)
+        if full.size:
+            allowed(self._nbytes)
+            axes = [
+                list(_parts(k, n, c)) for k, n, c in zip(key, self.shape, self.chunk, strict=True)
+            ]
+            self._fill(full, list(product(*axes)))
+        return full.squeeze(dropped) if out is None else out
+
+    def _fill(self, out: np.ndarray, tasks: list[tuple[Part, ...]]) -> None:
+        share = -(-len(tasks) // THREADS)
+        few = len(tasks) < 2 or len(tasks) * self._nbytes < _WORTH_A_THREAD
+        if few or self._nbytes < _LARGE:
+            self._work(out, tasks)
+            return
+        others = [
+            _pool().submit(self._work, out, tasks[i : i + share])
+            for i in range(share, len(tasks), share)
+        ]
+        try:
+            self._work(out, tasks[:share])
+        finally:
+            failures = [other.exception() for other in others]  # nobody writes into out any more
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _work(self, out: np.ndarray, tasks: list[tuple[Part, ...]]) -> None:
+        import zstandard
+
+        decoder = zstandard.ZstdDecompressor()
+        for parts in tasks:
+            place, take, put = zip(*parts, strict=True) if parts else ((), (), ())
+            if sum(isinstance(t, np.ndarray) for t in take) > 1:
+                take, put = _open_mesh(take, self.chunk), _open_mesh(put, out.shape)
+            out[put] = self._chunk(decoder, place)[take]
+
+    def _chunk(self, decoder: Any, place: tuple[int, ...]) -> np.ndarray:
+        address, stored = int(self.address[place]), int(self.stored[place])
+        if address < 0:
+            return np.broadcast_to(np.asarray(self.fill, self.dtype), self.chunk)
+        import zstandard
+
+        raw = os.pread(self.file.descriptor, stored, address)
+        try:
+            size = zstandard.frame_content_size(raw)
+            if size not in (self._nbytes, -1) or len(raw) != stored:
+                self._damaged(place, f"{len(raw):,} bytes that claim to hold {size:,}")
+            values = decoder.decompress(raw, max_output_size=self._nbytes)
+        except zstandard.ZstdError as error:
+            self._damaged(place, str(error), error)
+        if len(values) != self._nbytes:
+            self._damaged(place, f"{len(values):,} bytes")
+        if self.shuffled:
+            return _joined(values, self.dtype).reshape(self.chunk)
+        return np.frombuffer(values, self.dtype).reshape(self.chunk)
+
+    def _damaged(self, place: tuple[int, ...], found: str, cause: Exception | None = None) -> None:
+        raise FormatError(
+            self.path,
+            self.name,
+            expected=f"a zstd chunk of {self._nbytes:,} bytes at {place}",
+            found=found,
+            hint="the file is truncated or damaged",
+        ) from cause
+
+
+def _joined(values: bytes, dtype: np.dtype) -> np.ndarray:
+    """Values from their first bytes, their second bytes, and so on."""
+    planes = np.frombuffer(values, np.uint8).reshape(dtype.itemsize, -1)
+    joined: np.ndarray = planes[-1].astype(
+        f"<u{dtype.itemsize}"
+    )  # shifted whole: faster than byte by byte
+    for plane in planes[-2::-1]:
+        joined <<= 8
+        joined |= plane
+    return joined.view(dtype)
+
+
+def zstd_chunks(dataset: h5py.Dataset, path: str, name: str, file: File) -> ZstdChunks | None:
+    """The chunk reader of a dataset, or None where only HDF5 itself can read it.
+
+    To be called under the lock. Visits the index of the chunks once.
+    """
+    plist = dataset.id.get_create_plist()
+    if dataset.chunks is None or dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
+        return None
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if filters not in ([ZSTD], [SHUFFLE, ZSTD]) or dataset.file.userblock_size:
+        return None
+    grid = tuple(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+    count = int(np.prod(grid, dtype=object))
+    if count > os.fstat(file.descriptor).st_size:  # more chunks than bytes: a damaged shape
+        return None
+    address, stored = np.full(grid, -1, np.int64), np.zeros(grid, np.int64)
+    masked = []
+
+    def note(info: Any) -> None:
+        at = tuple(offset // c for offset, c in zip(info.chunk_offset, dataset.chunks, strict=True))
+        if all(i < n for i, n in zip(at, grid, strict=True)):
+            address[at], stored[at] = info.byte_offset, info.size
+            masked.extend([at] if info.filter_mask else [])
+
+    if count:
+        dataset.id.chunk_iter(note)
+    if masked:
+        return None
+    return ZstdChunks(
+        file, path, name, dataset.shape, dataset.dtype, dataset.chunks, dataset.fillvalue,
+        SHUFFLE in filters, address, stored,
+    )  # fmt: skip
+
+
+def length(k: int | slice | np.ndarray, n: int) -> int:
+    """Positions that one entry of a normalised key takes of an axis of `n`."""
+    if isinstance(k, slice):
+        return len(range(*k.indices(n)))
+    return k.size if isinstance(k, np.ndarray) else 1
+
+
+def _parts(k: int | slice | np.ndarray, n: int, chunk: int) -> Iterator[Part]:
+    """The chunks that a key touches along one axis."""
+    if isinstance(k, int):
+        yield k // chunk, slice(k % chunk, k % chunk + 1), slice(0, 1)
+    elif isinstance(k, slice) and k.step in (1, None):
+        start, stop, _ = k.indices(n)
+        for place in range(start // chunk, -(-stop // chunk)):
+            low, high = max(start, place * chunk), min(stop, (place + 1) * chunk)
+            if high > low:
+                yield (
+                    place,
+                    slice(low - place * chunk, high - place * chunk),
+                    slice(low - start, high - start),
+                )
+    else:
+        positions = np.arange(*k.indices(n)) if isinstance(k, slice) else k
+        order = np.argsort(positions, kind="stable")
+        places = positions[order] // chunk
+        starts = np.flatnonzero(np.diff(places, prepend=-1))
+        for first, last in zip(starts, [*starts[1:], order.size], strict=True):
+            low, high = int(first), int(last)
+            put = order[low:high]
+            take = positions[put] - places[low] * chunk
+            if high - low == 1:
+                t, p = int(take[0]), int(put[0])
+                yield int(places[low]), slice(t, t + 1), slice(p, p + 1)
+            else:
+                yield int(places[low]), take, put
+
+
+def _open_mesh(selectors: tuple[Selector, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    return np.ix_(*(
+        np.arange(*s.indices(n)) if isinstance(s, slice) else s
+        for s, n in zip(selectors, shape, strict=True)
+    ))  # fmt: skip
+
+
+_POOLS: dict[int, ThreadPoolExecutor] = {}
+_POOL_LOCK = threading.Lock()
+
+
+def _pool() -> ThreadPoolExecutor:
+    """The threads of this process; a forked child makes its own."""
+    with _POOL_LOCK:
+        pool = _POOLS.get(os.getpid())
+        if pool is None:
+            pool = _POOLS[os.getpid()] = ThreadPoolExecutor(THREADS, "neuroarrays-chunks")
+        return pool
+
+
+def _forget_lock() -> None:
+    global _POOL_LOCK
+    _POOL_LOCK = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)

@@ -1,0 +1,320 @@
+"""HDF5 files as a `Source`: one handle per file and process, under one lock, safe after a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import safety
+from neuroarrays.files.source import (
+    Info,
+    Key,
+    Source,
+    check_unchanged,
+    normalise,
+    plain,
+    read_outer,
+    text_array,
+)
+
+if TYPE_CHECKING:
+    import h5py
+
+    from neuroarrays.files.chunks import File, ZstdChunks
+    from neuroarrays.files.rows import Rows
+
+#: Files kept open per process, and datasets per file (each has a chunk cache of megabytes).
+MAX_OPEN, MAX_DATASETS = 64, 64
+#: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
+_BLOCK = 1 << 18
+
+_LOCK = threading.RLock()
+_HANDLES: OrderedDict[HDF5Source, _Handle] = OrderedDict()
+_INHERITED: list[object] = []
+
+
+class _Handle:
+    """An open file and its datasets, by name."""
+
+    def __init__(self, file: h5py.File):
+        self.file = file
+        self.datasets: OrderedDict[str, h5py.Dataset | None] = OrderedDict()
+        #: Readers of datasets past HDF5; None where only HDF5 can.
+        self.chunks: dict[str, ZstdChunks | Rows | None] = {}
+
+    @cached_property
+    def descriptor(self) -> File | None:
+        """For `pread`; None without it (Windows), or where another driver reads the file."""
+        from h5py import h5fd
+
+        from neuroarrays.files.chunks import File
+
+        default = self.file.id.get_access_plist().get_driver() == h5fd.SEC2
+        if not (default and hasattr(os, "preadv")):
+            return None
+        return File(self.file.id.get_vfd_handle())
+
+
+def open_file(path: str) -> h5py.File:
+    """Open read-only, with h5py's own default for locking.
+
+    HDF5 lets one process open a file only with one locking flag, so any other flag here would
+    make every other library's `h5py.File(path)` fail. Where locks cannot be had (some network and
+    read-only file systems), without.
+    """
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if "lock" not in str(error):
+            raise
+        return h5py.File(path, "r", locking=False)
+
+
+def _forget_handles() -> None:
+    """In a forked child: keep the parent's handles alive but never use them again."""
+    global _LOCK, _HANDLES
+    _INHERITED.append(_HANDLES)
+    _HANDLES, _LOCK = OrderedDict(), threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_handles)
+
+
+@cache
+def _guard_forks() -> None:
+    """See that no thread of ours is inside HDF5 while a fork copies the process.
+
+    Called once h5py is imported, which has such a guard for its own lock: the one registered last
+    runs first, and everywhere else our lock is taken before h5py's. The other way round, a fork
+    and a reading thread would wait for each other for ever.
+    """
+    os.register_at_fork(before=lambda: _LOCK.acquire(), after_in_parent=lambda: _LOCK.release())
+
+
+def close_all() -> None:
+    """Close every file this process holds open ."""
+    with _LOCK:
+        while _HANDLES:
+            _HANDLES.popitem()[1].file.close()
+
+
+@dataclass(frozen=True)
+class HDF5Source(Source):
+    """An HDF5 file, read-only."""
+
+    @contextmanager
+    def _open(self, where: str = "") -> Iterator[_Handle]:
+        """The handle under the lock; whatever h5py raises comes out with file and place."""
+        with _LOCK:
+            try:
+                yield self._handle()
+            except (FormatError, MissingPath):
+                raise
+            # h5py raises nearly anything on damaged files: OSError, KeyError, RuntimeError, ...
+            except (MemoryError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                raise FormatError(
+                    self.path,
+                    where,
+                    expected="readable HDF5",
+                    found=f"{type(error).__name__}: {error}",
+                    hint="the file is truncated or damaged; compare its size or checksum with "
+                    "the original",
+                ) from error
+
+    def _handle(self) -> _Handle:
+        handle = _HANDLES.get(self)
+        if handle is not None:
+            _HANDLES.move_to_end(self)
+            return handle
+        import h5py  # noqa: F401
+        import hdf5plugin  # noqa: F401  registers the filters
+
+        _guard_forks()
+        # HDF5 would take a file that was written anew in place for the one it has open.
+        for old in [other for other in _HANDLES if other.path == self.path]:
+            _HANDLES.pop(old).file.close()
+        check_unchanged(self.path, self.stamp)
+        handle = _Handle(open_file(self.path))
+        _HANDLES[self] = handle
+        while len(_HANDLES) > MAX_OPEN:
+            _HANDLES.popitem(last=False)[1].file.close()
+        return handle
+
+    def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
+        if name in handle.datasets:
+            handle.datasets.move_to_end(name)
+        else:
+            import h5py
+
+            location = safety.hdf5_location(handle.file, self.path, name)
+            found = handle.file[location] if location else None
+            if not isinstance(found, h5py.Dataset):
+                found = None
+            else:
+                safety.check_hdf5_storage(found, self.path, name)
+            handle.datasets[name] = found
+            while len(handle.datasets) > MAX_DATASETS:
+                handle.datasets.popitem(last=False)
+        return handle.datasets[name]
+
+    def names(self, group: str = "/") -> list[str]:
+        import h5py
+
+        with self._open(group) as handle:
+            location = safety.hdf5_location(handle.file, self.path, group)
+            node = handle.file[location] if location else None
+            return sorted(node) if isinstance(node, h5py.Group) else []
+
+    def info(self, name: str) -> Info | None:
+        with self._open(name) as handle:
+            dataset = self._dataset(handle, name)
+            if dataset is None:
+                return None
+            if dataset.shape is None:  # H5S_NULL: declared, without a value
+                return Info((0,), np.dtype("f8"), None)
+            text = _is_text(dataset.dtype)
+            dtype = np.dtype(object) if text or _is_reference(dataset.dtype) else dataset.dtype
+            return Info(dataset.shape, dtype, dataset.chunks, text)
+
+    def attrs(self, name: str = "/") -> dict[str, Any]:
+        with self._open(name) as handle:
+            location = safety.hdf5_location(handle.file, self.path, name)
+            if not location:
+                return {}
+            node = handle.file[location]
+            return {key: self._plain(handle, node, key) for key in node.attrs}
+
+    def attr(self, name: str, key: str) -> Any:
+        with self._open(name) as handle:
+            node = self._dataset(handle, name)
+            if node is None:
+                location = safety.hdf5_location(handle.file, self.path, name)
+                node = handle.file[location] if location else None
+            return (
+                self._plain(handle, node, key) if node is not None and key in node.attrs else None
+            )
+
+    def _plain(self, handle: _Handle, node: h5py.Group, key: str) -> Any:
+        import h5py
+
+        try:
+            value = node.attrs[key]
+        except (OSError, TypeError, ValueError):
+            return None  # an attribute type h5py cannot read is not worth losing the file for
+        if isinstance(value, h5py.Reference):
+            return handle.file[value].name if value else ""
+        if isinstance(value, h5py.Empty):
+            return ""
+        return plain(value)
+
+    def identity(self, name: str) -> object:
+        with self._open(name) as handle:
+            dataset = self._dataset(handle, name)
+            return None if dataset is None else hash(dataset.id)
+
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        return self._read(name, key)
+
+    def read_into(self, name: str, key: Key, out: np.ndarray) -> None:
+        values = self._read(name, key, out)
+        if values is not out:
+            out[...] = values
+
+    def _read(self, name: str, key: Key, out: np.ndarray | None = None) -> np.ndarray:
+        """Values, in `out` if these are read past HDF5 and outside the lock."""
+        with self._open(name) as handle:
+            direct = _direct_reader(self, handle, name)
+            if direct is None:
+                return self._through_hdf5(handle, name, key)
+        values = direct.read(normalise(key, direct.shape), self._allowance(name), out)
+        if values is None:
+            with self._open(name) as handle:
+                return self._through_hdf5(handle, name, key)
+        return values
+
+    def _through_hdf5(self, handle: _Handle, name: str, key: Key) -> np.ndarray:
+        dataset = self._dataset(handle, name)
+        if dataset is None:
+            raise FormatError(self.path, name, "a dataset", "nothing or a group")
+        if dataset.shape is None:
+            return np.empty(0)
+        if key == () and dataset.shape == ():
+            return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
+        blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
+        allowed = self._allowance(name)
+        fetch = dataset.__getitem__
+        raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
+        return _decode(handle, raw, dataset.dtype)
+
+    def _allowance(self, name: str) -> Callable[[int], None]:
+        def check(nbytes: int) -> None:
+            safety.check_allocation(self.path, name, nbytes, self.stamp[1])
+
+        return check
+
+
+def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Block shape in which rows are picked from a contiguous dataset."""
+    row = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
+    return (max(1, min(_BLOCK // row, max(shape[0], 1))), *(max(n, 1) for n in shape[1:]))
+
+
+def _is_text(dtype: np.dtype) -> bool:
+    import h5py
+
+    return dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
+
+
+def _is_reference(dtype: np.dtype) -> bool:
+    import h5py
+
+    return h5py.check_ref_dtype(dtype) is not None
+
+
+def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Bytes to str, object references to paths, region references to row numbers."""
+    import h5py
+
+    if _is_text(dtype):
+        return text_array(raw)
+    if not _is_reference(dtype):
+        return raw
+    out = np.empty(raw.shape, object)
+    for index, reference in np.ndenumerate(raw):
+        if not reference:
+            out[index] = ""
+        elif isinstance(reference, h5py.RegionReference):
+            space = h5py.h5r.get_region(reference, handle.file.id)
+            low, high = space.get_select_bounds()
+            out[index] = np.arange(low[0], high[0] + 1)
+        else:
+            out[index] = handle.file[reference].name
+    return out
+
+
+def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks | Rows | None:
+    """None, or a reader that takes chunks or rows past HDF5."""
+    if name not in handle.chunks:
+        from neuroarrays.files.chunks import zstd_chunks
+        from neuroarrays.files.rows import stored_rows
+
+        dataset, file = source._dataset(handle, name), handle.descriptor
+        found: ZstdChunks | Rows | None = None
+        if dataset is not None and dataset.shape is not None and file is not None:
+            found = zstd_chunks(dataset, source.path, name, file)
+            found = found or stored_rows(dataset, source.path, name, file)
+        handle.chunks[name] = found
+    return handle.chunks[name]

@@ -1,0 +1,275 @@
+"""The opcodes of a pickle, each as a few lines on the machine of `pickles`."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays.files.rebuilding import (
+    Global,
+    Pending,
+    Record,
+    Refused,
+    build_array,
+    build_dtype,
+    check_key,
+)
+
+if TYPE_CHECKING:
+    from neuroarrays.files.pickles import Machine
+
+#: What each opcode does to the machine; STOP is the machine's own.
+STEPS: dict[int, Callable[[Machine], None]] = {}
+
+
+def _step(codes: bytes) -> Callable[[Callable[[Machine], None]], Callable[[Machine], None]]:
+    def register(step: Callable[[Machine], None]) -> Callable[[Machine], None]:
+        for code in codes:
+            STEPS[code] = step
+        return step
+
+    return register
+
+
+def _value(code: bytes, value: Callable[[Machine], Any]) -> None:
+    STEPS[code[0]] = lambda m: m.push(value(m))
+
+
+def _integer(line: bytes) -> int | bool:
+    if line in (b"00", b"01"):
+        return line == b"01"
+    return int(line.rstrip(b"L"))
+
+
+def _little(raw: bytes) -> int:
+    return int.from_bytes(raw, "little", signed=True)
+
+
+def _quoted(line: bytes) -> str:
+    line = line.strip()
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
+        raise Refused("a quoted string", f"{line[:40]!r}")
+    return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
+
+
+def _utf8(m: Machine, size: int) -> str:
+    return m.take(size).decode("utf-8", "surrogatepass")
+
+
+for _code, _make in {
+    b"N": lambda m: None,
+    b"\x88": lambda m: True,
+    b"\x89": lambda m: False,
+    b"I": lambda m: _integer(m.line()),
+    b"L": lambda m: _integer(m.line()),
+    b"J": lambda m: m.number("<i"),
+    b"K": lambda m: m.number("<B"),
+    b"M": lambda m: m.number("<H"),
+    b"\x8a": lambda m: _little(m.take(m.number("<B"))),
+    b"\x8b": lambda m: _little(m.take(m.number("<i"))),
+    b"F": lambda m: float(m.line()),
+    b"G": lambda m: m.number(">d"),
+    b"S": lambda m: _quoted(m.line()),
+    b"T": lambda m: m.take(m.number("<i")).decode("latin-1"),
+    b"U": lambda m: m.take(m.number("<B")).decode("latin-1"),
+    b"V": lambda m: m.line().decode("raw-unicode-escape"),
+    b"X": lambda m: _utf8(m, m.number("<I")),
+    b"\x8c": lambda m: _utf8(m, m.number("<B")),
+    b"\x8d": lambda m: _utf8(m, m.number("<Q")),
+    b"B": lambda m: m.raw(m.number("<I")),
+    b"C": lambda m: m.raw(m.number("<B")),
+    b"\x8e": lambda m: m.raw(m.number("<Q")),
+    b"\x96": lambda m: m.raw(m.number("<Q")),
+    b"]": lambda m: [],
+    b"}": lambda m: {},
+    b"\x8f": lambda m: set(),
+    b")": lambda m: (),
+    b"l": lambda m: m.marked(),
+    b"t": lambda m: tuple(m.marked()),
+    b"\x91": lambda m: _filled(set(), m.marked(), frozenset),
+    b"d": lambda m: _paired({}, m.marked()),
+    b"\x85": lambda m: (m.pop(),),
+    b"\x86": lambda m: (m.pop(), m.pop())[::-1],
+    b"\x87": lambda m: (m.pop(), m.pop(), m.pop())[::-1],
+    b"2": lambda m: m.stack[-1],
+    b"g": lambda m: m.memo[int(m.line())],
+    b"h": lambda m: m.memo[m.number("<B")],
+    b"j": lambda m: m.memo[m.number("<I")],
+    b"c": lambda m: m.named(m.line().decode(), m.line().decode()),
+    b"P": lambda m: Record(Global("", "persistent id"), (m.line().decode("latin-1"),)),
+    b"Q": lambda m: Record(Global("", "persistent id"), (m.pop(),)),
+    b"\x82": lambda m: m.named("copyreg.extension", str(m.number("<B"))),
+    b"\x83": lambda m: m.named("copyreg.extension", str(m.number("<H"))),
+    b"\x84": lambda m: m.named("copyreg.extension", str(m.number("<i"))),
+}.items():
+    _value(_code, _make)
+
+
+def _filled(into: Any, values: list[Any], kind: Callable[[Any], Any] = lambda v: v) -> Any:
+    """Values added to a set, or to a record of a class that is like one."""
+    if isinstance(into, Record):
+        into.items.extend(values)
+        return into
+    if not isinstance(into, set):
+        raise Refused("a set to add to", type(into).__name__)
+    for value in values:
+        check_key(value)
+        into.add(value)
+    return kind(into)
+
+
+def _paired(into: Any, values: list[Any]) -> Any:
+    """Keys and values, one after another, put into a dict or a record of a class like one."""
+    target = into.mapping if isinstance(into, Record) else into
+    if not isinstance(target, dict) or len(values) % 2:
+        raise Refused("a dict and pairs to put into it", type(into).__name__)
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        check_key(key)
+        target[key] = value
+    return into
+
+
+def _appended(into: Any, values: list[Any]) -> None:
+    target = into.items if isinstance(into, Record) else into
+    if not isinstance(target, list):
+        raise Refused("a list to append to", type(into).__name__)
+    target.extend(values)
+
+
+@_step(b"\x80")
+def _protocol(m: Machine) -> None:
+    if m.number("<B") > 5:
+        raise Refused("a pickle of protocol 0 to 5", "a later one")
+
+
+@_step(b"\x95")
+def _frame(m: Machine) -> None:
+    m.take(8)
+
+
+@_step(b"\x97\x98")
+def _buffer(m: Machine) -> None:
+    raise Refused("a pickle in one piece", "a buffer that is kept outside the stream")
+
+
+@_step(b"(")
+def _mark(m: Machine) -> None:
+    m.below.append(m.stack)
+    m.stack = []
+
+
+@_step(b"0")
+def _pop(m: Machine) -> None:
+    if m.stack:
+        m.stack.pop()
+    else:
+        m.marked()
+
+
+@_step(b"1")
+def _pop_mark(m: Machine) -> None:
+    m.marked()
+
+
+@_step(b"p")
+def _put(m: Machine) -> None:
+    m.remember(int(m.line()))
+
+
+@_step(b"q")
+def _binput(m: Machine) -> None:
+    m.remember(m.number("<B"))
+
+
+@_step(b"r")
+def _long_binput(m: Machine) -> None:
+    m.remember(m.number("<I"))
+
+
+@_step(b"\x94")
+def _memoize(m: Machine) -> None:
+    m.remember(len(m.memo))
+
+
+@_step(b"a")
+def _append(m: Machine) -> None:
+    value = m.pop()
+    _appended(m.stack[-1], [value])
+
+
+@_step(b"e")
+def _appends(m: Machine) -> None:
+    values = m.marked()
+    _appended(m.stack[-1], values)
+
+
+@_step(b"s")
+def _setitem(m: Machine) -> None:
+    value, key = m.pop(), m.pop()
+    _paired(m.stack[-1], [key, value])
+
+
+@_step(b"u")
+def _setitems(m: Machine) -> None:
+    values = m.marked()
+    _paired(m.stack[-1], values)
+
+
+@_step(b"\x90")
+def _additems(m: Machine) -> None:
+    values = m.marked()
+    _filled(m.stack[-1], values)
+
+
+@_step(b"\x93")
+def _stack_global(m: Machine) -> None:
+    name, module = m.pop(), m.pop()
+    m.push(m.named(module, name))
+
+
+@_step(b"R\x81")
+def _reduce(m: Machine) -> None:
+    args, what = m.pop(), m.pop()
+    m.call(what, args)
+
+
+@_step(b"\x92")
+def _newobj_ex(m: Machine) -> None:
+    named, args, what = m.pop(), m.pop(), m.pop()
+    m.call(what, args)
+    if isinstance(m.stack[-1], Record) and isinstance(named, dict):
+        m.stack[-1].mapping.update(named)
+
+
+@_step(b"i")
+def _inst(m: Machine) -> None:
+    what = m.named(m.line().decode(), m.line().decode())
+    m.call(what, tuple(m.marked()))
+
+
+@_step(b"o")
+def _obj(m: Machine) -> None:
+    what, *args = m.marked()
+    m.call(what, tuple(args))
+
+
+@_step(b"b")
+def _build(m: Machine) -> None:
+    state = m.pop()
+    target = m.stack[-1]
+    if isinstance(target, Pending):
+        made: Any
+        if target.kind == "dtype":
+            made = build_dtype(target, state)
+        else:
+            made = build_array(state, m.budget)
+        for key in target.keys:
+            m.memo[key] = made
+        m.stack[-1] = made
+    elif isinstance(target, Record):
+        target.state = state if target.state is None else (target.state, state)
+    elif not isinstance(target, dict | list | set | np.ndarray):
+        raise Refused("an object to give a state", type(target).__name__)

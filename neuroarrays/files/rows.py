@@ -1,0 +1,252 @@
+"""Rows of an HDF5 dataset that is stored as it is: read where they lie, into the caller's memory.
+
+A contiguous dataset, or one of chunks of whole rows without compression, needs nothing of HDF5
+but its addresses: rows are read with `preadv` outside its lock, those that lie side by side at once,
+large ones without a copy in between. Chunks with HDF5's Fletcher checksum are checked when a
+process first reads of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files.chunks import File, length
+
+if TYPE_CHECKING:
+    import h5py
+
+    from neuroarrays.files.source import Key
+
+#: HDF5's number of the checksum, and its bytes behind each chunk.
+FLETCHER, _SUM = 3, 4
+#: Rows of a contiguous dataset that are read at once, bytes.
+_BLOCK = 1 << 20
+#: Bytes between two rows below which both are read at once with what lies between them.
+_GAP = 1 << 14
+#: Rows up to this size are read whole where a part of each is wanted, bytes.
+_WIDE = 1 << 16
+#: Smaller datasets are left to HDF5, bytes.
+_SMALL = 1 << 14
+
+#: Sums of 512 words, plain and weighed; below 2 ** 34, so exact in float64.
+_WEIGHTS = np.stack([np.ones(512), np.arange(512.0, 0, -1)], axis=1)
+
+#: Rows that are read at once: the first, how many, and where they go; of scattered ones, where in
+#: the output and which of them.
+Piece = tuple[int, int, slice | tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of one dataset lie. Safe from several threads.
+
+    Attributes
+    ----------
+    block : int
+        Rows that lie one after another.
+    address : (blocks,) int64
+        Of each block, bytes.
+    checked : (blocks,) bool or None
+        Whose checksums were found right; None where there are none.
+    """
+
+    file: File
+    path: str
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    block: int
+    address: np.ndarray
+    checked: np.ndarray | None
+    nbytes: int
+
+    def read(
+        self, key: Key, allowed: Callable[[int], None], out: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Values under a normalised outer key.
+
+        Parameters
+        ----------
+        key : tuple of int, slice or (n,) int64 array
+            One entry per axis, no negative positions.
+        allowed : callable
+            Raises when asked for more bytes than the file can hold.
+        out : np.ndarray, optional
+            Of the shape that the key gives; values are cast to its dtype.
+
+        Returns
+        -------
+        np.ndarray or None
+            None for a part of large rows, which HDF5 reads better.
+        """
+        sizes = tuple(length(k, n) for k, n in zip(key, self.shape, strict=True))
+        whole = sizes[1:] == self.shape[1:] and all(_is_all(k) for k in key[1:])
+        if not whole and self.nbytes > _WIDE:
+            return None
+        allowed(math.prod(sizes) * self.dtype.itemsize)
+        self.file.check_unchanged(self.path, self.name)
+        if out is None:
+            out = np.empty(tuple(s for s, k in zip(sizes, key, strict=True)
+                                 if not isinstance(k, int)), self.dtype)  # fmt: skip
+        if out.size:
+            target = out[None] if isinstance(key[0], int) else out
+            self._fill(target, key[0], None if whole else key[1:])
+        return out
+
+    def _fill(self, out: np.ndarray, rows: int | slice | np.ndarray, rest: Key | None) -> None:
+        direct = rest is None and out.dtype == self.dtype and out.flags.c_contiguous
+        memory = out.reshape(-1).view(np.uint8).data if direct else None
+        scratch = np.empty(0, np.uint8)
+        for first, count, put in self._pieces(rows):
+            self._check(first, count)
+            place = self._place(first)
+            if memory is not None and isinstance(put, slice):
+                self._get(memory[put.start * self.nbytes : put.stop * self.nbytes], place)
+                continue
+            if scratch.size < count * self.nbytes:
+                scratch = np.empty(count * self.nbytes, np.uint8)
+            self._get(scratch[: count * self.nbytes].data, place)
+            values = scratch[: count * self.nbytes].view(self.dtype)
+            values = values.reshape(count, *self.shape[1:])
+            where, taken = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
+            out[where] = taken if rest is None else _outer(taken, rest)
+
+    def _pieces(self, rows: int | slice | np.ndarray) -> Iterator[Piece]:
+        """What to read at once."""
+        if isinstance(rows, int):
+            yield rows, 1, slice(0, 1)
+            return
+        if isinstance(rows, slice) and rows.step in (1, None):
+            low = rows.start
+            while low < rows.stop:
+                high = min((low // self.block + 1) * self.block, rows.stop)
+                yield low, high - low, slice(low - rows.start, high - rows.start)
+                low = high
+            return
+        wanted = np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, slice) else rows
+        order = np.argsort(wanted, kind="stable")
+        ordered = wanted[order]
+        apart = np.diff(ordered) > max(1, _GAP // self.nbytes)
+        cuts = np.flatnonzero(apart | (np.diff(ordered // self.block) != 0)) + 1
+        bounds = [0, *cuts.tolist(), len(order)]
+        for begin, end in itertools.pairwise(bounds):
+            first, last = int(ordered[begin]), int(ordered[end - 1])
+            put = order[begin:end]
+            if end - begin == 1:
+                yield first, 1, slice(int(put[0]), int(put[0]) + 1)
+            else:
+                yield first, last - first + 1, (put, ordered[begin:end] - first)
+
+    def _place(self, row: int) -> int:
+        return int(self.address[row // self.block]) + row % self.block * self.nbytes
+
+    def _get(self, memory: memoryview, place: int) -> None:
+        while memory:
+            got = os.preadv(self.file.descriptor, [memory], place)
+            if got == 0:
+                self._damaged(f"{len(memory):,} bytes at {place:,}", "the end of the file")
+            memory, place = memory[got:], place + got
+
+    def _check(self, first: int, count: int) -> None:
+        """See that the chunks of some rows are as they were written, once."""
+        if self.checked is None:
+            return
+        for number in range(first // self.block, (first + count - 1) // self.block + 1):
+            if not self.checked[number]:
+                chunk = np.empty(self.block * self.nbytes + _SUM, np.uint8)
+                self._get(chunk.data, int(self.address[number]))
+                if not _intact(chunk):
+                    row = number * self.block
+                    self._damaged(f"the values that were written, from row {row}", "others "
+                                  "(their checksum differs)")  # fmt: skip
+                self.checked[number] = True
+
+    def _damaged(self, expected: str, found: str) -> None:
+        raise FormatError(self.path, self.name, expected, found, "the file is truncated or damaged")
+
+
+def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: File) -> Rows | None:
+    """The rows of a dataset, or None where only HDF5 itself can read it.
+
+    To be called under the lock. Visits the index of the chunks once.
+    """
+    plist = dataset.id.get_create_plist()
+    if dataset.ndim == 0 or dataset.nbytes < _SMALL or dataset.dtype.kind not in "iuf":
+        return None
+    if not dataset.dtype.isnative or dataset.file.userblock_size:
+        return None
+    nbytes = dataset.nbytes // dataset.shape[0]
+    shape, dtype = dataset.shape, dataset.dtype
+    if dataset.chunks is None:
+        start = dataset.id.get_offset()
+        if start is None or dataset.id.get_storage_size() != dataset.nbytes:
+            return None
+        block = max(1, _BLOCK // nbytes)
+        address = start + np.arange(-(-shape[0] // block), dtype=np.int64) * block * nbytes
+        return Rows(file, path, name, shape, dtype, block, address, None, nbytes)
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if filters not in ([], [FLETCHER]) or dataset.chunks[1:] != shape[1:]:
+        return None
+    block = dataset.chunks[0]
+    count = -(-shape[0] // block)
+    if count > os.fstat(file.descriptor).st_size:  # more chunks than bytes: a damaged shape
+        return None
+    address = np.full(count, -1, np.int64)
+    expected = block * nbytes + (_SUM if filters else 0)
+    odd = []
+
+    def note(info: Any) -> None:
+        number = info.chunk_offset[0] // block
+        if number < count:
+            address[number] = info.byte_offset
+            odd.extend([number] if info.filter_mask or info.size != expected else [])
+
+    dataset.id.chunk_iter(note)
+    if odd or (address < 0).any():  # chunks that were never written have the fill value
+        return None
+    checked = np.zeros(count, bool) if filters else None
+    return Rows(file, path, name, shape, dtype, block, address, checked, nbytes)
+
+
+def _is_all(k: int | slice | np.ndarray) -> bool:
+    return isinstance(k, slice) and k.step in (1, None)
+
+
+def _outer(rows: np.ndarray, rest: Key) -> np.ndarray:
+    """Rows under an outer key of their other axes."""
+    for axis in reversed(range(len(rest))):
+        rows = rows[(slice(None),) * (axis + 1) + (rest[axis],)]
+    return rows
+
+
+def _intact(chunk: np.ndarray) -> bool:
+    """Whether a chunk agrees with HDF5's Fletcher-32 checksum behind it.
+
+    The sums are those of RFC 1146 over big-endian words, modulo 65,535. Swapping the bytes of all words
+    multiplies both sums by 256, so that the words are taken as this machine has them.
+    """
+    data, stored = chunk[:-_SUM], chunk[-_SUM:].view("<u4")[0]
+    if data.size % 2:
+        data = np.append(data, np.uint8(0))
+    words = data.view("<u2")
+    width, whole = _WEIGHTS.shape[0], words.size // _WEIGHTS.shape[0] * _WEIGHTS.shape[0]
+    inner = np.empty((whole // width, 2), np.int64)
+    for row in range(0, len(inner), 128):  # small products stay on this thread
+        part = words[row * width : min(row + 128, len(inner)) * width]
+        inner[row : row + 128] = part.reshape(-1, width).astype(np.float64) @ _WEIGHTS
+    tail = words[whole:].astype(np.int64)
+    # What comes after a block counts its plain sum once more for every word.
+    after = words.size - width * np.arange(1, inner.shape[0] + 1)
+    first = int(inner[:, 0].sum()) + int(tail.sum())
+    second = int((inner[:, 1] + after % 65535 * (inner[:, 0] % 65535)).sum())
+    second += int(tail @ np.arange(tail.size, 0, -1))
+    sums = first * 256 % 65535, second * 256 % 65535
+    return (int(stored) & 0xFFFF) % 65535 == sums[0] and (int(stored) >> 16) % 65535 == sums[1]

@@ -1,0 +1,285 @@
+"""Files behind one interface: names, attributes, shapes, and reads by numpy index.
+
+A `Source` is a path with a stamp (size, inode, modification time): it pickles in a few bytes,
+opens its file once per process, and may be used from several threads and after a fork. Readers
+never see a handle of h5py or zarr, so another source (a remote one) can take its place.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+
+Key = tuple[int | slice | np.ndarray, ...]
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Info:
+    """Shape, dtype and chunk shape of one array; text has dtype object and `text` True."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunks: tuple[int, ...] | None
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """One file or folder of arrays. Hashable, picklable, equal when it is the same content."""
+
+    path: str
+    stamp: tuple[int, ...]
+
+    @abstractmethod
+    def names(self, group: str = "/") -> list[str]:
+        """Names of the children of a group; [] if it is absent or an array."""
+
+    @abstractmethod
+    def info(self, name: str) -> Info | None:
+        """Shape and dtype of an array; None for a group or nothing."""
+
+    @abstractmethod
+    def attrs(self, name: str = "/") -> dict[str, Any]:
+        """Attributes as plain Python values, references as the path they point to."""
+
+    def attr(self, name: str, key: str) -> Any:
+        """One attribute, None if it is not there."""
+        return self.attrs(name).get(key)
+
+    @abstractmethod
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        """Values of an array under an outer index (each axis by itself), text as str objects."""
+
+    def read_into(self, name: str, key: Key, out: np.ndarray) -> None:
+        """Write values into an array of the shape that the key gives, cast to its dtype."""
+        out[...] = self.read(name, key)
+
+    def identity(self, name: str) -> object:
+        """Equal for two names of the same stored array."""
+        return name
+
+    def exists(self, name: str) -> bool:
+        """Whether a group or array of that name is there."""
+        return self.info(name) is not None or bool(self.names(name))
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """The source for an HDF5 file or a Zarr folder.
+
+    Raises
+    ------
+    MissingPath
+        If there is nothing at `path`.
+    FormatError
+        If it is neither, or is damaged.
+    """
+    path = os.path.abspath(path)
+    if is_zarr(path):
+        from neuroarrays.files.zarr import ZarrSource
+
+        return ZarrSource(path, stamp(os.stat(path)))
+    safety.check_pointer(path)
+    safety.regular_file(path)
+    if not is_hdf5(path):
+        raise FormatError(path, expected="an HDF5 file or a Zarr folder", found=describe(path))
+    source = hdf5_source(path)
+    source.names("/")  # a truncated file is reported on opening, not at the first read
+    return source
+
+
+def hdf5_source(path: str | os.PathLike[str]) -> Source:
+    """The source of a file known to be HDF5, without opening it."""
+    from neuroarrays.files.hdf5 import HDF5Source
+
+    path = os.path.abspath(path)
+    return HDF5Source(path, stamp(safety.regular_file(path)))
+
+
+def close_all() -> None:
+    """Close every file that this process holds open."""
+    from neuroarrays.files import hdf5
+
+    hdf5.close_all()
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether the file begins with the HDF5 signature (also after a user block)."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            offset = 0
+            while offset < min(size, 1 << 16):
+                file.seek(offset)
+                if file.read(8) == HDF5_MAGIC:
+                    return True
+                offset = offset * 2 or 512
+    except OSError:
+        pass
+    return False
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Whether the folder is a Zarr group (format 2 or 3)."""
+    return any(os.path.isfile(os.path.join(path, marker)) for marker in (".zgroup", "zarr.json"))
+
+
+def describe(path: str | os.PathLike[str]) -> str:
+    """What lies at a path, in words, for error messages."""
+    try:
+        if os.path.isdir(path):
+            names = sorted(os.listdir(path))
+            shown = f"a folder with {len(names)} entries, the first {names[0]!r}" if names else ""
+            return shown or "an empty folder"
+        safety.regular_file(path)  # opening a FIFO would wait for a writer
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except FormatError as error:
+        return error.found
+    except OSError as error:
+        return f"something unreadable ({error.strerror})"
+    if not head:
+        return "an empty file"
+    kinds = {
+        HDF5_MAGIC: "an HDF5 file",
+        b"PK\x03\x04": "a zip file",
+        b"\x93NUMPY": "an npy file",
+        b"MATLAB 5.0": "a MATLAB v5 file",
+        b"MATLAB 7.3": "a MATLAB v7.3 file",
+        b"CDF": "a netCDF-3 file",
+        b"\x80": "a pickle or other binary file",
+    }
+    for magic, kind in kinds.items():
+        if head.startswith(magic):
+            return kind
+    printable = all(byte >= 32 or byte in (9, 10, 13) for byte in head)
+    return "a text file" if printable else "a binary file of an unknown kind"
+
+
+def stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What tells one content of a path from another."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def check_unchanged(
+    path: str, known: tuple[int, ...], status: os.stat_result | None = None
+) -> None:
+    """Refuse a file that has changed since its stamp was `known`.
+
+    Raises
+    ------
+    FormatError
+        If its stamp is another now, or that of an open file whose `status` is given.
+    """
+    if stamp(status or safety.regular_file(path)) != known:
+        raise FormatError(path, "", "the file as it was when it was opened",
+                          "another size or modification time", "open it again")  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """A plain Python value (str, int, float, bool, list of these) of an attribute."""
+    if isinstance(value, bytes | np.bytes_):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value.tolist()] if value.ndim else plain(value[()])
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def text_array(raw: np.ndarray) -> np.ndarray:
+    """An object array of str from bytes, numpy strings or mixed objects."""
+    raw = np.asarray(raw)
+    out = np.empty(raw.shape, object)
+    for index, value in np.ndenumerate(raw):
+        out[index] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return out
+
+
+def normalise(key: Key, shape: tuple[int, ...]) -> Key:
+    """An outer key with one entry per axis and no negative positions.
+
+    Raises
+    ------
+    IndexError
+        If a position is outside the axis.
+    """
+    key = tuple(key) + (slice(None),) * (len(shape) - len(key))
+    out: list[int | slice | np.ndarray] = []
+    for axis, (k, n) in enumerate(zip(key, shape, strict=True)):
+        if isinstance(k, slice):
+            out.append(slice(*k.indices(n)) if (k.step or 1) > 0 else _backwards(k, n))
+            continue
+        array = np.asarray(k)
+        if array.dtype == bool:
+            array = np.flatnonzero(array)
+        if array.size and (array.min() < -n or array.max() >= n):
+            msg = f"index out of bounds for axis {axis} of size {n}"
+            raise IndexError(msg)
+        array = np.where(array < 0, array + n, array).astype(np.int64)
+        out.append(int(array) if array.ndim == 0 else array)
+    return tuple(out)
+
+
+def _backwards(key: slice, n: int) -> np.ndarray:
+    return np.arange(*key.indices(n), dtype=np.int64)
+
+
+def read_outer(
+    fetch: Callable[[Key], np.ndarray],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    blocks: tuple[int, ...],
+    key: Key,
+    allowed: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Read an outer index through `fetch`, which only takes integers and slices.
+
+    Positions picked along an axis are grouped by block, each block is fetched once as a slab, and
+    numpy picks from it: h5py's own list selection costs milliseconds per row.
+    """
+    key = normalise(key, shape)
+    picked = [axis for axis, k in enumerate(key) if isinstance(k, np.ndarray)]
+    sizes = [
+        k.size if isinstance(k, np.ndarray) else len(range(*k.indices(n)))
+        for k, n in zip(key, shape, strict=True)
+        if not isinstance(k, int)
+    ]
+    if allowed is not None:
+        allowed(int(np.prod(sizes, dtype=object)) * dtype.itemsize)
+    if not picked:
+        return np.asarray(fetch(key))
+    axis = max(picked, key=lambda a: shape[a] / max(blocks[a], 1))
+    positions = np.asarray(key[axis])
+    out_axis = sum(not isinstance(k, int) for k in key[:axis])
+    others = [k for k in picked if k != axis]
+    out = np.empty(sizes, dtype)
+    if positions.size == 0:
+        return out
+    order = np.argsort(positions, kind="stable")
+    ordered = positions[order]
+    starts = np.flatnonzero(np.diff(ordered // blocks[axis], prepend=-1))
+    for begin, end in zip(starts, [*starts[1:], ordered.size], strict=True):
+        rows = ordered[begin:end]
+        slab_key = (*key[:axis], slice(int(rows[0]), int(rows[-1]) + 1), *key[axis + 1 :])
+        slab = (
+            read_outer(fetch, shape, dtype, blocks, slab_key)
+            if others
+            else np.asarray(fetch(slab_key))
+        )
+        place = (slice(None),) * out_axis + (order[begin:end],)
+        out[place] = slab.take(rows - rows[0], axis=out_axis)
+    return out

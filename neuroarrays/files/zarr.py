@@ -1,0 +1,248 @@
+"""Zarr folders as a `Source`, formats 2 and 3, with the links and text that hdmf-zarr writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.files import safety
+from neuroarrays.files.source import Info, Key, Source, read_outer, text_array
+
+
+@dataclass(frozen=True)
+class ZarrSource(Source):
+    """A Zarr group in a folder, format 2 or 3."""
+
+    def names(self, group: str = "/") -> list[str]:
+        folder = Path(self.path, group.strip("/"))
+        try:
+            names = [entry.name for entry in os.scandir(folder) if _is_zarr_node(entry.path)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        links = self.attrs(group).get("zarr_link", [])
+        return sorted({*names, *(link["name"] for link in links if "name" in link)})
+
+    def _resolve(self, name: str) -> str:
+        """Follow hdmf-zarr's links, which stand in an attribute of the parent group."""
+        here = ""
+        for part in name.strip("/").split("/"):
+            place = f"{here}/{part}" if here else part
+            if not _is_zarr_node(Path(self.path, place)):
+                links = _json(Path(self.path, here), "zarr_link") or []
+                target = next((k for k in links if k.get("name") == part), None)
+                if target is None:
+                    return name.strip("/")
+                if target.get("source", ".") not in (".", ""):
+                    raise FormatError(
+                        self.path, place, "data inside this store", "a link to another store"
+                    )
+                place = str(target["path"]).strip("/")
+            if ".." in place.split("/"):
+                raise FormatError(self.path, place, "data inside this store", "a path out of it")
+            here = place
+        return here
+
+    def attrs(self, name: str = "/") -> dict[str, Any]:
+        folder = Path(self.path, self._resolve(name) if name.strip("/") else "")
+        raw = _json(folder) or {}
+        return {key: _zarr_reference(value) for key, value in raw.items()}
+
+    def identity(self, name: str) -> object:
+        return self._resolve(name)
+
+    def info(self, name: str) -> Info | None:
+        array = _zarr_array(self, self._resolve(name))
+        if array is None:
+            return None
+        text = array.dtype.kind in "OTUS"
+        dtype = np.dtype(object) if text else np.dtype(array.dtype)
+        shape = () if self.attrs(name).get("zarr_dtype") == "scalar" else tuple(array.shape)
+        return Info(shape, dtype, tuple(array.chunks) or None, text)
+
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        resolved = self._resolve(name)
+        array = _zarr_array(self, resolved)
+        if array is None:
+            raise FormatError(self.path, name, "a Zarr array", "nothing or a group")
+        scalar = self.attrs(name).get("zarr_dtype") == "scalar"
+        try:
+            if scalar or array.shape == ():
+                raw = np.asarray(array[(0,) * len(array.shape)], array.dtype).reshape(())
+            else:
+                raw = read_outer(
+                    lambda k: np.asarray(array[k]),
+                    tuple(array.shape),
+                    np.dtype(array.dtype),
+                    tuple(array.chunks),
+                    key,
+                    lambda nbytes: self._check_size(resolved, nbytes),
+                )
+        except (FormatError, MemoryError):
+            raise
+        except Exception as error:  # zarr and its codecs raise anything on damaged chunks
+            raise FormatError(
+                self.path, name, "readable Zarr chunks", f"{type(error).__name__}: {error}"
+            ) from error
+        return text_array(raw) if array.dtype.kind in "OTUS" else raw
+
+    def _check_size(self, name: str, nbytes: int) -> None:
+        if nbytes > safety.ALWAYS_ALLOWED:
+            files = (entry for entry in Path(self.path, name).rglob("*") if entry.is_file())
+            safety.check_allocation(self.path, name, nbytes, sum(f.stat().st_size for f in files))
+
+
+def _is_zarr_node(folder: str | os.PathLike[str]) -> bool:
+    return any(
+        os.path.isfile(os.path.join(folder, marker))
+        for marker in ("zarr.json", ".zgroup", ".zarray")
+    )
+
+
+def _json(folder: Path, key: str | None = None) -> Any:
+    """User attributes of a Zarr node, read from its metadata file."""
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            text = (folder / name).read_text()
+        except OSError:
+            continue
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise FormatError(folder / name, expected="JSON", found=str(error)) from error
+        attrs = content.get("attributes", {}) if name == "zarr.json" else content
+        return attrs if key is None else attrs.get(key)
+    return None if key else {}
+
+
+def _zarr_reference(value: Any) -> Any:
+    """hdmf-zarr writes an object reference as a dict; we give the path it points to."""
+    if isinstance(value, dict) and value.get("zarr_dtype") == "object":
+        inner = value.get("value", value)
+        return inner.get("path", "") if isinstance(inner, dict) else str(inner)
+    return value
+
+
+_ZARR: dict[tuple[int, ZarrSource, str], Any] = {}
+
+
+def _zarr_array(source: ZarrSource, name: str) -> Any:
+    """The zarr array at `name`, opened once per process; None if there is none."""
+    key = os.getpid(), source, name
+    if key not in _ZARR:
+        folder = Path(source.path, name)
+        try:
+            if (folder / ".zarray").is_file():
+                meta = json.loads((folder / ".zarray").read_text())
+                is_object = meta.get("dtype") == "|O"
+                filters = [] if is_object else meta.get("filters") or []
+                _refuse_pickle(folder, [meta.get("compressor"), *filters])
+                _ZARR[key] = _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
+            elif (folder / "zarr.json").is_file():
+                node = json.loads((folder / "zarr.json").read_text())
+                _refuse_pickle(folder, node.get("codecs") or [])
+                _ZARR[key] = _open_zarr(source, name) if node["node_type"] == "array" else None
+            else:
+                _ZARR[key] = None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(
+                source.path, name, "readable Zarr metadata", f"{type(error).__name__}: {error}"
+            ) from error
+    return _ZARR[key]
+
+
+def _refuse_pickle(folder: Path, codecs: list[Any]) -> None:
+    """Refuse numcodecs' pickle codec wherever it stands: it would run what the file says."""
+    for codec in codecs:
+        name = str((codec or {}).get("id") or (codec or {}).get("name") or "")
+        if "pickle" in name.lower():
+            raise FormatError(folder, "", "numbers or text", f"the codec {name!r}")
+
+
+def _open_zarr(source: ZarrSource, name: str) -> Any:
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
+    try:
+        array = zarr.open_array(os.path.join(source.path, name), mode="r")
+    except Exception as error:  # zarr raises anything on damaged metadata
+        raise FormatError(
+            source.path, name, "a Zarr array", f"{type(error).__name__}: {error}"
+        ) from error
+    if "neuroarrays_schema" in (_json(Path(source.path)) or {}):
+        _check_chunks(source, name, array)
+    return array
+
+
+def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
+    """Refuse an array of an archive of ours, which has all its chunks, where one is lost.
+
+    Zarr takes a chunk that is not there for the fill value: what is missing would become zero.
+    """
+    folder = Path(source.path, name)
+    expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
+    found = sum(len(files) for _, _, files in os.walk(folder)) - 1
+    if found < expected:
+        raise FormatError(
+            source.path,
+            name,
+            expected=f"{expected} chunks",
+            found=str(found),
+            hint="the store was not copied whole",
+        )
+
+
+class _ObjectArray:
+    """A format-2 array of Python objects (text), which zarr 3 refuses; decoded chunk by chunk.
+
+    Only the text codecs are decoded.
+    """
+
+    dtype = np.dtype(object)
+
+    def __init__(self, folder: Path, meta: dict[str, Any]):
+        self.folder, self.meta = folder, meta
+        self.shape, self.chunks = tuple(meta["shape"]), tuple(meta["chunks"])
+        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        nbytes = 8 * int(np.prod(self.shape, dtype=object))
+        safety.check_allocation(str(folder), "", nbytes, size)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        from itertools import product
+
+        out = np.full(self.shape, "", object)
+        counts = [-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True)]
+        for index in product(*map(range, counts)):
+            part = tuple(
+                slice(i * c, min((i + 1) * c, n))
+                for i, c, n in zip(index, self.chunks, self.shape, strict=True)
+            )
+            chunk = self._chunk(".".join(map(str, index)) or "0")
+            if chunk is not None:
+                out[part] = chunk[tuple(slice(0, p.stop - p.start) for p in part)]
+        return np.asarray(out[key], object)
+
+    def _chunk(self, name: str) -> np.ndarray | None:
+        import numcodecs
+
+        file = self.folder / name.replace(".", self.meta.get("dimension_separator", "."))
+        if not file.is_file():
+            return None
+        data: Any = file.read_bytes()
+        if self.meta["compressor"]:
+            data = numcodecs.get_codec(self.meta["compressor"]).decode(data)
+        for codec in reversed(self.meta["filters"] or []):
+            if codec["id"] not in ("vlen-utf8", "vlen-bytes", "json2"):
+                raise FormatError(
+                    self.folder, name, "text", f"the codec {codec['id']!r}", "it is not decoded"
+                )
+            data = numcodecs.get_codec(codec).decode(data)
+        return np.asarray(data, object).reshape(self.chunks)

@@ -1,0 +1,357 @@
+"""Pictures: labelled arrays in, matplotlib axes out, which the caller may go on to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis.conditions import dataset_of
+from neuroarrays.errors import MissingDependency, NotInTree
+from neuroarrays.trains import spikes_node, trains_of
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import (
+        LinearSegmentedColormap,
+        ListedColormap,
+        Normalize,
+        to_rgba_array,
+    )
+except ImportError as error:
+    raise MissingDependency("matplotlib", "plot", "neuroarrays.plot") from error
+from neuroarrays.plot.drawing import (
+    PALETTE,
+    TICKS,
+    frameless,
+    from_zero,
+    label_of,
+    legend,
+    numbers_of,
+    quantity_of,
+    scale,
+    trace,
+)
+from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
+from neuroarrays.plot.pages import catalog, overview
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "behaviour", "catalog", "overview", "population", "psth", "raster", "rate_map",
+    "receptive_field", "stimulus", "tuning",
+]  # fmt: skip
+
+#: Colours in order, without the lightest, which white paper swallows.
+_ORDERED = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.88, 256)), "ordered")
+#: Colours that go round, each step one that colour-blind readers can tell.
+_CYCLIC = LinearSegmentedColormap.from_list(
+    "angles", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"]
+)
+#: Signals that have room one above the other.
+_SIGNALS = 12
+#: Lines that a legend may name.
+_LEGEND = 10
+#: Ticks of a raster that a vector graphic may hold.
+_VECTORS = 20_000
+
+
+def raster(
+    spikes: xr.DataTree | xr.Dataset,
+    window: tuple[float, float],
+    order: Any = None,
+    colors: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Spikes of each unit as ticks, a row per unit.
+
+    Parameters
+    ----------
+    spikes : spikes node
+        Of a recording tree, or its area.
+    window : (float, float), s
+        Part of the session clock to show.
+    order : sequence of int, optional
+        Labels of the units from bottom to top; all in the order of the file unless given.
+    colors : sequence of colours, optional
+        One per row.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    SchemaError
+        If there are no spike times.
+    NotInTree
+        If `order` names a unit that is not there.
+    """
+    ax = plt.gca() if ax is None else ax
+    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
+    trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
+    units = ids if order is None else list(order)
+    unknown = [unit for unit in units if unit not in ids]
+    if unknown:
+        raise NotInTree("unit", unknown[0], ids)
+    places = np.array([ids.index(unit) for unit in units], np.int64)
+    times = trains.load(places)
+    trained = [times[trains.first[place] : trains.last[place]] for place in places]
+    shown = [train[slice(*np.searchsorted(train, window))] for train in trained]
+    number = [train.size for train in shown]
+    rows = np.repeat(np.arange(len(units)), number)
+    many = len(units) > TICKS
+    half = 0.5 if many else 0.4
+    drawn: Any = "black" if colors is None else np.repeat(to_rgba_array(colors), number, axis=0)
+    ax.vlines(
+        np.concatenate(shown) if shown else [], rows - half, rows + half, colors=drawn,
+        lw=0.5 if many else 0.7, rasterized=rows.size > _VECTORS,
+    )  # fmt: skip
+    ax.set(xlim=window, ylim=(-0.7, len(units) - 0.3), xlabel="time (s)", ylabel="unit_id")
+    if many:
+        ax.set(ylabel=f"units ({len(units):,})", yticks=[])
+    else:
+        ax.set_yticks(range(len(units)), [str(u) for u in units])
+    frameless(ax)
+    return ax
+
+
+def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> Axes:
+    """Tuning curves over one feature: polar for an angle on polar axes, else lines.
+
+    Parameters
+    ----------
+    curves : ([unit_id,] feature) DataArray
+        From `neuroarrays.tuning_curve`; drawn as they are, with the standard error that those of
+        trial parameters have; of many units also their mean. On polar axes the middle is 0, or
+        the lowest value if that is below; 0 is then a dashed circle.
+    colors : sequence of colours, optional
+        One per unit.
+    ax : Axes, optional
+        Where to draw; polar axes close the curve of an angle, a full turn of which is its
+        attribute `period` (2 pi without).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If there are two features: these are a `rate_map`.
+    """
+    ax = plt.gca() if ax is None else ax
+    curves = curves if schema.UNIT in curves.dims else curves.expand_dims(schema.UNIT)
+    if curves.ndim != 2:
+        msg = f"expected one feature, found dims {curves.dims}; two make a na.plot.rate_map"
+        raise ValueError(msg)
+    along = curves[str(curves.dims[-1])]
+    x, n, polar = numbers_of(along), len(curves), ax.name == "polar"
+    turn = _turn(along) if polar else 1.0
+    few = n <= len(PALETTE)
+    colors = (PALETTE[:n] if few else ["0.4"] * n) if colors is None else colors
+    sems = curves.coords["sem"].values.reshape(curves.shape) if "sem" in curves.coords else None
+    how: dict[str, Any] = {"lw": 1.4} if few else {"lw": 0.6, "alpha": max(0.03, 4 / n)}
+    text = along.dtype.kind not in "iuf"
+    how |= {"ls": "", "marker": "o", "ms": 4} if text and few and not polar else {}
+    for i, unit in enumerate(np.atleast_1d(curves[schema.UNIT].values)):
+        at, curve = _closed(x * (2 * np.pi / turn), curves.values[i]) if polar else (
+            x, curves.values[i])  # fmt: skip
+        ax.plot(at, curve, color=colors[i], label=f"unit {unit}" if few else None, **how)
+        if few and polar:
+            ax.fill(at, curve, color=colors[i], alpha=0.15, lw=0)
+        elif few and sems is not None and text:
+            ax.vlines(at, curve - sems[i], curve + sems[i], color=colors[i], lw=1.4)
+        elif few and sems is not None:
+            ax.fill_between(x, curve - sems[i], curve + sems[i], color=colors[i], alpha=0.2, lw=0)
+    if not few:
+        mean = curves.mean(schema.UNIT).values
+        at, mean = _closed(x * (2 * np.pi / turn), mean) if polar else (x, mean)
+        ax.plot(at, mean, color=PALETTE[1], lw=2, label=f"mean of {n:,} units")
+    if n > 1:
+        legend(ax, n if few else 1)
+    if polar:
+        quarters = ["0", "π/2", "π", "3π/2"] if np.isclose(turn, 2 * np.pi) else [
+            f"{k * turn / 4:.3g}" for k in range(4)]  # fmt: skip
+        ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
+        lowest = float(np.nanmin(curves.values, initial=0))
+        ax.set_ylim(lowest, None)
+        if lowest < 0:
+            ax.plot(np.linspace(0, 2 * np.pi, 200), np.zeros(200), color="0.4", lw=0.8, ls="--")
+        ax.set_yticks(ax.get_yticks()[1:-1:2])
+        ax.set_rlabel_position(22.5)  # type: ignore[attr-defined]
+        ax.tick_params(labelsize="small")
+        ax.set_title(quantity_of(curves), fontsize="small")
+        return ax
+    ax.set(xlabel=label_of(along), ylabel=quantity_of(curves))
+    from_zero(ax, curves.values)
+    if text:
+        ax.set_xticks(x, along.values)
+    frameless(ax)
+    return ax
+
+
+def _turn(along: xr.DataArray) -> float:
+    """What a circle stands for: a full turn, or as many as the values need.
+
+    Directions that were summed up as orientations have a period of half a circle.
+    """
+    period = float(along.attrs.get("period", 2 * np.pi))
+    reach = float(along.max() - along.min()) if along.dtype.kind in "iuf" else 0.0
+    return period * (int(reach / period * (1 - 1e-9)) + 1)
+
+
+def _closed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve that ends where it begins."""
+    return np.append(x, x[0]), np.append(y, y[0])
+
+
+def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axes:
+    """Mean rate around an onset with its standard error, a line per condition.
+
+    Parameters
+    ----------
+    response : Dataset
+        From `neuroarrays.psth`, of one unit: ``mean`` and ``sem`` along ``([condition,] time)``.
+        Conditions that are numbers have colours in order; angles, with the attribute `period`,
+        colours that go round.
+    color : colour, optional
+        Of the line, where there is one condition.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = plt.gca() if ax is None else ax
+    time = response[schema.TIME].values
+    lines = response["mean"].transpose(..., schema.TIME)
+    if lines.ndim > 2 or schema.UNIT in lines.dims:
+        what = "unit" if schema.UNIT in lines.dims else "parameter"
+        more = schema.UNIT if what == "unit" else lines.dims[0]
+        msg = f"expected one {what}, found dims {lines.dims}; take one with .sel({more}=...)"
+        raise ValueError(msg)
+    names = lines[lines.dims[0]].values if lines.ndim == 2 else np.array([None])
+    errors = response["sem"].transpose(..., schema.TIME).values.reshape(len(names), -1)
+    turn = lines[lines.dims[0]].attrs.get("period") if lines.ndim == 2 else None
+    colors = [color] if lines.ndim == 1 else _condition_colors(names, turn)
+    for name, c, mean, sem in zip(
+        names, colors, lines.values.reshape(len(names), -1), errors, strict=True
+    ):
+        (line,) = ax.plot(time, mean, color=c, lw=1.4, label=_named(name))
+        if len(names) <= len(PALETTE):  # bands of more than that hide one another
+            ax.fill_between(time, mean - sem, mean + sem, color=line.get_color(), alpha=0.25, lw=0)
+    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
+    ax.set(xlabel="time from onset (s)", ylabel=quantity_of(lines), xlim=(time[0], time[-1]))
+    from_zero(ax, lines.values)
+    if lines.ndim == 2:
+        title = label_of(lines[lines.dims[0]])
+        if len(names) > _LEGEND and names.dtype.kind in "iuf":
+            limits = (0, turn) if turn else (names.min(), names.max())
+            colours = ScalarMappable(Normalize(*limits), _CYCLIC if turn else _ORDERED)
+            scale(ax, colours, title)
+        else:
+            legend(ax, len(names), title)
+    frameless(ax)
+    return ax
+
+
+def _named(condition: Any) -> str | None:
+    """A condition in a legend: numbers without needless zeros."""
+    if condition is None:
+        return None
+    return f"{condition:g}" if isinstance(condition, float) else f"{condition}"
+
+
+def _condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
+    """Colours of conditions: around a circle for angles, ordered for numbers, else told apart."""
+    if turn and names.dtype.kind in "iuf":
+        return list(_CYCLIC(names % turn / turn))
+    if names.dtype.kind in "iuf" or len(names) > len(PALETTE):
+        ranks = np.linspace(0, 1, len(names))
+        if names.dtype.kind in "iuf" and len(names) > _LEGEND:
+            ranks = (names - names.min()) / np.ptp(names)
+        return list(_ORDERED(ranks))
+    return list(PALETTE[: len(names)])
+
+
+def behaviour(
+    tree: xr.DataTree, window: tuple[float, float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Signals along time, one above the other, each over its own range.
+
+    Parameters
+    ----------
+    tree : DataTree node
+        A session, or an area on one clock: every signal along `time` alone in and below it.
+    window : (float, float), s, optional
+        Part of the session clock to show; all of it unless given.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Names, units and ranges stand at the left; what has no value in the window is left out. Of
+        more than 12 signals the first are shown; give a node below for others.
+
+    Raises
+    ------
+    ValueError
+        If there is no such signal, or none has a value in the window.
+    """
+    ax = plt.gca() if ax is None else ax
+    signals = [
+        (f"{path}/{name}" if path != "." else str(name), signal)
+        for path, node in tree.subtree_with_keys
+        for name, signal in node.data_vars.items()
+        if signal.dims == (schema.TIME,) and signal.dtype.kind == "f" and signal.size
+        and schema.TIME in signal.coords
+    ]  # fmt: skip
+    if not signals:
+        trials = any(
+            schema.PRESENTATION in n.sizes and schema.TIME in n.sizes for n in tree.subtree
+        )
+        hint = "it is aligned to presentations, and signals are those of the recording, or of one clock"
+        hint = hint if trials else "give a session, or an area on one clock"
+        msg = f"no signal along time in {tree.path!r}; {hint}"
+        raise ValueError(msg)
+    shown = []
+    for name, signal in signals:
+        time = signal[schema.TIME].values
+        low, high = window or (-np.inf, np.inf)
+        inside = (time >= low) & (time < high)
+        if np.isfinite(signal.values[inside]).any():
+            shown.append((name, signal[inside]))
+    if not shown:
+        msg = f"no signal of {tree.path!r} has a value from {window[0]:g} to {window[1]:g} s" if (
+            window) else f"no signal of {tree.path!r} has a value"  # fmt: skip
+        raise ValueError(msg)
+    labels = []
+    if len(shown) > _SIGNALS:
+        ax.set_title(f"{_SIGNALS} of {len(shown)} signals", loc="left", fontsize="medium")
+    shown = shown[:_SIGNALS]
+    for row, (name, signal) in enumerate(reversed(shown)):
+        low, high = trace(ax, signal, signal[schema.TIME].values, row)
+        labels.append(
+            f"{label_of(signal, name)}\n{_brief(low, high - low)} to {_brief(high, high - low)}"
+        )
+    ax.set_yticks(np.arange(len(shown)), labels, fontsize="small")
+    ax.set(xlabel="time (s)", ylim=(-0.6, len(shown) - 0.4))
+    ax.tick_params(axis="y", length=0)
+    if window is not None:
+        ax.set_xlim(window)
+    frameless(ax)
+    return ax
+
+
+def _brief(number: float, reach: float) -> str:
+    """A number with three digits that say something; 0 where it is next to nothing of the range."""
+    return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"

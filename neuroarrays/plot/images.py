@@ -1,0 +1,221 @@
+"""Pictures of coloured cells: maps, populations, and frames side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import NotInTree
+from neuroarrays.plot.drawing import TICKS, edges, label_of, numbers_of, quantity_of, scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+#: Frames that a strip has room for.
+_FRAMES = 12
+
+
+def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Response of one unit over two features; grey where it is not known.
+
+    Parameters
+    ----------
+    curve : (feature, feature) DataArray
+        From `neuroarrays.tuning_curve` of two features, of one unit.
+    ax : Axes, optional
+        Where to draw; a colour bar is put beside it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If there are not two features and one unit.
+    """
+    ax = plt.gca() if ax is None else ax
+    if curve.ndim != 2 or schema.UNIT in curve.dims:
+        msg = f"expected two features of one unit, found dims {curve.dims}; take .sel(unit_id=...)"
+        raise ValueError(msg)
+    across, up = (curve[dim] for dim in curve.dims)
+    places = [numbers_of(labels) for labels in (across, up)]
+    ax.set_facecolor("0.85")
+    least = min(0.0, float(np.nanmin(curve.values, initial=0)))
+    mesh = ax.pcolormesh(*map(edges, places), curve.values.T, cmap="viridis", vmin=least)
+    for axis, values, at in zip((ax.xaxis, ax.yaxis), (across, up), places, strict=True):
+        if values.dtype.kind not in "iuf":
+            axis.set_ticks(at, values.values)
+    ax.set(xlabel=label_of(across), ylabel=label_of(up))
+    if across.attrs.get("units") == up.attrs.get("units") and "occupancy" in curve.coords:
+        ax.set_aspect("equal")
+    scale(ax, mesh, quantity_of(curve))
+    return ax
+
+
+def population(
+    response: xr.Dataset | xr.DataArray, by: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Units as rows of a heat map, each as a share of its peak; grey where it is not known.
+
+    Parameters
+    ----------
+    response : Dataset or (unit_id, time or feature) DataArray
+        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`.
+    by : str, optional
+        What the rows are sorted by, from bottom to top: a coordinate along `unit_id` such as
+        `preferred`; where each has its peak unless given.
+    ax : Axes, optional
+        Where to draw; a colour bar is put beside it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If it is not units along one other dimension.
+    NotInTree
+        If there is no such coordinate along `unit_id`.
+    """
+    ax = plt.gca() if ax is None else ax
+    rates = response["mean"] if isinstance(response, xr.Dataset) else response
+    if rates.ndim != 2 or schema.UNIT not in rates.dims:
+        msg = f"expected units along one other dimension, found dims {rates.dims}; select one"
+        raise ValueError(msg)
+    known = [str(name) for name, c in rates.coords.items() if c.dims == (schema.UNIT,)]
+    if by is not None and by not in known:
+        raise NotInTree("coordinate of the units", by, known)
+    rates = rates.transpose(schema.UNIT, ...)
+    values, along = rates.values, rates[rates.dims[1]]
+    with np.errstate(all="ignore"):
+        peak = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1)
+        share = np.where(peak[:, None] > 0, values / peak[:, None], 0)
+    key = np.argmax(np.nan_to_num(share), axis=1) if by is None else rates[by].values
+    order = np.argsort(key, kind="stable")
+    x = numbers_of(along)
+    ax.set_facecolor("0.85")
+    mesh = ax.pcolormesh(
+        edges(x), np.arange(order.size + 1) - 0.5, share[order], cmap="cividis", vmin=0, vmax=1,
+        rasterized=True,
+    )  # fmt: skip
+    if along.dtype.kind not in "iuf":
+        ax.set_xticks(x, along.values)
+    # Counts and signals as they stand in a tree have units last along trials: these are on a clock.
+    trials = rates.dims[1] == schema.TIME and rates.name not in ("spike_data", "responses")
+    if trials and x[0] < 0 < x[-1]:
+        ax.axvline(0, color="white", lw=0.8)
+    sorted_by = "" if by is None else f", by {by}"
+    ax.set(
+        xlabel="time from onset (s)" if trials else label_of(along), ylim=(-0.5, order.size - 0.5)
+    )
+    if order.size <= TICKS:
+        ax.set_yticks(range(order.size), rates[schema.UNIT].values[order])
+        ax.set_ylabel(f"unit_id{sorted_by}")
+    else:
+        ax.set(ylabel=f"units ({order.size:,}{sorted_by})", yticks=[])
+    scale(ax, mesh, "share of peak")
+    return ax
+
+
+def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """What a unit saw before it responded: lags in a row, on one scale that is even around 0.
+
+    Parameters
+    ----------
+    average : (lag, y, x) or (lag, x) DataArray
+        `average` or `z` from `neuroarrays.spike_triggered_average`, of one unit; dimensions of
+        length 1 are dropped. Of more than 12 lags, 12 are shown.
+    ax : Axes, optional
+        Where to draw; a colour bar is put beside it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If there are other dimensions.
+    """
+    ax = plt.gca() if ax is None else ax
+    frames = _frames(average, "lag")
+    limit = float(np.nanmax(np.abs(frames.values), initial=0)) or 1.0
+    seconds = frames["lag"].attrs.get("units", "s") == "s"
+    lags = [f"{(1000 if seconds else 1) * lag:.0f}" for lag in frames["lag"].values]
+    image = _strip(frames, lags, ax, cmap="PuOr_r", vmin=-limit, vmax=limit)
+    ax.set_xlabel("time before the response (ms)" if seconds else "frames before the response")
+    name = "z" if average.name == "z" else label_of(average, "stimulus")
+    scale(ax, image, name)
+    return ax
+
+
+def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Frames of a stimulus in a strip, with their times.
+
+    Parameters
+    ----------
+    frames : (time or frame or image_id, [channel,] y, x) DataArray
+        Select those to show; of more than 12, 12 are shown. Dimensions of length 1 are dropped.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If there are other dimensions.
+    """
+    ax = plt.gca() if ax is None else ax
+    along = str(frames.dims[0])
+    shown = _frames(frames, along)
+    labels = shown[along].values if along in shown.coords else np.arange(shown.sizes[along])
+    texts = [f"{label:.3f}" if labels.dtype.kind == "f" else f"{label}" for label in labels]
+    low, high = float(np.nanmin(shown.values)), float(np.nanmax(shown.values))
+    _strip(shown, texts, ax, cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
+    ax.set_facecolor("#9ecae1")  # frames may be black, white and grey themselves
+    clock = along == schema.TIME and along in shown.coords
+    ax.set_xlabel("time (s)" if clock else "frame" if along == schema.TIME else along)
+    return ax
+
+
+def _frames(values: xr.DataArray, along: str) -> xr.DataArray:
+    """Up to twelve frames as (along, y, x)."""
+    if along not in values.dims:
+        msg = f"expected frames along {along!r}, found dims {values.dims}"
+        raise ValueError(msg)
+    ones = [dim for dim in values.dims if values.sizes[dim] == 1 and dim not in (along, "y", "x")]
+    values = values.squeeze(ones, drop=True).transpose(along, ...)
+    if values.ndim not in (2, 3):
+        msg = f"expected ({along}, y, x) of one unit and channel, found dims {values.dims}"
+        raise ValueError(msg)
+    n = values.sizes[along]
+    if n > _FRAMES:
+        values = values.isel({along: np.linspace(0, n - 1, _FRAMES).round().astype(int)})
+    return values if values.ndim == 3 else values.expand_dims("y", axis=1)
+
+
+def _strip(
+    frames: xr.DataArray, labels: list[str], ax: Axes, cmap: str, vmin: float, vmax: float
+) -> AxesImage:
+    """Frames side by side in one image, with a gap between them and a label below each."""
+    n, height, width = frames.shape
+    gap = max(1, round(0.06 * width))
+    page = np.full((height, n * (width + gap) - gap), np.nan)
+    for i, frame in enumerate(frames.values):
+        page[:, i * (width + gap) : i * (width + gap) + width] = frame
+    image = ax.imshow(page, cmap=cmap, vmin=vmin, vmax=vmax, interpolation="none")
+    ax.set_xticks([i * (width + gap) + (width - 1) / 2 for i in range(n)], labels)
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return image

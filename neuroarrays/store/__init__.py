@@ -1,0 +1,1 @@
+"""Writing archives: what is stored how, whole or not at all."""

@@ -1,0 +1,85 @@
+"""What all datasets are: whole batches gathered at once, as dicts of tensors under their names."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.utils.data import Dataset
+
+from neuroarrays import schema
+from neuroarrays.torch import fields, gathering
+
+Batch = dict[str, Any]
+
+
+class Batched(Dataset[Batch]):
+    """A dataset that gathers whole batches; a sample is a batch of one, less its axis."""
+
+    #: What errors call it: session and area.
+    place: str
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Read now what is kept in memory; otherwise the first batch does."""
+
+    def __getitem__(self, index: int) -> Batch:
+        batch = self.__getitems__([operator.index(index)])
+        return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}
+
+    def __repr__(self) -> str:
+        holds = "".join(f", {name} {shape}" for name, shape in self._shapes().items())
+        return f"<{type(self).__name__} of {self.place}: {len(self):,} samples{holds}>"
+
+    def _shapes(self) -> dict[str, str]:
+        """Shape and dtype of a sample's variables, to be shown."""
+        return {}
+
+    def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Numbers of samples, checked; negative ones count from the end."""
+        found, n = np.asarray(indices, np.int64), len(self)
+        if found.size and (found.min() < -n or found.max() >= n):
+            wrong = found.min() if found.min() < -n else found.max()
+            msg = f"{self.place}: sample {wrong} of {n}"
+            raise IndexError(msg)
+        return np.where(found < 0, found + n, found)
+
+
+class AreaDataset(Batched):
+    """Samples of one area, with its labels on request and a transform."""
+
+    def __init__(
+        self,
+        area: xr.DataTree,
+        units: xr.Dataset | xr.DataTree,
+        labels: bool,
+        transform: Callable[[Batch], Batch] | None,
+    ):
+        self.place, self.area = gathering.place(area), str(area.name)
+        self.session = str(area.parent.name or "") if area.parent is not None else ""
+        ids = units.coords[schema.UNIT].values if schema.UNIT in units.coords else None
+        self.unit_id = None if ids is None else torch.from_numpy(np.array(ids, np.int64))
+        self.labels, self.transform = labels, transform
+        self.buffers = fields.Buffers()
+
+    def _finish(self, batch: Batch) -> Batch:
+        """Labels on request, then the transform."""
+        if self.labels:
+            batch |= {"session": self.session, "area": self.area}
+            if self.unit_id is not None:
+                batch[schema.UNIT] = self.unit_id
+        return batch if self.transform is None else self.transform(batch)
+
+
+def is_per_sample(name: str, value: Any) -> bool:
+    """Whether an entry of a batch has an axis of samples: tensors but the units, and lists."""
+    return isinstance(value, (torch.Tensor, list)) and name != schema.UNIT

@@ -1,0 +1,170 @@
+"""Windows counted from the raw spikes of a recording, as torch batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from neuroarrays import interpolation, schema
+from neuroarrays.bins import check_bin_width
+from neuroarrays.errors import SchemaError
+from neuroarrays.lazy import unwrap
+from neuroarrays.torch import fields, gathering
+from neuroarrays.torch.batched import AreaDataset, Batch
+from neuroarrays.trains import Trains, trains_of
+
+
+class SpikeWindowDataset(AreaDataset):
+    """Windows binned from raw spike trains as they are asked for.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of a recording tree, with a `spikes` node.
+    length : float, s
+        Length of a window.
+    bin_width : float, s
+        Width of a bin; its edges are those of `na.bin_spikes`.
+    starts : (n,) float, s, optional
+        Starts of the windows on the session clock, anywhere. Every `stride` unless given.
+    stride : float, s, optional
+        From one start to the next one's; `length` unless given.
+    window : (float, float) or (n, 2) float, s, optional
+        Stretches that windows lie in entirely; from the first spike to the last unless given.
+    series : sequence of str
+        Signals of the recording to interpolate at the bins' centres: ``"running/speed"``. NaN
+        where there are no data.
+    dtype : {"uint8", "float32", "float16"}
+        Of the counts; the series are float32.
+    labels : bool
+        Put `session`, `area` and `unit_id` into every batch.
+    transform : callable, optional
+        From batch to batch.
+
+    Notes
+    -----
+    A batch is ``{"spike_data": (n, bins, unit), <series>: (n, bins), "time": (n,) float64}``. The
+    spikes are kept in memory in order of time, ten bytes each, and are put in that order again in
+    every worker that is not forked.
+
+    Raises
+    ------
+    SchemaError
+        If the area has no spikes.
+    ValueError
+        If no window fits.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        area: xr.DataTree,
+        length: float,
+        bin_width: float = 0.02,
+        starts: Any = None,
+        *,
+        stride: float | None = None,
+        window: Any = None,
+        series: Sequence[str] = (),
+        dtype: str = "uint8",
+        labels: bool = False,
+        transform: Callable[[Batch], Batch] | None = None,
+    ):
+        from neuroarrays.kernels import counts
+
+        where = gathering.place(area)
+        if schema.SPIKES not in area.children:
+            msg = f"{where} has no spikes node: expected an area of a recording tree"
+            raise SchemaError(msg)
+        if dtype not in ("uint8", "float32", "float16"):
+            msg = f"dtype={dtype!r}: expected 'uint8', 'float32' or 'float16'"
+            raise ValueError(msg)
+        node = area[schema.SPIKES].to_dataset()
+        super().__init__(area, node, labels, transform)
+        self.bin_width, self.dtype = check_bin_width(bin_width), np.dtype(dtype)
+        self.bins = counts.bins_to_cover(length, self.bin_width)
+        self.trains: Trains = trains_of(node)
+        self.starts = self._starts(starts, length, stride or length, window)
+        self.series = {name: self._signal(area, name) for name in series}
+        self._slices: Any = None
+
+    def _starts(self, starts: Any, length: float, stride: float, window: Any) -> np.ndarray:
+        low, high = self.trains.extent()
+        if starts is not None:
+            found = np.asarray(starts, np.float64)
+        else:
+            spans = np.asarray((low, high) if window is None else window, float).reshape(-1, 2)
+            slack = 1e-6 * self.bin_width
+            found = np.concatenate([
+                a + stride * np.arange(np.floor((b - a - length + slack) / stride) + 1)
+                for a, b in spans
+                if b - a + slack >= length
+            ] or [np.empty(0)])  # fmt: skip
+        if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+            msg = (
+                f"{self.place}: no window of {length:g} s (spike_times span {low:.3f} to "
+                f"{high:.3f} s, window={window}, starts of shape {found.shape})"
+            )
+            raise ValueError(msg)
+        return found
+
+    def _signal(self, area: xr.DataTree, name: str) -> fields.Field:
+        from neuroarrays.kernels import counts
+
+        variable = name.rpartition("/")[2]
+        array = gathering.find(area, name)
+        node = array.to_dataset(name=variable)
+        offsets = counts.bin_centres(0.0, self.bins, self.bin_width)
+        dims = (schema.PRESENTATION, schema.TIME)
+        found = interpolation.resampled(node, self.starts, offsets, "linear", None, dims)
+        lazy = unwrap(found[variable]._data)
+        return fields.Stored(lazy, 0, gathering.place(area, name))
+
+    @property
+    def slices(self) -> Any:
+        """The spikes in order of time slice; see `neuroarrays.kernels.events`."""
+        if self._slices is None:
+            from neuroarrays.kernels import events
+
+            times = self.trains.load(np.arange(self.trains.first.size))
+            self._slices = events.slice_by_time(times, self.trains.first, self.trains.last)
+        return self._slices
+
+    def load(self) -> None:
+        _ = self.slices
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_slices": None}
+
+    def __len__(self) -> int:
+        return int(self.starts.size)
+
+    def _shapes(self) -> dict[str, str]:
+        counts = {"spike_data": f"{(self.bins, len(self.trains.first))} {self.dtype}"}
+        return counts | dict.fromkeys(self.series, f"{(self.bins,)} float32")
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        from neuroarrays.kernels import events
+
+        rows = self._numbers(indices)
+        shape = (rows.size, self.bins, self.slices.n_units)
+        counted = self.buffers.get(shape, np.dtype(np.uint8))
+        try:
+            events.count_windows(self.slices, self.starts[rows], self.bin_width, counted)
+        except OverflowError as error:
+            msg = f"{self.place}: spike_data: {error}; take a smaller bin_width"
+            raise OverflowError(msg) from error
+        out = counted
+        if self.dtype != counted.dtype:
+            out = self.buffers.get(shape, self.dtype)
+            out[...] = counted
+        batch: Batch = {"spike_data": torch.from_numpy(out)}
+        for name, field in self.series.items():
+            values = self.buffers.get((rows.size, *field.shape[1:]), np.dtype(np.float32))
+            field.rows(rows, values)
+            batch[name] = torch.from_numpy(values)
+        batch[schema.TIME] = torch.from_numpy(self.starts[rows])
+        return self._finish(batch)
