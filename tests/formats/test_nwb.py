@@ -499,7 +499,7 @@ def driada_nwb(tmp_path):
     nwb = pynwb.NWBFile("Driada Experiment", "id", start, session_id="RT_A5_3D", protocol="RT")
     nwb.add_scratch('{"track": "RT"}', name="driada_metadata", description="JSON")
     device = nwb.create_device("UCLA Miniscope v4.4")
-    channel = OpticalChannel("GCaMP_channel", "green", 525.0)
+    channel = OpticalChannel(name="GCaMP_channel", description="green", emission_lambda=525.0)
     plane = nwb.create_imaging_plane(
         name="CA1_imaging_plane", optical_channel=channel, device=device, indicator="GCaMP6s",
         description="CA1", excitation_lambda=470.0, location="Hippocampus, dorsal CA1",
@@ -514,7 +514,7 @@ def driada_nwb(tmp_path):
         rois.add_roi(image_mask=np.zeros((1, 1), np.uint8), center_x=np.nan, t_rise=i / 4)
     region = rois.create_roi_table_region("All ROIs", region=[0, 1, 2])
     ophys.add(Fluorescence(roi_response_series=[
-        RoiResponseSeries(name, values[name], "df/f", region, rate=20.0)
+        RoiResponseSeries(name=name, data=values[name], unit="df/f", rois=region, rate=20.0)
         for name in ("Calcium", "Reconstructions")
     ]))  # fmt: skip
     behavior = nwb.create_processing_module("behavior", "features")
@@ -528,7 +528,9 @@ def driada_nwb(tmp_path):
     )
     behavior.add(position)
     for name in ("speed", "lick"):
-        behavior.add(SpatialSeries(name, values[name], "none", unit="various", rate=20.0))
+        behavior.add(SpatialSeries(
+            name=name, data=values[name], reference_frame="none", unit="various", rate=20.0
+        ))  # fmt: skip
     with pynwb.NWBHDF5IO(tmp_path / "RT_A5_3D.nwb", "w") as io:
         io.write(nwb)
     return tmp_path / "RT_A5_3D.nwb", values
