@@ -47,7 +47,7 @@ ROOMS = {
     "Other libraries": "exchange openretina",
     "The command line": "cli demo",
     "For tests, ours and yours": "testing synthetic",
-    "Everywhere": "errors _version",
+    "Everywhere": "errors names _version",
 }
 FAMILIES = ("analysis", "cli", "files", "plot", "store", "torch")
 

@@ -12,9 +12,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._open import open_datatree
-from neuroarrays.backend import chosen
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
 from neuroarrays.files.safety import temporary_sibling
+from neuroarrays.names import chosen
 from neuroarrays.store.packing import blocks
 from neuroarrays.store.saving import HDF5_SUFFIXES, ZARR_SUFFIX, save
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -143,29 +142,6 @@ def _pupil(kind: str, area: str, nodes: Mapping[str, Any]) -> dict[str, bool]:
     if kind != schema.ALIGNED:
         return {}
     return {"has_pupil": f"{area}/{schema.PUPIL}" in nodes}
-
-
-def chosen(names: Iterable[str], wanted: str | Sequence[str] | None, kind: str) -> list[str]:
-    """The names that a name, list or glob picks; all for None.
-
-    Raises
-    ------
-    NotInTree
-        If something asked for picks nothing.
-    """
-    names = list(names)
-    if wanted is None:
-        return names
-    for pattern in [wanted] if isinstance(wanted, str) else wanted:
-        if not any(matches(name, pattern) for name in names):
-            raise NotInTree(kind, pattern, names)
-    return [name for name in names if matches(name, wanted)]
-
-
-def matches(name: str, wanted: str | Sequence[str]) -> bool:
-    """Whether a name is one asked for, or fits a glob asked for."""
-    patterns = [wanted] if isinstance(wanted, str) else wanted
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def paths_of(path_or_paths: Any, accepts: Callable[[Path], bool]) -> list[Path]:

@@ -30,10 +30,10 @@ from neuroarrays import lazy, schema, trains
 from neuroarrays._open import open_datatree
 from neuroarrays._version import __version__
 from neuroarrays.alignment import align
-from neuroarrays.backend import chosen
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists
 from neuroarrays.files import source
 from neuroarrays.formats.allen import mlynarski
+from neuroarrays.names import chosen
 from neuroarrays.presentations import select
 from neuroarrays.store import partials
 from neuroarrays.store import saving as store

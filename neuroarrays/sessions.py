@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import chosen
 from neuroarrays.errors import SchemaError
+from neuroarrays.names import chosen
 from neuroarrays.trains import trains_of
 
 #: Behaviour: the series that are aligned unless others are asked for.

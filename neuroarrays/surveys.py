@@ -11,11 +11,11 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._open import open_datatree
-from neuroarrays.backend import matches
 from neuroarrays.errors import FormatError
 from neuroarrays.files import source
 from neuroarrays.formats.allen import mlynarski
 from neuroarrays.formats.allen.stimuli import PARAMETERS
+from neuroarrays.names import matches
 from neuroarrays.tasks import Outcome, said
 
 #: Tables that are no stimulus.

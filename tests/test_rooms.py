@@ -36,7 +36,7 @@ def card(ours="", top="", inside=""):
 
 
 #: Lazy data as the labelled rooms see it.
-LAZY = "backend indexes lazy files.source"
+LAZY = "backend indexes lazy files.source names"
 EVERYTHING = (
     f"{LAZY} _open _version alignment analysis.rates binning errors formats kernels plot samples "
     "schema store.saving synthetic torch trains validation"
@@ -46,6 +46,7 @@ ROOMS = {
     **dict.fromkeys(("analysis", "files", "store"), card()),  # a docstring
     "_version": card(),
     "errors": card(),
+    "names": card("errors"),
     "schema": card("errors", "xarray"),
     "validation": card("errors schema", "numpy xarray"),
     "files.safety": card("errors", "", "h5py"),
@@ -83,7 +84,7 @@ ROOMS = {
     "presentations": card("bins errors schema trains", "numpy pandas xarray"),
     "validity": card(f"{LAZY} schema", "numpy xarray"),
     "frames": card("bins lazy schema files.source", "numpy xarray"),
-    "sessions": card("backend errors schema trains", "numpy xarray"),
+    "sessions": card("errors names schema trains", "numpy xarray"),
     "alignment": card("_version binning bins chunking errors formats frames interpolation lazy presentations schema "
                       "sessions validity", "numpy pandas xarray"),
     "analysis.features": card("errors analysis.groups kernels lazy schema files.source", "numpy xarray", "dask"),

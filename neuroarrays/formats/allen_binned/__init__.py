@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import safety, source
 from neuroarrays.files.source import Source
@@ -33,6 +33,7 @@ from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, FileArray, file_array, wrap
+from neuroarrays.names import chosen
 
 #: The order in which dims come, whatever the file's is.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
@@ -30,6 +30,7 @@ from neuroarrays.formats.archive.arrays import Repeated, Stored
 from neuroarrays.formats.archive.scan import Nodes
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import FileArray, LazyArray
+from neuroarrays.names import chosen
 from neuroarrays.store.encoding import decode, viewable
 
 

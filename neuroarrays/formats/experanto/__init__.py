@@ -24,10 +24,11 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen, matches
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.experanto import files
 from neuroarrays.formats.experanto.session import Session
+from neuroarrays.names import chosen, matches
 
 
 class ExperantoReader(Reader):

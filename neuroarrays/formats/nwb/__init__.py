@@ -20,11 +20,12 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen, matches, paths_of
+from neuroarrays.backend import Reader, paths_of
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.nodes import session_groups
+from neuroarrays.names import chosen, matches
 
 
 class NWBReader(Reader):

@@ -26,7 +26,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
@@ -36,6 +36,7 @@ from neuroarrays.formats.retina.arrays import Averaged
 from neuroarrays.formats.retina.clips import Clips, Grid, Pickled, Upsampled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy import Arranged, LazyArray, Stacked, file_array
+from neuroarrays.names import chosen
 
 STIMULI = ("natural", "chirp", "mb")
 #: Responses and the names their arrays end in; the first that is there counts.

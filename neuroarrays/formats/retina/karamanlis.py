@@ -31,7 +31,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.formats.retina import arrays, containers
@@ -43,6 +43,7 @@ from neuroarrays.formats.retina.movies import Checkers, Column, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, LazyArray, file_array
+from neuroarrays.names import chosen
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}

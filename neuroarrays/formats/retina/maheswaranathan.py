@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
@@ -32,6 +32,7 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, LazyArray, Transposed, file_array, wrap
+from neuroarrays.names import chosen
 
 STIMULI = ("naturalscene", "whitenoise")
 #: Where sessions lie below what one unpacks.

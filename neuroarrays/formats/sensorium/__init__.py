@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen, matches
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files
@@ -33,6 +33,7 @@ from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
 from neuroarrays.indexes import dataset
 from neuroarrays.lazy import Arranged, LazyArray, wrap
+from neuroarrays.names import chosen, matches
 
 _SCREEN = ("channel", "y", "x")
 _CITATIONS = {

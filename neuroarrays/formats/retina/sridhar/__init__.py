@@ -30,7 +30,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, chosen
+from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.formats.retina import arrays, containers
@@ -40,6 +40,7 @@ from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields, Repeated
 from neuroarrays.lazy import Arranged, LazyArray
+from neuroarrays.names import chosen
 
 #: Stimulus -> how the names of its files of responses end.
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}
