@@ -377,13 +377,15 @@ def test_units_over_a_tree():
 
 
 def test_chosen():
+    from neuroarrays.names import chosen
+
     names = ["VISp", "VISl", "CA1", "a[1]"]
-    assert backend.chosen(names, None, "area") == names
-    assert backend.chosen(names, "VIS*", "area") == ["VISp", "VISl"]
-    assert backend.chosen(names, ["CA1", "VISp"], "area") == ["VISp", "CA1"]
-    assert backend.chosen(names, "a[1]", "area") == ["a[1]"]  # a name before a glob
+    assert chosen(names, None, "area") == names
+    assert chosen(names, "VIS*", "area") == ["VISp", "VISl"]
+    assert chosen(names, ["CA1", "VISp"], "area") == ["VISp", "CA1"]
+    assert chosen(names, "a[1]", "area") == ["a[1]"]  # a name before a glob
     with pytest.raises(NotInTree, match="no area 'CA3'; .*did you mean 'CA1'"):
-        backend.chosen(names, ["VISp", "CA3"], "area")
+        chosen(names, ["VISp", "CA3"], "area")
 
 
 def test_tokens_tell_long_arrays_apart():
