@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xarray.core.indexes import PandasIndex
 
 import neuroarrays as na
-from neuroarrays import backend, indexes
+from neuroarrays import indexes
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import open_source
