@@ -10,10 +10,16 @@ import neuroarrays as na
 from neuroarrays import schema, synthetic
 from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
 from neuroarrays.files import source
-from neuroarrays.torch import fields
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-from neuroarrays.torch import ClipDataset, OnDevice, RepeatDataset, Stack, TrialDataset  # noqa: E402
+from neuroarrays.torch import (  # noqa: E402
+    ClipDataset,
+    OnDevice,
+    RepeatDataset,
+    Stack,
+    TrialDataset,
+    fields,
+)
 
 PLACE = "session_0/VISp"
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from neuroarrays.errors import SchemaError
 from neuroarrays.kernels import seeding
+
+pytest.importorskip("torch", reason="the extra `torch` is not installed")
 from neuroarrays.torch import splits
 
 
