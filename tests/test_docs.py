@@ -57,7 +57,10 @@ def test_code_runs(page):
             runner.run(test, out=report.append, clear_globs=False)
             assert runner.summarize(verbose=False).failed == 0, "".join(report)
         else:
-            exec(compile(text, f"{page.name}, block {number}", "exec"), namespace)
+            try:
+                exec(compile(text, f"{page.name}, block {number}", "exec"), namespace)
+            except na.MissingDependency as missing:
+                pytest.skip(str(missing))
 
 
 @pytest.mark.usefixtures("workplace")
