@@ -122,7 +122,7 @@ class HDF5Source(Source):
             except (FormatError, MissingPath):
                 raise
             # h5py raises nearly anything on damaged files: OSError, KeyError, RuntimeError, ...
-            except (MemoryError, KeyboardInterrupt):
+            except MemoryError:
                 raise
             except Exception as error:
                 raise FormatError(
@@ -144,14 +144,19 @@ class HDF5Source(Source):
 
         _guard_forks()
         # HDF5 would take a file that was written anew in place for the one it has open.
-        for old in [other for other in _HANDLES if other.path == self.path]:
-            _HANDLES.pop(old).file.close()
+        for other in list(_HANDLES):
+            if other.path == self.path and other.stamp != self.stamp:
+                _HANDLES.pop(other).file.close()
         check_unchanged(self.path, self.stamp)
-        handle = _Handle(open_file(self.path))
+        handle = _Handle(self._file())
         _HANDLES[self] = handle
         while len(_HANDLES) > MAX_OPEN:
             _HANDLES.popitem(last=False)[1].file.close()
         return handle
+
+    def _file(self) -> h5py.File:
+        """The file, opened."""
+        return open_file(self.path)
 
     def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
         if name in handle.datasets:

@@ -85,7 +85,7 @@ class NPZSource(MemberSource):
         try:
             with zipfile.ZipFile(self.path) as archive:
                 entries = archive.infolist()
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # zipfile lets struct.error, IndexError, ... through
             raise FormatError(

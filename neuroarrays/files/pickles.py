@@ -136,7 +136,7 @@ class Machine:
             raise self._error(place, error.expected, error.found) from error
         except FormatError:
             raise
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # a damaged stream can go wrong in any way that values can
             found = f"{type(error).__name__}: {error}"[:200]

@@ -112,7 +112,7 @@ class Matlab5Source(MemberSource):
         try:
             with open(self.path, "rb") as file:
                 return scipy.io.loadmat(file, **options)
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # scipy raises nearly anything on damaged files
             raise FormatError(

@@ -34,8 +34,9 @@ def write_driada(
     """
     made = _session(units, frames, seed)
     facts = {"fps": FPS, "session_name": "generated", "bad_frames": [3, frames - 1]}
+    members: dict[str, Any] = made | {"_metadata": np.array(facts, object)}
     with open(path, "wb") as file:
-        np.savez(file, allow_pickle=True, **made, _metadata=np.array(facts, object))
+        np.savez(file, **members)
     return Path(path)
 
 

@@ -426,3 +426,32 @@ def test_units_are_those_of_expdata(folder):
     retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]
     assert retina["unit_id"].values.tolist() == [0, 1, 2, 3]
     assert retina["cell"].values.tolist() == [40, 40, 50, 7]
+
+
+def test_members_of_one_zip_stay_open_beside_each_other(tmp_path, monkeypatch):
+    """Reading them in turn unpacks each once; a zip that was written anew is noticed."""
+    from neuroarrays.formats.retina import containers
+
+    for name in "ab":
+        with h5py.File(tmp_path / f"{name}.mat", "w") as file:
+            file["x"] = np.full(3, ord(name))
+    with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in "ab":
+            archive.write(tmp_path / f"{name}.mat", f"{name}.mat")
+    asked, unzipped = [], containers._unzipped
+
+    def counted(path, name):
+        asked.append(name)
+        return unzipped(path, name)
+
+    monkeypatch.setattr(containers, "_unzipped", counted)
+    a, b = (containers.member_source(tmp_path / "s.zip", f"{name}.mat") for name in "ab")
+    for _ in range(3):
+        assert (a.read("x") == ord("a")).all()
+        assert (b.read("x") == ord("b")).all()
+    assert sorted(asked) == ["a.mat", "b.mat"]
+    source.close_all()
+    with zipfile.ZipFile(tmp_path / "s.zip", "a") as archive:
+        archive.writestr("more", b"1")
+    with pytest.raises(FormatError, match=r"s\.zip"):
+        a.read("x")

@@ -54,7 +54,7 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
                 todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
     except FormatError:
         raise
-    except (MemoryError, KeyboardInterrupt):
+    except MemoryError:
         raise
     except Exception as error:  # h5py raises nearly anything on damaged files
         raise FormatError(

@@ -97,7 +97,7 @@ class TableSource(MemberSource):
                               f"{self.stamp[1]:,}")  # fmt: skip
         try:
             frame = self._frame()
-        except (MemoryError, KeyboardInterrupt, NeuroArraysError):
+        except (MemoryError, NeuroArraysError):
             raise
         except Exception as error:  # parsers raise nearly anything on damaged files
             raise FormatError(self.path, "", "a readable table",

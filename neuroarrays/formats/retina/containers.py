@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.files import hdf5, safety, source
+from neuroarrays.files import safety, source
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.source import Source, check_unchanged, stamp
+
+if TYPE_CHECKING:
+    import h5py
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -144,34 +147,15 @@ class ZippedSource(HDF5Source):
 
     member: str = ""
 
-    def _handle(self) -> hdf5._Handle:
-        handle = hdf5._HANDLES.get(self)
-        if handle is None:
-            import h5py
-            import hdf5plugin  # noqa: F401  registers the filters
+    def _file(self) -> h5py.File:
+        import h5py
 
-            hdf5._guard_forks()
-            file = _unzipped(Path(self.path), self.member)
-            try:
-                handle = hdf5._Handle(h5py.File(file, "r"))
-            except Exception:
-                file.close()
-                raise
-            handle.chunks = _NoChunks()
-            hdf5._HANDLES[self] = handle
-            while len(hdf5._HANDLES) > hdf5.MAX_OPEN:
-                hdf5._HANDLES.popitem(last=False)[1].file.close()
-        return handle
-
-
-class _NoChunks(dict[str, Any]):
-    """No dataset of a zipped file is read past HDF5: its chunks lie elsewhere."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __missing__(self, name: str) -> None:
-        return None
+        file = _unzipped(Path(self.path), self.member)
+        try:
+            return h5py.File(file, "r")
+        except Exception:
+            file.close()
+            raise
 
 
 def _unzipped(path: Path, name: str) -> IO[bytes] | io.RawIOBase:
