@@ -18,6 +18,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, wrap
 from neuroarrays.trains import Trains, trains_of
+from neuroarrays.tree.columns import seconds
 
 # ------------------------------------------------------------------------------ lazy counts
 
@@ -215,11 +216,11 @@ def bin_spikes(
     if starts is None:
         bins = Bins.within(asked, width) if asked else _session(trains_of(node), width)
         return counted(node, bins, kind, binarize, units=units)
-    onsets = np.asarray(starts, float)
+    onsets = seconds(starts, "starts")
     if onsets.ndim != 1:
         msg = f"starts has shape {onsets.shape}: expected one onset per presentation"
         raise ValueError(msg)
-    limits = None if stops is None else np.asarray(stops, float)
+    limits = None if stops is None else seconds(stops, "stops")
     bins = Bins.within(asked or (0.0, longest(onsets, limits)), width, onsets, limits)
     return counted(node, bins, kind, binarize, units=units).assign_coords(_labels(starts))
 

@@ -14,6 +14,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.tree.columns import seconds
+
+#: Numbers of float64 that there are at least from one edge of a bin to the next.
+_EDGES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Bins:
         from neuroarrays.kernels import counts
 
         begin, end = window
+        _check_resolution(begin, end, width)
         if width > (end - begin) * (1 + 1e-9):
             msg = (
                 f"bin_width: a bin of {width:g} s is longer than the window of {end - begin:g} s; "
@@ -68,9 +73,16 @@ class Bins:
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
-        """The bins, counted from time 0, that hold `low` to `high` inclusive, in seconds."""
+        """The bins, counted from time 0, that hold `low` to `high` inclusive, in seconds.
+
+        Raises
+        ------
+        ValueError
+            If numbers as large as these times cannot tell one bin from the next.
+        """
         from neuroarrays.kernels import counts
 
+        _check_resolution(low, high, width)
         rate = counts.bin_rate(width)
         first = int(np.floor(low * rate if rate else low / width))
         while counts.bin_edges(0.0, 0, width, first)[0] > low:
@@ -127,6 +139,18 @@ class Bins:
         return whole
 
 
+def _check_resolution(low: float, high: float, width: float) -> None:
+    """Refuse times so large that float64 has no numbers between the edges of a bin."""
+    step = float(np.spacing(max(abs(low), abs(high))))
+    if step * _EDGES > width:
+        msg = (
+            f"times from {low:g} to {high:g} s: float64 holds such numbers to {step:.2g} s, and bins "
+            f"are {width:g} s wide. Times are in seconds: nanoseconds have to be multiplied by 1e-9 "
+            "(scale = 1e-9 in a mapping), a clock that starts far from 0 moved by its first value"
+        )
+        raise ValueError(msg)
+
+
 def check_bin_width(bin_width: float) -> float:
     """A positive, finite bin width in seconds.
 
@@ -135,7 +159,7 @@ def check_bin_width(bin_width: float) -> float:
     ValueError
         Says what was given, and that seconds are expected.
     """
-    number = float(bin_width)
+    number = float(seconds(bin_width, "bin_width"))
     if not (np.isfinite(number) and number > 0):
         msg = f"bin_width={bin_width!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
         raise ValueError(msg)
@@ -151,7 +175,7 @@ def check_window(window: Sequence[float]) -> tuple[float, float]:
         Says what was given.
     """
     try:
-        start, stop = (float(edge) for edge in window)
+        start, stop = (float(seconds(edge, "window")) for edge in window)
     except (TypeError, ValueError):
         start, stop = np.nan, np.nan
     if not (np.isfinite(start) and np.isfinite(stop) and start < stop):

@@ -11,6 +11,7 @@ from neuroarrays import schema
 from neuroarrays.bins import Bins
 from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, unwrap, wrap
+from neuroarrays.tree.columns import seconds
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -75,7 +76,7 @@ def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
         before the first frame or after the last, floating point with NaN there.
     """
     stimulus = node["stimulus"].variable
-    clock = np.asarray(node[schema.TIME].values, float)
+    clock = seconds(node[schema.TIME], "the stimulus' clock")
     order = np.argsort(clock, kind="stable")
     at = bins.centres if bins.onsets is None else bins.onsets[:, None] + bins.centres
     before = np.searchsorted(clock[order], at, side="right") - 1

@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, cached, unwrap, wrap
+from neuroarrays.tree.columns import seconds
 
 METHODS = ("linear", "previous", "nearest")
 
@@ -137,7 +138,7 @@ def interpolate(
     if isinstance(series, xr.DataArray):
         named = series.to_dataset(name="_series")
         return interpolate(named, times, method, max_gap)["_series"].rename(series.name)
-    at = np.asarray(times, float)
+    at = seconds(times)
     if at.ndim != 1:
         msg = f"times has shape {at.shape}: expected one dimension"
         raise ValueError(msg)
@@ -167,7 +168,7 @@ def _shifts(series: xr.Dataset, dims: tuple[Any, ...]) -> np.ndarray | None:
     """How much later than `time` each column is sampled, s, where the series says so."""
     if schema.SHIFT not in series.coords or series[schema.SHIFT].dims != dims[1:]:
         return None
-    shifts: np.ndarray = series[schema.SHIFT].values.astype(float)
+    shifts: np.ndarray = seconds(series[schema.SHIFT], schema.SHIFT)
     return shifts
 
 
@@ -195,7 +196,9 @@ def resampled(
         gap = np.inf if max_gap is None else float(max_gap)
         lazy = Interpolated(
             values=data if isinstance(data, LazyArray | np.ndarray) else raw,
-            clock=clock if isinstance(clock, LazyArray) else np.asarray(series[schema.TIME]),
+            clock=clock
+            if isinstance(clock, LazyArray)
+            else seconds(series[schema.TIME], "the series' clock"),
             origins=origins,
             offsets=offsets,
             method=method,

@@ -10,6 +10,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.tree.columns import plain_column, seconds
 
 _ROWS = schema.PRESENTATION
 
@@ -40,14 +41,14 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
             if name not in table:
                 msg = f"no {name!r} among {list(table)}; expected a table of intervals"
                 raise SchemaError(msg)
-        pair = np.stack([np.asarray(table[k], float) for k in ("start_time", "stop_time")])
+        pair = np.stack([seconds(table[k], k) for k in ("start_time", "stop_time")])
     else:
         try:
-            rows = np.asarray(table, float)
+            rows = seconds(table, "intervals")
         except (TypeError, ValueError) as error:
             msg = (
                 f"expected a table with start_time and stop_time, or (n, 2) starts and stops in "
-                f"seconds; found {table!r:.60}"
+                f"seconds; found {table!r:.60} ({error})"
             )
             raise SchemaError(msg) from error
         rows = rows[None] if rows.shape == (2,) else rows
@@ -201,7 +202,7 @@ def _rows(table: Any) -> xr.Dataset:
     made = _table(starts, stops)
     if isinstance(table, pd.DataFrame):
         others = [name for name in table if name not in made]
-        made = made.assign({str(name): (_ROWS, table[name].to_numpy()) for name in others})
+        made = made.assign({str(name): (_ROWS, plain_column(table[name])) for name in others})
     return made
 
 

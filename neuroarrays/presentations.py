@@ -12,6 +12,7 @@ import xarray as xr
 
 from neuroarrays import bins, schema
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.tree.columns import plain_column, seconds
 
 #: Share of presentations in which event times must make sense on a clock to be taken for it.
 _PLAUSIBLE = 0.95
@@ -58,32 +59,37 @@ def presentations_of(
         if needed not in node.data_vars:
             where = f"{label!r} of session {name!r}"
             raise NotInTree("column", needed, node.data_vars, where=where)
-    start = node["start_time"].values.astype(float)
-    stop = node["stop_time"].values.astype(float) if "stop_time" in node else np.full_like(
-        start, np.nan
-    )  # fmt: skip
-    times = node[event].values.astype(float)
+    start, times = (
+        seconds(node[column], f"{column} of {label!r}") for column in ("start_time", event)
+    )
+    stop = np.full_like(start, np.nan)
+    if "stop_time" in node:
+        stop = seconds(node["stop_time"], f"stop_time of {label!r}")
     clock = event_clock or _clock_of(event, times, start, stop)
     onsets = times if clock == "session" else start + times
     return Presentations(label, node, onsets, stop, clock)
 
 
 def _own_table(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
-    """A user's table, or bare onsets, as a node: along presentation_id, text as object."""
+    """A user's table, or bare onsets, as a node: along presentation_id, in plain numpy, seconds."""
     if isinstance(table, xr.Dataset):
         if schema.PRESENTATION not in table.dims:
             msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
             raise SchemaError(msg)
-        return table
+        odd = {
+            name: column.variable.copy(data=plain_column(column))
+            for name, column in table.data_vars.items()
+            if column.dims == (schema.PRESENTATION,)
+            and not (isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufSU")
+        }
+        return table.assign(odd)
     plain = not isinstance(table, pd.DataFrame | Mapping) and np.ndim(table) == 1
-    frame = pd.DataFrame({"start_time": np.asarray(table, float)} if plain else table)
+    frame = pd.DataFrame({"start_time": seconds(table, "onsets")} if plain else table)
     ids = frame.index.to_numpy()
     ids = ids if ids.dtype.kind in "iu" else np.arange(len(frame))
     columns = {
-        str(name): (schema.PRESENTATION, np.asarray(column, object)
-                    if pd.api.types.is_string_dtype(column) else column.to_numpy())
-        for name, column in frame.items()
-    }  # fmt: skip
+        str(name): (schema.PRESENTATION, plain_column(column)) for name, column in frame.items()
+    }
     return xr.Dataset(columns, {schema.PRESENTATION: ids})
 
 

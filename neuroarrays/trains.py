@@ -18,6 +18,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy import LazyArray, unwrap
+from neuroarrays.tree.columns import seconds
 
 #: Spikes kept in memory per process; the least recently used go first.
 SPIKE_CACHE_BYTES = 2 << 30
@@ -178,7 +179,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     if variable.chunks is not None:
         return Trains(_Chunked(variable), first, last, (variable.data.name, sizes.tobytes()))
     # In memory, or lazy in a way that has no name: a cache could not know it again.
-    times = np.ascontiguousarray(variable.values, float)
+    times = np.ascontiguousarray(seconds(variable.values, "spike_times"))
     wrong = _out_of_order(times, first, last)
     if wrong.any():
         times = times.copy()

@@ -17,7 +17,7 @@ HEAVY = {
     "xarray", "zarr", "zstandard",
 }  # fmt: skip
 #: Folders whose files have a card each; elsewhere a folder has one.
-FAMILIES = ("analysis", "cli", "files", "plot", "store", "torch")
+FAMILIES = ("analysis", "cli", "files", "plot", "store", "torch", "tree")
 #: Stated, not enforced: review decides.
 LINES, FUNCTION, PARAMETERS = 400, 60, 7
 
@@ -43,7 +43,7 @@ EVERYTHING = (
 )
 ROOMS = {
     "": card("_version"),
-    **dict.fromkeys(("analysis", "files", "store"), card()),  # a docstring
+    **dict.fromkeys(("analysis", "files", "store", "tree"), card()),  # a docstring
     "_version": card(),
     "errors": card(),
     "names": card("errors"),
@@ -77,24 +77,25 @@ ROOMS = {
     # numbers
     "kernels": card("kernels", "numpy numba"),
     # labelled
-    "trains": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
-    "bins": card("kernels schema", "numpy xarray"),
-    "binning": card(f"{LAZY} bins errors kernels schema trains", "numpy xarray", "dask"),
-    "interpolation": card(f"{LAZY} errors kernels schema", "numpy xarray", "dask"),
-    "presentations": card("bins errors schema trains", "numpy pandas xarray"),
+    "trains": card(f"{LAZY} errors kernels schema tree.columns", "numpy xarray", "dask"),
+    "bins": card("kernels schema tree.columns", "numpy xarray"),
+    "binning": card(f"{LAZY} bins errors kernels schema trains tree.columns", "numpy xarray", "dask"),
+    "interpolation": card(f"{LAZY} errors kernels schema tree.columns", "numpy xarray", "dask"),
+    "presentations": card("bins errors schema trains tree.columns", "numpy pandas xarray"),
     "validity": card(f"{LAZY} schema", "numpy xarray"),
-    "frames": card("bins lazy schema files.source", "numpy xarray"),
+    "frames": card("bins lazy schema files.source tree.columns", "numpy xarray"),
     "sessions": card("errors names schema trains", "numpy xarray"),
     "alignment": card("_version binning bins chunking errors formats frames interpolation lazy presentations schema "
                       "sessions validity", "numpy pandas xarray"),
     "analysis.features": card("errors analysis.groups kernels lazy schema files.source", "numpy xarray", "dask"),
     "analysis.deconvolution": card("errors kernels lazy schema files.source", "numpy xarray", "dask"),
     "analysis.query": card("errors", "numpy"),
-    "intervals": card("errors schema", "numpy pandas xarray"),
+    "tree.columns": card("", "numpy pandas xarray"),
+    "intervals": card("errors schema tree.columns", "numpy pandas xarray"),
     "scoring": card("errors schema", "numpy xarray"),
     "analysis.groups": card("schema", "numpy xarray"),
     "analysis.selection": card("errors analysis.groups indexes lazy analysis.query schema", "numpy xarray"),
-    "analysis.restriction": card("errors analysis.groups indexes intervals lazy schema validity", "numpy xarray"),
+    "analysis.restriction": card("errors analysis.groups indexes intervals lazy schema validity tree.columns", "numpy xarray"),
     "analysis.conditions": card("errors analysis.query schema", "numpy xarray"),
     "analysis.rates": card("analysis.conditions errors intervals kernels schema trains validity", "numpy xarray"),
     "analysis.correlations": card("analysis.conditions errors kernels schema trains", "numpy xarray"),
@@ -113,16 +114,16 @@ ROOMS = {
     "store.progress": card(),
     "store.saving": card(f"{LAZY} _version store.encoding errors formats store.layouts store.partials store.progress schema "
                   "validation store.writers store.zarr_writer", "numpy xarray", "dask h5py"),
-    "torch.splits": card("errors kernels", "numpy"),
+    "torch.splits": card("errors kernels tree.columns", "numpy"),
     "torch.fields": card("errors kernels lazy", "numpy xarray", "dask"),
-    "torch.gathering": card("errors torch.fields schema", "numpy xarray"),
+    "torch.gathering": card("errors torch.fields schema tree.columns", "numpy xarray"),
     "torch.masks": card("torch.fields schema", "numpy xarray"),
     "torch.samplers": card("kernels", "numpy torch"),
     "torch.scaling": card("errors schema", "numpy torch xarray"),
     "torch.batched": card("torch.fields torch.gathering schema", "numpy torch xarray"),
     "torch.datasets": card("torch.batched torch.fields torch.gathering torch.masks schema torch.splits", "numpy torch xarray"),
     "torch.composites": card("torch.batched torch.datasets errors schema", "numpy torch"),
-    "torch.windows": card("torch.batched bins errors torch.fields torch.gathering interpolation kernels lazy schema trains",
+    "torch.windows": card("torch.batched bins errors torch.fields torch.gathering interpolation kernels lazy schema trains tree.columns",
                     "numpy torch xarray"),
     "torch.dropin": card("torch.datasets errors torch.fields torch.gathering torch.loading torch.samplers torch.scaling schema torch.splits",
                    "numpy torch xarray"),

@@ -15,6 +15,7 @@ from neuroarrays.errors import NothingLeft, NotInTree
 from neuroarrays.indexes import dataset
 from neuroarrays.intervals import merged
 from neuroarrays.lazy import LazyArray, Segments, unwrap, wrap
+from neuroarrays.tree.columns import seconds
 from neuroarrays.validity import INVALID_TIMES, RESTRICTED
 
 #: Share of a bin by which rounding may put it over the edge of an interval.
@@ -117,8 +118,8 @@ def _inside(times: np.ndarray, within: tuple[np.ndarray, np.ndarray]) -> np.ndar
 def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Whether presentations lie wholly in one stretch; without a stop their start decides."""
     starts, stops = within
-    start = np.asarray(start, float)
-    stop = np.full(start.size, np.nan) if stop is None else np.asarray(stop, float)
+    start = seconds(start, "start_time")
+    stop = np.full(start.size, np.nan) if stop is None else seconds(stop, "stop_time")
     inside = _inside(start, within)
     last = np.where(np.isnan(stop), start, stop)
     stretch = np.maximum(np.searchsorted(starts, start, side="right") - 1, 0)
@@ -130,7 +131,7 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
     if schema.SPIKE in node.dims and "row_size" in node:
         # A copy, so that the tree that was given does not keep what is read of it.
         times = node.variables["spike_times"].copy(deep=False)
-        inside = _inside(np.asarray(times.values), within)
+        inside = _inside(seconds(times.values, "spike_times"), within)
         ends = np.concatenate([[0], np.cumsum(inside)])
         last = np.cumsum(node["row_size"].values.astype(np.int64))
         sizes = ends[last] - ends[last - node["row_size"].values]
@@ -143,9 +144,9 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
         rows = _rows_within(node["start_time"].values, node.get("stop_time"), within)
         return node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
     if schema.TIME in node.coords:
-        return node.isel({schema.TIME: _places_of(_inside(node[schema.TIME].values, within))})
+        return node.isel({schema.TIME: _places_of(_inside(seconds(node[schema.TIME]), within))})
     if "event_time" in node:
-        inside = _inside(np.asarray(node["event_time"].values, float), within)
+        inside = _inside(seconds(node["event_time"], "event_time"), within)
         return node.isel({node["event_time"].dims[0]: np.flatnonzero(inside)})
     return node
 
@@ -194,7 +195,7 @@ def _note_what_is_cut(
 def _extent(nodes: list[xr.Dataset]) -> tuple[float, float]:
     """From the first to the last time that any node of a session speaks of."""
     names = ("spike_times", schema.TIME, "event_time", "start_time", "stop_time")
-    times = [np.asarray(node[name].values, float) for node in nodes for name in names
+    times = [seconds(node[name], name) for node in nodes for name in names
              if name in node.variables]  # fmt: skip
     known = [t[np.isfinite(t)] for t in times]
     ends = [(t.min(), t.max()) for t in known if t.size]

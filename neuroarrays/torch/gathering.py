@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.torch.fields import Field, Looked, field_of
+from neuroarrays.tree.columns import seconds
 
 
 def place(area: Any, name: str = "") -> str:
@@ -200,7 +201,7 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
         if schema.PRESENTATION in array.dims:
             msg = f"{place(area, name)} is cut into presentations {array.dims}: use TrialDataset"
             raise SchemaError(msg)
-        own = array.coords[schema.TIME].values
+        own = seconds(array.coords[schema.TIME], f"the clock of {place(area, name)}")
         if time is not None and not np.array_equal(own, time):
             msg = (
                 f"{place(area, name)} has another clock ({own.size:,} samples) than {first} "
@@ -208,7 +209,7 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
             )
             raise SchemaError(msg)
         if time is None:
-            time, first = own.astype(np.float64), name
+            time, first = own, name
     assert time is not None
     steps = np.diff(time)
     if not (steps > 0).all():

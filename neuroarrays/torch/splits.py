@@ -16,6 +16,7 @@ import numpy as np
 
 from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.seeding import permutation
+from neuroarrays.tree.columns import seconds
 
 NAMES = ("train", "validation", "test")
 Split = dict[str, np.ndarray]
@@ -335,7 +336,7 @@ def intervals(split: Mapping[str, Any], where: str) -> Split:
     SchemaError
         Which session, area and split is at fault.
     """
-    found = {name: np.asarray(part, np.float64).reshape(-1, 2) for name, part in split.items()}
+    found = {name: seconds(part, f"split {name!r}").reshape(-1, 2) for name, part in split.items()}
     every = []
     for name, part in found.items():
         if part.shape[0] == 0 or not (part[:, 1] > part[:, 0]).all():

@@ -16,6 +16,7 @@ from neuroarrays.lazy import unwrap
 from neuroarrays.torch import fields, gathering
 from neuroarrays.torch.batched import AreaDataset, Batch
 from neuroarrays.trains import Trains, trains_of
+from neuroarrays.tree.columns import seconds
 
 
 class SpikeWindowDataset(AreaDataset):
@@ -84,19 +85,21 @@ class SpikeWindowDataset(AreaDataset):
             raise ValueError(msg)
         node = area[schema.SPIKES].to_dataset()
         super().__init__(area, node, labels, transform)
+        length = float(seconds(length, "length"))
+        stride = length if stride is None else float(seconds(stride, "stride"))
         self.bin_width, self.dtype = check_bin_width(bin_width), np.dtype(dtype)
         self.bins = counts.bins_to_cover(length, self.bin_width)
         self.trains: Trains = trains_of(node)
-        self.starts = self._starts(starts, length, stride or length, window)
+        self.starts = self._starts(starts, length, stride, window)
         self.series = {name: self._signal(area, name) for name in series}
         self._slices: Any = None
 
     def _starts(self, starts: Any, length: float, stride: float, window: Any) -> np.ndarray:
         low, high = self.trains.extent()
         if starts is not None:
-            found = np.asarray(starts, np.float64)
+            found = seconds(starts, "starts")
         else:
-            spans = np.asarray((low, high) if window is None else window, float).reshape(-1, 2)
+            spans = seconds((low, high) if window is None else window, "window").reshape(-1, 2)
             slack = 1e-6 * self.bin_width
             found = np.concatenate([
                 a + stride * np.arange(np.floor((b - a - length + slack) / stride) + 1)

@@ -1,0 +1,1 @@
+"""What a tree holds, and choosing from it."""

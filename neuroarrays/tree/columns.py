@@ -1,0 +1,120 @@
+"""What users give as times and as columns of tables, as plain numpy: seconds, numbers, text."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+
+def seconds(times: Any, what: str = "times") -> np.ndarray:
+    """Times as seconds, whatever they are stored as.
+
+    Parameters
+    ----------
+    times : array, Series, Index, DataArray or sequence
+        Numbers are seconds. Durations (timedelta64, Timedelta) are converted by their unit;
+        missing ones (NaT, NA, None) are NaN.
+    what : str
+        What to call them in an error.
+
+    Returns
+    -------
+    float64 array of the shape of `times`, s
+
+    Raises
+    ------
+    ValueError
+        If they are dates, whose zero on the session clock nobody said, or text.
+    """
+    values = np.asarray(times.values if isinstance(times, xr.DataArray) else times)
+    if values.dtype.kind == "O":
+        values = _unboxed(values, what)
+    if values.dtype.kind == "M":
+        msg = (
+            f"{what}: dates (datetime64) are no seconds on the session clock; subtract the session's "
+            "start, e.g. times - times[0], which gives durations"
+        )
+        raise ValueError(msg)
+    if values.dtype.kind == "m":
+        if np.datetime_data(values.dtype)[0] == "generic":
+            msg = f"{what}: timedelta64 without a unit; give seconds, or a unit such as 'ms'"
+            raise ValueError(msg)
+        found = values / np.timedelta64(1, "s")  # NaT becomes NaN
+        return np.asarray(found, np.float64)
+    if values.dtype.kind not in "iufb":
+        msg = f"{what}: expected seconds as numbers, found {values.dtype}"
+        raise ValueError(msg)
+    return np.asarray(values, np.float64)
+
+
+def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
+    """Python objects as one dtype: float64, timedelta64 or datetime64; missing ones stay missing."""
+    missing = np.asarray(pd.isna(values)).reshape(values.shape)
+    known = values[~missing].tolist()
+    kind: type = np.float64
+    if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
+        kind = datetime.timedelta
+    elif any(isinstance(v, datetime.date | np.datetime64) for v in known):
+        return np.empty(values.shape, "M8[ns]")
+    elif wrong := [v for v in known if not isinstance(v, int | float | np.number | np.bool_)]:
+        msg = f"{what}: expected seconds as numbers, found {wrong[0]!r:.60}"
+        raise ValueError(msg)
+    made = (
+        np.full(values.shape, np.nan)
+        if kind is np.float64
+        else np.full(values.shape, "NaT", "m8[ns]")
+    )
+    if known:
+        made[~missing] = known if kind is np.float64 else pd.to_timedelta(known).to_numpy("m8[ns]")
+    return made
+
+
+def plain_column(column: Any) -> np.ndarray:
+    """A column of a table as numpy: numbers, bool, or text as objects with None where missing.
+
+    Parameters
+    ----------
+    column : Series, Index, DataArray or array
+        Also of the nullable and categorical dtypes of pandas, and durations.
+
+    Returns
+    -------
+    array of the length of `column`
+        Durations in seconds; whole numbers and bool with missing ones as float64 with NaN.
+    """
+    if isinstance(column, xr.DataArray | xr.Variable):
+        raw = column.data
+        column = raw if isinstance(raw, pd.api.extensions.ExtensionArray) else column.values
+    if np.ndim(column) != 1:
+        return np.asarray(column)
+    series = pd.Series(column)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = pd.Series(np.asarray(series, object)).infer_objects()
+    kind = series.dtype
+    if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
+        if series.isna().any():
+            return series.to_numpy(np.float64, na_value=np.nan)
+        return series.to_numpy(getattr(kind, "numpy_dtype", kind))
+    if kind.kind == "m":
+        return seconds(series.to_numpy())
+    if kind.kind != "O" and not pd.api.types.is_string_dtype(kind):
+        return series.to_numpy()
+    return _of_objects(np.asarray(series, object), np.asarray(series.isna()))
+
+
+def _of_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Python objects as numbers, bool or seconds where all are, else as text and None."""
+    known = values[~missing].tolist()
+    if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
+        return seconds(values)
+    if not known or not all(isinstance(v, int | float | np.number | np.bool_) for v in known):
+        return np.where(missing, None, values)
+    made = pd.Series(known).infer_objects().to_numpy()
+    if missing.any() or made.dtype.kind == "O":
+        made = np.full(values.shape, np.nan)
+        made[~missing] = known
+    return made
