@@ -22,8 +22,8 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.collection.building import Recipe, build
 from neuroarrays.files import source
-from neuroarrays.pipeline import Recipe, build
 from neuroarrays.synthetic.allen import write_allen
 
 LINES = []
@@ -102,8 +102,8 @@ def nodes_of(sessions, areas):
 CHILD = """
 import re, sys, time
 import xarray as xr, h5py, h5netcdf, netCDF4, hdf5plugin
-import neuroarrays as na, neuroarrays.formats.allen_binned, neuroarrays._open
-import neuroarrays.formats.nwb, neuroarrays.formats.archive
+import neuroarrays as na, neuroarrays.formats.allen_binned, neuroarrays.formats.door
+import neuroarrays.formats.nwb, neuroarrays.archive.reader
 
 def memory(field):
     return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024

@@ -26,10 +26,11 @@ CODE = """
 import resource, sys, time
 import dask, h5py, hdf5plugin, numba, pandas, scipy, xarray
 import neuroarrays as na
-from neuroarrays import alignment
+from neuroarrays.alignment import aligned as alignment
 from neuroarrays.analysis import rates as analysis
-from neuroarrays.formats import FORMATS
-from neuroarrays.kernels import closed, counts, loops, resample
+from neuroarrays.formats.registry import FORMATS
+from neuroarrays.formats.allen_binned import closed
+from neuroarrays.kernels import counts, loops, resample
 for one in FORMATS:
     one.load()
 path, compat, warm, *stimuli = sys.argv[1:]

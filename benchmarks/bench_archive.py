@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.archive import encoding
+from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.files import source
-from neuroarrays.formats.archive import ArchiveReader
-from neuroarrays.store import encoding
 
 LINES = []
 

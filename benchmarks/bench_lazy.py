@@ -8,7 +8,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema
-from neuroarrays.indexes import dataset
+from neuroarrays.lazy.indexes import dataset
 
 
 def make(n_units, n_trials, duration, rate=5.0, seed=0):

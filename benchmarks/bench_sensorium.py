@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import neuroarrays as na
-from neuroarrays import lazy
+from neuroarrays.lazy import arrays as lazy
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,

@@ -50,7 +50,7 @@ def plain(workers):
         import neuroarrays as na
         import neuroarrays.torch as nt
         from neuroarrays.files.source import open_source
-        from neuroarrays.lazy import file_array
+        from neuroarrays.lazy.arrays import file_array
 
         tree = na.open_datatree(folder / "float32.h5")
         movie = file_array(open_source(folder / "plain.h5"), "stimulus")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from neuroarrays import cli, schema
-from neuroarrays.formats import FORMATS
+from neuroarrays.formats.registry import FORMATS
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"

@@ -19,14 +19,13 @@ import atheris
 
 with atheris.instrument_imports(include=["neuroarrays"]):
     from neuroarrays import open_datatree
-    from neuroarrays.analysis import query
     from neuroarrays.errors import NeuroArraysError
-    from neuroarrays.files import members, npy, source
+    from neuroarrays.files import matlab, members, npy, source
     from neuroarrays.files.npz import npz_source
     from neuroarrays.files.pickles import load_pickle
-    from neuroarrays.formats import matlab
     from neuroarrays.formats.arrays import read_mapping
     from neuroarrays.formats.driada import DriadaReader
+    from neuroarrays.tree import query
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))

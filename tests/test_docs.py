@@ -13,7 +13,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import cli, schema
-from neuroarrays.formats import FORMATS
+from neuroarrays.formats.registry import FORMATS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

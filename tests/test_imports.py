@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from neuroarrays.formats import FORMATS
+from neuroarrays.formats.registry import FORMATS
 
 #: Loaded by xarray itself, so only forbidden where nothing of xarray is needed.
 XARRAY = {"xarray", "numpy", "pandas"}
@@ -32,7 +32,9 @@ def test_the_readers_load_nothing_heavy():
     modules = sorted({format_.reader.partition(":")[0] for format_ in FORMATS})
     code = "import xarray\n" + "".join(f"import {module}\n" for module in modules)
     extra = loaded_by(code) - loaded_by("import xarray")
-    assert extra & HEAVY == set(), "a module of neuroarrays.formats imports something heavy"
+    assert extra & HEAVY == set(), (
+        "a module of neuroarrays.formats.registry imports something heavy"
+    )
 
 
 def test_listing_engines_costs_others_nothing():

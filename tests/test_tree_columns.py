@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import intervals
+from neuroarrays.tree import intervals
 from neuroarrays.tree.columns import plain_column, seconds
 
 HALF = pd.to_timedelta([0.5, 1.5], unit="s")

@@ -16,12 +16,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import file_array, wrap
-from neuroarrays.names import chosen
+from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.arrays import file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen
 
 #: Columns of /gratings -> names in the tree.
 COLUMNS = {"on": "start_time", "off": "stop_time", "angle": "orientation"}

@@ -1,1 +1,1 @@
-"""Answers, labelled: choose units and trials, then ask for rates, tuning, fields, decoding."""
+"""Answers: rates, tuning, receptive fields, correlations, decoding, repeats."""

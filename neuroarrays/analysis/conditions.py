@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.analysis.query import missing
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.tree.query import missing
 
 TRIALS = (schema.PRESENTATION, schema.UNIT, schema.TIME)
 #: Counts held in memory at once while a whole session is averaged, bytes.

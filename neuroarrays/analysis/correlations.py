@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import dataset_of, kept
 from neuroarrays.errors import SchemaError
-from neuroarrays.trains import spikes_node, trains_of
+from neuroarrays.tree.trains import spikes_node, trains_of
 
 OTHER, LAG = "other_unit_id", "lag"
 #: Random halves that a split-half correlation averages over.

@@ -16,7 +16,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 from neuroarrays.files.source import Key
-from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached
 
 #: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
 _LABELS = {"rise": "t_rise", "decay": "t_off"}

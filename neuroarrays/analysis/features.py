@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.analysis import groups as _groups
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.files.source import Key
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.tree import groups as _groups
 
 #: Types of features.
 DISCRETE, CONTINUOUS = ("binary", "categorical", "count", "timeline"), ("linear", "circular")

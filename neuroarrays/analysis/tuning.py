@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.alignment.counting import ClockCounts
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
 from neuroarrays.analysis.signals import Feature, binned, feature_of, sizes_of
-from neuroarrays.binning import ClockCounts
 from neuroarrays.errors import NotInTree
-from neuroarrays.lazy import unwrap
+from neuroarrays.lazy.arrays import unwrap
 
 #: Resamplings of a confidence interval, and the share that it holds.
 _RESAMPLINGS, _CONFIDENCE = 1000, 0.95

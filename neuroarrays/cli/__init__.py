@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, commands
-from neuroarrays.errors import (
-    NeuroArraysError,
-)
+from neuroarrays.errors import NeuroArraysError
 
 if TYPE_CHECKING:
     pass

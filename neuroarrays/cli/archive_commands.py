@@ -82,8 +82,8 @@ def seconds(text: str) -> float:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from neuroarrays.pipeline import build
-    from neuroarrays.surveys import Recipe
+    from neuroarrays.collection.building import build
+    from neuroarrays.collection.surveys import Recipe
 
     recipe = Recipe(
         stimuli=tuple(arguments.stimulus) if arguments.stimulus else None,
@@ -110,7 +110,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _subset(arguments: argparse.Namespace) -> int:
-    from neuroarrays.archives import subset
+    from neuroarrays.collection.subsets import subset
 
     out = subset(
         arguments.path, arguments.output, arguments.stimulus, arguments.sessions, arguments.areas,
@@ -121,7 +121,7 @@ def _subset(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from neuroarrays.archives import export_npy
+    from neuroarrays.collection.subsets import export_npy
 
     given = (arguments.path, arguments.stimulus, arguments.area, arguments.output, arguments.data)
     for path in export_npy(*given):

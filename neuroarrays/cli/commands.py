@@ -23,7 +23,7 @@ _NOTES = "notes"
 
 def formats(_: argparse.Namespace) -> int:
     """Print the formats that can be opened."""
-    from neuroarrays.formats import FORMATS
+    from neuroarrays.formats.registry import FORMATS
 
     rows = [[f.name, f.status, f.extra, f.description] for f in FORMATS]
     printing.show(printing.table(["format", "status", "extra", "what it reads"], rows))
@@ -170,7 +170,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Run the demo."""
     from importlib import import_module
 
-    import_module("neuroarrays.demo").main(arguments.output)
+    import_module("neuroarrays.demo.script").main(arguments.output)
     return FINE
 
 

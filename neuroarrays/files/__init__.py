@@ -1,1 +1,1 @@
-"""Files and their bytes, read where they lie: handles, chunks, limits. No xarray."""
+"""Bytes of files: where they lie, how they are read, and what may be believed of them."""

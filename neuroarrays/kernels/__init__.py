@@ -1,1 +1,1 @@
-"""Numeric kernels: arrays and scalars in, arrays out; no labels, no files, no laziness."""
+"""Loops over numbers, compiled: arrays and scalars in, arrays out."""

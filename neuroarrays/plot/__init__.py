@@ -10,7 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import MissingDependency, NotInTree
-from neuroarrays.trains import spikes_node, trains_of
+from neuroarrays.tree.trains import spikes_node, trains_of
 
 try:
     import matplotlib.pyplot as plt

@@ -13,10 +13,10 @@ from pandas.api.types import is_numeric_dtype
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
-from neuroarrays.description import lasting, many
 from neuroarrays.errors import SchemaError
 from neuroarrays.plot import timelines
 from neuroarrays.plot.drawing import PALETTE, frameless, nothing, quantity_of
+from neuroarrays.tree.description import lasting, many
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.intervals import merged
 from neuroarrays.plot.drawing import PALETTE, frameless, nothing, trace
+from neuroarrays.tree.intervals import merged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -102,7 +102,7 @@ def write_archive(path: str | os.PathLike[str], seed: int = 0, layout: str | Non
     Path
         The archive.
     """
-    from neuroarrays.store.saving import save
+    from neuroarrays.archive.saving import save
 
     tree = aligned_tree(sessions=2, presentations=80, units=10, bins=13, seed=seed)
     if layout == "allen_binned":  # holds numbers only, and no attributes

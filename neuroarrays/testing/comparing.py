@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
+from neuroarrays.formats.reader import Reader
 
 
 def opened(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroarrays.files import source
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy.arrays import LazyArray
 
 
 def record_reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[source.Source, str]]:

@@ -19,12 +19,13 @@ import pytest
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
+from neuroarrays.archive.saving import save
 from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.files import source
-from neuroarrays.formats import FORMATS
-from neuroarrays.lazy import LazyArray, unwrap
-from neuroarrays.store.saving import save
+from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.registry import FORMATS
+from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.schema.validation import validate
 from neuroarrays.testing.comparing import (
     assert_same_trees,
     indexers,
@@ -38,7 +39,6 @@ from neuroarrays.testing.comparing import (
 from neuroarrays.testing.damage import damages, strangers
 from neuroarrays.testing.processes import PATIENCE, in_processes, reading
 from neuroarrays.testing.reads import innermost, record_reads, stored
-from neuroarrays.validation import validate
 
 #: Dimensions of samples: values along them are never read on opening.
 SAMPLES = (schema.SPIKE, schema.TIME, schema.FRAME, "event")

@@ -21,8 +21,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.batches import gathering, splits
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
-from neuroarrays.torch import gathering, splits
 
 try:
     import torch  # noqa: F401

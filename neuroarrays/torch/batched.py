@@ -12,7 +12,7 @@ import xarray as xr
 from torch.utils.data import Dataset
 
 from neuroarrays import schema
-from neuroarrays.torch import fields, gathering
+from neuroarrays.batches import fields, gathering
 
 Batch = dict[str, Any]
 

@@ -12,9 +12,9 @@ import torch
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.torch import fields, gathering, splits
+from neuroarrays.batches import fields, gathering, splits
+from neuroarrays.batches.masks import masks_for, masks_of
 from neuroarrays.torch.batched import AreaDataset, Batch
-from neuroarrays.torch.masks import masks_for, masks_of
 
 DTYPES = ("float32", "float16", "uint8", None)
 #: Writes the rows, or clips, of a batch.
@@ -119,7 +119,7 @@ class TrialDataset(Samples):
         Of all tensors, or of each variable by name; None as stored.
     cache : {"auto", True, False}
         Keep variables in memory from the first batch on; "auto" while all datasets of the process
-        keep less than `neuroarrays.torch.fields.CACHE_BYTES`. Counts are kept as events where that is
+        keep less than `neuroarrays.batches.fields.CACHE_BYTES`. Counts are kept as events where that is
         smaller, repeated images once. Datasets of one process share what they keep.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.

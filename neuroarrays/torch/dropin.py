@@ -26,12 +26,13 @@ import xarray as xr
 from torch.utils.data import Dataset
 
 from neuroarrays import schema
+from neuroarrays.batches import fields, gathering
+from neuroarrays.batches.splits import by_tier
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.torch import fields, gathering, scaling
+from neuroarrays.torch import scaling
 from neuroarrays.torch.datasets import TrialDataset
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.samplers import Batches
-from neuroarrays.torch.splits import by_tier
 
 DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
 ImagePoint = namedtuple("ImagePoint", ["images", "responses"])

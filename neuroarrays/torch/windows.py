@@ -9,14 +9,15 @@ import numpy as np
 import torch
 import xarray as xr
 
-from neuroarrays import interpolation, schema
-from neuroarrays.bins import check_bin_width
+from neuroarrays import schema
+from neuroarrays.alignment import interpolation
+from neuroarrays.alignment.bins import check_bin_width
+from neuroarrays.batches import fields, gathering
 from neuroarrays.errors import SchemaError
-from neuroarrays.lazy import unwrap
-from neuroarrays.torch import fields, gathering
+from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.torch.batched import AreaDataset, Batch
-from neuroarrays.trains import Trains, trains_of
 from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.trains import Trains, trains_of
 
 
 class SpikeWindowDataset(AreaDataset):

@@ -1,1 +1,1 @@
-"""What a tree holds, and choosing from it."""
+"""What a tree holds, when it was recorded, and how to choose from it."""

@@ -11,10 +11,11 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.archive import index
+from neuroarrays.archive import saving as store
+from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import source
-from neuroarrays.formats.archive import ArchiveReader, index
-from neuroarrays.store import saving as store
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
 
 
@@ -252,7 +253,7 @@ def test_links_out_of_the_file_are_refused(tmp_path):
 
 def test_importing_loads_nothing_heavy():
     code = (
-        "import sys, neuroarrays.formats.archive\n"
+        "import sys, neuroarrays.archive.reader\n"
         "heavy = {'h5py', 'zarr', 'dask', 'zstandard', 'hdf5plugin', 'numba'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

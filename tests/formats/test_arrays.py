@@ -21,12 +21,12 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.files import source
+from neuroarrays.files.matlab import matlab_source
+from neuroarrays.files.matlab5 import check_v5
 from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
-from neuroarrays.formats.matlab import matlab_source
-from neuroarrays.formats.matlab5 import check_v5
+from neuroarrays.schema.validation import validate
 from neuroarrays.testing import ReaderTests, load
-from neuroarrays.validation import validate
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "arrays"
 MAPPINGS = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -773,7 +773,7 @@ def test_elements_that_scipy_would_take_on_trust(tmp_path, name):
 
 
 def test_a_deflated_cell_that_becomes_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("neuroarrays.formats.matlab5.ALWAYS", 1 << 20)
+    monkeypatch.setattr("neuroarrays.files.matlab5.ALWAYS", 1 << 20)
     for size, fits in ((1 << 16, True), (1 << 18, False)):
         zeros = element(9, b"\0" * (8 * size))
         packed = zlib.compress(matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, size), b"", zeros)))

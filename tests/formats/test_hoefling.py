@@ -16,7 +16,7 @@ import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.formats.retina import containers
-from neuroarrays.lazy import release, unwrap
+from neuroarrays.lazy.arrays import release, unwrap
 from neuroarrays.testing import ReaderTests, assert_same_trees
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hoefling" / "data"

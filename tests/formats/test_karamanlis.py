@@ -269,7 +269,7 @@ def test_a_zip_that_is_damaged_or_no_session(folder):
 
 
 def test_one_image_is_read_at_a_time(monkeypatch):
-    from neuroarrays.lazy import FileArray
+    from neuroarrays.lazy.arrays import FileArray
 
     shown = na.open_datatree(GOLDEN)[f"train/{MOUSE}/stimulus"]
     reads = []

@@ -14,7 +14,7 @@ from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import ReaderTests, assert_same_trees, load, same_values
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-SAMPLE = Path(na.__file__).parent / "_sample" / "A2929-200711.nwb"
+SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 #: Golden files of the other formats.
 FOREIGN = tuple(
     path

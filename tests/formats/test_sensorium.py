@@ -13,14 +13,14 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import lazy
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.sensorium import SensoriumReader, layout
 from neuroarrays.formats.sensorium import files as files_module
 from neuroarrays.formats.sensorium import trials as trials_module
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.formats.sensorium.trials import TrialFiles
-from neuroarrays.lazy import unwrap
+from neuroarrays.lazy import arrays as lazy
+from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.exchange.openretina import to_openretina
 from neuroarrays.formats.retina.sridhar import decode, validation_trials
-from neuroarrays.openretina import to_openretina
 from neuroarrays.synthetic import write_sridhar
 from neuroarrays.testing import ReaderTests, assert_same_trees
 

@@ -22,14 +22,14 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, paths_of
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files import source as sources
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen import behaviour, stimuli, units
 from neuroarrays.formats.nwb import decode, dialects, nodes
-from neuroarrays.names import chosen, matches
+from neuroarrays.formats.reader import Reader, paths_of
+from neuroarrays.schema.names import chosen, matches
 
 
 class AllenReader(Reader):

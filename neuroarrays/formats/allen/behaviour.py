@@ -14,8 +14,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.files.source import Key, Source
 from neuroarrays.formats.nwb.decode import Series
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import FileArray, LazyArray, file_array
+from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
+from neuroarrays.lazy.indexes import dataset
 
 _SPEED = "processing/running/running_speed"
 _ENDS = "processing/running/running_speed_end_times"

@@ -16,8 +16,8 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode, nodes
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import file_array, wrap
+from neuroarrays.lazy.arrays import file_array, wrap
+from neuroarrays.lazy.indexes import dataset
 
 SUFFIX = "_presentations"
 #: What varies in each stimulus.

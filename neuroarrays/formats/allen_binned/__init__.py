@@ -25,15 +25,15 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import safety, source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, FileArray, file_array, wrap
-from neuroarrays.names import chosen
+from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.arrays import Arranged, FileArray, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen
 
 #: The order in which dims come, whatever the file's is.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)

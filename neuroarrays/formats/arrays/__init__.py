@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
 from neuroarrays.files import safety
 from neuroarrays.formats.arrays.files import arrays_source, listing
@@ -30,7 +29,8 @@ from neuroarrays.formats.arrays.mapping import (
     variable,
 )
 from neuroarrays.formats.arrays.outlines import outline
-from neuroarrays.names import chosen
+from neuroarrays.formats.reader import Reader
+from neuroarrays.schema.names import chosen
 
 __all__ = ["ArraysReader", "outline"]
 #: Bytes of a TOML file that is read.

@@ -19,10 +19,10 @@ from neuroarrays.errors import (
     shorten,
 )
 from neuroarrays.files import safety, source
+from neuroarrays.files.matlab import is_matlab, matlab_source
 from neuroarrays.files.members import Member, MemberSource
 from neuroarrays.files.npz import NPYSource, is_zip, npz_source
 from neuroarrays.files.source import Info, Key, Source, stamp
-from neuroarrays.formats.matlab import is_matlab, matlab_source
 
 if TYPE_CHECKING:
     import pandas as pd

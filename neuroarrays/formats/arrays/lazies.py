@@ -9,7 +9,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Key
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy.arrays import LazyArray
 
 
 @dataclass(frozen=True, repr=False)

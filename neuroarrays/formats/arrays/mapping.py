@@ -29,8 +29,8 @@ from neuroarrays.files.members import MemberSource
 from neuroarrays.files.source import Info, Source
 from neuroarrays.formats.arrays.entries import Entry, nearest, number, read_entry
 from neuroarrays.formats.arrays.lazies import Cast, Column, Grid, Joined, Ordered, Squeezed
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, file_array, wrap
+from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
 
 #: Keys of a mapping that are no node.
 SETTINGS = ("tree", "session", "file", "attrs", "neuroarrays_mapping")

@@ -28,7 +28,6 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import is_zip, npz_source
@@ -47,9 +46,10 @@ from neuroarrays.formats.driada.experiments import (
 )
 from neuroarrays.formats.driada.names import parse_iabs_name, session_files, session_of
 from neuroarrays.formats.driada.structs import struct_source
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
-from neuroarrays.names import chosen
+from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen
 
 #: Characters of an attribute, at most.
 _LONGEST = 1 << 16

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuroarrays.files.matlab import is_matlab, matlab_source
 from neuroarrays.files.members import Member, MemberSource
 from neuroarrays.files.source import Info, Key, normalise
-from neuroarrays.formats.matlab import is_matlab, matlab_source
 
 #: The struct, and the fields of it that hold fields of their own.
 STRUCT, INNER = "data/", ("behavior/", "info/")

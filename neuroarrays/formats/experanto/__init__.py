@@ -24,11 +24,11 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.experanto import files
 from neuroarrays.formats.experanto.session import Session
-from neuroarrays.names import chosen, matches
+from neuroarrays.formats.reader import Reader
+from neuroarrays.schema.names import chosen, matches
 
 
 class ExperantoReader(Reader):

@@ -11,7 +11,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.source import Key, stamp
 from neuroarrays.formats.sensorium.files import FolderFiles
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy.arrays import LazyArray
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,8 +18,8 @@ from neuroarrays.files.source import stamp
 from neuroarrays.formats.experanto import files as folders
 from neuroarrays.formats.experanto.arrays import Mapped, Screen, Since
 from neuroarrays.formats.sensorium.files import FolderFiles
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import LazyArray, Regular, wrap
+from neuroarrays.lazy.arrays import LazyArray, Regular, wrap
+from neuroarrays.lazy.indexes import dataset
 
 _UNITS = "responses"
 _MOTOR = ("motor_x", "motor_y", "motor_z")

@@ -20,12 +20,12 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader, paths_of
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.nodes import session_groups
-from neuroarrays.names import chosen, matches
+from neuroarrays.formats.reader import Reader, paths_of
+from neuroarrays.schema.names import chosen, matches
 
 
 class NWBReader(Reader):

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from neuroarrays.backend import paths_of
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source as sources
 from neuroarrays.files.source import Source
+from neuroarrays.formats.reader import paths_of
 
 #: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
 ALLEN_SESSION_TYPES = ("brain_observatory_1.1", "functional_connectivity")

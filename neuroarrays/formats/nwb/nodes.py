@@ -13,8 +13,16 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.decode import Series
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import LazyArray, Regular, Segments, Stacked, Transposed, file_array, wrap
+from neuroarrays.lazy.arrays import (
+    LazyArray,
+    Regular,
+    Segments,
+    Stacked,
+    Transposed,
+    file_array,
+    wrap,
+)
+from neuroarrays.lazy.indexes import dataset
 
 _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_description",
             "keywords", "related_publications", "session_description", "identifier",

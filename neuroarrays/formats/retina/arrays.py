@@ -14,7 +14,7 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import members, npy, safety
 from neuroarrays.files.source import Key, check_unchanged, stamp
-from neuroarrays.lazy import LazyArray
+from neuroarrays.lazy.arrays import LazyArray
 
 
 def positions(key: int | slice | np.ndarray) -> np.ndarray:

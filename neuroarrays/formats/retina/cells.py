@@ -7,7 +7,7 @@ import re
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import arrays
-from neuroarrays.lazy import LazyArray, Stacked, file_array
+from neuroarrays.lazy.arrays import LazyArray, Stacked, file_array
 
 _CELL = re.compile(r"cell_?(\d+)$")
 

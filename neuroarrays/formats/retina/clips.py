@@ -13,15 +13,8 @@ from neuroarrays.files import safety
 from neuroarrays.files.pickles import StoredArray, load_pickle
 from neuroarrays.files.source import Key, Source, stamp
 from neuroarrays.formats.retina import containers
-from neuroarrays.formats.retina.arrays import (
-    Derived,
-    Held,
-    NpyArray,
-    compact,
-    pixels,
-    positions,
-)
-from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.formats.retina.arrays import Derived, Held, NpyArray, compact, pixels, positions
+from neuroarrays.lazy.arrays import LazyArray, cached
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -12,8 +12,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, LazyArray
+from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.lazy.indexes import dataset
 
 
 @dataclass

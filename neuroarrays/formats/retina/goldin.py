@@ -21,15 +21,15 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
-from neuroarrays.lazy import LazyArray, Transposed, file_array
-from neuroarrays.names import chosen
+from neuroarrays.lazy.arrays import LazyArray, Transposed, file_array
+from neuroarrays.schema.names import chosen
 
 _END = "_structured_data.h5"
 _SECONDS, _PIXEL = 0.3, 28.0

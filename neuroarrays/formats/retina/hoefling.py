@@ -26,17 +26,17 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Averaged
 from neuroarrays.formats.retina.clips import Clips, Grid, Pickled, Upsampled
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.lazy import Arranged, LazyArray, Stacked, file_array
-from neuroarrays.names import chosen
+from neuroarrays.lazy.arrays import Arranged, LazyArray, Stacked, file_array
+from neuroarrays.schema.names import chosen
 
 STIMULI = ("natural", "chirp", "mb")
 #: Responses and the names their arrays end in; the first that is there counts.

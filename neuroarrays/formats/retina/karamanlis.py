@@ -31,9 +31,9 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
+from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips
@@ -41,9 +41,9 @@ from neuroarrays.formats.retina.expdata import Experiment, species_of
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.formats.retina.movies import Checkers, Column, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, LazyArray, file_array
-from neuroarrays.names import chosen
+from neuroarrays.lazy.arrays import Arranged, LazyArray, file_array
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}

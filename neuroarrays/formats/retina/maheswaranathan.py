@@ -23,16 +23,16 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, LazyArray, Transposed, file_array, wrap
-from neuroarrays.names import chosen
+from neuroarrays.lazy.arrays import Arranged, LazyArray, Transposed, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen
 
 STIMULI = ("naturalscene", "whitenoise")
 #: Where sessions lie below what one unpacks.

@@ -11,7 +11,7 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Key
 from neuroarrays.formats.retina.arrays import Derived, compact, positions
-from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached
 
 #: Bytes of frames rendered at a time.
 _BATCH = 16 << 20

@@ -11,8 +11,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import LazyArray, Regular, Sliced, wrap
+from neuroarrays.lazy.arrays import LazyArray, Regular, Sliced, wrap
+from neuroarrays.lazy.indexes import dataset
 
 RETINA = "retina"
 TRAIN, TEST = "train", "test"

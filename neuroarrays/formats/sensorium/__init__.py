@@ -24,16 +24,16 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files
 from neuroarrays.formats.sensorium.masks import Blank, Shown, Valid, ValidLength
 from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
-from neuroarrays.indexes import dataset
-from neuroarrays.lazy import Arranged, LazyArray, wrap
-from neuroarrays.names import chosen, matches
+from neuroarrays.lazy.arrays import Arranged, LazyArray, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen, matches
 
 _SCREEN = ("channel", "y", "x")
 _CITATIONS = {

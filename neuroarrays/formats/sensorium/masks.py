@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.files.source import Key
-from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached
 
 _ALL = slice(None)
 #: Bytes of a trial that tell most that are not blank; of the others all is read, so many at a time.

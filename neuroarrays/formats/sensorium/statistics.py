@@ -14,7 +14,7 @@ from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files, Listing
 from neuroarrays.formats.sensorium.trials import Picked
-from neuroarrays.lazy import Arranged, LazyArray
+from neuroarrays.lazy.arrays import Arranged, LazyArray
 
 STATS = ("mean", "std", "min", "max", "median")
 _FOLDER = "meta/statistics/"

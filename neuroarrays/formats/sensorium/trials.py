@@ -18,7 +18,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import npy
 from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium.files import Files
-from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached
 
 #: Files of a batch from which on threads share them, and the most threads.
 SHARED, THREADS = 32, 4

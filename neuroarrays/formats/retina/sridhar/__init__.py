@@ -30,17 +30,17 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.backend import Reader
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
+from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips, Pickled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields, Repeated
-from neuroarrays.lazy import Arranged, LazyArray
-from neuroarrays.names import chosen
+from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.schema.names import chosen
 
 #: Stimulus -> how the names of its files of responses end.
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}

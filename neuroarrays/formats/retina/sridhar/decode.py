@@ -16,7 +16,7 @@ from neuroarrays.files import safety
 from neuroarrays.files.source import Key, check_unchanged, stamp
 from neuroarrays.formats.retina.arrays import Derived, NpyArray, compact, npy_array, positions
 from neuroarrays.formats.retina.movies import Rendered
-from neuroarrays.lazy import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached
 
 _IMAGE = re.compile(r"(\d+)_img_\w+\.npy")
 #: Which words of a line say the image, x, y and whether the frame is shown as it is stored.

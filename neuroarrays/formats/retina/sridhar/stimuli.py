@@ -13,8 +13,8 @@ from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina.movies import Column
 from neuroarrays.formats.retina.nodes import TEST, TRAIN
 from neuroarrays.formats.retina.sridhar.decode import ByRow, Fixations, Images, Windows
-from neuroarrays.lazy import Arranged, LazyArray
-from neuroarrays.names import chosen
+from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.schema.names import chosen
 
 #: Session -> which of the files of fixations it saw, and which of the two noises.
 _FIXATIONS, _OTHER_FIXATIONS = {"02": "*2022_s4.txt"}, "*2022and2023_s4_fixed.txt"

@@ -1,0 +1,1 @@
+"""One clock out of many: bins, counts, interpolation."""

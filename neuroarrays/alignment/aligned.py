@@ -1,0 +1,349 @@
+"""One clock out of many: spikes counted and behaviour interpolated where the bins are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays._version import __version__
+from neuroarrays.alignment.bins import Bins, check_bin_width, check_window
+from neuroarrays.alignment.counting import check_dtype, counted
+from neuroarrays.alignment.frames import shown
+from neuroarrays.alignment.interpolation import check_method, resampled
+from neuroarrays.alignment.presentations import as_rows, longest, presentations_of, tables_of
+from neuroarrays.errors import SchemaError
+from neuroarrays.lazy.chunking import chunked
+from neuroarrays.tree.invalid import invalid_bins, unit_validity
+from neuroarrays.tree.sessions import areas_of, extent_of, series_of, sessions_of, stimuli_of
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of one `align`, which says what they mean."""
+
+    bin_width: float
+    window: tuple[float, float] | None
+    event: str
+    event_clock: str | None
+    clip: bool
+    series: str | Sequence[str] | None
+    method: str
+    max_gap: float | None
+    dtype: np.dtype
+    binarize: bool
+    blanks: str
+
+    def __post_init__(self) -> None:
+        check_method(self.method, self.max_gap)
+        if self.event_clock not in (None, "session", "presentation"):
+            msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
+            raise ValueError(msg)
+
+
+def align(  # noqa: PLR0913  one question each, all but three by name
+    tree: xr.DataTree,
+    presentations: str | xr.Dataset | pd.DataFrame | None = None,
+    bin_width: float = 0.02,
+    window: Sequence[float] | None = None,
+    *,
+    event: str = "start_time",
+    event_clock: str | None = None,
+    clip: bool = True,
+    series: str | Sequence[str] | None = None,
+    method: str = "linear",
+    max_gap: float | None = None,
+    dtype: Any = "uint8",
+    binarize: bool = False,
+    blanks: str = "drop",
+    compat: str | None = None,
+    chunks: Any = None,
+) -> xr.DataTree:
+    """Bring every signal of a recording on one clock.
+
+    Spikes are counted in bins (see `bin_spikes` for their edges), behaviour is interpolated at the
+    bins' centres, and of a stimulus with a clock the frame is taken that was shown there. Lazy:
+    what is indexed later is what is computed.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording tree; all its sessions are aligned. Or one session of it.
+    presentations : str, Dataset, DataFrame, (n,) onsets, mapping or callable, optional
+        The table of presentations to align to: its name in the tree, or your own with
+        `start_time`, `stop_time` (s, session clock) and any parameters, or bare onsets. Where
+        sessions differ: a mapping of session to table, or a function of a session's node. Names
+        joined by "+" are taken one after another. Without it, one continuous clock.
+    bin_width : float, s
+        Width of a bin.
+    window : (float, float), s, optional
+        With `presentations`: relative to each onset; by default from the onset to the end of the
+        longest presentation of all sessions. Without: the part of the session clock; by default
+        all that holds spikes, which reads them.
+    event : str
+        Column of the table that onsets are taken from.
+    event_clock : {"session", "presentation"}, optional
+        Whether that column is on the session clock or relative to `start_time`. Decided by
+        comparing them when not given; `history` says which.
+    clip : bool
+        Spikes at or after a presentation's stop are not counted, and `valid` is False in bins that
+        end after it. False counts on, into what follows: every bin is whole.
+    series : str or list of str, optional
+        Names or globs of the series to align; behaviour (running, pupil, position, ...) unless
+        given.
+    method : {"linear", "previous", "nearest"}
+        How series are interpolated; see `interpolate`.
+    max_gap : float, s, optional
+        Longest gap in a series that is bridged.
+    dtype : integer dtype
+        Of the counts.
+    binarize : bool
+        1 where there is any spike.
+    blanks : {"drop", "keep"}
+        What becomes of presentations that their table marks as `blank`. Those whose duration is
+        further from the median than the table allows (its attribute `max_deviation`) are left out
+        too; `history` says how many. More in `neuroarrays.alignment.presentations.select`.
+    compat : {"mlynarski"}, optional
+        Make what the published archive of Allen Visual Coding has, with its bins, names and types;
+        `presentations` names a stimulus, and every other option stays as it is.
+    chunks : {}, "auto" or dict, optional
+        Put dask on top, as in xarray.
+
+    Returns
+    -------
+    xr.DataTree
+        An aligned tree: ``<session>/<area>/spike_data`` as ``(presentation_id, unit_id, time)``
+        or ``(time, unit_id)``, with behaviour, `valid` and `presentations` beside it. Signals of
+        other units than an area's spikes are an area of their own, ``<area>_<series>``.
+
+    Raises
+    ------
+    NotInTree
+        On a table, event column or series that is not there.
+    ValueError
+        On a bin width, window or method that cannot be, a window longer than the recording, event
+        times whose clock cannot be told.
+    SchemaError
+        If the tree is not a recording tree, or has no units.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> aligned = na.align(tree, bin_width=0.02)
+    >>> aligned["A2929-200711/adn/spike_data"].dims
+    ('time', 'unit_id')
+    """
+    options = _Options(
+        bin_width=check_bin_width(bin_width),
+        window=None if window is None else check_window(window),
+        event=event,
+        event_clock=event_clock,
+        clip=clip,
+        series=series,
+        method=method,
+        max_gap=max_gap,
+        dtype=check_dtype(dtype),
+        binarize=binarize,
+        blanks=blanks,
+    )
+    if compat is None:
+        aligned = _aligned(tree, presentations, options)
+    else:
+        aligned = _published(tree, presentations, compat, options)
+    return aligned if chunks is None else chunked(aligned, chunks)
+
+
+def _published(tree: xr.DataTree, stimulus: Any, compat: str, options: _Options) -> xr.DataTree:
+    """The tree of a pipeline that others published.
+
+    Raises
+    ------
+    ValueError
+        If it is not known, or another option is given: that pipeline has none.
+    """
+    if compat != "mlynarski":
+        msg = f"compat={compat!r}: expected 'mlynarski'"
+        raise ValueError(msg)
+    usual = inspect.signature(align).parameters
+    own = [f.name for f in fields(options) if getattr(options, f.name) != usual[f.name].default]
+    if own:
+        msg = f"compat={compat!r} fixes every other option; leave out {', '.join(own)}"
+        raise ValueError(msg)
+    if not isinstance(stimulus, str):
+        msg = f"compat={compat!r}: presentations names a stimulus, e.g. 'natural_scenes'"
+        raise ValueError(msg)
+    from neuroarrays.formats.allen_binned import pipeline as mlynarski
+
+    return mlynarski.published(tree, stimulus)
+
+
+def _aligned(tree: xr.DataTree, presentations: Any, options: _Options) -> xr.DataTree:
+    """All sessions of a recording tree, each on its bins."""
+    if schema.kind_of(tree) != schema.RECORDING:
+        msg = "this tree is aligned already; na.align takes a recording tree"
+        raise SchemaError(msg)
+    sessions = sessions_of(tree)
+    done = {"presentations": presentations} | asdict(options) | {"dtype": str(options.dtype)}
+    groups: dict[str, xr.Dataset] = {}
+    if presentations is None:
+        for name, session in sessions.items():
+            bins = _session_bins(name, session, options)
+            groups |= _session(name, session, bins, None, options)
+        return _tree(tree, groups, done | {"event_clock": None})
+    label = presentations if isinstance(presentations, str) else "your table"
+    given, dropped = tables_of(sessions, presentations, options.blanks)
+    tables = {
+        name: presentations_of(name, given[name], options.event, options.event_clock, label)
+        for name in sessions
+    }
+    window = options.window or (0.0, longest(tables.values()))
+    for name, session in sessions.items():
+        _check_length(name, session, window)
+        table = tables[name]
+        stops = table.stops if options.clip else None
+        bins = Bins.within(window, options.bin_width, table.onsets, stops)
+        groups |= _session(name, session, bins, as_rows(table), options)
+    clocks = sorted({table.clock for table in tables.values()})
+    done |= {"presentations": label, "event_clock": ", ".join(clocks)}
+    return _tree(tree, groups, done, dropped)
+
+
+def _tree(
+    tree: xr.DataTree,
+    groups: Mapping[str, xr.Dataset],
+    options: Mapping[str, Any],
+    dropped: Mapping[str, str] | None = None,
+) -> xr.DataTree:
+    """The aligned tree, whose `history` says what was done, with which options."""
+    said = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
+    line = f"neuroarrays {__version__}: align({said})"
+    if dropped:
+        line += "; left out: " + "; ".join(f"{name}: {text}" for name, text in dropped.items())
+    history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))
+    renewed = ("neuroarrays_schema", "history")
+    kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept, history=history))
+    return xr.DataTree.from_dict({"/": root, **groups})
+
+
+# ------------------------------------------------------------------------------- one session
+
+
+def _session(
+    name: str, session: xr.DataTree, bins: Bins, rows: xr.Dataset | None, options: _Options
+) -> dict[str, xr.Dataset]:
+    """The nodes of a session on its bins; `rows` is the table of its presentations."""
+    at_bins = partial(
+        resampled, origins=bins.onsets, offsets=bins.centres, dims=bins.dims,
+        method=options.method, max_gap=options.max_gap,
+    )  # fmt: skip
+    behaviour = {p: at_bins(node) for p, node in series_of(session, options.series).items()}
+    masks = invalid_bins(session, bins.edges[..., :-1], bins.edges[..., 1:])
+    valid = bins.whole()
+    if "" in masks:
+        valid = ~masks[""] if valid is None else valid & ~masks[""]
+    shared = {schema.TIME: bins.axis}
+    if rows is not None:
+        shared[schema.PRESENTATION] = rows[schema.PRESENTATION].variable
+        rows = rows.drop_vars(rows.coords)
+    films = {film: shown(node, bins, options.max_gap) for film, node in stimuli_of(session).items()}
+    groups = {name: xr.Dataset(films, shared, session.attrs)}
+    for area, nodes in areas_of(session).items():
+        variables, coords = _signals(nodes, at_bins)
+        if schema.SPIKES in nodes:
+            spikes = counted(nodes[schema.SPIKES], bins, options.dtype, options.binarize)
+            variables["spike_data"] = spikes.variable
+            coords |= _unit_coords(spikes)
+        if valid is not None:
+            variables["valid"] = schema.var("area", "valid", valid, bins.dims, tree=schema.ALIGNED)
+        by_unit = unit_validity(masks, coords, bins.dims)
+        if by_unit is not None:
+            variables["valid_units"] = by_unit
+        groups |= _area_groups(f"{name}/{area}", variables, coords, behaviour, rows)
+    return groups
+
+
+def _signals(
+    nodes: Mapping[str, xr.Dataset], at_bins: Callable[[xr.Dataset], dict[Any, xr.Variable]]
+) -> tuple[dict[Any, xr.Variable], dict[Any, xr.Variable]]:
+    """Continuous responses (fluorescence, ...) at the bins; `responses` if there is one kind."""
+    found: dict[Any, xr.Variable] = {}
+    coords: dict[Any, xr.Variable] = {}
+    for leaf, node in nodes.items():
+        if leaf == schema.SPIKES:
+            continue
+        for name, variable in at_bins(node).items():
+            found[f"{leaf}_{name}" if name in found else name] = variable
+        coords |= _unit_coords(node)
+    if len(found) == 1:
+        ((name, variable),) = found.items()
+        variable.attrs = variable.attrs | {"signal": str(name)}
+        found = {"responses": variable}
+    return found, coords
+
+
+def _unit_coords(labelled: xr.DataArray | xr.Dataset) -> dict[Any, xr.Variable]:
+    return {k: c.variable for k, c in labelled.coords.items() if c.dims == (schema.UNIT,)}
+
+
+def _area_groups(
+    path: str,
+    variables: dict[Any, xr.Variable],
+    coords: dict[Any, xr.Variable],
+    behaviour: Mapping[str, Mapping[Any, xr.Variable]],
+    rows: xr.Dataset | None,
+) -> dict[str, xr.Dataset]:
+    """The nodes of an area: itself, behaviour below it, its presentations."""
+    below: dict[str, xr.Dataset] = {}
+    for node, signals in behaviour.items():
+        if node == schema.RUNNING and set(signals) == {"speed"}:
+            variables = variables | dict(signals)
+        else:
+            below[f"{path}/{node}"] = xr.Dataset(dict(signals))
+    area = xr.Dataset(variables, coords)
+    if rows is not None:
+        below[f"{path}/{schema.PRESENTATIONS}"] = rows
+        area = area.assign_coords(schema.trial_labels(area, rows))
+    return {path: area} | below
+
+
+# ------------------------------------------------------------------------------ which bins
+
+
+def _session_bins(name: str, session: xr.DataTree, options: _Options) -> Bins:
+    """Of the window asked for, else of all that holds spikes, else of all that was sampled."""
+    if options.window is not None:
+        _check_length(name, session, options.window)
+        return Bins.within(options.window, options.bin_width)
+    low, high = extent_of(session)
+    if not np.isfinite(low):
+        msg = f"session {name!r} has no spikes to take the clock's range from: give window="
+        raise ValueError(msg)
+    return Bins.covering(low, high, options.bin_width)
+
+
+def _check_length(name: str, session: xr.DataTree, window: tuple[float, float]) -> None:
+    """Refuse a window longer than the recording; spikes are read only if it may be."""
+    length = window[1] - window[0]
+    tables = session.children.get(schema.PRESENTATIONS)
+    for table in tables.children.values() if tables is not None else ():
+        columns = table.to_dataset()
+        start, stop = columns["start_time"].values, columns.get("stop_time")
+        last = start if stop is None or np.isnan(stop.values).all() else stop.values
+        if start.size and np.nanmax(last) - np.nanmin(start) >= length:
+            return
+    low, high = extent_of(session)
+    if np.isfinite(low) and length > (high - low) * (1 + 1e-9) + 1.0:
+        msg = (
+            f"window: {length:g} s is longer than the recording of session {name!r}, which spans "
+            f"{low:.3f} to {high:.3f} s"
+        )
+        raise ValueError(msg)

@@ -1,0 +1,206 @@
+"""Bins of equal width: after the onset of every presentation, or on the clock of a session.
+
+Which spikes fall into them is `neuroarrays.alignment.counting`; where their edges lie exactly is
+`neuroarrays.kernels.counts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.tree.columns import seconds
+
+#: Numbers of float64 that there are at least from one edge of a bin to the next.
+_EDGES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Half-open bins, `count` of them from `start` on.
+
+    Parameters
+    ----------
+    start : float, s
+        Edge of the first bin: relative to onset, or on the session clock if there are no `onsets`.
+    count : int
+        Number of bins.
+    width : float, s
+        Width of a bin.
+    onsets : (presentation_id,) float64, s, optional
+        Onsets on the session clock.
+    stops : (presentation_id,) float64, s, optional
+        Where each presentation ends; NaN where it is not known. What is later is not counted.
+    """
+
+    start: float
+    count: int
+    width: float
+    onsets: np.ndarray | None = None
+    stops: np.ndarray | None = None
+
+    @classmethod
+    def within(
+        cls,
+        window: tuple[float, float],
+        width: float,
+        onsets: np.ndarray | None = None,
+        stops: np.ndarray | None = None,
+    ) -> Bins:
+        """The bins that cover a window, in seconds: relative to onsets, or on the session clock.
+
+        Raises
+        ------
+        ValueError
+            If a bin is longer than the window: milliseconds given for seconds, mostly.
+        """
+        from neuroarrays.kernels import counts
+
+        begin, end = window
+        _check_resolution(begin, end, width)
+        if width > (end - begin) * (1 + 1e-9):
+            msg = (
+                f"bin_width: a bin of {width:g} s is longer than the window of {end - begin:g} s; "
+                "bin_width is in seconds, 0.02 for 20 ms"
+            )
+            raise ValueError(msg)
+        return cls(begin, counts.bins_to_cover(end - begin, width), width, onsets, stops)
+
+    @classmethod
+    def covering(cls, low: float, high: float, width: float) -> Bins:
+        """The bins, counted from time 0, that hold `low` to `high` inclusive, in seconds.
+
+        Raises
+        ------
+        ValueError
+            If numbers as large as these times cannot tell one bin from the next.
+        """
+        from neuroarrays.kernels import counts
+
+        _check_resolution(low, high, width)
+        rate = counts.bin_rate(width)
+        first = int(np.floor(low * rate if rate else low / width))
+        while counts.bin_edges(0.0, 0, width, first)[0] > low:
+            first -= 1
+        origin = float(counts.bin_edges(0.0, 0, width, first)[0])
+        count = counts.bins_to_cover(high - origin, width)
+        while counts.bin_edges(origin, count, width)[-1] <= high:
+            count += 1
+        return cls(origin, count, width)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """``(presentation_id, time)`` or ``(time,)``."""
+        return (schema.TIME,) if self.onsets is None else (schema.PRESENTATION, schema.TIME)
+
+    @cached_property
+    def centres(self) -> np.ndarray:
+        """(time,) float64, s: relative to onset, or on the session clock."""
+        from neuroarrays.kernels import counts
+
+        return counts.bin_centres(self.start, self.count, self.width)
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """(..., time + 1) float64, s, session clock; one row per presentation where there are."""
+        from neuroarrays.kernels import counts
+
+        edges = counts.bin_edges(self.start, self.count, self.width)
+        return edges if self.onsets is None else self.onsets[:, None] + edges
+
+    @property
+    def limits(self) -> np.ndarray:
+        """(presentation_id,) float64, s: `stops`, infinite where none is known."""
+        if self.stops is None:
+            return np.full(0 if self.onsets is None else self.onsets.size, np.inf)
+        return np.where(np.isnan(self.stops), np.inf, self.stops)
+
+    @property
+    def axis(self) -> xr.Variable:
+        """The centres as the coordinate `time`."""
+        attrs = {"units": "s", "long_name": "bin centre", "bin_width": self.width}
+        return xr.Variable(schema.TIME, self.centres, attrs)
+
+    def whole(self) -> np.ndarray | None:
+        """(presentation_id, time) bool: bins of known onset that end before their presentation.
+
+        None on a session clock: there all are whole. A millionth of a bin past the stop is
+        rounding.
+        """
+        if self.onsets is None:
+            return None
+        ends = self.edges[:, 1:] - self.width * 1e-6
+        whole: np.ndarray = (ends <= self.limits[:, None]) & np.isfinite(self.onsets)[:, None]
+        return whole
+
+
+def _check_resolution(low: float, high: float, width: float) -> None:
+    """Refuse times so large that float64 has no numbers between the edges of a bin."""
+    step = float(np.spacing(max(abs(low), abs(high))))
+    if step * _EDGES > width:
+        msg = (
+            f"times from {low:g} to {high:g} s: float64 holds such numbers to {step:.2g} s, and bins "
+            f"are {width:g} s wide. Times are in seconds: nanoseconds have to be multiplied by 1e-9 "
+            "(scale = 1e-9 in a mapping), a clock that starts far from 0 moved by its first value"
+        )
+        raise ValueError(msg)
+
+
+def check_bin_width(bin_width: float) -> float:
+    """A positive, finite bin width in seconds.
+
+    Raises
+    ------
+    ValueError
+        Says what was given, and that seconds are expected.
+    """
+    number = float(seconds(bin_width, "bin_width"))
+    if not (np.isfinite(number) and number > 0):
+        msg = f"bin_width={bin_width!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
+        raise ValueError(msg)
+    return number
+
+
+def check_window(window: Sequence[float]) -> tuple[float, float]:
+    """A window (start, stop) in seconds, start before stop.
+
+    Raises
+    ------
+    ValueError
+        Says what was given.
+    """
+    try:
+        start, stop = (float(seconds(edge, "window")) for edge in window)
+    except (TypeError, ValueError):
+        start, stop = np.nan, np.nan
+    if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
+        msg = f"window={window!r}: expected (start, stop) in seconds with start < stop"
+        raise ValueError(msg)
+    return start, stop
+
+
+def longest(starts: np.ndarray, stops: np.ndarray | None) -> float:
+    """Duration of the longest presentation, s.
+
+    Raises
+    ------
+    ValueError
+        If no presentation has a stop: the window must be said.
+    """
+    durations = np.empty(0) if stops is None else stops - starts
+    durations = durations[np.isfinite(durations)]
+    if durations.size == 0:
+        msg = (
+            "no presentation has a stop time, so their length is not known: give stops=, or "
+            "window=(start, stop) in seconds relative to onset"
+        )
+        raise ValueError(msg)
+    if durations.max() <= 0:
+        msg = f"the longest presentation lasts {durations.max()} s; give window=(start, stop)"
+        raise ValueError(msg)
+    return float(durations.max())

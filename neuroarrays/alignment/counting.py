@@ -1,0 +1,300 @@
+"""Spike counts, labelled and lazy: what is asked for is what is counted.
+
+Counting itself is `neuroarrays.kernels.counts`, whichever way it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, longest
+from neuroarrays.errors import NotInTree
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.trains import Trains, trains_of
+
+# ------------------------------------------------------------------------------ lazy counts
+
+
+@dataclass(frozen=True, repr=False)
+class TrialCounts(LazyArray):
+    """Counts of presentations x units x bins, of which what is indexed is counted."""
+
+    trains: Trains
+    units: np.ndarray
+    origins: np.ndarray
+    limits: np.ndarray
+    n_bins: int
+    bin_width: float
+    dtype: np.dtype
+    binarize: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.origins.size, self.units.size, self.n_bins)
+
+    def outer(self, key: Key) -> np.ndarray:
+        from neuroarrays.kernels import counts
+
+        rows, chosen, bins = key
+        origins, limits = np.atleast_1d(self.origins[rows]), np.atleast_1d(self.limits[rows])
+        units = np.atleast_1d(self.units[chosen])
+        first, last = self.trains.first[units], self.trains.last[units]
+        dtype = np.dtype("u4") if self.binarize else self.dtype
+        times = self.trains.load(units)
+        with _readable_overflow(self.dtype):
+            found = counts.count_trials(
+                times, first, last, origins, limits, self.n_bins, self.bin_width, dtype
+            )
+        if self.binarize:
+            found = (found > 0).astype(self.dtype)
+        return found[:, :, bins][_whole(rows), _whole(chosen)]
+
+    def __dask_tokenize__(self) -> object:
+        own = (self.units, self.origins, self.limits, self.n_bins, self.bin_width)
+        return ("TrialCounts", self.trains.key, *own, str(self.dtype), self.binarize)
+
+
+@dataclass(frozen=True, repr=False)
+class ClockCounts(LazyArray):
+    """Counts of bins x units on one continuous clock."""
+
+    trains: Trains
+    units: np.ndarray
+    origin: float
+    n_bins: int
+    bin_width: float
+    dtype: np.dtype
+    binarize: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.n_bins, self.units.size)
+
+    def outer(self, key: Key) -> np.ndarray:
+        bins, chosen = key
+        units = np.atleast_1d(self.units[chosen])
+        wanted = np.arange(self.n_bins)[bins] if isinstance(bins, slice) else np.atleast_1d(bins)
+        out = np.empty((wanted.size, units.size), self.dtype)
+        # Bins that follow one another are counted at once; random ones in their runs.
+        runs = np.split(np.arange(wanted.size), np.flatnonzero(np.diff(wanted) != 1) + 1)
+        for run in runs:
+            if run.size:
+                out[run] = self._count(units, int(wanted[run[0]]), run.size)
+        return out[_whole(bins), _whole(chosen)]
+
+    def _count(self, units: np.ndarray, start_bin: int, n_bins: int) -> np.ndarray:
+        from neuroarrays.kernels import counts
+
+        first, last = self.trains.first[units], self.trains.last[units]
+        dtype = np.dtype("u4") if self.binarize else self.dtype
+        times = self.trains.load(units)
+        with _readable_overflow(self.dtype):
+            found = counts.count_clock(
+                times, first, last, self.origin, n_bins, self.bin_width, dtype, start_bin=start_bin
+            )
+        return (found > 0).astype(self.dtype) if self.binarize else found
+
+    def __dask_tokenize__(self) -> object:
+        own = (self.units, self.origin, self.n_bins, self.bin_width)
+        return ("ClockCounts", self.trains.key, *own, str(self.dtype), self.binarize)
+
+
+def _whole(key: int | slice | np.ndarray) -> int | slice:
+    """What is left to index on an axis already counted for `key`: an integer's axis goes."""
+    return 0 if isinstance(key, int) else slice(None)
+
+
+@dataclass
+class _readable_overflow:
+    """Says which dtype to ask for where a count does not fit."""
+
+    dtype: np.dtype
+    wider: dict[int, str] = field(default_factory=lambda: {1: "uint16", 2: "uint32", 4: "uint64"})
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, OverflowError):
+            ask = self.wider.get(self.dtype.itemsize, "uint64")
+            msg = f"{error}; ask for dtype={ask!r} instead of {str(self.dtype)!r}"
+            raise OverflowError(msg) from error
+
+
+# ---------------------------------------------------------------------------------- labelled
+
+
+def check_dtype(dtype: Any) -> np.dtype:
+    """An integer dtype for counts."""
+    try:
+        found: np.dtype = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in "iu":
+        msg = f"dtype={dtype!r}: counts are integers; expected e.g. 'uint8' or 'uint16'"
+        raise ValueError(msg)
+    return found
+
+
+def bin_spikes(
+    spikes: xr.Dataset | xr.DataTree,
+    starts: Any = None,
+    bin_width: float = 0.02,
+    window: Sequence[float] | None = None,
+    *,
+    stops: Any = None,
+    units: Sequence[int] | None = None,
+    dtype: Any = "uint8",
+    binarize: bool = False,
+) -> xr.DataArray:
+    """Count spikes in the bins of trials, or of one continuous clock.
+
+    Bins are half-open, ``[edge_k, edge_k+1)`` with ``edge_k = start + k / rate`` where
+    ``1 / bin_width`` is an integer rate, else ``start + k * bin_width``. What comes back is lazy:
+    indexing it counts just what is indexed.
+
+    Parameters
+    ----------
+    spikes : Dataset or DataTree node
+        A spikes node of a recording tree, ``spike_times (spike,)`` and ``row_size (unit_id,)``,
+        or its area.
+    starts : (presentation_id,) array or DataArray, s, optional
+        Onsets on the session clock; labels of a DataArray are kept. Without it the counts are on
+        one continuous clock.
+    bin_width : float, s
+        Width of a bin.
+    window : (float, float), s, optional
+        With `starts`: from and to, relative to each onset; by default from the onset to the end
+        of the longest presentation, which needs `stops`. Without: the part of the session clock
+        to count; by default all of it, from the bin of the first spike to that of the last.
+    stops : (presentation_id,) array, s, optional
+        Spikes at or after a presentation's stop are not counted; NaN where there is none.
+    units : list of int, optional
+        Labels of the units to count; the spikes of others are not read.
+    dtype : integer dtype
+        A count that does not fit raises OverflowError and names the dtype to ask for.
+    binarize : bool
+        1 where there is any spike.
+
+    Returns
+    -------
+    xr.DataArray
+        ``spike_data (presentation_id, unit_id, time)`` with `time` relative to onset, or
+        ``(time, unit_id)`` with `time` on the session clock: bin centres in seconds.
+
+    Raises
+    ------
+    ValueError
+        On a bin width, window or dtype that cannot be.
+    SchemaError
+        If `spikes` is not a spikes node, or units were taken from it by position.
+    NotInTree
+        If one of `units` is not there.
+    OverflowError
+        When counts are read that do not fit `dtype`.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> spikes = na.load_sample()["A2929-200711/adn/spikes"]
+    >>> na.bin_spikes(spikes, [700.0, 710.0], bin_width=0.05, window=(0, 0.25)).sizes
+    Frozen({'presentation_id': 2, 'unit_id': 7, 'time': 5})
+    """
+    width, kind = check_bin_width(bin_width), check_dtype(dtype)
+    asked = None if window is None else check_window(window)
+    if isinstance(spikes, xr.DataTree) and schema.SPIKES in spikes.children:
+        spikes = spikes.children[schema.SPIKES]  # an area was given
+    node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
+    if starts is None:
+        bins = Bins.within(asked, width) if asked else _session(trains_of(node), width)
+        return counted(node, bins, kind, binarize, units=units)
+    onsets = seconds(starts, "starts")
+    if onsets.ndim != 1:
+        msg = f"starts has shape {onsets.shape}: expected one onset per presentation"
+        raise ValueError(msg)
+    limits = None if stops is None else seconds(stops, "stops")
+    bins = Bins.within(asked or (0.0, longest(onsets, limits)), width, onsets, limits)
+    return counted(node, bins, kind, binarize, units=units).assign_coords(_labels(starts))
+
+
+def counted(
+    spikes: xr.Dataset,
+    bins: Bins,
+    dtype: np.dtype,
+    binarize: bool = False,
+    *,
+    units: Sequence[int] | None = None,
+) -> xr.DataArray:
+    """The counts of a spikes node in given bins, lazily; `bin_spikes` says the rest.
+
+    Returns
+    -------
+    xr.DataArray
+        ``spike_data (presentation_id, unit_id, time)`` or ``(time, unit_id)``, labelled by unit
+        and time.
+    """
+    trains = trains_of(spikes)
+    chosen = unit_positions(spikes, units)
+    coords = {
+        name: coord.variable if coord.ndim == 0 or units is None else coord.variable[chosen]
+        for name, coord in spikes.coords.items()
+        if coord.dims in ((schema.UNIT,), ())
+    }
+    if schema.UNIT not in spikes.dims:  # a single unit, selected by its label
+        coords = {
+            name: c.set_dims({schema.UNIT: 1}) if c.ndim == 0 else c for name, c in coords.items()
+        }
+    data: LazyArray
+    if bins.onsets is None:
+        data = ClockCounts(trains, chosen, bins.start, bins.count, bins.width, dtype, binarize)
+        dims: tuple[str, ...] = (schema.TIME, schema.UNIT)
+    else:
+        data = TrialCounts(
+            trains, chosen, bins.onsets + bins.start, bins.limits, bins.count, bins.width, dtype,
+            binarize,
+        )  # fmt: skip
+        dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
+    variable = schema.var("area", "spike_data", wrap(data), dims, tree=schema.ALIGNED)
+    return xr.DataArray(variable, coords | {schema.TIME: bins.axis}, name="spike_data")
+
+
+def _session(trains: Trains, width: float) -> Bins:
+    """The bins of a session's clock from the first spike to the last.
+
+    Raises
+    ------
+    ValueError
+        If there is no spike.
+    """
+    low, high = trains.extent()
+    if not np.isfinite(low):
+        msg = "there are no spikes to take the clock's range from: give window=(start, stop)"
+        raise ValueError(msg)
+    return Bins.covering(low, high, width)
+
+
+def _labels(starts: Any) -> dict[Any, xr.Variable]:
+    """The labels of a DataArray of onsets, or 0, 1, 2, ..."""
+    if isinstance(starts, xr.DataArray) and schema.PRESENTATION in starts.coords:
+        return {k: c.variable for k, c in starts.coords.items() if c.dims == starts.dims}
+    return {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, np.arange(len(starts)))}
+
+
+def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
+    """Positions of unit labels in a spikes node; all for None."""
+    if units is None:
+        return np.arange(node["row_size"].size)
+    ids = np.atleast_1d(node.coords[schema.UNIT].values)
+    place = {int(label): i for i, label in enumerate(ids)}
+    for unit in units:
+        if int(unit) not in place:
+            raise NotInTree("unit", int(unit), ids.tolist())
+    return np.array([place[int(unit)] for unit in units], np.int64)

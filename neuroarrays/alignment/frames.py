@@ -1,0 +1,92 @@
+"""Frames of a stimulus on another clock: what was on the screen at each bin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.alignment.bins import Bins
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+from neuroarrays.tree.columns import seconds
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Shown(LazyArray):
+    """The frame shown at each bin; each frame that is asked for is read once.
+
+    `places` is (..., bin) int64: which of the `frames` (frame, ...) it is, -1 for none, which
+    gives NaN.
+    """
+
+    frames: LazyArray | np.ndarray
+    places: np.ndarray
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.places.shape, *self.frames.shape[1:])
+
+    def outer(self, key: Key) -> np.ndarray:
+        n = self.places.ndim
+        places = self.places
+        for axis in reversed(range(n)):
+            places = places[(slice(None),) * axis + (key[axis],)]
+        wanted, which = np.unique(places, return_inverse=True)
+        known = wanted[wanted >= 0]
+        read = _rows(self.frames, known, key[n:])
+        if known.size < wanted.size:  # the first is -1
+            nothing = np.full((1, *read.shape[1:]), np.nan, self.dtype)
+            read = np.concatenate([nothing, read.astype(self.dtype, copy=False)])
+        shown: np.ndarray = read.astype(self.dtype, copy=False)[which.reshape(np.shape(places))]
+        return shown
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.frames, self.places, str(self.dtype))
+
+
+def _rows(frames: LazyArray | np.ndarray, rows: np.ndarray, rest: Key) -> np.ndarray:
+    if isinstance(frames, LazyArray):
+        return frames.outer((rows, *rest))
+    found: np.ndarray = np.asarray(frames)[rows]
+    for axis in reversed(range(len(rest))):
+        found = found[(slice(None),) * (axis + 1) + (rest[axis],)]
+    return found
+
+
+def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
+    """The `stimulus` of a node of a recording at the middle of each bin, lazily.
+
+    Parameters
+    ----------
+    node : Dataset
+        ``stimulus (time, ...)`` and its clock `time`, s; a frame stays until the next one.
+    bins : Bins
+        Where to have it.
+    max_gap : float, s, optional
+        Longest time that a frame stays.
+
+    Returns
+    -------
+    lazy variable
+        ``(time, ...)`` or ``(presentation_id, time, ...)``, in the dtype it has; where a bin lies
+        before the first frame or after the last, floating point with NaN there.
+    """
+    stimulus = node["stimulus"].variable
+    clock = seconds(node[schema.TIME], "the stimulus' clock")
+    order = np.argsort(clock, kind="stable")
+    at = bins.centres if bins.onsets is None else bins.onsets[:, None] + bins.centres
+    before = np.searchsorted(clock[order], at, side="right") - 1
+    since = at - clock[order][np.maximum(before, 0)] if clock.size else np.full(at.shape, np.nan)
+    limit = np.inf if max_gap is None else max_gap
+    seen = (before >= 0) & (at <= clock.max(initial=-np.inf)) & (since <= limit)
+    places = np.where(seen, order[np.maximum(before, 0)] if clock.size else -1, -1)
+    dtype = stimulus.dtype if seen.all() else np.result_type(stimulus.dtype, np.float32)
+    data = unwrap(stimulus._data)
+    frames = data if isinstance(data, LazyArray) else stimulus.values
+    return xr.Variable(
+        (*bins.dims, *stimulus.dims[1:]), wrap(Shown(frames, places, dtype)), stimulus.attrs
+    )

@@ -1,0 +1,212 @@
+"""A series at other times: lazy, with gaps and ends kept as gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, cached, unwrap, wrap
+from neuroarrays.tree.columns import seconds
+
+METHODS = ("linear", "previous", "nearest")
+
+
+@dataclass(frozen=True, repr=False)
+class Interpolated(LazyArray):
+    """A series at given times: (times,) or (origins, offsets), then the series' other axes.
+
+    The series is read once per process when the first value is asked for.
+    """
+
+    values: Any
+    clock: Any
+    origins: np.ndarray | None
+    offsets: np.ndarray
+    method: str
+    max_gap: float
+    period: float | None
+    rest: tuple[int, ...]
+    dtype: np.dtype
+    shifts: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        rows = () if self.origins is None else (self.origins.size,)
+        return (*rows, self.offsets.size, *self.rest)
+
+    def outer(self, key: Key) -> np.ndarray:
+        from neuroarrays.kernels import resample
+
+        times, values = cached(self.__dask_tokenize__()[:5], self._load)
+        n_time = 1 if self.origins is None else 2
+        picked = [np.atleast_1d(axis[k]) for axis, k in zip(self._axes(), key, strict=False)]
+        at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
+        columns = values.reshape(values.shape[0], -1)
+        if self.shifts is None:
+            found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
+        else:
+            found = np.stack([
+                resample.interpolate(times, column, at.ravel() - shift, self.method, self.max_gap)
+                for column, shift in zip(columns.T, self.shifts, strict=True)
+            ], axis=1)  # fmt: skip
+        if self.period is not None:
+            found = found % self.period
+        full = found.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)
+        for axis in range(n_time, len(key)):
+            k = key[axis]
+            full = full[(slice(None),) * axis + (k if not isinstance(k, int) else [k],)]
+        return full[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
+
+    def _axes(self) -> tuple[np.ndarray, ...]:
+        return (self.offsets,) if self.origins is None else (self.origins, self.offsets)
+
+    def _load(self) -> tuple[np.ndarray, np.ndarray]:
+        """The series in order of time; an angle unwound, so that it does not jump at a full turn."""
+        times, values = np.asarray(_all(self.clock), float), np.asarray(_all(self.values))
+        if values.dtype.kind != "f":
+            values = values.astype(float)
+        order = np.argsort(times, kind="stable") if (np.diff(times) < 0).any() else slice(None)
+        times, values = times[order], values[order]
+        if self.period is not None:
+            values = np.array(values, float)
+            flat = values.reshape(values.shape[0], -1)
+            for column in flat.T:
+                known = np.isfinite(column)
+                column[known] = np.unwrap(column[known], period=self.period)
+        return times, values
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        from dask.base import normalize_token
+
+        shifts = None if self.shifts is None else self.shifts.tobytes()
+        at = (self.origins, self.offsets, self.max_gap, str(self.dtype), shifts)
+        own = (normalize_token(self.values), normalize_token(self.clock))
+        return ("Interpolated", *own, self.period, self.method, *at)
+
+
+def _all(data: Any) -> np.ndarray:
+    return data.load() if isinstance(data, LazyArray) else np.asarray(data)
+
+
+def interpolate(
+    series: xr.DataArray | xr.Dataset | xr.DataTree,
+    times: Any,
+    method: str = "linear",
+    max_gap: float | None = None,
+) -> Any:
+    """A series at other times: NaN outside the data and in gaps, NaN samples skipped.
+
+    Parameters
+    ----------
+    series : DataArray, Dataset or DataTree node
+        Along `time` in seconds; other dimensions follow.
+    times : (n,) array or DataArray, s
+        Where to have it, session clock; labels of a DataArray are kept.
+    method : {"linear", "previous", "nearest"}
+        "previous" is causal: the last sample at or before each time. An angle (a `period`
+        attribute, such as 2 pi) is interpolated along the shorter arc.
+    max_gap : float, s, optional
+        Between two good samples further apart than this, the result is NaN.
+
+    Returns
+    -------
+    DataArray or Dataset
+        The same names and units along the new `time`, lazy.
+
+    Raises
+    ------
+    ValueError
+        On an unknown method or a negative `max_gap`.
+    SchemaError
+        If the series has no `time` coordinate.
+
+    Notes
+    -----
+    At a duplicated time stamp the last of its samples counts. Times out of order are sorted. A
+    series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
+    `time` says, each column for itself.
+    """
+    check_method(method, max_gap)
+    if isinstance(series, xr.DataTree):
+        series = series.to_dataset()
+    if isinstance(series, xr.DataArray):
+        named = series.to_dataset(name="_series")
+        return interpolate(named, times, method, max_gap)["_series"].rename(series.name)
+    at = seconds(times)
+    if at.ndim != 1:
+        msg = f"times has shape {at.shape}: expected one dimension"
+        raise ValueError(msg)
+    labels = times.coords if isinstance(times, xr.DataArray) else {}
+    dim = str(times.dims[0]) if isinstance(times, xr.DataArray) else schema.TIME
+    found = resampled(series, None, at, method, max_gap, (dim,))
+    coords = {name: coord.variable for name, coord in dict(labels).items()}
+    coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))
+    return xr.Dataset(found, coords | _other_coords(series), attrs=series.attrs)
+
+
+def check_method(method: str, max_gap: float | None) -> None:
+    """Refuse a method or gap that cannot be."""
+    if method not in METHODS:
+        msg = f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}"
+        raise ValueError(msg)
+    if max_gap is not None and not max_gap > 0:
+        msg = f"max_gap={max_gap!r}: expected a positive number of seconds"
+        raise ValueError(msg)
+
+
+def _other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
+    return {k: c.variable for k, c in series.coords.items() if schema.TIME not in c.dims}
+
+
+def _shifts(series: xr.Dataset, dims: tuple[Any, ...]) -> np.ndarray | None:
+    """How much later than `time` each column is sampled, s, where the series says so."""
+    if schema.SHIFT not in series.coords or series[schema.SHIFT].dims != dims[1:]:
+        return None
+    shifts: np.ndarray = seconds(series[schema.SHIFT], schema.SHIFT)
+    return shifts
+
+
+def resampled(
+    series: xr.Dataset,
+    origins: np.ndarray | None,
+    offsets: np.ndarray,
+    method: str,
+    max_gap: float | None,
+    dims: tuple[str, ...],
+) -> dict[Any, xr.Variable]:
+    """The numeric variables of a series at `origins + offsets`, lazily, along `dims`."""
+    if schema.TIME not in series.variables:
+        msg = f"no `time` coordinate; expected a series along time, found {dict(series.sizes)}"
+        raise SchemaError(msg)
+    clock = unwrap(series.variables[schema.TIME]._data)
+    out = {}
+    for name, variable in series.data_vars.items():
+        if variable.dims[:1] != (schema.TIME,) or variable.dtype.kind not in "iufb":
+            continue
+        raw = variable.variable
+        data = unwrap(raw._data)
+        period = raw.attrs.get("period") if method == "linear" else None
+        dtype = raw.dtype if raw.dtype.kind == "f" else np.dtype("f8")
+        gap = np.inf if max_gap is None else float(max_gap)
+        lazy = Interpolated(
+            values=data if isinstance(data, LazyArray | np.ndarray) else raw,
+            clock=clock
+            if isinstance(clock, LazyArray)
+            else seconds(series[schema.TIME], "the series' clock"),
+            origins=origins,
+            offsets=offsets,
+            method=method,
+            max_gap=gap,
+            period=period,
+            rest=raw.shape[1:],
+            dtype=dtype,
+            shifts=_shifts(series, raw.dims),
+        )
+        out[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), raw.attrs)
+    return out

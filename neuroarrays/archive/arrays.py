@@ -1,0 +1,96 @@
+"""Lazy arrays of an archive that are not stored as they are."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.archive.encoding import decode
+from neuroarrays.archive.scan import text_checksum
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Key, Source
+from neuroarrays.lazy.arrays import LazyArray, cached
+
+
+@dataclass(frozen=True, repr=False)
+class Stored(LazyArray):
+    """A small array, or one whose values are not stored as they are (text, bool, float16).
+
+    With a checksum it is read whole, and checked.
+    """
+
+    source: Source
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    kind: str
+    missing: tuple[str, str] | None
+    checksum: int | None
+
+    def outer(self, key: Key) -> np.ndarray:
+        if self.checksum is None:
+            return decode(self.source.read(self.name, key), self.kind, self.dtype, self.missing)
+        values = self.source.read(self.name, (slice(None),) * len(self.shape))
+        text = self.kind == "text"
+        found = text_checksum(values) if text else zlib.crc32(values.tobytes())
+        if found != self.checksum:
+            raise FormatError(
+                self.source.path, self.name, "the values that were saved",
+                "others (their checksum differs)", "the file is damaged",
+            )  # fmt: skip
+        for axis in reversed(range(len(self.shape))):
+            values = values[(slice(None),) * axis + (key[axis],)]
+        return decode(np.asarray(values), self.kind, self.dtype, self.missing)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.source, self.name, str(self.dtype))
+
+
+@dataclass(frozen=True, repr=False)
+class Repeated(LazyArray):
+    """Rows of which equal ones are stored once: images by presentation.
+
+    `places` (row,) says which of the stored rows each row is.
+    """
+
+    base: LazyArray
+    places: LazyArray
+    source: Source
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.places.shape[0], *self.base.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return self.base.outer((self._stored(key[0]), *key[1:]))
+
+    def into(self, key: Key, out: np.ndarray) -> None:
+        self.base.into((self._stored(key[0]), *key[1:]), out)
+
+    def _stored(self, rows: int | slice | np.ndarray) -> int | np.ndarray:
+        places = self.distinct()[1]
+        return int(places[rows]) if isinstance(rows, int) else places[rows]
+
+    def distinct(self) -> tuple[LazyArray, np.ndarray]:
+        """The rows that are stored, and (row,) which of them each row is."""
+        (places,) = cached(self.places.__dask_tokenize__(), self._places)
+        return self.base, places
+
+    def _places(self) -> tuple[np.ndarray]:
+        places, count = self.places.load(), self.base.shape[0]
+        if places.size and not 0 <= places.min() <= places.max() < count:
+            raise FormatError(
+                self.source.path, self.name, f"places among {count} stored rows",
+                f"{places.min()} to {places.max()}", "the file is damaged",
+            )  # fmt: skip
+        return (places,)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.places.__dask_tokenize__())

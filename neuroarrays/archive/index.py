@@ -1,0 +1,206 @@
+"""What an archive holds: every node's variables and attributes, without visiting them.
+
+An HDF5 archive ends with this index, after the last byte that HDF5 uses: one compressed JSON text
+per session, a table of contents, and a footer. HDF5 does not see it, and drops it when any program
+opens the file to write, so it is never out of date; then, and in a Zarr store (where it is the
+consolidated metadata), it is made by looking.
+
+A node is ``{"attrs": {...}, "vars": {name: variable}, "coords": [names], "views": [names]?}`` and a
+variable ``{"d": dims, "s": shape, "t": dtype, "k": kind, "m": missing, "a": attrs, "p": path,
+"v": values?, "c": checksum?, "i": [rows, variable]?}``; the last for one whose repeated rows are stored
+once: how many are, and the variable that says which.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from neuroarrays import schema
+from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.reader import catalog_rows
+
+MAGIC = b"neuroarrays\x001"
+#: Offset, length and checksum of the table of contents, then the mark.
+_FOOTER = struct.Struct(f"<QQI{len(MAGIC)}s")
+
+
+@dataclass
+class Index:
+    """The contents of an archive.
+
+    Attributes
+    ----------
+    nodes : dict
+        The root, blocks and whatever belongs to no session.
+    sessions : dict
+        Path of each session -> names of its areas.
+    rows : list of dict
+        The catalog.
+    """
+
+    path: str
+    nodes: Nodes
+    sessions: dict[str, list[str]]
+    rows: list[dict[str, Any]]
+    places: dict[str, list[int]]
+    held: dict[str, Nodes]
+
+    def session(self, name: str) -> Nodes:
+        """The nodes of one session."""
+        if name in self.held:
+            return self.held[name]
+        with open(self.path, "rb") as file:
+            nodes: Nodes | None = _unpack(file, *self.places[name])
+        if nodes is None:
+            raise FormatError(
+                self.path, name, "the session's entry in the index", "damaged bytes",
+                "opening the file once for writing with h5py drops the index",
+            )  # fmt: skip
+        return nodes
+
+
+def session_paths(kind: str, areas: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """The sessions of a tree: parents of areas, and first nodes that are not above one.
+
+    Parameters
+    ----------
+    kind : str
+        "recording" or "aligned".
+    areas, paths : iterable of str
+        Paths of the areas, and of all nodes; the root is "".
+    """
+    parents = dict.fromkeys(area.rpartition("/")[0] for area in areas)
+    if "" in parents:
+        return [""]
+    found = dict(parents)
+    for path in paths:
+        first = path.partition("/")[0]
+        if first and not any(p == first or p.startswith(first + "/") for p in parents):
+            found[first] = None
+    return list(found)
+
+
+def from_nodes(path: str, nodes: Nodes) -> Index:
+    """The index of an archive from all its nodes."""
+    try:
+        kind = schema.kind_of(nodes[""]["attrs"])
+    except ValueError as error:
+        raise FormatError(path, "/", "the attribute neuroarrays_schema", "none") from error
+    below: dict[str, list[str]] = {}
+    for place in nodes:
+        below.setdefault(place.rpartition("/")[0], []).append(place)
+    areas = [p for p in nodes if p and _is_area(kind, p, nodes, below.get(p, []))]
+    sessions = session_paths(kind, areas, nodes)
+    held: dict[str, Nodes] = {s: {} for s in sessions}
+    rest: Nodes = {}
+    for place, node in nodes.items():
+        owner = next((p for p in _upwards(place) if p in held), None)
+        (rest if owner is None else held[owner])[place] = node
+    rest.setdefault("", {"attrs": nodes[""]["attrs"], "vars": {}, "coords": []})
+    names: dict[str, list[str]] = {s: [] for s in sessions}
+    for area in areas:
+        parent, _, name = area.rpartition("/")
+        names.setdefault(parent, []).append(name)
+    rows = catalog_rows({p or "/": _summary(node) for p, node in nodes.items()})
+    return Index(path, rest, names, rows, {}, held)
+
+
+def _upwards(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)] + [""]
+
+
+def _is_area(kind: str, path: str, nodes: Nodes, children: list[str]) -> bool:
+    if kind == schema.RECORDING:
+        return any(
+            p.endswith("/" + schema.SPIKES)
+            or any(schema.UNIT in v["d"] for v in nodes[p]["vars"].values())
+            for p in children
+        )
+    node = _summary(nodes[path])
+    return schema.role_of(kind, path, node.data_vars, node.dims, bool(children)) == "area"
+
+
+def _summary(node: dict[str, Any]) -> Any:
+    """A node as `catalog_rows` looks at it."""
+    sizes: dict[str, int] = {}
+    for variable in node["vars"].values():
+        sizes |= dict(zip(variable["d"], variable["s"], strict=True))
+    coords = set(node["coords"])
+    names = [name for name in node["vars"] if name not in coords]
+    return SimpleNamespace(attrs=node["attrs"], data_vars=names, sizes=sizes, dims=sizes)
+
+
+# ------------------------------------------------------------------------ at the end of the file
+
+
+def load(path: str) -> Index:
+    """The index of an archive, from its end or by looking.
+
+    Raises
+    ------
+    FormatError
+        If it is no archive or damaged.
+    """
+    if os.path.isdir(path):
+        return from_nodes(path, scan_zarr(path))
+    return _from_end(path) or from_nodes(path, scan_hdf5(path))
+
+
+def has_footer(path: str | os.PathLike[str]) -> bool:
+    """Whether a file ends with an index."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - len(MAGIC)))
+        return file.read() == MAGIC
+
+
+def _from_end(path: str) -> Index | None:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _FOOTER.size))
+        footer = file.read()
+        if len(footer) != _FOOTER.size or not footer.endswith(MAGIC):
+            return None
+        offset, length, checksum, _ = _FOOTER.unpack(footer)
+        contents = _unpack(file, offset, length, checksum)
+    if contents is None:
+        return None
+    return Index(
+        path, contents["nodes"], contents["sessions"], contents["rows"], contents["places"], {}
+    )
+
+
+def _unpack(file: Any, offset: int, length: int, checksum: int) -> Any:
+    if offset + length > os.fstat(file.fileno()).st_size:
+        return None
+    file.seek(offset)
+    packed = file.read(length)
+    if zlib.crc32(packed) != checksum:
+        return None
+    return json.loads(zlib.decompress(packed))
+
+
+def append(path: str | os.PathLike[str]) -> None:
+    """Write the index of a finished HDF5 file at its end."""
+    index = from_nodes(os.fspath(path), scan_hdf5(os.fspath(path), values=True))
+    with open(path, "ab") as file:
+
+        def put(content: Any) -> list[int]:
+            packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
+            offset = file.tell()
+            file.write(packed)
+            return [offset, len(packed), zlib.crc32(packed)]
+
+        places = {name: put(nodes) for name, nodes in index.held.items()}
+        contents = {
+            "nodes": index.nodes, "sessions": index.sessions, "rows": index.rows, "places": places,
+        }  # fmt: skip
+        file.write(_FOOTER.pack(*put(contents), MAGIC))

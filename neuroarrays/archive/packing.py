@@ -1,0 +1,157 @@
+"""Chunks of an archive: what is worth compressing, how, and which rows repeat earlier ones."""
+
+from __future__ import annotations
+
+import math
+import threading
+import zlib
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.archive.encoding import Encoded
+
+#: Bytes of a block: what is computed, compressed and written at a time. Two are in memory.
+BLOCK = 1 << 24
+ZSTD_LEVEL, GZIP_LEVEL = 3, 4
+#: Chunks that are compressed to see whether it is worth it, and the share of bytes it may leave.
+#: Noise-like floats keep 90 %: decoding them costs ten times what reading them does.
+SAMPLES, WORTH = 3, 0.75
+
+Key = tuple[slice, ...]
+Block = tuple[Key, np.ndarray]
+
+
+def blocks(shape: tuple[int, ...], chunk: tuple[int, ...], itemsize: int) -> Iterator[Key]:
+    """Slices that cover an array in blocks of whole chunks, in order."""
+    block = list(chunk)
+    for axis in reversed(range(len(shape))):
+        factor = max(1, BLOCK // max(1, math.prod(block) * itemsize))
+        whole = -(-shape[axis] // chunk[axis])
+        block[axis] = chunk[axis] * min(factor, max(whole, 1))
+    yield from grid(shape, tuple(block))
+
+
+def grid(shape: tuple[int, ...], step: tuple[int, ...]) -> Iterator[Key]:
+    """Slices that cover an array in steps."""
+    starts = [range(0, n, s) for n, s in zip(shape, step, strict=True)]
+    for corner in product(*starts):
+        yield tuple(slice(c, min(c + s, n)) for c, s, n in zip(corner, step, shape, strict=True))
+
+
+class Packing:
+    """How the chunks of a file are compressed.
+
+    Parameters
+    ----------
+    compression : {"zstd", "portable", None}
+        zstd; gzip for readers without its plugin; nothing.
+    """
+
+    def __init__(self, compression: str | None):
+        self.compression = compression
+        self.local = threading.local()
+
+    def shuffled(self, dtype: np.dtype) -> bool:
+        """Whether first bytes, second bytes, ... of values stand together.
+
+        Sparse counts and identifiers are smaller and faster as they are under zstd.
+        """
+        return dtype.itemsize > 1 and (self.compression != "zstd" or dtype.kind == "f")
+
+    def worth(self, one: Encoded) -> bool:
+        """Whether compressing a variable saves enough, by chunks from all of it."""
+        chunk = one.chunks
+        if self.compression is None or chunk is None:
+            return False
+        counts = [-(-n // c) for n, c in zip(one.variable.shape, chunk, strict=True)]
+        whole = packed = 0
+        for number in np.unique(np.linspace(0, math.prod(counts) - 1, SAMPLES).round()):
+            corner = np.unravel_index(int(number), counts)
+            key = tuple(slice(int(i) * c, (int(i) + 1) * c)
+                        for i, c in zip(corner, chunk, strict=True))  # fmt: skip
+            values = one.block(key)
+            whole += values.nbytes
+            packed += len(self.pack(values, values.shape))
+        return packed <= WORTH * whole
+
+    def pack(self, values: np.ndarray, chunk: tuple[int, ...]) -> bytes:
+        """The stored bytes of a chunk, which HDF5 has whole at the edges too."""
+        if values.shape != chunk:
+            padded = np.zeros(chunk, values.dtype)
+            padded[tuple(slice(n) for n in values.shape)] = values
+            values = padded
+        data: Any = np.ascontiguousarray(values)
+        if self.shuffled(values.dtype):
+            data = np.ascontiguousarray(data.reshape(-1, 1).view(np.uint8).T)
+        if self.compression == "portable":
+            return zlib.compress(data, GZIP_LEVEL)
+        compressor = getattr(self.local, "compressor", None)
+        if compressor is None:
+            import zstandard
+
+            compressor = self.local.compressor = zstandard.ZstdCompressor(
+                ZSTD_LEVEL, write_checksum=True, write_content_size=True
+            )
+        packed: bytes = compressor.compress(data)
+        return packed
+
+
+class Distinct:
+    """The rows of a variable without those that repeat an earlier one, by their bytes.
+
+    Attributes
+    ----------
+    places : (row,) int64
+        Which of the distinct rows each row is; complete once `blocks` is exhausted.
+    """
+
+    def __init__(self, one: Encoded):
+        self.one = one
+        self.places = np.zeros(one.variable.shape[0], np.int64)
+        self.known: dict[bytes, int] = {}
+
+    @staticmethod
+    def applies(one: Encoded) -> bool:
+        """Whether rows may repeat: what was shown in presentations, one by one in memory."""
+        nbytes = math.prod(one.variable.shape[1:]) * one.stored.itemsize
+        return one.index is not None and one.chunks is not None and nbytes <= BLOCK
+
+    def blocks(self, chunk: tuple[int, ...]) -> Iterator[Block]:
+        """The distinct rows in blocks of whole chunks, and where they go."""
+        shape = self.one.variable.shape
+        nbytes = math.prod(shape[1:]) * self.one.stored.itemsize
+        step = max(1, BLOCK // nbytes // chunk[0]) * chunk[0]
+        held: list[np.ndarray] = []
+        written = 0
+        for start in range(0, shape[0], step):
+            rows = slice(start, min(start + step, shape[0]))
+            held += self._new(self.one.block((rows, *_whole(shape))), start)
+            while len(held) >= step:
+                yield _block(written, held[:step])
+                written += step
+                del held[:step]
+        if held:
+            yield _block(written, held)
+
+    def _new(self, values: np.ndarray, start: int) -> list[np.ndarray]:
+        found = []
+        for i, row in enumerate(values):
+            mark = blake2b(row.tobytes(), digest_size=16).digest()
+            if mark not in self.known:
+                self.known[mark] = len(self.known)
+                found.append(row.copy())
+            self.places[start + i] = self.known[mark]
+        return found
+
+
+def _whole(shape: tuple[int, ...]) -> list[slice]:
+    return [slice(0, n) for n in shape[1:]]
+
+
+def _block(first: int, rows: list[np.ndarray]) -> Block:
+    values = np.stack(rows)
+    return (slice(first, first + len(rows)), *_whole(values.shape)), values

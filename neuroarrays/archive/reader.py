@@ -1,0 +1,305 @@
+"""Trees saved by `neuroarrays.save`: netCDF-4 (HDF5) files and Zarr v3 stores.
+
+In a file::
+
+    /                            attrs neuroarrays_schema, history, _saved_by
+    /<session>[/<area>/...]      one group per node; a variable is a dataset or array
+    (after HDF5's last byte)     the index, see `neuroarrays.archive.index`
+
+Text, bool and what else netCDF does not hold exactly: `neuroarrays.archive.encoding`. What was shown in
+presentations and repeats is stored once, with ``stimulus_index`` saying which is which.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.archive import index as contents
+from neuroarrays.archive.arrays import Repeated, Stored
+from neuroarrays.archive.encoding import decode, viewable
+from neuroarrays.archive.scan import Nodes
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import source
+from neuroarrays.files.source import Source
+from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.arrays import FileArray, LazyArray
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import chosen
+
+
+class ArchiveReader(Reader):
+    """Reads what `na.save` wrote: one archive, or a folder or list of them as blocks."""
+
+    name = "neuroarrays"
+    description = "trees saved by na.save, HDF5 or Zarr"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the root carries our mark; of a folder, of any archive in it."""
+        try:
+            if isinstance(filename_or_obj, str | os.PathLike):
+                path = os.fspath(filename_or_obj)
+                return _claims(path) or any(map(_claims, _members(path)))
+            paths = [os.fspath(path) for path in filename_or_obj]
+            return bool(paths) and all(map(_claims, paths))
+        except (OSError, TypeError, ValueError):
+            return False
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open an archive as the groups of the tree that was saved.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            An ``.h5`` file or a ``.zarr`` folder. A folder of archives, or a list of them: a tree
+            with a block of each, named as its file.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        sessions, areas : str or list of str, optional
+            Names or globs of what to open; other sessions are not visited.
+        """
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        blocks = _blocks(filename_or_obj)
+        if blocks is None:
+            path = os.path.abspath(filename_or_obj)
+            return self._open(path, contents.load(path), drop, sessions, areas)
+        indexes = {block: contents.load(path) for block, path in blocks.items()}
+        return self._open_blocks(indexes, drop, sessions, areas)
+
+    def _open_blocks(
+        self,
+        indexes: dict[str, contents.Index],
+        drop: set[str],
+        sessions: str | Sequence[str] | None,
+        areas: str | Sequence[str] | None,
+    ) -> dict[str, xr.Dataset]:
+        """The groups of several archives, each below its name; what is asked for is in any."""
+        kinds = {schema.kind_of(index.nodes[""]["attrs"]) for index in indexes.values()}
+        if len(kinds) > 1:
+            raise FormatError(
+                next(iter(indexes.values())).path, "/", "archives of one kind", " and ".join(kinds)
+            )
+        known = [path for index in indexes.values() for path in index.sessions]
+        names = set(chosen(dict.fromkeys(map(_leaf, known)), sessions, "session"))
+        inside = {
+            block: dict.fromkeys(
+                area
+                for path, found in index.sessions.items()
+                if _leaf(path) in names
+                for area in found
+            )
+            for block, index in indexes.items()
+        }
+        everywhere = dict.fromkeys(area for found in inside.values() for area in found)
+        wanted = set(chosen(everywhere, areas, "area"))
+        groups = {"/": xr.Dataset(attrs=schema.root_attrs(kinds.pop(), source=self.name))}
+        for block, index in indexes.items():
+            mine = [name for name in dict.fromkeys(map(_leaf, index.sessions)) if name in names]
+            kept = None if areas is None else [area for area in inside[block] if area in wanted]
+            if not mine or kept == []:
+                continue
+            for name, node in self._open(index.path, index, drop, mine, kept).items():
+                place = f"{block}/{name}".rstrip("/")
+                if name == "/":
+                    mark = "neuroarrays_schema"
+                    node.attrs = {k: v for k, v in node.attrs.items() if k != mark}
+                groups[place] = node
+        return groups
+
+    def _open(
+        self,
+        path: str,
+        index: contents.Index,
+        drop: set[str],
+        sessions: str | Sequence[str] | None,
+        areas: str | Sequence[str] | None,
+    ) -> dict[str, xr.Dataset]:
+        """The groups of one archive."""
+        # The file itself is opened when a value is read.
+        file = source.open_source(path) if os.path.isdir(path) else source.hdf5_source(path)
+        build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]), drop)
+        groups = {"/": build.node("", index.nodes)}
+        picked = _picked(index, sessions)
+        unwanted = _unwanted(index, picked, areas)
+        for name in index.nodes:
+            above = any(s.startswith(name + "/") for s in picked)
+            if name and (above or sessions is None):
+                groups[name] = build.node(name, index.nodes)
+        for session in picked:
+            nodes = index.session(session)
+            for name in nodes:
+                if not any(name == a or name.startswith(a + "/") for a in unwanted):
+                    groups[name or "/"] = build.node(name, nodes)
+        return groups
+
+    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
+        blocks = _blocks(filename_or_obj)
+        if blocks is None:
+            return contents.load(os.path.abspath(filename_or_obj)).rows
+        return [
+            row | {"block": f"{block}/{row['block']}".rstrip("/")}
+            for block, path in blocks.items()
+            for row in contents.load(path).rows
+        ]
+
+
+def _claims(path: str) -> bool:
+    try:
+        return _is_archive(path)
+    except (OSError, ValueError, NeuroArraysError):
+        return False
+
+
+def _is_archive(path: str) -> bool:
+    if not (source.is_zarr(path) or source.is_hdf5(path)):
+        return False
+    if not os.path.isdir(path) and contents.has_footer(path):
+        return True
+    return "neuroarrays_schema" in source.open_source(path).attrs("/")
+
+
+def _members(folder: str) -> list[str]:
+    """Paths in a folder that is no archive itself; hidden ones are somebody's work in progress."""
+    if not os.path.isdir(folder) or source.is_zarr(folder):
+        return []
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    return [os.path.join(folder, name) for name in names]
+
+
+def _blocks(path_or_paths: Any) -> dict[str, str] | None:
+    """Block -> archive for a folder or list of archives; None for one archive.
+
+    Raises
+    ------
+    FormatError
+        If two archives have one name.
+    """
+    if isinstance(path_or_paths, str | os.PathLike):
+        path = os.path.abspath(path_or_paths)
+        if not os.path.isdir(path) or source.is_zarr(path):
+            return None
+        paths = [member for member in _members(path) if _is_archive(member)]
+    else:
+        paths = [os.path.abspath(path) for path in path_or_paths]
+    blocks: dict[str, str] = {}
+    for path in paths:
+        name = schema.node_name(os.path.splitext(os.path.basename(path))[0])
+        if name in blocks:
+            raise FormatError(
+                path, expected="archives of different names", found=f"{blocks[name]} too"
+            )
+        blocks[name] = path
+    return blocks
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _picked(index: contents.Index, sessions: str | Sequence[str] | None) -> list[str]:
+    """Paths of the sessions asked for, in the order of the archive."""
+    if sessions is None:
+        return list(index.sessions)
+    names = [_leaf(path) for path in index.sessions]
+    wanted = set(chosen(dict.fromkeys(names), sessions, "session"))
+    return [p for p, name in zip(index.sessions, names, strict=True) if name in wanted]
+
+
+def _unwanted(
+    index: contents.Index, sessions: list[str], areas: str | Sequence[str] | None
+) -> list[str]:
+    """Paths of the areas that were not asked for."""
+    if areas is None:
+        return []
+    names = dict.fromkeys(name for path in sessions for name in index.sessions[path])
+    wanted = set(chosen(names, areas, "area"))
+    return [
+        f"{path}/{name}".lstrip("/")
+        for path in sessions
+        for name in index.sessions[path]
+        if name not in wanted
+    ]
+
+
+class _Builder:
+    """Makes the datasets of nodes."""
+
+    def __init__(self, file: Source, kind: str, drop: set[str]):
+        self.file, self.kind, self.drop = file, kind, drop
+
+    def node(self, path: str, nodes: Nodes) -> xr.Dataset:
+        """The dataset of one node; what is made from its `presentations` too."""
+        record = nodes[path]
+        try:
+            made = {n: self._variable(n, v) for n, v in record["vars"].items()}
+            coords = {n: made.pop(n) for n in record["coords"]}
+            table = nodes.get(f"{path}/{schema.PRESENTATIONS}".lstrip("/"))
+            if self.kind == schema.ALIGNED and table is not None:
+                coords |= self._views(record, table)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, NeuroArraysError):
+                raise
+            raise FormatError(
+                self.file.path, path, "a node of an archive", f"{type(error).__name__}: {error}"
+            ) from error
+        if self.drop:
+            made = {n: v for n, v in made.items() if n not in self.drop}
+            coords = {n: v for n, v in coords.items() if n not in self.drop}
+        return dataset(made, coords, record["attrs"])
+
+    def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:
+        """Coordinates along presentation_id that are the columns of the table."""
+        labels = set(table["coords"])
+        columns = {n: v["d"] for n, v in table["vars"].items() if n not in labels}
+        names = record.get("views")
+        if names is None:
+            names = viewable(columns, record["vars"])
+        return {n: self._variable(n, table["vars"][n]) for n in names}
+
+    def _variable(self, name: str, record: dict[str, Any]) -> xr.Variable:
+        dims, shape = tuple(record["d"]), tuple(record["s"])
+        dtype = np.dtype(record["t"]).newbyteorder("=")
+        if len(dims) != len(shape):
+            msg = f"{name} has {len(dims)} dims and {len(shape)} sizes"
+            raise ValueError(msg)
+        lazy_clock = self.kind == schema.RECORDING and name == schema.TIME
+        eager = (dims == (name,) and not lazy_clock) or name == "row_size"
+        if eager and "v" in record:
+            raw = np.frombuffer(base64.b64decode(record["v"]), _stored_dtype(record))
+            values = decode(raw.reshape(shape).copy(), record["k"], dtype, None)
+            return xr.Variable(dims, values, record["a"], fastpath=True)
+        array = self._array(record, shape, dtype)
+        if eager:
+            return xr.Variable(dims, array.load(), record["a"])
+        return array.variable(dims, record["a"])
+
+    def _array(self, record: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype) -> LazyArray:
+        if "i" in record:
+            count, index = record["i"]
+            kept = {k: v for k, v in record.items() if k != "i"}
+            places = self._array(index, tuple(index["s"]), np.dtype(index["t"]))
+            base = self._array(kept, (count, *shape[1:]), dtype)
+            return Repeated(base, places, self.file, record["p"])
+        if record["k"] == "raw" and record.get("c") is None:
+            return FileArray(self.file, record["p"], shape, dtype)
+        missing = tuple(record["m"]) if record["m"] else None
+        return Stored(self.file, record["p"], shape, dtype, record["k"], missing, record.get("c"))
+
+
+def _stored_dtype(record: dict[str, Any]) -> np.dtype:
+    """The dtype of the bytes of values that stand in the index."""
+    name: str = {"bool": "i1", "cast": "<f4"}.get(record["k"], record["t"])
+    return np.dtype(name)

@@ -1,0 +1,352 @@
+"""Save a tree as an archive: one HDF5 file or Zarr store, atomic, resumable, in bounded memory.
+
+An archive is written into a folder beside its path and renamed when it is complete. With several
+sessions the folder holds each finished one, so that an interrupted save goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays._version import __version__
+from neuroarrays.archive import index
+from neuroarrays.archive.encoding import Encoded, Node, encode_node
+from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
+from neuroarrays.archive.progress import Progress
+from neuroarrays.archive.reader import ArchiveReader
+from neuroarrays.archive.zarr_writer import ZarrWriter
+from neuroarrays.errors import MissingPath, PathExists, SchemaError
+from neuroarrays.files.partials import flush, partial_folder, replace
+from neuroarrays.formats.allen_binned.writing import LAYOUTS
+from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.schema.validation import validate
+
+HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
+COMPRESSIONS = ("zstd", "portable", None)
+_DATES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
+#: Session path -> its nodes; "" the nodes above them.
+Units = dict[str | None, list[Node]]
+
+
+def save(
+    tree: xr.DataTree,
+    path: str | os.PathLike[str],
+    *,
+    compression: str | None = "zstd",
+    layout: str | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Save a tree; `neuroarrays.open_datatree` gives an identical one back.
+
+    Nothing is at `path` until everything is written. A save that was interrupted goes on with the
+    sessions that were not finished when it is run again with the same tree and path; what it has
+    so far stands in a hidden folder beside `path`.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording or aligned tree, from its root. Lazy and dask arrays are computed block by
+        block (with dask's current scheduler), never as a whole.
+    path : str or path
+        ``.h5``, ``.hdf5`` or ``.nc``: one netCDF-4 file, which xarray, netCDF-C and h5netcdf read
+        too. ``.zarr``: a Zarr v3 store.
+    compression : {"zstd", "portable", None}
+        "portable" is gzip, for programs without HDF5's zstd plugin. Either is used for what it makes
+        a quarter smaller, by samples; noise-like floats are stored as they are, and read ten times
+        faster. None stores everything so: the fastest to read from.
+    layout : {"allen_binned"}, optional
+        Write another's layout exactly, uncompressed as it is: "allen_binned" is the published
+        binned archive of Allen Visual Coding. What it has no place for (attributes, masks, unit
+        metadata, text) is left out and listed in a warning; other trees than trials of one
+        stimulus are refused, and so are counts above 127.
+    overwrite : bool
+        Replace what is at `path`, once the new archive is complete.
+    progress : bool, optional
+        A line on the terminal for work of more than two seconds; by default if there is one.
+
+    Returns
+    -------
+    Path
+        Where the archive is.
+
+    Raises
+    ------
+    PathExists
+        If something is at `path` and `overwrite` is False.
+    MissingPath
+        If the folder of `path` does not exist.
+    SchemaError
+        If it is not a tree of ours, or holds what an archive cannot.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> path = na.save(na.load_sample(), getfixture("tmp_path") / "sample.h5")
+    >>> na.open_datatree(path).identical(na.load_sample())
+    True
+    """
+    path = _target(path, compression, layout, overwrite)
+    if tree.parent is not None:
+        msg = (
+            f"{tree.path} is a part of a tree; save the whole of it (tree.root), or a copy with the"
+        )
+        raise SchemaError(
+            msg + " root's attributes: DataTree.from_dict({'/': ..., 'session': ...})"
+        )
+    validate(tree)
+    if layout is not None:
+        return _save_layout(tree, path, layout, progress)
+    units = _units(tree)
+    report = Progress(progress, sum(len(nodes) for nodes in units.values()), path.name)
+    with partial_folder(path, _token(units, path.suffix, compression)) as folder:
+        if path.suffix == ZARR_SUFFIX:
+            made = _write_zarr(folder, units, compression, report)
+        else:
+            made = _write_hdf5(folder, units, compression, report)
+        replace(made, path)
+        shutil.rmtree(folder)
+    report.close()
+    return path
+
+
+def join(
+    parts: Sequence[str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    *,
+    layout: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Put archives of different sessions together by copying their chunks as they are.
+
+    Parameters
+    ----------
+    parts : sequence of paths
+        HDF5 archives that `save` wrote; attributes of the root are those
+        of the first.
+    path, overwrite
+        As for `save`.
+    layout : str, optional
+        As for `save`; values are then read and written anew.
+
+    Returns
+    -------
+    Path
+        Where the archive is.
+
+    Raises
+    ------
+    SchemaError
+        If two of them hold the same session.
+    """
+    path = _target(path, "zstd", layout, overwrite)
+    groups: dict[str, xr.Dataset] = {}
+    owner: dict[str, str] = {}
+    for part in [os.fspath(part) for part in parts]:
+        opened = ArchiveReader().open_groups_as_dict(part)
+        if both := (set(opened) - {"/"}) & set(groups):
+            msg = f"{sorted(both)[0]} is in {owner[sorted(both)[0]]} and in {part}"
+            raise SchemaError(msg)
+        owner = dict.fromkeys(opened, part) | owner
+        groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
+    tree = xr.DataTree.from_dict(groups)
+    if layout is not None:
+        return save(tree, path, layout=layout, overwrite=overwrite, progress=False)
+    with partial_folder(path, f"join {uuid.uuid4()}") as folder, ExitStack() as stack:
+        with create_hdf5(str(folder / "whole.h5")) as file:
+            writer = HDF5Writer(file, "zstd", lambda nbytes: None)
+            files: dict[str, Any] = {}
+            for name, nodes in _units(tree).items():
+                for node in nodes:
+                    part = owner[node.path or "/"]
+                    if part not in files:
+                        files[part] = stack.enter_context(_part(Path(part)))
+                    here = name is not None and all(_as_is(v, files[part]) for v in node.variables)
+                    writer.node(node, files[part] if here else None)
+        stack.close()
+        index.append(folder / "whole.h5")
+        flush(folder / "whole.h5")
+        replace(folder / "whole.h5", path)
+        shutil.rmtree(folder)
+    return path
+
+
+def _as_is(one: Encoded, part: Any) -> bool:
+    """Whether a part holds a variable in the form in which it would be written now."""
+    return one.path in part and (one.kind == "text" or part[one.path].dtype == one.stored)
+
+
+def _save_layout(tree: xr.DataTree, path: Path, layout: str, progress: bool | None) -> Path:
+    """Save in another's layout: whole, or not at all."""
+    report = Progress(progress, 0, path.name)
+    with partial_folder(path, f"{layout} {uuid.uuid4()}") as folder:
+        LAYOUTS[layout](tree, folder / "whole.h5", report.at, report.add)
+        flush(folder / "whole.h5")
+        replace(folder / "whole.h5", path)
+        shutil.rmtree(folder)
+    report.close()
+    return path
+
+
+def _target(
+    path: str | os.PathLike[str], compression: str | None, layout: str | None, overwrite: bool
+) -> Path:
+    path = Path(path).expanduser().absolute()
+    if path.suffix not in (*HDF5_SUFFIXES, ZARR_SUFFIX):
+        msg = f"{path}: expected a name that ends with .h5, .hdf5, .nc (HDF5) or .zarr (Zarr)"
+        raise ValueError(msg)
+    if layout is not None and (layout not in LAYOUTS or path.suffix == ZARR_SUFFIX):
+        msg = f"layout={layout!r}: expected None or one of {tuple(LAYOUTS)}, for an HDF5 file"
+        raise ValueError(msg)
+    if compression not in COMPRESSIONS:
+        msg = f"compression={compression!r}; expected one of {COMPRESSIONS}"
+        raise ValueError(msg)
+    if not path.parent.is_dir():
+        state = "is not a folder" if path.parent.exists() else "does not exist; make it first"
+        msg = f"{path}: {path.parent} {state}"
+        raise MissingPath(msg)
+    if os.path.lexists(path):
+        if not overwrite:
+            msg = f"{path}: there is something already; overwrite=True replaces it"
+            raise PathExists(msg)
+        if path.is_dir() != (path.suffix == ZARR_SUFFIX):
+            kind = "a folder" if path.is_dir() else "a file"
+            msg = f"{path}: {kind} is in the way, and is not replaced by an archive of another kind"
+            raise PathExists(msg)
+        if path.is_dir() and any(path.iterdir()) and not (path / "zarr.json").is_file():
+            msg = f"{path}: a folder that is no Zarr store is not replaced"
+            raise PathExists(msg)
+    return path
+
+
+# -------------------------------------------------------------------------------- what to write
+
+
+def _units(tree: xr.DataTree) -> Units:
+    """The nodes of each session; None for those above and beside the sessions."""
+    kind = schema.kind_of(tree)
+    nodes = {path.strip("."): node for path, node in tree.subtree_with_keys}
+    sessions = set(index.session_paths(kind, schema.area_paths(tree), nodes))
+    units: Units = {None: []}
+    for path, node in nodes.items():
+        parts = path.split("/")
+        above = ("/".join(parts[:n]) for n in range(len(parts), -1, -1))
+        owner = next((p for p in above if p in sessions), None)
+        units.setdefault(owner, []).append(encode_node(path, node, kind))
+    root = next(node for node in next(n for n in units.values() if n) if not node.path)
+    root.attrs["_saved_by"] = f"neuroarrays {__version__}"
+    return units
+
+
+def _token(units: Units, suffix: str, compression: str | None) -> str:
+    """What makes two saves the same: names, shapes, dtypes, attributes, where values come from."""
+    digest = hashlib.sha256(f"{suffix} {compression} {__version__}".encode())
+    for nodes in units.values():
+        for node in nodes:
+            digest.update(_DATES.sub("", f"{node.path} {node.attrs}").encode("utf-8", "replace"))
+            for one in node.variables:
+                facts = one.name, one.variable.dims, one.variable.shape, str(one.variable.dtype)
+                attrs = json.dumps(one.attrs(), default=str, sort_keys=True)
+                digest.update(f"{facts} {attrs} {_origin(one)}".encode("utf-8", "replace"))
+    return digest.hexdigest()
+
+
+def _origin(one: Encoded) -> str:
+    """What a variable's values are, without reading any from a file.
+
+    Where that cannot be told, something new every time: nothing is resumed from other values.
+    """
+    data = unwrap(one.variable._data)
+    if isinstance(data, LazyArray) or hasattr(data, "__dask_graph__"):
+        from dask.base import tokenize
+
+        return str(tokenize(data))
+    if isinstance(one.variable, xr.IndexVariable):
+        data = one.variable.values
+    if isinstance(data, np.ndarray):
+        content = repr(data.tolist()).encode() if data.dtype == object else data.tobytes()
+        return hashlib.sha256(content).hexdigest()
+    return uuid.uuid4().hex
+
+
+# ---------------------------------------------------------------------------------------- HDF5
+
+
+def _write_hdf5(folder: Path, units: Units, compression: str | None, report: Progress) -> Path:
+    """The whole file. With several sessions, the values of each are first a file of their own."""
+    sessions = [name for name in units if name is not None]
+    parts: dict[str | None, Path] = {}
+    if len(sessions) > 1:
+        for number, name in enumerate(sessions):
+            parts[name] = folder / f"{number}.h5"
+            if not parts[name].is_file():
+                _write_part(parts[name], units[name], compression, report)
+    whole = folder / "whole.h5"
+    with create_hdf5(str(whole)) as file:
+        writer = HDF5Writer(file, compression, report.add)
+        for unit, nodes in units.items():
+            with _part(parts.get(unit)) as part:
+                for node in nodes:
+                    report.at(node.path)
+                    writer.node(node, part)
+    index.append(whole)
+    flush(whole)
+    return whole
+
+
+def _write_part(path: Path, nodes: list[Node], compression: str | None, report: Progress) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    with create_hdf5(str(unfinished)) as file:
+        writer = HDF5Writer(file, compression, report.add)
+        for node in nodes:
+            report.at(node.path)
+            writer.values(node)
+    flush(unfinished)
+    os.replace(unfinished, path)
+
+
+@contextmanager
+def _part(path: Path | None) -> Iterator[Any]:
+    if path is None:
+        yield None
+        return
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        yield file
+
+
+# ---------------------------------------------------------------------------------------- Zarr
+
+
+def _write_zarr(folder: Path, units: Units, compression: str | None, report: Progress) -> Path:
+    whole = folder / "whole.zarr"
+    finished = folder / "finished.json"
+    done = json.loads(finished.read_text()) if finished.is_file() else []
+    writer = ZarrWriter(str(whole), compression, report.add)
+    for number, (name, nodes) in enumerate(units.items()):
+        if number in done:
+            continue
+        if name:
+            shutil.rmtree(whole / name, ignore_errors=True)  # what an interrupted save left
+        for node in nodes:
+            report.at(node.path)
+            writer.node(node, replace=not name)
+        done.append(number)
+        finished.with_suffix(".new").write_text(json.dumps(done))
+        os.replace(finished.with_suffix(".new"), finished)
+    writer.finish()
+    return whole

@@ -1,0 +1,230 @@
+"""What an archive holds, found by looking at every group of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays.archive.attributes import HIDDEN, MACHINE
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.hdf5 import open_file
+from neuroarrays.files.source import plain
+
+if TYPE_CHECKING:
+    import h5py
+
+#: Path -> a node, in the form that `neuroarrays.archive.index` describes.
+Nodes = dict[str, dict[str, Any]]
+
+#: Coordinates and sizes up to this many bytes stand in the index itself.
+_INLINE = 1 << 16
+_NON_COORDINATE = "_nc4_non_coord_"
+
+
+def scan_hdf5(path: str, values: bool = False) -> Nodes:
+    """Every node of an HDF5 archive.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    values : bool
+        Also small coordinates and the checksums of what HDF5 itself does not check.
+    """
+    import hdf5plugin  # noqa: F401
+
+    safety.regular_file(path)
+    nodes: Nodes = {}
+    place = "/"
+    try:
+        with open_file(path) as file:
+            seen: dict[int, str] = {}
+            todo: list[tuple[str, h5py.Group]] = [("", file)]
+            while todo:
+                place, group = todo.pop(0)
+                nodes[place] = _scan_group(path, file, place, group, seen, values)
+                below = (f"{place}/{name}".lstrip("/") for name in group)
+                todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
+    except FormatError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # h5py raises nearly anything on damaged files
+        raise FormatError(
+            path, place, "readable HDF5", f"{type(error).__name__}: {error}",
+            "the file is truncated or damaged",
+        ) from error  # fmt: skip
+    return _with_places(nodes, path)
+
+
+def _is_group(group: h5py.Group, path: str) -> bool:
+    import h5py
+
+    return bool(group.get(path.rpartition("/")[2], getclass=True) is h5py.Group)
+
+
+def _scan_group(
+    path: str, file: h5py.File, place: str, group: h5py.Group, seen: dict[int, str], values: bool
+) -> dict[str, Any]:
+    import h5py
+
+    datasets: dict[str, h5py.Dataset] = {}
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise FormatError(path, f"{place}/{name}", "data inside this file", "a link")
+        if group.get(name, getclass=True) is h5py.Dataset:
+            datasets[name] = group[name]
+            seen.setdefault(hash(datasets[name].id), f"{place}/{name}".lstrip("/"))
+    variables: dict[str, Any] = {}
+    for stored, dataset in datasets.items():
+        attrs = _raw_attrs(dataset)
+        if "netCDF dimension but not" not in str(attrs.get("NAME", "")):
+            name = stored.removeprefix(_NON_COORDINATE)
+            dims = [name] if "CLASS" in attrs else _dims(file, dataset, seen)
+            text = h5py.check_string_dtype(dataset.dtype) is not None
+            dtype = "|O" if text else dataset.dtype.str
+            target = seen[hash(dataset.id)]
+            variable = _variable(dims, dataset.shape, dtype, attrs, target)
+            if values:
+                _add_values(variable, dataset, name)
+            variables[name] = variable
+    return _node(_raw_attrs(group), variables)
+
+
+def _raw_attrs(node: Any) -> dict[str, Any]:
+    import h5py
+
+    out = {}
+    for name in node.attrs:
+        if name in ("DIMENSION_LIST", "REFERENCE_LIST"):
+            continue
+        value = node.attrs[name]
+        out[name] = "" if isinstance(value, h5py.Empty) else plain(value)
+    return out
+
+
+def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> list[str]:
+    from h5py import h5r
+
+    if not dataset.ndim:
+        return []
+    ids = [h5r.dereference(refs[0], file.id) for refs in dataset.attrs["DIMENSION_LIST"]]
+    names = [seen[hash(found)].rpartition("/")[2] for found in ids]
+    return [name.removeprefix(_NON_COORDINATE) for name in names]
+
+
+def _add_values(variable: dict[str, Any], dataset: h5py.Dataset, name: str) -> None:
+    inline = variable["d"] == [name] or name == "row_size"
+    if variable["k"] == "text":
+        values = dataset.asstr()[...] if dataset.size else np.empty(0, object)
+        variable["c"] = text_checksum(values)
+    elif dataset.chunks is None or (inline and dataset.nbytes <= _INLINE):
+        raw = np.ascontiguousarray(dataset[...]).tobytes() if dataset.size else b""
+        variable["c"] = zlib.crc32(raw)
+        if inline:
+            variable["v"] = base64.b64encode(raw).decode()
+
+
+def text_checksum(values: np.ndarray) -> int:
+    """A checksum of text, which HDF5 keeps without one."""
+    return zlib.crc32("\0".join(np.asarray(values, object).ravel()).encode("utf-8", "replace"))
+
+
+def scan_zarr(path: str) -> Nodes:
+    """Every node of a Zarr archive, from its consolidated metadata if it has them."""
+    root = _json(Path(path, "zarr.json"))
+    found = (root.get("consolidated_metadata") or {}).get("metadata")
+    if found is None:
+        files = sorted(Path(path).rglob("zarr.json"))
+        found = {str(f.parent.relative_to(path)): _json(f) for f in files if f.parent != Path(path)}
+    place = ""
+    try:
+        groups = {"": (root, {})} | {
+            place: (meta, {}) for place, meta in found.items() if meta["node_type"] == "group"
+        }
+        for place, meta in found.items():
+            if meta["node_type"] == "array":
+                group, _, name = place.rpartition("/")
+                text = meta["data_type"] == "string"
+                dtype = "|O" if text else np.dtype(meta["data_type"]).str
+                dims = [str(dim) for dim in meta.get("dimension_names") or []]
+                variable = _variable(dims, meta["shape"], dtype, meta["attributes"], place)
+                groups[group][1][name] = variable
+        ordered = sorted(groups, key=lambda p: p.count("/") + bool(p))
+        return {p: _node(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            path, place, "Zarr v3 metadata", f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise FormatError(file, expected="JSON", found=str(error)) from error
+
+
+def _variable(
+    dims: list[str], shape: Iterable[int], dtype: str, attrs: Mapping[str, Any], path: str
+) -> dict[str, Any]:
+    """A variable of the index from what is stored."""
+    note = json.loads(attrs.get(HIDDEN, "{}"))
+    kind, own = "raw", dict(attrs)
+    if dtype == "|O":
+        kind = "text"
+    elif own.get("dtype") == "bool":
+        kind, dtype = "bool", "|b1"
+        del own["dtype"]
+    elif "dtype" in note:
+        kind = "cast"
+    missing = [own.pop("missing_value"), note["missing"]] if "missing" in note else None
+    labels = str(own.get("coordinates", "")).split()
+    places = {"i": note["places"]} if "places" in note else {}
+    own = {k: v for k, v in own.items() if k not in MACHINE} | note.get("attrs", {})
+    return {
+        "d": dims, "s": list(shape), "t": note.get("dtype", dtype), "k": kind, "m": missing,
+        "a": own, "p": path, "l": labels, **places,
+    }  # fmt: skip
+
+
+def _with_places(nodes: Nodes, path: str) -> Nodes:
+    """Nodes whose variables with rows stored once know which row is which."""
+    stored = {v["p"]: v for node in nodes.values() for v in node["vars"].values()}
+    used = set()
+    for place, node in nodes.items():
+        for name, variable in node["vars"].items():
+            if "i" in variable:
+                index = stored.get(variable["i"])
+                if index is None or len(index["s"]) != 1 or not variable["s"]:
+                    raise FormatError(path, f"{place}/{name}", "a list of the places of its rows",
+                                      f"nothing of that kind at {variable['i']}")  # fmt: skip
+                used.add(index["p"])
+                variable["i"] = [variable["s"][0], index]
+                variable["d"] = [*index["d"], *variable["d"][1:]]
+                variable["s"] = [*index["s"], *variable["s"][1:]]
+    for node in nodes.values():
+        node["vars"] = {n: v for n, v in node["vars"].items() if v["p"] not in used}
+    return nodes
+
+
+def _node(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    note = json.loads(attrs.get(HIDDEN, "{}"))
+    labels = {name for name, variable in variables.items() if variable["d"] == [name]}
+    labels |= {*str(attrs.get("coordinates", "")).split(), *note.get("coords", [])}
+    for variable in variables.values():
+        labels |= set(variable.pop("l"))
+    own = {k: v for k, v in attrs.items() if k not in MACHINE} | note.get("attrs", {})
+    node: dict[str, Any] = {
+        "attrs": own, "vars": variables, "coords": [n for n in variables if n in labels],
+    }  # fmt: skip
+    if "views" in note:
+        node["views"] = note["views"]
+    return node

@@ -1,0 +1,93 @@
+"""Archives as Zarr v3 folders, written node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.archive.encoding import Encoded, Node, text_block
+from neuroarrays.archive.packing import GZIP_LEVEL, ZSTD_LEVEL, Packing, blocks
+from neuroarrays.errors import MissingDependency
+
+Report = Callable[[int], None]
+
+
+class ZarrWriter:
+    """Writes nodes into a Zarr v3 folder without consolidating; `finish` does it once."""
+
+    def __init__(self, path: str, compression: str | None, report: Report):
+        try:
+            import zarr
+        except ImportError as error:
+            raise MissingDependency("zarr", "zarr", f"saving {path}") from error
+        self.path, self.report = path, report
+        self.packing = Packing(compression)
+        self.root = zarr.open_group(path, mode="a", zarr_format=3)
+
+    def node(self, node: Node, replace: bool = False) -> None:
+        """Write a node and its values; a second name of an array is a second array."""
+        group = self.root.require_group(node.path) if node.path else self.root
+        group.attrs.put(_plain_attrs(node.attrs))
+        for one in node.variables:
+            self._variable(group, one, replace)
+
+    def _variable(self, group: Any, one: Encoded, replace: bool) -> None:
+        """Write an array. Rows that repeat too: Zarr cannot rename a dimension once it has begun."""
+        values = text_block(one) if one.kind == "text" else None
+        shape, chunk = one.variable.shape, one.chunks
+        packed = chunk is None or self.packing.worth(one)
+        if not packed:
+            chunk = one.raw_chunks
+        chunks = chunk or tuple(max(n, 1) for n in shape)
+        array = group.create_array(
+            one.name,
+            shape=shape,
+            dtype="string" if values is not None else one.stored,
+            chunks=chunks,
+            compressors=[self._codec(packed)],
+            dimension_names=[str(dim) for dim in one.variable.dims],
+            attributes=_plain_attrs(one.attrs()),
+            config={"write_empty_chunks": True},
+            overwrite=replace,
+        )
+        if values is not None:
+            if values.size:
+                array[...] = values
+            return
+        for key in blocks(shape, chunks, one.stored.itemsize) if one.variable.size else []:
+            block = one.block(key)
+            array[key] = block
+            self.report(block.nbytes)
+
+    def _codec(self, packed: bool) -> Any:
+        """Zstd or gzip; a checksum alone for what is not compressed."""
+        from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
+
+        if not packed or self.packing.compression is None:
+            return Crc32cCodec()
+        if self.packing.compression == "portable":
+            return GzipCodec(level=GZIP_LEVEL)
+        return ZstdCodec(level=ZSTD_LEVEL, checksum=True)
+
+    def finish(self) -> None:
+        """Consolidate the metadata."""
+        import warnings
+
+        import zarr
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # consolidated metadata is not in the v3 text yet
+            zarr.consolidate_metadata(self.path)
+
+
+def _plain_attrs(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as JSON has them; NaN and infinities as xarray's Zarr backend cannot: as text."""
+    out = {}
+    for name, value in attrs.items():
+        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        items = plain if isinstance(plain, list) else [plain]
+        finite = all(not isinstance(v, float) or np.isfinite(v) for v in items)
+        out[name] = plain if finite else str(plain)
+    return out

@@ -1,0 +1,1 @@
+"""What a batch is made of, without torch: splits, fields, gathering, masks."""

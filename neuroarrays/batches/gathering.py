@@ -1,0 +1,301 @@
+"""What a batch is gathered from, by name: areas, their variables, masks, columns and clock."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.batches.fields import Field, Looked, field_of
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.tree.columns import seconds
+
+
+def place(area: Any, name: str = "") -> str:
+    """Session, area and variable, as errors name them."""
+    if not isinstance(area, xr.DataTree):
+        msg = f'expected an area, a node such as tree["session/area"], not a {type(area).__name__}'
+        raise TypeError(msg)
+    path = area.path.strip("/") or str(area.name or "the root")
+    return f"{path}: {name}" if name else path
+
+
+def names(*given: Sequence[str]) -> list[str]:
+    """Variables of several lists, each once."""
+    for each in given:
+        if isinstance(each, str):
+            msg = f"expected a list of variables, got the text {each!r}"
+            raise ValueError(msg)
+    return list(dict.fromkeys(name for each in given for name in each))
+
+
+def find(area: xr.DataTree, name: str) -> xr.DataArray:
+    """A variable by its path below the area, or by its name in the session or block above it.
+
+    Raises
+    ------
+    NotInTree
+        If it is in none of them.
+    """
+    node: xr.DataTree | None = area
+    label = None
+    while node is not None:
+        try:
+            found = node[name]
+        except KeyError:
+            found = None
+        if isinstance(found, xr.DataArray):
+            path, _, own = name.rpartition("/")
+            if own in (node[path] if path else node).data_vars:
+                return found
+            label = found if label is None else label  # a label may share a variable's name
+        node = node.parent
+    if label is not None:
+        return label
+    known = [
+        f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
+    ]
+    hint = f"looked in {place(area)} and above it"
+    if schema.SPIKES in area.children:
+        hint = f"{hint}; it is an area of a recording tree, which na.align brings on one clock"
+    raise NotInTree("variable", name, known, hint=hint)
+
+
+def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:
+    """Areas that have some variables, by session, or by session/area.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        An aligned tree, from its root.
+    names : sequence of str
+        Variables asked for.
+
+    Returns
+    -------
+    list of (str, DataTree node)
+        A block above the session is not part of the key.
+
+    Raises
+    ------
+    SchemaError, NotInTree
+        If it is not an aligned tree, or no area has them.
+    """
+    if schema.kind_of(tree) != schema.ALIGNED:
+        msg = "this is a recording tree: na.align it first, or use SpikeWindowDataset on its areas"
+        raise SchemaError(msg)
+    found: dict[str, xr.DataTree] = {}
+    missing = None
+    for path in schema.area_paths(tree):
+        area = tree[path]
+        assert isinstance(area, xr.DataTree)
+        try:
+            for name in names:
+                find(area, name)
+        except NotInTree as error:
+            missing = error
+            continue
+        found[path] = area
+    if not found:
+        raise missing or SchemaError("the tree has no area")
+    parents = [path.rpartition("/")[0] for path in found]
+    alone = len(set(parents)) == len(parents)
+    keys = [
+        parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
+        for path, parent in zip(found, parents, strict=True)
+    ]
+    return list(zip(keys, found.values(), strict=True))
+
+
+def column(area: xr.DataTree, name: str) -> np.ndarray:
+    """A column of the presentations of an area."""
+    table = area.children.get(schema.PRESENTATIONS)
+    columns = [] if table is None else list(table.data_vars)
+    if table is not None and name in columns:
+        return np.asarray(table[name].values)
+    if name in area.coords:
+        return np.asarray(area.coords[name].values)
+    hint = f"{place(area)}; give split= a function of the area"
+    raise NotInTree("column of presentations", name, columns, hint=hint)
+
+
+def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
+    """The field of a variable.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of an aligned tree.
+    name : str
+        The variable; see `find`.
+    dim : str
+        The dimension whose rows are gathered.
+    cache : {"auto", True, False}
+        Whether it is kept in memory.
+
+    Returns
+    -------
+    Field
+        Of the variable's rows along `dim`.
+
+    Raises
+    ------
+    NotInTree, SchemaError
+        If there is no such variable, or it is not along `dim`.
+    """
+    array = find(area, name)
+    if array.dtype.kind not in "biuf":
+        msg = f"{place(area, name)} has dtype {array.dtype}: not a number, so not a tensor"
+        raise SchemaError(msg)
+    if dim == schema.PRESENTATION and schema.IMAGE in array.dims and dim not in array.dims:
+        return _images(area, name, array, cache)
+    if dim not in array.dims:
+        msg = f"{place(area, name)} is not along {dim}: it has dims {array.dims}"
+        raise SchemaError(msg)
+    return field_of(array.variable, dim, place(area, name), cache)
+
+
+def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str) -> Looked:
+    """Images of presentations, by the image each of them shows."""
+    table = area.children.get(schema.PRESENTATIONS)
+    nodes = ([] if table is None else [table.to_dataset(inherit=False)]) + [area.to_dataset()]
+    shown = next((n[schema.IMAGE].values for n in nodes if schema.IMAGE in n.variables
+                  and n[schema.IMAGE].dims == (schema.PRESENTATION,)), None)  # fmt: skip
+    if shown is None or schema.IMAGE not in array.coords:
+        msg = (
+            f"{place(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of each "
+            "presentation, or of each image, to look it up"
+        )
+        raise SchemaError(msg)
+    known = {int(image): i for i, image in enumerate(array[schema.IMAGE].values)}
+    missing = next((image for image in shown.tolist() if int(image) not in known), None)
+    if missing is not None:
+        raise NotInTree("image", missing, list(known), hint=place(area, name))
+    rows = np.array([known[int(image)] for image in shown], np.int64)
+    return Looked(field_of(array.variable, schema.IMAGE, place(area, name), cache), rows)
+
+
+def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.ndarray]:
+    """The one clock of some variables: time stamps, the step between them, where frames begin; s.
+
+    Stamps are middles where the clock is one of bins (its attribute `bin_width`), else onsets.
+
+    Raises
+    ------
+    SchemaError
+        If they have two clocks, none, or one that goes backwards.
+    """
+    time, first = None, ""
+    for name in names:
+        array = find(area, name)
+        if schema.TIME in array.dims and schema.TIME not in array.coords:
+            msg = f"{place(area, name)} has no clock: nothing says how long its frames last"
+            raise SchemaError(f"{msg}; give the reader the rate, or assign the coordinate time")
+        if schema.TIME not in array.dims:
+            msg = f"{place(area, name)} is not along time: it has dims {array.dims}"
+            raise SchemaError(msg)
+        if schema.PRESENTATION in array.dims:
+            msg = f"{place(area, name)} is cut into presentations {array.dims}: use TrialDataset"
+            raise SchemaError(msg)
+        own = seconds(array.coords[schema.TIME], f"the clock of {place(area, name)}")
+        if time is not None and not np.array_equal(own, time):
+            msg = (
+                f"{place(area, name)} has another clock ({own.size:,} samples) than {first} "
+                f"({time.size:,} samples): bring both on one with na.align"
+            )
+            raise SchemaError(msg)
+        if time is None:
+            time, first = own, name
+    assert time is not None
+    steps = np.diff(time)
+    if not (steps > 0).all():
+        msg = f"{place(area, first)}: time goes backwards, stands still or is NaN; see na.validate"
+        raise SchemaError(msg)
+    width = find(area, first).coords[schema.TIME].attrs.get("bin_width")
+    if width:
+        return time, float(width), time - width / 2
+    return time, float(np.median(steps) if steps.size else 1.0), time
+
+
+def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | None:
+    """A mask of the area (`valid`, `withheld`) in memory; None where it has none of these dims.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of an aligned tree.
+    name : str
+        Name of the mask.
+    dims : tuple of str
+        The dims it has to have.
+
+    Returns
+    -------
+    (...) bool or None
+        Along `dims`.
+    """
+    array = area.get(name)
+    if not isinstance(array, xr.DataArray) or set(array.dims) != set(dims):
+        return None
+    return np.asarray(array.transpose(*dims).values, bool)
+
+
+def blocks(area: xr.DataTree) -> np.ndarray | None:
+    """Labels of frames, (time,), that change where they did not follow one another; None without."""
+    label = area.coords.get(schema.BLOCK)
+    return None if label is None or label.dims != (schema.TIME,) else np.asarray(label.values)
+
+
+def stretches(
+    time: np.ndarray,
+    width: float,
+    window: Any,
+    valid: np.ndarray | None,
+    block: np.ndarray | None,
+    joined: bool,
+) -> np.ndarray:
+    """Parts of a clock in which windows may lie.
+
+    Parameters
+    ----------
+    time : (time,) float64, s
+        Time stamps of the frames.
+    width : float, s
+        From one to the next; a step of 1.5 of it is a break.
+    window : (2,) or (n, 2) float, s, or None
+        Half-open intervals that stamps lie in; the whole clock for None.
+    valid : (time,) bool or None
+        Bins not to run over where False.
+    block : (time,) array or None
+        Labels; where one is followed by another is a break.
+    joined : bool
+        Take breaks of the clock for none.
+
+    Returns
+    -------
+    (n, 2) int64
+        First frame and the one past the last, in the order of `window`.
+    """
+    slack = width * 1e-6
+    pairs = np.asarray((-np.inf, np.inf) if window is None else window, np.float64).reshape(-1, 2)
+    low, high = np.searchsorted(time, pairs.T - slack)
+    cut = np.zeros(time.size + 1, bool)
+    if not joined and time.size:
+        cut[1:-1] = np.diff(time) > 1.5 * width
+    if valid is not None:
+        cut[1:-1] |= valid[1:] != valid[:-1]
+    if block is not None:
+        cut[1:-1] |= block[1:] != block[:-1]
+    cuts = np.flatnonzero(cut)
+    found = []
+    for begin, end in zip(low.tolist(), high.tolist(), strict=True):
+        inner = cuts[(cuts > begin) & (cuts < end)]
+        bounds = np.concatenate([[begin], inner, [end]])
+        found += [
+            (a, b) for a, b in itertools.pairwise(bounds) if b > a and (valid is None or valid[a])
+        ]
+    return np.array(found, np.int64).reshape(-1, 2)

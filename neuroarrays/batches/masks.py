@@ -1,0 +1,112 @@
+"""Masks of an area: which values of a batch are known. What is not must never look like a zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.batches.fields import Field, field_of
+
+#: True where values are to be trusted.
+VALID = ("valid", "valid_units")
+#: True where a competition blanked values: the responses; running and pupil.
+WITHHELD, BEHAVIOR_WITHHELD = "withheld", "behavior_withheld"
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask as a field.
+
+    Attributes
+    ----------
+    field : Field
+        Its rows.
+    dims : tuple of str
+        Its dimensions, that of the rows first.
+    known : bool
+        What it is where a value is known.
+    """
+
+    field: Field
+    dims: tuple[str, ...]
+    known: bool
+
+    def blank(self, values: np.ndarray, out: np.ndarray, dims: Sequence[str]) -> None:
+        """Write NaN into the values of a batch where they are not known.
+
+        Parameters
+        ----------
+        values : (n, ...) bool
+            The mask's own values in the batch.
+        out : (n, ...) float
+            The values of a variable there; changed.
+        dims : sequence of str
+            The variable's dimensions, that of the rows first. In a batch of clips there is one
+            more axis in front, of both.
+        """
+        unknown = ~values if self.known else values
+        if not unknown.any():
+            return
+        front = ("",) * (out.ndim - len(dims))
+        own, theirs = (*front, *self.dims), (*front, *dims)
+        ordered = unknown.transpose([own.index(dim) for dim in theirs if dim in own])
+        sizes = iter(ordered.shape)
+        where = ordered.reshape([next(sizes) if dim in own else 1 for dim in theirs])
+        np.copyto(out, np.nan, where=where)
+
+
+def masks_of(area: xr.DataTree, dim: str, place: str) -> dict[str, Mask]:
+    """The masks of an area along a dimension.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of an aligned tree.
+    dim : str
+        The dimension whose rows are gathered.
+    place : str
+        Session and area, for errors.
+
+    Returns
+    -------
+    dict of Mask
+        Those it has, by name. What is masked unit by unit is read with each batch; the others are
+        small and stay in memory.
+    """
+    found = {}
+    for name in (*VALID, WITHHELD, BEHAVIOR_WITHHELD):
+        array = area.get(name)
+        if isinstance(array, xr.DataArray) and dim in array.dims and array.dtype == bool:
+            dims = (dim, *(str(d) for d in array.dims if d != dim))
+            keep = schema.UNIT not in dims
+            field = field_of(array.variable, dim, f"{place}: {name}", keep)
+            found[name] = Mask(field, dims, name in VALID)
+    return found
+
+
+def masks_for(name: str, dims: Sequence[str], masks: Mapping[str, Mask]) -> list[str]:
+    """Which masks say what is known of a variable.
+
+    Parameters
+    ----------
+    name : str
+        Its path below the area.
+    dims : sequence of str
+        Its dimensions.
+    masks : mapping of str to Mask
+        Those of the area.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    behavior = name == "speed" or name.startswith(f"{schema.PUPIL}/")
+    asked = {WITHHELD: schema.UNIT in dims, BEHAVIOR_WITHHELD: behavior}
+    return [
+        key for key, mask in masks.items() if asked.get(key, True) and set(mask.dims) <= set(dims)
+    ]

@@ -1,0 +1,1 @@
+"""Many sessions at once: surveys, builds, and parts of archives."""

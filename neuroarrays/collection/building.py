@@ -1,0 +1,357 @@
+"""Many sessions to one archive: a task per session and stimulus, resumable, in bounded memory.
+
+`build` first looks at the tables of all sessions, because what a normal duration is (the median)
+and how long a presentation lasts (the bins) are pooled over them. Then each session and stimulus is
+aligned and saved as a part, a finished archive of its own, in ``ARCHIVE/.build``; the parts of a
+stimulus are put together into ``ARCHIVE/<stimulus>.h5`` by copying their chunks as they are.
+
+A part has its name only when it is complete, and its name says what it was made from: an
+interrupted build goes on with what is missing, and nothing old is taken for new.
+
+Memory of one worker: the spikes of one session (8 bytes each: 0.4 GB for the good units of the
+largest Allen session, 1.1 GB if none are filtered), its series, and four blocks of 16 MB. What a
+worker kept of a session is dropped when it begins with another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from neuroarrays import schema
+from neuroarrays._version import __version__
+from neuroarrays.alignment.aligned import align
+from neuroarrays.alignment.presentations import select
+from neuroarrays.archive import saving as store
+from neuroarrays.collection.surveys import MORE, Recipe, Survey, survey
+from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists
+from neuroarrays.files import partials, source
+from neuroarrays.formats.allen_binned import pipeline as mlynarski
+from neuroarrays.formats.door import open_datatree
+from neuroarrays.lazy import arrays as lazy
+from neuroarrays.schema.names import chosen
+from neuroarrays.tree import trains
+
+WORK = ".build"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One session and stimulus: where it is, and all that its values depend on."""
+
+    path: str
+    session: str
+    stimulus: str
+    recipe: Recipe
+    areas: tuple[str, ...]
+    medians: tuple[tuple[str, float], ...]
+    longest: float | None
+    stamp: tuple[int, ...]
+    part: str = ""
+
+    def token(self) -> str:
+        """Equal for jobs that make the same part."""
+        facts = repr((replace(self, part=""), __version__))
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Report:
+    """What a build did.
+
+    Attributes
+    ----------
+    written, unchanged : list of Path
+        Files made, and those that were complete already.
+    made, reused : int
+        Parts made now, and found from an earlier run.
+    failures : list of (name, error)
+        Sessions, or sessions and stimuli, that are not in the archive.
+    notes : list of str
+        What was left out for other reasons.
+    """
+
+    written: list[Path] = field(default_factory=list)
+    unchanged: list[Path] = field(default_factory=list)
+    made: int = 0
+    reused: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def build(
+    paths: Iterable[str | os.PathLike[str]],
+    archive: str | os.PathLike[str],
+    recipe: Recipe | None = None,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Align many sessions and save an archive with a file per stimulus.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        One recording each. A folder stands for the ``.nwb`` files in it.
+    archive : path
+        The folder of the archive; made if it is not there.
+    recipe : Recipe, optional
+        What to make.
+    workers : int
+        Tasks at a time; 1 stays in this process.
+    scheduler : str, optional
+        "processes" (the default with several workers), "threads", or the address of a
+        dask.distributed scheduler, whose workers see the same files.
+    strict : bool
+        Stop at the first session that fails, instead of reporting it at the end.
+    progress : callable, optional
+        Told the number of finished tasks, of all tasks, and the name of one.
+
+    Returns
+    -------
+    Report
+        What was written and what failed. `neuroarrays.open_datatree` of the folder gives a tree
+        with a block per stimulus.
+
+    Raises
+    ------
+    NotInTree
+        If no session has a stimulus or area asked for.
+    FormatError
+        If two files hold the same session.
+    PathExists
+        If the folder holds a file of that name that no build made.
+    NeuroArraysError
+        If nothing could be read, and with `strict` if anything could not.
+    """
+    recipe, report = recipe or Recipe(), Report()
+    run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
+    report.failures = run.failures
+    try:
+        _build(paths, archive, recipe, run, report)
+    finally:
+        run.close()
+    return report
+
+
+def _build(
+    paths: Iterable[str | os.PathLike[str]],
+    archive: str | os.PathLike[str],
+    recipe: Recipe,
+    run: Runner,
+    report: Report,
+) -> None:
+    """Look at all sessions, make what parts are missing, put them together."""
+    tasks = [(recipe, str(path)) for path in _files(paths)]
+    surveys = [found for found in run(survey, tasks) if found is not None]
+    if not surveys:
+        msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
+        raise NeuroArraysError(msg)
+    work = Path(archive).expanduser().absolute() / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    with partials.locked(work, work.parent):
+        wanted = _jobs(surveys, recipe, work, report)
+        done = {block: _mark(work, block) for block in wanted}
+        open_ = {b: jobs for b, jobs in wanted.items() if done[b] != _contents(jobs, recipe)}
+        report.unchanged += [work.parent / f"{block}.h5" for block in wanted if block not in open_]
+        for block in open_:
+            _refuse_strangers(work, block)
+        # One session after another: a worker keeps the spikes of the one it is at.
+        todo = [job for jobs in open_.values() for job in jobs if not Path(job.part).is_file()]
+        report.reused = sum(map(len, open_.values())) - len(todo)
+        todo.sort(key=lambda job: (job.session, job.stimulus))
+        report.made = len([name for name in run(make_part, todo) if name])
+        for block, jobs in open_.items():
+            _put_together(block, jobs, recipe, work, report)
+        if not report.failures:
+            shutil.rmtree(work / "parts", ignore_errors=True)
+
+
+# ------------------------------------------------------------------------------------- the tasks
+
+
+def make_part(job: Job) -> Outcome:
+    """Align one session to one stimulus and save it."""
+    name = f"{job.session}, {job.stimulus}"
+    try:
+        _keep_only(job.path)
+        tree = open_datatree(job.path, areas=list(job.areas))
+        if job.recipe.compat is None:
+            tables = select(tree, job.stimulus, medians=dict(job.medians))
+            window = None if job.longest is None else (0.0, job.longest)
+            aligned = align(tree, tables, job.recipe.bin_width, window)
+        else:
+            aligned = mlynarski.published(tree, job.stimulus, medians=dict(job.medians))
+        aligned.attrs["stimulus"] = job.stimulus
+        Path(job.part).parent.mkdir(parents=True, exist_ok=True)
+        store.save(aligned, job.part, overwrite=True, progress=False)
+    except Exception as error:
+        return Outcome(name, error=said(error))
+    return Outcome(name, name)
+
+
+_AT: list[str] = []
+
+
+def _keep_only(path: str) -> None:
+    """Drop what this process kept of another session."""
+    if [path] != _AT:
+        trains.release()
+        lazy.release()
+        source.close_all()
+        _AT[:] = [path]
+
+
+# -------------------------------------------------------------------------------------- the plan
+
+
+def _files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given).expanduser().absolute()
+        if path.is_dir() and not source.is_zarr(path):
+            found += sorted(path.glob("*.nwb"))
+        else:
+            found.append(path)
+    if not found:
+        msg = "no sessions: expected NWB files, or a folder of them"
+        raise NeuroArraysError(msg)
+    return list(dict.fromkeys(found))
+
+
+def _jobs(
+    surveys: Sequence[Survey], recipe: Recipe, work: Path, report: Report
+) -> dict[str, list[Job]]:
+    """File of the archive -> its jobs, by session."""
+    first: dict[str, Survey] = {}
+    for one in surveys:
+        if one.session in first:
+            raise FormatError(
+                one.path, expected="sessions of different names",
+                found=f"{one.session}, which is in {first[one.session].path} too",
+            )  # fmt: skip
+        first[one.session] = one
+    if recipe.areas is not None and not any(one.areas for one in surveys):
+        raise NotInTree("area", ", ".join(recipe.areas), _all_areas(surveys))
+    known = dict.fromkeys(name for one in surveys for name in one.durations)
+    stimuli = chosen(known, recipe.stimuli, "stimulus")
+    jobs: dict[str, list[Job]] = {}
+    medians: dict[str, float] = {}
+    for stimulus in sorted(stimuli, reverse=True):  # ..._more_repeats before what it goes with
+        with_it = [one for one in surveys if stimulus in one.durations]
+        limit = max(one.limits.get(stimulus, 0.0) for one in with_it)
+        median, longest = _pooled([one.durations[stimulus] for one in with_it], limit, recipe)
+        medians |= {} if median is None else {stimulus: median}
+        mine = tuple((n, v) for n, v in medians.items() if n in (stimulus, stimulus + MORE))
+        for one in sorted(with_it, key=lambda one: one.session):
+            job = Job(one.path, one.session, stimulus, recipe, one.areas, mine, longest, one.stamp)
+            part = work / "parts" / stimulus / f"{one.session}-{job.token()}.h5"
+            if one.areas:
+                jobs.setdefault(_block(stimulus, recipe), []).append(replace(job, part=str(part)))
+        lacking = [one.session for one in surveys if one not in with_it]
+        if lacking and recipe.stimuli is not None:
+            report.notes.append(f"{stimulus}: not in {', '.join(sorted(lacking))}")
+    for one in surveys:
+        if not one.areas:
+            report.notes.append(f"{one.session}: no units in the areas asked for")
+    return jobs
+
+
+def _all_areas(surveys: Sequence[Survey]) -> list[str]:
+    found: dict[str, None] = {}
+    for one in surveys:
+        paths = schema.area_paths(open_datatree(one.path))
+        found |= dict.fromkeys(path.partition("/")[2] for path in paths)
+    return sorted(found)
+
+
+def _block(stimulus: str, recipe: Recipe) -> str:
+    """The file a stimulus is in; the published archive has one for both kinds of session."""
+    if recipe.compat is not None:
+        return stimulus.removesuffix(MORE)
+    return stimulus
+
+
+def _pooled(
+    durations: Sequence[np.ndarray], limit: float, recipe: Recipe
+) -> tuple[float | None, float | None]:
+    """The median of all durations, where one is used, and the window that covers all but odd ones.
+
+    Of whole bins and to the nanosecond, so that one more session seldom makes the others anew.
+    """
+    from neuroarrays.kernels import counts
+
+    everything = np.concatenate(durations)
+    if not everything.size:
+        return None, None
+    median: float | None = round(float(np.median(everything)), 9)
+    if recipe.compat is not None:  # has bins of its own for each session
+        return median, None
+    if limit:
+        everything = everything[np.abs(everything - median) < limit]
+    else:
+        median = None
+    if not everything.size or everything.max() <= 0:
+        return median, None
+    n_bins = counts.bins_to_cover(float(everything.max()), recipe.bin_width)
+    return median, round(n_bins * recipe.bin_width, 9)
+
+
+# ----------------------------------------------------------------------------------- the archive
+
+
+def _put_together(block: str, jobs: list[Job], recipe: Recipe, work: Path, report: Report) -> None:
+    """The file of one stimulus from the parts that there are."""
+    parts = [job.part for job in jobs if Path(job.part).is_file()]
+    if not parts:
+        return
+    path = work.parent / f"{block}.h5"
+    layout = recipe.layout or ("allen_binned" if recipe.compat else None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        store.join(parts, path, layout=layout, overwrite=True)
+    report.notes += [f"{block}: {one.message}" for one in caught if one.category is UserWarning]
+    complete = len(parts) == len(jobs)
+    content = {"made": _contents(jobs, recipe) if complete else "", "stamp": _stamp_of(path)}
+    mark = work / f"{block}.json"
+    mark.with_suffix(".new").write_text(json.dumps(content))
+    os.replace(mark.with_suffix(".new"), mark)
+    report.written.append(path)
+
+
+def _contents(jobs: Iterable[Job], recipe: Recipe) -> str:
+    tokens = sorted(job.token() for job in jobs)
+    return hashlib.sha256(repr((tokens, recipe)).encode()).hexdigest()
+
+
+def _stamp_of(path: Path) -> list[int]:
+    return list(source.stamp(os.stat(path)))
+
+
+def _mark(work: Path, block: str) -> str:
+    """What a file of the archive was made from; "" if there is none, or it is not ours."""
+    try:
+        content = json.loads((work / f"{block}.json").read_text())
+        if content["stamp"] == _stamp_of(work.parent / f"{block}.h5"):
+            return str(content["made"])
+    except (OSError, ValueError, KeyError):
+        pass
+    return ""
+
+
+def _refuse_strangers(work: Path, block: str) -> None:
+    path = work.parent / f"{block}.h5"
+    if path.exists() and not (work / f"{block}.json").is_file():
+        msg = f"{path}: there is something already that no build made; move it, or give another folder"
+        raise PathExists(msg)

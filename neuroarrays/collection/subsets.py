@@ -1,0 +1,188 @@
+"""Parts of archives: what is chosen of one as another, arrays of it as NPY files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.archive.packing import blocks
+from neuroarrays.archive.saving import HDF5_SUFFIXES, ZARR_SUFFIX, save
+from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
+from neuroarrays.files.safety import temporary_sibling
+from neuroarrays.formats.door import open_datatree
+from neuroarrays.schema.names import chosen
+
+#: Axes of exported arrays.
+AXES = {
+    "spike_data": (schema.UNIT, schema.PRESENTATION, schema.TIME),
+    "speed": (schema.PRESENTATION, schema.TIME),
+}
+
+
+def subset(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    stimuli: str | Sequence[str] | None = None,
+    sessions: str | Sequence[str] | None = None,
+    areas: str | Sequence[str] | None = None,
+    layout: str | None = None,
+) -> Path:
+    """Save what is chosen of an archive as another.
+
+    Parameters
+    ----------
+    path : path
+        An archive, or a folder with one per stimulus.
+    out : path
+        Ends with ``.h5`` or ``.zarr``: one archive with everything chosen. Else a folder with an
+        archive per stimulus.
+    stimuli, sessions, areas : str or sequence of str, optional
+        Names or globs; all unless given.
+    layout : str, optional
+        As for `neuroarrays.save`.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    NotInTree
+        If something asked for is nowhere.
+    PathExists
+        If there is something at `out`.
+    """
+    out = Path(out).expanduser().absolute()
+    if os.path.lexists(out):
+        msg = f"{out}: there is something already; give another name"
+        raise PathExists(msg)
+    tree = open_datatree(path, sessions=sessions, areas=areas)
+    found = stimuli_of(tree, path)
+    picked = chosen(found, stimuli, "stimulus")
+    places = {name: "" if found[name] is tree else f"{found[name].name}/" for name in picked}
+    if out.suffix in (*HDF5_SUFFIXES, ZARR_SUFFIX):
+        return save(_part(tree, tuple(places.values())), out, layout=layout)
+    work = temporary_sibling(out)
+    work.mkdir()
+    try:
+        for name, place in places.items():
+            save(_part(tree, (place,), place), work / f"{name}.h5", layout=layout)
+        os.replace(work, out)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return out
+
+
+def _part(tree: xr.DataTree, places: tuple[str, ...], root: str = "") -> xr.DataTree:
+    """The areas below some blocks, with what is above and below them; `root` becomes the root."""
+    areas = [path for path in schema.area_paths(tree) if path.startswith(places)]
+    groups = {}
+    for path, node in tree.subtree_with_keys:
+        kept = any(
+            f"{area}/".startswith(f"{path}/") or path.startswith(f"{area}/") for area in areas
+        )
+        if path != "." and kept:
+            inside = path.removeprefix(root) if f"{path}/" != root else "/"
+            groups[inside] = node.to_dataset(inherit=False)
+    top = groups.setdefault("/", xr.Dataset())
+    mark = {"neuroarrays_schema": tree.attrs["neuroarrays_schema"]}
+    top.attrs = mark | dict(top.attrs if root else tree.attrs)
+    return xr.DataTree.from_dict(groups)
+
+
+def stimuli_of(tree: xr.DataTree, path: str | os.PathLike[str]) -> dict[str, xr.DataTree]:
+    """The stimuli of an aligned tree: its blocks, or itself under the name of its file."""
+    depths = {area.count("/") for area in schema.area_paths(tree)}
+    if depths <= {2} and depths:
+        return dict(tree.children)
+    return {str(tree.attrs.get("stimulus") or Path(path).stem): tree}
+
+
+def export_npy(
+    path: str | os.PathLike[str],
+    stimulus: str,
+    area: str,
+    folder: str | os.PathLike[str],
+    data: str = "spike_data",
+) -> list[Path]:
+    """Write an array per session that has an area, as the published repository does.
+
+    ``session_<id>-<stimulus>-<area>-<data>.npy``: spikes as units x presentations x time, running
+    speed as presentations x time. Read them with ``numpy.load(..., mmap_mode="r")``.
+
+    Parameters
+    ----------
+    path : path
+        An archive, or a folder with one per stimulus.
+    stimulus, area : str
+        Of which stimulus and area.
+    folder : path
+        Where to; made if it is not there. Files of these names are replaced.
+    data : {"spike_data", "speed"}
+        Which array.
+
+    Returns
+    -------
+    list of Path
+        The files, by session.
+
+    Raises
+    ------
+    NotInTree
+        If no session has the stimulus or area.
+    NeuroArraysError
+        If no session has the data asked for.
+    """
+    if data not in AXES:
+        msg = f"data={data!r}: expected one of {tuple(AXES)}"
+        raise ValueError(msg)
+    tree = open_datatree(path)
+    known = stimuli_of(tree, path)
+    if stimulus not in known:
+        raise NotInTree("stimulus", stimulus, known)
+    sessions = known[stimulus].children
+    if not any(area in session.children for session in sessions.values()):
+        areas = dict.fromkeys(p.rpartition("/")[2] for p in schema.area_paths(tree))
+        raise NotInTree("area", area, areas)
+    folder = Path(folder).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, session in sessions.items():
+        node = session.children.get(area)
+        if node is None or data not in node.data_vars:
+            continue
+        label = name if name.startswith("session_") else f"session_{name}"
+        target = folder / f"{label}-{stimulus}-{area}-{data}.npy"
+        _export(node[data].variable, AXES[data], target)
+        written.append(target)
+    if not written:
+        msg = f"no session has {data} of {stimulus} in {area}"
+        raise NeuroArraysError(msg)
+    return written
+
+
+def _export(variable: xr.Variable, axes: tuple[str, ...], target: Path) -> None:
+    """One array, in blocks of presentations, under its name only when it is complete."""
+    arranged = variable.transpose(*axes)
+    work = temporary_sibling(target)
+    try:
+        made = np.lib.format.open_memmap(work, "w+", variable.dtype, arranged.shape)
+        first = axes.index(schema.PRESENTATION)
+        rows = tuple(1 if axis == first else n for axis, n in enumerate(arranged.shape))
+        if arranged.size:
+            for key in blocks(arranged.shape, rows, variable.dtype.itemsize):
+                made[key] = arranged[key].values
+        made.flush()
+        del made
+        os.replace(work, target)
+    except BaseException:
+        work.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,117 @@
+"""What sessions have, from their tables alone: areas, stimuli, durations of presentations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.collection.tasks import Outcome, said
+from neuroarrays.errors import FormatError
+from neuroarrays.files import source
+from neuroarrays.formats.allen.stimuli import PARAMETERS
+from neuroarrays.formats.allen_binned import pipeline as mlynarski
+from neuroarrays.formats.door import open_datatree
+from neuroarrays.schema.names import matches
+
+#: Tables that are no stimulus.
+_NO_STIMULI = ("invalid_times", "spontaneous")
+#: Showings of a movie that the published archive keeps with those of the shorter name.
+MORE = "_more_repeats"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of every session.
+
+    Attributes
+    ----------
+    stimuli, areas : tuple of str, optional
+        Names or globs; all unless given. Of an Allen session all stimuli of its schedule, of others
+        every interval table.
+    bin_width : float, s
+        Width of a bin.
+    compat : {"mlynarski"}, optional
+        As for `neuroarrays.align`; the files then have the published layout too.
+    layout : {"allen_binned"}, optional
+        As for `neuroarrays.save`.
+    """
+
+    stimuli: tuple[str, ...] | None = None
+    areas: tuple[str, ...] | None = None
+    bin_width: float = 0.02
+    compat: str | None = None
+    layout: str | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a session has, from its tables alone."""
+
+    path: str
+    stamp: tuple[int, ...]
+    session: str
+    areas: tuple[str, ...]
+    durations: Mapping[str, np.ndarray]
+    limits: Mapping[str, float]
+
+
+def survey(task: tuple[Recipe, str]) -> Outcome:
+    """Look at the tables of one session."""
+    recipe, path = task
+    try:
+        tree = open_datatree(path)
+        if len(tree.children) != 1:
+            raise FormatError(path, expected="one session", found=f"{len(tree.children)}")
+        ((session, node),) = tree.children.items()
+        areas = [p.partition("/")[2] for p in schema.area_paths(tree)]
+        picked = [area for area in areas if recipe.areas is None or matches(area, recipe.areas)]
+        tables = node.children.get(schema.PRESENTATIONS)
+        found = {} if tables is None else {n: t.to_dataset() for n, t in tables.children.items()}
+        stimuli = _stimuli(str(tree.attrs.get("source", "")), found)
+        lengths = _durations(node, found, stimuli, recipe.compat)
+        limits = {n: float(v) for n in stimuli if (v := found[n].attrs.get("max_deviation"))}
+        stamp = source.stamp(os.stat(path))
+        made = Survey(
+            path,
+            stamp,
+            session,
+            tuple(picked),
+            {n: v[np.isfinite(v)] for n, v in lengths.items()},
+            limits,
+        )
+    except Exception as error:  # one bad file does not lose the others
+        return Outcome(path, error=said(error))
+    return Outcome(session, made)
+
+
+def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:
+    """Tables that are stimuli."""
+    if kind == "allen":
+        known = [n for n in PARAMETERS if n in tables and not n.endswith("_shuffled")]
+        if known:
+            return known
+    return [name for name in tables if name not in _NO_STIMULI]
+
+
+def _durations(
+    session: xr.DataTree,
+    tables: Mapping[str, xr.Dataset],
+    stimuli: Sequence[str],
+    compat: str | None,
+) -> dict[str, np.ndarray]:
+    """Durations of the presentations of each stimulus, s: (n,) float64."""
+    if compat is not None:
+        found = mlynarski.rows_of(session, tuple(stimuli))
+        # Where a session has both, the first takes the other along.
+        both = {n for n in found if n.endswith(MORE) and n.removesuffix(MORE) in found}
+        return {name: rows.duration for name, rows in found.items() if name not in both}
+    return {
+        name: (tables[name]["stop_time"].values - tables[name]["start_time"].values).astype(float)
+        for name in stimuli
+        if {"start_time", "stop_time"} <= set(tables[name].data_vars)
+    }

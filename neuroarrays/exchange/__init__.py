@@ -1,0 +1,1 @@
+"""Trees as the objects of other libraries, and back."""

@@ -1,0 +1,252 @@
+"""Trees as objects of other libraries, and back: pynapple, DRIADA."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
+from neuroarrays.lazy.indexes import dataset
+
+
+def _pynapple() -> Any:
+    try:
+        import pynapple
+    except ImportError as error:
+        msg = "exchanging data with pynapple"
+        raise MissingDependency("pynapple", "pynapple", msg) from error
+    return pynapple
+
+
+def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
+    """A tree as pynapple objects, loaded into memory.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording tree, or an aligned tree on a continuous clock.
+
+    Returns
+    -------
+    dict of str to object
+        By path: ``TsGroup`` for spikes (NaN times left out), ``Tsd``, ``TsdFrame`` or ``TsdTensor``
+        for each numeric variable along time (path of the node and name), ``IntervalSet`` for each
+        table with finite, ordered start and stop times (s; pynapple takes 1 us from intervals that
+        touch). Variables along presentations and
+        text are left out: pynapple has no object for them.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> found = na.to_pynapple(na.load_sample())
+    >>> found["A2929-200711/adn/spikes"].index.size
+    7
+    """
+    nap = _pynapple()
+    found: dict[str, Any] = {}
+    for path, role, node in schema.roles(tree):
+        own = node.to_dataset(inherit=False)
+        if role == "spikes":
+            found[path] = _group(nap, own)
+        elif role == "table":
+            intervals = _intervals(nap, own)
+            if intervals is not None:
+                found[path] = intervals
+        elif schema.TIME in node.coords:
+            times = node.coords[schema.TIME].values
+            for name, array in own.data_vars.items():
+                if array.dims[:1] == (schema.TIME,) and array.dtype.kind in "biuf":
+                    found[f"{path}/{name}"] = _series(nap, times, array, node)
+    return found
+
+
+def _group(nap: Any, node: xr.Dataset) -> Any:
+    ends = np.cumsum(node["row_size"].values, dtype=np.int64)
+    times = node["spike_times"].values
+    trains = np.split(times, ends[:-1]) if ends.size else []
+    good = times[~np.isnan(times)]
+    first, last = (good.min(), good.max()) if good.size else (0.0, 1.0)
+    # Its own guess of the support loses units with a single spike.
+    support = nap.IntervalSet(first, last if last > first else first + 1.0)
+    units = {
+        int(unit): nap.Ts(np.sort(train[~np.isnan(train)]), time_support=support)
+        for unit, train in zip(node[schema.UNIT].values, trains, strict=True)
+    }
+    columns = {
+        str(name): column.values
+        for name, column in node.coords.items()
+        if column.dims == (schema.UNIT,) and name != schema.UNIT and name != "rate"
+    }
+    return nap.TsGroup(units, time_support=support, metadata=columns or None)
+
+
+def _intervals(nap: Any, node: xr.Dataset) -> Any:
+    if not {"start_time", "stop_time"} <= set(node.data_vars):
+        return None
+    starts, stops = node["start_time"].values, node["stop_time"].values
+    good = np.isfinite(starts).all() and np.isfinite(stops).all() and (stops > starts).all()
+    if not good or (starts[1:] < stops[:-1]).any():
+        return None  # pynapple would drop or join rows that overlap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it takes 1 us from intervals that touch
+        return nap.IntervalSet(starts, stops)
+
+
+def _series(nap: Any, times: np.ndarray, array: xr.DataArray, node: xr.DataTree) -> Any:
+    if array.ndim == 1:
+        return nap.Tsd(times, array.values)
+    if array.ndim > 2:
+        return nap.TsdTensor(times, array.values)
+    last = array.dims[1]
+    columns = node.coords[last].values if last in node.coords else np.arange(array.shape[1])
+    return nap.TsdFrame(times, array.values, columns=columns)
+
+
+def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.DataTree:
+    """Pynapple objects as a recording tree.
+
+    Parameters
+    ----------
+    objects : mapping of str to object
+        By name: ``TsGroup`` becomes ``<name>/spikes``, ``Ts`` the same with one unit,
+        ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
+        a node ``<name>`` on its own clock, s. Names may be paths.
+    session : str
+        Name of the session.
+
+    Returns
+    -------
+    xr.DataTree
+        A recording tree, in memory.
+
+    Raises
+    ------
+    TypeError
+        If an object is none of these.
+
+    Examples
+    --------
+    >>> import pynapple as nap
+    >>> tree = from_pynapple({"speed": nap.Tsd([0.0, 0.5], [3.0, 4.0])})
+    >>> tree["session/speed"]["speed"].values.tolist()
+    [3.0, 4.0]
+    """
+    nap = _pynapple()
+    groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
+              session: xr.Dataset(attrs={"session_id": session})}  # fmt: skip
+    for name, one in objects.items():
+        place = name.strip("/").removeprefix(f"{session}/")
+        if isinstance(one, nap.Ts):
+            one = nap.TsGroup({0: one})
+        if isinstance(one, nap.TsGroup):
+            place = place.removesuffix(f"/{schema.SPIKES}")
+            groups[f"{session}/{place}/{schema.SPIKES}"] = _spikes(one)
+        elif isinstance(one, nap.IntervalSet):
+            place = place.removeprefix(f"{schema.PRESENTATIONS}/")
+            groups[f"{session}/{schema.PRESENTATIONS}/{place}"] = _table(one)
+        elif isinstance(one, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
+            groups[f"{session}/{place}"] = _signal(one, place.rpartition("/")[2])
+        else:
+            msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
+            raise TypeError(msg)
+    return xr.DataTree.from_dict(groups)
+
+
+def _spikes(group: Any) -> xr.Dataset:
+    ids = np.asarray(group.index, np.int64)
+    trains = [np.asarray(group[i].index, np.float64) for i in group.index]
+    coords: dict[str, xr.Variable] = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
+    for name in group.metadata_columns:
+        values = np.asarray(group.get_info(name))
+        values = values if values.dtype.kind in "biuf" else values.astype(str)
+        coords[str(name)] = xr.Variable(schema.UNIT, values)
+    sizes = np.array([train.size for train in trains], np.int64)
+    times = np.concatenate(trains) if trains else np.empty(0)
+    return dataset({
+        "spike_times": schema.var("spikes", "spike_times", times),
+        "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
+    }, coords)  # fmt: skip
+
+
+def _table(intervals: Any) -> xr.Dataset:
+    columns = {
+        name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
+        for name, values in (("start_time", intervals.start), ("stop_time", intervals.end))
+    }
+    rows = np.arange(len(intervals))
+    return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
+
+
+def _signal(series: Any, name: str) -> xr.Dataset:
+    values, times = np.asarray(series.values), np.asarray(series.index, np.float64)
+    coords = {schema.TIME: xr.Variable(schema.TIME, times, {"units": "s"})}
+    dims = [schema.TIME, *(f"axis_{i}" for i in range(1, values.ndim))]
+    columns = np.asarray(getattr(series, "columns", ()))
+    if values.ndim == 2 and columns.dtype.kind in "iu":
+        dims[1] = schema.UNIT
+        coords[schema.UNIT] = xr.Variable(schema.UNIT, columns)
+    elif values.ndim == 2 and columns.size:
+        coords["axis_1"] = xr.Variable("axis_1", columns.astype(str))
+    return dataset({name: xr.Variable(dims, values)}, coords)
+
+
+def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays that DRIADA's ``load_exp_from_aligned_data`` takes, of one area.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        An aligned tree on a continuous clock.
+    area : str, optional
+        Path of the area; needed where there are several.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``calcium`` (unit, time) float, ``spikes`` where there are counts, and every numeric signal
+        along time as (time,) or (component, time); bool and small integers as int64, which DRIADA
+        takes. Its sampling rate is an argument of the builder: pass
+        ``static_features={"fps": ...}``.
+
+    Raises
+    ------
+    SchemaError
+        If the area has no continuous responses, or a value is NaN (DRIADA refuses the session).
+    NotInTree
+        If there is no such area.
+    """
+    areas = schema.area_paths(tree)
+    if area is None and len(areas) != 1:
+        msg = f"there are {len(areas)} areas, {shorten(areas)}; say area="
+        raise SchemaError(msg)
+    path = areas[0] if area is None else area.strip("/")
+    if path not in areas:
+        raise NotInTree("area", path, areas)
+    found: dict[str, np.ndarray] = {}
+    nodes = [tree[path], *tree[path].children.values()]
+    for node in nodes:
+        for name, array in node.to_dataset(inherit=False).data_vars.items():
+            if array.dims[:1] != (schema.TIME,) or array.dtype.kind not in "biuf":
+                continue
+            neural = {"responses": "calcium", "spike_data": "spikes"}
+            if name in ("valid", "valid_units") or array.ndim > 2:
+                continue
+            found[neural.get(str(name), str(name))] = _driada(array)
+    if "calcium" not in found:
+        msg = f"{path} has no responses along (time, unit_id), which DRIADA needs"
+        raise SchemaError(msg)
+    missing = [name for name, values in found.items() if np.isnan(values).any()]
+    if missing:
+        msg = f"{shorten(missing)} of {path} have NaN, which DRIADA refuses; fill or leave them out"
+        raise SchemaError(msg)
+    return found
+
+
+def _driada(array: xr.DataArray) -> np.ndarray:
+    values = np.asarray(array.values).T
+    return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)

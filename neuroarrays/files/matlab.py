@@ -1,0 +1,255 @@
+"""MATLAB files as named arrays: v5 to v7 through scipy, v7.3 through HDF5; nothing runs.
+
+Structs and cells are taken apart into names: the field ``time`` of the fourth cell of ``spikes`` is
+``spikes/3/time``. Axes come in MATLAB's order, for v7.3 too. Classes that hold code or need MATLAB
+(function handles, objects, tables), sparse and complex arrays are listed by `left_out`, not loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.files import safety, source
+from neuroarrays.files.hdf5 import HDF5Source
+from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
+from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.source import Info, Key, Source, normalise, stamp
+
+#: Arrays in a file.
+MAX_ARRAYS = 1_000_000
+_NEVER = ("function", "object", "opaque", "sparse", "unknown", "complex")
+#: Classes of a v7.3 file that are read besides numbers; "" is what other programs write.
+_READ_73 = ("char", "cell", "struct", "canonical empty", "")
+#: Characters of a text, and texts of an array, that are read.
+_LONGEST = 4096
+
+
+def is_matlab(path: str | os.PathLike[str]) -> bool:
+    """Whether the file begins like a MATLAB file of version 5 to 7.3."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return file.read(10) in (b"MATLAB 5.0", b"MATLAB 7.3")
+    except OSError:
+        return False
+
+
+def matlab_source(path: str | os.PathLike[str]) -> Source:
+    """The arrays of a MATLAB file.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, nested deeper than 32 levels, or of version 4.
+    """
+    path = os.path.abspath(path)
+    known = stamp(safety.regular_file(path))
+    if source.is_hdf5(path):
+        return Matlab73Source(path, known)
+    if not is_matlab(path):
+        raise FormatError(path, "", "a MATLAB file of version 5 to 7.3", source.describe(path),
+                          "a file of version 4: load and save it again in MATLAB")  # fmt: skip
+    found = Matlab5Source(path, known)
+    found.members()
+    return found
+
+
+# ------------------------------------------------------------------------------------ v5, v6, v7
+
+
+@dataclass(frozen=True)
+class Matlab5Source(MemberSource):
+    """A MATLAB file before v7.3."""
+
+    def _scan(self) -> dict[str, Member]:
+        found: dict[str, Member] = {}
+        for one in _variables(self):
+            name = one.name
+            if one.kind in DTYPES:
+                nbytes = 8 * int(np.prod(one.shape, dtype=object))
+                safety.check_allocation(self.path, name, nbytes, self.stamp[1])
+                found[name] = Member(np.dtype(DTYPES[one.kind]), one.shape)
+            elif one.kind not in _NEVER:
+                inside = self._inside(name)
+                if len(found) + len(inside) > MAX_ARRAYS:
+                    raise FormatError(self.path, name, f"at most {MAX_ARRAYS:,} arrays", "more")
+                self._keep(inside)
+                found |= {n: Member(v.dtype, v.shape) for n, v in inside.items()}
+        return found
+
+    def left_out(self) -> dict[str, str]:
+        found = {}
+        for one in _variables(self):
+            if one.kind in _NEVER:
+                found[one.name] = one.kind
+            elif one.complex:
+                leaves = _leaves(one.name, self._load(one.name), 0)
+                found |= {name: "complex" for name, v in leaves if v.dtype.kind == "c"}
+        return found
+
+    def _load(self, name: str) -> Any:
+        # With its own dtypes scipy would drop the imaginary parts.
+        real = not any(one.complex for one in _variables(self) if one.name == name)
+        return self._scipy(name, variable_names=[name], mat_dtype=real)[name]
+
+    def _inside(self, name: str) -> dict[str, np.ndarray]:
+        leaves = _leaves(name, self._load(name), 0)
+        return {n: v for n, v in leaves if v.dtype.kind != "c"}
+
+    def _scipy(self, where: str, **options: Any) -> Any:
+        try:
+            import scipy.io
+        except ImportError as error:
+            raise MissingDependency("scipy", "matlab", "reading MATLAB files") from error
+        try:
+            with open(self.path, "rb") as file:
+                return scipy.io.loadmat(file, **options)
+        except MemoryError:
+            raise
+        except Exception as error:  # scipy raises nearly anything on damaged files
+            raise FormatError(
+                self.path, where, "a readable MATLAB file", f"{type(error).__name__}: {error}"[:200],
+                "the file is truncated or damaged",
+            ) from error  # fmt: skip
+
+    def _unpack(self, name: str, member: Member) -> np.ndarray:
+        top = name.partition("/")[0]
+        if top == name and member.dtype.kind in "biuf":
+            return np.asarray(self._load(top)).astype(member.dtype)
+        inside = self._inside(top)
+        self._keep(inside)
+        return inside[name]
+
+
+def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays inside a struct or cell, by name."""
+    if depth > MAX_DEPTH or type(value) is not np.ndarray:  # function handles are subclasses
+        return
+    if value.dtype.names is not None:
+        for i, element in enumerate(value.ravel(order="F")):
+            place = name if value.size == 1 else f"{name}/{i}"
+            for field in value.dtype.names:
+                yield from _leaves(f"{place}/{field}", element[field], depth + 1)
+    elif value.dtype == object:
+        for i, element in enumerate(value.ravel(order="F")):
+            yield from _leaves(f"{name}/{i}", element, depth + 1)
+    elif value.dtype.kind in "biufcU":
+        yield name, value
+
+
+@lru_cache(maxsize=64)
+def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
+    return tuple(check_v5(source.path, source.stamp[1]))
+
+
+# ------------------------------------------------------------------------------------------ v7.3
+
+
+@dataclass(frozen=True)
+class Stored(Member):
+    """An array of a v7.3 file, and where it lies in the HDF5 file; texts and why it is not read."""
+
+    stored: str = ""
+    text: tuple[str, ...] = ()
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class Matlab73Source(MemberSource):
+    """A MATLAB v7.3 file: HDF5 with axes the other way round, cells as references."""
+
+    @property
+    def _file(self) -> HDF5Source:
+        return HDF5Source(self.path, self.stamp)
+
+    def _scan(self) -> dict[str, Member]:
+        return {name: one for name, one in self._walk() if not one.left_out}
+
+    def left_out(self) -> dict[str, str]:
+        return {name: one.left_out for name, one in self._walk() if one.left_out}
+
+    def _walk(self) -> Iterator[tuple[str, Stored]]:
+        """Every array in the order of the file, those of classes that are not read too."""
+        file = self._file
+        todo = [(name, name, 0) for name in file.names("/")[::-1] if not name.startswith("#")]
+        found = 0
+        while todo:
+            name, place, depth = todo.pop()
+            found += 1
+            if depth > MAX_DEPTH or found > MAX_ARRAYS:
+                raise FormatError(self.path, name, f"at most {MAX_DEPTH} levels of cells", "more")
+            attrs, info = file.attrs(place), file.info(place)
+            kind = str(attrs.get("MATLAB_class") or "")
+            if "MATLAB_sparse" in attrs or kind not in (*DTYPES, *_READ_73):
+                why = "sparse" if "MATLAB_sparse" in attrs else kind
+                yield name, Stored(np.dtype("f8"), (), stored=place, left_out=why)
+            elif info is None:
+                todo += self._fields(name, place, depth + 1)[::-1]
+            elif info.dtype == object and not info.text and not attrs.get("MATLAB_empty"):
+                cells = file.read(place).ravel()  # stored the other way round: already in order
+                inner = [(f"{name}/{i}", str(c), depth + 1) for i, c in enumerate(cells) if c]
+                todo += inner[::-1]
+            else:
+                yield name, self._stored(place, kind, info, bool(attrs.get("MATLAB_empty")))
+
+    def _fields(self, name: str, place: str, depth: int) -> list[tuple[str, str, int]]:
+        """What is in a struct. In an array of structs a field holds a reference for each."""
+        file, found = self._file, []
+        for field in file.names(place):
+            inner = f"{place}/{field}"
+            info = file.info(inner)
+            refs = info is not None and info.dtype == object and not info.text
+            if refs and not file.attr(inner, "MATLAB_class"):
+                elements = enumerate(file.read(inner).ravel())
+                found += [(f"{name}/{i}/{field}", str(one), depth) for i, one in elements if one]
+            else:
+                found.append((f"{name}/{field}", inner, depth))
+        return found
+
+    def _stored(self, place: str, kind: str, info: Info, empty: bool) -> Stored:
+        if empty:  # the values are the shape
+            sizes = self._file.read(place).ravel()[:32] if info.dtype.kind in "iu" else ()
+            shape = tuple(int(n) for n in sizes) if 0 in sizes else (0, 0)
+            dtype = np.dtype("U1" if kind == "char" else DTYPES.get(kind, "f8"))
+            return Stored(dtype, (1,) if kind == "char" else shape, stored=place,
+                          text=("",) if kind == "char" else ())  # fmt: skip
+        if info.text or kind == "char":
+            text = self._text(place, info)
+            return Stored(np.dtype(f"U{max(map(len, text), default=1) or 1}"), (len(text),),
+                          stored=place, text=text)  # fmt: skip
+        if info.dtype.kind not in "biuf":
+            why = "complex" if info.dtype.names == ("real", "imag") else str(info.dtype)
+            return Stored(np.dtype("f8"), (), stored=place, left_out=why)
+        dtype = np.dtype(bool) if kind == "logical" else info.dtype
+        return Stored(dtype, info.shape[::-1], stored=place)
+
+    def _text(self, place: str, info: Info) -> tuple[str, ...]:
+        """Rows of characters as texts; the beginning of long ones."""
+        if info.text:
+            return tuple(str(t) for t in self._file.read(place).ravel()[:_LONGEST])
+        if info.dtype.kind not in "iu" or len(info.shape) != 2:
+            return ("",)
+        length, rows = (min(n, _LONGEST) for n in info.shape)
+        codes = self._file.read(place, (slice(length), slice(rows))).T
+        return tuple("".join(chr(c) for c in row if 0 < c < 0x110000).rstrip() for row in codes)
+
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        member = self.members().get(name.strip("/"))
+        if not isinstance(member, Stored):
+            raise FormatError(self.path, name, "an array", "nothing of that name")
+        key = normalise(key, member.shape)
+        if member.dtype.kind == "U":
+            return np.array(member.text, object)[key]
+        if not np.prod(member.shape, dtype=object):
+            return np.empty(member.shape, member.dtype)[np.ix_(*(np.arange(n)[k] for n, k in zip(
+                member.shape, key, strict=True)))]  # fmt: skip
+        found = self._file.read(member.stored, key[::-1]).T
+        return found.astype(member.dtype.newbyteorder("="), copy=False)

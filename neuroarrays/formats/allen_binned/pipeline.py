@@ -1,0 +1,390 @@
+"""The published binned archive of Visual Coding, made again from session files, cell for cell.
+
+Reached as ``na.align(tree, stimulus, compat="mlynarski")``. Written from a description of the
+pipeline (its repository has no licence; no code of it is used), with what is odd about it:
+
+* bins are closed at both ends, and there is one more of them than needed for some durations,
+  0.2502 s among them (14 of 20 ms), because their edges come from ``np.arange`` on floats;
+* only movies are cut off at their end: the last bins of other stimuli hold spikes of the next
+  presentation;
+* counts are reduced to "any spike"; tables, with the start and stop times, to float32;
+* presentations that touch an invalid time of the stimulus are left out, those of a probe are not;
+* whole movies are told by the frame number alone: where the end of one showing and the start of
+  the next are left out, they become one;
+* running and gaze are continued flat beyond their ends, running counts from the start of each
+  sample, and a missing sample spreads to both its neighbours.
+
+Only the order of units within a structure cannot be known (it came from a database); here it is
+that of the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays._version import __version__
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files.source import Key
+from neuroarrays.formats.allen import stimuli
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.tree.trains import Trains, trains_of
+
+BIN_WIDTH = 0.02
+_MORE_REPEATS = "natural_movie_one_more_repeats"
+#: Stored together under the first name, in this order.
+_TOGETHER = {"natural_movie_one": ("natural_movie_one", _MORE_REPEATS)}
+_NEVER = ("spontaneous", "shuffled", "invalid")
+#: Published name -> node and variable in the recording tree.
+GAZE = {
+    "raw_eye_area": "eye_area",
+    "raw_pupil_area": "area",
+    "raw_screen_coordinates_x_cm": "x",
+    "raw_screen_coordinates_y_cm": "y",
+    "raw_screen_coordinates_spherical_x_deg": "x_angle",
+    "raw_screen_coordinates_spherical_y_deg": "y_angle",
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Presentations of one stimulus in one session, float64 until they are written."""
+
+    ids: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    duration: np.ndarray
+    block: np.ndarray
+    parameters: dict[str, np.ndarray]
+
+    def __getitem__(self, keep: np.ndarray) -> Rows:
+        own = {f.name: getattr(self, f.name)[keep] for f in fields(self) if f.name != "parameters"}
+        return Rows(**own, parameters={k: v[keep] for k, v in self.parameters.items()})
+
+
+def published(
+    tree: xr.DataTree, stimulus: str, medians: Mapping[str, float] | None = None
+) -> xr.DataTree:
+    """What the published archive has of one stimulus.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording tree of Allen sessions; those that did not show the stimulus are left out.
+    stimulus : str
+        Its name; ``natural_movie_one`` takes ``natural_movie_one_more_repeats`` along.
+    medians : dict of str to float, s, optional
+        Median duration of a presentation by stimulus; over all sessions of the tree if not given.
+
+    Returns
+    -------
+    xr.DataTree
+        ``<session>/<structure>`` with ``spike_data (presentation_id, time, unit_id)`` int8 0/1 and
+        ``speed (time, presentation_id)`` float32, below it ``pupil`` with six ``raw_*`` (time,
+        presentation_id) float32, and ``presentations`` in float32. Ids are int32, ``time`` is
+        float64, s: bin centres. Spikes and signals are lazy.
+
+    Raises
+    ------
+    NotInTree
+        If no session showed the stimulus.
+    ValueError
+        If two parts of a stimulus in one session have different numbers of bins.
+    """
+    sessions = dict(sorted(tree.children.items(), key=lambda pair: _number(pair[0])))
+    names = _TOGETHER.get(stimulus, (stimulus,))
+    found = {session: rows_of(node, names) for session, node in sessions.items()}
+    known = medians_of(found.values()) | dict(medians or {})
+    groups: dict[str, xr.Dataset] = {}
+    for session, parts in found.items():
+        kept = {name: _of_usual_length(name, rows, known[name]) for name, rows in parts.items()}
+        kept = {name: rows for name, rows in kept.items() if rows.ids.size}
+        if kept:
+            groups |= _session(session, sessions[session], kept)
+    if not groups:
+        there = {t for node in sessions.values() for t in node[schema.PRESENTATIONS].children}
+        raise NotInTree("stimulus", stimulus, sorted(there))
+    line = f"neuroarrays {__version__}: align({stimulus!r}, compat='mlynarski')"
+    history = "\n".join(filter(None, [str(tree.attrs.get("history", "")), line]))
+    kept_attrs = {
+        str(k): v for k, v in tree.attrs.items() if k not in ("neuroarrays_schema", "history")
+    }
+    root = schema.root_attrs(schema.ALIGNED, **kept_attrs, history=history, compat="mlynarski")
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=root)} | groups)
+
+
+def _number(name: str) -> tuple[int, str]:
+    digits = name.rpartition("_")[2]
+    return (int(digits) if digits.isdigit() else 0, name)
+
+
+# ------------------------------------------------------------------------------------ the rows
+
+
+def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, Rows]:
+    """Rows of those stimuli that the session showed, before any is dropped for its duration."""
+    tables = dict(session[schema.PRESENTATIONS].children)
+    movies = _whole_movies(tables) if any(stimuli.is_movie(name) for name in names) else {}
+    found: dict[str, Rows] = {}
+    for name in names:
+        if any(word in name for word in _NEVER):
+            continue
+        if stimuli.is_movie(name):
+            found |= {name: movies[name]} if name in movies else {}
+        elif name in tables:
+            found[name] = _still(tables[name].to_dataset(), name)
+    return {name: rows for name, rows in found.items() if rows.ids.size}
+
+
+def _column(table: xr.Dataset, name: str) -> np.ndarray:
+    size = table.sizes[schema.PRESENTATION]
+    return table[name].values.astype(float) if name in table else np.full(size, np.nan)
+
+
+def _still(table: xr.Dataset, name: str) -> Rows:
+    start, stop = _column(table, "start_time"), _column(table, "stop_time")
+    rows = Rows(
+        ids=table[schema.PRESENTATION].values,
+        start=start,
+        stop=stop,
+        duration=stop - start,
+        block=_column(table, "stimulus_block"),
+        parameters={one: _column(table, one) for one in stimuli.PARAMETERS.get(name, ())},
+    )
+    return rows[~table["invalid"].values] if "invalid" in table else rows
+
+
+def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, Rows]:
+    """All movies of a session from their frames, told apart as the pipeline does.
+
+    In order of their ids, a new showing begins where the frame number decreases, whatever the
+    movie; it lasts as long as its frames together.
+    """
+    parts = {
+        name.removesuffix(stimuli.FRAMES): node.to_dataset()
+        for name, node in tables.items()
+        if name.endswith(stimuli.FRAMES) and stimuli.is_movie(name.removesuffix(stimuli.FRAMES))
+    }
+    if not parts:
+        return {}
+    columns = {
+        name: np.concatenate([_column(part, name) for part in parts.values()])
+        for name in ("start_time", "stop_time", "stimulus_block", "frame", "invalid")
+    }
+    ids = np.concatenate([part[schema.PRESENTATION].values for part in parts.values()])
+    movie = np.repeat(np.arange(len(parts)), [p.sizes[schema.PRESENTATION] for p in parts.values()])
+    order = np.argsort(ids, kind="stable")
+    order = order[columns["invalid"][order] != 1]
+    columns = {name: values[order] for name, values in columns.items()}
+    ids, movie = ids[order], movie[order]
+    showing = np.cumsum(np.diff(columns["frame"], prepend=-np.inf) < 0)
+    found = {}
+    for i, name in enumerate(parts):
+        mine = movie == i
+        if not mine.any():
+            continue
+        first = np.flatnonzero(np.diff(showing[mine], prepend=-1))
+        start, stop = columns["start_time"][mine], columns["stop_time"][mine]
+        found[name] = Rows(
+            ids=ids[mine][first],
+            start=np.minimum.reduceat(start, first),
+            stop=np.maximum.reduceat(stop, first),
+            duration=np.add.reduceat(stop - start, first),
+            block=columns["stimulus_block"][mine][first],
+            parameters={"frame": np.full(first.size, np.nan)},
+        )
+    return found
+
+
+def medians_of(sessions: Any) -> dict[str, float]:
+    """Median duration by stimulus over sessions, s, blank presentations among them."""
+    pooled: dict[str, list[np.ndarray]] = {}
+    for parts in sessions:
+        for name, rows in parts.items():
+            pooled.setdefault(name, []).append(rows.duration)
+    return {name: float(np.median(np.concatenate(parts))) for name, parts in pooled.items()}
+
+
+def _of_usual_length(name: str, rows: Rows, median: float) -> Rows:
+    """Rows near the median duration, then without blanks."""
+    movie = "natural_movie" in name
+    limit = stimuli.MAX_DEVIATION_OF_MOVIES if movie else stimuli.MAX_DEVIATION
+    keep = np.abs(rows.duration - median) < limit
+    if "gratings" in name or "dot_motion" in name:
+        for values in (*rows.parameters.values(), rows.block):
+            keep = keep & ~np.isnan(values)
+    elif "natural_scenes" in name:
+        keep = keep & (rows.parameters["frame"] != -1)
+    return rows[keep]
+
+
+# ------------------------------------------------------------------------------------- the tree
+
+
+def bin_edges(rows: Rows) -> np.ndarray:
+    """Edges relative to onset, s: (bin + 1,) float64, with the extra one that floats give."""
+    n = int(np.ceil(rows.duration.max() / BIN_WIDTH))
+    edges: np.ndarray = np.arange(0, (n + 1) * BIN_WIDTH, BIN_WIDTH)
+    return edges
+
+
+def _session(name: str, session: xr.DataTree, parts: dict[str, Rows]) -> dict[str, xr.Dataset]:
+    edges = {stimulus: bin_edges(rows) for stimulus, rows in parts.items()}
+    sizes = {stimulus: one.size - 1 for stimulus, one in edges.items()}
+    if len(set(sizes.values())) > 1:
+        msg = f"session {name!r}: {sizes} bins; stimuli stored together must have as many"
+        raise ValueError(msg)
+    offsets = next(iter(edges.values()))
+    stops = [
+        rows.stop if stimuli.is_movie(stimulus) else np.full(rows.ids.size, np.inf)
+        for stimulus, rows in parts.items()
+    ]
+    start = np.concatenate([rows.start for rows in parts.values()])
+    ids = np.concatenate([rows.ids for rows in parts.values()]).astype(np.int32)
+    time = offsets[:-1] + np.diff(offsets) / 2
+    coords = {
+        schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids),
+        schema.TIME: xr.Variable(schema.TIME, time, {"units": "s", "long_name": "bin centre"}),
+    }
+    table = _table(parts)
+    signals = _signals(session, time, start)
+    groups = {name: xr.Dataset(coords=coords, attrs=session.attrs)}
+    for area in sorted(session.children):
+        if schema.SPIKES not in session[area].children:
+            continue
+        spikes = session[area][schema.SPIKES].to_dataset()
+        lazy = ClosedCounts(trains_of(spikes), start, np.concatenate(stops), offsets)
+        dims = (schema.PRESENTATION, schema.TIME, schema.UNIT)
+        variables = {
+            "spike_data": schema.var("area", "spike_data", wrap(lazy), dims, tree=schema.ALIGNED)
+        }
+        variables |= {"speed": signals["speed"]} if "speed" in signals else {}
+        labels = {k: c.variable for k, c in spikes.coords.items() if c.dims == (schema.UNIT,)} | {
+            schema.UNIT: xr.Variable(schema.UNIT, spikes[schema.UNIT].values.astype(np.int32))
+        }
+        place = xr.Dataset(variables, labels | coords)
+        groups[f"{name}/{area}"] = place.assign_coords(schema.trial_labels(place, table))
+        gaze = {one: signals[one] for one in GAZE if one in signals}
+        if gaze:
+            groups[f"{name}/{area}/{schema.PUPIL}"] = xr.Dataset(gaze)
+        groups[f"{name}/{area}/{schema.PRESENTATIONS}"] = table
+    if len(groups) == 1:
+        msg = f"session {name!r} has no units"
+        raise SchemaError(msg)
+    return groups
+
+
+def _table(parts: dict[str, Rows]) -> xr.Dataset:
+    """The published table: parameters, block, start, stop and duration, all float32."""
+    rows = list(parts.values())
+    columns = {
+        one: np.concatenate([part.parameters[one] for part in rows]) for one in rows[0].parameters
+    } | {
+        name: np.concatenate([getattr(part, own) for part in rows])
+        for name, own in (
+            ("stimulus_block", "block"), ("start_time", "start"), ("stop_time", "stop"),
+            ("duration", "duration"),
+        )
+    }  # fmt: skip
+    return xr.Dataset(
+        {
+            name: schema.var(
+                "table", name, values.astype(np.float32), (schema.PRESENTATION,), schema.ALIGNED
+            )
+            for name, values in columns.items()
+        }
+    )
+
+
+def _signals(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dict[str, xr.Variable]:
+    """Speed and gaze at the bins, (time, presentation_id) float32, by published name."""
+    found: dict[str, xr.Variable] = {}
+    dims = (schema.TIME, schema.PRESENTATION)
+    if schema.RUNNING in session.children:
+        node = session[schema.RUNNING].to_dataset()
+        clock = node["start_time" if "start_time" in node.coords else schema.TIME]
+        lazy = FlatInterpolated(node["speed"].variable, clock.variable, time, start)
+        found["speed"] = schema.var("area", "speed", wrap(lazy), dims, schema.ALIGNED)
+    if {schema.PUPIL, "pupil_filtered"} <= set(session.children):
+        node = session[schema.PUPIL].to_dataset()
+        for name, own in GAZE.items():
+            if own in node:
+                lazy = FlatInterpolated(node[own].variable, node[schema.TIME].variable, time, start)
+                units = node[own].attrs.get("units")
+                found[name] = schema.var(
+                    "behaviour", name, wrap(lazy), dims, schema.ALIGNED, units=units
+                )
+    return found
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ClosedCounts(LazyArray):
+    """Presentations x closed bins x units: int8, 1 where there is any spike."""
+
+    trains: Trains
+    starts: np.ndarray
+    stops: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.starts.size, self.offsets.size - 1, self.trains.first.size)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype(np.int8)
+
+    def outer(self, key: Key) -> np.ndarray:
+        from neuroarrays.formats.allen_binned import closed
+
+        rows, bins, chosen = key
+        units = np.atleast_1d(np.arange(self.trains.first.size)[chosen])
+        found = closed.any_in_closed_bins(
+            self.trains.load(units),
+            self.trains.first[units],
+            self.trains.last[units],
+            np.atleast_1d(self.starts[rows]),
+            np.atleast_1d(self.stops[rows]),
+            self.offsets,
+        )
+        rest = [0 if isinstance(k, int) else slice(None) for k in (rows, chosen)]
+        return found[:, bins][
+            (rest[0], *(() if isinstance(bins, int) else (slice(None),)), rest[1])
+        ]
+
+    def __dask_tokenize__(self) -> object:
+        return ("ClosedCounts", self.trains.key, self.starts, self.stops, self.offsets)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class FlatInterpolated(LazyArray):
+    """A series at offsets x origins, flat beyond its ends, NaN beside any NaN: ``np.interp``."""
+
+    values: xr.Variable
+    clock: xr.Variable
+    offsets: np.ndarray
+    origins: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.offsets.size, self.origins.size)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype(np.float32)
+
+    def outer(self, key: Key) -> np.ndarray:
+        bins, rows = np.atleast_1d(self.offsets[key[0]]), np.atleast_1d(self.origins[key[1]])
+        at = bins[:, None] + rows
+        found: np.ndarray = np.interp(at, self.clock.values, self.values.values)
+        found = found.astype(np.float32)
+        out: np.ndarray = found[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
+        return out
+
+    def __dask_tokenize__(self) -> object:
+        return ("FlatInterpolated", self.values, self.clock, self.offsets, self.origins)

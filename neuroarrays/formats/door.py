@@ -1,0 +1,181 @@
+"""The door: find the reader of a path, open it, check what comes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from neuroarrays.errors import MissingPath, UnknownFormat, shorten
+from neuroarrays.files import safety
+from neuroarrays.formats.registry import FORMATS
+from neuroarrays.lazy.chunking import chunked
+from neuroarrays.schema.validation import validate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from neuroarrays.formats.reader import Reader
+
+PathLike = str | os.PathLike[str]
+
+
+def open_datatree(
+    path_or_url: PathLike | Sequence[PathLike],
+    engine: str | None = None,
+    chunks: Any = None,
+    sessions: str | Sequence[str] | None = None,
+    areas: str | Sequence[str] | None = None,
+    **options: Any,
+) -> xr.DataTree:
+    """Open a recording as one lazy, labelled tree.
+
+    Parameters
+    ----------
+    path_or_url : str, path or list of these
+        A file, a folder, or several files.
+    engine : str, optional
+        Name of the format (``neuroarrays formats`` lists them); found by looking when not given.
+    chunks : None, {}, "auto" or dict, optional
+        None gives lazily indexed arrays, anything else dask arrays, as in xarray.
+    sessions, areas : str or list of str, optional
+        Names or globs (``"VIS*"``) of what to open; the rest is not built.
+    **options
+        Options of the reader.
+
+    Returns
+    -------
+    xr.DataTree
+        A recording tree (raw clocks) or an aligned tree; see the page "What a tree is".
+
+    Raises
+    ------
+    MissingPath
+        If there is nothing at the path.
+    UnknownFormat
+        If no reader recognises it, or several do.
+    FormatError
+        If it is damaged.
+    NotInTree
+        If a session or area asked for is not there.
+    TypeError
+        On an option that the reader does not have.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.open_datatree(na.sample_path())
+    >>> tree["A2929-200711/adn/spikes"].sizes["unit_id"]
+    7
+    """
+    path = _path(path_or_url)
+    reader = _reader(path, engine)
+    wanted = {"sessions": sessions, "areas": areas}
+    options |= {key: value for key, value in wanted.items() if value is not None}
+    reader._checked(options)
+    # Readers make every index themselves; xarray looking for more costs as much as opening.
+    tree = xr.open_datatree(
+        path,  # type: ignore[arg-type]  # lists are passed on to the reader
+        engine=type(reader),
+        create_default_indexes=False,
+        **options,
+    )
+    validate(tree)
+    return tree if chunks is None else chunked(tree, chunks)
+
+
+def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = None) -> pd.DataFrame:
+    """What a file or archive holds, without building a tree.
+
+    Parameters
+    ----------
+    path_or_url : str, path or list of these
+        As for `open_datatree`.
+    engine : str, optional
+        Name of the format.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per block, session and area: number of units, spikes or presentations, ...
+
+    Raises
+    ------
+    MissingPath, UnknownFormat, FormatError
+        As `open_datatree`.
+    """
+    import pandas as pd
+
+    path = _path(path_or_url)
+    return pd.DataFrame(_reader(path, engine).catalog(path)).convert_dtypes()
+
+
+def _path(path_or_url: object) -> str | list[str]:
+    if not isinstance(path_or_url, str | os.PathLike | list | tuple):
+        msg = f"expected a path, or a list of paths, found {type(path_or_url).__name__}"
+        if isinstance(path_or_url, xr.DataTree):
+            msg += ": it is open already"
+        raise TypeError(msg)
+    if isinstance(path_or_url, str | os.PathLike):
+        path = os.fspath(path_or_url)
+        if "://" in path:
+            msg = f"{path}: URLs are not read yet; download the file and give its path"
+            raise MissingPath(msg)
+        paths = [os.path.expanduser(path)]
+    else:
+        paths = [os.path.expanduser(os.fspath(path)) for path in path_or_url]
+        if not paths:
+            msg = "an empty list of paths; expected at least one"
+            raise MissingPath(msg)
+    for path in paths:
+        safety.check_pointer(path)
+        if not os.path.exists(path):
+            folder = os.path.dirname(os.path.abspath(path))
+            hint = "" if os.path.isdir(folder) else f"; the folder {folder} does not exist either"
+            msg = f"{path}: no such file or folder{hint}"
+            raise MissingPath(msg)
+    return paths[0] if isinstance(path_or_url, str | os.PathLike) else paths
+
+
+def _reader(path: str | list[str], engine: str | None) -> Reader:
+    """The reader asked for, or the one that recognises the path."""
+    if engine is not None:
+        by_name = {format_.name: format_ for format_ in FORMATS}
+        if engine not in by_name:
+            raise UnknownFormat(
+                path if isinstance(path, str) else path[0],
+                expected=f"an engine among {shorten(by_name)}",
+                found=f"engine={engine!r}",
+            )
+        return by_name[engine].load()
+    readers = [format_.load() for format_ in FORMATS]
+    claimed = [reader for reader in readers if reader.guess_can_open(path)]
+    if len(claimed) == 1:
+        return claimed[0]
+    first = path if isinstance(path, str) else path[0]
+    names = shorten([reader.name for reader in claimed])
+    if claimed:
+        raise UnknownFormat(
+            first, expected="one reader", found=f"{names}, all claim it", hint="say engine="
+        )
+    from neuroarrays.files import source
+    from neuroarrays.formats.arrays.files import names_inside
+
+    if os.path.isdir(first):
+        for child in sorted(os.listdir(first)):
+            safety.check_pointer(os.path.join(first, child))
+    found = source.describe(first)
+    if source.is_hdf5(first):
+        found += f" with {shorten(source.open_source(first).names('/'))} at its root"
+    else:
+        found += names_inside(first)
+    raise UnknownFormat(
+        first,
+        expected="a file or folder that one of the readers recognises "
+        f"({', '.join(format_.name for format_ in FORMATS)})",
+        found=found,
+        hint="`neuroarrays formats` lists what can be read, engine= forces one; arrays in a layout "
+        "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
+    )

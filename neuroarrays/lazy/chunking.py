@@ -1,0 +1,43 @@
+"""Dask on top of the lazy arrays of a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.lazy.arrays import LazyArray, unwrap
+
+
+def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
+    """Dask arrays on top of the data variables of a tree.
+
+    Coordinates and tables of presentations stay: labels to group by may not be dask arrays.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        Any tree.
+    chunks : "auto", {} or dict
+        As in xarray: {} takes the chunks of the file; dims that a node lacks are left out there.
+    """
+    from dask.base import tokenize
+
+    def chunk(path: str, node: xr.DataTree) -> xr.Dataset:
+        dataset = node.to_dataset(inherit=False)
+        if schema.PRESENTATIONS in path.split("/"):
+            return dataset
+        made = {}
+        for name, array in dataset.data_vars.items():
+            sizes: Any = chunks
+            if isinstance(chunks, Mapping):
+                own = array.encoding.get("preferred_chunks", {})
+                sizes = {dim: chunks.get(dim, own.get(dim, -1)) for dim in array.dims}
+            data = unwrap(array.variable._data)
+            token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
+            made[name] = array.variable.chunk(sizes, name=token)
+        return dataset.assign(made)
+
+    return xr.DataTree.from_dict({p: chunk(p, node) for p, node in tree.subtree_with_keys})

@@ -1,1 +1,0 @@
-"""Writing archives: what is stored how, whole or not at all."""

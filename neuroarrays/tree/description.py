@@ -1,0 +1,284 @@
+"""What a tree holds, in a table: for a terminal, and for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.tree.intervals import difference, merged
+from neuroarrays.tree.invalid import cut_away
+
+#: Sessions up to which masks are read, to say how much is masked.
+_READ_MASKS = 100
+_COLUMNS = ("session", "area", "units", "presentations", "duration", "rate", "clocks", "masked")
+_RIGHT = ("units", "duration", "rate", "masked")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A table of sessions and areas; prints itself in a terminal and in a notebook.
+
+    Attributes
+    ----------
+    title : str
+        Kind of tree, where it is from, and how much it holds.
+    rows : list of dict of str to str
+        A row for each session and area.
+    """
+
+    title: str
+    rows: list[dict[str, str]]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns in which something stands."""
+        return [name for name in _COLUMNS if any(row.get(name) for row in self.rows)]
+
+    def __str__(self) -> str:
+        names = self.columns
+        cells = [names, *([row.get(name, "") for name in names] for row in self._sparse())]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if name in _RIGHT else cell.ljust(width)
+                for cell, width, name in zip(line, widths, names, strict=True)
+            ).rstrip()
+            for line in cells
+        ]
+        return "\n".join([self.title, *lines])
+
+    __repr__ = __str__
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(self.title), title_justify="left", box=None, header_style="bold")
+        for name in self.columns:
+            right = name in _RIGHT
+            style = "cyan" if name in ("session", "area") else ""
+            table.add_column(
+                name, justify="right" if right else "left", style=style, overflow="fold"
+            )
+        for row in self._sparse():
+            table.add_row(*(Text(row.get(name, "")) for name in self.columns))
+        return table
+
+    def _repr_html_(self) -> str:
+        def line(tag: str, cells: Iterable[tuple[str, str]]) -> str:
+            made = [
+                f'<{tag} style="text-align:{"right" if name in _RIGHT else "left"}">'
+                f"{escape(cell)}</{tag}>"
+                for name, cell in cells
+            ]
+            return f"<tr>{''.join(made)}</tr>"
+
+        head = line("th", [(name, name) for name in self.columns])
+        body = "".join(
+            line("td", [(name, row.get(name, "")) for name in self.columns])
+            for row in self._sparse()
+        )
+        title = f"<caption>{escape(self.title)}</caption>"
+        return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table>"
+
+    def _sparse(self) -> list[dict[str, str]]:
+        """Rows in which what is said of a session stands once."""
+        out: list[dict[str, str]] = []
+        before: dict[str, str] = {}
+        shared = ("session", "presentations", "duration", "clocks", "masked")
+        for row in self.rows:
+            same = bool(before) and row["session"] == before["session"]
+            hidden = {name for name in shared if same and row.get(name) == before.get(name)}
+            out.append({name: "" if name in hidden else text for name, text in row.items()})
+            before = row
+        return out
+
+
+def describe(tree: xr.DataTree) -> Description:
+    """What is in a tree: sessions and areas with units, presentations, time, rates and masks.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording or aligned tree.
+
+    Returns
+    -------
+    Description
+        Prints itself: as text, in colour through rich, and as HTML in a notebook. Durations and
+        rates of clocks are read off the ends of the clocks and tables, mean rates off the number
+        of spikes; no spikes, counts or signals are read. Of a recording the rate is the mean over
+        units of spikes per second of the session. The share of masked bins is that of the first
+        area of a session, and is read of trees of up to 100 sessions.
+
+    Raises
+    ------
+    SchemaError
+        If it is neither kind of tree.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> print(na.describe(na.load_sample()))  # doctest: +ELLIPSIS
+    recording tree from nwb: 1 session, 2 areas, 15 units
+    session       area  units  presentations ...
+    """
+    kind = schema.kind_of(tree)
+    areas = schema.area_paths(tree)
+    sessions = list(dict.fromkeys(path.rpartition("/")[0] for path in areas))
+    if kind == schema.RECORDING and tree.parent is None:  # some have behaviour alone
+        sessions = [str(name) for name in tree.children]
+    about = {
+        session: _about(kind, tree[session], len(sessions) <= _READ_MASKS) for session in sessions
+    }
+    rows, total = [], 0
+    for path in areas:
+        session, _, area = path.rpartition("/")
+        units, spikes = _units(tree[path])
+        total += units
+        row = {"session": session, "area": area, "units": f"{units:,}"} | about[session].texts
+        if spikes and about[session].seconds > 0 and units:
+            row["rate"] = (
+                f"{spikes / units / about[session].seconds:#.2g}".rstrip(".") + " spikes/s"
+            )
+        rows.append(row)
+    held = {path.rpartition("/")[0] for path in areas}
+    rows += [
+        {"session": name, "units": "0"} | about[name].texts for name in sessions if name not in held
+    ]
+    source = f" from {tree.root.attrs['source']}" if "source" in tree.root.attrs else ""
+    counts = [many(len(sessions), "session"), many(len(areas), "area"), many(total, "unit")]
+    return Description(f"{kind} tree{source}: {', '.join(counts)}", rows)
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is said of a whole session."""
+
+    seconds: float
+    texts: dict[str, str]
+
+
+def _about(kind: str, session: Any, read_masks: bool) -> _About:
+    if kind == schema.RECORDING:
+        seconds = lasting(session)
+        tables = session.children.get(schema.PRESENTATIONS)
+        said = [
+            f"{name} {node.sizes.get(schema.PRESENTATION, 0):,}"
+            for name, node in (tables.children.items() if tables is not None else ())
+        ]
+        cut = cut_away(session)
+        clocks = [f"{path} {_rate(node, cut)}" for path, node in _series(session)]
+        texts = {"presentations": ", ".join(said), "clocks": ", ".join(clocks)}
+    else:
+        area = next((c for c in session.children.values() if schema.UNIT in c.sizes), session)
+        n_bins = area.sizes.get(schema.TIME, 0)
+        width = _width(area)
+        number = area.sizes.get(schema.PRESENTATION)
+        seconds = n_bins * width if number is None else 0.0
+        texts = {
+            "presentations": "" if number is None else f"{number:,}",
+            "clocks": f"{n_bins:,} bins of {1000 * width:.3g} ms"
+            if width
+            else many(n_bins, "frame")
+            if n_bins
+            else "",
+        }
+        if read_masks and "valid" in area.data_vars:
+            share = 1 - float(area["valid"].values.mean()) if area["valid"].size else 0.0
+            texts["masked"] = f"{share:.1%}"
+    texts["duration"] = _duration(seconds)
+    return _About(seconds, texts)
+
+
+def span(session: Any) -> tuple[float, float]:
+    """First and last time of a session, from the ends of its tables and clocks.
+
+    Parameters
+    ----------
+    session : DataTree node
+        Of a recording tree.
+
+    Returns
+    -------
+    low, high : float, s
+        Where there is neither, of its spikes, which are then read; NaN without any.
+    """
+    ends: list[float] = []
+    for node in session.subtree:
+        if schema.PRESENTATION in node.sizes and "start_time" in node.data_vars:
+            ends += [float(v) for v in node["start_time"].values[[0, -1]]] if node.sizes[
+                schema.PRESENTATION] else []  # fmt: skip
+            ends += list(node["stop_time"].values[-1:]) if "stop_time" in node.data_vars else []
+    for _, node in _series(session):
+        ends += [float(node[schema.TIME][i]) for i in (0, -1)]
+    known = [end for end in ends if np.isfinite(end)]
+    if not known:
+        trains = [n["spike_times"].values for n in session.subtree if "row_size" in n.data_vars]
+        known = [float(f(t[np.isfinite(t)])) for t in trains if np.isfinite(t).any()
+                 for f in (np.min, np.max)]  # fmt: skip
+    return (min(known), max(known)) if known else (np.nan, np.nan)
+
+
+def lasting(session: Any) -> float:
+    """How long a session is, s: its span without what `restrict` cut away; 0 where none is known."""
+    low, high = span(session)
+    return _left(low, high, cut_away(session))
+
+
+def _left(low: float, high: float, cut: np.ndarray) -> float:
+    """How much of a stretch of time is left."""
+    if not low < high:
+        return 0.0
+    starts, stops = merged(difference([(low, high)], cut))
+    return float((stops - starts).sum())
+
+
+def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
+    """The continuous signals of a session by path, those without samples left out."""
+    return [
+        (path, node) for path, node in session.subtree_with_keys
+        if path != "." and node.sizes.get(schema.TIME, 0) and schema.TIME in node.coords
+    ]  # fmt: skip
+
+
+def _rate(node: Any, cut: np.ndarray) -> str:
+    """Samples per second, from the ends of a clock of which some time was cut away."""
+    clock = node[schema.TIME]
+    length = _left(float(clock[0]), float(clock[-1]), cut)
+    return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else many(clock.size, "sample")
+
+
+def _units(area: Any) -> tuple[int, int]:
+    """Number of units and, of spikes, of these."""
+    nodes = [area, *area.children.values()]
+    units = max((n.sizes.get(schema.UNIT, 0) for n in nodes), default=0)
+    return units, max((n.sizes.get(schema.SPIKE, 0) for n in nodes), default=0)
+
+
+def _width(area: Any) -> float:
+    clock = area.coords.get(schema.TIME)
+    if clock is None or not clock.size:
+        return 0.0
+    if "bin_width" in clock.attrs:
+        return float(clock.attrs["bin_width"])
+    return float(clock[1] - clock[0]) if clock.size > 1 else 0.0
+
+
+def _duration(seconds: float) -> str:
+    if not seconds > 0:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def many(number: int, noun: str) -> str:
+    """A number of things in words: "1 area", "2 areas"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

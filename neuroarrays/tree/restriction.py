@@ -1,0 +1,257 @@
+"""Choosing stretches of time: tree in, tree out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import NothingLeft, NotInTree
+from neuroarrays.lazy.arrays import LazyArray, Segments, unwrap, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.tree import groups as _groups
+from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.groups import Groups
+from neuroarrays.tree.intervals import merged
+from neuroarrays.tree.invalid import INVALID_TIMES, RESTRICTED
+
+#: Share of a bin by which rounding may put it over the edge of an interval.
+_ROUNDING = 1e-6
+
+
+def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
+    """What happened within some intervals.
+
+    Parameters
+    ----------
+    tree : DataTree or a node of one
+        Recording or aligned.
+    intervals : str, Dataset, DataTree node, DataFrame, or (n, 2) array, s
+        The name of a table of each session; or a table with `start_time` and `stop_time` on the
+        session clock, or starts and stops. Rows may overlap: together they are one set of time,
+        in half-open stretches.
+
+    Returns
+    -------
+    DataTree
+        Of a recording tree: spikes, samples and events at times within, and presentations that
+        lie wholly within. Spikes are read. What was cut away is written into the session's table
+        `presentations/invalid_times`, whose rows all stay, so that `align` and `firing_rate` do not
+        take it for silence. Of an aligned tree with presentations: those wholly
+        within. Of an aligned tree on one clock: the clock from the first to the last bin that
+        lies wholly within, and `valid` is False in those between that do not; no bin is dropped
+        from inside a clock.
+
+    Raises
+    ------
+    NothingLeft
+        If nothing lies within.
+    ValueError
+        If an interval has no extent; says which.
+    NotInTree
+        If a session has no table of that name.
+
+    See Also
+    --------
+    neuroarrays.intervals : union, intersection and difference of interval tables.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> wake = na.restrict(tree, [(600.0, 1200.0)])
+    >>> wake["A2929-200711/ca1/spikes"].sizes["spike"]
+    11120
+    """
+    groups = _groups.own(tree)
+    sessions: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def within(path: str) -> tuple[np.ndarray, np.ndarray]:
+        session = path.split("/")[0]
+        if session not in sessions:
+            found = intervals
+            if isinstance(intervals, str):
+                found = _table(tree, session, intervals)
+            sessions[session] = merged(found)
+        return sessions[session]
+
+    if _groups.is_recording(tree):
+        kept = {path: _cut(node, within(path)) if path else node for path, node in groups.items()}
+        if not _amount(kept.values()):
+            raise _nothing_within(next(iter(sessions.values())))
+        for session in {path.split("/")[0] for path in groups if path}:
+            _note_what_is_cut(groups, kept, session, within(session))
+        return _groups.rebuilt(tree, kept)
+    owners = _groups.owners(groups, schema.PRESENTATION)
+    if owners:
+        rows = {}
+        for path in owners:
+            columns = _groups.parameters(path, groups)
+            rows[path] = _rows_within(columns["start_time"], columns.get("stop_time"), within(path))
+        if not any(r.any() for r in rows.values()):
+            raise _nothing_within(within(owners[0]))
+        return _groups.rebuilt(tree, _groups.keep_rows(groups, rows, False))
+    return _groups.rebuilt(tree, _cut_clocks(groups, within))
+
+
+def _table(tree: xr.DataTree, session: str, name: str) -> xr.DataTree:
+    node = tree.root[session].children.get(schema.PRESENTATIONS)
+    tables = {} if node is None else node.children
+    if name not in tables:
+        raise NotInTree("table of intervals", name, tables, where=f"session {session!r}")
+    return tables[name]
+
+
+def _inside(times: np.ndarray, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Whether times lie in one of some stretches that are in order and apart."""
+    starts, stops = within
+    if not starts.size:
+        return np.zeros(times.shape, bool)
+    stretch = np.searchsorted(starts, times, side="right") - 1
+    inside: np.ndarray = (stretch >= 0) & (times < stops[np.maximum(stretch, 0)])
+    return inside
+
+
+def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Whether presentations lie wholly in one stretch; without a stop their start decides."""
+    starts, stops = within
+    start = seconds(start, "start_time")
+    stop = np.full(start.size, np.nan) if stop is None else seconds(stop, "stop_time")
+    inside = _inside(start, within)
+    last = np.where(np.isnan(stop), start, stop)
+    stretch = np.maximum(np.searchsorted(starts, start, side="right") - 1, 0)
+    return inside & (last <= stops[stretch]) if starts.size else inside
+
+
+def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
+    """A node of a recording tree: its spikes, samples, events or presentations within."""
+    if schema.SPIKE in node.dims and "row_size" in node:
+        # A copy, so that the tree that was given does not keep what is read of it.
+        times = node.variables["spike_times"].copy(deep=False)
+        inside = _inside(seconds(times.values, "spike_times"), within)
+        ends = np.concatenate([[0], np.cumsum(inside)])
+        last = np.cumsum(node["row_size"].values.astype(np.int64))
+        sizes = ends[last] - ends[last - node["row_size"].values]
+        kept = {str(k): v for k, v in node.variables.items()}
+        kept = {k: _take(v, inside) if v.dims == (schema.SPIKE,) else v for k, v in kept.items()}
+        kept["row_size"] = kept["row_size"].copy(data=sizes)
+        coords = {k: kept.pop(k) for k in map(str, node.coords)}
+        return dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
+    if schema.PRESENTATION in node.dims and "start_time" in node:
+        rows = _rows_within(node["start_time"].values, node.get("stop_time"), within)
+        return node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
+    if schema.TIME in node.coords:
+        return node.isel({schema.TIME: _places_of(_inside(seconds(node[schema.TIME]), within))})
+    if "event_time" in node:
+        inside = _inside(seconds(node["event_time"], "event_time"), within)
+        return node.isel({node["event_time"].dims[0]: np.flatnonzero(inside)})
+    return node
+
+
+def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
+    """Some of what stands along spikes; of a lazy array the stretches, unread."""
+    data = unwrap(variable._data)
+    if not isinstance(data, LazyArray):
+        return variable.isel({schema.SPIKE: np.flatnonzero(inside)})
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
+    stretches = Segments(data, steps[::2], steps[1::2] - steps[::2])
+    return xr.Variable(variable.dims, wrap(stretches), variable.attrs)
+
+
+def _note_what_is_cut(
+    groups: Groups, kept: Groups, session: str, within: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Write the time that was cut away into the table of invalid times, which stays whole."""
+    mine = [node for path, node in groups.items() if _groups.below(path, session)]
+    low, high = _extent(mine)
+    if not low < high:
+        return
+    starts, stops = np.append(low, within[1]), np.append(within[0], high)
+    # A bin that begins where the invalid time ends is whole: end just before it.
+    stops = np.nextafter(stops, -np.inf)
+    some = starts < stops
+    if not some.any():
+        return
+    columns = {"start_time": starts[some], "stop_time": stops[some]}
+    columns |= {name: np.full(some.sum(), text, object)
+                for name, text in (("applies_to", ""), ("reason", RESTRICTED))}  # fmt: skip
+    made = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
+    path = f"{session}/{schema.PRESENTATIONS}/{INVALID_TIMES}"
+    if path in groups:
+        old = groups[path].drop_vars(schema.PRESENTATION, errors="ignore")
+        empty = xr.full_like(old["start_time"], "", dtype=object).drop_attrs()
+        told = {name: empty for name in ("applies_to", "reason") if name not in old}
+        made = xr.concat([old.assign(told), made], schema.PRESENTATION, data_vars="all")
+    else:
+        made["start_time"].attrs["units"] = made["stop_time"].attrs["units"] = "s"
+    kept.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
+    ids = np.arange(made.sizes[schema.PRESENTATION])
+    kept[path] = made.assign_coords({schema.PRESENTATION: ids})
+
+
+def _extent(nodes: list[xr.Dataset]) -> tuple[float, float]:
+    """From the first to the last time that any node of a session speaks of."""
+    names = ("spike_times", schema.TIME, "event_time", "start_time", "stop_time")
+    times = [seconds(node[name], name) for node in nodes for name in names
+             if name in node.variables]  # fmt: skip
+    known = [t[np.isfinite(t)] for t in times]
+    ends = [(t.min(), t.max()) for t in known if t.size]
+    return min((e[0] for e in ends), default=np.nan), max((e[1] for e in ends), default=np.nan)
+
+
+def _places_of(inside: np.ndarray) -> Any:
+    """True places as a slice where they follow one another, so that a lazy clock stays lazy."""
+    places = np.flatnonzero(inside)
+    if places.size and places[-1] - places[0] + 1 == places.size:
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
+
+
+def _amount(nodes: Iterable[xr.Dataset]) -> int:
+    """How many spikes, samples, events and presentations there are."""
+    dims = (schema.SPIKE, schema.TIME, schema.PRESENTATION, "event")
+    return sum(node.sizes.get(dim, 0) for node in nodes for dim in dims)
+
+
+def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
+    """Aligned nodes on one clock, from the first to the last bin within, masked between."""
+    clocks = _groups.owners(groups, schema.TIME)
+    masks: dict[str, np.ndarray] = {}
+    for owner in clocks:
+        time = groups[owner][schema.TIME]
+        half = float(time.attrs.get("bin_width", 0.0)) / 2
+        slack = 2 * half * _ROUNDING
+        starts, stops = within(owner)
+        whole = stops - starts >= 2 * half - 2 * slack
+        late = stops[whole] - half + slack
+        late = late if half else stops[whole]
+        masks[owner] = _inside(time.values, (starts[whole] + half - slack, late))
+    if not any(mask.any() for mask in masks.values()):
+        raise _nothing_within(within(clocks[0]) if clocks else (np.empty(0), np.empty(0)))
+    gone = {owner for owner, mask in masks.items() if not mask.any()}
+    for owner in set(clocks) - gone:
+        mask = masks[owner]
+        span = slice(int(np.argmax(mask)), mask.size - int(np.argmax(mask[::-1])))
+        for path, node in groups.items():
+            if path != owner and not _groups.below(path, owner):
+                continue
+            if schema.TIME in node.sizes:
+                groups[path] = node = node.isel({schema.TIME: span})
+            if schema.UNIT in node.sizes:
+                old = node["valid"].values if "valid" in node else True
+                valid = schema.var("area", "valid", mask[span] & old, (schema.TIME,), "aligned")
+                groups[path] = node.assign(valid=valid)
+    return _groups.without(groups, gone, set(clocks))
+
+
+def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:
+    starts, stops = within
+    said = (
+        f"{starts.size} {'stretch' if starts.size == 1 else 'stretches'} from {starts[0]:g} to {stops[-1]:g} s"
+        if starts.size
+        else "0 s"
+    )
+    return NothingLeft(f"nothing lies within the intervals, which cover {said}")

@@ -1,0 +1,240 @@
+"""Choosing units and trials by what is known of them: tree in, tree out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import NothingLeft, NotInTree
+from neuroarrays.lazy.arrays import LazyArray, Segments, unwrap, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.tree import groups as _groups
+from neuroarrays.tree.query import Column, Query, missing, parse
+
+#: A tree, a node of one, or a dataset: what is chosen from and what comes back.
+Tree = TypeVar("Tree", xr.DataTree, xr.Dataset)
+
+
+def select_units(tree: Tree, query: str) -> Tree:
+    """The units that fit a condition, of all sessions and areas.
+
+    Parameters
+    ----------
+    tree : DataTree, a node of one, or Dataset
+        Recording or aligned.
+    query : str
+        A condition on anything that stands along `unit_id`, and on `unit_id`, `area`, `session`
+        (and `block`): ``"presence_ratio > 0.95 and area == 'VISp'"``. Made of names, literals,
+        comparisons (also chained), and/or/not, and `in` with a list.
+
+    Returns
+    -------
+    DataTree or Dataset
+        Of the kind that was given, with all else that it holds. Nothing is read but the columns of
+        the condition. Areas without a unit that fits, and sessions without such an area, are left
+        out. A missing value fits neither a condition nor its `not`.
+
+    Raises
+    ------
+    QueryError
+        If the condition is made of anything else; names the part.
+    NotInTree
+        If no area has such a column.
+    NothingLeft
+        If no unit fits; says which condition emptied it.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> few = na.select_units(na.load_sample(), "area == 'adn' and unit_id in [0, 3]")
+    >>> few["A2929-200711/adn/spikes"].sizes["unit_id"]
+    2
+    """
+    condition = parse(query)
+    if isinstance(tree, xr.Dataset):
+        found = {"": _groups.columns(tree, schema.UNIT)}
+        kept = _fitting(condition, found, "unit")[""]
+        return _take_units(tree, np.flatnonzero(kept))
+    groups = _groups.own(tree)
+    recording = _groups.is_recording(tree)
+    owners = {path: node for path, node in groups.items() if path and schema.UNIT in node.sizes}
+    names = {
+        path: _groups.columns(node, schema.UNIT) | _places(path, recording)
+        for path, node in owners.items()
+    }
+    chosen = _fitting(condition, names, "unit")
+    gone = {path for path, rows in chosen.items() if not rows.any()}
+    for path, rows in chosen.items():
+        if path not in gone and not rows.all():
+            groups[path] = _take_units(groups[path], np.flatnonzero(rows))
+    return _groups.rebuilt(tree, _groups.without(groups, gone, set(owners)))
+
+
+def _places(path: str, recording: bool) -> dict[str, Any]:
+    """Session, area and block that a path of a node with units speaks of."""
+    parts = path.split("/")
+    parts = parts[:-1] if recording and len(parts) > 2 else parts
+    return dict(zip(("area", "session", "block"), reversed(parts), strict=False))
+
+
+def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
+    """Units by position; of a spikes node with their spikes, which stay unread."""
+    if schema.SPIKE not in node.dims or "row_size" not in node:
+        return node.isel({schema.UNIT: rows})
+    sizes = np.asarray(node["row_size"].values, np.int64)
+    starts = np.cumsum(sizes) - sizes
+    variables: dict[str, xr.Variable] = {}
+    coords: dict[str, xr.Variable] = {}
+    for name, variable in node.variables.items():
+        made = variable
+        for dim in variable.dims:
+            if dim == schema.UNIT:
+                made = made.isel({dim: rows})
+            elif dim == schema.SPIKE:
+                made = _take_spikes(made, starts[rows], sizes[rows], sizes)
+        (coords if name in node.coords else variables)[str(name)] = made
+    return dataset(variables, coords, {str(k): v for k, v in node.attrs.items()})
+
+
+def _take_spikes(
+    variable: xr.Variable, starts: np.ndarray, sizes: np.ndarray, all_sizes: np.ndarray
+) -> xr.Variable:
+    """The stretches of a variable along spikes that some units own."""
+    data = unwrap(variable._data)
+    if isinstance(data, LazyArray) and len(data.shape) == 1:
+        if isinstance(data, Segments) and np.array_equal(data.sizes, all_sizes):
+            units = np.searchsorted(np.cumsum(all_sizes) - all_sizes, starts, side="right") - 1
+            begins = data.starts[units] + starts - (np.cumsum(all_sizes) - all_sizes)[units]
+            data, starts = data.base, begins
+        return xr.Variable(variable.dims, wrap(Segments(data, starts, sizes)), variable.attrs)
+    parts = [np.arange(start, start + n) for start, n in zip(starts, sizes, strict=True)]
+    return variable.isel({schema.SPIKE: np.concatenate(parts) if parts else np.arange(0)})
+
+
+def trials(tree: Tree, query: str) -> Tree:
+    """The presentations that fit a condition.
+
+    Parameters
+    ----------
+    tree : DataTree, a node of one, or Dataset
+        Recording (every table that has the columns is cut) or aligned; or a table of
+        presentations, or an area.
+    query : str
+        A condition on the parameters of the presentations, `presentation_id` and `session`:
+        ``"orientation == 90 and contrast > .5"``; see `select_units` for what it is made of.
+
+    Returns
+    -------
+    DataTree or Dataset
+        Of the kind that was given: responses, behaviour, masks and tables of the presentations
+        that fit, in their order, and all else. Of an aligned tree, sessions without any are left
+        out. A missing parameter fits neither a condition nor its `not`.
+
+    Raises
+    ------
+    QueryError
+        If the condition is made of anything else; names the part.
+    NotInTree
+        If no table has such a parameter.
+    NothingLeft
+        If no presentation fits; says which condition emptied it.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> ripples = na.align(na.load_sample(), "sleep_ripples", 0.01, window=(-0.1, 0.2))
+    >>> long = na.trials(ripples, "duration > 0.1")
+    >>> long["A2929-200711/ca1"].sizes["presentation_id"]
+    87
+    """
+    condition = parse(query)
+    if isinstance(tree, xr.Dataset):
+        found = {"": _groups.columns(tree, schema.PRESENTATION)}
+        kept = _fitting(condition, found, "parameter of the presentations")[""]
+        return tree.isel({schema.PRESENTATION: np.flatnonzero(kept)})
+    groups = _groups.own(tree)
+    owners = _groups.owners(groups, schema.PRESENTATION)
+    names = {
+        path: {"session": _session(tree, path)} | _groups.parameters(path, groups)
+        for path in owners
+    }
+    chosen = _fitting(
+        condition, names, "parameter of the presentations", _groups.is_recording(tree)
+    )
+    return _groups.rebuilt(tree, _groups.keep_rows(groups, chosen, _groups.is_recording(tree)))
+
+
+def _session(tree: xr.DataTree, path: str) -> str:
+    parts = path.split("/")
+    if _groups.is_recording(tree) or len(parts) == 1:
+        return parts[0]
+    own = tree.root[path].to_dataset()
+    return parts[-2] if schema.UNIT in own.sizes else parts[-1]
+
+
+def _fitting(
+    condition: Query, nodes: Mapping[str, Mapping[str, Any]], kind: str, partly: bool = False
+) -> dict[str, np.ndarray]:
+    """Rows of each node that fit a condition.
+
+    `nodes` holds columns by node; a node that lacks one has no row that fits, or (`partly`) is
+    not spoken of. At least one must have all of them.
+    """
+    known = list(dict.fromkeys(name for columns in nodes.values() for name in columns))
+    for name in condition.names:
+        if name not in known:
+            raise NotInTree("column of the units" if kind == "unit" else kind, name, known)
+    complete = {p for p, columns in nodes.items() if set(condition.names) <= set(columns)}
+    sizes = {
+        path: max((c.size for c in columns.values() if not isinstance(c, str)), default=0)
+        for path, columns in nodes.items()
+    }
+    found = {
+        path: condition.where(_reader(columns), sizes[path])
+        if path in complete
+        else np.zeros(sizes[path], bool)
+        for path, columns in nodes.items()
+        if path in complete or not partly
+    }
+    if not any(rows.any() for rows in found.values()):
+        counts = {
+            part.text: sum(int(part.where(_reader(nodes[p]), sizes[p]).sum()) for p in complete)
+            for part in condition.conditions
+        }
+        total = sum(sizes[path] for path in found)
+        each = ", ".join(f"{text!r} alone fits {count}" for text, count in counts.items())
+        empty = [n for part in condition.conditions if not counts[part.text] for n in part.names]
+        held = [
+            _held(name, [nodes[path][name] for path in complete]) for name in dict.fromkeys(empty)
+        ]
+        what = "unit" if kind == "unit" else "presentation"
+        msg = "; ".join([f"{condition.text!r} leaves no {what} of {total}: {each}", *held])
+        raise NothingLeft(msg)
+    return found
+
+
+def _held(name: str, columns: list[Any]) -> str:
+    """What a column holds: a range of numbers, or a few of its texts."""
+    values = np.concatenate([np.atleast_1d(np.asarray(c)) for c in columns])
+    values = values[~missing(values)]
+    if not values.size:
+        return f"{name!r} is missing throughout"
+    if values.dtype.kind in "iuf":
+        return f"{name!r} goes from {values.min():g} to {values.max():g}"
+    known = sorted({str(value) for value in values.tolist()})
+    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+    return f"{name!r} is {', '.join(map(repr, known[:5]))}{more}"
+
+
+def _reader(columns: Mapping[str, Any]) -> Column:
+    """Gives the values of a column by its name."""
+
+    def read(name: str) -> Any:
+        column = columns[name]
+        return column if isinstance(column, str) else column.values
+
+    return read

@@ -1,0 +1,219 @@
+"""Handles on ragged spike trains: read once per process, put in order, kept while there is room.
+
+Trains that are in memory already are not kept a second time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.tree.columns import seconds
+
+#: Spikes kept in memory per process; the least recently used go first.
+SPIKE_CACHE_BYTES = 2 << 30
+#: Spikes read at once, so that reading never doubles the memory.
+_READ = 8 << 20
+
+
+class _Buffer:
+    """The spikes of one spikes node in memory, as far as they were asked for.
+
+    Memory is only touched (so only taken) where a unit has been read.
+    """
+
+    def __init__(self, n_spikes: int, n_units: int):
+        self.times = np.empty(n_spikes)
+        self.loaded = np.zeros(n_units, bool)
+        self.lock = threading.Lock()
+
+
+_BUFFERS: OrderedDict[Hashable, _Buffer] = OrderedDict()
+_BUFFERS_LOCK = threading.Lock()
+
+
+def release() -> None:
+    """Forget the spikes that this process keeps in memory."""
+    with _BUFFERS_LOCK:
+        _BUFFERS.clear()
+
+
+@dataclass(frozen=True)
+class Trains:
+    """A handle on ragged spike trains: where they are, not what they are.
+
+    Attributes
+    ----------
+    data : (spike,) LazyArray, or ndarray in which each train is in order, s
+        Spike times, unit after unit.
+    first, last : (unit_id,) int64
+        Unit u owns ``data[first[u]:last[u]]``.
+    key : object
+        What the trains depend on; of a lazy array its name in the cache of this process.
+    """
+
+    data: LazyArray | np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    key: Any
+
+    def load(self, units: np.ndarray) -> np.ndarray:
+        """The array of all spike times, in which at least those of `units` are read and in order.
+
+        Parameters
+        ----------
+        units : (n,) int64
+            Positions of units.
+
+        Returns
+        -------
+        (spike,) float64, s
+            Only the parts of `units` may be looked at, and nothing may be written into them.
+        """
+        if isinstance(self.data, np.ndarray):
+            return self.data
+        buffer = self._buffer()
+        if buffer.loaded[units].all():
+            return buffer.times
+        with buffer.lock:
+            missing = np.unique(units[~buffer.loaded[units]])
+            for group in np.split(missing, np.flatnonzero(np.diff(missing) != 1) + 1):
+                if group.size:
+                    self._read(self.data, buffer, group)
+        return buffer.times
+
+    def _buffer(self) -> _Buffer:
+        with _BUFFERS_LOCK:
+            buffer = _BUFFERS.get(self.key)
+            if buffer is None:
+                n_spikes = int(self.last.max()) if self.last.size else 0
+                buffer = _BUFFERS[self.key] = _Buffer(n_spikes, self.first.size)
+            _BUFFERS.move_to_end(self.key)
+            while len(_BUFFERS) > 1 and sum(b.times.nbytes for b in _BUFFERS.values()) > (
+                SPIKE_CACHE_BYTES
+            ):
+                _BUFFERS.popitem(last=False)
+        return buffer
+
+    def _read(self, data: LazyArray, buffer: _Buffer, units: np.ndarray) -> None:
+        """Read neighbouring units into the buffer and put each in order."""
+        begin, end = int(self.first[units[0]]), int(self.last[units[-1]])
+        for low in range(begin, end, _READ):
+            high = min(low + _READ, end)
+            buffer.times[low:high] = data.outer((slice(low, high, 1),))
+        for unit in units[_out_of_order(buffer.times, self.first[units], self.last[units])]:
+            buffer.times[self.first[unit] : self.last[unit]].sort()
+        buffer.loaded[units] = True
+
+    def extent(self) -> tuple[float, float]:
+        """Times of the first and the last spike of all; NaN without spikes. Reads all of them."""
+        times = self.load(np.arange(self.first.size))
+        some = self.last > self.first
+        if not some.any():
+            return np.nan, np.nan
+        # In each train NaN comes last, so the last spike that is one may stand before the end.
+        ends = [np.nanmax(times[f:e], initial=-np.inf) if np.isnan(times[e - 1]) else times[e - 1]
+                for f, e in zip(self.first[some], self.last[some], strict=True)]  # fmt: skip
+        low, high = float(np.nanmin(times[self.first[some]])), float(max(ends))
+        return (low, high) if np.isfinite(high) else (np.nan, np.nan)
+
+    def __dask_tokenize__(self) -> object:
+        return ("Trains", self.key)
+
+
+def spikes_node(area: Any) -> Any:
+    """The spikes of an area of a recording tree; what else is given as it is.
+
+    Raises
+    ------
+    SchemaError
+        If a session was given; names one of its areas.
+    """
+    if not isinstance(area, xr.DataTree):
+        return area
+    if schema.SPIKES in area.children:
+        return area.children[schema.SPIKES]
+    areas = [name for name, child in area.children.items() if schema.SPIKES in child.children]
+    if areas:
+        msg = f"expected one area, found {area.path!r} with {len(areas)}: give one, such as [{areas[0]!r}]"
+        raise SchemaError(msg)
+    return area
+
+
+def trains_of(spikes: xr.Dataset) -> Trains:
+    """The handle on the spikes of a spikes node.
+
+    Raises
+    ------
+    SchemaError
+        If spikes and units do not belong together (a unit was taken by position).
+    """
+    for name in ("spike_times", "row_size"):
+        if name not in spikes:
+            msg = f"no {name!r} among {list(spikes.data_vars)}; expected a spikes node of a tree"
+            raise SchemaError(msg)
+    sizes = np.atleast_1d(spikes["row_size"].values).astype(np.int64)
+    if sizes.sum() != spikes.sizes[schema.SPIKE]:
+        msg = (
+            f"row_size adds up to {sizes.sum()} spikes, there are {spikes.sizes[schema.SPIKE]}: "
+            "units were selected without their spikes. Select by label, "
+            "spikes.sel(unit_id=...), which takes the spikes along"
+        )
+        raise SchemaError(msg)
+    last = np.cumsum(sizes)
+    first = last - sizes
+    variable = spikes.variables["spike_times"]
+    data = unwrap(variable._data)
+    if isinstance(data, LazyArray):
+        return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
+    if variable.chunks is not None:
+        return Trains(_Chunked(variable), first, last, (variable.data.name, sizes.tobytes()))
+    # In memory, or lazy in a way that has no name: a cache could not know it again.
+    times = np.ascontiguousarray(seconds(variable.values, "spike_times"))
+    wrong = _out_of_order(times, first, last)
+    if wrong.any():
+        times = times.copy()
+        for unit in np.flatnonzero(wrong):
+            times[first[unit] : last[unit]].sort()
+    return Trains(times, first, last, (times, sizes))
+
+
+def _out_of_order(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Whether trains are out of order, (unit,) bool."""
+    from neuroarrays.kernels import counts
+
+    wrong: np.ndarray = ~counts.is_sorted(times, first, last)
+    return wrong
+
+
+@dataclass(frozen=True, repr=False)
+class _Chunked(LazyArray):
+    """A 1-D variable of dask as a lazy array."""
+
+    stored: xr.Variable
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        dtype: np.dtype = self.stored.dtype
+        return dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        # A graph inside a task waits for its own worker elsewhere.
+        return np.asarray(self.stored[key].data.compute(scheduler="synchronous"))
+
+    def __dask_tokenize__(self) -> object:
+        return ("_Chunked", self.stored)

@@ -1,0 +1,371 @@
+"""One clock out of many: exact windows, honest masks, labels that follow."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import schema
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files.source import Source
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.tree import trains
+
+SESSION = "A2929-200711"
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return na.load_sample()
+
+
+def recording(trains, tables=None, series=None, name="s1"):
+    """Build a recording tree in memory: one area, tables of presentations, series."""
+    sizes = np.array([len(t) for t in trains], np.int64)
+    times = np.concatenate([np.asarray(t, float) for t in trains])
+    spikes = dataset(
+        {
+            "spike_times": schema.var("spikes", "spike_times", times),
+            "row_size": schema.var("spikes", "row_size", sizes),
+        },
+        {"unit_id": xr.Variable("unit_id", np.arange(len(trains)))},
+    )
+    groups = {f"{name}/VISp/spikes": spikes}
+    for table, columns in (tables or {}).items():
+        n = len(columns["start_time"])
+        groups[f"{name}/presentations/{table}"] = xr.Dataset(
+            {k: ("presentation_id", np.asarray(v)) for k, v in columns.items()},
+            {"presentation_id": np.arange(n)},
+        )
+    for path, (clock, values, attrs) in (series or {}).items():
+        leaf = path.rpartition("/")[2]
+        variable = "speed" if leaf == "running" else leaf
+        groups[f"{name}/{path}"] = xr.Dataset(
+            {variable: ("time", np.asarray(values, float), attrs)}, {"time": np.asarray(clock)}
+        )
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=schema.root_attrs("recording"))} | groups)
+
+
+TABLE = {"start_time": [1.0, 1.25, 1.2], "stop_time": [1.25, 1.5, 1.45], "orientation": [0, 90, 0]}
+
+
+def test_trials_are_aligned_with_labels_masks_and_parameters():
+    tree = recording([[1.01, 1.26, 1.3], [1.24, 1.25]], {"gratings": TABLE})
+    area = na.align(tree, "gratings", bin_width=0.1)["s1/VISp"]
+    assert area["spike_data"].dims == ("presentation_id", "unit_id", "time")
+    # 0.25 s at 100 ms: three bins; the third ends after the stop and is not whole
+    assert area["valid"].values.tolist() == [[True, True, False]] * 3
+    assert area["spike_data"].values[0].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert area["spike_data"].values[1].tolist() == [[2, 0, 0], [1, 0, 0]]
+    assert area["spike_data"].values[2].tolist() == [[1, 1, 0], [2, 0, 0]]
+    means = area["spike_data"].groupby("orientation").mean("presentation_id")
+    assert means["orientation"].values.tolist() == [0, 90]
+    assert area["presentations"]["duration"].values.tolist() == [0.25, 0.25, 0.25]
+    assert na.validate(area.root, values=True)
+
+
+def test_clip_false_counts_on_and_every_bin_is_whole():
+    tree = recording([[1.01, 1.26, 1.29]], {"gratings": TABLE})
+    area = na.align(tree, "gratings", bin_width=0.1, clip=False)["s1/VISp"]
+    assert area["spike_data"].values[0].tolist() == [[1, 0, 2]]
+    assert area["valid"].values.all()
+
+
+def test_a_continuous_clock_holds_every_spike(sample):
+    aligned = na.align(sample, bin_width=0.02)
+    na.validate(aligned, values=True)
+    for area in ("adn", "ca1"):
+        counted = aligned[f"{SESSION}/{area}/spike_data"]
+        want = sample[f"{SESSION}/{area}/spikes/row_size"].values
+        np.testing.assert_array_equal(counted.sum("time").values, want)
+        assert "time" not in aligned[f"{SESSION}/{area}"].to_dataset(inherit=False).coords
+
+
+def test_behaviour_is_nan_where_it_was_not_recorded(sample):
+    aligned = na.align(sample, bin_width=0.02)
+    x = aligned[f"{SESSION}/adn/position/x"]
+    clock = sample[f"{SESSION}/position/time"].values
+    inside = (x["time"] >= clock[0]) & (x["time"] <= clock[-1])
+    assert np.isfinite(x.values[inside]).all()
+    assert np.isnan(x.values[~inside]).all()
+    raw = sample[f"{SESSION}/position/x"].values
+    np.testing.assert_allclose(x.values[inside], np.interp(x["time"][inside], clock, raw))
+
+
+def test_an_angle_takes_the_shorter_arc():
+    tree = recording(
+        [[0.0, 3.0]],
+        series={"head_direction/ry": ([0, 1, 2, 3], [6.2, 0.1, 6.2, 6.1], {"period": 2 * np.pi})},
+    )
+    found = na.align(tree, bin_width=0.5, window=(0, 3))["s1/VISp/head_direction/ry/ry"]
+    wrapped = np.angle(np.exp(1j * (found.values - np.array([6.2, 0.1, 0.1, 6.2, 6.2, 6.1]))))
+    assert np.abs(wrapped).max() < 0.06
+    assert ((found >= 0) & (found < 2 * np.pi)).all()
+
+
+def test_running_speed_stands_in_the_area_and_gaps_are_not_bridged():
+    clock, speed = [0.0, 0.1, 0.2, 2.0, 2.1], [0.0, 1.0, 2.0, 20.0, 21.0]
+    tree = recording([[0.0, 2.0]], series={"running": (clock, speed, {"units": "cm/s"})})
+    area = na.align(tree, bin_width=0.2, window=(0, 2.2), max_gap=0.5)["s1/VISp"]
+    known = np.isfinite(area["speed"].values)
+    assert known.tolist() == [True, *[False] * 9, True]
+    np.testing.assert_allclose(area["speed"].values[known], [1.0, 21.0])
+
+
+def test_event_times_relative_to_the_trial_are_recognised_and_said(shared_data):
+    tree = na.open_datatree(shared_data / "dandi000006_ALM_ephys")
+    aligned = na.align(tree, "trials", 0.05, (-2, 2), event="cue_start_time")
+    assert "event_clock='presentation'" in aligned.attrs["history"]
+    said = na.align(
+        tree, "trials", 0.05, (-2, 2), event="cue_start_time", event_clock="presentation"
+    )
+    for name in tree.children:
+        node = tree[f"{name}/presentations/trials"]
+        trains = tree[f"{name}/ALM/spikes"].to_dataset()
+        onset = (node["start_time"] + node["cue_start_time"]).values
+        unit = trains["unit_id"].values[0]
+        train = np.sort(trains.sel(unit_id=unit)["spike_times"].values)
+        want = np.diff(np.searchsorted(train, (onset - 2)[:, None] + np.arange(81) / 20), axis=1)
+        got = aligned[f"{name}/ALM/spike_data"].sel(unit_id=unit)
+        np.testing.assert_array_equal(got.values, want)
+        np.testing.assert_array_equal(said[f"{name}/ALM/spike_data"].sel(unit_id=unit), want)
+
+
+def test_event_times_whose_clock_cannot_be_told_are_an_error():
+    table = TABLE | {"cue": [0.1, 50.0, 0.1]}
+    tree = recording([[1.0]], {"gratings": table})
+    with pytest.raises(ValueError, match="say event_clock="):
+        na.align(tree, "gratings", 0.1, (0, 0.1), event="cue")
+    table = TABLE | {"cue": [1.1, 1.3, 1.3]}
+    got = na.align(recording([[1.1, 1.3]], {"g": table}), "g", 0.1, (0, 0.1), event="cue")
+    assert "event_clock='session'" in got.attrs["history"]
+    assert got["s1/VISp/spike_data"].values.ravel().tolist() == [1, 1, 1]
+
+
+def test_a_table_of_ones_own():
+    frame = pd.DataFrame({"start_time": [1.0, 2.0], "stop_time": [1.5, 2.5], "odour": ["a", "b"]})
+    area = na.align(recording([[1.1, 2.2, 2.3]]), frame, 0.25)["s1/VISp"]
+    assert area["spike_data"].sum(("unit_id", "time")).values.tolist() == [1, 2]
+    assert area["odour"].values.tolist() == ["a", "b"]
+
+
+def test_sessions_share_one_time_axis():
+    one = recording([[1.0]], {"t": {"start_time": [1.0], "stop_time": [1.3]}})
+    two = recording([[1.0]], {"t": {"start_time": [1.0], "stop_time": [1.5]}}, name="s2")
+    both = xr.DataTree.from_dict({"/": one.to_dataset()} | {"/s1": one["s1"], "/s2": two["s2"]})
+    aligned = na.align(both, "t", 0.1)
+    assert aligned["s1"].sizes["time"] == aligned["s2"].sizes["time"] == 5
+
+
+def test_calcium_is_interpolated_as_responses(shared_data):
+    tree = na.open_datatree(shared_data / "pynapple_A0662_suite2p" / "2022_08_08.nwb")
+    aligned = na.align(tree, bin_width=0.2)
+    raw = tree["2022_08_08/V1/Fluorescence"].to_dataset()
+    got = aligned["2022_08_08/V1/Fluorescence"]
+    assert got.dims == ("time", "unit_id")
+    want = np.interp(got["time"], raw["time"], raw["Fluorescence"][:, 5])
+    np.testing.assert_allclose(got[:, 5].values, want, rtol=1e-5)
+
+
+def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
+    read = []
+    original = type(sample_source(sample)).read
+    monkeypatch.setattr(
+        "neuroarrays.files.hdf5.HDF5Source.read",
+        lambda self, name, key=(): read.append(name) or original(self, name, key),
+    )
+    trains._BUFFERS.clear()
+    tree = na.load_sample()
+    aligned = na.align(tree, "sleep_ripples", bin_width=0.01, window=(0, 0.1))
+    assert not [n for n in read if "spike_times" in n.rpartition("/")[2:] or "/data" in n]
+    aligned[f"{SESSION}/adn/spike_data"].isel(presentation_id=3, unit_id=2).values  # noqa: B018
+    assert [n for n in read if n.endswith("spike_times")]
+    assert not [n for n in read if n.endswith("/data")]
+
+
+def sample_source(tree) -> Source:
+    """Return the file behind the sample's spikes."""
+    from neuroarrays.lazy.arrays import unwrap
+
+    return unwrap(tree[f"{SESSION}/adn/spikes/spike_times"].variable._data).base.source
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_dask_on_top_changes_nothing(sample, scheduler):
+    import dask
+
+    options = {"presentations": "sleep_ripples", "bin_width": 0.01, "window": (-0.1, 0.1)}
+    eager = na.align(sample, **options)
+    lazy = na.align(sample, **options, chunks={"presentation_id": 200})
+    assert lazy[f"{SESSION}/adn/spike_data"].chunks[0] == (200, 200, 194)
+    paths = [f"{SESSION}/{p}" for p in ("ca1/spike_data", "adn/head_direction/rx", "ca1/valid")]
+    found = dask.compute(*(lazy[path] for path in paths), scheduler=scheduler, num_workers=2)
+    for path, values in zip(paths, found, strict=True):
+        np.testing.assert_array_equal(values, eager[path].values)
+    assert lazy[f"{SESSION}/ca1/start_time"].chunks is None
+
+
+@pytest.mark.slow
+def test_a_cluster_of_processes_changes_nothing(sample):
+    distributed = pytest.importorskip("distributed", reason="the extra `distributed` is missing")
+    options = {"presentations": "sleep_ripples", "bin_width": 0.01, "window": (-0.1, 0.1)}
+    want = na.align(sample, **options)[f"{SESSION}/ca1/spike_data"].values
+    for opened in (None, {}):
+        tree = na.load_sample(chunks=opened)
+        lazy = na.align(tree, **options, chunks={"presentation_id": 200})
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        )
+        with cluster, distributed.Client(cluster):
+            got = lazy[f"{SESSION}/ca1/spike_data"].compute()
+        np.testing.assert_array_equal(got.values, want)
+
+
+def test_every_bad_argument_is_named(sample):
+    bad = [
+        ({"presentations": "sleep_riples"}, NotInTree, "did you mean 'sleep_ripples'"),
+        (
+            {"presentations": "epochs", "event": "cue"},
+            NotInTree,
+            "no column 'cue' in 'epochs' of session",
+        ),
+        ({"presentations": "epochs", "bin_width": -1}, ValueError, "bin_width=-1"),
+        ({"bin_width": float("nan")}, ValueError, "bin_width=nan"),
+        ({"window": (0, 5000)}, ValueError, "5000 s is longer than the recording of session"),
+        ({"presentations": "epochs", "window": (0, 5000)}, ValueError, "spans 0.008 to 1199.968"),
+        ({"method": "cubic"}, ValueError, "expected one of 'linear'"),
+        ({"max_gap": 0}, ValueError, "max_gap=0"),
+        ({"series": "lfp"}, NotInTree, "no series 'lfp'; there are"),
+        ({"presentations": "epochs", "event_clock": "x"}, ValueError, "'session' or"),
+    ]
+    for options, error, message in bad:
+        with pytest.raises(error, match=message):
+            na.align(sample, **options)
+    with pytest.raises(SchemaError, match="aligned already"):
+        na.align(na.align(sample))
+    with pytest.raises(SchemaError, match="neuroarrays_schema attribute"):
+        na.align(xr.DataTree())
+
+
+def test_a_recording_without_units_says_so(shared_data):
+    tree = na.open_datatree(shared_data / "neo_granule_patch" / "GrC_Subject15_180116.nwb")
+    with pytest.raises(SchemaError, match="GrC_Subject15_180116' has no units"):
+        na.align(tree)
+
+
+def test_interpolate_keeps_names_units_and_labels(sample):
+    position = sample[f"{SESSION}/position"]
+    got = na.interpolate(position, [700.0, 800.0, 5.0], method="previous")
+    clock, raw = position["time"].values, position["y"].values
+    want = raw[np.searchsorted(clock, [700.0, 800.0], side="right") - 1]
+    np.testing.assert_array_equal(got["y"].values[:2], want)
+    assert np.isnan(got["y"].values[2])
+    one = na.interpolate(position["x"], xr.DataArray([700.0], {"event": [4]}, "event"))
+    assert one.dims == ("event",)
+    assert one.name == "x"
+    with pytest.raises(SchemaError, match="no `time` coordinate"):
+        na.interpolate(xr.Dataset({"x": ("y", [1.0])}), [0.0])
+
+
+def test_one_session_of_a_tree_and_bare_onsets(sample):
+    one = na.align(sample[SESSION], [700.0, 701.0], 0.1, (0, 0.5))
+    assert one[f"{SESSION}/adn/spike_data"].sizes == {
+        "presentation_id": 2, "unit_id": 7, "time": 5,
+    }  # fmt: skip
+    assert one.attrs["history"].startswith("neuroarrays")
+    with pytest.raises(SchemaError, match="part of a session"):
+        na.align(sample[f"{SESSION}/adn"])
+
+
+def test_one_continuous_series_becomes_responses():
+    tree = recording([[0.0, 1.9]])
+    groups = {"/": tree.to_dataset(), "s1/VISp/dff": xr.Dataset(
+        {"dff": (("time", "unit_id"), np.arange(8.0).reshape(4, 2), {"units": "1"})},
+        {"time": [0.0, 0.5, 1.0, 1.5], "unit_id": [4, 9]},
+    )}  # fmt: skip
+    found = na.align(xr.DataTree.from_dict(groups), bin_width=0.5, window=(0, 1.5))["s1/VISp"]
+    assert found["responses"].attrs["signal"] == "dff"
+    np.testing.assert_allclose(found["responses"][:, 0], [1.0, 3.0, 5.0])
+
+
+def test_milliseconds_for_seconds_are_noticed(sample):
+    with pytest.raises(ValueError, match="longer than the window of 0.2864 s.*0.02 for 20 ms"):
+        na.align(sample, "sleep_ripples", bin_width=20)
+    with pytest.raises(SchemaError, match="open a recording with na.open_datatree"):
+        na.align("recording.nwb")
+    with pytest.raises(TypeError, match="open already"):
+        na.open_datatree(sample)
+
+
+def imaged(ids, name="fluorescence", seed=0):
+    """A series of units, 10 Hz for 3 s."""
+    clock = np.arange(0, 3, 0.1)
+    values = np.random.default_rng(seed).normal(size=(clock.size, len(ids)))
+    return xr.Dataset(
+        {name: (("time", "unit_id"), values, {"units": "a.u."})},
+        {"time": clock, "unit_id": ids},
+    )
+
+
+def test_signals_of_other_units_are_an_area_of_their_own():
+    tree = recording([[0.5], [1.5, 2.9]])
+    tree["s1/VISp/plane"] = xr.DataTree(imaged([7, 8, 9]))
+    aligned = na.align(tree, bin_width=0.1)
+    assert aligned["s1/VISp/spike_data"].sizes["unit_id"] == 2
+    assert aligned["s1/VISp_plane/responses"].unit_id.values.tolist() == [7, 8, 9]
+    clock = aligned["s1"].time.values
+    expected = np.interp(clock, np.arange(0, 3, 0.1), imaged([7, 8, 9]).fluorescence[:, 1])
+    within = (clock >= 0) & (clock <= 2.9)
+    found = aligned["s1/VISp_plane/responses"].sel(unit_id=8).values
+    np.testing.assert_allclose(found[within], expected[within])
+    assert not na.validate(aligned)
+    tree["s1/VISp_plane/spikes"] = tree["s1/VISp/spikes"].copy()
+    with pytest.raises(SchemaError, match=r"plane has other units.*'VISp_plane', which exists"):
+        na.align(tree, bin_width=0.1)
+
+
+def test_two_signals_of_one_name_are_both_kept():
+    tree = recording([[0.5], [1.5, 2.9]])
+    tree["s1/VISp/cells"] = xr.DataTree(imaged([0, 1], "data", seed=1))
+    tree["s1/VISp/neuropil"] = xr.DataTree(imaged([0, 1], "data", seed=2))
+    area = na.align(tree, bin_width=0.1, window=(0, 2.9))["s1/VISp"]
+    for name, seed in (("data", 1), ("neuropil_data", 2)):
+        expected = (lambda v: (v[5] + v[6]) / 2)(imaged([0, 1], "data", seed).data.values)
+        np.testing.assert_allclose(area[name].isel(time=5), expected)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_stimulus_is_the_frame_that_was_shown(held):
+    """Against a slow twin: for every bin the last frame at or before its middle, or NaN."""
+    rng = np.random.default_rng(3)
+    clock = np.sort(rng.uniform(0.5, 2.0, 20))
+    frames = rng.integers(0, 255, (20, 1, 2, 3)).astype(np.uint8)
+    tree = recording([[0.1, 0.9], [2.4]], {"trials": TABLE})
+    film = xr.Dataset({"stimulus": (("time", "channel", "y", "x"), frames)}, {"time": clock})
+    tree["s1/screen"] = xr.DataTree(film)
+    gap = None if held else 0.06
+
+    def twin(times):
+        at = [np.flatnonzero(clock <= t) for t in times.ravel()]
+        gone = [not k.size or t > clock[-1] or (gap is not None and t - clock[k[-1]] > gap)
+                for k, t in zip(at, times.ravel(), strict=True)]  # fmt: skip
+        rows = [np.full((1, 2, 3), np.nan) if lost else frames[k[-1]]
+                for k, lost in zip(at, gone, strict=True)]  # fmt: skip
+        return np.reshape(rows, (*times.shape, 1, 2, 3))
+
+    session = na.align(tree, bin_width=0.05, max_gap=gap)["s1"]
+    expected = twin(session.time.values)
+    assert session.stimulus.dtype == np.float32
+    assert np.isnan(expected).any()
+    np.testing.assert_array_equal(session.stimulus, expected)
+    np.testing.assert_array_equal(session.stimulus[3:40:4, :, 1, [0, 2]], expected[3:40:4, :, 1, [0, 2]])  # fmt: skip
+    np.testing.assert_array_equal(session.stimulus[17, 0], expected[17, 0])
+    trials = na.align(tree, "trials", bin_width=0.05, max_gap=gap)["s1"]
+    onsets = trials["VISp/presentations"].start_time.values
+    assert trials.stimulus.dims == ("presentation_id", "time", "channel", "y", "x")
+    at = onsets[:, None] + trials.time.values
+    np.testing.assert_array_equal(trials.stimulus, twin(at))
+    np.testing.assert_array_equal(trials.stimulus[[2, 0], 1:3], twin(at)[[2, 0], 1:3])
+    assert trials.stimulus.dtype == (np.uint8 if held else np.float32)
+    na.validate(trials.root, values=True)

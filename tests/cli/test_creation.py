@@ -1,0 +1,191 @@
+"""`neuroarrays create-data`: every layout is opened by its reader, and a model can learn from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays import cli
+from neuroarrays.cli.creation import LAYOUTS, create
+from neuroarrays.errors import PathExists
+from neuroarrays.files import source
+from neuroarrays.formats.registry import FORMATS
+from neuroarrays.testing import assert_same_trees
+
+#: Options without which there would be no responses that a model could predict.
+OPTIONS = {
+    "openretina": {"test_names": "noise_0"},
+    "maheswaranathan_2023": {"stimulus": "whitenoise", "response": "binned"},
+    "karamanlis_2024": {"size": (12, 16)},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Every layout once: name -> what to open."""
+    folder = tmp_path_factory.mktemp("made")
+    yield {name: create(name, folder / f"{name}{LAYOUTS[name].suffix}", 3) for name in LAYOUTS}
+    source.close_all()
+
+
+def reader(layout):
+    """The name of the reader of a layout: the longest that it begins with."""
+    return max((f.name for f in FORMATS if layout.startswith(f.name)), key=len)
+
+
+def test_there_is_a_layout_for_every_format():
+    assert {reader(layout) for layout in LAYOUTS} == {format_.name for format_ in FORMATS}
+
+
+def test_the_documentation_lists_them():
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert not [layout for layout in LAYOUTS if f"`{layout}`" not in text]
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_one_reader_knows_it_and_every_value_is_valid(layout, made):
+    claims = [f.name for f in FORMATS if f.load().guess_can_open(str(made[layout]))]
+    assert claims == [reader(layout)]
+    na.validate(na.open_datatree(made[layout]), values=True)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_seeds(layout, made, tmp_path):
+    name = made[layout].name if made[layout].parent.name != "arrays" else "arrays"
+    trees = [na.open_datatree(create(layout, tmp_path / str(seed) / name, seed)) for seed in (3, 4)]
+    assert_same_trees(na.open_datatree(made[layout]), trees[0])
+    with pytest.raises(AssertionError):
+        assert_same_trees(trees[0], trees[1])
+    source.close_all()
+
+
+# ------------------------------------------------------------------------- a model can learn
+
+
+def lagged(movie, lags=4):
+    """Pixels of the frames up to now, (time, feature)."""
+    flat = np.asarray(movie, float).reshape(len(movie), -1)
+    late = [np.roll(flat, lag, axis=0) for lag in range(lags)]
+    return np.concatenate(late, axis=1)
+
+
+def one_hot(values):
+    return (np.asarray(values)[:, None] == np.unique(values)).astype(float)
+
+
+def movie(path, layout):
+    """Pixels with their past, and responses, of the first session's train block."""
+    tree = na.open_datatree(path, **OPTIONS.get(layout, {}))
+    session = next(iter(tree["train"].children.values()))
+    area = session["retina"]
+    some = slice(3000)
+    return lagged(session["stimulus"][some].values), area["responses"][some].values
+
+
+def images(path, layout):
+    tree = na.open_datatree(path)
+    session = next(iter(tree.get("train", tree).children.values()))
+    area = next(iter(session.children.values()))
+    pixels, responses = session["stimulus"].values, area["responses"].values
+    shown = np.isfinite(responses).all(axis=1)
+    return lagged(pixels[shown], 1), responses[shown]
+
+
+def films(path, layout):
+    """Trials of a movie each, one after another."""
+    session = next(iter(na.open_datatree(path).children.values()))
+    area = next(iter(session.children.values()))
+    responses = area["responses"].transpose("presentation_id", "time", "unit_id").values
+    pairs = zip(session["stimulus"].values, responses, strict=True)
+    rows = [(lagged(movie), trial) for movie, trial in pairs]
+    x, y = (np.concatenate(part) for part in zip(*rows, strict=True))
+    good = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
+    return x[good], y[good]
+
+
+def screens(path, layout):
+    """What was on the screen at each sample of the responses, each on a clock of its own."""
+    session = next(iter(na.open_datatree(path).children.values()))
+    series = next(n for _, n in session.subtree_with_keys if "unit_id" in n.sizes)
+    name = next(name for name, v in series.data_vars.items() if v.dims == ("time", "unit_id"))
+    screen = session["screen/stimulus"]
+    at = np.searchsorted(screen["time"].values, series["time"].values) - 1
+    return lagged(screen.values[np.maximum(at, 0)], 1), series[name].values
+
+
+def orientations(path, layout):
+    tree = na.open_datatree(path)
+    kinds = {"nwb": "trials", "allen": "drifting_gratings", "arrays": "gratings"}
+    if layout in kinds:
+        tree = na.align(tree, kinds[layout], bin_width=0.1, window=(0, 1))
+    session = next(iter(tree.children.values()))
+    areas = [n for _, n in session.subtree_with_keys if "spike_data" in n.data_vars]
+    shown = areas[0]["orientation"].values
+    counts = np.concatenate([n["spike_data"].sum("time").values for n in areas], axis=1)
+    return one_hot(np.where(np.isfinite(shown), shown, -1)), counts
+
+
+def headings(path, layout):
+    area = na.open_datatree(path)["generated/unknown"]
+    angle = area["head_direction"].values
+    harmonics = [f(k * angle) for k in (1, 2) for f in (np.cos, np.sin)]
+    return np.stack(harmonics, axis=1), area["responses"].values
+
+
+RETINA = ("openretina", "maheswaranathan_2023", "karamanlis_2024", "hoefling_2024", "sridhar_2025")
+MODELS = {
+    **dict.fromkeys(RETINA, movie),
+    **dict.fromkeys(("nwb", "allen", "arrays", "neuroarrays", "allen_binned"), orientations),
+    **dict.fromkeys(("driada", "driada_experiment"), headings),
+    **dict.fromkeys(("goldin_2022", "sensorium_static"), images),
+    "sensorium_dynamic": films,
+    "experanto": screens,
+}
+
+
+def held_out(features, responses, penalty):
+    """Correlation per unit of responses with what a ridge regression on the first 3/4 predicts."""
+    train = len(features) * 3 // 4
+    mean, scale = features[:train].mean(0), features[:train].std(0) + 1e-9
+    x = (features - mean) / scale
+    gram = x[:train].T @ x[:train] + penalty * train * np.eye(x.shape[1])
+    weights = np.linalg.solve(gram, x[:train].T @ (responses[:train] - responses[:train].mean(0)))
+    predicted = x[train:] @ weights
+    pairs = zip(predicted.T, responses[train:].T, strict=True)
+    with np.errstate(invalid="ignore"):  # a silent unit is NaN
+        return np.array([np.corrcoef(p, r)[0, 1] for p, r in pairs])
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_a_linear_model_predicts_responses_that_it_has_not_seen(layout, made):
+    """Against chance: the same model of responses shifted by a third of the recording."""
+    features, responses = MODELS[layout](made[layout], layout)
+    shifted = np.roll(responses, len(responses) // 3, axis=0)
+    both = held_out(features, np.concatenate([responses, shifted], axis=1), 0.2)
+    found, chance = np.split(both, 2)
+    assert np.nanmedian(found) > max(0.2, 2 * np.nanmedian(np.abs(chance)))
+
+
+# -------------------------------------------------------------------------------- the command
+
+
+def test_nothing_is_replaced_and_layouts_are_listed(tmp_path):
+    with pytest.raises(PathExists, match="exists already"):
+        create("openretina", tmp_path)
+    with pytest.raises(ValueError, match="no layout 'retina'; there are nwb, .*, karamanlis_2024"):
+        create("retina", tmp_path / "new")
+    with pytest.raises(ValueError, match="seed: expected 0 or more, got -1"):
+        create("openretina", tmp_path / "new", seed=-1)
+    with pytest.raises(ValueError, match="allen_binned is one file.*ends in .h5"):
+        create("allen_binned", tmp_path / "new")
+
+
+def test_the_command(tmp_path, capsys):
+    out = tmp_path / "data"
+    assert cli.main(["create-data", "openretina", str(out), "--seed", "4"]) == 0
+    assert str(out) in capsys.readouterr().out
+    assert na.open_datatree(out).attrs["source"] == "openretina"
+    assert cli.main(["create-data", "nothing", str(tmp_path / "b")]) == 2
+    assert "karamanlis_2024" in capsys.readouterr().err
+    source.close_all()

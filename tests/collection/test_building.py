@@ -1,0 +1,328 @@
+"""Building archives: what is in them, what an interruption leaves, what one bad session does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays.archive import saving as store
+from neuroarrays.collection import building as pipeline
+from neuroarrays.collection.building import Recipe, build
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists, SchemaError
+from neuroarrays.files import source
+from neuroarrays.synthetic import write_nwb
+from neuroarrays.synthetic.allen import write_allen
+from neuroarrays.testing import assert_same_trees
+
+TENTHS = Recipe(bin_width=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.close_all()
+
+
+def write(folder, names=("a", "b", "c")):
+    for i, name in enumerate(names):
+        write_nwb(folder / f"{name}.nwb", seed=i, parts=("units", "trials", "running", "pupil"))
+    return [folder / f"{name}.nwb" for name in names]
+
+
+@pytest.fixture
+def sessions(tmp_path):
+    return write(tmp_path)
+
+
+def test_the_archive_is_what_align_gives(sessions, tmp_path):
+    report = build(sessions, tmp_path / "archive", TENTHS)
+    assert report.written == [tmp_path / "archive" / "trials.h5"]
+    assert (report.made, report.failures) == (3, [])
+    tree = na.open_datatree(tmp_path / "archive")
+    together = na.align(na.open_datatree(sessions), "trials", bin_width=0.1)
+    assert list(tree["trials"].children) == ["a", "b", "c"]
+    for path, node in together.subtree_with_keys:
+        if path != ".":
+            found = tree[f"trials/{path}"].to_dataset(inherit=False)
+            assert found.drop_attrs().identical(node.to_dataset(inherit=False).drop_attrs()), path
+    assert tree["trials"].attrs["stimulus"] == "trials"
+    assert not (tmp_path / "archive" / ".build" / "parts").exists()
+
+
+@pytest.mark.parametrize("scheduler", ["processes", "threads"])
+def test_workers_change_nothing(sessions, tmp_path, scheduler):
+    alone = build(sessions, tmp_path / "one", TENTHS)
+    many = build(sessions, tmp_path / "two", TENTHS, workers=2, scheduler=scheduler)
+    assert many.made == alone.made == 3
+    assert_same_trees(
+        na.open_datatree(tmp_path / "one" / "trials.h5"),
+        na.open_datatree(tmp_path / "two" / "trials.h5"),
+    )
+
+
+@pytest.mark.slow
+def test_a_cluster_changes_nothing(sessions, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    build(sessions, tmp_path / "one", TENTHS)
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+        report = build(sessions, tmp_path / "two", TENTHS, scheduler=cluster.scheduler_address)
+    assert report.made == 3
+    assert_same_trees(
+        na.open_datatree(tmp_path / "one" / "trials.h5"),
+        na.open_datatree(tmp_path / "two" / "trials.h5"),
+    )
+
+
+def test_bins_are_those_of_the_longest_presentation_of_all_sessions(tmp_path):
+    import h5py
+
+    paths = write(tmp_path, ("a", "b"))
+    with h5py.File(paths[1], "a") as file:
+        file["intervals/trials/stop_time"][2] = file["intervals/trials/start_time"][2] + 2.75
+    build(paths, tmp_path / "archive", TENTHS)
+    tree = na.open_datatree(tmp_path / "archive")["trials"]
+    assert tree["a"].sizes["time"] == tree["b"].sizes["time"] == 28
+    assert not tree["a/VISp"]["valid"][:, -1].any()
+
+
+def test_areas_and_stimuli(sessions, tmp_path):
+    build(sessions, tmp_path / "archive", Recipe(("tri*",), ("VIS*",), 0.1))
+    assert na.catalog(tmp_path / "archive")["area"].unique().tolist() == ["VISp"]
+    with pytest.raises(NotInTree, match="no stimulus 'trails'.*did you mean 'trials'"):
+        build(sessions, tmp_path / "other", Recipe(("trails",)))
+    with pytest.raises(NotInTree, match="no area 'VISpp'"):
+        build(sessions, tmp_path / "other", Recipe(None, ("VISpp",)))
+
+
+def test_a_session_without_an_area_or_a_stimulus_is_noted(sessions, tmp_path):
+    write_nwb(tmp_path / "d.nwb", areas=("LGd",), parts=("units", "trials"))
+    write_nwb(tmp_path / "e.nwb", parts=("units",))
+    paths = [*sessions, tmp_path / "d.nwb", tmp_path / "e.nwb"]
+    report = build(paths, tmp_path / "archive", Recipe(("trials",), ("VIS*",), 0.1))
+    assert report.failures == []
+    assert "trials: not in e" in report.notes
+    assert "d: no units in the areas asked for" in report.notes
+    assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "b", "c"]
+
+
+# -------------------------------------------------------------------------------- interruption
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from neuroarrays.collection import building as pipeline
+from neuroarrays.collection.building import Recipe, build
+
+make = pipeline.make_part
+
+def slowly(job):
+    if job.session != "a":
+        import neuroarrays.archive.hdf5_writer as writers
+        write = writers._write
+        def stuck(*args):
+            print("writing", flush=True)
+            time.sleep(60)
+        writers._write = stuck
+        from neuroarrays.archive import encoding
+        encoding.SMALL = 0
+    return make(job)
+
+pipeline.make_part = slowly
+build(sys.argv[1:-1], sys.argv[-1], Recipe(bin_width=0.1))
+"""
+
+
+def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
+    archive = tmp_path / "archive"
+    command = [sys.executable, "-c", KILLED, *map(str, sessions), str(archive)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"  # in the middle of session b
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    parts = archive / ".build" / "parts" / "trials"
+    (finished,) = [path for path in parts.iterdir() if path.suffix == ".h5"]
+    assert finished.name.startswith("a-")
+    assert [path for path in parts.iterdir() if path.name.startswith(".b-")]  # half-written
+    assert not (archive / "trials.h5").exists()
+    with pytest.raises(NeuroArraysError):
+        na.open_datatree(archive)
+    stamp = finished.stat().st_mtime_ns
+    seen = []
+
+    def progress(done, total, name):
+        seen.append((name, finished.stat().st_mtime_ns))
+
+    report = build(sessions, archive, TENTHS, progress=progress)
+    assert (report.made, report.reused) == (2, 1)
+    assert {at for _, at in seen} == {stamp}
+    assert [name for name, _ in seen if "trials" in name] == ["b, trials", "c, trials"]
+    build(sessions, tmp_path / "fresh", TENTHS)
+    assert_same_trees(
+        na.open_datatree(archive / "trials.h5"), na.open_datatree(tmp_path / "fresh" / "trials.h5")
+    )
+
+
+def test_what_is_finished_is_not_made_again(sessions, tmp_path):
+    archive = tmp_path / "archive"
+    build(sessions, archive, TENTHS)
+    before = (archive / "trials.h5").stat().st_mtime_ns
+    report = build(sessions, archive, TENTHS)
+    assert (report.made, report.written, report.unchanged) == (0, [], [archive / "trials.h5"])
+    assert (archive / "trials.h5").stat().st_mtime_ns == before
+    report = build(sessions, archive, Recipe(bin_width=0.2))
+    assert (report.made, len(report.written)) == (3, 1)
+    assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 10
+    time.sleep(0.01)
+    os.utime(sessions[0])
+    assert build(sessions, archive, Recipe(bin_width=0.2)).made == 3
+
+
+def test_a_file_that_no_build_made_is_not_replaced(sessions, tmp_path):
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "trials.h5").write_bytes(b"precious")
+    with pytest.raises(PathExists, match=r"trials\.h5"):
+        build(sessions, tmp_path / "archive", TENTHS)
+    assert (tmp_path / "archive" / "trials.h5").read_bytes() == b"precious"
+
+
+# ------------------------------------------------------------------------------- bad sessions
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:20_000])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_bad_session_is_reported_and_the_others_are_built(sessions, tmp_path, workers):
+    damage(sessions[1])
+    report = build(sessions, tmp_path / "archive", TENTHS, workers=workers)
+    ((name, error),) = report.failures
+    assert name == str(sessions[1])
+    assert "truncated" in error
+    assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "c"]
+    # Threads, because processes would have to import everything once more.
+    where = {"workers": workers, "scheduler": "threads" if workers > 1 else None}
+    with pytest.raises(NeuroArraysError, match=r"b\.nwb"):
+        build(sessions, tmp_path / "strict", TENTHS, **where, strict=True)
+    write_nwb(sessions[1], seed=1, parts=("units", "trials", "running", "pupil"))
+    report = build(sessions, tmp_path / "archive", TENTHS)
+    assert report.failures == []
+    assert report.reused == 2
+    assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "b", "c"]
+
+
+def test_a_session_that_cannot_be_aligned_is_reported(sessions, tmp_path, monkeypatch):
+    def broken(tree, *args, **kwargs):
+        if "b" in tree.children:
+            msg = "no such luck"
+            raise ValueError(msg)
+        return align(tree, *args, **kwargs)
+
+    align = pipeline.align
+    monkeypatch.setattr(pipeline, "align", broken)
+    report = build(sessions, tmp_path / "archive", TENTHS)
+    assert report.failures == [("b, trials", "ValueError: no such luck")]
+    assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "c"]
+
+
+def test_nothing_but_bad_sessions(tmp_path):
+    (tmp_path / "a.nwb").write_text("junk")
+    (tmp_path / "b.nwb").write_text("/annex/objects/MD5E-s12--0123.nwb\n")
+    with pytest.raises(NeuroArraysError, match="datalad get"):
+        build([tmp_path], tmp_path / "archive")
+    with pytest.raises(NeuroArraysError, match="no sessions"):
+        build([], tmp_path / "archive")
+    assert not (tmp_path / "archive").exists()
+
+
+def test_two_files_of_one_session(tmp_path):
+    for day in ("mon", "tue"):
+        (tmp_path / day).mkdir()
+        write(tmp_path / day, ("a",))
+    paths = [tmp_path / "mon", tmp_path / "tue"]
+    with pytest.raises(FormatError, match=r"mon.a\.nwb too") as caught:
+        build(paths, tmp_path / "archive")
+    assert str(tmp_path / "tue" / "a.nwb") in str(caught.value)
+
+
+def test_options_are_checked(sessions, tmp_path):
+    with pytest.raises(ValueError, match="workers=0"):
+        build(sessions, tmp_path / "archive", workers=0)
+    with pytest.raises(ValueError, match="scheduler='dask'"):
+        build(sessions, tmp_path / "archive", scheduler="dask")
+
+
+# ----------------------------------------------------------------------------------- of Allen
+
+
+@pytest.fixture
+def allen(tmp_path):
+    folder = tmp_path / "allen"
+    folder.mkdir()
+    write_allen(folder / "a.nwb", session_id=715093703, seed=1, rows=5, movie=(2, 5))
+    write_allen(folder / "b.nwb", session_id=766640955, seed=2, rows=5, movie=(2, 5),
+                stimuli=("gabors", "natural_movie_one_more_repeats"), parts=("running",))  # fmt: skip
+    return folder
+
+
+def test_an_allen_archive_has_a_file_per_stimulus(allen, tmp_path):
+    wanted = ("gabors", "natural_movie_one*")
+    report = build([allen], tmp_path / "archive", Recipe(wanted))
+    assert report.failures == []
+    rows = na.catalog(tmp_path / "archive")
+    assert rows["block"].unique().tolist() == [
+        "gabors", "natural_movie_one", "natural_movie_one_more_repeats",
+    ]  # fmt: skip
+    tree = na.open_datatree(tmp_path / "archive")
+    session = tree["gabors/session_715093703"]
+    alone = na.align(na.open_datatree(allen), "gabors")["session_715093703"]
+    for area in alone.children:
+        np.testing.assert_array_equal(
+            session[area]["spike_data"].values, alone[area]["spike_data"].values
+        )
+
+
+def test_the_published_archive_once_more(allen, tmp_path):
+    wanted = ("gabors", "natural_movie_one*")
+    report = build([allen], tmp_path / "archive", Recipe(wanted, compat="mlynarski"))
+    assert report.failures == []
+    rows = na.catalog(tmp_path / "archive", engine="allen_binned")
+    assert rows["block"].unique().tolist() == ["gabors", "natural_movie_one"]
+    assert rows["session"].unique().tolist() == ["session_715093703", "session_766640955"]
+    assert set(rows.loc[rows["session"] == "session_766640955", "has_pupil"]) == {False}
+    tree = na.open_datatree(tmp_path / "archive")
+    expected = na.align(na.open_datatree(allen), "gabors", compat="mlynarski")
+    areas = [path for path in expected.groups if path.count("/") == 2]
+    assert len(areas) == len(rows[rows["block"] == "gabors"])
+    for path in areas:
+        theirs = expected[path]["spike_data"].transpose("presentation_id", "unit_id", "time")
+        np.testing.assert_array_equal(tree[f"gabors{path}"]["spike_data"].values, theirs.values)
+
+
+def test_archives_that_share_a_session_are_not_joined(sessions, tmp_path):
+    tree = na.align(na.open_datatree(sessions[0]), "trials", bin_width=0.1)
+    parts = [na.save(tree, tmp_path / f"{i}.h5") for i in range(2)]
+    with pytest.raises(SchemaError, match=r"a is in .*0\.h5 and in .*1\.h5"):
+        store.join(parts, tmp_path / "both.h5")
+
+
+def test_parts_of_another_form_are_written_anew(sessions, tmp_path, monkeypatch):
+    from neuroarrays.archive import encoding
+
+    trees = [na.align(na.open_datatree(path), "trials", bin_width=0.01) for path in sessions]
+    parts = [na.save(tree, tmp_path / f"{i}.h5") for i, tree in enumerate(trees)]
+    monkeypatch.setattr(encoding, "CHUNK", 1 << 11)
+    path = store.join(parts, tmp_path / "all.h5")
+    assert path.stat().st_size > 0
+    joined = na.open_datatree(path)
+    for name, tree in zip("abc", trees, strict=True):
+        for area in ("VISp", "CA1"):
+            place = f"{name}/{area}"
+            np.testing.assert_array_equal(
+                joined[place]["spike_data"].values, tree[place]["spike_data"].values
+            )

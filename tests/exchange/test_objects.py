@@ -1,0 +1,121 @@
+"""Trees to pynapple and back, and to DRIADA, each against the installed package."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import schema
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema.validation import validate
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.mark.peers
+def test_pynapple_and_back():
+    tree = na.load_sample()
+    found = na.to_pynapple(tree)
+    (session,) = tree.children
+    again = na.from_pynapple(found, session)
+    validate(again, values=True)
+    for area in ("adn", "ca1"):
+        old, new = (t[f"{session}/{area}/spikes"].to_dataset() for t in (tree, again))
+        np.testing.assert_array_equal(old["unit_id"], new["unit_id"])
+        np.testing.assert_array_equal(old["row_size"], new["row_size"])
+        np.testing.assert_array_equal(old["spike_times"], new["spike_times"])
+    for path, node in tree.subtree_with_keys:
+        inner = path.split("/")[1:]
+        if inner[:1] == ["presentations"] and path in found:
+            np.testing.assert_array_equal(node["start_time"], found[path].start)
+            np.testing.assert_allclose(again[path]["stop_time"], node["stop_time"], atol=2e-6)
+    signals = [path for path in found if path.rpartition("/")[2] in ("x", "y", "rx", "position")]
+    for path in signals:
+        np.testing.assert_array_equal(found[path].index, tree[path]["time"])
+        np.testing.assert_array_equal(found[path].values, tree[path].values)
+
+
+@pytest.mark.peers
+def test_kinds_of_pynapple_objects():
+    import pynapple as nap
+
+    times = np.arange(4.0)
+    objects = {
+        "V1": nap.TsGroup(
+            {3: nap.Ts([0.5, 1.5]), 9: nap.Ts([2.0, 2.5])}, metadata={"kind": ["a", "b"]}
+        ),
+        "licks": nap.Ts([0.1, 0.2]),
+        "V1/dff": nap.TsdFrame(times, np.arange(8.0).reshape(4, 2), columns=[3, 9]),
+        "position": nap.TsdFrame(times, np.ones((4, 2)), columns=["x", "y"]),
+        "movie": nap.TsdTensor(times, np.zeros((4, 2, 3))),
+        "sleep": nap.IntervalSet([0, 2], [1, 3]),
+    }
+    tree = na.from_pynapple(objects)
+    validate(tree, values=True)
+    assert tree["session/V1/spikes"]["kind"].values.tolist() == ["a", "b"]
+    assert tree["session/licks/spikes"]["row_size"].values.tolist() == [2]
+    assert tree["session/V1/dff"]["dff"].sel(unit_id=9).values.tolist() == [1, 3, 5, 7]
+    assert tree["session/position"]["axis_1"].values.tolist() == ["x", "y"]
+    assert tree["session/movie"]["movie"].shape == (4, 2, 3)
+    assert tree["session/presentations/sleep"]["stop_time"].values.tolist() == [1, 3]
+    back = na.to_pynapple(tree)
+    assert back["session/V1/spikes"][9].index.tolist() == [2.0, 2.5]
+    np.testing.assert_array_equal(back["session/V1/dff/dff"].values, objects["V1/dff"].values)
+    with pytest.raises(TypeError, match="bad is a int"):
+        na.from_pynapple({"bad": 3})
+
+
+def golden(**options):
+    names = ["speed", "licks", "trial_type", "big"]
+    return na.open_datatree(GOLDEN / "driada" / "session.npz", features=names, **options)
+
+
+def test_driada_arrays():
+    tree = golden()
+    found = na.to_driada(tree)
+    area = tree["RT_A5_3D/unknown"]
+    np.testing.assert_array_equal(found["calcium"], area["responses"].values.T)
+    np.testing.assert_array_equal(found["spikes"], area["spike_data"].values.T)
+    assert found["licks"].dtype == np.int64
+    assert found["trial_type"].dtype == np.int64
+    assert found["big"].shape == (3, 30)
+    assert "valid" not in found
+    with pytest.raises(NotInTree, match="did you mean"):
+        na.to_driada(tree, area="RT_A5_3D/unknow")
+
+
+def test_driada_refusals():
+    tree = na.open_datatree(GOLDEN / "driada" / "session.npz")
+    with pytest.raises(SchemaError, match="'position' of .* have NaN"):
+        na.to_driada(tree)
+    with pytest.raises(SchemaError, match="no responses"):
+        na.to_driada(na.load_sample(), area="A2929-200711/adn")
+    with pytest.raises(SchemaError, match="2 areas"):
+        na.to_driada(na.load_sample())
+
+
+def test_driada_takes_them():
+    build = pytest.importorskip("driada.experiment.exp_build").load_exp_from_aligned_data
+    rng = np.random.default_rng(0)
+    node = xr.Dataset(
+        {
+            "responses": (("time", "unit_id"), rng.random((1200, 3))),
+            "spike_data": (("time", "unit_id"), rng.integers(0, 2, (1200, 3), dtype=np.uint8)),
+            "x": ("time", rng.random(1200)),
+            "xy": (("time", "axis"), rng.random((1200, 2))),
+            "licks": ("time", rng.random(1200) > 0.5),
+        },
+        {"unit_id": np.arange(3), "time": np.arange(1200) / 20},
+    )
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)), "s/unknown": node}
+    )
+    made = build("lab", {"name": "s"}, na.to_driada(tree), static_features={"fps": 20.0})
+    assert made.n_cells == 3
+    np.testing.assert_array_equal(made.dynamic_features["x"].data, node["x"])
+    np.testing.assert_array_equal(made.dynamic_features["xy"].data, node["xy"].values.T)
+    np.testing.assert_array_equal(made.dynamic_features["licks"].data, node["licks"])
+    np.testing.assert_array_equal(made.spikes.data, node["spike_data"].values.T)
+    np.testing.assert_allclose(made.calcium.data, node["responses"].values.T, atol=1e-7)

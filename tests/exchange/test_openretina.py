@@ -1,0 +1,156 @@
+"""Trees to open-retina's containers and back, and against its own loaders where it is installed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays.errors import FormatError, MissingDependency, SchemaError
+from neuroarrays.exchange.openretina import from_openretina, to_openretina
+from neuroarrays.testing import same_values
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TREES = {
+    "maheswaranathan": {}, "karamanlis": {"size": (6, 8)}, "hoefling": {},
+    "openretina": {"test_names": "noise_2"},
+}  # fmt: skip
+
+
+@pytest.fixture(params=sorted(TREES))
+def tree(request):
+    return na.open_datatree(GOLDEN / request.param / "data", **TREES[request.param])
+
+
+def test_arrays_are_those_of_the_tree_in_its_order(tree):
+    movies, responses = to_openretina(tree, containers=False)
+    assert list(movies) == list(responses) == list(tree["train"].children)
+    for session, movie in movies.items():
+        node = tree[f"train/{session}"]
+        assert np.array_equal(movie["train"], node["stimulus"].values.transpose(1, 0, 2, 3))
+        assert np.array_equal(responses[session]["train"], node["retina/responses"].values.T)
+        test = tree[f"test/{session}/retina"]
+        assert np.array_equal(responses[session]["test_dict"]["test"], test["responses"].values.T)
+        if "responses_by_trial" in test:
+            trials = responses[session]["test_by_trial_dict"]["test"]
+            assert np.array_equal(trials, test["responses_by_trial"].values.transpose(0, 2, 1))
+
+
+def test_flashed_images_take_the_place_of_time():
+    tree = na.open_datatree(GOLDEN / "goldin" / "data")
+    movies, responses = to_openretina(tree, containers=False)
+    for session, response in responses.items():
+        train, test = (tree[f"{block}/{session}"] for block in ("train", "test"))
+        shown = train["stimulus"].transpose("channel", "presentation_id", "y", "x")
+        assert np.array_equal(movies[session]["train"], shown.values)
+        values = train["retina/responses"].transpose("unit_id", "presentation_id")
+        assert np.array_equal(response["train"], values.values)
+        trials = test["retina/responses_by_trial"].transpose("trial", "unit_id", "presentation_id")
+        assert np.array_equal(response["test_by_trial_dict"]["test"], trials.values)
+
+
+def test_there_and_back(tree):
+    back = from_openretina(*to_openretina(tree, containers=False), sampling_rate=50.0)
+    na.validate(back, values=True)
+    for place, name in (("", "stimulus"), ("/retina", "responses"), ("/retina", "unit_id")):
+        for block in ("train", "test"):
+            for session in tree[block].children:
+                ours, theirs = tree[f"{block}/{session}{place}"], back[f"{block}/{session}{place}"]
+                assert same_values(ours[name].values, theirs[name].values), (block, session, name)
+    assert back[f"train/{session}"]["time"].values[1] == 1 / 50
+
+
+def test_normalisation_is_by_the_train_movie():
+    tree = na.open_datatree(GOLDEN / "maheswaranathan" / "data")
+    raw, _ = to_openretina(tree, containers=False)
+    movies, _ = to_openretina(tree, normalise=True, containers=False)
+    for session, movie in movies.items():
+        train = raw[session]["train"].astype("f8")
+        assert movie["norm_mean"] == pytest.approx(train.mean())
+        assert movie["norm_std"] == pytest.approx(train.std(ddof=1))
+        expected = (raw[session]["test_dict"]["test"] - train.mean()) / train.std(ddof=1)
+        np.testing.assert_allclose(movie["test_dict"]["test"], expected, rtol=1e-5, atol=1e-6)
+        assert movie["train"].dtype == np.float32
+
+
+def test_validation_clips_may_be_left_out_of_the_statistics():
+    tree = na.open_datatree(GOLDEN / "maheswaranathan" / "data")
+    raw, _ = to_openretina(tree, containers=False)
+    movies, _ = to_openretina(tree, normalise=True, leave_out=(3, 2), containers=False)
+    held = np.random.RandomState(42).choice(4, 2, replace=False)
+    kept = [i for i in range(12) if i // 3 not in held]
+    for session, movie in movies.items():
+        assert movie["norm_mean"] == pytest.approx(raw[session]["train"][:, kept].mean())
+
+
+def containers(frames=8, units=3, trials=3):
+    rng = np.random.default_rng(0)
+    movie = {"train": rng.random((1, frames, 4, 5)), "test_dict": {"a": rng.random((1, 4, 4, 5))}}
+    response = {
+        "train": rng.random((units, frames)), "test_dict": {"a": rng.random((units, 4))},
+        "test_by_trial_dict": {"a": rng.random((trials, units, 4))},
+        "session_kwargs": {"group": np.arange(units), "eye": "left"}, "stim_id": "noise",
+    }  # fmt: skip
+    return movie, response
+
+
+def test_axes_by_trial_are_declared():
+    movie, response = containers()
+    trials = response["test_by_trial_dict"]["a"]
+    ours = from_openretina(movie, {"s": response})["a/s/retina"]
+    assert np.array_equal(ours["responses_by_trial"].values, trials.transpose(0, 2, 1))
+    assert ours["group"].values.tolist() == [0, 1, 2]
+    response["test_by_trial_dict"]["a"] = trials.transpose(1, 2, 0)
+    other = from_openretina(movie, {"s": response}, by_trial=("unit_id", "time", "trial"))
+    assert np.array_equal(other["a/s/retina/responses_by_trial"].values, trials.transpose(0, 2, 1))
+    with pytest.raises(ValueError, match="by_trial: expected"):
+        from_openretina(movie, {"s": response}, by_trial=("trial", "neuron", "time"))
+
+
+@pytest.mark.parametrize("frames", [6, 10])
+def test_lengths_that_differ(frames):
+    movie, response = containers()
+    response["train"] = np.ones((3, frames))
+    with pytest.raises(FormatError, match=f"stimulus 8, responses {frames}"):
+        from_openretina(movie, {"s": response})
+    cut = from_openretina(movie, {"s": response}, mismatch="cut", sampling_rate=10)
+    assert cut["train/s/stimulus"].sizes["time"] == min(frames, 8)
+
+
+def test_what_open_retina_cannot_take():
+    movie, response = containers()
+    response["train"][1, 2] = np.nan
+    tree = from_openretina(movie, {"s": response})
+    with pytest.raises(SchemaError, match="train/s/retina/responses has NaN"):
+        to_openretina(tree, containers=False)
+    bare = tree.map_over_datasets(lambda node: node.drop_vars("stimulus", errors="ignore"))
+    with pytest.raises(SchemaError, match="train/s has no stimulus, which"):
+        to_openretina(bare, containers=False)
+    films = tree.map_over_datasets(
+        lambda node: node.expand_dims(film=2) if "stimulus" in node else node
+    )
+    with pytest.raises(SchemaError, match="expected channel, y, x and time or presentation_id"):
+        to_openretina(films, containers=False)
+    with pytest.raises(SchemaError, match="a block 'train'"):
+        to_openretina(na.open_datatree(GOLDEN / "openretina" / "data"), containers=False)
+    movie, response = containers()
+    movie["train"][:] = 1
+    tree = from_openretina(movie, {"s": response})
+    with pytest.raises(SchemaError, match="constant"):
+        to_openretina(tree, normalise=True, containers=False)
+
+
+def test_its_own_classes():
+    tree = na.open_datatree(GOLDEN / "maheswaranathan" / "data")
+    try:
+        from openretina.data_io.base import MoviesTrainTestSplit
+    except ModuleNotFoundError:
+        with pytest.raises(MissingDependency, match="pip install openretina"):
+            to_openretina(tree)
+        return
+    movies, responses = to_openretina(tree)
+    for session, movie in movies.items():
+        assert isinstance(movie, MoviesTrainTestSplit)
+        responses[session].check_matching_stimulus(movie)
+    back = from_openretina(movies, responses)
+    assert set(back.children) == {"train", "test"}

@@ -1,0 +1,459 @@
+"""Sources: handles, threads, processes, links, and reads under any outer index."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import hdf5, source
+from neuroarrays.files.source import open_source, read_outer
+from neuroarrays.lazy.arrays import file_array
+from neuroarrays.testing import in_processes, outer
+
+VALUES = np.arange(7 * 5 * 4, dtype=np.int32).reshape(7, 5, 4)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open():
+    yield
+    source.close_all()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return made(tmp_path / "a.h5")
+
+
+def made(path, values=VALUES):
+    with h5py.File(path, "w") as file:
+        file["contiguous"] = values
+        file.create_dataset("chunked", data=values, chunks=(3, 2, 4), compression="gzip")
+        file["group/text"] = ["a", "µ"]
+        file["group/fixed"] = np.array([b"a", b"\xc2\xb5"])
+        file["group/soft"] = h5py.SoftLink("/contiguous")
+        file["group/relative"] = h5py.SoftLink("text")
+        file["nothing"] = h5py.Empty("f8")
+        file["scalar"] = 3.5
+        file["group"].attrs.update({"rate": np.float32(2.5), "names": ["x", "y"], "raw": b"b"})
+        file["group"].attrs["to"] = file["contiguous"].ref
+    return path
+
+
+# ------------------------------------------------------------------------------ what is read
+
+
+def test_names_info_and_attributes(path):
+    file = open_source(path)
+    assert file.names() == ["chunked", "contiguous", "group", "nothing", "scalar"]
+    assert file.names("contiguous") == file.names("absent") == file.names("absent/below") == []
+    assert file.info("group") is None
+    assert file.info("contiguous").shape == (7, 5, 4)
+    assert file.info("chunked").chunks == (3, 2, 4)
+    assert file.info("nothing").shape == (0,)
+    assert file.info("group/text").text
+    assert file.attrs("group") == {
+        "rate": 2.5,
+        "names": ["x", "y"],
+        "raw": "b",
+        "to": "/contiguous",
+    }
+    assert file.attrs("absent") == {}
+    assert file.exists("group")
+    assert not file.exists("grup")
+
+
+def test_values(path):
+    file = open_source(path)
+    assert file.read("scalar") == 3.5
+    assert file.read("nothing").size == 0
+    assert file.read("group/text").tolist() == file.read("group/fixed").tolist() == ["a", "µ"]
+    assert np.array_equal(file.read("group/soft"), VALUES)
+    assert file.read("group/relative").tolist() == ["a", "µ"]
+    with pytest.raises(FormatError, match=r"a\.h5:grup: expected a dataset; found nothing or a"):
+        file.read("grup")
+
+
+def test_identity_is_that_of_the_stored_array(path):
+    file = open_source(path)
+    assert file.identity("group/soft") == file.identity("contiguous") != file.identity("chunked")
+    with h5py.File(path.with_name("hard.h5"), "w") as other:
+        other["a"] = np.arange(3)
+        other["b"] = other["a"]
+    file = open_source(path.with_name("hard.h5"))
+    assert file.identity("a") == file.identity("b")
+
+
+def keys_for(shape):
+    """Outer keys: one integer, slice, positions or mask per axis."""
+
+    def axis(n):
+        kinds = [
+            st.slices(n),
+            st.lists(st.integers(-n, n - 1), max_size=8).map(lambda x: np.array(x, np.int64)),
+            st.lists(st.booleans(), min_size=n, max_size=n).map(np.array),
+            st.integers(-n, n - 1),
+        ]
+        return st.one_of(kinds)
+
+    return st.tuples(*map(axis, shape))
+
+
+@pytest.mark.parametrize("name", ["contiguous", "chunked"])
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_outer_index_equals_numpy(path, name, data):
+    key = data.draw(keys_for(VALUES.shape))
+    found = open_source(path).read(name, key)
+    expected = outer(VALUES, key)
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected)
+
+
+@given(data=st.data())
+def test_read_outer_equals_numpy_on_any_shape_and_blocks(data):
+    shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)))
+    blocks = tuple(data.draw(st.integers(1, n + 2)) for n in shape)
+    values = np.arange(np.prod(shape)).reshape(shape)
+    key = data.draw(keys_for(shape))
+
+    def fetch(key):
+        assert all(isinstance(k, int | slice) for k in key)
+        assert all(k.step in (None, *range(1, 99)) for k in key if isinstance(k, slice))
+        return values[key]
+
+    assert np.array_equal(read_outer(fetch, shape, values.dtype, blocks, key), outer(values, key))
+
+
+def test_rows_are_fetched_block_by_block():
+    values, fetched = np.arange(1000), []
+
+    def fetch(key):
+        fetched.append(key)
+        return values[key]
+
+    rows = np.array([999, 3, 1, 998, 3])
+    found = read_outer(fetch, (1000,), values.dtype, (100,), (rows,))
+    assert found.tolist() == rows.tolist()
+    assert fetched == [(slice(1, 4),), (slice(998, 1000),)]
+
+
+@pytest.mark.parametrize("index", [7, -8, np.array([0, 7]), np.array([-8])])
+def test_out_of_range_is_an_index_error(path, index):
+    with pytest.raises(IndexError, match="out of bounds for axis 0 of size 7"):
+        file_array(open_source(path), "contiguous")._raw((index, slice(None), slice(None)))
+
+
+# --------------------------------------------------------------------------------- handles
+
+
+def test_sources_are_equal_hashable_and_small(path):
+    a, b = open_source(path), open_source(str(path))
+    assert a == b
+    assert hash(a) == hash(b)
+    assert pickle.loads(pickle.dumps(a)) == a
+    assert len(pickle.dumps(a)) < 300
+
+
+def test_a_stated_number_of_files_stays_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MAX_OPEN", 4)
+    files = [open_source(made(tmp_path / f"{i}.h5", VALUES + i)) for i in range(12)]
+    for _ in range(2):
+        for i, file in enumerate(files):
+            assert np.array_equal(file.read("chunked"), VALUES + i)
+            assert len(hdf5._HANDLES) <= 4
+
+
+def test_a_stated_number_of_datasets_stays_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MAX_DATASETS", 3)
+    path = tmp_path / "many.h5"
+    with h5py.File(path, "w") as file:
+        for i in range(10):
+            file[f"d{i}"] = np.full(3, i)
+    file = open_source(path)
+    for i in [*range(10), *range(10)]:
+        assert file.read(f"d{i}")[0] == i
+        assert len(hdf5._HANDLES[file].datasets) <= 3
+
+
+def test_threads_read_while_files_are_closed_under_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MAX_OPEN", 2)
+    arrays = [
+        file_array(open_source(made(tmp_path / f"{i}.h5", VALUES + i)), "chunked") for i in range(6)
+    ]
+    wrong, deadline = [], time.monotonic() + 60
+
+    def read(seed):
+        draw = np.random.default_rng(seed)
+        for i in draw.integers(0, 6, 60):
+            rows = draw.integers(0, 7, 3)
+            try:
+                found = arrays[i].outer((rows, slice(None), slice(None)))
+                if not np.array_equal(found, VALUES[rows] + i):
+                    wrong.append(i)
+            except Exception as error:
+                wrong.append(error)
+            if seed == 0:
+                source.close_all()
+
+    threads = [threading.Thread(target=read, args=(seed,), daemon=True) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    assert wrong == []
+
+
+def test_a_replaced_file_is_noticed(path):
+    old = open_source(path)
+    assert old.read("contiguous")[0, 0, 0] == 0
+    new_path = made(path.with_name("new.h5"), VALUES + 1)
+    os.replace(new_path, path)
+    new = open_source(path)
+    assert new != old
+    assert new.read("contiguous")[0, 0, 0] == 1
+    with pytest.raises(FormatError, match=r"a\.h5: expected the file as it was .* open it again"):
+        old.read("contiguous")
+
+
+def test_a_file_written_anew_in_place_is_noticed(path):
+    old = open_source(path)
+    assert old.read("contiguous").shape == (7, 5, 4)
+    bigger = made(path.with_name("new.h5"), np.ones((50, 6, 6)))
+    shutil.copyfile(bigger, path)  # the same inode
+    new = open_source(path)
+    assert new.read("contiguous").shape == (50, 6, 6)
+    with pytest.raises(FormatError, match="open it again"):
+        old.read("contiguous")
+
+
+def test_a_deleted_file_is_missing(path):
+    file = open_source(path)
+    source.close_all()
+    path.unlink()
+    with pytest.raises(MissingPath, match=r"a\.h5: no such file"):
+        file.read("contiguous")
+
+
+# -------------------------------------------------------------------------------- processes
+
+
+@pytest.fixture
+def busy(path):
+    """A file that threads of this process are reading."""
+    file = open_source(path)
+    stop = threading.Event()
+
+    def read():
+        while not stop.is_set():
+            file.read("chunked", (slice(0, 5), slice(None), slice(None)))
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    yield file
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread hangs"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forks_and_reads_do_not_wait_for_each_other(busy):
+    """h5py holds its own lock over a fork; taken in another order than ours, both would wait."""
+    for i in range(40):
+        pid = os.fork()
+        if pid == 0:
+            ok = np.array_equal(busy.read("chunked"), VALUES)
+            os._exit(0 if ok else 1)
+        deadline = time.monotonic() + 60
+        while (done := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if done[0] == 0:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        assert done == (pid, 0), f"child {i} hangs or fails"
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_children_read_while_we_do(busy, method):
+    variable = file_array(busy, "chunked").variable(("x", "y", "z"))
+    for found in in_processes(method, pickle.dumps({"v": variable}), count=2):
+        assert np.array_equal(found["v"], VALUES), found
+
+
+# ----------------------------------------------------------------------------- what is refused
+
+
+def refused(path, name, *words):
+    with pytest.raises(FormatError) as caught:
+        open_source(path).read(name)
+    for word in (str(path), *words):
+        assert word in str(caught.value), str(caught.value)
+
+
+def test_circular_soft_links(path):
+    with h5py.File(path, "a") as file:
+        file["one"], file["two"] = h5py.SoftLink("/two"), h5py.SoftLink("/one")
+        file["self"] = h5py.SoftLink("/self")
+        file["deep"] = h5py.SoftLink("/deep/er")
+    for name in ("one", "two", "self", "deep"):
+        refused(path, name, "soft links in a circle", name)
+
+
+def test_dangling_soft_link_is_nothing(path):
+    with h5py.File(path, "a") as file:
+        file["dangling"] = h5py.SoftLink("/gone/below")
+    assert open_source(path).info("dangling") is None
+    assert open_source(path).names("dangling") == []
+
+
+def test_external_link(path):
+    made(path.with_name("b.h5"))
+    with h5py.File(path, "a") as file:
+        file["out"] = h5py.ExternalLink("b.h5", "/contiguous")
+        file["around"] = h5py.SoftLink("/out")
+        file["below"] = h5py.ExternalLink("b.h5", "/")
+    for name in ("out", "around", "below/contiguous"):
+        refused(path, name, "an HDF5 external link", "copy what it points to")
+
+
+def test_virtual_dataset_and_external_storage(path):
+    layout = h5py.VirtualLayout((3,), "f8")
+    layout[:] = h5py.VirtualSource(".", "me", (3,))
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("me", layout)  # maps to itself: reading it ends the process
+        file.create_dataset("raw", (3,), "f8", external=[(str(path) + ".raw", 0, 24)])
+    refused(path, "me", "a virtual dataset", "h5repack")
+    refused(path, "raw", "external storage")
+
+
+def test_huge_declared_sizes(path):
+    with h5py.File(path, "a") as file:
+        file.create_dataset("huge", (10**12,), "f8", chunks=(1000,), compression="gzip")
+        file.create_dataset("wide", (10**6, 10**6), "i2", chunks=(100, 100))
+    refused(path, "huge", "declared size of 8,000,000,000,000 bytes")
+    refused(path, "wide", "declared size")
+    file = open_source(path)
+    assert file.read("huge", (slice(0, 3),)).tolist() == [0, 0, 0]
+    assert file.read("huge", (np.array([10**12 - 1, 0]),)).tolist() == [0, 0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_fifo(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    assert not source.is_hdf5(tmp_path / "pipe.h5")
+    assert source.describe(tmp_path / "pipe.h5") == "a FIFO"
+    with pytest.raises(FormatError, match="expected a regular file; found a FIFO"):
+        open_source(tmp_path / "pipe.h5")
+
+
+def test_folder_and_text(tmp_path):
+    with pytest.raises(FormatError, match="found a folder"):
+        open_source(tmp_path)
+    (tmp_path / "a.h5").write_text("hello")
+    with pytest.raises(FormatError, match="expected an HDF5 file or a Zarr folder; found a text"):
+        open_source(tmp_path / "a.h5")
+
+
+def test_a_user_block_is_skipped(tmp_path):
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=1024) as file:
+        file["x"] = 1.0
+    assert source.is_hdf5(tmp_path / "a.mat")
+    assert open_source(tmp_path / "a.mat").read("x") == 1.0
+
+
+def test_damaged_chunks_are_named(path):
+    with h5py.File(path) as file:
+        info = file["chunked"].id.get_chunk_info(0)
+    with open(path, "r+b") as raw:
+        raw.seek(info.byte_offset)
+        raw.write(bytes(info.size))
+    refused(path, "chunked", ":chunked: expected readable HDF5", "truncated or damaged")
+
+
+# --------------------------------------------------------------------------------- others
+
+
+def test_h5py_and_we_hold_the_same_file(path):
+    with h5py.File(path) as file:
+        ours = open_source(path)
+        assert np.array_equal(ours.read("chunked"), file["chunked"][:])
+    assert np.array_equal(ours.read("chunked"), VALUES)
+    with h5py.File(path) as file:
+        assert file["scalar"][()] == 3.5
+    source.close_all()
+    with h5py.File(path, "a") as file:  # nothing of ours is in the way any more
+        file["new"] = 1
+
+
+# ----------------------------------------------------------------------------------- Zarr
+
+
+@pytest.fixture
+def store(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=2)
+    group.create_array("group/x", data=VALUES, chunks=(3, 2, 4))
+    return tmp_path / "s.zarr"
+
+
+def edit(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_zarr_values(store):
+    file = open_source(store)
+    assert file.names() == ["group"]
+    assert np.array_equal(file.read("group/x"), VALUES)
+    key = (np.array([6, 0, 0]), slice(None), -1)
+    assert np.array_equal(file.read("group/x", key), outer(VALUES, key))
+
+
+@pytest.mark.parametrize("place", ["compressor", "filters"])
+def test_zarr_pickle_codec_is_refused_unread(store, tmp_path, place):
+    class Payload:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    array = store / "group" / "x"
+    codec = {"id": "pickle", "protocol": 4}
+    edit(array / ".zarray", **{place: codec if place == "compressor" else [codec]})
+    for chunk in array.glob("0.*"):
+        chunk.write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(FormatError, match="the codec 'pickle'"):
+        open_source(store).read("group/x")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"shape": 3}', "null"])
+def test_zarr_bad_metadata_is_named(store, content):
+    (store / "group" / "x" / ".zarray").write_text(content)
+    with pytest.raises(FormatError, match="s.zarr"):
+        open_source(store).read("group/x")
+
+
+def test_zarr_links_out_of_the_store_are_refused(store):
+    links = [{"name": "up", "path": "../../secret", "source": "."},
+             {"name": "other", "path": "/x", "source": "../other.zarr"}]  # fmt: skip
+    (store / "group" / ".zattrs").write_text(json.dumps({"zarr_link": links}))
+    with pytest.raises(FormatError, match="a path out of it"):
+        open_source(store).info("group/up")
+    with pytest.raises(FormatError, match="a link to another store"):
+        open_source(store).info("group/other")
+
+
+def test_zarr_huge_declared_size(store):
+    edit(store / "group" / "x" / ".zarray", shape=[10**9, 10**6, 4])
+    with pytest.raises(FormatError, match="declared size"):
+        open_source(store).read("group/x")

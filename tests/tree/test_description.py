@@ -1,0 +1,117 @@
+"""What is said of a tree is so, in a terminal and in a notebook, and nothing is read for it."""
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import SchemaError
+from neuroarrays.synthetic import write_nwb
+
+SESSION = "A2929-200711"
+
+
+def test_a_recording_is_described():
+    text = str(na.describe(na.load_sample()))
+    title, header, adn, ca1 = text.splitlines()
+    assert title == "recording tree from nwb: 1 session, 2 areas, 15 units"
+    assert header.split() == [
+        "session", "area", "units", "presentations", "duration", "rate", "clocks",
+    ]  # fmt: skip
+    assert adn.startswith(f"{SESSION}  adn       7  epochs 2, ")
+    assert "sleep_ripples 594" in adn
+    assert "20.0 min  9.4 spikes/s" in adn
+    assert "position 60 Hz" in adn
+    assert ca1.split() == ["ca1", "8", "2.0", "spikes/s"]
+
+
+def test_aligned_trees_say_what_is_masked():
+    ripples = na.align(na.load_sample(), "sleep_ripples", 0.01)
+    text = str(na.describe(ripples))
+    share = 1 - ripples[f"{SESSION}/ca1"]["valid"].values.mean()
+    assert f"{share:.1%}" in text
+    assert "29 bins of 10 ms" in text
+    assert " 594 " in text
+    clock = str(na.describe(na.align(na.load_sample(), bin_width=0.02)))
+    assert "59,999 bins of 20 ms" in clock
+    assert "masked" not in clock
+
+
+def test_a_file_with_everything_and_one_without_clocks(tmp_path):
+    write_nwb(tmp_path / "all.nwb")
+    text = str(na.describe(na.open_datatree(tmp_path / "all.nwb")))
+    assert "running 20 Hz" in text
+    assert "V1" in text
+    write_nwb(tmp_path / "few.nwb", parts=("units",), trials=0)
+    assert "duration" in str(na.describe(na.open_datatree(tmp_path / "few.nwb")))
+
+
+def test_html_is_well_formed_and_escaped():
+    tree = na.load_sample()
+    tree.attrs["source"] = "<script>"
+    page = na.describe(tree)._repr_html_()
+    table = ElementTree.fromstring(page)
+    assert table.tag == "table"
+    assert len(table.findall("tbody/tr")) == 2
+    assert "<script>" not in page
+
+
+def test_rich_draws_it_where_it_is_installed():
+    rich = pytest.importorskip("rich.console", reason="the extra `cli` is not installed")
+    console = rich.Console(width=200, file=io.StringIO())
+    console.print(na.describe(na.load_sample()))
+    text = console.file.getvalue()
+    assert "sleep_ripples 594" in text
+    assert "adn" in text
+
+
+def test_no_spikes_are_read(monkeypatch):
+    from neuroarrays.lazy.arrays import FileArray
+
+    tree = na.load_sample()
+    read = []
+    outer = FileArray.outer
+    monkeypatch.setattr(FileArray, "outer", lambda self, key: read.append(self) or outer(self, key))
+    na.describe(tree)
+    assert not any("spike_times" in array.name for array in read)
+
+
+def test_something_else_is_refused():
+    with pytest.raises(SchemaError, match="neuroarrays_schema"):
+        na.describe(xr.DataTree())
+
+
+def test_many_sessions_have_a_row_for_each_area():
+    groups = {"/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})}
+    for s in range(58):
+        table = {"start_time": ("presentation_id", np.arange(9.0))}
+        groups[f"/s{s}/presentations/gratings"] = xr.Dataset(table)
+        for area in range(8):
+            groups[f"/s{s}/a{area}/spikes"] = xr.Dataset(
+                {"row_size": ("unit_id", [2, 3]), "spike_times": ("spike", np.arange(5.0))},
+                {"unit_id": [0, 1]},
+            )
+    tree = xr.DataTree.from_dict(groups)
+    found = na.describe(tree)
+    assert len(found.rows) == 464
+    assert "58 sessions, 464 areas, 928 units" in found.title
+
+
+def test_a_session_without_areas_is_there_too():
+    tree = na.load_sample()
+    session = tree["A2929-200711"].drop_nodes(["adn", "ca1"])
+    found = na.describe(xr.DataTree(tree.to_dataset(), {"A2929-200711": session}))
+    assert found.title == "recording tree from nwb: 1 session, 0 areas, 0 units"
+    assert found.rows[0]["session"] == "A2929-200711"
+    assert found.rows[0]["units"] == "0"
+    assert "head_direction 60 Hz" in found.rows[0]["clocks"]
+
+
+def test_frames_without_a_clock_are_counted():
+    nodes = {"/s/retina": xr.Dataset({"responses": (("time", "unit_id"), np.ones((30, 2)))})}
+    tree = xr.DataTree.from_dict(nodes)
+    tree.attrs["neuroarrays_schema"] = "aligned/1"
+    assert na.describe(tree).rows[0]["clocks"] == "30 frames"
