@@ -63,6 +63,8 @@ lint: $(VENV)/.installed-test  ## Style, formatting and types
 	@$(BIN)/ruff check .
 	@echo "Checking formatting ..."
 	@$(BIN)/ruff format --check .
+	@echo "Checking the order of the rooms ..."
+	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
 	@echo "Checking types ..."
 	@$(BIN)/mypy
 

@@ -7,6 +7,7 @@ import argparse
 import ast
 import os
 import shutil
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,24 +33,8 @@ PLACES = {
     (schema.ALIGNED, "statistics"): "<session>/<area>/statistics/<scope>",
     (schema.ALIGNED, "table"): "<session>/<area>/presentations",
 }
-#: The package as a map of the house, in the order in which data go through it; of a folder in
-#: `FAMILIES` every module is listed.
-ROOMS = {
-    "Bytes": "files",
-    "Files as trees": "_open formats backend lazy indexes chunking samples",
-    "What a tree is": "schema validation description",
-    "Numbers only": "kernels",
-    "One clock": "alignment presentations sessions intervals trains bins binning interpolation frames validity",
-    "Choosing and answers": "analysis scoring",
-    "Pictures": "plot",
-    "Archives": "store archives pipeline surveys tasks",
-    "Batches": "torch",
-    "Other libraries": "exchange openretina",
-    "The command line": "cli demo",
-    "For tests, ours and yours": "testing synthetic",
-    "Everywhere": "errors names _version",
-}
-FAMILIES = ("analysis", "cli", "files", "plot", "store", "torch")
+#: What stands beside the stack of rooms.
+BESIDE = ("demo", "synthetic", "testing")
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -116,29 +101,20 @@ def formats_table() -> str:
 
 
 def rooms() -> str:
-    """A table of modules for each part of the package, with the first sentence of each."""
+    """The rooms from the top down, as pyproject.toml orders them, each with its modules."""
     package = HERE.parent / "neuroarrays"
-    files = [*package.glob("*.py"), *package.glob("*/__init__.py")]
-    files += [path for name in FAMILIES for path in package.glob(f"{name}/*.py")]
-    found = {module_name(path.relative_to(package)): path for path in files}
-    placed = {title: names.split() for title, names in ROOMS.items()}
-    known = {name for names in placed.values() for name in names}
-    rest = sorted({name.partition(".")[0] for name in found} - known - {"", "_sample"})
-    parts = []
-    for title, names in (placed | ({"And": rest} if rest else {})).items():
-        rows = []
-        for name in names:
-            for module in (name, *sorted(n for n in found if n.startswith(f"{name}."))):
-                text = ast.get_docstring(ast.parse(found[module].read_text(encoding="utf-8")))
-                rows.append([code(module), (text or "").partition("\n\n")[0]])
-        parts.append(f"**{title}**\n\n{table(['module', ''], rows)}")
-    return "\n".join(parts)
-
-
-def module_name(path: Path) -> str:
-    """The dotted name of a module, from its path below the package."""
-    parts = path.with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    contracts = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = contracts["tool"]["importlinter"]["contracts"][0]["layers"]
+    rows = []
+    for layer in (*layers, " | ".join(BESIDE)):
+        for room in layer.replace("|", " ").split():
+            folder = package / room
+            start = folder / "__init__.py" if folder.is_dir() else package / f"{room}.py"
+            text = ast.get_docstring(ast.parse(start.read_text(encoding="utf-8"))) or ""
+            inside = sorted({p.stem for p in folder.glob("*.py")} - {"__init__"})
+            inside += sorted(p.parent.name + "/" for p in folder.glob("*/__init__.py"))
+            rows.append([code(room), text.partition("\n\n")[0], ", ".join(inside)])
+    return table(["room", "what it is", "inside"], rows)
 
 
 def commands() -> str:

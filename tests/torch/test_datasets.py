@@ -13,7 +13,13 @@ from neuroarrays.files import source
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 from neuroarrays.batches import fields  # noqa: E402
-from neuroarrays.torch import ClipDataset, OnDevice, RepeatDataset, Stack, TrialDataset  # noqa: E402
+from neuroarrays.torch import (  # noqa: E402
+    ClipDataset,
+    OnDevice,
+    RepeatDataset,
+    Stack,
+    TrialDataset,
+)
 
 PLACE = "session_0/VISp"
 
