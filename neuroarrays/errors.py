@@ -24,7 +24,10 @@ from collections.abc import Iterable
 
 
 class NeuroArraysError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package; what they print has no control characters."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 class FormatError(NeuroArraysError, ValueError):
@@ -117,13 +120,14 @@ class NotInTree(NeuroArraysError, KeyError):
         ]
         guess = f"; did you mean {close[0]!r}?" if close else ""
         place = f" in {where}" if where else ""
-        self.message = f"no {kind} {name!r}{place}; there are {shorten(self.available)}{guess}" + (
+        said = quoted(name) if isinstance(name, str) else f"{name!r:.200}"
+        self.message = f"no {kind} {said}{place}; there are {shorten(self.available)}{guess}" + (
             f"; {hint}" if hint else ""
         )
         super().__init__(self.message)
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
-        return self.message
+        return printable(self.message, keep="\n")
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return type(self), (self.kind, self.name, self.available, self.hint, self.where)
@@ -159,6 +163,37 @@ class MissingDependency(NeuroArraysError, ImportError):
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         return type(self), (self.package, self.extra, self.purpose)
+
+
+def printable(text: object, keep: str = "") -> str:
+    """A text from a file, or with names from one, as a terminal may show it.
+
+    Parameters
+    ----------
+    text : object
+        Its `str` is taken.
+    keep : str
+        Control characters that may stay, such as line ends.
+
+    Returns
+    -------
+    str
+        Control characters, those that turn the direction of writing, and halves of characters
+        that no encoding has are written as Python escapes them: "\\x1b".
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in keep else " " if one.isspace() and one > "\x7f"
+        else one.encode("unicode_escape").decode()
+        for one in text
+    )  # fmt: skip
+
+
+def quoted(text: str, most: int = 200) -> str:
+    """A text in quotes, as in Python; of a long one the beginning, and how long it is."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text):,} characters)"
 
 
 def shorten(names: Iterable[object], limit: int = 12) -> str:

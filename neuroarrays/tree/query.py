@@ -7,6 +7,7 @@ is walked, and what is not on the list is an error that names it.
 from __future__ import annotations
 
 import ast
+import numbers
 import operator
 import re
 import warnings
@@ -16,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import QueryError
+from neuroarrays.errors import QueryError, quoted
 
 #: Longest text and deepest nesting of a query: far more than anybody writes.
 _LENGTH, _DEPTH = 10_000, 50
+#: Characters of a part of a query that a message quotes.
+_QUOTED = 60
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
     ast.Gt: operator.gt, ast.GtE: operator.ge,
@@ -39,6 +42,8 @@ _HINTS: dict[type[ast.AST], str] = {
     ast.BinOp: "arithmetic",
     ast.IfExp: "a choice",
 }
+#: What Python's parser gives up with -> what that means.
+_REASONS = {RecursionError: "nested too deeply", MemoryError: "nested too deeply"}
 _BITWISE = {ast.BitAnd: "`and`", ast.BitOr: "`or`"}
 
 #: Where a condition is true, and where it is false: neither where a value is missing.
@@ -72,7 +77,7 @@ class Query:
         """The conditions that all have to hold: the parts between the outermost `and`."""
         both = isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And)
         parts = self.tree.values if both else [self.tree]  # type: ignore[attr-defined]
-        return [Query(ast.unparse(part), part) for part in parts]
+        return [Query(_text(part), part) for part in parts]
 
     def where(self, column: Column, size: int) -> np.ndarray:
         """Where the condition holds.
@@ -125,19 +130,20 @@ class Query:
         self, left: ast.expr, sign: ast.cmpop, right: ast.expr, column: Column, size: int
     ) -> Truth:
         one = _spread(self._value(left, column), size)
+        known, compare = ~missing(one), _COMPARISONS.get(type(sign), operator.eq)
         if isinstance(sign, ast.In | ast.NotIn):
-            options = [ast.literal_eval(option) for option in right.elts]  # type: ignore[attr-defined]
-            yes = np.zeros(size, bool)
-            for option in options:
-                self._check_kinds(left, one, right, _spread(option, size))
-                yes |= np.asarray(one == option, bool)
-            known = ~missing(one)
+            others = [_spread(ast.literal_eval(o), size) for o in right.elts]  # type: ignore[attr-defined]
         else:
-            other = _spread(self._value(right, column), size)
+            others = [_spread(self._value(right, column), size)]
+            known &= ~missing(others[0])
+        yes = np.zeros(size, bool)
+        for other in others:
             self._check_kinds(left, one, right, other)
-            known = ~(missing(one) | missing(other))
-            yes = np.zeros(size, bool)
-            yes[known] = _COMPARISONS[type(sign)](one[known], other[known])
+            try:
+                yes[known] |= np.asarray(compare(one[known], other[known]), bool)
+            except (TypeError, ValueError, OverflowError) as error:
+                what = f"cannot be compared with {_text(right)} ({error})"
+                raise self._error(left, what) from error
         if isinstance(sign, ast.NotIn):
             yes = ~yes
         return yes & known, ~yes & known
@@ -147,7 +153,7 @@ class Query:
     ) -> None:
         kinds = _kind(one), _kind(other)
         if "" not in kinds and kinds[0] != kinds[1]:
-            what = f"is {kinds[0]}, and {ast.unparse(right)} is {kinds[1]}: they cannot be compared"
+            what = f"is {kinds[0]}, and {_text(right)} is {kinds[1]}: they cannot be compared"
             raise self._error(left, what)
 
     def _value(self, node: ast.expr, column: Column) -> Any:
@@ -156,10 +162,25 @@ class Query:
         values = np.asarray(column(node.id))
         if values.dtype.kind not in "biufOUST":
             raise self._error(node, f"has values of type {values.dtype}, which cannot be compared")
+        if values.dtype.kind == "S":
+            return np.char.decode(values, "utf-8", "replace")
+        for value in values.ravel().tolist() if values.dtype.kind == "O" else ():
+            if not isinstance(value, str | numbers.Real | None) and not _is_missing(value):
+                what = f"has values of type {type(value).__name__}, which cannot be compared"
+                raise self._error(node, what)
         return values
 
     def _error(self, node: ast.AST, what: str) -> QueryError:
-        return QueryError(f"{self.text!r}: {ast.unparse(node)!r} {what}")
+        return QueryError(f"{quoted(self.text)}: {_text(node)!r} {what}")
+
+
+def _text(node: ast.AST) -> str:
+    """A part of a condition as it is written, cut to what a message has room for."""
+    try:
+        text = type(node).__name__ if isinstance(node, ast.operator) else ast.unparse(node)
+    except (ValueError, RecursionError):  # a number of thousands of digits; too deep
+        return "..."
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
 def _spread(value: Any, size: int) -> np.ndarray:
@@ -194,7 +215,16 @@ def missing(values: np.ndarray) -> np.ndarray:
         return nan
     if values.dtype.kind in "biu":
         return np.zeros(values.shape, bool)
-    return np.array([v is None or v != v or v == "" for v in values.tolist()], bool)
+    return np.array([_is_missing(value) for value in values.tolist()], bool)
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return not value
+    try:
+        return bool(value != value)  # NaN, NaT
+    except (TypeError, ValueError):  # pandas.NA is neither; a list of values is not missing
+        return type(value).__name__ == "NAType"
 
 
 def parse(text: Any) -> Query:
@@ -231,14 +261,14 @@ def parse(text: Any) -> Query:
         place = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
         alone = re.search(r"(?<![=<>!])=(?!=)", text)
         equal = "; write == for equal" if alone else ""
-        msg = f"{text!r} is not a condition ({error.msg}{place}{equal}); {_ALLOWED}"
+        said = error.msg.partition(";")[0]
+        msg = f"{quoted(text)} is not a condition ({said}{place}{equal}); {_ALLOWED}"
         raise QueryError(msg) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        msg = f"{text!r:.60} is not a condition ({type(error).__name__}); {_ALLOWED}"
-        raise QueryError(msg) from error
+        why = _REASONS.get(type(error), "it has characters that no condition has")
+        raise QueryError(f"{quoted(text)} is not a condition ({why}); {_ALLOWED}") from error
     for problem, node in _problems(tree, 0):
-        part = ast.unparse(node) if not isinstance(node, ast.operator) else type(node).__name__
-        msg = f"{text!r:.200}: {part!r:.60} is {problem}; {_ALLOWED}"
+        msg = f"{quoted(text)}: {_text(node)!r} is {problem}; {_ALLOWED}"
         raise QueryError(msg)
     return Query(text, tree)
 

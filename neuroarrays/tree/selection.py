@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NothingLeft, NotInTree
+from neuroarrays.errors import NothingLeft, NotInTree, quoted
 from neuroarrays.lazy.arrays import LazyArray, Segments, unwrap, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree import groups as _groups
 from neuroarrays.tree.query import Column, Query, missing, parse
 
+#: Parts of a condition that a message speaks of one by one.
+_PARTS = 6
 #: A tree, a node of one, or a dataset: what is chosen from and what comes back.
 Tree = TypeVar("Tree", xr.DataTree, xr.Dataset)
 
@@ -201,20 +203,28 @@ def _fitting(
         if path in complete or not partly
     }
     if not any(rows.any() for rows in found.values()):
-        counts = {
-            part.text: sum(int(part.where(_reader(nodes[p]), sizes[p]).sum()) for p in complete)
-            for part in condition.conditions
-        }
-        total = sum(sizes[path] for path in found)
-        each = ", ".join(f"{text!r} alone fits {count}" for text, count in counts.items())
-        empty = [n for part in condition.conditions if not counts[part.text] for n in part.names]
-        held = [
-            _held(name, [nodes[path][name] for path in complete]) for name in dict.fromkeys(empty)
-        ]
         what = "unit" if kind == "unit" else "presentation"
-        msg = "; ".join([f"{condition.text!r} leaves no {what} of {total}: {each}", *held])
-        raise NothingLeft(msg)
+        total = f"{what} of {sum(sizes[path] for path in found)}"
+        fitting = {p: (nodes[p], sizes[p]) for p in complete}
+        raise NothingLeft("; ".join(_emptied(condition, fitting, total)))
     return found
+
+
+def _emptied(
+    condition: Query, nodes: Mapping[str, tuple[Mapping[str, Any], int]], total: str
+) -> Iterator[str]:
+    """Which parts of a condition left nothing of some nodes, and what their columns hold."""
+    parts = condition.conditions
+    counts = [
+        sum(int(part.where(_reader(columns), size).sum()) for columns, size in nodes.values())
+        for part in parts[:_PARTS]
+    ]
+    each = [f"{p.text!r} alone fits {count}" for p, count in zip(parts, counts, strict=False)]
+    each += [f"{len(parts) - _PARTS} more conditions"] if len(parts) > _PARTS else []
+    yield f"{quoted(condition.text)} leaves no {total}: {', '.join(each)}"
+    empty = [n for p, count in zip(parts, counts, strict=False) if not count for n in p.names]
+    for name in list(dict.fromkeys(empty))[:_PARTS]:
+        yield _held(name, [columns[name] for columns, _ in nodes.values()])
 
 
 def _held(name: str, columns: list[Any]) -> str:
@@ -227,7 +237,7 @@ def _held(name: str, columns: list[Any]) -> str:
         return f"{name!r} goes from {values.min():g} to {values.max():g}"
     known = sorted({str(value) for value in values.tolist()})
     more = f" and {len(known) - 5} more" if len(known) > 5 else ""
-    return f"{name!r} is {', '.join(map(repr, known[:5]))}{more}"
+    return f"{name!r} is {', '.join(quoted(text, 60) for text in known[:5])}{more}"
 
 
 def _reader(columns: Mapping[str, Any]) -> Column:

@@ -85,11 +85,19 @@ def test_conditions_mean_what_they_say(query, rows):
         ("(" * 500 + "x" + ")" * 500, "is not a condition|nested"),
         ("x > 1 or " * 2000 + "good", "characters"),
         (3, "expected a condition as text"),
+        ("x == " + "1" * 5000, "is not a condition"),  # more digits than Python reads
+        (
+            "+".join(["x"] * 900) + " > 1",
+            "is arithmetic|nested",
+        ),  # too deep to be written out again
+        ("x" + ".a" * 3000 + " > 1", "is an attribute|nested"),
+        ("x < '\ud800" + "a" * 5000, "is not a condition"),
     ],
 )
 def test_anything_else_is_refused_and_named(query, part):
-    with pytest.raises(QueryError, match=part):
+    with pytest.raises(QueryError, match=part) as caught:
         parse(query)
+    assert len(str(caught.value)) < 600
 
 
 def test_values_that_cannot_be_compared_are_named():
@@ -101,6 +109,46 @@ def test_values_that_cannot_be_compared_are_named():
         where("x and good")
 
 
+ODD = {
+    "bytes": np.array([b"a", b"", b"c"]),
+    "mixed": np.array(["a", 1, None], object),
+    "lists": np.array([[1, 2], [3], None], object),
+    "na": np.array([pd.NA, 1, 2], object),
+    "x": np.array([1.0, np.inf, np.nan]),
+    "n": np.array([1, 2, 3], np.uint8),
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("bytes == 'a'", [1, 0, 0]),
+        ("bytes in ['a', 'c']", [1, 0, 1]),
+        ("na > 1", [0, 0, 1]),
+        (f"x < {10**400}", [1, 0, 0]),  # no float is that large
+        (f"x in [1, {10**400}]", [1, 0, 0]),
+        ("x == 0x" + "f" * 5000, [0, 0, 0]),
+        ("n < 300 and n > -1", [1, 1, 1]),
+    ],
+)
+def test_numbers_of_any_size_and_columns_of_any_kind_are_compared(query, rows):
+    assert parse(query).where(ODD.__getitem__, 3).tolist() == [bool(r) for r in rows]
+
+
+@pytest.mark.parametrize(
+    ("query", "part"),
+    [
+        ("mixed < 'b'", "'mixed' cannot be compared with 'b'"),
+        ("lists == 1", "'lists' has values of type list"),
+        ("bytes == 0x" + "f" * 5000, "'bytes' is a text, and ... is a number"),
+    ],
+)
+def test_columns_that_cannot_be_compared_are_named(query, part):
+    with pytest.raises(QueryError, match=part) as caught:
+        parse(query).where(ODD.__getitem__, 3)
+    assert len(str(caught.value)) < 400
+
+
 ALLOWED = (
     ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd, ast.Compare, ast.Eq,
     ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Name, ast.Load,
@@ -109,7 +157,7 @@ ALLOWED = (
 PIECES = [
     "x", "y", "name", "good", "1", "-2.5", "'a'", "[1, 2]", "(", ")", "[", "]", " and ", " or ",
     " not ", " in ", "==", "<", ">=", "!=", ".", ",", ":", "=", "lambda", "f'", "{", "}", "__",
-    "import", "eval", "@", "*", "None", "\\", "\n", ";", "#", " if ", " else ", ":=", " is ", "'",
+    "import", "eval", "@", "1e999", "9" * 400, "0x" + "f" * 4000, "-" * 200, "*", "None", "\\", "\n", ";", "#", " if ", " else ", ":=", " is ", "'",
 ]  # fmt: skip
 
 
