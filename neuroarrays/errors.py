@@ -166,7 +166,7 @@ class MissingDependency(NeuroArraysError, ImportError):
 
 
 def printable(text: object, keep: str = "") -> str:
-    """A text from a file, or with names from one, as a terminal may show it.
+    r"""A text from a file, or with names from one, as a terminal may show it.
 
     Parameters
     ----------
