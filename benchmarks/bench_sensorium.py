@@ -138,7 +138,7 @@ def tensors(path, plan):
 
     def work():
         for rows in plan:
-            data.__getitems__(rows.tolist())
+            data.batch(rows.tolist())
 
     return work
 

@@ -179,7 +179,7 @@ def printable(text: object, keep: str = "") -> str:
     -------
     str
         Control characters, those that turn the direction of writing, and halves of characters
-        that no encoding has are written as Python escapes them: "\\x1b".
+        that no encoding has are written as Python escapes them: "\x1b".
     """
     text = str(text)
     if text.isprintable():

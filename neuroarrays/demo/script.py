@@ -122,7 +122,7 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
     took = time.monotonic() - begun
     say(f"   {len(train):,} windows to train on, {len(test)} held out; {batches} shuffled batches "
         f"in {took:.1f} s")  # fmt: skip
-    batch = test.__getitems__(range(len(test)))
+    batch = test.batch(range(len(test)))
     with torch.no_grad():
         found = model(batch[names[0]]).numpy()
     angle = np.arctan2(found[:, 1], found[:, 0])

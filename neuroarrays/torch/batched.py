@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,22 @@ class Batched(Dataset[Batch]):
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Samples by number, in any order, as one dict whose tensors have an axis in front."""
         raise NotImplementedError
 
     def load(self) -> None:
         """Read now what is kept in memory; otherwise the first batch does."""
 
     def __getitem__(self, index: int) -> Batch:
-        batch = self.__getitems__([operator.index(index)])
-        return {k: v[0] if is_per_sample(k, v) else v for k, v in batch.items()}
+        if isinstance(index, slice):
+            msg = f"{self.place}: a sample has one number; several come with .batch(range(0, 8))"
+            raise TypeError(msg)
+        sample: Batch = Gathered(self.batch([operator.index(index)]), 1)[0]
+        return sample
+
+    def __getitems__(self, indices: Sequence[int]) -> Gathered:
+        return Gathered(self.batch(indices), len(indices))
 
     def __repr__(self) -> str:
         holds = "".join(f", {name} {shape}" for name, shape in self._shapes().items())
@@ -52,6 +59,42 @@ class Batched(Dataset[Batch]):
             msg = f"{self.place}: sample {wrong} of {n}"
             raise IndexError(msg)
         return np.where(found < 0, found + n, found)
+
+
+class Gathered(Sequence[Any]):
+    """A batch as torch's own loaders want one: the list of its samples.
+
+    `collate` takes the batch out as it was gathered; torch's default stacks the samples again,
+    which gives the same tensors, and labels (`session`, `area`, `unit_id`) once for each sample.
+
+    Parameters
+    ----------
+    batch : dict or namedtuple
+        What was gathered.
+    n : int
+        Number of samples.
+    """
+
+    def __init__(self, batch: Any, n: int):
+        self.batch, self.n = batch, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, key: Any) -> Any:
+        batch = self.batch
+        if isinstance(key, str):
+            return batch[key]
+        i = range(self.n)[operator.index(key)]
+        if isinstance(batch, Mapping):
+            return {k: v[i] if is_per_sample(k, v) else v for k, v in batch.items()}
+        if hasattr(batch, "_fields"):
+            return type(batch)(*(value[i] for value in batch))
+        msg = (
+            f"the transform made a {type(batch).__name__} of a batch, which has no samples: give "
+            "the loader collate_fn=na.torch.collate, which hands it out whole"
+        )
+        raise TypeError(msg)
 
 
 class AreaDataset(Batched):

@@ -59,9 +59,9 @@ class RepeatDataset(Batched):
     def _shapes(self) -> dict[str, str]:
         return self.trials._shapes() | {"repeats": f"1 to {self.most}"}
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
         groups = [self.groups[i] for i in self._numbers(indices)]
-        every = self.trials.__getitems__([row for group in groups for row in group])
+        every = self.trials.batch([row for group in groups for row in group])
         sizes = torch.tensor([len(group) for group in groups])
         first = torch.cumsum(sizes, 0) - sizes
         batch = {k: v[first] if is_per_sample(k, v) else v for k, v in every.items()}
@@ -129,14 +129,14 @@ class Stack(Batched):
     def _shapes(self) -> dict[str, str]:
         return self.datasets[0]._shapes()
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
         chosen = self._numbers(indices)
         owner = self.owner[chosen]
         order = np.argsort(owner, kind="stable")
         own = chosen[order] - (self.ends - np.diff(self.ends, prepend=0))[owner[order]]
         used, begins = np.unique(owner[order], return_index=True)
         parts = [
-            self.datasets[d].__getitems__(rows.tolist())
+            self.datasets[d].batch(rows.tolist())
             for d, rows in zip(used, np.split(own, begins[1:]), strict=True)
         ]
         back = torch.from_numpy(np.argsort(order, kind="stable"))
@@ -196,7 +196,7 @@ class OnDevice(Batched):
         self.samples, self.device = samples, torch.device(device)
         self.place = f"{samples.place} on {self.device}"
         kept = samples.frames() if isinstance(samples, ClipDataset) else samples
-        n, one = len(kept), kept.__getitems__([0])
+        n, one = len(kept), kept.batch([0])
         needed = n * sum(v[0].nbytes for v in one.values() if isinstance(v, torch.Tensor))
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
@@ -205,7 +205,7 @@ class OnDevice(Batched):
                 raise MemoryError(msg)
         self.kept: Batch = {}
         for begin in range(0, n, 256):
-            part = kept.__getitems__(range(begin, min(begin + 256, n)))
+            part = kept.batch(range(begin, min(begin + 256, n)))
             for name, value in part.items():
                 if not is_per_sample(name, value):
                     self.kept[name] = value
@@ -223,7 +223,7 @@ class OnDevice(Batched):
     def _shapes(self) -> dict[str, str]:
         return self.samples._shapes()
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
         numbers = self._numbers(indices)
         if isinstance(self.samples, ClipDataset):
             return self._clips(self.samples, numbers)
@@ -235,7 +235,7 @@ class OnDevice(Batched):
         }  # fmt: skip
 
     def _clips(self, clips: ClipDataset, numbers: np.ndarray) -> Batch:
-        """What `ClipDataset.__getitems__` gives, of the frames on the device."""
+        """What `ClipDataset.batch` gives, of the frames on the device."""
         starts, ends = clips.spans(numbers)
         places = starts[:, None] + np.arange(clips.bins)
         past = places >= ends[:, None]

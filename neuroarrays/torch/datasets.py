@@ -162,7 +162,7 @@ class TrialDataset(Samples):
     def __len__(self) -> int:
         return int(self.rows.size)
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
         rows = self.rows[self._numbers(indices)]
 
         def gather(field: fields.Field, out: np.ndarray) -> None:
@@ -297,7 +297,7 @@ class ClipDataset(Samples):
     def _shapes(self) -> dict[str, str]:
         return {n: f"{(self.bins, *f.shape[1:])} {self.dtypes[n]}" for n, f in self.fields.items()}
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
         starts, ends = self.spans(indices)
         lead = starts.size, self.bins
         masks = self._masks(lead, partial(_clips, starts, ends))

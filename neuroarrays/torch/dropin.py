@@ -30,6 +30,7 @@ from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.splits import by_tier
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.torch import scaling
+from neuroarrays.torch.batched import Gathered
 from neuroarrays.torch.datasets import TrialDataset
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.samplers import Batches
@@ -193,9 +194,13 @@ class _Movie(Dataset[Any]):
         return self.order.size // self.chunk
 
     def __getitem__(self, index: int) -> DataPoint:
-        return DataPoint(*(value[0] for value in self.__getitems__([index])))
+        return DataPoint(*(value[0] for value in self.batch([index])))
 
-    def __getitems__(self, indices: Sequence[int]) -> DataPoint:
+    def __getitems__(self, indices: Sequence[int]) -> Gathered:
+        return Gathered(self.batch(indices), len(indices))
+
+    def batch(self, indices: Sequence[int]) -> DataPoint:
+        """Chunks by number."""
         return self.from_starts(np.asarray(indices) * self.chunk)
 
     def from_starts(self, starts: np.ndarray) -> DataPoint:
@@ -216,7 +221,7 @@ class _Movie(Dataset[Any]):
 class _Chunks(_Movie):
     """A `_Movie` indexed by start frames."""
 
-    def __getitems__(self, indices: Sequence[int]) -> DataPoint:
+    def batch(self, indices: Sequence[int]) -> DataPoint:
         return self.from_starts(np.asarray(indices))
 
 
@@ -336,11 +341,14 @@ class _Points(Dataset[Any]):
         return len(self.trials)
 
     def __getitem__(self, index: int) -> Any:
-        point = self.__getitems__([index])
-        return type(point)(*(value[0] for value in point))
+        return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> Any:
-        batch = self.trials.__getitems__(indices)
+    def __getitems__(self, indices: Sequence[int]) -> Gathered:
+        return Gathered(self.batch(indices), len(indices))
+
+    def batch(self, indices: Sequence[int]) -> Any:
+        """Presentations by number."""
+        batch = self.trials.batch(indices)
         values = []
         for name, group in self.groups.items():
             value = batch[group[0]] if name in ImagePoint._fields else _columns(batch, group)

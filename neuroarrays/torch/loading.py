@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from neuroarrays.torch.batched import Batch
+from neuroarrays.torch.batched import Batch, Gathered
 from neuroarrays.torch.samplers import Batches, Cycled
 
 
 def collate(batch: Any) -> Any:
-    """What `__getitems__` gives is a batch already: for ``DataLoader(..., collate_fn=collate)``.
+    """A batch as our datasets gather it, whole: for ``DataLoader(..., collate_fn=collate)``.
 
     Parameters
     ----------
-    batch : dict of tensors
-        From a dataset of this module.
+    batch : what the loader has fetched
+        From a dataset of this module, or a part of one (`torch.utils.data.Subset`); or a list of
+        samples of several (`torch.utils.data.ConcatDataset`), which torch's default stacks.
 
     Returns
     -------
     dict of tensors
-        The same.
+        What ``dataset.batch(indices)`` gives.
     """
-    return batch
+    if isinstance(batch, Gathered):
+        return batch.batch
+    return default_collate(batch) if isinstance(batch, list) else batch
 
 
 class Loader(DataLoader[Batch]):
@@ -47,6 +50,12 @@ class Loader(DataLoader[Batch]):
     """
 
     def __init__(self, dataset: Dataset[Any], batches: Batches | Cycled, **options: Any):
+        if not isinstance(batches, Batches | Cycled):
+            msg = (
+                f"batches: expected na.torch.Batches(len(data), 64, shuffle=True), found "
+                f"{batches!r:.60}"
+            )
+            raise TypeError(msg)
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=batches, **options)
         self.batches = batches
@@ -58,7 +67,7 @@ class Loader(DataLoader[Batch]):
         self._begun = True
         self.batches.load_state_dict({"epoch": self._epoch, "batch": self._done})
         if self.num_workers:  # those that are forked share what is in memory then
-            self.dataset.load()  # type: ignore[attr-defined]
+            _load(self.dataset)
         for batch in super().__iter__():
             self._done += 1
             yield batch
@@ -80,6 +89,16 @@ class Loader(DataLoader[Batch]):
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch."""
         self.load_state_dict({"epoch": epoch, "batch": 0})
+
+
+def _load(dataset: Any) -> None:
+    """Read what is kept in memory, also of the datasets that torch's `Subset` and others hold."""
+    if hasattr(dataset, "load"):
+        dataset.load()
+        return
+    held = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", [])
+    for one in held:
+        _load(one)
 
 
 def cycle(
@@ -144,4 +163,4 @@ class _Sessions(Dataset[Any]):
 
     def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
         session = pairs[0][0]
-        return self.keys[session], self.datasets[session].__getitems__([i for _, i in pairs])
+        return self.keys[session], self.datasets[session].batch([i for _, i in pairs])

@@ -81,7 +81,7 @@ class Normalize:
         mean, std, raw = {}, {}, {}
         totals = {name: _Moments(per_unit) for name in names}
         for begin in range(0, len(samples), 256):
-            batch = samples.__getitems__(range(begin, min(begin + 256, len(samples))))
+            batch = samples.batch(range(begin, min(begin + 256, len(samples))))
             for name, total in totals.items():
                 total.add(batch[name].numpy())
         for name, total in totals.items():

@@ -150,7 +150,7 @@ class SpikeWindowDataset(AreaDataset):
         counts = {"spike_data": f"{(self.bins, len(self.trains.first))} {self.dtype}"}
         return counts | dict.fromkeys(self.series, f"{(self.bins,)} float32")
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> Batch:
         from neuroarrays.kernels import events
 
         rows = self._numbers(indices)

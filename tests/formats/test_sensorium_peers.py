@@ -160,7 +160,7 @@ def test_normalised_movies(peer, of_movies, tmp_path):
     area = na.open_datatree(path)["29515-10-12/unknown"]
     names = ["responses", "stimulus", "speed", "pupil/dilation", "pupil/y"]
     dataset = na.torch.TrialDataset(area, names, transform=na.torch.Normalize.stored(area, names))
-    batch = dataset.__getitems__(range(len(dataset)))
+    batch = dataset.batch(range(len(dataset)))
     node = area["statistics/all"].to_dataset()
     for i in range(len(theirs)):
         point = theirs[i]
@@ -248,7 +248,7 @@ def normalised(folder):
     scale = na.torch.Normalize.stored(area, names)
     assert "train" in scale.stated
     dataset = na.torch.TrialDataset(area, names, transform=scale)
-    batch = dataset.__getitems__(range(len(dataset)))
+    batch = dataset.batch(range(len(dataset)))
     found = {name: batch[name].numpy() for name in names}
     node = area["statistics/all"]
     return found | {"speed_offset": (node["speed_mean"] / node["speed_std"]).item()}

@@ -66,7 +66,7 @@ def test_trials_are_the_trees_rows(anywhere):
     made, opened, cache = anywhere
     data = TrialDataset(opened[PLACE], ["spike_data", "pupil/x"], ["speed"], cache=cache)
     rows = [7, 0, 39, 7, 12]
-    batch = data.__getitems__(rows)
+    batch = data.batch(rows)
     for name in ("spike_data", "pupil/x", "speed"):
         assert batch[name].dtype == torch.float32
         np.testing.assert_array_equal(batch[name], made[PLACE][name].values[rows].astype("f4"))
@@ -96,7 +96,7 @@ def test_counts_are_kept_as_events_where_that_is_smaller(tmp_path):
         held = data.fields["spike_data"].field
         assert isinstance(held, fields.Events)
         assert held.nbytes < counts.nbytes / 2
-        got = data.__getitems__([59, 3, 3])["spike_data"]
+        got = data.batch([59, 3, 3])["spike_data"]
         assert got.dtype == getattr(torch, dtype or "uint8")
         np.testing.assert_array_equal(got, counts[[59, 3, 3]])
 
@@ -150,7 +150,7 @@ def test_images_that_are_stored_once_are_kept_once(tmp_path):
     area = na.open_datatree(na.save(made, tmp_path / "a.h5"))[PLACE]
     for cache in (True, False):
         data = TrialDataset(area, ["stimulus"], cache=cache)
-        got = data.__getitems__([39, 0, 12, 39])["stimulus"]
+        got = data.batch([39, 0, 12, 39])["stimulus"]
         np.testing.assert_array_equal(got, frames[shown[[39, 0, 12, 39]]])
         base = data.fields["stimulus"].base
         assert base.shape == frames.shape
@@ -167,7 +167,7 @@ def test_signed_counts_are_events_too_where_none_is_negative(tmp_path, low):
     area = na.open_datatree(na.save(made, tmp_path / "a.h5"))[PLACE]
     data = TrialDataset(area, ["spike_data"], dtype=None)
     assert kinds(data) == ["Events" if low == 0 else "Dense"]
-    got = data.__getitems__([59, 3, 3])["spike_data"]
+    got = data.batch([59, 3, 3])["spike_data"]
     assert got.dtype == torch.int8
     np.testing.assert_array_equal(got, counts[[59, 3, 3]])
 
@@ -183,7 +183,7 @@ def test_withheld_and_invalid_targets_are_never_zeros():
     area["withheld"] = (("presentation_id",), withheld)
     made[PLACE].dataset = area
     data = TrialDataset(made[PLACE], ["pupil/x"], ["spike_data", "speed"])
-    batch = data.__getitems__([5, 8, 9])
+    batch = data.batch([5, 8, 9])
     for name in ("spike_data", "speed"):
         missing = torch.isnan(batch[name])
         assert missing[0, ..., 6:].all()
@@ -194,7 +194,7 @@ def test_withheld_and_invalid_targets_are_never_zeros():
     assert batch["valid"].tolist() == valid[[5, 8, 9]].tolist()
     assert batch["withheld"].tolist() == [False, True, False]
     # An integer has no NaN: the masks are there to be used.
-    stored = TrialDataset(made[PLACE], [], ["spike_data"], dtype=None).__getitems__([5])
+    stored = TrialDataset(made[PLACE], [], ["spike_data"], dtype=None).batch([5])
     assert stored["spike_data"].dtype == torch.uint8
     assert not stored["valid"][0, 6:].any()
 
@@ -204,7 +204,7 @@ def test_withheld_behaviour_is_never_zeros_either():
     area = made[PLACE].to_dataset()
     area["behavior_withheld"] = (("presentation_id",), np.arange(40) == 8)
     made[PLACE].dataset = area
-    batch = TrialDataset(made[PLACE], [], ["spike_data", "speed", "pupil/x"]).__getitems__([8, 9])
+    batch = TrialDataset(made[PLACE], [], ["spike_data", "speed", "pupil/x"]).batch([8, 9])
     for name, missing in (("spike_data", False), ("speed", True), ("pupil/x", True)):
         assert torch.isnan(batch[name][0]).all() == missing
         assert not torch.isnan(batch[name][1]).any()
@@ -220,7 +220,7 @@ def test_units_that_are_not_valid_are_never_zeros(dims):
     counts = made[f"{PLACE}/spike_data"].transpose("presentation_id", "time", "unit_id")
     made[PLACE].dataset = made[PLACE].to_dataset().assign(valid_units=mask, spike_data=counts)
     rows = [7, 30, 7]
-    batch = TrialDataset(made[PLACE], [], ["spike_data", "speed"]).__getitems__(rows)
+    batch = TrialDataset(made[PLACE], [], ["spike_data", "speed"]).batch(rows)
     want = np.where(known, counts.transpose("presentation_id", "unit_id", "time").values, np.nan)
     np.testing.assert_array_equal(batch["spike_data"], want[rows].transpose(0, 2, 1))
     assert not torch.isnan(batch["speed"]).any()  # of no unit
@@ -235,7 +235,7 @@ def test_units_that_are_not_valid_in_clips_are_never_zeros():
     options = {"offsets": {"responses": 0.15}, "pad": True, "stride": 0.3}
     clips = ClipDataset(area, ["stimulus"], 1.0, ["responses"], **options)
     for data in (clips, OnDevice(clips, "cpu")):
-        batch = data.__getitems__([0, 5, len(clips) - 1])
+        batch = data.batch([0, 5, len(clips) - 1])
         for i, start in enumerate([0, 30]):
             np.testing.assert_array_equal(batch["responses"][i], want[start + 3 : start + 23])
             np.testing.assert_array_equal(batch["valid_units"][i], known[start : start + 20])
@@ -248,7 +248,7 @@ def test_units_that_are_not_valid_in_clips_are_never_zeros():
 def test_labels_come_on_request():
     made = tree(sessions=2)
     data = TrialDataset(made["session_1/CA1"], ["spike_data"], labels=True)
-    for batch in (data.__getitems__([1, 2]), data[0]):
+    for batch in (data.batch([1, 2]), data[0]):
         assert (batch["session"], batch["area"]) == ("session_1", "CA1")
         assert batch["unit_id"].tolist() == [10, 11, 12, 13, 14, 15]
     assert "session" not in TrialDataset(made["session_1/CA1"], ["spike_data"])[0]
@@ -272,7 +272,7 @@ def test_images_are_looked_up_by_presentation():
     )
     for area in ("VISp", "CA1"):
         got = TrialDataset(made["session_0"][area], ["stimulus"], dtype=None)
-        batch = got.__getitems__([0, 2, 39])
+        batch = got.batch([0, 2, 39])
         np.testing.assert_array_equal(batch["stimulus"], images[[1, 0, 2]])
         assert batch["stimulus"].dtype == torch.uint8
     shown[7] = 60
@@ -290,7 +290,7 @@ def test_clips_are_the_clocks_values(tmp_path):
         clips = ClipDataset(source_["s/retina"], ["stimulus"], 1.0, ["responses", "spike_data"],
                             stride=0.05, cache=cache)  # fmt: skip
         assert len(clips) == 381
-        batch = clips.__getitems__([380, 0, 7, 8, 200])
+        batch = clips.batch([380, 0, 7, 8, 200])
         for i, start in enumerate([380, 0, 7, 8, 200]):
             rows = slice(start, start + 20)
             np.testing.assert_array_equal(
@@ -307,7 +307,7 @@ def test_offsets_read_later_and_stay_inside():
     made = clock_tree()
     clips = ClipDataset(made["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05,
                         window=(12.0, 15.0), offsets={"responses": 0.1, "stimulus": -0.2})  # fmt: skip
-    batch = clips.__getitems__(range(len(clips)))
+    batch = clips.batch(range(len(clips)))
     starts = np.round((batch["time"].numpy() - 10) * 20).astype(int)
     assert starts.min() == 44  # 12.0 s and the 0.2 s the stimulus comes before
     assert starts.max() == 100 - 20 - 2
@@ -329,12 +329,12 @@ def test_no_window_runs_over_a_gap_unless_asked():
     made = clock_tree(valid=valid)
     area = made["s/retina"]
     clips = ClipDataset(area, ["stimulus"], 1.0, ["responses"], stride=0.05)
-    batch = clips.__getitems__(range(len(clips)))
+    batch = clips.batch(range(len(clips)))
     assert batch["valid"].all()
     assert len(clips) == 81 + 278
     over = ClipDataset(area, ["stimulus"], 1.0, ["responses"], stride=0.05, across_gaps=True)
     assert len(over) == 381
-    batch = over.__getitems__([95])
+    batch = over.batch([95])
     np.testing.assert_array_equal(batch["valid"][0], valid[95:115])
     np.testing.assert_array_equal(torch.isnan(batch["responses"][0, :, 0]), ~valid[95:115])
 
@@ -352,7 +352,7 @@ def test_a_frame_lies_where_its_stamp_does(binned):
     data = ClipDataset(
         made["s/retina"], ["stimulus"], 0.5, window=(begin, begin + 2.0), stride=0.05
     )
-    batch = data.__getitems__(np.arange(len(data)))
+    batch = data.batch(np.arange(len(data)))
     assert len(data) == 31  # 40 frames of (0, 2), windows of ten
     np.testing.assert_allclose(batch["time"], begin + np.arange(31) / 20)
     np.testing.assert_array_equal(batch["stimulus"][30], made["s/stimulus"][30:40])
@@ -364,7 +364,7 @@ def test_no_window_runs_over_the_end_of_a_block_unless_asked():
     made["s/retina"] = made["s/retina"].to_dataset().assign_coords(block_id=("time", block))
     clips = ClipDataset(made["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05)
     assert len(clips) == 4 * 81
-    starts = np.rint(clips.__getitems__(range(len(clips)))["time"].numpy() / 0.05).astype(int)
+    starts = np.rint(clips.batch(range(len(clips)))["time"].numpy() / 0.05).astype(int)
     starts -= starts[0]
     assert (block[starts] == block[starts + 19]).all()
     over = ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05, across_gaps=True)
@@ -377,7 +377,7 @@ def test_no_window_runs_over_a_join_of_sessions():
     made = xr.DataTree.from_dict({"/": xr.Dataset(attrs=clock_tree().attrs), "s/retina": joined})
     clips = ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05)
     assert len(clips) == 2 * 81
-    starts = clips.__getitems__(range(162))["time"].numpy()
+    starts = clips.batch(range(162))["time"].numpy()
     assert not ((starts > 14.01) & (starts < 100)).any()
     assert (
         len(ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05, across_gaps=True)) == 181
@@ -389,13 +389,13 @@ def test_a_ragged_end_is_padded_when_asked():
     area = made["s/retina"]
     assert len(ClipDataset(area, ["responses"], 2.0)) == 2
     padded = ClipDataset(area, ["responses", "spike_data"], 2.0, pad=True, dtype=None)
-    batch = padded.__getitems__([2, 0])
+    batch = padded.batch([2, 0])
     assert batch["valid"].sum(1).tolist() == [30, 40]
     assert torch.isnan(batch["responses"][0, 30:]).all()
     np.testing.assert_array_equal(batch["responses"][0, :30], area["responses"].values[80:])
     whole = ClipDataset(clock_tree(120)["s/retina"], ["responses"], 2.0, pad=True)
     assert len(whole) == 3
-    assert whole.__getitems__(range(3))["valid"].all()
+    assert whole.batch(range(3))["valid"].all()
 
 
 def test_repeats_on_a_clock_are_along_it():
@@ -409,15 +409,15 @@ def test_repeats_on_a_clock_are_along_it():
 def test_buffers_are_used_again_only_when_free():
     made = clock_tree()
     clips = ClipDataset(made["s/retina"], ["responses"], 1.0, stride=0.05)
-    first = clips.__getitems__(range(8))["responses"]
+    first = clips.batch(range(8))["responses"]
     view, place = first[2], first.data_ptr()
     kept = view.clone()
     del first
     for i in range(6):
-        assert clips.__getitems__(range(i, i + 8))["responses"].data_ptr() != place
+        assert clips.batch(range(i, i + 8))["responses"].data_ptr() != place
     torch.testing.assert_close(view, kept)
     del view
-    used = {clips.__getitems__(range(8))["responses"].data_ptr() for _ in range(6)}
+    used = {clips.batch(range(8))["responses"].data_ptr() for _ in range(6)}
     assert len(used) <= 3
 
 
@@ -430,7 +430,7 @@ def test_repeats_are_averaged_and_kept():
     labels = area["presentations/stimulus"].values
     trials = TrialDataset(area, ["pupil/x"], ["spike_data"], rows=np.arange(0, 40, 1) != 3)
     data = RepeatDataset(trials, labels)
-    batch = data.__getitems__([2, 0])
+    batch = data.batch([2, 0])
     for i, label in enumerate(["image2", "image0"]):
         rows = np.flatnonzero((labels == label) & (np.arange(40) != 3))
         counts = area["spike_data"].values[rows].astype("f4")
@@ -454,7 +454,7 @@ def test_repeats_that_are_not_known_are_in_no_mean():
     area["withheld"] = (("presentation_id",), withheld)
     made[PLACE].dataset = area
     data = RepeatDataset(TrialDataset(made[PLACE], ["pupil/x"], ["spike_data"]), list("abbbcca"))
-    batch = data.__getitems__([1, 0, 2])  # b: 2, 3 of 1, 2, 3 withheld; a: 0, 6; c: 5 of 4, 5
+    batch = data.batch([1, 0, 2])  # b: 2, 3 of 1, 2, 3 withheld; a: 0, 6; c: 5 of 4, 5
     counts = area["spike_data"].values.astype("f4")
     np.testing.assert_array_equal(batch["spike_data"][0], counts[1])
     np.testing.assert_array_equal(batch["spike_data"][1], counts[[0, 6]].mean(0))
@@ -480,7 +480,7 @@ def test_stacks_keep_order_and_labels():
     stack = Stack(sets)
     assert len(stack) == 80
     rows = [41, 3, 79, 3]
-    batch = stack.__getitems__(rows)
+    batch = stack.batch(rows)
     assert batch["session"] == ["session_1", "session_0", "session_1", "session_0"]
     for i, row in enumerate(rows):
         torch.testing.assert_close(batch["spike_data"][i], stack[row]["spike_data"])
@@ -492,8 +492,8 @@ def test_a_dataset_on_a_device_is_the_dataset():
     clips = ClipDataset(clock_tree()["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05)
     held = OnDevice(clips, "cpu")
     rows = [300, 5, 5]
-    want = clips.__getitems__(rows)
-    for name, value in held.__getitems__(rows).items():
+    want = clips.batch(rows)
+    for name, value in held.batch(rows).items():
         torch.testing.assert_close(value, want[name])
     torch.testing.assert_close(held[5]["responses"], want["responses"][1])
     assert len(held) == len(clips)
@@ -513,7 +513,7 @@ def test_clips_on_a_device_are_the_clips(options):
         options = {"transform": na.torch.Normalize.fit(still, ["stimulus"])}
     clips = ClipDataset(area, ["stimulus"], 1.0, ["responses"], **options)
     held, numbers = OnDevice(clips, "cpu"), list(range(len(clips)))[::-1]
-    want, found = clips.__getitems__(numbers), held.__getitems__(numbers)
+    want, found = clips.batch(numbers), held.batch(numbers)
     assert list(found) == list(want)
     for name, value in found.items():
         if isinstance(value, str):
@@ -526,7 +526,7 @@ def test_labels_of_a_stack_stay_with_their_samples_on_a_device():
     made = tree(sessions=2)
     sets = [TrialDataset(made[f"session_{i}/VISp"], ["spike_data"], labels=True) for i in (0, 1)]
     held = OnDevice(Stack(sets), "cpu")
-    assert held.__getitems__([45, 3])["session"] == ["session_1", "session_0"]
+    assert held.batch([45, 3])["session"] == ["session_1", "session_0"]
     assert held[79]["session"] == "session_1"
 
 
@@ -543,7 +543,7 @@ def test_windows_of_raw_spikes_are_bin_spikes(dtype):
     again = pickle.loads(pickle.dumps(data))
     want = na.bin_spikes(area["spikes"], starts, 0.02, (0, 1.0)).values.transpose(0, 2, 1)
     for one in (data, again):
-        batch = one.__getitems__([0, 1, 2])
+        batch = one.batch([0, 1, 2])
         assert batch["spike_data"].dtype == getattr(torch, dtype)
         np.testing.assert_array_equal(batch["spike_data"], want)
     assert batch["time"].tolist() == starts
@@ -609,12 +609,12 @@ def test_rows_that_are_none_are_named(rows, text):
 
 def test_numbers_of_samples_are_checked():
     clips = ClipDataset(clock_tree()["s/retina"], ["responses"], 1.0)
-    last = clips.__getitems__([-1, len(clips) - 1])
+    last = clips.batch([-1, len(clips) - 1])
     assert torch.equal(last["responses"][0], last["responses"][1])
-    assert clips.__getitems__([])["responses"].shape == (0, 20, 5)
+    assert clips.batch([])["responses"].shape == (0, 20, 5)
     for wrong in ([len(clips)], [0, -len(clips) - 1]):
         with pytest.raises(IndexError, match=r"s/retina: sample -?2\d of 20"):
-            clips.__getitems__(wrong)
+            clips.batch(wrong)
     assert sum(1 for _ in clips) == len(clips)  # the old protocol of iteration ends
 
 
@@ -733,3 +733,52 @@ def test_other_mistakes_say_what_is_expected():
         TrialDataset(area, ["presentations/stimulus"])
     with pytest.raises(SchemaError, match="is not along presentation_id"):
         TrialDataset(clock_tree()["s/retina"], ["responses"])
+
+
+# ------------------------------------------------------------------- torch's own loaders and parts
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_torchs_loader_as_every_tutorial_has_it(workers):
+    from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
+
+    data = TrialDataset(tree()[PLACE], ["spike_data"], ["speed"], labels=True)
+    clips = ClipDataset(clock_tree()["s/retina"], ["responses"], 1.0)
+    first = random_split(data, [30, 10], torch.Generator().manual_seed(0))[0]
+    for parts in (data, clips, Subset(data, [3, 1, 2]), first, ConcatDataset([data, data])):
+        loader = DataLoader(parts, batch_size=8, num_workers=workers)
+        batch, want = next(iter(loader)), [parts[i] for i in range(min(8, len(parts)))]
+        assert batch.keys() == want[0].keys()
+        for name in batch:
+            for i, sample in enumerate(want):
+                if isinstance(sample[name], str):
+                    assert batch[name][i] == sample[name]
+                else:
+                    torch.testing.assert_close(batch[name][i], sample[name], equal_nan=True)
+        whole = DataLoader(parts, 8, num_workers=workers, collate_fn=na.torch.collate)
+        name = next(iter(want[0]))
+        torch.testing.assert_close(next(iter(whole))[name], batch[name])
+        again = na.torch.Loader(parts, na.torch.Batches(len(parts), 8), num_workers=workers)
+        torch.testing.assert_close(next(iter(again))[name], batch[name])
+
+
+def test_a_collate_function_of_ones_own_gets_samples():
+    data = TrialDataset(tree()[PLACE], ["spike_data"])
+    loader = torch.utils.data.DataLoader(
+        data, 4, collate_fn=lambda samples: [sample["spike_data"].sum() for sample in samples]
+    )
+    want = data.batch(range(4))["spike_data"].sum((1, 2))
+    torch.testing.assert_close(torch.stack(next(iter(loader))), want)
+
+
+def test_what_a_loader_cannot_use_is_said_with_what_to_write():
+    data = TrialDataset(tree()[PLACE], ["spike_data"])
+    with pytest.raises(TypeError, match=r"na\.torch\.Batches\(len\(data\), 64, shuffle=True\)"):
+        na.torch.Loader(data, 8)
+    with pytest.raises(TypeError, match=r"\.batch\(range\(0, 8\)\)"):
+        data[0:8]
+    pairs = TrialDataset(tree()[PLACE], ["spike_data"], transform=lambda b: [b["spike_data"]])
+    with pytest.raises(TypeError, match=r"collate_fn=na\.torch\.collate"):
+        next(iter(torch.utils.data.DataLoader(pairs, 8)))
+    whole = torch.utils.data.DataLoader(pairs, 8, collate_fn=na.torch.collate)
+    assert next(iter(whole))[0].shape[0] == 8

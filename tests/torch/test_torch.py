@@ -39,7 +39,7 @@ def test_windows_are_the_trees_values_at_their_times(area):
 def test_a_batch_is_gathered_at_once_in_any_order(area):
     clips = na.torch.ClipDataset(area, NAMES, 0.5, window=(700.0, 720.0))
     indices = [7, 0, 39, 7]
-    batch = clips.__getitems__(indices)
+    batch = clips.batch(indices)
     assert batch["spike_data"].shape == (4, 25, 7)
     assert batch["spike_data"].dtype == torch.float32
     for row, i in enumerate(indices):
@@ -50,7 +50,7 @@ def test_a_batch_is_gathered_at_once_in_any_order(area):
 def test_no_window_reaches_outside_its_part(area):
     clips = na.torch.ClipDataset(area, ["spike_data"], 1.0, stride=0.02, window=(700.0, 702.0))
     assert len(clips) == 51
-    starts = clips.__getitems__(range(51))["time"].numpy()
+    starts = clips.batch(range(51))["time"].numpy()
     assert starts.min() > 700 - 1e-9
     assert (starts + 1.0).max() < 702 + 1e-9
 
@@ -59,16 +59,16 @@ def test_loaders_shuffle_and_workers_agree(area, tmp_path):
     path = na.save(na.align(na.load_sample(), bin_width=0.02), tmp_path / "clock.h5")
     stored = na.open_datatree(path)[AREA]
     clips = na.torch.ClipDataset(stored, NAMES, 1.0, window=(700.0, 730.0))
-    want = clips.__getitems__(range(30))["spike_data"]
+    want = clips.batch(range(30))["spike_data"]
     again = pickle.loads(pickle.dumps(clips))
-    torch.testing.assert_close(again.__getitems__(range(30))["spike_data"], want)
+    torch.testing.assert_close(again.batch(range(30))["spike_data"], want)
     loader = torch.utils.data.DataLoader(
         clips, batch_size=8, shuffle=True, num_workers=2, collate_fn=_same,
         generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     batches = list(loader)
     order = torch.cat([b["time"] for b in batches])
-    assert sorted(order.tolist()) == clips.__getitems__(range(30))["time"].tolist()
+    assert sorted(order.tolist()) == clips.batch(range(30))["time"].tolist()
     assert order.tolist() != sorted(order.tolist())
     got = torch.cat([b["spike_data"] for b in batches])[torch.argsort(order)]
     torch.testing.assert_close(got, want)
