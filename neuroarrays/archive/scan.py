@@ -146,6 +146,7 @@ def scan_zarr(path: str) -> Nodes:
         found = {str(f.parent.relative_to(path)): _json(f) for f in files if f.parent != Path(path)}
     place = ""
     try:
+        found = dict(sorted(found.items()))  # zarr before 3.1.2 lists them in no order
         groups = {"": (root, {})} | {
             place: (meta, {}) for place, meta in found.items() if meta["node_type"] == "group"
         }
