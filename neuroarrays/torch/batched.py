@@ -33,7 +33,7 @@ class Batched(Dataset[Batch]):
     def load(self) -> None:
         """Read now what is kept in memory; otherwise the first batch does."""
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: Any) -> Batch:
         if isinstance(index, slice):
             msg = f"{self.place}: a sample has one number; several come with .batch(range(0, 8))"
             raise TypeError(msg)

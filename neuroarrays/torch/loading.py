@@ -50,10 +50,11 @@ class Loader(DataLoader[Batch]):
     """
 
     def __init__(self, dataset: Dataset[Any], batches: Batches | Cycled, **options: Any):
-        if not isinstance(batches, Batches | Cycled):
+        given: Any = batches
+        if not isinstance(given, Batches | Cycled):
             msg = (
                 f"batches: expected na.torch.Batches(len(data), 64, shuffle=True), found "
-                f"{batches!r:.60}"
+                f"{given!r:.60}"
             )
             raise TypeError(msg)
         options.setdefault("collate_fn", collate)

@@ -130,7 +130,8 @@ class Query:
         self, left: ast.expr, sign: ast.cmpop, right: ast.expr, column: Column, size: int
     ) -> Truth:
         one = _spread(self._value(left, column), size)
-        known, compare = ~missing(one), _COMPARISONS.get(type(sign), operator.eq)
+        known = ~missing(one)
+        compare: Callable[[Any, Any], Any] = _COMPARISONS.get(type(sign), operator.eq)
         if isinstance(sign, ast.In | ast.NotIn):
             others = [_spread(ast.literal_eval(o), size) for o in right.elts]  # type: ignore[attr-defined]
         else:
