@@ -59,7 +59,9 @@ _HOME = {
     "QueryError": "errors",
     "NothingLeft": "errors",
 }
-_MODULES = ("torch", "plot", "intervals", "scoring")
+_MODULES = {
+    "torch": "torch", "plot": "plot", "intervals": "tree.intervals", "scoring": "analysis.scoring",
+}  # fmt: skip
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 
@@ -68,7 +70,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(f"neuroarrays.{_HOME[name]}"), name)
     elif name in _MODULES:
-        value = import_module(f"neuroarrays.{name}")
+        value = import_module(f"neuroarrays.{_MODULES[name]}")
     else:
         msg = f"module 'neuroarrays' has no attribute {name!r}"
         raise AttributeError(msg)
