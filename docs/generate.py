@@ -26,6 +26,7 @@ PLACES = {
     (schema.RECORDING, "events"): "<session>/events/<name>",
     (schema.RECORDING, "table"): "<session>/presentations/<table>",
     (schema.RECORDING, "stimulus"): "<session>/stimulus/<name>",
+    (schema.RECORDING, "observed"): "<session>/observed",
     (schema.ALIGNED, "session"): "[<block>/]<session>",
     (schema.ALIGNED, "area"): "[<block>/]<session>/<area>",
     (schema.ALIGNED, "spikes"): "<session>/<area>/spikes",

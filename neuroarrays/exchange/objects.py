@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.tree.observed import complete
 
 
 def _pynapple() -> Any:
@@ -154,7 +155,7 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
         else:
             msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
             raise TypeError(msg)
-    return xr.DataTree.from_dict(groups)
+    return xr.DataTree.from_dict(complete(groups, session))
 
 
 def _spikes(group: Any) -> xr.Dataset:

@@ -14,7 +14,8 @@ from neuroarrays.lazy.arrays import LazyArray, unwrap
 def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
     """Dask arrays on top of the data variables of a tree.
 
-    Coordinates and tables of presentations stay: labels to group by may not be dask arrays.
+    Coordinates, tables of presentations and observed time stay: labels to group by may not be dask
+    arrays.
 
     Parameters
     ----------
@@ -27,10 +28,12 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
 
     def chunk(path: str, node: xr.DataTree) -> xr.Dataset:
         dataset = node.to_dataset(inherit=False)
-        if schema.PRESENTATIONS in path.split("/"):
+        if {schema.PRESENTATIONS, schema.OBSERVED} & set(path.split("/")):
             return dataset
         made = {}
         for name, array in dataset.data_vars.items():
+            if schema.INTERVAL in array.dims:
+                continue
             sizes: Any = chunks
             if isinstance(chunks, Mapping):
                 own = array.encoding.get("preferred_chunks", {})

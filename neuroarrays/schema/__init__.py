@@ -32,9 +32,11 @@ BLOCK = "block_id"
 SHIFT = "phase_shift"
 
 #: Children of a session that are never areas.
-RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS = (
-    "running", "pupil", "presentations", "stimulus", "events",
+RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS, OBSERVED = (
+    "running", "pupil", "presentations", "stimulus", "events", "observed",
 )  # fmt: skip
+#: A dimension: stretches of time that were recorded, of a session or of a unit.
+INTERVAL = "interval"
 SPIKES = "spikes"
 #: A child of an area: means, deviations, ... that stand beside the data, by what they are over.
 STATISTICS = "statistics"
@@ -42,8 +44,9 @@ STATISTICS = "statistics"
 UNKNOWN_AREA = "unknown"
 
 Role = Literal[
-    "spikes", "series", "table", "events", "stimulus", "session", "area", "behaviour", "statistics"
-]
+    "spikes", "series", "table", "events", "stimulus", "observed", "session", "area", "behaviour",
+    "statistics",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,10 @@ SPECS: tuple[Spec, ...] = (
     Spec(RECORDING, "spikes", "spike_times", ((SPIKE,),), "f", "s",
          "spike times on the session clock, unit after unit (CF contiguous ragged array)"),
     Spec(RECORDING, "spikes", "row_size", ((UNIT,),), "iu", "1", "number of spikes of each unit"),
+    Spec(RECORDING, "spikes", "observed_start", ((INTERVAL,), (UNIT, INTERVAL)), "f", "s",
+         "starts of the stretches in which the units were recorded; padded with NaN where they differ"),
+    Spec(RECORDING, "spikes", "observed_stop", ((INTERVAL,), (UNIT, INTERVAL)), "f", "s",
+         "stops of these"),
     Spec(RECORDING, "spikes", "*", (), _ANY, "",
          "unit metadata along unit_id (any column of the unit table), values along spike"),
     Spec(RECORDING, "series", "speed", ((TIME,),), _NUMBER, "cm/s", "running speed"),
@@ -97,6 +104,11 @@ SPECS: tuple[Spec, ...] = (
          "stop of each presentation, session clock; NaN where the file has none"),
     Spec(RECORDING, "table", "*", (), _ANY, "", "a parameter of each presentation"),
     Spec(RECORDING, "stimulus", "*", (), _ANY, "", "templates: images or movie frames"),
+    Spec(RECORDING, "observed", "start_time", ((INTERVAL,),), "f", "s",
+         "start of each stretch of time that was recorded, session clock"),
+    Spec(RECORDING, "observed", "stop_time", ((INTERVAL,),), "f", "s",
+         "stop of each, which belongs to it"),
+    Spec(RECORDING, "observed", "*", (), _ANY, "", "what is known of each stretch"),
     Spec(ALIGNED, "spikes", "spike_times", ((SPIKE,),), "f", "s",
          "spike times that the aligned data were counted from, unit after unit"),
     Spec(ALIGNED, "spikes", "row_size", ((UNIT,),), "iu", "1", "number of spikes of each unit"),
@@ -242,6 +254,8 @@ def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool)
             return "table"
         if parent_name in (STIMULUS, EVENTS):
             return parent_name
+        if name == OBSERVED and INTERVAL in dims:
+            return "observed"
         return "series" if variables else "group"
     if name == PRESENTATIONS:
         return "table"

@@ -13,6 +13,7 @@ from neuroarrays.errors import SchemaError
 #: What the first dimension of a variable may be, in nodes of one leading dimension.
 _LEADING = {
     "spikes": (schema.UNIT, schema.SPIKE),
+    "observed": (schema.INTERVAL,),
     "series": (schema.TIME, schema.UNIT),
     "table": (schema.PRESENTATION,),
     "events": ("event",),

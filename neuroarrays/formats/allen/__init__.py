@@ -30,6 +30,7 @@ from neuroarrays.formats.allen import behaviour, stimuli, units
 from neuroarrays.formats.nwb import decode, dialects, nodes
 from neuroarrays.formats.reader import Reader, paths_of
 from neuroarrays.schema.names import chosen, matches
+from neuroarrays.formats.nwb.observed import with_observed
 
 
 class AllenReader(Reader):
@@ -192,7 +193,7 @@ def session_groups(
         notes.append("not in the tree: " + "; ".join(left_out))
     attrs = nodes.session_attrs(source) | {"session_type": kind, "nwb_version": version}
     attrs |= {"notes": notes, "units_filter": _as_text(used)}
-    return {"": xr.Dataset(attrs=attrs)} | groups
+    return {"": xr.Dataset(attrs=attrs)} | with_observed(source, groups, series)
 
 
 def _kind(source: Source) -> str:

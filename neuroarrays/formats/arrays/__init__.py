@@ -31,6 +31,8 @@ from neuroarrays.formats.arrays.mapping import (
 from neuroarrays.formats.arrays.outlines import outline
 from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen
+from neuroarrays.tree.extents import parts_of
+from neuroarrays.tree.observed import complete
 
 __all__ = ["ArraysReader", "outline"]
 #: Bytes of a TOML file that is read.
@@ -149,7 +151,11 @@ def tree_groups(
             one = one.assign_coords(schema.trial_labels(one, rows))
         groups[f"{session}/{name}"] = one
     _check_parents(path, groups)
-    return groups
+    if kind == schema.ALIGNED:
+        return groups
+    hidden = [name for name in nodes if name and name not in made]  # of areas not asked for
+    more = parts_of({name: node(arrays, kind, name, nodes[name]) for name in (*made, *hidden)})
+    return complete(groups, session, more if hidden else None)
 
 
 def _settings(path: str, mapping: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:

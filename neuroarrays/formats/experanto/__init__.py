@@ -29,6 +29,8 @@ from neuroarrays.formats.experanto import files
 from neuroarrays.formats.experanto.session import Session
 from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen, matches
+from neuroarrays.tree.extents import parts_of
+from neuroarrays.tree.observed import complete
 
 
 class ExperantoReader(Reader):
@@ -77,7 +79,11 @@ class ExperantoReader(Reader):
             session = Session(found[name], name)
             there |= dict.fromkeys(session.areas)
             kept = [area for area in session.areas if areas is None or matches(area, areas)]
-            for node, made in session.groups(kept).items():
+            nodes = session.groups(kept)
+            more = None
+            if len(kept) < len(session.areas):  # the others tell of the recording too
+                more = parts_of(session.groups(session.areas))
+            for node, made in complete(nodes, more=more).items():
                 groups[f"{name}/{node}".rstrip("/")] = made
         chosen(there, areas, "area")
         if drop_variables is not None:

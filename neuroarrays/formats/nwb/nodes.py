@@ -23,6 +23,8 @@ from neuroarrays.lazy.arrays import (
     wrap,
 )
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.formats.nwb.observed import unit_stretches, with_observed
+from neuroarrays.tree.observed import OF_UNITS
 
 _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_description",
             "keywords", "related_publications", "session_description", "identifier",
@@ -59,7 +61,7 @@ def session_groups(
     if left_out:
         notes.append("not in the tree: " + "; ".join(left_out))
     attrs |= {"notes": notes} if notes else {}
-    return {"": xr.Dataset(attrs=attrs)} | groups
+    return {"": xr.Dataset(attrs=attrs)} | with_observed(source, groups, series)
 
 
 def session_attrs(source: Source) -> dict[str, Any]:
@@ -152,6 +154,9 @@ def _unit_columns(
         info = source.info(f"units/{name}")
         if name in ("id", "spike_times") or name.endswith("_index") or info is None:
             continue
+        if name == "obs_intervals":
+            coords |= unit_stretches(source, ends.size, left_out)
+            continue
         array = file_array(source, f"units/{name}")
         if f"{name}_index" in columns:
             _, rows = decode.ragged_bounds(source, f"units/{name}")
@@ -169,7 +174,7 @@ def _unit_columns(
 
 def _free(name: str) -> str:
     """A column's name, changed where the tree uses it for something else."""
-    taken = {schema.UNIT, schema.SPIKE, schema.TIME, schema.PRESENTATION, "row_size"}
+    taken = {schema.UNIT, schema.SPIKE, schema.TIME, schema.PRESENTATION, "row_size", *OF_UNITS}
     return f"{name}_column" if name in taken else name
 
 

@@ -1,0 +1,104 @@
+"""When an NWB session was recorded: what the file says, and where to look if it says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb import decode
+from neuroarrays.formats.nwb.decode import Series
+from neuroarrays.lazy.arrays import LazyArray, Regular, file_array
+from neuroarrays.tree.extents import Part
+from neuroarrays.tree.observed import OF_UNITS, complete
+
+_OF_UNITS, _EPOCHS = "units/obs_intervals", "intervals/epochs"
+#: Values of `obs_intervals` up to which they are read; recordings have thousands.
+_MOST = 1 << 22
+
+
+def unit_stretches(source: Source, n_units: int, left_out: list[str]) -> dict[str, xr.Variable]:
+    """The observation intervals of each unit, as variables along ``(unit_id, interval)``."""
+    try:
+        rows = _of_units(source, n_units)
+    except (FormatError, ValueError) as error:
+        left_out.append(f"{_OF_UNITS} ({error})")
+        return {}
+    return {
+        name: schema.var("spikes", name, rows[:, :, column], (schema.UNIT, schema.INTERVAL))
+        for column, name in enumerate(OF_UNITS)
+    }
+
+
+def _of_units(source: Source, n_units: int) -> np.ndarray:
+    """(unit, interval, 2) float64, s, padded with NaN."""
+    info = source.info(_OF_UNITS)
+    if info is None or info.shape[1:] != (2,) or info.dtype.kind not in "iuf":
+        raise ValueError(f"shape {info and info.shape}, expected (n, 2) numbers")
+    if info.shape[0] > _MOST:
+        raise ValueError(f"{info.shape[0]:,} intervals, which is more than are read")
+    starts, ends = np.arange(n_units), np.arange(n_units) + 1
+    if source.info(f"{_OF_UNITS}_index") is not None:
+        starts, ends = decode.ragged_bounds(source, _OF_UNITS)
+    if starts.size != n_units or (n_units and ends[-1] != info.shape[0]):
+        raise ValueError(f"{info.shape[0]} rows for {n_units} units")
+    sizes = ends - starts
+    if n_units * int(sizes.max(initial=0)) > _MOST:
+        raise ValueError(f"{sizes.max():,} intervals of one of {n_units:,} units")
+    values = np.asarray(source.read(_OF_UNITS), np.float64)
+    if not (np.isfinite(values).all() and (values[:, 0] <= values[:, 1]).all()):
+        raise ValueError("a stop before its start, or no number")
+    rows = np.full((n_units, int(sizes.max(initial=0)), 2), np.nan)
+    unit = np.repeat(np.arange(n_units), sizes)
+    rows[unit, np.arange(unit.size) - np.repeat(starts, sizes)] = values
+    return rows
+
+
+def with_observed(
+    source: Source, groups: Mapping[str, xr.Dataset], series: Sequence[Series]
+) -> dict[str, xr.Dataset]:
+    """The groups of a session with the stretches in which it was recorded.
+
+    Parameters
+    ----------
+    source, groups, series
+        The file, its nodes by path below the session, and all series that it has.
+    """
+    more = []
+    for one in series:  # of areas that were not asked for, too
+        if (one.rois or one.transposed) and one.clock is not None:
+            clock: LazyArray = (
+                Regular(*one.clock, one.size)
+                if isinstance(one.clock, tuple)
+                else file_array(source, str(one.clock))
+            )
+            more.append(Part(one.path, clock, ordered=True))
+    spikes = source.info("units/spike_times")
+    if spikes is not None and len(spikes.shape) == 1:
+        more.append(Part("units/spike_times", file_array(source, "units/spike_times")))
+    index = source.info("units/spike_times_index")
+    try:
+        each = _of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
+    except (FormatError, ValueError):
+        return complete(groups, more=more, rows=_epochs(source))
+    return complete(groups, more=more, rows=each[np.isfinite(each[:, 0])], epochs=False)
+
+
+def _epochs(source: Source) -> np.ndarray | None:
+    """The epochs of the file if all have an extent, (n, 2) float64, s."""
+    names = [f"{_EPOCHS}/{name}" for name in ("start_time", "stop_time")]
+    infos = [source.info(name) for name in names]
+    for info in infos:
+        plain = info is not None and len(info.shape) == 1 and info.dtype.kind in "iuf"
+        if not plain or info.shape[0] > _MOST:  # type: ignore[union-attr]
+            return None
+    columns = [np.asarray(source.read(name), np.float64) for name in names]
+    if columns[0].shape != columns[1].shape:
+        return None
+    rows = np.stack(columns, axis=1)
+    fit = np.isfinite(rows).all() and (rows[:, 0] <= rows[:, 1]).all()
+    return rows if fit else None

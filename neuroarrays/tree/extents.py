@@ -1,0 +1,184 @@
+"""From when to when data of a session go: lazy, because it may take reading all spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, cached, exact_token, unwrap
+from neuroarrays.tree.invalid import INVALID_TIMES
+
+#: Values read at once.
+_READ = 1 << 22
+#: How far from an epoch a datum may lie and belong to it, s: clocks and tables round differently.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Times of some kind of data: spikes, a clock, a column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Where they stand: "adn/spikes", "units/spike_times".
+    times : (n,) LazyArray, Variable or ndarray, s
+        On the session's clock.
+    ordered : bool
+        A clock: its ends are its extent.
+    """
+
+    name: str
+    times: Any
+    ordered: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of times."""
+        return int(self.times.shape[0])
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Some of the times, (stop - start,) float64."""
+        if isinstance(self.times, LazyArray):
+            values = self.times.outer((slice(start, stop, 1),))
+        elif isinstance(self.times, xr.Variable):
+            values = self.times.copy(deep=False)[start:stop].values  # does not keep what is read
+        else:
+            values = self.times[start:stop]
+        return np.asarray(values, np.float64)
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """All finite times, piece by piece."""
+        for start in range(0, self.size, _READ):
+            values = self.read(start, min(start + _READ, self.size))
+            yield values[np.isfinite(values)]
+
+    def extent(self) -> tuple[float, float]:
+        """First and last finite time, NaN without any."""
+        if self.ordered and self.size:
+            first, last = float(self.read(0, 1)[0]), float(self.read(self.size - 1, self.size)[0])
+            if np.isfinite([first, last]).all() and first <= last:
+                return first, last
+        ends = [(piece.min(), piece.max()) for piece in self.pieces() if piece.size]
+        if not ends:
+            return np.nan, np.nan
+        return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+    def any_between(self, begin: np.ndarray, end: np.ndarray) -> bool:
+        """Whether a time lies in one of some stretches that are in order."""
+        for piece in self.pieces():
+            place = np.searchsorted(begin, piece, side="right") - 1
+            if ((place >= 0) & (piece < end[np.maximum(place, 0)])).any():
+                return True
+        return False
+
+    def token(self) -> Any:
+        """What the times depend on."""
+        if isinstance(self.times, LazyArray):
+            return (self.times.__dask_tokenize__(), self.ordered)
+        return (exact_token(np.asarray(self.times)), self.ordered)
+
+
+def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]:
+    """The times of a session's nodes.
+
+    Parameters
+    ----------
+    nodes : dict of str to Dataset
+        By path below the session.
+    spikes : bool
+        Whether to take the spikes.
+    """
+    found = []
+    for path, node in nodes.items():
+        if spikes and "row_size" in node and "spike_times" in node.variables:
+            found.append(Part(path, _times(node.variables["spike_times"])))
+        clock = node.variables.get(schema.TIME)
+        if clock is not None and clock.dims == (schema.TIME,):
+            found.append(Part(path, _times(clock), ordered=True))
+        if "event_time" in node.variables and node.variables["event_time"].ndim == 1:
+            found.append(Part(path, _times(node.variables["event_time"])))
+        if schema.PRESENTATION in node.dims and path.rpartition("/")[2] != INVALID_TIMES:
+            found += [
+                Part(f"{path}/{name}", _times(node.variables[name]))
+                for name in ("start_time", "stop_time")
+                if name in node.variables and node.variables[name].ndim == 1
+            ]
+    return [part for part in found if part.size and part.times.dtype.kind in "iuf"]
+
+
+def _times(variable: xr.Variable) -> Any:
+    data = unwrap(variable._data)
+    if isinstance(data, LazyArray):
+        return data
+    return data if isinstance(data, np.ndarray) else variable
+
+
+def hull(parts: Sequence[Part]) -> tuple[float, float]:
+    """First and last time of all parts; NaN where none has any."""
+    ends = [end for end in (part.extent() for part in parts) if np.isfinite(end[0])]
+    if not ends:
+        return np.nan, np.nan
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Found(LazyArray):
+    """Starts or stops of what was recorded, found when somebody asks, once.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        What the session holds.
+    rows : (n, 2) float64, s
+        Stretches that the file names, in order and apart; without any, one stretch from the first
+        to the last datum.
+    column : {0, 1}
+        Starts or stops.
+    apart : bool
+        False for epochs: they count if no datum lies between them, and are joined if one does.
+        True for what units were recorded in: the extent of `parts` is one more stretch.
+    """
+
+    parts: tuple[Part, ...]
+    rows: np.ndarray
+    column: int
+    apart: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (len(self.rows) + 1 if self.apart else max(len(self.rows), 1),)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        (rows,) = cached(("observed", self._token()), lambda: (self._find(),))
+        found: np.ndarray = rows[:, self.column][k]
+        return found
+
+    def _find(self) -> np.ndarray:
+        low, high = hull(self.parts)
+        if self.apart or not len(self.rows):
+            return np.concatenate([self.rows.reshape(-1, 2), [[low, high]]])
+        rows = self.rows.copy()
+        if np.isfinite(low):
+            rows[0, 0], rows[-1, 1] = min(low, rows[0, 0]), max(high, rows[-1, 1])
+        begin, end = rows[:-1, 1] + _ROUNDING, rows[1:, 0] - _ROUNDING
+        if begin.size and any(part.any_between(begin, end) for part in self.parts):
+            rows[:-1, 1] = rows[1:, 0]
+        return rows
+
+    def _token(self) -> Any:
+        return [part.token() for part in self.parts], exact_token(self.rows), self.apart
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self._token(), self.column)
