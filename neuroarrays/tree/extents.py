@@ -136,24 +136,26 @@ class Found(LazyArray):
     ----------
     parts : tuple of Part
         What the session holds.
-    rows : (n, 2) float64, s
-        Stretches that the file names, in order and apart; without any, one stretch from the first
-        to the last datum.
+    rows : pair of (n,) arrays or LazyArrays, s
+        Starts and stops that the file names. Without any, one stretch from the first to the last
+        datum.
     column : {0, 1}
         Starts or stops.
     apart : bool
-        False for epochs: they count if no datum lies between them, and are joined if one does.
-        True for what units were recorded in: the extent of `parts` is one more stretch.
+        False for epochs, in order or not: they count if no datum lies between them, and are joined
+        if one does. True for what units were recorded in: the extent of `parts` is one more
+        stretch.
     """
 
     parts: tuple[Part, ...]
-    rows: np.ndarray
+    rows: tuple[Any, Any]
     column: int
     apart: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return (len(self.rows) + 1 if self.apart else max(len(self.rows), 1),)
+        said = int(self.rows[0].shape[0])
+        return (said + 1 if self.apart else max(said, 1),)
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
@@ -166,19 +168,30 @@ class Found(LazyArray):
         return found
 
     def _find(self) -> np.ndarray:
+        said = [one.load() if isinstance(one, LazyArray) else one for one in self.rows]
+        rows = np.stack(said, axis=1).astype(np.float64)
         low, high = hull(self.parts)
-        if self.apart or not len(self.rows):
-            return np.concatenate([self.rows.reshape(-1, 2), [[low, high]]])
-        rows = self.rows.copy()
+        if self.apart or not len(rows):
+            return np.concatenate([rows, [[low, high]]])
+        if not (np.isfinite(rows).all() and (rows[:, 0] <= rows[:, 1]).all()):
+            rows[:] = np.nan  # no epochs: the first row is all of it, and the others are none
+            rows[0] = low, high
+            return rows
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        reach = np.maximum.accumulate(rows[:, 1])
         if np.isfinite(low):
-            rows[0, 0], rows[-1, 1] = min(low, rows[0, 0]), max(high, rows[-1, 1])
-        begin, end = rows[:-1, 1] + _ROUNDING, rows[1:, 0] - _ROUNDING
+            rows[0, 0] = min(low, rows[0, 0])
+            rows[-1, 1] = max(high, reach[-1])
+        gap = rows[1:, 0] - reach[:-1] > 2 * _ROUNDING
+        begin, end = reach[:-1][gap] + _ROUNDING, rows[1:, 0][gap] - _ROUNDING
         if begin.size and any(part.any_between(begin, end) for part in self.parts):
-            rows[:-1, 1] = rows[1:, 0]
+            rows[:-1, 1] = np.maximum(rows[:-1, 1], rows[1:, 0])
         return rows
 
     def _token(self) -> Any:
-        return [part.token() for part in self.parts], exact_token(self.rows), self.apart
+        said = [one.__dask_tokenize__() if isinstance(one, LazyArray) else exact_token(one)
+                for one in self.rows]  # fmt: skip
+        return [part.token() for part in self.parts], said, self.apart
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self._token(), self.column)

@@ -39,7 +39,7 @@ def complete(
     groups: Mapping[str, xr.Dataset],
     session: str = "",
     more: Sequence[Part] | None = None,
-    rows: np.ndarray | None = None,
+    rows: tuple[Any, Any] | None = None,
     epochs: bool = True,
 ) -> dict[str, xr.Dataset]:
     """The nodes of a session with what was observed of it; nothing is read.
@@ -53,8 +53,8 @@ def complete(
     more : sequence of Part, optional
         All spikes of the file, and the clocks of what is not among `groups`: areas that were not
         asked for, units that a filter left out. In place of the spikes of `groups`.
-    rows : (n, 2) float64, s, optional
-        Stretches that the file names.
+    rows : pair of (n,) arrays or LazyArrays, s, optional
+        Starts and stops that the file names.
     epochs : bool
         Of the session: they count if all data lie in them. False: of the units, and continuous
         signals tell for themselves.
@@ -72,8 +72,8 @@ def complete(
               if p != session and p.startswith(prefix)}  # fmt: skip
     spikes = {p: node for p, node in inside.items() if "row_size" in node}
     parts = (*(more or ()), *parts_of(inside, spikes=more is None))
-    rows = np.empty((0, 2)) if rows is None else np.stack(merged(rows), axis=1)
-    if not parts and not len(rows):
+    rows = (np.empty(0), np.empty(0)) if rows is None else rows
+    if not parts and not rows[0].shape[0]:
         return dict(groups)
     if not epochs:
         parts = tuple(part for part in parts if part.ordered)
@@ -81,7 +81,7 @@ def complete(
     for path in [p for p in made if p == place or p.startswith(place + "/")]:
         made[f"{place}_signal{path.removeprefix(place)}"] = made.pop(path)  # not ours
     found = [Found(parts, rows, column, bool(parts) and not epochs) for column in (0, 1)]
-    lazy = any(isinstance(part.times, LazyArray) for part in parts)
+    lazy = any(isinstance(one, LazyArray) for one in (*rows, *(part.times for part in parts)))
     columns: list[Any] = [wrap(one) if lazy else one.load() for one in found]
     attrs = {"ends": FOUND} if epochs else {}
     made[place] = dataset({

@@ -254,7 +254,13 @@ def test_ragged_columns(written, text):
     assert "timeseries" not in trials
     notes = session.attrs["notes"][-1]
     assert "intervals/trials/timeseries (compound values)" in notes
-    assert "units/obs_intervals (ragged)" in notes
+    assert "obs_intervals" not in notes
+    for area in session.children:
+        if "spikes" in session[area].children:
+            spikes = session[f"{area}/spikes"]
+            assert spikes["observed_start"].dims == ("unit_id", "interval")
+            assert (spikes["observed_start"] == 0).all()
+            assert (spikes["observed_stop"] == spikes["observed_stop"][0, 0]).all()
     for i, (unit, area) in enumerate(zip(truth["unit_id"], truth["areas"], strict=True)):
         one = session[f"{area}/spikes"].to_dataset().sel(unit_id=unit)
         assert same_values(one["spike_amplitudes"].values, truth["spike_amplitudes"][i])

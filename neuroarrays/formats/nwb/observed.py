@@ -13,6 +13,7 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.decode import Series
 from neuroarrays.lazy.arrays import LazyArray, Regular, file_array
+from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.extents import Part
 from neuroarrays.tree.observed import OF_UNITS, complete
 
@@ -85,20 +86,16 @@ def with_observed(
         each = _of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
     except (FormatError, ValueError):
         return complete(groups, more=more, rows=_epochs(source))
-    return complete(groups, more=more, rows=each[np.isfinite(each[:, 0])], epochs=False)
+    starts, stops = merged(each[np.isfinite(each[:, 0])])
+    return complete(groups, more=more, rows=(starts, stops), epochs=False)
 
 
-def _epochs(source: Source) -> np.ndarray | None:
-    """The epochs of the file if all have an extent, (n, 2) float64, s."""
+def _epochs(source: Source) -> tuple[LazyArray, LazyArray] | None:
+    """Starts and stops of the epochs of the file, if it has any."""
     names = [f"{_EPOCHS}/{name}" for name in ("start_time", "stop_time")]
-    infos = [source.info(name) for name in names]
-    for info in infos:
-        plain = info is not None and len(info.shape) == 1 and info.dtype.kind in "iuf"
-        if not plain or info.shape[0] > _MOST:  # type: ignore[union-attr]
+    for name in names:
+        info = source.info(name)
+        if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
             return None
-    columns = [np.asarray(source.read(name), np.float64) for name in names]
-    if columns[0].shape != columns[1].shape:
-        return None
-    rows = np.stack(columns, axis=1)
-    fit = np.isfinite(rows).all() and (rows[:, 0] <= rows[:, 1]).all()
-    return rows if fit else None
+    starts, stops = (file_array(source, name) for name in names)
+    return (starts, stops) if starts.shape == stops.shape and starts.shape[0] <= _MOST else None
