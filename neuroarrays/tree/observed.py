@@ -18,10 +18,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.extents import Found, Part, hull, parts_of
+from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
 
 #: Names of the variables of a session's node, and of a spikes node.

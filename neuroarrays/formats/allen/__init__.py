@@ -28,9 +28,9 @@ from neuroarrays.files import source as sources
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen import behaviour, stimuli, units
 from neuroarrays.formats.nwb import decode, dialects, nodes
+from neuroarrays.formats.nwb.observed import with_observed
 from neuroarrays.formats.reader import Reader, paths_of
 from neuroarrays.schema.names import chosen, matches
-from neuroarrays.formats.nwb.observed import with_observed
 
 
 class AllenReader(Reader):

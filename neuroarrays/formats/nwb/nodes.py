@@ -13,6 +13,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.decode import Series
+from neuroarrays.formats.nwb.observed import unit_stretches, with_observed
 from neuroarrays.lazy.arrays import (
     LazyArray,
     Regular,
@@ -23,7 +24,6 @@ from neuroarrays.lazy.arrays import (
     wrap,
 )
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.formats.nwb.observed import unit_stretches, with_observed
 from neuroarrays.tree.observed import OF_UNITS
 
 _GENERAL = ("session_id", "institution", "lab", "experimenter", "experiment_description",

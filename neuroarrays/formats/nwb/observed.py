@@ -13,8 +13,8 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import decode
 from neuroarrays.formats.nwb.decode import Series
 from neuroarrays.lazy.arrays import LazyArray, Regular, file_array
-from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.extents import Part
+from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import OF_UNITS, complete
 
 _OF_UNITS, _EPOCHS = "units/obs_intervals", "intervals/epochs"
