@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 import neuroarrays as na
-from neuroarrays.lazy import arrays as lazy
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,
@@ -173,13 +172,13 @@ def static(folder, small):
     saved = na.save(na.open_datatree(path), folder / "saved.h5")
     say(f"open the archive            {cpu(lambda: na.open_datatree(saved))[0]:8.4f} s CPU")
     arrays, one = variables(path), plan[:1]
-    lazy.release()
+    na.release()
     opens = [opens_of(lambda: epoch(arrays, one), path, len(one[0])) for _ in range(2)]
     say(f"opens per sample            {opens[0]:8.2f} first, {opens[1]:.2f} then")
     if there:
         count = opens_of(theirs(path, one, normalised=True), path, len(one[0]))
         say(f"neuralpredictors opens      {count:8.2f}")
-    lazy.release()
+    na.release()
     timed("neuroarrays, first epoch", lambda: epoch(arrays, plan), trials, 1)
     rows = [("neuroarrays, folder", lambda: epoch(arrays, plan)),
             ("np.load, np.stack", lambda: plainly(path, plan))]  # fmt: skip

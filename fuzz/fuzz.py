@@ -18,9 +18,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["neuroarrays"]):
-    from neuroarrays import open_datatree
+    from neuroarrays import open_datatree, release
     from neuroarrays.errors import NeuroArraysError
-    from neuroarrays.files import matlab, members, npy, source
+    from neuroarrays.files import matlab, npy, source
     from neuroarrays.files.npz import npz_source
     from neuroarrays.files.pickles import load_pickle
     from neuroarrays.formats.arrays import read_mapping
@@ -33,9 +33,7 @@ FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
 def stored(name, data):
     """A file of these bytes; what is known of an earlier one of the name is forgotten."""
-    members._SCANNED.clear()
-    members._UNPACKED.clear()
-    source.close_all()
+    release()
     path = FOLDER / name
     path.write_bytes(data)
     return path

@@ -25,6 +25,7 @@ _HOME = {
     "align": "alignment.aligned",
     "interpolate": "alignment.interpolation",
     "bin_spikes": "alignment.counting",
+    "release": "files.state",
     "save": "archive.saving",
     "to_pynapple": "exchange.objects",
     "from_pynapple": "exchange.objects",

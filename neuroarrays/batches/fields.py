@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
-import weakref
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.files import state
 from neuroarrays.lazy.arrays import LazyArray, unwrap
 
 #: Bytes that ``cache="auto"`` keeps in memory, of all datasets of the process together, so that many
@@ -30,8 +29,6 @@ _LARGE = 1 << 16
 #: two variables of that size.
 _SPARE = 6
 
-_KEPT: weakref.WeakValueDictionary[str, Kept] = weakref.WeakValueDictionary()
-
 
 class Buffers:
     """Memory that is handed out again once nobody holds what was made of it.
@@ -42,7 +39,7 @@ class Buffers:
 
     def __init__(self) -> None:
         self._kept: dict[int, list[np.ndarray]] = {}
-        self._lock = threading.Lock()
+        self._lock = state.Lock()
 
     def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with any values, C-contiguous, that nobody else holds."""
@@ -226,12 +223,13 @@ class Kept(Field):
         self.stored, self.shape, self.dtype = stored, stored.shape, stored.dtype
         self.always = always
         self._field: Dense | Events | Stored | None = None
-        self._lock = threading.Lock()
+        self._lock = state.Lock()
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return 0 if self._field is None or self._field is self.stored else self._field.nbytes
+        field = self._field
+        return 0 if field is None or field is self.stored else field.nbytes
 
     @property
     def field(self) -> Dense | Events | Stored:
@@ -245,6 +243,11 @@ class Kept(Field):
     def load(self) -> None:
         _ = self.field
 
+    def forget(self) -> None:
+        """Let go of the values; the next use reads them again."""
+        with self._lock:
+            self._field = None
+
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         self.field.rows(rows, out)
 
@@ -255,20 +258,21 @@ class Kept(Field):
         return kept, (self.stored, self.always)
 
 
+#: Fields in memory, for all datasets of this process together.
+_kept: state.Shared[Kept] = state.Shared(Kept.forget)
+
+
 def kept(stored: Stored, always: bool) -> Kept:
     """A stored field in memory; one for all who ask for the same array in this process."""
     from dask.base import tokenize
 
     token = f"{tokenize(stored.array)} {stored.axis} {always}"
-    found = _KEPT.get(token)
-    if found is None:
-        found = _KEPT[token] = Kept(stored, always)
-    return found
+    return _kept.made(token, lambda: Kept(stored, always))
 
 
 def _held() -> int:
     """Bytes that this process keeps."""
-    return sum(one.nbytes for one in list(_KEPT.values()))
+    return sum(one.nbytes for one in _kept.values())
 
 
 def _loaded(stored: Stored) -> Dense | Events:

@@ -34,12 +34,10 @@ from neuroarrays.archive import saving as store
 from neuroarrays.collection.surveys import MORE, Recipe, Survey, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists
-from neuroarrays.files import partials, source
+from neuroarrays.files import partials, source, state
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
-from neuroarrays.lazy import arrays as lazy
 from neuroarrays.schema.names import chosen
-from neuroarrays.tree import trains
 
 WORK = ".build"
 
@@ -185,7 +183,7 @@ def make_part(job: Job) -> Outcome:
     """Align one session to one stimulus and save it."""
     name = f"{job.session}, {job.stimulus}"
     try:
-        _keep_only(job.path)
+        state.keep_for(job.path)
         tree = open_datatree(job.path, areas=list(job.areas))
         if job.recipe.compat is None:
             tables = select(tree, job.stimulus, medians=dict(job.medians))
@@ -199,18 +197,6 @@ def make_part(job: Job) -> Outcome:
     except Exception as error:
         return Outcome(name, error=said(error))
     return Outcome(name, name)
-
-
-_AT: list[str] = []
-
-
-def _keep_only(path: str) -> None:
-    """Drop what this process kept of another session."""
-    if [path] != _AT:
-        trains.release()
-        lazy.release()
-        source.close_all()
-        _AT[:] = [path]
 
 
 # -------------------------------------------------------------------------------------- the plan

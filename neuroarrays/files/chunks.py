@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files import state
 
 if TYPE_CHECKING:
     import h5py
@@ -118,7 +117,7 @@ class ZstdChunks:
             self._work(out, tasks)
             return
         others = [
-            _pool().submit(self._work, out, tasks[i : i + share])
+            state.pool("chunks", THREADS).submit(self._work, out, tasks[i : i + share])
             for i in range(share, len(tasks), share)
         ]
         try:
@@ -257,24 +256,3 @@ def _open_mesh(selectors: tuple[Selector, ...], shape: tuple[int, ...]) -> tuple
         np.arange(*s.indices(n)) if isinstance(s, slice) else s
         for s, n in zip(selectors, shape, strict=True)
     ))  # fmt: skip
-
-
-_POOLS: dict[int, ThreadPoolExecutor] = {}
-_POOL_LOCK = threading.Lock()
-
-
-def _pool() -> ThreadPoolExecutor:
-    """The threads of this process; a forked child makes its own."""
-    with _POOL_LOCK:
-        pool = _POOLS.get(os.getpid())
-        if pool is None:
-            pool = _POOLS[os.getpid()] = ThreadPoolExecutor(THREADS, "neuroarrays-chunks")
-        return pool
-
-
-def _forget_lock() -> None:
-    global _POOL_LOCK
-    _POOL_LOCK = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import safety
+from neuroarrays.files import safety, state
 from neuroarrays.files.source import (
     Info,
     Key,
@@ -32,14 +31,10 @@ if TYPE_CHECKING:
     from neuroarrays.files.chunks import File, ZstdChunks
     from neuroarrays.files.rows import Rows
 
-#: Files kept open per process, and datasets per file (each has a chunk cache of megabytes).
-MAX_OPEN, MAX_DATASETS = 64, 64
+#: Files kept open per process, datasets per file, and the chunk cache that HDF5 gives each, bytes.
+MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 64, 16, 1 << 20
 #: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
 _BLOCK = 1 << 18
-
-_LOCK = threading.RLock()
-_HANDLES: OrderedDict[HDF5Source, _Handle] = OrderedDict()
-_INHERITED: list[object] = []
 
 
 class _Handle:
@@ -81,32 +76,23 @@ def open_file(path: str) -> h5py.File:
         return h5py.File(path, "r", locking=False)
 
 
-def _forget_handles() -> None:
-    """In a forked child: keep the parent's handles alive but never use them again."""
-    global _LOCK, _HANDLES
-    _INHERITED.append(_HANDLES)
-    _HANDLES, _LOCK = OrderedDict(), threading.RLock()
+def _close(handle: _Handle) -> None:
+    with state.hdf5:
+        handle.file.close()
 
 
-os.register_at_fork(after_in_child=_forget_handles)
+def _most_open() -> int:
+    """Files that may stay open: a file has two descriptors, and others need some too."""
+    return min(MAX_OPEN, (safety.descriptors() or 8 * MAX_OPEN) // 8)
 
 
-@cache
-def _guard_forks() -> None:
-    """See that no thread of ours is inside HDF5 while a fork copies the process.
-
-    Called once h5py is imported, which has such a guard for its own lock: the one registered last
-    runs first, and everywhere else our lock is taken before h5py's. The other way round, a fork
-    and a reading thread would wait for each other for ever.
-    """
-    os.register_at_fork(before=lambda: _LOCK.acquire(), after_in_parent=lambda: _LOCK.release())
-
-
-def close_all() -> None:
-    """Close every file this process holds open ."""
-    with _LOCK:
-        while _HANDLES:
-            _HANDLES.popitem()[1].file.close()
+#: Open files by source.
+handles: state.Cache[_Handle] = state.Cache(
+    MAX_OPEN * MAX_DATASETS * _CHUNK_CACHE,
+    lambda _: MAX_DATASETS * _CHUNK_CACHE,
+    entries=_most_open,
+    close=_close,
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +102,7 @@ class HDF5Source(Source):
     @contextmanager
     def _open(self, where: str = "") -> Iterator[_Handle]:
         """The handle under the lock; whatever h5py raises comes out with file and place."""
-        with _LOCK:
+        with state.hdf5:
             try:
                 yield self._handle()
             except (FormatError, MissingPath):
@@ -135,24 +121,17 @@ class HDF5Source(Source):
                 ) from error
 
     def _handle(self) -> _Handle:
-        handle = _HANDLES.get(self)
+        handle = handles.get(self)
         if handle is not None:
-            _HANDLES.move_to_end(self)
             return handle
         import h5py  # noqa: F401
         import hdf5plugin  # noqa: F401  registers the filters
 
-        _guard_forks()
+        state.guard_forks("h5py")
         # HDF5 would take a file that was written anew in place for the one it has open.
-        for other in list(_HANDLES):
-            if other.path == self.path and other.stamp != self.stamp:
-                _HANDLES.pop(other).file.close()
+        handles.drop(lambda other: other.path == self.path and other.stamp != self.stamp)
         check_unchanged(self.path, self.stamp)
-        handle = _Handle(self._file())
-        _HANDLES[self] = handle
-        while len(_HANDLES) > MAX_OPEN:
-            _HANDLES.popitem(last=False)[1].file.close()
-        return handle
+        return handles.put(self, _Handle(self._file()))
 
     def _file(self) -> h5py.File:
         """The file, opened."""

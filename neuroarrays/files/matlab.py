@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import safety, source
+from neuroarrays.files import safety, source, state
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import Member, MemberSource
@@ -145,9 +144,11 @@ def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, np.ndarray
         yield name, value
 
 
-@lru_cache(maxsize=64)
+_listed: state.Cache[tuple[Variable, ...]] = state.Cache(16 << 20, state.entries)
+
+
 def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
-    return tuple(check_v5(source.path, source.stamp[1]))
+    return _listed.made(source, lambda: tuple(check_v5(source.path, source.stamp[1])))
 
 
 # ------------------------------------------------------------------------------------------ v7.3

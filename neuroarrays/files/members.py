@@ -11,9 +11,7 @@ import math
 import mmap
 import os
 import sys
-import threading
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
@@ -21,25 +19,14 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import safety, state
 from neuroarrays.files.source import Info, Key, Source, check_unchanged, normalise, text_array
 
-#: Tables of members kept per process, and bytes of unpacked values.
-_TABLES, _VALUES = 64, 256 << 20
 #: Bytes from run to run from which on each is read by itself, and how many are.
 _FAR, _RUNS = 1 << 14, 1 << 16
-_LOCK = threading.RLock()
-_SCANNED: OrderedDict[MemberSource, dict[str, Member]] = OrderedDict()
-_UNPACKED: OrderedDict[tuple[MemberSource, str], np.ndarray] = OrderedDict()
-
-
-def _after_fork() -> None:
-    """In a forked child: a lock that no thread of the parent holds, and tables of its own."""
-    global _LOCK, _SCANNED, _UNPACKED
-    _LOCK, _SCANNED, _UNPACKED = threading.RLock(), OrderedDict(), OrderedDict()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+#: Tables of members by source, and unpacked values by source and name.
+_scanned: state.Cache[dict[str, Member]] = state.Cache(64 << 20, state.entries)
+_unpacked: state.Cache[np.ndarray] = state.Cache(256 << 20, lambda values: values.nbytes)
 
 
 @dataclass(frozen=True)
@@ -85,16 +72,10 @@ class MemberSource(Source):
 
     def members(self) -> Mapping[str, Member]:
         """All members by name, looked for once per process."""
-        with _LOCK:
-            if self in _SCANNED:
-                _SCANNED.move_to_end(self)
-                return _SCANNED[self]
-        check_unchanged(self.path, self.stamp)
-        found = self._scan()
-        with _LOCK:
-            _SCANNED[self] = found
-            while len(_SCANNED) > _TABLES:
-                _SCANNED.popitem(last=False)
+        found = _scanned.get(self)
+        if found is None:
+            check_unchanged(self.path, self.stamp)
+            found = _scanned.put(self, self._scan())
         return found
 
     def names(self, group: str = "/") -> list[str]:
@@ -131,23 +112,16 @@ class MemberSource(Source):
 
     def _values(self, name: str, member: Member) -> np.ndarray:
         """All values of a packed member; kept while there is room."""
-        with _LOCK:
-            if (self, name) in _UNPACKED:
-                _UNPACKED.move_to_end((self, name))
-                return _UNPACKED[self, name]
-        check_unchanged(self.path, self.stamp)
-        values = self._unpack(name, member)
-        with _LOCK:
-            _UNPACKED[self, name] = values
-            while len(_UNPACKED) > 1 and sum(v.nbytes for v in _UNPACKED.values()) > _VALUES:
-                del _UNPACKED[next(iter(_UNPACKED))]
+        values = _unpacked.get((self, name))
+        if values is None:
+            check_unchanged(self.path, self.stamp)
+            values = _unpacked.put((self, name), self._unpack(name, member))
         return values
 
     def _keep(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays that were unpacked together."""
-        with _LOCK:
-            for name, values in arrays.items():
-                _UNPACKED[self, name] = values
+        for name, values in arrays.items():
+            _unpacked.put((self, name), values)
 
     def _whole(self, name: str, member: Member, file: BinaryIO) -> np.ndarray:
         """All values of a member, read at once: mapping each page costs more."""

@@ -13,13 +13,12 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, safety
+from neuroarrays.files import npy, safety, state
 from neuroarrays.files.members import Member, MemberSource
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.source import stamp
@@ -221,9 +220,11 @@ class NPZSource(MemberSource):
         return found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
 
 
-@lru_cache(maxsize=64)
+_listed: state.Cache[dict[str, Packed]] = state.Cache(64 << 20, state.entries)
+
+
 def _every(source: NPZSource) -> dict[str, Packed]:
-    return source.every()
+    return _listed.made(source, source.every)
 
 
 def _is_read(member: Member) -> bool:

@@ -166,6 +166,16 @@ def check_hdf5_storage(dataset: h5py.Dataset, path: str, name: str) -> None:
         )
 
 
+def descriptors() -> int:
+    """Files that this process may have open at once; 0 where nobody says."""
+    try:
+        import resource
+    except ImportError:  # no limits of this kind on Windows
+        return 0
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 0 if most == resource.RLIM_INFINITY else most
+
+
 def temporary_sibling(path: Path) -> Path:
     """A name beside `path`, on the same file system, that a finished write is renamed from."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")

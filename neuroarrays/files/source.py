@@ -109,7 +109,7 @@ def close_all() -> None:
     """Close every file that this process holds open."""
     from neuroarrays.files import hdf5
 
-    hdf5.close_all()
+    hdf5.handles.release()
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import safety
+from neuroarrays.files import safety, state
 from neuroarrays.files.source import Info, Key, Source, read_outer, text_array
 
 
@@ -128,34 +128,35 @@ def _zarr_reference(value: Any) -> Any:
     return value
 
 
-_ZARR: dict[tuple[int, ZarrSource, str], Any] = {}
+#: Arrays of Zarr, opened, by source and name; (None,) where there is none.
+_arrays: state.Cache[tuple[Any]] = state.Cache(64 << 20, lambda _: 1 << 14)
 
 
 def _zarr_array(source: ZarrSource, name: str) -> Any:
     """The zarr array at `name`, opened once per process; None if there is none."""
-    key = os.getpid(), source, name
-    if key not in _ZARR:
-        folder = Path(source.path, name)
-        try:
-            if (folder / ".zarray").is_file():
-                meta = json.loads((folder / ".zarray").read_text())
-                is_object = meta.get("dtype") == "|O"
-                filters = [] if is_object else meta.get("filters") or []
-                _refuse_pickle(folder, [meta.get("compressor"), *filters])
-                _ZARR[key] = _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
-            elif (folder / "zarr.json").is_file():
-                node = json.loads((folder / "zarr.json").read_text())
-                _refuse_pickle(folder, node.get("codecs") or [])
-                _ZARR[key] = _open_zarr(source, name) if node["node_type"] == "array" else None
-            else:
-                _ZARR[key] = None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise FormatError(
-                source.path, name, "readable Zarr metadata", f"{type(error).__name__}: {error}"
-            ) from error
-    return _ZARR[key]
+    return _arrays.made((source, name), lambda: (_opened(source, name),))[0]
+
+
+def _opened(source: ZarrSource, name: str) -> Any:
+    folder = Path(source.path, name)
+    try:
+        if (folder / ".zarray").is_file():
+            meta = json.loads((folder / ".zarray").read_text())
+            is_object = meta.get("dtype") == "|O"
+            filters = [] if is_object else meta.get("filters") or []
+            _refuse_pickle(folder, [meta.get("compressor"), *filters])
+            return _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
+        if (folder / "zarr.json").is_file():
+            node = json.loads((folder / "zarr.json").read_text())
+            _refuse_pickle(folder, node.get("codecs") or [])
+            return _open_zarr(source, name) if node["node_type"] == "array" else None
+    except FormatError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(
+            source.path, name, "readable Zarr metadata", f"{type(error).__name__}: {error}"
+        ) from error
+    return None
 
 
 def _refuse_pickle(folder: Path, codecs: list[Any]) -> None:

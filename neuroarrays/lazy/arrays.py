@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,6 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files import state
 from neuroarrays.files.source import Key, Source, normalise
 
 
@@ -115,31 +114,15 @@ def unwrap(data: Any) -> Any:
     return data
 
 
-#: Series kept in memory per process for repeated interpolation; the least recently used go first.
-CACHE_BYTES = 512 << 20
-_CACHE: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
-_CACHE_LOCK = threading.Lock()
+#: Series kept in memory for repeated interpolation.
+_series: state.Cache[tuple[np.ndarray, ...]] = state.Cache(
+    512 << 20, lambda arrays: sum(one.nbytes for one in arrays)
+)
 
 
 def cached(token: Hashable, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
     """The arrays that `load` gives, kept for the next caller with an equal token."""
-    token = repr(token)
-    with _CACHE_LOCK:
-        if token in _CACHE:
-            _CACHE.move_to_end(token)
-            return _CACHE[token]
-    arrays = load()
-    with _CACHE_LOCK:
-        _CACHE[token] = arrays
-        while len(_CACHE) > 1 and sum(a.nbytes for v in _CACHE.values() for a in v) > CACHE_BYTES:
-            _CACHE.popitem(last=False)
-    return arrays
-
-
-def release() -> None:
-    """Forget the series that this process keeps in memory."""
-    with _CACHE_LOCK:
-        _CACHE.clear()
+    return _series.made(repr(token), load)
 
 
 @dataclass(frozen=True, repr=False)

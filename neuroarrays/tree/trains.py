@@ -5,9 +5,6 @@ Trains that are in memory already are not kept a second time.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +13,11 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.files import state
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, unwrap
 from neuroarrays.tree.columns import seconds
 
-#: Spikes kept in memory per process; the least recently used go first.
-SPIKE_CACHE_BYTES = 2 << 30
 #: Spikes read at once, so that reading never doubles the memory.
 _READ = 8 << 20
 
@@ -35,17 +31,11 @@ class _Buffer:
     def __init__(self, n_spikes: int, n_units: int):
         self.times = np.empty(n_spikes)
         self.loaded = np.zeros(n_units, bool)
-        self.lock = threading.Lock()
+        self.lock = state.Lock()
 
 
-_BUFFERS: OrderedDict[Hashable, _Buffer] = OrderedDict()
-_BUFFERS_LOCK = threading.Lock()
-
-
-def release() -> None:
-    """Forget the spikes that this process keeps in memory."""
-    with _BUFFERS_LOCK:
-        _BUFFERS.clear()
+#: Spikes kept in memory, by what the trains depend on.
+_buffers: state.Cache[_Buffer] = state.Cache(2 << 30, lambda buffer: buffer.times.nbytes)
 
 
 @dataclass(frozen=True)
@@ -93,17 +83,8 @@ class Trains:
         return buffer.times
 
     def _buffer(self) -> _Buffer:
-        with _BUFFERS_LOCK:
-            buffer = _BUFFERS.get(self.key)
-            if buffer is None:
-                n_spikes = int(self.last.max()) if self.last.size else 0
-                buffer = _BUFFERS[self.key] = _Buffer(n_spikes, self.first.size)
-            _BUFFERS.move_to_end(self.key)
-            while len(_BUFFERS) > 1 and sum(b.times.nbytes for b in _BUFFERS.values()) > (
-                SPIKE_CACHE_BYTES
-            ):
-                _BUFFERS.popitem(last=False)
-        return buffer
+        n_spikes = int(self.last.max()) if self.last.size else 0
+        return _buffers.made(self.key, lambda: _Buffer(n_spikes, self.first.size))
 
     def _read(self, data: LazyArray, buffer: _Buffer, units: np.ndarray) -> None:
         """Read neighbouring units into the buffer and put each in order."""

@@ -10,7 +10,6 @@ from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.files.source import Source
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree import trains
 
 SESSION = "A2929-200711"
 
@@ -175,7 +174,7 @@ def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
         "neuroarrays.files.hdf5.HDF5Source.read",
         lambda self, name, key=(): read.append(name) or original(self, name, key),
     )
-    trains._BUFFERS.clear()
+    na.release()
     tree = na.load_sample()
     aligned = na.align(tree, "sleep_ripples", bin_width=0.01, window=(0, 0.1))
     assert not [n for n in read if "spike_times" in n.rpartition("/")[2:] or "/data" in n]

@@ -192,7 +192,7 @@ def test_bad_arguments_are_named():
 def test_threads_that_ask_at_once_agree(trains):
     lazy = na.bin_spikes(spikes_of(trains), np.linspace(0, 9, 40), 0.02, (0, 0.2))
     want, got = lazy.values, []
-    handles._BUFFERS.clear()
+    na.release()
     threads = [
         threading.Thread(target=lambda u=u: got.append((u, lazy[:, u].values)))
         for u in list(range(4)) * 6
@@ -207,17 +207,18 @@ def test_threads_that_ask_at_once_agree(trains):
 
 
 def test_the_cache_of_spikes_is_bounded(monkeypatch):
-    monkeypatch.setattr(handles, "SPIKE_CACHE_BYTES", 4000)
+    na.release()
+    monkeypatch.setattr(handles._buffers, "limit", 4000)
     trains = [np.sort(np.random.default_rng(i).uniform(0, 5, 300)) for i in range(5)]
     nodes = [spikes_of([train]).chunk() for train in trains]
     lazy = [na.bin_spikes(node, [0.0], 0.1, (0, 5)) for node in nodes]
     for _ in range(2):
         assert [array.values.sum() for array in lazy] == [300] * 5
-        assert sum(b.times.nbytes for b in handles._BUFFERS.values()) <= 4000
+        assert 0 < handles._buffers.nbytes <= 4000
 
 
 def test_spikes_in_memory_are_not_kept_twice():
-    handles.release()
+    na.release()
     node = spikes_of([np.arange(100.0), np.arange(100.0)[::-1] + 0.5])
     one, two = (handles.trains_of(node) for _ in range(2))
     assert dask.base.tokenize(one) == dask.base.tokenize(two)
@@ -228,11 +229,11 @@ def test_spikes_in_memory_are_not_kept_twice():
     sorted_ = spikes_of([np.arange(100.0)])
     assert handles.trains_of(sorted_).load(np.arange(1)) is sorted_["spike_times"].values
     tree = na.restrict(na.load_sample(), (700.0, 800.0))
-    assert not handles._BUFFERS
+    assert len(handles._buffers) == 0
     for _ in range(3):
         na.firing_rate(tree["A2929-200711/adn"])
-    assert len(handles._BUFFERS) == 1  # of a file: read once, also a part of it
-    handles.release()
+    assert len(handles._buffers) == 1  # of a file: read once, also a part of it
+    na.release()
 
 
 def test_a_lazy_count_pickles_as_a_handle():

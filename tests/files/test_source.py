@@ -170,7 +170,7 @@ def test_a_stated_number_of_files_stays_open(tmp_path, monkeypatch):
     for _ in range(2):
         for i, file in enumerate(files):
             assert np.array_equal(file.read("chunked"), VALUES + i)
-            assert len(hdf5._HANDLES) <= 4
+            assert len(hdf5.handles) <= 4
 
 
 def test_a_stated_number_of_datasets_stays_open(tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_a_stated_number_of_datasets_stays_open(tmp_path, monkeypatch):
     file = open_source(path)
     for i in [*range(10), *range(10)]:
         assert file.read(f"d{i}")[0] == i
-        assert len(hdf5._HANDLES[file].datasets) <= 3
+        assert len(hdf5.handles.get(file).datasets) <= 3
 
 
 def test_threads_read_while_files_are_closed_under_them(tmp_path, monkeypatch):

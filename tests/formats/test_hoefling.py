@@ -15,8 +15,7 @@ from xarray.core.indexing import BasicIndexer
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
-from neuroarrays.formats.retina import containers
-from neuroarrays.lazy.arrays import release, unwrap
+from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.testing import ReaderTests, assert_same_trees
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hoefling" / "data"
@@ -28,7 +27,7 @@ H5, PKL = "rgc_natstim.h5", "rgc_natstim_2x1.pkl"
 def _closed():
     yield
     source.close_all()
-    release()
+    na.release()
 
 
 @pytest.fixture
@@ -187,7 +186,7 @@ def test_a_zipped_movie_is_read_in_place(zipped):
     shown = tree[f"train/{LEFT}/stimulus"].variable
     stored = pickle.dumps(unwrap(shown._data))
     assert len(stored) < 4096
-    containers.mapped_member.cache_clear()  # as in another process
+    na.release()  # as in another process
     again = pickle.loads(stored)
     assert np.array_equal(np.asarray(again[BasicIndexer((slice(3), 0, 0, 0))]), shown[:3, 0, 0, 0])
     assert sorted(p.name for p in zipped.rglob("*")) == before

@@ -19,7 +19,6 @@ from neuroarrays.formats.sensorium import files as files_module
 from neuroarrays.formats.sensorium import trials as trials_module
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.formats.sensorium.trials import TrialFiles
-from neuroarrays.lazy import arrays as lazy
 from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
@@ -213,7 +212,7 @@ def test_threads_change_nothing(static, monkeypatch):
     expected = area_of(static)["responses"].values
     monkeypatch.setattr(trials_module, "SHARED", 4)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(files_module, "_KEPT", 1)
+    monkeypatch.setattr(files_module._directories, "limit", 1)
     assert same_values(area_of(static)["responses"].values, expected)
 
 
@@ -418,7 +417,7 @@ def test_which_movies_are_the_same(tmp_path, opens):
     other = np.load(path / "data" / "videos" / f"{repeats[0]}.npy")
     other[0, 0, 0] += 1  # not where most movies differ
     np.save(path / "data" / "videos" / f"{repeats[0]}.npy", other)
-    lazy.release()
+    na.release()
     assert (area_of(path)["stimulus_id"] == repeats[0]).sum() == 1
 
 
@@ -629,7 +628,7 @@ def test_a_zip_that_was_replaced(static):
     path = write_zip(static)
     tree = na.open_datatree(path)
     write_zip(static, zipfile.ZIP_STORED)
-    files_module._MEMBERS.clear()
+    na.release()
     with pytest.raises(FormatError, match="open it again"):
         _ = tree[S + "/V1/responses"].values
 

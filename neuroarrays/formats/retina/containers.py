@@ -11,12 +11,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.files import safety, source
+from neuroarrays.files import safety, source, state
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.source import Source, check_unchanged, stamp
 
@@ -108,7 +107,11 @@ def member_source(path: Path, name: str) -> Source:
     return made
 
 
-@lru_cache(maxsize=4)
+#: Unpacked members by zip and name (bytes on the disk of temporary files); entries of zips.
+_mapped: state.Cache[mmap.mmap] = state.Cache(8 << 30, len)
+_listed: state.Cache[list[zipfile.ZipInfo]] = state.Cache(64 << 20, state.entries)
+
+
 def mapped_member(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
     """The bytes of a zip's member, from a nameless file that is unpacked to once per process.
 
@@ -118,17 +121,21 @@ def mapped_member(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
         On a zip that has changed since it was `known`, or cannot be read.
     """
     check_unchanged(path, known)
-    with _unpacked(Path(path), _member(Path(path), name)) as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def unpack() -> mmap.mmap:
+        with _unpacked(Path(path), _member(Path(path), name)) as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    return _mapped.made((path, known, name), unpack)
 
 
 def _listing(path: Path) -> list[zipfile.ZipInfo]:
     """The entries of a zip; read once, since every reader is asked whether it knows the file."""
-    return _entries(path, stamp(safety.regular_file(path)))
+    known = stamp(safety.regular_file(path))
+    return _listed.made((str(path), known), lambda: _entries(path))
 
 
-@lru_cache(maxsize=8)
-def _entries(path: Path, _stamp: tuple[int, ...]) -> list[zipfile.ZipInfo]:
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()

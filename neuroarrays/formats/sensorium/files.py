@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, safety
+from neuroarrays.files import npy, safety, state
 from neuroarrays.files.source import stamp
 
 #: The largest file that is read whole on opening (labels of trials and units).
@@ -247,10 +245,8 @@ def _unpacked(packed: memoryview, member: Member, path: str, name: str) -> bytes
     return data
 
 
-_LOCK = threading.Lock()
-_MEMBERS: OrderedDict[tuple[str, tuple[int, ...]], dict[str, Member]] = OrderedDict()
-#: Central directories that are kept: of 20,000 files about 8 MB each.
-_KEPT = 16
+#: Central directories by path and stamp.
+_directories: state.Cache[dict[str, Member]] = state.Cache(128 << 20, state.entries)
 
 
 def zip_members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
@@ -261,10 +257,10 @@ def zip_members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
     FormatError
         If it is damaged, encrypted, packed in another way than deflate, or has changed.
     """
-    with _LOCK:
-        if (path, known) in _MEMBERS:
-            _MEMBERS.move_to_end((path, known))
-            return _MEMBERS[path, known]
+    return _directories.made((path, known), lambda: _directory(path, known))
+
+
+def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
     if stamp(safety.regular_file(path)) != known:
         raise FormatError(path, "", "the zip as it was when it was opened", "another",
                           "open it again")  # fmt: skip
@@ -286,10 +282,6 @@ def zip_members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
             entry.header_offset, entry.compress_size, entry.file_size, entry.compress_type,
             entry.CRC, len(entry.orig_filename.encode("utf-8", "surrogateescape")),
         )  # fmt: skip
-    with _LOCK:
-        _MEMBERS[path, known] = found
-        while len(_MEMBERS) > _KEPT:
-            _MEMBERS.popitem(last=False)
     return found
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy
+from neuroarrays.files import npy, state
 from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium.files import Files
 from neuroarrays.lazy.arrays import LazyArray, cached
@@ -244,18 +242,6 @@ def _moved(key: Any, low: int) -> Any:
 
 # --------------------------------------------------------------------------------------- threads
 
-_LOCK = threading.Lock()
-_POOL: list[ThreadPoolExecutor] = []
-
-
-def _forget_pool() -> None:
-    global _LOCK
-    _LOCK = threading.Lock()
-    _POOL.clear()
-
-
-os.register_at_fork(after_in_child=_forget_pool)
-
 
 def share(count: int, work: Callable[[range], None]) -> None:
     """Do `work` on all of `range(count)`; of many, on stretches in threads.
@@ -266,10 +252,7 @@ def share(count: int, work: Callable[[range], None]) -> None:
     if workers < 2:
         work(range(count))
         return
-    with _LOCK:
-        if not _POOL:
-            _POOL.append(ThreadPoolExecutor(THREADS, "neuroarrays-files"))
-        pool = _POOL[0]
+    pool = state.pool("files", THREADS)
     ends = [count * part // workers for part in range(workers + 1)]
     jobs = [pool.submit(work, range(a, b)) for a, b in pairwise(ends)]
     errors = [error for job in jobs if (error := job.exception()) is not None]

@@ -6,13 +6,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import safety, state
 from neuroarrays.files.source import Key, check_unchanged, stamp
 from neuroarrays.formats.retina.arrays import Derived, NpyArray, compact, npy_array, positions
 from neuroarrays.formats.retina.movies import Rendered
@@ -51,7 +50,7 @@ class Fixations(LazyArray):
         where = os.path.abspath(path)
         safety.check_pointer(where)
         known = stamp(safety.regular_file(where))
-        lines = _count(where, known)
+        lines = _counted.made((where, known), lambda: _count(where))
         return cls(where, known, lines, 0, lines)
 
     def part(self, start: int, stop: int) -> Fixations:
@@ -94,8 +93,12 @@ class Fixations(LazyArray):
         return (type(self).__name__, self.path, self.stamp, self.start, self.stop)
 
 
-@lru_cache(maxsize=16)
-def _count(path: str, _stamp: tuple[int, ...]) -> int:
+#: Lines by file and stamp; names of images by folder.
+_counted: state.Cache[int] = state.Cache(1 << 20, lambda _: state.ENTRY)
+_names: state.Cache[tuple[str, ...]] = state.Cache(16 << 20, state.entries)
+
+
+def _count(path: str) -> int:
     """Lines of a file."""
     count, last = 0, b"\n"
     with open(path, "rb") as file:
@@ -157,8 +160,11 @@ class Images:
         return found.load()
 
 
-@lru_cache(maxsize=8)
-def _listed(folder: str, _changed: int) -> tuple[str, ...]:
+def _listed(folder: str, changed: int) -> tuple[str, ...]:
+    return _names.made((folder, changed), lambda: _images(folder))
+
+
+def _images(folder: str) -> tuple[str, ...]:
     """Names of the images in their order, which has no gaps."""
     found = sorted(
         (int(m[1]), m[0]) for name in os.listdir(folder) if (m := _IMAGE.fullmatch(name))

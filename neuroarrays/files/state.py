@@ -1,0 +1,300 @@
+"""What a process keeps from one call to the next: caches, open files, threads, and their locks.
+
+Everything that outlives a call stands here and nowhere else, so that there is one place to say how
+much is kept (`Cache.limit`, bytes), to let go of it (`release`), and to bring it through a fork.
+
+Locks are taken in one order: `hdf5`, then the lock of the tables below, which is never held while
+something is read, made or closed. A fork waits for both, for numba while it compiles, and for
+imports that another thread is in the middle of: a child that finds these half done waits for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sized
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+V = TypeVar("V")
+
+#: Bytes that an entry of a table (a name, a place, a dtype) is taken to have.
+ENTRY = 512
+#: Seconds that a fork waits for imports of other threads.
+_IMPORTS = 10.0
+_CACHES: list[Cache[Any] | Shared[Any]] = []
+_LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
+_POOLS: dict[str, ThreadPoolExecutor] = {}
+#: What the parent of this process had open: kept, so that nothing of it is closed here, and not used.
+_INHERITED: list[object] = []
+#: What `keep_for` was called with last.
+_FOR: list[str] = []
+
+
+class Lock:
+    """A re-entrant lock, which is free in a forked child whoever held it in the parent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _LOCKS.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Forget who holds it; in a child, where that thread is not."""
+        self._lock = threading.RLock()
+
+
+#: Held while a thread is inside HDF5, which has one thread at a time.
+hdf5 = Lock()
+_tables = Lock()
+
+
+class Cache(Generic[V]):
+    """Values by key; where they take more than `limit` bytes, the least recently used go.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes; the newest value stays, however large it is.
+    weigh : callable
+        Bytes of a value.
+    entries : callable, optional
+        The most values, whatever they weigh.
+    close : callable, optional
+        Called with a value that goes. Such values (open files) are not used in a forked child.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        weigh: Callable[[V], int],
+        entries: Callable[[], int] | None = None,
+        close: Callable[[V], None] | None = None,
+    ):
+        self.limit, self._weigh, self._entries, self._close = limit, weigh, entries, close
+        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self._nbytes = 0
+        _CACHES.append(self)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return self._nbytes
+
+    def keys(self) -> list[Any]:
+        """The keys, the least recently used first."""
+        with _tables:
+            return list(self._kept)
+
+    def get(self, key: Hashable) -> V | None:
+        """The value of a key, None if it is not kept."""
+        with _tables:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
+
+    def put(self, key: Hashable, value: V) -> V:
+        """Keep a value; gives what is kept, which is another thread's if that was first."""
+        weight = self._weigh(value)
+        most = None if self._entries is None else max(1, self._entries())
+        gone: list[V] = []
+        with _tables:
+            if key in self._kept:
+                value = self._kept[key][0]
+            else:
+                self._kept[key] = value, weight
+                self._nbytes += weight
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and (
+                self._nbytes > self.limit or (most is not None and len(self._kept) > most)
+            ):
+                dropped, its = self._kept.popitem(last=False)[1]
+                self._nbytes -= its
+                gone.append(dropped)
+        self._let_go(gone)
+        return value
+
+    def made(self, key: Hashable, make: Callable[[], V]) -> V:
+        """The value of a key, made (outside any lock) and kept if it is not there."""
+        found = self.get(key)
+        return self.put(key, make()) if found is None else found
+
+    def drop(self, which: Callable[[Any], bool] = lambda _: True) -> None:
+        """Let go of the values whose keys are chosen; of all by default."""
+        gone: list[V] = []
+        with _tables:
+            for key in [key for key in self._kept if which(key)]:
+                value, weight = self._kept.pop(key)
+                self._nbytes -= weight
+                gone.append(value)
+        self._let_go(gone)
+
+    def release(self) -> None:
+        """Let go of all."""
+        self.drop()
+
+    def _let_go(self, values: list[V]) -> None:
+        for value in values if self._close is not None else ():
+            self._close(value)  # type: ignore[misc]
+
+    def after_fork(self) -> None:
+        """In a child: what is open belongs to the parent."""
+        if self._close is not None and self._kept:
+            _INHERITED.append(self._kept)
+            self._kept, self._nbytes = OrderedDict(), 0
+
+
+class Shared(Generic[V]):
+    """Objects that whoever asks for the same has together, for as long as somebody has them.
+
+    Parameters
+    ----------
+    forget : callable
+        What `release` calls with each: it lets go of memory and gets it back when asked again.
+    """
+
+    def __init__(self, forget: Callable[[V], None]):
+        self._forget = forget
+        self._kept: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        _CACHES.append(self)
+
+    def values(self) -> list[V]:
+        """The objects that there are."""
+        return list(self._kept.values())
+
+    def made(self, key: str, make: Callable[[], V]) -> V:
+        """The object of a key, made if there is none."""
+        made = make()
+        with _tables:
+            found: V = self._kept.setdefault(key, made)
+        return found
+
+    def release(self) -> None:
+        """Let each let go of its memory."""
+        for one in self.values():
+            self._forget(one)
+
+    def after_fork(self) -> None:
+        """In a child: memory is there as it was."""
+
+
+def entries(table: Sized) -> int:
+    """What a table of small things weighs, bytes."""
+    return ENTRY * (1 + len(table))
+
+
+def pool(name: str, threads: int) -> ThreadPoolExecutor:
+    """The threads of that name in this process; a forked child makes its own."""
+    with _tables:
+        found = _POOLS.get(name)
+        if found is None:
+            found = _POOLS[name] = ThreadPoolExecutor(threads, f"neuroarrays-{name}")
+        return found
+
+
+def release() -> None:
+    """Close every file that this process holds open and forget every value that it keeps.
+
+    Trees stay what they are: what is asked of them next is read anew. For a long session that has
+    to give memory back, before a disk is unmounted, or before a file is replaced by another program.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> na.release()
+    """
+    for cache in _CACHES:
+        cache.release()
+    with _tables:
+        _POOLS.clear()  # the threads end when nobody uses them any more
+
+
+def keep_for(what: str) -> None:
+    """Release what was kept for anything else: a worker needs no more than its session."""
+    if [what] != _FOR:
+        release()
+        _FOR[:] = [what]
+
+
+# ------------------------------------------------------------------------------------------ forks
+
+
+def _compiling() -> list[Any]:
+    """Numba's lock, if numba is loaded: a child that inherits it held cannot compile."""
+    module = sys.modules.get("numba.core.compiler_lock")
+    lock = getattr(module, "global_compiler_lock", None)
+    return [] if lock is None else [lock]
+
+
+def _importing() -> bool:
+    """Whether another thread is in the middle of an import."""
+    table = getattr(getattr(sys.modules.get("importlib"), "_bootstrap", None), "_module_locks", {})
+    owners = (getattr(ref(), "owner", None) for ref in list(table.values()))
+    return any(owner not in (None, threading.get_ident()) for owner in owners)
+
+
+#: Of each guard that runs, what it holds; the libraries after which there is one.
+_HELD: list[list[Any]] = []
+_GUARDED: set[str] = set()
+
+
+def before_fork() -> None:
+    """Wait until no other thread is where a child could not go on from."""
+    held = [hdf5, _tables, *_compiling()]
+    for lock in held:
+        lock.__enter__()
+    _HELD.append(held)
+    deadline = time.monotonic() + _IMPORTS
+    while _importing() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def after_fork_in_parent() -> None:
+    """Go on."""
+    for lock in reversed(_HELD.pop()):
+        lock.__exit__(None, None, None)
+
+
+def after_fork_in_child() -> None:
+    """Locks that no lost thread holds, no threads, and nothing that the parent has open."""
+    for lock in _HELD.pop()[2:]:
+        lock.__exit__(None, None, None)
+    for own in list(_LOCKS):
+        own.renew()
+    for cache in _CACHES:
+        cache.after_fork()
+    if _POOLS:
+        _INHERITED.append(dict(_POOLS))
+        _POOLS.clear()
+
+
+def guard_forks(loaded: str = "") -> None:
+    """See to it that forks go by the functions above, where the platform has forks.
+
+    To be called again once a library with a guard of its own (h5py) is `loaded`: of these guards
+    the one registered last runs first, and everywhere else our lock is taken before the library's.
+    """
+    if loaded not in _GUARDED and hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=before_fork,
+            after_in_parent=after_fork_in_parent,
+            after_in_child=after_fork_in_child,
+        )
+    _GUARDED.add(loaded)
+
+
+guard_forks()
