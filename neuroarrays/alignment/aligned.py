@@ -243,7 +243,7 @@ def _session(
     """The nodes of a session on its bins; `rows` is the table of its presentations."""
     at_bins = partial(
         resampled, origins=bins.onsets, offsets=bins.centres, dims=bins.dims,
-        method=options.method, max_gap=options.max_gap,
+        method=options.method, max_gap=options.max_gap, bin_width=bins.width,
     )  # fmt: skip
     behaviour = {p: at_bins(node) for p, node in series_of(session, options.series).items()}
     masks = invalid_bins(session, bins.edges[..., :-1], bins.edges[..., 1:])

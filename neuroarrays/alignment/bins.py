@@ -69,7 +69,8 @@ class Bins:
                 "bin_width is in seconds, 0.02 for 20 ms"
             )
             raise ValueError(msg)
-        return cls(begin, counts.bins_to_cover(end - begin, width), width, onsets, stops)
+        far = max(abs(begin), abs(end))
+        return cls(begin, counts.bins_to_cover(end - begin, width, far), width, onsets, stops)
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
@@ -110,8 +111,18 @@ class Bins:
         """(..., time + 1) float64, s, session clock; one row per presentation where there are."""
         from neuroarrays.kernels import counts
 
-        edges = counts.bin_edges(self.start, self.count, self.width)
-        return edges if self.onsets is None else self.onsets[:, None] + edges
+        return counts.bin_edges(self._origins, self.count, self.width)
+
+    @cached_property
+    def middles(self) -> np.ndarray:
+        """(..., time) float64, s, session clock: centres as `edges` has their ends."""
+        from neuroarrays.kernels import counts
+
+        return counts.bin_centres(self._origins, self.count, self.width)
+
+    @property
+    def _origins(self) -> float | np.ndarray:
+        return self.start if self.onsets is None else self.onsets + self.start
 
     @property
     def limits(self) -> np.ndarray:

@@ -158,8 +158,9 @@ def bin_spikes(
     """Count spikes in the bins of trials, or of one continuous clock.
 
     Bins are half-open, ``[edge_k, edge_k+1)`` with ``edge_k = start + k / rate`` where
-    ``1 / bin_width`` is an integer rate, else ``start + k * bin_width``. What comes back is lazy:
-    indexing it counts just what is indexed.
+    ``1 / bin_width`` is an integer rate, else ``start + k * bin_width``; a start that lies on the
+    session's own grid of bins has the edges of that. What comes back is lazy: indexing it counts
+    just what is indexed.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
     stimulus = node["stimulus"].variable
     clock = seconds(node[schema.TIME], "the stimulus' clock")
     order = np.argsort(clock, kind="stable")
-    at = bins.centres if bins.onsets is None else bins.onsets[:, None] + bins.centres
+    at = bins.middles
     before = np.searchsorted(clock[order], at, side="right") - 1
     since = at - clock[order][np.maximum(before, 0)] if clock.size else np.full(at.shape, np.nan)
     limit = np.inf if max_gap is None else max_gap

@@ -21,7 +21,8 @@ METHODS = ("linear", "previous", "nearest")
 class Interpolated(LazyArray):
     """A series at given times: (times,) or (origins, offsets), then the series' other axes.
 
-    The series is read once per process when the first value is asked for.
+    The series is read once per process when the first value is asked for. With a `bin_width`, times
+    are centres of bins, and lie where those of the session's clock do.
     """
 
     values: Any
@@ -34,6 +35,7 @@ class Interpolated(LazyArray):
     rest: tuple[int, ...]
     dtype: np.dtype
     shifts: np.ndarray | None = None
+    bin_width: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -41,12 +43,14 @@ class Interpolated(LazyArray):
         return (*rows, self.offsets.size, *self.rest)
 
     def outer(self, key: Key) -> np.ndarray:
-        from neuroarrays.kernels import resample
+        from neuroarrays.kernels import counts, resample
 
         times, values = cached(self.__dask_tokenize__()[:5], self._load)
         n_time = 1 if self.origins is None else 2
         picked = [np.atleast_1d(axis[k]) for axis, k in zip(self._axes(), key, strict=False)]
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
+        if self.bin_width is not None:
+            at = counts.on_grid(at, self.bin_width / 2)
         columns = values.reshape(values.shape[0], -1)
         if self.shifts is None:
             found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
@@ -85,7 +89,7 @@ class Interpolated(LazyArray):
         from dask.base import normalize_token
 
         shifts = None if self.shifts is None else self.shifts.tobytes()
-        at = (self.origins, self.offsets, self.max_gap, str(self.dtype), shifts)
+        at = (self.origins, self.offsets, self.max_gap, str(self.dtype), shifts, self.bin_width)
         own = (normalize_token(self.values), normalize_token(self.clock))
         return ("Interpolated", *own, self.period, self.method, *at)
 
@@ -179,8 +183,12 @@ def resampled(
     method: str,
     max_gap: float | None,
     dims: tuple[str, ...],
+    bin_width: float | None = None,
 ) -> dict[Any, xr.Variable]:
-    """The numeric variables of a series at `origins + offsets`, lazily, along `dims`."""
+    """The numeric variables of a series at `origins + offsets`, lazily, along `dims`.
+
+    With a `bin_width` these are centres of bins.
+    """
     if schema.TIME not in series.variables:
         msg = f"no `time` coordinate; expected a series along time, found {dict(series.sizes)}"
         raise SchemaError(msg)
@@ -207,6 +215,7 @@ def resampled(
             rest=raw.shape[1:],
             dtype=dtype,
             shifts=_shifts(series, raw.dims),
+            bin_width=bin_width,
         )
         out[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), raw.attrs)
     return out

@@ -53,9 +53,11 @@ def autocorrelogram(
     Notes
     -----
     ``A(l) = #{(i, j), i != j: t_j - t_i in bin l} / (n w)`` for ``n`` spikes and bins of width
-    ``w`` (Perkel, Gerstein & Moore 1967, Biophys. J. 7:391). Bins are half-open; a difference less
-    than 1 ns below an edge lies on it, so that spikes of one sample clock are not moved by
-    rounding. No spike is paired with itself; others within half a bin of it are counted at lag 0.
+    ``w`` (Perkel, Gerstein & Moore 1967, Biophys. J. 7:391). The bin of a lag ``l`` holds differences
+    of its sign with ``(|l| - 1/2) w <= |t_j - t_i| < (|l| + 1/2) w``: an edge belongs to the bin
+    further from 0, so that ``A(l) = A(-l)``. A difference less than 1 ns below an edge lies on it, so
+    that spikes of one sample clock are not moved by rounding. No spike is paired with itself; others
+    within half a bin of it are counted at lag 0.
     """
     return _correlogram(spikes, bin_width, window, (schema.UNIT, LAG))
 
@@ -91,7 +93,7 @@ def crosscorrelogram(
     -----
     ``C_ab(l) = #{(i, j): t_bj - t_ai in bin l} / (n_a w)`` (Perkel, Gerstein & Moore 1967,
     Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that know nothing of each
-    other. Bins as in `autocorrelogram`.
+    other. Bins as in `autocorrelogram`, so that ``n_a C_ab(l) = n_b C_ba(-l)``.
     """
     return _correlogram(spikes, bin_width, window, (schema.UNIT, OTHER, LAG))
 

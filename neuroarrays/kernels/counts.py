@@ -1,7 +1,9 @@
 """Spikes to counts: exact half-open bins, on trials or on one continuous clock.
 
 Edge k of a clock that starts at `origin` is `origin + k / rate` where one second holds a whole
-number of bins, else `origin + k * bin_width`; bin k is `[edge_k, edge_k+1)`. A product with the
+number of bins, else `origin + k * bin_width`; bin k is `[edge_k, edge_k+1)`. Where `origin` is
+itself an edge of the session's clock, number g counted from time 0, edge k is `(g + k) / rate`, or
+`(g + k) * bin_width`: a window has the very edges that the session has there. A product with the
 bin width only guesses the bin: the edges themselves decide, because one tick in 600 of a 30 kHz
 clock falls on an edge of 20 ms bins and rounding would misplace up to a tenth of those.
 
@@ -18,6 +20,8 @@ from typing import Any
 import numpy as np
 
 _TOLERANCE = 1e-9
+#: Further from time 0, in bins, float64 is too coarse to tell whether a time is on an edge.
+_FARTHEST = 2.0**43
 
 
 def bin_rate(bin_width: float) -> float:
@@ -47,13 +51,60 @@ def bin_rate(bin_width: float) -> float:
     return rate if rate and abs(per_second - rate) <= _TOLERANCE * rate else 0.0
 
 
-def bin_edges(origin: float, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
+def grid_numbers(times: Any, bin_width: float) -> Any:
+    """Which edge of the session's clock, counted from time 0, a time is.
+
+    Parameters
+    ----------
+    times : (...) float64, s
+        Session clock.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+
+    Returns
+    -------
+    (...) float64
+        A whole number where the time is one of bins to 1e-9, or to the rounding of the time itself
+        where that is coarser; else NaN.
+
+    Raises
+    ------
+    ValueError
+        If `bin_width` is not positive and finite.
+    """
+    rate = bin_rate(bin_width)
+    with np.errstate(all="ignore"):
+        place = np.asarray(times, np.float64) * rate if rate else np.asarray(times) / bin_width
+        number = np.rint(place)
+        near = np.abs(place - number) <= _slack(place)
+        return np.where(near & (np.abs(place) <= _FARTHEST), number, np.nan)
+
+
+def on_grid(times: Any, bin_width: float) -> Any:
+    """Times, those that `grid_numbers` finds on the session's clock exactly there.
+
+    Parameters
+    ----------
+    times : (...) float64, s
+        Session clock.
+    bin_width : float, s
+        Width of one bin; of centres, half of it.
+
+    Returns
+    -------
+    (...) float64, s
+    """
+    numbers = grid_numbers(times, bin_width)
+    return np.where(np.isnan(numbers), times, _offsets(numbers, bin_width))
+
+
+def bin_edges(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
     """Edges of consecutive bins, the ones the counting functions compare with.
 
     Parameters
     ----------
-    origin : float, s
-        Time of edge 0 of the clock.
+    origin : float or (...) float64, s
+        Time of edge 0 of the clock, or of several.
     n_bins : int
         Number of bins.
     bin_width : float, s
@@ -63,7 +114,7 @@ def bin_edges(origin: float, n_bins: int, bin_width: float, start_bin: int = 0) 
 
     Returns
     -------
-    (n_bins + 1,) float64, s
+    (..., n_bins + 1) float64, s
         Edges `start_bin` to `start_bin + n_bins`.
 
     Raises
@@ -71,16 +122,16 @@ def bin_edges(origin: float, n_bins: int, bin_width: float, start_bin: int = 0) 
     ValueError
         If `bin_width` is not positive and finite, or `n_bins` is negative.
     """
-    return origin + _offsets(start_bin + np.arange(_checked_bins(n_bins) + 1), bin_width)
+    return _times(origin, start_bin + np.arange(_checked_bins(n_bins) + 1), bin_width)
 
 
-def bin_centres(origin: float, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
+def bin_centres(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
     """Centres of consecutive bins, by the same rule as their edges.
 
     Parameters
     ----------
-    origin : float, s
-        Time of edge 0 of the clock.
+    origin : float or (...) float64, s
+        Time of edge 0 of the clock, or of several.
     n_bins : int
         Number of bins.
     bin_width : float, s
@@ -90,18 +141,33 @@ def bin_centres(origin: float, n_bins: int, bin_width: float, start_bin: int = 0
 
     Returns
     -------
-    (n_bins,) float64, s
-        `origin + (k + 0.5) / rate`, or `origin + (k + 0.5) * bin_width`.
+    (..., n_bins) float64, s
+        Edge numbers ``k + 0.5`` for the numbers k of the bins.
 
     Raises
     ------
     ValueError
         If `bin_width` is not positive and finite, or `n_bins` is negative.
     """
-    return origin + _offsets(start_bin + np.arange(_checked_bins(n_bins)) + 0.5, bin_width)
+    return _times(origin, start_bin + np.arange(_checked_bins(n_bins)) + 0.5, bin_width)
 
 
-def bins_to_cover(duration: float, bin_width: float) -> int:
+def _times(origin: Any, index: np.ndarray, bin_width: float) -> np.ndarray:
+    """Times of possibly fractional edge numbers, counted from `origin`."""
+    origins = np.asarray(origin, np.float64)[..., None]
+    numbers = grid_numbers(origins, bin_width)
+    with np.errstate(invalid="ignore", over="ignore"):
+        away = origins + _offsets(index, bin_width)
+        found: np.ndarray = np.where(np.isnan(numbers), away, _offsets(numbers + index, bin_width))
+    return found
+
+
+def _slack(place: Any) -> Any:
+    """By how many bins a time, given in bins, may be off a whole number by rounding."""
+    return np.maximum(_TOLERANCE, 4 * np.finfo(np.float64).eps * np.abs(place))
+
+
+def bins_to_cover(duration: float, bin_width: float, start: float = 0.0) -> int:
     """Smallest number of bins that covers a duration.
 
     Parameters
@@ -110,6 +176,9 @@ def bins_to_cover(duration: float, bin_width: float) -> int:
         Time to cover. Up to 1e-9 bins beyond a whole number count as rounding, not as time.
     bin_width : float, s
         Width of one bin; positive and finite.
+    start : float, s
+        When it begins, if `duration` is the difference of two times: what these are rounded by
+        counts as rounding too.
 
     Returns
     -------
@@ -124,8 +193,8 @@ def bins_to_cover(duration: float, bin_width: float) -> int:
     if not math.isfinite(duration):
         raise ValueError(f"duration: expected a finite number, got {duration}")
     rate = bin_rate(bin_width)
-    n_bins = duration * rate if rate else duration / bin_width
-    return max(0, math.ceil(n_bins - _TOLERANCE))
+    n_bins, place = (t * rate if rate else t / bin_width for t in (duration, start))
+    return max(0, math.ceil(n_bins - min(float(_slack(abs(place) + n_bins)), 0.5)))
 
 
 def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -216,20 +285,24 @@ def count_trials(
             f"origins and limits: expected one length, got {origins.shape} and {limits.shape}"
         )
     out = _output(out, (len(origins), len(spikes[1]), _checked_bins(n_bins)), dtype)
-    offsets = _offsets(np.arange(n_bins + 1), bin_width)
-    stops = np.minimum(origins + offsets[-1], limits)
-    countable = stops > origins  # False for NaN and for infinite origins too
+    numbers = grid_numbers(origins, bin_width)
+    starts, ends = (_times(origins, np.array([k]), bin_width)[:, 0] for k in (0, n_bins))
+    stops = np.minimum(ends, limits)
+    countable = stops > starts  # False for NaN and for infinite origins too
     out[~countable] = 0
+    if not len(spikes[1]):
+        return out
     order = np.flatnonzero(countable)
-    order = order[np.argsort(origins[order], kind="stable")]
+    order = order[np.argsort(starts[order], kind="stable")]
     units = _unit_counts(out.dtype)
+    clock = (bin_rate(bin_width), float(bin_width))
 
-    starts, stops = origins[order], stops[order]
+    starts, stops, numbers = starts[order], stops[order], numbers[order]
 
     def count(begin: int, end: int) -> bool:
         part = slice(begin, end)
-        presentations = (order[part], starts[part], stops[part])
-        return bool(loops.trials(spikes, presentations, offsets, units, out))
+        presentations = (order[part], starts[part], stops[part], numbers[part])
+        return bool(loops.trials(spikes, presentations, clock, units, out))
 
     if not _run(count, len(order), max(1, loops.BLOCK_BYTES // max(1, out[:1].nbytes)), threads):
         wide = (
@@ -298,7 +371,8 @@ def count_clock(
         raise ValueError(f"origin: expected a finite number, got {origin}")
     rate = bin_rate(bin_width)
     out = _output(out, (_checked_bins(n_bins), len(spikes[1])), dtype)
-    clock = (float(origin), rate, float(bin_width))
+    origin, start_bin = from_zero(origin, bin_width, start_bin)
+    clock = (origin, rate, float(bin_width))
     units = _unit_counts(out.dtype)
     # Short blocks lose time on starting each unit anew, long ones have edges out of cache.
     block = min(2048, max(64, loops.BLOCK_BYTES // max(1, out[:1].nbytes)))
@@ -316,6 +390,27 @@ def count_clock(
         )
         raise _overflow(wide, out.dtype)
     return out
+
+
+def from_zero(origin: float, bin_width: float, start_bin: int = 0) -> tuple[float, int]:
+    """A clock as the session's, where it starts on an edge of that.
+
+    Parameters
+    ----------
+    origin : float, s
+        Time of edge 0 of the clock.
+    bin_width : float, s
+        Width of one bin.
+    start_bin : int
+        Index of a bin on the clock of `origin`.
+
+    Returns
+    -------
+    origin, start_bin : float, int
+        0 and the index of that bin counted from time 0; else as they were.
+    """
+    number = float(grid_numbers(origin, bin_width))
+    return (float(origin), start_bin) if math.isnan(number) else (0.0, int(number) + start_bin)
 
 
 def _checked_bins(n_bins: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from neuroarrays.kernels import counts
-from neuroarrays.kernels.loops import settle
+from neuroarrays.kernels.loops import fill_edges, settle
 
 #: Places that two bytes can name.
 STRETCH = 1 << 16
@@ -187,8 +187,9 @@ def count_windows(
         raise ValueError(f"out: expected ({len(starts)}, bin, unit), contiguous, got {out.shape}")
     if out.shape[2] != spikes.n_units:
         raise ValueError(f"out: room for {out.shape[2]} units, spikes of {spikes.n_units}")
-    offsets = counts._offsets(np.arange(out.shape[1] + 1), bin_width)
-    if not _count_windows(spikes, starts, offsets, counts._unit_counts(out.dtype), out):
+    numbers = counts.grid_numbers(starts, bin_width)
+    clock = (counts.bin_rate(bin_width), float(bin_width))
+    if not _count_windows(spikes, (starts, numbers), clock, counts._unit_counts(out.dtype), out):
         raise OverflowError(f"a bin holds more than {np.iinfo(out.dtype).max} spikes")
     return out
 
@@ -271,24 +272,26 @@ def _place(time, spikes):
 
 
 @njit(nogil=True, cache=True)
-def _count_windows(spikes, starts, offsets, units, out):
+def _count_windows(spikes, windows, clock, units, out):
+    starts, numbers = windows
     top, one = units
     n_bins = out.shape[1]
-    per_second = n_bins / offsets[n_bins] if n_bins else 0.0
+    edges = np.empty(n_bins + 1)
     times, names = spikes.times, spikes.units
     n_units = np.uint64(out.shape[2])
     fits = True
     for w in range(len(starts)):
         window = out[w].reshape(-1)
         window[:] = 0
-        edges = starts[w] + offsets
+        fill_edges(starts[w], numbers[w], clock, edges)
         start, stop = edges[0], edges[n_bins]
+        per_second = n_bins / (stop - start) if stop > start else 0.0
         begin = spikes.bounds[_place(start, spikes)]
         end = spikes.bounds[min(_place(stop, spikes) + 1, len(spikes.bounds) - 1)]
         for i in range(begin, end):
             time = times[i]
             if start <= time < stop:
-                k = settle((time - start) * per_second, time, 0.0, edges, n_bins)
+                k = settle((time - start) * per_second, time, edges, n_bins)
                 # Unsigned, so that no index can count from the end: half the work of this loop.
                 place = np.uint64(k) * n_units + np.uint64(names[i])
                 if window[place] != top:

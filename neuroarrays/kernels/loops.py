@@ -43,8 +43,8 @@ def is_sorted(times, first, last):
 
 
 @njit(nogil=True, cache=True)
-def settle(guess, time, start, edges, n_bins):
-    """The bin [start + edges[k], start + edges[k+1]) that holds `time`, known to be in one."""
+def settle(guess, time, edges, n_bins):
+    """The bin [edges[k], edges[k+1]) that holds `time`, known to be in one."""
     # Compared as floats first: no cast of a number too large for an integer, or of NaN.
     if guess >= n_bins:
         k = n_bins - 1
@@ -53,11 +53,25 @@ def settle(guess, time, start, edges, n_bins):
     else:
         k = 0
     # No test of k is needed: the first and the last edge stop both loops.
-    while time < start + edges[k]:
+    while time < edges[k]:
         k -= 1
-    while time >= start + edges[k + 1]:
+    while time >= edges[k + 1]:
         k += 1
     return k
+
+
+@njit(nogil=True, cache=True)
+def fill_edges(start, number, clock, edges):
+    """Edges from `start` on; where that is edge `number` of the session's clock, those of it."""
+    rate, width = clock
+    origin = start
+    if number == number:  # noqa: PLR0124  not NaN
+        origin = 0.0
+    else:
+        number = 0.0
+    for k in range(len(edges)):
+        place = number + k
+        edges[k] = origin + (place / rate if rate > 0 else place * width)
 
 
 @njit(nogil=True, cache=True)
@@ -101,13 +115,14 @@ def latest(time, starts, posts, per_second):
 
 
 @njit(nogil=True, cache=True)
-def trials(spikes, presentations, offsets, units, out):
+def trials(spikes, presentations, bins, units, out):
     """Count into the given rows, whose starts are sorted; return whether all counts fit."""
-    rows, all_starts, all_stops = presentations
+    rows, all_starts, all_stops, numbers = presentations
     n_units, n_bins = out.shape[1], out.shape[2]
     row_bytes = max(1, n_units * n_bins * out.itemsize)
     block = min(4096, max(1, BLOCK_BYTES // row_bytes))
     cursors = spikes[1].copy()
+    all_edges = np.empty((min(block, len(rows)), n_bins + 1))
     fits = True
     for begin in range(0, len(rows), block):
         end = min(begin + block, len(rows))
@@ -119,20 +134,23 @@ def trials(spikes, presentations, offsets, units, out):
         reach = stops.copy()
         for q in range(1, len(reach)):
             reach[q] = max(reach[q], reach[q - 1])
+        edges = all_edges[: end - begin]
+        for q in range(end - begin):
+            fill_edges(starts[q], numbers[begin + q], bins, edges[q])
         block_presentations = (rows[begin:end], starts, stops, reach)
-        if not trial_block(spikes, cursors, block_presentations, offsets, units, out):
+        if not trial_block(spikes, cursors, block_presentations, edges, units, out):
             fits = False
     return fits
 
 
 @njit(nogil=True, cache=True)
-def trial_block(spikes, cursors, presentations, offsets, units, out):
+def trial_block(spikes, cursors, presentations, edges, units, out):
     """Count into a few rows while they are in cache, unit after unit."""
     times, first, last = spikes
     rows, starts, stops, reach = presentations
     top, one = units
     n_bins = out.shape[2]
-    per_second = n_bins / offsets[n_bins]
+    per_second = n_bins / (edges[0, n_bins] - edges[0, 0])
     posts, posts_per_second = signposts(starts)
     fits = True
     for unit in range(out.shape[1]):
@@ -150,7 +168,7 @@ def trial_block(spikes, cursors, presentations, offsets, units, out):
             while q >= 0 and time < reach[q]:
                 if starts[q] <= time < stops[q]:
                     guess = (time - starts[q]) * per_second
-                    k = settle(guess, time, starts[q], offsets, n_bins)
+                    k = settle(guess, time, edges[q], n_bins)
                     if out[rows[q], unit, k] != top:
                         out[rows[q], unit, k] += one
                     else:
@@ -187,7 +205,7 @@ def clock(spikes, clock, part, units, out):
                     i += 1
                     continue
                 guess = (times[i] - start) * per_second
-                k = settle(guess, times[i], 0.0, edges, n_bins)
+                k = settle(guess, times[i], edges, n_bins)
                 if out[begin + k, unit] != top:
                     out[begin + k, unit] += one
                 else:

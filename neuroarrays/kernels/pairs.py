@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-#: A difference this close below an edge of a bin is taken to lie on it: rounding of sample clocks.
+#: A difference whose size is this close below an edge of a bin is taken to lie on it: rounding of sample clocks.
 SLACK = 1e-9
 #: Spikes from which threads are worth starting.
 _MANY = 20_000
@@ -40,8 +40,10 @@ def count_differences(
     Returns
     -------
     (unit, unit, 2 n_lags + 1) int64, or (unit, 2 n_lags + 1)
-        Bin k of [a, b] counts pairs with ``(k - n_lags - 0.5) w <= t_b - t_a < (k - n_lags + 0.5)
-        w``; a difference less than 1 ns below an edge lies on it. No spike is paired with itself.
+        Bin ``n_lags + l`` of [a, b] counts pairs whose difference ``d = t_b - t_a`` has the sign of l
+        and ``(|l| - 0.5) w <= |d| < (|l| + 0.5) w``: of two bins an edge belongs to the one further
+        from 0, on either side, so that [a, b] is the mirror of [b, a]. A difference whose size is
+        less than 1 ns below an edge lies on it. No spike is paired with itself.
     """
     times = np.ascontiguousarray(times, dtype=np.float64)
     spans = np.stack([np.asarray(first, np.int64), np.asarray(last, np.int64)])
@@ -82,8 +84,10 @@ def _autos(times, spans, n_lags, width, out):
         for i in range(spans[0, u], spans[1, u]):
             j = i + 1
             while j < spans[1, u] and times[j] - times[i] <= reach:
-                _put(times[j] - times[i], n_lags, 1 / width, bins)
-                _put(times[i] - times[j], n_lags, 1 / width, bins)
+                lag = _lag(times[j] - times[i], 1 / width)
+                if lag <= n_lags:
+                    bins[n_lags + lag] += 1
+                    bins[n_lags - lag] += 1
                 j += 1
 
 
@@ -91,10 +95,8 @@ def _autos(times, spans, n_lags, width, out):
 def _walk(times, spans, everyone, part, lags, out):
     merged, offsets = everyone
     n_lags, width = lags
-    n_bins = 2 * n_lags + 1
     reach = (n_lags + 0.5) * width + 2 * SLACK
     per_bin = 1 / width
-    middle = n_lags + 0.5
     for unit in range(part[0], spans.shape[1], part[1]):
         bins = out[unit]
         start = 0
@@ -104,18 +106,15 @@ def _walk(times, spans, everyone, part, lags, out):
                 start += 1
             j = start
             while j < len(merged) and merged[j] <= time + reach:
-                # Rounding of the product is far below the slack.
-                place = (merged[j] - time + SLACK) * per_bin + middle
-                if 0 <= place < n_bins:
-                    bins[offsets[j] + int(place)] += 1
+                difference = merged[j] - time
+                lag = _lag(abs(difference), per_bin)
+                if lag <= n_lags:
+                    bins[offsets[j] + n_lags + (lag if difference > 0 else -lag)] += 1
                 j += 1
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _put(difference, n_lags, per_bin, bins):
+def _lag(distance, per_bin):
+    """How many bins two spikes are apart, whichever is the first."""
     # Rounding of the product is far below the slack.
-    place = (difference + SLACK) * per_bin + (n_lags + 0.5)
-    if place >= 0:
-        k = int(place)
-        if k < len(bins):
-            bins[k] += 1
+    return int((distance + SLACK) * per_bin + 0.5)

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from neuroarrays.kernels.counts import bin_rate
+from neuroarrays.kernels.counts import bin_rate, from_zero
 
 
 def count_by_label(
@@ -51,28 +51,30 @@ def count_by_label(
     if spans.size and (spans.min() < 0 or spans.max() > times.size):
         raise ValueError(f"first and last: expected parts of {times.size} spikes")
     out = np.zeros((spans.shape[1], n_labels), np.int64)
-    _count(times, spans, (float(origin), bin_rate(bin_width), float(bin_width)), labels, out)
+    clock = (*from_zero(origin, bin_width), bin_rate(bin_width), float(bin_width))
+    _count(times, spans, clock, labels, out)
     return out.T
 
 
 @njit(nogil=True, cache=True)
 def _edge(k, clock):
-    origin, rate, width = clock
-    return origin + (k / rate if rate > 0 else k * width)
+    origin, start_bin, rate, width = clock
+    place = start_bin + k
+    return origin + (place / rate if rate > 0 else place * width)
 
 
 @njit(nogil=True, cache=True)
 def _count(times, spans, clock, labels, out):
-    origin, rate, width = clock
+    rate, width = clock[2:]
     per_second = rate if rate > 0 else 1 / width
     n_bins = len(labels)
-    end = _edge(n_bins, clock)
+    start, end = _edge(0, clock), _edge(n_bins, clock)
     for unit in range(spans.shape[1]):
         for i in range(spans[0, unit], spans[1, unit]):
             time = times[i]
-            if not origin <= time < end:  # NaN too
+            if not start <= time < end:  # NaN too
                 continue
-            k = min(int((time - origin) * per_second), n_bins - 1)
+            k = min(int((time - start) * per_second), n_bins - 1)
             # The product only guesses: the edges decide.
             while k > 0 and time < _edge(k, clock):
                 k -= 1

@@ -123,7 +123,9 @@ class SpikeWindowDataset(AreaDataset):
         node = array.to_dataset(name=variable)
         offsets = counts.bin_centres(0.0, self.bins, self.bin_width)
         dims = (schema.PRESENTATION, schema.TIME)
-        found = interpolation.resampled(node, self.starts, offsets, "linear", None, dims)
+        found = interpolation.resampled(
+            node, self.starts, offsets, "linear", None, dims, self.bin_width
+        )
         lazy = unwrap(found[variable]._data)
         return fields.Stored(lazy, 0, gathering.place(area, name))
 

@@ -9,6 +9,7 @@ import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.files.source import Source
+from neuroarrays.kernels import counts
 from neuroarrays.lazy.indexes import dataset
 
 SESSION = "A2929-200711"
@@ -79,6 +80,34 @@ def test_a_continuous_clock_holds_every_spike(sample):
         want = sample[f"{SESSION}/{area}/spikes/row_size"].values
         np.testing.assert_array_equal(counted.sum("time").values, want)
         assert "time" not in aligned[f"{SESSION}/{area}"].to_dataset(inherit=False).coords
+
+
+@pytest.mark.parametrize("width", [0.001, 0.02, 0.03])
+def test_a_window_on_the_grid_agrees_with_the_whole_session(width):
+    """Spikes on edges, a signal sampled at centres, frames shown from edges on: bin for bin."""
+    count, first = 4000, 90_000
+    edges = counts.bin_edges(0.0, count, width, first)
+    clock = counts.bin_centres(0.0, count, width, first)
+    tree = recording([edges], series={"running": (clock, np.arange(count), {})}, name="s")
+    film = xr.Dataset(
+        {"stimulus": (("time", "y"), np.arange(count)[:, None])}, {"time": edges[:-1]}
+    )
+    tree["s/film"] = xr.DataTree(film)
+    whole = na.align(tree, bin_width=width, window=(edges[0], edges[-1]), method="nearest")["s"]
+    assert (whole["VISp/spike_data"] == 1).all()
+    rows = np.arange(0, count - 50, 77)
+    onsets = (
+        (first + rows + 10) / round(1 / width) if width != 0.03 else (first + rows + 10) * width
+    )
+    parts = na.align(
+        tree, onsets, width, (-10 * width, 40 * width), method="nearest", clip=False
+    )["s"]  # fmt: skip
+    inside = rows[:, None] + np.arange(50)
+    np.testing.assert_array_equal(
+        parts["VISp/spike_data"][:, 0], whole["VISp/spike_data"].values[inside, 0]
+    )
+    np.testing.assert_array_equal(parts["VISp/speed"], whole["VISp/speed"].values[inside])
+    np.testing.assert_array_equal(parts["stimulus"], whole["stimulus"].values[inside])
 
 
 def test_behaviour_is_nan_where_it_was_not_recorded(sample):

@@ -28,9 +28,9 @@ def slow_differences(trains, n_lags, width):
         for b, two in enumerate(trains):
             for i, s in enumerate(one):
                 for j, t in enumerate(two):
-                    k = (t - s + width // 2) // width + n_lags
-                    if (a != b or i != j) and 0 <= k < out.shape[2]:
-                        out[a, b, k] += 1
+                    lag = (abs(t - s) + width // 2) // width * (1 if t > s else -1)
+                    if (a != b or i != j) and abs(lag) <= n_lags:
+                        out[a, b, n_lags + lag] += 1
     return out
 
 
@@ -46,6 +46,7 @@ def test_differences_on_a_sample_clock_are_exact(trains, n_lags, width, rate, or
     want = slow_differences(trains, n_lags, width)
     found = pairs.count_differences(times, first, last, n_lags, width / rate)
     np.testing.assert_array_equal(found, want)
+    np.testing.assert_array_equal(found, found.transpose(1, 0, 2)[:, :, ::-1])  # its mirror
     alone = pairs.count_differences(times, first, last, n_lags, width / rate, autos_only=True)
     np.testing.assert_array_equal(alone, want[np.arange(len(trains)), np.arange(len(trains))])
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from neuroarrays.kernels import counts
+from neuroarrays.kernels import counts, events, visits
 
 TICKS = 30_000  # per second, of the clock that most probes run on
 # The runs with bounds checking and without compilation ask for fewer.
@@ -46,7 +46,12 @@ def twin_clock(units, origin, bins, width):
 def edge(origin, k, width):
     rate = round(1 / width) if 1 / width < 1e300 else 0
     whole = rate > 0 and abs(1 / width - rate) <= 1e-9 * rate
-    return origin + (k / rate if whole else k * width)
+    with np.errstate(over="ignore"):
+        place = origin * rate if whole else origin / width
+    if abs(place) <= 2**43:
+        on_edge = abs(place - round(place)) <= max(1e-9, 4 * 2.0**-52 * abs(place))
+        origin, k = (0.0, k + round(place)) if on_edge else (origin, k)
+    return origin + (float(k) / rate if whole else float(k) * width)
 
 
 def pack(units):
@@ -134,14 +139,19 @@ def test_unsorted_times_harm_nobody(units, trials):
 @pytest.mark.parametrize("origin", [0.0, 12.3456, 0.1, 1000.0002, -3.5])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_spikes_on_every_edge_by_integer_truth(origin, threads):
-    # The clock's samples lie at `origin + n / 30000`. (Times stamped by other arithmetic may be
-    # one rounding away from the edge that they mean; no rule of edges can know that.)
+    # Samples lie at `n / 30000` where the clock starts on an edge of the session's (0, 0.1, -3.5),
+    # else at `origin + n / 30000`. (Times stamped by other arithmetic may be one rounding away from
+    # the edge that they mean; no rule of edges can know that.)
     n_bins = 3_000
     rng = np.random.default_rng(1)
     on_edges = 600 * np.arange(n_bins)
     anywhere = np.sort(rng.integers(-900, 600 * n_bins + 900, 20_000))
     before = on_edges - 1
-    units = [origin + tick / TICKS for tick in (on_edges, anywhere, before)]
+    zero = round(origin * TICKS) if (origin * 50).is_integer() else None
+    units = [
+        origin + tick / TICKS if zero is None else (zero + tick) / TICKS
+        for tick in (on_edges, anywhere, before)
+    ]
     got = counts.count_clock(*pack(units), origin, n_bins, 0.02, np.uint8, threads=threads)
     for u, tick in enumerate([on_edges, anywhere, before]):
         k = tick // 600
@@ -157,15 +167,57 @@ def test_trials_on_a_sample_clock_by_integer_truth():
     got = counts.count_trials(
         *pack([tick / TICKS]), starts / TICKS, stops / TICKS, 13, 0.02, np.uint8, threads=2
     )
-    # Edges are sums of floats here: a spike may differ only where it lies on one.
+    # On the session's grid the counts are the truth. Elsewhere edges are sums of floats: a spike may
+    # differ only where it lies on one.
     for p in range(len(starts)):
         inside = tick[(tick >= starts[p]) & (tick < stops[p])]
         truth = np.bincount((inside - starts[p]) // 600, minlength=13)
         assert got[p, 0].sum() == len(inside)
+        if starts[p] % 600 == 0:
+            np.testing.assert_array_equal(got[p, 0], truth)
+            continue
         edges = starts[p] / TICKS + np.arange(14) / 50
         exact = np.diff(np.searchsorted(inside / TICKS, edges))
         np.testing.assert_array_equal(got[p, 0], exact)
         assert np.abs(got[p, 0].astype(int) - truth).max() <= 1
+
+
+widths = st.sampled_from([0.02, 0.001, 1 / 60, 0.05, 0.03, 0.25, 2.0])
+
+
+@prop
+@given(widths, st.integers(-(10**6), 10**9), st.integers(1, 40), st.data())
+def test_a_window_on_the_grid_has_the_bins_of_the_session(width, first, n_bins, data):
+    rate = round(1 / width) if width not in (0.03, 2.0) else 0
+    start = first / rate if rate else first * width
+    # As users get there: by arithmetic that is one rounding away.
+    start += data.draw(st.sampled_from([-1, 0, 1])) * np.spacing(start)
+    session = counts.bin_edges(0.0, n_bins, width, first)
+    np.testing.assert_array_equal(counts.bin_edges(start, n_bins, width), session)
+    middles = counts.bin_centres(0.0, n_bins, width, first)
+    np.testing.assert_array_equal(counts.bin_centres(start, n_bins, width), middles)
+    np.testing.assert_array_equal(
+        counts.on_grid(start + np.diff(session)[0] / 2, width / 2), middles[0]
+    )
+    places = data.draw(st.lists(st.integers(0, n_bins), min_size=1, max_size=20))
+    on_edges = np.sort(session[places])
+    spikes = pack([np.sort(np.r_[on_edges, np.nextafter(on_edges, -np.inf)])])
+    truth = counts.count_clock(*spikes, 0.0, n_bins, width, "u1", start_bin=first)
+    np.testing.assert_array_equal(counts.count_clock(*spikes, start, n_bins, width, "u1"), truth)
+    trial = counts.count_trials(*spikes, [start], [np.inf], n_bins, width, "u1")
+    np.testing.assert_array_equal(trial[0].T, truth)
+    window = np.empty((1, n_bins, 1), np.uint8)
+    events.count_windows(events.slice_by_time(*spikes), [start], width, window)
+    np.testing.assert_array_equal(window[0], truth)
+    by_bin = visits.count_by_label(*spikes, start, width, np.arange(n_bins), n_bins)
+    np.testing.assert_array_equal(by_bin, truth)
+
+
+def test_off_the_grid_and_far_away_edges_count_from_the_start():
+    for start in (0.0101, 12.3456, 1e300, np.nan, np.inf, -np.inf):
+        assert np.isnan(counts.grid_numbers(start, 0.02))
+    assert counts.grid_numbers([0.3, 1e9], 0.1).tolist() == [3, 1e10]
+    assert counts.bins_to_cover(36_000.1 - 36_000.0, 0.001, 36_000.1) == 100
 
 
 def test_many_presentations_pass_over_blocks():
