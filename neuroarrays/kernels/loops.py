@@ -65,7 +65,7 @@ def fill_edges(start, number, clock, edges):
     """Edges from `start` on; where that is edge `number` of the session's clock, those of it."""
     rate, width = clock
     origin = start
-    if number == number:  # noqa: PLR0124  not NaN
+    if number == number:
         origin = 0.0
     else:
         number = 0.0
