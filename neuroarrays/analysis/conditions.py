@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.tree.query import missing
+from neuroarrays.tree.stretches import step
 
 TRIALS = (schema.PRESENTATION, schema.UNIT, schema.TIME)
 #: Counts held in memory at once while a whole session is averaged, bytes.
@@ -129,13 +130,11 @@ def bin_width(node: xr.Dataset) -> float:
     if schema.TIME not in node.coords:
         msg = "how long a frame lasts is not known: open the file with sampling_rate=, or assign time (s)"
         raise SchemaError(msg)
-    clock = node[schema.TIME]
-    if "bin_width" in clock.attrs:
-        return float(clock.attrs["bin_width"])
-    if clock.size < 2:
+    width = step(node[schema.TIME])
+    if np.isnan(width):
         msg = "the width of the only bin is not known: time has no attribute bin_width (s)"
         raise SchemaError(msg)
-    return float(np.diff(clock.values[:2])[0])
+    return width
 
 
 def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -> np.ndarray | None:

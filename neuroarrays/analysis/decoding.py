@@ -13,6 +13,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted
 from neuroarrays.analysis.signals import Feature, binned, feature_of, sizes_of
 from neuroarrays.errors import SchemaError
+from neuroarrays.tree.stretches import stretches
 
 
 def bayesian_decoder(
@@ -34,7 +35,9 @@ def bayesian_decoder(
     bins : int or (int, int)
         Places that are told apart, as in `tuning_curve`.
     window : float, s
-        Spikes are counted in a window of this length around each bin of the clock.
+        Spikes are counted in a window of this length around each bin of the clock, as far as it
+        goes on there: not over a hole of `time`, a change of `block_id`, or time that is not
+        `valid`.
     folds : int
         Parts of the recording, one after another. Each is decoded with rates of the others, of
         which time within half a window of it is left out.
@@ -113,7 +116,7 @@ def population_vector(
     bins : int
         Of the tuning curves that preferred directions are taken from.
     window : float, s
-        Spikes are counted in a window of this length around each bin of the clock.
+        As in `bayesian_decoder`.
     folds : int
         As in `bayesian_decoder`.
 
@@ -244,11 +247,14 @@ def _plan(
     valid = np.ones(n, bool) if mask is None else np.logical_and.reduce(mask, axis=1)
     known = np.all([index >= 0 for index, _, _ in parts], axis=0)
     single = np.where(valid[:, None], response.values.values, 0)
+    parts_of_clock = stretches(area)
     names = [str(s.name or f"feature_{i}") for i, s in enumerate(signals)]
     return _Plan(
         node, signals, names, np.where(known & valid, labels, -1), [edges for _, edges, _ in parts],
-        [turn for _, _, turn in parts], single, posteriors.window_sums(single, 2 * half + 1),
-        posteriors.window_sums(valid[:, None], 2 * half + 1)[:, 0] * width, width, half, int(folds),
+        [turn for _, _, turn in parts], single,
+        posteriors.window_sums(single, 2 * half + 1, parts_of_clock),
+        posteriors.window_sums(valid[:, None], 2 * half + 1, parts_of_clock)[:, 0] * width,
+        width, half, int(folds),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.tree.stretches import breaks, step
 
 #: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
 _LABELS = {"rise": "t_rise", "decay": "t_off"}
@@ -27,8 +28,6 @@ _RISE = 0.25
 _SHORTEST, _BLOCK = 5, 64 << 20
 #: Deviations of white noise's autocorrelation from which on a trace is taken to decay.
 _CLEAR = 3.0
-#: A step of the clock of more than so many usual ones is a gap.
-_GAP = 1.5
 
 
 def deconvolve(
@@ -44,8 +43,9 @@ def deconvolve(
     Parameters
     ----------
     responses : (time, unit_id) DataArray, or an area with `responses`
-        Fluorescence, as dF/F or as it was recorded. Frames that are NaN, jumps of the clock and,
-        of an area, frames that are False in `valid` or `valid_units` are gaps.
+        Fluorescence, as dF/F or as it was recorded. Frames that are NaN, holes of the clock,
+        changes of a `block_id` and, of an area, frames that are False in `valid` or `valid_units`
+        are gaps.
     method : {"oasis", "threshold", "wavelet"}
         "oasis": non-negative deconvolution by the package oasis-deconv (GPL-3; Friedrich, Zhou and
         Paninski 2017). "threshold": steps upwards of more than `threshold` deviations. "wavelet":
@@ -114,7 +114,7 @@ def deconvolve(
             msg = f"{name}={value!r}: expected a finite number above 0"
             raise ValueError(msg)
     array, masks, attrs = _parts(responses)
-    rate, breaks = _clock(array)
+    rate, breaks = _clock(array, responses)
     given = {"rise": rise, "decay": decay}
     constants = {name: _constants(array, attrs, name, said) for name, said in given.items()}
     METHODS[method].check(rate, constants)
@@ -161,16 +161,16 @@ def _parts(
     return array, tuple(masks), attrs
 
 
-def _clock(array: xr.DataArray) -> tuple[float | None, np.ndarray]:
-    """Frames per second, None without a clock, and the frames before which time jumps."""
+def _clock(array: xr.DataArray, area: Any) -> tuple[float | None, np.ndarray]:
+    """Frames per second, None without a clock, and the frames before which it breaks."""
+    places = np.flatnonzero(breaks(area)[1:]) + 1
     if schema.TIME not in array.coords or array.sizes[schema.TIME] < 2:
-        return None, np.empty(0, np.int64)
-    steps = np.diff(array[schema.TIME].values)
-    if not (steps > 0).all():
+        return None, places
+    clock = array[schema.TIME]
+    if not (np.diff(clock.values) > 0).all():
         msg = f"the time of {array.name!r} does not always rise; sort it first, .sortby('time')"
         raise SchemaError(msg)
-    usual = float(np.median(steps))
-    return 1 / usual, np.flatnonzero(steps > _GAP * usual) + 1
+    return 1 / step(clock), places
 
 
 def _constants(

@@ -14,6 +14,7 @@ from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
+from neuroarrays.tree.stretches import stretches
 from neuroarrays.tree.trains import spikes_node, trains_of
 
 
@@ -33,9 +34,9 @@ def psth(
         per combination.
     smooth : float, s, optional
         Standard deviation of a Gaussian that each presentation is smoothed with before they are
-        averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations; only
-        bins that count enter, and their weights are normalised, so that neither the window's edges
-        nor masked bins pull the rate down.
+        averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations and at
+        holes of `time`; only bins that count enter, and their weights are normalised, so that
+        neither the window's edges nor masked bins pull the rate down.
 
     Returns
     -------
@@ -73,12 +74,14 @@ def psth(
     n_bins = values.sizes[schema.TIME]
     shape = (conditions.size, *values.shape[1:])
     taps = None if smooth is None else smoothing.gaussian_taps(_sigma(smooth, bin_width(node)))
+    parts = [] if taps is None else stretches(node).tolist()
     total, squares, n = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
     row = 0 if taps is None else 4 * shape[1] * n_bins
     for part, block, mask in _conditions.blocks_of(node, values, row):
         if taps is not None:
             seen = np.ones((len(block), 1, n_bins), bool) if mask is None else mask
-            block = smoothing.smooth(block, seen, taps)
+            smoothed = [smoothing.smooth(block[:, :, a:b], seen[:, :, a:b], taps) for a, b in parts]
+            block = np.concatenate(smoothed, axis=2)
         sums = moments.moments(block, conditions.labels[part], shape[0], mask)
         total, squares, n = total + sums[0], squares + sums[1], n + sums[2]
     _conditions.warn_of_single(n, conditions.titles if by else ["the area"])

@@ -11,6 +11,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted, dataset_of, kept
 from neuroarrays.analysis.signals import check_clock
 from neuroarrays.errors import NotInTree
+from neuroarrays.tree.stretches import breaks
 
 #: Bytes of frames, in float32, that are in memory at once.
 _BLOCK = 64 << 20
@@ -51,12 +52,13 @@ def spike_triggered_average(
     NotInTree
         If no stimulus is given and the session has none.
     ValueError
-        If `lags` is not positive, or longer than the recording.
+        If `lags` is not positive, or longer than the recording or any stretch of it.
 
     Notes
     -----
-    With responses ``r_t`` at the valid times that have all lags before them, in the same stretch
-    where frames are labelled with a `block_id`, and their mean ``m``:
+    With responses ``r_t`` at the valid times that have all lags before them in one stretch of the
+    clock (it ends at a hole of `time`, where a `block_id` of the area or its session changes, and
+    at times that are not `valid`), and their mean ``m``:
     ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t`` of counts, the spike-triggered average minus
     the mean stimulus of the same times (Chichilnisky 2001, Network 12:199). Responses may lie
     below 0 and add up to nothing: theirs is divided by ``sum_t |r_t - m|``, which makes it half of
@@ -85,7 +87,10 @@ def spike_triggered_average(
     good = np.isfinite(values)
     mask = counted(node, responses)
     good &= True if mask is None else mask
-    good[_since(node) < lags - 1] = False
+    good[_since(area) < lags - 1] = False
+    if not good.any():
+        msg = f"lags={lags!r}: no response counts that has so many frames before it without a break"
+        raise ValueError(msg)
     values = np.where(good, values, 0)
     total, number = values.sum(axis=0), good.sum(axis=0)
     weights = np.where(good, values - total / np.maximum(number, 1), 0)
@@ -112,14 +117,11 @@ def _in_turn(shown: _Shown) -> _Shown:
     )
 
 
-def _since(node: xr.Dataset) -> np.ndarray:
+def _since(area: xr.DataTree | xr.Dataset) -> np.ndarray:
     """(time,) int64: frames from the beginning of the stretch that a frame is in."""
-    places = np.arange(node.sizes[schema.TIME])
-    if schema.BLOCK not in node.coords or node[schema.BLOCK].dims != (schema.TIME,):
-        return places
-    block = node[schema.BLOCK].values
-    first = np.concatenate([[True], block[1:] != block[:-1]])
-    since: np.ndarray = places - np.maximum.accumulate(np.where(first, places, 0))
+    begins = breaks(area)
+    places = np.arange(begins.size)
+    since: np.ndarray = places - np.maximum.accumulate(np.where(begins, places, 0))
     return since
 
 

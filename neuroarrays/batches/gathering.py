@@ -13,6 +13,7 @@ from neuroarrays import schema
 from neuroarrays.batches.fields import Field, Looked, field_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.stretches import breaks
 
 
 def place(area: Any, name: str = "") -> str:
@@ -244,36 +245,23 @@ def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | No
     return np.asarray(array.transpose(*dims).values, bool)
 
 
-def blocks(area: xr.DataTree) -> np.ndarray | None:
-    """Labels of frames, (time,), that change where they did not follow one another; None without."""
-    label = area.coords.get(schema.BLOCK)
-    return None if label is None or label.dims != (schema.TIME,) else np.asarray(label.values)
-
-
 def stretches(
-    time: np.ndarray,
-    width: float,
-    window: Any,
-    valid: np.ndarray | None,
-    block: np.ndarray | None,
-    joined: bool,
+    area: xr.DataTree, time: np.ndarray, width: float, window: Any, across_gaps: bool
 ) -> np.ndarray:
     """Parts of a clock in which windows may lie.
 
     Parameters
     ----------
+    area : DataTree node
+        An area of an aligned tree.
     time : (time,) float64, s
         Time stamps of the frames.
     width : float, s
-        From one to the next; a step of 1.5 of it is a break.
+        From one to the next.
     window : (2,) or (n, 2) float, s, or None
         Half-open intervals that stamps lie in; the whole clock for None.
-    valid : (time,) bool or None
-        Bins not to run over where False.
-    block : (time,) array or None
-        Labels; where one is followed by another is a break.
-    joined : bool
-        Take breaks of the clock for none.
+    across_gaps : bool
+        Also over time that is not valid and breaks of the clock.
 
     Returns
     -------
@@ -283,14 +271,9 @@ def stretches(
     slack = width * 1e-6
     pairs = np.asarray((-np.inf, np.inf) if window is None else window, np.float64).reshape(-1, 2)
     low, high = np.searchsorted(time, pairs.T - slack)
-    cut = np.zeros(time.size + 1, bool)
-    if not joined and time.size:
-        cut[1:-1] = np.diff(time) > 1.5 * width
-    if valid is not None:
-        cut[1:-1] |= valid[1:] != valid[:-1]
-    if block is not None:
-        cut[1:-1] |= block[1:] != block[:-1]
-    cuts = np.flatnonzero(cut)
+    valid = None if across_gaps else mask(area, "valid", (schema.TIME,))
+    clock = xr.DataArray(time, dims=schema.TIME, attrs={"bin_width": width})
+    cuts = np.empty(0, np.int64) if across_gaps else np.flatnonzero(breaks(area, clock=clock))
     found = []
     for begin, end in zip(low.tolist(), high.tolist(), strict=True):
         inner = cuts[(cuts > begin) & (cuts < end)]

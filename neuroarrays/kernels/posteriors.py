@@ -6,7 +6,7 @@ import numpy as np
 LOWEST = 1e-3
 
 
-def window_sums(values: np.ndarray, size: int) -> np.ndarray:
+def window_sums(values: np.ndarray, size: int, stretches: np.ndarray) -> np.ndarray:
     """Sums over a window that is centred on each row.
 
     Parameters
@@ -15,19 +15,20 @@ def window_sums(values: np.ndarray, size: int) -> np.ndarray:
         Rows in order.
     size : int
         Rows of the window; odd.
+    stretches : (n, 2) int
+        First row and the one past the last of each stretch; together all rows, in order.
 
     Returns
     -------
     (time, column) float64
-        At the ends over the rows there are.
+        At the ends of a stretch over the rows that it has.
     """
     half = size // 2
     sums = np.zeros((len(values) + 1, values.shape[1]))
     np.cumsum(values, axis=0, dtype=np.float64, out=sums[1:])
     row = np.arange(len(values))
-    found: np.ndarray = (
-        sums[np.minimum(row + half + 1, len(values))] - sums[np.maximum(row - half, 0)]
-    )
+    first, last = np.repeat(stretches, np.diff(stretches, axis=1)[:, 0], axis=0).T
+    found: np.ndarray = sums[np.minimum(row + half + 1, last)] - sums[np.maximum(row - half, first)]
     return found
 
 

@@ -40,6 +40,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
         weights that are left are normalised. Bins that are not valid hold what their neighbours
         say; mask them.
     """
+    values, valid = np.ascontiguousarray(values), np.ascontiguousarray(valid)
     found = np.zeros(values.shape, np.float32)
     norm = np.zeros(valid.shape, np.float32)
     _spread(valid, valid, taps, norm)

@@ -256,9 +256,7 @@ class ClipDataset(Samples):
             raise ValueError(msg)
         self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
         self.pad = pad
-        valid = None if across_gaps else gathering.mask(area, "valid", (schema.TIME,))
-        block = None if across_gaps else gathering.blocks(area)
-        stretches = gathering.stretches(stamps, width, window, valid, block, across_gaps)
+        stretches = gathering.stretches(area, stamps, width, window, across_gaps)
         self._windows(stretches, length, window)
 
     def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.tree.invalid import cut_away
+from neuroarrays.tree.stretches import step
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
@@ -264,11 +265,8 @@ def _units(area: Any) -> tuple[int, int]:
 
 def _width(area: Any) -> float:
     clock = area.coords.get(schema.TIME)
-    if clock is None or not clock.size:
-        return 0.0
-    if "bin_width" in clock.attrs:
-        return float(clock.attrs["bin_width"])
-    return float(clock[1] - clock[0]) if clock.size > 1 else 0.0
+    width = np.nan if clock is None else step(clock)
+    return 0.0 if np.isnan(width) else width
 
 
 def _duration(seconds: float) -> str:

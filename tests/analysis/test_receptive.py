@@ -51,8 +51,9 @@ def test_averages_equal_a_slow_reference(noise, masked, monkeypatch):
     area, stimulus = noise
     good = np.ones(N, bool)
     if masked:
-        good = np.random.default_rng(1).random(N) < 0.8
+        good = np.random.default_rng(1).random(N) < 0.95
         area = area.assign(valid=("time", good))
+        good = np.array([good[max(t - LAGS + 1, 0) : t + 1].all() for t in range(N)])
     found = na.spike_triggered_average(area, stimulus, lags=LAGS)
     average, z = slow(area["spike_data"].values, stimulus.values, good, LAGS)
     np.testing.assert_allclose(found["average"], average, atol=1e-4)
@@ -112,15 +113,33 @@ def test_without_a_clock_lags_are_frames(noise):
     assert found["lag"].attrs == {"units": "1", "long_name": "frames before the response"}
 
 
-def test_no_frame_of_the_stretch_before_counts(noise):
+@pytest.mark.parametrize("where", ["area", "session", "hole", "back"])
+def test_no_frame_of_the_stretch_before_counts(noise, where):
     area, stimulus = noise
     block = np.repeat([4, 7, 4, 1], N // 4)
     good = np.ones(N, bool)
     good[(np.arange(N) % (N // 4)) < LAGS - 1] = False
-    found = na.spike_triggered_average(area.assign_coords(block_id=("time", block)), stimulus, LAGS)
-    average, z = slow(area["spike_data"].values, stimulus.values, good, LAGS)
+    if where == "area":
+        area = area.assign_coords(block_id=("time", block))
+    elif where == "session":
+        session = xr.Dataset(coords={"time": area.time, "block_id": ("time", block)})
+        area = xr.DataTree.from_dict({"/s": session, "/s/a": area.drop_vars("time")})["s/a"]
+    else:
+        away = np.arange(N) // (N // 4) * (90.0 if where == "hole" else -200.0)
+        area, stimulus = (
+            part.assign_coords(time=part.time.copy(data=part.time + away)) for part in noise
+        )
+    found = na.spike_triggered_average(area, stimulus, LAGS)
+    average, z = slow(noise[0]["spike_data"].values, stimulus.values, good, LAGS)
     np.testing.assert_allclose(found["average"], average, atol=1e-4)
     np.testing.assert_allclose(found["z"], z, atol=1e-4)
+
+
+def test_lags_longer_than_any_stretch_are_refused(noise):
+    area, stimulus = noise
+    area = area.assign_coords(block_id=("time", np.arange(N) // 3))
+    with pytest.raises(ValueError, match="lags=4: no response counts that has so many frames"):
+        na.spike_triggered_average(area, stimulus, 4)
 
 
 def test_flashed_images_have_one_lag(noise):
