@@ -25,6 +25,43 @@ def chosen(names: Iterable[str], wanted: str | Sequence[str] | None, kind: str) 
     return [name for name in names if matches(name, wanted)]
 
 
+def fitted(name: str, pattern: str) -> tuple[str, ...] | None:
+    """What each "*" of a pattern stands for in a name, none of it beyond a level; None if it fits not.
+
+    Of several ways an earlier "*" takes more. Parts are looked for from the end and never again, so
+    that it takes no longer with many "*".
+    """
+    parts, wanted = name.split("/"), pattern.split("/")
+    if len(parts) != len(wanted):
+        return None
+    found: list[str] = []
+    for part, one in zip(parts, wanted, strict=True):
+        stars = _stars(part, one)
+        if stars is None:
+            return None
+        found += stars
+    return tuple(found)
+
+
+def _stars(text: str, pattern: str) -> list[str] | None:
+    """What each "*" stands for within one level."""
+    first, *pieces = pattern.split("*")
+    if not pieces:
+        return [] if text == pattern else None
+    *middle, last = pieces
+    end = len(text) - len(last)
+    if end < len(first) or not text.startswith(first) or not text.endswith(last):
+        return None
+    found = []
+    for piece in reversed(middle):
+        at = text.rfind(piece, len(first), end)
+        if at < 0:
+            return None
+        found.append(text[at + len(piece) : end])
+        end = at
+    return [text[len(first) : end], *reversed(found)]
+
+
 def matches(name: str, wanted: str | Sequence[str]) -> bool:
     """Whether a name is one asked for, or fits a glob asked for."""
     patterns = [wanted] if isinstance(wanted, str) else wanted

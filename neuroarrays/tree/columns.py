@@ -97,12 +97,12 @@ def plain_column(column: Any) -> np.ndarray:
     kind = series.dtype
     if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
         if series.isna().any():
-            return series.to_numpy(np.float64, na_value=np.nan)
-        return series.to_numpy(getattr(kind, "numpy_dtype", kind))
+            return np.asarray(series.to_numpy(np.float64, na_value=np.nan))
+        return np.asarray(series.to_numpy(getattr(kind, "numpy_dtype", kind)))
     if kind.kind == "m":
         return seconds(series.to_numpy())
     if kind.kind != "O" and not pd.api.types.is_string_dtype(kind):
-        return series.to_numpy()
+        return np.asarray(series.to_numpy())
     return _of_objects(np.asarray(series, object), np.asarray(series.isna()))
 
 
@@ -112,8 +112,10 @@ def _of_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
         return seconds(values)
     if not known or not all(isinstance(v, int | float | np.number | np.bool_) for v in known):
-        return np.where(missing, None, values)
-    made = pd.Series(known).infer_objects().to_numpy()
+        values = values.copy()
+        values[missing] = None
+        return values
+    made: np.ndarray = np.asarray(pd.Series(known).infer_objects())
     if missing.any() or made.dtype.kind == "O":
         made = np.full(values.shape, np.nan)
         made[~missing] = known

@@ -854,6 +854,37 @@ TABLES = {
     "a header of numpy": ("# time x\n1.5 2.0\n", {"time": [1.5], "x": [2]}),
     "a comment of numpy": ("# made by me\n1.5 2.0\n", {"0": [1.5], "1": [2]}),
     "tabs and a gap": ("time\tx\n1\t\n2\t3\n", {"time": [1, 2], "x": [np.nan, 3]}),
+    "three rows of DeepLabCut": (
+        "scorer,d,d,d,d\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\n0,1,2,3,4\n1,5,6,7,8\n",
+        {"nose/x": [1, 5], "nose/y": [2, 6], "tail/x": [3, 7], "tail/y": [4, 8]},
+    ),
+    "two rows of pandas": (
+        ",a,a\n,x,y\n10,1,2\n11,3,4\n",
+        {"index": [10, 11], "x": [1, 3], "y": [2, 4]},
+    ),
+    "a name of rows below": (
+        "who,a,b\nwhat,x,x\nframe,,\n7,1,2\n9,3,4\n",
+        {"frame": [7, 9], "a": [1, 3], "b": [2, 4]},
+    ),
+    "groups over a time": (
+        ",m1,m1\ntime,x,y\n0.5,1,2\n0.6,3,4\n",
+        {"time": [0.5, 0.6], "x": [1, 3], "y": [2, 4]},
+    ),
+    "units below names": (
+        "time,x,y\ns,cm,cm\n0.5,1,2\n0.6,3,4\n",
+        {"time/s": [0.5, 0.6], "x/cm": [1, 3], "y/cm": [2, 4]},
+    ),
+    "a word among numbers": (
+        "time,x\n1,2\n2,lost\n3,4\n4,5\n5,6\n",
+        {"time": [1, 2, 3, 4, 5], "x": ["2", "lost", "4", "5", "6"]},
+    ),
+    "decimal commas without a header": ("0,5;1,25\n1;2\n", {"0": [0.5, 1], "1": [1.25, 2]}),
+    "columns that pandas numbers": (",0,1\n0,5,6\n1,7,8\n", {"0": [5, 7], "1": [6, 8]}),
+    "columns that are numbered": ("0,1\n0.5,6\n0.7,8\n", {"0": [0.5, 0.7], "1": [6, 8]}),
+    "gaps in the first row": (
+        "time,x\n,\n2,nan\n3,4\n",
+        {"time": [np.nan, 2, 3], "x": [np.nan, np.nan, 4]},
+    ),
     "spaces before": ("   1.0e+00  2.0e+00\n   3.0e+00  4.0e+00\n", {"0": [1, 3], "1": [2, 4]}),
 }
 
@@ -871,6 +902,22 @@ def test_tables_as_programs_write_them(tmp_path, name):
         np.testing.assert_array_equal(found[one], values)
 
 
+def test_two_columns_of_one_name_are_an_error(tmp_path):
+    (tmp_path / "a.csv").write_text("s,d,d\nbp,nose,nose\nc,x,x\n0,1,2\n1,3,4\n")
+    with pytest.raises(FormatError, match=r"a\.csv: expected .*"):
+        arrays_source(tmp_path / "a.csv").members()
+
+
+def test_times_of_parquet_are_seconds(tmp_path):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({
+        "t": pd.to_timedelta([500, 1500], unit="ms"), "ok": pd.array([True, None], dtype="boolean"),
+    }).to_parquet(tmp_path / "a.parquet")  # fmt: skip
+    found = arrays_source(tmp_path / "a.parquet")
+    assert found.read("t").tolist() == [0.5, 1.5]
+    np.testing.assert_array_equal(found.read("ok"), [1.0, np.nan])
+
+
 def test_a_row_longer_than_the_header_is_an_error(tmp_path):
     """pandas would take its first value for a label, and move all others."""
     (tmp_path / "a.csv").write_text("time,x\n1,2,3\n2,3\n")
@@ -882,7 +929,7 @@ def test_parquet(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "a.parquet")
     assert arrays_source(tmp_path / "a.parquet").read("x").tolist() == [1.0, 2.0]
-    monkeypatch.setattr("neuroarrays.formats.arrays.files.LARGEST", 1 << 16)
+    monkeypatch.setattr("neuroarrays.formats.arrays.tables.LARGEST", 1 << 16)
     pd.DataFrame({"x": np.zeros(1 << 21)}).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(FormatError, match=r"b\.parquet: expected at most .* bytes of values"):
         arrays_source(tmp_path / "b.parquet").members()

@@ -22,13 +22,14 @@ from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.mapping import (
     SETTINGS,
     Arrays,
+    check_stars,
     clock,
     integers,
-    spikes,
     together,
     variable,
 )
 from neuroarrays.formats.arrays.outlines import outline
+from neuroarrays.formats.arrays.spiketrains import spikes
 from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen
 from neuroarrays.tree.extents import parts_of
@@ -89,7 +90,9 @@ class ArraysReader(Reader):
                               "what", "none", f"one to start from:\n\n{outline(path)}")  # fmt: skip
         chart = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
         file = arrays_source(path)
-        groups = tree_groups(Arrays(file, listing(file)), chart, sessions, areas)
+        broken: dict[str, NeuroArraysError] = {}
+        arrays = Arrays(file, listing(file, broken), broken)
+        groups = tree_groups(arrays, chart, sessions, areas)
         groups["/"].attrs["source"] = self.name
         return {
             place: node.drop_vars(list(drop & set(node.variables))) if drop else node
@@ -145,6 +148,9 @@ def tree_groups(
         "/": xr.Dataset(attrs=schema.root_attrs(kind)),
         session: shared.assign_attrs({"session_id": session, **attrs}),
     }
+    notes = [*arrays.notes, *arrays.left_out()]
+    if notes:
+        groups[session].attrs.setdefault("notes", notes)
     for name, one in made.items():
         rows = made.get(f"{name}/{schema.PRESENTATIONS}")
         if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in one.dims:
@@ -227,6 +233,7 @@ def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Da
     role = _role(kind, name, said)
     if role == "spikes":
         return spikes(arrays, name, said)
+    check_stars(arrays, name, said)
     made = {
         key: variable(arrays, kind, role, (name, key), value)
         for key, value in said.items()

@@ -117,6 +117,33 @@ class Grid(LazyArray):
         return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases], self.lead)
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class Knots(LazyArray):
+    """A clock given at some of its samples: straight lines between, (time,) float64, s.
+
+    `samples` and `times` are (knot,) float64; the first sample is 0 and the last the last of all.
+    """
+
+    samples: np.ndarray
+    times: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (int(self.samples[-1]) + 1,)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        (k,) = key
+        places = np.arange(*k.indices(self.shape[0])) if isinstance(k, slice) else k
+        return np.asarray(np.interp(places, self.samples, self.times))
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.samples, self.times)
+
+
 @dataclass(frozen=True, repr=False)
 class Joined(LazyArray):
     """1-D arrays one after another: the spikes of units that are stored apart."""
@@ -153,14 +180,14 @@ class Joined(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ordered(LazyArray):
-    """A 1-D lazy array in another order: spikes of all units, put unit after unit."""
+    """A lazy array with the places of its first axis in another order: spikes put unit after unit."""
 
     base: LazyArray
     order: np.ndarray
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.order.shape
+        return (*self.order.shape, *self.base.shape[1:])
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
@@ -168,7 +195,7 @@ class Ordered(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         places = self.order[key[0]]
-        return self.base._raw((int(places) if np.ndim(places) == 0 else places,))
+        return self.base._raw((int(places) if np.ndim(places) == 0 else places, *key[1:]))
 
     def __dask_tokenize__(self) -> object:
         return (type(self).__name__, self.base.__dask_tokenize__(), self.order)

@@ -15,37 +15,66 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, shorten
+from neuroarrays.errors import FormatError, NeuroArraysError, shorten
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.source import Info, Source
 from neuroarrays.formats.arrays.entries import Entry, nearest, number, read_entry
-from neuroarrays.formats.arrays.lazies import Cast, Column, Grid, Joined, Ordered, Squeezed
-from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, file_array, wrap
+from neuroarrays.formats.arrays.fields import lazy_of
+from neuroarrays.formats.arrays.lazies import Cast, Column, Grid, Knots, Squeezed
+from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.names import fitted
 
+#: Notes of what is left out.
+_NOTES = 50
 #: Keys of a mapping that are no node.
 SETTINGS = ("tree", "session", "file", "attrs", "neuroarrays_mapping")
 
 
 @dataclass
 class Arrays:
-    """The arrays of a file, as a mapping names them."""
+    """The arrays of a file, as a mapping names them.
+
+    Attributes
+    ----------
+    source : Source
+        The file or folder.
+    infos : mapping of str to Info
+        Every array that can be read, by name.
+    broken : mapping of str to error
+        Files of a folder that cannot be read, by name.
+    notes : list of str
+        What became of the arrays that a user should know.
+    """
 
     source: Source
     infos: Mapping[str, Info]
+    broken: Mapping[str, NeuroArraysError] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def named_left_out(self) -> dict[str, str]:
+        """Arrays of the file that are of a kind which is not read: name -> kind."""
+        return self.source.left_out() if isinstance(self.source, MemberSource) else {}
+
+    def left_out(self) -> list[str]:
+        """What the file holds and is not read, with the reason."""
+        found = [f"{name} left out: {kind}" for name, kind in self.named_left_out().items()]
+        found += [f"{name} left out: {told(error)}" for name, error in self.broken.items()]
+        if len(found) > _NOTES:
+            found = [*found[:_NOTES], f"{len(found) - _NOTES} more left out"]
+        return found
 
     def missing(self, name: str, where: str) -> FormatError:
         """The error for a name that is not there, with the nearest that is."""
-        left = self.source.left_out() if isinstance(self.source, MemberSource) else {}
+        left = self.named_left_out()
         if name in left:
             return FormatError(self.source.path, where, "numbers or text",
                                f"{name!r} of class {left[name]}, which is not read",
@@ -58,30 +87,50 @@ class Arrays:
 
     def matching(self, pattern: str, where: str) -> dict[tuple[str, ...], str]:
         """Names that fit a pattern, by what each "*" stands for; in the order of the file."""
-        expression = re.compile(re.escape(pattern.strip("/")).replace(r"\*", "([^/]*)"))
+        pattern = pattern.strip("/")
+        if pattern in self.infos:  # also where a "*" is part of the name
+            return {(): pattern}
+        self._check_readable(pattern)
         found = {}
         for name in self.infos:
-            fits = expression.fullmatch(name)
-            if fits:
-                found[fits.groups()] = name
+            stars = fitted(name, pattern)
+            if stars is not None:
+                found[stars] = name
         if not found:
             raise self.missing(pattern, where)
         return found
 
-    def one(self, name: str, where: str, scale: float = 1.0, offset: float = 0.0) -> FileArray:
+    def _check_readable(self, pattern: str) -> None:
+        """Raise what is wrong with a file that the pattern means: a unit is not left out silently."""
+        for name, error in self.broken.items():
+            inside = "/".join(pattern.split("/")[: name.count("/") + 1])
+            if fitted(name, inside) is not None:
+                raise error
+
+    def one(self, name: str, where: str, scale: float = 1.0, offset: float = 0.0) -> LazyArray:
         """A lazy array by name."""
         name = name.strip("/")
         if name not in self.infos:
+            self._check_readable(name)
             raise self.missing(name, where)
         if self.infos[name].dtype.kind == "O" and not self.infos[name].text:
             raise FormatError(self.source.path, name, "numbers or text", "Python objects")
-        return file_array(self.source, name, scale, offset)
+        return lazy_of(self.source, name, scale, offset)
+
+
+def told(error: NeuroArraysError) -> str:
+    """What is wrong, without the place."""
+    if isinstance(error, FormatError):
+        return "; ".join(
+            filter(None, (f"expected {error.expected}, found {error.found}", error.hint))
+        )
+    return str(error)
 
 
 def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
     """The array that an entry of a mapping names, all "*" as leading axes."""
     factors = entry.scale, entry.offset
-    if "*" not in entry.array:
+    if "*" not in entry.array or entry.array.strip("/") in arrays.infos:
         array: LazyArray = arrays.one(entry.array, where, *factors)
         if entry.column is None:
             return array
@@ -102,6 +151,22 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
             f"{len(bases)} arrays of shapes {shorten(sorted(shapes), 4)}",
         )  # fmt: skip
     return Grid(tuple(squeezed(base, 1) for base in bases), lead)
+
+
+def check_stars(arrays: Arrays, node: str, said: Mapping[str, Any]) -> None:
+    """Refuse arrays per unit of which some are there for other units than the rest of the node."""
+    first: tuple[str, set[tuple[str, ...]]] | None = None
+    for name, value in said.items():
+        array = value.get("array") if isinstance(value, Mapping) else value
+        if not isinstance(array, str) or "*" not in array or array.strip("/") in arrays.infos:
+            continue
+        mine = set(arrays.matching(array, f"{node}/{name}"))
+        known, units = first = first or (name, mine)
+        same_kind = len(next(iter(mine))) == len(next(iter(units)))
+        if same_kind and mine & units and mine != units:
+            odd = sorted("/".join(one) for one in mine ^ units)
+            raise FormatError(arrays.source.path, f"{node}/{name}", f'the same "*" as {known}',
+                              f"{shorten(odd, 4)} in one of them only")  # fmt: skip
 
 
 def squeezed(array: LazyArray, ndim: int) -> LazyArray:
@@ -180,7 +245,9 @@ def _arranged(
     for new in ((), (schema.UNIT,), ("channel",)):
         wanted = wanted or next((d for d in allowed if set(d) == {*dims, *new}), None)
     if wanted is None:
-        first = schema.UNIT if role == "spikes" else schema.TIME
+        first = schema.TIME
+        if role == "spikes":
+            first = schema.SPIKE if schema.SPIKE in dims else schema.UNIT
         if tree == schema.ALIGNED and schema.PRESENTATION in dims:
             first = schema.PRESENTATION
         front = [d for d in dims if d == first]
@@ -189,46 +256,6 @@ def _arranged(
         return array, dims
     axes = tuple(dims.index(d) if d in dims else Arranged.NEW for d in wanted)
     return Arranged(array, axes), wanted
-
-
-def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
-    """A node of spike trains: one array, one per unit, or all with a label each."""
-    where = f"{node}/spike_times"
-    entry = read_entry(said.get("spike_times"), arrays.source.path, where)
-    names = list(arrays.matching(entry.array, where).values())
-    trains = [squeezed(arrays.one(name, where, entry.scale, entry.offset), 1) for name in names]
-    for name, train in zip(names, trains, strict=True):
-        if len(train.shape) != 1 and 0 not in train.shape:
-            raise FormatError(arrays.source.path, name, "spike times along one axis",
-                              f"shape {train.shape}")  # fmt: skip
-    kept = [t for t in trains if len(t.shape) == 1]
-    sizes = np.array([t.shape[0] if len(t.shape) == 1 else 0 for t in trains], np.int64)
-    ids = np.arange(sizes.size)
-    times: LazyArray = kept[0] if len(trains) == 1 and kept else Joined(tuple(kept))
-    if times.dtype.kind != "f":
-        times = _cast(arrays, times, "f8", where)
-    if "unit" in said:
-        labels = integers(arrays, said["unit"], f"{node}/unit")
-        if labels.shape != times.shape:
-            raise FormatError(arrays.source.path, f"{node}/unit", "a unit for each spike",
-                              f"{labels.size:,} for {times.shape[0]:,} spikes")  # fmt: skip
-        ids, sizes = np.unique(labels, return_counts=True)
-        times = Ordered(times, np.argsort(labels, kind="stable"))
-    elif "row_size" in said:
-        sizes = integers(arrays, said["row_size"], f"{node}/row_size")
-        ids = np.arange(sizes.size)
-        if sizes.sum() != times.shape[0] or (sizes < 0).any():
-            raise FormatError(arrays.source.path, f"{node}/row_size", f"a sum of {times.shape[0]}",
-                              str(sizes.sum()))  # fmt: skip
-    made = {
-        "spike_times": schema.var("spikes", "spike_times", wrap(times)),
-        "row_size": schema.var("spikes", "row_size", sizes.astype(np.int64), sample_dimension="spike"),
-    }  # fmt: skip
-    coords = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
-    for name, value in said.items():
-        if name not in ("spike_times", "unit", "row_size"):
-            coords[name] = variable(arrays, schema.RECORDING, "spikes", (node, name), value)
-    return together(arrays, node, made, coords)
 
 
 def _whole(arrays: Arrays, said: Any, where: str) -> np.ndarray:
@@ -259,14 +286,42 @@ def clock(arrays: Arrays, node: str, said: Any, length: int) -> xr.Variable:
             raise FormatError(path, where, "{rate, start}: a rate above 0 Hz, a start in s",
                               f"{dict(said)!r:.80}")  # fmt: skip
         return xr.Variable(schema.TIME, wrap(Regular(start, rate, length)), {"units": "s"})
-    array = squeezed(array_of(arrays, read_entry(said, path, where), where), 1)
+    array = array_of(arrays, read_entry(said, path, where), where)
+    if (
+        array.dtype.kind in "iuf"
+        and len(array.shape) == 2
+        and array.shape[0] > 1 == array.shape[1] - 1
+    ):
+        array = _knots(arrays, where, np.asarray(array.load(), float), length)
+    array = squeezed(array, 1)
     if len(array.shape) != 1 or array.dtype.kind not in "iuf":
-        raise FormatError(
-            path, where, "times along one axis", f"{array.dtype} of shape {array.shape}"
+        hint = "dates and texts are no seconds: convert them where they were made" * (
+            array.dtype.kind not in "iuf"
         )
-    if array.dtype.kind != "f":
-        array = Cast(array, np.dtype("f8"), path)
-    return xr.Variable(schema.TIME, wrap(array), {"units": "s"})
+        raise FormatError(
+            path, where, "times along one axis", f"{array.dtype} of shape {array.shape}", hint
+        )
+    return xr.Variable(schema.TIME, wrap(as_times(array, path)), {"units": "s"})
+
+
+def as_times(array: LazyArray, path: str) -> LazyArray:
+    """Times in float64, also where the file has smaller numbers and a mapping scales them."""
+    if isinstance(array, FileArray) and (array.scale, array.offset) != (1.0, 0.0):
+        return replace(array, dtype=np.dtype("f8"))
+    return array if array.dtype == np.float64 else Cast(array, np.dtype("f8"), path)
+
+
+def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> Knots:
+    """A clock as the Open Neurophysiology Environment (ALF) writes it: rows of (sample, time)."""
+    samples, times = rows.T
+    good = samples[0] == 0 and (np.diff(samples) > 0).all() and (samples % 1 == 0).all()
+    if not good or samples[-1] != length - 1 or not np.isfinite(times).all():
+        raise FormatError(
+            arrays.source.path, where, f"times along one axis, or rows of (sample, time) from 0 to "
+            f"{length - 1:,}", f"shape {rows.shape}, the first {rows[0].tolist()}, the last "
+            f"{rows[-1].tolist()}",
+        )  # fmt: skip
+    return Knots(samples, times)
 
 
 def together(
@@ -284,6 +339,12 @@ def together(
                         f"{name} looks transposed: its axis of {known:,} is {dim}; say dims = "
                         '["unit_id", "time"], or the other way round'
                     )
+                if (
+                    dim == schema.UNIT
+                    and "spike_times" in made
+                    and size == made["spike_times"].size
+                ):
+                    hint = 'a value for each spike has dims = ["spike"]'
                 raise FormatError(
                     arrays.source.path, f"{node}/{name}", f"{known:,} along {dim}, as {other}",
                     f"{size:,} (shape {one.shape})", hint,

@@ -1,0 +1,122 @@
+"""Arrays of records (HDF5 compound types, the tables of pandas and PyTables) as an array per field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files.pickles import load_pickle
+from neuroarrays.files.source import Info, Key, Source
+from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
+
+
+@dataclass(frozen=True, repr=False)
+class Field(LazyArray):
+    """One field of an array of records, or one place along its last axis; whole records are read."""
+
+    base: FileArray
+    field: str
+    column: int | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def _type(self) -> np.dtype:
+        return np.dtype(self.base.dtype[self.field])
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.base.shape, *(self._type.shape if self.column is None else ()))
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        scaled = (self.scale, self.offset) != (1.0, 0.0)
+        return np.dtype("f8") if scaled else self._type.base.newbyteorder("=")
+
+    def outer(self, key: Key) -> np.ndarray:
+        lead = len(self.base.shape)
+        values = np.asarray(self.base.outer(key[:lead])[self.field])
+        if self.column is not None:
+            values = values[..., self.column]
+        n = values.ndim - len(key[lead:])
+        for axis in reversed(range(len(key[lead:]))):
+            values = values[(slice(None),) * (n + axis) + (key[lead + axis],)]
+        if self.dtype != self._type.base and self.dtype.kind == "f":
+            values = values * self.scale + self.offset
+        return values.astype(self.dtype, copy=False)
+
+    def __dask_tokenize__(self) -> object:
+        own = (self.field, self.column, self.scale, self.offset)
+        return (type(self).__name__, self.base.__dask_tokenize__(), *own)
+
+
+def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
+    """The arrays of an array of records: name -> field, and place along it where it has names."""
+    found: dict[str, tuple[str, int | None]] = {}
+    for field in info.dtype.names or ():
+        shape = np.dtype(info.dtype[field]).shape
+        columns = _columns(source, name, field) if len(shape) == 1 else []
+        if len(shape) == 1 and len(columns) == shape[0]:
+            found |= {f"{name}/{column}": (field, i) for i, column in enumerate(columns)}
+        else:
+            found[f"{name}/{field}"] = (field, None)
+    return found
+
+
+def _columns(source: Source, name: str, field: str) -> list[str]:
+    """Names of the columns of a block of a table of pandas, [] if it does not say them."""
+    said = source.attr(name, f"{field}_kind")
+    if not isinstance(said, str):
+        return []
+    try:
+        found = load_pickle(said.encode("latin-1", "replace"), (), path=source.path, where=name)
+    except NeuroArraysError:
+        return []
+    if not isinstance(found, list | tuple):
+        return []
+    levels = [
+        [str(part) for part in one] if isinstance(one, tuple) else [str(one)] for one in found
+    ]
+    names = joined(levels)
+    return names if len(set(names)) == len(names) else []
+
+
+def joined(levels: list[list[str]]) -> list[str]:
+    """Names of columns from their levels: "nose/x"; levels that are the same for all are left out."""
+    telling = [len(set(level)) > 1 for level in zip(*levels, strict=False)]
+    if not any(telling):
+        telling = [True] * len(telling)
+    return [
+        "/".join(
+            part.replace("/", "_")
+            for part, kept in zip(one, telling, strict=False)
+            if kept and part
+        )
+        for one in levels
+    ]
+
+
+def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> LazyArray:
+    """The lazy array of a name, also of a field of an array of records.
+
+    Raises
+    ------
+    FormatError
+        If there is none.
+    """
+    parts = name.strip("/").split("/")
+    for i in range(1, len(parts) + 1):  # downwards: HDF5 does not look below an array
+        place = "/".join(parts[:i])
+        info = source.info(place)
+        if info is None:
+            continue
+        if i == len(parts) and info.dtype.names is None:
+            return file_array(source, place, scale, offset)
+        known = fields_of(source, place, info)
+        if name.strip("/") in known:
+            field, column = known[name.strip("/")]
+            return Field(file_array(source, place), field, column, scale, offset)
+        break
+    raise FormatError(source.path, name, "an array", "nothing of that name")

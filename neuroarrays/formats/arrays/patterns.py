@@ -1,0 +1,139 @@
+"""The arrays of a file grouped by their names: "spikes/*/time" for one array per unit."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from neuroarrays.files.source import Info
+from neuroarrays.schema.names import fitted
+
+#: Patterns that are looked for; a file of more is shown array by array.
+_PATTERNS = 200
+_CONTAINER = r"\.(csv|tsv|txt|npz|parquet|mat|h5|hdf5|nc|zarr)"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Arrays that one pattern names: "spikes/*/time", or one array by its name.
+
+    `places` counts what each "*" stands for.
+    """
+
+    pattern: str
+    infos: tuple[Info, ...]
+    places: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> Info:
+        """The first of them."""
+        return self.infos[0]
+
+    @property
+    def leaf(self) -> str:
+        """The last part of the name."""
+        return self.pattern.rpartition("/")[2]
+
+    @property
+    def numbers(self) -> bool:
+        """Whether they hold numbers or truth values."""
+        return not self.info.text and self.info.dtype.kind in "biuf"
+
+    @property
+    def many(self) -> bool:
+        """Whether the pattern names several."""
+        return "*" in self.pattern
+
+    @property
+    def long(self) -> list[int]:
+        """Sizes of the axes of the first that are longer than 1."""
+        return [n for n in self.info.shape if n > 1]
+
+    @property
+    def length(self) -> int:
+        """Length of a single array along one axis; 0 for any other."""
+        return self.long[0] if not self.many and len(self.long) == 1 else 0
+
+    @property
+    def per_row(self) -> int:
+        """How many values there are in all, one after another or one per array; 0 if not so."""
+        single = self.many and all(math.prod(info.shape) == 1 for info in self.infos)
+        return len(self.infos) if single else self.length
+
+
+def groups_of(infos: Mapping[str, Info]) -> list[Group]:
+    """Arrays whose names differ in numbers only, as one pattern each; the others by themselves."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for name, info in infos.items():
+        alike.setdefault((re.sub(r"\d+", "#", name), info.text), []).append(name)
+    found: dict[str, Group] = {}
+    in_file = Counter(map(file_of, infos))
+    looked = 0
+    for names in alike.values():
+        files = {file_of(name) for name in names}
+        # Files of several arrays each are recordings side by side, not units of one.
+        own = len(files) == 1 or all(in_file[file] == 1 for file in files)
+        looked += len(names) > 1
+        group = _group(names, infos) if len(names) > 1 and own and looked <= _PATTERNS else None
+        if group is None:
+            found |= {name: Group(name, (infos[name],)) for name in names}
+        else:
+            found[names[0]] = group
+    return [found[name] for name in infos if name in found]
+
+
+def _group(names: list[str], infos: Mapping[str, Info]) -> Group | None:
+    """The arrays as one pattern, None if it means others too."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    pattern = "".join(
+        column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True)
+    )
+    stars = [fitted(name, pattern) for name in infos]
+    fits = [one for one in stars if one is not None]
+    if len(fits) != len(names):
+        return None
+    places = tuple(len(set(star)) for star in zip(*fits, strict=True))
+    return Group(pattern, tuple(infos[name] for name in names), places, tuple(names))
+
+
+def file_of(name: str) -> str:
+    """The file in a folder that an array is in; "" in a single file."""
+    found = re.match(rf".*?({_CONTAINER}|\.npy)(?=/|$)", name)
+    return found[0] if found else ""
+
+
+def place_of(name: str) -> str:
+    """The group or file that an array is in, "" for the top."""
+    return name.rpartition("/")[0]
+
+
+def inside(name: str) -> str:
+    """The name without the file that holds several arrays: a file's name is no array's."""
+    return re.sub(rf".*?{_CONTAINER}/", "", name, count=1)
+
+
+def quoted(text: str) -> str:
+    """A text as a TOML string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def shown(text: str) -> str:
+    """A text for a comment: control characters, and what is no Unicode, as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
+
+
+def sayable(text: str) -> bool:
+    """Whether TOML can hold a text: it is UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

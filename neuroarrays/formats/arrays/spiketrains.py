@@ -1,0 +1,162 @@
+"""Spike trains of a mapping: an array per unit, all with a label each, or with a count per unit.
+
+What stands along `spike` is put in the order of the spikes, and units in the order of the table
+that lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError, shorten
+from neuroarrays.formats.arrays.entries import read_entry
+from neuroarrays.formats.arrays.lazies import Joined, Ordered
+from neuroarrays.formats.arrays.mapping import (
+    Arrays,
+    as_times,
+    check_stars,
+    integers,
+    squeezed,
+    together,
+    variable,
+)
+from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+
+#: Keys of a node of spikes that say whose they are, and are no columns.
+_OWN = ("spike_times", "unit", "row_size", schema.UNIT)
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Whose the spikes are: ids and sizes (unit,), and the order (spike,) that puts them together.
+
+    `order` is None where they lie unit after unit already.
+    """
+
+    ids: np.ndarray
+    sizes: np.ndarray
+    order: np.ndarray | None = None
+
+
+def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
+    """A node of spike trains."""
+    times, sizes = _times(arrays, node, said)
+    columns = {
+        name: variable(arrays, schema.RECORDING, "spikes", (node, name), value)
+        for name, value in said.items()
+        if name not in _OWN
+    }
+    rows = next((one.sizes[schema.UNIT] for one in columns.values() if schema.UNIT in one.dims), 0)
+    n_spikes = times.shape[0]
+    owners = _owners(arrays, node, said, sizes, n_spikes, rows)
+    if owners.order is not None:
+        times = Ordered(times, owners.order)
+        columns = {
+            name: _moved(arrays, f"{node}/{name}", one, owners.order, n_spikes)
+            for name, one in columns.items()
+        }
+    made = {
+        "spike_times": schema.var("spikes", "spike_times", wrap(times)),
+        "row_size": schema.var("spikes", "row_size", owners.sizes, sample_dimension="spike"),
+    }
+    coords = {schema.UNIT: xr.Variable(schema.UNIT, owners.ids), **columns}
+    return together(arrays, node, made, coords)
+
+
+def _times(arrays: Arrays, node: str, said: Mapping[str, Any]) -> tuple[LazyArray, np.ndarray]:
+    """All spike times in the order of the file, and how many each array has."""
+    path, where = arrays.source.path, f"{node}/spike_times"
+    entry = read_entry(said.get("spike_times"), path, where)
+    found = arrays.matching(entry.array, where)
+    check_stars(arrays, node, said)
+    trains = []
+    for name in found.values():
+        train = squeezed(arrays.one(name, where, entry.scale, entry.offset), 1)
+        if len(train.shape) != 1 and 0 not in train.shape:
+            raise FormatError(path, name, "spike times along one axis", f"shape {train.shape}")
+        if train.dtype.kind not in "biuf":
+            raise FormatError(path, name, "spike times as numbers", f"{train.dtype}")
+        trains.append(as_times(train, path))
+    kept = [train for train in trains if len(train.shape) == 1]
+    sizes = np.array([t.shape[0] if len(t.shape) == 1 else 0 for t in trains], np.int64)
+    return kept[0] if len(trains) == 1 and kept else Joined(tuple(kept)), sizes
+
+
+def _owners(
+    arrays: Arrays, node: str, said: Mapping[str, Any], sizes: np.ndarray, n_spikes: int, rows: int
+) -> Owners:
+    """Whose spikes they are, by what the mapping says; `rows` is how long its columns are."""
+    listed = integers(arrays, said[schema.UNIT], f"{node}/unit_id") if schema.UNIT in said else None
+    if "unit" in said:
+        labels = integers(arrays, said["unit"], f"{node}/unit")
+        if labels.size != n_spikes:
+            raise FormatError(arrays.source.path, f"{node}/unit", "a unit for each spike",
+                              f"{labels.size:,} for {n_spikes:,} spikes")  # fmt: skip
+        if listed is None:
+            return _by_label(arrays, node, labels, rows)
+        return _by_table(arrays, node, labels, listed)
+    if "row_size" in said:
+        sizes = integers(arrays, said["row_size"], f"{node}/row_size")
+        if sizes.sum() != n_spikes or (sizes < 0).any():
+            raise FormatError(arrays.source.path, f"{node}/row_size", f"a sum of {n_spikes}",
+                              str(sizes.sum()))  # fmt: skip
+    return Owners(np.arange(sizes.size) if listed is None else listed, sizes)
+
+
+def _by_label(arrays: Arrays, node: str, labels: np.ndarray, rows: int) -> Owners:
+    """Units in the order of their labels. Columns of another length can only be numbered by them."""
+    ids, sizes = np.unique(labels, return_counts=True)
+    order = np.argsort(labels, kind="stable")
+    numbered = ids.size == 0 or bool(ids[0] >= 0 and ids[-1] < rows)
+    if rows and rows != ids.size and numbered:
+        arrays.notes.append(f"{node}: row i of the columns is taken for unit i; {rows - ids.size:,} "
+                            "units have no spikes. unit_id = says it otherwise")  # fmt: skip
+        return Owners(np.arange(rows), np.bincount(labels, minlength=rows), order)
+    if rows and rows != ids.size:
+        raise FormatError(
+            arrays.source.path, f"{node}/unit", f"labels of {rows:,} units, as its columns have",
+            f"{ids.size:,}", "say unit_id = the array that says whose row is whose",
+        )  # fmt: skip
+    if rows and not np.array_equal(ids, np.arange(rows)):
+        arrays.notes.append(f"{node}: the columns are taken to be in ascending order of the labels; "
+                            "unit_id = says it otherwise")  # fmt: skip
+    return Owners(ids, sizes.astype(np.int64), order)
+
+
+def _by_table(arrays: Arrays, node: str, labels: np.ndarray, listed: np.ndarray) -> Owners:
+    """Units in the order of a table; spikes of units that it does not list are left out."""
+    ranked = np.argsort(listed, kind="stable")
+    if (twice := listed[ranked][1:] == listed[ranked][:-1]).any():
+        raise FormatError(arrays.source.path, f"{node}/unit_id", "each unit once",
+                          f"{listed[ranked][1:][twice][0]} twice")  # fmt: skip
+    rows = np.full(labels.size, -1, np.int64)
+    if listed.size:
+        place = np.minimum(np.searchsorted(listed[ranked], labels), listed.size - 1)
+        rows = np.where(listed[ranked][place] == labels, ranked[place], -1)
+    gone = labels[rows < 0]
+    if gone.size:
+        arrays.notes.append(
+            f"{node}: {gone.size:,} of {labels.size:,} spikes left out; unit_id does not list their "
+            f"units {shorten(np.unique(gone).tolist())}"
+        )
+    order = np.argsort(rows, kind="stable")[gone.size :]
+    sizes = np.bincount(rows[rows >= 0], minlength=listed.size)
+    return Owners(listed, sizes.astype(np.int64), order)
+
+
+def _moved(
+    arrays: Arrays, where: str, column: xr.Variable, order: np.ndarray, n_spikes: int
+) -> xr.Variable:
+    """A column along `spike` in the order of the spikes."""
+    if schema.SPIKE not in column.dims:
+        return column
+    if column.dims[0] != schema.SPIKE or column.shape[0] != n_spikes:
+        raise FormatError(arrays.source.path, where, f"{n_spikes:,} along spike, first",
+                          f"shape {column.shape} along {column.dims}")  # fmt: skip
+    return xr.Variable(column.dims, wrap(Ordered(unwrap(column._data), order)), column.attrs)

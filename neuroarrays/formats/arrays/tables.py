@@ -1,0 +1,228 @@
+"""Text tables and parquet files as columns; what is a header is told by its shape."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
+from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.formats.arrays.fields import joined
+from neuroarrays.tree.columns import plain_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Bytes of a table that is read, characters of a line that is looked at, and bytes that parquet is
+#: believed to make of one.
+LARGEST, _LINE, _PACKED = 1 << 30, 1 << 20, 1000
+#: Lines that are looked at to find the header, and rows that it has at most.
+_LOOKED, _HEADERS = 64, 8
+_MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}
+
+
+@dataclass(frozen=True)
+class TableSource(MemberSource):
+    """Columns of a text table or parquet file; without a header they are called 0, 1, 2, ...
+
+    Columns with a header of several rows (as DeepLabCut and pandas write) are called by those that
+    tell them apart: ``nose/x``.
+    """
+
+    def _scan(self) -> dict[str, Member]:
+        columns = self._columns()
+        self._keep(columns)
+        return {name: Member(v.dtype, v.shape) for name, v in columns.items()}
+
+    def _unpack(self, name: str, member: Member) -> np.ndarray:
+        columns = self._columns()
+        self._keep(columns)
+        return columns[name]
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        if self.stamp[1] > LARGEST:
+            raise FormatError(self.path, "", f"a table of at most {LARGEST:,} bytes",
+                              f"{self.stamp[1]:,}")  # fmt: skip
+        try:
+            frame = self._parquet() if self.path.endswith(".parquet") else self._text()
+        except (MemoryError, NeuroArraysError):
+            raise
+        except Exception as error:  # parsers raise nearly anything on damaged files
+            raise FormatError(self.path, "", "a readable table",
+                              f"{type(error).__name__}: {error}"[:200]) from error  # fmt: skip
+        columns = {}
+        for place, name in enumerate(frame.columns):
+            values = plain_column(frame.iloc[:, place])
+            if values.dtype.kind not in "biuf":
+                values = frame.iloc[:, place].astype(str).to_numpy().astype("U")
+            columns[str(name)] = values
+        if len(columns) < frame.shape[1]:
+            twice = Counter(map(str, frame.columns)).most_common(1)[0][0]
+            raise FormatError(self.path, "", "columns of different names", f"{twice!r} twice")
+        return columns
+
+    def _text(self) -> pd.DataFrame:
+        import pandas as pd
+
+        layout = _layout(self.path)
+        with warnings.catch_warnings():
+            # A row that is longer than the header would lose values.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            plain = layout.headers < 2
+            frame = pd.read_csv(
+                self.path, sep=layout.separator, header="infer" if layout.headers == 1 else None,
+                index_col=False, skiprows=layout.body,
+                decimal=layout.decimal, names=None if plain else layout.names,
+            )  # fmt: skip
+        if not layout.headers and len(layout.names) == frame.shape[1]:
+            frame.columns = layout.names
+        frame.columns = [str(name) for name in frame.columns]
+        numbered = not plain and layout.names[0] == _ROW
+        if numbered and np.array_equal(frame[_ROW], np.arange(len(frame))):
+            return frame.drop(columns=_ROW)  # which row it is, and nothing else
+        return frame
+
+    def _parquet(self) -> pd.DataFrame:
+        import pandas as pd
+
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
+        said = parquet.read_metadata(self.path)
+        nbytes = 8 * said.num_rows * said.num_columns
+        if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
+            raise FormatError(self.path, "", f"at most {max(LARGEST, _PACKED * self.stamp[1]):,} bytes "
+                              "of values", f"{nbytes:,}", "the file is made to exhaust memory")  # fmt: skip
+        return pd.read_parquet(self.path)
+
+
+#: Name of the column that numbers rows, under a header of several rows.
+_ROW = "index"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a text table looks like.
+
+    Attributes
+    ----------
+    comments, headers, body : int
+        Lines before the header, rows of the header, and lines before the first row below it.
+    names : list of str
+        Of the columns: from a header of several rows, or a comment before a table without one.
+    separator, decimal : str
+        As for pandas.
+    """
+
+    comments: int
+    headers: int
+    body: int
+    names: list[str]
+    separator: str
+    decimal: str
+
+
+def _layout(path: str) -> Layout:
+    """Look at the beginning of a table."""
+    comments, said = 0, ""
+    lines: list[str] = []
+    at: list[int] = []
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        line = file.readline(_LINE)
+        while line.startswith("#"):
+            comments, said, line = comments + 1, line, file.readline(_LINE)
+        number = comments
+        while line and len(lines) < _LOOKED:
+            if line.strip():
+                lines.append(line.rstrip("\r\n"))
+                at.append(number)
+            line, number = file.readline(_LINE), number + 1
+    separator = _separator(lines)
+    rows = [_cells(line, separator) for line in lines]
+    commas = (cell for row in rows for cell in row if "," in cell and _is_number(cell, ","))
+    decimal = "," if separator == ";" and next(commas, "") else "."
+    headers = _headers(rows, decimal)
+    if headers > 1:
+        headers, names = _names(rows, headers, decimal)
+        body = at[headers] if headers < len(at) else number
+        return Layout(comments, headers, body, names, separator, decimal)
+    words = re.split(
+        r"[,;\t]\s*" if re.search(r"[,;\t]", said) else r"\s+", said.lstrip("# ").strip()
+    )
+    return Layout(comments, headers, comments, [word for word in words if word], separator, decimal)
+
+
+def _separator(lines: list[str]) -> str:
+    """What stands between the cells: what the last lines have most evenly."""
+    body = lines[len(lines) // 2 :]
+    for one in ("\t", ";", ","):
+        counts = {line.count(one) for line in body}
+        if counts and 0 not in counts and (len(counts) == 1 or one == ","):
+            return one
+    return next((one for one in (",", "\t", ";") if lines and one in lines[0]), r"\s+")
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    if separator == r"\s+":
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    try:
+        float(cell.replace(decimal, "."))
+    except ValueError:
+        return False
+    return True
+
+
+def _headers(rows: list[list[str]], decimal: str) -> int:
+    """How many rows the header has: those of text above columns of numbers, as most columns say."""
+    if _counts(rows):
+        return 1
+    width = max(map(len, rows), default=0)
+    said: Counter[int] = Counter()
+    for place in range(width):
+        cells = [row[place] if place < len(row) else "" for row in rows]
+        known = [c.lower() not in _MISSING for c in cells]
+        text = [k and not _is_number(c, decimal) for c, k in zip(cells, known, strict=True)]
+        above = max((i + 1 for i, one in enumerate(text) if one), default=0)
+        if above < len(cells) and any(known[above:]) and above <= _HEADERS:
+            said[above] += 1
+    if not said:
+        return min(1, len(rows))
+    return max(said, key=lambda n: (said[n], n == 1, -n))
+
+
+def _counts(rows: list[list[str]]) -> bool:
+    """Whether the first row numbers the columns, as pandas does where they have no names."""
+    if len(rows) < 2 or len(rows[0]) < 2:
+        return False
+    labelled = rows[0][0] == ""
+    first = rows[0][labelled:]
+    counted = first == [str(i) for i in range(len(first))]
+    fractions = any("." in cell for row in rows[1:] for cell in row)
+    return counted and len(first) > 1 and (labelled or fractions)
+
+
+def _names(rows: list[list[str]], headers: int, decimal: str) -> tuple[int, list[str]]:
+    """Rows of the header with one that names the row numbers, and the names of the columns."""
+    width = max(map(len, rows[:headers]))
+    padded = [row + [""] * (width - len(row)) for row in rows]
+    levels = [list(column) for column in zip(*padded[:headers], strict=True)]
+    names = joined(levels)
+    grouped = len(set(padded[0])) < width
+    rest = padded[headers : headers + 1]
+    if rest and rest[0][0] and not any(rest[0][1:]) and not _is_number(rest[0][0], decimal):
+        return headers + 1, [rest[0][0], *joined(levels[1:])]
+    if grouped:  # the first column says what the levels are, or is one of the columns
+        first = [cell for cell in levels[0] if cell]
+        return headers, [first[0] if len(first) == 1 else _ROW, *joined(levels[1:])]
+    return headers, names
