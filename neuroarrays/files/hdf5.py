@@ -170,7 +170,8 @@ class HDF5Source(Source):
             if dataset.shape is None:  # H5S_NULL: declared, without a value
                 return Info((0,), np.dtype("f8"), None)
             text = _is_text(dataset.dtype)
-            dtype = np.dtype(object) if text or _is_reference(dataset.dtype) else dataset.dtype
+            plain_object = text or _is_object_reference(dataset.dtype)
+            dtype = np.dtype(object) if plain_object else dataset.dtype
             return Info(dataset.shape, dtype, dataset.chunks, text)
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
@@ -206,8 +207,26 @@ class HDF5Source(Source):
 
     def identity(self, name: str) -> object:
         with self._open(name) as handle:
-            dataset = self._dataset(handle, name)
-            return None if dataset is None else hash(dataset.id)
+            location = safety.hdf5_location(handle.file, self.path, name)
+            return hash(handle.file[location].id) if location else None
+
+    def link(self, name: str) -> str | None:
+        import h5py
+        from h5py import h5l
+
+        parent, _, last = name.strip("/").rpartition("/")
+        with self._open(name) as handle:
+            location = safety.hdf5_location(handle.file, self.path, parent)
+            group = handle.file[location] if location else None
+            encoded = last.encode("utf-8", "surrogateescape")
+            if not isinstance(group, h5py.Group) or not encoded:
+                return None
+            links = group.id.links
+            if not links.exists(encoded) or links.get_info(encoded).type == h5l.TYPE_HARD:
+                return None
+            found = links.get_val(encoded)
+            parts = found if isinstance(found, tuple) else (found,)
+            return ":".join(part.decode("utf-8", "replace") for part in parts)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         return self._read(name, key)
@@ -266,6 +285,12 @@ def _is_reference(dtype: np.dtype) -> bool:
     import h5py
 
     return h5py.check_ref_dtype(dtype) is not None
+
+
+def _is_object_reference(dtype: np.dtype) -> bool:
+    import h5py
+
+    return h5py.check_ref_dtype(dtype) is h5py.Reference
 
 
 def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:

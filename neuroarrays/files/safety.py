@@ -122,7 +122,7 @@ def hdf5_location(file: h5py.File, path: str, name: str) -> str:
         if part in ("", "."):
             continue
         place = f"{done}/{part}"
-        encoded = place.encode()
+        encoded = place.encode("utf-8", "surrogateescape")
         try:
             if not file.id.links.exists(encoded):
                 return ""
@@ -135,7 +135,7 @@ def hdf5_location(file: h5py.File, path: str, name: str) -> str:
             followed += 1
             if followed > _MAX_LINKS:
                 raise FormatError(path, name, "a dataset or group", "soft links in a circle")
-            target = file.id.links.get_val(encoded).decode()
+            target = file.id.links.get_val(encoded).decode("utf-8", "surrogateescape")
             todo.extend(target.strip("/").split("/")[::-1])
             done = "" if target.startswith("/") else done
         else:

@@ -65,8 +65,12 @@ class Source(ABC):
         out[...] = self.read(name, key)
 
     def identity(self, name: str) -> object:
-        """Equal for two names of the same stored array."""
+        """Equal for two names of the same stored array or group; None for nothing."""
         return name
+
+    def link(self, name: str) -> str | None:
+        """Where a link leads, as text; None for an array, a group or nothing."""
+        return None
 
     def exists(self, name: str) -> bool:
         """Whether a group or array of that name is there."""

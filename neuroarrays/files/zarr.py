@@ -14,42 +14,64 @@ from neuroarrays.errors import FormatError, MissingDependency
 from neuroarrays.files import safety, state
 from neuroarrays.files.source import Info, Key, Source, read_outer, text_array
 
+#: Codecs of cells that are text; others (pickle) are never run.
+_TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")
+_MAX_LINKS = 16
+
 
 @dataclass(frozen=True)
 class ZarrSource(Source):
     """A Zarr group in a folder, format 2 or 3."""
 
     def names(self, group: str = "/") -> list[str]:
-        folder = Path(self.path, group.strip("/"))
+        folder = Path(self.path, self._resolve(group))
         try:
             names = [entry.name for entry in os.scandir(folder) if _is_zarr_node(entry.path)]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        links = self.attrs(group).get("zarr_link", [])
-        return sorted({*names, *(link["name"] for link in links if "name" in link)})
+        return sorted({*names, *(str(link["name"]) for link in _links(folder))})
 
     def _resolve(self, name: str) -> str:
         """Follow hdmf-zarr's links, which stand in an attribute of the parent group."""
-        here = ""
-        for part in name.strip("/").split("/"):
+        todo, here, followed = name.strip("/").split("/")[::-1], "", 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
             place = f"{here}/{part}" if here else part
+            if part == "..":
+                raise FormatError(self.path, place, "data inside this store", "a path out of it")
             if not _is_zarr_node(Path(self.path, place)):
-                links = _json(Path(self.path, here), "zarr_link") or []
-                target = next((k for k in links if k.get("name") == part), None)
+                target = _link_at(Path(self.path, here), part)
                 if target is None:
                     return name.strip("/")
-                if target.get("source", ".") not in (".", ""):
-                    raise FormatError(
-                        self.path, place, "data inside this store", "a link to another store"
-                    )
-                place = str(target["path"]).strip("/")
-            if ".." in place.split("/"):
-                raise FormatError(self.path, place, "data inside this store", "a path out of it")
+                if not self._is_own(target):
+                    raise FormatError(self.path, place, "data inside this store",
+                                      f"a link to another store, {target.get('source')}",
+                                      "links out of a store are not followed")  # fmt: skip
+                followed += 1
+                if followed > _MAX_LINKS:
+                    raise FormatError(self.path, name, "an array or group", "links in a circle")
+                todo.extend(str(target.get("path", "")).strip("/").split("/")[::-1])
+                place = ""
             here = place
         return here
 
+    def _is_own(self, link: dict[str, Any]) -> bool:
+        """Whether a link stays in this store."""
+        return os.path.abspath(os.path.join(self.path, str(link.get("source", ".")))) == self.path
+
+    def link(self, name: str) -> str | None:
+        parent, _, last = name.strip("/").rpartition("/")
+        folder = Path(self.path, self._resolve(parent))
+        target = None if _is_zarr_node(folder / last) else _link_at(folder, last)
+        if target is None:
+            return None
+        inside = str(target.get("path", ""))
+        return inside if self._is_own(target) else f"{target.get('source')}:{inside}"
+
     def attrs(self, name: str = "/") -> dict[str, Any]:
-        folder = Path(self.path, self._resolve(name) if name.strip("/") else "")
+        folder = Path(self.path, self._resolve(name))
         raw = _json(folder) or {}
         return {key: _zarr_reference(value) for key, value in raw.items()}
 
@@ -120,8 +142,20 @@ def _json(folder: Path, key: str | None = None) -> Any:
     return None if key else {}
 
 
+def _links(folder: Path) -> list[dict[str, Any]]:
+    """The links that hdmf-zarr keeps in an attribute of a group, of another name since 0.14."""
+    found = (_json(folder, "_LINKS") or []) + (_json(folder, "zarr_link") or [])
+    return [link for link in found if isinstance(link, dict) and "name" in link]
+
+
+def _link_at(folder: Path, name: str) -> dict[str, Any] | None:
+    return next((link for link in _links(folder) if link["name"] == name), None)
+
+
 def _zarr_reference(value: Any) -> Any:
     """hdmf-zarr writes an object reference as a dict; we give the path it points to."""
+    if isinstance(value, dict) and isinstance(value.get("_REFERENCE"), dict):  # since 0.14
+        return str(value["_REFERENCE"].get("path", ""))
     if isinstance(value, dict) and value.get("zarr_dtype") == "object":
         inner = value.get("value", value)
         return inner.get("path", "") if isinstance(inner, dict) else str(inner)
@@ -211,6 +245,11 @@ class _ObjectArray:
 
     def __init__(self, folder: Path, meta: dict[str, Any]):
         self.folder, self.meta = folder, meta
+        for codec in meta.get("filters") or []:
+            if codec["id"] not in _TEXT_CODECS:
+                raise FormatError(
+                    folder, "", "text", f"the codec {codec['id']!r}", "it is not decoded"
+                )
         self.shape, self.chunks = tuple(meta["shape"]), tuple(meta["chunks"])
         size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
         nbytes = 8 * int(np.prod(self.shape, dtype=object))
@@ -241,9 +280,5 @@ class _ObjectArray:
         if self.meta["compressor"]:
             data = numcodecs.get_codec(self.meta["compressor"]).decode(data)
         for codec in reversed(self.meta["filters"] or []):
-            if codec["id"] not in ("vlen-utf8", "vlen-bytes", "json2"):
-                raise FormatError(
-                    self.folder, name, "text", f"the codec {codec['id']!r}", "it is not decoded"
-                )
             data = numcodecs.get_codec(codec).decode(data)
         return np.asarray(data, object).reshape(self.chunks)

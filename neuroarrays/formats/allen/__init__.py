@@ -28,7 +28,10 @@ from neuroarrays.files import source as sources
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen import behaviour, stimuli, units
 from neuroarrays.formats.nwb import decode, dialects, nodes
+from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.observed import with_observed
+from neuroarrays.formats.nwb.signals import series_nodes
+from neuroarrays.formats.nwb.units import UNITS, unit_nodes
 from neuroarrays.formats.reader import Reader, paths_of
 from neuroarrays.schema.names import chosen, matches
 
@@ -169,31 +172,29 @@ def session_groups(
     default = {} if kind == "visual_behavior" else units.DEFAULTS
     used = {k: default.get(k) if v == "auto" else v for k, v in filters.items()}
     found = units.read_units(source, used)
-    left_out: list[str] = []
-    groups: dict[str, xr.Dataset] = {}
-    groups |= nodes.unit_nodes(source, wanted, left_out, found.labels, found.order, found.columns)
-    tables = stimuli.tables(source, left_out)
-    series, others, more_left_out = decode.find(source)
-    for path in others:
-        if not path.startswith("intervals/"):
-            tables[schema.node_name(path.rpartition("/")[2])] = nodes.table_node(
-                source, path, left_out
-            )
-    groups |= {f"{schema.PRESENTATIONS}/{name}": rows for name, rows in tables.items()}
+    account = Account(source)
+    groups = unit_nodes(account, wanted, found.labels, found.order, found.columns)
+    for name, rows in stimuli.tables(account).items():
+        nodes.place(groups, f"{schema.PRESENTATIONS}/{name}", rows)
+    found_series, kinds = decode.find(account)
+    others = {path: k for path, k in kinds.items()
+              if path != UNITS and not path.startswith(("intervals/", *behaviour.HANDLED))}  # fmt: skip
+    nodes.table_nodes(account, others, groups)
+    series = found_series
     if kind != "visual_behavior":
-        groups |= behaviour.running(source) | behaviour.gaze(source, left_out)
-        series = [one for one in series if not behaviour.is_handled(one)]
-    groups |= nodes.series_nodes(source, series, wanted, left_out)
-    left_out += [text for text in more_left_out if not text.startswith("processing/")]
+        groups |= behaviour.running(account) | behaviour.gaze(account)
+        series = [one for one in series if not one.path.startswith(behaviour.HANDLED)]
+    for node, rows in series_nodes(account, series, wanted).items():
+        nodes.place(groups, node, rows)
+    with account.step("units/obs_intervals"):
+        groups = with_observed(source, groups, found_series)
+    attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}
     notes = list(found.notes)
     notes += [f"no {name}" for name, node in
               (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
               if not any(path.partition("/")[0] == node for path in groups)]  # fmt: skip
-    if left_out:
-        notes.append("not in the tree: " + "; ".join(left_out))
-    attrs = nodes.session_attrs(source) | {"session_type": kind, "nwb_version": version}
-    attrs |= {"notes": notes, "units_filter": _as_text(used)}
-    return {"": xr.Dataset(attrs=attrs)} | with_observed(source, groups, series)
+    attrs |= {"notes": [*notes, *account.notes()], "units_filter": _as_text(used)}
+    return {"": xr.Dataset(attrs=attrs)} | groups
 
 
 def _kind(source: Source) -> str:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.files.source import Key, Source
-from neuroarrays.formats.nwb.decode import Series
+from neuroarrays.formats.nwb.account import Account
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
 
@@ -40,7 +40,7 @@ _LONG_NAMES = {
     "eye_area": "area of the eye; unit unknown (the file says pixels squared, which it is not)",
 }  # fmt: skip
 #: What is read here, and what repeats other tables.
-_HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
+HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,16 +71,14 @@ class Midpoints(LazyArray):
         return (type(self).__name__, *(base.__dask_tokenize__() for base in self.bases))
 
 
-def is_handled(one: Series) -> bool:
-    """Whether a series of the file becomes a node here."""
-    return any(one.path == path or one.path.startswith(path) for path in _HANDLED)
-
-
-def running(source: Source) -> dict[str, xr.Dataset]:
+def running(account: Account) -> dict[str, xr.Dataset]:
     """``running``: `speed` in cm/s at the middle of each sample, with its start and end."""
-    if source.info(f"{_SPEED}/data") is None or source.info(f"{_SPEED}/timestamps") is None:
+    source, data = account.source, f"{_SPEED}/data"
+    shape = _shape(source, data)
+    if not shape or len(shape) > 1 or _shape(source, f"{_SPEED}/timestamps") != shape:
         return {}
-    speed = file_array(source, f"{_SPEED}/data")
+    account.take(data, f"{_SPEED}/timestamps")
+    speed = file_array(source, data)
     starts = file_array(source, f"{_SPEED}/timestamps")
     variables = {
         "speed": schema.var("series", "speed", speed.variable((schema.TIME,)), nwb_path=_SPEED)
@@ -91,6 +89,7 @@ def running(source: Source) -> dict[str, xr.Dataset]:
     if ends is not None and ends.shape == starts.shape:
         last = file_array(source, f"{_ENDS}/timestamps")
         clock = Midpoints(starts, last)
+        account.take(f"{_ENDS}/timestamps")
         coords["end_time"] = last.variable((schema.TIME,), {"units": "s"})
     coords["start_time"] = starts.variable((schema.TIME,), {"units": "s"})
     attrs = {"units": "s", "long_name": "session clock"}
@@ -101,9 +100,9 @@ def running(source: Source) -> dict[str, xr.Dataset]:
     }
 
 
-def gaze(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
+def gaze(account: Account) -> dict[str, xr.Dataset]:
     """``pupil`` as measured and ``pupil_filtered`` without blinks; NaN where the fit failed."""
-    made = {}
+    source, made = account.source, {}
     for node, module in _GAZE.items():
         clock = source.info(f"{module}/eye_area/timestamps")
         if clock is None:
@@ -113,8 +112,9 @@ def gaze(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
             path = f"{module}/{series}"
             info = source.info(f"{path}/data")
             if info is None or info.shape[:1] != clock.shape:
-                left_out.append(f"{path} (not as long as the clock of the eye)")
+                account.leave(path, "not as long as the clock of the eye")
                 continue
+            account.take(f"{path}/data", f"{path}/timestamps")
             whole = file_array(source, f"{path}/data").variable(
                 (schema.TIME, "axis")[: len(info.shape)]
             )
@@ -126,12 +126,12 @@ def gaze(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
         made[node] = dataset(
             variables, {schema.TIME: _clock(source, f"{module}/eye_area/timestamps")}
         )
-    return made | _ellipses(source)
+    return made | _ellipses(account)
 
 
-def _ellipses(source: Source) -> dict[str, xr.Dataset]:
+def _ellipses(account: Account) -> dict[str, xr.Dataset]:
     """``ellipses/pupil``, ...: what was fitted to the camera's picture; axes whole, not half."""
-    made = {}
+    source, made = account.source, {}
     clock = "processing/raw_gaze_mapping/eye_area/timestamps"
     for node, table in _ELLIPSES.items():
         path = f"processing/eye_tracking/{table}"
@@ -148,8 +148,14 @@ def _ellipses(source: Source) -> dict[str, xr.Dataset]:
                 array = file_array(source, f"{path}/{name}", double)
                 unit = "radian" if name == "phi" else "pixel"
                 variables[name] = array.variable((schema.TIME,), {"units": unit})
+                account.take(f"{path}/{name}")
         made[f"ellipses/{node}"] = dataset(variables, {schema.TIME: _clock(source, here)})
     return made
+
+
+def _shape(source: Source, name: str) -> tuple[int, ...] | None:
+    info = source.info(name)
+    return None if info is None or info.dtype.kind not in "iuf" else info.shape
 
 
 def _clock(source: Source, name: str) -> xr.Variable:

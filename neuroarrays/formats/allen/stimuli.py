@@ -6,6 +6,7 @@ Facts: the interval tables of the files of June 2020, and how AllenSDK numbers p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import decode, nodes
+from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb.account import Account, unreadable
+from neuroarrays.formats.nwb.tables import table_node
 from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 
@@ -41,7 +44,8 @@ MAX_DEVIATION, MAX_DEVIATION_OF_MOVIES = 0.001, 0.01
 _NOTHING = {"n/a", "na", "null", "none", "nan", ""}
 #: Columns that hold numbers as text in some tables.
 _NUMBERS_AS_TEXT = ("phase", "spatial_frequency")
-_LEFT_OUT = ("id", "tags", "timeseries")
+_OF_INVALID_TIMES = ("id", "start_time", "stop_time", "tags", "tags_index")
+_LEFT_OUT = ("tags", "timeseries")
 FRAMES = "_frames"
 
 
@@ -69,8 +73,9 @@ def is_movie(name: str) -> bool:
     return name.startswith("natural_movie") and not name.endswith(("shuffled", FRAMES))
 
 
-def tables(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
+def tables(account: Account) -> dict[str, xr.Dataset]:
     """Every interval table below `presentations`, by its name in the tree."""
+    source = account.source
     found = source.names("intervals")
     found = [name for name in found if source.info(f"intervals/{name}/start_time")]
     shown = [name for name in found if name.endswith(SUFFIX)]
@@ -82,13 +87,23 @@ def tables(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
             found="one table, epochs, as in files from before June 2020",
             hint="download the session again: DANDI 000021 or 000022, or AllenSDK's cache",
         )
-    intervals = invalid_times(source) if "invalid_times" in found else []
+    intervals: list[Interval] = []
+    if "invalid_times" in found:
+        with account.step("intervals/invalid_times"):
+            intervals = invalid_times(source)
+            account.take(*(f"intervals/invalid_times/{name}" for name in _OF_INVALID_TIMES))
     masked = [one for one in intervals if one.label == "stimulus"]
-    starts = {name: source.read(f"intervals/{name}/start_time") for name in shown}
+    starts: dict[str, np.ndarray] = {}
+    for name in shown:
+        with account.step(f"intervals/{name}"):
+            starts[name] = columns.number_array(source, f"intervals/{name}/start_time").load()
     made: dict[str, xr.Dataset] = {}
     for name, ids in presentation_ids(starts).items():
-        stimulus = name.removesuffix(SUFFIX)
-        rows = _stimulus_table(source, f"intervals/{name}", starts[name], ids, masked)
+        stimulus, rows = name.removesuffix(SUFFIX), None
+        with account.step(f"intervals/{name}"):
+            rows = _stimulus_table(account, f"intervals/{name}", starts[name], ids, masked)
+        if rows is None:
+            continue
         if is_movie(stimulus) and "frame" in rows:
             made[stimulus + FRAMES] = rows
             rows = whole_movies(rows)
@@ -100,7 +115,8 @@ def tables(source: Source, left_out: list[str]) -> dict[str, xr.Dataset]:
         made["invalid_times"] = _invalid_table(intervals)
     for name in found:
         if name not in shown and name != "invalid_times":
-            made[name] = nodes.table_node(source, f"intervals/{name}", left_out)
+            with account.step(f"intervals/{name}"):
+                made[name] = table_node(account, f"intervals/{name}")
     return {schema.node_name(name): rows for name, rows in made.items()}
 
 
@@ -119,30 +135,21 @@ def presentation_ids(starts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _stimulus_table(
-    source: Source, path: str, start: np.ndarray, ids: np.ndarray, masked: list[Interval]
+    account: Account, path: str, start: np.ndarray, ids: np.ndarray, masked: list[Interval]
 ) -> xr.Dataset:
     """One table: times, parameters and block at hand, other columns lazy."""
-    stimulus = path.rpartition("/")[2].removesuffix(SUFFIX)
-    names = source.names(path)
+    source, stimulus = account.source, path.rpartition("/")[2].removesuffix(SUFFIX)
+    table = columns.read_table(account, path)
+    names = table.names
+    account.take(f"{path}/id", f"{path}/start_time", f"{path}/stop_time")
     stop = source.read(f"{path}/stop_time") if "stop_time" in names else np.full(start.size, np.nan)
     wanted = (*PARAMETERS.get(stimulus, ()), *_NUMBERS_AS_TEXT, "stimulus_block")
     here: dict[str, Any] = {"start_time": start.astype(float), "stop_time": stop.astype(float)}
     variables: dict[str, xr.Variable] = {}
     for name in names:
-        info = source.info(f"{path}/{name}")
-        if name in _LEFT_OUT or name in here or name.endswith("_index") or info is None:
-            continue
-        if f"{name}_index" in names or info.shape != start.shape:
-            continue
-        if name not in wanted:
-            array = file_array(source, f"{path}/{name}")
-            variables[name] = schema.var("table", name, wrap(array), (schema.PRESENTATION,))
-            continue
-        values = source.read(f"{path}/{name}")
-        number = as_numbers(values) if info.text else None
-        attrs = {} if number is None else {"comment": "text in the file; NaN where it says nothing"}
-        values = values if number is None else number
-        variables[name] = schema.var("table", name, values, (schema.PRESENTATION,), **attrs)
+        if name not in here:
+            with account.step(f"{path}/{name}"):
+                variables |= _stimulus_column(account, table, name, start.shape, wanted)
     blank = blanks(stimulus, {name: v.values for name, v in variables.items() if name in wanted})
     here |= {} if blank is None else {"blank": blank}
     here["invalid"] = overlaps(here["start_time"], here["stop_time"], masked)
@@ -151,6 +158,31 @@ def _stimulus_table(
         for name, values in here.items()
     }
     return dataset(made | variables, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids)})
+
+
+def _stimulus_column(
+    account: Account, table: columns.Table, name: str, shape: tuple[int, ...], wanted: Sequence[str]
+) -> dict[str, xr.Variable]:
+    """One column under its name, if it has a value per row."""
+    source, path = account.source, f"{table.path}/{name}"
+    info = source.info(path)
+    if info is None:
+        return {}
+    reason = "as in AllenSDK's tables" if name in _LEFT_OUT else unreadable(info)
+    if not reason and (name in table.indexes or info.shape != shape):
+        reason = f"shape {info.shape} for {shape[0]} rows"
+    if reason:
+        columns.leave_ragged(account, table, name, reason)
+        return {}
+    account.take(path)
+    if name not in wanted:
+        array = file_array(source, path)
+        return {name: schema.var("table", name, wrap(array), (schema.PRESENTATION,))}
+    values = source.read(path)
+    number = as_numbers(values) if info.text else None
+    attrs = {} if number is None else {"comment": "text in the file; NaN where it says nothing"}
+    values = values if number is None else number
+    return {name: schema.var("table", name, values, (schema.PRESENTATION,), **attrs)}
 
 
 _MEANING = {
@@ -233,7 +265,7 @@ def invalid_times(source: Source) -> list[Interval]:
     start, stop = source.read(f"{path}/start_time"), source.read(f"{path}/stop_time")
     tags: list[tuple[str, ...]] = [()] * start.size
     if {"tags", "tags_index"} <= set(source.names(path)):
-        first, last = decode.ragged_bounds(source, f"{path}/tags")
+        first, last = columns.ragged_bounds(source, f"{path}/tags")
         values = source.read(f"{path}/tags")
         tags = [tuple(values[a:b]) for a, b in zip(first, last, strict=True)]
     rows = [Interval(float(a), float(b), t) for a, b, t in zip(start, stop, tags, strict=True)]

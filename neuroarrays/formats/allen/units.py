@@ -16,7 +16,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import decode
+from neuroarrays.formats.nwb.units import ELECTRODES
 
 #: What `location` says of a channel outside the brain. "grey" is a structure: grey, unlabelled.
 _OUTSIDE = {"", "none", "null", "nan"}
@@ -88,24 +88,24 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
 
 def _channels(source: Source) -> dict[str, np.ndarray]:
     """What the electrodes say, a value per channel; a column that is missing is filled."""
-    names = source.names(decode.ELECTRODES)
+    names = source.names(ELECTRODES)
     if "location" not in names:
         old = any(name.startswith("manual_structure") for name in names)
         raise FormatError(
             source.path,
-            f"/{decode.ELECTRODES}",
+            f"/{ELECTRODES}",
             expected="the column `location` with the structure of each channel",
             found="the columns of a file from before June 2020" if old else ", ".join(names),
             hint="download the session again: DANDI 000021 or 000022, or AllenSDK's cache",
         )
-    ids = source.read(f"{decode.ELECTRODES}/id")
+    ids = source.read(f"{ELECTRODES}/id")
     size = ids.size
 
     def column(*candidates: str, default: Any) -> np.ndarray:
         found = next((name for name in candidates if name in names), None)
         if found is None:
             return np.full(size, default)
-        return np.array(source.read(f"{decode.ELECTRODES}/{found}"))
+        return np.array(source.read(f"{ELECTRODES}/{found}"))
 
     return {
         "id": ids,

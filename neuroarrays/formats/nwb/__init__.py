@@ -23,6 +23,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.formats.nwb import decode, dialects
+from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.nodes import session_groups
 from neuroarrays.formats.reader import Reader, paths_of
 from neuroarrays.schema.names import chosen, matches
@@ -77,7 +78,8 @@ class NWBReader(Reader):
             if name in wanted:
                 file = source.open_source(path)
                 version = decode.check_version(file)
-                for node, dataset in session_groups(file, version, wanted_area).items():
+                account = Account(file)
+                for node, dataset in session_groups(account, version, wanted_area).items():
                     groups[f"{name}/{node}".rstrip("/")] = dataset
         chosen(there, areas, "area")  # an area of no session is an error
         if drop_variables is not None:

@@ -10,8 +10,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import decode
-from neuroarrays.formats.nwb.decode import Series
+from neuroarrays.formats.nwb.account import Account
+from neuroarrays.formats.nwb.columns import ragged_bounds
+from neuroarrays.formats.nwb.series import Series
 from neuroarrays.lazy.arrays import LazyArray, Regular, file_array
 from neuroarrays.tree.extents import Part
 from neuroarrays.tree.intervals import merged
@@ -22,13 +23,15 @@ _OF_UNITS, _EPOCHS = "units/obs_intervals", "intervals/epochs"
 _MOST = 1 << 22
 
 
-def unit_stretches(source: Source, n_units: int, left_out: list[str]) -> dict[str, xr.Variable]:
+def unit_stretches(account: Account, n_units: int) -> dict[str, xr.Variable]:
     """The observation intervals of each unit, as variables along ``(unit_id, interval)``."""
     try:
-        rows = _of_units(source, n_units)
+        rows = _of_units(account.source, n_units)
     except (FormatError, ValueError) as error:
-        left_out.append(f"{_OF_UNITS} ({error})")
+        account.leave(f"{_OF_UNITS}_index", "index of obs_intervals")
+        account.leave(_OF_UNITS, str(error))
         return {}
+    account.take(_OF_UNITS, f"{_OF_UNITS}_index")
     return {
         name: schema.var("spikes", name, rows[:, :, column], (schema.UNIT, schema.INTERVAL))
         for column, name in enumerate(OF_UNITS)
@@ -44,7 +47,7 @@ def _of_units(source: Source, n_units: int) -> np.ndarray:
         raise ValueError(f"{info.shape[0]:,} intervals, which is more than are read")
     starts, ends = np.arange(n_units), np.arange(n_units) + 1
     if source.info(f"{_OF_UNITS}_index") is not None:
-        starts, ends = decode.ragged_bounds(source, _OF_UNITS)
+        starts, ends = ragged_bounds(source, _OF_UNITS)
     if starts.size != n_units or (n_units and ends[-1] != info.shape[0]):
         raise ValueError(f"{info.shape[0]} rows for {n_units} units")
     sizes = ends - starts
@@ -71,11 +74,11 @@ def with_observed(
     """
     more = []
     for one in series:  # of areas that were not asked for, too
-        if (one.rois or one.transposed) and one.clock is not None:
+        if one.is_units:
             clock: LazyArray = (
                 Regular(*one.clock, one.size)
                 if isinstance(one.clock, tuple)
-                else file_array(source, str(one.clock))
+                else file_array(source, one.clock)
             )
             more.append(Part(one.path, clock, ordered=True))
     spikes = source.info("units/spike_times")

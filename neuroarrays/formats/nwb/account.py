@@ -1,0 +1,211 @@
+"""What becomes of every dataset of a file: in the tree, or in the notes with its place and why.
+
+Readers work in steps, one for each object of the file. A step that fails costs that object and
+is a note; what no step has taken or left is found by a walk over the whole file at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from itertools import groupby
+
+from neuroarrays.errors import FormatError, MissingDependency, MissingPath
+from neuroarrays.files.source import Info, Source
+
+#: Characters of a message that a note quotes.
+_LONGEST = 200
+#: Groups of metadata.
+_METADATA = ("general", "specifications")
+#: Groups that are no object themselves.
+_CONTAINERS = ("acquisition", "analysis", "events", "general", "intervals", "processing",
+               "scratch", "stimulus", "stimulus/presentation", "stimulus/templates")  # fmt: skip
+#: What the machine cannot do is no fault of an object.
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+_NEVER_OF_AN_OBJECT = (MemoryError, MissingPath, MissingDependency)
+
+
+class Account:
+    """What was taken from a file, what was left, and why.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        self._taken: set[str] = set()
+        self._left: dict[str, str] = {}
+        self._remarks: dict[str, str] = {}
+        self._passed: set[str] = set()
+
+    def take(self, *paths: str) -> None:
+        """These datasets are in the tree (or their values are, under other names)."""
+        self._taken.update(path.strip("/") for path in paths)
+
+    def leave(self, path: str, reason: str) -> None:
+        """A group or dataset is not in the tree; the first reason counts."""
+        self._left.setdefault(path.strip("/"), reason)
+
+    def pass_over(self, path: str) -> None:
+        """A group was not asked for; nothing is said of it."""
+        self._passed.add(path.strip("/"))
+
+    def remark(self, path: str, text: str) -> None:
+        """A dataset is in the tree, and something about it must be known."""
+        self._remarks.setdefault(path.strip("/"), text)
+
+    def is_settled(self, path: str) -> bool:
+        """Whether a dataset or group is taken or left."""
+        path = path.strip("/")
+        return path in self._taken or path in self._left or path in self._passed
+
+    def is_left(self, path: str) -> bool:
+        """Whether a dataset or group is known not to be in the tree."""
+        return path.strip("/") in self._left
+
+    def step(self, path: str) -> Step:
+        """Read one object, in a ``with`` block: where that fails it is left, reading goes on.
+
+        What is the fault of the whole file (it changed, it is gone) or of the machine is raised.
+        """
+        return Step(self, path)
+
+    def notes(self) -> list[str]:
+        """Remarks, then everything that is not in the tree, each with its place and why."""
+        with self.step("/"):
+            for path, reason in _unsettled(self, "", set())[0]:
+                self.leave(path, reason)
+        remarks = [f"{path}: {text}" for path, text in self._remarks.items()]
+        groups = groupby(self._left.items(), lambda one: (one[0].rpartition("/")[0], one[1]))
+        left = [f"{', '.join(path for path, _ in ones)} ({reason})" for (_, reason), ones in groups]
+        notes = remarks + (["not in the tree: " + "; ".join(left)] if left else [])
+        return [printable(note) for note in notes]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block that reads one object of a file; its failure is a reason in the account."""
+
+    account: Account
+    path: str
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None:
+            return False
+        if not isinstance(error, Exception) or isinstance(error, _NEVER_OF_AN_OBJECT):
+            return False
+        if _of_the_file(error, self.account.source.path):
+            return False
+        self.account.leave(self.path, _reason(error, self.path))
+        return True
+
+
+def printable(text: str) -> str:
+    """A text that can be encoded: bytes of a name that were no UTF-8 are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def unreadable(info: Info | None) -> str:
+    """Why values cannot stand in a tree; "" if they can."""
+    if info is None:
+        return "no array"
+    if info.dtype.kind == "V":
+        return "compound values" if info.dtype.names else "opaque values"
+    if info.dtype.kind == "O" and not info.text and info.dtype.metadata:
+        return "an array in each cell"
+    if info.dtype.kind not in "iufbO":
+        return f"values of type {info.dtype}"
+    return ""
+
+
+def _of_the_file(error: Exception, path: str) -> bool:
+    if isinstance(error, FormatError) and error.path == path and not error.where:
+        return True
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE:
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def _reason(error: Exception, path: str) -> str:
+    """An error in the words of a note, without the file, which the note is of."""
+    if not isinstance(error, FormatError):
+        return f"{type(error).__name__}: {error}"[:_LONGEST]
+    where = error.where.strip("/")
+    place = f"{where}: " if where and where != path.strip("/") else ""
+    parts = (f"expected {error.expected}" if error.expected else "",
+             f"found {error.found}" if error.found else "")  # fmt: skip
+    return (place + ", ".join(part for part in parts if part))[:_LONGEST]
+
+
+def _unsettled(
+    account: Account, path: str, seen: set[object]
+) -> tuple[list[tuple[str, str]], bool]:
+    """What below a group is neither taken nor left, and whether anything else is there.
+
+    A typed group of which nothing was taken is one entry.
+    """
+    source = account.source
+    found: list[tuple[str, str]] = []
+    used = False
+    for name in source.names(path or "/"):
+        place = f"{path}/{name}".strip("/")
+        with account.step(place):
+            if not account.is_settled(place):
+                entries, some = _of_child(account, place, seen)
+                found += entries
+                used |= some
+        used |= account.is_settled(place)
+    return found, used
+
+
+def _of_child(
+    account: Account, place: str, seen: set[object]
+) -> tuple[list[tuple[str, str]], bool]:
+    source = account.source
+    target = source.link(place)
+    info = source.info(place)
+    if target is not None:  # what it leads to is met at its own place
+        if info is not None or source.exists(place) or source.attrs(place):
+            return [], False
+        account.leave(place, f"a link to {target}, which is not there")
+        return [], True
+    if info is not None:
+        return [(place, _what(source, place, info))], False
+    identity = source.identity(place)
+    if identity is not None and identity in seen:  # a group of two names, or in a circle
+        return [], False
+    seen.add(identity)
+    entries, used = _unsettled(account, place, seen)
+    kind = str(source.attr(place, "neurodata_type") or "")
+    is_empty = not entries and not kind
+    if used or is_empty or place in _CONTAINERS or kind == "ProcessingModule":
+        return entries, used
+    if len(entries) == 1 and place.partition("/")[0] not in _METADATA:
+        return entries, False
+    return [(place, _what(source, place, None))], False
+
+
+def _what(source: Source, path: str, info: Info | None) -> str:
+    """What an object that is not read is, in a few words."""
+    if (first := path.partition("/")[0]) in _METADATA:
+        return "metadata" if first == "general" else "definitions of types"
+    kind = str(source.attr(path, "neurodata_type") or "")
+    if info is None:
+        names = source.names(path)
+        if not names:
+            return f"{kind}, empty"
+        if "id" in names or source.attr(path, "colnames") is not None:
+            return "a table without times"
+        return f"a group of type {kind}, which is not read" if kind else "a group that is not read"
+    shape = " x ".join(map(str, info.shape)) if info.shape else "one value"
+    return f"{kind or 'values'}, {shape}"

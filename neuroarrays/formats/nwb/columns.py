@@ -1,0 +1,362 @@
+"""Columns of NWB's dynamic tables: plain, ragged, enumerated, and references to rows of others.
+
+What a dataset is, its type says (`neurodata_type`); where a file has no types, its name and shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Info, Source
+from neuroarrays.formats.nwb.account import Account, printable, unreadable
+from neuroarrays.lazy.arrays import FileArray, file_array
+from neuroarrays.tree.observed import OF_UNITS
+
+#: A ragged column is padded to at most this many bytes, or to this many times its values.
+_MOST_BYTES, _MOST_TIMES = 64 << 20, 16
+#: Whole numbers beyond this have no float64 of their own.
+_EXACT = 1 << 53
+
+
+@dataclass(frozen=True)
+class Table:
+    """A dynamic table: its columns, and which other datasets belong to them.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Its columns, without `id`, indexes and elements.
+    indexes : dict of str to list of str
+        Of a ragged column, the paths of its indexes, the innermost first.
+    elements : dict of str to str
+        Of an enumerated column, the path of its labels.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    indexes: dict[str, list[str]]
+    elements: dict[str, str]
+
+
+def read_table(account: Account, path: str) -> Table:
+    """Which columns a table has, from the types and names of its datasets."""
+    source = account.source
+    names = source.names(path)
+    stated = source.attr(path, "colnames")
+    stated = [str(one) for one in stated] if isinstance(stated, list) else []
+    for name in stated:
+        if name not in names:
+            account.leave(f"{path}/{name}", "named in colnames, not in the file")
+    indexes: dict[str, list[str]] = {}
+    elements: dict[str, str] = {}
+    belonging = {"id"}
+    for name in names:
+        with account.step(f"{path}/{name}"):
+            base = name
+            while _is_index(source, path, f"{base}_index", names, stated):
+                base += "_index"
+                indexes.setdefault(name, []).append(f"{path}/{base}")
+                belonging.add(base)
+            labels = _elements_of(source, path, name, names)
+            if labels:
+                elements[name] = labels
+                belonging.add(labels.rpartition("/")[2])
+    columns = tuple(name for name in names if name not in belonging)
+    indexes = {name: levels for name, levels in indexes.items() if name in columns}
+    return Table(path, columns, indexes, elements)
+
+
+def _is_index(
+    source: Source, path: str, name: str, names: Iterable[str], stated: list[str]
+) -> bool:
+    if name not in names:
+        return False
+    kind = source.attr(f"{path}/{name}", "neurodata_type")
+    if kind:
+        return bool(kind == "VectorIndex")
+    info = source.info(f"{path}/{name}")
+    whole = info is not None and info.dtype.kind in "iu" and len(info.shape) == 1
+    return whole and name not in stated
+
+
+def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> str:
+    """The path of the labels of an enumerated column, or ""."""
+    target = source.attr(f"{path}/{name}", "elements")
+    if isinstance(target, str) and target:
+        return target.strip("/")
+    is_enum = source.attr(f"{path}/{name}", "neurodata_type") == "EnumData"
+    return f"{path}/{name}_elements" if is_enum and f"{name}_elements" in names else ""
+
+
+# ------------------------------------------------------------------------------- rows and ids
+
+
+def read_ids(account: Account, path: str, size: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Identifiers of the rows: (size,) int64, their numbers where the file has none that can be.
+
+    Returns
+    -------
+    (size,) int64
+        Identifiers.
+    dict
+        `id`, where the file's own are text: {"id": (size,) object}.
+    """
+    numbers = np.arange(size, dtype=np.int64)
+    name = f"{path}/id"
+    more: dict[str, Any] = {}
+    with account.step(name):
+        info = account.source.info(name)
+        if info is None:
+            return numbers, more
+        if info.shape != (size,):
+            shape = info.shape[0] if len(info.shape) == 1 else info.shape
+            account.leave(name, f"{shape} identifiers for {size} rows, which are numbered instead")
+        elif info.text:
+            account.take(name)
+            more["id"] = account.source.read(name)
+        elif info.dtype.kind in "iuf":
+            stored = account.source.read(name)
+            ids = stored.astype(np.int64)
+            if (ids == stored).all():
+                account.take(name)
+                return ids, more
+            account.leave(name, "no whole numbers; rows are numbered instead")
+        else:
+            account.leave(name, f"{unreadable(info)}; rows are numbered instead")
+    return numbers, more
+
+
+def ragged_bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """First and one-past-last row of each table row in a ragged column: (row,) int64 each.
+
+    Raises
+    ------
+    FormatError
+        If the index is no list of numbers, decreases or points past the column's end.
+    """
+    index = index or f"{column}_index"
+    info, values = source.info(index), source.info(column)
+    if info is None or values is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
+        found = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
+        raise FormatError(source.path, f"/{index}", "a list of row ends", found)
+    stored = source.read(index)
+    ends = stored.astype(np.int64)  # widened: uint8 would wrap
+    starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
+    size = values.shape[0] if values.shape else 0
+    if ends.size and ((ends < starts).any() or ends[-1] > size or (ends != stored).any()):
+        raise FormatError(
+            source.path,
+            f"/{index}",
+            expected=f"row ends that grow up to at most {size}",
+            found=f"values from {stored.min()} to {stored.max()}",
+        )
+    return starts, ends
+
+
+def bounds_of_rows(
+    account: Account, column: str, index: str, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`ragged_bounds` of `size` rows; what no row reaches is a remark.
+
+    Raises
+    ------
+    FormatError
+        As `ragged_bounds`, and if the index has another number of rows.
+    """
+    source = account.source
+    starts, ends = ragged_bounds(source, column, index)
+    if ends.size != size:
+        raise FormatError(source.path, f"/{index}", f"{size} row ends", str(ends.size))
+    past_the_end(account, column, index, ends)
+    return starts, ends
+
+
+def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) -> None:
+    """A remark where an index leaves values at the end of its column to no row."""
+    total = account.source.info(column).shape[0]  # type: ignore[union-attr]
+    left = total - (int(ends[-1]) if ends.size else 0)
+    if left:
+        name = index.rpartition("/")[2]
+        account.remark(column, f"the last {left:,} of {total:,} values belong to no row: {name} "
+                       "ends before them; they are not in the tree")  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------ columns
+
+
+def free(name: str) -> str:
+    """A column's name, changed where the tree uses it for something else."""
+    taken = {
+        schema.UNIT,
+        schema.SPIKE,
+        schema.TIME,
+        schema.PRESENTATION,
+        "row_size",
+        "event",
+        *OF_UNITS,
+    }
+    return printable(f"{name}_column" if name in taken else name)
+
+
+def description(source: Source, name: str) -> dict[str, Any]:
+    """The description of an object as attributes, if there is one."""
+    text = str(source.attr(name, "description") or "")
+    return {"description": printable(text)} if text and text != "no description" else {}
+
+
+def number_array(source: Source, name: str) -> FileArray:
+    """A lazy array of float64 of what may be stored as whole numbers (times).
+
+    Raises
+    ------
+    FormatError
+        If it holds no numbers.
+    """
+    array = file_array(source, name)
+    if array.dtype.kind not in "iuf":
+        raise FormatError(source.path, f"/{name}", "numbers", f"values of type {array.dtype}")
+    return array if array.dtype.kind == "f" else replace(array, dtype=np.dtype("f8"))
+
+
+def read_columns(
+    account: Account, table: Table, size: int, dim: str, skip: Iterable[str] = ()
+) -> dict[str, xr.Variable]:
+    """The columns of a table along `dim`; what cannot be there is left, each with its reason."""
+    columns: dict[str, xr.Variable] = {}
+    for name in table.names:
+        path = f"{table.path}/{name}"
+        if name in skip or account.is_left(path):
+            continue
+        with account.step(path):
+            found = read_column(account, table, name, size, dim)
+            if found is not None:
+                columns[free(name)] = found
+                account.take(path, *table.indexes.get(name, ()))
+                account.take(*filter(None, [table.elements.get(name)]))
+    return columns
+
+
+def read_column(
+    account: Account, table: Table, name: str, size: int, dim: str
+) -> xr.Variable | None:
+    """One column along `dim`, or None where it was left."""
+    source, path = account.source, f"{table.path}/{name}"
+    info = source.info(path)
+    if info is None and source.names(path):
+        return None  # a group in a table: met at the end
+    if info is None and source.link(path) is None:
+        return None
+    if reason := unreadable(info):
+        leave_ragged(account, table, name, reason)
+        return None
+    attrs = description(source, path) | _region(account, path, info)
+    axes = [f"{free(name)}_axis{i}" for i in range(1, 33)]
+    if name in table.indexes:
+        values = _padded(account, table, name, size)
+        return xr.Variable((dim, *axes[: values.ndim - 1]), values, attrs)
+    if info.shape[:1] != (size,):  # type: ignore[union-attr]
+        account.leave(path, f"shape {info.shape} for {size} rows")  # type: ignore[union-attr]
+        return None
+    dims = (dim, *axes[: len(info.shape) - 1])  # type: ignore[union-attr]
+    if name in table.elements:
+        values = labels_of(account, path, source.read(path), source.read(table.elements[name]))
+        return xr.Variable(dims, values, attrs)
+    return file_array(source, path).variable(dims, attrs)
+
+
+def leave_ragged(account: Account, table: Table, name: str, reason: str) -> None:
+    """Leave a column with its indexes."""
+    for index in table.indexes.get(name, ()):
+        account.leave(index, reason)
+    account.leave(f"{table.path}/{name}", reason)
+
+
+def _region(account: Account, path: str, info: Info | None) -> dict[str, Any]:
+    """What a column of row numbers says of its table; numbers that are no row are a remark."""
+    source = account.source
+    if source.attr(path, "neurodata_type") != "DynamicTableRegion" or info is None:
+        return {}
+    target = str(source.attr(path, "table") or "").strip("/")
+    known = source.info(f"{target}/id") if target else None
+    if known is None or not known.shape:
+        account.remark(path, "row numbers of a table that is not in the file")
+    elif info.dtype.kind in "iu":
+        check_rows(account, path, source.read(path), known.shape[0], target)
+    return {"rows_of": target} if target else {}
+
+
+def check_rows(account: Account, path: str, rows: np.ndarray, size: int, target: str) -> bool:
+    """Whether every row number is a row of a table of `size`; a remark where not."""
+    wrong = int(((rows < 0) | (rows >= size)).sum())
+    if wrong:
+        account.remark(path, f"{wrong:,} of {rows.size:,} row numbers are no row of {target}, "
+                       f"which has {size:,}")  # fmt: skip
+    return not wrong
+
+
+def labels_of(account: Account, path: str, codes: np.ndarray, labels: Any) -> np.ndarray:
+    """The labels of codes, as text; "" for codes without, which are a remark."""
+    names = np.array([str(one) for one in np.ravel(labels)] + [""], object)
+    if codes.dtype.kind not in "iufb":
+        raise FormatError(account.source.path, f"/{path}", "numbers of labels", str(codes.dtype))
+    known = (codes >= 0) & (codes < names.size - 1)
+    wrong = int((~known).sum())
+    if wrong:
+        account.remark(path, f"{wrong:,} of {codes.size:,} codes have no label")
+    found: np.ndarray = names[np.where(known, codes, names.size - 1).astype(np.int64)]
+    return found
+
+
+def _padded(account: Account, table: Table, name: str, size: int) -> np.ndarray:
+    """A ragged column as text joined by ", " (then "; "), or numbers padded with NaN."""
+    source, path = account.source, f"{table.path}/{name}"
+    values = source.read(path)
+    if name in table.elements:
+        values = labels_of(account, path, values, source.read(table.elements[name]))
+    if values.dtype.kind in "iu" and values.size and _beyond(values):
+        values = values.astype(str).astype(object)
+    levels, within, stored = table.indexes[name], path, max(values.nbytes, 1)
+    for level, index in enumerate(levels):
+        is_last = level == len(levels) - 1
+        rows = size if is_last else source.info(index).shape[0]  # type: ignore[union-attr]
+        starts, ends = bounds_of_rows(account, within, index, rows)
+        if values.dtype == object:
+            values = _joined(values, starts, ends, ", " if level == 0 else "; ")
+        else:
+            values = _filled(source, path, values, starts, ends, stored)
+        within = index
+    return values
+
+
+def _beyond(values: np.ndarray) -> bool:
+    return bool(values.max() > _EXACT or (values.dtype.kind == "i" and values.min() < -_EXACT))
+
+
+def _joined(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, sign: str) -> np.ndarray:
+    rows = [values[s:e] for s, e in zip(starts, ends, strict=True)]
+    texts = [sign.join(str(v) for v in np.ravel(row)) for row in rows]
+    return np.array([*texts, None], object)[:-1]
+
+
+def _filled(
+    source: Source, path: str, values: np.ndarray, starts: np.ndarray, ends: np.ndarray,
+    stored: int,
+) -> np.ndarray:  # fmt: skip
+    """Rows of numbers side by side, NaN after the end of each."""
+    longest = int((ends - starts).max(initial=0))
+    shape = (starts.size, longest, *values.shape[1:])
+    nbytes = 8 * int(np.prod(shape, dtype=object))
+    if nbytes > max(_MOST_BYTES, _MOST_TIMES * stored):
+        raise FormatError(source.path, f"/{path}", "rows of about the same length",
+                          f"one so long that padding takes {nbytes:,} bytes")  # fmt: skip
+    out = np.full(shape, np.nan)
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        out[i, : end - start] = values[start:end]
+    return out

@@ -1,0 +1,292 @@
+"""Time series of an NWB file: values, clock, factors and labels, without xarray.
+
+A series whose parts cannot belong together is refused with what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Info, Source, plain
+from neuroarrays.formats.nwb.account import Account, printable, unreadable
+
+#: Small datasets beside the values of a series become attributes, up to this many values.
+_SMALL = 32
+#: Point events: nothing is sampled between them. A container or series of such a name, or a group
+#: with timestamps and no data.
+_EVENTS = re.compile(r"lick|reward|event|annotation|(^|[/_ ])(ttl|tag)s?([/_ ]|$)", re.I)
+_EVENT_TYPES = {"AnnotationSeries", "IntervalSeries", "Events", "LabeledEvents", "TTLs",
+                "BehavioralEvents"}  # fmt: skip
+#: A full turn of an angle in its unit: interpolation takes the shorter arc.
+_FULL_TURN = {"rad": 2 * np.pi, "radian": 2 * np.pi, "radians": 2 * np.pi,
+              "deg": 360.0, "degree": 360.0, "degrees": 360.0, "\N{DEGREE SIGN}": 360.0}  # fmt: skip
+#: Names of directions, and of angles that go on after a full turn.
+_DIRECTION = re.compile(r"direction|heading|azimuth|yaw", re.I)
+_UNWRAPPED = re.compile(r"wheel|unwrapped|cumulative", re.I)
+#: Datasets of a series that are read for what they are.
+_KNOWN = {"data", "timestamps", "starting_time", "rois", "electrodes", "channel_conversion"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A TimeSeries: its values, its clock and what is known of its columns.
+
+    `clock` is the name of a timestamps array, or (start, rate). `transposed` says that time is
+    the last axis of the stored values; `is_row`, that they are one row of all samples. `factors`
+    are what each column is multiplied with, `labels` what codes mean.
+    """
+
+    path: str
+    data: str | None
+    info: Info | None
+    clock: str | tuple[float, float]
+    size: int
+    transposed: bool = False
+    is_row: bool = False
+    unit: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    factors: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
+    rois: str = ""
+    extra: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_event(self) -> bool:
+        """Whether its samples are point events: of such a type or name, and not taken at a rate."""
+        if isinstance(self.clock, tuple):
+            return False
+        called = _EVENTS.search("/".join(self.path.split("/")[1:]))
+        return self.data is None or bool(called) or bool(_EVENT_TYPES & set(self.kinds))
+
+    @property
+    def is_units(self) -> bool:
+        """Whether its columns are neurons: it says which ROIs, or is of such a type."""
+        return bool(self.rois) or "RoiResponseSeries" in self.kinds
+
+    @property
+    def period(self) -> float | None:
+        """A full turn in its unit, where it is an angle; by unit, type and what it is called."""
+        turn = _FULL_TURN.get(self.unit.lower())
+        if turn is None or _UNWRAPPED.search(self.path):
+            return None
+        is_angle = "CompassDirection" in self.kinds or _DIRECTION.search(self.path)
+        return turn if is_angle else None
+
+
+def read_series(
+    account: Account, path: str, names: list[str], types: tuple[str, ...]
+) -> Series | None:
+    """The series at a group; None, and a reason in the account, if it holds no values.
+
+    Raises
+    ------
+    FormatError
+        If its values and its clock cannot belong together.
+    """
+    source = account.source
+    info = source.info(f"{path}/data") if "data" in names else None
+    stamps = source.info(f"{path}/timestamps") if "timestamps" in names else None
+    if reason := _without_values(account, path, info, stamps):
+        account.leave(path, reason)
+        return None
+    if info is not None and (reason := unreadable(info)):
+        account.leave(path, reason)
+        return None
+    n_rois = _length(source, f"{path}/rois") if "rois" in names else 0
+    size, axis = _samples(source, path, info, stamps, n_rois)
+    clock = _clock(account, path, stamps)
+    scale, offset, unit = _scale(account, path) if info is not None else (1.0, 0.0, "")
+    is_row = info is not None and axis == 1 and info.shape[0] == 1 and n_rois != 1
+    extra = _extra(account, path, names, size)
+    return Series(
+        path=path,
+        data=f"{path}/data" if info else None,
+        info=info,
+        clock=clock,
+        size=size,
+        transposed=axis == 1 and not is_row,
+        is_row=is_row,
+        unit=unit,
+        scale=scale,
+        offset=offset,
+        factors=_factors(account, path, info, axis),
+        labels=_labels(source, path),
+        rois=f"{path}/rois" if "rois" in names else "",
+        extra=extra,
+        kinds=types,
+        attrs=_series_attrs(account, path, names, extra),
+    )
+
+
+def _without_values(
+    account: Account, path: str, info: Info | None, stamps: Info | None
+) -> str:  # fmt: skip
+    """Why a series has no values to show, or ""."""
+    source = account.source
+    if info is None and stamps is None:
+        return "no values"
+    if info is None or (info.shape != () and 0 not in info.shape[1:]):
+        return ""
+    outside = source.info(f"{path}/external_file")
+    if outside is not None and outside.text:
+        files = np.ravel(source.read(f"{path}/external_file")).tolist()
+        return f"no values; they are in {', '.join(files[:4])}" + (", ..." * (len(files) > 4))
+    return "a single value" if info.shape == () else f"no values: shape {info.shape}"
+
+
+def _samples(
+    source: Source, path: str, info: Info | None, stamps: Info | None, n_rois: int
+) -> tuple[int, int]:
+    """How many samples a series has, and along which axis of its values they are."""
+    if stamps is not None and (len(stamps.shape) != 1 or stamps.dtype.kind not in "iuf"):
+        raise FormatError(source.path, f"/{path}/timestamps", "(sample,) numbers, s",
+                          f"shape {stamps.shape}, {'text' if stamps.text else stamps.dtype}")  # fmt: skip
+    if info is None:
+        return stamps.shape[0], 0  # type: ignore[union-attr]
+    shape = info.shape
+    if stamps is None:
+        is_turned = len(shape) == 2 and shape[0] == n_rois != shape[1]
+        return (shape[1], 1) if is_turned else (shape[0], 0)
+    size = stamps.shape[0]
+    if shape[0] == size:
+        return size, 0
+    if len(shape) == 2 and shape[1] == size:
+        return size, 1
+    raise FormatError(source.path, f"/{path}/timestamps", f"{shape[0]:,} time stamps, one for "
+                      f"each sample of data {shape}", f"{size:,}")  # fmt: skip
+
+
+def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[float, float]:
+    """The name of the time stamps, or start and rate."""
+    source, where = account.source, f"{path}/starting_time"
+    if stamps is not None:
+        account.take(f"{path}/timestamps")
+        return f"{path}/timestamps"
+    info = source.info(where)
+    if info is None:
+        raise FormatError(source.path, f"/{path}", "timestamps, or starting_time with a rate",
+                          "no time stamps and no rate")  # fmt: skip
+    start = _number(source.read(where))
+    rate = _number(source.attr(where, "rate"))
+    if rate is None or rate <= 0:
+        raise FormatError(
+            source.path,
+            f"/{where}",
+            expected="a positive attribute `rate` in Hz",
+            found=repr(source.attr(where, "rate")),
+        )
+    if start is None:
+        raise FormatError(source.path, f"/{where}", "a time in s", f"{source.read(where)!r:.60}")
+    account.take(where)
+    return start, rate
+
+
+def _number(value: Any) -> float | None:
+    """One finite number, also from an array of one; None for anything else."""
+    values = np.ravel(np.asarray(value))
+    if values.size != 1 or values.dtype.kind not in "iufb" or not np.isfinite(values[0]):
+        return None
+    return float(values[0])
+
+
+def _scale(account: Account, path: str) -> tuple[float, float, str]:
+    """Conversion, offset and unit of the values; no unit where the conversion is not known."""
+    attrs = account.source.attrs(f"{path}/data")
+    unit = attrs.get("unit")
+    found: dict[str, float] = {}
+    for name, default in (("conversion", 1.0), ("offset", 0.0)):
+        stated = attrs.get(name)
+        number = _number(stated)
+        if stated is not None and (number is None or (name == "conversion" and number == 0)):
+            account.remark(f"{path}/data", f"{name} is {stated!r:.40}, which is no factor: values "
+                           "are as stored, without unit")  # fmt: skip
+            unit, number = "", None
+        found[name] = default if number is None else number
+    return found["conversion"], found["offset"], printable(str(unit or ""))
+
+
+def _factors(
+    account: Account, path: str, info: Info | None, axis: int
+) -> tuple[float, ...]:  # fmt: skip
+    """What each column is multiplied with besides the conversion: `channel_conversion`.
+
+    Raises
+    ------
+    FormatError
+        If there is not one finite number for each column.
+    """
+    source, where = account.source, f"{path}/channel_conversion"
+    if info is None or (source.info(where) is None and source.link(where) is None):
+        return ()
+    values = np.asarray(source.read(where))
+    n_columns = info.shape[1] if len(info.shape) == 2 else 1
+    is_numbers = values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
+    if values.shape != (n_columns,) or not is_numbers or axis or len(info.shape) > 2:
+        raise FormatError(source.path, f"/{where}", f"a factor for each of {n_columns} columns",
+                          f"shape {values.shape}, {values.dtype}")  # fmt: skip
+    account.take(where)
+    return tuple(values.astype(float).tolist())
+
+
+def _labels(source: Source, path: str) -> tuple[str, ...]:
+    """What codes mean: the attribute `labels` of the values."""
+    stated = source.attr(f"{path}/data", "labels")
+    stated = [stated] if isinstance(stated, str) and stated else stated
+    return tuple(str(one) for one in stated) if isinstance(stated, list) else ()
+
+
+def _length(source: Source, path: str) -> int:
+    info = source.info(path)
+    return info.shape[0] if info is not None and info.shape else 0
+
+
+def _extra(account: Account, path: str, names: list[str], size: int) -> tuple[str, ...]:
+    """Further datasets of a series with a value for each sample."""
+    found = []
+    for name in names:
+        with account.step(f"{path}/{name}"):
+            info = account.source.info(f"{path}/{name}")
+            along = name not in _KNOWN and info is not None and info.shape[:1] == (size,)
+            if along and not unreadable(info):
+                found.append(name)
+    return tuple(found)
+
+
+def _series_attrs(
+    account: Account, path: str, names: list[str], extra: tuple[str, ...]
+) -> dict[str, Any]:
+    """What else is said of a series: attributes, single values and short lists."""
+    source = account.source
+    attrs = source.attrs(path)
+    found = {
+        key: printable(str(attrs[key]))
+        for key in ("description", "comments")
+        if str(attrs.get(key) or "no ").lower()[:3] != "no "
+    }
+    for name in set(names) - _KNOWN - set(extra):
+        place = f"{path}/{name}"
+        with account.step(place):
+            info = source.info(place)
+            if info is None or unreadable(info) or np.prod(info.shape, dtype=object) > _SMALL:
+                continue
+            value = plain(source.read(place))
+            account.take(place)
+            if value not in ("", []):
+                found.setdefault(name, value)
+    for name in ("indexed_timeseries", "indexed_images"):
+        if name in names and (target := source.link(f"{path}/{name}")):
+            found[name] = target
+    return found

@@ -1,0 +1,321 @@
+"""Time series of an NWB session as nodes: each clock a node of its own, areas for those of ROIs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.files.source import Key, Source
+from neuroarrays.formats.nwb import columns, decode
+from neuroarrays.formats.nwb.account import Account
+from neuroarrays.formats.nwb.columns import free, number_array
+from neuroarrays.formats.nwb.series import Series
+from neuroarrays.formats.nwb.units import area_name
+from neuroarrays.lazy.arrays import LazyArray, Regular, Stacked, Transposed, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+
+#: What files say in the place of a unit that they do not know.
+_NO_UNIT = ("various", "unknown", "n/a", "none")
+#: Components of a position or gaze, in the order the NWB schema gives them.
+_AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True, repr=False)
+class Factored(LazyArray):
+    """A lazy array (time, column) with a factor for each column, then one offset."""
+
+    base: LazyArray
+    factors: tuple[float, ...]
+    offset: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return np.result_type(self.base.dtype, np.float32)
+
+    def outer(self, key: Key) -> np.ndarray:
+        factors = np.array(self.factors)[key[1]] if len(key) > 1 else self.factors[0]
+        values: np.ndarray = self.base.outer(key) * factors + self.offset
+        return values.astype(self.dtype)
+
+    def __dask_tokenize__(self) -> object:
+        base = self.base.__dask_tokenize__()
+        return (type(self).__name__, base, self.factors, self.offset)
+
+
+@dataclass(frozen=True, repr=False)
+class Row(LazyArray):
+    """The one row of an array (1, time) as (time,)."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.base.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return self.base.outer((0, *key))
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__())
+
+
+def series_nodes(
+    account: Account, series: list[Series], wanted: Callable[[str], bool]
+) -> dict[str, xr.Dataset]:
+    """Time series as nodes, those of one container on one clock together."""
+    source = account.source
+    nodes: dict[str, xr.Dataset] = {}
+    neurons: dict[str, list[Series]] = {}
+    others = []
+    for one in series:
+        if one.path.startswith("stimulus/templates/"):
+            with account.step(one.path):
+                name = decode.clean(one.name)
+                nodes[f"{schema.STIMULUS}/{name}"] = _template_node(account, one)
+        elif decode.neuron_number(one.name) is not None and one.info and len(one.info.shape) == 1:
+            neurons.setdefault(one.path.rpartition("/")[0], []).append(one)
+        elif one.is_units:
+            with account.step(one.path):
+                nodes |= _roi_node(account, one, wanted, nodes)
+        else:
+            others.append(one)
+    for container, members in neurons.items():
+        if len(members) > 1 and all(decode.same_clock(source, members[0], m) for m in members):
+            with account.step(container):
+                if wanted(schema.UNKNOWN_AREA):
+                    nodes |= _neuron_node(account, container, members)
+                else:
+                    account.pass_over(container)
+        else:
+            others += members
+    for path, members in decode.by_node(source, others).items():
+        with account.step(members[0].path):
+            if members[0].is_event:
+                nodes[path] = _event_node(account, members)
+            else:
+                nodes[path] = _clock_node(account, path, members)
+        for one in members:
+            if path in nodes:
+                account.take(*filter(None, [one.data]))
+            else:
+                account.leave(one.path, f"on the clock of {members[0].name}, which was left")
+    return nodes
+
+
+def _clock(source: Source, one: Series) -> xr.Variable:
+    if isinstance(one.clock, tuple):
+        array: LazyArray = Regular(*one.clock, one.size)
+    else:
+        array = number_array(source, one.clock)
+    return array.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
+
+
+def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
+    scale, offset = one.scale * factor, one.offset * factor
+    if one.factors:
+        stored = file_array(source, str(one.data))
+        return Factored(stored, tuple(scale * each for each in one.factors), offset)
+    array: LazyArray = file_array(source, str(one.data), scale, offset)
+    if one.is_row:
+        return Row(array)
+    return Transposed(array) if one.transposed else array
+
+
+def _attrs(one: Series) -> dict[str, Any]:
+    rate = one.clock[1] if isinstance(one.clock, tuple) else None
+    unit = "" if one.unit.lower() in _NO_UNIT else one.unit
+    own = {"units": unit, "nwb_path": one.path, "sampling_rate": rate}
+    found = own | {key: value for key, value in one.attrs.items() if key not in own}
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Dataset:
+    source = account.source
+    variables: dict[str, xr.Variable] = {}
+    node = path.partition("/")[0]
+    for one in members:
+        name = "speed" if node == schema.RUNNING and len(members) == 1 else free(one.name)
+        attrs, to_cm = _attrs(one), 1.0
+        if one.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
+            attrs["units"], to_cm = "cm/s", 100.0
+        elif name == "speed" and one.unit != "cm/s":
+            name = "speed_signal"  # the tree's `speed` is running speed, cm/s
+        if one.period is not None:
+            attrs["period"] = one.period
+        array = _values(source, one, to_cm)
+        if name == "speed" and (array.ndim != 1 or array.dtype.kind not in "iuf"):
+            name = "speed_signal"
+        split = node in ("position", schema.PUPIL) and array.ndim == 2 and array.shape[1] <= 3
+        if split:
+            prefix = "" if len(members) == 1 else f"{name}_"
+            for i, axis in zip(range(array.shape[1]), _AXES, strict=False):
+                column = array.variable((schema.TIME, "axis"), attrs)[:, i]
+                variables[f"{prefix}{axis}"] = column
+        else:
+            dims = (schema.TIME, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
+            variables[name] = schema.var("series", name, wrap(array), dims, **attrs)
+        variables |= _extras(account, one, schema.TIME, "" if len(members) == 1 else f"{name}_")
+    return dataset(variables, {schema.TIME: _clock(source, members[0])})
+
+
+def _extras(account: Account, one: Series, dim: str, prefix: str) -> dict[str, xr.Variable]:
+    """Further values of each sample."""
+    found = {}
+    for extra in one.extra:
+        path = f"{one.path}/{extra}"
+        with account.step(path):
+            array = file_array(account.source, path)
+            label = free(f"{prefix}{extra}")
+            label = f"{label}_signal" if label == "speed" else label
+            dims = (dim, *(f"{label}_axis{i}" for i in range(1, array.ndim)))
+            found[label] = array.variable(dims, columns.description(account.source, path))
+            account.take(path)
+    return found
+
+
+def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
+    source, one = account.source, members[0]
+    times = _clock(source, one)
+    more = {} if one.data else {k: v for k, v in _attrs(one).items() if k != "units"}
+    variables = {"event_time": xr.Variable(("event",), times._data, more | times.attrs)}
+    for member in members:
+        prefix = "" if len(members) == 1 else f"{free(member.name)}_"
+        if member.data is not None:
+            array = _values(source, member)
+            name = "value" if len(members) == 1 else free(member.name)
+            dims = ("event", *(f"{name}_axis{i}" for i in range(1, array.ndim)))
+            variables[name] = array.variable(dims, _attrs(member))
+            if member.labels and array.ndim == 1:
+                codes = source.read(member.data)
+                labels = columns.labels_of(account, member.data, codes, list(member.labels))
+                variables[f"{prefix}label"] = xr.Variable(("event",), labels)
+        variables |= _extras(account, member, "event", prefix)
+    return dataset(variables)
+
+
+def _template_node(account: Account, one: Series) -> xr.Dataset:
+    """What was shown: frames of a movie, or pictures, along `frame`; its clock is not a session's."""
+    array = _values(account.source, one)
+    account.take(str(one.data))
+    name = free(one.name)
+    dims = (schema.FRAME, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
+    variables = {name: schema.var("stimulus", name, wrap(array), dims, **_attrs(one))}
+    if not isinstance(one.clock, tuple):
+        clock = number_array(account.source, one.clock)
+        variables["frame_time"] = clock.variable((schema.FRAME,), {"units": "s"})
+    return dataset(variables)
+
+
+# ----------------------------------------------------------------------------------- by neuron
+
+
+def _roi_node(
+    account: Account, one: Series, wanted: Callable[[str], bool], nodes: dict[str, xr.Dataset]
+) -> dict[str, xr.Dataset]:
+    """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
+    source = account.source
+    array = _values(source, one)
+    n_rois = array.shape[1] if array.ndim == 2 else 1
+    table = str(source.attr(one.rois, "table") or "").strip("/") if one.rois else ""
+    area = _imaging_area(source, table)
+    if not wanted(area):
+        account.pass_over(one.path)
+        account.pass_over(table)
+        return {}
+    ids, columns_ = _rois(account, one, table, n_rois)
+    name = free(one.name)
+    name = f"{name}_signal" if name == "speed" else name
+    rest = tuple(f"{name}_axis{i}" for i in range(2, array.ndim))
+    dims = (schema.TIME, schema.UNIT, *rest)[: array.ndim]
+    variables = {name: schema.var("series", name, wrap(array), dims, **_attrs(one))}
+    account.take(str(one.data))
+    coords = {schema.TIME: _clock(source, one)}
+    if array.ndim >= 2:
+        coords[schema.UNIT] = xr.Variable(schema.UNIT, ids)
+        coords |= {key: c for key, c in columns_.items() if c.ndim == 1 and key != name}
+        variables |= {key: c for key, c in columns_.items() if c.ndim > 1 and key != name}
+    path = f"{area}/{decode.clean(name)}"
+    if path in nodes:
+        path = f"{area}/{decode.clean(one.path.replace('/', '_'))}"
+    return {path: dataset(variables, coords)}
+
+
+def _rois(
+    account: Account, one: Series, table: str, n_rois: int
+) -> tuple[np.ndarray, dict[str, xr.Variable]]:
+    """Identifiers and columns of the ROIs of a series; only numbers where it is not known whose."""
+    source, numbers = account.source, np.arange(n_rois, dtype=np.int64)
+    if not one.rois:
+        return numbers, {}
+    with account.step(one.rois):
+        rows = source.read(one.rois)
+        account.take(one.rois)
+        if rows.shape != (n_rois,) or rows.dtype.kind not in "iu":
+            account.remark(one.rois, f"{rows.shape[0] if rows.ndim == 1 else rows.shape} rows for "
+                           f"{n_rois} columns of {one.data}: which ROI a column is of is not "
+                           "known, unit_id only numbers them")  # fmt: skip
+            return numbers, {}
+        rows = rows.astype(np.int64)
+        info = source.info(f"{table}/id") if table else None
+        if info is None or len(info.shape) != 1:
+            account.remark(one.rois, "rows of a table that is not in the file: unit_id is the row")
+            return rows, {}
+        size = info.shape[0]
+        if not columns.check_rows(account, one.rois, rows, size, table):
+            return numbers, {}
+        ids, more = columns.read_ids(account, table, size)
+        found = _roi_columns(account, table, size)
+        found |= {name: xr.Variable(schema.UNIT, column) for name, column in more.items()}
+        return ids[rows], {name: column[rows] for name, column in found.items()}
+    return numbers, {}
+
+
+def _roi_columns(account: Account, path: str, size: int) -> dict[str, xr.Variable]:
+    """Columns of a table of ROIs; masks are as large as the recording and are left."""
+    table = columns.read_table(account, path)
+    again = replace(table, names=tuple(n for n in table.names if n not in table.indexes))
+    for name in table.names:
+        info = account.source.info(f"{path}/{name}")
+        if name in table.indexes or (info is not None and len(info.shape) > 2):
+            columns.leave_ragged(account, table, name, "masks of ROIs")
+    return columns.read_columns(account, again, size, schema.UNIT)
+
+
+def _imaging_area(source: Source, table: str) -> str:
+    """The location of the imaging plane of a plane segmentation, or "unknown"."""
+    if not table:
+        return schema.UNKNOWN_AREA
+    plane = f"{table}/imaging_plane/location"
+    found = source.info(plane)
+    return area_name(str(source.read(plane))) if found else schema.UNKNOWN_AREA
+
+
+def _neuron_node(account: Account, container: str, members: list[Series]) -> dict[str, xr.Dataset]:
+    """Series of one neuron each, side by side along unit_id."""
+    source = account.source
+    ordered = sorted(members, key=lambda one: decode.neuron_number(one.name) or 0)
+    ids = np.array([decode.neuron_number(one.name) for one in ordered], np.int64)
+    array = Stacked(tuple(_values(source, one) for one in ordered))
+    account.take(*(str(one.data) for one in ordered))
+    name = decode.clean(container.rpartition("/")[2])
+    attrs = _attrs(ordered[0]) | {"nwb_path": container}
+    variable = array.variable((schema.TIME, schema.UNIT), attrs)
+    coords = {
+        schema.TIME: _clock(source, ordered[0]),
+        schema.UNIT: xr.Variable(schema.UNIT, ids),
+        "name": xr.Variable(schema.UNIT, np.array([one.name for one in ordered], object)),
+    }
+    return {f"{schema.UNKNOWN_AREA}/{name}": dataset({name: variable}, coords)}

@@ -1,0 +1,175 @@
+"""Tables with times: presentations (start and stop), events (timestamp), samples (timestamps)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb.account import Account
+from neuroarrays.formats.nwb.columns import Table
+from neuroarrays.lazy.indexes import dataset
+
+#: The column that holds the times of a table, and the kind of table that it makes.
+KINDS = {
+    "start_time": "presentations",
+    "spike_times": "units",
+    "timestamp": "events",
+    "event_times": "events of kinds",
+    "timestamps": "samples",
+}
+EVENT = "event"
+_CLOCK = {"units": "s", "long_name": "session clock"}
+
+
+def kind_of(account: Account, path: str, names: list[str]) -> str:
+    """What kind of table a group is: one of `KINDS`, "" for one without times, None if it is none."""
+    stated = account.source.attr(path, "neurodata_type")
+    is_table = "id" in names or account.source.attr(path, "colnames") is not None
+    if "start_time" in names and (is_table or "stop_time" in names):
+        return "presentations"
+    if not is_table and "spike_times_index" not in names:
+        return "none"
+    found = next((KINDS[name] for name in KINDS if name in names), "")
+    if found == "samples" and re.search("event", str(stated), re.I):
+        return "events"
+    return found
+
+
+def _size(account: Account, path: str) -> int:
+    """The rows of a table, by its times.
+
+    Raises
+    ------
+    FormatError
+        If these are no list of numbers.
+    """
+    info = account.source.info(path)
+    if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
+        found = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
+        raise FormatError(account.source.path, f"/{path}", "(row,) numbers, s", found)
+    return info.shape[0]
+
+
+def table_node(account: Account, path: str) -> xr.Dataset:
+    """An interval table, a row per presentation; ragged columns are read, others lazy."""
+    size = _size(account, f"{path}/start_time")
+    table = columns.read_table(account, path)
+    ids, more = columns.read_ids(account, path, size)
+    if np.unique(ids).size < size:
+        account.remark(f"{path}/id", "an identifier stands twice; rows are numbered instead")
+        ids = np.arange(size)
+    variables: dict[str, xr.Variable] = {}
+    for name in ("start_time", "stop_time"):
+        with account.step(f"{path}/{name}"):
+            if name in table.names and _size(account, f"{path}/{name}") == size:
+                array = columns.number_array(account.source, f"{path}/{name}")
+                variables[name] = array.variable((schema.PRESENTATION,))
+                account.take(f"{path}/{name}")
+    found = columns.read_columns(account, table, size, schema.PRESENTATION, tuple(variables))
+    variables |= found
+    variables |= {name: xr.Variable(schema.PRESENTATION, column) for name, column in more.items()}
+    made = {
+        name: schema.var("table", name, one._data, tuple(map(str, one.dims)), **one.attrs)
+        for name, one in variables.items()
+    }
+    index = xr.Variable(schema.PRESENTATION, ids)
+    attrs = columns.description(account.source, path)
+    return dataset(made, {schema.PRESENTATION: index}, attrs)
+
+
+def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dataset:
+    """A table with a row per event: `event_time`, and its columns along the events."""
+    size = _size(account, f"{path}/{times}")
+    table = columns.read_table(account, path)
+    array = columns.number_array(account.source, f"{path}/{times}")
+    account.take(f"{path}/{times}")
+    variables = {"event_time": array.variable((EVENT,), _CLOCK)}
+    variables |= _labels_of_rows(account, table, size)
+    found = columns.read_columns(account, table, size, EVENT, (times,))
+    variables |= {_other(name): column for name, column in found.items()}
+    _, more = columns.read_ids(account, path, size)
+    account.take(f"{path}/id")
+    variables |= {name: xr.Variable(EVENT, column) for name, column in more.items()}
+    return dataset(variables, attrs=columns.description(account.source, path))
+
+
+def _other(name: str) -> str:
+    return "event_time_column" if name == "event_time" else name
+
+
+def _labels_of_rows(account: Account, table: Table, size: int) -> dict[str, xr.Variable]:
+    """Text of the table that a column of row numbers refers to, as ``<column>_<text column>``."""
+    source, found = account.source, {}
+    for name in table.names:
+        path = f"{table.path}/{name}"
+        target = str(source.attr(path, "table") or "").strip("/")
+        info = source.info(path)
+        if not target or name in table.indexes or info is None or info.shape != (size,):
+            continue
+        with account.step(path):
+            other = columns.read_table(account, target)
+            rows = source.read(path)
+            for label in other.names:
+                texts = source.info(f"{target}/{label}")
+                if texts is None or not texts.text or len(texts.shape) != 1:
+                    continue
+                values = columns.labels_of(account, path, rows, source.read(f"{target}/{label}"))
+                found[columns.free(f"{name}_{label}")] = xr.Variable(EVENT, values)
+                account.take(f"{target}/{label}", f"{target}/id")
+    return found
+
+
+def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
+    """A table with a row per kind of event and its times ragged: the events in order of time.
+
+    Columns of the table are repeated for each event of the kind; `kind` is the row.
+    """
+    source, times = account.source, f"{path}/event_times"
+    table = columns.read_table(account, path)
+    if "event_times" not in table.indexes:
+        raise FormatError(source.path, f"/{times}", "a ragged column", "one without an index")
+    index = table.indexes["event_times"][0]
+    starts, ends = columns.ragged_bounds(source, times, index)
+    columns.past_the_end(account, times, index, ends)
+    row = np.repeat(np.arange(ends.size), ends - starts)
+    stored = columns.number_array(source, times).load()
+    values = [stored[s:e] for s, e in zip(starts, ends, strict=True)]
+    flat = np.concatenate([np.empty(0), *values])
+    order = np.argsort(flat, kind="stable")
+    account.take(times, *table.indexes["event_times"])
+    variables = {"event_time": xr.Variable(EVENT, flat[order], _CLOCK)}
+    ids, more = columns.read_ids(account, path, ends.size)
+    found = {"kind": xr.Variable(EVENT, ids)}
+    found |= {name: xr.Variable(EVENT, column) for name, column in more.items()}
+    found |= columns.read_columns(account, table, ends.size, EVENT, ("event_times",))
+    for name, column in found.items():
+        picked: Any = column[row[order]]
+        variables[_other(name)] = picked
+    return dataset(variables, attrs=columns.description(source, path))
+
+
+def samples_node(account: Account, path: str) -> xr.Dataset:
+    """A table with a row per sample: its columns as series on the clock `timestamps`."""
+    size = _size(account, f"{path}/timestamps")
+    table = columns.read_table(account, path)
+    clock = columns.number_array(account.source, f"{path}/timestamps")
+    account.take(f"{path}/timestamps", f"{path}/id")
+    variables = {}
+    for name, column in columns.read_columns(
+        account, table, size, schema.TIME, ("timestamps",)
+    ).items():
+        unit = str(account.source.attr(f"{path}/{name}", "unit") or "")
+        attrs = ({"units": unit} if unit else {}) | column.attrs | {"nwb_path": f"{path}/{name}"}
+        column.attrs = attrs
+        variables["speed_signal" if name == "speed" else name] = column
+    return dataset(
+        variables,
+        {schema.TIME: clock.variable((schema.TIME,), _CLOCK)},
+        columns.description(account.source, path),
+    )

@@ -1,0 +1,238 @@
+"""Units of an NWB file: their spikes by area, and the columns of their table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb.account import Account, printable
+from neuroarrays.formats.nwb.columns import Table
+from neuroarrays.formats.nwb.observed import unit_stretches
+from neuroarrays.lazy.arrays import LazyArray, Segments, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+
+UNITS = "units"
+ELECTRODES = "general/extracellular_ephys/electrodes"
+#: Unit columns that name the area, tried after the electrodes.
+_AREA_COLUMNS = ("location", "brain_area", "area", "brain_region", "structure_acronym")
+_NO_AREA = {"", "none", "n/a", "na", "nan", "unknown", "unspecified", "null"}
+_REGION_KEY = re.compile(r"(?:brain_region|region|brain_area|area)\s*:\s*([^;,]+)", re.I)
+#: Children of a session that are no areas: an area called so gets another name.
+_RESERVED = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
+
+
+def unit_nodes(
+    account: Account,
+    wanted: Callable[[str], bool],
+    labels: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+    more: Mapping[str, xr.Variable] | None = None,
+    path: str = UNITS,
+) -> dict[str, xr.Dataset]:
+    """The spikes of every area.
+
+    Parameters
+    ----------
+    account, wanted
+        The file, and which areas to build.
+    labels : (unit,) object, optional
+        Area of each row of the unit table; found in the file when not given.
+    order : (n,) int64, optional
+        Rows to keep, in their order in the tree; all of them, as in the file, when not given.
+    more : dict of (unit_id,) variables, optional
+        Further columns of the unit table.
+    path : str
+        The unit table.
+    """
+    table = columns.read_table(account, path)
+    if "spike_times" not in table.names or "spike_times" not in table.indexes:
+        if table.names:
+            missing = "spike_times" if "spike_times" not in table.names else "spike_times_index"
+            account.leave(path, f"a table of units without {missing}")
+        return {}
+    starts, sizes = _trains(account, table)
+    ids, more_columns = columns.read_ids(account, path, sizes.size)
+    labels = unit_areas(account, table, sizes.size) if labels is None else labels
+    order = np.arange(sizes.size) if order is None else order
+    coords, per_spike = _unit_columns(account, table, starts + sizes)
+    coords |= {name: xr.Variable(schema.UNIT, column) for name, column in more_columns.items()}
+    coords |= more or {}
+    times = columns.number_array(account.source, f"{path}/spike_times")
+    account.take(f"{path}/spike_times", table.indexes["spike_times"][0])
+    nodes = {}
+    for area in filter(wanted, dict.fromkeys(labels[order])):
+        rows = order[labels[order] == area]
+        spikes = {
+            name: Segments(array, starts[rows], sizes[rows])
+            for name, array in {"spike_times": times, **per_spike}.items()
+        }
+        variables = {
+            name: schema.var("spikes", name, wrap(array), (schema.SPIKE,))
+            for name, array in spikes.items()
+        }
+        variables["row_size"] = schema.var(
+            "spikes", "row_size", sizes[rows], sample_dimension=schema.SPIKE
+        )
+        whole = np.array_equal(rows, np.arange(sizes.size))
+        picked = {name: c if whole else c.isel({schema.UNIT: rows}) for name, c in coords.items()}
+        variables |= {name: c for name, c in picked.items() if c.ndim > 1}
+        unit = xr.Variable(schema.UNIT, ids[rows])
+        one_dim = {name: c for name, c in picked.items() if c.ndim == 1}
+        nodes[f"{area}/{schema.SPIKES}"] = dataset(variables, {schema.UNIT: unit, **one_dim})
+    return nodes
+
+
+def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Where each unit's spikes begin and how many there are: (unit,) int64 each.
+
+    Raises
+    ------
+    FormatError
+        If the times are no list of numbers, or the index cannot be theirs.
+    """
+    source, path = account.source, table.path
+    info = source.info(f"{path}/spike_times")
+    if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
+        found = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
+        raise FormatError(source.path, f"/{path}/spike_times", "(spike,) numbers, s", found)
+    if info.dtype.kind in "iu":
+        account.remark(f"{path}/spike_times", "whole numbers, taken for seconds as NWB has it")
+    if len(table.indexes["spike_times"]) > 1:
+        raise FormatError(source.path, f"/{path}/spike_times", "one index", "an index of an index")
+    index = table.indexes["spike_times"][0]
+    starts, ends = columns.ragged_bounds(source, f"{path}/spike_times", index)
+    columns.past_the_end(account, f"{path}/spike_times", index, ends)
+    known = source.info(f"{path}/id")
+    if known is not None and len(known.shape) == 1 and known.shape[0] > ends.size:
+        account.remark(index, f"ends of {ends.size} units for {known.shape[0]} identifiers; of "
+                       f"the last {known.shape[0] - ends.size} units no spikes are known, they "
+                       "are not in the tree")  # fmt: skip
+    return starts, ends - starts
+
+
+def _unit_columns(
+    account: Account, table: Table, ends: np.ndarray
+) -> tuple[dict[str, xr.Variable], dict[str, LazyArray]]:
+    """Columns with a value per unit, and ragged ones with a value per spike."""
+    source, path = account.source, table.path
+    per_spike: dict[str, LazyArray] = {}
+    for name, levels in table.indexes.items():
+        column = f"{path}/{name}"
+        if name == "spike_times" or column == f"{UNITS}/obs_intervals":
+            continue
+        with account.step(column):
+            info = source.info(column)
+            _, rows = columns.ragged_bounds(source, column, levels[0])
+            plain = info is not None and len(info.shape) == 1 and info.dtype.kind in "iuf"
+            if plain and len(levels) == 1 and np.array_equal(rows, ends):
+                per_spike[columns.free(name)] = file_array(source, column)
+                account.take(column, *levels)
+            else:
+                columns.leave_ragged(account, table, name, "ragged")
+    skip = ["spike_times", *table.indexes]
+    stretches: dict[str, xr.Variable] = {}
+    if path == UNITS and "obs_intervals" in table.names:
+        skip.append("obs_intervals")
+        stretches = unit_stretches(account, ends.size)
+    found = columns.read_columns(account, table, ends.size, schema.UNIT, skip)
+    return found | stretches, per_spike
+
+
+# ---------------------------------------------------------------------------------------- areas
+
+
+def unit_areas(account: Account, table: Table, n_units: int) -> np.ndarray:
+    """The area of every unit: (n_units,) str, "unknown" where the file does not say."""
+    for read in (_areas_by_electrodes, _areas_by_peak_channel, _areas_by_column, _areas_by_group):
+        labels: list[str] | None = None
+        with account.step(f"{table.path}/{_READS[read.__name__]}"):
+            labels = read(account, table)
+        if labels is not None and len(labels) == n_units:
+            short = {label: area_name(label) for label in set(labels)}
+            return np.array([*(short[label] for label in labels), None], object)[:-1]
+    return np.full(n_units, schema.UNKNOWN_AREA, object)
+
+
+def _locations(source: Source) -> np.ndarray | None:
+    name = f"{ELECTRODES}/location"
+    info = source.info(name)
+    return source.read(name) if info is not None and len(info.shape) == 1 else None
+
+
+def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
+    source, path = account.source, f"{table.path}/electrodes"
+    locations = _locations(source)
+    if locations is None or "electrodes" not in table.names:
+        return None
+    rows = source.read(path)
+    if rows.dtype == object:  # region references: an array of rows for each unit
+        first = [int(r[0]) if np.size(r) else -1 for r in rows]
+    elif "electrodes" in table.indexes:
+        columns.check_rows(account, path, rows, len(locations), ELECTRODES)
+        starts, ends = columns.ragged_bounds(source, path, table.indexes["electrodes"][0])
+        first = [int(rows[s]) if e > s else -1 for s, e in zip(starts, ends, strict=True)]
+    else:
+        first = [int(row) for row in rows]
+    return [str(locations[row]) if 0 <= row < len(locations) else "" for row in first]
+
+
+def _areas_by_peak_channel(account: Account, table: Table) -> list[str] | None:
+    source = account.source
+    locations = _locations(source)
+    if locations is None or "peak_channel_id" not in table.names:
+        return None
+    ids = source.read(f"{ELECTRODES}/id").tolist()
+    area = dict(zip(ids, locations, strict=True))
+    return [str(area.get(int(c), "")) for c in source.read(f"{table.path}/peak_channel_id")]
+
+
+def _areas_by_column(account: Account, table: Table) -> list[str] | None:
+    for name in _AREA_COLUMNS:
+        path = f"{table.path}/{name}"
+        info = account.source.info(path) if name in table.names else None
+        if info is not None and info.text and name not in table.indexes:
+            return [str(label) for label in account.source.read(path)]
+    return None
+
+
+def _areas_by_group(account: Account, table: Table) -> list[str] | None:
+    if "electrode_group" not in table.names:
+        return None
+    source = account.source
+    groups = source.read(f"{table.path}/electrode_group")
+    where = {str(group): _location(source, str(group)) for group in set(groups.tolist())}
+    return [where[str(group)] for group in groups]
+
+
+def _location(source: Source, group: str) -> str:
+    """Where an electrode group is: an attribute, or a dataset in it."""
+    stated = source.attrs(group).get("location") if group else None
+    if not stated and group and source.info(f"{group}/location") is not None:
+        stated = source.read(f"{group}/location")
+    return str(stated or "")
+
+
+#: The column that each way to find an area reads, for a note where that fails.
+_READS = {
+    "_areas_by_electrodes": "electrodes",
+    "_areas_by_peak_channel": "peak_channel_id",
+    "_areas_by_column": "location",
+    "_areas_by_group": "electrode_group",
+}
+
+
+def area_name(label: str) -> str:
+    """The short name of an area, fit for a node: "brain_region: ALM; layer: 5" gives "ALM"."""
+    match = _REGION_KEY.search(label)
+    name = (match.group(1) if match else label).strip()
+    if name.lower() in _NO_AREA:
+        return schema.UNKNOWN_AREA
+    name = printable(schema.node_name(name))
+    return f"{name}_area" if name in _RESERVED else name
