@@ -30,6 +30,7 @@ from neuroarrays.alignment import aligned as alignment
 from neuroarrays.analysis import rates as analysis
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.formats.allen_binned import closed
+from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.kernels import counts, loops, resample
 for one in FORMATS:
     one.load()
@@ -46,7 +47,7 @@ tree = na.open_datatree(path)
 opened = time.process_time() - before
 made, cells = {}, 0
 for stimulus in stimuli:
-    aligned = na.align(tree, stimulus, compat=compat if compat != "none" else None)
+    aligned = na.align(tree, stimulus) if compat == "none" else published(tree, stimulus)
     for node in aligned.subtree:
         node.load()
         if "spike_data" in node.data_vars:

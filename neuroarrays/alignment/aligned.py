@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -63,7 +62,6 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     dtype: Any = "uint8",
     binarize: bool = False,
     blanks: str = "drop",
-    compat: str | None = None,
     chunks: Any = None,
 ) -> xr.DataTree:
     """Bring every signal of a recording on one clock.
@@ -110,9 +108,6 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         What becomes of presentations that their table marks as `blank`. Those whose duration is
         further from the median than the table allows (its attribute `max_deviation`) are left out
         too; `history` says how many. More in `neuroarrays.alignment.presentations.select`.
-    compat : {"mlynarski"}, optional
-        Make what the published archive of Allen Visual Coding has, with its bins, names and types;
-        `presentations` names a stimulus, and every other option stays as it is.
     chunks : {}, "auto" or dict, optional
         Put dask on top, as in xarray.
 
@@ -154,35 +149,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         binarize=binarize,
         blanks=blanks,
     )
-    if compat is None:
-        aligned = _aligned(tree, presentations, options)
-    else:
-        aligned = _published(tree, presentations, compat, options)
+    aligned = _aligned(tree, presentations, options)
     return aligned if chunks is None else chunked(aligned, chunks)
-
-
-def _published(tree: xr.DataTree, stimulus: Any, compat: str, options: _Options) -> xr.DataTree:
-    """The tree of a pipeline that others published.
-
-    Raises
-    ------
-    ValueError
-        If it is not known, or another option is given: that pipeline has none.
-    """
-    if compat != "mlynarski":
-        msg = f"compat={compat!r}: expected 'mlynarski'"
-        raise ValueError(msg)
-    usual = inspect.signature(align).parameters
-    own = [f.name for f in fields(options) if getattr(options, f.name) != usual[f.name].default]
-    if own:
-        msg = f"compat={compat!r} fixes every other option; leave out {', '.join(own)}"
-        raise ValueError(msg)
-    if not isinstance(stimulus, str):
-        msg = f"compat={compat!r}: presentations names a stimulus, e.g. 'natural_scenes'"
-        raise ValueError(msg)
-    from neuroarrays.formats.allen_binned import pipeline as mlynarski
-
-    return mlynarski.published(tree, stimulus)
 
 
 def _aligned(tree: xr.DataTree, presentations: Any, options: _Options) -> xr.DataTree:

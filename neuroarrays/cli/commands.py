@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, printing
@@ -137,17 +138,57 @@ def _report_faults(name: str, error: SchemaError | FormatError) -> int:
 
 def align(arguments: argparse.Namespace) -> int:
     """Align a recording and save it."""
+    from neuroarrays.formats.allen_binned.pipeline import published
+    from neuroarrays.lazy.chunking import chunked
+
+    options = _align_options(arguments)
     tree = _open(arguments)
-    names = ("presentations", "bin_width", "window", "event", "event_clock", "clip", "series",
-             "method", "max_gap", "dtype", "binarize", "blanks", "compat")  # fmt: skip
-    options = {name: getattr(arguments, name) for name in names}
     with _cluster(arguments.scheduler):
-        chunks = "auto" if arguments.scheduler else None
-        aligned = na.align(tree, **options, chunks=chunks)
-        path = _save(aligned, arguments)
+        if arguments.compat is None:
+            aligned = na.align(tree, **options)
+        else:
+            aligned = published(tree, arguments.presentations)
+        path = _save(chunked(aligned, "auto") if arguments.scheduler else aligned, arguments)
     _report_clock(aligned, arguments)
     _report_saved(path, na.open_datatree(path))
     return FINE
+
+
+#: Options of `align`, by what is said on the command line.
+_ALIGN_OPTIONS = {
+    "--presentations": "presentations", "--bin-width": "bin_width", "--window": "window",
+    "--event": "event", "--event-clock": "event_clock", "--no-clip": "clip", "--series": "series",
+    "--method": "method", "--max-gap": "max_gap", "--dtype": "dtype", "--binarize": "binarize",
+    "--blanks": "blanks",
+}  # fmt: skip
+
+
+def _align_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is passed on to `align`.
+
+    Raises
+    ------
+    ValueError
+        If published bins are asked for with options of their own, or without a stimulus.
+    """
+    options = {name: getattr(arguments, name) for name in _ALIGN_OPTIONS.values()}
+    if arguments.compat is None:
+        return options
+    if arguments.presentations is None:
+        msg = f"--compat {arguments.compat}: name the stimulus, e.g. --presentations natural_scenes"
+        raise ValueError(msg)
+    usual = inspect.signature(na.align).parameters
+    changed = [
+        option
+        for option, name in _ALIGN_OPTIONS.items()
+        if name != "presentations" and options[name] != usual[name].default
+    ]
+    if changed:
+        msg = (
+            f"--compat {arguments.compat} fixes every other option; leave out {', '.join(changed)}"
+        )
+        raise ValueError(msg)
+    return {}
 
 
 def convert(arguments: argparse.Namespace) -> int:

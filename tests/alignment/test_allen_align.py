@@ -6,6 +6,7 @@ writer says it wrote; it shares nothing with the library.
 
 import csv
 import math
+from functools import partial
 
 import h5py
 import numpy as np
@@ -226,11 +227,12 @@ def assert_published(tree, expected):
 @pytest.mark.parametrize("stimulus", BRAIN_OBSERVATORY)
 def test_published_cell_for_cell(two, stimulus):
     folder, made = two
-    aligned = na.align(na.open_datatree(folder), stimulus, compat="mlynarski")
+    aligned = mlynarski.published(na.open_datatree(folder), stimulus)
     na.validate(aligned, values=True)
     expected = slow_published(made, stimulus)
     assert_published(aligned, expected)
-    assert "compat='mlynarski'" in aligned.attrs["history"]
+    assert f"published({stimulus!r})" in aligned.attrs["history"]
+    assert aligned.attrs["compat"] == "mlynarski"
 
 
 @pytest.mark.parametrize(
@@ -241,12 +243,12 @@ def test_published_functional_connectivity(connectivity, stimulus):
     tree = na.open_datatree(folder)
     if "shuffled" in stimulus:
         with pytest.raises(NotInTree):
-            na.align(tree, stimulus, compat="mlynarski")
+            mlynarski.published(tree, stimulus)
         return
     expected = slow_published(made, stimulus)
-    assert_published(na.align(tree, stimulus, compat="mlynarski"), expected)
+    assert_published(mlynarski.published(tree, stimulus), expected)
     if stimulus == "natural_movie_one_more_repeats":
-        together = na.align(tree, "natural_movie_one", compat="mlynarski")
+        together = mlynarski.published(tree, "natural_movie_one")
         assert_published(together, expected)
 
 
@@ -256,7 +258,7 @@ def test_published_movies_of_both_names_follow_each_other(tmp_path):
         tmp_path / "s.nwb", stimuli=shown, movie=(4, 8), parts=("running", "eye", "edges"), **SMALL
     )
     tree = na.open_datatree(tmp_path / "s.nwb")
-    aligned = na.align(tree, "natural_movie_one", compat="mlynarski")
+    aligned = mlynarski.published(tree, "natural_movie_one")
     assert_published(aligned, slow_published({FIRST: truth}, "natural_movie_one"))
     assert aligned[f"session_{FIRST}"].sizes["presentation_id"] == 8
 
@@ -265,7 +267,7 @@ def test_published_splice_is_made_again(tmp_path):
     """Two showings of which half is invalid are one of the usual duration, twice as long."""
     truth = write_allen(tmp_path / "s.nwb", splice=True, movie=(4, 10), **SMALL)
     tree = na.open_datatree(tmp_path / "s.nwb")
-    aligned = na.align(tree, "natural_movie_one", compat="mlynarski")
+    aligned = mlynarski.published(tree, "natural_movie_one")
     assert_published(aligned, slow_published({FIRST: truth}, "natural_movie_one"))
     rows = aligned[f"session_{FIRST}"]
     assert rows.sizes["presentation_id"] == 3
@@ -281,7 +283,7 @@ def test_a_movie_may_deviate_by_less_than_ten_milliseconds(tmp_path):
     with h5py.File(path, "r+") as file:
         file["intervals/natural_movie_one_presentations/stop_time"][:] = stop
     tree = na.open_datatree(path)
-    aligned = na.align(tree, "natural_movie_one", compat="mlynarski")
+    aligned = mlynarski.published(tree, "natural_movie_one")
     assert_published(aligned, slow_published({FIRST: truth}, "natural_movie_one"))
     for one in (aligned, na.align(tree, "natural_movie_one")):
         node = next(iter(one[f"session_{FIRST}"].children.values()))
@@ -300,19 +302,18 @@ def test_published_medians_may_be_given(two):
         mlynarski.published(tree, "flashes", medians={"flashes": 9.0})
 
 
-def test_published_leaves_no_option(two):
-    tree = na.open_datatree(two[0])
-    with pytest.raises(ValueError, match="leave out bin_width, clip"):
-        na.align(tree, "flashes", 0.01, clip=False, compat="mlynarski")
-    with pytest.raises(ValueError, match="expected 'mlynarski'"):
-        na.align(tree, "flashes", compat="dabrowska")
-    with pytest.raises(ValueError, match="names a stimulus"):
-        na.align(tree, compat="mlynarski")
+def test_the_command_leaves_no_option_to_the_published_bins(two, tmp_path, capsys):
+    arguments = ["align", str(two[0]), "--compat", "mlynarski", "-o", str(tmp_path / "x.h5")]
+    assert cli.main([*arguments, "--presentations", "flashes", "--bin-width", "0.01", "--no-clip"])
+    assert "leave out --bin-width, --no-clip" in capsys.readouterr().err
+    assert cli.main(arguments)
+    assert "--presentations" in capsys.readouterr().err
+    assert not (tmp_path / "x.h5").exists()
 
 
 def test_published_without_gaze(tmp_path):
     write_allen(tmp_path / "s.nwb", parts=("running",), **SMALL)
-    aligned = na.align(na.open_datatree(tmp_path / "s.nwb"), "flashes", compat="mlynarski")
+    aligned = mlynarski.published(na.open_datatree(tmp_path / "s.nwb"), "flashes")
     for area in aligned[f"session_{FIRST}"].children.values():
         assert "pupil" not in area.children
         assert "speed" in area
@@ -320,8 +321,8 @@ def test_published_without_gaze(tmp_path):
 
 def test_published_is_lazy_and_chunks(two):
     tree = na.open_datatree(two[0])
-    whole = na.align(tree, "gabors", compat="mlynarski")
-    chunked = na.align(tree, "gabors", compat="mlynarski", chunks={"presentation_id": 5})
+    whole = mlynarski.published(tree, "gabors")
+    chunked = mlynarski.published(tree, "gabors").chunk({"presentation_id": 5})
     load(chunked)
     assert_same_trees(chunked, whole)
     area = next(iter(whole[f"session_{FIRST}"].children.values()))
@@ -564,16 +565,16 @@ def test_saved_and_opened_again(two, tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("options", "align"),
     [
-        (["--blanks", "keep"], {"blanks": "keep"}),
-        (["--compat", "mlynarski"], {"compat": "mlynarski"}),
+        (["--blanks", "keep"], partial(na.align, blanks="keep")),
+        (["--compat", "mlynarski"], mlynarski.published),
     ],
 )
-def test_the_command_aligns_the_same(two, tmp_path, options, expected, capsys):
+def test_the_command_aligns_the_same(two, tmp_path, options, align, capsys):
     path, out = two[0] / f"{FIRST}.nwb", tmp_path / "out.h5"
     arguments = ["align", str(path), "--presentations", "natural_scenes", *options, "-o", str(out)]
     assert cli.main(arguments) == 0
     assert capsys.readouterr().err == ""
-    aligned = na.align(na.open_datatree(path), "natural_scenes", **expected)
+    aligned = align(na.open_datatree(path), "natural_scenes")
     assert_same_trees(na.open_datatree(out), aligned, but=("history", "source"))

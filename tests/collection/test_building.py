@@ -15,6 +15,7 @@ from neuroarrays.collection import building as pipeline
 from neuroarrays.collection.building import Recipe, build
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists, SchemaError
 from neuroarrays.files import source
+from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
@@ -296,7 +297,7 @@ def test_the_published_archive_once_more(allen, tmp_path):
     assert rows["session"].unique().tolist() == ["session_715093703", "session_766640955"]
     assert set(rows.loc[rows["session"] == "session_766640955", "has_pupil"]) == {False}
     tree = na.open_datatree(tmp_path / "archive")
-    expected = na.align(na.open_datatree(allen), "gabors", compat="mlynarski")
+    expected = published(na.open_datatree(allen), "gabors")
     areas = [path for path in expected.groups if path.count("/") == 2]
     assert len(areas) == len(rows[rows["block"] == "gabors"])
     for path in areas:

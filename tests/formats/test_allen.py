@@ -12,6 +12,7 @@ import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.formats.allen import AllenReader, stimuli
+from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic.allen import (
     BRAIN_OBSERVATORY,
     FUNCTIONAL_CONNECTIVITY,
@@ -505,9 +506,9 @@ def test_a_stimulus_or_structure_with_a_typo(tmp_path):
     path = tmp_path / "s.nwb"
     write_allen(path, **SMALL)
     tree = na.open_datatree(path)
-    for compat in (None, "mlynarski"):
+    for align in (na.align, published):
         with pytest.raises(NotInTree, match="did you mean 'natural_scenes'"):
-            na.align(tree, "natural_scene", compat=compat)
+            align(tree, "natural_scene")
     with pytest.raises(NotInTree, match="did you mean"):
         na.open_datatree(path, areas="VISpp")
 

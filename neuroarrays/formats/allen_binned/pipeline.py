@@ -1,7 +1,8 @@
 """The published binned archive of Visual Coding, made again from session files, cell for cell.
 
-Reached as ``na.align(tree, stimulus, compat="mlynarski")``. Written from a description of the
-pipeline (its repository has no licence; no code of it is used), with what is odd about it:
+`published` is for code that was written for that archive; `neuroarrays.align` is what new work
+wants. Written from a description of the pipeline (its repository has no licence; no code of it is
+used), with what is odd about it:
 
 * bins are closed at both ends, and there is one more of them than needed for some durations,
   0.2502 s among them (14 of 20 ms), because their edges come from ``np.arange`` on floats;
@@ -70,7 +71,7 @@ class Rows:
 def published(
     tree: xr.DataTree, stimulus: str, medians: Mapping[str, float] | None = None
 ) -> xr.DataTree:
-    """What the published archive has of one stimulus.
+    """Make what the published archive has of one stimulus, with its bins, names and types.
 
     Parameters
     ----------
@@ -95,6 +96,11 @@ def published(
         If no session showed the stimulus.
     ValueError
         If two parts of a stimulus in one session have different numbers of bins.
+
+    Examples
+    --------
+    >>> tree = na.open_datatree("sessions/")  # doctest: +SKIP
+    >>> published(tree, "natural_scenes")  # doctest: +SKIP
     """
     sessions = dict(sorted(tree.children.items(), key=lambda pair: _number(pair[0])))
     names = _TOGETHER.get(stimulus, (stimulus,))
@@ -109,7 +115,7 @@ def published(
     if not groups:
         there = {t for node in sessions.values() for t in node[schema.PRESENTATIONS].children}
         raise NotInTree("stimulus", stimulus, sorted(there))
-    line = f"neuroarrays {__version__}: align({stimulus!r}, compat='mlynarski')"
+    line = f"neuroarrays {__version__}: published({stimulus!r})"
     history = "\n".join(filter(None, [str(tree.attrs.get("history", "")), line]))
     kept_attrs = {
         str(k): v for k, v in tree.attrs.items() if k not in ("neuroarrays_schema", "history")
