@@ -37,7 +37,7 @@ class TrialCounts(LazyArray):
     binarize: bool = False
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.origins.size, self.units.size, self.n_bins)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -75,7 +75,7 @@ class ClockCounts(LazyArray):
     binarize: bool = False
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.n_bins, self.units.size)
 
     def outer(self, key: Key) -> np.ndarray:

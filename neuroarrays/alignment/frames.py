@@ -27,7 +27,7 @@ class Shown(LazyArray):
     dtype: np.dtype
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (*self.places.shape, *self.frames.shape[1:])
 
     def outer(self, key: Key) -> np.ndarray:

@@ -38,7 +38,7 @@ class Interpolated(LazyArray):
     bin_width: float | None = None
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         rows = () if self.origins is None else (self.origins.size,)
         return (*rows, self.offsets.size, *self.rest)
 

@@ -205,7 +205,7 @@ class Deconvolved(LazyArray):
     key: str
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.traces.shape
 
     def outer(self, key: Key) -> np.ndarray:

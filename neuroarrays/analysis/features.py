@@ -304,11 +304,11 @@ class Components(LazyArray):
     parts: tuple[xr.Variable, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.parts[0].shape[0], self._count())
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.result_type(*(part.dtype for part in self.parts))
 
     def _count(self) -> int:
@@ -341,7 +341,7 @@ class CosSin(Components):
     period: float
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         own = self.parts[0].dtype
         return own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8")
 

@@ -61,11 +61,11 @@ class Repeated(LazyArray):
     name: str
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.places.shape[0], *self.base.shape[1:])
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -25,8 +25,13 @@ class LazyArray(BackendArray):
     Picklable; a chunked dask graph holds the array itself (a path and a name), never its values.
     """
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    if TYPE_CHECKING:  # a subclass has them as fields or as properties
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def dtype(self) -> np.dtype: ...
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -179,11 +184,11 @@ class Transposed(LazyArray):
     base: LazyArray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape[::-1]
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -203,11 +208,11 @@ class Arranged(LazyArray):
     axes: tuple[int, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return tuple(1 if axis == self.NEW else self.base.shape[axis] for axis in self.axes)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -233,11 +238,11 @@ class Stacked(LazyArray):
     bases: tuple[LazyArray, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (*self.bases[0].shape, len(self.bases))
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.result_type(*(base.dtype for base in self.bases))
 
     def outer(self, key: Key) -> np.ndarray:
@@ -264,11 +269,11 @@ class Segments(LazyArray):
     sizes: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (int(self.sizes.sum()),)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -316,11 +321,11 @@ class Sliced(LazyArray):
         return cls(array, range(array.shape[0])[key])
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (len(self.places),)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -350,11 +355,11 @@ class Regular(LazyArray):
     length: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.length,)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:

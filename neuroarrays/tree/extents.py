@@ -153,12 +153,12 @@ class Found(LazyArray):
     apart: bool = False
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         said = int(self.rows[0].shape[0])
         return (said + 1 if self.apart else max(said, 1),)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:

@@ -149,13 +149,13 @@ class UnitValidity(LazyArray):
     which: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         if self.invalid.ndim == 2:
             return (self.invalid.shape[1], self.which.size)
         return (self.invalid.shape[1], self.which.size, self.invalid.shape[2])
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(bool)
 
     def outer(self, key: Key) -> np.ndarray:

@@ -184,11 +184,11 @@ class _Chunked(LazyArray):
     stored: xr.Variable
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.stored.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         dtype: np.dtype = self.stored.dtype
         return dtype
 

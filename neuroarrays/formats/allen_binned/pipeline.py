@@ -338,11 +338,11 @@ class ClosedCounts(LazyArray):
     offsets: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.starts.size, self.offsets.size - 1, self.trains.first.size)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(np.int8)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -377,11 +377,11 @@ class FlatInterpolated(LazyArray):
     origins: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.offsets.size, self.origins.size)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(np.float32)
 
     def outer(self, key: Key) -> np.ndarray:

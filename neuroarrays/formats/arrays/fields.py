@@ -27,11 +27,11 @@ class Field(LazyArray):
         return np.dtype(self.base.dtype[self.field])
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (*self.base.shape, *(self._type.shape if self.column is None else ()))
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         scaled = (self.scale, self.offset) != (1.0, 0.0)
         return np.dtype("f8") if scaled else self._type.base.newbyteorder("=")
 

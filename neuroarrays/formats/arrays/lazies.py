@@ -20,11 +20,11 @@ class Squeezed(LazyArray):
     kept: tuple[int, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return tuple(self.base.shape[axis] for axis in self.kept)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -43,11 +43,11 @@ class Column(LazyArray):
     at: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape[:-1]
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -66,7 +66,7 @@ class Cast(LazyArray):
     path: str
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape
 
     def outer(self, key: Key) -> np.ndarray:
@@ -92,11 +92,11 @@ class Grid(LazyArray):
     lead: tuple[int, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (*self.lead, *self.bases[0].shape)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         kinds = {base.dtype for base in self.bases}
         return np.dtype(object) if object in kinds else np.result_type(*kinds)
 
@@ -128,11 +128,11 @@ class Knots(LazyArray):
     times: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (int(self.samples[-1]) + 1,)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -151,11 +151,11 @@ class Joined(LazyArray):
     bases: tuple[LazyArray, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (sum(base.shape[0] for base in self.bases),)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         kinds = {base.dtype for base in self.bases}
         return np.result_type(*kinds) if kinds else np.dtype("f8")
 
@@ -186,11 +186,11 @@ class Ordered(LazyArray):
     order: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (*self.order.shape, *self.base.shape[1:])
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:

@@ -334,11 +334,11 @@ class Kept(LazyArray):
     bad: tuple[int, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.length,)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(bool)
 
     def outer(self, key: Key) -> np.ndarray:

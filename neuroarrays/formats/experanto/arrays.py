@@ -36,7 +36,7 @@ class Mapped(LazyArray):
     fortran: bool = False
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.stored.newbyteorder("=")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -82,7 +82,7 @@ class Since(LazyArray):
     dtype = np.dtype(np.float64)
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape
 
     def outer(self, key: Key) -> np.ndarray:

@@ -34,11 +34,11 @@ class Factored(LazyArray):
     offset: float
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.result_type(self.base.dtype, np.float32)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -58,11 +58,11 @@ class Row(LazyArray):
     base: LazyArray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape[1:]
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:

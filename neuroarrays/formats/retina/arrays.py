@@ -38,11 +38,11 @@ class Derived(LazyArray):
     base: LazyArray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def __dask_tokenize__(self) -> object:
@@ -57,11 +57,11 @@ class Held(LazyArray):
     values: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.values.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.values.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -79,13 +79,13 @@ class Joined(LazyArray):
     axis: int = 0
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         first = self.bases[0].shape
         length = sum(base.shape[self.axis] for base in self.bases)
         return (*first[: self.axis], length, *first[self.axis + 1 :])
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.result_type(*(base.dtype for base in self.bases))
 
     def outer(self, key: Key) -> np.ndarray:
@@ -114,7 +114,7 @@ class Folded(Derived):
     """A lazy array (block, time, ...) with its blocks one after another: (block x time, ...)."""
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         blocks, times, *rest = self.base.shape
         return (blocks * times, *rest)
 
@@ -151,7 +151,7 @@ class Segments(Derived):
     length: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.base.shape[0] // self.period, self.length, *self.base.shape[1:])
 
     def outer(self, key: Key) -> np.ndarray:
@@ -167,7 +167,7 @@ class Averaged(Derived):
     """The mean of a lazy array over its first axis (trials), of its floating-point type."""
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape[1:]
 
     def outer(self, key: Key) -> np.ndarray:
@@ -187,7 +187,7 @@ class NpyArray(LazyArray):
     offset: int
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.stored.newbyteorder("=")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -246,7 +246,7 @@ class As(Derived):
     to: np.dtype
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.to
 
     def outer(self, key: Key) -> np.ndarray:
@@ -272,7 +272,7 @@ class First(Derived):
     length: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.length, *self.base.shape[1:])
 
     def outer(self, key: Key) -> np.ndarray:

@@ -26,7 +26,7 @@ class Clips(Derived):
     flip: bool = False
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.order.size * self.length, *self.base.shape[1:])
 
     def outer(self, key: Key) -> np.ndarray:
@@ -116,11 +116,11 @@ class Grid(LazyArray):
     frames: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.triggers.size * self.frames,)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -163,11 +163,11 @@ class Upsampled(LazyArray):
         return self.traces
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (*self.grid.shape, self.rows.size)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:

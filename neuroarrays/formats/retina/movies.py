@@ -61,11 +61,11 @@ class FixationMovie(Rendered):
     wrap_edge: bool = False
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.fixations.shape[0], 1, *self.frame)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f4")
 
     def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -141,11 +141,11 @@ class Checkers(LazyArray):
     width: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.blocks * self.frames, 1, self.height, self.width)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("u1")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -197,11 +197,11 @@ class Column(Derived):
     to: np.dtype
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape[:1]
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.to
 
     def outer(self, key: Key) -> np.ndarray:

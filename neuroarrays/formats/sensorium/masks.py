@@ -32,11 +32,11 @@ class Blank(LazyArray):
     suspects: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.suspects.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(bool)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -86,11 +86,11 @@ class ValidLength(LazyArray):
     movie: LazyArray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.movie.shape[:1]
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(np.int64)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -120,11 +120,11 @@ class Valid(LazyArray):
     streams: tuple[LazyArray, ...]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.length.shape[0], self.length.movie.shape[-1])
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype(bool)
 
     def outer(self, key: Key) -> np.ndarray:
@@ -160,7 +160,7 @@ class Shown(LazyArray):
     dtype = np.dtype(np.int64)
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.stimulus.shape[:1]
 
     def outer(self, key: Key) -> np.ndarray:

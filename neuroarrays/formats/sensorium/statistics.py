@@ -37,11 +37,11 @@ class Statistic(LazyArray):
     header: npy.Header
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.header.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.header.dtype.newbyteorder("=")
 
     def outer(self, key: Key) -> np.ndarray:

@@ -50,11 +50,11 @@ class TrialFiles(LazyArray):
     header: npy.Header
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (len(self.numbers), *self.header.shape)
 
     @cached_property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.header.dtype.newbyteorder("=")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -278,11 +278,11 @@ class Remembered(LazyArray):
         return cls(base) if math.prod(base.shape) * base.dtype.itemsize <= _SMALL else base
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.base.shape
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -318,13 +318,13 @@ class Picked(LazyArray):
     places: int | np.ndarray
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         size = () if isinstance(self.places, int) else (len(self.places),)
         shape = self.base.shape
         return (*shape[: self.axis], *size, *shape[self.axis + 1 :])
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:

@@ -61,11 +61,11 @@ class Fixations(LazyArray):
         )
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.stop - self.start, len(_WORDS))
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
@@ -197,12 +197,12 @@ class Windows(Rendered):
     padding: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         across, down = (n - 3 * self.padding for n in self.images.size)
         return (self.fixations.shape[0], 1, down, across)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.images.dtype
 
     def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -281,11 +281,11 @@ class Repeated(LazyArray):
     frames: int
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.values.size * self.frames,)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.values.dtype
 
     def outer(self, key: Key) -> np.ndarray:
@@ -323,11 +323,11 @@ class Fields(LazyArray):
     mirrored: bool
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return (self.units,)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
