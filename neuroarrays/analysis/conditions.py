@@ -11,8 +11,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.tree.breaks import step
 from neuroarrays.tree.query import missing
-from neuroarrays.tree.stretches import step
 
 TRIALS = (schema.PRESENTATION, schema.UNIT, schema.TIME)
 #: Counts held in memory at once while a whole session is averaged, bytes.

@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted
 from neuroarrays.analysis.signals import Feature, binned, feature_of, sizes_of
 from neuroarrays.errors import SchemaError
-from neuroarrays.tree.stretches import stretches
+from neuroarrays.tree.breaks import stretches
 
 
 def bayesian_decoder(

@@ -17,7 +17,7 @@ from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
-from neuroarrays.tree.stretches import breaks, step
+from neuroarrays.tree.breaks import breaks, step
 
 #: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
 _LABELS = {"rise": "t_rise", "decay": "t_off"}

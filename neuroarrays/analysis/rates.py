@@ -12,9 +12,9 @@ from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.errors import SchemaError
+from neuroarrays.tree.breaks import stretches
 from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
-from neuroarrays.tree.stretches import stretches
 from neuroarrays.tree.trains import spikes_node, trains_of
 
 

@@ -11,7 +11,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted, dataset_of, kept
 from neuroarrays.analysis.signals import check_clock
 from neuroarrays.errors import NotInTree
-from neuroarrays.tree.stretches import breaks
+from neuroarrays.tree.breaks import breaks
 
 #: Bytes of frames, in float32, that are in memory at once.
 _BLOCK = 64 << 20

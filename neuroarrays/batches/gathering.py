@@ -12,8 +12,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches.fields import Field, Looked, field_of
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.tree.breaks import breaks
 from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.stretches import breaks
 
 
 def place(area: Any, name: str = "") -> str:

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.tree.breaks import step
 from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.tree.invalid import cut_away
-from neuroarrays.tree.stretches import step
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.analysis.conditions import bin_width
-from neuroarrays.tree import stretches
+from neuroarrays.tree import breaks
 
 
 @given(
@@ -34,18 +34,18 @@ def test_breaks_equal_a_slow_twin(frames, masked, said):
         or (masked and valid[k] != valid[k - 1])
         for k in range(1, n)
     ]
-    found = stretches.breaks(tree["s/a"], masked=masked)
+    found = breaks.breaks(tree["s/a"], masked=masked)
     assert found.tolist() == expected
-    parts = stretches.stretches(tree["s/a"])
+    parts = breaks.stretches(tree["s/a"])
     assert (parts[0, 0], parts[-1, 1]) == (0, n)
     assert (parts[1:, 0] == parts[:-1, 1]).all()
-    assert (parts[:, 0] == np.flatnonzero(stretches.breaks(tree["s/a"]))).all()
+    assert (parts[:, 0] == np.flatnonzero(breaks.breaks(tree["s/a"]))).all()
 
 
 def test_without_time_stamps_labels_alone_break():
     area = xr.Dataset({"x": ("time", np.arange(5))}, {"block_id": ("time", [0, 0, 1, 1, 1])})
-    assert stretches.stretches(area).tolist() == [[0, 2], [2, 5]]
-    assert stretches.stretches(area.isel(time=[])).shape == (0, 2)
+    assert breaks.stretches(area).tolist() == [[0, 2], [2, 5]]
+    assert breaks.stretches(area.isel(time=[])).shape == (0, 2)
 
 
 def test_a_width_is_not_taken_from_a_hole():
