@@ -25,6 +25,7 @@ from neuroarrays import schema
 from neuroarrays.archive.attributes import HIDDEN, encodable, split_attrs
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.indexes import form_of, usual_form
 
 #: Smaller arrays are neither chunked nor compressed.
 SMALL = 4096
@@ -306,6 +307,13 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
         if mine:
             encoded[name].native["coordinates"] = " ".join(mine)
             left -= set(mine)
+    forms = {n: form_of(index) for n, index in dataset.xindexes.items()}
+    other = {
+        str(n): form
+        for n, form in forms.items()
+        if form != usual_form(n, dataset.variables, kind == schema.RECORDING)
+    }
+    note |= {"indexes": other} if other else {}
     if left:
         plain = [n for n in sorted(left) if not any(c.isspace() for c in n)]
         native |= {"coordinates": " ".join(plain)} if plain else {}

@@ -5,8 +5,8 @@ per session, a table of contents, and a footer. HDF5 does not see it, and drops 
 opens the file to write, so it is never out of date; then, and in a Zarr store (where it is the
 consolidated metadata), it is made by looking.
 
-A node is ``{"attrs": {...}, "vars": {name: variable}, "coords": [names], "views": [names]?}`` and a
-variable ``{"d": dims, "s": shape, "t": dtype, "k": kind, "m": missing, "a": attrs, "p": path,
+A node is ``{"attrs": {...}, "vars": {name: variable}, "coords": [names], "views": [names]?,
+"indexes": {name: form}?}``, the last for indexes of another form than usual, and a variable ``{"d": dims, "s": shape, "t": dtype, "k": kind, "m": missing, "a": attrs, "p": path,
 "v": values?, "c": checksum?, "i": [rows, variable]?}``; the last for one whose repeated rows are stored
 once: how many are, and the variable that says which.
 """

@@ -30,7 +30,7 @@ from neuroarrays.files import source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import FileArray, LazyArray
-from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.indexes import dataset, usual_form
 from neuroarrays.schema.names import chosen
 
 
@@ -244,7 +244,11 @@ class _Builder:
         """The dataset of one node; what is made from its `presentations` too."""
         record = nodes[path]
         try:
-            made = {n: self._variable(n, v) for n, v in record["vars"].items()}
+            forms = {
+                n: usual_form(n, record["vars"], self.kind == schema.RECORDING)
+                for n in record["coords"]
+            } | record.get("indexes", {})
+            made = {n: self._variable(n, v, forms.get(n)) for n, v in record["vars"].items()}
             coords = {n: made.pop(n) for n in record["coords"]}
             table = nodes.get(f"{path}/{schema.PRESENTATIONS}".lstrip("/"))
             if self.kind == schema.ALIGNED and table is not None:
@@ -258,7 +262,7 @@ class _Builder:
         if self.drop:
             made = {n: v for n, v in made.items() if n not in self.drop}
             coords = {n: v for n, v in coords.items() if n not in self.drop}
-        return dataset(made, coords, record["attrs"])
+        return dataset(made, coords, record["attrs"], [n for n in forms if forms[n] == "plain"])
 
     def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:
         """Coordinates along presentation_id that are the columns of the table."""
@@ -269,14 +273,14 @@ class _Builder:
             names = viewable(columns, record["vars"])
         return {n: self._variable(n, table["vars"][n]) for n in names}
 
-    def _variable(self, name: str, record: dict[str, Any]) -> xr.Variable:
+    def _variable(self, name: str, record: dict[str, Any], form: str | None = None) -> xr.Variable:
+        """A variable; one that has an index of xarray's is read, other small ones may be."""
         dims, shape = tuple(record["d"]), tuple(record["s"])
         dtype = np.dtype(record["t"]).newbyteorder("=")
         if len(dims) != len(shape):
             msg = f"{name} has {len(dims)} dims and {len(shape)} sizes"
             raise ValueError(msg)
-        lazy_clock = self.kind == schema.RECORDING and name == schema.TIME
-        eager = (dims == (name,) and not lazy_clock) or name == "row_size"
+        eager = (dims == (name,) and form != "clock") or name == "row_size"
         if eager and "v" in record:
             raw = np.frombuffer(base64.b64decode(record["v"]), _stored_dtype(record))
             values = decode(raw.reshape(shape).copy(), record["k"], dtype, None)

@@ -226,6 +226,4 @@ def _node(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]
     node: dict[str, Any] = {
         "attrs": own, "vars": variables, "coords": [n for n in variables if n in labels],
     }  # fmt: skip
-    if "views" in note:
-        node["views"] = note["views"]
-    return node
+    return node | {key: note[key] for key in ("views", "indexes") if key in note}

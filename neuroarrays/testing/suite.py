@@ -201,7 +201,9 @@ class ReaderTests:
         saved = tmp_path / f"saved{suffix}"
         save(tree, saved)
         archive = next(format_ for format_ in FORMATS if format_.name == "neuroarrays").load()
-        assert_same_trees(opened(archive, saved), tree, but=("history", "source"))
+        again = opened(archive, saved)
+        assert_same_trees(again, tree, but=("history", "source"))
+        assert again.identical(tree), "indexes of another kind, or others than the values"
 
     # ----------------------------------------------------------------------- many at once
 
