@@ -7,6 +7,7 @@
     │   └── UnknownFormat                     no reader, or more than one, claims a path
     ├── MissingPath       (also FileNotFoundError)
     ├── PathExists        (also FileExistsError)
+    ├── WriteFailed       (also OSError)      a full disk, or another reason why nothing was written
     ├── SchemaError       (also ValueError)   a tree is not one of the two trees
     ├── NotInTree         (also KeyError)     a table, unit, area or variable that is not there
     ├── QueryError        (also ValueError)   a condition that cannot be understood
@@ -81,6 +82,30 @@ class MissingPath(NeuroArraysError, FileNotFoundError):
 
 class PathExists(NeuroArraysError, FileExistsError):
     """There is something at the path already, and nothing said to replace it."""
+
+
+class WriteFailed(NeuroArraysError, OSError):
+    """A file or archive could not be written; what was there before is as it was.
+
+    Parameters
+    ----------
+    path : str or path-like
+        What was to be written.
+    number : int
+        The system's number of the error (`errno`), 0 if it has none.
+    reason : str
+        Why, how much room was needed and how much there is, and what to do.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], number: int, reason: str):
+        self.path, self.reason = os.fspath(path), reason
+        super().__init__(number, f"{self.path}: {reason}")
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
+        return type(self), (self.path, self.errno or 0, self.reason)
 
 
 class SchemaError(NeuroArraysError, ValueError):

@@ -24,6 +24,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.archive.attributes import HIDDEN, encodable, split_attrs
 from neuroarrays.errors import SchemaError
+from neuroarrays.files.writing import interruptible
 from neuroarrays.lazy.arrays import LazyArray, unwrap
 from neuroarrays.lazy.indexes import form_of, usual_form
 
@@ -88,7 +89,8 @@ class Encoded:
 
     def block(self, key: tuple[slice, ...]) -> np.ndarray:
         """Values of a part, as they are stored; the only place where values are computed."""
-        values = np.asarray(self.variable[key].values)
+        with interruptible():
+            values = np.asarray(self.variable[key].values)
         return np.ascontiguousarray(values, self.stored).reshape(values.shape)
 
     def identity(self) -> Hashable:
@@ -175,7 +177,8 @@ def text_block(encoded: Encoded) -> np.ndarray:
     SchemaError
         If a value is neither text nor missing.
     """
-    values = np.asarray(encoded.variable.values)
+    with interruptible():
+        values = np.asarray(encoded.variable.values)
     out = np.empty(values.shape, object)
     gaps: list[tuple[int, ...]] = []
     none = False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from neuroarrays.archive.packing import (
     blocks,
     grid,
 )
+from neuroarrays.files.writing import new_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -39,18 +42,22 @@ Report = Callable[[int], None]
 Made = tuple["h5py.Dataset", np.ndarray | None]
 
 
-def create_hdf5(path: str) -> h5py.File:
-    """A new file in the form that netCDF-4 has: creation order kept, paged for remote readers."""
+@contextmanager
+def create_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new file in the form that netCDF-4 has, and what raises where a write to it failed.
+
+    Creation order is kept, and the file is paged for remote readers.
+    """
     import h5py
     import hdf5plugin  # noqa: F401  registers zstd
 
-    file = h5py.File(
-        path, "w", libver=("v110", "v110"), track_order=True,
+    with new_hdf5(
+        path, libver=("v110", "v110"), track_order=True,
         fs_strategy="page", fs_page_size=PAGE, fs_persist=False,
-    )  # fmt: skip
-    versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
-    file.attrs["_NCProperties"] = np.bytes_(versions)
-    return file
+    ) as (file, check):  # fmt: skip
+        versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
+        file.attrs["_NCProperties"] = np.bytes_(versions)
+        yield file, check
 
 
 class HDF5Writer:
@@ -63,7 +70,7 @@ class HDF5Writer:
     compression : {"zstd", "portable", None}
         zstd, or gzip for readers without its plugin, where it is worth it; or nothing.
     report : callable
-        Told the bytes of values as they are written.
+        Told the bytes of values as they are written; raises where a write failed.
     """
 
     def __init__(self, file: h5py.File, compression: str | None, report: Report):
@@ -128,7 +135,7 @@ class HDF5Writer:
         if known is not None and not is_scale and known[1] == scales:
             group[name] = known[0]  # a second name of the same array: netCDF-C follows hard links
             return
-        made = self._write if part is None else partial(_copy, part)
+        made = self._write if part is None else partial(_copy, part, self.report)
         dataset, places = made(group, one, name)
         attrs, own = one.attrs(), list(scales)
         if places is not None:
@@ -226,7 +233,7 @@ def _write(dataset: h5py.Dataset, jobs: list[tuple[tuple[int, ...], Future[bytes
         dataset.id.write_direct_chunk(offset, job.result())
 
 
-def _copy(part: h5py.File, group: h5py.Group, one: Encoded, name: str) -> Made:
+def _copy(part: h5py.File, report: Report, group: h5py.Group, one: Encoded, name: str) -> Made:
     """A dataset as it is in a finished part, its chunks as they are."""
     from h5py import Dataset, h5d, h5s
 
@@ -251,6 +258,7 @@ def _copy(part: h5py.File, group: h5py.Group, one: Encoded, name: str) -> Made:
         for offset in offsets:
             mask, data = source.id.read_direct_chunk(offset)
             made.id.write_direct_chunk(offset, data, mask)
+            report(len(data))
     return made, part[note["places"]][...] if "places" in note else None
 
 

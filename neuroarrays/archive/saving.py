@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
 from neuroarrays.archive.progress import Progress
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.zarr_writer import ZarrWriter
-from neuroarrays.errors import MissingPath, PathExists, SchemaError
-from neuroarrays.files.partials import flush, partial_folder, replace
+from neuroarrays.errors import PathExists, SchemaError
+from neuroarrays.files.partials import Partial, partial_folder
+from neuroarrays.files.writing import check_place, flush, flush_all, replace
 from neuroarrays.formats.allen_binned.writing import LAYOUTS
 from neuroarrays.lazy.arrays import LazyArray, unwrap
 from neuroarrays.schema.validation import validate
@@ -91,6 +92,8 @@ def save(
         If the folder of `path` does not exist.
     SchemaError
         If it is not a tree of ours, or holds what an archive cannot.
+    WriteFailed
+        On a full disk, or if the system does not let it be written; what was there stays.
 
     Examples
     --------
@@ -109,18 +112,21 @@ def save(
         )
     validate(tree)
     if layout is not None:
-        return _save_layout(tree, path, layout, progress)
+        return _save_layout(tree, path, layout, overwrite, progress)
     units = _units(tree)
     report = Progress(progress, sum(len(nodes) for nodes in units.values()), path.name)
-    with partial_folder(path, _token(units, path.suffix, compression)) as folder:
-        if path.suffix == ZARR_SUFFIX:
-            made = _write_zarr(folder, units, compression, report)
-        else:
-            made = _write_hdf5(folder, units, compression, report)
-        replace(made, path)
-        shutil.rmtree(folder)
+    token = _token(units, path.suffix, compression)
+    with partial_folder(path, token, _needed(units)) as partial:
+        write = _write_zarr if path.suffix == ZARR_SUFFIX else _write_hdf5
+        replace(write(partial, units, compression, report), path, overwrite)
     report.close()
     return path
+
+
+def _needed(units: Units) -> int:
+    """Bytes of all values, for the message on a full disk."""
+    every = (one for nodes in units.values() for node in nodes for one in node.variables)
+    return sum(one.variable.nbytes for one in every)
 
 
 def join(
@@ -129,6 +135,7 @@ def join(
     *,
     layout: str | None = None,
     overwrite: bool = False,
+    before: Callable[[Path], None] | None = None,
 ) -> Path:
     """Put archives of different sessions together by copying their chunks as they are.
 
@@ -141,6 +148,8 @@ def join(
         As for `save`.
     layout : str, optional
         As for `save`; values are then read and written anew.
+    before : callable, optional
+        Told where the finished file is, before it is renamed to `path`.
 
     Returns
     -------
@@ -151,6 +160,8 @@ def join(
     ------
     SchemaError
         If two of them hold the same session.
+    PathExists, MissingPath, WriteFailed
+        As `save`.
     """
     path = _target(path, "zstd", layout, overwrite)
     groups: dict[str, xr.Dataset] = {}
@@ -164,10 +175,13 @@ def join(
         groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
     tree = xr.DataTree.from_dict(groups)
     if layout is not None:
-        return save(tree, path, layout=layout, overwrite=overwrite, progress=False)
-    with partial_folder(path, f"join {uuid.uuid4()}") as folder, ExitStack() as stack:
-        with create_hdf5(str(folder / "whole.h5")) as file:
-            writer = HDF5Writer(file, "zstd", lambda nbytes: None)
+        validate(tree)
+        return _save_layout(tree, path, layout, overwrite, before=before)
+    needed = sum(os.path.getsize(part) for part in parts)
+    with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial, ExitStack() as stack:
+        whole = partial.folder / "whole.h5"
+        with create_hdf5(whole) as (file, check):
+            writer = HDF5Writer(file, "zstd", lambda nbytes: check())
             files: dict[str, Any] = {}
             for name, nodes in _units(tree).items():
                 for node in nodes:
@@ -176,11 +190,13 @@ def join(
                         files[part] = stack.enter_context(_part(Path(part)))
                     here = name is not None and all(_as_is(v, files[part]) for v in node.variables)
                     writer.node(node, files[part] if here else None)
+                    check()
         stack.close()
-        index.append(folder / "whole.h5")
-        flush(folder / "whole.h5")
-        replace(folder / "whole.h5", path)
-        shutil.rmtree(folder)
+        index.append(whole)
+        flush(whole)
+        if before is not None:
+            before(whole)
+        replace(whole, path, overwrite)
     return path
 
 
@@ -189,14 +205,24 @@ def _as_is(one: Encoded, part: Any) -> bool:
     return one.path in part and (one.kind == "text" or part[one.path].dtype == one.stored)
 
 
-def _save_layout(tree: xr.DataTree, path: Path, layout: str, progress: bool | None) -> Path:
+def _save_layout(
+    tree: xr.DataTree,
+    path: Path,
+    layout: str,
+    overwrite: bool,
+    progress: bool | None = False,
+    before: Callable[[Path], None] | None = None,
+) -> Path:
     """Save in another's layout: whole, or not at all."""
     report = Progress(progress, 0, path.name)
-    with partial_folder(path, f"{layout} {uuid.uuid4()}") as folder:
-        LAYOUTS[layout](tree, folder / "whole.h5", report.at, report.add)
-        flush(folder / "whole.h5")
-        replace(folder / "whole.h5", path)
-        shutil.rmtree(folder)
+    needed = sum(node.to_dataset(inherit=False).nbytes for node in tree.subtree)
+    with partial_folder(path, f"{layout} {uuid.uuid4()}", needed) as partial:
+        whole = partial.folder / "whole.h5"
+        LAYOUTS[layout](tree, whole, report.at, report.add)
+        flush(whole)
+        if before is not None:
+            before(whole)
+        replace(whole, path, overwrite)
     report.close()
     return path
 
@@ -214,10 +240,7 @@ def _target(
     if compression not in COMPRESSIONS:
         msg = f"compression={compression!r}; expected one of {COMPRESSIONS}"
         raise ValueError(msg)
-    if not path.parent.is_dir():
-        state = "is not a folder" if path.parent.exists() else "does not exist; make it first"
-        msg = f"{path}: {path.parent} {state}"
-        raise MissingPath(msg)
+    check_place(path)
     if os.path.lexists(path):
         if not overwrite:
             msg = f"{path}: there is something already; overwrite=True replaces it"
@@ -285,36 +308,50 @@ def _origin(one: Encoded) -> str:
 # ---------------------------------------------------------------------------------------- HDF5
 
 
-def _write_hdf5(folder: Path, units: Units, compression: str | None, report: Progress) -> Path:
+def _write_hdf5(partial: Partial, units: Units, compression: str | None, report: Progress) -> Path:
     """The whole file. With several sessions, the values of each are first a file of their own."""
     sessions = [name for name in units if name is not None]
     parts: dict[str | None, Path] = {}
     if len(sessions) > 1:
         for number, name in enumerate(sessions):
-            parts[name] = folder / f"{number}.h5"
+            parts[name] = partial.folder / f"{number}.h5"
             if not parts[name].is_file():
                 _write_part(parts[name], units[name], compression, report)
-    whole = folder / "whole.h5"
-    with create_hdf5(str(whole)) as file:
-        writer = HDF5Writer(file, compression, report.add)
+            partial.keep = True
+    whole = partial.folder / "whole.h5"
+    whole.unlink(missing_ok=True)  # what an interrupted save left
+    with create_hdf5(whole) as (file, check):
+        writer = HDF5Writer(file, compression, _both(report.add, check))
         for unit, nodes in units.items():
             with _part(parts.get(unit)) as part:
                 for node in nodes:
                     report.at(node.path)
                     writer.node(node, part)
+                    check()
     index.append(whole)
     flush(whole)
     return whole
 
 
+def _both(report: Callable[[int], None], check: Callable[[], None]) -> Callable[[int], None]:
+    """Report bytes as written once they are."""
+
+    def add(nbytes: int) -> None:
+        check()
+        report(nbytes)
+
+    return add
+
+
 def _write_part(path: Path, nodes: list[Node], compression: str | None, report: Progress) -> None:
     unfinished = path.with_suffix(".unfinished")
-    with create_hdf5(str(unfinished)) as file:
-        writer = HDF5Writer(file, compression, report.add)
+    unfinished.unlink(missing_ok=True)
+    with create_hdf5(unfinished) as (file, check):
+        writer = HDF5Writer(file, compression, _both(report.add, check))
         for node in nodes:
             report.at(node.path)
             writer.values(node)
-    flush(unfinished)
+            check()
     os.replace(unfinished, path)
 
 
@@ -332,9 +369,8 @@ def _part(path: Path | None) -> Iterator[Any]:
 # ---------------------------------------------------------------------------------------- Zarr
 
 
-def _write_zarr(folder: Path, units: Units, compression: str | None, report: Progress) -> Path:
-    whole = folder / "whole.zarr"
-    finished = folder / "finished.json"
+def _write_zarr(partial: Partial, units: Units, compression: str | None, report: Progress) -> Path:
+    whole, finished = partial.folder / "whole.zarr", partial.folder / "finished.json"
     done = json.loads(finished.read_text()) if finished.is_file() else []
     writer = ZarrWriter(str(whole), compression, report.add)
     for number, (name, nodes) in enumerate(units.items()):
@@ -348,5 +384,7 @@ def _write_zarr(folder: Path, units: Units, compression: str | None, report: Pro
         done.append(number)
         finished.with_suffix(".new").write_text(json.dumps(done))
         os.replace(finished.with_suffix(".new"), finished)
+        partial.keep |= name is not None and len(done) < len(units)
     writer.finish()
+    flush_all(whole)
     return whole

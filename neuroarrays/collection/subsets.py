@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.archive.packing import blocks
 from neuroarrays.archive.saving import HDF5_SUFFIXES, ZARR_SUFFIX, save
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
-from neuroarrays.files.safety import temporary_sibling
+from neuroarrays.files import npy
+from neuroarrays.files.writing import written
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema.names import chosen
 
@@ -58,6 +57,8 @@ def subset(
         If something asked for is nowhere.
     PathExists
         If there is something at `out`.
+    WriteFailed
+        On a full disk, or if the system does not let it be written.
     """
     out = Path(out).expanduser().absolute()
     if os.path.lexists(out):
@@ -69,15 +70,10 @@ def subset(
     places = {name: "" if found[name] is tree else f"{found[name].name}/" for name in picked}
     if out.suffix in (*HDF5_SUFFIXES, ZARR_SUFFIX):
         return save(_part(tree, tuple(places.values())), out, layout=layout)
-    work = temporary_sibling(out)
-    work.mkdir()
-    try:
+    with written(out) as work:
+        work.mkdir()
         for name, place in places.items():
             save(_part(tree, (place,), place), work / f"{name}.h5", layout=layout)
-        os.replace(work, out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
     return out
 
 
@@ -140,6 +136,8 @@ def export_npy(
         If no session has the stimulus or area.
     NeuroArraysError
         If no session has the data asked for.
+    WriteFailed
+        On a full disk, or if the system does not let it be written.
     """
     if data not in AXES:
         msg = f"data={data!r}: expected one of {tuple(AXES)}"
@@ -154,7 +152,7 @@ def export_npy(
         raise NotInTree("area", area, areas)
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    files = []
     for name, session in sessions.items():
         node = session.children.get(area)
         if node is None or data not in node.data_vars:
@@ -162,27 +160,20 @@ def export_npy(
         label = name if name.startswith("session_") else f"session_{name}"
         target = folder / f"{label}-{stimulus}-{area}-{data}.npy"
         _export(node[data].variable, AXES[data], target)
-        written.append(target)
-    if not written:
+        files.append(target)
+    if not files:
         msg = f"no session has {data} of {stimulus} in {area}"
         raise NeuroArraysError(msg)
-    return written
+    return files
 
 
 def _export(variable: xr.Variable, axes: tuple[str, ...], target: Path) -> None:
     """One array, in blocks of presentations, under its name only when it is complete."""
     arranged = variable.transpose(*axes)
-    work = temporary_sibling(target)
-    try:
-        made = np.lib.format.open_memmap(work, "w+", variable.dtype, arranged.shape)
-        first = axes.index(schema.PRESENTATION)
-        rows = tuple(1 if axis == first else n for axis, n in enumerate(arranged.shape))
-        if arranged.size:
-            for key in blocks(arranged.shape, rows, variable.dtype.itemsize):
-                made[key] = arranged[key].values
-        made.flush()
-        del made
-        os.replace(work, target)
-    except BaseException:
-        work.unlink(missing_ok=True)
-        raise
+    first = axes.index(schema.PRESENTATION)
+    rows = tuple(1 if axis == first else n for axis, n in enumerate(arranged.shape))
+    cover = blocks(arranged.shape, rows, variable.dtype.itemsize) if arranged.size else ()
+    with written(target, overwrite=True, needed=arranged.nbytes) as work:
+        # Not mapped into memory: there a full disk ends the interpreter.
+        contents = ((key, arranged[key].values) for key in cover)
+        npy.write(work, arranged.shape, variable.dtype, contents)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import math
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -145,3 +147,39 @@ def values(data: bytes, path: str, where: str = "") -> np.ndarray:
     flat = np.frombuffer(body[: header.nbytes], header.dtype)
     made = flat.reshape(header.shape, order="F" if header.fortran else "C")
     return made.astype(header.dtype.newbyteorder("="))  # a copy: writable, not tied to the bytes
+
+
+def write(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    blocks: Iterable[tuple[tuple[slice, ...], np.ndarray]],
+) -> None:
+    """Write a new file from blocks that cover the array, in any order.
+
+    Parameters
+    ----------
+    path : Path
+        Where nothing is yet.
+    shape, dtype : tuple of int, np.dtype
+        Of the array, in C order.
+    blocks : iterable of (slices, values)
+        Where values go, and what they are.
+    """
+    steps = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
+    with open(path, "xb") as file:
+        said = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, said)
+        begin = file.tell()
+        file.truncate(begin + math.prod(shape) * dtype.itemsize)
+        for key, values in blocks:
+            places = [k.indices(n)[:2] for k, n in zip(key, shape, strict=True)]
+            whole = [place == (0, n) for place, n in zip(places, shape, strict=True)]
+            # Values of the last axis that is cut, and of all after it, lie one after another.
+            cut = max((axis for axis, all_ in enumerate(whole) if not all_), default=0)
+            values = np.ascontiguousarray(values, dtype)
+            for corner in np.ndindex(*values.shape[:cut]):
+                first = [place[0] for place in places[: cut + 1]]
+                at = [low + i for low, i in zip(first, (*corner, 0), strict=False)]
+                file.seek(begin + sum(i * step for i, step in zip(at, steps, strict=False)))
+                file.write(values[corner].data)

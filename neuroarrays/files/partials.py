@@ -1,52 +1,136 @@
-"""Files in the making: a hidden folder beside a path, renamed when all of it is there."""
+"""Saves that can go on: a hidden folder beside a path, with what is finished, renamed when it is all.
+
+A folder of this name that an interrupted save of the same tree left is taken up again. Any other
+thing of this name is somebody's, and another name is taken.
+"""
 
 from __future__ import annotations
 
-import errno
+import glob
+import json
 import os
-import re
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from neuroarrays.errors import NeuroArraysError
+from neuroarrays.files.writing import failure, temporary_stem
 
-#: What a full disk is called: the disk's own, a user's share, the longest file it may have.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MARK, _MARK_BYTES = "save.json", 4096
+
+
+@dataclass
+class Partial:
+    """An unfinished save.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is made. Ours alone.
+    keep : bool
+        Whether something in it is finished, so that the same save can go on with it.
+    """
+
+    folder: Path
+    keep: bool
 
 
 @contextmanager
-def partial_folder(path: Path, token: str) -> Iterator[Path]:
-    """The folder of an unfinished save: the one of the same tree, or a new one. Ours alone."""
-    folder = path.with_name(f".{path.name}.part")
-    folder.mkdir(exist_ok=True)
-    with locked(folder, path):
-        mark = folder / "save.json"
-        if not mark.is_file() or mark.read_text() != token:
-            for entry in folder.iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            mark.write_text(token)
-        try:
-            yield folder
-        except OverflowError:  # would come again: nothing to resume
-            shutil.rmtree(folder)
-            raise
-        except (OSError, RuntimeError) as error:
-            number = _number(error)
-            if number not in _FULL:
+def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]:
+    """The unfinished save of a path: the one of the same `token`, or a new one.
+
+    It is removed at the end, also after an error, except where something in it is finished.
+
+    Raises
+    ------
+    NeuroArraysError
+        If another process or thread is saving to `path`.
+    WriteFailed
+        If the system refuses to write.
+    """
+    folder = path
+    try:
+        folder, found = _own_folder(path, token)
+        with locked(folder, path):
+            if not found:
+                mark = {"neuroarrays": "an unfinished save", "of": path.name, "token": token}
+                with open(folder / _MARK, "x", encoding="utf-8") as file:
+                    json.dump(mark, file)
+            partial = Partial(folder, found)
+            try:
+                yield partial
+                partial.keep = False
+            except OverflowError:  # would come again: nothing to resume
+                partial.keep = False
                 raise
-            msg = (
-                f"{path}: no room left on the disk ({os.strerror(number)}). Make some and save "
-                f"again: it goes on with what is finished, which stays in {folder.name}"
-            )
-            raise OSError(number, msg) from error
+            finally:
+                if not partial.keep:
+                    shutil.rmtree(folder, ignore_errors=True)
+    except NeuroArraysError:
+        raise
+    except OSError as error:
+        kept = f"; it goes on with what is finished, which stays in {folder.name}"
+        raise failure(
+            path, error, needed, kept if folder != path and _is_folder(folder) else ""
+        ) from error
+    except RuntimeError as error:  # HDF5's own, reading a part of ours
+        if "errno" not in str(error):
+            raise
+        raise failure(path, OSError(str(error)), needed) from error
 
 
-def _number(error: OSError | RuntimeError) -> int:
-    """The system's number of an error; HDF5 only mentions it when it fails to close a file."""
-    found = re.search(r"errno = (\d+)", str(error))
-    return int(getattr(error, "errno", None) or (found[1] if found else 0))
+def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
+    """A folder for an unfinished save, made now or left by the same one; and whether it was left."""
+    stem = temporary_stem(path)
+    for number in range(1, 1000):
+        folder = path.with_name(f"{stem}.part" if number == 1 else f"{stem}.{number}.part")
+        try:
+            os.mkdir(folder)
+            return folder, False
+        except FileExistsError:
+            known = token_of(folder, path)
+            if known is None:
+                continue
+            with locked(folder, path):  # refused while its save is at work
+                if known == token:
+                    return folder, True
+    msg = f"{path}: {folder.name} and all the names before it are taken; move what is not needed"
+    raise NeuroArraysError(msg)
+
+
+def token_of(folder: Path, path: Path) -> str | None:
+    """The token of an unfinished save of a path; None for anything else, links too."""
+    if not _is_folder(folder):
+        return None
+    try:
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with open(os.open(folder / _MARK, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            mark = json.loads(file.read(_MARK_BYTES))
+        return str(mark["token"]) if mark["of"] == path.name and "neuroarrays" in mark else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def clear_dead(path: Path) -> None:
+    """Remove what interrupted saves of a path left, where no process is at work in it."""
+    stem = temporary_stem(path)
+    for folder in path.parent.glob(f"{glob.escape(stem)}*.part"):
+        if token_of(folder, path) is not None:
+            with suppress(NeuroArraysError), locked(folder, path):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_folder(folder: Path) -> bool:
+    """Whether it is a folder itself, not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(folder).st_mode)
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -57,7 +141,7 @@ def locked(folder: Path, path: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,22 +151,5 @@ def locked(folder: Path, path: Path) -> Iterator[None]:
         except OSError:  # a file system without locks
             pass
         yield
-    finally:
-        os.close(descriptor)
-
-
-def replace(made: Path, path: Path) -> None:
-    """Put what was made in the place of what was there."""
-    if made.is_dir() and path.exists():
-        old = made.with_name("replaced")
-        os.replace(path, old)
-    os.replace(made, path)
-
-
-def flush(path: Path) -> None:
-    """See that a file is on the disk before it gets its name."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroarrays.errors import FormatError, MissingPath
@@ -174,8 +173,3 @@ def descriptors() -> int:
         return 0
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return 0 if most == resource.RLIM_INFINITY else most
-
-
-def temporary_sibling(path: Path) -> Path:
-    """A name beside `path`, on the same file system, that a finished write is renamed from."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -21,6 +21,7 @@ from neuroarrays._version import __version__
 from neuroarrays.archive.encoding import _same
 from neuroarrays.archive.packing import blocks
 from neuroarrays.errors import SchemaError, shorten
+from neuroarrays.files.writing import interruptible, new_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -84,10 +85,10 @@ def write_allen_binned(
     if left:
         listed = "; ".join(f"{what} ({where})" for what, where in left.items())
         warnings.warn(f"the layout allen_binned has no place for: {listed}", stacklevel=4)
-    with h5py.File(path, "w", track_order=True) as file:
+    with new_hdf5(path, track_order=True) as (file, check):
         versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
         file.attrs["_NCProperties"] = np.bytes_(versions)
-        writer = _Writer(file, add)
+        writer = _Writer(file, add, check)
         for area in areas:
             at(area.place)
             writer.forget(but=area.place.partition("/")[0])
@@ -228,8 +229,8 @@ def _as_numbers(texts: np.ndarray) -> np.ndarray | None:
 class _Writer:
     """Writes netCDF-4 groups as h5netcdf does."""
 
-    def __init__(self, file: h5py.File, add: Report):
-        self.file, self.add = file, add
+    def __init__(self, file: h5py.File, add: Report, check: Callable[[], None]):
+        self.file, self.add, self.check = file, add, check
         self.dimensions = 0
         self.session = ""
         self.computed: dict[Hashable, np.ndarray] = {}
@@ -269,6 +270,7 @@ class _Writer:
                 self._spikes(dataset, arranged)
             else:
                 dataset[...] = self._signal(variable, order)
+                self.check()
                 self.add(dataset.nbytes)
 
     def _create(self, group: h5py.Group, name: str, shape: Any, dtype: np.dtype) -> h5py.Dataset:
@@ -284,7 +286,8 @@ class _Writer:
         """Counts in blocks of presentations; only what int8 holds."""
         whole = (1, *variable.shape[1:])
         for key in blocks(variable.shape, whole, variable.dtype.itemsize):
-            values = np.asarray(variable[key].values)
+            with interruptible():
+                values = np.asarray(variable[key].values)
             if values.size and values.max() > np.iinfo(np.int8).max:
                 msg = (
                     f"{dataset.name}: a bin holds {values.max()} spikes, more than int8, which the "
@@ -293,6 +296,7 @@ class _Writer:
                 raise SchemaError(msg)
             if values.size:
                 dataset[key] = values.astype(np.int8)
+            self.check()
             self.add(values.nbytes)
 
     def _signal(self, variable: xr.Variable, order: tuple[str, ...]) -> np.ndarray:

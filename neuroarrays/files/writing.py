@@ -1,0 +1,365 @@
+"""New files: written beside their place under a name of their own, and renamed when whole.
+
+A temporary name is created exclusively, so that neither a link nor a folder of somebody else's is
+ever followed or emptied. Whatever fails while writing comes out as one `WriteFailed`, and HDF5
+never hears of it: it frees what it could not write twice, which ends the interpreter.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, WriteFailed
+
+if TYPE_CHECKING:
+    import h5py
+
+#: What a full disk is called: the disk's own, a user's share, the longest file it may have.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Bytes of a name that leave room for what a temporary one has before and after it.
+_LONGEST = 200
+#: What a new file is opened with: refused where there is anything, a link too.
+_NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+#: Errors of `os.link` that say nothing of the file: no hard links here.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
+
+
+def check_place(path: Path) -> None:
+    """Refuse, before any work, a path that nothing can be written to.
+
+    Raises
+    ------
+    MissingPath
+        If its folder does not exist.
+    WriteFailed
+        If the system refuses its name, for one that is too long.
+    """
+    if not path.parent.is_dir():
+        state = "is not a folder" if path.parent.exists() else "does not exist; make it first"
+        msg = f"{path}: {path.parent} {state}"
+        raise MissingPath(msg)
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise failure(path, error) from error
+
+
+@contextmanager
+def written(path: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator[Path]:
+    """A path of the same name to write a file or a folder to, which becomes `path` when whole.
+
+    Parameters
+    ----------
+    path : Path
+        Where it goes. Nothing is there, or changes there, before the end.
+    overwrite : bool
+        Replace what is there.
+    needed : int
+        Bytes that will be written, for the message on a full disk.
+
+    Raises
+    ------
+    WriteFailed
+        If it cannot be written; nothing of it is left.
+    PathExists
+        If there is something at `path` and `overwrite` is False.
+    """
+    path = path.absolute()
+    check_place(path)
+    if not overwrite:
+        _refuse_existing(path)
+    try:
+        folder = Path(tempfile.mkdtemp(".part", f"{temporary_stem(path)}.", path.parent))
+        try:
+            yield folder / path.name
+            flush_all(folder / path.name)
+            replace(folder / path.name, path, overwrite)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except NeuroArraysError:
+        raise
+    except OSError as error:
+        raise failure(path, error, needed) from error
+
+
+def temporary_stem(path: Path) -> str:
+    """How temporary names for a path begin: as its own, hidden, where that is not too long."""
+    name = path.name
+    return f".{name if len(os.fsencode(name)) <= _LONGEST else name[:40]}"
+
+
+def failure(path: Path, error: OSError, needed: int = 0, kept: str = "") -> WriteFailed:
+    """The named error of a write that failed: what it was, and on a full disk how full."""
+    number = error.errno or 0
+    reason = os.strerror(number) if number else str(error)
+    if number not in FULL:
+        return WriteFailed(path, number, f"could not be written ({reason})" + kept)
+    try:
+        free = f", {shutil.disk_usage(path.parent).free:,} are free in {path.parent}"
+    except OSError:
+        free = ""
+    asked = f": {needed:,} bytes of values were to be written, before compression{free}"
+    text = f"no room left on the disk ({reason}){asked if needed else free.replace(',', ':', 1)}"
+    return WriteFailed(path, number, f"{text}. Make some and write it again{kept}")
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        msg = f"{path}: there is something already; overwrite=True replaces it"
+        raise PathExists(msg)
+
+
+def replace(made: Path, path: Path, overwrite: bool = True) -> None:
+    """Give what was made its name, in the place of what was there only if that is wanted."""
+    if not overwrite:
+        _take_free_name(made, path)
+    elif made.is_dir() and os.path.lexists(path):
+        old = made.with_name("replaced")
+        os.replace(path, old)
+        try:
+            os.replace(made, path)
+        except BaseException:
+            os.replace(old, path)
+            raise
+    else:
+        os.replace(made, path)
+    flush(path.parent)
+
+
+def _take_free_name(made: Path, path: Path) -> None:
+    """Rename without replacing what another process may have put there since."""
+    try:
+        if not made.is_dir():
+            os.link(made, path, follow_symlinks=False)
+            made.unlink()
+            return
+    except FileExistsError:
+        pass
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LINKS:
+            raise
+    _refuse_existing(path)
+    os.replace(made, path)
+
+
+def flush(path: Path) -> None:
+    """See that a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # not for folders here
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def flush_all(path: Path) -> None:
+    """`flush` a file, or a folder and everything in it."""
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                flush(Path(folder, name))
+            flush(Path(folder))
+    else:
+        flush(path)
+
+
+# ---------------------------------------------------------------------------------------- HDF5
+
+
+class Output:
+    """A new file that HDF5 writes into through Python. It takes everything, whatever the disk says.
+
+    The first failure is kept for `check` to raise. What was to be written after it stays in
+    memory, so that HDF5 finds its own and closes in peace; the file is not to be used then.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.file = os.fdopen(os.open(path, os.O_RDWR | _NEW, 0o666), "r+b", buffering=0)
+        self.place = self.end = 0
+        self.error: BaseException | None = None
+        self.lost: list[tuple[int, bytes]] = []
+
+    def check(self) -> None:
+        """Raise what went wrong, or a Ctrl-C that came meanwhile."""
+        if self.error is not None:
+            raise self.error
+        _WAITING.check()
+
+    # The methods that h5py calls from inside HDF5: none of them may raise.
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+        self.place = offset + (0, self.place, self.end)[whence]
+        return self.place
+
+    def tell(self) -> int:
+        """The place."""
+        return self.place
+
+    def write(self, data: Any) -> int:
+        """Write all of some bytes."""
+        view = memoryview(data).cast("B")
+        if self.error is None:
+            try:
+                self._put(view)
+            except BaseException as error:
+                self.error = error
+        if self.error is not None:
+            self.lost.append((self.place, bytes(view)))
+        self.place += len(view)
+        self.end = max(self.end, self.place)
+        return len(view)
+
+    def _put(self, view: memoryview) -> None:
+        self.file.seek(self.place)
+        done = 0
+        while done < len(view):
+            count = self.file.write(view[done:])
+            if not count:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            done += count
+
+    def read(self, size: int) -> bytes:
+        """Read back; h5py takes only what has this method for a file."""
+        data = bytearray(size)
+        self.readinto(data)
+        return bytes(data)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read back; zeros where nothing was written."""
+        view = memoryview(buffer).cast("B")
+        view[:] = bytes(len(view))
+        try:
+            self.file.seek(self.place)
+            self.file.readinto(view)
+        except BaseException as error:
+            self.error = self.error or error
+        for start, piece in self.lost:
+            low = max(start, self.place)
+            high = min(start + len(piece), self.place + len(view))
+            if low < high:
+                view[low - self.place : high - self.place] = piece[low - start : high - start]
+        self.place += len(view)
+        return len(view)
+
+    def truncate(self, size: int) -> int:
+        """Make the file as long as that."""
+        try:
+            self.file.truncate(size)
+        except BaseException as error:
+            self.error = self.error or error
+        self.end = size
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """See that everything is on the disk, and close."""
+        try:
+            if self.error is None:
+                os.fsync(self.file.fileno())
+        except OSError as error:
+            self.error = error
+        finally:
+            self.file.close()
+
+
+@contextmanager
+def new_hdf5(
+    path: str | os.PathLike[str], **options: Any
+) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new HDF5 file to write into, and what raises if a write has failed: call it now and then.
+
+    Parameters
+    ----------
+    path : path
+        Where nothing is yet.
+    **options : object
+        Of `h5py.File`.
+
+    Raises
+    ------
+    OSError
+        The first failure of a write, at `check` or at the end.
+    """
+    import h5py
+
+    output = Output(path)
+    with _WAITING.waiting():
+        try:
+            file = h5py.File(output, "w", **options)
+            try:
+                yield file, output.check
+            finally:
+                file.close()
+        except Exception as error:
+            if output.error is None or output.error is error:
+                raise
+            raise output.error from error  # what HDF5 said of it says less
+        finally:
+            output.close()
+        output.check()
+
+
+class _Waiting:
+    """Ctrl-C while HDF5 is at work waits for `check`: raised inside of it, it ends the interpreter."""
+
+    def __init__(self) -> None:
+        self.came, self.inside, self.free = False, 0, 0
+
+    def check(self) -> None:
+        if self.came and threading.current_thread() is threading.main_thread():
+            self.came = False
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In the main thread with Python's own handler; elsewhere there is nothing to hold."""
+        usual = signal.default_int_handler
+        main = threading.current_thread() is threading.main_thread()
+        if not main or self.inside or signal.getsignal(signal.SIGINT) is not usual:
+            yield
+            return
+        self.inside, self.came = 1, False
+        signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+            self.inside = 0
+        self.check()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Here Ctrl-C is raised at once: values are computed, and HDF5 is not at work."""
+        mine = threading.current_thread() is threading.main_thread()
+        self.free += mine
+        try:
+            yield
+        finally:
+            self.free -= mine
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.free:
+            raise KeyboardInterrupt
+        self.came = True
+
+
+_WAITING = _Waiting()
+#: Wraps what computes values while a file is written.
+interruptible = _WAITING.interruptible
