@@ -8,11 +8,13 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, printing
 from neuroarrays.errors import FormatError, MissingDependency, SchemaError, UnknownFormat
+from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,7 +96,11 @@ def catalog(arguments: argparse.Namespace) -> int:
     frame = na.catalog(_paths(arguments), engine=arguments.engine)
     if arguments.figure:
         drawn = na.plot.catalog(frame)["units"].figure
-        drawn.savefig(arguments.figure, dpi=120, bbox_inches="tight")
+        figure = Path(arguments.figure)  # without a suffix matplotlib would add its own
+        with written(
+            figure if figure.suffix else figure.with_suffix(".png"), overwrite=True
+        ) as work:
+            drawn.savefig(work, dpi=120, bbox_inches="tight")
     frame = archive_commands.statistics(frame)
     columns = [
         c for c in frame.columns if any(printing.cell_text(v) not in ("", "-") for v in frame[c])

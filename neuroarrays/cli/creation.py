@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroarrays.errors import PathExists
+from neuroarrays.files.writing import written
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     ------
     PathExists
         If something is at `out`.
+    WriteFailed
+        If it cannot be written; nothing of it is left.
     ValueError
         If no layout has that name, the seed is negative, or the suffix is not that of the layout.
     """
@@ -100,5 +103,6 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     if made.options:
         arguments = {"options": getattr(module, made.options)(**arguments)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    getattr(module, made.writer)(path, **arguments)
+    with written(path) as work:
+        getattr(module, made.writer)(work, **arguments)
     return path / "rig.toml" if layout == "arrays" else path

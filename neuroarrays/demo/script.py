@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.files.writing import written
 
 AREA = "A2929-200711/adn"
 #: Wake, in seconds: the first part trains, the last is held out, the gap keeps them apart.
@@ -179,7 +180,8 @@ def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path
         note.axis("off")
         note.text(0, 0.5, "Head-direction\ntuning of the\nadn units\n(peak rates)", va="center")
         _draw_ripples(figure, grid[2, :], tree, ripples)
-        figure.savefig(path, dpi=150)
+        with written(path, overwrite=True) as work:
+            figure.savefig(work, dpi=150)
         plt.close(figure)
 
 

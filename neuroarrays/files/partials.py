@@ -55,12 +55,12 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
     try:
         folder, found = _own_folder(path, token)
         with locked(folder, path):
-            if not found:
-                mark = {"neuroarrays": "an unfinished save", "of": path.name, "token": token}
-                with open(folder / _MARK, "x", encoding="utf-8") as file:
-                    json.dump(mark, file)
             partial = Partial(folder, found)
             try:
+                if not found:
+                    mark = {"neuroarrays": "an unfinished save", "of": path.name, "token": token}
+                    with open(folder / _MARK, "x", encoding="utf-8") as file:
+                        json.dump(mark, file)
                 yield partial
                 partial.keep = False
             except OverflowError:  # would come again: nothing to resume
@@ -84,21 +84,24 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
 
 def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
     """A folder for an unfinished save, made now or left by the same one; and whether it was left."""
+    for folder in _left(path):
+        with locked(folder, path):  # refused while its save is at work
+            if token_of(folder, path) == token:
+                return folder, True
     stem = temporary_stem(path)
     for number in range(1, 1000):
         folder = path.with_name(f"{stem}.part" if number == 1 else f"{stem}.{number}.part")
-        try:
+        with suppress(FileExistsError):
             os.mkdir(folder)
             return folder, False
-        except FileExistsError:
-            known = token_of(folder, path)
-            if known is None:
-                continue
-            with locked(folder, path):  # refused while its save is at work
-                if known == token:
-                    return folder, True
     msg = f"{path}: {folder.name} and all the names before it are taken; move what is not needed"
     raise NeuroArraysError(msg)
+
+
+def _left(path: Path) -> list[Path]:
+    """What saves of a path that were interrupted, or are at work, have beside it."""
+    found = path.parent.glob(f"{glob.escape(temporary_stem(path))}*.part")
+    return sorted(folder for folder in found if token_of(folder, path) is not None)
 
 
 def token_of(folder: Path, path: Path) -> str | None:
@@ -118,11 +121,9 @@ def token_of(folder: Path, path: Path) -> str | None:
 
 def clear_dead(path: Path) -> None:
     """Remove what interrupted saves of a path left, where no process is at work in it."""
-    stem = temporary_stem(path)
-    for folder in path.parent.glob(f"{glob.escape(stem)}*.part"):
-        if token_of(folder, path) is not None:
-            with suppress(NeuroArraysError), locked(folder, path):
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in _left(path):
+        with suppress(NeuroArraysError), locked(folder, path):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_folder(folder: Path) -> bool:

@@ -14,7 +14,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,8 @@ def replace(made: Path, path: Path, overwrite: bool = True) -> None:
             raise
     else:
         os.replace(made, path)
-    flush(path.parent)
+    with suppress(OSError):  # it is there, and whole
+        flush(path.parent)
 
 
 def _take_free_name(made: Path, path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic import allen_behaviour as behaviour
 from neuroarrays.synthetic import allen_stimuli as stimuli
 from neuroarrays.synthetic.allen_pieces import Pieces
@@ -118,10 +119,8 @@ def write_allen(
     --------
     >>> truth = write_allen("session.nwb", units=3, bad_units=0)  # doctest: +SKIP
     """
-    import h5py
-
     made = replace(options or AllenOptions(), **changes)
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as (file, _):
         return _Writer(file, made).write()
 
 

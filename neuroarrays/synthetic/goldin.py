@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.cells import rates
 
 #: Images shown once, images that are repeated, and how often.
@@ -15,14 +16,12 @@ IMAGES, REPEATED, REPEATS = 900, 30, 20
 
 def write_goldin(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """A mouse and an axolotl that were shown images of 12 x 12 pixels."""
-    import h5py
-
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(("axolotl-session-1", "mouse-session-1")):
         rng = np.random.default_rng([seed, number])
         units = 6 + 2 * number
-        with h5py.File(out / f"{name}_structured_data.h5", "w") as file:
+        with new_hdf5(out / f"{name}_structured_data.h5") as (file, _):
             shown = rng.integers(0, 256, (IMAGES + REPEATED, 12, 12), dtype="u1")
             drive = 4 * rates(shown, units, rng, delay=0)
             file["train/stimulus"], file["test/stimulus"] = shown[:IMAGES], shown[IMAGES:]

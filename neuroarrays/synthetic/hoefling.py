@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.cells import rates
 
 if TYPE_CHECKING:
@@ -25,15 +26,13 @@ UNITS, SIZE = 12, (9, 8)
 
 def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """A field of a left and one of a right eye, and the movie that both saw in orders of their own."""
-    import h5py
-
     out, rng = Path(folder), np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
     pictures = rng.standard_normal((2, (CLIPS + 5) * CLIP // HOLD, *SIZE), dtype=np.float32)
     movie = np.repeat(pictures, HOLD, axis=1)
     orders = np.stack([rng.permutation(CLIPS) for _ in range(20)], axis=1).astype("u1")
     _write_movie(out, movie, orders)
-    with h5py.File(out / "rgc_natstim.h5", "w") as file:
+    with new_hdf5(out / "rgc_natstim.h5") as (file, _):
         for number, eye in enumerate(("left", "right")):
             group = file.create_group(f"session_{number + 1}_ventral1_20200226")
             group.attrs.update(date="2020-02-26", exp_num=number + 1, experimenter="generated",

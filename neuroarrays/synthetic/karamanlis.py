@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.cells import rates
 
 #: Blocks of the train sequence, frames of each and of the test, frames that a gaze is held.
@@ -15,8 +16,6 @@ BLOCKS, FRAMES, HOLD = 3, 300, 20
 
 def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat."""
-    import h5py
-
     from neuroarrays.kernels import fixations
 
     rng = np.random.default_rng(seed)
@@ -24,10 +23,10 @@ def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     session = out / "20210115_252MEA_mouse_left_half_dorsal"
     session.mkdir(parents=True, exist_ok=True)
     screen, units = (60, 80), 6
-    with h5py.File(session / "expdata.mat", "w") as file:
+    with new_hdf5(session / "expdata.mat") as (file, _):
         file["projector/refreshrate"], file["projector/pixelsize"] = [[75.0]], [[75e-6]]
         file["projector/screen"] = np.array(screen, "f8")[:, None]
-    with h5py.File(session / "fixationmovie_data.mat", "w") as file:
+    with new_hdf5(session / "fixationmovie_data.mat") as (file, _):
         for prefix, images, rows in (("frozen", 3, 1), ("running", 12, BLOCKS)):
             coarse = rng.integers(0, 256, (images, 12, 10), dtype="u1")
             pictures = np.kron(coarse, np.ones((1, 10, 10), "u1"))  # (image, x, y)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.cells import noise, rates
 
 #: Frames of the test stimulus, and how often it is repeated; its responses have one bin more, as published.
@@ -33,15 +34,13 @@ def write_maheswaranathan(
     Path
         The folder.
     """
-    import h5py
-
     out = Path(folder)
     cells = [f"cell{k:02d}" for k in range(1, 7)]
     for number, stimulus in enumerate(("whitenoise", "naturalscene")):
         rng = np.random.default_rng([seed, number])
         path = out / "ganglion_cell_data" / "15-10-07" / f"{stimulus}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(path, "w") as file:
+        with new_hdf5(path) as (file, _):
             for split, length in (("train", frames), ("test", TEST_FRAMES)):
                 movie = noise((length, 12, 12), rng)[np.arange(length) // (1 + 4 * number)]
                 file[f"{split}/stimulus"], file[f"{split}/time"] = movie, np.arange(length) / 100

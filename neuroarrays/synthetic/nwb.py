@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.nwb_pieces import Pieces
 from neuroarrays.synthetic.nwb_signals import SIGNALS, outside
 
@@ -128,10 +129,8 @@ def write_nwb(
     --------
     >>> truth = write_nwb("session.nwb", units=3, trials=0, parts=("units",))  # doctest: +SKIP
     """
-    import h5py
-
     made = replace(options or NWBOptions(), **changes)
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as (file, _):
         if made.version == "1":
             file["nwb_version"] = "NWB-1.0.6"
             file.create_group("epochs")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.nwb_pieces import Pieces
 
 
@@ -111,7 +112,7 @@ def outside(made: Pieces) -> None:
 
     here = Path(made.file.filename)
     other = here.with_name(f"{here.stem}_elsewhere.h5")
-    with h5py.File(other, "w") as file:
+    with new_hdf5(other) as (file, _):
         file["data"] = np.arange(5.0)
         file["series/data"] = np.arange(5.0)
         file["series/timestamps"] = np.arange(5.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.cells import noise, rates
 
 #: Frames of each stimulus.
@@ -15,8 +16,6 @@ FRAMES = (600, 650, 700)
 
 def write_openretina(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     """Two sessions and three stimuli that they share, in open-retina's own layout."""
-    import h5py
-
     out = Path(folder)
     (out / "stimuli").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -25,7 +24,7 @@ def write_openretina(folder: str | os.PathLike[str], seed: int = 0) -> Path:
         np.save(out / "stimuli" / f"{name}.npy", movie[None].astype("f4"))
     for session in range(2):
         units = 6 + 2 * session
-        with h5py.File(out / f"session_{session}.h5", "w") as file:
+        with new_hdf5(out / f"session_{session}.h5") as (file, _):
             for name, movie in movies.items():
                 drive = rates(movie, units, np.random.default_rng([seed, session]))
                 file[f"responses_{name}"] = rng.poisson(drive).astype("f8")
