@@ -8,9 +8,9 @@ from spikes put in order of time slice, whatever their unit: a window is then on
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from neuroarrays.kernels import counts
+from neuroarrays.kernels.jit import compiled
 from neuroarrays.kernels.loops import fill_edges, settle
 
 #: Places that two bytes can name.
@@ -194,7 +194,7 @@ def count_windows(
     return out
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count_events(dense, sizes):
     per_row = (dense.shape[1] + 65535) // 65536
     for row in range(dense.shape[0]):
@@ -203,7 +203,7 @@ def _count_events(dense, sizes):
                 sizes[row * per_row + place // 65536] += dense[row, place]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _name_events(dense, places):
     i = 0
     for row in range(dense.shape[0]):
@@ -213,7 +213,7 @@ def _name_events(dense, places):
                 i += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _expand(first, places, rows, out):
     per_row = (out.shape[1] + 65535) // 65536
     for i in range(len(rows)):
@@ -225,7 +225,7 @@ def _expand(first, places, rows, out):
                 out[i, base + places[event]] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _extent(times, first, last):
     low = np.inf
     high = -np.inf
@@ -239,7 +239,7 @@ def _extent(times, first, last):
     return low, high, n
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _slice(spikes, low, per_second, bounds, sliced, units):
     times, first, last = spikes
     # bounds[k + 1] counts the spikes of slice k, then says where they begin, then where they end.
@@ -261,7 +261,7 @@ def _slice(spikes, low, per_second, bounds, sliced, units):
                 bounds[k] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _place(time, spikes):
     """The slice of a time, held to those there are."""
     place = (time - spikes.origin) * spikes.per_second
@@ -271,7 +271,7 @@ def _place(time, spikes):
     return int(place) if place < n_slices else n_slices
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count_windows(spikes, windows, clock, units, out):
     starts, numbers = windows
     top, one = units

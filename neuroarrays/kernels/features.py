@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 FULL_TURN = 2 * math.pi
 #: Fewer samples than this lower the score.
@@ -127,7 +128,7 @@ def _even(x: np.ndarray) -> float:
     return float((np.abs(steps - usual) <= 0.2 * usual).mean())
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _summary(x):
     """Finite samples, their range, whether all are whole, and steps up, down and of zero."""
     known = rises = falls = same = 0
@@ -147,7 +148,7 @@ def _summary(x):
     return known, low, high, whole, rises, falls, same
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _levels(x, most):
     """Distinct values in order, how often each occurs, and steps that pass over one of them.
 
@@ -177,7 +178,7 @@ def _levels(x, most):
     return levels[:size], tallies[:size], hops
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _turns(x, low, period):
     """Wraps upwards and downwards, all jumps, the mean arc of a step, and the share of a turn seen.
 

@@ -1,8 +1,8 @@
 """What a screen shows while the eyes move over an image, at the size asked for."""
 
 import numpy as np
-from numba import njit
 
+from neuroarrays.kernels.jit import compiled
 from neuroarrays.kernels.resize import weights
 
 
@@ -77,7 +77,7 @@ def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int])
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _render(image, centres, screen, limits, line, out, wrap_edge):
     # Column by column of the output: columns of the image are contiguous, so that each is added to
     # `line` at the speed of the vector unit; then `line` is made smaller.

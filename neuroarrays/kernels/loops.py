@@ -1,13 +1,14 @@
 """The compiled loops behind `neuroarrays.kernels.counts`, which checks what they are given."""
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 #: One block of output stays in a core's second-level cache while every unit writes its part.
 BLOCK_BYTES = 1 << 19
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def seek(times, begin, end, when):
     """First index in [begin, end) whose time is not before `when`, else `end`."""
     # In steps that double: the answer is mostly near, and always found in few steps.
@@ -28,7 +29,7 @@ def seek(times, begin, end, when):
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def is_sorted(times, first, last):
     """Whether each unit's times never decrease; NaN is never in order."""
     result = np.ones(len(first), np.bool_)
@@ -42,7 +43,7 @@ def is_sorted(times, first, last):
     return result
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def settle(guess, time, edges, n_bins):
     """The bin [edges[k], edges[k+1]) that holds `time`, known to be in one."""
     # Compared as floats first: no cast of a number too large for an integer, or of NaN.
@@ -60,7 +61,7 @@ def settle(guess, time, edges, n_bins):
     return k
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def fill_edges(start, number, clock, edges):
     """Edges from `start` on; where that is edge `number` of the session's clock, those of it."""
     rate, width = clock
@@ -74,7 +75,7 @@ def fill_edges(start, number, clock, edges):
         edges[k] = origin + (place / rate if rate > 0 else place * width)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def signposts(starts):
     """A grid over the range of the starts: for each line, the last start at or before it."""
     # So fine that a cell mostly holds no start at all, and a look-up replaces a search.
@@ -90,7 +91,7 @@ def signposts(starts):
     return posts, per_second
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def latest(time, starts, posts, per_second):
     """Last of the sorted starts at or before `time`, which is not before the first."""
     place = (time - starts[0]) * per_second
@@ -114,7 +115,7 @@ def latest(time, starts, posts, per_second):
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def trials(spikes, presentations, bins, units, out):
     """Count into the given rows, whose starts are sorted; return whether all counts fit."""
     rows, all_starts, all_stops, numbers = presentations
@@ -143,7 +144,7 @@ def trials(spikes, presentations, bins, units, out):
     return fits
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def trial_block(spikes, cursors, presentations, edges, units, out):
     """Count into a few rows while they are in cache, unit after unit."""
     times, first, last = spikes
@@ -179,7 +180,7 @@ def trial_block(spikes, cursors, presentations, edges, units, out):
     return fits
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def clock(spikes, clock, part, units, out):
     """Count into bins from part[0] on, part[1] of them at a time; return whether all fit."""
     times, first, last = spikes

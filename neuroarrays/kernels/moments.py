@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 #: Bytes of sums that are kept in the first-level cache while rows are added to them.
 _TILE = 16 << 10
@@ -88,7 +89,7 @@ def moments(
     return total, squares, n
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add(counts, order, bounds, used, whole, units, scratch, total, squares):
     first, last, tile = units
     n_bins = counts.shape[2]
@@ -117,7 +118,7 @@ def _add(counts, order, bounds, used, whole, units, scratch, total, squares):
                 row = stop
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _row(values, sums, squares):
     for i in range(len(values)):
         x = sums.dtype.type(values[i])
@@ -125,7 +126,7 @@ def _row(values, sums, squares):
         squares[i] += x * x
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _masked(values, used, sums, squares):
     for k in range(len(values)):
         x = sums.dtype.type(values[k]) if used[k] else sums.dtype.type(0)

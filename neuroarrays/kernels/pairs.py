@@ -3,7 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 #: A difference whose size is this close below an edge of a bin is taken to lie on it: rounding of sample clocks.
 SLACK = 1e-9
@@ -76,7 +77,7 @@ def count_differences(
     return out
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _autos(times, spans, n_lags, width, out):
     reach = (n_lags + 0.5) * width + 2 * SLACK
     for u in range(spans.shape[1]):
@@ -91,7 +92,7 @@ def _autos(times, spans, n_lags, width, out):
                 j += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _walk(times, spans, everyone, part, lags, out):
     merged, offsets = everyone
     n_lags, width = lags
@@ -113,7 +114,7 @@ def _walk(times, spans, everyone, part, lags, out):
                 j += 1
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _lag(distance, per_bin):
     """How many bins two spikes are apart, whichever is the first."""
     # Rounding of the product is far below the slack.

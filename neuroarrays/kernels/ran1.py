@@ -5,7 +5,8 @@ A minimal standard generator (Park and Miller 1988) whose numbers are shuffled i
 """
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 _MODULUS, _FACTOR, _TABLE = 2147483647, 16807, 32
 _DIVISOR = 1 + (_MODULUS - 1) // _TABLE
@@ -34,7 +35,7 @@ def seeded(seed: int) -> np.ndarray:
     return state
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def bits(state, count):
     """Draw numbers from 0 to 1, and whether each is 0.5 or more.
 

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 _METHODS = {"linear": 0, "previous": 1, "nearest": 2}
 _LINEAR, _PREVIOUS = 0, 1
@@ -118,7 +119,7 @@ def _usable(
     return times, np.ascontiguousarray(values)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _is_nondecreasing(times):
     if len(times) and np.isnan(times[0]):
         return False
@@ -128,7 +129,7 @@ def _is_nondecreasing(times):
     return True
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _locate(times, time, hint):
     """Last index whose time is at or before `time`, which lies within the times."""
     # Times to evaluate mostly come in order: the answer is then a step or two from the last.
@@ -148,7 +149,7 @@ def _locate(times, time, hint):
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _interpolate(times, values, at, how, out):
     method, max_gap = how
     n = len(times)

@@ -1,7 +1,8 @@
 """Gaussian smoothing along time that knows which bins count."""
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 
 def gaussian_taps(sigma: float) -> np.ndarray:
@@ -50,7 +51,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _spread(values, valid, taps, found):
     """Add each value, if it is there and not 0, to the bins around it: counts are mostly 0."""
     n_rows, n_units, n_bins = values.shape

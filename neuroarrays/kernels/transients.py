@@ -1,7 +1,8 @@
 """Steps upwards in fluorescence traces: where a trace rises by more than its noise explains."""
 
 import numpy as np
-from numba import njit
+
+from neuroarrays.kernels.jit import compiled
 
 #: Of a normal distribution: standard deviations in a median absolute deviation.
 _DEVIATIONS = 1.4826
@@ -74,7 +75,7 @@ def persistence(trace: np.ndarray, lags: int = 3) -> float:
     return float(total / power * np.sqrt(trace.size / lags))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def peaks(values, least):
     """The largest value of each stretch above a bound, at its place; 0 elsewhere, NaN where NaN.
 

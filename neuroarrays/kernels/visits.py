@@ -1,9 +1,9 @@
 """Spikes counted by what went on in their bin of a clock, without counting the bins."""
 
 import numpy as np
-from numba import njit
 
 from neuroarrays.kernels.counts import bin_rate, from_zero
+from neuroarrays.kernels.jit import compiled
 
 
 def count_by_label(
@@ -56,14 +56,14 @@ def count_by_label(
     return out.T
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _edge(k, clock):
     origin, start_bin, rate, width = clock
     place = start_bin + k
     return origin + (place / rate if rate > 0 else place * width)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count(times, spans, clock, labels, out):
     rate, width = clock[2:]
     per_second = rate if rate > 0 else 1 / width

@@ -5,9 +5,9 @@ everything else use `neuroarrays.kernels.counts`, whose bins share nothing.
 """
 
 import numpy as np
-from numba import njit
 
 from neuroarrays.kernels import loops
+from neuroarrays.kernels.jit import compiled
 
 
 def any_in_closed_bins(
@@ -72,7 +72,7 @@ def any_in_closed_bins(
     return out
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _fill(spikes, presentations, offsets, out):
     times, first, last = spikes
     order, starts, stops = presentations
