@@ -122,6 +122,7 @@ class HDF5Source(Source):
 
     def _handle(self) -> _Handle:
         handle = handles.get(self)
+        check_unchanged(self.path, self.stamp)
         if handle is not None:
             return handle
         import h5py  # noqa: F401
@@ -130,7 +131,6 @@ class HDF5Source(Source):
         state.guard_forks("h5py")
         # HDF5 would take a file that was written anew in place for the one it has open.
         handles.drop(lambda other: other.path == self.path and other.stamp != self.stamp)
-        check_unchanged(self.path, self.stamp)
         return handles.put(self, _Handle(self._file()))
 
     def _file(self) -> h5py.File:
@@ -242,7 +242,7 @@ class HDF5Source(Source):
             direct = _direct_reader(self, handle, name)
             if direct is None:
                 return self._through_hdf5(handle, name, key)
-        values = direct.read(normalise(key, direct.shape), self._allowance(name), out)
+        values = direct.read(normalise(key, direct.shape), self._allowance(name, key), out)
         if values is None:
             with self._open(name) as handle:
                 return self._through_hdf5(handle, name, key)
@@ -257,16 +257,15 @@ class HDF5Source(Source):
         if key == () and dataset.shape == ():
             return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
         blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
-        allowed = self._allowance(name)
+        allowed = self._allowance(name, key)
         fetch = dataset.__getitem__
         raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
         return _decode(handle, raw, dataset.dtype)
 
-    def _allowance(self, name: str) -> Callable[[int], None]:
-        def check(nbytes: int) -> None:
-            safety.check_allocation(self.path, name, nbytes, self.stamp[1])
-
-        return check
+    def _allowance(self, name: str, key: Key) -> Callable[[int], None]:
+        """A check of bytes; nothing is said of what to read where it is read on opening."""
+        check = safety.check_whole if key == () else safety.check_allocation
+        return lambda nbytes: check(self.path, name, nbytes, self.stamp[1])
 
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety, state
+from neuroarrays.files import state
 from neuroarrays.files.source import Info, Key, Source, check_unchanged, normalise, text_array
 
 #: Bytes from run to run from which on each is read by itself, and how many are.
@@ -99,6 +99,7 @@ class MemberSource(Source):
         member = self.members().get(name)
         if member is None:
             raise FormatError(self.path, name, "an array", "nothing of that name")
+        check_unchanged(self.path, self.stamp)
         key = normalise(key, member.shape)
         values = self._placed(name, member, key) if member.offset >= 0 else None
         if values is None:
@@ -138,7 +139,6 @@ class MemberSource(Source):
         nbytes = member.dtype.itemsize * int(np.prod(member.shape, dtype=object))
         if nbytes == 0:
             return outer(np.empty(member.shape, member.dtype), key)
-        safety.regular_file(self.path)
         with open(self.path, "rb") as file:
             check_unchanged(self.path, self.stamp, os.fstat(file.fileno()))
             if member.offset + nbytes > self.stamp[1]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: The most a compressed byte is believed to expand to (deflate: 1,032; zstd on zeros: 10^4).
 MAX_EXPANSION = 20_000
+#: What is read whole on opening (tables, labels, indexes) may have this many bytes, or as many as
+#: the file itself has; a chunk may become this large, or twice what it is declared to hold.
+WHOLE, SMALL = 256 << 20, 64 << 20
 #: Requests below this many bytes are never refused.
 ALWAYS_ALLOWED = 1 << 30
 _MAX_LINKS = 16
@@ -95,6 +98,18 @@ def check_allocation(path: str, where: str, nbytes: int, file_bytes: int) -> Non
             where,
             expected=f"at most {MAX_EXPANSION * file_bytes:,} bytes of values "
             f"(the file has {file_bytes:,})",
+            found=f"a declared size of {nbytes:,} bytes",
+            hint="the file is damaged or made to exhaust memory",
+        )
+
+
+def check_whole(path: str, where: str, nbytes: int, file_bytes: int) -> None:
+    """Refuse to read something whole on opening that is larger than `WHOLE` and the file."""
+    if nbytes > max(WHOLE, file_bytes):
+        raise FormatError(
+            path,
+            where,
+            expected=f"at most {max(WHOLE, file_bytes):,} bytes of what is read on opening",
             found=f"a declared size of {nbytes:,} bytes",
             hint="the file is damaged or made to exhaust memory",
         )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import folders, safety
 
 Key = tuple[int | slice | np.ndarray, ...]
 
@@ -91,7 +91,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if is_zarr(path):
         from neuroarrays.files.zarr import ZarrSource
 
-        return ZarrSource(path, stamp(os.stat(path)))
+        return ZarrSource(path, folders.stamp(path))
     safety.check_pointer(path)
     safety.regular_file(path)
     if not is_hdf5(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import safety, state
+from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
+from neuroarrays.files import folders, safety, state
 from neuroarrays.files.source import Info, Key, Source, read_outer, text_array
 
 #: Codecs of cells that are text; others (pickle) are never run.
 _TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")
 _MAX_LINKS = 16
+#: Chunks of an array of text, which is read whole.
+_MAX_CHUNKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class ZarrSource(Source):
         array = _zarr_array(self, resolved)
         if array is None:
             raise FormatError(self.path, name, "a Zarr array", "nothing or a group")
+        self._check_metadata(resolved)
         scalar = self.attrs(name).get("zarr_dtype") == "scalar"
         try:
             if scalar or array.shape == ():
@@ -103,9 +107,9 @@ class ZarrSource(Source):
                     np.dtype(array.dtype),
                     tuple(array.chunks),
                     key,
-                    lambda nbytes: self._check_size(resolved, nbytes),
+                    lambda nbytes: self._check_size(resolved, nbytes, key == ()),
                 )
-        except (FormatError, MemoryError):
+        except (NeuroArraysError, MemoryError):
             raise
         except Exception as error:  # zarr and its codecs raise anything on damaged chunks
             raise FormatError(
@@ -113,10 +117,26 @@ class ZarrSource(Source):
             ) from error
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
 
-    def _check_size(self, name: str, nbytes: int) -> None:
+    def files(self) -> folders.Listing:
+        """The files of the store as they were when it was opened."""
+        return folders.listing(self.path, self.stamp)
+
+    def _check_metadata(self, name: str) -> None:
+        """See that the store is there and the array in it is the one that was opened."""
+        files = self.files()
+        for marker in (".zarray", "zarr.json"):
+            if (place := f"{name}/{marker}".lstrip("/")) in files:
+                folders.check(self.path, place, files)
+                return
+        raise folders.changed(f"{self.path}/{name}", "no metadata")
+
+    def _check_size(self, name: str, nbytes: int, whole: bool = False) -> None:
+        if whole:
+            safety.check_whole(self.path, name, nbytes, self.stamp[1])
         if nbytes > safety.ALWAYS_ALLOWED:
-            files = (entry for entry in Path(self.path, name).rglob("*") if entry.is_file())
-            safety.check_allocation(self.path, name, nbytes, sum(f.stat().st_size for f in files))
+            prefix = f"{name}/".lstrip("/")
+            stored = sum(one[1] for at, one in self.files().items() if at.startswith(prefix))
+            safety.check_allocation(self.path, name, nbytes, stored)
 
 
 def _is_zarr_node(folder: str | os.PathLike[str]) -> bool:
@@ -172,46 +192,64 @@ def _zarr_array(source: ZarrSource, name: str) -> Any:
 
 
 def _opened(source: ZarrSource, name: str) -> Any:
-    folder = Path(source.path, name)
+    files, prefix = source.files(), f"{name}/".lstrip("/")
     try:
-        if (folder / ".zarray").is_file():
-            meta = json.loads((folder / ".zarray").read_text())
+        if f"{prefix}.zarray" in files:
+            meta = json.loads(folders.read(source.path, f"{prefix}.zarray", files))
             is_object = meta.get("dtype") == "|O"
             filters = [] if is_object else meta.get("filters") or []
-            _refuse_pickle(folder, [meta.get("compressor"), *filters])
-            return _ObjectArray(folder, meta) if is_object else _open_zarr(source, name)
-        if (folder / "zarr.json").is_file():
-            node = json.loads((folder / "zarr.json").read_text())
-            _refuse_pickle(folder, node.get("codecs") or [])
-            return _open_zarr(source, name) if node["node_type"] == "array" else None
-    except FormatError:
+            codecs = [*filters, *([meta["compressor"]] if meta.get("compressor") else [])]
+            _refuse_pickle(source, name, codecs)
+            if is_object:
+                return _ObjectArray(source, name, meta)
+            return _open_zarr(source, name, codecs)
+        if f"{prefix}zarr.json" in files:
+            node = json.loads(folders.read(source.path, f"{prefix}zarr.json", files))
+            if node["node_type"] == "array":
+                _refuse_pickle(source, name, node.get("codecs") or [])
+                return _open_zarr(source, name, node.get("codecs") or [])
+            return None
+        for marker in (".zarray", "zarr.json"):
+            folders.check_absent(source.path, prefix + marker)
+    except NeuroArraysError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(
-            source.path, name, "readable Zarr metadata", f"{type(error).__name__}: {error}"
+            source.path, name, "readable Zarr metadata", f"{type(error).__name__}: {error}"[:300]
         ) from error
     return None
 
 
-def _refuse_pickle(folder: Path, codecs: list[Any]) -> None:
+def _refuse_pickle(source: ZarrSource, name: str, codecs: list[Any]) -> None:
     """Refuse numcodecs' pickle codec wherever it stands: it would run what the file says."""
     for codec in codecs:
-        name = str((codec or {}).get("id") or (codec or {}).get("name") or "")
-        if "pickle" in name.lower():
-            raise FormatError(folder, "", "numbers or text", f"the codec {name!r}")
+        said = json.dumps(codec).lower()
+        if "pickle" in said:
+            raise FormatError(
+                source.path, name, "numbers or text", f"the codec 'pickle': {said[:80]}"
+            )
 
 
-def _open_zarr(source: ZarrSource, name: str) -> Any:
+def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
     try:
         import zarr
+
+        from neuroarrays.files.zarr_store import CheckedStore, outer_packing
     except ImportError as error:
         raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
+    store = CheckedStore(source.path, source.files())
     try:
-        array = zarr.open_array(os.path.join(source.path, name), mode="r")
+        array = zarr.open_array(store=store, path=name, mode="r")
+        chunk = math.prod(int(n) for n in array.chunks) * np.dtype(array.dtype).itemsize
+    except NeuroArraysError:
+        raise
     except Exception as error:  # zarr raises anything on damaged metadata
         raise FormatError(
-            source.path, name, "a Zarr array", f"{type(error).__name__}: {error}"
+            source.path, name, "a Zarr array", f"{type(error).__name__}: {error}"[:300]
         ) from error
+    source._check_size(name, chunk)
+    text = array.dtype.kind not in "biufcmMV"  # of any length
+    store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk
     if "neuroarrays_schema" in (_json(Path(source.path)) or {}):
         _check_chunks(source, name, array)
     return array
@@ -222,9 +260,9 @@ def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
 
     Zarr takes a chunk that is not there for the fill value: what is missing would become zero.
     """
-    folder = Path(source.path, name)
     expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
-    found = sum(len(files) for _, _, files in os.walk(folder)) - 1
+    prefix = f"{name}/".lstrip("/")
+    found = sum(place.startswith(prefix) for place in source.files()) - 1
     if found < expected:
         raise FormatError(
             source.path,
@@ -243,17 +281,26 @@ class _ObjectArray:
 
     dtype = np.dtype(object)
 
-    def __init__(self, folder: Path, meta: dict[str, Any]):
-        self.folder, self.meta = folder, meta
+    def __init__(self, source: ZarrSource, name: str, meta: dict[str, Any]):
+        self.source, self.name, self.meta = source, name, meta
         for codec in meta.get("filters") or []:
             if codec["id"] not in _TEXT_CODECS:
                 raise FormatError(
-                    folder, "", "text", f"the codec {codec['id']!r}", "it is not decoded"
+                    source.path, name, "text", f"the codec {codec['id']!r}", "it is not decoded"
                 )
-        self.shape, self.chunks = tuple(meta["shape"]), tuple(meta["chunks"])
-        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-        nbytes = 8 * int(np.prod(self.shape, dtype=object))
-        safety.check_allocation(str(folder), "", nbytes, size)
+        self.shape = tuple(int(n) for n in meta["shape"])
+        self.chunks = tuple(int(n) for n in meta["chunks"])
+        bad = len(self.shape) != len(self.chunks) or min((*self.shape, 0)) < 0
+        if bad or min((*self.chunks, 1)) < 1:
+            raise FormatError(source.path, name, "a shape and chunks of it",
+                              f"{self.shape} and {self.chunks}"[:200])  # fmt: skip
+        for nbytes in (8 * math.prod(self.shape), 8 * math.prod(self.chunks)):
+            safety.check_whole(source.path, name, nbytes, source.stamp[1])
+        count = math.prod(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+        if count > _MAX_CHUNKS:
+            raise FormatError(
+                source.path, name, f"at most {_MAX_CHUNKS:,} chunks of text", f"{count:,}"
+            )
 
     def __getitem__(self, key: Any) -> np.ndarray:
         from itertools import product
@@ -273,11 +320,18 @@ class _ObjectArray:
     def _chunk(self, name: str) -> np.ndarray | None:
         import numcodecs
 
-        file = self.folder / name.replace(".", self.meta.get("dimension_separator", "."))
-        if not file.is_file():
+        from neuroarrays.files.zarr_store import check_packed, outer_packing
+
+        files = self.source.files()
+        chunk = name.replace(".", self.meta.get("dimension_separator", "."))
+        place = f"{self.name}/{chunk}".lstrip("/")
+        if place not in files:
+            folders.check_absent(self.source.path, place)
             return None
-        data: Any = file.read_bytes()
+        data: Any = folders.read(self.source.path, place, files)
         if self.meta["compressor"]:
+            packing = outer_packing([self.meta["compressor"]]), safety.WHOLE
+            check_packed(data, packing, f"{self.source.path}/{place}")
             data = numcodecs.get_codec(self.meta["compressor"]).decode(data)
         for codec in reversed(self.meta["filters"] or []):
             data = numcodecs.get_codec(codec).decode(data)

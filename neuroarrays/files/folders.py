@@ -1,0 +1,158 @@
+"""Folders as one source: what lies in them, file by file, so that no change in them is overlooked.
+
+A folder's own time says nothing of a file that is written anew in it. Its stamp is made of the name,
+size and time of every file below, and each read of a file is compared with what was there on opening.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+
+from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import safety, state
+
+#: Relative path -> inode, bytes and time of change in ns, of the regular files below a folder.
+Listing = Mapping[str, tuple[int, int, int]]
+#: Levels of folders in folders, and files in all.
+MAX_DEPTH, MAX_FILES = 32, 4_000_000
+#: Without waiting where a FIFO stands in the place of a file, and without following a link.
+_FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
+)
+_listings: state.Cache[Listing] = state.Cache(512 << 20, lambda table: 256 * (1 + len(table)))
+
+
+def stamp(path: str, follow: bool = False) -> tuple[int, ...]:
+    """What tells one content of a folder from another: inode, bytes of all files, a digest.
+
+    Links to files and folders count as these with `follow`, and not at all without.
+    """
+    found = _walked(path, follow)
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(found):
+        digest.update(f"{name}\0{found[name]}\n".encode("utf-8", "surrogateescape"))
+    total = sum(size for _, size, _ in found.values())
+    known = os.stat(path).st_ino, total, int.from_bytes(digest.digest(), "little")
+    _listings.put((path, known), found)
+    return known
+
+
+def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
+    """The files of a folder as they were when it was opened.
+
+    Raises
+    ------
+    FormatError
+        If they are others now, and this process has not seen them before.
+    """
+    found = _listings.get((path, known))
+    if found is None:
+        if stamp(path, follow) != known:
+            raise changed(path, "other files")
+        found = _listings.made((path, known), lambda: _walked(path, follow))
+    return found
+
+
+def read(path: str, name: str, files: Listing, start: int = 0, size: int | None = None) -> bytes:
+    """Bytes of a file, which has to be as it was listed.
+
+    Raises
+    ------
+    FormatError
+        If it is another, a link or no file now.
+    """
+    full = os.path.join(path, name)
+    try:
+        descriptor = os.open(full, _FLAGS)
+    except OSError as error:
+        link = os.path.islink(full)
+        raise changed(full, "a link" if link else str(error.strerror)) from error
+    try:
+        status = os.fstat(descriptor)
+        check_status(full, status, files.get(name))
+        wanted = max(0, status.st_size - start) if size is None else size
+        pieces = []
+        os.lseek(descriptor, start, os.SEEK_SET)
+        while wanted > 0 and (piece := os.read(descriptor, min(wanted, 1 << 30))):
+            pieces.append(piece)
+            wanted -= len(piece)
+    except OSError as error:
+        raise changed(full, str(error.strerror)) from error
+    finally:
+        os.close(descriptor)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def check(path: str, name: str, files: Listing) -> None:
+    """Refuse a file that is not as it was listed.
+
+    Raises
+    ------
+    FormatError
+        If it is another, or gone.
+    """
+    full = os.path.join(path, name)
+    try:
+        status = os.lstat(full)
+    except OSError as error:
+        raise changed(full, str(error.strerror)) from error
+    check_status(full, status, files.get(name))
+
+
+def check_status(full: str, status: os.stat_result, known: tuple[int, int, int] | None) -> None:
+    """Refuse a file whose `status` is another than was listed."""
+    if not stat.S_ISREG(status.st_mode):
+        raise changed(full, "no regular file")
+    if (status.st_ino, status.st_size, status.st_mtime_ns) != known:
+        raise changed(full, "another size or time")
+
+
+def check_absent(path: str, name: str) -> None:
+    """Refuse a file that is there now and was not listed.
+
+    Raises
+    ------
+    FormatError
+        If it is new, a link, or no regular file.
+    """
+    full = os.path.join(path, name)
+    if os.path.islink(full):
+        raise FormatError(full, "", "a file of the store itself", "a symbolic link",
+                          "links are not followed: put the file in its place")  # fmt: skip
+    if os.path.lexists(full):
+        safety.regular_file(full)
+        raise changed(full, "one that was not there, or is behind a link")
+
+
+def changed(path: str, found: str) -> FormatError:
+    """The error on a folder or file that is not as it was."""
+    return FormatError(path, "", "the file as it was when it was opened", found, "open it again")
+
+
+def _walked(path: str, follow: bool) -> dict[str, tuple[int, int, int]]:
+    found: dict[str, tuple[int, int, int]] = {}
+    todo = [("", 0)]
+    while todo:
+        folder, depth = todo.pop()
+        try:
+            with os.scandir(os.path.join(path, folder)) as entries:
+                for entry in entries:
+                    name = f"{folder}{entry.name}"
+                    if entry.is_dir(follow_symlinks=follow):
+                        todo.append((f"{name}/", depth + 1))
+                    elif entry.is_file(follow_symlinks=follow):
+                        status = entry.stat(follow_symlinks=follow)
+                        found[name] = status.st_ino, status.st_size, status.st_mtime_ns
+        except FileNotFoundError as error:
+            msg = f"{os.path.join(path, folder)}: no such folder"
+            raise MissingPath(msg) from error
+        except OSError as error:
+            raise FormatError(os.path.join(path, folder), "", "a readable folder",
+                              str(error.strerror)) from error  # fmt: skip
+        if len(found) > MAX_FILES or depth > MAX_DEPTH:
+            raise FormatError(path, folder, f"at most {MAX_FILES:,} files in {MAX_DEPTH} levels "
+                              "of folders", "more")  # fmt: skip
+    return found

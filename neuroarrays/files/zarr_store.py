@@ -1,0 +1,175 @@
+"""The files of a Zarr store as Zarr reads them: those that were there on opening, and no others.
+
+Links and FIFOs in the place of a chunk are refused, a file that has changed or is gone is an error
+(Zarr takes what is not there for the fill value), and a packed chunk that would become larger than
+it may is refused before it is unpacked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from zarr.abc.store import (
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import LocalStore
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import folders, safety
+
+#: The most that a byte of each packing can become; blosc, lz4 and zstd say it in their first bytes.
+_MOST = {"gzip": 1032, "zlib": 1032, "bz2": 1 << 20, "lzma": 1 << 20}
+
+
+class CheckedStore(LocalStore):
+    """A local store of which every file is compared with what it was.
+
+    Parameters
+    ----------
+    path : str
+        The folder.
+    files : mapping
+        What was in it when it was opened.
+    """
+
+    def __init__(self, path: str, files: folders.Listing):
+        super().__init__(path, read_only=True)
+        self.folder, self.files = path, files
+        #: Array -> the name of its outer packing, and the bytes of an unpacked chunk.
+        self.packings: dict[str, tuple[str, int]] = {}
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.folder, self.files)
+
+    def bytes_of(self, key: str, byte_range: Any = None) -> bytes | None:
+        """A file's bytes, None if there was none."""
+        key = key.strip("/")
+        if key not in self.files:
+            folders.check_absent(self.folder, key)
+            return None
+        start, size = _place(byte_range, self.files[key][1])
+        raw = folders.read(self.folder, key, self.files, start, size)
+        if byte_range is None:
+            array = next((one for one in _above(key) if one in self.packings), None)
+            if array is not None and key.rpartition("/")[2] not in _METADATA:
+                check_packed(raw, self.packings[array], f"{self.folder}/{key}")
+        return raw
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        raw = await asyncio.to_thread(self.bytes_of, key, byte_range)
+        made = prototype or default_buffer_prototype()
+        return None if raw is None else made.buffer.from_bytes(raw)
+
+    def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
+        """As `get`, for Zarr from 3.1.6 on."""
+        raw = self.bytes_of(key, byte_range)
+        made = prototype or default_buffer_prototype()
+        return None if raw is None else made.buffer.from_bytes(raw)
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Any) -> list[Any]:
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        return key.strip("/") in self.files
+
+
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+
+
+def _above(key: str) -> list[str]:
+    """The folders that a file is in, the innermost first."""
+    parts = key.split("/")
+    return ["/".join(parts[:i]) for i in range(len(parts) - 1, -1, -1)]
+
+
+def _place(byte_range: Any, total: int) -> tuple[int, int | None]:
+    """Where a part of a file begins, and how many bytes it has."""
+    if isinstance(byte_range, RangeByteRequest):
+        return byte_range.start, max(0, byte_range.end - byte_range.start)
+    if isinstance(byte_range, OffsetByteRequest):
+        return byte_range.offset, None
+    if isinstance(byte_range, SuffixByteRequest):
+        return max(0, total - byte_range.suffix), None
+    return 0, None
+
+
+def outer_packing(codecs: Sequence[Mapping[str, Any]]) -> str:
+    """The name of the packing that is undone first: "" if chunks are not packed."""
+    for codec in reversed(codecs):
+        name = str(codec.get("id") or codec.get("name") or "").removeprefix("numcodecs.")
+        if name not in ("crc32c", "crc32", "adler32", "fletcher32", "jenkins_lookup3"):
+            return name
+    return ""
+
+
+def check_packed(raw: bytes, packing: tuple[str, int], place: str) -> None:
+    """Refuse a packed chunk that becomes larger than an unpacked one and `ALWAYS_ALLOWED`.
+
+    Raises
+    ------
+    FormatError
+        Before anything large is unpacked.
+    """
+    name, nbytes = packing
+    allowed = max(2 * nbytes, safety.SMALL)
+    found = 0
+    if name == "blosc" and len(raw) >= 16:
+        found = int(struct.unpack_from("<I", raw, 4)[0])
+    elif name == "lz4" and len(raw) >= 4:
+        found = int(struct.unpack_from("<I", raw)[0])
+    elif name == "zstd":
+        found = _zstd_size(raw, allowed)
+    elif name in _MOST and _MOST[name] * len(raw) > allowed:
+        found = _unpacked_size(name, raw, allowed)
+    if found > allowed:
+        raise FormatError(place, "", f"a chunk of at most {allowed:,} bytes", f"one of {found:,}, packed",
+                          "it is damaged or made to exhaust memory")  # fmt: skip
+
+
+def _zstd_size(raw: bytes, allowed: int) -> int:
+    import zstandard
+
+    try:
+        found: int = zstandard.frame_content_size(raw)
+        if found >= 0:
+            return found
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw)
+        total = 0
+        while total <= allowed and (piece := reader.read(1 << 20)):
+            total += len(piece)
+        return total
+    except zstandard.ZstdError:
+        return 0  # damaged: Zarr says so
+
+
+def _unpacked_size(name: str, raw: bytes, allowed: int) -> int:
+    """Bytes that a chunk becomes, up to a little more than what is allowed."""
+    machines: dict[str, Any] = {
+        "gzip": lambda: zlib.decompressobj(31),
+        "zlib": lambda: zlib.decompressobj(),
+        "bz2": bz2.BZ2Decompressor,
+        "lzma": lzma.LZMADecompressor,
+    }
+    machine, total, data = machines[name](), 0, raw
+    try:
+        while total <= allowed:
+            piece = machine.decompress(data, 1 << 20)
+            total += len(piece)
+            data = getattr(machine, "unconsumed_tail", b"")
+            if not piece or machine.eof:
+                break
+    except (zlib.error, OSError, EOFError, lzma.LZMAError):
+        return 0  # damaged: Zarr says so
+    return total
