@@ -168,7 +168,7 @@ def _is_archive(path: str) -> bool:
         return False
     if not os.path.isdir(path) and contents.has_footer(path):
         return True
-    return "neuroarrays_schema" in source.open_source(path).attrs("/")
+    return "neuroarrays_schema" in source.glance(path).attrs("/")
 
 
 def _members(folder: str) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from neuroarrays.archive.attributes import HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import folders, safety
 from neuroarrays.files.hdf5 import open_file
 from neuroarrays.files.source import plain
 
@@ -167,10 +167,10 @@ def scan_zarr(path: str) -> Nodes:
 
 
 def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise FormatError(file, expected="JSON", found=str(error)) from error
+    found = folders.read_json(file)
+    if found is None:
+        raise FormatError(file, expected="metadata of Zarr", found="no file")
+    return found
 
 
 def _variable(

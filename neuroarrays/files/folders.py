@@ -7,9 +7,11 @@ size and time of every file below, and each read of a file is compared with what
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Mapping
+from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import safety, state
@@ -18,6 +20,8 @@ from neuroarrays.files import safety, state
 Listing = Mapping[str, tuple[int, int, int]]
 #: Levels of folders in folders, and files in all.
 MAX_DEPTH, MAX_FILES = 32, 4_000_000
+#: Bytes of a file of metadata.
+MAX_TEXT = 256 << 20
 #: Without waiting where a FIFO stands in the place of a file, and without following a link.
 _FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
@@ -86,6 +90,40 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The mapping in a small file of metadata; None if there is no such file.
+
+    Raises
+    ------
+    FormatError
+        If it is a link, no regular file, larger than `MAX_TEXT`, or no mapping.
+    """
+    if not os.path.lexists(path):
+        return None
+    if os.path.islink(path):
+        raise _linked(os.fspath(path))
+    safety.regular_file(path)
+    try:
+        descriptor = os.open(path, _FLAGS)
+        with open(descriptor, "rb") as file:
+            raw = file.read(MAX_TEXT + 1)
+        if len(raw) > MAX_TEXT:
+            raise FormatError(path, "", f"at most {MAX_TEXT:,} bytes", "more")
+        found = json.loads(raw)
+    except FormatError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(path, "", "JSON", f"{type(error).__name__}: {error}"[:200]) from error
+    if not isinstance(found, dict):
+        raise FormatError(path, "", "a mapping", type(found).__name__)
+    return found
+
+
+def _linked(path: str) -> FormatError:
+    return FormatError(path, "", "a file of the store itself", "a symbolic link",
+                       "links are not followed: put the file in its place")  # fmt: skip
+
+
 def check(path: str, name: str, files: Listing) -> None:
     """Refuse a file that is not as it was listed.
 
@@ -120,8 +158,7 @@ def check_absent(path: str, name: str) -> None:
     """
     full = os.path.join(path, name)
     if os.path.islink(full):
-        raise FormatError(full, "", "a file of the store itself", "a symbolic link",
-                          "links are not followed: put the file in its place")  # fmt: skip
+        raise _linked(full)
     if os.path.lexists(full):
         safety.regular_file(full)
         raise changed(full, "one that was not there, or is behind a link")

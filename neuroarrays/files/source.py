@@ -101,6 +101,19 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     return source
 
 
+def glance(path: str | os.PathLike[str]) -> Source:
+    """The source of what is HDF5 or Zarr, to ask what its root says and no more.
+
+    The files of a store are not looked at, which takes as long as it has many.
+    """
+    path = os.path.abspath(path)
+    if is_zarr(path):
+        from neuroarrays.files.zarr import ZarrSource
+
+        return ZarrSource(path, stamp(os.stat(path)))
+    return open_source(path)
+
+
 def hdf5_source(path: str | os.PathLike[str]) -> Source:
     """The source of a file known to be HDF5, without opening it."""
     from neuroarrays.files.hdf5 import HDF5Source

@@ -149,16 +149,12 @@ def _is_zarr_node(folder: str | os.PathLike[str]) -> bool:
 def _json(folder: Path, key: str | None = None) -> Any:
     """User attributes of a Zarr node, read from its metadata file."""
     for name in ("zarr.json", ".zattrs"):
-        try:
-            text = (folder / name).read_text()
-        except OSError:
-            continue
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise FormatError(folder / name, expected="JSON", found=str(error)) from error
-        attrs = content.get("attributes", {}) if name == "zarr.json" else content
-        return attrs if key is None else attrs.get(key)
+        content = folders.read_json(folder / name)
+        if content is not None:
+            attrs = content.get("attributes", {}) if name == "zarr.json" else content
+            if not isinstance(attrs, dict):
+                raise FormatError(folder / name, "", "a mapping", type(attrs).__name__)
+            return attrs if key is None else attrs.get(key)
     return None if key else {}
 
 

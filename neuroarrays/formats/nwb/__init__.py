@@ -94,7 +94,7 @@ def _looks_like_nwb(path: str | os.PathLike[str]) -> bool:
     if not (source.is_hdf5(path) or source.is_zarr(path)):
         return False
     try:
-        file = source.open_source(path)
+        file = source.glance(path)
         return "nwb_version" in file.attrs("/") or "nwb_version" in file.names("/")
     except FormatError:
         return path.suffix == ".nwb"
