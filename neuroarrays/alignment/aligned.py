@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,13 +16,21 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window
 from neuroarrays.alignment.counting import check_dtype, counted
+from neuroarrays.alignment.events import counted_events
 from neuroarrays.alignment.frames import shown
 from neuroarrays.alignment.interpolation import check_method, resampled
 from neuroarrays.alignment.presentations import as_rows, longest, presentations_of, tables_of
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.tree.invalid import invalid_bins, unit_validity
-from neuroarrays.tree.sessions import areas_of, extent_of, series_of, sessions_of, stimuli_of
+from neuroarrays.tree.sessions import (
+    areas_of,
+    events_of,
+    extent_of,
+    series_of,
+    sessions_of,
+    stimuli_of,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class _Options:
     dtype: np.dtype
     binarize: bool
     blanks: str
+    responses: str | None
 
     def __post_init__(self) -> None:
         check_method(self.method, self.max_gap)
@@ -62,20 +72,23 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     dtype: Any = "uint8",
     binarize: bool = False,
     blanks: str = "drop",
+    responses: str | None = None,
     chunks: Any = None,
 ) -> xr.DataTree:
     """Bring every signal of a recording on one clock.
 
-    Spikes are counted in bins (see `bin_spikes` for their edges), behaviour is interpolated at the
-    bins' centres, and of a stimulus with a clock the frame is taken that was shown there. Lazy:
-    what is indexed later is what is computed.
+    Spikes are counted in bins (see `bin_spikes` for their edges), and so are point events such as
+    licks; behaviour is interpolated at the bins' centres, and of a stimulus with a clock the frame
+    is taken that was shown there. None of them needs the others. Lazy: what is indexed later is
+    what is computed.
 
     Parameters
     ----------
     tree : xr.DataTree
         A recording tree; all its sessions are aligned. Or one session of it.
     presentations : str, Dataset, DataFrame, (n,) onsets, mapping or callable, optional
-        The table of presentations to align to: its name in the tree, or your own with
+        The table of presentations to align to: its name in the tree, that of point events (each
+        is an onset), or your own with
         `start_time`, `stop_time` (s, session clock) and any parameters, or bare onsets. Where
         sessions differ: a mapping of session to table, or a function of a session's node. Names
         joined by "+" are taken one after another. Without it, one continuous clock.
@@ -95,7 +108,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         end after it. False counts on, into what follows: every bin is whole.
     series : str or list of str, optional
         Names or globs of the series to align; behaviour (running, pupil, position, ...) unless
-        given.
+        given, and all of a session without units.
     method : {"linear", "previous", "nearest"}
         How series are interpolated; see `interpolate`.
     max_gap : float, s, optional
@@ -108,6 +121,12 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         What becomes of presentations that their table marks as `blank`. Those whose duration is
         further from the median than the table allows (its attribute `max_deviation`) are left out
         too; `history` says how many. More in `neuroarrays.alignment.presentations.select`.
+    responses : str, optional
+        Of several series of the same units, such as `Fluorescence`, `Neuropil` and `Deconvolved`
+        of an imaged plane: which one becomes `responses`, by its name. Unless given it is dF/F
+        where one is called so, else fluorescence, else the first by name; one called neuropil or
+        background only where it is alone. The others stand beside it under their own names, and
+        its attribute `signal` says which one it is.
     chunks : {}, "auto" or dict, optional
         Put dask on top, as in xarray.
 
@@ -115,8 +134,10 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     -------
     xr.DataTree
         An aligned tree: ``<session>/<area>/spike_data`` as ``(presentation_id, unit_id, time)``
-        or ``(time, unit_id)``, with behaviour, `valid` and `presentations` beside it. Signals of
-        other units than an area's spikes are an area of their own, ``<area>_<series>``.
+        or ``(time, unit_id)``, with behaviour, `valid`, ``events/<name>`` (counts along the other
+        dimensions) and `presentations` beside it. Signals of other units than an area's spikes are
+        an area of their own, ``<area>_<series>``. Of a session without units these stand in the
+        session itself: ``<session>/events``.
 
     Raises
     ------
@@ -126,7 +147,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         On a bin width, window or method that cannot be, a window longer than the recording, event
         times whose clock cannot be told.
     SchemaError
-        If the tree is not a recording tree, or has no units.
+        If the tree is not a recording tree, or a session has nothing with times.
 
     Examples
     --------
@@ -148,6 +169,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         dtype=check_dtype(dtype),
         binarize=binarize,
         blanks=blanks,
+        responses=responses,
     )
     aligned = _aligned(tree, presentations, options)
     return aligned if chunks is None else chunked(aligned, chunks)
@@ -223,39 +245,69 @@ def _session(
         shared[schema.PRESENTATION] = rows[schema.PRESENTATION].variable
         rows = rows.drop_vars(rows.coords)
     films = {film: shown(node, bins, options.max_gap) for film, node in stimuli_of(session).items()}
+    if valid is not None:
+        valid = schema.var("area", "valid", valid, bins.dims, tree=schema.ALIGNED)
+    known = {} if valid is None else {"valid": valid}
+    events = counted_events(events_of(session), bins, options.dtype, options.binarize)
+    below = behaviour | ({schema.EVENTS: events | known} if events else {})
+    areas = areas_of(session)
+    if not areas:  # behaviour alone: the session is its own area
+        made = _area_groups(name, films | known, shared, below, rows)
+        made[name].attrs = dict(session.attrs)
+        return made
     groups = {name: xr.Dataset(films, shared, session.attrs)}
-    for area, nodes in areas_of(session).items():
-        variables, coords = _signals(nodes, at_bins)
+    for area, nodes in areas.items():
+        variables, coords = _signals(nodes, at_bins, options.responses, f"{name}/{area}")
         if schema.SPIKES in nodes:
             spikes = counted(nodes[schema.SPIKES], bins, options.dtype, options.binarize)
             variables["spike_data"] = spikes.variable
             coords |= _unit_coords(spikes)
-        if valid is not None:
-            variables["valid"] = schema.var("area", "valid", valid, bins.dims, tree=schema.ALIGNED)
+        variables |= known
         by_unit = unit_validity(masks, coords, bins.dims)
         if by_unit is not None:
             variables["valid_units"] = by_unit
-        groups |= _area_groups(f"{name}/{area}", variables, coords, behaviour, rows)
+        groups |= _area_groups(f"{name}/{area}", variables, coords, below, rows)
     return groups
 
 
 def _signals(
-    nodes: Mapping[str, xr.Dataset], at_bins: Callable[[xr.Dataset], dict[Any, xr.Variable]]
+    nodes: Mapping[str, xr.Dataset],
+    at_bins: Callable[[xr.Dataset], dict[Any, xr.Variable]],
+    wanted: str | None,
+    place: str,
 ) -> tuple[dict[Any, xr.Variable], dict[Any, xr.Variable]]:
-    """Continuous responses (fluorescence, ...) at the bins; `responses` if there is one kind."""
+    """Continuous responses (fluorescence, ...) at the bins, one of them as `responses`."""
     found: dict[Any, xr.Variable] = {}
+    leaves: dict[Any, str] = {}
     coords: dict[Any, xr.Variable] = {}
     for leaf, node in nodes.items():
+        coords |= _unit_coords(node)
         if leaf == schema.SPIKES:
             continue
         for name, variable in at_bins(node).items():
-            found[f"{leaf}_{name}" if name in found else name] = variable
-        coords |= _unit_coords(node)
-    if len(found) == 1:
-        ((name, variable),) = found.items()
-        variable.attrs = variable.attrs | {"signal": str(name)}
-        found = {"responses": variable}
-    return found, coords
+            if schema.UNIT not in variable.dims:
+                continue
+            name = f"{leaf}_{name}" if name in found else name
+            found[name], leaves[name] = variable, leaf
+    if not found:
+        return found, coords
+    if wanted is None:
+        chosen = min(found, key=lambda name: _rank(f"{leaves[name]}/{name}"))
+    else:
+        mine = [name for name in found if wanted in (name, leaves[name])]
+        if not mine:
+            raise NotInTree("series of units", wanted, found, where=f"area {place!r}")
+        chosen = mine[0]
+    responses = found.pop(chosen)
+    responses.attrs = responses.attrs | {"signal": str(chosen)}
+    return {"responses": responses} | found, coords
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Which signal of several is `responses`: dF/F, else fluorescence, else any but neuropil."""
+    kinds = ("d(elta)?_?f(_?(over)?_?f)|dff|deltaf", "fluor", "")
+    kind = next(i for i, text in enumerate(kinds) if re.search(text, name, re.IGNORECASE))
+    return (3 if re.search("neuropil|background", name, re.IGNORECASE) else kind), name
 
 
 def _unit_coords(labelled: xr.DataArray | xr.Dataset) -> dict[Any, xr.Variable]:

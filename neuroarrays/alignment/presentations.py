@@ -14,6 +14,7 @@ from neuroarrays import schema
 from neuroarrays.alignment import bins
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.tree.columns import plain_column, seconds
+from neuroarrays.tree.sessions import events_of
 
 #: Share of presentations in which event times must make sense on a clock to be taken for it.
 _PLAUSIBLE = 0.95
@@ -240,13 +241,28 @@ def median_durations(tables: Iterable[Mapping[str, xr.Dataset]]) -> dict[str, fl
 def _named(session: str, node: xr.DataTree, name: str) -> dict[str, xr.Dataset]:
     """The tables of a session that a name or names joined by "+" mean."""
     known = node.children.get(schema.PRESENTATIONS)
-    tables = {} if known is None else dict(known.children)
+    tables: dict[str, xr.Dataset | xr.DataTree] = dict(events_of(node))
+    tables |= {} if known is None else known.children
     names = [name] if name in tables else [part.strip() for part in name.split("+")]
-    found = {part: tables[part].to_dataset() for part in names if part in tables}
+    found = {part: _rows_of(tables[part]) for part in names if part in tables}
     if not found:
         where = f"session {session!r}"
         raise NotInTree("presentation table", names[0], tables, where=where)
     return found
+
+
+def _rows_of(node: xr.Dataset | xr.DataTree) -> xr.Dataset:
+    """A table, or point events as one: each of them starts a presentation."""
+    table = node.to_dataset() if isinstance(node, xr.DataTree) else node
+    if "event_time" not in table:
+        return table
+    (along,) = table["event_time"].dims
+    columns = [
+        n for n, v in table.data_vars.items() if v.dims[:1] == (along,) and n != "start_time"
+    ]
+    rows = table[columns].reset_coords(drop=True)
+    rows = rows.rename({along: schema.PRESENTATION, "event_time": "start_time"})
+    return rows.assign_coords({schema.PRESENTATION: np.arange(rows.sizes[schema.PRESENTATION])})
 
 
 def _kept(

@@ -11,6 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
+from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
 from neuroarrays.tree.intervals import difference, merged
@@ -28,7 +29,8 @@ def psth(
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` or ``responses`` along ``(presentation_id, unit_id, time)``.
+        With ``spike_data`` or ``responses`` along ``(presentation_id, unit_id, time)``; or a node
+        ``events`` with counts of licks, rewards, ... along ``(presentation_id, time)``.
     by : str or sequence of str, optional
         A parameter of the presentations, one histogram per value of it; or several, one histogram
         per combination.
@@ -41,8 +43,9 @@ def psth(
     Returns
     -------
     xr.Dataset
-        ``mean``, ``sem`` and ``n``, the number of presentations, along ``([by, ...] unit_id, time)``.
-        Of counts in spikes/s, of responses in their own units. The standard error has ddof 1; NaN
+        ``mean``, ``sem`` and ``n``, the number of presentations, along ``([by, ...] unit_id, time)``;
+        of events ``event``, their names, stands for ``unit_id``, and their rates are events/s. Of
+        counts in spikes/s, of responses in their own units. The standard error has ddof 1; NaN
         where fewer presentations count than it takes, with a warning where that is a whole
         condition. Combinations that were never shown are NaN.
 
@@ -65,6 +68,8 @@ def psth(
     """
     from neuroarrays.kernels import moments, smoothing
 
+    if (events := as_area(area)) is not None:
+        return by_name(psth(events, by, smooth), area)
     node, response = _conditions.trials_of(area)
     values = response.values
     if schema.TIME not in values.dims:
@@ -115,7 +120,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     Parameters
     ----------
     area : DataTree node or Dataset
-        An area or its spikes in a recording tree, or an area of an aligned tree.
+        An area or its spikes in a recording tree, or an area, or ``events``, of an aligned tree.
     intervals : Dataset, DataFrame or (n, 2) array, s, optional
         Of a recording: where to count, overlapping ones once. Without, from the first to the last
         spike of the area, as pynapple does it: an area that fell silent is overrated. Of a node
@@ -127,7 +132,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     (unit_id,) xr.DataArray, spikes/s
         Spikes divided by time; of an aligned tree, in bins that count. A unit without spikes has
         rate 0, one without any bin that counts NaN. Attribute ``duration`` is the time in s, of the
-        unit that has most.
+        unit that has most. Of events their names stand for ``unit_id``.
 
     Raises
     ------
@@ -141,6 +146,8 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     ``rate = n / T`` for ``n`` spikes in the time ``T`` (Adrian & Zotterman 1926, J. Physiol.
     61:151).
     """
+    if (events := as_area(area)) is not None:
+        return by_name(firing_rate(events, intervals), area)
     area = spikes_node(area)
     node = dataset_of(area, "an area or its spikes")
     session = area.parent and area.parent.parent if isinstance(area, xr.DataTree) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import MissingDependency, NotInTree
+from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.sessions import events_below
 from neuroarrays.tree.trains import spikes_node, trains_of
 
 try:
@@ -67,16 +70,17 @@ def raster(
     colors: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Spikes of each unit as ticks, a row per unit.
+    """Spikes of each unit, or point events of each name, as ticks, a row for each.
 
     Parameters
     ----------
     spikes : spikes node
-        Of a recording tree, or its area.
+        Of a recording tree, or its area; or its node ``events``, or one of those below.
     window : (float, float), s
         Part of the session clock to show.
     order : sequence of int, optional
-        Labels of the units from bottom to top; all in the order of the file unless given.
+        Labels of the units, or names of the events, from bottom to top; all in the order of the
+        file unless given.
     colors : sequence of colours, optional
         One per row.
     ax : Axes, optional
@@ -89,20 +93,17 @@ def raster(
     Raises
     ------
     SchemaError
-        If there are no spike times.
+        If there are no spike times and no events.
     NotInTree
         If `order` names a unit that is not there.
     """
     ax = plt.gca() if ax is None else ax
-    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
-    trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
+    what, ids, trains = _trains(spikes)
     units = ids if order is None else list(order)
     unknown = [unit for unit in units if unit not in ids]
     if unknown:
-        raise NotInTree("unit", unknown[0], ids)
-    places = np.array([ids.index(unit) for unit in units], np.int64)
-    times = trains.load(places)
-    trained = [times[trains.first[place] : trains.last[place]] for place in places]
+        raise NotInTree(what, unknown[0], ids)
+    trained = trains([ids.index(unit) for unit in units])
     shown = [train[slice(*np.searchsorted(train, window))] for train in trained]
     number = [train.size for train in shown]
     rows = np.repeat(np.arange(len(units)), number)
@@ -113,13 +114,34 @@ def raster(
         np.concatenate(shown) if shown else [], rows - half, rows + half, colors=drawn,
         lw=0.5 if many else 0.7, rasterized=rows.size > _VECTORS,
     )  # fmt: skip
-    ax.set(xlim=window, ylim=(-0.7, len(units) - 0.3), xlabel="time (s)", ylabel="unit_id")
+    ax.set(xlim=window, ylim=(-0.7, len(units) - 0.3), xlabel="time (s)")
+    ax.set(ylabel=schema.UNIT if what == "unit" else "")
     if many:
-        ax.set(ylabel=f"units ({len(units):,})", yticks=[])
+        ax.set(ylabel=f"{what}s ({len(units):,})", yticks=[])
     else:
         ax.set_yticks(range(len(units)), [str(u) for u in units])
     frameless(ax)
     return ax
+
+
+def _trains(spikes: Any) -> tuple[str, list[Any], Callable[[list[int]], list[np.ndarray]]]:
+    """What has times, their labels, and the times in order of those at some places."""
+    events = events_below(spikes) if isinstance(spikes, xr.DataTree) else {}
+    if events and schema.SPIKES not in spikes.children:
+        names = list(events)
+        return (
+            "event",
+            names,
+            lambda at: [np.sort(seconds(events[names[i]]["event_time"], names[i])) for i in at],
+        )
+    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
+    trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
+
+    def load(at: list[int]) -> list[np.ndarray]:
+        times = trains.load(np.array(at, np.int64))
+        return [times[trains.first[i] : trains.last[i]] for i in at]
+
+    return "unit", ids, load
 
 
 def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> Axes:

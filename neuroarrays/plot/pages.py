@@ -60,7 +60,9 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     if kind == schema.RECORDING:
         rows, over = timelines.recorded(tree[sessions[0]]), "time (s)"
     else:
-        rows, over = timelines.aligned([(area.block, area.node) for area in first])
+        rows, over = timelines.aligned(
+            [(area.block, area.node) for area in first] or [("", tree[sessions[0]])]
+        )
     height = float(np.clip(1.4 + 0.22 * len(sessions), 2.6, 9))
     lower = 0.9 + 0.32 * max(len(rows), 2)
     figure = plt.figure(figsize=(10, height + lower + 0.3), layout="constrained")

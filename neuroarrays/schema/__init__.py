@@ -117,7 +117,8 @@ SPECS: tuple[Spec, ...] = (
          ((TIME, "channel", "y", "x"), (PRESENTATION, "channel", "y", "x"),
           (IMAGE, "channel", "y", "x"), (PRESENTATION, TIME, "channel", "y", "x")), "uf", "",
          "what was shown, stored once per session"),
-    Spec(ALIGNED, "session", "*", (), _ANY, "", "any other signal that the areas below share"),
+    Spec(ALIGNED, "session", "*", (), _ANY, "", "any other signal that the areas below share; of a session without units also what else "
+         "stands in an area: speed, valid"),
     Spec(ALIGNED, "area", "spike_data", (_TRIALS, (PRESENTATION, TIME, UNIT), (TIME, UNIT)),
          "ui", "1", "spikes per bin"),
     Spec(ALIGNED, "area", "responses",
@@ -136,6 +137,10 @@ SPECS: tuple[Spec, ...] = (
     Spec(ALIGNED, "area", SHOWN, ((PRESENTATION,),), "i", "",
          "the first presentation that shows the same, where no label says what is shown"),
     Spec(ALIGNED, "area", "*", (), _ANY, "", "any other signal along the area's dimensions"),
+    Spec(ALIGNED, "events", "valid", ((PRESENTATION, TIME), (TIME,)), "b", "",
+         "False for bins past the stop, invalid intervals"),
+    Spec(ALIGNED, "events", "*", ((PRESENTATION, TIME), (TIME,)), "ui", "",
+         "events per bin (licks, rewards), by the name they have in the recording"),
     Spec(ALIGNED, "behaviour", "*", (), _ANY, "",
          "a behavioural signal on the area's clock (pupil, position, head direction)"),
     Spec(ALIGNED, "statistics", "*", (), _ANY, "",
@@ -265,6 +270,8 @@ def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool)
         return "statistics" if variables else "group"
     if UNIT in dims:
         return "area"
+    if name == EVENTS:
+        return "events" if variables else "group"
     if "stimulus" in variables or has_children:
         return "session" if variables else "group"
     return "behaviour" if variables else "group"

@@ -14,10 +14,13 @@ from neuroarrays import schema
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.intervals import difference, merged
 from neuroarrays.tree.invalid import cut_away
+from neuroarrays.tree.sessions import events_of
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
-_COLUMNS = ("session", "area", "units", "presentations", "duration", "rate", "clocks", "masked")
+_COLUMNS = (
+    "session", "area", "units", "presentations", "events", "duration", "rate", "clocks", "masked",
+)  # fmt: skip
 _RIGHT = ("units", "duration", "rate", "masked")
 
 
@@ -92,7 +95,7 @@ class Description:
         """Rows in which what is said of a session stands once."""
         out: list[dict[str, str]] = []
         before: dict[str, str] = {}
-        shared = ("session", "presentations", "duration", "clocks", "masked")
+        shared = ("session", "presentations", "events", "duration", "clocks", "masked")
         for row in self.rows:
             same = bool(before) and row["session"] == before["session"]
             hidden = {name for name in shared if same and row.get(name) == before.get(name)}
@@ -102,7 +105,7 @@ class Description:
 
 
 def describe(tree: xr.DataTree) -> Description:
-    """What is in a tree: sessions and areas with units, presentations, time, rates and masks.
+    """What is in a tree: sessions and areas with units, presentations, events, time, rates, masks.
 
     Parameters
     ----------
@@ -133,8 +136,12 @@ def describe(tree: xr.DataTree) -> Description:
     kind = schema.kind_of(tree)
     areas = schema.area_paths(tree)
     sessions = list(dict.fromkeys(path.rpartition("/")[0] for path in areas))
-    if kind == schema.RECORDING and tree.parent is None:  # some have behaviour alone
-        sessions = [str(name) for name in tree.children]
+    if tree.parent is None and (kind == schema.RECORDING or not areas):
+        sessions = [str(name) for name in tree.children]  # some have behaviour alone
+    elif tree.parent is None:
+        alone = (p for p, role, _ in schema.roles(tree) if role == "events")
+        sessions += [p for p in dict.fromkeys(p.rpartition("/")[0] for p in alone)
+                     if p not in areas and p not in sessions]  # fmt: skip
     about = {
         session: _about(kind, tree[session], len(sessions) <= _READ_MASKS) for session in sessions
     }
@@ -176,7 +183,11 @@ def _about(kind: str, session: Any, read_masks: bool) -> _About:
         ]
         cut = cut_away(session)
         clocks = [f"{path} {_rate(node, cut)}" for path, node in _series(session)]
-        texts = {"presentations": ", ".join(said), "clocks": ", ".join(clocks)}
+        events = [
+            f"{name} {node['event_time'].size:,}" for name, node in events_of(session).items()
+        ]
+        texts = {"presentations": ", ".join(said), "events": ", ".join(events)}
+        texts["clocks"] = ", ".join(clocks)
     else:
         area = next((c for c in session.children.values() if schema.UNIT in c.sizes), session)
         n_bins = area.sizes.get(schema.TIME, 0)
@@ -191,6 +202,9 @@ def _about(kind: str, session: Any, read_masks: bool) -> _About:
             if n_bins
             else "",
         }
+        if schema.EVENTS in area.children:
+            counts = area.children[schema.EVENTS].data_vars
+            texts["events"] = ", ".join(str(name) for name in counts if name != "valid")
         if read_masks and "valid" in area.data_vars:
             share = 1 - float(area["valid"].values.mean()) if area["valid"].size else 0.0
             texts["masked"] = f"{share:.1%}"

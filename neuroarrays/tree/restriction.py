@@ -235,12 +235,15 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
     for owner in set(clocks) - gone:
         mask = masks[owner]
         span = slice(int(np.argmax(mask)), mask.size - int(np.argmax(mask[::-1])))
+        apart = any(schema.UNIT in node.sizes for path, node in groups.items()
+                    if _groups.below(path, owner))  # fmt: skip
         for path, node in groups.items():
             if path != owner and not _groups.below(path, owner):
                 continue
             if schema.TIME in node.sizes:
                 groups[path] = node = node.isel({schema.TIME: span})
-            if schema.UNIT in node.sizes:
+            masked = path == owner if not apart else schema.UNIT in node.sizes
+            if masked or path.rpartition("/")[2] == schema.EVENTS:
                 old = node["valid"].values if "valid" in node else True
                 valid = schema.var("area", "valid", mask[span] & old, (schema.TIME,), "aligned")
                 groups[path] = node.assign(valid=valid)

@@ -24,7 +24,8 @@ def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     Raises
     ------
     SchemaError
-        If a node is a part of a session, or a session has no units: there is nothing to count.
+        If a node is a part of a session, or a session has nothing with times: there is nothing to
+        align.
     """
     if tree.level > 1:
         msg = f"{tree.path} is a part of a session; give the whole tree or a session of it"
@@ -33,18 +34,23 @@ def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     if not sessions:
         msg = "the tree has no sessions"
         raise SchemaError(msg)
-    with_units = {path.strip("/").partition("/")[0] for path in schema.area_paths(tree.root)}
     for name, session in sessions.items():
-        if name not in with_units:
+        if not any(_holds_times(node) for _, node in session.subtree_with_keys):
             hint = (
                 ". Leave it out with sessions= when you open the tree" if len(sessions) > 1 else ""
             )
             msg = (
-                f"session {name!r} has no units: expected spikes or responses of some area, found "
+                f"session {name!r} has no units, signals or events to align: found "
                 f"{', '.join(session.children) or 'nothing'}{hint}"
             )
             raise SchemaError(msg)
     return sessions
+
+
+def _holds_times(node: xr.DataTree) -> bool:
+    return (
+        "row_size" in node.data_vars or schema.TIME in node.dims or "event_time" in node.data_vars
+    )
 
 
 def areas_of(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
@@ -74,8 +80,24 @@ def areas_of(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
     return found
 
 
+def events_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Point events of a session (licks, rewards) by name: nodes with `event_time`."""
+    return (
+        events_below(session.children[schema.EVENTS]) if schema.EVENTS in session.children else {}
+    )
+
+
+def events_below(node: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Point events in the branch of a node of a recording tree, the node itself among it."""
+    return {
+        str(one.name) if path == "." else path.replace("/", "_"): one.to_dataset()
+        for path, one in node.subtree_with_keys
+        if "event_time" in one.data_vars
+    }
+
+
 def series_of(session: xr.DataTree, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
-    """Series of the session by path, those asked for or the usual ones."""
+    """Series of the session by path: those asked for, else behaviour; without units, all."""
     paths = {
         path: node
         for path, node in session.subtree_with_keys
@@ -85,7 +107,7 @@ def series_of(session: xr.DataTree, wanted: str | Sequence[str] | None) -> dict[
         and "stimulus" not in node.data_vars
     }
     if wanted is None:
-        usual = [p for p in paths if p.partition("/")[0] in BEHAVIOUR]
+        usual = [p for p in paths if p.partition("/")[0] in BEHAVIOUR or not areas_of(session)]
         return {path: paths[path].to_dataset() for path in usual}
     return {path: paths[path].to_dataset() for path in chosen(paths, wanted, "series")}
 

@@ -190,7 +190,8 @@ def test_calcium_is_interpolated_as_responses(shared_data):
     tree = na.open_datatree(shared_data / "pynapple_A0662_suite2p" / "2022_08_08.nwb")
     aligned = na.align(tree, bin_width=0.2)
     raw = tree["2022_08_08/V1/Fluorescence"].to_dataset()
-    got = aligned["2022_08_08/V1/Fluorescence"]
+    got = aligned["2022_08_08/V1/responses"]
+    assert got.attrs["signal"] == "Fluorescence"
     assert got.dims == ("time", "unit_id")
     want = np.interp(got["time"], raw["time"], raw["Fluorescence"][:, 5])
     np.testing.assert_allclose(got[:, 5].values, want, rtol=1e-5)
@@ -276,10 +277,14 @@ def test_every_bad_argument_is_named(sample):
         na.align(xr.DataTree())
 
 
-def test_a_recording_without_units_says_so(shared_data):
+def test_a_recording_without_units_has_its_signals(shared_data):
     tree = na.open_datatree(shared_data / "neo_granule_patch" / "GrC_Subject15_180116.nwb")
-    with pytest.raises(SchemaError, match="GrC_Subject15_180116' has no units"):
-        na.align(tree)
+    (name,) = tree.children
+    node = next(n for n in tree[name].subtree if "time" in n.dims)
+    start = float(node.time[0])
+    aligned = na.align(tree, bin_width=0.01, window=(start, start + 0.1))
+    na.validate(aligned)
+    assert [n for n in aligned[name].subtree if "time" in n.dims and n.data_vars]
 
 
 def test_interpolate_keeps_names_units_and_labels(sample):
@@ -358,9 +363,33 @@ def test_two_signals_of_one_name_are_both_kept():
     tree["s1/VISp/cells"] = xr.DataTree(imaged([0, 1], "data", seed=1))
     tree["s1/VISp/neuropil"] = xr.DataTree(imaged([0, 1], "data", seed=2))
     area = na.align(tree, bin_width=0.1, window=(0, 2.9))["s1/VISp"]
-    for name, seed in (("data", 1), ("neuropil_data", 2)):
+    for name, seed in (("responses", 1), ("neuropil_data", 2)):
         expected = (lambda v: (v[5] + v[6]) / 2)(imaged([0, 1], "data", seed).data.values)
         np.testing.assert_allclose(area[name].isel(time=5), expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "chosen"),
+    [
+        (["Neuropil", "Fluorescence", "Deconvolved"], None, "Fluorescence"),
+        (["Fluorescence", "DfOverF"], None, "DfOverF"),
+        (["F", "dff", "neuropil"], None, "dff"),
+        (["neuropil_fluorescence", "spks", "events"], None, "events"),
+        (["neuropil"], None, "neuropil"),
+        (["Neuropil", "Fluorescence", "Deconvolved"], "Deconvolved", "Deconvolved"),
+    ],
+)
+def test_one_of_several_signals_is_the_responses(names, wanted, chosen):
+    nodes = {f"/s1/V1/{n}": imaged([0, 1], n, seed=i) for i, n in enumerate(names)}
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=schema.root_attrs("recording"))} | nodes)
+    options = {"bin_width": 0.1, "window": (0, 2.9), "responses": wanted}
+    area = na.align(tree, **options)["s1/V1"]
+    assert area["responses"].attrs["signal"] == chosen
+    assert set(area.data_vars) == {"responses", *names} - {chosen}
+    raw = nodes[f"/s1/V1/{chosen}"][chosen].values
+    np.testing.assert_allclose(area["responses"].isel(time=5), (raw[5] + raw[6]) / 2)
+    with pytest.raises(NotInTree, match="no series of units 'spikes' in area 's1/V1'; there are"):
+        na.align(tree, **options | {"responses": "spikes"})
 
 
 @pytest.mark.parametrize("held", [True, False])

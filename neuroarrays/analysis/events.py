@@ -1,0 +1,70 @@
+"""Counted point events, as analyses see units: licks, rewards, pulses of an aligned tree."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import xarray as xr
+
+from neuroarrays import schema
+
+EVENT = "event"
+_Answer = TypeVar("_Answer", xr.Dataset, xr.DataArray)
+
+
+def as_area(node: Any) -> xr.Dataset | None:
+    """The events of an aligned tree as an area in which each is a unit.
+
+    Parameters
+    ----------
+    node : object
+        What a user gave for an area.
+
+    Returns
+    -------
+    Dataset or None
+        `spike_data`, `valid` and the labels of presentations; None for anything else than a node
+        ``events`` with counts.
+    """
+    if not isinstance(node, xr.DataTree) or node.name != schema.EVENTS:
+        return None
+    own = node.to_dataset()
+    names = _names(node)
+    if not names:
+        return None
+    counts = xr.Variable.concat([own[name].variable for name in names], schema.UNIT)
+    dims = [dim for dim in (schema.PRESENTATION, schema.UNIT, schema.TIME) if dim in counts.dims]
+    if schema.PRESENTATION not in dims:
+        dims = [schema.TIME, schema.UNIT]
+    coords: dict[Any, Any] = dict(own.coords) | {schema.UNIT: range(len(names))}
+    if node.parent is not None:  # the labels of presentations stand above
+        coords |= {
+            name: label
+            for name, label in node.parent.coords.items()
+            if label.dims == (schema.PRESENTATION,)
+        }
+    masks = {"valid": own["valid"]} if "valid" in own else {}
+    return xr.Dataset({"spike_data": counts.transpose(*dims)} | masks, coords)
+
+
+def by_name(answer: _Answer, node: xr.DataTree) -> _Answer:
+    """An answer about `as_area`, the names of the events in place of units; spikes are events."""
+    found = answer.assign_coords({EVENT: (schema.UNIT, _names(node))})
+    found = found.swap_dims({schema.UNIT: EVENT}).drop_vars(schema.UNIT)
+    parts = found.data_vars.values() if isinstance(found, xr.Dataset) else [found]
+    for part in parts:
+        if part.attrs.get("units") == "spikes/s":
+            part.attrs |= {"units": "events/s"}
+            part.attrs |= (
+                {"long_name": "rate"} if part.attrs.get("long_name") == "firing rate" else {}
+            )
+    return found
+
+
+def _names(node: xr.DataTree) -> list[str]:
+    """Of the counts in a node of events."""
+    return [
+        str(name)
+        for name, counts in node.data_vars.items()
+        if counts.dtype.kind in "iu" and schema.TIME in counts.dims
+    ]
