@@ -75,6 +75,9 @@ class Interpolated(LazyArray):
         times, values = np.asarray(_all(self.clock), float), np.asarray(_all(self.values))
         if values.dtype.kind != "f":
             values = values.astype(float)
+        timed = np.isfinite(times)
+        if not timed.all():  # a sample of which the time is not known is at no time
+            times, values = times[timed], values[timed]
         order = np.argsort(times, kind="stable") if (np.diff(times) < 0).any() else slice(None)
         times, values = times[order], values[order]
         if self.period is not None:
@@ -132,7 +135,8 @@ def interpolate(
 
     Notes
     -----
-    At a duplicated time stamp the last of its samples counts. Times out of order are sorted. A
+    At a duplicated time stamp the last of its samples counts; a sample whose time stamp is NaN is
+    left out. Times out of order are sorted. A
     series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
     `time` says, each column for itself.
     """

@@ -200,7 +200,7 @@ class HDF5Source(Source):
         except (OSError, TypeError, ValueError):
             return None  # an attribute type h5py cannot read is not worth losing the file for
         if isinstance(value, h5py.Reference):
-            return handle.file[value].name if value else ""
+            return _place_of(handle, value)
         if isinstance(value, h5py.Empty):
             return ""
         return plain(value)
@@ -302,15 +302,21 @@ def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return raw
     out = np.empty(raw.shape, object)
     for index, reference in np.ndenumerate(raw):
-        if not reference:
-            out[index] = ""
-        elif isinstance(reference, h5py.RegionReference):
+        if isinstance(reference, h5py.RegionReference) and reference:
             space = h5py.h5r.get_region(reference, handle.file.id)
             low, high = space.get_select_bounds()
             out[index] = np.arange(low[0], high[0] + 1)
         else:
-            out[index] = handle.file[reference].name
+            out[index] = _place_of(handle, reference)
     return out
+
+
+def _place_of(handle: _Handle, reference: h5py.Reference) -> str:
+    """The path of what a reference points to; "" where that is nothing, or was deleted."""
+    try:
+        return handle.file[reference].name or "" if reference else ""
+    except (KeyError, ValueError, RuntimeError, OSError):
+        return ""
 
 
 def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks | Rows | None:

@@ -147,7 +147,12 @@ def _check_clock(node: xr.Dataset) -> list[str]:
     notes: list[str] = []
     if schema.TIME not in node.coords:
         return notes
-    steps = np.diff(node.coords[schema.TIME].values)
+    times = node.coords[schema.TIME].values
+    if unknown := int((~np.isfinite(times)).sum()):
+        notes.append(f"{unknown} of {times.size} time stamps are NaN or infinite; their samples "
+                     "are left out where the series is used")  # fmt: skip
+        times = times[np.isfinite(times)]
+    steps = np.diff(times)
     if (steps < 0).any():
         notes.append(
             f"time goes backwards {(steps < 0).sum()} times; it is sorted where it is used"

@@ -186,7 +186,7 @@ def session_groups(
         series = [one for one in series if not one.path.startswith(behaviour.HANDLED)]
     for node, rows in series_nodes(account, series, wanted).items():
         nodes.place(groups, node, rows)
-    with account.step("units/obs_intervals"):
+    with account.step("units"):
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}
     notes = list(found.notes)

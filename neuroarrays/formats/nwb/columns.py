@@ -98,8 +98,12 @@ def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> 
 # ------------------------------------------------------------------------------- rows and ids
 
 
-def read_ids(account: Account, path: str, size: int) -> tuple[np.ndarray, dict[str, Any]]:
+def read_ids(
+    account: Account, path: str, size: int, cut: bool = False
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Identifiers of the rows: (size,) int64, their numbers where the file has none that can be.
+
+    Of more identifiers than rows the first count if `cut`.
 
     Returns
     -------
@@ -115,14 +119,15 @@ def read_ids(account: Account, path: str, size: int) -> tuple[np.ndarray, dict[s
         info = account.source.info(name)
         if info is None:
             return numbers, more
-        if info.shape != (size,):
+        is_cut = cut and len(info.shape) == 1 and info.shape[0] > size
+        if info.shape != (size,) and not is_cut:
             shape = info.shape[0] if len(info.shape) == 1 else info.shape
             account.leave(name, f"{shape} identifiers for {size} rows, which are numbered instead")
         elif info.text:
             account.take(name)
-            more["id"] = account.source.read(name)
+            more["id"] = account.source.read(name)[:size]
         elif info.dtype.kind in "iuf":
-            stored = account.source.read(name)
+            stored = account.source.read(name)[:size]
             ids = stored.astype(np.int64)
             if (ids == stored).all():
                 account.take(name)
@@ -240,6 +245,8 @@ def read_columns(
                 columns[free(name)] = found
                 account.take(path, *table.indexes.get(name, ()))
                 account.take(*filter(None, [table.elements.get(name)]))
+        if account.is_left(path):
+            leave_ragged(account, table, name, f"index of {name}")
     return columns
 
 
@@ -268,11 +275,13 @@ def read_column(
     if name in table.elements:
         values = labels_of(account, path, source.read(path), source.read(table.elements[name]))
         return xr.Variable(dims, values, attrs)
+    if source.attr(path, "neurodata_type") == "EnumData":
+        account.remark(path, "codes whose labels are not in the file")
     return file_array(source, path).variable(dims, attrs)
 
 
 def leave_ragged(account: Account, table: Table, name: str, reason: str) -> None:
-    """Leave a column with its indexes."""
+    """Leave a column with its indexes, for a reason that may be known already."""
     for index in table.indexes.get(name, ()):
         account.leave(index, reason)
     account.leave(f"{table.path}/{name}", reason)

@@ -46,7 +46,7 @@ def session_groups(
     groups = table_nodes(account, kinds, groups)
     for node, one in series_nodes(account, series, wanted).items():
         place(groups, node, one)
-    with account.step("units/obs_intervals"):
+    with account.step("units"):
         groups = with_observed(account.source, groups, series)
     attrs = session_attrs(account) | {"nwb_version": version}
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]

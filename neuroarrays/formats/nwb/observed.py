@@ -81,10 +81,11 @@ def with_observed(
                 else file_array(source, one.clock)
             )
             more.append(Part(one.path, clock, ordered=True))
-    spikes = source.info("units/spike_times")
+    has_spikes = "spike_times" in source.names("units")
+    spikes = source.info("units/spike_times") if has_spikes else None
     if spikes is not None and len(spikes.shape) == 1:
         more.append(Part("units/spike_times", file_array(source, "units/spike_times")))
-    index = source.info("units/spike_times_index")
+    index = source.info("units/spike_times_index") if has_spikes else None
     try:
         each = _of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
     except (FormatError, ValueError):

@@ -176,9 +176,16 @@ def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[floa
         account.take(f"{path}/timestamps")
         return f"{path}/timestamps"
     info = source.info(where)
+    if path.startswith("stimulus/templates/"):  # pictures to show: of their own they have no clock
+        account.take(where)
+        return 0.0, _number(source.attr(where, "rate")) or 0.0
     if info is None:
+        target = source.link(f"{path}/timestamps")
+        found = (
+            f"a link to {target}, which is not there" if target else "no time stamps and no rate"
+        )
         raise FormatError(source.path, f"/{path}", "timestamps, or starting_time with a rate",
-                          "no time stamps and no rate")  # fmt: skip
+                          found)  # fmt: skip
     start = _number(source.read(where))
     rate = _number(source.attr(where, "rate"))
     if rate is None or rate <= 0:

@@ -135,7 +135,7 @@ def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
 
 
 def _attrs(one: Series) -> dict[str, Any]:
-    rate = one.clock[1] if isinstance(one.clock, tuple) else None
+    rate = one.clock[1] or None if isinstance(one.clock, tuple) else None
     unit = "" if one.unit.lower() in _NO_UNIT else one.unit
     own = {"units": unit, "nwb_path": one.path, "sampling_rate": rate}
     found = own | {key: value for key, value in one.attrs.items() if key not in own}
@@ -228,7 +228,7 @@ def _roi_node(
     """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
     source = account.source
     array = _values(source, one)
-    n_rois = array.shape[1] if array.ndim == 2 else 1
+    n_rois = array.shape[1] if array.ndim > 1 else 1
     table = str(source.attr(one.rois, "table") or "").strip("/") if one.rois else ""
     area = _imaging_area(source, table)
     if not wanted(area):

@@ -58,7 +58,7 @@ def unit_nodes(
             account.leave(path, f"a table of units without {missing}")
         return {}
     starts, sizes = _trains(account, table)
-    ids, more_columns = columns.read_ids(account, path, sizes.size)
+    ids, more_columns = columns.read_ids(account, path, sizes.size, cut=True)
     labels = unit_areas(account, table, sizes.size) if labels is None else labels
     order = np.arange(sizes.size) if order is None else order
     coords, per_spike = _unit_columns(account, table, starts + sizes)
