@@ -144,7 +144,7 @@ class HDF5Source(Source):
             import h5py
 
             location = safety.hdf5_location(handle.file, self.path, name)
-            found = handle.file[location] if location else None
+            found = _at(handle, location) if location else None
             if not isinstance(found, h5py.Dataset):
                 found = None
             else:
@@ -159,8 +159,14 @@ class HDF5Source(Source):
 
         with self._open(group) as handle:
             location = safety.hdf5_location(handle.file, self.path, group)
-            node = handle.file[location] if location else None
-            return sorted(node) if isinstance(node, h5py.Group) else []
+            node = _at(handle, location) if location else None
+            if not isinstance(node, h5py.Group):
+                return []
+            # h5py gives a name that is no UTF-8 as bytes
+            return sorted(
+                name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+                for name in node
+            )
 
     def info(self, name: str) -> Info | None:
         with self._open(name) as handle:
@@ -179,7 +185,7 @@ class HDF5Source(Source):
             location = safety.hdf5_location(handle.file, self.path, name)
             if not location:
                 return {}
-            node = handle.file[location]
+            node = _at(handle, location)
             return {key: self._plain(handle, node, key) for key in node.attrs}
 
     def attr(self, name: str, key: str) -> Any:
@@ -187,7 +193,7 @@ class HDF5Source(Source):
             node = self._dataset(handle, name)
             if node is None:
                 location = safety.hdf5_location(handle.file, self.path, name)
-                node = handle.file[location] if location else None
+                node = _at(handle, location) if location else None
             return (
                 self._plain(handle, node, key) if node is not None and key in node.attrs else None
             )
@@ -208,7 +214,7 @@ class HDF5Source(Source):
     def identity(self, name: str) -> object:
         with self._open(name) as handle:
             location = safety.hdf5_location(handle.file, self.path, name)
-            return hash(handle.file[location].id) if location else None
+            return hash(_at(handle, location).id) if location else None
 
     def link(self, name: str) -> str | None:
         import h5py
@@ -217,7 +223,7 @@ class HDF5Source(Source):
         parent, _, last = name.strip("/").rpartition("/")
         with self._open(name) as handle:
             location = safety.hdf5_location(handle.file, self.path, parent)
-            group = handle.file[location] if location else None
+            group = _at(handle, location) if location else None
             encoded = last.encode("utf-8", "surrogateescape")
             if not isinstance(group, h5py.Group) or not encoded:
                 return None
@@ -266,6 +272,11 @@ class HDF5Source(Source):
         """A check of bytes; nothing is said of what to read where it is read on opening."""
         check = safety.check_whole if key == () else safety.check_allocation
         return lambda nbytes: check(self.path, name, nbytes, self.stamp[1])
+
+
+def _at(handle: _Handle, location: str) -> h5py.HLObject:
+    """What stands at a hard path; its names may be no UTF-8."""
+    return handle.file[location.encode("utf-8", "surrogateescape")]
 
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

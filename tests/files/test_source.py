@@ -457,3 +457,23 @@ def test_zarr_huge_declared_size(store):
     edit(store / "group" / "x" / ".zarray", shape=[10**9, 10**6, 4])
     with pytest.raises(FormatError, match="declared size"):
         open_source(store).read("group/x")
+
+
+def test_links_and_groups_of_two_names(tmp_path):
+    """Where a link leads, as text; a group is the same by whatever path."""
+    path = tmp_path / "links.h5"
+    with h5py.File(path, "w") as file:
+        file["a/x"] = np.arange(3)
+        file["b"] = file["a"]
+        file["soft"] = h5py.SoftLink("/a/x")
+        file["gone"] = h5py.SoftLink("/nowhere")
+        file["out"] = h5py.ExternalLink("other.h5", "/x")
+        h5py.h5g.create(file.id, b"caf\xe9")
+    one = source.open_source(path)
+    assert [one.link(name) for name in ("a", "a/x", "soft", "gone", "out", "none/at/all")] == [
+        None, None, "/a/x", "/nowhere", "other.h5:/x", None]  # fmt: skip
+    assert one.identity("a") == one.identity("b") != one.identity("a/x")
+    assert one.identity("soft") == one.identity("a/x")
+    assert one.identity("gone") is None
+    assert "caf\udce9" in one.names()
+    assert one.names("caf\udce9") == []
