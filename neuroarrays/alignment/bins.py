@@ -207,11 +207,11 @@ def longest(starts: np.ndarray, stops: np.ndarray | None) -> float:
     durations = durations[np.isfinite(durations)]
     if durations.size == 0:
         msg = (
-            "no presentation has a stop time, so their length is not known: give stops=, or "
-            "window=(start, stop) in seconds relative to onset"
+            "no presentation has a stop time, so their length is not known: give "
+            "window=(0, 0.5), from when to when around each onset, s"
         )
         raise ValueError(msg)
     if durations.max() <= 0:
-        msg = f"the longest presentation lasts {durations.max()} s; give window=(start, stop)"
+        msg = f"the longest presentation lasts {durations.max()} s; give window=(0, 0.5)"
         raise ValueError(msg)
     return float(durations.max())

@@ -18,7 +18,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.trains import Trains, trains_of
+from neuroarrays.tree.trains import Trains, spikes_node, trains_of
 
 # ------------------------------------------------------------------------------ lazy counts
 
@@ -211,8 +211,7 @@ def bin_spikes(
     """
     width, kind = check_bin_width(bin_width), check_dtype(dtype)
     asked = None if window is None else check_window(window)
-    if isinstance(spikes, xr.DataTree) and schema.SPIKES in spikes.children:
-        spikes = spikes.children[schema.SPIKES]  # an area was given
+    spikes = spikes_node(spikes)
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
     if starts is None:
         bins = Bins.within(asked, width) if asked else _session(trains_of(node), width)

@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached, unwrap, wrap
+from neuroarrays.schema.given import found
 from neuroarrays.tree.columns import seconds
 
 METHODS = ("linear", "previous", "nearest")
@@ -143,7 +144,15 @@ def interpolate(
     check_method(method, max_gap)
     if isinstance(series, xr.DataTree):
         series = series.to_dataset()
+    if not isinstance(series, xr.DataArray | xr.Dataset):
+        msg = (
+            f"expected a series along time, such as tree['session/running'], found {found(series)}"
+        )
+        raise SchemaError(msg)
     if isinstance(series, xr.DataArray):
+        if series.dims[:1] != (schema.TIME,):
+            msg = f"expected a series whose first dimension is time, found {found(series)}"
+            raise SchemaError(msg)
         named = series.to_dataset(name="_series")
         return interpolate(named, times, method, max_gap)["_series"].rename(series.name)
     at = seconds(times)
@@ -152,10 +161,10 @@ def interpolate(
         raise ValueError(msg)
     labels = times.coords if isinstance(times, xr.DataArray) else {}
     dim = str(times.dims[0]) if isinstance(times, xr.DataArray) else schema.TIME
-    found = resampled(series, None, at, method, max_gap, (dim,))
+    made = resampled(series, None, at, method, max_gap, (dim,))
     coords = {name: coord.variable for name, coord in dict(labels).items()}
     coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))
-    return xr.Dataset(found, coords | _other_coords(series), attrs=series.attrs)
+    return xr.Dataset(made, coords | _other_coords(series), attrs=series.attrs)
 
 
 def check_method(method: str, max_gap: float | None) -> None:

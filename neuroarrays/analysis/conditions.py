@@ -11,6 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema import given
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.query import missing
 
@@ -20,19 +21,25 @@ BLOCK = 64 << 20
 RATE = {"units": "spikes/s", "long_name": "firing rate"}
 
 
-def dataset_of(area: Any, wanted: str = "an area of an aligned tree") -> xr.Dataset:
+def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
     """The dataset of an area.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+    wanted : {"trials", "clock"}
+        What is asked of it, for the error.
 
     Raises
     ------
     SchemaError
         If one of its variables, or something else, was given.
     """
-    if isinstance(area, xr.DataArray):
-        msg = f"expected an area, not one of its variables: give area, not area[{area.name!r}]"
-        raise SchemaError(msg)
     if not isinstance(area, xr.DataTree | xr.Dataset):
-        msg = f"expected {wanted}, found {area!r:.60}"
+        msg = (
+            f"expected an area of an aligned tree, found {given.found(area)}; "
+            f"{given.instead(area, wanted)}"
+        )
         raise SchemaError(msg)
     return area.to_dataset() if isinstance(area, xr.DataTree) else area
 
@@ -61,8 +68,8 @@ def trials_of(area: Any) -> tuple[xr.Dataset, Response]:
     name = _named(node, schema.PRESENTATION)
     if name is None:
         msg = (
-            "expected an area with spike_data or responses along presentation_id, as from "
-            f"na.align(tree, presentations); {_found(area, node)}"
+            "expected an area with spike_data or responses along presentation_id, found "
+            f"{given.found(area)}; {given.instead(area, 'trials')}"
         )
         raise SchemaError(msg)
     if not node.sizes[schema.PRESENTATION]:
@@ -80,28 +87,15 @@ def clock_of(area: Any) -> tuple[xr.Dataset, Response]:
     SchemaError
         If there are none.
     """
-    node = dataset_of(area)
+    node = dataset_of(area, "clock")
     name = _named(node, schema.TIME)
     if name is None or set(node[name].dims) != {schema.TIME, schema.UNIT}:
         msg = (
-            "expected spike_data or responses (time, unit_id) on one clock, as from na.align(tree, "
-            f"bin_width=...); {_found(area, node)}"
+            "expected an area with spike_data or responses (time, unit_id) on one clock, found "
+            f"{given.found(area)}; {given.instead(area, 'clock')}"
         )
         raise SchemaError(msg)
     return node, _response(node, node[name].transpose(schema.TIME, schema.UNIT))
-
-
-def _found(area: Any, node: xr.Dataset) -> str:
-    """What was given instead, and, of a node above areas, what to give."""
-    said = f"found {dict(node.sizes)} with {list(node.data_vars)}"
-    if not isinstance(area, xr.DataTree):
-        return said
-    below = dict(area.subtree_with_keys)
-    areas = [path for path, n in below.items() if {"spike_data", "responses"} & set(n.data_vars)]
-    if areas and "." not in areas:
-        return f"give one of the areas, such as [{areas[0]!r}]"
-    recorded = any(path.rpartition("/")[2] == schema.SPIKES for path in below)
-    return "this is a recording: align it first" if recorded else said
 
 
 def _named(node: xr.Dataset, dim: str) -> str | None:

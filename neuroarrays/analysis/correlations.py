@@ -12,8 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import dataset_of, kept
-from neuroarrays.errors import SchemaError
-from neuroarrays.tree.trains import spikes_node, trains_of
+from neuroarrays.tree.trains import no_spikes, spikes_node, trains_of
 
 OTHER, LAG = "other_unit_id", "lag"
 #: Random halves that a split-half correlation averages over.
@@ -109,13 +108,10 @@ def _trains(
     if bin_width > window * (1 + 1e-9):
         msg = f"bin_width: a bin of {bin_width:g} s is longer than the window of {window:g} s"
         raise ValueError(msg)
-    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
-    if "spike_times" not in node:
-        msg = (
-            "correlograms need spike times: expected an area of a recording tree, found "
-            f"{dict(node.sizes)} with {list(node.data_vars)}"
-        )
-        raise SchemaError(msg)
+    found = spikes_node(spikes)
+    if "spike_times" not in found:
+        raise no_spikes(spikes)
+    node = dataset_of(found)
     trains = trains_of(node)
     times = trains.load(np.arange(trains.first.size))
     last = np.array(  # NaN comes last in a train, and is no spike

@@ -148,8 +148,8 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     """
     if (events := as_area(area)) is not None:
         return by_name(firing_rate(events, intervals), area)
-    area = spikes_node(area)
-    node = dataset_of(area, "an area or its spikes")
+    area = spikes_node(area, "rates")
+    node = dataset_of(area)
     session = area.parent and area.parent.parent if isinstance(area, xr.DataTree) else None
     if "spike_data" in node:
         if intervals is not None:

@@ -11,6 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema import given
 
 #: A path below an area, or the signal itself.
 Feature = str | xr.DataArray
@@ -24,8 +25,8 @@ def sizes_of(bins: int | Sequence[int], n: int) -> list[int]:
     ValueError
         If there are not as many as features, or one is not positive.
     """
-    sizes = [bins] * n if isinstance(bins, int | np.integer) else list(bins)
-    if len(sizes) != n or any(int(size) < 1 for size in sizes):
+    sizes: list[Any] = [bins] * n if not isinstance(bins, Sequence) else list(bins)
+    if len(sizes) != n or any(not isinstance(k, int | np.integer) or k < 1 for k in sizes):
         each = "" if n == 1 else f", or {n} of them"
         msg = f"bins={bins!r}: expected a positive number of bins{each}"
         raise ValueError(msg)
@@ -94,6 +95,12 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     SchemaError
         If it is on another clock.
     """
+    if not isinstance(feature, str | xr.DataArray):
+        msg = (
+            "feature: expected the path of a signal below the area, such as 'position/x', or the "
+            f"signal itself; found {given.found(feature)}"
+        )
+        raise SchemaError(msg)
     if not isinstance(feature, str):
         check_clock(dataset_of(area)[schema.TIME], feature)
         return feature

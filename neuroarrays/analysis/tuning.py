@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -81,9 +82,13 @@ def tuning_curve(
     NeurIPS 5). What `valid`, `valid_units` or `withheld` masks and what is NaN does not count;
     missing parameters (NaN or empty) belong to no condition.
     """
-    features = [feature] if isinstance(feature, str | xr.DataArray) else list(feature)
-    if len(features) not in (1, 2):
-        msg = f"{len(features)} features: expected one or two"
+    one = not isinstance(feature, Sequence) or isinstance(feature, str)
+    features: list[Any] = [feature] if one else list(feature)
+    if len(features) not in (1, 2) or not all(isinstance(f, str | xr.DataArray) for f in features):
+        msg = (
+            "feature: expected a parameter of the presentations, a signal such as 'position/x', or "
+            f"a list of two; found {feature!r:.60}"
+        )
         raise ValueError(msg)
     if period is not None and not (np.isfinite(period) and period > 0):
         msg = f"period={period!r}: expected a full turn, such as 360 for a direction in degrees"
@@ -94,9 +99,10 @@ def tuning_curve(
     ):
         return _of_parameters(area, [str(f) for f in features], period)
     if schema.PRESENTATION in node.sizes:
+        _conditions.trials_of(area)
         known = _conditions.parameters(node)
         wrong = next(_name(f) for f in features if _name(f) not in known)
-        hint = "for behaviour, align on one clock: na.align(tree, bin_width=...)"
+        hint = "for behaviour, align on one clock: na.align(tree, bin_width=0.02)"
         raise NotInTree("parameter of the presentations", wrong, known, hint)
     return _of_behaviour(area, features, bins, min_occupancy, period)
 

@@ -39,6 +39,7 @@ class ArchiveReader(Reader):
 
     name = "neuroarrays"
     description = "trees saved by na.save, HDF5 or Zarr"
+    several = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the root carries our mark; of a folder, of any archive in it."""

@@ -103,13 +103,14 @@ def save(
     True
     """
     path = _target(path, compression, layout, overwrite)
+    schema.kind_of(tree)
     if tree.parent is not None:
+        session = tree.path.strip("/").partition("/")[0]
         msg = (
-            f"{tree.path} is a part of a tree; save the whole of it (tree.root), or a copy with the"
+            f"{tree.path} is a part of a tree: save the whole, na.save(tree.root, path); one session "
+            f"alone is na.open_datatree(path, sessions={session!r})"
         )
-        raise SchemaError(
-            msg + " root's attributes: DataTree.from_dict({'/': ..., 'session': ...})"
-        )
+        raise SchemaError(msg)
     validate(tree)
     if layout is not None:
         return _save_layout(tree, path, layout, overwrite, progress)

@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches.fields import Field, Looked, field_of
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema import given
 from neuroarrays.tree.breaks import breaks
 from neuroarrays.tree.columns import seconds
 
@@ -19,7 +20,7 @@ from neuroarrays.tree.columns import seconds
 def place(area: Any, name: str = "") -> str:
     """Session, area and variable, as errors name them."""
     if not isinstance(area, xr.DataTree):
-        msg = f'expected an area, a node such as tree["session/area"], not a {type(area).__name__}'
+        msg = f"expected an area of a tree, found {given.found(area)}; {given.instead(area, 'trials')}"
         raise TypeError(msg)
     path = area.path.strip("/") or str(area.name or "the root")
     return f"{path}: {name}" if name else path
@@ -42,6 +43,7 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
     NotInTree
         If it is in none of them.
     """
+    place(area)
     node: xr.DataTree | None = area
     label = None
     while node is not None:
@@ -61,8 +63,8 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
         f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
     ]
     hint = f"looked in {place(area)} and above it"
-    if schema.SPIKES in area.children:
-        hint = f"{hint}; it is an area of a recording tree, which na.align brings on one clock"
+    if schema.UNIT not in area.sizes:  # no area of an aligned tree
+        hint = f"{hint}; {given.instead(area, 'trials')}"
     raise NotInTree("variable", name, known, hint=hint)
 
 
@@ -87,7 +89,10 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
         If it is not an aligned tree, or no area has them.
     """
     if schema.kind_of(tree) != schema.ALIGNED:
-        msg = "this is a recording tree: na.align it first, or use SpikeWindowDataset on its areas"
+        msg = (
+            "this is a recording tree: give na.align(tree, bin_width=0.02), or use "
+            "na.torch.SpikeWindowDataset on its areas"
+        )
         raise SchemaError(msg)
     found: dict[str, xr.DataTree] = {}
     missing = None
@@ -102,7 +107,9 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
             continue
         found[path] = area
     if not found:
-        raise missing or SchemaError("the tree has no area")
+        raise missing or SchemaError(
+            f"expected an aligned tree, found {given.found(tree)}; give the whole, as area.root"
+        )
     parents = [path.rpartition("/")[0] for path in found]
     alone = len(set(parents)) == len(parents)
     keys = [
@@ -112,16 +119,15 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
     return list(zip(keys, found.values(), strict=True))
 
 
-def column(area: xr.DataTree, name: str) -> np.ndarray:
-    """A column of the presentations of an area."""
+def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
+    """A column of the presentations of an area; `hint` says what to do where there is none."""
     table = area.children.get(schema.PRESENTATIONS)
     columns = [] if table is None else list(table.data_vars)
     if table is not None and name in columns:
         return np.asarray(table[name].values)
     if name in area.coords:
         return np.asarray(area.coords[name].values)
-    hint = f"{place(area)}; give split= a function of the area"
-    raise NotInTree("column of presentations", name, columns, hint=hint)
+    raise NotInTree("column of presentations", name, columns, hint, place(area))
 
 
 def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:

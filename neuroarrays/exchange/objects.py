@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.given import found
 from neuroarrays.tree.observed import complete
 
 
@@ -138,6 +139,13 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
     [3.0, 4.0]
     """
     nap = _pynapple()
+    if not isinstance(objects, Mapping) or isinstance(objects, xr.Dataset | xr.DataTree):
+        name = "spike_times" if isinstance(objects, nap.TsGroup) else "signal"
+        msg = (
+            f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found "
+            f"{found(objects)}"
+        )
+        raise TypeError(msg)
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
               session: xr.Dataset(attrs={"session_id": session})}  # fmt: skip
     for name, one in objects.items():

@@ -12,6 +12,7 @@ from neuroarrays.errors import MissingPath, UnknownFormat, shorten
 from neuroarrays.files import safety
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.lazy.chunking import chunked
+from neuroarrays.schema import given
 from neuroarrays.schema.validation import validate
 
 if TYPE_CHECKING:
@@ -114,9 +115,8 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
 
 def _path(path_or_url: object) -> str | list[str]:
     if not isinstance(path_or_url, str | os.PathLike | list | tuple):
-        msg = f"expected a path, or a list of paths, found {type(path_or_url).__name__}"
-        if isinstance(path_or_url, xr.DataTree):
-            msg += ": it is open already"
+        hint = "; it is open already" if isinstance(path_or_url, xr.DataTree) else ""
+        msg = f"expected a path, or a list of paths, found {given.found(path_or_url)}{hint}"
         raise TypeError(msg)
     if isinstance(path_or_url, str | os.PathLike):
         path = os.fspath(path_or_url)
@@ -125,6 +125,10 @@ def _path(path_or_url: object) -> str | list[str]:
             raise MissingPath(msg)
         paths = [os.path.expanduser(path)]
     else:
+        for one in path_or_url:
+            if not isinstance(one, str | os.PathLike):
+                msg = f"expected a list of paths, found {given.found(one)} in it"
+                raise TypeError(msg)
         paths = [os.path.expanduser(os.fspath(path)) for path in path_or_url]
         if not paths:
             msg = "an empty list of paths; expected at least one"
@@ -136,17 +140,29 @@ def _path(path_or_url: object) -> str | list[str]:
             hint = "" if os.path.isdir(folder) else f"; the folder {folder} does not exist either"
             msg = f"{path}: no such file or folder{hint}"
             raise MissingPath(msg)
-    return paths[0] if isinstance(path_or_url, str | os.PathLike) else paths
+    return paths[0] if len(paths) == 1 else paths
 
 
 def _reader(path: str | list[str], engine: str | None) -> Reader:
     """The reader asked for, or the one that recognises the path."""
+    reader = _found(path, engine)
+    if not isinstance(path, str) and not reader.several:
+        raise UnknownFormat(
+            path[0],
+            expected=f"one path for the engine {reader.name!r}",
+            found=f"a list of {len(path)}",
+            hint=f"open each: [na.open_datatree(path, engine={reader.name!r}) for path in paths]",
+        )
+    return reader
+
+
+def _found(path: str | list[str], engine: str | None) -> Reader:
     if engine is not None:
         by_name = {format_.name: format_ for format_ in FORMATS}
         if engine not in by_name:
             raise UnknownFormat(
                 path if isinstance(path, str) else path[0],
-                expected=f"an engine among {shorten(by_name)}",
+                expected=f"an engine among {shorten(by_name, 20)}",
                 found=f"engine={engine!r}",
             )
         return by_name[engine].load()
@@ -158,7 +174,10 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
     names = shorten([reader.name for reader in claimed])
     if claimed:
         raise UnknownFormat(
-            first, expected="one reader", found=f"{names}, all claim it", hint="say engine="
+            first,
+            expected="one reader",
+            found=f"{names}, all claim it",
+            hint=f"say which: engine={claimed[0].name!r}",
         )
     from neuroarrays.files import source
     from neuroarrays.formats.arrays.files import names_inside

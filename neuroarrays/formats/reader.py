@@ -28,6 +28,8 @@ class Reader(BackendEntrypoint):
     name: ClassVar[str]
     description: ClassVar[str]
     url: ClassVar[str] = ""
+    #: Whether it opens a list of files as one tree.
+    several: ClassVar[bool] = False
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[Any]
 

@@ -10,10 +10,11 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
-from neuroarrays.errors import MissingDependency, NotInTree
+from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
+from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.sessions import events_below
-from neuroarrays.tree.trains import spikes_node, trains_of
+from neuroarrays.tree.trains import no_spikes, spikes_node, trains_of
 
 try:
     import matplotlib.pyplot as plt
@@ -29,6 +30,7 @@ except ImportError as error:
 from neuroarrays.plot.drawing import (
     PALETTE,
     TICKS,
+    check,
     frameless,
     from_zero,
     label_of,
@@ -97,8 +99,8 @@ def raster(
     NotInTree
         If `order` names a unit that is not there.
     """
-    ax = plt.gca() if ax is None else ax
     what, ids, trains = _trains(spikes)
+    ax = plt.gca() if ax is None else ax
     units = ids if order is None else list(order)
     unknown = [unit for unit in units if unit not in ids]
     if unknown:
@@ -134,7 +136,10 @@ def _trains(spikes: Any) -> tuple[str, list[Any], Callable[[list[int]], list[np.
             names,
             lambda at: [np.sort(seconds(events[names[i]]["event_time"], names[i])) for i in at],
         )
-    node = dataset_of(spikes_node(spikes), "an area of a recording tree, or its spikes")
+    found = spikes_node(spikes)
+    if "spike_times" not in found:
+        raise no_spikes(spikes)
+    node = dataset_of(found)
     trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
 
     def load(at: list[int]) -> list[np.ndarray]:
@@ -168,10 +173,15 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     ValueError
         If there are two features: these are a `rate_map`.
     """
+    line = "na.plot.tuning(na.tuning_curve(area, 'orientation'))"
+    check(curves, xr.DataArray, "na.tuning_curve", line)
     ax = plt.gca() if ax is None else ax
     curves = curves if schema.UNIT in curves.dims else curves.expand_dims(schema.UNIT)
     if curves.ndim != 2:
-        msg = f"expected one feature, found dims {curves.dims}; two make a na.plot.rate_map"
+        msg = (
+            f"expected what na.tuning_curve gives of one feature, found dims {curves.dims}; two "
+            "features make a na.plot.rate_map"
+        )
         raise ValueError(msg)
     along = curves[str(curves.dims[-1])]
     x, n, polar = numbers_of(along), len(curves), ax.name == "polar"
@@ -252,13 +262,17 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     -------
     matplotlib.axes.Axes
     """
+    is_answer = isinstance(response, xr.Dataset) and {"mean", "sem"} <= set(response.data_vars)
+    line = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"
+    check(response, xr.Dataset if is_answer else (), "na.psth", line)
     ax = plt.gca() if ax is None else ax
     time = response[schema.TIME].values
     lines = response["mean"].transpose(..., schema.TIME)
     if lines.ndim > 2 or schema.UNIT in lines.dims:
         what = "unit" if schema.UNIT in lines.dims else "parameter"
         more = schema.UNIT if what == "unit" else lines.dims[0]
-        msg = f"expected one {what}, found dims {lines.dims}; take one with .sel({more}=...)"
+        first = np.atleast_1d(lines[more].values)[:1].tolist()
+        msg = f"expected one {what}, found dims {lines.dims}; take one: .sel({more}={first[0]!r})"
         raise ValueError(msg)
     names = lines[lines.dims[0]].values if lines.ndim == 2 else np.array([None])
     errors = response["sem"].transpose(..., schema.TIME).values.reshape(len(names), -1)
@@ -329,6 +343,12 @@ def behaviour(
     ValueError
         If there is no such signal, or none has a value in the window.
     """
+    if not isinstance(tree, xr.DataTree):
+        msg = (
+            "expected a session, tree['session'], or an area on one clock, as nodes of a tree; "
+            f"found {given.found(tree)}"
+        )
+        raise SchemaError(msg)
     ax = plt.gca() if ax is None else ax
     signals = [
         (f"{path}/{name}" if path != "." else str(name), signal)

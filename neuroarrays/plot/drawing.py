@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+from neuroarrays.schema import given
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -14,6 +18,36 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Units that ticks may name.
 TICKS = 30
+
+
+def check(values: Any, kind: Any, call: str, line: str) -> None:
+    """Refuse what is not the answer that a picture is drawn of.
+
+    Parameters
+    ----------
+    values : object
+        What was given.
+    kind : class, or classes
+        What the answer is.
+    call : str
+        What gives such an answer: "na.psth".
+    line : str
+        What to write; "{unit}" becomes the label of a unit of the area that was given.
+
+    Raises
+    ------
+    SchemaError
+        Says what was given, and the line.
+    """
+    if isinstance(values, kind):
+        return
+    labels = values.coords[schema.UNIT].values if schema.UNIT in getattr(
+        values, "coords", ()) else [0]  # fmt: skip
+    unit = next(iter(np.atleast_1d(labels).tolist()), 0)
+    msg = f"expected what {call} gives, found {given.found(values)}; write {line.format(unit=unit)}"
+    if isinstance(values, xr.DataTree) and not {"spike_data", "responses"} & set(values.data_vars):
+        msg += f"; for an area, {given.instead(values, 'trials')}"
+    raise SchemaError(msg)
 
 
 def label_of(values: xr.DataArray, name: str | None = None) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree
-from neuroarrays.plot.drawing import TICKS, edges, label_of, numbers_of, quantity_of, scale
+from neuroarrays.plot.drawing import TICKS, check, edges, label_of, numbers_of, quantity_of, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,10 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     ValueError
         If there are not two features and one unit.
     """
+    line = (
+        "na.plot.rate_map(na.tuning_curve(area, ['position/x', 'position/y']).sel(unit_id={unit}))"
+    )
+    check(curve, xr.DataArray, "na.tuning_curve", line)
     ax = plt.gca() if ax is None else ax
     if curve.ndim != 2 or schema.UNIT in curve.dims:
         msg = f"expected two features of one unit, found dims {curve.dims}; take .sel(unit_id=...)"
@@ -84,6 +88,11 @@ def population(
     NotInTree
         If there is no such coordinate along `unit_id`.
     """
+    is_answer = isinstance(response, xr.DataArray) or (
+        isinstance(response, xr.Dataset) and "mean" in response
+    )
+    wanted = (xr.Dataset, xr.DataArray) if is_answer else ()
+    check(response, wanted, "na.psth or na.tuning_curve", "na.plot.population(na.psth(area))")
     ax = plt.gca() if ax is None else ax
     rates = response["mean"] if isinstance(response, xr.Dataset) else response
     if rates.ndim != 2 or schema.UNIT not in rates.dims:
@@ -144,6 +153,9 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
     ValueError
         If there are other dimensions.
     """
+    call = "na.spike_triggered_average(area)"
+    line = f"na.plot.receptive_field({call}['average'].sel(unit_id={{unit}}))"
+    check(average, xr.DataArray, "na.spike_triggered_average", line)
     ax = plt.gca() if ax is None else ax
     frames = _frames(average, "lag")
     limit = float(np.nanmax(np.abs(frames.values), initial=0)) or 1.0
@@ -175,6 +187,8 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
     ValueError
         If there are other dimensions.
     """
+    line = "na.plot.stimulus(tree['session']['stimulus'][:12])"
+    check(frames, xr.DataArray, "a stimulus, a variable of frames,", line)
     ax = plt.gca() if ax is None else ax
     along = str(frames.dims[0])
     shown = _frames(frames, along)

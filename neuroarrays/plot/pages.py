@@ -9,13 +9,15 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
+from pandas import DataFrame
 from pandas.api.types import is_numeric_dtype
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.plot import timelines
-from neuroarrays.plot.drawing import PALETTE, frameless, nothing, quantity_of
+from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of
+from neuroarrays.schema import given
 from neuroarrays.tree.description import lasting, many
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     areas = [_Area(path, tree[path]) for path in schema.area_paths(tree) if "/" in path]
     sessions = list(dict.fromkeys(area.session for area in areas)) or list(tree.children)
     if not sessions:
-        msg = "the tree has no session"
+        msg = (
+            f"the tree has no session; found {given.found(tree)}: give the tree, or a session of it"
+        )
         raise SchemaError(msg)
     first = [area for area in areas if area.session == sessions[0]]
     if kind == schema.RECORDING:
@@ -231,6 +235,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     ValueError
         If the frame has no column of sessions, areas or units.
     """
+    check(frame, DataFrame, "na.catalog", "na.plot.catalog(na.catalog(path))")
     columns = {"n_units": "units", "n_presentations": "presentations", "stimulus": "block"}
     frame = frame.rename(columns=columns)
     for needed in ("session", "area", "units"):

@@ -6,6 +6,7 @@ errors, the documentation page and the Hypothesis strategies are all derived fro
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from neuroarrays.errors import SchemaError
+from neuroarrays.schema.given import found
 
 VERSION = "1"
 RECORDING, ALIGNED = "recording", "aligned"
@@ -219,15 +221,19 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
         If the mark is missing.
     """
     if not isinstance(tree, xr.DataTree | Mapping) or isinstance(tree, xr.Dataset):
-        msg = f"expected a tree, found {tree!r:.60}; open a recording with na.open_datatree(path)"
-        raise SchemaError(msg)
+        is_path = isinstance(tree, str | os.PathLike)
+        path = repr(os.fspath(tree)) if is_path else "path"  # type: ignore[arg-type]
+        held = isinstance(tree, xr.Dataset | xr.DataArray)
+        hint = "give the tree it is of" if held else f"open one: tree = na.open_datatree({path})"
+        raise SchemaError(f"expected a tree, found {found(tree)}; {hint}")
     attrs: Mapping[Any, Any] = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
     mark = str(attrs.get("neuroarrays_schema", ""))
     kind = mark.partition("/")[0]
     if kind not in (RECORDING, ALIGNED):
         msg = (
             f"this tree has no neuroarrays_schema attribute at its root (found {mark!r}); expected "
-            "a tree from na.open_datatree or na.align. A subtree loses the mark: pass the tree"
+            "a tree from na.open_datatree(path) or na.align(tree). What xarray makes of a part of "
+            "a tree loses the mark: give the tree, or tree['session']"
         )
         raise SchemaError(msg)
     return kind

@@ -45,6 +45,10 @@ __all__ = [
 
 #: A side of a split whose name begins so gets every repeat, in order.
 TEST = ("test", "final_test", "live_test")
+_SPLIT_HINT = (
+    "to split without one, split=lambda area: "
+    "na.torch.splits.by_block(area.sizes['presentation_id'])"
+)
 #: From an area to the sides of its split: positions of presentations, or intervals of its clock.
 SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
 
@@ -234,7 +238,7 @@ def _sides(area: xr.DataTree, plan: _Plan, split: Any) -> dict[str, np.ndarray |
         msg = f"split={split!r}: expected a column, 'block' or a function of the area"
         raise TypeError(msg)
     found = (
-        splits.by_tier(gathering.column(area, split))
+        splits.by_tier(gathering.column(area, split, _SPLIT_HINT))
         if isinstance(split, str)
         else dict(split(area))
     )

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
+from neuroarrays.schema.given import found
 
 Batch = dict[str, Any]
 
@@ -59,6 +60,22 @@ class Batched(Dataset[Batch]):
             msg = f"{self.place}: sample {wrong} of {n}"
             raise IndexError(msg)
         return np.where(found < 0, found + n, found)
+
+
+def check_dataset(given: Any) -> None:
+    """Refuse what is no dataset of ours.
+
+    Raises
+    ------
+    TypeError
+        Says what to make.
+    """
+    if not isinstance(given, Batched):
+        msg = (
+            "expected a dataset, such as na.torch.TrialDataset(area, ['spike_data']), found "
+            f"{found(given)}"
+        )
+        raise TypeError(msg)
 
 
 class Gathered(Sequence[Any]):

@@ -10,7 +10,7 @@ import torch
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
-from neuroarrays.torch.batched import AreaDataset, Batch, Batched, is_per_sample
+from neuroarrays.torch.batched import AreaDataset, Batch, Batched, check_dataset, is_per_sample
 from neuroarrays.torch.datasets import ClipDataset, TrialDataset
 
 
@@ -113,6 +113,8 @@ class Stack(Batched):
         if not self.datasets:
             msg = "there is no dataset to stack"
             raise ValueError(msg)
+        for one in self.datasets:
+            check_dataset(one)
         self.place = ", ".join(d.place for d in self.datasets)
         for other in self.datasets[1:]:
             _check_alike(self.datasets[0], other)
@@ -193,6 +195,7 @@ class OnDevice(Batched):
     """
 
     def __init__(self, samples: Batched, device: str | torch.device):
+        check_dataset(samples)
         self.samples, self.device = samples, torch.device(device)
         self.place = f"{samples.place} on {self.device}"
         kept = samples.frames() if isinstance(samples, ClipDataset) else samples

@@ -15,6 +15,7 @@ from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import unwrap
+from neuroarrays.schema import given
 from neuroarrays.torch.batched import AreaDataset, Batch
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import Trains, trains_of
@@ -79,7 +80,7 @@ class SpikeWindowDataset(AreaDataset):
 
         where = gathering.place(area)
         if schema.SPIKES not in area.children:
-            msg = f"{where} has no spikes node: expected an area of a recording tree"
+            msg = f"{where} has no spikes node: {given.instead(area, 'spikes')}"
             raise SchemaError(msg)
         if dtype not in ("uint8", "float32", "float16"):
             msg = f"dtype={dtype!r}: expected 'uint8', 'float32' or 'float16'"

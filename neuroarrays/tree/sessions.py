@@ -28,7 +28,8 @@ def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
         align.
     """
     if tree.level > 1:
-        msg = f"{tree.path} is a part of a session; give the whole tree or a session of it"
+        session = tree.path.strip("/").partition("/")[0]
+        msg = f"{tree.path} is a part of a session; give the whole tree, or tree[{session!r}]"
         raise SchemaError(msg)
     sessions = {str(tree.name): tree} if tree.level == 1 else dict(tree.children)
     if not sessions:

@@ -16,6 +16,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import state
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 
 #: Spikes read at once, so that reading never doubles the memory.
@@ -112,23 +113,26 @@ class Trains:
         return ("Trains", self.key)
 
 
-def spikes_node(area: Any) -> Any:
+def spikes_node(area: Any, wanted: str = "spikes") -> Any:
     """The spikes of an area of a recording tree; what else is given as it is.
 
     Raises
     ------
     SchemaError
-        If a session was given; names one of its areas.
+        If it is no area, nor the spikes of one; says what to give.
     """
-    if not isinstance(area, xr.DataTree):
-        return area
-    if schema.SPIKES in area.children:
+    if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
         return area.children[schema.SPIKES]
-    areas = [name for name, child in area.children.items() if schema.SPIKES in child.children]
-    if areas:
-        msg = f"expected one area, found {area.path!r} with {len(areas)}: give one, such as [{areas[0]!r}]"
-        raise SchemaError(msg)
+    own = {"row_size", "spike_data", "responses"}
+    if not isinstance(area, xr.DataTree | xr.Dataset) or not own & set(area.data_vars):
+        raise no_spikes(area, wanted)
     return area
+
+
+def no_spikes(area: Any, wanted: str = "spikes") -> SchemaError:
+    """The error where an area of a recording tree ("rates": or of an aligned one) was expected."""
+    what = "an area" if wanted == "rates" else "an area of a recording tree, or its spikes"
+    return SchemaError(f"expected {what}; found {given.found(area)}; {given.instead(area, wanted)}")
 
 
 def trains_of(spikes: xr.Dataset) -> Trains:
@@ -141,8 +145,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     """
     for name in ("spike_times", "row_size"):
         if name not in spikes:
-            msg = f"no {name!r} among {list(spikes.data_vars)}; expected a spikes node of a tree"
-            raise SchemaError(msg)
+            raise no_spikes(spikes)
     sizes = np.atleast_1d(spikes["row_size"].values).astype(np.int64)
     if sizes.sum() != spikes.sizes[schema.SPIKE]:
         msg = (

@@ -42,6 +42,7 @@ class AllenReader(Reader):
     name = "allen"
     description = "Allen Visual Coding and Visual Behavior Neuropixels sessions (NWB)"
     url = "https://portal.brain-map.org/circuits-behavior/visual-coding-neuropixels"
+    several = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a path is an Allen session, or a folder or list of them."""

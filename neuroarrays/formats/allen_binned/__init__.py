@@ -48,6 +48,7 @@ class AllenBinnedReader(Reader):
 
     name = "allen_binned"
     description = "published binned archive of Allen Visual Coding Neuropixels"
+    several = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the first session has areas with spikes; of a folder, whether any file has."""

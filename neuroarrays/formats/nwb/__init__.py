@@ -35,6 +35,7 @@ class NWBReader(Reader):
     name = "nwb"
     description = "Neurodata Without Borders 2, HDF5 or Zarr"
     url = "https://www.nwb.org"
+    several = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a path is an NWB file, or holds or lists only such files without own reader."""

@@ -48,6 +48,7 @@ class SensoriumReader(Reader):
     name = "sensorium"
     description = "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"
     url = "https://sensorium-competition.net"
+    several = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there are folders of trials with tiers, or zips of them."""

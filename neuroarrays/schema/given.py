@@ -1,0 +1,135 @@
+"""What was given in place of what a function takes: in words, and what to write instead."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import xarray as xr
+
+from neuroarrays.errors import quoted, shorten
+
+#: What an area has to have -> what an aligned tree that has none is instead.
+_NOT = {
+    "spikes": "an aligned tree has no spike times, its recording does",
+    "rates": "an aligned tree has no spike times, its recording does",
+    "trials": "this one is on one clock, align its recording to presentations",
+    "clock": "this one is cut into presentations, align its recording on one clock",
+}
+_CLOCK = {"time", "unit_id"}
+_COUNTS = ("spike_data", "responses")
+
+
+def found(given: Any) -> str:
+    """What was given, in a few words: "the session '/mouse-3' of a recording tree"."""
+    if isinstance(given, xr.DataTree):
+        kind = {"recording": "a recording tree", "aligned": "an aligned tree"}.get(_kind(given))
+        if kind is None:
+            return "a tree that is not from na.open_datatree or na.align"
+        if given.parent is None:
+            return kind
+        return f"{_role(given)} {given.path!r} of {kind}"
+    if isinstance(given, xr.Dataset):
+        held = shorten(given.data_vars, 4) if given.data_vars else "no variable"
+        return f"a Dataset of {dict(given.sizes)} with {held}"
+    if isinstance(given, xr.DataArray):
+        return f"the variable {given.name!r} with dims {given.dims}"
+    if isinstance(given, str | os.PathLike):
+        return f"the text {quoted(given, 60)}" if isinstance(given, str) else f"a path, {given}"
+    if given is None or isinstance(given, bool | int | float):
+        return repr(given)
+    if isinstance(given, list | tuple | dict) and not given:
+        return f"an empty {type(given).__name__}"
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return f"an array of shape {tuple(given.shape)}"
+    article = "an" if type(given).__name__[:1].lower() in "aeiou" else "a"
+    return f"{article} {type(given).__name__}"
+
+
+def _kind(tree: xr.DataTree) -> str:
+    return str(tree.root.attrs.get("neuroarrays_schema", "")).partition("/")[0]
+
+
+def _role(node: xr.DataTree) -> str:
+    """What a node below the root is called."""
+    names = set(node.data_vars)
+    if "row_size" in names:
+        return "the spikes"
+    if "spikes" in node.children or names & set(_COUNTS):
+        return "the area"
+    return "the session" if node.level == 1 else "the node"
+
+
+def instead(given: Any, wanted: str) -> str:
+    """What to write instead, where an area of a tree is wanted.
+
+    Parameters
+    ----------
+    given : object
+        What was given.
+    wanted : {"spikes", "rates", "trials", "clock"}
+        An area of a recording tree with spikes; or also one of an aligned tree; or one with
+        responses to presentations, or on one clock.
+
+    Returns
+    -------
+    str
+        With names of the tree that was given; "" where nothing can be said.
+    """
+    if isinstance(given, str | os.PathLike):
+        return f"open it first: tree = na.open_datatree({os.fspath(given)!r})"
+    if isinstance(given, xr.DataArray):
+        return f"give the area, not its variable area[{given.name!r}]"
+    if not isinstance(given, xr.DataTree):
+        return "areas are nodes of a tree: tree['session/area']"
+    kind, here = _kind(given), given.path.strip("/")
+    below = [path for path in _areas(given, wanted) if path != "."]
+    if below:
+        name = "tree" if not here else "session" if given.level == 1 else "node"
+        return f"give one of its areas: {name}[{below[0]!r}]"
+    if kind == "recording":
+        return _of_recording(given, here.partition("/")[0], wanted)
+    if kind == "aligned":
+        known = [*_areas(given.root, "trials"), *_areas(given.root, "clock"), "session/area"]
+        area = next((path for path in known if path == here), known[0])
+        return f"{_NOT[wanted]}: tree = na.open_datatree(path) and {_made(wanted, '...', area)}"
+    return "give a tree from na.open_datatree or na.align"
+
+
+def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
+    """The line that makes an area of a recording tree, of the session that was given if there is one."""
+    areas = _areas(given.root, "spikes")
+    mine = [path for path in areas if path.startswith(f"{session}/")]
+    here = f"{given.path}/"
+    inside = [path for path in mine if f"/{path}/".startswith(here) or here.startswith(f"/{path}/")]
+    area = next(iter([*inside, *mine, *areas]), "session/area")
+    tables = [
+        path.rpartition("/")[2] for path, node in given.root.subtree_with_keys
+        if "/presentations/" in f"/{path}" and "start_time" in node.data_vars
+    ]  # fmt: skip
+    if wanted == "trials" and not tables:
+        return "this recording has no table of presentations to align to"
+    first = next((name for name in tables if name != "invalid_times"), "trials")
+    made = _made(wanted, first, area)
+    return f"align it first: {made}" if wanted in ("trials", "clock") else f"give {made}"
+
+
+def _made(wanted: str, table: str, area: str) -> str:
+    """The line that gives an area of a recording tree, or aligns it."""
+    call = {"trials": f"na.align(tree, {table!r})", "clock": "na.align(tree, bin_width=0.02)"}
+    return f"{call.get(wanted, 'tree')}[{area!r}]"
+
+
+def _areas(tree: xr.DataTree, wanted: str) -> list[str]:
+    """Paths of areas at and below a node that have what is wanted."""
+    out = []
+    for path, node in tree.subtree_with_keys:
+        dims = [set(node[name].dims) for name in _COUNTS if name in node.data_vars]
+        has = {
+            "spikes": "spikes" in node.children and "row_size" in node.children["spikes"].data_vars,
+            "trials": any("presentation_id" in of for of in dims),
+            "clock": any(of == _CLOCK for of in dims),
+        }
+        if has["spikes"] or "spike_data" in node.data_vars if wanted == "rates" else has[wanted]:
+            out.append(path)
+    return out
