@@ -38,6 +38,7 @@ from neuroarrays.plot.drawing import (
     numbers_of,
     quantity_of,
     scale,
+    text_of,
     trace,
 )
 from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
@@ -224,7 +225,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     ax.set(xlabel=label_of(along), ylabel=quantity_of(curves))
     from_zero(ax, curves.values)
     if text:
-        ax.set_xticks(x, along.values)
+        ax.set_xticks(x, [text_of(label) for label in along.values])
     frameless(ax)
     return ax
 
@@ -303,7 +304,8 @@ def _named(condition: Any) -> str | None:
     """A condition in a legend: numbers without needless zeros."""
     if condition is None:
         return None
-    return f"{condition:g}" if isinstance(condition, float) else f"{condition}"
+    text = f"{condition:g}" if isinstance(condition, float) else text_of(condition)
+    return f" {text}" if text.startswith("_") else text  # such labels are left out of legends
 
 
 def _condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, printable
 from neuroarrays.schema import given
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     raise SchemaError(msg)
 
 
+def text_of(text: object) -> str:
+    """A text from a file as matplotlib writes it letter by letter: a "$" begins no mathematics."""
+    return printable(text).replace("$", r"\$")
+
+
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
     """The name of an array with its unit, to write at an axis.
 
@@ -62,7 +67,7 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
     """
     name = str(values.name) if name is None else name
     units = values.attrs.get("units", "")
-    return f"{name} ({units})" if units not in ("", "1") else name
+    return text_of(f"{name} ({units})" if units not in ("", "1") else name)
 
 
 def quantity_of(values: xr.DataArray) -> str:

@@ -10,7 +10,16 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree
-from neuroarrays.plot.drawing import TICKS, check, edges, label_of, numbers_of, quantity_of, scale
+from neuroarrays.plot.drawing import (
+    TICKS,
+    check,
+    edges,
+    label_of,
+    numbers_of,
+    quantity_of,
+    scale,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +63,7 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     mesh = ax.pcolormesh(*map(edges, places), curve.values.T, cmap="viridis", vmin=least)
     for axis, values, at in zip((ax.xaxis, ax.yaxis), (across, up), places, strict=True):
         if values.dtype.kind not in "iuf":
-            axis.set_ticks(at, values.values)
+            axis.set_ticks(at, [text_of(label) for label in values.values])
     ax.set(xlabel=label_of(across), ylabel=label_of(up))
     if across.attrs.get("units") == up.attrs.get("units") and "occupancy" in curve.coords:
         ax.set_aspect("equal")
@@ -115,12 +124,12 @@ def population(
         rasterized=True,
     )  # fmt: skip
     if along.dtype.kind not in "iuf":
-        ax.set_xticks(x, along.values)
+        ax.set_xticks(x, [text_of(label) for label in along.values])
     # Counts and signals as they stand in a tree have units last along trials: these are on a clock.
     trials = rates.dims[1] == schema.TIME and rates.name not in ("spike_data", "responses")
     if trials and x[0] < 0 < x[-1]:
         ax.axvline(0, color="white", lw=0.8)
-    sorted_by = "" if by is None else f", by {by}"
+    sorted_by = "" if by is None else f", by {text_of(by)}"
     ax.set(
         xlabel="time from onset (s)" if trials else label_of(along), ylim=(-0.5, order.size - 0.5)
     )
@@ -193,12 +202,12 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
     along = str(frames.dims[0])
     shown = _frames(frames, along)
     labels = shown[along].values if along in shown.coords else np.arange(shown.sizes[along])
-    texts = [f"{label:.3f}" if labels.dtype.kind == "f" else f"{label}" for label in labels]
+    texts = [f"{label:.3f}" if labels.dtype.kind == "f" else text_of(label) for label in labels]
     low, high = float(np.nanmin(shown.values)), float(np.nanmax(shown.values))
     _strip(shown, texts, ax, cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
     ax.set_facecolor("#9ecae1")  # frames may be black, white and grey themselves
     clock = along == schema.TIME and along in shown.coords
-    ax.set_xlabel("time (s)" if clock else "frame" if along == schema.TIME else along)
+    ax.set_xlabel("time (s)" if clock else "frame" if along == schema.TIME else text_of(along))
     return ax
 
 

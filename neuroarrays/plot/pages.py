@@ -16,7 +16,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.plot import timelines
-from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of
+from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of, text_of
 from neuroarrays.schema import given
 from neuroarrays.tree.description import lasting, many
 
@@ -104,7 +104,8 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
     for area in areas:
         grid[sessions.index(area.session), names.index(area.name)] = area.units
     ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
-    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
+    labels = [text_of(name) for name in names]
+    ax.set_xticks(range(len(names)), labels, rotation=90 if len(names) > 8 else 0)
     if not areas:
         nothing(ax, "no units")
         return
@@ -204,14 +205,15 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
     elif counts:
         ax.set_yscale("log")
     labels = {quantity_of(found) for found in rates.values()}
-    ax.set_xticks(range(len(rates)), list(rates), rotation=90 if len(rates) > 8 else 0)
+    names = [text_of(name) for name in rates]
+    ax.set_xticks(range(len(rates)), names, rotation=90 if len(rates) > 8 else 0)
     label = f"mean {labels.pop()}" if len(labels) == 1 else "mean response"
     ax.set(xlim=_around(len(rates)), ylabel=label)
     frameless(ax)
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:14]}…{name[-8:]}"
+    return text_of(name if len(name) <= 24 else f"{name[:14]}…{name[-8:]}")
 
 
 def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
@@ -267,7 +269,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         _draw_grid(axes[name], axes[f"{name}_total"], grid.astype(float), name)
     step = 1 if names == "all" else max(1, -(-rows // 60))
     shown = range(0, rows, step)
-    axes["units"].set_yticks(shown, [grids["units"].index[i] for i in shown])
+    axes["units"].set_yticks(shown, [text_of(grids["units"].index[i]) for i in shown])
     axes["presentations"].set_yticks([])
     axes["units"].set_ylabel(many(rows, "session"))
     return axes
@@ -287,7 +289,7 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str) -> None:
         grid.where(grid > 0).to_numpy(), aspect="auto", cmap=colors, norm=norm, interpolation="none"
     )
     n = grid.shape[1]
-    ax.set_xticks(range(n), grid.columns, rotation=90)
+    ax.set_xticks(range(n), [text_of(name) for name in grid.columns], rotation=90)
     ax.tick_params(length=0)
     ax.figure.colorbar(image, ax=ax, pad=0.02, label=name)
     totals = grid.sum()

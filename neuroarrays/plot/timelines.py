@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.plot.drawing import PALETTE, frameless, nothing, trace
+from neuroarrays.plot.drawing import PALETTE, frameless, nothing, text_of, trace
 from neuroarrays.tree.intervals import merged
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def draw(ax: Axes, rows: list[_Row]) -> None:
             _draw_table(ax, row, *drawn)
         else:
             ax.plot(drawn, np.full(drawn.size, row), "|", color=PALETTE[2], ms=7, mew=0.4)
-    ax.set_yticks(range(len(rows)), [label for label, _ in reversed(rows)], fontsize="small")
+    labels = [text_of(label) for label, _ in reversed(rows)]
+    ax.set_yticks(range(len(rows)), labels, fontsize="small")
     ax.set_ylim(-0.6, max(len(rows), 1) - 0.4)
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
     frameless(ax)
