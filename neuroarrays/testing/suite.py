@@ -109,7 +109,9 @@ class ReaderTests:
         assert self.values, "state values read with another tool"
         for (node, name, index), expected in self.values.items():
             found = np.asarray(tree[node].to_dataset()[name][index].values)
-            assert same_values(found, expected), (
+            # Means of the last digit differ with the version of numpy.
+            near = found.dtype.kind == "f" and np.allclose(found, expected, 1e-14, 0, True)
+            assert near or same_values(found, expected), (
                 f"{node}/{name}[{index}] is {found.item()!r}, read by hand: {expected!r}"
             )
 

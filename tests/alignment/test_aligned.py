@@ -325,7 +325,7 @@ def test_one_continuous_series_becomes_responses():
 def test_milliseconds_for_seconds_are_noticed(sample):
     with pytest.raises(ValueError, match="longer than the window of 0.2864 s.*0.02 for 20 ms"):
         na.align(sample, "sleep_ripples", bin_width=20)
-    with pytest.raises(SchemaError, match="open a recording with na.open_datatree"):
+    with pytest.raises(SchemaError, match="open one: tree = na.open_datatree"):
         na.align("recording.nwb")
     with pytest.raises(TypeError, match="open already"):
         na.open_datatree(sample)

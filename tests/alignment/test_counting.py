@@ -183,7 +183,7 @@ def test_bad_arguments_are_named():
         na.bin_spikes(node, [0.0], 0.1)
     with pytest.raises(ValueError, match="no spikes to take the clock"):
         na.bin_spikes(spikes_of([[], []]))
-    with pytest.raises(SchemaError, match="expected a spikes node"):
+    with pytest.raises(SchemaError, match="expected an area of a recording tree"):
         na.bin_spikes(xr.Dataset({"x": ("time", [1.0])}))
     with pytest.raises(SchemaError, match="Select by label"):
         na.bin_spikes(spikes_of([[1.0], [2.0]]).isel(unit_id=[0]))

@@ -94,7 +94,7 @@ def test_what_has_no_correlogram_says_why():
     with pytest.raises(ValueError, match="bin_width=-1: expected a positive"):
         na.autocorrelogram(spikes, bin_width=-1)
     clock = na.align(na.load_sample(), bin_width=0.02)
-    with pytest.raises(SchemaError, match="need spike times"):
+    with pytest.raises(SchemaError, match="has no spike times, its recording does"):
         na.autocorrelogram(clock[f"{SESSION}/adn"])
 
 

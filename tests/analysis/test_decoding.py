@@ -179,7 +179,9 @@ def test_what_cannot_be_decoded_says_why(awake):
     with pytest.raises(ValueError, match="min_occupancy=10000.0: no place"):
         na.bayesian_decoder(area, "position/x", min_occupancy=1e4)
     ripples = na.align(na.load_sample(), "sleep_ripples", 0.01)
-    with pytest.raises(SchemaError, match="expected spike_data"):
+    with pytest.raises(
+        SchemaError, match="with spike_data or responses \\(time, unit_id\\) on one clock"
+    ):
         na.bayesian_decoder(ripples[f"{SESSION}/adn"], "position/x")
     silent = area.to_dataset().assign(spike_data=area["spike_data"] * 0)
     nothing = na.population_vector(silent, area["head_direction"]["ry"])

@@ -110,11 +110,11 @@ def test_tuning_curves_agree_with_pynapple(clock):
 
 
 def test_what_cannot_be_answered_says_why(clock, ripples):
-    with pytest.raises(SchemaError, match="along presentation_id, as from"):
+    with pytest.raises(SchemaError, match="align its recording to presentations"):
         na.psth(clock[f"{SESSION}/adn"])
     with pytest.raises(NotInTree, match="no parameter .*'position/x'.*align on one clock"):
         na.tuning_curve(ripples[f"{SESSION}/adn"], "position/x")
-    with pytest.raises(SchemaError, match=r"expected spike_data or responses \(time, unit_id\)"):
+    with pytest.raises(SchemaError, match=r"expected an area with spike_data or responses \(time, unit_id\)"):
         na.tuning_curve(xr.Dataset(), "position/x")
     with pytest.raises(NotInTree, match="no parameter .*'tag'.*did you mean 'tags'"):
         na.psth(ripples[f"{SESSION}/adn"], by="tag")
@@ -284,7 +284,7 @@ def test_firing_rates_of_all_kinds_of_area(ripples, clock):
 def test_a_session_is_no_area():
     session = na.load_sample()[SESSION]
     for function in (na.firing_rate, na.autocorrelogram, lambda s: na.plot.raster(s, (0, 1))):
-        with pytest.raises(SchemaError, match=r"with 2: give one, such as \['adn'\]"):
+        with pytest.raises(SchemaError, match=r"give one of its areas: session\['adn'\]"):
             function(session)
 
 

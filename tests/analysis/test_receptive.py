@@ -163,5 +163,5 @@ def test_what_has_no_average_says_why(noise):
         na.spike_triggered_average(area, stimulus[:-1])
     with pytest.raises(ValueError, match="lags=0: expected 1 to 4,000"):
         na.spike_triggered_average(area, stimulus, lags=0)
-    with pytest.raises(SchemaError, match="on one clock, as from .* found"):
+    with pytest.raises(SchemaError, match="on one clock, found"):
         na.spike_triggered_average(area.isel(time=0), stimulus)

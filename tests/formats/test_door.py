@@ -160,14 +160,14 @@ def test_two_readers_that_claim_a_path(nwb, monkeypatch):
     from neuroarrays.formats.registry import FORMATS
 
     monkeypatch.setattr(_open, "FORMATS", (*FORMATS, FORMATS[0]))
-    refused(UnknownFormat, nwb, "all claim it", "say engine=")
+    refused(UnknownFormat, nwb, "all claim it", "say which: engine=")
 
 
 def test_a_tree_that_is_not_ours():
     with pytest.raises(SchemaError, match="no neuroarrays_schema attribute at its root"):
         na.validate(xr.DataTree())
     subtree = na.open_datatree(SAMPLE)["A2929-200711"].copy()
-    with pytest.raises(SchemaError, match="A subtree loses the mark: pass the tree"):
+    with pytest.raises(SchemaError, match="loses the mark: give the tree"):
         na.validate(subtree)
 
 
