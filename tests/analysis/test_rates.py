@@ -121,7 +121,7 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
     with pytest.raises(NotInTree, match="did you mean 'head_direction/ry'"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_drection/ry")
 
-    with pytest.raises(SchemaError, match=r"give one of the areas, such as \['A2929-200711/adn'\]"):
+    with pytest.raises(SchemaError, match=r"give one of its areas: tree\['A2929-200711/adn'\]"):
         na.psth(ripples)
     with pytest.raises(SchemaError, match="this is a recording: align it first"):
         na.tuning_curve(na.load_sample()[f"{SESSION}/adn"], "head_direction/ry")
