@@ -114,7 +114,9 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
         na.psth(clock[f"{SESSION}/adn"])
     with pytest.raises(NotInTree, match="no parameter .*'position/x'.*align on one clock"):
         na.tuning_curve(ripples[f"{SESSION}/adn"], "position/x")
-    with pytest.raises(SchemaError, match=r"expected an area with spike_data or responses \(time, unit_id\)"):
+    with pytest.raises(
+        SchemaError, match=r"expected an area with spike_data or responses \(time, unit_id\)"
+    ):
         na.tuning_curve(xr.Dataset(), "position/x")
     with pytest.raises(NotInTree, match="no parameter .*'tag'.*did you mean 'tags'"):
         na.psth(ripples[f"{SESSION}/adn"], by="tag")
@@ -123,7 +125,7 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
 
     with pytest.raises(SchemaError, match=r"give one of its areas: tree\['A2929-200711/adn'\]"):
         na.psth(ripples)
-    with pytest.raises(SchemaError, match="this is a recording: align it first"):
+    with pytest.raises(SchemaError, match="of a recording tree; align it first"):
         na.tuning_curve(na.load_sample()[f"{SESSION}/adn"], "head_direction/ry")
     with pytest.raises(ValueError, match=r"bins=\(3, 4\): expected a positive number of bins$"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", bins=(3, 4))
