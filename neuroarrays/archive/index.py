@@ -1,7 +1,7 @@
 """What an archive holds: every node's variables and attributes, without visiting them.
 
 An HDF5 archive ends with this index, after the last byte that HDF5 uses: one compressed JSON text
-per session, a table of contents, and a footer. HDF5 does not see it, and drops it when any program
+per session, a table of contents, a seal (`neuroarrays.archive.seal`), and a footer. HDF5 does not see it, and drops it when any program
 opens the file to write, so it is never out of date; then, and in a Zarr store (where it is the
 consolidated metadata), it is made by looking.
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,13 +22,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from neuroarrays import schema
+from neuroarrays.archive import seal
 from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.reader import catalog_rows
-
-MAGIC = b"neuroarrays\x001"
-#: Offset, length and checksum of the table of contents, then the mark.
-_FOOTER = struct.Struct(f"<QQI{len(MAGIC)}s")
 
 
 @dataclass
@@ -152,25 +148,17 @@ def load(path: str) -> Index:
     """
     if os.path.isdir(path):
         return from_nodes(path, scan_zarr(path))
-    return _from_end(path) or from_nodes(path, scan_hdf5(path))
-
-
-def has_footer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file ends with an index."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - len(MAGIC)))
-        return file.read() == MAGIC
+    found = _from_end(path)
+    if found is None:
+        seal.check_end(path)
+        found = from_nodes(path, scan_hdf5(path))
+    return found
 
 
 def _from_end(path: str) -> Index | None:
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - _FOOTER.size))
-        footer = file.read()
-        if len(footer) != _FOOTER.size or not footer.endswith(MAGIC):
-            return None
-        offset, length, checksum, _ = _FOOTER.unpack(footer)
-        contents = _unpack(file, offset, length, checksum)
+        footer = seal.read_footer(file)
+        contents = None if footer is None else _unpack(file, *footer[:3])
     if contents is None:
         return None
     return Index(
@@ -179,22 +167,20 @@ def _from_end(path: str) -> Index | None:
 
 
 def _unpack(file: Any, offset: int, length: int, checksum: int) -> Any:
-    if offset + length > os.fstat(file.fileno()).st_size:
-        return None
-    file.seek(offset)
-    packed = file.read(length)
-    if zlib.crc32(packed) != checksum:
-        return None
-    return json.loads(zlib.decompress(packed))
+    packed = seal.take(file, offset, length, checksum)
+    return None if packed is None else json.loads(zlib.decompress(packed))
 
 
 def append(path: str | os.PathLike[str]) -> None:
-    """Write the index of a finished HDF5 file at its end."""
+    """Write the index of a finished HDF5 file at its end, and its seal."""
     index = from_nodes(os.fspath(path), scan_hdf5(os.fspath(path), values=True))
+    sealed = seal.make(os.fspath(path))
     with open(path, "ab") as file:
 
         def put(content: Any) -> list[int]:
-            packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
+            packed = content
+            if not isinstance(content, bytes):
+                packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
             offset = file.tell()
             file.write(packed)
             return [offset, len(packed), zlib.crc32(packed)]
@@ -203,4 +189,4 @@ def append(path: str | os.PathLike[str]) -> None:
         contents = {
             "nodes": index.nodes, "sessions": index.sessions, "rows": index.rows, "places": places,
         }  # fmt: skip
-        file.write(_FOOTER.pack(*put(contents), MAGIC))
+        file.write(seal.FOOTER.pack(*put(contents), *put(sealed), seal.MAGIC))

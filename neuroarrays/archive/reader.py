@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ from neuroarrays import schema
 from neuroarrays.archive import index as contents
 from neuroarrays.archive.arrays import Repeated, Stored
 from neuroarrays.archive.encoding import decode, viewable
+from neuroarrays.archive.marks import unfinished
 from neuroarrays.archive.scan import Nodes
+from neuroarrays.archive.seal import has_footer, sealed_source
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
@@ -46,7 +49,7 @@ class ArchiveReader(Reader):
         try:
             if isinstance(filename_or_obj, str | os.PathLike):
                 path = os.fspath(filename_or_obj)
-                return _claims(path) or any(map(_claims, _members(path)))
+                return _claims(path) or any(map(_claims, _members(path))) or bool(unfinished(path))
             paths = [os.fspath(path) for path in filename_or_obj]
             return bool(paths) and all(map(_claims, paths))
         except (OSError, TypeError, ValueError):
@@ -78,7 +81,10 @@ class ArchiveReader(Reader):
             path = os.path.abspath(filename_or_obj)
             return self._open(path, contents.load(path), drop, sessions, areas)
         indexes = {block: contents.load(path) for block, path in blocks.items()}
-        return self._open_blocks(indexes, drop, sessions, areas)
+        groups = self._open_blocks(indexes, drop, sessions, areas)
+        if said := _unfinished(filename_or_obj):
+            groups["/"].attrs["notes"] = [said]
+        return groups
 
     def _open_blocks(
         self,
@@ -130,7 +136,7 @@ class ArchiveReader(Reader):
     ) -> dict[str, xr.Dataset]:
         """The groups of one archive."""
         # The file itself is opened when a value is read.
-        file = source.open_source(path) if os.path.isdir(path) else source.hdf5_source(path)
+        file = source.open_source(path) if os.path.isdir(path) else sealed_source(path)
         build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]), drop)
         groups = {"/": build.node("", index.nodes)}
         picked = _picked(index, sessions)
@@ -150,6 +156,7 @@ class ArchiveReader(Reader):
         blocks = _blocks(filename_or_obj)
         if blocks is None:
             return contents.load(os.path.abspath(filename_or_obj)).rows
+        _unfinished(filename_or_obj)
         return [
             row | {"block": f"{block}/{row['block']}".rstrip("/")}
             for block, path in blocks.items()
@@ -167,7 +174,7 @@ def _claims(path: str) -> bool:
 def _is_archive(path: str) -> bool:
     if not (source.is_zarr(path) or source.is_hdf5(path)):
         return False
-    if not os.path.isdir(path) and contents.has_footer(path):
+    if not os.path.isdir(path) and has_footer(path):
         return True
     return "neuroarrays_schema" in source.glance(path).attrs("/")
 
@@ -193,6 +200,9 @@ def _blocks(path_or_paths: Any) -> dict[str, str] | None:
         if not os.path.isdir(path) or source.is_zarr(path):
             return None
         paths = [member for member in _members(path) if _is_archive(member)]
+        if not paths and (said := unfinished(path)):
+            raise FormatError(path, "", "archives", f"none yet: {said}",
+                              "run the same build again: it goes on")  # fmt: skip
     else:
         paths = [os.path.abspath(path) for path in path_or_paths]
     blocks: dict[str, str] = {}
@@ -204,6 +214,17 @@ def _blocks(path_or_paths: Any) -> dict[str, str] | None:
             )
         blocks[name] = path
     return blocks
+
+
+def _unfinished(path_or_paths: Any) -> str:
+    """What a build has not made of a folder of archives, as a warning too."""
+    if not isinstance(path_or_paths, str | os.PathLike):
+        return ""
+    said = unfinished(path_or_paths)
+    if said:
+        msg = f"{os.fspath(path_or_paths)}: {said}. Run the same build again: it goes on"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+    return said
 
 
 def _leaf(path: str) -> str:

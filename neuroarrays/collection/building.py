@@ -16,7 +16,6 @@ worker kept of a session is dropped when it begins with another.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import warnings
@@ -31,15 +30,14 @@ from neuroarrays._version import __version__
 from neuroarrays.alignment.aligned import align
 from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
+from neuroarrays.archive.marks import WORK, Marks
 from neuroarrays.collection.surveys import MORE, Recipe, Survey, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
-from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import partials, source, state
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema.names import chosen
-
-WORK = ".build"
 
 
 @dataclass(frozen=True)
@@ -156,24 +154,34 @@ def _build(
     if not surveys:
         msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
         raise NeuroArraysError(msg)
-    work = Path(archive).expanduser().absolute() / WORK
-    work.mkdir(parents=True, exist_ok=True)
-    with partials.locked(work, work.parent):
-        wanted = _jobs(surveys, recipe, work, report)
-        done = {block: _mark(work, block) for block in wanted}
-        open_ = {b: jobs for b, jobs in wanted.items() if done[b] != _contents(jobs, recipe)}
-        report.unchanged += [work.parent / f"{block}.h5" for block in wanted if block not in open_]
-        for block in open_:
-            _refuse_strangers(work, block)
+    folder = Path(archive).expanduser().absolute()
+    wanted = _jobs(surveys, recipe, folder / WORK, report)
+    marks = Marks(folder)
+    with partials.locked(marks.work, folder):
+        marks = Marks(folder)  # as the build before left it
+        marks.refuse_strangers(wanted)
+        unread = [os.path.basename(name) for name, _ in report.failures]
+        marks.want({b: _contents(jobs, recipe) for b, jobs in wanted.items()}, unread)
+        open_ = {b: jobs for b, jobs in wanted.items() if not marks.finished(b)}
+        report.unchanged += [folder / f"{block}.h5" for block in wanted if block not in open_]
+        marks.clear()
+        _clear_dead(folder, wanted)
         # One session after another: a worker keeps the spikes of the one it is at.
         todo = [job for jobs in open_.values() for job in jobs if not Path(job.part).is_file()]
         report.reused = sum(map(len, open_.values())) - len(todo)
         todo.sort(key=lambda job: (job.session, job.stimulus))
         report.made = len([name for name in run(make_part, todo) if name])
         for block, jobs in open_.items():
-            _put_together(block, jobs, recipe, work, report)
+            _put_together(block, jobs, recipe, marks, report)
         if not report.failures:
-            shutil.rmtree(work / "parts", ignore_errors=True)
+            shutil.rmtree(marks.work / "parts", ignore_errors=True)
+
+
+def _clear_dead(folder: Path, wanted: dict[str, list[Job]]) -> None:
+    """Remove what killed builds of these files were in the middle of, and nothing else."""
+    for block, jobs in wanted.items():
+        for path in (folder / f"{block}.h5", *(Path(job.part) for job in jobs)):
+            partials.clear_dead(path)
 
 
 # ------------------------------------------------------------------------------------- the tasks
@@ -297,47 +305,26 @@ def _pooled(
 # ----------------------------------------------------------------------------------- the archive
 
 
-def _put_together(block: str, jobs: list[Job], recipe: Recipe, work: Path, report: Report) -> None:
+def _put_together(
+    block: str, jobs: list[Job], recipe: Recipe, marks: Marks, report: Report
+) -> None:
     """The file of one stimulus from the parts that there are."""
     parts = [job.part for job in jobs if Path(job.part).is_file()]
     if not parts:
         return
-    path = work.parent / f"{block}.h5"
+    path = marks.archive / f"{block}.h5"
     layout = recipe.layout or ("allen_binned" if recipe.compat else None)
+    missing = [job.session for job in jobs if job.part not in parts]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        store.join(parts, path, layout=layout, overwrite=True)
+        store.join(
+            parts, path, layout=layout, overwrite=True,
+            before=lambda made: marks.about_to(block, made, missing),
+        )  # fmt: skip
     report.notes += [f"{block}: {one.message}" for one in caught if one.category is UserWarning]
-    complete = len(parts) == len(jobs)
-    content = {"made": _contents(jobs, recipe) if complete else "", "stamp": _stamp_of(path)}
-    mark = work / f"{block}.json"
-    mark.with_suffix(".new").write_text(json.dumps(content))
-    os.replace(mark.with_suffix(".new"), mark)
     report.written.append(path)
 
 
 def _contents(jobs: Iterable[Job], recipe: Recipe) -> str:
     tokens = sorted(job.token() for job in jobs)
     return hashlib.sha256(repr((tokens, recipe)).encode()).hexdigest()
-
-
-def _stamp_of(path: Path) -> list[int]:
-    return list(source.stamp(os.stat(path)))
-
-
-def _mark(work: Path, block: str) -> str:
-    """What a file of the archive was made from; "" if there is none, or it is not ours."""
-    try:
-        content = json.loads((work / f"{block}.json").read_text())
-        if content["stamp"] == _stamp_of(work.parent / f"{block}.h5"):
-            return str(content["made"])
-    except (OSError, ValueError, KeyError):
-        pass
-    return ""
-
-
-def _refuse_strangers(work: Path, block: str) -> None:
-    path = work.parent / f"{block}.h5"
-    if path.exists() and not (work / f"{block}.json").is_file():
-        msg = f"{path}: there is something already that no build made; move it, or give another folder"
-        raise PathExists(msg)

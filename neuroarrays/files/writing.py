@@ -282,7 +282,7 @@ class Output:
 
 @contextmanager
 def new_hdf5(
-    path: str | os.PathLike[str], **options: Any
+    path: str | os.PathLike[str], *, replaced: bool = False, **options: Any
 ) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """A new HDF5 file to write into, and what raises if a write has failed: call it now and then.
 
@@ -290,6 +290,8 @@ def new_hdf5(
     ----------
     path : path
         Where nothing is yet.
+    replaced : bool
+        Remove a file (or link) that is there.
     **options : object
         Of `h5py.File`.
 
@@ -300,6 +302,8 @@ def new_hdf5(
     """
     import h5py
 
+    if replaced:
+        Path(path).unlink(missing_ok=True)
     output = Output(path)
     with _WAITING.waiting():
         try:

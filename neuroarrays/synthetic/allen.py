@@ -120,7 +120,7 @@ def write_allen(
     >>> truth = write_allen("session.nwb", units=3, bad_units=0)  # doctest: +SKIP
     """
     made = replace(options or AllenOptions(), **changes)
-    with new_hdf5(path) as (file, _):
+    with new_hdf5(path, replaced=True) as (file, _):
         return _Writer(file, made).write()
 
 

@@ -21,7 +21,7 @@ def write_goldin(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     for number, name in enumerate(("axolotl-session-1", "mouse-session-1")):
         rng = np.random.default_rng([seed, number])
         units = 6 + 2 * number
-        with new_hdf5(out / f"{name}_structured_data.h5") as (file, _):
+        with new_hdf5(out / f"{name}_structured_data.h5", replaced=True) as (file, _):
             shown = rng.integers(0, 256, (IMAGES + REPEATED, 12, 12), dtype="u1")
             drive = 4 * rates(shown, units, rng, delay=0)
             file["train/stimulus"], file["test/stimulus"] = shown[:IMAGES], shown[IMAGES:]

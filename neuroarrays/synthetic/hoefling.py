@@ -32,7 +32,7 @@ def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     movie = np.repeat(pictures, HOLD, axis=1)
     orders = np.stack([rng.permutation(CLIPS) for _ in range(20)], axis=1).astype("u1")
     _write_movie(out, movie, orders)
-    with new_hdf5(out / "rgc_natstim.h5") as (file, _):
+    with new_hdf5(out / "rgc_natstim.h5", replaced=True) as (file, _):
         for number, eye in enumerate(("left", "right")):
             group = file.create_group(f"session_{number + 1}_ventral1_20200226")
             group.attrs.update(date="2020-02-26", exp_num=number + 1, experimenter="generated",

@@ -23,10 +23,10 @@ def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     session = out / "20210115_252MEA_mouse_left_half_dorsal"
     session.mkdir(parents=True, exist_ok=True)
     screen, units = (60, 80), 6
-    with new_hdf5(session / "expdata.mat") as (file, _):
+    with new_hdf5(session / "expdata.mat", replaced=True) as (file, _):
         file["projector/refreshrate"], file["projector/pixelsize"] = [[75.0]], [[75e-6]]
         file["projector/screen"] = np.array(screen, "f8")[:, None]
-    with new_hdf5(session / "fixationmovie_data.mat") as (file, _):
+    with new_hdf5(session / "fixationmovie_data.mat", replaced=True) as (file, _):
         for prefix, images, rows in (("frozen", 3, 1), ("running", 12, BLOCKS)):
             coarse = rng.integers(0, 256, (images, 12, 10), dtype="u1")
             pictures = np.kron(coarse, np.ones((1, 10, 10), "u1"))  # (image, x, y)

@@ -40,7 +40,7 @@ def write_maheswaranathan(
         rng = np.random.default_rng([seed, number])
         path = out / "ganglion_cell_data" / "15-10-07" / f"{stimulus}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new_hdf5(path) as (file, _):
+        with new_hdf5(path, replaced=True) as (file, _):
             for split, length in (("train", frames), ("test", TEST_FRAMES)):
                 movie = noise((length, 12, 12), rng)[np.arange(length) // (1 + 4 * number)]
                 file[f"{split}/stimulus"], file[f"{split}/time"] = movie, np.arange(length) / 100

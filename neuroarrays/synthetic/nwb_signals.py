@@ -112,7 +112,7 @@ def outside(made: Pieces) -> None:
 
     here = Path(made.file.filename)
     other = here.with_name(f"{here.stem}_elsewhere.h5")
-    with new_hdf5(other) as (file, _):
+    with new_hdf5(other, replaced=True) as (file, _):
         file["data"] = np.arange(5.0)
         file["series/data"] = np.arange(5.0)
         file["series/timestamps"] = np.arange(5.0)

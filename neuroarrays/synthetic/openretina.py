@@ -24,7 +24,7 @@ def write_openretina(folder: str | os.PathLike[str], seed: int = 0) -> Path:
         np.save(out / "stimuli" / f"{name}.npy", movie[None].astype("f4"))
     for session in range(2):
         units = 6 + 2 * session
-        with new_hdf5(out / f"session_{session}.h5") as (file, _):
+        with new_hdf5(out / f"session_{session}.h5", replaced=True) as (file, _):
             for name, movie in movies.items():
                 drive = rates(movie, units, np.random.default_rng([seed, session]))
                 file[f"responses_{name}"] = rng.poisson(drive).astype("f8")

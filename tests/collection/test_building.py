@@ -1,20 +1,32 @@
 """Building archives: what is in them, what an interruption leaves, what one bad session does."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays import cli
 from neuroarrays.archive import saving as store
 from neuroarrays.collection import building as pipeline
 from neuroarrays.collection.building import Recipe, build
-from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, PathExists, SchemaError
-from neuroarrays.files import source
+from neuroarrays.errors import (
+    FormatError,
+    NeuroArraysError,
+    NotInTree,
+    PathExists,
+    SchemaError,
+    WriteFailed,
+)
+from neuroarrays.files import source, writing
+from neuroarrays.files.writing import replace
 from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
@@ -38,6 +50,11 @@ def write(folder, names=("a", "b", "c")):
 @pytest.fixture
 def sessions(tmp_path):
     return write(tmp_path)
+
+
+@pytest.fixture
+def one(tmp_path):
+    return write(tmp_path, ("a",))
 
 
 def test_the_archive_is_what_align_gives(sessions, tmp_path):
@@ -150,7 +167,8 @@ def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     assert finished.name.startswith("a-")
     assert [path for path in parts.iterdir() if path.name.startswith(".b-")]  # half-written
     assert not (archive / "trials.h5").exists()
-    with pytest.raises(NeuroArraysError):
+    (archive / ".mine").mkdir()
+    with pytest.raises(FormatError, match=r"none yet: .* 1 of 1 files are missing \('trials'\)"):
         na.open_datatree(archive)
     stamp = finished.stat().st_mtime_ns
     seen = []
@@ -166,6 +184,104 @@ def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     assert_same_trees(
         na.open_datatree(archive / "trials.h5"), na.open_datatree(tmp_path / "fresh" / "trials.h5")
     )
+
+
+@pytest.mark.parametrize("place", ["before a name", "after a name"])
+def test_a_build_that_was_killed_says_so_and_goes_on(one, tmp_path, monkeypatch, place):
+    """At each moment at which something is there and something is not."""
+    archive = tmp_path / "archive"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if place == "before a name":
+            patch.setattr("neuroarrays.archive.saving.replace", lambda made, *_: (
+                killed() if made.name == "whole.h5" and ".build" not in made.parts else replace(made, *_)
+            ))  # fmt: skip
+        else:
+            put = pipeline._put_together
+            patch.setattr(pipeline, "_put_together", lambda *args: (put(*args), killed()))
+        with pytest.raises(Killed):
+            build(one, archive, TENTHS)
+    if place == "after a name":  # the file is there and marked, only the parts are left over
+        assert list(na.open_datatree(archive)["trials"].children) == ["a"]
+    else:
+        with pytest.raises(FormatError, match="1 of 1 files are missing"):
+            na.open_datatree(archive)
+    report = build(one, archive, TENTHS)
+    assert len(report.written) == (place != "after a name")
+    assert sorted(os.listdir(archive)) == [".build", "trials.h5"]
+    assert os.listdir(archive / ".build") == ["build.json"]
+
+
+def test_an_archive_says_which_stimuli_and_sessions_it_lacks(
+    sessions, tmp_path, monkeypatch, capsys
+):
+    archive = tmp_path / "archive"
+    build(one, archive, TENTHS)
+    assert "notes" not in na.open_datatree(archive).attrs
+    marks = pipeline.Marks(archive)
+    marks.want(
+        {"trials": marks.blocks["trials"].wanted, "flashes": "of a build that was killed"}, []
+    )
+    said = "not finished: 1 of 2 files are missing ('flashes')"
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        tree = na.open_datatree(archive)
+    assert said in tree.attrs["notes"][0]
+    with pytest.warns(UserWarning, match="Run the same build again"):
+        na.catalog(archive)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert cli.main(["check", str(archive)]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    shutil.copytree(archive, tmp_path / "copy")
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        na.open_datatree(tmp_path / "copy")
+
+
+def test_what_a_build_did_not_make_is_not_cleared(one, tmp_path):
+    archive = tmp_path / "archive"
+    mine = [archive / ".trials.h5.part", archive / ".other.h5.part"]
+    for folder in mine:
+        folder.mkdir(parents=True)
+        (folder / "save.json").write_text("{}")
+    build(one, archive, TENTHS)
+    assert all(os.listdir(folder) == ["save.json"] for folder in mine)
+    other = tmp_path / "other"
+    (other / ".build").mkdir(parents=True)
+    (other / ".build" / "parts").mkdir()
+    with pytest.raises(PathExists, match=r"\.build: there is something already that no build made"):
+        build(one, other, TENTHS)
+    assert os.listdir(other / ".build") == ["parts"]
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / ".build").symlink_to(archive / ".build")
+    with pytest.raises(PathExists, match="no build made"):
+        build(one, tmp_path / "third", TENTHS)
+
+
+def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
+    archive = tmp_path / "archive"
+    put = writing.Output._put
+
+    def full(self, view):
+        if joining:
+            raise OSError(28, "No space left on device")
+        put(self, view)
+
+    joining = []
+    join = pipeline.store.join
+    with monkeypatch.context() as patch:
+        patch.setattr(writing.Output, "_put", full)
+        patch.setattr(pipeline.store, "join", lambda *a, **k: (joining.append(1), join(*a, **k))[1])
+        with pytest.raises(WriteFailed, match=r"trials\.h5: no room left on the disk"):
+            build(one, archive, TENTHS)
+    assert os.listdir(archive) == [".build"]
+    report = build(one, archive, TENTHS)
+    assert (report.made, report.reused, len(report.written)) == (0, 1, 1)
 
 
 def test_what_is_finished_is_not_made_again(sessions, tmp_path):

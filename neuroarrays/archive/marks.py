@@ -1,0 +1,166 @@
+"""The mark of a build: what its archive will hold, and which of it is there.
+
+``ARCHIVE/.build/build.json`` is written before anything else, and again before each file gets its
+name, so that a build that was killed at any moment leaves an archive that says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from neuroarrays.errors import PathExists, shorten
+from neuroarrays.files.source import stamp
+from neuroarrays.files.writing import written
+
+WORK, _MARK = ".build", "build.json"
+_KIND = "neuroarrays build 1"
+
+
+@dataclass
+class Block:
+    """A file of an archive.
+
+    Attributes
+    ----------
+    wanted : str
+        What it is to be made from.
+    made : str
+        What it was made from when it was last made; "" if something is missing in it.
+    stamps : list of stamps
+        Of the file that is in its place, and of the one that was about to take it.
+    missing : list of str
+        Sessions that are not in it and should be.
+    """
+
+    wanted: str = ""
+    made: str = ""
+    stamps: list[list[int]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+class Marks:
+    """The mark of a build in a folder, which is made where there is none.
+
+    Parameters
+    ----------
+    archive : Path
+        The folder of the archive.
+
+    Raises
+    ------
+    PathExists
+        If there is something of the name of the build's folder that no build made.
+    """
+
+    def __init__(self, archive: Path):
+        self.archive, self.work = archive, archive / WORK
+        self.blocks: dict[str, Block] = {}
+        self.failures: list[str] = []
+        archive.mkdir(parents=True, exist_ok=True)
+        try:
+            self.work.mkdir()
+            self.write()
+        except FileExistsError as error:
+            known = None if self.work.is_symlink() else _read(self.work)
+            if known is None:
+                msg = f"{self.work}: there is something already that no build made; move it"
+                raise PathExists(msg) from error
+            self.blocks, self.failures = known
+
+    def write(self) -> None:
+        """Put the mark on the disk."""
+        content = {
+            "kind": _KIND,
+            "blocks": {name: asdict(block) for name, block in self.blocks.items()},
+            "failures": self.failures,
+        }
+        with written(self.work / _MARK, overwrite=True) as path:
+            path.write_text(json.dumps(content), encoding="utf-8")
+
+    def clear(self) -> None:
+        """Remove marks that a killed build was writing; under the lock of its folder."""
+        for folder in self.work.glob(f".{_MARK}.*.part"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def want(self, wanted: dict[str, str], failures: Iterable[str]) -> None:
+        """Say what the archive will hold, and which sessions could not be read."""
+        for name, token in wanted.items():
+            self.blocks.setdefault(name, Block()).wanted = token
+        self.failures = list(failures)
+        self.write()
+
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """Refuse to replace a file that no build made.
+
+        Raises
+        ------
+        PathExists
+            If there is one.
+        """
+        for name in names:
+            path = self.archive / f"{name}.h5"
+            if os.path.lexists(path) and not self.blocks.get(name, Block()).stamps:
+                msg = f"{path}: there is something already that no build made; move it, or give"
+                raise PathExists(f"{msg} another folder")
+
+    def finished(self, name: str) -> bool:
+        """Whether the file of a block is there, and made from what is wanted."""
+        block = self.blocks[name]
+        return bool(block.made) and block.made == block.wanted and self._stamp(name) in block.stamps
+
+    def about_to(self, name: str, made: Path, missing: list[str]) -> None:
+        """Mark a file as made just before it is renamed to its name."""
+        block = self.blocks[name]
+        block.stamps = [one for one in [self._stamp(name), list(stamp(os.stat(made)))] if one]
+        block.made, block.missing = "" if missing else block.wanted, missing
+        self.write()
+
+    def _stamp(self, name: str) -> list[int]:
+        try:
+            return list(stamp(os.stat(self.archive / f"{name}.h5")))
+        except OSError:
+            return []
+
+
+def unfinished(folder: str | os.PathLike[str]) -> str:
+    """What a build has not made of the archive in a folder; "" for any other.
+
+    Files are known by their size, which a copy has too.
+    """
+    known = _read(Path(folder, WORK))
+    if known is None:
+        return ""
+    blocks, failures = known
+    missing = [name for name, block in blocks.items() if not _is_there(folder, name, block)]
+    lacking = [f"{session} of {name}" for name, b in blocks.items() for session in b.missing]
+    said = [f"{len(missing)} of {len(blocks)} files are missing ({shorten(missing, 6)})"] * bool(
+        missing
+    )
+    said += [f"not in it: {shorten(lacking, 6)}"] * bool(lacking)
+    said += [f"not read: {shorten(failures, 6)}"] * bool(failures)
+    return f"the build of this archive is not finished: {'; '.join(said)}" if said else ""
+
+
+def _is_there(folder: str | os.PathLike[str], name: str, block: Block) -> bool:
+    try:
+        size = os.stat(Path(folder, f"{name}.h5")).st_size
+    except OSError:
+        return False
+    return any(one[1] == size for one in block.stamps[-1:]) and block.made in (block.wanted, "")
+
+
+def _read(work: Path) -> tuple[dict[str, Block], list[str]] | None:
+    """The blocks and failures of a mark; None if there is none of ours."""
+    try:
+        content = json.loads((work / _MARK).read_text(encoding="utf-8"))
+        if content["kind"] != _KIND:
+            return None
+        blocks = {name: Block(**block) for name, block in content["blocks"].items()}
+        return blocks, list(content["failures"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

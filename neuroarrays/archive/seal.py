@@ -1,0 +1,174 @@
+"""The seal of an HDF5 archive: a checksum of everything in it that HDF5 itself goes by.
+
+Chunks and small arrays have checksums of their own. What is between them (headers, lists of
+chunks, heaps) has a seal, which is checked before HDF5 opens the file: on some damage there it
+would go round in circles for ever, or read fill values.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.hdf5 import HDF5Source, open_file
+from neuroarrays.files.source import HDF5_MAGIC, stamp
+
+if TYPE_CHECKING:
+    import h5py
+
+MAGIC = b"neuroarrays\x002"
+#: Offset, length and checksum of the table of contents, then of the seal, then the mark.
+FOOTER = struct.Struct(f"<QQIQQI{len(MAGIC)}s")
+#: The seal: bytes of the HDF5 file and of a page, checksum of the sealed pages; then their runs.
+_SEAL = struct.Struct("<QQI")
+#: Of a superblock of version 2 or 3: signature, version, size of an offset, and where HDF5 ends.
+_SUPERBLOCK = struct.Struct("<8sBB18xQ")
+_PIECE = 1 << 22
+
+
+def has_footer(path: str | os.PathLike[str]) -> bool:
+    """Whether a file ends with an index."""
+    with open(path, "rb") as file:
+        return read_footer(file) is not None
+
+
+def read_footer(file: BinaryIO) -> tuple[Any, ...] | None:
+    """The footer of a file, None if it has none."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - FOOTER.size))
+    footer = file.read()
+    if len(footer) != FOOTER.size or not footer.endswith(MAGIC):
+        return None
+    return FOOTER.unpack(footer)
+
+
+def take(file: BinaryIO, offset: int, length: int, checksum: int) -> bytes | None:
+    """Bytes of a place in a file; None if they are others than were put there."""
+    if offset + length > os.fstat(file.fileno()).st_size:
+        return None
+    file.seek(offset)
+    packed = file.read(length)
+    return packed if zlib.crc32(packed) == checksum else None
+
+
+def make(path: str) -> bytes:
+    """The seal of a finished file: all of its pages in which there are no values."""
+    import h5py
+
+    size = os.path.getsize(path)
+    with open_file(path) as file:
+        page = int(file.id.get_create_plist().get_file_space_page_size())
+        values = np.zeros(-(-size // page) + 1, bool)
+
+        def note(_: str, node: Any) -> None:
+            if isinstance(node, h5py.Dataset):
+                for offset, nbytes in _extents(node):
+                    values[offset // page : (offset + nbytes - 1) // page + 1] = True
+
+        file.visititems(note)
+    values[-1] = True
+    edges = np.flatnonzero(np.diff(values, prepend=True))
+    runs = edges.reshape(-1, 2).astype("<u8")
+    with open(path, "rb") as raw:
+        checksum = _checksum(raw, runs, page, size)
+    return zlib.compress(_SEAL.pack(size, page, checksum) + runs.tobytes(), 6)
+
+
+def _extents(dataset: h5py.Dataset) -> list[tuple[int, int]]:
+    """Where the values of a dataset lie, and how many bytes they have."""
+    found: list[tuple[int, int]] = []
+    if dataset.chunks is not None:
+        dataset.id.chunk_iter(lambda info: found.append((info.byte_offset, info.size)))
+    elif (offset := dataset.id.get_offset()) is not None:
+        found.append((offset, dataset.id.get_storage_size()))
+    return [(offset, nbytes) for offset, nbytes in found if nbytes]
+
+
+def _checksum(file: BinaryIO, runs: np.ndarray, page: int, size: int) -> int:
+    found = 0
+    for first, last in runs.tolist():
+        at, end = first * page, min(last * page, size)
+        file.seek(at)
+        while at < end and (piece := file.read(min(_PIECE, end - at))):
+            found = zlib.crc32(piece, found)
+            at += len(piece)
+    return found
+
+
+def check(path: str, known: tuple[int, ...]) -> None:
+    """Refuse an archive whose seal is broken.
+
+    A file without a footer, and that ends where HDF5 does, was written to by another program:
+    it has no seal.
+
+    Raises
+    ------
+    FormatError
+        If it is cut short or damaged, or has changed since its stamp was `known`.
+    """
+    with open(path, "rb", buffering=0) as file:
+        if stamp(os.fstat(file.fileno())) != known:
+            raise FormatError(path, "", "the file as it was when it was opened",
+                              "another size or modification time", "open it again")  # fmt: skip
+        footer = read_footer(file)
+        if footer is None:
+            check_end(path)
+            return
+        packed = take(file, *footer[3:6])
+        if packed is None:
+            raise _damaged(path, "the seal at its end")
+        content = zlib.decompress(packed)
+        size, page, checksum = _SEAL.unpack_from(content)
+        runs = np.frombuffer(content, "<u8", offset=_SEAL.size).reshape(-1, 2)
+        if _checksum(file, runs, page, size) != checksum:
+            raise _damaged(path, "the bytes that were saved, outside of values")
+
+
+def check_end(path: str) -> None:
+    """Refuse an HDF5 file without an index that does not end where HDF5 says.
+
+    Raises
+    ------
+    FormatError
+        If it was cut short, or its index is damaged.
+    """
+    with open(path, "rb") as file:
+        head, size = file.read(_SUPERBLOCK.size), os.fstat(file.fileno()).st_size
+    if len(head) < _SUPERBLOCK.size or not head.startswith(HDF5_MAGIC):
+        return  # a user block, or nothing that HDF5 would open
+    _, version, width, end = _SUPERBLOCK.unpack(head)
+    if version not in (2, 3) or width != 8 or end == size:
+        return
+    found = f"{size:,} bytes, of which HDF5 knows {end:,}"
+    if size < end:
+        found = f"{size:,} bytes: it was cut short"
+    raise FormatError(path, "", f"the index of an archive after {end:,} bytes of HDF5", found,
+                      _DAMAGED)  # fmt: skip
+
+
+_DAMAGED = "the file is truncated or damaged; copy it again, or save it anew"
+
+
+def _damaged(path: str, expected: str) -> FormatError:
+    return FormatError(path, "", expected, "others (their checksum differs)", _DAMAGED)
+
+
+@dataclass(frozen=True)
+class SealedSource(HDF5Source):
+    """An HDF5 archive, whose seal is checked each time before HDF5 opens it."""
+
+    def _file(self) -> h5py.File:
+        check(self.path, self.stamp)
+        return super()._file()
+
+
+def sealed_source(path: str) -> SealedSource:
+    """The source of an archive, without opening it."""
+    return SealedSource(path, stamp(safety.regular_file(path)))

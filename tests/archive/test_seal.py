@@ -1,0 +1,108 @@
+"""The seal of an archive: damage is named before HDF5 sees it."""
+
+import os
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays import synthetic
+from neuroarrays.archive import hdf5_writer, saving, seal
+from neuroarrays.errors import FormatError
+from neuroarrays.files import source
+from neuroarrays.testing.comparing import load
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    tree = synthetic.aligned_tree(sessions=2, presentations=30, units=30, bins=40)
+    return na.save(tree, tmp_path_factory.mktemp("archive") / "x.h5")
+
+
+def runs_of(path):
+    with open(path, "rb") as file:
+        content = zlib.decompress(seal.take(file, *seal.read_footer(file)[3:6]))
+    return np.frombuffer(content, "<u8", offset=seal._SEAL.size).reshape(-1, 2)
+
+
+def test_every_zeroed_page_is_named(archive, tmp_path):
+    """Headers, heaps, lists of chunks, chunks, small arrays, index: nothing hangs, nothing is zero."""
+    whole = archive.read_bytes()
+    bad = tmp_path / "bad.h5"
+    for at in range(0, len(whole), hdf5_writer.PAGE):
+        page = whole[at : at + hdf5_writer.PAGE]
+        if not any(page):
+            continue
+        bad.write_bytes(whole[:at] + bytes(len(page)) + whole[at + len(page) :])
+        with pytest.raises(FormatError, match=r"bad\.h5"):
+            load(na.open_datatree(bad, engine="neuroarrays"))
+        source.close_all()
+
+
+def test_a_file_cut_short_is_named_before_hdf5_opens_it(archive, tmp_path, monkeypatch):
+    whole = archive.read_bytes()
+    monkeypatch.setattr("neuroarrays.files.hdf5.open_file", lambda path: pytest.fail("opened"))
+    monkeypatch.setattr("neuroarrays.archive.scan.open_file", lambda path: pytest.fail("opened"))
+    for share in (0.1, 0.5, 0.9, 1.0):
+        bad = tmp_path / f"{share}.h5"
+        bad.write_bytes(whole[: int(len(whole) * share) - 1])
+        with pytest.raises(FormatError, match="cut short|of which HDF5 knows"):
+            na.open_datatree(bad, engine="neuroarrays").load()
+
+
+def test_the_seal_is_checked_when_the_file_is_opened_again(archive, tmp_path):
+    """Also where neither size nor time tell: a disk that fails, a copy that keeps times."""
+    path = tmp_path / "x.h5"
+    path.write_bytes(archive.read_bytes())
+    tree = na.open_datatree(path)
+    variable = tree["session_0/VISp/spike_data"].variable
+    assert variable[:2].values.shape[0] == 2
+    status, first = os.stat(path), int(runs_of(path)[-1, 0]) * hdf5_writer.PAGE
+    with open(path, "r+b") as file:
+        file.seek(first)
+        file.write(bytes(64))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    source.close_all()
+    with pytest.raises(FormatError, match="outside of values"):
+        _ = variable[:2].values
+
+
+def test_values_are_not_sealed_and_all_else_is(archive):
+    """Checking costs what headers do: the chunks have checksums of their own."""
+    runs, sealed = runs_of(archive), set()
+    for first, last in runs.tolist():
+        sealed |= set(range(first, last))
+    assert 0 in sealed
+    with h5py.File(archive) as file:
+        dataset = file["session_0/VISp/spike_data"]
+        at = [dataset.id.get_chunk_info(i).byte_offset for i in range(dataset.id.get_num_chunks())]
+    assert not {offset // hdf5_writer.PAGE for offset in at} & sealed
+    with open(archive, "rb") as file:
+        hdf5 = file.read()[: source_end(archive)]
+    heap = hdf5.index(b"GCOL") // hdf5_writer.PAGE
+    assert heap in sealed
+
+
+def source_end(path):
+    with open(path, "rb") as file:
+        return seal._SUPERBLOCK.unpack(file.read(seal._SUPERBLOCK.size))[3]
+
+
+def test_what_another_program_has_written_to_has_no_seal(archive, tmp_path):
+    path = tmp_path / "x.h5"
+    path.write_bytes(archive.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["remark"] = "mine"
+    assert not seal.has_footer(path)
+    assert na.open_datatree(path).load().attrs["remark"] == "mine"
+    with open(path, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(FormatError, match="of which HDF5 knows"):
+        na.open_datatree(path, engine="neuroarrays")
+
+
+def test_joined_archives_are_sealed(archive, tmp_path):
+    joined = saving.join([archive], tmp_path / "joined.h5")
+    assert len(runs_of(joined))
