@@ -28,6 +28,7 @@ from neuroarrays.archive.encoding import decode, viewable
 from neuroarrays.archive.marks import unfinished
 from neuroarrays.archive.scan import Nodes
 from neuroarrays.archive.seal import has_footer, sealed_source
+from neuroarrays.archive.sums import summed_source
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
@@ -136,7 +137,7 @@ class ArchiveReader(Reader):
     ) -> dict[str, xr.Dataset]:
         """The groups of one archive."""
         # The file itself is opened when a value is read.
-        file = source.open_source(path) if os.path.isdir(path) else sealed_source(path)
+        file = summed_source(path) if os.path.isdir(path) else sealed_source(path)
         build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]), drop)
         groups = {"/": build.node("", index.nodes)}
         picked = _picked(index, sessions)

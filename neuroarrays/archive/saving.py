@@ -22,7 +22,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.archive import index
+from neuroarrays.archive import index, sums
 from neuroarrays.archive.encoding import Encoded, Node, encode_node
 from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
 from neuroarrays.archive.progress import Progress
@@ -387,5 +387,6 @@ def _write_zarr(partial: Partial, units: Units, compression: str | None, report:
         os.replace(finished.with_suffix(".new"), finished)
         partial.keep |= name is not None and len(done) < len(units)
     writer.finish()
+    sums.write(whole)
     flush_all(whole)
     return whole

@@ -121,6 +121,9 @@ class ZarrSource(Source):
         """The files of the store as they were when it was opened."""
         return folders.listing(self.path, self.stamp)
 
+    def check_bytes(self, name: str, raw: bytes | None) -> None:
+        """Compare what is read of a file (None: it is not there) with what is known of it."""
+
     def _check_metadata(self, name: str) -> None:
         """See that the store is there and the array in it is the one that was opened."""
         files = self.files()
@@ -233,7 +236,7 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
         from neuroarrays.files.zarr_store import CheckedStore, outer_packing
     except ImportError as error:
         raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
-    store = CheckedStore(source.path, source.files())
+    store = CheckedStore(source.path, source.files(), source.check_bytes)
     try:
         array = zarr.open_array(store=store, path=name, mode="r")
         chunk = math.prod(int(n) for n in array.chunks) * np.dtype(array.dtype).itemsize

@@ -12,7 +12,7 @@ import bz2
 import lzma
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from zarr.abc.store import (
@@ -39,11 +39,15 @@ class CheckedStore(LocalStore):
         The folder.
     files : mapping
         What was in it when it was opened.
+    check : callable
+        Told the name and the bytes of each file that is read, None for one that is not there.
     """
 
-    def __init__(self, path: str, files: folders.Listing):
+    def __init__(
+        self, path: str, files: folders.Listing, check: Callable[[str, bytes | None], None]
+    ):
         super().__init__(path, read_only=True)
-        self.folder, self.files = path, files
+        self.folder, self.files, self.check = path, files, check
         #: Array -> the name of its outer packing, and the bytes of an unpacked chunk.
         self.packings: dict[str, tuple[str, int]] = {}
 
@@ -51,17 +55,19 @@ class CheckedStore(LocalStore):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.folder, self.files)
+        return type(self), (self.folder, self.files, self.check)
 
     def bytes_of(self, key: str, byte_range: Any = None) -> bytes | None:
         """A file's bytes, None if there was none."""
         key = key.strip("/")
         if key not in self.files:
             folders.check_absent(self.folder, key)
+            self.check(key, None)
             return None
         start, size = _place(byte_range, self.files[key][1])
         raw = folders.read(self.folder, key, self.files, start, size)
         if byte_range is None:
+            self.check(key, raw)
             array = next((one for one in _above(key) if one in self.packings), None)
             if array is not None and key.rpartition("/")[2] not in _METADATA:
                 check_packed(raw, self.packings[array], f"{self.folder}/{key}")

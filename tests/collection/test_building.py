@@ -218,9 +218,7 @@ def test_a_build_that_was_killed_says_so_and_goes_on(one, tmp_path, monkeypatch,
     assert os.listdir(archive / ".build") == ["build.json"]
 
 
-def test_an_archive_says_which_stimuli_and_sessions_it_lacks(
-    sessions, tmp_path, monkeypatch, capsys
-):
+def test_an_archive_says_which_stimuli_and_sessions_it_lacks(one, tmp_path, capsys):
     archive = tmp_path / "archive"
     build(one, archive, TENTHS)
     assert "notes" not in na.open_datatree(archive).attrs
