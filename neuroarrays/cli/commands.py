@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, printing
-from neuroarrays.errors import FormatError, MissingDependency, SchemaError, UnknownFormat
+from neuroarrays.errors import MissingDependency, SchemaError, UnknownFormat
 from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
@@ -115,31 +115,29 @@ def catalog(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with a recording; 1 if anything is."""
+    """Print what is wrong with a recording; 1 if anything is. It is read in another process."""
+    from neuroarrays.formats.probing import checked
+
     name = _name(arguments.path)
     try:
-        tree = _open(arguments)
+        notes, faults = checked(
+            _paths(arguments),
+            engine=arguments.engine,
+            sessions=arguments.sessions,
+            areas=arguments.areas,
+        )
     except SchemaError as error:
-        return _report_faults(name, error)
-    notes = list(_notes(tree))
-    try:
-        notes += na.validate(tree, values=True)
-    except (SchemaError, FormatError) as error:
-        printing.show(printing.bullets("note", notes, "warn"))
-        return _report_faults(name, error)
+        notes, faults = [], str(error).splitlines()
+        faults = faults[1:] or faults
     printing.show(printing.bullets("note", notes, "warn"))
+    if faults:
+        printing.show(printing.bullets("fault", faults, "bad"))
+        many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+        printing.show([[(f"{name}: ", "title"), (many, "bad")]])
+        return FAULTS
     said = "no faults" + (f", {len(notes)} note{'s' * (len(notes) > 1)}" if notes else "")
     printing.show([[(f"{name}: ", "title"), (said, "good")]])
     return FINE
-
-
-def _report_faults(name: str, error: SchemaError | FormatError) -> int:
-    lines = str(error).splitlines()
-    faults = lines[1:] if isinstance(error, SchemaError) and len(lines) > 1 else lines
-    printing.show(printing.bullets("fault", faults, "bad"))
-    many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-    printing.show([[(f"{name}: ", "title"), (many, "bad")]])
-    return FAULTS
 
 
 def align(arguments: argparse.Namespace) -> int:

@@ -64,7 +64,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
     """Look at the tables of one session."""
     recipe, path = task
     try:
-        tree = open_datatree(path)
+        tree = open_datatree(path, probe=True)
         if len(tree.children) != 1:
             raise FormatError(path, expected="one session", found=f"{len(tree.children)}")
         ((session, node),) = tree.children.items()

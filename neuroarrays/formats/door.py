@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
-from neuroarrays.files import safety
+from neuroarrays.files import guard, safety
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
@@ -29,6 +29,7 @@ def open_datatree(
     chunks: Any = None,
     sessions: str | Sequence[str] | None = None,
     areas: str | Sequence[str] | None = None,
+    probe: bool = False,
     **options: Any,
 ) -> xr.DataTree:
     """Open a recording as one lazy, labelled tree.
@@ -43,6 +44,9 @@ def open_datatree(
         None gives lazily indexed arrays, anything else dask arrays, as in xarray.
     sessions, areas : str or list of str, optional
         Names or globs (``"VIS*"``) of what to open; the rest is not built.
+    probe : bool
+        Open it in another process first, with bounds of time and memory, and read something of every
+        variable: a file that would hang this process or end it is a `FormatError` instead.
     **options
         Options of the reader.
 
@@ -76,6 +80,9 @@ def open_datatree(
     wanted = {"sessions": sessions, "areas": areas}
     options |= {key: value for key, value in wanted.items() if value is not None}
     reader._checked(options)
+    if probe:
+        given = {"engine": reader.name, **options}
+        guard.in_child("neuroarrays.formats.probing:touch", fs_paths(path), options=given)
     # Readers make every index themselves; xarray looking for more costs as much as opening.
     tree = xr.open_datatree(
         path,  # type: ignore[arg-type]  # lists are passed on to the reader
@@ -111,6 +118,13 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
 
     path = _path(path_or_url)
     return pd.DataFrame(_reader(path, engine).catalog(path)).convert_dtypes()
+
+
+def fs_paths(path: PathLike | Sequence[PathLike]) -> str | list[str]:
+    """A path as text, or several."""
+    if isinstance(path, str | os.PathLike):
+        return os.fspath(path)
+    return [os.fspath(one) for one in path]
 
 
 def _path(path_or_url: object) -> str | list[str]:

@@ -1,0 +1,86 @@
+"""What is done with a file in a child process (`neuroarrays.files.guard`): touched, or checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.errors import FormatError, SchemaError
+from neuroarrays.files import guard
+from neuroarrays.formats import door
+from neuroarrays.schema.validation import validate
+
+PathLike = str | os.PathLike[str]
+
+
+def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[str], list[str]]:
+    """What is worth knowing of a recording, and what is wrong with it; all values are read.
+
+    Parameters
+    ----------
+    path : str, path or list of these
+        Of the recording.
+    **options
+        As for `neuroarrays.open_datatree`.
+
+    Returns
+    -------
+    notes, faults : list of str
+        Of the readers and of the values.
+
+    Raises
+    ------
+    NeuroArraysError
+        As `neuroarrays.open_datatree`; a `FormatError` if reading hangs, ends the process or exhausts
+        memory.
+    """
+    paths = [path] if isinstance(path, str | os.PathLike) else path
+    nbytes = sum(size_of(one) for one in paths)
+    given = {name: value for name, value in options.items() if value is not None}
+    done = guard.in_child(f"{__name__}:check", door.fs_paths(path), nbytes=nbytes, options=given)
+    return done["notes"], done["faults"]
+
+
+def size_of(path: PathLike) -> int:
+    """Bytes of a file, or of all in a folder."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path) if os.path.exists(path) else 0
+    inside = (os.path.join(place, name) for place, _, names in os.walk(path) for name in names)
+    return sum(os.lstat(name).st_size for name in inside if os.path.lexists(name))
+
+
+# ----------------------------------------------------------------------------------- in the child
+
+
+def touch(path: str | list[str], options: dict[str, Any]) -> None:
+    """Open and read the first and the last value of every variable along its first dimension."""
+    tree = door.open_datatree(path, **options)
+    for node in tree.subtree:
+        for variable in node.to_dataset(inherit=False).variables.values():
+            for end in (0, -1) if variable.size else ():
+                key = [end if axis == 0 else slice(0, 1) for axis in range(variable.ndim)]
+                np.asarray(variable[tuple(key)].values)
+
+
+def check(path: str | list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Open, and read and check all values."""
+    tree = door.open_datatree(path, **options)
+    notes = list(_notes(tree))
+    try:
+        return {"notes": notes + validate(tree, values=True), "faults": []}
+    except SchemaError as error:
+        return {"notes": notes, "faults": str(error).splitlines()[1:] or [str(error)]}
+    except FormatError as error:
+        return {"notes": notes, "faults": [str(error)]}
+
+
+def _notes(tree: xr.DataTree) -> Iterator[str]:
+    """What the readers say about the sessions: what is not in the tree, and why."""
+    for place, node in tree.subtree_with_keys:
+        found = node.attrs.get("notes", [])
+        for note in [found] if isinstance(found, str) else found:
+            yield str(note) if place == "." else f"{place}: {note}"

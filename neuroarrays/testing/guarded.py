@@ -1,0 +1,48 @@
+"""What a child of `neuroarrays.files.guard` may meet: work that hangs, crashes or grows."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import guard
+
+
+def spin(path: str) -> None:
+    """Work for ever."""
+    while path:
+        pass
+
+
+def wait(path: str) -> None:
+    """Wait for a minute."""
+    time.sleep(60)
+
+
+def crash(path: str) -> None:
+    """End the process."""
+    os.abort()
+
+
+def grow(path: str) -> None:
+    """Take memory without end."""
+    held = []
+    while path:
+        held.append(bytearray(1 << 26))
+
+
+def again(path: str) -> str:
+    """Ask a child of one's own."""
+    return str(guard.in_child("os.path:basename", path))
+
+
+def refuse(path: str) -> None:
+    """Raise an error that is none of ours."""
+    msg = f"no such thing in {path}"
+    raise ValueError(msg)
+
+
+def name(path: str) -> None:
+    """Raise an error of ours."""
+    raise FormatError(path, "", "one thing", "another", "do this")
