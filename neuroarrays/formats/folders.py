@@ -1,0 +1,209 @@
+"""Which sessions a folder holds: those that are read, those that are damaged, and what else lies there.
+
+What looks like a session, by its suffix or its siblings, and cannot be read is an error unless the
+caller says ``skip_damaged=True``; whatever is not taken is said in `notes`.
+"""
+
+from __future__ import annotations
+
+import opcode
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, UnknownFormat, shorten
+from neuroarrays.files import safety, source
+
+_SKIP = "skip_damaged=True opens the other sessions"
+
+
+@dataclass
+class Found:
+    """What a path, a folder or a list of paths holds for a reader.
+
+    Attributes
+    ----------
+    paths : list of Path
+        Sessions in order, those that cannot be read too.
+    damaged : dict of Path to FormatError
+        What is wrong with those that cannot be read.
+    others : dict of str to str
+        What else lies in the folder: name -> what it is.
+    """
+
+    paths: list[Path]
+    damaged: dict[Path, FormatError] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def good(self) -> list[Path]:
+        """The sessions that can be read."""
+        return [path for path in self.paths if path not in self.damaged]
+
+    def check(self, path: Path) -> None:
+        """Raise what is wrong with a session, if anything is."""
+        if path in self.damaged:
+            raise self.damaged[path]
+
+    def notes(self) -> list[str]:
+        """What in the folder was passed over, in words."""
+        plain = [name for name, what in self.others.items() if not what]
+        found = [f"{name} passed over: {what}" for name, what in self.others.items() if what]
+        return [*found, f"passed over: {shorten(plain)}"] if plain else found
+
+
+def find(
+    path_or_paths: Any,
+    accepts: Callable[[Path], bool],
+    suffixes: Sequence[str] = (),
+    sound: Callable[[Path], bool] = lambda _: False,
+) -> Found:
+    """The sessions that a path stands for: itself, the members of a list, or those in a folder.
+
+    Parameters
+    ----------
+    path_or_paths : str, path or list of these
+        As the user gave it.
+    accepts : callable
+        Whether a path is a session of the reader.
+    suffixes : sequence of str
+        Endings that say by themselves that a file is meant to be a session; the endings of those
+        that were accepted say so of what cannot be read at all.
+    sound : callable, optional
+        Whether a path that is not accepted is a good file of another kind: it is passed over.
+    """
+    if not isinstance(path_or_paths, str | os.PathLike):
+        return Found([Path(path) for path in path_or_paths])
+    path = Path(path_or_paths)
+    if not path.is_dir() or accepts(path) or source.is_zarr(path):  # a store is one file
+        return Found([path])
+    children = sorted(child for child in path.iterdir() if child.name[0] not in "._")
+    accepted = [child for child in children if accepts(child)]
+    siblings = {child.suffix for child in accepted if child.suffix and not child.is_dir()}
+    found = Found([])
+    for child in children:
+        if child in accepted:
+            found.paths.append(child)
+            continue
+        pointer = _pointer(child)
+        meant = child.name.endswith(tuple(suffixes)) if suffixes else False
+        if pointer:
+            found.others[child.name] = pointer
+        elif sound(child):
+            found.others[child.name] = ""
+        elif meant or (child.suffix in siblings and not _readable(child)):
+            found.paths.append(child)
+            found.damaged[child] = wrong_with(child, "a session, as its name says")
+        else:
+            found.others[child.name] = ""
+    return found
+
+
+def wrong_with(path: str | os.PathLike[str], expected: str) -> FormatError:
+    """The error for something that should be readable and is not."""
+    return UnknownFormat(path, "", expected, described(path), "get it again, or leave it out")
+
+
+def described(path: str | os.PathLike[str]) -> str:
+    """What lies at a path, in words; also of a link that leads nowhere."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"a link to {os.readlink(path)!r}, where there is nothing"
+    try:
+        return source.describe(path)
+    except (OSError, MissingPath) as error:
+        return f"something unreadable ({error})"
+
+
+def _pointer(path: Path) -> str:
+    try:
+        safety.check_pointer(path)
+    except FormatError as error:
+        return f"{error.found}; {error.hint}"
+    return ""
+
+
+def _readable(path: Path) -> bool:
+    """Whether something is there that could be another kind of file."""
+    if not path.exists():
+        return False
+    if path.is_dir():
+        return True
+    try:
+        status = safety.regular_file(path)
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except (OSError, NeuroArraysError):
+        return False
+    hdf5 = path.suffix in (".h5", ".hdf5", ".nwb")
+    return status.st_size > 0 and bool(head.strip(b"\0")) and (not hdf5 or source.is_hdf5(path))
+
+
+@contextmanager
+def naming(path: Any) -> Iterator[None]:
+    """Errors that were not raised on purpose (in numpy, xarray, h5py, ...) with the file they are of.
+
+    Raises
+    ------
+    FormatError
+        In the place of such an error.
+    """
+    try:
+        yield
+    except (NeuroArraysError, MemoryError):
+        raise
+    except Exception as error:
+        if _on_purpose(error):
+            raise
+        first = path if isinstance(path, str | os.PathLike) else next(iter(path), "")
+        what = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename:
+            first, what = error.filename, error.strerror or what
+        elif isinstance(error, RecursionError):
+            what = "values nested deeper than can be read"
+        raise FormatError(
+            os.fsdecode(first), "", "what the reader can make a tree of", what[:300],
+            "the file is damaged, or of a kind that was not met before: please report it",
+        ) from error  # fmt: skip
+
+
+def _on_purpose(error: BaseException) -> bool:
+    """Whether a line of ours says `raise`: a wrong option, mostly, and not a wrong file."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not str(trace.tb_frame.f_globals.get("__name__", "")).startswith("neuroarrays"):
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
+
+
+@contextmanager
+def sparing(name: str, path: Any, notes: list[str], skip: bool, several: bool = True) -> Iterator[None]:
+    """Open one session of several: what is wrong with it is an error, or a note with `skip`.
+
+    Parameters
+    ----------
+    name : str
+        Of the session.
+    path : path
+        Where it lies.
+    notes : list of str
+        Takes what was left out, and why.
+    skip : bool
+        The reader's option `skip_damaged`.
+    several : bool
+        Whether there are others: only then the option is worth a hint.
+    """
+    try:
+        with naming(path):
+            yield
+    except (FormatError, MissingPath) as error:
+        if skip:
+            notes.append(f"{name} left out: {error}")
+        elif several and isinstance(error, FormatError) and _SKIP not in error.hint:
+            hint = "; ".join(filter(None, (error.hint, _SKIP)))
+            raise type(error)(error.path, error.where, error.expected, error.found, hint) from error
+        else:
+            raise
