@@ -16,6 +16,7 @@ import base64
 import os
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from neuroarrays.archive.sums import summed_source
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import FileArray, LazyArray
 from neuroarrays.lazy.indexes import dataset, usual_form
@@ -63,6 +65,7 @@ class ArchiveReader(Reader):
         drop_variables: Any = None,
         sessions: str | Sequence[str] | None = None,
         areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open an archive as the groups of the tree that was saved.
 
@@ -75,16 +78,20 @@ class ArchiveReader(Reader):
             Variables to leave out.
         sessions, areas : str or list of str, optional
             Names or globs of what to open; other sessions are not visited.
+        skip_damaged : bool
+            Leave out an archive of several that cannot be read, and say so in ``notes``.
         """
         drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        blocks = _blocks(filename_or_obj)
-        if blocks is None:
+        found = _found(filename_or_obj)
+        if found is None:
             path = os.path.abspath(filename_or_obj)
             return self._open(path, contents.load(path), drop, sessions, areas)
-        indexes = {block: contents.load(path) for block, path in blocks.items()}
+        notes = found.notes()
+        indexes = _indexes(found, notes, skip_damaged)
         groups = self._open_blocks(indexes, drop, sessions, areas)
-        if said := _unfinished(filename_or_obj):
-            groups["/"].attrs["notes"] = [said]
+        notes += [said] if (said := _unfinished(filename_or_obj)) else []
+        if notes:
+            groups["/"].attrs["notes"] = notes
         return groups
 
     def _open_blocks(
@@ -153,15 +160,17 @@ class ArchiveReader(Reader):
                     groups[name or "/"] = build.node(name, nodes)
         return groups
 
-    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
-        blocks = _blocks(filename_or_obj)
-        if blocks is None:
+    def catalog(
+        self, filename_or_obj: Any, skip_damaged: bool = False, **options: Any
+    ) -> list[dict[str, Any]]:
+        found = _found(filename_or_obj)
+        if found is None:
             return contents.load(os.path.abspath(filename_or_obj)).rows
         _unfinished(filename_or_obj)
         return [
             row | {"block": f"{block}/{row['block']}".rstrip("/")}
-            for block, path in blocks.items()
-            for row in contents.load(path).rows
+            for block, index in _indexes(found, [], skip_damaged).items()
+            for row in index.rows
         ]
 
 
@@ -188,33 +197,53 @@ def _members(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names]
 
 
-def _blocks(path_or_paths: Any) -> dict[str, str] | None:
-    """Block -> archive for a folder or list of archives; None for one archive.
-
-    Raises
-    ------
-    FormatError
-        If two archives have one name.
-    """
+def _found(path_or_paths: Any) -> Found | None:
+    """The archives of a folder or list; None for one archive."""
     if isinstance(path_or_paths, str | os.PathLike):
         path = os.path.abspath(path_or_paths)
         if not os.path.isdir(path) or source.is_zarr(path):
             return None
-        paths = [member for member in _members(path) if _is_archive(member)]
-        if not paths and (said := unfinished(path)):
+        found = find(path, lambda one: _claims(str(one)), _is_meant)
+        if not found.paths and (said := unfinished(path)):
             raise FormatError(path, "", "archives", f"none yet: {said}",
                               "run the same build again: it goes on")  # fmt: skip
-    else:
-        paths = [os.path.abspath(path) for path in path_or_paths]
-    blocks: dict[str, str] = {}
-    for path in paths:
-        name = schema.node_name(os.path.splitext(os.path.basename(path))[0])
-        if name in blocks:
+        return found
+    return Found([Path(os.path.abspath(path)) for path in path_or_paths])
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether what is no archive that can be read is called like one; a sound file is another's."""
+    if path.suffix == ".zarr":
+        return not source.is_zarr(path)
+    if path.suffix != ".h5":
+        return False
+    try:
+        return not source.is_hdf5(path) or not source.open_source(path).names("/")
+    except NeuroArraysError:
+        return True
+
+
+def _indexes(found: Found, notes: list[str], skip_damaged: bool) -> dict[str, contents.Index]:
+    """Block -> what its archive holds, for a folder or list of archives.
+
+    Raises
+    ------
+    FormatError
+        If two archives have one name, or one is damaged.
+    """
+    indexes: dict[str, contents.Index] = {}
+    for path in found.paths:
+        name = schema.node_name(path.stem)
+        if name in indexes:
             raise FormatError(
-                path, expected="archives of different names", found=f"{blocks[name]} too"
+                path, expected="archives of different names", found=f"{indexes[name].path} too"
             )
-        blocks[name] = path
-    return blocks
+        with sparing(name, path, notes, skip_damaged, len(found.paths) > 1):
+            found.check(path)
+            indexes[name] = contents.load(str(path))
+    if not indexes:
+        raise FormatError(found.paths[0], "", "an archive that can be read", "; ".join(notes))
+    return indexes
 
 
 def _unfinished(path_or_paths: Any) -> str:

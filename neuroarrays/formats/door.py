@@ -94,7 +94,9 @@ def open_datatree(
     return tree if chunks is None else chunked(tree, chunks)
 
 
-def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = None) -> pd.DataFrame:
+def catalog(
+    path_or_url: PathLike | Sequence[PathLike], engine: str | None = None, **options: Any
+) -> pd.DataFrame:
     """What a file or archive holds, without building a tree.
 
     Parameters
@@ -103,6 +105,8 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
         As for `open_datatree`.
     engine : str, optional
         Name of the format.
+    **options
+        Options of the reader, such as ``skip_damaged=True``.
 
     Returns
     -------
@@ -117,7 +121,9 @@ def catalog(path_or_url: PathLike | Sequence[PathLike], engine: str | None = Non
     import pandas as pd
 
     path = _path(path_or_url)
-    return pd.DataFrame(_reader(path, engine).catalog(path)).convert_dtypes()
+    reader = _reader(path, engine)
+    known = reader._checked(options) if options else {}
+    return pd.DataFrame(reader.catalog(path, **known)).convert_dtypes()
 
 
 def fs_paths(path: PathLike | Sequence[PathLike]) -> str | list[str]:

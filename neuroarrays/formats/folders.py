@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import opcode
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,7 @@ class Found:
 def find(
     path_or_paths: Any,
     accepts: Callable[[Path], bool],
-    suffixes: Sequence[str] = (),
+    meant: Callable[[Path], bool] = lambda _: False,
     sound: Callable[[Path], bool] = lambda _: False,
 ) -> Found:
     """The sessions that a path stands for: itself, the members of a list, or those in a folder.
@@ -69,18 +69,19 @@ def find(
         As the user gave it.
     accepts : callable
         Whether a path is a session of the reader.
-    suffixes : sequence of str
-        Endings that say by themselves that a file is meant to be a session; the endings of those
-        that were accepted say so of what cannot be read at all.
+    meant : callable, optional
+        Whether what is not accepted is meant to be a session, by its name, say; the endings of
+        those that were accepted say so of what cannot be read at all.
     sound : callable, optional
         Whether a path that is not accepted is a good file of another kind: it is passed over.
     """
-    if not isinstance(path_or_paths, str | os.PathLike):
-        return Found([Path(path) for path in path_or_paths])
-    path = Path(path_or_paths)
-    if not path.is_dir() or accepts(path) or source.is_zarr(path):  # a store is one file
-        return Found([path])
-    children = sorted(child for child in path.iterdir() if child.name[0] not in "._")
+    if isinstance(path_or_paths, str | os.PathLike):
+        path = Path(path_or_paths)
+        if not path.is_dir() or accepts(path) or source.is_zarr(path):  # a store is one file
+            return Found([path])
+        children = sorted(child for child in path.iterdir() if child.name[0] not in "._")
+    else:
+        children = [Path(path) for path in path_or_paths]
     accepted = [child for child in children if accepts(child)]
     siblings = {child.suffix for child in accepted if child.suffix and not child.is_dir()}
     found = Found([])
@@ -89,17 +90,30 @@ def find(
             found.paths.append(child)
             continue
         pointer = _pointer(child)
-        meant = child.name.endswith(tuple(suffixes)) if suffixes else False
         if pointer:
             found.others[child.name] = pointer
         elif sound(child):
             found.others[child.name] = ""
-        elif meant or (child.suffix in siblings and not _readable(child)):
+        elif meant(child) or (child.suffix in siblings and not _readable(child)):
             found.paths.append(child)
             found.damaged[child] = wrong_with(child, "a session, as its name says")
         else:
             found.others[child.name] = ""
     return found
+
+
+def recognised(
+    path_or_paths: Any,
+    accepts: Callable[[Path], bool],
+    meant: Callable[[Path], bool] = lambda _: False,
+    sound: Callable[[Path], bool] = lambda _: False,
+) -> Found:
+    """As `find`, for a reader that is asked whether a path is its own: no paths where it is not."""
+    listed = not isinstance(path_or_paths, str | os.PathLike)
+    if not listed and (not os.path.isdir(path_or_paths) or source.is_zarr(path_or_paths)):
+        return Found([Path(path_or_paths)] if accepts(Path(path_or_paths)) else [])
+    found = find(path_or_paths, accepts, meant, sound)
+    return Found([]) if listed and found.others else found
 
 
 def wrong_with(path: str | os.PathLike[str], expected: str) -> FormatError:
@@ -174,13 +188,17 @@ def _on_purpose(error: BaseException) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if trace is None or not str(trace.tb_frame.f_globals.get("__name__", "")).startswith("neuroarrays"):
+    if trace is None or not str(trace.tb_frame.f_globals.get("__name__", "")).startswith(
+        "neuroarrays"
+    ):
         return False
     return trace.tb_frame.f_code.co_code[trace.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
 
 
 @contextmanager
-def sparing(name: str, path: Any, notes: list[str], skip: bool, several: bool = True) -> Iterator[None]:
+def sparing(
+    name: str, path: Any, notes: list[str], skip: bool, several: bool = True
+) -> Iterator[None]:
     """Open one session of several: what is wrong with it is an error, or a note with `skip`.
 
     Parameters

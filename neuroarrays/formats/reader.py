@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, shorten
-from neuroarrays.files.source import is_zarr
+from neuroarrays.formats.folders import naming
 
 
 class Reader(BackendEntrypoint):
@@ -59,8 +58,10 @@ class Reader(BackendEntrypoint):
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """The whole tree."""
-        groups = self.open_groups_as_dict(filename_or_obj, **self._checked(options))
-        return xr.DataTree.from_dict(groups)
+        options = self._checked(options)
+        with naming(filename_or_obj):
+            groups = self.open_groups_as_dict(filename_or_obj, **options)
+            return xr.DataTree.from_dict(apart(groups))
 
     def open_dataset(
         self,
@@ -72,7 +73,10 @@ class Reader(BackendEntrypoint):
     ) -> xr.Dataset:
         """One node; `group` is its path."""
         options = self._checked(options)
-        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
+        with naming(filename_or_obj):
+            groups = apart(
+                self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
+            )
         wanted = "/" + (group or "").strip("/")
         by_path = {"/" + path.strip("/"): node for path, node in groups.items()}
         if wanted not in by_path:
@@ -89,9 +93,45 @@ class Reader(BackendEntrypoint):
             raise TypeError(msg)
         return options
 
-    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
-        """A row per session and area, from metadata only."""
-        return catalog_rows(self.open_groups_as_dict(filename_or_obj))
+    def catalog(self, filename_or_obj: Any, **options: Any) -> list[dict[str, Any]]:
+        """A row per session and area, from metadata only; with `skip_damaged`, if the reader has it."""
+        with naming(filename_or_obj):
+            return catalog_rows(apart(self.open_groups_as_dict(filename_or_obj, **options)))
+
+
+def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Groups with a series and an area of one name as two nodes.
+
+    A node shares its clock with the nodes below it, which two recordings cannot. The series is
+    called ``<name>_series``, and the session's `notes` say so.
+    """
+    recording = schema.kind_of(groups["/"].attrs) == schema.RECORDING
+    clashes: dict[str, str] = {}
+    for path, node in groups.items():
+        above = path.strip("/")
+        while "/" in above:
+            above = above.rpartition("/")[0]
+            own = groups.get(above)
+            shared = set() if own is None else set(own.dims) & set(node.dims)
+            if own is not None and (
+                (recording and schema.TIME in shared)
+                or any(own.sizes[d] != node.sizes[d] for d in shared)
+            ):
+                clashes.setdefault(above, path)
+    if not clashes:
+        return groups
+    made: dict[str, xr.Dataset] = {}
+    for path, node in groups.items():
+        name = path
+        while name in clashes or (name != path and name in groups):
+            name += "_series"
+        made[name] = node
+        if name != path:
+            session = path.partition("/")[0]
+            note = f"{path} is called {name.rpartition('/')[2]}: {clashes[path]} has another clock"
+            said = np.atleast_1d(groups[session].attrs.get("notes", [])).tolist()
+            made[session] = made[session].assign_attrs(notes=[*said, note])
+    return made
 
 
 def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
@@ -144,13 +184,3 @@ def _pupil(kind: str, area: str, nodes: Mapping[str, Any]) -> dict[str, bool]:
     if kind != schema.ALIGNED:
         return {}
     return {"has_pupil": f"{area}/{schema.PUPIL}" in nodes}
-
-
-def paths_of(path_or_paths: Any, accepts: Callable[[Path], bool]) -> list[Path]:
-    """The files a path stands for: itself, the members of a list, or those found in a folder."""
-    if isinstance(path_or_paths, str | os.PathLike):
-        path = Path(path_or_paths)
-        if path.is_dir() and not accepts(path) and not is_zarr(path):  # a store is one file
-            return sorted(child for child in path.iterdir() if accepts(child))
-        return [path]
-    return [Path(path) for path in path_or_paths]

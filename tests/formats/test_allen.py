@@ -445,7 +445,9 @@ def test_a_folder_of_sessions_passes_over_other_files(tmp_path):
     (tmp_path / "not_yet.nwb").write_text("/annex/objects/SHA256E-s5--abc.nwb\n")
     tree = na.open_datatree(tmp_path)
     assert list(tree.children) == [NODE, "session_719161530"]
-    assert tree.attrs["notes"] == [f"{tmp_path / 'not_yet.nwb'} is not fetched"]
+    note, other = tree.attrs["notes"]
+    assert other == "passed over: 'probe_lfp.nwb'"
+    assert note.startswith("not_yet.nwb passed over: a git-annex pointer in its place")
     one = na.open_datatree(tmp_path, sessions=NODE)
     assert list(one.children) == [NODE]
     listed = na.open_datatree([tmp_path / "s719161530.nwb", tmp_path / "s715093703.nwb"])

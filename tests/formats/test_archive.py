@@ -305,6 +305,7 @@ def test_a_folder_of_archives_opens_as_blocks(folder_of_archives):
             .identical(other.to_dataset(inherit=False).drop_attrs())
         )
     paths = [folder_of_archives / "gabors.h5", folder_of_archives / "scenes.h5"]
+    assert tree.attrs.pop("notes")[0].startswith("passed over")
     assert na.open_datatree(paths).identical(tree)
     rows = na.catalog(folder_of_archives)
     assert rows["block"].tolist() == ["gabors"] * 4 + ["scenes"] * 2

@@ -417,7 +417,12 @@ def test_files_in_a_folder_of_something_else_are_not_looked_at(tmp_path, monkeyp
     (tmp_path / "images").mkdir()
     for i in range(20):
         (tmp_path / "images" / f"{i}.png").touch()
-    monkeypatch.setattr(os.path, "isfile", looked.append)
+
+    def nothing_there(path):
+        looked.append(path)
+        raise FileNotFoundError
+
+    monkeypatch.setattr("neuroarrays.files.safety.regular_file", nothing_there)
     reader = ExperantoReader()
     assert not reader.guess_can_open(tmp_path)
     assert not reader.guess_can_open(tmp_path / "images")

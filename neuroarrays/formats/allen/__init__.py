@@ -13,7 +13,6 @@ redistribution). NWB 2, read as such (`neuroarrays.formats.nwb`), plus what NWB 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,16 +22,16 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
 from neuroarrays.files import source as sources
 from neuroarrays.files.source import Source
+from neuroarrays.formats import folders
 from neuroarrays.formats.allen import behaviour, stimuli, units
 from neuroarrays.formats.nwb import decode, dialects, nodes
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.observed import with_observed
 from neuroarrays.formats.nwb.signals import series_nodes
 from neuroarrays.formats.nwb.units import UNITS, unit_nodes
-from neuroarrays.formats.reader import Reader, paths_of
+from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen, matches
 
 
@@ -61,6 +60,7 @@ class AllenReader(Reader):
         isi_violations: float | str | None = "auto",
         valid_channels: bool | str | None = "auto",
         structures_only: bool | str | None = "auto",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open Allen sessions as the groups of a recording tree.
 
@@ -79,14 +79,22 @@ class AllenReader(Reader):
             At most 0.1, at least 0.95, at most 0.5 by default; equal passes, NaN does not.
         valid_channels, structures_only : bool, optional
             Whether the channel must be sound, and in a structure of the brain.
+        skip_damaged : bool
+            Leave out a session that cannot be opened, and say so in the attribute ``notes``.
         """
-        paths = paths_of(filename_or_obj, dialects.looks_allen)
+        found = dialects.find_allen(filename_or_obj)
         filters = {
             "quality": quality, "valid_channels": valid_channels,
             "structures_only": structures_only, "amplitude_cutoff": amplitude_cutoff,
             "presence_ratio": presence_ratio, "isi_violations": isi_violations,
         }  # fmt: skip
-        opened = {path: sources.open_source(path) for path in paths}
+        notes, several = found.notes(), len(found.paths) > 1
+        opened: dict[Path, Source] = {}
+        for path in found.paths:
+            if path not in found.damaged or sessions is None:
+                with folders.sparing(path.name, path, notes, skip_damaged, several):
+                    found.check(path)
+                    opened[path] = sources.open_source(path)
         names = session_names(opened)
         there: dict[str, None] = {}  # areas seen, in order
 
@@ -94,12 +102,13 @@ class AllenReader(Reader):
             there[area] = None
             return areas is None or matches(area, areas)
 
-        notes = [f"{path} is not fetched" for path in not_fetched(filename_or_obj)]
-        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
-        groups = {"/": xr.Dataset(attrs=root)}
+        made: dict[str, xr.Dataset] = {}
         for name in chosen(names, sessions, "session"):
-            for node, rows in session_groups(opened[names[name]], wanted_area, filters).items():
-                groups[f"{name}/{node}".rstrip("/")] = rows
+            with folders.sparing(name, names[name], notes, skip_damaged, several):
+                nodes = session_groups(opened[names[name]], wanted_area, filters)
+                made |= {f"{name}/{node}".rstrip("/"): rows for node, rows in nodes.items()}
+        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
+        groups = {"/": xr.Dataset(attrs=root)} | made
         chosen(there, areas, "area")  # an area of no session is an error
         if drop_variables is not None:
             drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
@@ -128,19 +137,6 @@ def session_names(opened: dict[Path, Source]) -> dict[str, Path]:
             )
         names[name] = path
     return names
-
-
-def not_fetched(folder: Any) -> list[Path]:
-    """Files of a folder in whose place git-annex or Git LFS left a pointer."""
-    if not isinstance(folder, str | os.PathLike) or not Path(folder).is_dir():
-        return []
-    found = []
-    for path in sorted(Path(folder).glob("*.nwb")):
-        try:
-            safety.check_pointer(path)
-        except FormatError:
-            found.append(path)
-    return found
 
 
 def session_id(source: Source) -> str:

@@ -30,6 +30,7 @@ from neuroarrays.files import safety, source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
+from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import Arranged, FileArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
@@ -92,7 +93,10 @@ class AllenBinnedReader(Reader):
         blocks = {path: "" if single else schema.node_name(path.stem) for path in paths}
         listed = {}
         for path in paths:
-            with files.walking(str(path)) as walk:
+            with (
+                sparing(path.name, path, notes, skip_damaged, len(paths) > 1),
+                files.walking(str(path)) as walk,
+            ):
                 listed[path] = {s: walk.areas(s) for s in walk.sessions()}
         picked = set(chosen(_distinct(listed.values()), sessions, "session"))
         pairs = [pair for content in listed.values() for pair in content.items()]
@@ -111,12 +115,17 @@ class AllenBinnedReader(Reader):
         root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
         return {"/": xr.Dataset(attrs=root)} | groups
 
-    def catalog(self, filename_or_obj: Any) -> list[dict[str, Any]]:
+    def catalog(
+        self, filename_or_obj: Any, skip_damaged: bool = False, **options: Any
+    ) -> list[dict[str, Any]]:
         paths = _archives(filename_or_obj, [])
         single = isinstance(filename_or_obj, str | os.PathLike) and paths == [Path(filename_or_obj)]
-        rows = []
+        rows: list[dict[str, Any]] = []
         for path in paths:
-            with files.walking(str(path)) as walk:
+            with (
+                sparing(path.name, path, [], skip_damaged, len(paths) > 1),
+                files.walking(str(path)) as walk,
+            ):
                 block = "" if single else schema.node_name(path.stem)
                 rows += [row for s in walk.sessions() for row in _rows(walk, block, s)]
         return rows
@@ -169,7 +178,7 @@ def _archives(path_or_paths: Any, notes: list[str]) -> list[Path]:
         except FormatError as error:
             notes.append(f"{path.name}: {error.found}, left out; {error.hint}")
             continue
-        if not path.stem.endswith(_FRAMES) and source.is_hdf5(path):
+        if not path.stem.endswith(_FRAMES):
             archives.append(path)
     if not archives:
         raise FormatError(path_or_paths, expected="files of the binned archive", found="none")

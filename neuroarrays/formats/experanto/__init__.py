@@ -27,6 +27,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.formats.experanto import files
 from neuroarrays.formats.experanto.session import Session
+from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen, matches
 from neuroarrays.tree.extents import parts_of
@@ -54,6 +55,7 @@ class ExperantoReader(Reader):
         drop_variables: Any = None,
         sessions: str | Sequence[str] | None = None,
         areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of a recording tree.
 
@@ -67,24 +69,32 @@ class ExperantoReader(Reader):
             Names or globs of sessions (<animal>-<session>-<scan> where meta.json says it, else the
             folder's name) and areas to open. Files do not say areas: it is "unknown", and where
             there are spikes of several folders the folder of each.
+        skip_damaged : bool
+            Leave out what cannot be read, sessions and modalities, and say so in ``notes``.
         """
-        found = files.sessions(filename_or_obj)
-        if not found:
+        named, found = files.sessions(filename_or_obj)
+        if not named:
             raise FormatError(
                 filename_or_obj, "", "folders with a meta.yml that states a modality", "none"
             )
-        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name))}
         there: dict[str, None] = {}
-        for name in chosen(found, sessions, "session"):
-            session = Session(found[name], name)
-            there |= dict.fromkeys(session.areas)
-            kept = [area for area in session.areas if areas is None or matches(area, areas)]
-            nodes = session.groups(kept)
-            more = None
-            if len(kept) < len(session.areas):  # the others tell of the recording too
-                more = parts_of(session.groups(session.areas))
-            for node, made in complete(nodes, more=more).items():
-                groups[f"{name}/{node}".rstrip("/")] = made
+        made: dict[str, xr.Dataset] = {}
+        notes = found.notes()
+        for name in chosen(named, sessions, "session"):
+            path = named[name]
+            with sparing(name, path, notes, skip_damaged, len(named) > 1):
+                found.check(path)
+                session = Session(path, name, skip_damaged)
+                kept = [area for area in session.areas if areas is None or matches(area, areas)]
+                nodes = session.groups(kept)
+                more = None
+                if len(kept) < len(session.areas):  # the others tell of the recording too
+                    more = parts_of(session.groups(list(session.areas)))
+                for node, one in complete(nodes, more=more).items():
+                    made[f"{name}/{node}".rstrip("/")] = one
+                there |= dict.fromkeys(session.areas)
+        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
+        groups = {"/": xr.Dataset(attrs=root)} | made
         chosen(there, areas, "area")
         if drop_variables is not None:
             drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)

@@ -12,48 +12,76 @@ from typing import Any
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import safety
+from neuroarrays.formats.folders import Found, described, find
 
 #: The largest text of metadata that is parsed, bytes: where the spikes of 100,000 units begin.
 _LARGEST = 4 << 20
 _TRIAL = re.compile(r"\d+")
+#: What lies in the folder of a modality.
+_DATA = ("meta.yml", "data.mem", "data.npy", "spikes.mem", "spikes.npy", "timestamps.npy")
 
 
 def is_session(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a session's folder, or a folder with one in it."""
     return os.path.isdir(path) and (
-        any(_modalities(path)) or any(any(_modalities(child)) for child in _folders(path))
+        _has_modalities(path) or any(_has_modalities(child) for child in _folders(path))
     )
 
 
-def sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
-    """Names of the sessions at a path -> their folders; none for a path of another kind."""
+def sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:
+    """Names of the sessions at a path -> their folders, and what else was found there."""
     root = Path(os.path.abspath(path))
     if not root.exists():
         msg = f"{os.fspath(path)}: no such file or folder"
         raise MissingPath(msg)
     if not root.is_dir():
-        return {}
-    inside = [root] if any(_modalities(root)) else [
-        Path(child) for child in sorted(_folders(root)) if any(_modalities(child))
-    ]  # fmt: skip
-    names = [_key(folder) or folder.name for folder in inside]
-    made = [n if names.count(n) == 1 else f.name for n, f in zip(names, inside, strict=True)]
-    return {schema.node_name(n): folder for n, folder in zip(made, inside, strict=True)}
+        return {}, Found([])
+    found = find(root, _has_modalities, _is_meant)
+    if not (
+        os.path.isdir(root) and (found.paths != [root] or _has_modalities(root))
+    ):  # a Zarr store
+        return {}, Found([])
+    names = [_key(folder) or folder.name for folder in found.paths]
+    made = [n if names.count(n) == 1 else f.name for n, f in zip(names, found.paths, strict=True)]
+    named = {schema.node_name(n): folder for n, folder in zip(made, found.paths, strict=True)}
+    return named, found
 
 
-def modalities(folder: Path) -> list[str]:
-    """Folders of a session that state a modality."""
-    return sorted(_modalities(folder))
+def _has_modalities(folder: str | os.PathLike[str]) -> bool:
+    return os.path.isdir(folder) and any(not why for _, why in _modalities(folder))
 
 
-def _modalities(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """As they lie there; looks at the beginning of meta.yml only."""
+def _is_meant(folder: Path) -> bool:
+    """Whether what has no modality that can be read is meant to be a session."""
+    if not folder.is_dir():
+        return folder.is_symlink() and not folder.suffix
+    names = [name for name, _ in _modalities(folder)]
+    return (folder / "meta.json").is_file() or any(holds_data(folder / name) for name in names)
+
+
+def modalities(folder: Path) -> dict[str, str]:
+    """Folders of a session, in order -> why they state no modality, "" for those that do."""
+    return dict(sorted(_modalities(folder)))
+
+
+def holds_data(folder: Path) -> bool:
+    """Whether a folder has files as a modality has them."""
+    return any(os.path.lexists(folder / name) for name in _DATA)
+
+
+def _modalities(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """As they lie there, and why they are none; looks at the beginning of meta.yml only."""
     for child in _folders(folder):
-        path = os.path.join(child, "meta.yml")
-        if os.path.isfile(path):
+        name, path = os.path.basename(child), os.path.join(child, "meta.yml")
+        try:
+            safety.regular_file(path)
             with open(path, "rb") as file:
-                if b"modality" in file.read(1 << 16):
-                    yield os.path.basename(child)
+                stated = b"modality" in file.read(1 << 16)
+        except (OSError, FormatError):
+            lies = os.path.lexists(path)
+            yield name, f"a meta.yml that is {described(path)}" if lies else "no meta.yml"
+        else:
+            yield name, "" if stated else "a meta.yml that states no modality"
 
 
 def _folders(folder: str | os.PathLike[str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from neuroarrays.files import safety
 from neuroarrays.files.source import stamp
 from neuroarrays.formats.experanto import files as folders
 from neuroarrays.formats.experanto.arrays import Mapped, Screen, Since
+from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.lazy.arrays import LazyArray, Regular, wrap
 from neuroarrays.lazy.indexes import dataset
@@ -145,30 +146,17 @@ def _labels(folder: Path, size: int) -> dict[str, np.ndarray]:
 class Session:
     """One session: its modalities, and when the first of them starts."""
 
-    def __init__(self, folder: Path, name: str):
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path, name: str, skip_damaged: bool = False):
+        self.folder, self.name, self.skip_damaged = folder, name, skip_damaged
         self.notes: list[str] = []
         self.sequences: list[Sequence] = []
         self.trains: list[Trains] = []
         self.intervals: dict[str, dict[str, Any]] = {}
         self.flips: np.ndarray | None = None
         starts: list[float] = []
-        for modality in folders.modalities(folder):
-            meta = folders.mapping(folder / modality / "meta.yml")
-            kind, inside = meta.get("modality"), folder / modality
-            if kind == "sequence":
-                self.sequences.append(sequence(inside, meta))
-                starts.append(self.sequences[-1].start)
-            elif kind == "spikes":
-                self.trains.append(spikes(inside, meta))
-                starts.append(self.trains[-1].start)
-            elif kind == "screen" and modality == "screen":
-                self.flips, self.named = _flips(inside), bool(meta.get("use_stimuli_names"))
-                starts += self.flips[:1].tolist()
-            elif kind == "time_interval":
-                self.intervals[modality] = meta
-            else:
-                self.notes.append(f"{modality} left out: its modality is {kind!r}")
+        for modality, why in folders.modalities(folder).items():
+            with sparing(modality, folder / modality, self.notes, skip_damaged, several=False):
+                starts += self._modality(modality, why)
         self.start = min(starts, default=0.0)
         #: Area -> its modality of spikes. Files tell no area: several are told apart by folder.
         self.areas: dict[str, Trains | None] = {
@@ -177,6 +165,32 @@ class Session:
         }
         if any(one.name == _UNITS for one in self.sequences):
             self.areas.setdefault(schema.UNKNOWN_AREA, None)
+
+    def _modality(self, modality: str, why: str) -> list[float]:
+        """Take up one modality; when it starts."""
+        inside = self.folder / modality
+        if why:
+            if folders.holds_data(inside):
+                raise FormatError(inside, "", "a meta.yml that states its modality", why,
+                                  "skip_damaged=True opens the rest of the session")  # fmt: skip
+            self.notes.append(f"{modality} passed over: {why}")
+            return []
+        meta = folders.mapping(inside / "meta.yml")
+        kind = meta.get("modality")
+        if kind == "sequence":
+            self.sequences.append(sequence(inside, meta))
+            return [self.sequences[-1].start]
+        if kind == "spikes":
+            self.trains.append(spikes(inside, meta))
+            return [self.trains[-1].start]
+        if kind == "screen" and modality == "screen":
+            self.flips, self.named = _flips(inside), bool(meta.get("use_stimuli_names"))
+            return [float(one) for one in self.flips[:1]]
+        if kind == "time_interval":
+            self.intervals[modality] = meta
+        else:
+            self.notes.append(f"{modality} left out: its modality is {kind!r}")
+        return []
 
     def groups(self, areas: list[str]) -> dict[str, xr.Dataset]:
         """The nodes of the session, with some of its areas."""
@@ -190,9 +204,11 @@ class Session:
             if (trains := self.areas.get(area)) is not None:
                 made[f"{area}/{schema.SPIKES}"] = self._spikes(trains)
         if self.flips is not None:
-            made |= self._screen(self.flips)
+            with sparing("screen", self.folder / "screen", self.notes, self.skip_damaged, False):
+                made |= self._screen(self.flips)
         for modality, meta in self.intervals.items():
-            made |= self._tables(modality, meta)
+            with sparing(modality, self.folder / modality, self.notes, self.skip_damaged, False):
+                made |= self._tables(modality, meta)
         attrs = {"session_id": self.name, "start_time_unix": self.start, "notes": self.notes}
         return {"": xr.Dataset(attrs={k: v for k, v in attrs.items() if v != []})} | made
 

@@ -22,10 +22,11 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source
+from neuroarrays.formats import folders
 from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.nodes import session_groups
-from neuroarrays.formats.reader import Reader, paths_of
+from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen, matches
 
 
@@ -40,8 +41,7 @@ class NWBReader(Reader):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a path is an NWB file, or holds or lists only such files without own reader."""
         try:
-            paths = paths_of(filename_or_obj, _looks_like_nwb)
-            ours = bool(paths) and all(_looks_like_nwb(path) for path in paths)
+            ours = bool(folders.recognised(filename_or_obj, _looks_like_nwb, _is_meant).paths)
             return ours and not dialects.allen_sessions(filename_or_obj)
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
@@ -53,6 +53,7 @@ class NWBReader(Reader):
         drop_variables: Any = None,
         sessions: str | Sequence[str] | None = None,
         areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open NWB files as the groups of a recording tree.
 
@@ -64,9 +65,11 @@ class NWBReader(Reader):
             Variables to leave out.
         sessions, areas : str or list of str, optional
             Names or globs of sessions (file names without suffix) and areas to open.
+        skip_damaged : bool
+            Leave out a session that cannot be opened, and say so in the attribute ``notes``.
         """
-        paths = paths_of(filename_or_obj, _looks_like_nwb)
-        names = _session_names(paths)
+        found = folders.find(filename_or_obj, _looks_like_nwb, _is_meant)
+        names, notes = _session_names(found.paths), found.notes()
         wanted = set(chosen(names, sessions, "session"))
         there: dict[str, None] = {}  # areas seen, in order
 
@@ -74,19 +77,28 @@ class NWBReader(Reader):
             there[area] = None
             return areas is None or matches(area, areas)
 
-        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name))}
-        for name, path in zip(names, paths, strict=True):
-            if name in wanted:
+        made: dict[str, xr.Dataset] = {}
+        for name, path in zip(names, found.paths, strict=True):
+            if name not in wanted:
+                continue
+            with folders.sparing(name, path, notes, skip_damaged, len(names) > 1):
+                found.check(path)
                 file = source.open_source(path)
-                version = decode.check_version(file)
                 account = Account(file)
-                for node, dataset in session_groups(account, version, wanted_area).items():
-                    groups[f"{name}/{node}".rstrip("/")] = dataset
+                nodes = session_groups(account, decode.check_version(file), wanted_area)
+                made |= {f"{name}/{node}".rstrip("/"): dataset for node, dataset in nodes.items()}
+        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
+        groups = {"/": xr.Dataset(attrs=root)} | made
         chosen(there, areas, "area")  # an area of no session is an error
         if drop_variables is not None:
             drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
             groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
         return groups
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether the name says that a file is NWB."""
+    return path.name.endswith((".nwb", ".nwb.zarr", ".nwb.h5"))
 
 
 def _looks_like_nwb(path: str | os.PathLike[str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import source as sources
 from neuroarrays.files.source import Source
-from neuroarrays.formats.reader import paths_of
+from neuroarrays.formats.folders import Found, find, recognised
 
 #: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
 ALLEN_SESSION_TYPES = ("brain_observatory_1.1", "functional_connectivity")
@@ -43,13 +43,29 @@ def looks_allen(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def find_allen(path_or_paths: Any) -> Found:
+    """The Allen sessions that a path stands for, and those of them that cannot be read."""
+    return find(path_or_paths, looks_allen, _is_meant, _is_nwb)
+
+
+def _is_meant(path: Path) -> bool:
+    return path.suffix == ".nwb"
+
+
+def _is_nwb(path: Path) -> bool:
+    """Whether a file is sound NWB: the LFP of a probe, mostly."""
+    try:
+        return sources.is_hdf5(path) and "nwb_version" in sources.open_source(path).attrs("/")
+    except (FormatError, OSError):
+        return False
+
+
 def allen_sessions(path_or_paths: Any) -> list[Path]:
     """The Allen sessions that a path stands for; [] unless the path is theirs to read.
 
     In a folder other files (the LFP of each probe) may lie beside them; a list holds nothing else.
     """
     try:
-        paths = paths_of(path_or_paths, looks_allen)
-        return paths if paths and all(looks_allen(path) for path in paths) else []
+        return recognised(path_or_paths, looks_allen, _is_meant, _is_nwb).good
     except (OSError, TypeError, ValueError, NeuroArraysError):
         return []

@@ -22,9 +22,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.folders import find, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
@@ -62,6 +63,7 @@ class OpenRetinaReader(Reader):
         test_names: str | Sequence[str] | None = None,
         sampling_rate: float | None = None,
         mismatch: str = "error",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of an aligned tree.
 
@@ -80,16 +82,27 @@ class OpenRetinaReader(Reader):
             Frames per second, which the files do not hold; without it there is no `time`.
         mismatch : {"error", "cut"}
             Where responses and stimulus differ in length: refuse, or drop the end of the longer.
+        skip_damaged : bool
+            Leave out a session file that cannot be read, and say so in ``notes``.
         """
         retina.choice("mismatch", mismatch, ("error", "cut"))
         chosen([retina.RETINA], areas, "area")
-        files = {path.stem: path for path in _files(filename_or_obj) if source.is_hdf5(path)}
-        opened = {name: _Session(path) for name, path in files.items()}
-        opened = {name: one for name, one in opened.items() if one.names}
+        found = find(containers.existing(filename_or_obj), _is_session, _is_meant)
+        notes, opened = found.notes(), {}
+        wanted = [path.stem for path in found.paths]
+        wanted = chosen(wanted, sessions, "session") if wanted else []
+        for path in found.paths:
+            if path.stem not in wanted:
+                continue
+            with sparing(path.stem, path, notes, skip_damaged, len(found.paths) > 1):
+                found.check(path)
+                one = _Session(path)
+                if one.names:
+                    opened[path.stem] = one
         if not opened:
             raise FormatError(filename_or_obj, expected="session files with responses_<stimulus>",
                               found=source.describe(filename_or_obj))  # fmt: skip
-        picked = chosen(opened, sessions, "session")
+        picked = list(opened)
         every = sorted({name for one in opened.values() for name in one.names})
         tests = [test_names] if isinstance(test_names, str) else list(test_names or ())
         for name in tests:
@@ -104,7 +117,7 @@ class OpenRetinaReader(Reader):
                 made.setdefault(block, {}).update(nodes | opened[session].info(place))
         blocks = sorted(made, key=lambda block: (block != retina.TRAIN, block))
         groups = {path: node for block in blocks for path, node in made[block].items()}
-        return retina.assemble(groups, drop_variables, {"source": self.name})
+        return retina.assemble(groups, drop_variables, {"source": self.name, "notes": notes})
 
 
 def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
@@ -127,8 +140,21 @@ def _files(path: str | os.PathLike[str]) -> list[Path]:
 def _is_session(path: Path) -> bool:
     if path.suffix not in _SUFFIXES or not source.is_hdf5(path):
         return False
-    names = source.open_source(path).names("/")
+    try:
+        names = source.open_source(path).names("/")
+    except FormatError:
+        return False
     return any(n.startswith(_RESPONSES) for n in names)
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether what is no session that can be read is called like one."""
+    if path.suffix not in _SUFFIXES or path.is_dir():
+        return False
+    try:
+        return not source.is_hdf5(path) or not source.open_source(path).names("/")
+    except NeuroArraysError:
+        return True
 
 
 class _Session:
