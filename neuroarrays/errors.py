@@ -12,6 +12,7 @@
     ├── NotInTree         (also KeyError)     a table, unit, area or variable that is not there
     ├── QueryError        (also ValueError)   a condition that cannot be understood
     ├── NothingLeft       (also ValueError)   a selection that no unit, trial or time fits
+    ├── TooLarge          (also ValueError)   more memory than is taken unless it is asked for
     └── MissingDependency (also ImportError)  an optional package is not installed
 
 All of them say where the fault is, what was expected, what was found and what to try.
@@ -164,6 +165,10 @@ class QueryError(NeuroArraysError, ValueError):
 
 class NothingLeft(NeuroArraysError, ValueError):
     """A selection that nothing fits; the message says which condition emptied it."""
+
+
+class TooLarge(NeuroArraysError, ValueError):
+    """What was not asked for in so many words would take more memory than a stated bound."""
 
 
 class MissingDependency(NeuroArraysError, ImportError):

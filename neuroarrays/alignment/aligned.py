@@ -15,6 +15,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window
+from neuroarrays.alignment.clocks import check_length, whole_clock
 from neuroarrays.alignment.counting import check_dtype, counted
 from neuroarrays.alignment.events import counted_events
 from neuroarrays.alignment.frames import shown
@@ -22,15 +23,10 @@ from neuroarrays.alignment.interpolation import check_method, resampled
 from neuroarrays.alignment.presentations import as_rows, longest, presentations_of, tables_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.lazy.chunking import chunked
-from neuroarrays.tree.invalid import invalid_bins, unit_validity
-from neuroarrays.tree.sessions import (
-    areas_of,
-    events_of,
-    extent_of,
-    series_of,
-    sessions_of,
-    stimuli_of,
-)
+from neuroarrays.tree.invalid import invalid_bins
+from neuroarrays.tree.masks import unit_validity
+from neuroarrays.tree.observed import told_of_units, valid_bins
+from neuroarrays.tree.sessions import areas_of, events_of, series_of, sessions_of, stimuli_of
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     window : (float, float), s, optional
         With `presentations`: relative to each onset; by default from the onset to the end of the
         longest presentation of all sessions. Without: the part of the session clock; by default
-        all that holds spikes, which reads them.
+        all the time that was recorded (page "What a tree is"), for which all spikes of the file
+        may have to be read once.
     event : str
         Column of the table that onsets are taken from.
     event_clock : {"session", "presentation"}, optional
@@ -196,7 +193,7 @@ def _aligned(tree: xr.DataTree, presentations: Any, options: _Options) -> xr.Dat
     }
     window = options.window or (0.0, longest(tables.values()))
     for name, session in sessions.items():
-        _check_length(name, session, window)
+        check_length(name, session, window)
         table = tables[name]
         stops = table.stops if options.clip else None
         bins = Bins.within(window, options.bin_width, table.onsets, stops)
@@ -236,10 +233,12 @@ def _session(
         method=options.method, max_gap=options.max_gap, bin_width=bins.width,
     )  # fmt: skip
     behaviour = {p: at_bins(node) for p, node in series_of(session, options.series).items()}
-    masks = invalid_bins(session, bins.edges[..., :-1], bins.edges[..., 1:])
+    begin, end = bins.edges[..., :-1], bins.edges[..., 1:]
+    masks = invalid_bins(session, begin, end)
     valid = bins.whole()
-    if "" in masks:
-        valid = ~masks[""] if valid is None else valid & ~masks[""]
+    for within in (~masks[""] if "" in masks else None, valid_bins(session, begin, end)):
+        if within is not None:
+            valid = within if valid is None else valid & within
     shared = {schema.TIME: bins.axis}
     if rows is not None:
         shared[schema.PRESENTATION] = rows[schema.PRESENTATION].variable
@@ -263,7 +262,8 @@ def _session(
             variables["spike_data"] = spikes.variable
             coords |= _unit_coords(spikes)
         variables |= known
-        by_unit = unit_validity(masks, coords, bins.dims)
+        observed = told_of_units(nodes.get(schema.SPIKES))
+        by_unit = unit_validity(masks, observed, coords, bins.edges, bins.dims)
         if by_unit is not None:
             variables["valid_units"] = by_unit
         groups |= _area_groups(f"{name}/{area}", variables, coords, below, rows)
@@ -339,31 +339,8 @@ def _area_groups(
 
 
 def _session_bins(name: str, session: xr.DataTree, options: _Options) -> Bins:
-    """Of the window asked for, else of all that holds spikes, else of all that was sampled."""
-    if options.window is not None:
-        _check_length(name, session, options.window)
-        return Bins.within(options.window, options.bin_width)
-    low, high = extent_of(session)
-    if not np.isfinite(low):
-        msg = f"session {name!r} has no spikes to take the clock's range from: give window="
-        raise ValueError(msg)
-    return Bins.covering(low, high, options.bin_width)
-
-
-def _check_length(name: str, session: xr.DataTree, window: tuple[float, float]) -> None:
-    """Refuse a window longer than the recording; spikes are read only if it may be."""
-    length = window[1] - window[0]
-    tables = session.children.get(schema.PRESENTATIONS)
-    for table in tables.children.values() if tables is not None else ():
-        columns = table.to_dataset()
-        start, stop = columns["start_time"].values, columns.get("stop_time")
-        last = start if stop is None or np.isnan(stop.values).all() else stop.values
-        if start.size and np.nanmax(last) - np.nanmin(start) >= length:
-            return
-    low, high = extent_of(session)
-    if np.isfinite(low) and length > (high - low) * (1 + 1e-9) + 1.0:
-        msg = (
-            f"window: {length:g} s is longer than the recording of session {name!r}, which spans "
-            f"{low:.3f} to {high:.3f} s"
-        )
-        raise ValueError(msg)
+    """Of the window asked for, else of all the time that was recorded."""
+    if options.window is None:
+        return whole_clock(f"session {name!r}", session, options.bin_width)
+    check_length(name, session, options.window)
+    return Bins.within(options.window, options.bin_width)

@@ -14,6 +14,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, longest
+from neuroarrays.alignment.clocks import whole_clock
 from neuroarrays.errors import NotInTree
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
@@ -175,7 +176,7 @@ def bin_spikes(
     window : (float, float), s, optional
         With `starts`: from and to, relative to each onset; by default from the onset to the end
         of the longest presentation, which needs `stops`. Without: the part of the session clock
-        to count; by default all of it, from the bin of the first spike to that of the last.
+        to count; by default all that was recorded, whichever units there are (see `align`).
     stops : (presentation_id,) array, s, optional
         Spikes at or after a presentation's stop are not counted; NaN where there is none.
     units : list of int, optional
@@ -213,8 +214,11 @@ def bin_spikes(
     asked = None if window is None else check_window(window)
     spikes = spikes_node(spikes)
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
+    session = spikes.parent and spikes.parent.parent if isinstance(spikes, xr.DataTree) else None
     if starts is None:
-        bins = Bins.within(asked, width) if asked else _session(trains_of(node), width)
+        bins = (
+            Bins.within(asked, width) if asked else whole_clock("the spikes", session, width, node)
+        )
         return counted(node, bins, kind, binarize, units=units)
     onsets = seconds(starts, "starts")
     if onsets.ndim != 1:
@@ -264,21 +268,6 @@ def counted(
         dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
     variable = schema.var("area", "spike_data", wrap(data), dims, tree=schema.ALIGNED)
     return xr.DataArray(variable, coords | {schema.TIME: bins.axis}, name="spike_data")
-
-
-def _session(trains: Trains, width: float) -> Bins:
-    """The bins of a session's clock from the first spike to the last.
-
-    Raises
-    ------
-    ValueError
-        If there is no spike.
-    """
-    low, high = trains.extent()
-    if not np.isfinite(low):
-        msg = "there are no spikes to take the clock's range from: give window=(start, stop)"
-        raise ValueError(msg)
-    return Bins.covering(low, high, width)
 
 
 def _labels(starts: Any) -> dict[Any, xr.Variable]:

@@ -14,9 +14,8 @@ from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
-from neuroarrays.tree.intervals import difference, merged
-from neuroarrays.tree.invalid import cut_away, invalid_times
-from neuroarrays.tree.trains import spikes_node, trains_of
+from neuroarrays.tree.observed import spikes_and_seconds
+from neuroarrays.tree.trains import spikes_node
 
 
 def psth(
@@ -122,8 +121,9 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     area : DataTree node or Dataset
         An area or its spikes in a recording tree, or an area, or ``events``, of an aligned tree.
     intervals : Dataset, DataFrame or (n, 2) array, s, optional
-        Of a recording: where to count, overlapping ones once. Without, from the first to the last
-        spike of the area, as pynapple does it: an area that fell silent is overrated. Of a node
+        Of a recording: where to count, overlapping ones once. Without, all the time that was
+        recorded: what the file says of each unit or of the session, else from the first to the
+        last datum of the whole file, whichever units are chosen (page "What a tree is"). Of a node
         in a tree, the session's invalid times do not count, what `restrict` cut away among them:
         of a restricted tree it is the rate within its intervals.
 
@@ -131,7 +131,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     -------
     (unit_id,) xr.DataArray, spikes/s
         Spikes divided by time; of an aligned tree, in bins that count. A unit without spikes has
-        rate 0, one without any bin that counts NaN. Attribute ``duration`` is the time in s, of the
+        rate 0, one without any time that counts NaN. Attribute ``duration`` is the time in s, of the
         unit that has most. Of events their names stand for ``unit_id``.
 
     Raises
@@ -160,7 +160,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
         msg = "firing_rate counts spikes: the area has responses, whose mean is area['responses'].mean()"
         raise SchemaError(msg)
     else:
-        number, seconds = _spikes_within(node, intervals, session)
+        number, seconds = spikes_and_seconds(node, session, intervals)
     longest = float(seconds.max(initial=0))
     if not longest > 0:
         msg = "there is no time to divide by: no spikes, no valid bins, or empty intervals"
@@ -177,34 +177,3 @@ def _counted(node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     along = next(dim for dim in counts.dims if dim != schema.UNIT)
     number, bins = _conditions.totals(node, counts.transpose(along, schema.UNIT, ...))
     return number, bins * bin_width(node)
-
-
-def _spikes_within(
-    node: xr.Dataset, intervals: Any, session: xr.DataTree | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes of each unit within intervals, and the time that these cover, both where valid."""
-    trains = trains_of(node)
-    invalid = invalid_times(session, node)
-    within = None if intervals is None else np.stack(merged(intervals), axis=1)
-    if within is None:
-        low, high = trains.extent()
-        number = (trains.last - trains.first).astype(float)
-        if not (high > low and any(rows.size for rows in invalid)):
-            return number, np.full(number.size, high - low)
-        # The last spike is counted too: to just behind it. What was cut away on either side tells
-        # where the recording ends, also where no spike is near.
-        cut = np.empty((0, 2)) if session is None else cut_away(session)
-        low, high = cut.min(initial=low), cut.max(initial=np.nextafter(high, np.inf))
-        within = np.array([[low, high]])
-    times = trains.load(np.arange(trains.first.size))
-    number, seconds = np.zeros((2, trains.first.size))
-    covered: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
-    for unit, (first, last) in enumerate(zip(trains.first, trains.last, strict=True)):
-        rows = invalid[unit]
-        if rows.tobytes() not in covered:
-            covered[rows.tobytes()] = merged(difference(within, rows))
-        starts, stops = covered[rows.tobytes()]
-        train = times[first:last]
-        number[unit] = (np.searchsorted(train, stops) - np.searchsorted(train, starts)).sum()
-        seconds[unit] = (stops - starts).sum()
-    return number, seconds

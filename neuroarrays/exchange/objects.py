@@ -13,7 +13,18 @@ from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema.given import found
-from neuroarrays.tree.observed import complete
+from neuroarrays.tree.intervals import merged
+from neuroarrays.tree.observed import (
+    OF_SESSION,
+    complete,
+    of_session,
+    of_units,
+    with_stretches,
+)
+from neuroarrays.tree.stretches import Stretches
+
+#: The shortest stretch that pynapple keeps, s.
+_SHORTEST = 1e-6
 
 
 def _pynapple() -> Any:
@@ -36,7 +47,8 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        By path: ``TsGroup`` for spikes (NaN times left out), ``Tsd``, ``TsdFrame`` or ``TsdTensor``
+        With the time that was recorded as their time support. By path: ``TsGroup`` for spikes (NaN
+        times left out), ``Tsd``, ``TsdFrame`` or ``TsdTensor``
         for each numeric variable along time (path of the node and name), ``IntervalSet`` for each
         table with finite, ordered start and stop times (s; pynapple takes 1 us from intervals that
         touch). Variables along presentations and
@@ -54,27 +66,37 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
     for path, role, node in schema.roles(tree):
         own = node.to_dataset(inherit=False)
         if role == "spikes":
-            found[path] = _group(nap, own)
+            found[path] = _group(nap, own, node.parent and node.parent.parent)
         elif role == "table":
             intervals = _intervals(nap, own)
             if intervals is not None:
                 found[path] = intervals
         elif schema.TIME in node.coords:
             times = node.coords[schema.TIME].values
+            support = _of_clock(nap, tree, path, times)
             for name, array in own.data_vars.items():
                 if array.dims[:1] == (schema.TIME,) and array.dtype.kind in "biuf":
-                    found[f"{path}/{name}"] = _series(nap, times, array, node)
+                    found[f"{path}/{name}"] = _series(nap, times, array, support)
     return found
 
 
-def _group(nap: Any, node: xr.Dataset) -> Any:
+def _support(nap: Any, each: list[Stretches]) -> Any:
+    """The time support of objects: all time in which any of them was recorded."""
+    rows = np.concatenate([one.rows for one in each] or [np.empty((0, 2))])
+    starts, stops = merged(rows)
+    some = stops - starts > _SHORTEST  # its own guess loses units with a single spike
+    if not some.any():
+        first = float(starts[0]) if starts.size else 0.0
+        return nap.IntervalSet(first, first + 1.0)
+    return nap.IntervalSet(starts[some], stops[some])
+
+
+def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     ends = np.cumsum(node["row_size"].values, dtype=np.int64)
     times = node["spike_times"].values
     trains = np.split(times, ends[:-1]) if ends.size else []
-    good = times[~np.isnan(times)]
-    first, last = (good.min(), good.max()) if good.size else (0.0, 1.0)
-    # Its own guess of the support loses units with a single spike.
-    support = nap.IntervalSet(first, last if last > first else first + 1.0)
+    whole = session is not None and schema.kind_of(session) == schema.RECORDING
+    support = _support(nap, of_units(node, session if whole else None))
     units = {
         int(unit): nap.Ts(np.sort(train[~np.isnan(train)]), time_support=support)
         for unit, train in zip(node[schema.UNIT].values, trains, strict=True)
@@ -99,14 +121,23 @@ def _intervals(nap: Any, node: xr.Dataset) -> Any:
         return nap.IntervalSet(starts, stops)
 
 
-def _series(nap: Any, times: np.ndarray, array: xr.DataArray, node: xr.DataTree) -> Any:
+def _of_clock(nap: Any, tree: xr.DataTree, path: str, times: np.ndarray) -> Any:
+    """The time support of a clock: its session's, if that is known and all samples lie in it."""
+    if schema.kind_of(tree) != schema.RECORDING or not times.size:
+        return None
+    whole = of_session(tree.root[f"{tree.path}/{path}".strip("/").partition("/")[0]])  # type: ignore[arg-type]
+    inside = len(whole.rows) and whole.hold(times, times).all()
+    return _support(nap, [whole]) if inside else None
+
+
+def _series(nap: Any, times: np.ndarray, array: xr.DataArray, support: Any) -> Any:
     if array.ndim == 1:
-        return nap.Tsd(times, array.values)
+        return nap.Tsd(times, array.values, time_support=support)
     if array.ndim > 2:
-        return nap.TsdTensor(times, array.values)
+        return nap.TsdTensor(times, array.values, time_support=support)
     last = array.dims[1]
-    columns = node.coords[last].values if last in node.coords else np.arange(array.shape[1])
-    return nap.TsdFrame(times, array.values, columns=columns)
+    columns = array.coords[last].values if last in array.coords else np.arange(array.shape[1])
+    return nap.TsdFrame(times, array.values, columns=columns, time_support=support)
 
 
 def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.DataTree:
@@ -117,7 +148,8 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
     objects : mapping of str to object
         By name: ``TsGroup`` becomes ``<name>/spikes``, ``Ts`` the same with one unit,
         ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
-        a node ``<name>`` on its own clock, s. Names may be paths.
+        a node ``<name>`` on its own clock, s. Names may be paths. Time supports that were given
+        are the time that was recorded; those that pynapple found are not.
     session : str
         Name of the session.
 
@@ -146,6 +178,7 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
             f"{found(objects)}"
         )
         raise TypeError(msg)
+    observed: dict[str, tuple[np.ndarray, bool]] = {}
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
               session: xr.Dataset(attrs={"session_id": session})}  # fmt: skip
     for name, one in objects.items():
@@ -154,16 +187,43 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
             one = nap.TsGroup({0: one})
         if isinstance(one, nap.TsGroup):
             place = place.removesuffix(f"/{schema.SPIKES}")
+            observed[f"{session}/{place}/{schema.SPIKES}"] = _observed(
+                one, [np.asarray(one[i].index, np.float64) for i in one.index]
+            )
             groups[f"{session}/{place}/{schema.SPIKES}"] = _spikes(one)
         elif isinstance(one, nap.IntervalSet):
             place = place.removeprefix(f"{schema.PRESENTATIONS}/")
             groups[f"{session}/{schema.PRESENTATIONS}/{place}"] = _table(one)
         elif isinstance(one, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
             groups[f"{session}/{place}"] = _signal(one, place.rpartition("/")[2])
+            observed[f"{session}/{place}"] = _observed(one, [np.asarray(one.index, np.float64)])
         else:
             msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
             raise TypeError(msg)
+    if any(said for _, said in observed.values()):
+        rows = merged(np.concatenate([rows for rows, _ in observed.values()]))
+        groups[f"{session}/{schema.OBSERVED}"] = dataset({
+            name: schema.var("observed", name, column)
+            for name, column in zip(OF_SESSION, rows, strict=True)
+        })  # fmt: skip
+    for path, (rows, said) in observed.items():
+        if said and path.endswith(f"/{schema.SPIKES}"):
+            groups[path] = with_stretches(groups[path], rows.T)
     return xr.DataTree.from_dict(complete(groups, session))
+
+
+def _observed(one: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """The time support of an object, (n, 2) s, and whether somebody gave it one.
+
+    Without, pynapple takes what lies between the first and the last of each clock.
+    """
+    ends = np.array([(clock.min(), clock.max()) for clock in clocks if clock.size]).reshape(-1, 2)
+    support = one.time_support
+    if support is None:
+        return ends, False
+    rows = np.asarray(support.values, np.float64).reshape(-1, 2)
+    guess = np.stack(merged(ends), axis=1)
+    return rows, rows.shape != guess.shape or not np.allclose(rows, guess, rtol=0, atol=2e-6)
 
 
 def _spikes(group: Any) -> xr.Dataset:

@@ -18,7 +18,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.plot import timelines
 from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of, text_of
 from neuroarrays.schema import given
-from neuroarrays.tree.description import lasting, many
+from neuroarrays.tree.description import many, rates_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     names, first_name = list(dict.fromkeys(area.name for area in areas)), _short(sessions[0])
     _draw_units(made["units"], areas, sessions, names)
     if kind == schema.RECORDING:
-        _draw_rates(made["rates"], _rates(tree, areas), "Rates of units, and their median")
+        _draw_rates(made["rates"], _rates(areas), "Rates of units, and their median")
     else:
         places = np.unique(np.linspace(0, len(sessions) - 1, _SESSIONS).round().astype(int))
         chosen = [sessions[i] for i in places]
@@ -131,14 +131,12 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
         ax.figure.colorbar(image, ax=ax, label="units")
 
 
-def _rates(tree: xr.DataTree, areas: list[_Area]) -> dict[str, xr.DataArray]:
-    """Mean rates by area of a recording tree: spikes by the length of the session."""
+def _rates(areas: list[_Area]) -> dict[str, xr.DataArray]:
+    """Mean rates by area of a recording tree, as `firing_rate` has them."""
     found: dict[str, list[np.ndarray]] = {}
-    seconds = {area.session: lasting(tree[area.session]) for area in areas}
     for area in areas:
-        spikes = area.node.children.get(schema.SPIKES)
-        if spikes is not None and seconds[area.session] > 0:
-            rates = spikes["row_size"].values / seconds[area.session]
+        rates = rates_of(area.node)
+        if rates.size:
             found.setdefault(area.name, []).append(rates)
     return {
         name: xr.DataArray(np.concatenate(rates), dims=schema.UNIT, attrs=RATE)

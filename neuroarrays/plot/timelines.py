@@ -11,6 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.plot.drawing import PALETTE, frameless, nothing, text_of, trace
 from neuroarrays.tree.intervals import merged
+from neuroarrays.tree.observed import of_session
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,10 @@ _Row = tuple[str, Any]
 
 
 def recorded(session: Any) -> list[_Row]:
-    """Signals, events and tables of a session of a recording tree, in this order."""
+    """Signals, events and tables of a session of a recording tree, in this order.
+
+    And when it was recorded, if that is more than one stretch.
+    """
     series, events, tables = [], [], []
     for path, node in session.subtree_with_keys:
         if path == "." or not all(node.sizes.values()):
@@ -39,7 +43,9 @@ def recorded(session: Any) -> list[_Row]:
     if len(series) > _SIGNALS:
         more = len(series) - _SIGNALS + 1
         series = [*series[: _SIGNALS - 1], (f"and {more} more signals", None)]
-    return series + events + tables
+    rows = of_session(session).rows
+    observed = [("observed", (rows[:, 0], rows[:, 1]))] if len(rows) > 1 else []
+    return series + events + tables + observed
 
 
 def _signals(path: str, node: Any) -> list[_Row]:

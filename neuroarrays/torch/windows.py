@@ -18,7 +18,12 @@ from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.schema import given
 from neuroarrays.torch.batched import AreaDataset, Batch
 from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.observed import counting
+from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import Trains, trains_of
+
+#: Windows that are looked at together.
+_WINDOWS = 4096
 
 
 class SpikeWindowDataset(AreaDataset):
@@ -33,11 +38,12 @@ class SpikeWindowDataset(AreaDataset):
     bin_width : float, s
         Width of a bin; its edges are those of `na.bin_spikes`.
     starts : (n,) float, s, optional
-        Starts of the windows on the session clock, anywhere. Every `stride` unless given.
+        Starts of the windows on the session clock, anywhere in the time that was recorded. Every
+        `stride` unless given.
     stride : float, s, optional
         From one start to the next one's; `length` unless given.
     window : (float, float) or (n, 2) float, s, optional
-        Stretches that windows lie in entirely; from the first spike to the last unless given.
+        Stretches that windows lie in entirely; all the time that was recorded unless given.
     series : sequence of str
         Signals of the recording to interpolate at the bins' centres: ``"running/speed"``. NaN
         where there are no data.
@@ -50,7 +56,8 @@ class SpikeWindowDataset(AreaDataset):
 
     Notes
     -----
-    A batch is ``{"spike_data": (n, bins, unit), <series>: (n, bins), "time": (n,) float64}``. The
+    Windows lie in the time in which all units of the area were recorded and are to be trusted: no
+    spike outside of it does not mean silence. A batch is ``{"spike_data": (n, bins, unit), <series>: (n, bins), "time": (n,) float64}``. The
     spikes are kept in memory in order of time, ten bytes each, and are put in that order again in
     every worker that is not forked.
 
@@ -59,7 +66,7 @@ class SpikeWindowDataset(AreaDataset):
     SchemaError
         If the area has no spikes.
     ValueError
-        If no window fits.
+        If no window fits, or one of `starts` lies where not all units were recorded.
     """
 
     def __init__(  # noqa: PLR0913
@@ -92,29 +99,55 @@ class SpikeWindowDataset(AreaDataset):
         self.bin_width, self.dtype = check_bin_width(bin_width), np.dtype(dtype)
         self.bins = counts.bins_to_cover(length, self.bin_width)
         self.trains: Trains = trains_of(node)
+        self._observed = _shared(counting(node, area.parent))
         self.starts = self._starts(starts, length, stride, window)
         self.series = {name: self._signal(area, name) for name in series}
         self._slices: Any = None
 
     def _starts(self, starts: Any, length: float, stride: float, window: Any) -> np.ndarray:
-        low, high = self.trains.extent()
+        shared = self._observed
         if starts is not None:
             found = seconds(starts, "starts")
         else:
-            spans = seconds((low, high) if window is None else window, "window").reshape(-1, 2)
+            spans = shared.rows if window is None else seconds(window, "window").reshape(-1, 2)
+            if window is not None and not shared.found and len(spans):
+                spans = Stretches(spans, False).within(shared.rows).rows
             slack = 1e-6 * self.bin_width
             found = np.concatenate([
                 a + stride * np.arange(np.floor((b - a - length + slack) / stride) + 1)
                 for a, b in spans
                 if b - a + slack >= length
             ] or [np.empty(0)])  # fmt: skip
+            found = found[self._whole(found)]
         if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+            low, high = shared.extent
             msg = (
-                f"{self.place}: no window of {length:g} s (spike_times span {low:.3f} to "
-                f"{high:.3f} s, window={window}, starts of shape {found.shape})"
+                f"{self.place}: no window of {length:g} s (all units were recorded for "
+                f"{shared.seconds:g} s from {low:.3f} to {high:.3f} s, window={window}, starts of "
+                f"shape {found.shape})"
+            )
+            raise ValueError(msg)
+        if not (whole := self._whole(found)).all():
+            msg = (
+                f"{self.place}: {(~whole).sum():,} of {whole.size:,} windows reach into time in which "
+                f"not all units were recorded, or are to be trusted: the first starts at "
+                f"{found[~whole][0]:g} s. No spike there does not mean silence; leave them out, or "
+                "choose units with na.select_units"
             )
             raise ValueError(msg)
         return found
+
+    def _whole(self, starts: np.ndarray) -> np.ndarray:
+        """Whether all bins of windows lie in the time in which all units were recorded."""
+        from neuroarrays.kernels import counts
+
+        edges = counts.bin_edges(0.0, self.bins, self.bin_width)
+        whole = np.zeros(starts.shape, bool)
+        for low in range(0, len(starts), _WINDOWS):
+            part = starts[low : low + _WINDOWS, None]
+            held = self._observed.hold(part + edges[:-1], part + edges[1:])
+            whole[low : low + _WINDOWS] = held.all(axis=1)
+        return whole
 
     def _signal(self, area: xr.DataTree, name: str) -> fields.Field:
         from neuroarrays.kernels import counts
@@ -175,3 +208,12 @@ class SpikeWindowDataset(AreaDataset):
             batch[name] = torch.from_numpy(values)
         batch[schema.TIME] = torch.from_numpy(self.starts[rows])
         return self._finish(batch)
+
+
+def _shared(observed: Sequence[Stretches]) -> Stretches:
+    """The time that all units have in common."""
+    each = list({id(one): one for one in observed}.values())
+    shared = each[0] if each else Stretches(np.empty((0, 2)), False)
+    for one in each[1:]:
+        shared = one.within(shared.rows)
+    return Stretches(shared.rows, all(one.found for one in each))

@@ -12,9 +12,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.tree.breaks import step
-from neuroarrays.tree.intervals import difference, merged
-from neuroarrays.tree.invalid import cut_away
+from neuroarrays.tree.observed import of_session, spikes_and_seconds
 from neuroarrays.tree.sessions import events_of
+from neuroarrays.tree.stretches import Stretches
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
@@ -115,10 +115,9 @@ def describe(tree: xr.DataTree) -> Description:
     Returns
     -------
     Description
-        Prints itself: as text, in colour through rich, and as HTML in a notebook. Durations and
-        rates of clocks are read off the ends of the clocks and tables, mean rates off the number
-        of spikes; no spikes, counts or signals are read. Of a recording the rate is the mean over
-        units of spikes per second of the session. The share of masked bins is that of the first
+        Prints itself: as text, in colour through rich, and as HTML in a notebook. Of a recording
+        the duration is the time that was recorded (node `observed`), and the rate the mean over
+        units of `firing_rate`, for which spikes are read. The share of masked bins is that of the first
         area of a session, and is read of trees of up to 100 sessions.
 
     Raises
@@ -148,13 +147,11 @@ def describe(tree: xr.DataTree) -> Description:
     rows, total = [], 0
     for path in areas:
         session, _, area = path.rpartition("/")
-        units, spikes = _units(tree[path])
+        units = _units(tree[path])
         total += units
         row = {"session": session, "area": area, "units": f"{units:,}"} | about[session].texts
-        if spikes and about[session].seconds > 0 and units:
-            row["rate"] = (
-                f"{spikes / units / about[session].seconds:#.2g}".rstrip(".") + " spikes/s"
-            )
+        if kind == schema.RECORDING:
+            row["rate"] = _mean_rate(tree[path])
         rows.append(row)
     held = {path.rpartition("/")[0] for path in areas}
     rows += [
@@ -175,14 +172,14 @@ class _About:
 
 def _about(kind: str, session: Any, read_masks: bool) -> _About:
     if kind == schema.RECORDING:
-        seconds = lasting(session)
+        observed = of_session(session)
+        seconds = observed.seconds
         tables = session.children.get(schema.PRESENTATIONS)
         said = [
             f"{name} {node.sizes.get(schema.PRESENTATION, 0):,}"
             for name, node in (tables.children.items() if tables is not None else ())
         ]
-        cut = cut_away(session)
-        clocks = [f"{path} {_rate(node, cut)}" for path, node in _series(session)]
+        clocks = [f"{path} {_rate(node, observed)}" for path, node in _series(session)]
         events = [
             f"{name} {node['event_time'].size:,}" for name, node in events_of(session).items()
         ]
@@ -212,49 +209,6 @@ def _about(kind: str, session: Any, read_masks: bool) -> _About:
     return _About(seconds, texts)
 
 
-def span(session: Any) -> tuple[float, float]:
-    """First and last time of a session, from the ends of its tables and clocks.
-
-    Parameters
-    ----------
-    session : DataTree node
-        Of a recording tree.
-
-    Returns
-    -------
-    low, high : float, s
-        Where there is neither, of its spikes, which are then read; NaN without any.
-    """
-    ends: list[float] = []
-    for node in session.subtree:
-        if schema.PRESENTATION in node.sizes and "start_time" in node.data_vars:
-            ends += [float(v) for v in node["start_time"].values[[0, -1]]] if node.sizes[
-                schema.PRESENTATION] else []  # fmt: skip
-            ends += list(node["stop_time"].values[-1:]) if "stop_time" in node.data_vars else []
-    for _, node in _series(session):
-        ends += [float(node[schema.TIME][i]) for i in (0, -1)]
-    known = [end for end in ends if np.isfinite(end)]
-    if not known:
-        trains = [n["spike_times"].values for n in session.subtree if "row_size" in n.data_vars]
-        known = [float(f(t[np.isfinite(t)])) for t in trains if np.isfinite(t).any()
-                 for f in (np.min, np.max)]  # fmt: skip
-    return (min(known), max(known)) if known else (np.nan, np.nan)
-
-
-def lasting(session: Any) -> float:
-    """How long a session is, s: its span without what `restrict` cut away; 0 where none is known."""
-    low, high = span(session)
-    return _left(low, high, cut_away(session))
-
-
-def _left(low: float, high: float, cut: np.ndarray) -> float:
-    """How much of a stretch of time is left."""
-    if not low < high:
-        return 0.0
-    starts, stops = merged(difference([(low, high)], cut))
-    return float((stops - starts).sum())
-
-
 def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
     """The continuous signals of a session by path, those without samples left out."""
     return [
@@ -263,18 +217,36 @@ def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-def _rate(node: Any, cut: np.ndarray) -> str:
-    """Samples per second, from the ends of a clock of which some time was cut away."""
+def _rate(node: Any, observed: Stretches) -> str:
+    """Samples per second, from the ends of a clock and when the session was recorded."""
     clock = node[schema.TIME]
-    length = _left(float(clock[0]), float(clock[-1]), cut)
+    first, last = float(clock[0]), float(clock[-1])
+    length = observed.within([(first, last)]).seconds if first < last else 0.0
     return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else many(clock.size, "sample")
 
 
-def _units(area: Any) -> tuple[int, int]:
-    """Number of units and, of spikes, of these."""
+def _units(area: Any) -> int:
+    """Number of units."""
     nodes = [area, *area.children.values()]
-    units = max((n.sizes.get(schema.UNIT, 0) for n in nodes), default=0)
-    return units, max((n.sizes.get(schema.SPIKE, 0) for n in nodes), default=0)
+    return max((n.sizes.get(schema.UNIT, 0) for n in nodes), default=0)
+
+
+def _mean_rate(area: Any) -> str:
+    """Mean over units of an area of spikes per second in which they count."""
+    rates = rates_of(area)
+    known = rates[np.isfinite(rates)]
+    return f"{known.mean():#.2g}".rstrip(".") + " spikes/s" if known.size else ""
+
+
+def rates_of(area: xr.DataTree) -> np.ndarray:
+    """Mean rate of each unit of an area of a recording, (unit_id,) spikes/s; none without spikes."""
+    node = area.children.get(schema.SPIKES)
+    if node is None:
+        return np.empty(0)
+    number, seconds = spikes_and_seconds(node.to_dataset(), area.parent)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates: np.ndarray = number / seconds
+    return rates
 
 
 def _width(area: Any) -> float:

@@ -32,11 +32,14 @@ class Part:
         On the session's clock.
     ordered : bool
         A clock: its ends are its extent.
+    stops : bool
+        Where something ends, which is not in it: intervals are half-open.
     """
 
     name: str
     times: Any
     ordered: bool = False
+    stops: bool = False
 
     @property
     def size(self) -> int:
@@ -68,7 +71,8 @@ class Part:
         ends = [(piece.min(), piece.max()) for piece in self.pieces() if piece.size]
         if not ends:
             return np.nan, np.nan
-        return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        return float(low), float(np.nextafter(high, -np.inf) if self.stops else high)
 
     def any_between(self, begin: np.ndarray, end: np.ndarray) -> bool:
         """Whether a time lies in one of some stretches that are in order."""
@@ -81,8 +85,8 @@ class Part:
     def token(self) -> Any:
         """What the times depend on."""
         if isinstance(self.times, LazyArray):
-            return (self.times.__dask_tokenize__(), self.ordered)
-        return (exact_token(np.asarray(self.times)), self.ordered)
+            return (self.times.__dask_tokenize__(), self.ordered, self.stops)
+        return (exact_token(np.asarray(self.times)), self.ordered, self.stops)
 
 
 def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]:
@@ -106,7 +110,7 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
             found.append(Part(path, _times(node.variables["event_time"])))
         if schema.PRESENTATION in node.dims and path.rpartition("/")[2] != INVALID_TIMES:
             found += [
-                Part(f"{path}/{name}", _times(node.variables[name]))
+                Part(f"{path}/{name}", _times(node.variables[name]), stops=name == "stop_time")
                 for name in ("start_time", "stop_time")
                 if name in node.variables and node.variables[name].ndim == 1
             ]
@@ -178,6 +182,8 @@ class Found(LazyArray):
             rows[0] = low, high
             return rows
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        some = rows[:, 1] > rows[:, 0]
+        rows[some, 1] = np.nextafter(rows[some, 1], -np.inf)  # half-open, as all tables are
         reach = np.maximum.accumulate(rows[:, 1])
         if np.isfinite(low):
             rows[0, 0] = min(low, rows[0, 0])

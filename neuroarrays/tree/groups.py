@@ -9,8 +9,11 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.tree.invalid import INVALID_TIMES
 
 Groups = dict[str, xr.Dataset]
+#: Nodes of a session that say of all of it when it was recorded.
+_WHEN = (schema.OBSERVED, f"{schema.PRESENTATIONS}/{INVALID_TIMES}")
 
 
 def is_recording(tree: xr.DataTree) -> bool:
@@ -19,14 +22,20 @@ def is_recording(tree: xr.DataTree) -> bool:
 
 
 def own(tree: xr.DataTree) -> Groups:
-    """The nodes of a tree, or of a branch and those above it, as they are stored, by path."""
-    schema.kind_of(tree)
+    """The nodes of a tree, or of a branch and those above it, as they are stored, by path.
+
+    With a branch of a recording goes when its session was recorded, and can be trusted.
+    """
+    kind = schema.kind_of(tree)
     prefix = tree.path.strip("/")
+    session = prefix.partition("/")[0]
+    about = _WHEN if kind == schema.RECORDING and session else ()
+    always = {f"{session}/{name}" for name in about}
     return {
         path.strip("/"): node.to_dataset(inherit=False)
         for path, node in ((node.path, node) for node in tree.root.subtree)
         if not prefix or path.strip("/") == prefix or below(path.strip("/"), prefix)
-        or below(prefix, path.strip("/"))
+        or below(prefix, path.strip("/")) or path.strip("/") in always
     }  # fmt: skip
 
 

@@ -7,15 +7,10 @@ A session may have a table ``presentations/invalid_times`` (NWB's own name) with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, wrap
 
 INVALID_TIMES = "invalid_times"
 #: `reason` of an invalid time that `restrict` cut away: nothing of it is left in the tree.
@@ -102,73 +97,3 @@ def _rows(session: xr.DataTree) -> list[tuple[float, float, str, str]]:
         for name in ("applies_to", "reason")
     )
     return list(zip(start.tolist(), stop.tolist(), scope.tolist(), reason.tolist(), strict=True))
-
-
-def unit_validity(
-    masks: Mapping[str, np.ndarray], unit_coords: Mapping[str, xr.Variable], dims: tuple[str, ...]
-) -> xr.Variable | None:
-    """`valid_units`: False in the bins that are invalid for the probe of a unit.
-
-    Parameters
-    ----------
-    masks : dict of str to (...,) bool
-        As `invalid_bins` gives them; "" is not looked at.
-    unit_coords : dict of (unit_id,) variables
-        Labels of the units, `probe` among them.
-    dims : tuple of str
-        Dims of the masks, ``(presentation_id, time)`` or ``(time,)``.
-
-    Returns
-    -------
-    lazy variable, bool, or None
-        Along the dims of `spike_data`; None if no unit is on such a probe.
-    """
-    if _PROBE not in unit_coords:
-        return None
-    probes = unit_coords[_PROBE].values
-    names = [name for name in masks if name and (probes == name).any()]
-    if not names:
-        return None
-    which = np.full(probes.size, -1, np.int64)
-    for i, name in enumerate(names):
-        which[probes == name] = i
-    lazy = UnitValidity(np.stack([masks[name] for name in names]), which)
-    place = (*dims[:-1], schema.UNIT, dims[-1]) if len(dims) == 2 else (*dims, schema.UNIT)
-    return schema.var("area", "valid_units", wrap(lazy), place, tree=schema.ALIGNED)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class UnitValidity(LazyArray):
-    """One mask per probe, spread over the units where it is indexed.
-
-    `invalid` is (mask, presentation, bin) or (mask, bin) bool, `which` (unit,) int64 the mask of
-    each unit, -1 for none.
-    """
-
-    invalid: np.ndarray
-    which: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        if self.invalid.ndim == 2:
-            return (self.invalid.shape[1], self.which.size)
-        return (self.invalid.shape[1], self.which.size, self.invalid.shape[2])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(bool)
-
-    def outer(self, key: Key) -> np.ndarray:
-        which = np.atleast_1d(self.which[key[1]])
-        picked = self.invalid
-        for axis, k in ((1, key[0]), (2, key[-1])):
-            if axis < picked.ndim:
-                k = np.atleast_1d(np.arange(picked.shape[axis])[k])
-                picked = picked.take(k, axis=axis)
-        nothing = np.zeros((1, *picked.shape[1:]), bool)
-        spread = ~np.concatenate([picked, nothing])[which]  # -1 is the last
-        valid: np.ndarray = np.moveaxis(spread, 0, 1)
-        return valid[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.invalid, self.which)

@@ -11,7 +11,6 @@ may have begun earlier and ended later, so that a bin that holds the first or la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,15 @@ from neuroarrays import schema
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.extents import Found, Part, hull, parts_of
-from neuroarrays.tree.intervals import difference, merged
+from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
+from neuroarrays.tree.stretches import ROUNDING, Stretches
+from neuroarrays.tree.trains import trains_of
 
 #: Names of the variables of a session's node, and of a spikes node.
 OF_SESSION, OF_UNITS = ("start_time", "stop_time"), ("observed_start", "observed_stop")
 #: Value of the attribute `ends` of stretches whose ends are those of the data.
 FOUND = "found"
-#: Share of a bin by which rounding may put it over an edge.
-_ROUNDING = 1e-6
 
 
 # ------------------------------------------------------------------------------ making a tree
@@ -47,7 +46,8 @@ def complete(
     Parameters
     ----------
     groups : dict of str to Dataset
-        The nodes of one session by path. Spikes nodes that have their stretches keep them.
+        The nodes of one session by path. A node ``observed``, and spikes nodes that have their
+        stretches, stay as they are.
     session : str
         Path of the session in `groups`.
     more : sequence of Part, optional
@@ -65,33 +65,40 @@ def complete(
         `groups` with ``<session>/observed``, if there is anything with times.
     """
     place = f"{session}/{schema.OBSERVED}".lstrip("/")
-    if place in groups and schema.INTERVAL in groups[place].dims:
-        return dict(groups)
     prefix = f"{session}/" if session else ""
     inside = {p.removeprefix(prefix): node for p, node in groups.items()
               if p != session and p.startswith(prefix)}  # fmt: skip
-    spikes = {p: node for p, node in inside.items() if "row_size" in node}
-    parts = (*(more or ()), *parts_of(inside, spikes=more is None))
-    rows = (np.empty(0), np.empty(0)) if rows is None else rows
-    if not parts and not rows[0].shape[0]:
-        return dict(groups)
+    made = dict(groups)
+    if place not in groups or schema.INTERVAL not in groups[place].dims:
+        for path in [p for p in made if p == place or p.startswith(place + "/")]:
+            made[f"{place}_signal{path.removeprefix(place)}"] = made.pop(path)  # not ours
+        parts = (*(more or ()), *parts_of(inside, spikes=more is None))
+        node = _found_node(parts, rows or (np.empty(0), np.empty(0)), epochs)
+        if node is None:
+            return made
+        made[place] = node
+    columns = [made[place].variables[name] for name in OF_SESSION]
+    ends = {"ends": FOUND} if _found(made[place], OF_SESSION[0]) else {}
+    for path, node in inside.items():
+        if "row_size" in node and OF_UNITS[0] not in node:
+            made[prefix + path] = with_stretches(node, [c._data for c in columns], **ends)
+    return made
+
+
+def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) -> xr.Dataset | None:
+    """The node ``observed``, whose values are found when somebody asks; None if there are no times."""
     if not epochs:
         parts = tuple(part for part in parts if part.ordered)
-    made = dict(groups)
-    for path in [p for p in made if p == place or p.startswith(place + "/")]:
-        made[f"{place}_signal{path.removeprefix(place)}"] = made.pop(path)  # not ours
+    if not parts and not rows[0].shape[0]:
+        return None
     found = [Found(parts, rows, column, bool(parts) and not epochs) for column in (0, 1)]
     lazy = any(isinstance(one, LazyArray) for one in (*rows, *(part.times for part in parts)))
     columns: list[Any] = [wrap(one) if lazy else one.load() for one in found]
     attrs = {"ends": FOUND} if epochs else {}
-    made[place] = dataset({
+    return dataset({
         name: schema.var("observed", name, data, (schema.INTERVAL,), **attrs)
         for name, data in zip(OF_SESSION, columns, strict=True)
     })  # fmt: skip
-    for path, node in spikes.items():
-        if OF_UNITS[0] not in node:
-            made[prefix + path] = with_stretches(node, columns, **attrs)
-    return made
 
 
 def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr.Dataset:
@@ -118,64 +125,6 @@ def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr
 # ---------------------------------------------------------------------------------- asking it
 
 
-@dataclass(frozen=True, eq=False)
-class Stretches:
-    """Stretches of time, in order and apart.
-
-    Attributes
-    ----------
-    rows : (n, 2) float64, s
-        Half-open: a datum at the last moment of the recording lies within.
-    found : bool
-        Whether the first and the last moment are those of the data, and no file's.
-    """
-
-    rows: np.ndarray
-    found: bool
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """First and last moment; NaN without any."""
-        if not len(self.rows):
-            return np.nan, np.nan
-        return float(self.rows[0, 0]), float(np.nextafter(self.rows[-1, 1], -np.inf))
-
-    @property
-    def seconds(self) -> float:
-        """How long all of them last."""
-        return float((self.rows[:, 1] - self.rows[:, 0]).sum())
-
-    def without(self, table: Any) -> Stretches:
-        """What of them is left."""
-        if not len(table):
-            return self
-        return Stretches(np.stack(merged(difference(self.rows, table)), axis=1), self.found)
-
-    def hold(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Whether half-open bins lie wholly within one of them.
-
-        Where the ends are found, a bin that holds the first or last moment does.
-        """
-        if not len(self.rows):
-            return np.zeros(np.shape(begin), bool)
-        slack = _ROUNDING * (end - begin)
-        some = np.ones(np.shape(begin), bool)
-        if self.found:
-            low, high = self.extent
-            some = (end > low) & (begin <= high)
-            begin, end = np.maximum(begin, low), np.minimum(end, high)
-        place = np.searchsorted(self.rows[:, 0], begin + slack, side="right") - 1
-        held: np.ndarray = some & (place >= 0) & (end - slack <= self.rows[np.maximum(place, 0), 1])
-        return held
-
-
-def stretches(starts: np.ndarray, stops: np.ndarray, found: bool) -> Stretches:
-    """Stretches of rows in any order, whose stops belong to them; rows with NaN are padding."""
-    known = np.isfinite(starts) & np.isfinite(stops) & (starts <= stops)
-    rows = np.stack([starts[known], np.nextafter(stops[known], np.inf)], axis=1)
-    return Stretches(np.stack(merged(rows), axis=1), found)
-
-
 def of_session(session: xr.DataTree) -> Stretches:
     """When a session was recorded.
 
@@ -196,7 +145,7 @@ def of_session(session: xr.DataTree) -> Stretches:
     else:
         nodes = {path: one.to_dataset() for path, one in session.subtree_with_keys if path != "."}
         low, high = hull(parts_of(nodes))
-        found = stretches(np.array([low]), np.array([high]), True)
+        found = Stretches.of(np.array([low]), np.array([high]), True)
     return found.without(cut_away(session))
 
 
@@ -214,48 +163,166 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
     Returns
     -------
     list of Stretches
-        Without times that are not to be trusted; units that have the same have one object.
+        Units that have the same have one object.
     """
     number = spikes.sizes.get(schema.UNIT, 1)
-    if all(name in spikes for name in OF_UNITS):
-        starts, stops = (np.asarray(spikes[name].values, float) for name in OF_UNITS)
-        if spikes[OF_UNITS[0]].dims == (schema.INTERVAL,):
-            each = [_stretches(spikes, OF_UNITS)] * number
-        else:
-            same: dict[bytes, Stretches] = {}
-            each = []
-            for start, stop in zip(starts, stops, strict=True):
-                key = start.tobytes() + stop.tobytes()
-                if key not in same:
-                    same[key] = stretches(start, stop, False)
-                each.append(same[key])
-            if any(not len(one.rows) for one in each):  # of some units the file does not say it
-                whole = of_session(session) if session is not None else _own(spikes)
-                each = [one if len(one.rows) else whole for one in each]
-    elif session is not None:
-        each = [of_session(session)] * number
-    else:
-        each = [_own(spikes)] * number
+    if not all(name in spikes for name in OF_UNITS):
+        return [_whole(spikes, session)] * number
+    if spikes[OF_UNITS[0]].dims == (schema.INTERVAL,):
+        one = _stretches(spikes, OF_UNITS)
+        return [one if len(one.rows) else _whole(spikes, session)] * number
+    same: dict[bytes, Stretches] = {}
+    each = []
+    for start, stop in zip(*(spikes[name].values for name in OF_UNITS), strict=True):
+        key = start.tobytes() + stop.tobytes()
+        if key not in same:
+            found = Stretches.of(start, stop, False)
+            # Of some units the file may not say it.
+            same[key] = found if len(found.rows) else _whole(spikes, session)
+        each.append(same[key])
+    return each
+
+
+def told_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
+    """When each unit was recorded if a file says it, else none: nothing is read then."""
+    if spikes is None or OF_UNITS[0] not in spikes or _found(spikes, OF_UNITS[0]):
+        return []
+    return of_units(spikes)
+
+
+def counting(
+    spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
+) -> list[Stretches]:
+    """The time in which spikes of each unit count: recorded, and to be trusted.
+
+    Parameters
+    ----------
+    spikes : Dataset
+        A spikes node.
+    session : DataTree node, optional
+        The session that it is of.
+    within : table of intervals, s, optional
+        Count nowhere else. Where no file says when units were recorded, these do.
+
+    Returns
+    -------
+    list of Stretches
+        Units that have the same have one object.
+    """
+    each = of_units(spikes, session)
+    asked = None if within is None else Stretches(np.stack(merged(within), axis=1), False)
     left: dict[Any, Stretches] = {}
-    invalid = invalid_times(session, spikes)
-    for unit, (one, rows) in enumerate(zip(each, invalid, strict=True)):
-        key = id(one), rows.tobytes()
+    for unit, invalid in enumerate(invalid_times(session, spikes)):
+        one = each[unit]
+        key = id(one), invalid.tobytes()
         if key not in left:
-            left[key] = one.without(rows)
+            if asked is not None:
+                found = asked if one.found else one.within(asked.rows)
+            else:
+                found = one
+            left[key] = found.without(invalid)
         each[unit] = left[key]
     return each
 
 
+def spikes_and_seconds(
+    spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes of each unit in the time in which they count, and how long that is.
+
+    Parameters
+    ----------
+    spikes, session, within
+        As for `counting`.
+
+    Returns
+    -------
+    number, seconds : (unit,) float64
+    """
+    trains = trains_of(spikes)
+    times = trains.load(np.arange(trains.first.size))
+    number, seconds = np.zeros((2, trains.first.size))
+    for unit, one in enumerate(counting(spikes, session, within)):
+        train = times[trains.first[unit] : trains.last[unit]]
+        begin, end = (np.searchsorted(train, column) for column in one.rows.T)
+        number[unit], seconds[unit] = (end - begin).sum(), one.seconds
+    return number, seconds
+
+
+def _whole(spikes: xr.Dataset, session: xr.DataTree | None) -> Stretches:
+    return _own(spikes) if session is None else of_session(session)
+
+
 def _own(spikes: xr.Dataset) -> Stretches:
     low, high = hull(parts_of({"": spikes}))
-    return stretches(np.array([low]), np.array([high]), True)
+    return Stretches.of(np.array([low]), np.array([high]), True)
 
 
 def _stretches(node: xr.Dataset, names: tuple[str, str]) -> Stretches:
     starts, stops = (np.atleast_1d(np.asarray(node[name].values, float)) for name in names)
-    return stretches(starts, stops, node[names[0]].attrs.get("ends") == FOUND)
+    return Stretches.of(starts, stops, _found(node, names[0]))
 
 
-def extent_of(session: xr.DataTree) -> tuple[float, float]:
-    """First and last moment of a session, s; NaN if it has no data."""
-    return of_session(session).extent
+def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.ndarray | None:
+    """Bins that lie within the time that was recorded.
+
+    Parameters
+    ----------
+    session : DataTree node
+        A session of a recording tree.
+    begin, end : (...,) float64, s
+        Edges of half-open bins, session clock; NaN where there is no bin.
+
+    Returns
+    -------
+    (...,) bool or None
+        None if all do. No spikes are read if tables and clocks tell that.
+    """
+    known = np.isfinite(begin)
+    if not known.any():
+        return None
+    node = session.children.get(schema.OBSERVED)
+    if node is None or (node.sizes.get(schema.INTERVAL) == 1 and _found(node, OF_SESSION[0])):
+        low, high = at_least(session)
+        slack = ROUNDING * (end - begin)[known].max()
+        if begin[known].min() >= low - slack and end[known].max() <= high + slack:
+            return None
+    held = of_session(session).hold(begin, end)
+    return None if held[known].all() else held
+
+
+def _found(node: Any, name: str) -> bool:
+    return bool(node[name].attrs.get("ends") == FOUND)
+
+
+def at_least(session: xr.DataTree) -> tuple[float, float]:
+    """A stretch that lies in the session, from its clocks and tables: no spikes are read."""
+    nodes = {
+        path: one.to_dataset()
+        for path, one in session.subtree_with_keys
+        if path != "." and (schema.TIME in one.coords or schema.PRESENTATION in one.sizes)
+    }
+    return hull(parts_of(nodes, spikes=False))
+
+
+def clipped(node: xr.Dataset, starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
+    """A node whose observed time, if it has any, is cut to some stretches in order and apart."""
+    if schema.INTERVAL not in node.dims:
+        return node
+    names = OF_UNITS if OF_UNITS[0] in node else OF_SESSION
+    within = np.stack([starts, stops], axis=1)
+    columns = [np.asarray(node[name].values, float) for name in names]
+    each = [
+        Stretches.of(low, high, False).within(within).rows
+        for low, high in zip(*(np.atleast_2d(column) for column in columns), strict=True)
+    ]
+    most = max((len(rows) for rows in each), default=0)
+    cut = np.full((len(each), most, 2), np.nan)
+    for unit, rows in enumerate(each):
+        cut[unit, : len(rows)] = np.stack([rows[:, 0], np.nextafter(rows[:, 1], -np.inf)], axis=1)
+    cut = cut if columns[0].ndim == 2 else cut[0]
+    kept = node.drop_dims(schema.INTERVAL)
+    return kept.assign({
+        name: xr.Variable(node[name].dims, cut[..., i], node[name].attrs)
+        for i, name in enumerate(names)
+    })  # fmt: skip

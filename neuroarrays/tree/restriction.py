@@ -17,6 +17,7 @@ from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.groups import Groups
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import INVALID_TIMES, RESTRICTED
+from neuroarrays.tree.observed import clipped, of_session
 
 #: Share of a bin by which rounding may put it over the edge of an interval.
 _ROUNDING = 1e-6
@@ -38,8 +39,8 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
     -------
     DataTree
         Of a recording tree: spikes, samples and events at times within, and presentations that
-        lie wholly within. Spikes are read. What was cut away is written into the session's table
-        `presentations/invalid_times`, whose rows all stay, so that `align` and `firing_rate` do not
+        lie wholly within. Spikes are read. The node `observed` is cut to them, and what was cut
+        away is written into the session's table `presentations/invalid_times`, whose rows all stay, so that `align` and `firing_rate` do not
         take it for silence. Of an aligned tree with presentations: those wholly
         within. Of an aligned tree on one clock: the clock from the first to the last bin that
         lies wholly within, and `valid` is False in those between that do not; no bin is dropped
@@ -83,7 +84,8 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         if not _amount(kept.values()):
             raise _nothing_within(next(iter(sessions.values())))
         for session in {path.split("/")[0] for path in groups if path}:
-            _note_what_is_cut(groups, kept, session, within(session))
+            whole = of_session(tree.root[session]).extent  # type: ignore[arg-type]
+            _note_what_is_cut(groups, kept, session, (whole, within(session)))
         return _groups.rebuilt(tree, kept)
     owners = _groups.owners(groups, schema.PRESENTATION)
     if owners:
@@ -139,10 +141,13 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
         kept = {k: _take(v, inside) if v.dims == (schema.SPIKE,) else v for k, v in kept.items()}
         kept["row_size"] = kept["row_size"].copy(data=sizes)
         coords = {k: kept.pop(k) for k in map(str, node.coords)}
-        return dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
+        made = dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
+        return clipped(made, *within)
     if schema.PRESENTATION in node.dims and "start_time" in node:
         rows = _rows_within(node["start_time"].values, node.get("stop_time"), within)
         return node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
+    if schema.INTERVAL in node.dims:
+        return clipped(node, *within)
     if schema.TIME in node.coords:
         return node.isel({schema.TIME: _places_of(_inside(seconds(node[schema.TIME]), within))})
     if "event_time" in node:
@@ -162,11 +167,13 @@ def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
 
 
 def _note_what_is_cut(
-    groups: Groups, kept: Groups, session: str, within: tuple[np.ndarray, np.ndarray]
+    groups: Groups, kept: Groups, session: str, time: tuple[tuple[float, float], Any]
 ) -> None:
-    """Write the time that was cut away into the table of invalid times, which stays whole."""
-    mine = [node for path, node in groups.items() if _groups.below(path, session)]
-    low, high = _extent(mine)
+    """Write the time that was cut away into the table of invalid times, which stays whole.
+
+    `time` is the extent of the session, and the stretches that are left of it.
+    """
+    (low, high), within = time
     if not low < high:
         return
     starts, stops = np.append(low, within[1]), np.append(within[0], high)
@@ -190,16 +197,6 @@ def _note_what_is_cut(
     kept.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
     ids = np.arange(made.sizes[schema.PRESENTATION])
     kept[path] = made.assign_coords({schema.PRESENTATION: ids})
-
-
-def _extent(nodes: list[xr.Dataset]) -> tuple[float, float]:
-    """From the first to the last time that any node of a session speaks of."""
-    names = ("spike_times", schema.TIME, "event_time", "start_time", "stop_time")
-    times = [seconds(node[name], name) for node in nodes for name in names
-             if name in node.variables]  # fmt: skip
-    known = [t[np.isfinite(t)] for t in times]
-    ends = [(t.min(), t.max()) for t in known if t.size]
-    return min((e[0] for e in ends), default=np.nan), max((e[1] for e in ends), default=np.nan)
 
 
 def _places_of(inside: np.ndarray) -> Any:

@@ -10,7 +10,6 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.schema.names import chosen
-from neuroarrays.tree.trains import trains_of
 
 #: Behaviour: the series that are aligned unless others are asked for.
 BEHAVIOUR = (
@@ -121,16 +120,3 @@ def stimuli_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
         if "stimulus" in node.data_vars and schema.TIME in node.dims
     }
     return {"stimulus": next(iter(found.values()))} if len(found) == 1 else found
-
-
-def extent_of(session: xr.DataTree) -> tuple[float, float]:
-    """First and last spike of a session in seconds, else first and last sample; NaN for none."""
-    nodes = [node for nodes in areas_of(session).values() for node in nodes.items()]
-    spikes = [trains_of(node).extent() for leaf, node in nodes if leaf == schema.SPIKES]
-    clocks = [node[schema.TIME] for leaf, node in nodes if leaf != schema.SPIKES]
-    samples = [tuple(clock.values[[0, -1]]) for clock in clocks if clock.size]
-    for found in (spikes, samples):
-        known = [pair for pair in found if np.isfinite(pair[0])]
-        if known:
-            return min(low for low, _ in known), max(high for _, high in known)
-    return np.nan, np.nan

@@ -262,7 +262,7 @@ def test_every_bad_argument_is_named(sample):
         ({"presentations": "epochs", "bin_width": -1}, ValueError, "bin_width=-1"),
         ({"bin_width": float("nan")}, ValueError, "bin_width=nan"),
         ({"window": (0, 5000)}, ValueError, "5000 s is longer than the recording of session"),
-        ({"presentations": "epochs", "window": (0, 5000)}, ValueError, "spans 0.008 to 1199.968"),
+        ({"presentations": "epochs", "window": (0, 5000)}, ValueError, "spans 0.000 to 1200.000"),
         ({"method": "cubic"}, ValueError, "expected one of 'linear'"),
         ({"max_gap": 0}, ValueError, "max_gap=0"),
         ({"series": "lfp"}, NotInTree, "no series 'lfp'; there are"),

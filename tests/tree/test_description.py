@@ -36,7 +36,7 @@ def test_aligned_trees_say_what_is_masked():
     assert "29 bins of 10 ms" in text
     assert " 594 " in text
     clock = str(na.describe(na.align(na.load_sample(), bin_width=0.02)))
-    assert "59,999 bins of 20 ms" in clock
+    assert "60,000 bins of 20 ms" in clock
     assert "masked" not in clock
 
 

@@ -249,7 +249,7 @@ def test_units_of_a_branch_and_of_a_dataset(sample):
     area = na.select_units(sample[f"{SESSION}/adn"], "unit_id < 3")
     assert area.path == f"/{SESSION}/adn"
     assert area["spikes"].sizes["unit_id"] == 3
-    assert set(area.root[SESSION].children) == {"adn"}
+    assert set(area.root[SESSION].children) == {"adn", "observed"}
     node = na.select_units(sample[f"{SESSION}/adn/spikes"].to_dataset(), "unit_id < 3")
     assert node.sel(unit_id=2).sizes["spike"] == 9743
 

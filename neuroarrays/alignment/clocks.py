@@ -1,0 +1,121 @@
+"""The clock of a session: over the time that was recorded, unless one wrong time makes it absurd."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.alignment.bins import Bins
+from neuroarrays.errors import TooLarge
+from neuroarrays.tree.extents import parts_of
+from neuroarrays.tree.observed import at_least, of_session, of_units
+from neuroarrays.tree.trains import trains_of
+
+#: Bins of a clock that are made without being asked for: 1 GiB, 37 hours at 1 ms.
+MOST_BINS = 1 << 27
+#: Seconds by which a window may be longer than the recording.
+_SLACK = 1.0
+
+
+def whole_clock(
+    name: str, session: xr.DataTree | None, width: float, spikes: xr.Dataset | None = None
+) -> Bins:
+    """The bins over all the time in which a session was recorded.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in an error.
+    session : DataTree node, optional
+        A session of a recording tree.
+    width : float, s
+        Width of a bin.
+    spikes : Dataset, optional
+        A spikes node; then the time in which any of its units was recorded.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing with times.
+    TooLarge
+        If the clock would have more than `MOST_BINS` bins; names the time that lies furthest out.
+    """
+    if spikes is not None:
+        trains_of(spikes)  # says what is wrong with it
+    each = of_units(spikes, session) if spikes is not None else []
+    each = each or ([of_session(session)] if session is not None else [])
+    ends = np.array([one.extent for one in each if len(one.rows)]).reshape(-1, 2)
+    if not ends.size:
+        what = "spikes" if spikes is not None else f"times in {name}"
+        msg = f"there are no {what} to take the clock's range from: give window=(start, stop)"
+        raise ValueError(msg)
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    if not each[0].found and low < high:  # its stop bounds the last bin; a datum would lie in it
+        high = float(np.nextafter(high, -np.inf))
+    number = (high - low) / width
+    if number > MOST_BINS:
+        msg = (
+            f"{name}: a clock from {low:g} to {high:g} s would have {number:.3g} bins of {width:g} s, "
+            f"{number * 8 / 2**30:,.0f} GiB for their times alone (more than 1 GiB is not taken "
+            f"unasked): {_outlier(session, spikes, low, high)}. Give window=(start, stop) in seconds"
+        )
+        raise TooLarge(msg)
+    return Bins.covering(low, high, width)
+
+
+def _outlier(
+    session: xr.DataTree | None, spikes: xr.Dataset | None, low: float, high: float
+) -> str:
+    """Which time of a session lies furthest from the others."""
+    nodes = {"the spikes": spikes} if spikes is not None else {}
+    if session is not None:
+        nodes = {p: n.to_dataset() for p, n in session.subtree_with_keys if p != "."}
+    ends: list[tuple[str, float, float]] = []
+    for path, node in nodes.items():
+        if node is not None and "row_size" in node:
+            trains = trains_of(node)
+            times = trains.load(np.arange(trains.first.size))
+            ids = np.atleast_1d(node[schema.UNIT].values)
+            for unit, first, last in zip(ids, trains.first, trains.last, strict=True):
+                train = times[first:last]
+                train = train[np.isfinite(train)]
+                if train.size:
+                    what = (
+                        f"unit {unit} of {path.removesuffix('/' + schema.SPIKES)!r} has a spike at"
+                    )
+                    ends.append((what, float(train[0]), float(train[-1])))
+    known = {p: n for p, n in nodes.items() if n is not None}
+    ends += [(f"{p.name!r} has a time of", *p.extent()) for p in parts_of(known, spikes=False)]
+    if not ends:
+        return "no single time is far from the others"
+    middle = float(np.nanmedian([end for _, *both in ends for end in both]))
+    what, first, last = max(ends, key=lambda one: max(abs(one[1] - middle), abs(one[2] - middle)))
+    value = max(first, last, key=lambda end: abs(end - middle))
+    if (
+        value not in (low, high)
+        and abs(value - middle) < max(abs(low - middle), abs(high - middle)) / 2
+    ):
+        return f"a unit or signal of the file that is not in the tree reaches from {low:g} to {high:g} s"
+    return f"{what} {value:g} s"
+
+
+def check_length(name: str, session: xr.DataTree, window: tuple[float, float]) -> None:
+    """Refuse a window longer than the recording; spikes are read only if it may be.
+
+    Raises
+    ------
+    ValueError
+        Says from when to when the session goes.
+    """
+    length = window[1] - window[0]
+    low, high = at_least(session)
+    if np.isfinite(low) and high - low >= length:
+        return
+    low, high = of_session(session).extent
+    if np.isfinite(low) and length > (high - low) * (1 + 1e-9) + _SLACK:
+        msg = (
+            f"window: {length:g} s is longer than the recording of session {name!r}, which spans "
+            f"{low:.3f} to {high:.3f} s"
+        )
+        raise ValueError(msg)

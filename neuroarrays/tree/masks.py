@@ -1,0 +1,119 @@
+"""Bins of units that do not count: not recorded, or by a probe that is not to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.tree.stretches import Stretches
+
+_PROBE = "probe"
+
+
+def unit_validity(
+    masks: Mapping[str, np.ndarray],
+    observed: Sequence[Stretches],
+    unit_coords: Mapping[str, xr.Variable],
+    edges: np.ndarray,
+    dims: tuple[str, ...],
+) -> xr.Variable | None:
+    """`valid_units`: False in the bins that do not count for a unit.
+
+    Parameters
+    ----------
+    masks : dict of str to (...,) bool
+        As `validity.invalid_bins` gives them, by name of a probe; "" is not looked at.
+    observed : sequence of Stretches
+        When each unit was recorded; empty where that is when the session was.
+    unit_coords : dict of (unit_id,) variables
+        Labels of the units, `probe` among them.
+    edges : (..., time + 1) float64, s
+        Edges of half-open bins, session clock.
+    dims : tuple of str
+        Dims of the masks, ``(presentation_id, time)`` or ``(time,)``.
+
+    Returns
+    -------
+    lazy variable, bool, or None
+        Along the dims of `spike_data`; None if all bins of all units count.
+    """
+    probes = unit_coords[_PROBE].values if _PROBE in unit_coords else np.empty(0, object)
+    names = [name for name in masks if name and (probes == name).any()]
+    said = {id(one): one for one in observed if not one.found}
+    if not names and not said:
+        return None
+    number = len(observed) or probes.size
+    which = np.full(number, -1, np.int64)
+    for i, name in enumerate(names):
+        which[probes == name] = i
+    place = {key: i for i, key in enumerate(said)}
+    group = np.full(number, -1, np.int64)
+    group[: len(observed)] = [place.get(id(one), -1) for one in observed]
+    bad = np.zeros((0, *edges.shape[:-1], edges.shape[-1] - 1), bool)
+    if names:
+        bad = np.stack([masks[name] for name in names])
+    lazy = UnitValidity(edges, bad, which, tuple(said.values()), group)
+    where = (*dims[:-1], schema.UNIT, dims[-1]) if len(dims) == 2 else (*dims, schema.UNIT)
+    return schema.var("area", "valid_units", wrap(lazy), where, tree=schema.ALIGNED)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class UnitValidity(LazyArray):
+    """Which bins of which units count, found where it is indexed.
+
+    Attributes
+    ----------
+    edges : ([presentation,] bin + 1) float64, s
+        Edges of the bins.
+    invalid : (mask, [presentation,] bin) bool
+        Bins that are not to be trusted.
+    which : (unit,) int64
+        The mask of each unit, -1 for none.
+    observed : tuple of Stretches
+        When units were recorded.
+    group : (unit,) int64
+        Which of these each has, -1 for none: recorded throughout.
+    """
+
+    edges: np.ndarray
+    invalid: np.ndarray
+    which: np.ndarray
+    observed: tuple[Stretches, ...]
+    group: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        *rows, n_edges = self.edges.shape
+        return (*rows, self.which.size, n_edges - 1) if rows else (n_edges - 1, self.which.size)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(bool)
+
+    def outer(self, key: Key) -> np.ndarray:
+        units = np.atleast_1d(np.arange(self.which.size)[key[1]])
+        clock = self.edges.ndim == 1
+        edges = self.edges[None] if clock else self.edges
+        invalid = self.invalid[:, None] if clock else self.invalid
+        rows = np.arange(edges.shape[0]) if clock else np.atleast_1d(np.arange(len(edges))[key[0]])
+        bins = np.atleast_1d(np.arange(edges.shape[1] - 1)[key[0] if clock else key[2]])
+        begin, end = edges[rows[:, None], bins], edges[rows[:, None], bins + 1]
+        valid = np.ones((units.size, rows.size, bins.size), bool)
+        for number in np.unique(self.group[units]):
+            if number >= 0:
+                valid[self.group[units] == number] = self.observed[number].hold(begin, end)
+        for number in np.unique(self.which[units]):
+            if number >= 0:
+                valid[self.which[units] == number] &= ~invalid[number][rows[:, None], bins]
+        found: np.ndarray = valid[:, 0].T if clock else np.moveaxis(valid, 0, 1)
+        return found[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
+
+    def __dask_tokenize__(self) -> object:
+        observed = [(one.rows, one.found) for one in self.observed]
+        return (type(self).__name__, self.edges, self.invalid, self.which, observed, self.group)
