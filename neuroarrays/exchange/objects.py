@@ -201,14 +201,14 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
             msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
             raise TypeError(msg)
     if any(said for _, said in observed.values()):
-        rows = merged(np.concatenate([rows for rows, _ in observed.values()]))
+        whole = merged(np.concatenate([rows for rows, _ in observed.values()]))
         groups[f"{session}/{schema.OBSERVED}"] = dataset({
             name: schema.var("observed", name, column)
-            for name, column in zip(OF_SESSION, rows, strict=True)
+            for name, column in zip(OF_SESSION, whole, strict=True)
         })  # fmt: skip
     for path, (rows, said) in observed.items():
         if said and path.endswith(f"/{schema.SPIKES}"):
-            groups[path] = with_stretches(groups[path], rows.T)
+            groups[path] = with_stretches(groups[path], list(rows.T))
     return xr.DataTree.from_dict(complete(groups, session))
 
 

@@ -91,9 +91,11 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
         parts = tuple(part for part in parts if part.ordered)
     if not parts and not rows[0].shape[0]:
         return None
-    found = [Found(parts, rows, column, bool(parts) and not epochs) for column in (0, 1)]
+    found = [Found(parts, rows, column, not epochs) for column in (0, 1)]
     lazy = any(isinstance(one, LazyArray) for one in (*rows, *(part.times for part in parts)))
     columns: list[Any] = [wrap(one) if lazy else one.load() for one in found]
+    if not parts and not epochs:
+        columns = list(rows)
     attrs = {"ends": FOUND} if epochs else {}
     return dataset({
         name: schema.var("observed", name, data, (schema.INTERVAL,), **attrs)
@@ -169,16 +171,13 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
     if not all(name in spikes for name in OF_UNITS):
         return [_whole(spikes, session)] * number
     if spikes[OF_UNITS[0]].dims == (schema.INTERVAL,):
-        one = _stretches(spikes, OF_UNITS)
-        return [one if len(one.rows) else _whole(spikes, session)] * number
+        return [_stretches(spikes, OF_UNITS)] * number
     same: dict[bytes, Stretches] = {}
     each = []
     for start, stop in zip(*(spikes[name].values for name in OF_UNITS), strict=True):
         key = start.tobytes() + stop.tobytes()
         if key not in same:
-            found = Stretches.of(start, stop, False)
-            # Of some units the file may not say it.
-            same[key] = found if len(found.rows) else _whole(spikes, session)
+            same[key] = Stretches.of(start, stop, False)
         each.append(same[key])
     return each
 

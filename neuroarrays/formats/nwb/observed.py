@@ -39,7 +39,13 @@ def unit_stretches(account: Account, n_units: int) -> dict[str, xr.Variable]:
 
 
 def _of_units(source: Source, n_units: int) -> np.ndarray:
-    """(unit, interval, 2) float64, s, padded with NaN."""
+    """(unit, interval, 2) float64, s, padded with NaN.
+
+    Raises
+    ------
+    FormatError, ValueError
+        If they make no sense, or there are more than are read.
+    """
     info = source.info(_OF_UNITS)
     if info is None or info.shape[1:] != (2,) or info.dtype.kind not in "iuf":
         raise ValueError(f"shape {info and info.shape}, expected (n, 2) numbers")
@@ -56,9 +62,17 @@ def _of_units(source: Source, n_units: int) -> np.ndarray:
     values = np.asarray(source.read(_OF_UNITS), np.float64)
     if not (np.isfinite(values).all() and (values[:, 0] <= values[:, 1]).all()):
         raise ValueError("a stop before its start, or no number")
-    rows = np.full((n_units, int(sizes.max(initial=0)), 2), np.nan)
+    if not values.size:
+        raise ValueError("none")
+    whole = np.stack(
+        merged(np.stack([values[:, 0], np.nextafter(values[:, 1], np.inf)], 1)), axis=1
+    )
+    most = max(int(sizes.max()), len(whole) if (sizes == 0).any() else 0)
+    rows = np.full((n_units, most, 2), np.nan)
     unit = np.repeat(np.arange(n_units), sizes)
     rows[unit, np.arange(unit.size) - np.repeat(starts, sizes)] = values
+    whole[:, 1] = np.nextafter(whole[:, 1], -np.inf)
+    rows[sizes == 0, : len(whole)] = whole  # of these it says nothing: when any was recorded
     return rows
 
 
