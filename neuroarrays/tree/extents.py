@@ -171,9 +171,13 @@ class Found(LazyArray):
         found: np.ndarray = rows[:, self.column][k]
         return found
 
-    def _find(self) -> np.ndarray:
+    def said(self) -> np.ndarray:
+        """The rows that the file names, (n, 2) float64, s."""
         said = [one.load() if isinstance(one, LazyArray) else one for one in self.rows]
-        rows = np.stack(said, axis=1).astype(np.float64)
+        return np.stack(said, axis=1).astype(np.float64)
+
+    def _find(self) -> np.ndarray:
+        rows = self.said()
         low, high = hull(self.parts)
         if self.apart or not len(rows):
             return np.concatenate([rows, [[low, high]]])

@@ -17,12 +17,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.extents import Found, Part, hull, parts_of
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
-from neuroarrays.tree.stretches import ROUNDING, Stretches
+from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import trains_of
 
 #: Names of the variables of a session's node, and of a spikes node.
@@ -280,18 +280,27 @@ def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.n
     known = np.isfinite(begin)
     if not known.any():
         return None
-    node = session.children.get(schema.OBSERVED)
-    if node is None or (node.sizes.get(schema.INTERVAL) == 1 and _found(node, OF_SESSION[0])):
-        low, high = at_least(session)
-        slack = ROUNDING * (end - begin)[known].max()
-        if begin[known].min() >= low - slack and end[known].max() <= high + slack:
-            return None
+    if _surely(session).hold(begin[known], end[known]).all():
+        return None
     held = of_session(session).hold(begin, end)
     return None if held[known].all() else held
 
 
 def _found(node: Any, name: str) -> bool:
     return bool(node[name].attrs.get("ends") == FOUND)
+
+
+def _surely(session: xr.DataTree) -> Stretches:
+    """Stretches in which a session was recorded as far as that is known without reading spikes."""
+    node = session.children.get(schema.OBSERVED)
+    if node is not None and node.sizes.get(schema.INTERVAL, 0) > 1:
+        data = unwrap(node[OF_SESSION[0]].variable._data)
+        if not isinstance(data, Found):
+            return of_session(session)
+        return Stretches.of(*data.said().T, False)  # whether they are joined or not
+    if node is not None and not _found(node, OF_SESSION[0]):
+        return of_session(session)
+    return Stretches.of(*np.array(at_least(session))[:, None], True)
 
 
 def at_least(session: xr.DataTree) -> tuple[float, float]:
