@@ -244,9 +244,9 @@ def _session(
         shared[schema.PRESENTATION] = rows[schema.PRESENTATION].variable
         rows = rows.drop_vars(rows.coords)
     films = {film: shown(node, bins, options.max_gap) for film, node in stimuli_of(session).items()}
+    known: dict[Any, xr.Variable] = {}
     if valid is not None:
-        valid = schema.var("area", "valid", valid, bins.dims, tree=schema.ALIGNED)
-    known = {} if valid is None else {"valid": valid}
+        known["valid"] = schema.var("area", "valid", valid, bins.dims, tree=schema.ALIGNED)
     events = counted_events(events_of(session), bins, options.dtype, options.binarize)
     below = behaviour | ({schema.EVENTS: events | known} if events else {})
     areas = areas_of(session)
