@@ -297,10 +297,12 @@ def _surely(session: xr.DataTree) -> Stretches:
         data = unwrap(node[OF_SESSION[0]].variable._data)
         if not isinstance(data, Found):
             return of_session(session)
-        return Stretches.of(*data.said().T, False)  # whether they are joined or not
+        rows = data.said()
+        return Stretches.of(rows[:, 0], rows[:, 1], False)  # whether they are joined or not
     if node is not None and not _found(node, OF_SESSION[0]):
         return of_session(session)
-    return Stretches.of(*np.array(at_least(session))[:, None], True)
+    low, high = at_least(session)
+    return Stretches.of(np.array([low]), np.array([high]), True)
 
 
 def at_least(session: xr.DataTree) -> tuple[float, float]:
