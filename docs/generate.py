@@ -31,6 +31,7 @@ PLACES = {
     (schema.ALIGNED, "area"): "[<block>/]<session>/<area>",
     (schema.ALIGNED, "spikes"): "<session>/<area>/spikes",
     (schema.ALIGNED, "behaviour"): "<session>/<area>/<series>",
+    (schema.ALIGNED, "events"): "<session>/<area>/events",
     (schema.ALIGNED, "statistics"): "<session>/<area>/statistics/<scope>",
     (schema.ALIGNED, "table"): "<session>/<area>/presentations",
 }

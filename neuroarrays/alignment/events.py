@@ -22,11 +22,11 @@ class EventCounts(LazyArray):
     counts: TrialCounts | ClockCounts
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return tuple(n for i, n in enumerate(self.counts.shape) if i != 1)
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
+    def dtype(self) -> np.dtype:
         return self.counts.dtype
 
     def outer(self, key: Key) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
@@ -32,10 +33,9 @@ def as_area(node: Any) -> xr.Dataset | None:
     names = _names(node)
     if not names:
         return None
-    counts = xr.Variable.concat([own[name].variable for name in names], schema.UNIT)
-    dims = [dim for dim in (schema.PRESENTATION, schema.UNIT, schema.TIME) if dim in counts.dims]
-    if schema.PRESENTATION not in dims:
-        dims = [schema.TIME, schema.UNIT]
+    along = [dim for dim in (schema.PRESENTATION, schema.TIME) if dim in own[names[0]].dims]
+    dims = [along[0], schema.UNIT, *along[1:]]
+    counts = np.stack([own[name].transpose(*along).values for name in names], 1)
     coords: dict[Any, Any] = dict(own.coords) | {schema.UNIT: range(len(names))}
     if node.parent is not None:  # the labels of presentations stand above
         coords |= {
@@ -44,10 +44,10 @@ def as_area(node: Any) -> xr.Dataset | None:
             if label.dims == (schema.PRESENTATION,)
         }
     masks = {"valid": own["valid"]} if "valid" in own else {}
-    return xr.Dataset({"spike_data": counts.transpose(*dims)} | masks, coords)
+    return xr.Dataset({"spike_data": (dims, counts)} | masks, coords)
 
 
-def by_name(answer: _Answer, node: xr.DataTree) -> _Answer:
+def by_name(answer: _Answer, node: Any) -> _Answer:
     """An answer about `as_area`, the names of the events in place of units; spikes are events."""
     found = answer.assign_coords({EVENT: (schema.UNIT, _names(node))})
     found = found.swap_dims({schema.UNIT: EVENT}).drop_vars(schema.UNIT)

@@ -242,6 +242,8 @@ def _alignment(command: argparse.ArgumentParser) -> None:
     add("--binarize", action="store_true", help="1 where there is any spike")
     add("--blanks", choices=("drop", "keep"), default="drop",
         help="presentations that their table marks as blank (default: %(default)s)")  # fmt: skip
+    add("--responses", metavar="NAME",
+        help="which of several series of the same units is `responses` (default: dF/F, else fluorescence)")  # fmt: skip
     add("--compat", choices=("mlynarski",),
         help="what the published archive of Allen Visual Coding has; fixes every other option")  # fmt: skip
     add("--scheduler", metavar="ADDRESS",

@@ -163,7 +163,7 @@ _ALIGN_OPTIONS = {
     "--presentations": "presentations", "--bin-width": "bin_width", "--window": "window",
     "--event": "event", "--event-clock": "event_clock", "--no-clip": "clip", "--series": "series",
     "--method": "method", "--max-gap": "max_gap", "--dtype": "dtype", "--binarize": "binarize",
-    "--blanks": "blanks",
+    "--blanks": "blanks", "--responses": "responses",
 }  # fmt: skip
 
 

@@ -565,3 +565,40 @@ def test_the_layout_that_driada_writes(driada_nwb):
     np.testing.assert_array_equal(session["lick/lick"], values["lick"])
     assert "events" not in session.children
     assert session.attrs["driada_metadata"] == '{"track": "RT"}'
+
+
+@pytest.mark.parametrize("shape", [(30,), (30, 1)])
+def test_a_roi_series_per_neuron_is_joined_whatever_its_name(tmp_path, shape):
+    path = tmp_path / "one.nwb"
+    write_nwb(path)
+    values = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    with h5py.File(path, "r+") as file:
+        table = file[file["processing/ophys/Fluorescence/RoiResponseSeries/rois"].attrs["table"]]
+        box = file.create_group("processing/ophys/Soma")
+        box.attrs.update({"neurodata_type": "Fluorescence", "namespace": "core"})
+        for column, (name, row) in enumerate([("soma b", 3), ("dendrite", 0), ("a", 2)]):
+            one = box.create_group(name)
+            one.attrs.update({"neurodata_type": "RoiResponseSeries", "namespace": "core"})
+            one["data"] = values[:, column].reshape(shape)
+            one["data"].attrs.update({"unit": "lumens", "conversion": 1.0})
+            one["timestamps"] = np.arange(30) / 10
+            one["rois"] = [row]
+            one["rois"].attrs["table"] = table.ref
+    tree = na.open_datatree(path)
+    (session,) = tree.children.values()
+    node = session["V1/Soma"].to_dataset()
+    assert node["Soma"].dims == ("time", "unit_id")
+    assert node["unit_id"].values.tolist() == [7, 9, 10]
+    assert node["name"].values.tolist() == ["dendrite", "a", "soma b"]
+    np.testing.assert_array_equal(node["Soma"], values[:, [1, 2, 0]])
+    np.testing.assert_array_equal(node["depth"], [0, 2, 3])
+    for label in ("iscell", "iscell_probability"):  # two columns of a value each
+        assert node[label].dims == ("unit_id",)
+        np.testing.assert_array_equal(node[label], np.ones(3))
+    na.validate(tree)
+    assert (
+        na.select_units(tree, "iscell == 1 and depth > 1")[f"{session.name}/V1/Soma"].sizes[
+            "unit_id"
+        ]
+        == 2
+    )

@@ -21,6 +21,8 @@ from neuroarrays.lazy.indexes import dataset
 
 #: What files say in the place of a unit that they do not know.
 _NO_UNIT = ("various", "unknown", "n/a", "none")
+#: Values of a column for each ROI, up to which each is a label of units.
+_LABELS = 16
 #: Components of a position or gaze, in the order the NWB schema gives them.
 _AXES = ("x", "y", "z")
 
@@ -78,29 +80,24 @@ def series_nodes(
     """Time series as nodes, those of one container on one clock together."""
     source = account.source
     nodes: dict[str, xr.Dataset] = {}
-    neurons: dict[str, list[Series]] = {}
+    neurons: dict[tuple[str, str], list[Series]] = {}
     others = []
     for one in series:
         if one.path.startswith("stimulus/templates/"):
             with account.step(one.path):
                 name = decode.clean(one.name)
                 nodes[f"{schema.STIMULUS}/{name}"] = _template_node(account, one)
-        elif decode.neuron_number(one.name) is not None and one.info and len(one.info.shape) == 1:
-            neurons.setdefault(one.path.rpartition("/")[0], []).append(one)
-        elif one.is_units:
-            with account.step(one.path):
+            continue
+        with account.step(one.path):
+            if _is_one_neuron(source, one):
+                place = one.path.rpartition("/")[0], _imaging_area(source, _roi_table(source, one))
+                neurons.setdefault(place, []).append(one)
+            elif one.is_units:
                 nodes |= _roi_node(account, one, wanted, nodes)
-        else:
-            others.append(one)
-    for container, members in neurons.items():
-        if len(members) > 1 and all(decode.same_clock(source, members[0], m) for m in members):
-            with account.step(container):
-                if wanted(schema.UNKNOWN_AREA):
-                    nodes |= _neuron_node(account, container, members)
-                else:
-                    account.pass_over(container)
-        else:
-            others += members
+            else:
+                others.append(one)
+    for (container, area), members in neurons.items():
+        others += _by_neuron(account, container, area, members, wanted, nodes)
     for path, members in decode.by_node(source, others).items():
         with account.step(members[0].path):
             if members[0].is_event:
@@ -228,25 +225,24 @@ def _roi_node(
     """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
     source = account.source
     array = _values(source, one)
-    n_rois = array.shape[1] if array.ndim > 1 else 1
-    table = str(source.attr(one.rois, "table") or "").strip("/") if one.rois else ""
+    array = Stacked((array,)) if array.ndim == 1 else array
+    n_rois = array.shape[1]
+    table = _roi_table(source, one)
     area = _imaging_area(source, table)
     if not wanted(area):
         account.pass_over(one.path)
         account.pass_over(table)
         return {}
-    ids, columns_ = _rois(account, one, table, n_rois)
+    ids, columns_ = _rois(account, [one], table, n_rois)
     name = free(one.name)
     name = f"{name}_signal" if name == "speed" else name
     rest = tuple(f"{name}_axis{i}" for i in range(2, array.ndim))
-    dims = (schema.TIME, schema.UNIT, *rest)[: array.ndim]
+    dims = (schema.TIME, schema.UNIT, *rest)
     variables = {name: schema.var("series", name, wrap(array), dims, **_attrs(one))}
     account.take(str(one.data))
-    coords = {schema.TIME: _clock(source, one)}
-    if array.ndim >= 2:
-        coords[schema.UNIT] = xr.Variable(schema.UNIT, ids)
-        coords |= {key: c for key, c in columns_.items() if c.ndim == 1 and key != name}
-        variables |= {key: c for key, c in columns_.items() if c.ndim > 1 and key != name}
+    coords = {schema.TIME: _clock(source, one), schema.UNIT: xr.Variable(schema.UNIT, ids)}
+    coords |= {key: c for key, c in columns_.items() if c.ndim == 1 and key != name}
+    variables |= {key: c for key, c in columns_.items() if c.ndim > 1 and key != name}
     path = f"{area}/{decode.clean(name)}"
     if path in nodes:
         path = f"{area}/{decode.clean(one.path.replace('/', '_'))}"
@@ -254,15 +250,16 @@ def _roi_node(
 
 
 def _rois(
-    account: Account, one: Series, table: str, n_rois: int
+    account: Account, members: list[Series], table: str, n_rois: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and columns of the ROIs of a series; only numbers where it is not known whose."""
+    """Identifiers and columns of the ROIs of series; only numbers where it is not known whose."""
     source, numbers = account.source, np.arange(n_rois, dtype=np.int64)
-    if not one.rois:
+    one = members[0]
+    if not all(member.rois for member in members):
         return numbers, {}
     with account.step(one.rois):
-        rows = source.read(one.rois)
-        account.take(one.rois)
+        rows = np.concatenate([np.atleast_1d(source.read(member.rois)) for member in members])
+        account.take(*(member.rois for member in members))
         if rows.shape != (n_rois,) or rows.dtype.kind not in "iu":
             account.remark(one.rois, f"{rows.shape[0] if rows.ndim == 1 else rows.shape} rows for "
                            f"{n_rois} columns of {one.data}: which ROI a column is of is not "
@@ -291,7 +288,32 @@ def _roi_columns(account: Account, path: str, size: int) -> dict[str, xr.Variabl
         info = account.source.info(f"{path}/{name}")
         if name in table.indexes or (info is not None and len(info.shape) > 2):
             columns.leave_ragged(account, table, name, "masks of ROIs")
-    return columns.read_columns(account, again, size, schema.UNIT)
+    found = columns.read_columns(account, again, size, schema.UNIT)
+    return {name: label for key, column in found.items() for name, label in _labels(key, column)}
+
+
+def _labels(name: str, column: xr.Variable) -> list[tuple[str, xr.Variable]]:
+    """A column as labels of units; of several values for each, one label for each of them.
+
+    The two of suite2p's `iscell` are whether it is a cell, and how probable that is.
+    """
+    if column.ndim != 2 or column.shape[1] > _LABELS:
+        return [(name, column)]
+    names = ("iscell", "iscell_probability") if name == "iscell" and column.shape[1] == 2 else None
+    return [(names[i] if names else f"{name}_{i}", column[:, i]) for i in range(column.shape[1])]
+
+
+def _roi_table(source: Source, one: Series) -> str:
+    """The table that the ROIs of a series are rows of; "" if it names none."""
+    return str(source.attr(one.rois, "table") or "").strip("/") if one.rois else ""
+
+
+def _is_one_neuron(source: Source, one: Series) -> bool:
+    """Whether a series holds one neuron, as its type or its name says."""
+    if one.info is None or not (one.is_units or decode.neuron_number(one.name) is not None):
+        return False
+    shape = _values(source, one).shape
+    return len(shape) == 1 or (one.is_units and shape[1:] == (1,))
 
 
 def _imaging_area(source: Source, table: str) -> str:
@@ -303,19 +325,57 @@ def _imaging_area(source: Source, table: str) -> str:
     return area_name(str(source.read(plane))) if found else schema.UNKNOWN_AREA
 
 
-def _neuron_node(account: Account, container: str, members: list[Series]) -> dict[str, xr.Dataset]:
+def _by_neuron(
+    account: Account,
+    container: str,
+    area: str,
+    members: list[Series],
+    wanted: Callable[[str], bool],
+    nodes: dict[str, xr.Dataset],
+) -> list[Series]:
+    """Add series of one neuron each to the nodes; gives back those that are signals by themselves."""
+    same = all(decode.same_clock(account.source, members[0], one) for one in members)
+    if len(members) > 1 and same:
+        with account.step(container):
+            if wanted(area):
+                nodes |= _neuron_node(account, container, area, members)
+            else:
+                account.pass_over(container)
+        return []
+    for one in members:
+        if one.is_units:
+            with account.step(one.path):
+                nodes |= _roi_node(account, one, wanted, nodes)
+    return [one for one in members if not one.is_units]
+
+
+def _neuron_node(
+    account: Account, container: str, area: str, members: list[Series]
+) -> dict[str, xr.Dataset]:
     """Series of one neuron each, side by side along unit_id."""
     source = account.source
-    ordered = sorted(members, key=lambda one: decode.neuron_number(one.name) or 0)
-    ids = np.array([decode.neuron_number(one.name) for one in ordered], np.int64)
-    array = Stacked(tuple(_values(source, one) for one in ordered))
+    numbers = [decode.neuron_number(one.name) for one in members]
+    ids, labels = _rois(account, members, _roi_table(source, members[0]), len(members))
+    if not labels or np.unique(ids).size < ids.size:
+        known = None not in numbers and len(set(numbers)) == len(numbers)
+        ids = np.array(numbers if known else range(len(members)), np.int64)
+    order = np.argsort(ids, kind="stable")
+    ordered = [members[i] for i in order]
+    array = Stacked(tuple(_single(_values(source, one)) for one in ordered))
     account.take(*(str(one.data) for one in ordered))
     name = decode.clean(container.rpartition("/")[2])
+    name = f"{name}_signal" if name == "speed" else name
     attrs = _attrs(ordered[0]) | {"nwb_path": container}
-    variable = array.variable((schema.TIME, schema.UNIT), attrs)
     coords = {
         schema.TIME: _clock(source, ordered[0]),
-        schema.UNIT: xr.Variable(schema.UNIT, ids),
+        schema.UNIT: xr.Variable(schema.UNIT, ids[order]),
         "name": xr.Variable(schema.UNIT, np.array([one.name for one in ordered], object)),
     }
-    return {f"{schema.UNKNOWN_AREA}/{name}": dataset({name: variable}, coords)}
+    coords |= {k: c[order] for k, c in labels.items() if c.ndim == 1 and k not in coords}
+    variable = array.variable((schema.TIME, schema.UNIT), attrs)
+    return {f"{area}/{name}": dataset({name: variable}, coords)}
+
+
+def _single(array: LazyArray) -> LazyArray:
+    """The one column of (time, 1) as (time,)."""
+    return array if array.ndim == 1 else Row(Transposed(array))
