@@ -15,12 +15,12 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window
-from neuroarrays.alignment.clocks import check_length, whole_clock
+from neuroarrays.alignment.clocks import check_length, longest_window, whole_clock
 from neuroarrays.alignment.counting import check_dtype, counted
 from neuroarrays.alignment.events import counted_events
 from neuroarrays.alignment.frames import shown
 from neuroarrays.alignment.interpolation import check_method, resampled
-from neuroarrays.alignment.presentations import as_rows, longest, presentations_of, tables_of
+from neuroarrays.alignment.presentations import as_rows, presentations_of, tables_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.tree.invalid import invalid_bins
@@ -191,7 +191,7 @@ def _aligned(tree: xr.DataTree, presentations: Any, options: _Options) -> xr.Dat
         name: presentations_of(name, given[name], options.event, options.event_clock, label)
         for name in sessions
     }
-    window = options.window or (0.0, longest(tables.values()))
+    window = options.window or longest_window(tables, options.bin_width)
     for name, session in sessions.items():
         check_length(name, session, window)
         table = tables[name]

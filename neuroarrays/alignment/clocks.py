@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
+from neuroarrays.alignment.presentations import Presentations, longest
 from neuroarrays.errors import TooLarge
 from neuroarrays.tree.extents import parts_of
 from neuroarrays.tree.observed import at_least, of_session, of_units
@@ -14,6 +17,8 @@ from neuroarrays.tree.trains import trains_of
 
 #: Bins of a clock that are made without being asked for: 1 GiB, 37 hours at 1 ms.
 MOST_BINS = 1 << 27
+#: How many times longer than the median a presentation must be to be named for it.
+_FAR = 100
 #: Seconds by which a window may be longer than the recording.
 _SLACK = 1.0
 
@@ -98,6 +103,31 @@ def _outlier(
     ):
         return f"a unit or signal of the file that is not in the tree reaches from {low:g} to {high:g} s"
     return f"{what} {value:g} s"
+
+
+def longest_window(tables: Mapping[str, Presentations], width: float) -> tuple[float, float]:
+    """From each onset to the end of the longest presentation of all sessions, s.
+
+    Raises
+    ------
+    TooLarge
+        If one presentation is so much longer than the others that all would have more than
+        `MOST_BINS` bins together; names it.
+    """
+    length = longest(tables.values())
+    each = {name: table.stops - table.onsets for name, table in tables.items()}
+    lengths = np.concatenate([one[np.isfinite(one)] for one in each.values()])
+    number = length / width * max(table.onsets.size for table in tables.values())
+    if number > MOST_BINS and length > _FAR * float(np.median(lengths)):
+        name, row = next((n, int(np.nanargmax(one))) for n, one in each.items()
+                         if np.isfinite(one).any() and np.nanmax(one) == length)  # fmt: skip
+        msg = (
+            f"session {name!r}: row {row} of {tables[name].name!r} ends {length:g} s after its onset, "
+            f"at {tables[name].stops[row]:g} s; the median is {np.median(lengths):g} s. Bins over the "
+            f"longest of all would be {number:.3g}. Give window=(start, stop) in seconds"
+        )
+        raise TooLarge(msg)
+    return 0.0, length
 
 
 def check_length(name: str, session: xr.DataTree, window: tuple[float, float]) -> None:

@@ -105,6 +105,15 @@ class ReaderTests:
     def test_values_are_in_range_and_clocks_in_order(self, tree: xr.DataTree) -> None:
         validate(tree, values=True)
 
+    def test_a_recording_says_when_it_was_recorded(self, tree: xr.DataTree) -> None:
+        if schema.kind_of(tree) != schema.RECORDING:
+            pytest.skip("an aligned tree has masks instead")
+        for name, session in tree.children.items():
+            assert schema.OBSERVED in session.children, f"{name}: no node observed"
+            for path, role, node in schema.roles(tree):
+                if role == "spikes" and path.startswith(f"{name}/"):
+                    assert {"observed_start", "observed_stop"} <= set(node.data_vars), path
+
     def test_hand_read_values(self, tree: xr.DataTree) -> None:
         assert self.values, "state values read with another tool"
         for (node, name, index), expected in self.values.items():

@@ -321,6 +321,15 @@ def test_an_absurd_stop_of_a_table_is_named(written):
         na.align(tree, bin_width=0.02)
 
 
+def test_one_absurd_presentation_is_named(written):
+    tree = written(
+        TRAINS, lambda f: table(f, "intervals/t", start_time=[2, 3, 5], stop_time=[3, 4, 1e12])
+    )
+    with pytest.raises(TooLarge, match="row 2 of 't' ends 1e.12 s after its onset"):
+        na.align(tree, "t", 0.02)
+    assert na.align(tree, "t", 0.02, window=(0, 1))[RUN].sizes["time"] == 50
+
+
 def test_windows_are_refused_alike_whatever_units_there_are(written):
     tree = written(TRAINS)
     for one in (tree, na.select_units(tree, "unit_id == 2")):

@@ -282,4 +282,6 @@ def _role(kind: str, name: str, said: Mapping[str, Any]) -> str:
         return "spikes"
     if parent == schema.PRESENTATIONS:
         return "table"
+    if name == schema.OBSERVED and "start_time" in said:
+        return "observed"
     return parent if parent in (schema.STIMULUS, schema.EVENTS) else "series"

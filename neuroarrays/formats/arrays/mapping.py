@@ -182,6 +182,7 @@ def squeezed(array: LazyArray, ndim: int) -> LazyArray:
 _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
     "table": {1: (schema.PRESENTATION,)},
     "spikes": {1: (schema.UNIT,)},
+    "observed": {1: (schema.INTERVAL,)},
     "stimulus": {3: (schema.FRAME, "y", "x"), 2: (schema.FRAME, "x"), 1: (schema.FRAME,)},
     "session": {1: (schema.TIME,), 3: (schema.TIME, "y", "x"), 4: (schema.TIME, "channel", "y", "x")},
     "": {1: (schema.TIME,), 2: (schema.TIME, schema.UNIT), 3: (schema.PRESENTATION, schema.TIME, schema.UNIT)},
