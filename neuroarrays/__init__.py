@@ -56,6 +56,7 @@ _HOME = {
     "NotInTree": "errors",
     "MissingPath": "errors",
     "PathExists": "errors",
+    "WriteFailed": "errors",
     "UnknownFormat": "errors",
     "QueryError": "errors",
     "NothingLeft": "errors",
