@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Interpolated(LazyArray):
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
         if self.bin_width is not None:
             at = counts.on_grid(at, self.bin_width / 2)
-        columns = values.reshape(values.shape[0], -1)
+        columns = values.reshape(values.shape[0], math.prod(self.rest))
         if self.shifts is None:
             found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
         else:
@@ -83,7 +84,7 @@ class Interpolated(LazyArray):
         times, values = times[order], values[order]
         if self.period is not None:
             values = np.array(values, float)
-            flat = values.reshape(values.shape[0], -1)
+            flat = values.reshape(values.shape[0], math.prod(self.rest))
             for column in flat.T:
                 known = np.isfinite(column)
                 column[known] = np.unwrap(column[known], period=self.period)

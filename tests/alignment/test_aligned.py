@@ -121,6 +121,15 @@ def test_behaviour_is_nan_where_it_was_not_recorded(sample):
     np.testing.assert_allclose(x.values[inside], np.interp(x["time"][inside], clock, raw))
 
 
+@pytest.mark.parametrize("clock", [[], [np.nan], [np.nan, np.nan]])
+def test_a_series_without_any_time_is_missing(clock):
+    for values in (np.ones(len(clock)), np.ones((len(clock), 2))):
+        series = xr.DataArray(values, {"time": clock}, ("time", "axis")[: values.ndim])
+        found = na.interpolate(series, [0.0, 1.0])
+        assert found.shape == (2, *values.shape[1:])
+        assert np.isnan(found).all()
+
+
 def test_an_angle_takes_the_shorter_arc():
     tree = recording(
         [[0.0, 3.0]],
