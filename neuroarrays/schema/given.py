@@ -87,6 +87,8 @@ def instead(given: Any, wanted: str) -> str:
     if below:
         name = "tree" if not here else "session" if given.level == 1 else "node"
         return f"give one of its areas: {name}[{below[0]!r}]"
+    if kind == "aligned" and wanted == "trials" and "events" in given.children:
+        return "it has no units; give its events: ['events']"
     if kind == "recording":
         return _of_recording(given, here.partition("/")[0], wanted)
     if kind == "aligned":
@@ -102,7 +104,9 @@ def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     mine = [path for path in areas if path.startswith(f"{session}/")]
     here = f"{given.path}/"
     inside = [path for path in mine if f"/{path}/".startswith(here) or here.startswith(f"/{path}/")]
-    area = next(iter([*inside, *mine, *areas]), "session/area")
+    known = given.root.children.get(session, given)
+    events = wanted == "trials" and not areas and "events" in known.children
+    area = next(iter([*inside, *mine, *areas]), f"{session}/events" if events else "session/area")
     tables = [
         path.rpartition("/")[2] for path, node in given.root.subtree_with_keys
         if "/presentations/" in f"/{path}" and "start_time" in node.data_vars

@@ -156,3 +156,22 @@ def test_events_are_drawn():
     made = na.plot.overview(na.align(tree, "trials", 0.1))
     assert any("wheel/angle" in t.get_text() for t in made["timeline"].get_yticklabels())
     plt.close("all")
+
+
+def test_what_is_no_area_says_that_events_are_asked_for():
+    tree = session()
+    with pytest.raises(SchemaError, match=r"it has no units; give its events: \['events'\]"):
+        na.psth(na.align(tree, "trials", 0.1)["s"])
+    with pytest.raises(SchemaError, match=r"na.align\(tree, 'trials'\)\['s/events'\]"):
+        na.psth(tree["s/events"])
+
+
+def test_events_are_features_of_an_area_and_inputs_of_batches():
+    spikes = na.load_sample()["A2929-200711/adn/spikes"].to_dataset()
+    clock = na.align(session(**{"s/adn/spikes": spikes}), bin_width=0.1, window=(0, 2.0))["s/adn"]
+    curve = na.tuning_curve(clock, "events/licks", bins=3, min_occupancy=0)
+    assert float(curve.occupancy.sum()) == pytest.approx(2.0)
+    datasets = pytest.importorskip("neuroarrays.torch.datasets", reason="torch is not installed")
+    alone = na.align(session(), bin_width=0.1, window=(0, 2.0))["s"]
+    clips = datasets.ClipDataset(alone, ["events/licks", "wheel/angle"], 0.5)
+    assert clips[0]["events/licks"].tolist() == [0, 1, 0, 0, 2]
