@@ -35,13 +35,18 @@ def stamp(path: str, follow: bool = False) -> tuple[int, ...]:
     Links to files and folders count as these with `follow`, and not at all without.
     """
     found = _walked(path, follow)
-    digest = hashlib.blake2b(digest_size=8)
-    for name in sorted(found):
-        digest.update(f"{name}\0{found[name]}\n".encode("utf-8", "surrogateescape"))
     total = sum(size for _, size, _ in found.values())
-    known = os.stat(path).st_ino, total, int.from_bytes(digest.digest(), "little")
+    known = os.stat(path).st_ino, total, digest(found)
     _listings.put((path, known), found)
     return known
+
+
+def digest(files: Mapping[str, tuple[int, ...]]) -> int:
+    """A number that tells names and stamps of files from others."""
+    made = hashlib.blake2b(digest_size=8)
+    for name in sorted(files):
+        made.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogateescape"))
+    return int.from_bytes(made.digest(), "little")
 
 
 def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:

@@ -159,6 +159,26 @@ def test_what_is_read_on_opening_has_a_bound(store, monkeypatch):
     assert file.read("g/y", (slice(0, 3),)).tolist() == [0, 0, 0]
 
 
+def test_a_file_of_a_folder_that_changes_in_place(tmp_path):
+    from neuroarrays.formats.arrays.files import arrays_source
+
+    np.save(tmp_path / "spikes.npy", np.arange(4.0))
+    old = arrays_source(tmp_path)
+    assert old.read("spikes.npy")[0] == 0
+    assert arrays_source(tmp_path) == old
+    with open(tmp_path / "spikes.npy", "r+b") as raw:
+        raw.seek(-8, 2)
+        raw.write(np.float64(9).tobytes())
+    os.utime(tmp_path / "spikes.npy", ns=(1, 1))
+    new = arrays_source(tmp_path)
+    assert new != old
+    assert new.read("spikes.npy")[3] == 9
+    for kept in (True, False):
+        state.release() if not kept else None
+        with pytest.raises(FormatError, match="open it again"):
+            old.read("spikes.npy")
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(MissingPath, match="no such folder"):
         folders.stamp(str(tmp_path / "gone"))

@@ -477,3 +477,25 @@ def test_links_and_groups_of_two_names(tmp_path):
     assert one.identity("gone") is None
     assert "caf\udce9" in one.names()
     assert one.names("caf\udce9") == []
+
+
+@pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "replace"])
+@pytest.mark.parametrize("name", ["contiguous", "chunked", "group/text"])
+def test_each_read_looks_at_the_file(path, harm, name):
+    """Not only the one that opens it: h5py and HDF5 give old, zero and other values otherwise."""
+    file = open_source(path)
+    file.read(name)
+    if harm == "truncate":
+        os.truncate(path, path.stat().st_size // 2)
+    elif harm == "empty":
+        path.write_bytes(b"")
+    elif harm == "delete":
+        path.unlink()
+    else:
+        os.replace(made(path.with_name("new.h5"), VALUES + 1), path)
+    with pytest.raises(
+        (FormatError, MissingPath), match=r"a\.h5: (expected the file as it|no such)"
+    ):
+        file.read(name)
+    with pytest.raises((FormatError, MissingPath)):
+        file.info(name)

@@ -385,8 +385,8 @@ def test_statistics_say_what_they_are_of(static):
 
 
 def test_movies_are_padded_and_say_so(dynamic):
-    area = area_of(dynamic)
     truth = write_dynamic(dynamic, DynamicOptions(surplus=3))
+    area = area_of(dynamic)
     kept = truth["movie"] >= 0
     assert same_values(area["presentation_id"].values, np.flatnonzero(kept))
     assert "none" not in area["tier"].values

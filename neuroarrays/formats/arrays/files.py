@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
-from neuroarrays.files import safety, source
+from neuroarrays.files import folders, safety, source, state
 from neuroarrays.files.matlab import is_matlab, matlab_source
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import NPYSource, is_zip, npz_source
 from neuroarrays.files.source import Info, Key, Source, stamp
+from neuroarrays.files.zarr import ZarrSource
 from neuroarrays.formats.arrays.fields import fields_of
 from neuroarrays.formats.arrays.tables import TableSource
 
@@ -38,7 +39,7 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
     if os.path.isdir(path):
         if source.is_zarr(path):
             return source.open_source(path)
-        return FolderSource(path, stamp(os.stat(path)))
+        return FolderSource(path, _known(path)[0])
     known = stamp(safety.regular_file(path))
     suffix = os.path.splitext(path)[1].lower()
     if is_zip(path):
@@ -83,22 +84,15 @@ class FolderSource(Source):
 
     def files(self) -> list[str]:
         """Files of arrays below the folder, Zarr stores as one."""
-        found: list[str] = []
-        todo = [("", 0)]
-        while todo:
-            folder, depth = todo.pop(0)
-            path = os.path.join(self.path, folder)
-            for name in by_number(sorted(os.listdir(path))):
-                inner, full = f"{folder}/{name}".lstrip("/"), os.path.join(path, name)
-                if os.path.isdir(full) and not os.path.islink(full):
-                    if source.is_zarr(full):
-                        found.append(inner)
-                    elif depth < MAX_DEPTH:
-                        todo.append((inner, depth + 1))
-                elif os.path.isfile(full) and name.lower().endswith(_SUFFIXES):
-                    found.append(inner)
-            if len(found) > MAX_FILES:
-                raise FormatError(self.path, "", f"at most {MAX_FILES:,} files", "more")
+        return list(self._stamps())
+
+    def _stamps(self) -> dict[str, tuple[int, ...]]:
+        """The files as they were when the folder was opened."""
+        found = _stamps.get((self.path, self.stamp))
+        if found is None:
+            known, found = _known(self.path)
+            if known != self.stamp:
+                raise folders.changed(self.path, "other files")
         return found
 
     def _inside(self, name: str) -> tuple[Source, str] | None:
@@ -108,8 +102,11 @@ class FolderSource(Source):
             path = os.path.join(self.path, *parts[:i])
             if ".." in parts[:i]:
                 break
-            if os.path.isfile(path) or source.is_zarr(path):
-                file, rest = arrays_source(path), "/".join(parts[i:])
+            inner, rest = "/".join(parts[:i]), "/".join(parts[i:])
+            if (known := self._stamps().get(inner)) is not None:
+                file = ZarrSource(path, known) if source.is_zarr(path) else arrays_source(path)
+                if file.stamp != known:
+                    raise folders.changed(path, "another size or time")
                 if not rest and isinstance(file, NPYSource):
                     rest = next(iter(file.members()))
                 return file, rest
@@ -127,6 +124,41 @@ class FolderSource(Source):
         if found is None:
             raise FormatError(self.path, name, "an array", "nothing of that name")
         return found[0].read(found[1], key)
+
+
+#: Stamps of the files of a folder, by its path and stamp.
+_stamps: state.Cache[dict[str, tuple[int, ...]]] = state.Cache(64 << 20, state.entries)
+
+
+def _known(path: str) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+    """What tells one content of a folder from another, and the stamp of each file of arrays."""
+    found: dict[str, tuple[int, ...]] = {}
+    for inner in _files(path):
+        full = os.path.join(path, inner)
+        found[inner] = folders.stamp(full) if os.path.isdir(full) else stamp(os.stat(full))
+    total, digest = sum(one[1] for one in found.values()), folders.digest(found)
+    known = os.stat(path).st_ino, total, digest
+    return known, _stamps.put((path, known), found)
+
+
+def _files(top: str) -> list[str]:
+    found: list[str] = []
+    todo = [("", 0)]
+    while todo:
+        folder, depth = todo.pop(0)
+        path = os.path.join(top, folder)
+        for name in by_number(sorted(os.listdir(path))):
+            inner, full = f"{folder}/{name}".lstrip("/"), os.path.join(path, name)
+            if os.path.isdir(full) and not os.path.islink(full):
+                if source.is_zarr(full):
+                    found.append(inner)
+                elif depth < MAX_DEPTH:
+                    todo.append((inner, depth + 1))
+            elif os.path.isfile(full) and name.lower().endswith(_SUFFIXES):
+                found.append(inner)
+        if len(found) > MAX_FILES:
+            raise FormatError(top, "", f"at most {MAX_FILES:,} files", "more")
+    return found
 
 
 def by_number(names: list[str]) -> list[str]:

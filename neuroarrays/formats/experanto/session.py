@@ -13,6 +13,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files import folders as whole
 from neuroarrays.files import safety
 from neuroarrays.files.source import stamp
 from neuroarrays.formats.experanto import files as folders
@@ -279,7 +280,7 @@ class Session:
             f"data/{_file(number, meta, there, self.named)}.npy" if p else ""
             for (number, meta), p in zip(trials.items(), pictured, strict=True)
         )
-        files = FolderFiles(str(folder), ())
+        files = FolderFiles(str(folder), whole.stamp(str(folder), follow=True))
         dtype = files.header(next(filter(None, named))).dtype.newbyteorder("=")
         try:
             blanks = np.array([

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, safety, state
+from neuroarrays.files import folders, npy, safety, state
 from neuroarrays.files.source import stamp
 
 #: The largest file that is read whole on opening (labels of trials and units).
@@ -120,6 +120,7 @@ class FolderFiles(Files):
 
     def readv(self, name: str, parts: Sequence[Part]) -> list[int]:
         path = f"{self.path}/{name}"
+        known = folders.listing(self.path, self.stamp, follow=True) if self.stamp else None
         try:
             descriptor = os.open(path, _FLAGS)
         except OSError as error:
@@ -127,6 +128,8 @@ class FolderFiles(Files):
                 path, "", "a readable file", f"{error.strerror}", "restore it from the original"
             ) from error
         try:
+            if known is not None:
+                folders.check_status(path, os.fstat(descriptor), known.get(name))
             return [_preadv(descriptor, buffers, at) for at, buffers in parts]
         except OSError as error:
             mode = os.fstat(descriptor).st_mode

@@ -13,6 +13,7 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
+from neuroarrays.files import folders
 from neuroarrays.files.source import stamp, text_array
 from neuroarrays.formats.sensorium.files import Files, FolderFiles, Listing, ZipFiles, zip_members
 from neuroarrays.formats.sensorium.trials import Numbers
@@ -95,7 +96,7 @@ def _at(path: str) -> Iterator[tuple[str, Files]]:
         mark = os.path.join(path, _MARK)
         marked = os.path.isfile(mark)
         if (marked or _NAMED.match(name)) and os.path.isdir(os.path.join(path, "data")):
-            yield name, FolderFiles(path, stamp(os.stat(mark if marked else path)))
+            yield name, FolderFiles(path, folders.stamp(path, follow=True))
     elif os.path.isfile(path):
         known = stamp(os.stat(path))
         try:
