@@ -131,7 +131,15 @@ class HDF5Source(Source):
         state.guard_forks("h5py")
         # HDF5 would take a file that was written anew in place for the one it has open.
         handles.drop(lambda other: other.path == self.path and other.stamp != self.stamp)
-        return handles.put(self, _Handle(self._file()))
+        try:
+            file = self._file()
+        except OSError as error:
+            if not safety.too_many_open(error):
+                raise
+            handles.release()  # others may need as many as we had
+            with safety.named(self.path):
+                file = self._file()
+        return handles.put(self, _Handle(file))
 
     def _file(self) -> h5py.File:
         """The file, opened."""

@@ -7,12 +7,15 @@ it); no more memory is taken than the file could fill.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 
 if TYPE_CHECKING:
     import h5py
@@ -42,6 +45,8 @@ def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
     """
     try:
         status = os.stat(path)
+    except PermissionError as error:
+        raise FormatError(path, "", *_told(error, os.fspath(path))) from error
     except (OSError, ValueError) as error:
         msg = f"{os.fspath(path)}: no such file or folder"
         raise MissingPath(msg) from error
@@ -178,6 +183,51 @@ def check_hdf5_storage(dataset: h5py.Dataset, path: str, name: str) -> None:
             found="a virtual dataset" if virtual else "external storage",
             hint="write the values into one file with h5repack or h5py",
         )
+
+
+@contextmanager
+def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
+    """Make whatever comes from inside a library while a file is read an error that names the file.
+
+    Raises
+    ------
+    MissingPath
+        If the file is not there.
+    FormatError
+        If it may not be read, too many are open, its name is no text, or on anything that numpy,
+        h5py and others raise on values they did not expect.
+    """
+    try:
+        yield
+    except (NeuroArraysError, MemoryError, TypeError):
+        raise
+    except FileNotFoundError as error:
+        msg = f"{error.filename or path}: no such file or folder"
+        raise MissingPath(msg) from error
+    except UnicodeError as error:
+        raise FormatError(path, where, "names that are text (UTF-8)", f"{error}",
+                          "rename the file, or what is called so in it") from error  # fmt: skip
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else path
+        raise FormatError(place, where, *_told(error, os.fspath(place))) from error
+    except Exception as error:
+        raise FormatError(path, where, "a file that can be read", f"{type(error).__name__}: {error}",
+                          "it is damaged, or has what nobody expected") from error  # fmt: skip
+
+
+def _told(error: OSError, path: str) -> tuple[str, str, str]:
+    """What was expected, what was found, and what to do."""
+    if too_many_open(error):
+        return ("a file that can be opened", "too many open files",
+                "raise the limit (`ulimit -n 4096`), or close some (`na.release()`)")  # fmt: skip
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "a file that may be read", "no permission", f"ask its owner, or: chmod u+r {path}"
+    return "a file that can be read", error.strerror or str(error), ""
+
+
+def too_many_open(error: OSError) -> bool:
+    """Whether a file could not be opened because too many are."""
+    return error.errno in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error)
 
 
 def descriptors() -> int:

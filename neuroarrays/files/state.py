@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sized
+from collections.abc import Callable, Hashable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -221,6 +221,22 @@ def release() -> None:
         cache.release()
     with _tables:
         _POOLS.clear()  # the threads end when nobody uses them any more
+
+
+def close(paths: Sequence[str]) -> None:
+    """Close what is open at some paths or below them, and forget what was read from there."""
+    tops = [os.path.abspath(path) for path in paths]
+
+    def inside(key: Any) -> bool:
+        first = key[0] if isinstance(key, tuple) and key else key
+        path = getattr(first, "path", first)
+        return isinstance(path, str) and any(
+            path == top or path.startswith(top.rstrip(os.sep) + os.sep) for top in tops
+        )
+
+    for cache in _CACHES:
+        if isinstance(cache, Cache):
+            cache.drop(inside)
 
 
 def keep_for(what: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from neuroarrays.errors import MissingPath, UnknownFormat, shorten
-from neuroarrays.files import guard, safety
+from neuroarrays.files import guard, safety, state
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
@@ -53,7 +54,8 @@ def open_datatree(
     Returns
     -------
     xr.DataTree
-        A recording tree (raw clocks) or an aligned tree; see the page "What a tree is".
+        A recording tree (raw clocks) or an aligned tree; see the page "What a tree is". Its `close`
+        closes the files; they are opened again when something more is read.
 
     Raises
     ------
@@ -84,14 +86,17 @@ def open_datatree(
         given = {"engine": reader.name, **options}
         guard.in_child("neuroarrays.formats.probing:touch", fs_paths(path), options=given)
     # Readers make every index themselves; xarray looking for more costs as much as opening.
-    tree = xr.open_datatree(
-        path,  # type: ignore[arg-type]  # lists are passed on to the reader
-        engine=type(reader),
-        create_default_indexes=False,
-        **options,
-    )
+    with safety.named(path if isinstance(path, str) else path[0]):
+        tree = xr.open_datatree(
+            path,  # type: ignore[arg-type]  # lists are passed on to the reader
+            engine=type(reader),
+            create_default_indexes=False,
+            **options,
+        )
     validate(tree)
-    return tree if chunks is None else chunked(tree, chunks)
+    made = tree if chunks is None else chunked(tree, chunks)
+    made.set_close(partial(state.close, [path] if isinstance(path, str) else path))
+    return made
 
 
 def catalog(
@@ -123,7 +128,9 @@ def catalog(
     path = _path(path_or_url)
     reader = _reader(path, engine)
     known = reader._checked(options) if options else {}
-    return pd.DataFrame(reader.catalog(path, **known)).convert_dtypes()
+    with safety.named(path if isinstance(path, str) else path[0]):
+        rows = reader.catalog(path, **known)
+    return pd.DataFrame(rows).convert_dtypes()
 
 
 def fs_paths(path: PathLike | Sequence[PathLike]) -> str | list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,8 +15,8 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neuroarrays.errors import FormatError
-from neuroarrays.files import state
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import safety, state
 from neuroarrays.files.source import Key, Source, normalise
 
 
@@ -61,7 +62,15 @@ class LazyArray(BackendArray):
         return found
 
     def _raw(self, key: Key) -> np.ndarray:
-        return self.outer(normalise(key, self.shape))
+        key = normalise(key, self.shape)
+        try:
+            return self.outer(key)
+        except (NeuroArraysError, MemoryError):
+            raise
+        except Exception:  # from inside a library, which knows neither file nor place
+            place = origin(self)
+            with safety.named(place) if place else nullcontext():
+                raise
 
     def load(self) -> np.ndarray:
         """All values."""

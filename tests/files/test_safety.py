@@ -6,7 +6,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import safety
+from neuroarrays.files import hdf5, safety
+from neuroarrays.files.source import open_source
 
 KEY = "MD5E-s2834812--0123456789abcdef0123456789abcdef.h5"
 ANNEX = f"/annex/objects/{KEY}\n"
@@ -51,3 +52,72 @@ def test_other_files_are_none(tmp_path, content):
     (tmp_path / "broken").symlink_to("nowhere")
     with pytest.raises(MissingPath):
         na.open_datatree(tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (
+            PermissionError(13, "Permission denied", "b.h5"),
+            FormatError,
+            "b.h5: .*no permission; ask",
+        ),
+        (
+            OSError(24, "Too many open files"),
+            FormatError,
+            r"a\.h5: .*too many open files; raise the",
+        ),
+        (OSError(5, "Input/output error"), FormatError, r"a\.h5: .*found Input/output error"),
+        (
+            FileNotFoundError(2, "No such file", "c.h5"),
+            MissingPath,
+            r"c\.h5: no such file or folder",
+        ),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), FormatError, "rename the file"),
+        (KeyError("x"), FormatError, r"a\.h5: .*found KeyError: 'x'"),
+        (RecursionError("deep"), FormatError, r"a\.h5: .*RecursionError: deep"),
+        (OverflowError("large"), FormatError, r"a\.h5: .*OverflowError: large"),
+        (TypeError("an option"), TypeError, "an option"),
+        (MemoryError(), MemoryError, ""),
+    ],
+)
+def test_errors_from_inside_name_the_file(error, kind, words):
+    with pytest.raises(kind, match=words), safety.named("a.h5"):
+        raise error
+
+
+def test_reading_with_no_descriptor_left_closes_what_is_kept(tmp_path, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    for name in "ab":
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["x"] = [1, 2]
+    first, open_file = open_source(tmp_path / "a.h5"), hdf5.open_file
+    first.read("x")
+
+    def full(path):
+        if len(hdf5.handles):
+            raise OSError(24, "Too many open files")
+        return open_file(path)
+
+    monkeypatch.setattr(hdf5, "open_file", full)
+    assert open_source(tmp_path / "b.h5").read("x").tolist() == [1, 2]
+
+    def always(path):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(hdf5, "open_file", always)
+    na.release()
+    with pytest.raises(FormatError, match=r"a\.h5: .*too many open files; raise the limit"):
+        first.read("x")
+
+
+def test_close_lets_go_of_the_files_of_a_tree(tmp_path):
+    one = na.open_datatree(na.save(na.load_sample(), tmp_path / "a.h5"))
+    two = na.open_datatree(na.save(na.load_sample(), tmp_path / "b.h5"))
+    for tree in (one, two):
+        _ = tree["A2929-200711/adn/spikes/spike_times"].values
+    one.close()
+    kept = {key.path for key in list(hdf5.handles.keys())}
+    assert str(tmp_path / "b.h5") in kept
+    assert str(tmp_path / "a.h5") not in kept
+    assert one.identical(na.load_sample())  # read anew
