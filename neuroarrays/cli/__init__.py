@@ -12,14 +12,12 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, commands
-from neuroarrays.errors import NeuroArraysError
-
-if TYPE_CHECKING:
-    pass
+from neuroarrays.cli.options import seconds
+from neuroarrays.errors import NeuroArraysError, printable
 
 PROGRAM = "neuroarrays"
 FINE, REFUSED, BROKEN, INTERRUPTED = 0, 2, 3, 130
@@ -74,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    print(printable(f"{PROGRAM}: error: {message}"), file=sys.stderr)
     return code
 
 
@@ -103,7 +101,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(
-            REFUSED, f"{PROGRAM}: error: {message}; `{self.prog} --help` lists what there is\n"
+            REFUSED,
+            f"{PROGRAM}: error: {printable(message)}; `{self.prog} --help` lists what there is\n",
         )
 
 
@@ -190,14 +189,14 @@ def _alignment(command: argparse.ArgumentParser) -> None:
     add(
         "--bin-width",
         metavar="S",
-        type=float,
+        type=seconds,
         default=0.02,
-        help="width of a bin in seconds (default: %(default)s)",
+        help="width of a bin, in seconds or as 20ms (default: %(default)s)",
     )
     add(
         "--window",
         metavar=("A", "B"),
-        type=float,
+        type=seconds,
         nargs=2,
         help="from A to B seconds relative to each onset (default: the longest presentation); "
         "without --presentations, the part of the session clock (default: all of it)",
@@ -232,7 +231,7 @@ def _alignment(command: argparse.ArgumentParser) -> None:
         default="linear",
         help="how series are interpolated (default: %(default)s)",
     )
-    add("--max-gap", metavar="S", type=float, help="longest gap in a series that is bridged")
+    add("--max-gap", metavar="S", type=seconds, help="longest gap in a series that is bridged")
     add(
         "--dtype",
         default="uint8",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+from neuroarrays.cli.options import seconds
+from neuroarrays.cli.printing import say
+from neuroarrays.errors import printable
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 FINE, FAULTS = 0, 1
-#: Columns of the statistics table, as the published one calls them.
-STATISTICS = {"block": "stimulus", "presentations": "n_presentations", "units": "n_units"}
 
 
 def register(add: Add) -> None:
@@ -67,20 +65,6 @@ def _layout(command: argparse.ArgumentParser) -> None:
                          help="write the published layout instead of our own")  # fmt: skip
 
 
-def seconds(text: str) -> float:
-    """A duration such as 0.02, 0.02s or 20ms, in seconds."""
-    found = re.fullmatch(r"\s*([-+.\deE]+)\s*(ms|s|us|µs)?\s*", text)
-    if not found:
-        msg = f"{text!r} is no duration; expected e.g. 0.02 or 20ms"
-        raise argparse.ArgumentTypeError(msg)
-    try:
-        number = float(found[1])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    per_second = {"ms": 1000, "us": 1_000_000, "µs": 1_000_000}.get(found[2] or "", 1)
-    return number / per_second
-
-
 def _build(arguments: argparse.Namespace) -> int:
     from neuroarrays.collection.building import build
     from neuroarrays.collection.surveys import Recipe
@@ -97,15 +81,17 @@ def _build(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     line.end()
     for note in report.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     for path in report.written:
-        print(f"{path}: {os.path.getsize(path) / 1e6:,.1f} MB")
+        say(f"{path}: {os.path.getsize(path) / 1e6:,.1f} MB")
     for path in report.unchanged:
-        print(f"{path}: complete already")
-    print(f"{report.made} parts made, {report.reused} from an earlier run; "
-          f"in Python: na.open_datatree({str(Path(arguments.output))!r})")  # fmt: skip
+        say(f"{path}: complete already")
+    done = f"{report.made} parts made, {report.reused} from an earlier run"
+    is_there = report.written or report.unchanged
+    opened = f"in Python: na.open_datatree({str(Path(arguments.output))!r})"
+    say(f"{done}; {opened if is_there else 'there is no archive, as nothing could be made'}")
     for name, error in report.failures:
-        print(f"not in the archive: {name}: {error}", file=sys.stderr)
+        say(f"not in the archive: {name}: {error}", sys.stderr)
     return FAULTS if report.failures else FINE
 
 
@@ -116,7 +102,7 @@ def _subset(arguments: argparse.Namespace) -> int:
         arguments.path, arguments.output, arguments.stimulus, arguments.sessions, arguments.areas,
         arguments.layout,
     )  # fmt: skip
-    print(f"{out}: in Python: na.open_datatree({str(out)!r})")
+    say(f"{out}: in Python: na.open_datatree({str(out)!r})")
     return FINE
 
 
@@ -125,17 +111,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
     given = (arguments.path, arguments.stimulus, arguments.area, arguments.output, arguments.data)
     for path in export_npy(*given):
-        print(path)
+        say(path)
     return FINE
-
-
-def statistics(frame: pd.DataFrame) -> pd.DataFrame:
-    """The catalog of an archive of trials under the published table's names."""
-    if "has_pupil" not in frame or "presentations" not in frame:
-        return frame
-    order = ["block", "session", "area", "presentations", "units", "times", "has_pupil"]
-    others = [name for name in frame.columns if name not in order]
-    return frame[[n for n in order if n in frame] + others].rename(columns=STATISTICS)
 
 
 class _Line:
@@ -150,7 +127,7 @@ class _Line:
             self.used = True
             width = 24 * done // max(total, 1)
             bar = f"[{'#' * width:<24}] {done}/{total}"
-            sys.stderr.write(f"\r{bar} {name[-50:]:<50}")
+            sys.stderr.write(f"\r{bar} {printable(name[-50:]):<50}")
             sys.stderr.flush()
 
     def end(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
-from neuroarrays.cli import archive_commands, printing
+from neuroarrays.cli import printing
 from neuroarrays.errors import MissingDependency, SchemaError, UnknownFormat
 from neuroarrays.files.writing import written
 
@@ -53,7 +53,7 @@ def info(arguments: argparse.Namespace) -> int:
         text = "" if arguments.engine else _arrays_inside(arguments.path)
         if not text:
             raise
-        print(text)
+        printing.say(text)
         return FINE
     nodes = [node for _, node in tree.subtree_with_keys]
     total = sum(v.nbytes for node in nodes for v in node.data_vars.values())
@@ -101,16 +101,9 @@ def catalog(arguments: argparse.Namespace) -> int:
             figure if figure.suffix else figure.with_suffix(".png"), overwrite=True
         ) as work:
             drawn.savefig(work, dpi=120, bbox_inches="tight")
-    frame = archive_commands.statistics(frame)
-    columns = [
-        c for c in frame.columns if any(printing.cell_text(v) not in ("", "-") for v in frame[c])
-    ]
-    rows = [
-        [printing.cell_text(value) for value in row]
-        for row in frame[columns].itertuples(index=False)
-    ]
-    numbers = [str(c) for c in columns if frame[c].dtype.kind in "iu"]
-    printing.show(printing.table([str(c) for c in columns], rows, right=numbers))
+    rows = [[printing.cell_text(value) for value in row] for row in frame.itertuples(index=False)]
+    numbers = [str(c) for c in frame.columns if frame[c].dtype.kind in "iu"]
+    printing.show(printing.table([str(c) for c in frame.columns], rows, right=numbers))
     return FINE
 
 
@@ -207,7 +200,7 @@ def create(arguments: argparse.Namespace) -> int:
     from neuroarrays.cli.creation import create
 
     path = create(arguments.layout, arguments.output, arguments.seed)
-    print(f"wrote {path}; open it with na.open_datatree({str(path)!r})")
+    printing.say(f"wrote {path}; open it with na.open_datatree({str(path)!r})")
     return FINE
 
 

@@ -6,7 +6,9 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from neuroarrays.errors import printable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +25,8 @@ def _width() -> int:
 
 
 def show(lines: Sequence[Line]) -> None:
-    """Print lines, coloured on a terminal if rich is there."""
+    """Print lines, coloured on a terminal if rich is there; names from files do not steer it."""
+    plain = [[(printable(text), style) for text, style in line] for line in lines]
     if sys.stdout.isatty():
         try:
             from rich.console import Console
@@ -32,11 +35,16 @@ def show(lines: Sequence[Line]) -> None:
             pass
         else:
             console = Console(highlight=False, markup=False, soft_wrap=True)
-            for line in lines:
+            for line in plain:
                 console.print(Text.assemble(*((text, _STYLES[style]) for text, style in line)))
             return
-    for line in lines:
+    for line in plain:
         print("".join(text for text, _ in line).rstrip())
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Print plain text, whose lines stay and whose control characters do not."""
+    print(printable(text, keep="\n"), file=file)
 
 
 def table(header: list[str], rows: list[list[str]], right: Sequence[str] = ()) -> list[Line]:

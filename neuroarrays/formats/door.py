@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays.errors import MissingPath, UnknownFormat, shorten
+from neuroarrays.errors import MissingPath, UnknownFormat, printable, shorten
 from neuroarrays.files import guard, safety, state
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.lazy.chunking import chunked
@@ -129,7 +129,11 @@ def catalog(
     reader = _reader(path, engine)
     known = reader._checked(options) if options else {}
     with safety.named(path if isinstance(path, str) else path[0]):
-        rows = reader.catalog(path, **known)
+        found = reader.catalog(path, **known)
+    rows = [
+        {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in found
+    ]
     return pd.DataFrame(rows).convert_dtypes()
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, shorten
+from neuroarrays.errors import NotInTree, printable, shorten
 from neuroarrays.formats.folders import naming
 
 
@@ -60,8 +60,9 @@ class Reader(BackendEntrypoint):
         """The whole tree."""
         options = self._checked(options)
         with naming(filename_or_obj):
-            groups = self.open_groups_as_dict(filename_or_obj, **options)
-            return xr.DataTree.from_dict(apart(groups))
+            groups = apart(self.open_groups_as_dict(filename_or_obj, **options))
+            plain = {printable(path): _plain(node) for path, node in groups.items()}
+            return xr.DataTree.from_dict(plain)
 
     def open_dataset(
         self,
@@ -132,6 +133,28 @@ def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
             said = np.atleast_1d(groups[session].attrs.get("notes", [])).tolist()
             made[session] = made[session].assign_attrs(notes=[*said, note])
     return made
+
+
+def _plain(node: xr.Dataset) -> xr.Dataset:
+    """A node whose names and attributes can be printed: they come from a file, and steer a terminal."""
+    for held in (node, *node.variables.values()):
+        if not all(map(_is_plain, (*held.attrs, *held.attrs.values()))):
+            held.attrs = {_cleaned(key): _cleaned(value) for key, value in held.attrs.items()}
+    odd = {name: printable(name) for name in node.variables if not str(name).isprintable()}
+    return node.rename(odd) if odd else node
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not isinstance(value, str) or value.isprintable()
+
+
+def _cleaned(value: Any) -> Any:
+    """A text, or a list with texts, without control characters but line ends and tabs."""
+    if isinstance(value, list):
+        return [_cleaned(one) for one in value]
+    return printable(value, keep="\n\t") if isinstance(value, str) else value
 
 
 def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:

@@ -240,8 +240,9 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
 
 
 def node_name(text: str) -> str:
-    """A text as the name of a node: "/" would split it."""
-    return re.sub(r"[/\\\x00]+", "_", text).strip(". ") or "unnamed"
+    """A text as the name of a node: "/" would split it, control characters reach a terminal."""
+    text = "".join(one if one.isprintable() else " " if one.isspace() else "_" for one in text)
+    return re.sub(r"[/\\]+", "_", text).strip(". ") or "unnamed"
 
 
 def roles(tree: xr.DataTree) -> Iterator[tuple[str, str, xr.DataTree]]:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
+from neuroarrays.errors import printable
 from neuroarrays.schema.given import found
 
 Batch = dict[str, Any]
@@ -46,7 +47,8 @@ class Batched(Dataset[Batch]):
 
     def __repr__(self) -> str:
         holds = "".join(f", {name} {shape}" for name, shape in self._shapes().items())
-        return f"<{type(self).__name__} of {self.place}: {len(self):,} samples{holds}>"
+        text = f"<{type(self).__name__} of {self.place}: {len(self):,} samples{holds}>"
+        return printable(text)
 
     def _shapes(self) -> dict[str, str]:
         """Shape and dtype of a sample's variables, to be shown."""

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.errors import printable
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.observed import of_session, spikes_and_seconds
 from neuroarrays.tree.sessions import events_of
@@ -159,7 +160,8 @@ def describe(tree: xr.DataTree) -> Description:
     ]
     source = f" from {tree.root.attrs['source']}" if "source" in tree.root.attrs else ""
     counts = [many(len(sessions), "session"), many(len(areas), "area"), many(total, "unit")]
-    return Description(f"{kind} tree{source}: {', '.join(counts)}", rows)
+    rows = [{name: printable(text) for name, text in row.items()} for row in rows]
+    return Description(printable(f"{kind} tree{source}: {', '.join(counts)}"), rows)
 
 
 @dataclass(frozen=True)
