@@ -3,9 +3,10 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint docs bench clean
+.PHONY: help install demo test lowest with-peers lint docs bench clean
 
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 # The first interpreter of this list that is at least 3.11.
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -14,7 +15,7 @@ endif
 BIN := $(VENV)/bin
 # Quiet: errors only.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq \
-	-c constraints.txt $(PIPFLAGS)
+	-c $(CONSTRAINTS) $(PIPFLAGS)
 # Arguments for pytest, for example: make test ARGS="-k kernels -x"
 ARGS ?=
 
@@ -22,8 +23,8 @@ help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for the package with its extras, one for the tests, one for the documentation. A stamp is renewed
-# when pyproject.toml or constraints.txt changes; otherwise nothing is installed a second time.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# when pyproject.toml or the constraints change; otherwise nothing is installed a second time.
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 11) and sys.exit("neuroarrays needs Python 3.11 or later, and $(PYTHON) is %d.%d; say make PYTHON=..." % v[:2])'
 	@if [ ! -x $(BIN)/python ]; then echo "Creating $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(VENV); fi
 	@echo "Updating pip in $(VENV) ..."
@@ -31,7 +32,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing torch (CPU) ..."
 	@$(PIP) torch
 	@echo "Installing neuroarrays and what it needs ..."
-	@$(PIP) --build-constraint constraints.txt -e ".[all]"
+	@$(PIP) --build-constraint $(CONSTRAINTS) -e ".[all]"
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
@@ -58,6 +59,19 @@ test: $(VENV)/.installed-test  ## Check the code with ruff, then run the tests
 	$(BIN)/python -m pytest $(ARGS); tests=$$?; \
 	if [ $$tests -ne 0 ]; then exit $$tests; fi; exit $$style
 
+# An environment of its own, with the oldest versions that pyproject.toml allows.
+lowest:  ## Run the tests with the oldest versions that are supported
+	@$(MAKE) --no-print-directory VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt with-peers
+
+$(VENV)/.installed-peers: $(VENV)/.installed
+	@echo "Installing what the tests need ..."
+	@$(PIP) --group test --group peers
+	@touch $@
+
+with-peers: $(VENV)/.installed-peers
+	@echo "Running the tests ..."
+	@$(BIN)/python -m pytest $(ARGS)
+
 lint: $(VENV)/.installed-test  ## Style, formatting and types
 	@echo "Checking style ..."
 	@$(BIN)/ruff check .
@@ -78,5 +92,5 @@ bench: $(VENV)/.installed-test  ## Run the benchmarks in their small size
 
 clean:  ## Remove .venv and everything that was built
 	@echo "Removing $(VENV), caches and builds ..."
-	@rm -rf $(VENV) build dist docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .venv-lowest build dist docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -99,6 +99,10 @@ def _message(error: BaseException, arguments: argparse.Namespace) -> str:
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors look like ours: one line, then how to get help."""
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -100ms is no option either
+
     def error(self, message: str) -> NoReturn:
         self.exit(
             REFUSED,

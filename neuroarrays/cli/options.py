@@ -8,7 +8,7 @@ import re
 
 def seconds(text: str) -> float:
     """A duration such as 0.02, 0.02s or 20ms, in seconds."""
-    found = re.fullmatch(r"\s*([-+.\deE]+)\s*(ms|s|us|µs)?\s*", text)
+    found = re.fullmatch(r"\s*([-+.\deE]+|nan|inf)\s*(ms|s|us|µs)?\s*", text)
     if not found:
         msg = f"{text!r} is no duration; expected e.g. 0.02 or 20ms"
         raise argparse.ArgumentTypeError(msg)

@@ -171,6 +171,6 @@ def cell_text(value: Any) -> str:
     """A value of a table as text."""
     import pandas as pd
 
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if pd.api.types.is_scalar(value) and (pd.isna(value) or value == ""):
         return "-"
     return f"{value:,}" if pd.api.types.is_integer(value) else str(value)

@@ -89,8 +89,7 @@ def test_info_shows_what_a_reader_left_out(run, tmp_path):
 def test_catalog_has_a_row_per_area(run, session):
     code, out, _ = run("catalog", session)
     assert code == 0
-    assert re.search(r"^session +VISp +3 ", out, re.M)
-    assert "block" not in out.splitlines()[0]
+    assert re.search(r"^- +session +VISp +3 ", out, re.M)
 
 
 def test_check_of_a_good_file(run):
@@ -392,3 +391,37 @@ def test_output_that_is_cut_off_is_no_error(session):
         errors = process.stderr.read()
     assert process.returncode == 0
     assert errors == b""
+
+
+def test_python_runs_the_package_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "neuroarrays", "--version"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"neuroarrays {na.__version__}\n")
+
+
+def test_durations_may_be_milliseconds(run, tmp_path):
+    out = tmp_path / "a.h5"
+    code, *_ = run("align", na.sample_path(), "-o", out, "--presentations", "sleep_ripples",
+                   "--bin-width", "20ms", "--window", "-100ms", "0.2")  # fmt: skip
+    assert code == 0
+    time = na.open_datatree(out)["A2929-200711/adn"]["time"]
+    assert time.attrs["bin_width"] == 0.02
+    assert time.size == 15
+    code, _, err = run("align", na.sample_path(), "-o", out, "--bin-width", "20 minutes")
+    assert code == 2
+    assert "expected e.g. 0.02 or 20ms" in err
+
+
+def test_the_catalog_has_the_columns_that_python_has(run):
+    code, out, _ = run("catalog", na.sample_path())
+    assert code == 0
+    assert out.splitlines()[0].split() == list(na.catalog(na.sample_path()).columns)
+
+
+def test_a_build_that_made_nothing_does_not_say_how_to_open_it(run, tmp_path):
+    (tmp_path / "b.nwb").write_text("junk")
+    code, out, err = run("build", tmp_path, "-o", tmp_path / "archive")
+    assert code != 0
+    assert "open_datatree" not in out + err
