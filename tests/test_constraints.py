@@ -1,6 +1,7 @@
 """The files of versions say what pyproject.toml says."""
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 LEFT_OUT = {"driada"}
 NEEDED = {
     canonicalize_name(one.name): one
-    for text in [*PROJECT["project"]["dependencies"], *sum(EXTRAS.values(), [])]
+    for text in chain(PROJECT["project"]["dependencies"], *EXTRAS.values())
     if (one := Requirement(text)).name not in {"neuroarrays", *LEFT_OUT}
 }
 

@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached, unwrap, wrap
-from neuroarrays.schema.given import found
+from neuroarrays.schema.given import check, found
 from neuroarrays.tree.columns import seconds
 
 METHODS = ("linear", "previous", "nearest")
@@ -145,11 +145,8 @@ def interpolate(
     check_method(method, max_gap)
     if isinstance(series, xr.DataTree):
         series = series.to_dataset()
-    if not isinstance(series, xr.DataArray | xr.Dataset):
-        msg = (
-            f"expected a series along time, such as tree['session/running'], found {found(series)}"
-        )
-        raise SchemaError(msg)
+    wanted = "expected a series along time, such as tree['session/running']"
+    check(series, xr.DataArray | xr.Dataset, wanted)
     if isinstance(series, xr.DataArray):
         if series.dims[:1] != (schema.TIME,):
             msg = f"expected a series whose first dimension is time, found {found(series)}"

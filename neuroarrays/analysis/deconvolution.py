@@ -17,7 +17,7 @@ from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
-from neuroarrays.schema.given import found
+from neuroarrays.schema.given import check
 from neuroarrays.tree.breaks import breaks, step
 
 #: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
@@ -145,12 +145,8 @@ def _parts(
     if isinstance(responses, xr.DataArray):
         array, masks, attrs = responses, [], dict(responses.attrs)
     else:
-        if not isinstance(responses, xr.DataTree | xr.Dataset):
-            msg = (
-                "expected traces (time, unit_id), or the node that has them as responses, found "
-                f"{found(responses)}"
-            )
-            raise SchemaError(msg)
+        wanted = "expected traces (time, unit_id), or the node that has them as responses"
+        check(responses, xr.DataTree | xr.Dataset, wanted)
         node = responses.to_dataset() if isinstance(responses, xr.DataTree) else responses
         if "responses" not in node:
             known = [name for name, v in node.data_vars.items() if schema.UNIT in v.dims]

@@ -10,8 +10,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted, dataset_of, kept
 from neuroarrays.analysis.signals import check_clock
-from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.schema.given import found
+from neuroarrays.errors import NotInTree
+from neuroarrays.schema.given import check
 from neuroarrays.tree.breaks import breaks
 
 #: Bytes of frames, in float32, that are in memory at once.
@@ -72,12 +72,8 @@ def spike_triggered_average(
     from neuroarrays.kernels import averages
 
     film = _stimulus(area) if stimulus is None else stimulus
-    if not isinstance(film, xr.DataArray):
-        msg = (
-            "stimulus: expected frames as a variable, such as tree['session']['stimulus'], found "
-            f"{found(film)}"
-        )
-        raise SchemaError(msg)
+    frames_of = "stimulus: expected frames as a variable, such as tree['session']['stimulus']"
+    check(film, xr.DataArray, frames_of)
     if schema.PRESENTATION in film.dims and schema.TIME not in film.dims:
         area, film = _in_turn(dataset_of(area)), _in_turn(film)
         if lags != 1:

@@ -95,12 +95,8 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     SchemaError
         If it is on another clock.
     """
-    if not isinstance(feature, str | xr.DataArray):
-        msg = (
-            "feature: expected the path of a signal below the area, such as 'position/x', or the "
-            f"signal itself; found {given.found(feature)}"
-        )
-        raise SchemaError(msg)
+    wanted = "feature: expected the path of a signal below the area, such as 'position/x', or one"
+    given.check(feature, str | xr.DataArray, wanted)
     if not isinstance(feature, str):
         check_clock(dataset_of(area)[schema.TIME], feature)
         return feature

@@ -137,7 +137,8 @@ def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
 
 def _plain(node: xr.Dataset) -> xr.Dataset:
     """A node whose names and attributes can be printed: they come from a file, and steer a terminal."""
-    for held in (node, *node.variables.values()):
+    everything: list[Any] = [node, *node.variables.values()]
+    for held in everything:
         if not all(map(_is_plain, (*held.attrs, *held.attrs.values()))):
             held.attrs = {_cleaned(key): _cleaned(value) for key, value in held.attrs.items()}
     odd = {name: printable(name) for name in node.variables if not str(name).isprintable()}

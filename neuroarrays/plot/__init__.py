@@ -10,7 +10,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
-from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
+from neuroarrays.errors import MissingDependency, NotInTree
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.sessions import events_below
@@ -264,8 +264,8 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     matplotlib.axes.Axes
     """
     is_answer = isinstance(response, xr.Dataset) and {"mean", "sem"} <= set(response.data_vars)
-    line = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"
-    check(response, xr.Dataset if is_answer else (), "na.psth", line)
+    call = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"
+    check(response, xr.Dataset if is_answer else (), "na.psth", call)
     ax = plt.gca() if ax is None else ax
     time = response[schema.TIME].values
     lines = response["mean"].transpose(..., schema.TIME)
@@ -345,12 +345,7 @@ def behaviour(
     ValueError
         If there is no such signal, or none has a value in the window.
     """
-    if not isinstance(tree, xr.DataTree):
-        msg = (
-            "expected a session, tree['session'], or an area on one clock, as nodes of a tree; "
-            f"found {given.found(tree)}"
-        )
-        raise SchemaError(msg)
+    given.check(tree, xr.DataTree, "expected a node, tree['session'] or an area on one clock")
     ax = plt.gca() if ax is None else ax
     signals = [
         (f"{path}/{name}" if path != "." else str(name), signal)

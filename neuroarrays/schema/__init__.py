@@ -222,7 +222,7 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
     """
     if not isinstance(tree, xr.DataTree | Mapping) or isinstance(tree, xr.Dataset):
         is_path = isinstance(tree, str | os.PathLike)
-        path = repr(os.fspath(tree)) if is_path else "path"  # type: ignore[arg-type]
+        path = repr(os.fspath(tree)) if is_path else "path"
         held = isinstance(tree, xr.Dataset | xr.DataArray)
         hint = "give the tree it is of" if held else f"open one: tree = na.open_datatree({path})"
         raise SchemaError(f"expected a tree, found {found(tree)}; {hint}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from neuroarrays.errors import quoted, shorten
+from neuroarrays.errors import SchemaError, quoted, shorten
 
 #: What an area has to have -> what an aligned tree that has none is instead.
 _NOT = {
@@ -18,6 +18,13 @@ _NOT = {
 }
 _CLOCK = {"time", "unit_id"}
 _COUNTS = ("spike_data", "responses")
+
+
+def check(given: Any, kinds: Any, expected: str, error: type[Exception] = SchemaError) -> None:
+    """Refuse what is of none of some classes: "<expected>, found <what it is>"."""
+    if not isinstance(given, kinds):
+        msg = f"{expected}, found {found(given)}"
+        raise error(msg)
 
 
 def found(given: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from neuroarrays.schema.given import found
+from neuroarrays.schema.given import check
 from neuroarrays.torch.batched import Batch, Gathered
 from neuroarrays.torch.samplers import Batches, Cycled
 
@@ -134,9 +134,7 @@ def cycle(
     TypeError
         If these are not loaders, but sides of them.
     """
-    if not isinstance(loaders, Mapping):
-        msg = f'expected the loaders of one side, as loaders["train"], found {found(loaders)}'
-        raise TypeError(msg)
+    check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
     every: dict[str, Any] = dict(loaders)
     for key, loader in every.items():
         if not isinstance(loader, Loader):

@@ -27,8 +27,8 @@ def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
         align.
     """
     if tree.level > 1:
-        session = tree.path.strip("/").partition("/")[0]
-        msg = f"{tree.path} is a part of a session; give the whole tree, or tree[{session!r}]"
+        above = tree.path.strip("/").partition("/")[0]
+        msg = f"{tree.path} is a part of a session; give the whole tree, or tree[{above!r}]"
         raise SchemaError(msg)
     sessions = {str(tree.name): tree} if tree.level == 1 else dict(tree.children)
     if not sessions:
