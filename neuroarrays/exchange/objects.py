@@ -73,6 +73,10 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
                 found[path] = intervals
         elif schema.TIME in node.coords:
             times = node.coords[schema.TIME].values
+            kept = np.flatnonzero(np.isfinite(times))
+            kept = kept[np.argsort(times[kept], kind="stable")]  # pynapple sorts the times alone
+            if kept.size < times.size or (np.diff(kept) < 0).any():
+                own, times = own.isel({schema.TIME: kept}), times[kept]
             support = _of_clock(nap, tree, path, times)
             for name, array in own.data_vars.items():
                 if array.dims[:1] == (schema.TIME,) and array.dtype.kind in "biuf":
@@ -97,12 +101,18 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     trains = np.split(times, ends[:-1]) if ends.size else []
     whole = session is not None and schema.kind_of(session) == schema.RECORDING
     support = _support(nap, of_units(node, session if whole else None))
+    ids = node[schema.UNIT].values
+    if np.unique(ids).size < ids.size:
+        msg = "unit_id holds an identifier twice, which pynapple cannot have: assign other ones"
+        raise SchemaError(msg)
     units = {
         int(unit): nap.Ts(np.sort(train[~np.isnan(train)]), time_support=support)
-        for unit, train in zip(node[schema.UNIT].values, trains, strict=True)
+        for unit, train in zip(ids, trains, strict=True)
     }
+    order = np.argsort(ids)  # as a TsGroup has them, so that columns go with their units
+    units = dict(sorted(units.items()))
     columns = {
-        str(name): column.values
+        str(name): column.values[order]
         for name, column in node.coords.items()
         if column.dims == (schema.UNIT,) and name != schema.UNIT and name != "rate"
     }

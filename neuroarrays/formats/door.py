@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays.errors import MissingPath, UnknownFormat, printable, shorten
+from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, printable, shorten
 from neuroarrays.files import guard, safety, state
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.lazy.chunking import chunked
@@ -93,7 +93,12 @@ def open_datatree(
             create_default_indexes=False,
             **options,
         )
-    validate(tree)
+    try:
+        validate(tree)
+    except SchemaError as error:
+        place = path if isinstance(path, str) else shorten(path, 3)
+        msg = f"{place}: {error}"
+        raise SchemaError(msg) from error
     made = tree if chunks is None else chunked(tree, chunks)
     made.set_close(partial(state.close, [path] if isinstance(path, str) else path))
     return made

@@ -9,7 +9,10 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.schema.oddities import empty_series, odd_clock, odd_trains
 
+#: Units and rows of a table up to which equal numbers of them say nothing.
+_FEW = 10
 #: What the first dimension of a variable may be, in nodes of one leading dimension.
 _LEADING = {
     "spikes": (schema.UNIT, schema.SPIKE),
@@ -43,17 +46,33 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
     kind = schema.kind_of(tree)
     faults: list[str] = []
     notes: list[str] = []
+    units: dict[str, int] = {}
+    rows: dict[str, int] = {}
     for path, role, node in schema.roles(tree):
         if role == "group":
             continue
         faults += [f"{path}: {fault}" for fault in _faults(kind, role, node)]
         if values:
+            if role == "spikes" or schema.UNIT in node.sizes:
+                units[path] = node.sizes.get(schema.UNIT, 0)
+            elif role == "table":
+                rows[path] = node.sizes.get(schema.PRESENTATION, 0)
             bad, known = _value_faults(kind, role, node.to_dataset())
             faults += [f"{path}: {fault}" for fault in bad]
             notes += [f"{path}: {note}" for note in known]
     if faults:
         raise SchemaError("\n".join([f"not a valid {kind} tree:", *faults]))
-    return notes
+    return notes + ([] if kind == schema.ALIGNED else _trials_as_units(units, rows))
+
+
+def _trials_as_units(units: dict[str, int], rows: dict[str, int]) -> list[str]:
+    """As many units as a table of the session has rows: each may be a trial."""
+    return [
+        f"{path}: it has {n} units, and {table} has as many rows: are they trials?"
+        for path, n in units.items()
+        for table, size in rows.items()
+        if n == size > _FEW and table.partition("/")[0] == path.partition("/")[0]
+    ]
 
 
 def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
@@ -117,7 +136,7 @@ def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
                      "sorted as they are read, the file's order is kept in the tree")  # fmt: skip
     if missing:
         notes.append(f"{missing} spike times are NaN; they are never counted")
-    return [], notes
+    return [], [*notes, *odd_trains(node)]
 
 
 def _check_table(kind: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
@@ -159,4 +178,4 @@ def _check_clock(node: xr.Dataset) -> list[str]:
         )
     if (steps == 0).any():
         notes.append(f"{(steps == 0).sum()} time stamps are duplicated; the last of each counts")
-    return notes
+    return [*notes, *odd_clock(times), *empty_series(node)]

@@ -119,3 +119,22 @@ def test_driada_takes_them():
     np.testing.assert_array_equal(made.dynamic_features["licks"].data, node["licks"])
     np.testing.assert_array_equal(made.spikes.data, node["spike_data"].values.T)
     np.testing.assert_allclose(made.calcium.data, node["responses"].values.T, atol=1e-7)
+
+
+def test_pynapple_gets_values_with_their_times_and_labels_with_their_units():
+    """It sorts time stamps without their values."""
+    pytest.importorskip("pynapple")
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", [1.0, 2.0, 3.0]), "row_size": ("unit_id", [1, 2])},
+        {"unit_id": [5, 2], "depth": ("unit_id", [50.0, 20.0])},
+    )
+    series = xr.Dataset({"x": ("time", [0.0, 20.0, 7.0, 10.0])}, {"time": [0.0, 2.0, np.nan, 1.0]})
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    groups = {"/": root, "s": xr.Dataset(), "s/a/spikes": spikes, "s/wheel": series}
+    found = na.to_pynapple(xr.DataTree.from_dict(groups))
+    assert found["s/wheel/x"].values.tolist() == [0.0, 10.0, 20.0]
+    assert found["s/a/spikes"][2].index.tolist() == [2.0, 3.0]
+    assert dict(found["s/a/spikes"].get_info("depth")) == {2: 20.0, 5: 50.0}
+    groups["s/a/spikes"] = spikes.assign_coords(unit_id=[5, 5])
+    with pytest.raises(SchemaError, match="identifier twice"):
+        na.to_pynapple(xr.DataTree.from_dict(groups))

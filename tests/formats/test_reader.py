@@ -432,3 +432,21 @@ def test_lazy_arrays_say_where_they_come_from(tmp_path):
                     assert repr(data).endswith(f" of {path}>"), data
                     assert "not read: " in repr(data)
     assert seen >= {"FileArray", "Segments", "ClockCounts", "Interpolated"}
+
+
+def test_a_series_called_like_an_area_is_a_node_of_its_own():
+    from neuroarrays.formats.reader import apart
+
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    clock, other = ({"time": np.arange(n) / 1.0} for n in (4, 20))
+    groups = {
+        "/": root, "a": xr.Dataset(), "a/x": xr.Dataset({"x": ("time", np.zeros(4))}, clock),
+        "a/x/rrs": xr.Dataset({"rrs": (("time", "unit_id"), np.zeros((20, 3)))}, other),
+    }  # fmt: skip
+    made = apart(groups)
+    tree = xr.DataTree.from_dict(made)
+    assert tree["a/x_series"].sizes["time"] == 4
+    assert tree["a/x/rrs"].sizes["time"] == 20
+    assert tree["a"].attrs["notes"] == ["a/x is called x_series: a/x/rrs has another clock"]
+    del groups["a/x/rrs"]
+    assert apart(groups) is groups

@@ -1,0 +1,98 @@
+"""What is legal in a tree and cannot be meant: outliers, holes of a clock, one unit that is many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+
+#: Spikes per second of one unit that no neuron has; times of others that a time may be beyond.
+_FASTEST, _BEYOND = 1000.0, 100.0
+#: Typical steps of a clock that make a hole, and holes that are named.
+_HOLE, _NAMED = 10.0, 3
+
+
+def odd_trains(node: xr.Dataset) -> Iterator[str]:
+    """What is odd about spike trains: times far from all others, units that cannot be one.
+
+    Parameters
+    ----------
+    node : Dataset
+        A spikes node, `row_size` in order.
+
+    Yields
+    ------
+    str
+        One thing each, with the unit and the value.
+    """
+    times = node["spike_times"].values
+    sizes = node["row_size"].values.astype(np.int64)
+    owner = np.repeat(np.arange(sizes.size), sizes)
+    ids = np.atleast_1d(node[schema.UNIT].values) if schema.UNIT in node.coords else owner
+    known = np.flatnonzero(np.isfinite(times))
+    if infinite := int(np.isinf(times).sum()):
+        yield f"{infinite} spike times are infinite; they are never counted"
+    far = known[far_from_others(times[known])]
+    for place in far[:_NAMED]:
+        yield (
+            f"unit {ids[owner[place]]} has a spike at {times[place]:g} s, far from all others: it makes "
+            "the session as long"
+        )
+    if far.size > _NAMED:
+        yield f"{far.size - _NAMED} more spikes are far from all others"
+    near = np.setdiff1d(known, far, assume_unique=True)
+    count = np.bincount(owner[near], minlength=sizes.size)
+    for unit in np.flatnonzero(count >= 1000):
+        train = np.sort(times[near[owner[near] == unit]])
+        length = train[-1] - train[0]
+        if count[unit] > _FASTEST * length:
+            yield (
+                f"unit {ids[unit]} has {count[unit] / max(length, 1e-9):,.0f} spikes/s: are its times in "
+                "seconds, and is it one unit?"
+            )
+        elif np.ptp(np.diff(train)) <= 1e-6 * length / train.size:
+            yield f"unit {ids[unit]} has a spike every {length / (train.size - 1):g} s: it is a clock"
+
+
+def far_from_others(times: np.ndarray) -> np.ndarray:
+    """Places of the few times that are much further from the middle than nearly all others are."""
+    if times.size < 10:
+        return np.empty(0, np.int64)
+    low, middle, high = np.quantile(times, [0.01, 0.5, 0.99])
+    reach = max(high - low, 1.0) * _BEYOND
+    return np.flatnonzero(np.abs(times - middle) > reach)
+
+
+def odd_clock(times: np.ndarray) -> Iterator[str]:
+    """What is odd about the finite time stamps of a series: holes, stamps far from all others."""
+    far = far_from_others(times)
+    for place in far[:_NAMED]:
+        yield f"sample {place} is at {times[place]:g} s, far from all others"
+    steps = np.diff(np.delete(times, far))
+    forward = steps[steps > 0]
+    if forward.size < 2:
+        return
+    usual = float(np.median(forward))
+    holes = np.flatnonzero(steps > _HOLE * usual)
+    if holes.size:
+        longest = float(steps[holes].max())
+        yield (
+            f"the clock has {holes.size} holes of up to {longest:g} s (its step is {usual:g} s); "
+            "max_gap= of align keeps them empty"
+        )
+
+
+def empty_series(node: xr.Dataset) -> Iterator[str]:
+    """Variables along time that have no value at all."""
+    for name, array in node.data_vars.items():
+        if array.dims[:1] == (schema.TIME,) and array.dtype.kind == "f" and array.size:
+            whole = array.variable
+            step = max(1, (1 << 20) // max(1, array.size // array.shape[0]))
+            if all(
+                np.isnan(whole[at : at + step].values).all()
+                for at in range(0, array.shape[0], step)
+            ):
+                yield f"{name} is NaN throughout"
