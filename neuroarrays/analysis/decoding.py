@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted
-from neuroarrays.analysis.signals import Feature, binned, feature_of, sizes_of
+from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
 
@@ -238,10 +238,10 @@ def _plan(
         msg = f"folds={folds!r}: expected 2 or more, each longer than two windows of {window:g} s"
         raise ValueError(msg)
     features = [feature] if isinstance(feature, str | xr.DataArray) else list(feature)
-    sizes = sizes_of(bins, len(features))
+    wanted = bins_of(bins, len(features))
     signals = [feature_of(area, f) for f in features]
-    parts = [binned(signal, size) for signal, size in zip(signals, sizes, strict=True)]
-    shape = tuple(sizes)
+    parts = [binned(signal, size) for signal, size in zip(signals, wanted, strict=True)]
+    shape = tuple(edges.size - 1 for _, edges, _ in parts)
     labels = np.ravel_multi_index([np.maximum(index, 0) for index, _, _ in parts], shape)
     mask = counted(node, response.values)
     valid = np.ones(n, bool) if mask is None else np.logical_and.reduce(mask, axis=1)

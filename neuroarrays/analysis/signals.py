@@ -17,24 +17,45 @@ from neuroarrays.schema import given
 Feature = str | xr.DataArray
 
 
-def sizes_of(bins: int | Sequence[int], n: int) -> list[int]:
-    """Numbers of bins of `n` features, from one for all or one for each.
+#: A number of bins, or their edges.
+Bins = int | np.ndarray
+
+
+def bins_of(bins: Any, n: int) -> list[Bins]:
+    """Numbers of bins, or edges, of `n` features, from one for all or one for each.
 
     Raises
     ------
     ValueError
-        If there are not as many as features, or one is not positive.
+        If there are not as many as features, a number is not positive, or edges do not ascend.
     """
-    sizes: list[Any] = [bins] * n if not isinstance(bins, Sequence) else list(bins)
-    if len(sizes) != n or any(not isinstance(k, int | np.integer) or k < 1 for k in sizes):
-        each = "" if n == 1 else f", or {n} of them"
-        msg = f"bins={bins!r}: expected a positive number of bins{each}"
+    many = isinstance(bins, Sequence) and len(bins) == n and not isinstance(bins, str)
+    each = [_bins(one, bins) for one in bins] if many else []
+    if n == 1 and many and not isinstance(each[0], int) and np.ndim(bins[0]) == 0:
+        each = []
+    return each or [_bins(bins, bins)] * n
+
+
+def _bins(one: Any, said: Any) -> Bins:
+    if isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 1:
+        return int(one)
+    try:
+        edges = np.asarray(one, float)
+    except (TypeError, ValueError):
+        edges = np.empty(0)
+    if (
+        edges.ndim != 1
+        or edges.size < 2
+        or not np.isfinite(edges).all()
+        or (np.diff(edges) <= 0).any()
+    ):
+        msg = f"bins={said!r:.80}: expected a positive number of bins, or their edges in order; or one of these for each feature"
         raise ValueError(msg)
-    return [int(size) for size in sizes]
+    return edges
 
 
 def binned(
-    signal: xr.DataArray, bins: int, period: float | None = None
+    signal: xr.DataArray, bins: Bins, period: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
     """In which bin a signal is.
 
@@ -42,15 +63,15 @@ def binned(
     ----------
     signal : (time,) DataArray
         Behaviour.
-    bins : int
-        How many.
+    bins : int or (bins + 1,) array
+        How many, or their edges.
     period : float, optional
         A full turn; the attribute of the signal unless given.
 
     Returns
     -------
     index : (time,) int64
-        Bin of each sample, -1 where it is not finite.
+        Bin of each sample, -1 where it is not finite or outside the edges given.
     edges : (bins + 1,) float64
         Half-open bins; the largest value belongs to the last.
     period : float or None
@@ -68,9 +89,20 @@ def binned(
     if not known.any():
         msg = f"the feature {signal.name!r} has no finite value on this clock"
         raise ValueError(msg)
-    low, high = (0.0, float(period)) if period else (float(x[known].min()), float(x[known].max()))
-    edges = np.linspace(low, high, bins + 1)
-    index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, bins - 1)
+    if isinstance(bins, int):
+        low, high = (
+            (0.0, float(period)) if period else (float(x[known].min()), float(x[known].max()))
+        )
+        edges = np.linspace(low, high, bins + 1)
+    else:
+        edges = bins
+        if period:
+            if edges[-1] - edges[0] > period * (1 + 1e-9):
+                msg = f"bins: edges from {edges[0]:g} to {edges[-1]:g} go over a full turn of {period:g}"
+                raise ValueError(msg)
+            x = (x - edges[0]) % period + edges[0]
+        known &= (x >= edges[0]) & (x <= edges[-1])
+    index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, edges.size - 2)
     return np.where(known, index, -1).astype(np.int64), edges, period and float(period)
 
 

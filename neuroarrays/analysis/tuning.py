@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.counting import ClockCounts
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
-from neuroarrays.analysis.signals import Feature, binned, feature_of, sizes_of
+from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import unwrap
 
@@ -24,7 +24,7 @@ _RESAMPLINGS, _CONFIDENCE = 1000, 0.95
 def tuning_curve(
     area: xr.DataTree | xr.Dataset,
     feature: Feature | Sequence[Feature],
-    bins: int | Sequence[int] = 36,
+    bins: Any = 36,
     min_occupancy: float = 0.1,
     period: float | None = None,
 ) -> xr.DataArray:
@@ -38,9 +38,10 @@ def tuning_curve(
     feature : str, (time,) DataArray, or two of them
         Parameters of the presentations; or a path below the area, such as
         ``"head_direction/ry"`` or ``"speed"``, or values on the area's clock.
-    bins : int or (int, int)
+    bins : int, (bins + 1,) array of edges, or one of these for each feature
         Of behaviour, the number of half-open bins: over a full turn for an angle, else over the
-        range of the values (the largest value belongs to the last bin).
+        range of the values. Or their edges, so that sessions compare: samples outside belong to no
+        bin. The largest value belongs to the last bin.
     min_occupancy : float, s
         Of behaviour: bins visited for less are NaN.
     period : float, optional
@@ -233,16 +234,16 @@ def _intervals(
 def _of_behaviour(
     area: xr.DataTree | xr.Dataset,
     features: list[Feature],
-    bins: int | Sequence[int],
+    bins: Any,
     min_occupancy: float,
     period: float | None,
 ) -> xr.DataArray:
     node, response = clock_of(area)
-    sizes = sizes_of(bins, len(features))
+    wanted = bins_of(bins, len(features))
     signals = [feature_of(area, feature) for feature in features]
     turns = [period] + [None] * (len(features) - 1)
-    parts = [binned(*each) for each in zip(signals, sizes, turns, strict=True)]
-    shape = tuple(sizes)
+    parts = [binned(*each) for each in zip(signals, wanted, turns, strict=True)]
+    shape = tuple(edges.size - 1 for _, edges, _ in parts)
     labels = np.ravel_multi_index([np.maximum(index, 0) for index, _, _ in parts], shape)
     labels = np.where(np.any([index < 0 for index, _, _ in parts], axis=0), -1, labels)
     total, n = _sums_by_place(node, response, labels, int(np.prod(shape)))

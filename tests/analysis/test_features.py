@@ -246,3 +246,21 @@ def test_components_can_be_chunked():
     pair = tree[SESSION]["hd_2d"]
     chunked = pair.chunk(time=500)
     np.testing.assert_array_equal(chunked.compute().values, pair.values)
+
+
+def test_bins_of_behaviour_by_their_edges():
+    from neuroarrays.analysis.signals import binned, bins_of
+
+    x = xr.DataArray([-1.0, 0.0, 0.4, 0.5, 1.5, 2.0, np.nan], dims="time")
+    (edges,) = bins_of(np.array([0.0, 0.5, 1.0, 1.5]), 1)
+    assert binned(x, edges)[0].tolist() == [-1, 0, 0, 1, 2, -1, -1]
+    angle = xr.DataArray([-90.0, 90.0, 270.0, 180.0], dims="time", attrs={"period": 360.0})
+    assert binned(angle, np.array([-180.0, 0.0, 180.0]))[0].tolist() == [0, 1, 0, 0]
+    assert bins_of((3, 4), 2) == [3, 4]
+    assert [np.size(one) for one in bins_of(([0, 1, 2], 4), 2)] == [3, 1]
+    assert bins_of([0, 1, 2], 1)[0].tolist() == [0, 1, 2]
+    for wrong in (0, [1.0, 1.0, 1.0], [2.0, 1.0, 0.0], "x", [0.0, np.nan], (3, 0), True):
+        with pytest.raises(ValueError, match="bins="):
+            bins_of(wrong, 2)
+    with pytest.raises(ValueError, match="over a full turn"):
+        binned(angle, np.array([0.0, 400.0]))
