@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import safety, source, state
+from neuroarrays.files import safety, source, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import Member, MemberSource
-from neuroarrays.files.source import Info, Key, Source, normalise, stamp
+from neuroarrays.files.source import Info, Key, Source, check_unchanged, normalise, stamp
 
 #: Arrays in a file.
 MAX_ARRAYS = 1_000_000
@@ -93,6 +93,16 @@ class Matlab5Source(MemberSource):
                 leaves = _leaves(one.name, self._load(one.name), 0)
                 found |= {name: "complex" for name, v in leaves if v.dtype.kind == "c"}
         return found
+
+    def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
+        one = next((v for v in _variables(self) if v.name == name), None)
+        if one is None or not one.stored:
+            return None
+        check_unchanged(self.path, self.stamp)
+        with open(self.path, "rb") as file:
+            packed = streams.pieces(file, *one.packed, 15, self.path, name)
+            found = streams.pick(packed, one.skip, np.dtype(one.stored), one.shape, True, key)
+        return None if found is None else found.astype(member.dtype)
 
     def _load(self, name: str) -> Any:
         # With its own dtypes scipy would drop the imaginary parts.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neuroarrays.errors import FormatError
 
@@ -30,6 +30,19 @@ _CELL, _STRUCT, _OBJECT, _SPARSE, _OPAQUE, _COMPLEX, _LOGICAL = 1, 2, 3, 5, 17, 
 _LOADED = (_CELL, _STRUCT, 4, *range(6, 16))
 #: Elements before the matrices inside, by class (also functions, opaque); types of all but matrices.
 _LEAD, _PLAIN = {1: 3, 2: 5, 3: 6, 16: 3, _OPAQUE: 4}, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
+#: Types of values, by the number in their tag.
+_TYPES = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
 DTYPES = {
     "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "?",
@@ -40,13 +53,18 @@ DTYPES = {
 class Variable:
     """A variable of a v5 file, from its header; "complex" is a kind of its own for numbers.
 
-    `complex` says whether it is, or has complex numbers in its cells or fields.
+    `complex` says whether it is, or has complex numbers in its cells or fields. Of a deflated one of
+    numbers `packed` says where the bytes begin in the file and how many there are, `stored` the
+    dtype of the values, and `skip` how many unpacked bytes lie before them.
     """
 
     name: str
     shape: tuple[int, ...]
     kind: str
     complex: bool
+    packed: tuple[int, int] = (0, 0)
+    stored: str = ""
+    skip: int = 0
 
 
 def check_v5(path: str, size: int) -> list[Variable]:
@@ -83,6 +101,8 @@ def check_v5(path: str, size: int) -> list[Variable]:
                     first = data + file.read(nbytes - len(data))
                 has_complex = _check_matrix(path, place, first, order)
                 one = _variable(first, order, has_complex)
+                if kind == _COMPRESSED and one.kind in DTYPES:
+                    one = _with_place(one, first, order, (place + 8, nbytes))
                 found += [one] if one.name else []  # without: what functions keep for themselves
             place += 8 + nbytes
     return found
@@ -130,6 +150,19 @@ def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
         kind = "complex" if flags & _COMPLEX else "logical" if flags & _LOGICAL else kind
         kind = "unknown" if min(shape, default=0) < 0 else kind
     return Variable(name, shape, kind, has_complex)
+
+
+def _with_place(one: Variable, data: bytes, order: str, packed: tuple[int, int]) -> Variable:
+    """A deflated variable of numbers with where its values lie, if its header says it here."""
+    try:
+        at = _element(data, order, _element(data, order, 16)[1])[1]
+        tag, nbytes = struct.unpack_from(f"{order}II", data, at)
+    except struct.error:
+        return one
+    stored = _TYPES.get(tag)
+    if stored is None or nbytes != math.prod(one.shape) * int(stored[1]):
+        return one
+    return replace(one, packed=packed, stored=order + stored, skip=16 + at)
 
 
 def _element(data: bytes | memoryview, order: str, at: int) -> tuple[bytes | memoryview, int]:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import state
+from neuroarrays.files import state, streams
 from neuroarrays.files.source import Info, Key, Source, check_unchanged, normalise, text_array
 
 #: Bytes from run to run from which on each is read by itself, and how many are.
@@ -46,6 +46,11 @@ class Member:
     fortran: bool = False
     offset: int = -1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
 
 @dataclass(frozen=True)
 class MemberSource(Source):
@@ -58,6 +63,10 @@ class MemberSource(Source):
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         """The values of a packed member."""
         raise NotImplementedError
+
+    def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
+        """What is indexed of a large packed member, without all of it in memory; None if it cannot."""
+        return None
 
     def left_out(self) -> dict[str, str]:
         """What the file holds and is never loaded: name -> kind."""
@@ -102,6 +111,8 @@ class MemberSource(Source):
         check_unchanged(self.path, self.stamp)
         key = normalise(key, member.shape)
         values = self._placed(name, member, key) if member.offset >= 0 else None
+        if values is None and member.nbytes > streams.LARGE and not _is_whole(key, member.shape):
+            values = self._part(name, member, key)
         if values is None:
             values = outer(self._values(name, member), key)
         if member.dtype.kind == "U" and values.size:

@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, safety, state
+from neuroarrays.files import npy, safety, state, streams
 from neuroarrays.files.members import Member, MemberSource
 from neuroarrays.files.pickles import load_pickle
-from neuroarrays.files.source import stamp
+from neuroarrays.files.source import Key, check_unchanged, stamp
 
 #: Members of a zip, bytes of an object member, and what deflate can at most make of a byte.
 MAX_MEMBERS, MAX_OBJECT, MAX_RATIO = 1 << 16, 64 << 20, 1032
@@ -165,6 +165,16 @@ class NPZSource(MemberSource):
         if len(data) != member.size or zlib.crc32(data) != member.checksum:
             raise self._differs(name, member, len(data))
         return data
+
+    def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
+        if not isinstance(member, Packed) or member.dtype == object or member.method != 8:
+            return None
+        check_unchanged(self.path, self.stamp)
+        with open(self.path, "rb") as file:
+            packed = streams.pieces(file, member.start, member.packed, -15, self.path, name)
+            skip = member.size - member.nbytes
+            found = streams.pick(packed, skip, member.dtype, member.shape, member.fortran, key)
+        return None if found is None else found.astype(member.dtype.newbyteorder("="))
 
     def _verify(self, name: str, member: Member, file: BinaryIO, values: np.ndarray) -> None:
         assert isinstance(member, Packed)

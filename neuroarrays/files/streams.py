@@ -1,0 +1,118 @@
+"""Some values of a large packed array: unpacked piece by piece, what is not asked for is not kept.
+
+A file of megabytes can declare, and really hold, gigabytes of zeros: two values of it take two values.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Key
+
+#: Bytes of an array from which on it is unpacked in pieces; of a piece, and the most of a row of it.
+LARGE, _PIECE, _ROW = 128 << 20, 1 << 20, 16 << 20
+
+
+def pieces(
+    file: BinaryIO, start: int, packed: int, wbits: int, path: str, where: str
+) -> Iterator[bytes]:
+    """What deflated bytes become, at most a piece at once.
+
+    Raises
+    ------
+    FormatError
+        If they are no deflated bytes.
+    """
+    engine, left, tail = zlib.decompressobj(wbits), packed, b""
+    file.seek(start)
+    while not engine.eof and (left or tail):
+        if not tail:
+            tail = file.read(min(left, _PIECE))
+            left -= len(tail)
+            if not tail:
+                return
+        try:
+            found = engine.decompress(tail, _PIECE)
+        except zlib.error as error:
+            raise FormatError(path, where, "deflated bytes", str(error),
+                              "the file is damaged") from error  # fmt: skip
+        tail = engine.unconsumed_tail
+        if found:
+            yield found
+
+
+def pick(
+    stream: Iterator[bytes],
+    skip: int,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    fortran: bool,
+    key: Key,
+) -> np.ndarray | None:
+    """What an outer key picks of an array whose bytes come in pieces.
+
+    Parameters
+    ----------
+    stream : iterator of bytes
+        The array after `skip` other bytes, in its order.
+    skip : int
+        Bytes before it.
+    dtype, shape, fortran : np.dtype, tuple of int, bool
+        Of the array as it is stored.
+    key : tuple
+        One int, slice or array of positions per axis, none negative.
+
+    Returns
+    -------
+    array or None
+        None where it is better unpacked as a whole: most of it is asked for, or its rows are large;
+        also where the stream ends early.
+    """
+    if fortran:
+        found = pick(stream, skip, dtype, shape[::-1], False, key[::-1])
+        return None if found is None else found.T
+    axis = next((i for i, n in enumerate(shape) if n > 1), 0)
+    row = math.prod(shape[axis + 1 :]) * dtype.itemsize
+    k = key[axis]
+    places = np.arange(*k.indices(shape[axis])) if isinstance(k, slice) else np.atleast_1d(k)
+    wanted, which = np.unique(places, return_inverse=True)
+    if not 0 < row <= _ROW or 2 * wanted.size > shape[axis]:
+        return None
+    rows = np.empty((wanted.size, row), np.uint8)
+    if not _fill(stream, skip, rows, wanted):
+        return None
+    values = rows.view(dtype).reshape(*shape[:axis], wanted.size, *shape[axis + 1 :])
+    inner = list(key)
+    inner[axis] = int(which[0]) if isinstance(k, int) else which
+    for at in reversed(range(len(shape))):
+        values = values[(slice(None),) * at + (inner[at],)]
+    return values
+
+
+def _fill(stream: Iterator[bytes], skip: int, rows: np.ndarray, wanted: np.ndarray) -> bool:
+    """Copy the rows at places in ascending order out of a stream; False if it ends before."""
+    row, at, done = rows.shape[1], -skip, 0
+    kept = bytearray()
+    for piece in stream:
+        kept += piece
+        while done < wanted.size:
+            begin = int(wanted[done]) * row - at
+            if begin >= len(kept):  # further on
+                at += len(kept)
+                kept.clear()
+                break
+            if begin + row > len(kept):
+                del kept[:begin]
+                at += begin
+                break
+            rows[done] = np.frombuffer(kept, np.uint8, row, begin)
+            done += 1
+        if done == wanted.size:
+            return True
+    return False
