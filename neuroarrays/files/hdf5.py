@@ -332,8 +332,11 @@ def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _place_of(handle: _Handle, reference: h5py.Reference) -> str:
     """The path of what a reference points to; "" where that is nothing, or was deleted."""
-    try:
-        return handle.file[reference].name or "" if reference else ""
+    from h5py import h5r
+
+    try:  # by its name alone: opening the object takes ten times as long
+        name = h5r.get_name(reference, handle.file.id) if reference else None
+        return (name or b"").decode("utf-8", "surrogateescape")
     except (KeyError, ValueError, RuntimeError, OSError):
         return ""
 

@@ -161,6 +161,14 @@ def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
     return _listed.made(source, lambda: tuple(check_v5(source.path, source.stamp[1])))
 
 
+#: Every array of v7.3 files, those that are not read too.
+_seen: state.Cache[tuple[tuple[str, Stored], ...]] = state.Cache(16 << 20, state.entries)
+
+
+def _walked(source: Matlab73Source) -> tuple[tuple[str, Stored], ...]:
+    return _seen.made(source, lambda: tuple(source._walk()))
+
+
 # ------------------------------------------------------------------------------------------ v7.3
 
 
@@ -182,22 +190,25 @@ class Matlab73Source(MemberSource):
         return HDF5Source(self.path, self.stamp)
 
     def _scan(self) -> dict[str, Member]:
-        return {name: one for name, one in self._walk() if not one.left_out}
+        return {name: one for name, one in _walked(self) if not one.left_out}
 
     def left_out(self) -> dict[str, str]:
-        return {name: one.left_out for name, one in self._walk() if one.left_out}
+        return {name: one.left_out for name, one in _walked(self) if one.left_out}
 
     def _walk(self) -> Iterator[tuple[str, Stored]]:
         """Every array in the order of the file, those of classes that are not read too."""
         file = self._file
         todo = [(name, name, 0) for name in file.names("/")[::-1] if not name.startswith("#")]
         found = 0
+        known: dict[str, tuple[dict[str, Any], Info | None]] = {}  # cells may share what they hold
         while todo:
             name, place, depth = todo.pop()
             found += 1
             if depth > MAX_DEPTH or found > MAX_ARRAYS:
                 raise FormatError(self.path, name, f"at most {MAX_DEPTH} levels of cells", "more")
-            attrs, info = file.attrs(place), file.info(place)
+            if place not in known:
+                known[place] = file.attrs(place), file.info(place)
+            attrs, info = known[place]
             kind = str(attrs.get("MATLAB_class") or "")
             if "MATLAB_sparse" in attrs or kind not in (*DTYPES, *_READ_73):
                 why = "sparse" if "MATLAB_sparse" in attrs else kind

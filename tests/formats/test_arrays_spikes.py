@@ -224,3 +224,25 @@ def test_many_stars_take_no_longer():
     assert fitted(name, "*a" * 40 + "*b")[0] == "a" * 460
     assert not matches(name, "*a" * 40 + "*c")
     assert matches(name, "*a" * 40 + "*b")
+
+
+def test_cells_that_share_what_they_hold_are_looked_at_once(tmp_path, monkeypatch):
+    from neuroarrays.files.hdf5 import HDF5Source
+
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        one = file.create_dataset("#refs#/a", data=np.arange(3.0)[None])
+        one.attrs["MATLAB_class"] = np.bytes_("double")
+        cells = file.create_dataset("cells", (500, 1), h5py.ref_dtype)
+        cells[:, 0] = [one.ref] * 500
+        cells.attrs["MATLAB_class"] = np.bytes_("cell")
+    with (tmp_path / "a.mat").open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    looked = []
+    real = HDF5Source.attrs
+    monkeypatch.setattr(
+        HDF5Source, "attrs", lambda self, name="/": looked.append(name) or real(self, name)
+    )
+    mapping = {"x/spikes": {"spike_times": "cells/*"}}
+    node = na.open_datatree(tmp_path / "a.mat", engine="arrays", mapping=mapping)["a/x/spikes"]
+    assert node.sizes["unit_id"] == 500
+    assert looked.count("/#refs#/a") == 1
