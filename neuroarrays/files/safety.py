@@ -8,6 +8,7 @@ it); no more memory is taken than the file could fill.
 from __future__ import annotations
 
 import errno
+import opcode
 import os
 import re
 import stat
@@ -211,8 +212,21 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
         place = error.filename if isinstance(error.filename, str) else path
         raise FormatError(place, where, *_told(error, os.fspath(place))) from error
     except Exception as error:
-        raise FormatError(path, where, "a file that can be read", f"{type(error).__name__}: {error}",
+        if _on_purpose(error):
+            raise
+        what = f"{type(error).__name__}: {error}"[:300]
+        raise FormatError(path, where, "a file that can be read", what,
                           "it is damaged, or has what nobody expected") from error  # fmt: skip
+
+
+def _on_purpose(error: BaseException) -> bool:
+    """Whether a line of ours says `raise`: it speaks of a wrong option, not of a wrong file."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not str(trace.tb_frame.f_globals.get("__name__")).startswith("neuroarrays"):
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
 
 
 def _told(error: OSError, path: str) -> tuple[str, str, str]:

@@ -6,7 +6,6 @@ caller says ``skip_damaged=True``; whatever is not taken is said in `notes`.
 
 from __future__ import annotations
 
-import opcode
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -156,46 +155,6 @@ def _readable(path: Path) -> bool:
 
 
 @contextmanager
-def naming(path: Any) -> Iterator[None]:
-    """Errors that were not raised on purpose (in numpy, xarray, h5py, ...) with the file they are of.
-
-    Raises
-    ------
-    FormatError
-        In the place of such an error.
-    """
-    try:
-        yield
-    except (NeuroArraysError, MemoryError):
-        raise
-    except Exception as error:
-        if _on_purpose(error):
-            raise
-        first = path if isinstance(path, str | os.PathLike) else next(iter(path), "")
-        what = f"{type(error).__name__}: {error}"
-        if isinstance(error, OSError) and error.filename:
-            first, what = error.filename, error.strerror or what
-        elif isinstance(error, RecursionError):
-            what = "values nested deeper than can be read"
-        raise FormatError(
-            os.fsdecode(first), "", "what the reader can make a tree of", what[:300],
-            "the file is damaged, or of a kind that was not met before: please report it",
-        ) from error  # fmt: skip
-
-
-def _on_purpose(error: BaseException) -> bool:
-    """Whether a line of ours says `raise`: a wrong option, mostly, and not a wrong file."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None or not str(trace.tb_frame.f_globals.get("__name__", "")).startswith(
-        "neuroarrays"
-    ):
-        return False
-    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
-
-
-@contextmanager
 def sparing(
     name: str, path: Any, notes: list[str], skip: bool, several: bool = True
 ) -> Iterator[None]:
@@ -215,7 +174,7 @@ def sparing(
         Whether there are others: only then the option is worth a hint.
     """
     try:
-        with naming(path):
+        with safety.named(path):
             yield
     except (FormatError, MissingPath) as error:
         if skip:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from xarray.backends import BackendEntrypoint
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, printable, shorten
-from neuroarrays.formats.folders import naming
+from neuroarrays.files.safety import named
 
 
 class Reader(BackendEntrypoint):
@@ -59,7 +60,7 @@ class Reader(BackendEntrypoint):
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """The whole tree."""
         options = self._checked(options)
-        with naming(filename_or_obj):
+        with named(_first(filename_or_obj)):
             groups = apart(self.open_groups_as_dict(filename_or_obj, **options))
             plain = {printable(path): _plain(node) for path, node in groups.items()}
             return xr.DataTree.from_dict(plain)
@@ -74,7 +75,7 @@ class Reader(BackendEntrypoint):
     ) -> xr.Dataset:
         """One node; `group` is its path."""
         options = self._checked(options)
-        with naming(filename_or_obj):
+        with named(_first(filename_or_obj)):
             groups = apart(
                 self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
             )
@@ -96,8 +97,17 @@ class Reader(BackendEntrypoint):
 
     def catalog(self, filename_or_obj: Any, **options: Any) -> list[dict[str, Any]]:
         """A row per session and area, from metadata only; with `skip_damaged`, if the reader has it."""
-        with naming(filename_or_obj):
+        with named(_first(filename_or_obj)):
             return catalog_rows(apart(self.open_groups_as_dict(filename_or_obj, **options)))
+
+
+def _first(path_or_paths: Any) -> Any:
+    """The path, or the first of a list, for messages."""
+    return (
+        path_or_paths
+        if isinstance(path_or_paths, str | os.PathLike)
+        else next(iter(path_or_paths), "")
+    )
 
 
 def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
