@@ -569,6 +569,24 @@ def test_windows_of_raw_spikes_stay_in_their_stretches():
         na.torch.SpikeWindowDataset(area, 1.0, dtype="int8")
 
 
+def test_windows_of_raw_spikes_lie_where_all_units_were_recorded():
+    sample = na.load_sample()
+    cut = na.restrict(sample, [(700.0, 703.0), (720.0, 721.0)])["A2929-200711/adn"]
+    data = na.torch.SpikeWindowDataset(cut, 1.0)
+    np.testing.assert_allclose(data.starts, [700, 701, 702, 720])
+    want = na.torch.SpikeWindowDataset(sample["A2929-200711/adn"], 1.0, starts=data.starts)
+    assert torch.equal(data.batch([0, 3])["spike_data"], want.batch([0, 3])["spike_data"])
+    assert na.torch.SpikeWindowDataset(cut, 1.0, window=(690, 702.5)).starts.tolist() == [700, 701]
+    with pytest.raises(ValueError, match="1 of 2 windows reach into time .* starts at 702.5 s"):
+        na.torch.SpikeWindowDataset(cut, 1.0, starts=[701.5, 702.5])
+    node = sample["A2929-200711/adn/spikes"].to_dataset().isel(interval=[0])
+    stops = np.where(np.arange(7) < 3, 650.0, 704.0)[:, None]
+    for name, values in (("observed_start", np.full((7, 1), 600.0)), ("observed_stop", stops)):
+        node[name] = (("unit_id", "interval"), values, {"units": "s"})
+    sample["A2929-200711/adn/spikes"].dataset = node  # only some units were recorded to the end
+    assert na.torch.SpikeWindowDataset(sample["A2929-200711/adn"], 1.0).starts.max() == 649
+
+
 # --------------------------------------------------------------------------------------- bad input
 
 
