@@ -29,7 +29,7 @@ def good(tmp_path_factory):
 
 
 @pytest.fixture
-def changed(tmp_path, good):
+def changed(tmp_path, good, accounts):
     """`changed(edit)` writes a file, lets `edit(file)` change it, and opens and reads it all."""
 
     def open_changed(edit):
@@ -39,6 +39,7 @@ def changed(tmp_path, good):
         tree = na.open_datatree(path, engine="nwb")
         load(tree)
         na.validate(tree, values=True)
+        assert accounts.lost(path, tree["s"]) == []
         return tree["s"]
 
     yield open_changed
@@ -593,6 +594,13 @@ def test_names_that_the_tree_uses(changed):
     assert session["presentations/trials"]["presentation_id_column"].values.tolist() == list(
         range(6)
     )
+
+
+def test_groups_in_groups_end_somewhere(changed):
+    def edit(file):
+        put(file, "acquisition" + "/g" * 40 + "/x", 1)
+
+    assert re.search(r"acquisition(/g)+ \(more than 24 groups deep", notes(changed(edit)))
 
 
 def test_metadata_of_odd_kinds(changed):

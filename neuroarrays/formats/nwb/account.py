@@ -17,6 +17,8 @@ from neuroarrays.files.source import Info, Source
 _LONGEST = 200
 #: Groups of metadata.
 _METADATA = ("general", "specifications")
+#: Groups in groups are looked into down to here: HDF5 walks each path from its root.
+_DEEPEST = 24
 #: Groups that are no object themselves.
 _CONTAINERS = ("acquisition", "analysis", "events", "general", "intervals", "processing",
                "scratch", "stimulus", "stimulus/presentation", "stimulus/templates")  # fmt: skip
@@ -41,6 +43,8 @@ class Account:
         self._left: dict[str, str] = {}
         self._remarks: dict[str, str] = {}
         self._passed: set[str] = set()
+        self._walked: dict[str, list[str]] = {}
+        self._first: dict[object, str] = {source.identity("/"): "/"}
 
     def take(self, *paths: str) -> None:
         """These datasets are in the tree (or their values are, under other names)."""
@@ -53,6 +57,20 @@ class Account:
     def pass_over(self, path: str) -> None:
         """A group was not asked for; nothing is said of it."""
         self._passed.add(path.strip("/"))
+
+    def walked(self, path: str, names: list[str]) -> None:
+        """The children of a group, so that they need not be looked up again."""
+        self._walked[path] = names
+
+    def first_name(self, path: str) -> str:
+        """The path by which a group was met first: another one where it has two names."""
+        identity = self.source.identity(path)
+        return path if identity is None else self._first.setdefault(identity, path)
+
+    def is_whole(self, path: str) -> bool:
+        """Whether a group was walked and every child of it is settled."""
+        names = self._walked.get(path)
+        return bool(names) and all(self.is_settled(f"{path}/{name}") for name in names or ())
 
     def remark(self, path: str, text: str) -> None:
         """A dataset is in the tree, and something about it must be known."""
@@ -77,7 +95,7 @@ class Account:
     def notes(self) -> list[str]:
         """Remarks, then everything that is not in the tree, each with its place and why."""
         with self.step("/"):
-            for path, reason in _unsettled(self, "", set())[0]:
+            for path, reason in _unsettled(self, "")[0]:
                 self.leave(path, reason)
         remarks = [f"{path}: {text}" for path, text in self._remarks.items()]
         groups = groupby(self._left.items(), lambda one: (one[0].rpartition("/")[0], one[1]))
@@ -147,9 +165,7 @@ def _reason(error: Exception, path: str) -> str:
     return (place + ", ".join(part for part in parts if part))[:_LONGEST]
 
 
-def _unsettled(
-    account: Account, path: str, seen: set[object]
-) -> tuple[list[tuple[str, str]], bool]:
+def _unsettled(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
     """What below a group is neither taken nor left, and whether anything else is there.
 
     A typed group of which nothing was taken is one entry.
@@ -160,17 +176,19 @@ def _unsettled(
     for name in source.names(path or "/"):
         place = f"{path}/{name}".strip("/")
         with account.step(place):
-            if not account.is_settled(place):
-                entries, some = _of_child(account, place, seen)
+            if account.is_whole(place):
+                used = True
+            elif place.count("/") > _DEEPEST:
+                account.leave(place, f"more than {_DEEPEST} groups deep, not looked into")
+            elif not account.is_settled(place):
+                entries, some = _of_child(account, place)
                 found += entries
                 used |= some
         used |= account.is_settled(place)
     return found, used
 
 
-def _of_child(
-    account: Account, place: str, seen: set[object]
-) -> tuple[list[tuple[str, str]], bool]:
+def _of_child(account: Account, place: str) -> tuple[list[tuple[str, str]], bool]:
     source = account.source
     target = source.link(place)
     info = source.info(place)
@@ -181,11 +199,11 @@ def _of_child(
         return [], True
     if info is not None:
         return [(place, _what(source, place, info))], False
-    identity = source.identity(place)
-    if identity is not None and identity in seen:  # a group of two names, or in a circle
-        return [], False
-    seen.add(identity)
-    entries, used = _unsettled(account, place, seen)
+    first = account.first_name(place)
+    if first != place:
+        account.leave(place, f"another name of {first}")
+        return [], True
+    entries, used = _unsettled(account, place)
     kind = str(source.attr(place, "neurodata_type") or "")
     is_empty = not entries and not kind
     if used or is_empty or place in _CONTAINERS or kind == "ProcessingModule":

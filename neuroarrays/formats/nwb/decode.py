@@ -79,9 +79,8 @@ def find(account: Account) -> tuple[list[Series], dict[str, str]]:
     """
     series: list[Series] = []
     kinds: dict[str, str] = {}
-    seen: set[object] = set()
     for root in ROOTS:
-        _walk(account, root, series, kinds, seen, ())
+        _walk(account, root, series, kinds, ())
     return series, kinds
 
 
@@ -90,19 +89,18 @@ def _walk(
     path: str,
     series: list[Series],
     kinds: dict[str, str],
-    seen: set[object],
     types: tuple[str, ...],
 ) -> None:
     source = account.source
     with account.step(path):
         if (path not in ROOTS and source.link(path) is not None) or source.info(path) is not None:
             return
-        names, identity = source.names(path), source.identity(path)
-        if not names or (identity is not None and identity in seen):
+        names = source.names(path)
+        if not names or account.first_name(path) != path:
             return
-        seen.add(identity)
+        account.walked(path, names)
         types = (str(source.attr(path, "neurodata_type") or ""), *types[:1])
-        kind = "units" if path == "units" else tables.kind_of(account, path, names)
+        kind = "units" if path == "units" else tables.kind_of(account, path, names, types[0])
         if kind != "none":
             kinds[path] = kind
         elif {"data", "timestamps", "starting_time"} & set(names):
@@ -110,7 +108,7 @@ def _walk(
             series += [] if found is None else [found]
         elif path.count("/") < _MAX_DEPTH:
             for name in names:
-                _walk(account, f"{path}/{name}", series, kinds, seen, types)
+                _walk(account, f"{path}/{name}", series, kinds, types)
 
 
 def same_clock(source: Source, a: Series, b: Series) -> bool:

@@ -87,16 +87,23 @@ def place(groups: dict[str, xr.Dataset], path: str, node: xr.Dataset) -> None:
     A node with values has no children: each clock is a leaf of its own.
     """
     wanted, number = path, 1
-    while any(
-        other == path or other.startswith(path + "/") or path.startswith(other + "/")
-        for other in groups
-        if other
-    ):
+    while not _is_free(groups, path):
         number += 1
-        path = f"{wanted}_{number}"
-        if any(wanted.startswith(other + "/") for other in groups if other):
-            path = f"{wanted.replace('/', '_')}_{number}"
+        above = any(parent in groups for parent in _parents(wanted))
+        path = f"{wanted.replace('/', '_') if above else wanted}_{number}"
     groups[path] = node
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _is_free(groups: dict[str, xr.Dataset], path: str) -> bool:
+    """Whether a node may stand at a path: nothing is there, above it or below it."""
+    if path in groups or any(parent in groups for parent in _parents(path)):
+        return False
+    return not any(other.startswith(path + "/") for other in groups)
 
 
 def session_attrs(account: Account) -> dict[str, Any]:

@@ -108,7 +108,8 @@ def read_series(
     n_rois = _length(source, f"{path}/rois") if "rois" in names else 0
     size, axis = _samples(source, path, info, stamps, n_rois)
     clock = _clock(account, path, stamps)
-    scale, offset, unit = _scale(account, path) if info is not None else (1.0, 0.0, "")
+    attrs = source.attrs(f"{path}/data") if info is not None else {}
+    scale, offset, unit = _scale(account, path, attrs)
     is_row = info is not None and axis == 1 and info.shape[0] == 1 and n_rois != 1
     extra = _extra(account, path, names, size)
     return Series(
@@ -122,8 +123,8 @@ def read_series(
         unit=unit,
         scale=scale,
         offset=offset,
-        factors=_factors(account, path, info, axis),
-        labels=_labels(source, path),
+        factors=_factors(account, path, info, axis) if "channel_conversion" in names else (),
+        labels=_labels(attrs),
         rois=f"{path}/rois" if "rois" in names else "",
         extra=extra,
         kinds=types,
@@ -209,9 +210,8 @@ def _number(value: Any) -> float | None:
     return float(values[0])
 
 
-def _scale(account: Account, path: str) -> tuple[float, float, str]:
+def _scale(account: Account, path: str, attrs: dict[str, Any]) -> tuple[float, float, str]:
     """Conversion, offset and unit of the values; no unit where the conversion is not known."""
-    attrs = account.source.attrs(f"{path}/data")
     unit = attrs.get("unit")
     found: dict[str, float] = {}
     for name, default in (("conversion", 1.0), ("offset", 0.0)):
@@ -236,7 +236,7 @@ def _factors(
         If there is not one finite number for each column.
     """
     source, where = account.source, f"{path}/channel_conversion"
-    if info is None or (source.info(where) is None and source.link(where) is None):
+    if info is None:
         return ()
     values = np.asarray(source.read(where))
     n_columns = info.shape[1] if len(info.shape) == 2 else 1
@@ -248,9 +248,9 @@ def _factors(
     return tuple(values.astype(float).tolist())
 
 
-def _labels(source: Source, path: str) -> tuple[str, ...]:
+def _labels(attrs: dict[str, Any]) -> tuple[str, ...]:
     """What codes mean: the attribute `labels` of the values."""
-    stated = source.attr(f"{path}/data", "labels")
+    stated = attrs.get("labels")
     stated = [stated] if isinstance(stated, str) and stated else stated
     return tuple(str(one) for one in stated) if isinstance(stated, list) else ()
 
@@ -277,11 +277,9 @@ def _series_attrs(
 ) -> dict[str, Any]:
     """What else is said of a series: attributes, single values and short lists."""
     source = account.source
-    attrs = source.attrs(path)
-    found = {
-        key: printable(str(attrs[key]))
-        for key in ("description", "comments")
-        if str(attrs.get(key) or "no ").lower()[:3] != "no "
+    stated = {key: str(source.attr(path, key) or "no ") for key in ("description", "comments")}
+    found: dict[str, Any] = {
+        key: printable(text) for key, text in stated.items() if text.lower()[:3] != "no "
     }
     for name in set(names) - _KNOWN - set(extra):
         place = f"{path}/{name}"

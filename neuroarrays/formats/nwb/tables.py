@@ -27,16 +27,20 @@ EVENT = "event"
 _CLOCK = {"units": "s", "long_name": "session clock"}
 
 
-def kind_of(account: Account, path: str, names: list[str]) -> str:
-    """What kind of table a group is: one of `KINDS`, "" for one without times, None if it is none."""
-    stated = account.source.attr(path, "neurodata_type")
-    is_table = "id" in names or account.source.attr(path, "colnames") is not None
+def kind_of(account: Account, path: str, names: list[str], stated: str) -> str:
+    """What kind of table a group is: one of `KINDS`, "" for one without times, "none" if it is none.
+
+    `stated` is its neurodata type.
+    """
+    is_table = "id" in names
+    if not is_table and "data" not in names:
+        is_table = account.source.attr(path, "colnames") is not None
     if "start_time" in names and (is_table or "stop_time" in names):
         return "presentations"
     if not is_table and "spike_times_index" not in names:
         return "none"
     found = next((KINDS[name] for name in KINDS if name in names), "")
-    if found == "samples" and re.search("event", str(stated), re.I):
+    if found == "samples" and re.search("event", stated, re.I):
         return "events"
     return found
 
