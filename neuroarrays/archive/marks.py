@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -62,15 +63,22 @@ class Marks:
         self.blocks: dict[str, Block] = {}
         self.failures: list[str] = []
         archive.mkdir(parents=True, exist_ok=True)
-        try:
+        with suppress(FileExistsError):
             self.work.mkdir()
+        if self._is_bare():  # made now, or by a build that was killed at once
             self.write()
-        except FileExistsError as error:
-            known = None if self.work.is_symlink() else _read(self.work)
-            if known is None:
-                msg = f"{self.work}: there is something already that no build made; move it"
-                raise PathExists(msg) from error
-            self.blocks, self.failures = known
+            return
+        known = None if self.work.is_symlink() else _read(self.work)
+        if known is None:
+            msg = f"{self.work}: there is something already that no build made; move it"
+            raise PathExists(msg)
+        self.blocks, self.failures = known
+
+    def _is_bare(self) -> bool:
+        """Whether it is a folder in which nothing is, or a mark that was being written."""
+        if self.work.is_symlink() or not self.work.is_dir():
+            return False
+        return all(name.startswith(f".{_MARK}.") for name in os.listdir(self.work))
 
     def write(self) -> None:
         """Put the mark on the disk."""

@@ -255,6 +255,10 @@ def test_what_a_build_did_not_make_is_not_cleared(one, tmp_path):
     with pytest.raises(PathExists, match=r"\.build: there is something already that no build made"):
         build(one, other, TENTHS)
     assert os.listdir(other / ".build") == ["parts"]
+    (tmp_path / "bare" / ".build").mkdir(parents=True)  # of a build that was killed at once
+    (tmp_path / "bare" / ".build" / ".build.json.ab12.part").mkdir()
+    build(one, tmp_path / "bare", TENTHS)
+    assert os.listdir(tmp_path / "bare" / ".build") == ["build.json"]
     (tmp_path / "third").mkdir()
     (tmp_path / "third" / ".build").symlink_to(archive / ".build")
     with pytest.raises(PathExists, match="no build made"):
