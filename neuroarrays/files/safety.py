@@ -200,8 +200,11 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (NeuroArraysError, MemoryError, TypeError):
+    except (NeuroArraysError, TypeError):
         raise
+    except MemoryError as error:
+        raise FormatError(path, where, "values that fit into memory", str(error) or "more",
+                          "it is damaged, or needs a machine with more") from error  # fmt: skip
     except FileNotFoundError as error:
         msg = f"{error.filename or path}: no such file or folder"
         raise MissingPath(msg) from error

@@ -72,6 +72,14 @@ class Source(ABC):
         """Where a link leads, as text; None for an array, a group or nothing."""
         return None
 
+    def check_rows(self, name: str, count: int) -> None:
+        """Refuse to number more rows than may be read on opening (8 bytes each)."""
+        safety.check_whole(self.path, name, 8 * count, self.stamp[1])
+
+    def check_scan(self, name: str, nbytes: int) -> None:
+        """Refuse to read all of what the file cannot hold, also piece by piece."""
+        safety.check_allocation(self.path, name, nbytes, self.stamp[1])
+
     def exists(self, name: str) -> bool:
         """Whether a group or array of that name is there."""
         return self.info(name) is not None or bool(self.names(name))

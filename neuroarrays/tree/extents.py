@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, cached, exact_token, unwrap
+from neuroarrays.lazy.arrays import FileArray, LazyArray, cached, exact_token, unwrap
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 #: Values read at once.
@@ -58,6 +58,8 @@ class Part:
 
     def pieces(self) -> Iterator[np.ndarray]:
         """All finite times, piece by piece."""
+        if isinstance(self.times, FileArray):
+            self.times.source.check_scan(self.times.name, self.size * self.times.dtype.itemsize)
         for start in range(0, self.size, _READ):
             values = self.read(start, min(start + _READ, self.size))
             yield values[np.isfinite(values)]

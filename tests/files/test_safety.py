@@ -78,7 +78,7 @@ def test_other_files_are_none(tmp_path, content):
         (RecursionError("deep"), FormatError, r"a\.h5: .*RecursionError: deep"),
         (OverflowError("large"), FormatError, r"a\.h5: .*OverflowError: large"),
         (TypeError("an option"), TypeError, "an option"),
-        (MemoryError(), MemoryError, ""),
+        (MemoryError(), FormatError, r"a\.h5: expected values that fit into memory"),
     ],
 )
 def test_errors_from_inside_name_the_file(error, kind, words):

@@ -250,6 +250,7 @@ def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Da
         coords[schema.TIME] = clock(arrays, name, said[schema.TIME], sizes.get(schema.TIME, 0))
     for dim in (schema.UNIT, schema.PRESENTATION):
         if dim in sizes:
+            arrays.source.check_rows(f"{name}/{dim}", sizes[dim])
             ids = np.arange(sizes[dim])
             if dim in said:
                 ids = integers(arrays, said[dim], f"{name}/{dim}")

@@ -112,6 +112,7 @@ def read_ids(
     dict
         `id`, where the file's own are text: {"id": (size,) object}.
     """
+    account.source.check_rows(path, size)
     numbers = np.arange(size, dtype=np.int64)
     name = f"{path}/id"
     more: dict[str, Any] = {}

@@ -253,8 +253,9 @@ def _rois(
     account: Account, members: list[Series], table: str, n_rois: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
     """Identifiers and columns of the ROIs of series; only numbers where it is not known whose."""
-    source, numbers = account.source, np.arange(n_rois, dtype=np.int64)
-    one = members[0]
+    source, one = account.source, members[0]
+    source.check_rows(one.rois or "", n_rois)
+    numbers = np.arange(n_rois, dtype=np.int64)
     if not all(member.rois for member in members):
         return numbers, {}
     with account.step(one.rois):
