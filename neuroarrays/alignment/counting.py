@@ -58,10 +58,6 @@ class TrialCounts(LazyArray):
             found = (found > 0).astype(self.dtype)
         return found[:, :, bins][_whole(rows), _whole(chosen)]
 
-    def __dask_tokenize__(self) -> object:
-        own = (self.units, self.origins, self.limits, self.n_bins, self.bin_width)
-        return ("TrialCounts", self.trains.key, *own, str(self.dtype), self.binarize)
-
 
 @dataclass(frozen=True, repr=False)
 class ClockCounts(LazyArray):
@@ -102,10 +98,6 @@ class ClockCounts(LazyArray):
                 times, first, last, self.origin, n_bins, self.bin_width, dtype, start_bin=start_bin
             )
         return (found > 0).astype(self.dtype) if self.binarize else found
-
-    def __dask_tokenize__(self) -> object:
-        own = (self.units, self.origin, self.n_bins, self.bin_width)
-        return ("ClockCounts", self.trains.key, *own, str(self.dtype), self.binarize)
 
 
 def _whole(key: int | slice | np.ndarray) -> int | slice:

@@ -32,9 +32,6 @@ class EventCounts(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         return self.counts.outer((key[0], 0, *key[1:]))
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.counts.__dask_tokenize__())
-
 
 def counted_events(
     events: dict[str, xr.Dataset], bins: Bins, dtype: np.dtype, binarize: bool

@@ -44,9 +44,6 @@ class Shown(LazyArray):
         shown: np.ndarray = read.astype(self.dtype, copy=False)[which.reshape(np.shape(places))]
         return shown
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.frames, self.places, str(self.dtype))
-
 
 def _rows(frames: LazyArray | np.ndarray, rows: np.ndarray, rest: Key) -> np.ndarray:
     if isinstance(frames, LazyArray):

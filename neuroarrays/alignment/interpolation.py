@@ -47,7 +47,7 @@ class Interpolated(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         from neuroarrays.kernels import counts, resample
 
-        times, values = cached(self.__dask_tokenize__()[:5], self._load)
+        times, values = cached(self._series(), self._load)
         n_time = 1 if self.origins is None else 2
         picked = [np.atleast_1d(axis[k]) for axis, k in zip(self._axes(), key, strict=False)]
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
@@ -69,6 +69,13 @@ class Interpolated(LazyArray):
             full = full[(slice(None),) * axis + (k if not isinstance(k, int) else [k],)]
         return full[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
 
+    def _series(self) -> tuple[Any, ...]:
+        """What the series depends on, as it is read and prepared for any times."""
+        from dask.base import normalize_token
+
+        own = (normalize_token(self.values), normalize_token(self.clock))
+        return ("series", *own, self.period, self.method)
+
     def _axes(self) -> tuple[np.ndarray, ...]:
         return (self.offsets,) if self.origins is None else (self.origins, self.offsets)
 
@@ -89,14 +96,6 @@ class Interpolated(LazyArray):
                 known = np.isfinite(column)
                 column[known] = np.unwrap(column[known], period=self.period)
         return times, values
-
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
-        from dask.base import normalize_token
-
-        shifts = None if self.shifts is None else self.shifts.tobytes()
-        at = (self.origins, self.offsets, self.max_gap, str(self.dtype), shifts, self.bin_width)
-        own = (normalize_token(self.values), normalize_token(self.clock))
-        return ("Interpolated", *own, self.period, self.method, *at)
 
 
 def _all(data: Any) -> np.ndarray:

@@ -261,13 +261,12 @@ class Deconvolved(LazyArray):
             found += [slice(int(p), int(q)) for p, q in pairwise([a, *inside, b])]
         return [part for part in found if part.stop - part.start >= _SHORTEST]
 
-    def __dask_tokenize__(self) -> object:
+    def depends(self) -> tuple[Any, ...]:
         from dask.base import normalize_token
 
-        own = (self.breaks, self.rise, self.decay)
         seen = [normalize_token(one) for one in (self.traces, *self.masks)]
-        return (type(self).__name__, seen, *own,
-                self.method, self.rate, self.threshold)  # fmt: skip
+        own = (self.breaks, self.rise, self.decay, self.method, self.rate, self.threshold)
+        return (seen, *own)
 
 
 @dataclass(frozen=True)

@@ -328,11 +328,6 @@ class Components(LazyArray):
             return np.empty((*self.parts[0][k].shape, 0), self.dtype)
         return np.stack(columns, axis=-1).astype(self.dtype, copy=False)
 
-    def __dask_tokenize__(self) -> object:
-        from dask.base import normalize_token
-
-        return (type(self).__name__, [normalize_token(part) for part in self.parts])
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CosSin(Components):
@@ -351,6 +346,3 @@ class CosSin(Components):
     def _part(self, place: int, k: Any) -> np.ndarray:
         turned = np.asarray(self.parts[0][k].values, float) * (2 * np.pi / self.period)
         return np.asarray(np.sin(turned) if place else np.cos(turned))
-
-    def __dask_tokenize__(self) -> object:
-        return (*super().__dask_tokenize__(), self.period)  # type: ignore[misc]

@@ -44,9 +44,6 @@ class Stored(LazyArray):
             values = values[(slice(None),) * axis + (key[axis],)]
         return decode(np.asarray(values), self.kind, self.dtype, self.missing)
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.source, self.name, str(self.dtype))
-
 
 @dataclass(frozen=True, repr=False)
 class Repeated(LazyArray):
@@ -91,6 +88,3 @@ class Repeated(LazyArray):
                 f"{places.min()} to {places.max()}", "the file is damaged",
             )  # fmt: skip
         return (places,)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.places.__dask_tokenize__())

@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -34,13 +34,6 @@ class LazyArray(BackendArray):
         @property
         def dtype(self) -> np.dtype: ...
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if own := vars(cls).get("__dask_tokenize__"):
-            # dask takes what this gives as text, in which long arrays are cut short: two that
-            # differ in the middle would be one.
-            cls.__dask_tokenize__ = lambda self: exact_token(own(self))  # type: ignore[method-assign]
-
     @abstractmethod
     def outer(self, key: Key) -> np.ndarray:
         """Values under an outer index: one int, forward slice or int64 array per axis."""
@@ -49,9 +42,12 @@ class LazyArray(BackendArray):
         """Write values under an outer index into an array of its shape, cast to its dtype."""
         out[...] = self.outer(key)
 
-    @abstractmethod
+    def depends(self) -> tuple[Any, ...]:
+        """What the values depend on: every field. A class of its own has fewer, or shorter ones."""
+        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+
     def __dask_tokenize__(self) -> object:
-        """What the values depend on."""
+        return type(self).__module__, type(self).__qualname__, *exact_token(self.depends())
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         if not isinstance(key, indexing.VectorizedIndexer):
@@ -101,7 +97,7 @@ def origin(part: Any, depth: int = 5) -> str:
 
 
 def exact_token(token: Any) -> Any:
-    """A token with arrays as checksums of their bytes, so that its text tells them apart."""
+    """A token with arrays as checksums of their bytes: dask takes it as text, and cuts long ones."""
     if isinstance(token, np.ndarray) and token.dtype != object:
         digest = hashlib.blake2b(np.ascontiguousarray(token).tobytes(), digest_size=16).hexdigest()
         return "array", str(token.dtype), token.shape, digest
@@ -109,6 +105,8 @@ def exact_token(token: Any) -> Any:
         return "array", "object", token.shape, str(token.ravel().tolist())
     if isinstance(token, tuple | list):
         return tuple(exact_token(one) for one in token)
+    if hasattr(token, "__dask_tokenize__") and not isinstance(token, type):
+        return token.__dask_tokenize__()
     return token
 
 
@@ -162,9 +160,6 @@ class FileArray(LazyArray):
         else:
             super().into(key, out)
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.source, self.name, self.scale, self.offset)
-
 
 def file_array(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> FileArray:
     """The lazy array of `name` in a source.
@@ -203,9 +198,6 @@ class Transposed(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         return self.base.outer(key[::-1]).T
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__())
-
 
 @dataclass(frozen=True, repr=False)
 class Arranged(LazyArray):
@@ -236,9 +228,6 @@ class Arranged(LazyArray):
             place += not isinstance(k, int)
         return values
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.axes)
-
 
 @dataclass(frozen=True, repr=False)
 class Stacked(LazyArray):
@@ -264,9 +253,6 @@ class Stacked(LazyArray):
             shape = self.bases[0].outer(tuple(rest)).shape
             return np.empty((*shape, 0), self.dtype)
         return np.stack(parts, axis=-1).astype(self.dtype, copy=False)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, [base.__dask_tokenize__() for base in self.bases])
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -311,9 +297,6 @@ class Segments(LazyArray):
         pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
         return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.starts, self.sizes)
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Sliced(LazyArray):
@@ -351,9 +334,6 @@ class Sliced(LazyArray):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.places)
-
 
 @dataclass(frozen=True, repr=False)
 class Regular(LazyArray):
@@ -375,6 +355,3 @@ class Regular(LazyArray):
         (k,) = key
         steps = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
         return self.start + steps / self.rate
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.start, self.rate, self.length)

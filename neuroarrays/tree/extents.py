@@ -205,5 +205,5 @@ class Found(LazyArray):
                 for one in self.rows]  # fmt: skip
         return [part.token() for part in self.parts], said, self.apart
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self._token(), self.column)
+    def depends(self) -> tuple[object, ...]:
+        return self._token(), self.column

@@ -113,7 +113,3 @@ class UnitValidity(LazyArray):
                 valid[self.which[units] == number] &= ~invalid[number][rows[:, None], bins]
         found: np.ndarray = valid[:, 0].T if clock else np.moveaxis(valid, 0, 1)
         return found[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
-
-    def __dask_tokenize__(self) -> object:
-        observed = [(one.rows, one.found) for one in self.observed]
-        return (type(self).__name__, self.edges, self.invalid, self.which, observed, self.group)

@@ -198,6 +198,3 @@ class _Chunked(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         # A graph inside a task waits for its own worker elsewhere.
         return np.asarray(self.stored[key].data.compute(scheduler="synchronous"))
-
-    def __dask_tokenize__(self) -> object:
-        return ("_Chunked", self.stored)

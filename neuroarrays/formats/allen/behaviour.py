@@ -67,9 +67,6 @@ class Midpoints(LazyArray):
         middle: np.ndarray = (self.starts.outer(key) + self.ends.outer(key)) / 2
         return middle
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, *(base.__dask_tokenize__() for base in self.bases))
-
 
 def running(account: Account) -> dict[str, xr.Dataset]:
     """``running``: `speed` in cm/s at the middle of each sample, with its start and end."""

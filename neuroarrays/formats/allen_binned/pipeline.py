@@ -363,9 +363,6 @@ class ClosedCounts(LazyArray):
             (rest[0], *(() if isinstance(bins, int) else (slice(None),)), rest[1])
         ]
 
-    def __dask_tokenize__(self) -> object:
-        return ("ClosedCounts", self.trains.key, self.starts, self.stops, self.offsets)
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class FlatInterpolated(LazyArray):
@@ -391,6 +388,3 @@ class FlatInterpolated(LazyArray):
         found = found.astype(np.float32)
         out: np.ndarray = found[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
         return out
-
-    def __dask_tokenize__(self) -> object:
-        return ("FlatInterpolated", self.values, self.clock, self.offsets, self.origins)

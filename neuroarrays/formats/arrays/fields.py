@@ -47,10 +47,6 @@ class Field(LazyArray):
             values = values * self.scale + self.offset
         return values.astype(self.dtype, copy=False)
 
-    def __dask_tokenize__(self) -> object:
-        own = (self.field, self.column, self.scale, self.offset)
-        return (type(self).__name__, self.base.__dask_tokenize__(), *own)
-
 
 def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
     """The arrays of an array of records: name -> field, and place along it where it has names."""

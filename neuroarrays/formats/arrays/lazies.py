@@ -31,9 +31,6 @@ class Squeezed(LazyArray):
         of_axis = dict(zip(self.kept, key, strict=True))
         return self.base.outer(tuple(of_axis.get(axis, 0) for axis in range(len(self.base.shape))))
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.kept)
-
 
 @dataclass(frozen=True, repr=False)
 class Column(LazyArray):
@@ -52,9 +49,6 @@ class Column(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         return self.base.outer((*key, self.at))
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.at)
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,9 +73,6 @@ class Cast(LazyArray):
                 "take another dtype in the mapping",
             )  # fmt: skip
         return made
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), str(self.dtype))
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,9 +104,6 @@ class Grid(LazyArray):
         parts = [np.asarray(self.bases[int(i)].outer(inner), dtype) for i in flat]
         return np.stack(parts).reshape((*np.shape(places), *parts[0].shape))
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases], self.lead)
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Knots(LazyArray):
@@ -139,9 +127,6 @@ class Knots(LazyArray):
         (k,) = key
         places = np.arange(*k.indices(self.shape[0])) if isinstance(k, slice) else k
         return np.asarray(np.interp(places, self.samples, self.times))
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.samples, self.times)
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,9 +159,6 @@ class Joined(LazyArray):
                 out[mine] = base._raw((wanted[mine] - (ends[i] - base.shape[0]),))
         return out[0] if one else out
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases])
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ordered(LazyArray):
@@ -196,6 +178,3 @@ class Ordered(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         places = self.order[key[0]]
         return self.base._raw((int(places) if np.ndim(places) == 0 else places, *key[1:]))
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.order)

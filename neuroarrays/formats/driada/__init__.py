@@ -345,6 +345,3 @@ class Kept(LazyArray):
         (k,) = key
         frames = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
         return np.isin(frames, self.bad, invert=True)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.length, self.bad)

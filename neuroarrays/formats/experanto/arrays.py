@@ -62,9 +62,6 @@ class Mapped(LazyArray):
         out = np.array(values, self.dtype)
         return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.path, self.stamp, self.begin, self.shape)
-
 
 def _range(key: Any) -> slice:
     """The slice of an entry of an outer key; all for an array."""
@@ -87,9 +84,6 @@ class Since(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         return np.asarray(self.base.outer(key).astype(np.float64) - self.start)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.start)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -150,11 +144,5 @@ class Screen(LazyArray):
                                   f"{begin + got:,}: truncated")  # fmt: skip
         found: np.ndarray = values[frames - low]
         return np.moveaxis(found, 3, 1) if found.ndim == 4 else found[:, None]
-
-    def __dask_tokenize__(self) -> object:
-        return (
-            type(self).__name__, repr(self.files), self.firsts.tobytes(), self.blanks.tobytes(),
-            self.names, self.shape, str(self.dtype),
-        )  # fmt: skip
 
     __hash__ = None  # type: ignore[assignment]

@@ -48,10 +48,6 @@ class Factored(LazyArray):
         values: np.ndarray = self.base.outer(key) * factors + self.offset
         return values.astype(self.dtype)
 
-    def __dask_tokenize__(self) -> object:
-        base = self.base.__dask_tokenize__()
-        return (type(self).__name__, base, self.factors, self.offset)
-
 
 @dataclass(frozen=True, repr=False)
 class Row(LazyArray):
@@ -69,9 +65,6 @@ class Row(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         return self.base.outer((0, *key))
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__())
 
 
 def series_nodes(

@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,6 @@ class Derived(LazyArray):
     def dtype(self) -> np.dtype:
         return self.base.dtype
 
-    def __dask_tokenize__(self) -> object:
-        own = (getattr(self, each.name) for each in fields(self) if each.name != "base")
-        return (type(self).__name__, self.base.__dask_tokenize__(), *own)
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Held(LazyArray):
@@ -66,9 +62,6 @@ class Held(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         return members.outer(self.values, key)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.values)
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,9 +97,6 @@ class Joined(LazyArray):
                 out[(*lead, rows)] = base.outer((*before, own, *after))
             start = stop
         return out[(*lead, 0)] if isinstance(k, int) else out
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, [b.__dask_tokenize__() for b in self.bases], self.axis)
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,9 +193,6 @@ class NpyArray(LazyArray):
         """The bytes of the file."""
         with open(self.path, "rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.path, self.stamp, self.offset, self.shape)
 
 
 def npy_array(path: str | os.PathLike[str]) -> NpyArray:

@@ -50,9 +50,6 @@ class ZippedArray(NpyArray):
     def _mapped(self) -> mmap.mmap:
         return containers.mapped_member(self.path, self.stamp, self.member)
 
-    def __dask_tokenize__(self) -> object:
-        return (*super().__dask_tokenize__(), self.member)  # type: ignore[misc]
-
 
 @dataclass(frozen=True)
 class Pickled:
@@ -129,9 +126,6 @@ class Grid(LazyArray):
         whole = np.concatenate(each) if each else np.empty(0)
         return np.asarray(whole[key[0]])
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.triggers, self.duration, self.frames)
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Upsampled(LazyArray):
@@ -195,8 +189,3 @@ class Upsampled(LazyArray):
         starts, steps = (self.source.read(name)[self.rows] for name in self.times)
         clocks: np.ndarray = starts[:, None] + steps[:, None] * np.arange(samples)
         return clocks
-
-    def __dask_tokenize__(self) -> object:
-        grid = (self.grid.triggers.tobytes(), self.grid.duration, self.grid.frames)
-        rows = tuple(self.rows.tolist())
-        return (type(self).__name__, self.source, self.traces, self.times, rows, grid)

@@ -113,10 +113,6 @@ class FixationMovie(Rendered):
                     ),
                 )
 
-    def __dask_tokenize__(self) -> object:
-        parts = (self.images.__dask_tokenize__(), self.fixations.__dask_tokenize__())
-        return (type(self).__name__, *parts, self.screen, self.frame, self.wrap_edge)
-
 
 @dataclass(frozen=True, repr=False)
 class Checkers(LazyArray):
@@ -176,10 +172,6 @@ class Checkers(LazyArray):
             if block + 1 < self.blocks:
                 ran1.bits(now, self.frames * self.height * self.width)
         return (states,)
-
-    def __dask_tokenize__(self) -> object:
-        own = (self.seed, self.blocks, self.frames, self.height, self.width)
-        return (type(self).__name__, *own)
 
 
 def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarray:

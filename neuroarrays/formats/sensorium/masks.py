@@ -47,10 +47,6 @@ class Blank(LazyArray):
             found[left] = _blank(base, np.atleast_1d(rows)[left])
         return found if np.ndim(rows) else np.asarray(found[0])
 
-    def __dask_tokenize__(self) -> object:
-        bases = [base.__dask_tokenize__() for base in self.bases]
-        return (type(self).__name__, bases, self.suspects.tobytes())
-
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -104,9 +100,6 @@ class ValidLength(LazyArray):
         found = found.astype(np.int64)
         return found if np.ndim(rows) else np.asarray(found[0])
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.movie.__dask_tokenize__())
-
 
 @dataclass(frozen=True, repr=False)
 class Valid(LazyArray):
@@ -135,10 +128,6 @@ class Valid(LazyArray):
                 found &= ~np.isnan(_lines(stream, rows))
         found = found[:, key[1]]
         return found[0] if isinstance(key[0], int) else found
-
-    def __dask_tokenize__(self) -> object:
-        streams = [stream.__dask_tokenize__() for stream in self.streams]
-        return (type(self).__name__, self.length.__dask_tokenize__(), streams)
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,9 +174,6 @@ class Shown(LazyArray):
             np.rec.fromarrays([same, told]), return_index=True, return_inverse=True
         )
         return self.ids[first[group]]
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.stimulus.__dask_tokenize__(), self.ids)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -53,8 +53,8 @@ class Statistic(LazyArray):
             values = values[(slice(None),) * axis + (key[axis],)]
         return values
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, repr(self.files), self.file)
+    def depends(self) -> tuple[object, ...]:
+        return repr(self.files), self.file
 
 
 def statistics_of(

@@ -140,8 +140,8 @@ class TrialFiles(LazyArray):
         numbers = self.numbers if isinstance(self.numbers, range) else self.numbers.tobytes()
         return self.files, self.folder, numbers, self.header.raw
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, *map(repr, self._token()))
+    def depends(self) -> tuple[object, ...]:
+        return tuple(map(repr, self._token()))
 
 
 def _named(numbers: Numbers, key: Any) -> list[int]:
@@ -302,9 +302,6 @@ class Remembered(LazyArray):
             found = found[(slice(None),) * (axis + 1) + (item[axis],)]
         return found[0] if isinstance(first, int) else found
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__())
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Picked(LazyArray):
@@ -344,5 +341,5 @@ class Picked(LazyArray):
         places = self.places if isinstance(self.places, int) else self.places.tobytes()
         return self.base, self.axis, places
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), *map(repr, self._token()[1:]))
+    def depends(self) -> tuple[object, ...]:
+        return (self.base, *map(repr, self._token()[1:]))

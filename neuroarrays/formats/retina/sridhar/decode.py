@@ -89,9 +89,6 @@ class Fixations(LazyArray):
                               found=f"{len(table):,}")  # fmt: skip
         return table
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.path, self.stamp, self.start, self.stop)
-
 
 #: Lines by file and stamp; names of images by folder.
 _counted: state.Cache[int] = state.Cache(1 << 20, lambda _: state.ENTRY)
@@ -250,10 +247,6 @@ class Windows(Rendered):
             raise FormatError(self.fixations.path, f"line {line}", expected,
                               f"{stored[row].tolist()}")  # fmt: skip
 
-    def __dask_tokenize__(self) -> object:
-        images = (self.images.folder, self.images.changed)
-        return (type(self).__name__, images, self.fixations.__dask_tokenize__(), self.padding)
-
 
 @dataclass(frozen=True, repr=False)
 class ByRow(Derived):
@@ -291,9 +284,6 @@ class Repeated(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         k = key[0]
         return np.asarray(self.values[(k if isinstance(k, int) else positions(k)) // self.frames])
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.values, self.frames)
 
 
 @dataclass(frozen=True, repr=False)
@@ -343,9 +333,6 @@ class Fields(LazyArray):
         (place,) = cached(("field", path, known), lambda: (_most_varying(path, self.frame),))
         value = float(place[self.axis])
         return self.frame[0] - 1 - value if self.mirrored and self.axis == 0 else value
-
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.stem, self.units, self.axis, self.frame, self.mirrored)
 
 
 def _most_varying(path: str, size: tuple[int, int]) -> np.ndarray:
