@@ -1,13 +1,15 @@
-"""The opcodes of a pickle, each as a few lines on the machine of `pickles`."""
+"""The opcodes of a pickle, each as a few lines on the machine, and the loop that carries them out."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from neuroarrays.errors import FormatError
+from neuroarrays.files.machine import Machine
 from neuroarrays.files.rebuilding import (
     Global,
     Pending,
@@ -15,13 +17,15 @@ from neuroarrays.files.rebuilding import (
     Refused,
     build_array,
     build_dtype,
+    check_depth,
     check_key,
+    settle,
 )
 
-if TYPE_CHECKING:
-    from neuroarrays.files.pickles import Machine
-
-#: What each opcode does to the machine; STOP is the machine's own.
+#: Opcodes that are carried out at most.
+MAX_STEPS = 10_000_000
+_STOP = ord(".")
+#: What each opcode does to the machine; STOP ends the loop.
 STEPS: dict[int, Callable[[Machine], None]] = {}
 
 
@@ -273,3 +277,35 @@ def _build(m: Machine) -> None:
         target.state = state if target.state is None else (target.state, state)
     elif not isinstance(target, dict | list | set | np.ndarray):
         raise Refused("an object to give a state", type(target).__name__)
+
+
+def run(machine: Machine) -> Any:
+    """Carry out the opcodes up to STOP, and give what is left on the stack."""
+    place = 0
+    try:
+        for _ in range(MAX_STEPS):
+            place = machine.place
+            code = machine.data[place] if place < machine.size else -1
+            machine.place = place + 1
+            if code == _STOP:
+                value = settle(machine.stack.pop())
+                check_depth(value)
+                return value
+            step = STEPS.get(code)
+            if step is None:
+                raise Refused("an opcode of a pickle", _named(code))
+            step(machine)
+        raise Refused(f"at most {MAX_STEPS:,} steps", "more")
+    except Refused as error:
+        raise machine.error(place, error.expected, error.found) from error
+    except FormatError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged stream can go wrong in any way that values can
+        found = f"{type(error).__name__}: {error}"[:200]
+        raise machine.error(place, "a readable pickle", found) from error
+
+
+def _named(code: int) -> str:
+    return "the end of the stream" if code < 0 else f"opcode 0x{code:02x}"

@@ -335,7 +335,7 @@ def test_depth_does_not_exhaust_the_stack(name):
 
 
 def test_steps_are_bounded(monkeypatch):
-    monkeypatch.setattr("neuroarrays.files.pickles.MAX_STEPS", 100)
+    monkeypatch.setattr("neuroarrays.files.opcodes.MAX_STEPS", 100)
     with pytest.raises(FormatError, match="at most 100 steps"):
         load_pickle(b"N0" * 200 + b"N.")
 
