@@ -13,17 +13,20 @@ stimuli without a pause stop exactly where the next starts.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic import allen_behaviour as behaviour
 from neuroarrays.synthetic import allen_stimuli as stimuli
+from neuroarrays.synthetic.allen_options import (
+    BRAIN_OBSERVATORY,
+    FUNCTIONAL_CONNECTIVITY,
+    AllenOptions,
+)
 from neuroarrays.synthetic.allen_pieces import Pieces
-from neuroarrays.synthetic.allen_stimuli import BRAIN_OBSERVATORY, FUNCTIONAL_CONNECTIVITY
 
 __all__ = ["BRAIN_OBSERVATORY", "FUNCTIONAL_CONNECTIVITY", "REASONS", "AllenOptions", "write_allen"]
 
@@ -34,63 +37,6 @@ REASONS = (
 )  # fmt: skip
 _METRICS = ("PT_ratio", "amplitude", "d_prime", "firing_rate", "snr", "waveform_duration")
 _ELECTRODES = "general/extracellular_ephys/electrodes"
-
-
-@dataclass(frozen=True)
-class AllenOptions:
-    """What a synthetic session holds.
-
-    Attributes
-    ----------
-    seed, session_id : int
-        Of all random values; name of the session.
-    layout : {"2020", "2.13.5", "visual_behavior", "before_2020"}
-        Whose writer: the files of June 2020, AllenSDK 2.13.5 and later (`probe_channel_number`,
-        narrow index dtypes), Visual Behavior Neuropixels, or the first release, which is refused.
-    stimuli : tuple of str
-        In the order of their first block; Visual Behavior has its own.
-    rows : int, or dict of stimulus to int
-        Presentations of each stimulus.
-    movie : (int, int)
-        Showings of each movie, and frames of each.
-    units, bad_units : int
-        Units that pass every default filter, and units that fail one each, of `REASONS` in turn.
-    probes, channels : int
-        Probes, and channels of each.
-    structures : tuple of str
-        Four of them along each probe; "" is outside the brain.
-    rate : float, 1/s
-        Mean rate of a unit.
-    irregular : float
-        Share of presentations that last a monitor frame longer.
-    sampling : float
-        Rates of wheel and camera as a share of the real ones, 60 and 30 Hz: for tiny files.
-    splice : bool
-        Whether invalid times take the end of one showing of a movie and the start of the next, so
-        that the numbers of the frames left never decrease.
-    parts : tuple of str
-        Of "running", "eye", "invalid", "optotagging", "waveforms", "edges", and, not by default,
-        "tuned": units answer to orientations and scenes, more so while the mouse runs.
-    """
-
-    seed: int = 0
-    session_id: int = 715093703
-    layout: Literal["2020", "2.13.5", "visual_behavior", "before_2020"] = "2020"
-    stimuli: tuple[str, ...] = BRAIN_OBSERVATORY
-    rows: int | Mapping[str, int] = 12
-    movie: tuple[int, int] = (4, 10)
-    units: int = 9
-    bad_units: int = 7
-    probes: int = 2
-    channels: int = 24
-    structures: tuple[str, ...] = ("VISp", "VISl", "CA1", "grey", "LGd", "VISam", "DG")
-    rate: float = 5.0
-    irregular: float = 0.02
-    sampling: float = 1.0
-    splice: bool = False
-    parts: tuple[str, ...] = (
-        "running", "eye", "invalid", "optotagging", "waveforms", "edges",
-    )  # fmt: skip
 
 
 def write_allen(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroarrays.synthetic.allen_options import AllenOptions
+
 if TYPE_CHECKING:
     import h5py
-
-    from neuroarrays.synthetic.allen import AllenOptions
 
 
 @dataclass

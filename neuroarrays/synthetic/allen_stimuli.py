@@ -10,14 +10,6 @@ from neuroarrays.synthetic.allen_pieces import Pieces, text
 
 #: One frame of the stimulus monitor, s: 15 of them are 0.2502 s.
 FRAME = 0.016680556
-BRAIN_OBSERVATORY = (
-    "gabors", "flashes", "drifting_gratings", "natural_movie_three", "natural_movie_one",
-    "static_gratings", "natural_scenes",
-)  # fmt: skip
-FUNCTIONAL_CONNECTIVITY = (
-    "gabors", "flashes", "drifting_gratings_contrast", "natural_movie_one_more_repeats",
-    "natural_movie_one_shuffled", "drifting_gratings_75_repeats", "dot_motion",
-)  # fmt: skip
 #: Monitor frames on and off, and blocks that a stimulus is shown in.
 _TIMING = {
     "gabors": (15, 0, 1), "flashes": (15, 105, 1), "drifting_gratings": (120, 60, 3),

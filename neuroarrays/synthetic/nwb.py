@@ -10,97 +10,17 @@ Written with h5py alone, seeded::
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
+from neuroarrays.synthetic.nwb_options import NWBOptions
 from neuroarrays.synthetic.nwb_pieces import Pieces
 from neuroarrays.synthetic.nwb_signals import SIGNALS, outside
 
-#: Kinds of content that `NWBOptions.parts` may name.
-PARTS = (
-    "units", "trials", "running", "pupil", "position", "licks", "lfp", "rois", "cells", "empty",
-)  # fmt: skip
 _ELECTRODES_PER_AREA = 2
-
-
-@dataclass(frozen=True)
-class NWBOptions:
-    """What a synthetic NWB file holds, and which quirks it has.
-
-    Attributes
-    ----------
-    seed : int
-        Of all random values.
-    duration : float
-        Of the session, s.
-    units : int
-        Number of units; spread over the areas in turn.
-    areas : tuple of str
-        Locations of the electrodes.
-    trials : int
-        Rows of the trial table.
-    parts : tuple of str
-        What is in the file, of `PARTS`.
-    index_dtype : str
-        dtype of every ``_index`` column; pynwb writes the narrowest that fits.
-    electrodes : str
-        How units name their electrodes: rows with an index ("ragged"), one row each ("flat"),
-        HDF5 region references ("region"), ``peak_channel_id`` ("peak"), a text column of the
-        unit table ("column"), the electrode group ("group"), not at all ("none").
-    text : {"vlen", "fixed"}
-        How text columns are stored.
-    colnames : bool
-        Whether tables have the attribute ``colnames``.
-    name_column : bool
-        Whether unit and trial tables have a column called ``name``.
-    ragged : bool
-        Whether the tables have ragged columns of text, numbers and compound values.
-    spikes : {"sorted", "unsorted", "nan"}
-        Order of each train; "nan" has a missing time in each.
-    clock : {"timestamps", "rate", "soft", "hard", "duplicated"}
-        The clocks of running and pupil: own timestamps, a start and a rate, pupil's linked to
-        running's (soft or hard), or with a time stamp twice.
-    running_unit : {"cm/s", "m/s"}
-        Unit of the running speed.
-    transposed : bool
-        Whether fluorescence is (ROI, time), against the NWB schema.
-    tuned : bool
-        Whether units fire more in trials of an orientation each.
-    relative_events : bool
-        Whether ``cue_time`` counts from the trial's start.
-    missing_stops : bool
-        Whether every ``stop_time`` is NaN.
-    outside : {"", "link", "virtual", "storage"}
-        A series whose values lie elsewhere: an external link, a virtual dataset, or external
-        storage.
-    version : {"2", "1"}
-        NWB 1 has another layout; only its mark is written.
-    """
-
-    seed: int = 0
-    duration: float = 20.0
-    units: int = 5
-    areas: tuple[str, ...] = ("VISp", "CA1")
-    trials: int = 6
-    parts: tuple[str, ...] = PARTS
-    index_dtype: str = "uint8"
-    electrodes: Literal["ragged", "flat", "region", "peak", "column", "group", "none"] = "ragged"
-    text: Literal["vlen", "fixed"] = "vlen"
-    colnames: bool = True
-    name_column: bool = False
-    ragged: bool = False
-    spikes: Literal["sorted", "unsorted", "nan"] = "sorted"
-    clock: Literal["timestamps", "rate", "soft", "hard", "duplicated"] = "timestamps"
-    running_unit: Literal["cm/s", "m/s"] = "cm/s"
-    transposed: bool = False
-    tuned: bool = False
-    relative_events: bool = False
-    missing_stops: bool = False
-    outside: Literal["", "link", "virtual", "storage"] = ""
-    version: Literal["2", "1"] = "2"
 
 
 def write_nwb(

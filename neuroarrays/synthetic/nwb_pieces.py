@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroarrays.synthetic.nwb_options import NWBOptions
+
 if TYPE_CHECKING:
     import h5py
-
-    from neuroarrays.synthetic.nwb import NWBOptions
 
 
 class Pieces:
