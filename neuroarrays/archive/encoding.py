@@ -25,7 +25,7 @@ from neuroarrays import schema
 from neuroarrays.archive.attributes import HIDDEN, encodable, split_attrs
 from neuroarrays.errors import SchemaError
 from neuroarrays.files.writing import interruptible
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import identity
 from neuroarrays.lazy.indexes import form_of, usual_form
 
 #: Smaller arrays are neither chunked nor compressed.
@@ -95,7 +95,7 @@ class Encoded:
 
     def identity(self) -> Hashable:
         """Equal for variables that would be written with the same bytes and attributes."""
-        same = _same(self.variable)
+        same = identity(self.variable)
         attrs = json.dumps([self.native, self.note], default=_jsonable, sort_keys=True)
         return same, self.variable.dims, self.variable.shape, str(self.variable.dtype), attrs
 
@@ -119,18 +119,6 @@ def encode_places(one: Encoded, places: np.ndarray) -> Encoded:
     one.note = one.note | {"places": one.places}
     variable = xr.Variable(one.variable.dims[:1], places)
     return Encoded(one.node, name, variable, "raw", np.dtype("<i8"), native)
-
-
-def _same(variable: xr.Variable) -> Hashable:
-    """Equal for variables of one array: in memory, in a file, or of one dask name."""
-    data = unwrap(variable._data)
-    if isinstance(data, LazyArray):
-        try:
-            hash(data)
-        except TypeError:
-            return id(data)
-        return data
-    return str(data.name) if hasattr(data, "__dask_graph__") else id(data)
 
 
 def _jsonable(value: Any) -> Any:
@@ -353,7 +341,7 @@ def _views(tree: xr.DataTree, dataset: xr.Dataset) -> list[Hashable]:
         if name in table.data_vars and name not in dataset.dims:
             mine, theirs = dataset.variables[name], table.variables[name]
             if mine.dims == theirs.dims == (schema.PRESENTATION,) and mine.dtype == theirs.dtype:
-                same = _same(mine) == _same(theirs)
+                same = identity(mine) == identity(theirs)
                 same = same or bool(mine.equals(theirs))  # type: ignore[no-untyped-call]
                 if same and mine.attrs == theirs.attrs:
                     found.append(name)

@@ -16,15 +16,8 @@ import numpy as np
 from neuroarrays._version import __version__
 from neuroarrays.archive.attributes import HIDDEN
 from neuroarrays.archive.encoding import Encoded, Node, encode_places, text_block
-from neuroarrays.archive.packing import (
-    GZIP_LEVEL,
-    ZSTD_LEVEL,
-    Block,
-    Distinct,
-    Packing,
-    blocks,
-    grid,
-)
+from neuroarrays.archive.packing import GZIP_LEVEL, ZSTD_LEVEL, Block, Distinct, Packing
+from neuroarrays.files.blocks import blocks, grid
 from neuroarrays.files.writing import new_hdf5
 
 if TYPE_CHECKING:

@@ -7,39 +7,19 @@ import threading
 import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from neuroarrays.archive.encoding import Encoded
+from neuroarrays.files import blocks
 
-#: Bytes of a block: what is computed, compressed and written at a time. Two are in memory.
-BLOCK = 1 << 24
 ZSTD_LEVEL, GZIP_LEVEL = 3, 4
 #: Chunks that are compressed to see whether it is worth it, and the share of bytes it may leave.
 #: Noise-like floats keep 90 %: decoding them costs ten times what reading them does.
 SAMPLES, WORTH = 3, 0.75
 
-Key = tuple[slice, ...]
-Block = tuple[Key, np.ndarray]
-
-
-def blocks(shape: tuple[int, ...], chunk: tuple[int, ...], itemsize: int) -> Iterator[Key]:
-    """Slices that cover an array in blocks of whole chunks, in order."""
-    block = list(chunk)
-    for axis in reversed(range(len(shape))):
-        factor = max(1, BLOCK // max(1, math.prod(block) * itemsize))
-        whole = -(-shape[axis] // chunk[axis])
-        block[axis] = chunk[axis] * min(factor, max(whole, 1))
-    yield from grid(shape, tuple(block))
-
-
-def grid(shape: tuple[int, ...], step: tuple[int, ...]) -> Iterator[Key]:
-    """Slices that cover an array in steps."""
-    starts = [range(0, n, s) for n, s in zip(shape, step, strict=True)]
-    for corner in product(*starts):
-        yield tuple(slice(c, min(c + s, n)) for c, s, n in zip(corner, step, shape, strict=True))
+Block = tuple[blocks.Key, np.ndarray]
 
 
 class Packing:
@@ -118,13 +98,13 @@ class Distinct:
     def applies(one: Encoded) -> bool:
         """Whether rows may repeat: what was shown in presentations, one by one in memory."""
         nbytes = math.prod(one.variable.shape[1:]) * one.stored.itemsize
-        return one.index is not None and one.chunks is not None and nbytes <= BLOCK
+        return one.index is not None and one.chunks is not None and nbytes <= blocks.BLOCK
 
     def blocks(self, chunk: tuple[int, ...]) -> Iterator[Block]:
         """The distinct rows in blocks of whole chunks, and where they go."""
         shape = self.one.variable.shape
         nbytes = math.prod(shape[1:]) * self.one.stored.itemsize
-        step = max(1, BLOCK // nbytes // chunk[0]) * chunk[0]
+        step = max(1, blocks.BLOCK // nbytes // chunk[0]) * chunk[0]
         held: list[np.ndarray] = []
         written = 0
         for start in range(0, shape[0], step):

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.archive.encoding import Encoded, Node, text_block
-from neuroarrays.archive.packing import GZIP_LEVEL, ZSTD_LEVEL, Packing, blocks
+from neuroarrays.archive.packing import GZIP_LEVEL, ZSTD_LEVEL, Packing
 from neuroarrays.errors import MissingDependency
+from neuroarrays.files.blocks import blocks
 
 Report = Callable[[int], None]
 

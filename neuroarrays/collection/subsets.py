@@ -9,10 +9,10 @@ from pathlib import Path
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.archive.packing import blocks
 from neuroarrays.archive.saving import HDF5_SUFFIXES, ZARR_SUFFIX, save
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
 from neuroarrays.files import npy
+from neuroarrays.files.blocks import blocks
 from neuroarrays.files.writing import written
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema.names import chosen

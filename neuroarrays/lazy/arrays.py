@@ -126,6 +126,18 @@ def unwrap(data: Any) -> Any:
     return data
 
 
+def identity(variable: xr.Variable) -> Hashable:
+    """Equal for variables of one array: in memory, in a file, or of one dask name."""
+    data = unwrap(variable._data)
+    if isinstance(data, LazyArray):
+        try:
+            hash(data)
+        except TypeError:
+            return id(data)
+        return data
+    return str(data.name) if hasattr(data, "__dask_graph__") else id(data)
+
+
 #: Series kept in memory for repeated interpolation.
 _series: state.Cache[tuple[np.ndarray, ...]] = state.Cache(
     512 << 20, lambda arrays: sum(one.nbytes for one in arrays)

@@ -504,7 +504,7 @@ def test_two_saves_at_once_are_refused(tmp_path):
 
 
 def test_values_are_written_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("neuroarrays.archive.packing.BLOCK", 1 << 14)
+    monkeypatch.setattr("neuroarrays.files.blocks.BLOCK", 1 << 14)
     monkeypatch.setattr("neuroarrays.archive.encoding.CHUNK", 1 << 13)
     sizes = []
 
@@ -525,7 +525,7 @@ def test_values_are_written_in_blocks(tmp_path, monkeypatch):
 
 def test_dask_arrays_are_computed_by_block(tmp_path, monkeypatch):
     pytest.importorskip("dask")
-    monkeypatch.setattr("neuroarrays.archive.packing.BLOCK", 1 << 14)
+    monkeypatch.setattr("neuroarrays.files.blocks.BLOCK", 1 << 14)
     tree = aligned()
     chunked = xr.DataTree.from_dict(
         {p: n.to_dataset(inherit=False).chunk(presentation_id=7) if "spike_data" in n else

@@ -271,7 +271,7 @@ def test_only_dead_saves_of_a_path_are_cleared(tmp_path):
 @pytest.mark.parametrize("step", [(5, 4, 3), (2, 4, 3), (5, 1, 3), (5, 3, 3), (2, 3, 2), (1, 1, 1)])
 @pytest.mark.parametrize("dtype", ["u1", "<f4", ">i2"])
 def test_npy_files_written_in_blocks(tmp_path, step, dtype):
-    from neuroarrays.archive.packing import grid
+    from neuroarrays.files.blocks import grid
 
     values = np.arange(60).reshape(5, 4, 3).astype(dtype)
     contents = [(key, values[key]) for key in grid(values.shape, step)]

@@ -18,10 +18,10 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.archive.encoding import _same
-from neuroarrays.archive.packing import blocks
 from neuroarrays.errors import SchemaError, shorten
+from neuroarrays.files.blocks import blocks
 from neuroarrays.files.writing import interruptible, new_hdf5
+from neuroarrays.lazy.arrays import identity
 
 if TYPE_CHECKING:
     import h5py
@@ -301,7 +301,7 @@ class _Writer:
 
     def _signal(self, variable: xr.Variable, order: tuple[str, ...]) -> np.ndarray:
         """A signal as stored; computed once for all areas of a session that share it."""
-        key = _same(variable), order
+        key = identity(variable), order
         if key not in self.computed:
             self.computed[key] = variable.transpose(*order).values.astype(np.float32)
         return self.computed[key]
