@@ -51,6 +51,7 @@ _HOME = {
     "reliability": "analysis.correlations",
     "FormatError": "errors",
     "SchemaError": "errors",
+    "BrokenReader": "errors",
     "MissingDependency": "errors",
     "NeuroArraysError": "errors",
     "NotInTree": "errors",

@@ -13,6 +13,7 @@
     ├── QueryError        (also ValueError)   a condition that cannot be understood
     ├── NothingLeft       (also ValueError)   a selection that no unit, trial or time fits
     ├── TooLarge          (also ValueError)   more memory than is taken unless it is asked for
+    ├── BrokenReader      (also ImportError)  an installed reader of another package cannot be used
     └── MissingDependency (also ImportError)  an optional package is not installed
 
 All of them say where the fault is, what was expected, what was found and what to try.
@@ -169,6 +170,27 @@ class NothingLeft(NeuroArraysError, ValueError):
 
 class TooLarge(NeuroArraysError, ValueError):
     """What was not asked for in so many words would take more memory than a stated bound."""
+
+
+class BrokenReader(NeuroArraysError, ImportError):
+    """A reader of another installed package is asked for and cannot be used.
+
+    Parameters
+    ----------
+    reader : str
+        Name of its format.
+    package : str
+        The package that it belongs to, with its version.
+    fault : str
+        What is wrong with it.
+    """
+
+    def __init__(self, reader: str, package: str, fault: str):
+        self.reader, self.package, self.fault = reader, package, fault
+        super().__init__(f"the reader {reader!r} of {package} cannot be used: {fault}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.reader, self.package, self.fault)
 
 
 class MissingDependency(NeuroArraysError, ImportError):

@@ -9,7 +9,7 @@ import neuroarrays as na
 from neuroarrays import errors
 
 PUBLIC = {
-    "FormatError", "MissingDependency", "MissingPath", "NeuroArraysError", "NotInTree",
+    "BrokenReader", "FormatError", "MissingDependency", "MissingPath", "NeuroArraysError", "NotInTree",
     "aggregate", "circular_components", "deconvolve", "feature_types",
     "from_pynapple", "to_driada", "to_pynapple", "PathExists", "SchemaError", "WriteFailed", "UnknownFormat", "__version__", "align",
     "bin_spikes", "catalog", "describe", "firing_rate", "bayesian_decoder", "population_vector", "spike_triggered_average", "autocorrelogram", "crosscorrelogram",
@@ -57,6 +57,7 @@ def test_an_unknown_name_is_an_attribute_error():
         errors.NotInTree("area", "VISP", ["VISp", "CA1"], "look"),
         errors.QueryError("'f()' is a function call"),
         errors.NothingLeft("no unit fits"),
+        errors.BrokenReader("gridlab", "gridlab-reader 1.2", "gridlab cannot be imported"),
         errors.MissingDependency("zarr", "zarr", "reading"),
     ],
     ids=lambda error: type(error).__name__,
@@ -72,7 +73,7 @@ def test_every_error_is_ours_and_a_builtin():
     builtins = {
         errors.FormatError: ValueError, errors.SchemaError: ValueError,
         errors.MissingPath: FileNotFoundError, errors.NotInTree: KeyError,
-        errors.MissingDependency: ImportError,
+        errors.MissingDependency: ImportError, errors.BrokenReader: ImportError,
     }  # fmt: skip
     for error, builtin in builtins.items():
         assert issubclass(error, errors.NeuroArraysError)

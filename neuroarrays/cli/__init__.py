@@ -172,7 +172,7 @@ def _input(command: argparse.ArgumentParser) -> None:
     command.add_argument("path", metavar="PATH", nargs="+",
                          help="a file, a folder, or several files of one format")  # fmt: skip
     command.add_argument("--engine", metavar="FORMAT",
-                         help="name of the format; found by looking when not given")  # fmt: skip
+                         help="name of the format, or package.module:Class of a reader; found by looking when not given")  # fmt: skip
 
 
 def _selection(command: argparse.ArgumentParser) -> None:

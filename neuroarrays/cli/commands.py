@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import printing
-from neuroarrays.errors import MissingDependency, SchemaError, UnknownFormat
+from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat
 from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from neuroarrays.formats.registry import Format
 
 FINE, FAULTS = 0, 1
 #: The attribute of a session that `info` shows apart.
@@ -26,11 +28,12 @@ _NOTES = "notes"
 
 def formats(_: argparse.Namespace) -> int:
     """Print the formats that can be opened."""
-    from neuroarrays.formats.registry import FORMATS
+    from neuroarrays.formats import registry
 
-    rows = [[f.name, f.status, f.extra, f.description] for f in FORMATS]
+    listed = registry.formats()
+    rows = [[f.name, f.status, f.extra, _about(f)] for f in listed]
     printing.show(printing.table(["format", "status", "extra", "what it reads"], rows))
-    if any(f.extra for f in FORMATS):
+    if any(f.extra for f in listed):
         printing.show(
             [
                 [],
@@ -43,6 +46,16 @@ def formats(_: argparse.Namespace) -> int:
             ]
         )
     return FINE
+
+
+def _about(format_: Format) -> str:
+    """What a format reads; of one from another package, that package, or why it cannot be used."""
+    if not format_.package:
+        return format_.description
+    try:
+        return f"{format_.load().description} ({format_.package})"
+    except BrokenReader as broken:
+        return f"cannot be used: {broken.fault} ({format_.package})"
 
 
 def info(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import xarray as xr
 
 from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, printable, shorten
 from neuroarrays.files import guard, safety, state
-from neuroarrays.formats.registry import FORMATS
+from neuroarrays.formats import registry
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
 from neuroarrays.schema.validation import validate
@@ -26,7 +27,7 @@ PathLike = str | os.PathLike[str]
 
 def open_datatree(
     path_or_url: PathLike | Sequence[PathLike],
-    engine: str | None = None,
+    engine: str | type[Reader] | None = None,
     chunks: Any = None,
     sessions: str | Sequence[str] | None = None,
     areas: str | Sequence[str] | None = None,
@@ -39,8 +40,9 @@ def open_datatree(
     ----------
     path_or_url : str, path or list of these
         A file, a folder, or several files.
-    engine : str, optional
-        Name of the format (``neuroarrays formats`` lists them); found by looking when not given.
+    engine : str or type of Reader, optional
+        Name of the format (``neuroarrays formats`` lists them, those of other packages too), a
+        reader's class, or where that is, ``"package.module:Class"``; found by looking when not given.
     chunks : None, {}, "auto" or dict, optional
         None gives lazily indexed arrays, anything else dask arrays, as in xarray.
     sessions, areas : str or list of str, optional
@@ -63,12 +65,14 @@ def open_datatree(
         If there is nothing at the path.
     UnknownFormat
         If no reader recognises it, or several do.
+    BrokenReader
+        If the reader asked for belongs to another package and cannot be imported.
     FormatError
         If it is damaged.
     NotInTree
         If a session or area asked for is not there.
     TypeError
-        On an option that the reader does not have.
+        On an option that the reader does not have, or an engine that is neither name nor reader.
 
     Examples
     --------
@@ -83,8 +87,8 @@ def open_datatree(
     options |= {key: value for key, value in wanted.items() if value is not None}
     reader._checked(options)
     if probe:
-        given = {"engine": reader.name, **options}
-        guard.in_child("neuroarrays.formats.probing:touch", fs_paths(path), options=given)
+        known = {"engine": registry.address(type(reader)), **options}
+        guard.in_child("neuroarrays.formats.probing:touch", fs_paths(path), options=known)
     # Readers make every index themselves; xarray looking for more costs as much as opening.
     with safety.named(path if isinstance(path, str) else path[0]):
         tree = xr.open_datatree(
@@ -105,7 +109,9 @@ def open_datatree(
 
 
 def catalog(
-    path_or_url: PathLike | Sequence[PathLike], engine: str | None = None, **options: Any
+    path_or_url: PathLike | Sequence[PathLike],
+    engine: str | type[Reader] | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """What a file or archive holds, without building a tree.
 
@@ -113,8 +119,8 @@ def catalog(
     ----------
     path_or_url : str, path or list of these
         As for `open_datatree`.
-    engine : str, optional
-        Name of the format.
+    engine : str or type of Reader, optional
+        As for `open_datatree`.
     **options
         Options of the reader, such as ``skip_damaged=True``.
 
@@ -125,7 +131,7 @@ def catalog(
 
     Raises
     ------
-    MissingPath, UnknownFormat, FormatError
+    MissingPath, UnknownFormat, BrokenReader, FormatError
         As `open_datatree`.
     """
     import pandas as pd
@@ -179,9 +185,9 @@ def _path(path_or_url: object) -> str | list[str]:
     return paths[0] if len(paths) == 1 else paths
 
 
-def _reader(path: str | list[str], engine: str | None) -> Reader:
+def _reader(path: str | list[str], engine: str | type[Reader] | None) -> Reader:
     """The reader asked for, or the one that recognises the path."""
-    reader = _found(path, engine)
+    reader = _found(path) if engine is None else _asked(path, engine)
     if not isinstance(path, str) and not reader.several:
         raise UnknownFormat(
             path[0],
@@ -192,18 +198,32 @@ def _reader(path: str | list[str], engine: str | None) -> Reader:
     return reader
 
 
-def _found(path: str | list[str], engine: str | None) -> Reader:
-    if engine is not None:
-        by_name = {format_.name: format_ for format_ in FORMATS}
-        if engine not in by_name:
-            raise UnknownFormat(
-                path if isinstance(path, str) else path[0],
-                expected=f"an engine among {shorten(by_name, 20)}",
-                found=f"engine={engine!r}",
-            )
-        return by_name[engine].load()
-    readers = [format_.load() for format_ in FORMATS]
-    claimed = [reader for reader in readers if reader.guess_can_open(path)]
+def _asked(path: str | list[str], engine: object) -> Reader:
+    """The reader of a name, a class or where the class is."""
+    from neuroarrays.formats.reader import Reader
+
+    if isinstance(engine, type) and issubclass(engine, Reader):
+        return engine()
+    if not isinstance(engine, str):
+        msg = (
+            "engine: expected the name of a format or a subclass of "
+            f"neuroarrays.formats.reader.Reader, found {given.found(engine)}"
+        )
+        raise TypeError(msg)
+    format_ = registry.named(engine)
+    if format_ is None:
+        known = [one.name for one in registry.formats() if not one.fault]
+        raise UnknownFormat(
+            path if isinstance(path, str) else path[0],
+            expected=f"an engine among {shorten(known, 30)}",
+            found=f"engine={engine!r}",
+        )
+    return format_.load()
+
+
+def _found(path: str | list[str]) -> Reader:
+    """The one reader, of this package or another, that recognises the path."""
+    claimed = [reader for format_, reader in registry.readers() if _claims(format_, reader, path)]
     if len(claimed) == 1:
         return claimed[0]
     first = path if isinstance(path, str) else path[0]
@@ -229,8 +249,20 @@ def _found(path: str | list[str], engine: str | None) -> Reader:
     raise UnknownFormat(
         first,
         expected="a file or folder that one of the readers recognises "
-        f"({', '.join(format_.name for format_ in FORMATS)})",
+        f"({', '.join(one.name for one in registry.formats() if not one.fault)})",
         found=found,
         hint="`neuroarrays formats` lists what can be read, engine= forces one; arrays in a layout "
         "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )
+
+
+def _claims(format_: registry.Format, reader: Reader, path: str | list[str]) -> bool:
+    """Whether a reader recognises the path; one of another package may fail without harm to ours."""
+    if not format_.package:
+        return reader.guess_can_open(path)
+    try:
+        return bool(reader.guess_can_open(path))
+    except Exception as error:
+        msg = f"the reader {format_.name!r} of {format_.package} fails while looking at a path: {error!r}"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+        return False

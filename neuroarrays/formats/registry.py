@@ -1,17 +1,29 @@
-"""The formats that can be opened. `FORMATS` is the only registry.
+"""The formats that can be opened: those of this package (`FORMATS`) and those of installed packages.
 
 A format module reads one family of datasets; importing it loads nothing heavy. To add one, write
 the module, add its line here and its golden file (docs/adding_a_dataset.md).
+
+Another package names its readers by entry points in the group `neuroarrays.readers`, which are read
+without importing it. It is imported when its reader is asked for by name, or whether a path is its
+own. One that cannot be used is an error in the first case and a warning, once, in the second.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
+
+from neuroarrays.errors import BrokenReader
+from neuroarrays.files import state
 
 if TYPE_CHECKING:
     from neuroarrays.formats.reader import Reader
+
+#: Group of the entry points by which other packages name their readers.
+GROUP = "neuroarrays.readers"
 
 
 @dataclass(frozen=True)
@@ -24,12 +36,16 @@ class Format:
         Name of the engine, as in ``xr.open_datatree(path, engine=name)``.
     reader : str
         ``module:class`` of its reader; the entry point is the same.
-    status : {"stable", "beta"}
-        How much it has been tried.
+    status : {"stable", "beta", "installed"}
+        How much it has been tried; "installed" are those of other packages.
     extra : str
         The extra it needs for some of its files, or "".
     description : str
-        One line.
+        One line; "" where only the reader, not loaded yet, knows.
+    package : str
+        The other package that it belongs to, with its version, or "".
+    fault : str
+        Why it cannot be used whatever its reader is, or "".
     """
 
     name: str
@@ -37,12 +53,25 @@ class Format:
     status: str
     extra: str
     description: str
+    package: str = ""
+    fault: str = ""
 
     def load(self) -> Reader:
-        """An instance of the reader."""
-        module, _, name = self.reader.partition(":")
-        reader: Reader = getattr(import_module(module), name)()
-        return reader
+        """An instance of the reader.
+
+        Raises
+        ------
+        BrokenReader
+            If it belongs to another package and cannot be imported, is not a `Reader`, or has
+            another name than its entry point.
+        """
+        if not self.package:
+            reader: Reader = EntryPoint(self.name, self.reader, GROUP).load()()
+            return reader
+        loaded = _loaded.made(self, lambda: _imported(self))
+        if isinstance(loaded, str):
+            raise BrokenReader(self.name, self.package, loaded)
+        return loaded()
 
 
 FORMATS: tuple[Format, ...] = (
@@ -76,3 +105,80 @@ FORMATS: tuple[Format, ...] = (
     Format("sridhar_2025", "neuroarrays.formats.retina.sridhar:SridharReader", "beta", "",
            "Sridhar et al. 2025: marmoset retina, film under eye movements and white noise"),
 )  # fmt: skip
+
+
+def formats() -> tuple[Format, ...]:
+    """All formats: those of this package, then those of others by name."""
+    return FORMATS + _installed.made(GROUP, _read)
+
+
+def named(engine: str) -> Format | None:
+    """The format of a name, or of a reader's address ``module:class``; None if there is none.
+
+    A name of this package is its own, whoever else claims it.
+    """
+    if ":" in engine:
+        return Format(engine, engine, "installed", "", "", package=engine.partition(":")[0])
+    own = [format_ for format_ in FORMATS if format_.name == engine]
+    return next(iter(own or (format_ for format_ in formats() if format_.name == engine)), None)
+
+
+def address(reader: type[Reader]) -> str:
+    """What `named` finds a reader by, in another process too: its name if it is ours, else its address."""
+    where = f"{reader.__module__}:{reader.__qualname__}"
+    return next((format_.name for format_ in FORMATS if format_.reader == where), where)
+
+
+def readers() -> Iterator[tuple[Format, Reader]]:
+    """Every format that can be used, with its reader; a warning, once, for one that cannot."""
+    for format_ in formats():
+        try:
+            reader = format_.load()
+        except BrokenReader as broken:
+            warnings.warn(f"passed over: {broken}", UserWarning, stacklevel=2)
+            continue
+        yield format_, reader
+
+
+def _read() -> tuple[Format, ...]:
+    """The formats of installed packages; of a name that is claimed twice, one with a fault."""
+    claims: dict[str, dict[str, str]] = {}
+    for point in entry_points(group=GROUP):
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
+        claims.setdefault(point.name, {}).setdefault(point.value, package)
+    own = {format_.name for format_ in FORMATS}
+    found = []
+    for name, by_value in sorted(claims.items()):
+        who = ", ".join(f"{package} ({value})" for value, package in by_value.items())
+        fault = ""
+        if name in own:
+            fault = f"the name is taken by neuroarrays; engine={next(iter(by_value))!r} is this one"
+        elif len(by_value) > 1:
+            fault = (
+                f"several claim the name: {who}; say which, as in engine={next(iter(by_value))!r}"
+            )
+        packages = ", ".join(dict.fromkeys(by_value.values()))
+        found.append(Format(name, next(iter(by_value)), "installed", "", "", packages, fault))
+    return tuple(found)
+
+
+def _imported(format_: Format) -> type[Reader] | str:
+    """The class of a reader of another package, or what is wrong with it."""
+    from neuroarrays.formats.reader import Reader
+
+    if format_.fault:
+        return format_.fault
+    try:
+        found = EntryPoint(format_.name, format_.reader, GROUP).load()
+    except Exception as error:  # whatever another package does on import
+        return f"{format_.reader} cannot be imported: {type(error).__name__}: {error}"
+    if not (isinstance(found, type) and issubclass(found, Reader)):
+        return f"{format_.reader} is no subclass of neuroarrays.formats.reader.Reader"
+    name = getattr(found, "name", None)
+    if format_.name not in (name, format_.reader):
+        return f"{format_.reader} has name = {name!r}; its entry point says {format_.name!r}"
+    return found
+
+
+_installed: state.Cache[tuple[Format, ...]] = state.Cache(1 << 20, state.entries)
+_loaded: state.Cache[type[Reader] | str] = state.Cache(1 << 20, lambda _: state.ENTRY)

@@ -6,7 +6,7 @@ Write a tiny golden file, read some of its values with another tool, and state t
 
 
     class TestMyReader(ReaderTests):
-        reader = MyReader  # or its name in FORMATS
+        reader = MyReader  # or the name of its format
         path = "tests/golden/mine/session.h5"
         values = {
             ("session/V1/spikes", "spike_times", 0): 0.0125,

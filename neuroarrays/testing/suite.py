@@ -19,11 +19,12 @@ import pytest
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.saving import save
 from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.files import source
+from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
-from neuroarrays.formats.registry import FORMATS
 from neuroarrays.lazy.arrays import LazyArray, unwrap
 from neuroarrays.schema.validation import validate
 from neuroarrays.testing.comparing import (
@@ -50,7 +51,7 @@ class ReaderTests:
     Attributes
     ----------
     reader : Reader, type of Reader or str
-        The reader, its class, or its name in ``FORMATS``.
+        The reader, its class, or the name of its format.
     path : str, Path or method
         The golden file or folder; a method gets a temporary folder and returns the path.
     values : mapping of (node, variable, index) to value
@@ -88,7 +89,9 @@ class ReaderTests:
     def engine(self) -> Reader:
         """An instance of the reader."""
         if isinstance(self.reader, str):
-            return next(format_ for format_ in FORMATS if format_.name == self.reader).load()
+            known = registry.named(self.reader)
+            assert known is not None, f"no format is called {self.reader!r}"
+            return known.load()
         made: Reader = self.reader() if isinstance(self.reader, type) else self.reader
         return made
 
@@ -211,7 +214,7 @@ class ReaderTests:
             pytest.importorskip("zarr")
         saved = tmp_path / f"saved{suffix}"
         save(tree, saved)
-        archive = next(format_ for format_ in FORMATS if format_.name == "neuroarrays").load()
+        archive = ArchiveReader()
         again = opened(archive, saved)
         assert_same_trees(again, tree, but=("history", "source"))
         assert again.identical(tree), "indexes of another kind, or others than the values"
@@ -287,7 +290,7 @@ class ReaderTests:
     def test_recognises_its_own(self, engine: Reader, golden: Path) -> None:
         assert engine.guess_can_open(golden) is True
         assert engine.guess_can_open(str(golden)) is True
-        claimed = [f.name for f in FORMATS if f.load().guess_can_open(golden)]
+        claimed = [f.name for f, other in registry.readers() if other.guess_can_open(golden)]
         assert [name for name in claimed if name != engine.name] == [], "another claims it too"
 
     def test_recognises_only_its_own(self, engine: Reader, tmp_path: Path) -> None:

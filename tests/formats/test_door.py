@@ -12,6 +12,7 @@ import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError, UnknownFormat
 from neuroarrays.files import source
+from neuroarrays.formats import registry
 from neuroarrays.formats.door import _reader
 from neuroarrays.synthetic import aligned_tree, write_nwb
 from neuroarrays.testing import variables
@@ -156,10 +157,7 @@ def test_an_engine_that_cannot(tmp_path):
 
 
 def test_two_readers_that_claim_a_path(nwb, monkeypatch):
-    from neuroarrays.formats import door as _open
-    from neuroarrays.formats.registry import FORMATS
-
-    monkeypatch.setattr(_open, "FORMATS", (*FORMATS, FORMATS[0]))
+    monkeypatch.setattr(registry, "FORMATS", (*registry.FORMATS, registry.FORMATS[0]))
     refused(UnknownFormat, nwb, "all claim it", "say which: engine=")
 
 
