@@ -19,7 +19,7 @@ from neuroarrays.alignment.clocks import check_length, longest_window, whole_clo
 from neuroarrays.alignment.counting import check_dtype, counted
 from neuroarrays.alignment.events import counted_events
 from neuroarrays.alignment.frames import shown
-from neuroarrays.alignment.interpolation import check_method, resampled
+from neuroarrays.alignment.interpolation import check_gap, check_method, resampled
 from neuroarrays.alignment.presentations import as_rows, presentations_of, tables_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.lazy.chunking import chunked
@@ -47,7 +47,7 @@ class _Options:
     responses: str | None
 
     def __post_init__(self) -> None:
-        check_method(self.method, self.max_gap)
+        check_method(self.method)
         if self.event_clock not in (None, "session", "presentation"):
             msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
             raise ValueError(msg)
@@ -162,7 +162,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         clip=clip,
         series=series,
         method=method,
-        max_gap=max_gap,
+        max_gap=check_gap(max_gap),
         dtype=check_dtype(dtype),
         binarize=binarize,
         blanks=blanks,

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.columns import duration, seconds
 
 #: Numbers of float64 that there are at least from one edge of a bin to the next.
 _EDGES = 100
@@ -170,11 +170,7 @@ def check_bin_width(bin_width: float) -> float:
     ValueError
         Says what was given, and that seconds are expected.
     """
-    number = float(seconds(bin_width, "bin_width"))
-    if not (np.isfinite(number) and number > 0):
-        msg = f"bin_width={bin_width!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
-        raise ValueError(msg)
-    return number
+    return duration(bin_width, "bin_width", ", e.g. 0.02 for 20 ms")
 
 
 def check_window(window: Sequence[float]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached, unwrap, wrap
 from neuroarrays.schema.given import check, found
-from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.columns import duration, seconds
 
 METHODS = ("linear", "previous", "nearest")
 
@@ -141,7 +141,8 @@ def interpolate(
     series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
     `time` says, each column for itself.
     """
-    check_method(method, max_gap)
+    check_method(method)
+    max_gap = check_gap(max_gap)
     if isinstance(series, xr.DataTree):
         series = series.to_dataset()
     wanted = "expected a series along time, such as tree['session/running']"
@@ -164,14 +165,22 @@ def interpolate(
     return xr.Dataset(made, coords | _other_coords(series), attrs=series.attrs)
 
 
-def check_method(method: str, max_gap: float | None) -> None:
-    """Refuse a method or gap that cannot be."""
+def check_method(method: str) -> None:
+    """Refuse a method that is none."""
     if method not in METHODS:
         msg = f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}"
         raise ValueError(msg)
-    if max_gap is not None and not max_gap > 0:
-        msg = f"max_gap={max_gap!r}: expected a positive number of seconds"
-        raise ValueError(msg)
+
+
+def check_gap(max_gap: float | None) -> float | None:
+    """The longest gap that is bridged, s; None for any.
+
+    Raises
+    ------
+    ValueError
+        If it is no positive number of seconds, nor such a duration.
+    """
+    return None if max_gap is None or max_gap == np.inf else duration(max_gap, "max_gap")
 
 
 def _other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:

@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import dataset_of, kept
+from neuroarrays.tree.columns import duration
 from neuroarrays.tree.trains import no_spikes, spikes_node, trains_of
 
 OTHER, LAG = "other_unit_id", "lag"
@@ -101,10 +102,6 @@ def _trains(
     spikes: xr.DataTree | xr.Dataset, bin_width: float, window: float
 ) -> tuple[xr.Dataset, tuple[np.ndarray, np.ndarray, np.ndarray], int]:
     """The spikes node, its spikes in order, and the number of lags on either side."""
-    for name, value in (("bin_width", bin_width), ("window", window)):
-        if not (np.isfinite(value) and value > 0):
-            msg = f"{name}={value!r}: expected a positive number of seconds"
-            raise ValueError(msg)
     if bin_width > window * (1 + 1e-9):
         msg = f"bin_width: a bin of {bin_width:g} s is longer than the window of {window:g} s"
         raise ValueError(msg)
@@ -126,6 +123,7 @@ def _correlogram(
 ) -> xr.DataArray:
     from neuroarrays.kernels import pairs
 
+    bin_width, window = duration(bin_width, "bin_width"), duration(window, "window")
     node, (times, first, last), n_lags = _trains(spikes, bin_width, window)
     counts = pairs.count_differences(times, first, last, n_lags, bin_width, OTHER not in dims)
     number = (last - first).reshape(-1, *[1] * (len(dims) - 1))

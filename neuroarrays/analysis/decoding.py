@@ -14,6 +14,8 @@ from neuroarrays.analysis.conditions import bin_width, clock_of, counted
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
+from neuroarrays.tree.columns import duration
+from neuroarrays.tree.columns import seconds as in_seconds
 
 
 def bayesian_decoder(
@@ -70,11 +72,12 @@ def bayesian_decoder(
     plan = _plan(area, feature, bins, window, folds)
     from neuroarrays.kernels import posteriors
 
+    least = float(in_seconds(min_occupancy, "min_occupancy"))
     shape = tuple(edges.size - 1 for edges in plan.edges)
     posterior = np.full((plan.size, int(np.prod(shape))), np.nan, np.float32)
     for train, test in plan.splits():
         rates, seconds = plan.rates(train, posterior.shape[1])
-        seconds = np.where(seconds >= min_occupancy, seconds, 0)
+        seconds = np.where(seconds >= least, seconds, 0)
         if not seconds.any():
             msg = f"min_occupancy={min_occupancy!r}: no place was visited for so long"
             raise ValueError(msg)
@@ -229,7 +232,8 @@ def _plan(
         msg = "decoders count spikes: the area has responses and no spike_data"
         raise SchemaError(msg)
     width = bin_width(node)
-    if not (np.isfinite(window) and window >= width * (1 - 1e-9)):
+    window = duration(window, "window")
+    if window < width * (1 - 1e-9):
         msg = f"window={window!r}: expected seconds, at least a bin of {width:g} s"
         raise ValueError(msg)
     half = max(0, round((window / width - 1) / 2))

@@ -14,6 +14,7 @@ from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
+from neuroarrays.tree.columns import duration
 from neuroarrays.tree.observed import spikes_and_seconds
 from neuroarrays.tree.trains import spikes_node
 
@@ -107,10 +108,7 @@ def psth(
 
 def _sigma(smooth: float, width: float) -> float:
     """A standard deviation in bins."""
-    if not (np.isfinite(smooth) and smooth > 0):
-        msg = f"smooth={smooth!r}: expected a positive number of seconds, e.g. 0.02 for 20 ms"
-        raise ValueError(msg)
-    return float(smooth) / width
+    return duration(smooth, "smooth", ", e.g. 0.02 for 20 ms") / width
 
 
 def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.DataArray:

@@ -16,6 +16,7 @@ from neuroarrays.analysis.conditions import Response, bin_width, clock_of, datas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import unwrap
+from neuroarrays.tree.columns import seconds as in_seconds
 
 #: Resamplings of a confidence interval, and the share that it holds.
 _RESAMPLINGS, _CONFIDENCE = 1000, 0.95
@@ -105,7 +106,8 @@ def tuning_curve(
         wrong = next(_name(f) for f in features if _name(f) not in known)
         hint = "for behaviour, align on one clock: na.align(tree, bin_width=0.02)"
         raise NotInTree("parameter of the presentations", wrong, known, hint)
-    return _of_behaviour(area, features, bins, min_occupancy, period)
+    least = float(in_seconds(min_occupancy, "min_occupancy"))
+    return _of_behaviour(area, features, bins, least, period)
 
 
 def _name(feature: Feature) -> object:

@@ -103,8 +103,8 @@ def from_nodes(path: str, nodes: Nodes) -> Index:
     rest.setdefault("", {"attrs": nodes[""]["attrs"], "vars": {}, "coords": []})
     names: dict[str, list[str]] = {s: [] for s in sessions}
     for area in areas:
-        parent, _, name = area.rpartition("/")
-        names.setdefault(parent, []).append(name)
+        owner = next((p for p in _upwards(area.rpartition("/")[0]) if p in held), "")
+        names.setdefault(owner, []).append(area.removeprefix(f"{owner}/"))
     rows = catalog_rows({p or "/": _summary(node) for p, node in nodes.items()})
     return Index(path, rest, names, rows, {}, held)
 

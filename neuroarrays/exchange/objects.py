@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema.given import found
+from neuroarrays.tree.columns import plain_column
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import (
     OF_SESSION,
+    OF_UNITS,
     complete,
     of_session,
     of_units,
@@ -25,6 +27,9 @@ from neuroarrays.tree.stretches import Stretches
 
 #: The shortest stretch that pynapple keeps, s.
 _SHORTEST = 1e-6
+#: Names that metadata of pynapple cannot have in a tree.
+_USED = ("start_time", "stop_time", "spike_times", "row_size", schema.UNIT, schema.PRESENTATION,
+         schema.SPIKE, schema.TIME, *OF_UNITS)  # fmt: skip
 
 
 def _pynapple() -> Any:
@@ -51,8 +56,8 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
         times left out), ``Tsd``, ``TsdFrame`` or ``TsdTensor``
         for each numeric variable along time (path of the node and name), ``IntervalSet`` for each
         table with finite, ordered start and stop times (s; pynapple takes 1 us from intervals that
-        touch). Variables along presentations and
-        text are left out: pynapple has no object for them.
+        touch). What is said of units and presentations, one value each, is their metadata. Text
+        along time and tables without stops are left out: pynapple has no object for them.
 
     Examples
     --------
@@ -111,12 +116,8 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     }
     order = np.argsort(ids)  # as a TsGroup has them, so that columns go with their units
     units = dict(sorted(units.items()))
-    columns = {
-        str(name): column.values[order]
-        for name, column in node.coords.items()
-        if column.dims == (schema.UNIT,) and name != schema.UNIT and name != "rate"
-    }
-    return nap.TsGroup(units, time_support=support, metadata=columns or None)
+    columns = _told(node.isel({schema.UNIT: order}).coords, schema.UNIT, ("rate",))
+    return nap.TsGroup(units, time_support=support, metadata=columns)
 
 
 def _intervals(nap: Any, node: xr.Dataset) -> Any:
@@ -128,7 +129,21 @@ def _intervals(nap: Any, node: xr.Dataset) -> Any:
         return None  # pynapple would drop or join rows that overlap
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it takes 1 us from intervals that touch
-        return nap.IntervalSet(starts, stops)
+        own = ("start", "end", "start_time", "stop_time")
+        return nap.IntervalSet(
+            starts, stops, metadata=_told(node.variables, schema.PRESENTATION, own)
+        )
+
+
+def _told(
+    variables: Mapping[Any, Any], dim: Hashable, own: Sequence[str]
+) -> dict[str, np.ndarray] | None:
+    """What is said along a dimension, one value each, as metadata; `own` is pynapple's."""
+    return {
+        str(name): one.values
+        for name, one in variables.items()
+        if one.dims == (dim,) and name != dim and name not in own
+    } or None
 
 
 def _of_clock(nap: Any, tree: xr.DataTree, path: str, times: np.ndarray) -> Any:
@@ -147,7 +162,12 @@ def _series(nap: Any, times: np.ndarray, array: xr.DataArray, support: Any) -> A
         return nap.TsdTensor(times, array.values, time_support=support)
     last = array.dims[1]
     columns = array.coords[last].values if last in array.coords else np.arange(array.shape[1])
-    return nap.TsdFrame(times, array.values, columns=columns, time_support=support)
+    told = _told(array.coords, last, ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are no attributes
+        return nap.TsdFrame(
+            times, array.values, columns=columns, time_support=support, metadata=told
+        )
 
 
 def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.DataTree:
@@ -158,7 +178,8 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
     objects : mapping of str to object
         By name: ``TsGroup`` becomes ``<name>/spikes``, ``Ts`` the same with one unit,
         ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
-        a node ``<name>`` on its own clock, s. Names may be paths. Time supports that were given
+        a node ``<name>`` on its own clock, s; with whole numbers as columns, which are units, one of
+        the area "unknown". Names may be paths. Time supports that were given
         are the time that was recorded; those that pynapple found are not.
     session : str
         Name of the session.
@@ -205,7 +226,10 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
             place = place.removeprefix(f"{schema.PRESENTATIONS}/")
             groups[f"{session}/{schema.PRESENTATIONS}/{place}"] = _table(one)
         elif isinstance(one, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
-            groups[f"{session}/{place}"] = _signal(one, place.rpartition("/")[2])
+            made = _signal(one, place.rpartition("/")[2])
+            if schema.UNIT in made.dims and "/" not in place:
+                place = f"{schema.UNKNOWN_AREA}/{place}"  # units are of an area
+            groups[f"{session}/{place}"] = made
             observed[f"{session}/{place}"] = _observed(one, [np.asarray(one.index, np.float64)])
         else:
             msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
@@ -240,10 +264,8 @@ def _spikes(group: Any) -> xr.Dataset:
     ids = np.asarray(group.index, np.int64)
     trains = [np.asarray(group[i].index, np.float64) for i in group.index]
     coords: dict[str, xr.Variable] = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
-    for name in group.metadata_columns:
-        values = np.asarray(group.get_info(name))
-        values = values if values.dtype.kind in "biuf" else values.astype(str)
-        coords[str(name)] = xr.Variable(schema.UNIT, values)
+    for name, values in _metadata(group).items():
+        coords[_free(name)] = xr.Variable(schema.UNIT, values)
     sizes = np.array([train.size for train in trains], np.int64)
     times = np.concatenate(trains) if trains else np.empty(0)
     return dataset({
@@ -252,10 +274,25 @@ def _spikes(group: Any) -> xr.Dataset:
     }, coords)  # fmt: skip
 
 
+def _metadata(one: Any) -> dict[str, np.ndarray]:
+    """What somebody said of the units, intervals or columns of an object of pynapple."""
+    names = getattr(one, "metadata_columns", None) or ()
+    return {str(name): plain_column(one.get_info(name)) for name in names}
+
+
+def _free(name: str) -> str:
+    """A name that the tree does not use itself."""
+    return f"{name}_column" if name in _USED else name
+
+
 def _table(intervals: Any) -> xr.Dataset:
     columns = {
         name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
         for name, values in (("start_time", intervals.start), ("stop_time", intervals.end))
+    }
+    columns |= {
+        _free(name): xr.Variable(schema.PRESENTATION, values)
+        for name, values in _metadata(intervals).items()
     }
     rows = np.arange(len(intervals))
     return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
@@ -271,6 +308,10 @@ def _signal(series: Any, name: str) -> xr.Dataset:
         coords[schema.UNIT] = xr.Variable(schema.UNIT, columns)
     elif values.ndim == 2 and columns.size:
         coords["axis_1"] = xr.Variable("axis_1", columns.astype(str))
+    if values.ndim == 2:
+        coords |= {
+            _free(key): xr.Variable(dims[1], column) for key, column in _metadata(series).items()
+        }
     return dataset({name: xr.Variable(dims, values)}, coords)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.alignment.bins import check_window
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import MissingDependency, NotInTree
 from neuroarrays.schema import given
@@ -100,6 +101,7 @@ def raster(
     NotInTree
         If `order` names a unit that is not there.
     """
+    window = check_window(window)
     what, ids, trains = _trains(spikes)
     ax = plt.gca() if ax is None else ax
     units = ids if order is None else list(order)
@@ -346,6 +348,7 @@ def behaviour(
         If there is no such signal, or none has a value in the window.
     """
     given.check(tree, xr.DataTree, "expected a node, tree['session'] or an area on one clock")
+    window = None if window is None else check_window(window)
     ax = plt.gca() if ax is None else ax
     signals = [
         (f"{path}/{name}" if path != "." else str(name), signal)

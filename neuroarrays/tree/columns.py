@@ -51,6 +51,33 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
     return np.asarray(values, np.float64)
 
 
+def duration(value: Any, what: str, hint: str = "") -> float:
+    """A positive, finite length of time in seconds.
+
+    Parameters
+    ----------
+    value : number or duration
+        Numbers are seconds.
+    what : str
+        What to call it in an error.
+    hint : str
+        Ends the message.
+
+    Raises
+    ------
+    ValueError
+        Says what was given, and that seconds are expected.
+    """
+    try:
+        found = seconds(value, what)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.shape != () or not (np.isfinite(found) and found > 0):
+        msg = f"{what}={value!r:.60}: expected a positive number of seconds{hint}"
+        raise ValueError(msg)
+    return float(found)
+
+
 def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
     """Python objects as one dtype: float64, timedelta64 or datetime64; missing ones stay missing."""
     missing = np.asarray(pd.isna(values)).reshape(values.shape)

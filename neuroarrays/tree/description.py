@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import printable
 from neuroarrays.tree.breaks import step
+from neuroarrays.tree.extents import hull, parts_of
 from neuroarrays.tree.observed import of_session, spikes_and_seconds
 from neuroarrays.tree.sessions import events_of
 from neuroarrays.tree.stretches import Stretches
@@ -222,7 +223,7 @@ def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
 def _rate(node: Any, observed: Stretches) -> str:
     """Samples per second, from the ends of a clock and when the session was recorded."""
     clock = node[schema.TIME]
-    first, last = float(clock[0]), float(clock[-1])
+    first, last = hull(parts_of({"": node.to_dataset()}, spikes=False))
     length = observed.within([(first, last)]).seconds if first < last else 0.0
     return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else many(clock.size, "sample")
 

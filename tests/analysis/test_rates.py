@@ -127,8 +127,8 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
         na.psth(ripples)
     with pytest.raises(SchemaError, match="of a recording tree; align it first"):
         na.tuning_curve(na.load_sample()[f"{SESSION}/adn"], "head_direction/ry")
-    with pytest.raises(ValueError, match=r"bins=\(3, 4\): expected a positive number of bins$"):
-        na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", bins=(3, 4))
+    with pytest.raises(ValueError, match="bins=0: expected a positive number of bins"):
+        na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", bins=0)
     with pytest.raises(ValueError, match="period=-1: expected a full turn"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", period=-1)
     signal = clock[f"{SESSION}/adn"].to_dataset().rename(spike_data="responses")

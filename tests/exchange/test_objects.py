@@ -138,3 +138,37 @@ def test_pynapple_gets_values_with_their_times_and_labels_with_their_units():
     groups["s/a/spikes"] = spikes.assign_coords(unit_id=[5, 5])
     with pytest.raises(SchemaError, match="identifier twice"):
         na.to_pynapple(xr.DataTree.from_dict(groups))
+
+
+def test_what_pynapple_objects_say_of_rows_and_columns_is_kept(tmp_path):
+    nap = pytest.importorskip("pynapple")
+    frame = np.array([[1.0, 2.0], [3.0, 4.0]])
+    tree = na.from_pynapple({
+        "g": nap.TsGroup({5: nap.Ts([1.0, 2.0]), 2: nap.Ts([0.5, 0.6])}, metadata={"time": [50, 20]}),
+        "ep": nap.IntervalSet([0, 1], [1, 3], metadata={"side": ["l", None], "start_time": [7, 8]}),
+        "f": nap.TsdFrame([0.0, 1.0], frame, columns=[4, 7], metadata={"layer": ["II", "IV"]}),
+        "pose": nap.TsdFrame([0.0, 1.0], frame, columns=["x", "y"], metadata={"scale": [1, 2]}),
+    })  # fmt: skip
+    table = tree["session/presentations/ep"].to_dataset()
+    assert table["side"].values.tolist() == ["l", None]
+    assert table["start_time_column"].values.tolist() == [7, 8]
+    units = tree["session/g/spikes"].to_dataset()
+    assert dict(zip(units.unit_id.values, units.time_column.values, strict=True)) == {2: 20, 5: 50}
+    assert tree["session/pose"].to_dataset()["scale"].values.tolist() == [1, 2]
+    back = na.to_pynapple(tree)
+    assert list(back["session/presentations/ep"]["side"]) == ["l", None]
+    assert list(back["session/unknown/f/f"].get_info("layer")) == ["II", "IV"]
+    assert na.open_datatree(na.save(tree, tmp_path / "t.h5")).identical(tree)
+    assert "responses" in na.align(tree, bin_width=1.0)["session/unknown"]  # units have an area
+
+
+def test_an_archive_of_units_directly_in_a_session_opens(tmp_path):
+    series = xr.Dataset(
+        {"f": (("time", "unit_id"), np.eye(2))}, {"time": [0.0, 1.0], "unit_id": [4, 7]}
+    )
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", [1.0]), "row_size": ("unit_id", [1])}, {"unit_id": [0]}
+    )
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    tree = xr.DataTree.from_dict({"/": root, "s/f": series, "s/a/spikes": spikes})
+    assert na.open_datatree(na.save(tree, tmp_path / "t.h5")).identical(tree)

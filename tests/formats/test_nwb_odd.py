@@ -466,6 +466,14 @@ def test_nan_among_time_stamps(changed):
     assert np.isfinite(values).any()
 
 
+def test_an_infinite_time_stamp_has_no_part_in_a_rate(changed):
+    def edit(file):
+        times = np.append(np.arange(20) / 10, np.inf)
+        series(file, "processing/running/speed", np.arange(21.0), times, unit="cm/s")
+
+    assert "running 10.5 Hz" in str(na.describe(changed(edit).root))
+
+
 def test_rois_of_another_number_are_not_made_up(changed):
     def edit(file):
         rois = table(file, "processing/ophys/ImageSegmentation/PS", "PlaneSegmentation",
@@ -555,6 +563,14 @@ def test_units_of_a_module(changed):
     assert len(other) in (0, 1)
     spikes = other[0] if other else session["unknown/spikes"]
     assert spikes["row_size"].values.tolist() == [2, 1]
+
+
+def test_spikes_of_every_table_of_units_are_within_what_was_recorded(changed):
+    def edit(file):
+        table(file, "processing/ecephys/other", "Units", {"spike_times": [2, 3]}, id=[0, 1],
+              spike_times=[0.1, 0.2, 1e4])  # fmt: skip
+
+    assert float(changed(edit)["observed"].to_dataset()["stop_time"].max()) == 1e4
 
 
 def test_pictures_and_what_is_not_read(changed):

@@ -7,7 +7,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.tree import intervals
-from neuroarrays.tree.columns import plain_column, seconds
+from neuroarrays.tree.columns import duration, plain_column, seconds
 
 HALF = pd.to_timedelta([0.5, 1.5], unit="s")
 
@@ -162,3 +162,49 @@ def test_times_in_nanoseconds_are_refused_in_words(recording):
     with pytest.raises(ValueError, match=r"nanoseconds have to be multiplied by 1e-9"):
         na.bin_spikes(spikes, None, 0.1)
     assert na.bin_spikes(spikes.assign(spike_times=spikes.spike_times % 1 + 1.7e9), None, 0.1)
+
+
+@pytest.mark.parametrize(
+    "given", [0.5, "x", None, [0.5, 1.0], 0, -1, np.nan, np.timedelta64("NaT")]
+)
+def test_a_length_of_time_is_a_positive_number_of_seconds(given):
+    if given == 0.5:
+        assert duration(pd.Timedelta(given, "s"), "gap") == duration(given, "gap") == 0.5
+        return
+    with pytest.raises(ValueError, match="gap=.*positive number of seconds"):
+        duration(given, "gap")
+
+
+def test_every_length_of_time_may_be_a_duration():
+    """Of windows, gaps, bins and smoothing alike."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", np.arange(0.05, 8, 0.1)), "row_size": ("unit_id", [80])},
+        {"unit_id": [0]},
+    )
+    signal = xr.Dataset({"x": ("time", np.arange(80.0))}, {"time": np.arange(80) / 10})
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    tree = xr.DataTree.from_dict({"/": root, "s/a/spikes": spikes, "s/position": signal})
+    ms = {n: np.timedelta64(n, "ms") for n in (0, 100, 500, 1000, 2000)}
+    onsets = [1.0, 3.0]
+    aligned = [
+        na.align(tree, onsets, width, window, max_gap=gap)["s/a"]
+        for width, window, gap in ((0.1, (0, 1), 0.5), (ms[100], (ms[0], ms[1000]), ms[500]))
+    ]
+    xr.testing.assert_equal(*(area.to_dataset() for area in aligned))
+    xr.testing.assert_equal(na.psth(aligned[0], smooth=ms[100]), na.psth(aligned[0], smooth=0.1))
+    for correlogram in (na.autocorrelogram, na.crosscorrelogram):
+        xr.testing.assert_equal(
+            correlogram(tree["s/a"], ms[100], ms[500]), correlogram(tree["s/a"], 0.1, 0.5)
+        )
+    assert na.plot.raster(tree["s/a"], (ms[0], ms[2000])).get_xlim() == (0, 2)
+    assert na.plot.behaviour(tree["s"], (ms[0], ms[2000])).get_xlim() == (0, 2)
+    clock = na.align(tree, bin_width=0.1)["s/a"]
+    for curve in (
+        lambda least: na.tuning_curve(clock, "position/x", 4, least),
+        lambda least: na.bayesian_decoder(clock, "position/x", 4, least, 2, least),
+    ):
+        xr.testing.assert_equal(curve(ms[500]), curve(0.5))
+    with pytest.raises(ValueError, match="window=.*expected .start, stop. in seconds"):
+        na.plot.raster(tree["s/a"], "trials")

@@ -142,7 +142,9 @@ def tree_groups(
     kind, session, attrs = _settings(path, mapping)
     chosen([session], sessions, "session")
     nodes = _nodes(path, mapping)
-    made = {name: node(arrays, kind, name, nodes[name]) for name in _of_areas(nodes, kind, areas)}
+    asked = _of_areas(nodes, kind, areas)
+    made = {name: node(arrays, kind, name, nodes[name]) for name in asked}
+    made = {_of_area(kind, name, one): one for name, one in made.items()}
     shared = made.pop("", xr.Dataset())
     groups = {
         "/": xr.Dataset(attrs=schema.root_attrs(kind)),
@@ -159,9 +161,17 @@ def tree_groups(
     _check_parents(path, groups)
     if kind == schema.ALIGNED:
         return groups
-    hidden = [name for name in nodes if name and name not in made]  # of areas not asked for
-    more = parts_of({name: node(arrays, kind, name, nodes[name]) for name in (*made, *hidden)})
-    return complete(groups, session, more if hidden else None)
+    if len(asked) == len(nodes):
+        return complete(groups, session)
+    every = {name: node(arrays, kind, name, said) for name, said in nodes.items() if name}
+    return complete(groups, session, parts_of(every))  # also of areas not asked for
+
+
+def _of_area(kind: str, name: str, one: xr.Dataset) -> str:
+    """Where a node of a recording stands: series of units are of an area, "unknown" if none is said."""
+    if kind == schema.ALIGNED or not name or "/" in name or schema.UNIT not in one.dims:
+        return name
+    return f"{schema.UNKNOWN_AREA}/{name}"
 
 
 def _settings(path: str, mapping: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:

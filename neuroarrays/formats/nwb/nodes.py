@@ -36,7 +36,8 @@ def session_groups(
     """
     series, kinds = decode.find(account)
     groups: dict[str, xr.Dataset] = {}
-    for path in sorted((p for p, kind in kinds.items() if kind == "units"), key=_own_units_first):
+    units = sorted((p for p, kind in kinds.items() if kind == "units"), key=_own_units_first)
+    for path in units:
         with account.step(path):
             found = unit_nodes(account, wanted, path=path)
             prefix = "" if path == UNITS else f"{schema.node_name(path.rpartition('/')[2])}_"
@@ -47,7 +48,7 @@ def session_groups(
     for node, one in series_nodes(account, series, wanted).items():
         place(groups, node, one)
     with account.step("units"):
-        groups = with_observed(account.source, groups, series)
+        groups = with_observed(account.source, groups, series, units)
     attrs = session_attrs(account) | {"nwb_version": version}
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]
     notes += account.notes()

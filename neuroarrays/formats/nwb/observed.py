@@ -77,7 +77,10 @@ def _of_units(source: Source, n_units: int) -> np.ndarray:
 
 
 def with_observed(
-    source: Source, groups: Mapping[str, xr.Dataset], series: Sequence[Series]
+    source: Source,
+    groups: Mapping[str, xr.Dataset],
+    series: Sequence[Series],
+    tables: Sequence[str] = ("units",),
 ) -> dict[str, xr.Dataset]:
     """The groups of a session with the stretches in which it was recorded.
 
@@ -85,6 +88,8 @@ def with_observed(
     ----------
     source, groups, series
         The file, its nodes by path below the session, and all series that it has.
+    tables : sequence of str
+        All tables of units.
     """
     more = []
     for one in series:  # of areas that were not asked for, too
@@ -95,10 +100,12 @@ def with_observed(
                 else file_array(source, one.clock)
             )
             more.append(Part(one.path, clock, ordered=True))
+    for table in tables:
+        spikes = f"{table}/spike_times"
+        info = source.info(spikes) if "spike_times" in source.names(table) else None
+        if info is not None and len(info.shape) == 1:
+            more.append(Part(spikes, file_array(source, spikes)))
     has_spikes = "spike_times" in source.names("units")
-    spikes = source.info("units/spike_times") if has_spikes else None
-    if spikes is not None and len(spikes.shape) == 1:
-        more.append(Part("units/spike_times", file_array(source, "units/spike_times")))
     index = source.info("units/spike_times_index") if has_spikes else None
     try:
         each = _of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
