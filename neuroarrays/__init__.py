@@ -63,8 +63,12 @@ _HOME = {
     "NothingLeft": "errors",
 }
 _MODULES = {
-    "torch": "torch", "plot": "plot", "intervals": "tree.intervals", "scoring": "analysis.scoring",
-}  # fmt: skip
+    "torch": "torch",
+    "plot": "plot",
+    "intervals": "tree.intervals",
+    "scoring": "analysis.scoring",
+    "openretina": "exchange.openretina",
+}
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

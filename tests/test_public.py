@@ -14,7 +14,7 @@ PUBLIC = {
     "from_pynapple", "to_driada", "to_pynapple", "PathExists", "SchemaError", "WriteFailed", "UnknownFormat", "__version__", "align",
     "bin_spikes", "catalog", "describe", "firing_rate", "bayesian_decoder", "population_vector", "spike_triggered_average", "autocorrelogram", "crosscorrelogram",
     "signal_correlation", "noise_correlation", "reliability", "interpolate", "load_sample", "open_datatree", "plot", "psth",
-    "NothingLeft", "QueryError", "intervals", "scoring", "restrict", "select_units", "trials", "sample_path", "release", "save", "torch", "tuning_curve", "validate",
+    "NothingLeft", "QueryError", "intervals", "openretina", "scoring", "restrict", "select_units", "trials", "sample_path", "release", "save", "torch", "tuning_curve", "validate",
 }  # fmt: skip
 ADAPTERS = {"plot": "matplotlib", "torch": "torch"}
 

@@ -22,6 +22,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema.names import chosen
+from neuroarrays.tree.observed import complete
 
 #: Columns of /gratings -> names in the tree.
 COLUMNS = {"on": "start_time", "off": "stop_time", "angle": "orientation"}
@@ -49,13 +50,18 @@ class GridLabReader(Reader):
         session = Path(filename_or_obj).stem
         chosen([session], sessions, "session")  # refuses a name that is not there
         found = [name for name in file.names("/") if name != "gratings"]
+        wanted = chosen(found, areas, "area")
+        nodes = {f"{area}/spikes": spikes(file, area) for area in found}
+        # All areas say when the session was recorded, also those that nobody asked for.
+        nodes = complete({"presentations/gratings": gratings(file)} | nodes)
         groups = {
             "/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name)),
             session: xr.Dataset(attrs={"subject": str(file.attrs("/").get("subject", ""))}),
-            f"{session}/presentations/gratings": gratings(file),
         }
-        for area in chosen(found, areas, "area"):
-            groups[f"{session}/{area}/spikes"] = spikes(file, area)
+        for path, node in nodes.items():
+            area = path.partition("/")[0]
+            if area in wanted or area not in found:
+                groups[f"{session}/{path}"] = node
         if drop_variables is not None:
             groups = {k: v.drop_vars(drop_variables, errors="ignore") for k, v in groups.items()}
         return groups

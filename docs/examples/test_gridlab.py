@@ -35,6 +35,8 @@ class TestGridLab(ReaderTests):
         ("session/V1/spikes", "depth", 1): 340.0,
         ("session/presentations/gratings", "start_time", 0): 0.5,
         ("session/presentations/gratings", "orientation", 2): 90.0,
+        ("session/observed", "start_time", 0): 0.0125,
+        ("session/observed", "stop_time", 0): 59.97,
     }
 
     def path(self, folder):

@@ -138,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _input(info)
     _selection(info)
+    _probe(info)
     catalog = add("catalog", commands.catalog, "list sessions and areas, without building a tree")
     _input(catalog)
     catalog.add_argument("--figure", metavar="FILE",
@@ -148,11 +149,13 @@ def build_parser() -> argparse.ArgumentParser:
     align = add("align", commands.align, "bring spikes and behaviour on one clock and save them")
     _input(align)
     _selection(align)
+    _probe(align)
     _alignment(align)
     _result(align)
     convert = add("convert", commands.convert, "save a recording as an archive (.h5, .zarr)")
     _input(convert)
     _selection(convert)
+    _probe(convert)
     _result(convert)
     archive_commands.register(add)
     create = add(
@@ -179,6 +182,11 @@ def _selection(command: argparse.ArgumentParser) -> None:
     for name in ("sessions", "areas"):
         command.add_argument(f"--{name}", metavar="NAME", nargs="+", action="extend",
                              help=f"names or globs of the {name} to open")  # fmt: skip
+
+
+def _probe(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--probe", action="store_true",
+                         help="first open it in another process, which a damaged file may end")  # fmt: skip
 
 
 def _alignment(command: argparse.ArgumentParser) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from neuroarrays.formats.registry import Format
 
 FINE, FAULTS = 0, 1
-#: The attribute of a session that `info` shows apart.
-_NOTES = "notes"
+#: The attribute of a session that `info` shows apart, and one that says nothing of the recording.
+_NOTES, _METADATA = "notes", "metadata_not_read"
 
 
 def formats(_: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ def info(arguments: argparse.Namespace) -> int:
         printing.show(
             [
                 [(name, "title")],
-                *printing.attributes(session.attrs, (_NOTES,)),
+                *printing.attributes(session.attrs, (_NOTES, _METADATA)),
                 *printing.tree(session),
                 [],
             ]
@@ -239,8 +239,8 @@ def _name(paths: Sequence[str]) -> str:
 
 
 def _open(arguments: argparse.Namespace) -> xr.DataTree:
-    wanted = {"sessions": arguments.sessions, "areas": arguments.areas}
-    tree: xr.DataTree = na.open_datatree(_paths(arguments), engine=arguments.engine, **wanted)
+    wanted = {name: getattr(arguments, name) for name in ("engine", "sessions", "areas", "probe")}
+    tree: xr.DataTree = na.open_datatree(_paths(arguments), **wanted)
     return tree
 
 

@@ -13,6 +13,8 @@ from neuroarrays import schema
 _FASTEST, _BEYOND = 1000.0, 100.0
 #: Typical steps of a clock that make a hole, and holes that are named.
 _HOLE, _NAMED = 10.0, 3
+#: Times without a rhythm have no holes: how near steps are to the typical one, and how many are.
+_NEAR, _MOST = 1.5, 0.5
 
 
 def odd_trains(node: xr.Dataset) -> Iterator[str]:
@@ -34,7 +36,7 @@ def odd_trains(node: xr.Dataset) -> Iterator[str]:
     ids = np.atleast_1d(node[schema.UNIT].values) if schema.UNIT in node.coords else owner
     known = np.flatnonzero(np.isfinite(times))
     if infinite := int(np.isinf(times).sum()):
-        yield f"{infinite} spike times are infinite; they are never counted"
+        yield f"{infinite} of {times.size:,} spike times are infinite; they are never counted"
     far = known[far_from_others(times[known])]
     for place in far[:_NAMED]:
         yield (
@@ -76,12 +78,16 @@ def odd_clock(times: np.ndarray) -> Iterator[str]:
     if forward.size < 2:
         return
     usual = float(np.median(forward))
+    near = (forward * _NEAR >= usual) & (forward <= usual * _NEAR)
+    if near.mean() < _MOST:
+        return
     holes = np.flatnonzero(steps > _HOLE * usual)
     if holes.size:
         longest = float(steps[holes].max())
+        many = f"{holes.size} holes of up to" if holes.size > 1 else "a hole of"
         yield (
-            f"the clock has {holes.size} holes of up to {longest:g} s (its step is {usual:g} s); "
-            "max_gap= of align keeps them empty"
+            f"the clock has {many} {longest:g} s (its step is {usual:g} s); max_gap= of align "
+            "leaves bins in them empty"
         )
 
 

@@ -61,7 +61,7 @@ def test_info_shows_the_tree_of_the_sample(run):
     code, out, err = run("info", na.sample_path())
     assert (code, err) == (0, "")
     assert out.startswith("A2929-200711.nwb: recording tree")
-    assert re.search(r"spikes  spike 79,349, unit_id 7$", out, re.M)
+    assert re.search(r"spikes  spike 79,349, unit_id 7, interval 2$", out, re.M)
     assert re.search(r"spike_times +79,349  float64  s +635 kB$", out, re.M)
     assert re.search(r"ry +31,764  float64  radian +254 kB$", out, re.M)
     assert "experimenter" in out

@@ -69,7 +69,8 @@ def read_on_opening(session):
 
 
 def unaccounted(path, session, stored=datasets):
-    notes = "; ".join(np.atleast_1d(session.attrs.get("notes", [])).tolist())
+    said = [session.attrs.get(name, []) for name in ("notes", "metadata_not_read")]
+    notes = "; ".join(note for notes in said for note in np.atleast_1d(notes).tolist())
     lazy = in_the_tree(session)
     lost = []
     for name in stored(path):

@@ -44,7 +44,7 @@ def test_a_spike_far_from_all_others_is_named(odd):
         (np.append(TRAIN, 400.0), None),
         (np.sort(np.random.default_rng(0).uniform(0, 2, 4000)), "unit 0 has 2,00"),
         (np.arange(2000) / 10, "unit 0 has a spike every 0.1 s: it is a clock"),
-        (np.append(TRAIN, np.inf), "1 spike times are infinite"),
+        (np.append(TRAIN, np.inf), "1 of 501 spike times are infinite"),
         (np.zeros(0), None),
     ],
 )
@@ -61,8 +61,10 @@ def test_trains(train, said):
         (series(np.append(np.arange(100), 1e9)), "sample 100 is at 1e+09 s"),
         (
             series([*range(20), *range(90, 110)]),
-            "the clock has 1 holes of up to 71 s (its step is 1 s)",
+            "the clock has a hole of 71 s (its step is 1 s)",
         ),
+        (series([*range(20), *range(40, 60), *range(99, 110)]), "2 holes of up to 40 s"),
+        (series(np.cumsum(np.random.default_rng(0).exponential(1, 500))), None),  # no rhythm
         (series(np.arange(20), np.full(20, np.nan)), "v is NaN throughout"),
     ],
 )

@@ -190,7 +190,7 @@ def session_groups(
     notes += [f"no {name}" for name, node in
               (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
               if not any(path.partition("/")[0] == node for path in groups)]  # fmt: skip
-    attrs |= {"notes": [*notes, *account.notes()], "units_filter": _as_text(used)}
+    attrs |= account.told(notes) | {"units_filter": _as_text(used)}
     return {"": xr.Dataset(attrs=attrs)} | groups
 
 

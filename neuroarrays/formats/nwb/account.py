@@ -15,8 +15,10 @@ from neuroarrays.files.source import Info, Source
 
 #: Characters of a message that a note quotes.
 _LONGEST = 200
-#: Groups of metadata.
+#: Where metadata stand, and definitions of types: no recorded data.
 _METADATA = ("general", "specifications")
+#: The reason of what is left there.
+_IS_METADATA = "metadata"
 #: Groups in groups are looked into down to here: HDF5 walks each path from its root.
 _DEEPEST = 24
 #: Groups that are no object themselves.
@@ -92,16 +94,34 @@ class Account:
         """
         return Step(self, path)
 
-    def notes(self) -> list[str]:
-        """Remarks, then everything that is not in the tree, each with its place and why."""
+    def told(self, notes: list[str]) -> dict[str, list[str]]:
+        """Attributes of a session that say what became of the rest of its file.
+
+        Parameters
+        ----------
+        notes : list of str
+            What is to be said before.
+
+        Returns
+        -------
+        dict of str to list of str
+            ``notes``: these, remarks, then what is not in the tree, with its place and why.
+            ``metadata_not_read``: places of metadata (devices, electrodes) and of definitions of
+            types, which are left in the file. Without what would be empty.
+        """
         with self.step("/"):
             for path, reason in _unsettled(self, "")[0]:
                 self.leave(path, reason)
         remarks = [f"{path}: {text}" for path, text in self._remarks.items()]
-        groups = groupby(self._left.items(), lambda one: (one[0].rpartition("/")[0], one[1]))
+        metadata = [path for path, reason in self._left.items() if reason == _IS_METADATA]
+        lost = [one for one in self._left.items() if one[1] != _IS_METADATA]
+        groups = groupby(lost, lambda one: (one[0].rpartition("/")[0], one[1]))
         left = [f"{', '.join(path for path, _ in ones)} ({reason})" for (_, reason), ones in groups]
-        notes = remarks + (["not in the tree: " + "; ".join(left)] if left else [])
-        return [printable(note) for note in notes]
+        said = {
+            "notes": [*notes, *remarks, *(["not in the tree: " + "; ".join(left)] if left else [])],
+            "metadata_not_read": metadata,
+        }
+        return {name: list(map(printable, texts)) for name, texts in said.items() if texts}
 
 
 @dataclass(frozen=True)
@@ -215,8 +235,8 @@ def _of_child(account: Account, place: str) -> tuple[list[tuple[str, str]], bool
 
 def _what(source: Source, path: str, info: Info | None) -> str:
     """What an object that is not read is, in a few words."""
-    if (first := path.partition("/")[0]) in _METADATA:
-        return "metadata" if first == "general" else "definitions of types"
+    if path.partition("/")[0] in _METADATA:
+        return _IS_METADATA
     kind = str(source.attr(path, "neurodata_type") or "")
     if info is None:
         names = source.names(path)

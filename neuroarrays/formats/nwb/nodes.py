@@ -51,9 +51,7 @@ def session_groups(
         groups = with_observed(account.source, groups, series, units)
     attrs = session_attrs(account) | {"nwb_version": version}
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]
-    notes += account.notes()
-    attrs |= {"notes": notes} if notes else {}
-    return {"": xr.Dataset(attrs=attrs)} | groups
+    return {"": xr.Dataset(attrs=attrs | account.told(notes))} | groups
 
 
 def _own_units_first(path: str) -> tuple[bool, str]:
