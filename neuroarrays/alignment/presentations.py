@@ -193,7 +193,7 @@ def select(
     blanks : {"drop", "keep"}
         What becomes of rows that a table marks as `blank`.
     max_deviation : float, s, or "stated", optional
-        Rows whose duration is further than this from the median are left out; what the reader
+        Rows whose duration is this far from the median, or further, are left out; what the reader
         states for the table ("stated"), or none (None).
     medians : dict of str to float, s, optional
         Median duration by table; pooled over `sessions`, blanks included, where not given.

@@ -127,6 +127,19 @@ class ReaderTests:
                 f"{node}/{name}[{index}] is {found.item()!r}, read by hand: {expected!r}"
             )
 
+    def test_the_catalog_says_what_the_tree_holds(
+        self, engine: Reader, golden: Path, tree: xr.DataTree
+    ) -> None:
+        rows = engine.catalog(golden)
+        said = {"/".join(filter(None, (row["block"], row["session"], row["area"]))): row["units"]
+                for row in rows}  # fmt: skip
+        assert len(said) == len(rows), "two rows of one area"
+        held = {
+            path: max(node.sizes.get(schema.UNIT, 0) for node in (area, *area.children.values()))
+            for path, area in ((path, tree[path]) for path in schema.area_paths(tree))
+        }
+        assert {path: number for path, number in said.items() if number or path in held} == held
+
     def test_attributes_are_plain(self, tree: xr.DataTree) -> None:
         for place, attrs in _attributes(tree):
             assert json.loads(json.dumps(attrs)) == attrs, place

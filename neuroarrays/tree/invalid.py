@@ -1,8 +1,8 @@
 """Times that are not to be trusted, as masks: of everything, and of some of the units.
 
 A session may have a table ``presentations/invalid_times`` (NWB's own name) with `start_time` and
-`stop_time`. A column `applies_to` says of what: "" of everything, else of the units whose label
-`probe` is that name.
+`stop_time`, half-open like all tables: a bin that begins at a stop is not touched. A column
+`applies_to` says of what: "" of everything, else of the units whose label `probe` is that name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def invalid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> di
     """
     found: dict[str, np.ndarray] = {}
     for a, b, name, _ in _rows(session):
-        hit = (begin <= b) & (end > a)
+        hit = (end > a) & ((begin < b) | (begin == a))  # a row without extent hits one bin
         if hit.any():
             found[name] = found[name] | hit if name in found else hit
     return found

@@ -177,8 +177,6 @@ def _note_what_is_cut(
     if not low < high:
         return
     starts, stops = np.append(low, within[1]), np.append(within[0], high)
-    # A bin that begins where the invalid time ends is whole: end just before it.
-    stops = np.nextafter(stops, -np.inf)
     some = starts < stops
     if not some.any():
         return

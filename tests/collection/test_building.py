@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 
@@ -97,8 +98,6 @@ def test_a_cluster_changes_nothing(sessions, tmp_path):
 
 
 def test_bins_are_those_of_the_longest_presentation_of_all_sessions(tmp_path):
-    import h5py
-
     paths = write(tmp_path, ("a", "b"))
     with h5py.File(paths[1], "a") as file:
         file["intervals/trials/stop_time"][2] = file["intervals/trials/start_time"][2] + 2.75
@@ -284,6 +283,24 @@ def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
     assert os.listdir(archive) == [".build"]
     report = build(one, archive, TENTHS)
     assert (report.made, report.reused, len(report.written)) == (0, 1, 1)
+
+
+def test_parts_of_another_recipe_are_not_taken(one, tmp_path, monkeypatch):
+    """The window is the same in both recipes, so that nothing but the recipe tells parts apart."""
+    with h5py.File(one[0], "a") as file:
+        file["intervals/trials/stop_time"][2] = file["intervals/trials/start_time"][2] + 2.5
+    archive = tmp_path / "archive"
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.store, "join", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build(one, archive, TENTHS)
+    report = build(one, archive, Recipe(bin_width=0.05))
+    assert (report.made, report.reused) == (1, 0)
+    assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 50
 
 
 def test_what_is_finished_is_not_made_again(sessions, tmp_path):

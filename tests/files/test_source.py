@@ -237,6 +237,22 @@ def test_a_file_written_anew_in_place_is_noticed(path):
         old.read("contiguous")
 
 
+def test_other_values_in_the_same_place_are_noticed(path):
+    """The same inode and size: only the time of the change tells."""
+    old, before = open_source(path), os.stat(path)
+    assert old.read("contiguous")[0, 0, 0] == 0
+    same_size = made(path.with_name("new.h5"), VALUES + 1)
+    shutil.copyfile(same_size, path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+    after = os.stat(path)
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    with pytest.raises(FormatError, match="open it again"):
+        old.read("contiguous")
+    new = open_source(path)
+    assert new != old
+    assert new.read("contiguous")[0, 0, 0] == 1
+
+
 def test_a_deleted_file_is_missing(path):
     file = open_source(path)
     source.close_all()

@@ -1,0 +1,91 @@
+"""Handles on spike trains: what the cache of spikes knows them by, and trains that files have in disorder."""
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.synthetic import write_nwb
+from neuroarrays.tree.trains import trains_of
+
+TIMES = np.array([5.0, 1.0, 4.0, 2.0, 3.0, 0.0])
+
+
+class Stored(LazyArray):
+    """Spike times as a file would have them."""
+
+    shape, dtype = TIMES.shape, TIMES.dtype
+
+    def outer(self, key):
+        return TIMES[key]
+
+    def depends(self):
+        return ()
+
+
+def node(sizes, chunked=False):
+    """A spikes node of the stored times, cut into trains of some sizes."""
+    times = xr.Variable("spike", wrap(Stored()), {"units": "s"})
+    return dataset(
+        {"spike_times": times.chunk(4) if chunked else times,
+         "row_size": xr.Variable("unit_id", np.array(sizes))},
+        {"unit_id": xr.Variable("unit_id", np.arange(len(sizes)))},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_same_spikes_cut_into_other_trains_are_others(chunked):
+    na.release()
+    for sizes in ([3, 3], [2, 4], [6], [1, 2, 3], [3, 3]):
+        trains = trains_of(node(sizes, chunked))
+        times = trains.load(np.arange(len(sizes)))
+        for first, size in zip(trains.first, sizes, strict=True):
+            want = np.sort(TIMES[first : first + size])
+            np.testing.assert_array_equal(times[first : first + size], want, str(sizes))
+
+
+# --------------------------------------------------------------------------- files in disorder
+
+
+@pytest.fixture
+def unsorted(tmp_path):
+    """An NWB file with trains in disorder, and the trains in order by unit."""
+    truth = write_nwb(tmp_path / "a.nwb", spikes="unsorted", parts=("units",))
+    trains = dict(zip(truth["unit_id"], map(np.sort, truth["trains"]), strict=True))
+    assert any((np.diff(train) < 0).any() for train in truth["trains"])
+    return na.open_datatree(tmp_path / "a.nwb"), trains
+
+
+def test_stored_trains_in_disorder_are_counted_right(unsorted):
+    tree, trains = unsorted
+    edges = np.arange(0, 20.5, 0.5)
+    onsets = np.array([0.0, 3.3, 12.0])
+    for area in tree["a"].children.values():
+        if "spikes" not in area.children:
+            continue
+        clock = na.bin_spikes(area, bin_width=0.5, window=(0, 20))
+        trials = na.bin_spikes(area, onsets, 0.5, (0, 4))
+        lags = na.autocorrelogram(area, 0.1, 1.0)
+        for unit in area["spikes/unit_id"].values.tolist():
+            train = trains[unit]
+            want = np.histogram(train, edges)[0]
+            np.testing.assert_array_equal(clock.sel(unit_id=unit), want)
+            starts = onsets[:, None] + np.arange(9) / 2
+            want = np.diff(np.searchsorted(train, starts), axis=1)
+            np.testing.assert_array_equal(trials.sel(unit_id=unit), want)
+            inside = np.abs(train[:, None] - train) < 1.05
+            want = (inside.sum() - train.size) / 0.1 / train.size if train.size else np.nan
+            np.testing.assert_allclose(lags.sel(unit_id=unit).sum(skipna=False), want)
+
+
+def test_stored_trains_in_disorder_keep_their_order_and_their_extent(unsorted, tmp_path):
+    tree, trains = unsorted
+    spikes = tree["a/VISp/spikes"].to_dataset()
+    with h5py.File(tmp_path / "a.nwb") as file:
+        assert spikes["spike_times"].values[0] == file["units/spike_times"][0]
+    mine = [trains[unit] for unit in spikes["unit_id"].values.tolist() if trains[unit].size]
+    low, high = trains_of(spikes).extent()
+    assert (low, high) == (min(t[0] for t in mine), max(t[-1] for t in mine))
