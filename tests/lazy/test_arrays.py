@@ -38,6 +38,10 @@ class Memory(Source):
         return np.full((4, 4), float(ord(name)))[key]
 
 
+class Turned(Transposed):
+    """Fields as its base has them."""
+
+
 A = FileArray(Memory("p", (1, 2)), "a", (4, 4), np.dtype("f8"))
 LINE = replace(A, shape=(4,))
 ONE, TWO = np.array([0, 2]), np.array([1, 1])
@@ -51,6 +55,7 @@ DIFFERENT = {
     "moved": replace(A, offset=2.0),
     "another dtype": replace(A, dtype=np.dtype("f4")),
     "transposed": Transposed(A),
+    "of another class": Turned(A),
     "arranged": Arranged(A, (1, 0)),
     "with an axis": Arranged(A, (1, Arranged.NEW, 0)),
     "stacked": Stacked((A, A)),
