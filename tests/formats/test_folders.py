@@ -234,11 +234,6 @@ def test_errors_from_inside_name_the_file(call, said):
         call()
 
 
-def test_no_memory_stays_as_it_is():
-    with pytest.raises(MemoryError), named("rec.x"):
-        raise MemoryError
-
-
 def test_wrong_options_stay_as_they_are(tmp_path):
     openretina(tmp_path, "a")
     with pytest.raises(ValueError, match="^mismatch") as caught:
