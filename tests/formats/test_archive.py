@@ -168,14 +168,15 @@ def test_the_index_is_dropped_when_another_program_writes(tmp_path):
 def test_opening_by_looking_is_the_same(tmp_path):
     path = store.save(small(), tmp_path / "x.h5")
     fast = na.open_datatree(path).load()
-    source.close_all()
     rows = na.catalog(path)
+    na.release()  # HDF5 refuses to write to what this process has open
     with h5py.File(path, "r+") as file:  # as another program does: it drops the index
         file.attrs["_saved_by"] = file.attrs["_saved_by"]
     assert not seal.has_footer(path)
     assert_same_trees(na.open_datatree(path), fast)
     assert na.catalog(path).to_dict() == rows.to_dict()
     unlisted = store.save(small(), tmp_path / "x.zarr")
+    (unlisted / ".checksums").unlink()
     (unlisted / "zarr.json").write_text(
         '{"zarr_format": 3, "node_type": "group", "attributes": '
         '{"neuroarrays_schema": "aligned/1", "source": "test"}}'
