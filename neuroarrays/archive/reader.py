@@ -213,12 +213,11 @@ def _found(path_or_paths: Any) -> Found | None:
 
 def _is_meant(path: Path) -> bool:
     """Whether what is no archive that can be read is called like one; a sound file is another's."""
-    if path.suffix == ".zarr":
-        return not source.is_zarr(path)
-    if path.suffix != ".h5":
+    if path.suffix not in (".zarr", ".h5"):
         return False
+    sound = source.is_zarr if path.suffix == ".zarr" else source.is_hdf5
     try:
-        return not source.is_hdf5(path) or not source.open_source(path).names("/")
+        return not sound(path) or not source.open_source(path).names("/")
     except NeuroArraysError:
         return True
 

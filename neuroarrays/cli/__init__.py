@@ -176,6 +176,8 @@ def _input(command: argparse.ArgumentParser) -> None:
                          help="a file, a folder, or several files of one format")  # fmt: skip
     command.add_argument("--engine", metavar="FORMAT",
                          help="name of the format, or package.module:Class of a reader; found by looking when not given")  # fmt: skip
+    command.add_argument("--skip-damaged", action="store_true",
+                         help="leave out sessions that cannot be read, with a note")  # fmt: skip
 
 
 def _selection(command: argparse.ArgumentParser) -> None:

@@ -106,7 +106,7 @@ def _arrays_inside(paths: Sequence[str]) -> str:
 
 def catalog(arguments: argparse.Namespace) -> int:
     """Print a row per session and area."""
-    frame = na.catalog(_paths(arguments), engine=arguments.engine)
+    frame = na.catalog(_paths(arguments), engine=arguments.engine, **_skipping(arguments))
     if arguments.figure:
         drawn = na.plot.catalog(frame)["units"].figure
         figure = Path(arguments.figure)  # without a suffix matplotlib would add its own
@@ -131,6 +131,7 @@ def check(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             sessions=arguments.sessions,
             areas=arguments.areas,
+            **_skipping(arguments),
         )
     except SchemaError as error:
         notes, faults = [], str(error).splitlines()
@@ -233,6 +234,11 @@ def _paths(arguments: argparse.Namespace) -> str | list[str]:
     return paths[0] if len(paths) == 1 else paths
 
 
+def _skipping(arguments: argparse.Namespace) -> dict[str, bool]:
+    """The option of readers, where it was given: not all have it."""
+    return {"skip_damaged": True} if arguments.skip_damaged else {}
+
+
 def _name(paths: Sequence[str]) -> str:
     first = os.path.basename(os.path.normpath(paths[0])) or paths[0]
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
@@ -240,7 +246,7 @@ def _name(paths: Sequence[str]) -> str:
 
 def _open(arguments: argparse.Namespace) -> xr.DataTree:
     wanted = {name: getattr(arguments, name) for name in ("engine", "sessions", "areas", "probe")}
-    tree: xr.DataTree = na.open_datatree(_paths(arguments), **wanted)
+    tree: xr.DataTree = na.open_datatree(_paths(arguments), **wanted, **_skipping(arguments))
     return tree
 
 

@@ -198,7 +198,7 @@ class Output:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.file = os.fdopen(os.open(path, os.O_RDWR | _NEW, 0o666), "r+b", buffering=0)
-        self.place = self.end = 0
+        self.place = self.end = self.whole = 0
         self.error: BaseException | None = None
         self.lost: list[tuple[int, bytes]] = []
 
@@ -240,6 +240,7 @@ class Output:
             if not count:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             done += count
+        self.whole = max(self.whole, self.place + len(view))
 
     def read(self, size: int) -> bytes:
         """Read back; h5py takes only what has this method for a file."""
@@ -248,12 +249,17 @@ class Output:
         return bytes(data)
 
     def readinto(self, buffer: Any) -> int:
-        """Read back; zeros where nothing was written."""
+        """Read back; zeros where nothing was written. What cannot be read is a failure, too."""
         view = memoryview(buffer).cast("B")
         view[:] = bytes(len(view))
         try:
             self.file.seek(self.place)
-            self.file.readinto(view)
+            done = 0
+            while done < len(view) and (count := self.file.readinto(view[done:])):
+                done += count
+            if done < len(view) and self.place + done < self.whole:
+                msg = "what was written is not there any more"
+                raise OSError(errno.EIO, f"{os.strerror(errno.EIO)}: {msg}")
         except BaseException as error:
             self.error = self.error or error
         for start, piece in self.lost:
@@ -271,6 +277,7 @@ class Output:
         except BaseException as error:
             self.error = self.error or error
         self.end = size
+        self.whole = min(self.whole, size)
         return size
 
     def flush(self) -> None:

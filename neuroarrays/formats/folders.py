@@ -7,6 +7,7 @@ caller says ``skip_damaged=True``; whatever is not taken is said in `notes`.
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ def find(
         children = [Path(path) for path in path_or_paths]
     accepted = [child for child in children if accepts(child)]
     siblings = {child.suffix for child in accepted if child.suffix and not child.is_dir()}
+    folders = {child.suffix for child in accepted if child.is_dir()}
     found = Found([])
     for child in children:
         if child in accepted:
@@ -93,7 +95,11 @@ def find(
             found.others[child.name] = pointer
         elif sound(child):
             found.others[child.name] = ""
-        elif meant(child) or (child.suffix in siblings and not _readable(child)):
+        elif (
+            meant(child)
+            or (child.suffix in siblings and not _readable(child))
+            or (child.suffix in folders and _lost(child))
+        ):
             found.paths.append(child)
             found.damaged[child] = wrong_with(child, "a session, as its name says")
         else:
@@ -150,8 +156,18 @@ def _readable(path: Path) -> bool:
             head = file.read(512)
     except (OSError, NeuroArraysError):
         return False
-    hdf5 = path.suffix in (".h5", ".hdf5", ".nwb")
-    return status.st_size > 0 and bool(head.strip(b"\0")) and (not hdf5 or source.is_hdf5(path))
+    if path.suffix in (".h5", ".hdf5", ".nwb"):
+        return source.is_hdf5(path)
+    if path.suffix == ".zip":
+        return zipfile.is_zipfile(path)
+    return status.st_size > 0 and bool(head.strip(b"\0"))
+
+
+def _lost(path: Path) -> bool:
+    """Whether there is nothing to look into, where a folder is expected."""
+    if path.is_dir():
+        return not os.access(path, os.R_OK | os.X_OK)
+    return not path.is_file()
 
 
 @contextmanager

@@ -145,6 +145,21 @@ def test_hdf5_reads_back_what_was_lost(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".zarr"])
+def test_what_cannot_be_read_back_is_a_failure(tmp_path):
+    """Zeros are for what was never written."""
+    output = writing.Output(tmp_path / "x")
+    output.write(b"a" * 100)
+    output.seek(50)
+    assert output.read(100) == b"a" * 50 + bytes(50)
+    output.check()
+    os.truncate(tmp_path / "x", 60)
+    output.seek(50)
+    output.read(20)
+    with pytest.raises(OSError, match="not there any more"):
+        output.check()
+    output.close()
+
+
 def test_of_two_saves_to_one_path_neither_replaces_the_other_unasked(tmp_path, suffix, monkeypatch):
     """What another process put there after the first look stays there."""
     path = tmp_path / f"x{suffix}"

@@ -46,6 +46,7 @@ from neuroarrays.formats.driada.experiments import (
 )
 from neuroarrays.formats.driada.names import parse_iabs_name, session_files, session_of
 from neuroarrays.formats.driada.structs import struct_source
+from neuroarrays.formats.folders import Found, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
 from neuroarrays.lazy.indexes import dataset
@@ -72,7 +73,7 @@ class DriadaReader(Reader):
             if not isinstance(path, str):
                 return False
             if os.path.isdir(path):
-                return bool(session_files(path))
+                return bool(session_files(path)[0])
             if is_experiment(path) or struct_source(path) is not None:
                 return True
             if not is_zip(path):
@@ -95,6 +96,7 @@ class DriadaReader(Reader):
         time_axis: int = -1,
         features: Sequence[str] | None = None,
         bad_frames: Sequence[int] | None = None,
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open a session as the groups of an aligned tree.
 
@@ -118,24 +120,32 @@ class DriadaReader(Reader):
             Features to take; all by default.
         bad_frames : list of int, optional
             Frames that are not to be trusted: False in ``valid``. They stay in the data.
+        skip_damaged : bool
+            Leave out a session of a folder that cannot be read, and say so in ``notes``.
         """
         if time_axis not in (-1, 1, 0):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
             raise ValueError(msg)
         drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         path = os.fspath(filename_or_obj)
-        files = session_files(path) if os.path.isdir(path) else {}
+        files, inside = session_files(path) if os.path.isdir(path) else ({}, Found([]))
         if os.path.isdir(path) and not files:
             raise FormatError(path, "", "folders NAME/Aligned data/NAME syn data.npz", "none")
         wanted = Wanted([features] if isinstance(features, str) else features, neural,
                         0 if time_axis == 0 else -1, areas, sampling_rate, bad_frames, drop)  # fmt: skip
-        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source=self.name))}
-        for name in chosen(files, sessions, "session") if files else ():
-            groups |= session_groups(files[name], wanted, name)
+        groups: dict[str, xr.Dataset] = {}
+        notes, places = inside.notes(), {one.name: one for one in inside.paths}
+        for name in chosen(places, sessions, "session") if files else ():
+            with sparing(name, places[name], notes, skip_damaged, len(places) > 1):
+                inside.check(places[name])
+                groups |= session_groups(files[name], wanted, name)
         if not files:
-            groups |= session_groups(path, wanted)
+            groups = session_groups(path, wanted)
             chosen([name for name in groups if "/" not in name], sessions, "session")
-        return groups
+        if not groups:
+            raise FormatError(path, "", "a session that can be read", "; ".join(notes))
+        attrs = schema.root_attrs(schema.ALIGNED, source=self.name)
+        return {"/": xr.Dataset(attrs=attrs | ({"notes": notes} if notes else {}))} | groups
 
 
 @dataclass(frozen=True)

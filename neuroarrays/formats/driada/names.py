@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+from neuroarrays.formats.folders import Found, find
 
 #: Tracks whose names follow a rule of their own; any other is ``{track}_{animal}_{session}``.
 _PATTERNS = {
@@ -81,19 +83,30 @@ def session_of(path: str) -> str:
     return _SUFFIX.sub("", stem).removeprefix("Exp ")
 
 
-def session_files(folder: str) -> dict[str, str]:
+def session_files(folder: str) -> tuple[dict[str, str], Found]:
     """The file of each session below a folder, or of the one that the folder is, by name.
 
-    The arrays, or, where these are not there, what DRIADA made of them.
+    The arrays, or, where these are not there, what DRIADA made of them. And what else lies there.
     """
-    folder = os.path.abspath(folder)
-    own = [(os.path.dirname(folder), os.path.basename(folder))]
-    found: dict[str, str] = {}
-    for root, name in own + [(folder, name) for name in sorted(os.listdir(folder))]:
-        files = [path for path in iabs_paths(root, name).values() if os.path.isfile(path)]
-        if files and os.path.basename(folder) not in found:
-            found[name] = files[0]
-    return found
+    path = Path(os.path.abspath(folder))
+    inside = Found([path]) if _file_of(path) else find(path, _holds, _is_meant)
+    return {child.name: _file_of(child) for child in inside.good if _holds(child)}, inside
+
+
+def _file_of(session: Path) -> str:
+    """The file of a session's folder, "" if there is none."""
+    paths = iabs_paths(str(session.parent), session.name).values()
+    return next((path for path in paths if os.path.isfile(path)), "")
+
+
+def _holds(session: Path) -> bool:
+    return bool(_file_of(session))
+
+
+def _is_meant(session: Path) -> bool:
+    """Whether a folder without such a file has something in its place."""
+    paths = iabs_paths(str(session.parent), session.name).values()
+    return any(os.path.lexists(path) for path in (*paths, str(session / "Aligned data")))
 
 
 def iabs_paths(root: str, name: str) -> dict[str, str]:

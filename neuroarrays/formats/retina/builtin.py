@@ -50,7 +50,7 @@ class OpenRetinaReader(Reader):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there is a session file with `responses_*` at its root."""
         return containers.recognised(
-            filename_or_obj, lambda path: any(_is_session(file) for file in _files(path))
+            filename_or_obj, lambda path: containers.any_of(_files(path), _is_session)
         )
 
     def open_groups_as_dict(

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -54,6 +54,11 @@ def recognised(candidate: Any, holds: Callable[[Path], bool]) -> bool:
         return holds(existing(candidate))
     except (OSError, TypeError, ValueError, NeuroArraysError):
         return False
+
+
+def any_of(paths: Iterable[Path], holds: Callable[[Path], bool]) -> bool:
+    """Whether `holds` says yes to any of them; what cannot be read is a no, and hides no other."""
+    return any(recognised(path, holds) for path in paths)
 
 
 def members(path: Path) -> list[str]:

@@ -24,6 +24,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.folders import find
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
@@ -47,7 +48,7 @@ class GoldinReader(Reader):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a file has images of three axes, responses and no clock."""
         return containers.recognised(
-            filename_or_obj, lambda path: any(_is_session(file) for file in _files(path))
+            filename_or_obj, lambda path: containers.any_of(_files(path), _is_session)
         )
 
     def open_groups_as_dict(
@@ -58,6 +59,7 @@ class GoldinReader(Reader):
         sessions: str | Sequence[str] | None = None,
         areas: str | Sequence[str] | None = None,
         response: str = "counts",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of an aligned tree.
 
@@ -71,27 +73,37 @@ class GoldinReader(Reader):
             Names or globs of what to open; the only area is "retina".
         response : {"counts", "rate"}
             Spikes per image, or these over its 0.3 s (Hz).
+        skip_damaged : bool
+            Leave out a file that cannot be read, and say so in ``notes``.
         """
         retina.choice("response", response, ("counts", "rate"))
         chosen([retina.RETINA], areas, "area")
-        files = {p.name.removesuffix(_END).removesuffix(".h5"): p for p in _files(filename_or_obj)}
+        found = find(containers.existing(filename_or_obj), _is_named)
+        files = {p.name.removesuffix(_END).removesuffix(".h5"): p for p in found.paths}
         if not files:
             raise FormatError(filename_or_obj, expected=f"files that end in {_END}",
                               found=source.describe(filename_or_obj))  # fmt: skip
-        nodes: dict[str, xr.Dataset] = {}
         scale = 1.0 if response == "counts" else 1 / _SECONDS
-        picked = chosen(files, sessions, "session")
-        for block in (retina.TRAIN, retina.TEST):
-            for name in picked:
-                nodes |= _Session(files[name], name, scale).nodes(block)
-        return retina.assemble(nodes, drop_variables, {"source": self.name})
+        picked = {name: files[name] for name in chosen(files, sessions, "session")}
+        notes = found.notes()
+
+        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
+            session = _Session(picked[name], name, scale)
+            return {block: session.nodes(block) for block in (retina.TRAIN, retina.TEST)}
+
+        nodes = retina.by_block(picked, open_one, skip_damaged, notes)
+        return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
 
 
 def _files(path: str | os.PathLike[str]) -> list[Path]:
     path = containers.existing(path)
     if not path.is_dir():
         return [path]
-    return sorted(p for p in path.iterdir() if p.name.endswith(_END) and p.name[0] != ".")
+    return sorted(p for p in path.iterdir() if _is_named(p) and p.name[0] != ".")
+
+
+def _is_named(path: Path) -> bool:
+    return path.name.endswith(_END)
 
 
 def _is_session(path: Path) -> bool:

@@ -72,7 +72,7 @@ class HoeflingReader(Reader):
         """Whether an HDF5 file has fields with `group_assignment`."""
         return containers.recognised(filename_or_obj, lambda path: bool(_responses(path)))
 
-    def open_groups_as_dict(
+    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
         self,
         filename_or_obj: Any,
         *,
@@ -83,6 +83,7 @@ class HoeflingReader(Reader):
         response: str = "spikes",
         movie: str | None = None,
         units: str | Mapping[str, Any] = "published",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open fields as the sessions of an aligned tree.
 
@@ -105,6 +106,8 @@ class HoeflingReader(Reader):
             its threshold), ``confidence`` (of the type), ``min_units`` (a field with as many or
             fewer is left out). A dict needs only those to apply; "published" are those of
             the article: types 1 to 32, 0.6, 0.35, 0.25, 10.
+        skip_damaged : bool
+            Leave out a field that cannot be read, and say so in ``notes``.
         """
         retina.choice("stimulus", stimulus, STIMULI)
         retina.choice("response", response, tuple(_RESPONSES))
@@ -117,20 +120,19 @@ class HoeflingReader(Reader):
         file = source.open_source(files[0])
         fields = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
         shown = _Movie.find(Path(filename_or_obj), movie) if stimulus == "natural" else None
-        made: dict[str, xr.Dataset] = {}
         notes: list[str] = []
         blocks = (retina.TRAIN, retina.TEST) if stimulus == "natural" else (retina.TRAIN,)
-        opened = []
-        for name in chosen(fields, sessions, "session"):
+
+        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
             field = _Field(file, name, stimulus, response)
             kept = field.kept(filters)
             if kept.size <= filters.get("min_units", 0):
                 notes.append(f"{name} left out: {kept.size} units pass the filters")
-                continue
-            opened.append((field, kept))
-        for block in blocks:
-            for field, kept in opened:
-                made |= field.nodes(block, kept, shown)
+                return {}
+            return {block: field.nodes(block, kept, shown) for block in blocks}
+
+        picked = dict.fromkeys(chosen(fields, sessions, "session"), files[0])
+        made = retina.by_block(picked, open_one, skip_damaged, notes)
         if not made:
             raise NotInTree("session with units that pass the filters", filters, fields,
                             "units='all' keeps all")  # fmt: skip

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
+from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
@@ -63,14 +65,10 @@ class KaramanlisReader(Reader):
         """Whether a session has a `<stimulus>_data.mat`."""
         return containers.recognised(
             filename_or_obj,
-            lambda path: any(
-                _matching(session, stimulus)
-                for session in _sessions(path).values()
-                for stimulus in STIMULI
-            ),
+            lambda path: containers.any_of(_sessions(path)[0].values(), _holds),
         )
 
-    def open_groups_as_dict(
+    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
         self,
         filename_or_obj: Any,
         *,
@@ -81,6 +79,7 @@ class KaramanlisReader(Reader):
         stimulus: str = "fixationmovie",
         size: tuple[int, int] | None = (60, 80),
         geometry: str = "matlab",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of an aligned tree.
 
@@ -102,46 +101,70 @@ class KaramanlisReader(Reader):
         geometry : {"matlab", "openretina"}
             What is shown beside an image that ends on the screen: black, or on the left and above
             also one column and row of its other edge, as open-retina has it.
+        skip_damaged : bool
+            Leave out a session that cannot be read, and say so in ``notes``.
         """
         retina.choice("stimulus", stimulus, STIMULI)
         retina.choice("geometry", geometry, ("matlab", "openretina"))
         chosen([retina.RETINA], areas, "area")
-        found = _sessions(filename_or_obj)
+        found, inside = _sessions(filename_or_obj)
+        notes = inside.notes()
         if species is not None:
             kept = {name: path for name, path in found.items() if species_of(name) == species}
             if not kept:
                 raise NotInTree("species", species, sorted({species_of(name) for name in found}))
             found = kept
-        matching = {n: _matching(found[n], stimulus) for n in chosen(found, sessions, "session")}
-        members, notes = containers.one_each(filename_or_obj, matching, f"{stimulus}_data.mat")
+        matching: dict[str, list[str]] = {}
+        for name in chosen(found, sessions, "session"):
+            with sparing(name, found[name], notes, skip_damaged, len(found) > 1):
+                inside.check(found[name])
+                matching[name] = _matching(found[name], stimulus)
+        members, said = containers.one_each(filename_or_obj, matching, f"{stimulus}_data.mat")
+        notes += said
         if not members:
-            present = [s for s in STIMULI if any(_matching(p, s) for p in found.values())]
+            present = [s for s in STIMULI if any(_matching(found[n], s) for n in matching)]
             raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
-        opened = [_Session(n, found[n], member, stimulus) for n, member in members.items()]
-        notes += [session.experiment.note for session in opened if session.experiment.note]
-        nodes: dict[str, xr.Dataset] = {}
-        for block in (retina.TRAIN, retina.TEST):
-            for session in opened:
-                nodes |= session.nodes(block, size, geometry == "openretina")
+
+        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
+            session = _Session(name, found[name], members[name], stimulus)
+            wrap = geometry == "openretina"
+            made = {b: session.nodes(b, size, wrap) for b in (retina.TRAIN, retina.TEST)}
+            notes.extend(filter(None, [session.experiment.note]))
+            return made
+
+        places = {name: found[name] for name in members}
+        nodes = retina.by_block(places, open_one, skip_damaged, notes)
         return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
 
 
-def _sessions(path: str | os.PathLike[str]) -> dict[str, Path]:
-    """Session -> its folder or zip."""
+def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:
+    """Session -> its folder or zip, and what else lies there."""
     path = containers.existing(path)
-    if not path.is_dir():
-        return {_name(path): path}
-    names = sorted(os.listdir(path))
-    if any(name.endswith("_data.mat") for name in names):
-        return {_name(path): path}
+    if not path.is_dir() or any(name.endswith("_data.mat") for name in os.listdir(path)):
+        return {_name(path): path}, Found([path])
+    inside = find(path, _is_there, _is_named)
     found: dict[str, Path] = {}
-    for child in (path / name for name in names if "MEA_" in name and name[0] != "."):
-        if child.suffix != ".zip" and not child.is_dir():
-            continue
+    for child in inside.paths:
         if _name(child) in found:
             raise FormatError(path, _name(child), "a session once", "its folder and its zip")
         found[_name(child)] = child
-    return found
+    return found, inside
+
+
+def _is_there(path: Path) -> bool:
+    return _is_named(path) and (path.is_dir() or zipfile.is_zipfile(path))
+
+
+def _is_named(path: Path) -> bool:
+    """Whether it is called like a session or the zip of one."""
+    return "MEA_" in path.name and path.suffix in ("", ".zip")
+
+
+def _holds(session: Path) -> bool:
+    zipped = not session.is_dir()
+    if zipped and source.describe(session) != "a zip file":
+        return False
+    return any(_matching(session, stimulus) for stimulus in STIMULI)
 
 
 def _name(path: Path) -> str:
@@ -150,8 +173,6 @@ def _name(path: Path) -> str:
 
 def _matching(path: Path, stimulus: str) -> list[str]:
     """Files of a session that hold the responses to a stimulus."""
-    if not path.is_dir() and source.describe(path) != "a zip file":
-        return []
     return [name for name in containers.members(path) if name.endswith(f"{stimulus}_data.mat")]
 
 

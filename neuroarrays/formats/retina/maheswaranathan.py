@@ -26,6 +26,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
+from neuroarrays.formats.folders import Found, find
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
@@ -55,7 +56,9 @@ class MaheswaranathanReader(Reader):
         """Whether there is a file with responses and a clock for train and test."""
         return containers.recognised(
             filename_or_obj,
-            lambda path: any(_is_one(file) for found in _sessions(path).values() for file in found),
+            lambda path: containers.any_of(
+                [file for found in _sessions(path)[0].values() for file in found], _is_one
+            ),
         )
 
     def open_groups_as_dict(
@@ -67,6 +70,7 @@ class MaheswaranathanReader(Reader):
         areas: str | Sequence[str] | None = None,
         stimulus: str = "naturalscene",
         response: str = "firing_rate_10ms",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of an aligned tree.
 
@@ -82,40 +86,54 @@ class MaheswaranathanReader(Reader):
             Which recording of each session; of one file, the file decides.
         response : str
             ``"binned"`` (spikes per frame) or ``"firing_rate_5ms"``, ``_10ms``, ``_20ms`` (Hz).
+        skip_damaged : bool
+            Leave out a session that cannot be read, and say so in ``notes``.
         """
         retina.choice("stimulus", stimulus, STIMULI)
         chosen([retina.RETINA], areas, "area")
-        found = _sessions(filename_or_obj)
+        found, inside = _sessions(filename_or_obj)
         ending = "" if os.path.isfile(filename_or_obj) else f"{stimulus}.h5"
+        damaged = {path.name: path for path in inside.damaged}
+        picked = chosen([*found, *damaged], sessions, "session")
         matching = {
             session: [path.name for path in found[session] if path.name.endswith(ending)]
-            for session in chosen(found, sessions, "session")
+            for session in picked
+            if session in found
         }
         names, notes = containers.one_each(filename_or_obj, matching, ending)
+        notes = inside.notes() + notes
         if not names:
             present = sorted({p.stem for files in found.values() for p in files})
             raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
-        opened = [_Recording(found[session][0].with_name(name), session, response)
-                  for session, name in names.items()]  # fmt: skip
-        nodes: dict[str, xr.Dataset] = {}
-        for block in (retina.TRAIN, retina.TEST):
-            for recording in opened:
-                nodes |= recording.nodes(block)
+        places = {name: found[name][0].with_name(file) for name, file in names.items()}
+        places |= {name: path for name, path in damaged.items() if name in picked}
+
+        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
+            inside.check(places[name])
+            recording = _Recording(places[name], name, response)
+            return {block: recording.nodes(block) for block in (retina.TRAIN, retina.TEST)}
+
+        nodes = retina.by_block(places, open_one, skip_damaged, notes)
         return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
 
 
-def _sessions(path: str | os.PathLike[str]) -> dict[str, list[Path]]:
-    """Session -> its HDF5 files."""
+def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, list[Path]], Found]:
+    """Session -> its HDF5 files, and what else lies there."""
     path = containers.existing(path)
     if not path.is_dir():
-        return {path.parent.name: [path]}
+        return {path.parent.name: [path]}, Found([])
     for below in _FOLDERS:
         if (path / below).is_dir():
             path = path / below
             break
     if own := _files(path):
-        return {path.name: own}
-    return {p.name: files for p in containers.folders(path) if (files := _files(p))}
+        return {path.name: own}, Found([])
+    inside = find(path, lambda child: child.is_dir() and containers.recognised(child, _holds))
+    return {child.name: _files(child) for child in inside.good}, inside
+
+
+def _holds(folder: Path) -> bool:
+    return bool(_files(folder))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.formats.folders import sparing
 from neuroarrays.lazy.arrays import LazyArray, Regular, Sliced, wrap
 from neuroarrays.lazy.indexes import dataset
 
 RETINA = "retina"
 TRAIN, TEST = "train", "test"
+_Blocks = dict[str, dict[str, xr.Dataset]]
 _STIMULUS = (schema.TIME, "channel", "y", "x")
 _CUT = 'mismatch="cut" drops what is over at the end, and records it'
 
@@ -234,6 +237,40 @@ def choice(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         msg = f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}"
         raise ValueError(msg)
+
+
+def by_block(
+    sessions: Mapping[str, Path], open_one: Callable[[str], _Blocks], skip: bool, notes: list[str]
+) -> dict[str, xr.Dataset]:
+    """The nodes of sessions, all of train before all of test; one that is damaged is an error or note.
+
+    Parameters
+    ----------
+    sessions : mapping of str to path
+        Where each lies.
+    open_one : callable
+        Gives the nodes of a session, by block.
+    skip : bool
+        The reader's option `skip_damaged`.
+    notes : list of str
+        Takes what was left out, and why.
+
+    Raises
+    ------
+    FormatError
+        If a session cannot be read, with `skip` if none can.
+    """
+    made: _Blocks = {TRAIN: {}, TEST: {}}
+    there = False
+    for name, path in sessions.items():
+        with sparing(name, path, notes, skip, len(sessions) > 1):
+            for block, nodes in open_one(name).items():
+                made[block] |= nodes
+            there = True
+    if not there:
+        raise FormatError(next(iter(sessions.values())), "", "a session that can be read",
+                          "; ".join(notes))  # fmt: skip
+    return {place: node for nodes in made.values() for place, node in nodes.items()}
 
 
 def assemble(

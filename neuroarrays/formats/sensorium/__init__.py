@@ -25,6 +25,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files
@@ -53,7 +54,7 @@ class SensoriumReader(Reader):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there are folders of trials with tiers, or zips of them."""
         try:
-            return bool(_sessions(filename_or_obj))
+            return bool(_sessions(filename_or_obj)[0])
         except FormatError:  # sessions, two of one name
             return True
         except (OSError, TypeError, ValueError, NeuroArraysError):
@@ -82,29 +83,28 @@ class SensoriumReader(Reader):
         skip_damaged : bool
             Leave out a session that cannot be opened, and say so in the attribute ``notes``.
         """
-        found = _sessions(filename_or_obj)
+        found, notes = _sessions(filename_or_obj)
         if not found:
             raise FormatError(
                 _first(filename_or_obj), "", "data/responses and meta/trials/tiers.npy, or a zip or "
                 "folder of such folders", "none",
             )  # fmt: skip
-        notes: list[str] = []
         groups: dict[str, xr.Dataset] = {}
         areas_there: dict[str, None] = {}
         for name in chosen(found, sessions, "session"):
-            try:
-                session = _Session(name, found[name])
+            files = found[name]
+            with sparing(name, files.path, notes, skip_damaged, len(found) > 1):
+                if isinstance(files, FormatError):
+                    raise files
+                session = _Session(name, files)
                 there = session.areas
                 kept = there if areas is None else [a for a in there if matches(a, areas)]
-                made = session.groups(kept) if kept or areas is None else {}
-            except FormatError as error:
-                if not skip_damaged:
-                    raise
-                notes.append(f"{name} left out: {error}")
-                continue
-            groups |= made
-            areas_there |= dict.fromkeys(there)
-            notes += [f"{name}: {note}" for note in session.trials.notes]
+                groups |= session.groups(kept) if kept or areas is None else {}
+                areas_there |= dict.fromkeys(there)
+                notes += [f"{name}: {note}" for note in session.trials.notes]
+        if not areas_there:
+            raise FormatError(_first(filename_or_obj), "", "a session that can be read",
+                              "; ".join(notes))  # fmt: skip
         chosen(areas_there, areas, "area")
         if drop_variables is not None:
             drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
@@ -118,19 +118,23 @@ def _first(path_or_paths: Any) -> str:
     return str(path_or_paths if one else next(iter(path_or_paths)))
 
 
-def _sessions(path_or_paths: Any) -> dict[str, Files]:
+def _sessions(path_or_paths: Any) -> tuple[dict[str, Files | FormatError], list[str]]:
+    """Sessions by name, or what is wrong with them, and notes."""
     one = isinstance(path_or_paths, str | os.PathLike)
-    found: dict[str, Files] = {}
+    found: dict[str, Files | FormatError] = {}
+    notes: list[str] = []
     for path in [path_or_paths] if one else path_or_paths:
         if not os.path.exists(path):
             msg = f"{os.fspath(path)}: no such file or folder"
             raise MissingPath(msg)
-        for name, files in layout.sessions_of(path).items():
+        inside, said = layout.sessions_of(path)
+        notes += said
+        for name, files in inside.items():
             if name in found:
                 raise FormatError(files.path, "", "sessions of different names",
                                   f"{name} twice, also in {found[name].path}")  # fmt: skip
             found[name] = files
-    return found
+    return found, notes
 
 
 # --------------------------------------------------------------------------------- one session

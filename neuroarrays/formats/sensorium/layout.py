@@ -15,6 +15,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files import folders
 from neuroarrays.files.source import stamp, text_array
+from neuroarrays.formats.folders import Found, find
 from neuroarrays.formats.sensorium.files import Files, FolderFiles, Listing, ZipFiles, zip_members
 from neuroarrays.formats.sensorium.trials import Numbers
 
@@ -60,29 +61,54 @@ _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 # ------------------------------------------------------------------------------- which sessions
 
 
-def sessions_of(path: str | os.PathLike[str]) -> dict[str, Files]:
+def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Files | FormatError], list[str]]:
     """Names of the sessions at a path -> their files; none for a path of another kind.
 
     Parameters
     ----------
     path : str or path
         The folder of a session or its zip; a folder of these, or a zip of several.
+
+    Returns
+    -------
+    sessions : dict of str to Files or FormatError
+        What is wrong with it, for one that cannot be read at all.
+    notes : list of str
+        What else lies in the folder.
     """
     path = os.path.abspath(path)
-    found = list(_at(path))
-    if not found and os.path.isdir(path):
-        children = sorted(os.scandir(path), key=lambda entry: entry.name)
-        folders = {entry.name for entry in children if entry.is_dir()}
-        for entry in children:
-            name, zipped = entry.name, entry.name.endswith(".zip")
-            unpacked = zipped and name.removesuffix(".zip") in folders  # beside its zip
-            if name[0] not in "._" and (name in folders or zipped) and not unpacked:
-                found += _at(entry.path)
+    held = {path: list(_at(path))}
+
+    def holds(child: Path) -> bool:
+        if str(child) not in held:
+            packed = child.suffix == ".zip" and not _unpacked(child)
+            held[str(child)] = list(_at(str(child))) if packed or child.is_dir() else []
+        return bool(held[str(child)])
+
+    inside = Found([Path(path)] if held[path] else [])
+    if not held[path] and os.path.isdir(path):
+        inside = find(path, holds, _is_meant, _unpacked)
+    found: list[tuple[str, Files | FormatError]] = []
+    for child in inside.paths:
+        if child in inside.damaged:
+            found.append((child.name.removesuffix(".zip"), inside.damaged[child]))
+        found += held.get(str(child), [])
     keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in found]
     names = [
         key if keys.count(key) == 1 else name for key, (name, _) in zip(keys, found, strict=True)
     ]
-    return {schema.node_name(n): files for n, (_, files) in zip(names, found, strict=True)}
+    made = {schema.node_name(n): files for n, (_, files) in zip(names, found, strict=True)}
+    return made, inside.notes()
+
+
+def _unpacked(path: Path) -> bool:
+    """Whether a zip lies beside the folder that it was unpacked to."""
+    return path.suffix == ".zip" and path.with_suffix("").is_dir()
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether what holds no session is called like one."""
+    return bool(_NAMED.match(path.name)) and path.suffix in ("", ".zip")
 
 
 def _at(path: str) -> Iterator[tuple[str, Files]]:

@@ -77,6 +77,7 @@ class SridharReader(Reader):
         fixations: str | None = None,
         padding: int | None = None,
         mismatch: str = "error",
+        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of an aligned tree.
 
@@ -101,6 +102,8 @@ class SridharReader(Reader):
             of the published proportions (7 x 6 paddings).
         mismatch : {"error", "cut"}
             Where a trial has no stimulus as long as its responses: refuse, or leave it out.
+        skip_damaged : bool
+            Leave out a session that cannot be read, and say so in ``notes``.
         """
         retina.choice("trials", trials, ("published", "all"))
         retina.choice("mismatch", mismatch, ("error", "cut"))
@@ -123,12 +126,13 @@ class SridharReader(Reader):
             names = chosen(files, sessions, "session")
         except NotInTree as error:
             raise NotInTree("session", error.name, error.available, "; ".join(notes)) from None
-        opened = [_Session(folders[shown], name, files[name], wanted) for name in names]
-        made: dict[str, xr.Dataset] = {}
-        for session in opened:
-            made |= session.train()
-        for session in opened:
-            made |= session.test()
+
+        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
+            session = _Session(folders[shown], name, files[name], wanted)
+            return {retina.TRAIN: session.train(), retina.TEST: session.test()}
+
+        places = {name: files[name] for name in names}
+        made = retina.by_block(places, open_one, skip_damaged, notes)
         return retina.assemble(made, drop_variables, {"source": self.name, "notes": notes})
 
 
