@@ -213,10 +213,12 @@ def _found(path_or_paths: Any) -> Found | None:
 
 def _is_meant(path: Path) -> bool:
     """Whether what is no archive that can be read is called like one; a sound file is another's."""
-    if path.suffix not in (".zarr", ".h5"):
+    if path.suffix not in (".zarr", ".h5", ".hdf5", ".nc"):
         return False
     sound = source.is_zarr if path.suffix == ".zarr" else source.is_hdf5
     try:
+        if path.suffix == ".nc" and not sound(path):
+            return False  # netCDF of another kind, or none: then its siblings say so
         return not sound(path) or not source.open_source(path).names("/")
     except NeuroArraysError:
         return True

@@ -160,6 +160,8 @@ def _readable(path: Path) -> bool:
         return source.is_hdf5(path)
     if path.suffix == ".zip":
         return zipfile.is_zipfile(path)
+    if path.suffix == ".nc":
+        return head[:3] == b"CDF" or source.is_hdf5(path)
     return status.st_size > 0 and bool(head.strip(b"\0"))
 
 

@@ -62,6 +62,8 @@ class ReaderTests:
         need none: they must refuse a name that is not there.
     inert_options : mapping of str to str
         Options that change nothing on this file, with the reason.
+    damaged : str
+        Of a golden folder of several sessions: the file in it that one session cannot do without.
     foreign : sequence of path
         Files of other formats, which the reader must not claim.
     start_methods : sequence of str
@@ -73,6 +75,7 @@ class ReaderTests:
     values: ClassVar[Mapping[tuple[str, str, Any], Any]] = {}
     options: ClassVar[Mapping[str, Any]] = {}
     inert_options: ClassVar[Mapping[str, str]] = {}
+    damaged: ClassVar[str] = ""
     foreign: ClassVar[Sequence[str | os.PathLike[str]]] = ()
     start_methods: ClassVar[Sequence[str]] = ("fork", "forkserver", "spawn")
 
@@ -285,7 +288,7 @@ class ReaderTests:
     ) -> None:
         for name in engine.options():
             if name == "skip_damaged":
-                continue  # golden files are sound
+                continue  # golden files are sound; the next test is of others
             if name in self.inert_options:
                 assert self.inert_options[name], f"say why {name} changes nothing"
             elif name in self.options:
@@ -297,6 +300,36 @@ class ReaderTests:
                     opened(engine, golden, **{name: "no such thing"})
             else:
                 pytest.fail(f"state a value for {name} in `options`, or why not in `inert_options`")
+
+    def sound_and_damaged(self, golden: Path, folder: Path) -> None:
+        """Make a folder of a sound session and a damaged one."""
+        if self.damaged:
+            shutil.copytree(golden, folder)
+            bad = folder / self.damaged
+            os.truncate(bad, bad.stat().st_size // 3)
+            return
+        folder.mkdir()
+        bad = folder / f"damaged{golden.suffix}"
+        if golden.is_dir():
+            shutil.copytree(golden, folder / golden.name)
+            bad.symlink_to("nowhere")
+        else:
+            shutil.copyfile(golden, folder / golden.name)
+            bad.write_bytes(golden.read_bytes()[: golden.stat().st_size // 3])
+
+    def test_a_damaged_session_is_an_error_or_left_out(
+        self, engine: Reader, golden: Path, tmp_path: Path
+    ) -> None:
+        if "skip_damaged" not in engine.options() or "skip_damaged" in self.inert_options:
+            pytest.skip("there is one session only")
+        folder = tmp_path / "several"
+        self.sound_and_damaged(golden, folder)
+        with pytest.raises(NeuroArraysError):
+            engine.open_datatree(folder)
+        source.close_all()
+        left = opened(engine, folder, skip_damaged=True)
+        assert left.children, "nothing is left"
+        assert any("left out" in note for note in left.attrs["notes"])
 
     # ---------------------------------------------------------------------- whose file it is
 

@@ -36,7 +36,6 @@ class TestGolden(ReaderTests):
     reader = "allen_binned"
     path = GOLDEN
     foreign = (*FOREIGN, FOLDER / "natural_scenes_frames.h5")
-    inert_options = {"skip_damaged": "nothing of it is damaged"}
     values = {
         (f"{FIRST}/CA1", "spike_data", (0, 0, 0)): 0,
         (f"{FIRST}/CA1", "spike_data", (0, 0, 1)): 1,  # presentation, unit, time

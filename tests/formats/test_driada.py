@@ -62,6 +62,13 @@ class TestStored(ReaderTests):
         "time_axis": "read the other way, the features do not fit: see test_transposed",
     }
 
+    def sound_and_damaged(self, golden, folder):
+        raw = golden.read_bytes()
+        for name, held in (("RT_A5_1D", raw), ("RT_A5_2D", raw[: len(raw) // 3])):
+            path = Path(iabs_paths(str(folder), name)["data"])
+            path.parent.mkdir(parents=True)
+            path.write_bytes(held)
+
 
 class TestDeflated(TestStored):
     start_methods = ("fork",)  # stored members are read after the others

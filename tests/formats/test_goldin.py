@@ -31,6 +31,7 @@ def folder(tmp_path):
 class TestGolden(ReaderTests):
     reader = "goldin_2022"
     path = GOLDEN
+    damaged = "mouse-session-1_structured_data.h5"
     start_methods = ("fork",)
     foreign = (
         GOLDEN.parents[1] / "nwb" / "session.nwb",

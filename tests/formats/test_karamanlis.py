@@ -59,6 +59,7 @@ def edited(folder, name, values, file=MOVIE):
 class TestGolden(ReaderTests):
     reader = "karamanlis_2024"
     path = GOLDEN
+    damaged = "20220301_60MEA_marmoset_left_s1.zip"
     start_methods = ("fork",)
     foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "openretina" / "data")
     options = {

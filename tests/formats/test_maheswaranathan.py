@@ -30,6 +30,7 @@ def folder(tmp_path):
 class TestGolden(ReaderTests):
     reader = "maheswaranathan_2023"
     path = GOLDEN
+    damaged = "ganglion_cell_data/15-11-21a/naturalscene.h5"
     start_methods = ("fork",)
     foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "openretina")
     options = {"stimulus": "whitenoise", "response": "binned"}

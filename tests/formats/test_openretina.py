@@ -29,6 +29,7 @@ def folder(tmp_path):
 class TestGolden(ReaderTests):
     reader = "openretina"
     path = GOLDEN
+    damaged = "two.h5"
     foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "allen_binned")
     options = {"test_names": "bars", "sampling_rate": 30.0}
     inert_options = {"mismatch": "lengths agree here"}

@@ -50,7 +50,6 @@ class TestStaticGolden(ReaderTests):
     reader = "sensorium"
     path = STATIC
     foreign = FOREIGN
-    inert_options = {"skip_damaged": "nothing of it is damaged"}
     values = {
         (f"{S}/V1", "responses", (0, 0)): 2.136351318071661e-09,
         (f"{S}/V1", "responses", (6, 1)): 6.635844707489014,
@@ -86,7 +85,6 @@ class TestDynamicGolden(ReaderTests):
     reader = "sensorium"
     path = DYNAMIC
     start_methods = ("fork",)  # the others with images: the arrays are the same
-    inert_options = {"skip_damaged": "nothing of it is damaged"}
     values = {
         (D, "responses", (0, -1, 0)): 0.3049089312553406,
         (D, "responses", (0, -1, 9)): 0.020518744364380836,

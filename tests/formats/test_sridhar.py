@@ -52,6 +52,7 @@ def shown_by_hand(folder, fixations, line, padding=4):
 class TestGolden(ReaderTests):
     reader = "sridhar_2025"
     path = GOLDEN
+    damaged = "natural_movie/responses/cell_responses_02_fixation_movie.pkl"
     foreign = (
         GOLDEN.parents[1] / "karamanlis" / "data",
         GOLDEN.parents[1] / "hoefling" / "data",
@@ -102,7 +103,7 @@ class TestNoise(ReaderTests):
     options = {}
     start_methods = ("fork",)
     inert_options = dict.fromkeys(
-        ("stimulus", "trials", "fixations", "padding", "mismatch"), "there is only one stimulus, whole"
+        ("stimulus", "trials", "fixations", "padding", "mismatch", "skip_damaged"), "there is only one, whole"
     )  # fmt: skip
     values = {
         ("train/04", "stimulus", (6, 0, 0, 1)): 1.0,  # frame 0 of trial 1

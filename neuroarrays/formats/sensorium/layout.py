@@ -77,21 +77,25 @@ def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Files | FormatE
         What else lies in the folder.
     """
     path = os.path.abspath(path)
-    held = {path: list(_at(path))}
+    held, wrong = {path: list(_at(path))}, dict[Path, FormatError]()
 
     def holds(child: Path) -> bool:
         if str(child) not in held:
             packed = child.suffix == ".zip" and not _unpacked(child)
-            held[str(child)] = list(_at(str(child))) if packed or child.is_dir() else []
+            try:
+                held[str(child)] = list(_at(str(child))) if packed or child.is_dir() else []
+            except FormatError as error:
+                held[str(child)], wrong[child] = [], error
         return bool(held[str(child)])
 
     inside = Found([Path(path)] if held[path] else [])
     if not held[path] and os.path.isdir(path):
-        inside = find(path, holds, _is_meant, _unpacked)
+        inside = find(path, holds, lambda one: one in wrong or _is_meant(one), _unpacked)
     found: list[tuple[str, Files | FormatError]] = []
     for child in inside.paths:
         if child in inside.damaged:
-            found.append((child.name.removesuffix(".zip"), inside.damaged[child]))
+            error = wrong.get(child, inside.damaged[child])
+            found.append((child.name.removesuffix(".zip"), error))
         found += held.get(str(child), [])
     keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in found]
     names = [
