@@ -733,7 +733,7 @@ def test_other_mistakes_say_what_is_expected():
     area = tree()[PLACE]
     with pytest.raises(NotInTree, match="did you mean 'spike_data'"):
         TrialDataset(area, ["spike_dta"])
-    with pytest.raises(NotInTree, match="of a recording tree, which na.align brings on one clock"):
+    with pytest.raises(NotInTree, match=r"align it first: na.align\(tree, "):
         TrialDataset(na.load_sample()["A2929-200711/adn"], ["spike_data"])
     with pytest.raises(ValueError, match="expected a list of variables, got the text"):
         TrialDataset(area, "spike_data")

@@ -136,7 +136,7 @@ def test_sides_that_share_are_refused(trials):
         na.torch.loaders(trials, ["speed"], split="fold")
     with pytest.raises(ValueError, match="session_1/VISp: split 'train' has no batch: 20 samples"):
         na.torch.loaders(trials, ["speed"], batch_size=25)
-    with pytest.raises(SchemaError, match="recording tree: na.align it first"):
+    with pytest.raises(SchemaError, match=r"this is a recording tree: give na.align\("):
         na.torch.loaders(na.load_sample(), ["spike_data"])
     with pytest.raises(NotInTree, match="no variable 'dilation'"):
         na.torch.loaders(trials, ["dilation"])
