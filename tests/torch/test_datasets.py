@@ -745,7 +745,7 @@ def test_other_mistakes_say_what_is_expected():
         TrialDataset(area, ["speed"], dtype={"sped": "uint8"})
     with pytest.raises(ValueError, match="cache='yes': expected 'auto', True or False"):
         TrialDataset(area, ["speed"], cache="yes")
-    with pytest.raises(TypeError, match=r'a node such as tree\["session/area"\], not a Dataset'):
+    with pytest.raises(TypeError, match="found a Dataset of .*areas are nodes of a tree"):
         TrialDataset(area.to_dataset(), ["speed"])
     with pytest.raises(SchemaError, match="session_0/VISp: presentations/stimulus has dtype"):
         TrialDataset(area, ["presentations/stimulus"])
