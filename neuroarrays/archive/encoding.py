@@ -342,7 +342,7 @@ def _views(tree: xr.DataTree, dataset: xr.Dataset) -> list[Hashable]:
             mine, theirs = dataset.variables[name], table.variables[name]
             if mine.dims == theirs.dims == (schema.PRESENTATION,) and mine.dtype == theirs.dtype:
                 same = identity(mine) == identity(theirs)
-                same = same or bool(mine.equals(theirs))  # type: ignore[no-untyped-call]
+                same = same or bool(mine.equals(theirs))
                 if same and mine.attrs == theirs.attrs:
                     found.append(name)
     return found

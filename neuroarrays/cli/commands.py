@@ -269,7 +269,7 @@ def _cluster(address: str | None) -> Iterator[None]:
         from distributed import Client
     except ImportError as error:
         raise MissingDependency("distributed", "distributed", "--scheduler") from error
-    with Client(address):  # type: ignore[no-untyped-call]
+    with Client(address):
         yield
 
 

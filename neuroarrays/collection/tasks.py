@@ -100,7 +100,7 @@ class Runner:
         if self.where == "processes":
             get = dask.multiprocessing.get
             options |= {"chunksize": 1, "pool": self._processes()}
-        with Callback(posttask=lambda key, result, *_: done(result)):  # type: ignore[no-untyped-call]
+        with Callback(posttask=lambda key, result, *_: done(result)):
             get(graph, list(graph), **options)
 
     def _processes(self) -> Executor:
@@ -126,10 +126,10 @@ class Runner:
             from distributed import Client, as_completed
         except ImportError as error:
             raise MissingDependency("distributed", "distributed", "scheduler=") from error
-        with Client(self.where) as client:  # type: ignore[no-untyped-call]
+        with Client(self.where) as client:
             futures = client.map(function, tasks, pure=False)
             names = dict(zip(futures, tasks, strict=True))
-            for future in as_completed(futures):  # type: ignore[no-untyped-call]
+            for future in as_completed(futures):
                 if future.status == "finished":
                     done(future.result())
                 else:  # its worker died

@@ -116,7 +116,7 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
         for batch in loader:
             loss = torch.nn.functional.mse_loss(model(batch[names[0]]), _aim(batch[names[1]]))
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             batches += 1
         epoch += 1

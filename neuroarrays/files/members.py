@@ -14,6 +14,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -135,11 +136,11 @@ class MemberSource(Source):
         for name, values in arrays.items():
             _unpacked.put((self, name), values)
 
-    def _whole(self, name: str, member: Member, file: BinaryIO) -> np.ndarray:
+    def _whole(self, name: str, member: Member, file: BufferedReader) -> np.ndarray:
         """All values of a member, read at once: mapping each page costs more."""
         flat = np.empty(math.prod(member.shape), member.dtype)
         file.seek(member.offset)
-        if file.readinto(flat.view(np.uint8).data) < flat.nbytes:  # type: ignore[attr-defined]
+        if file.readinto(flat.view(np.uint8).data) < flat.nbytes:
             raise FormatError(self.path, name, f"{flat.nbytes:,} bytes of values", "fewer")
         self._verify(name, member, file, flat)
         values = flat.reshape(member.shape, order="F" if member.fortran else "C")

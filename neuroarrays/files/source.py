@@ -48,6 +48,19 @@ class Source(ABC):
     def info(self, name: str) -> Info | None:
         """Shape and dtype of an array; None for a group or nothing."""
 
+    def known(self, name: str) -> Info:
+        """Shape and dtype of an array that is there.
+
+        Raises
+        ------
+        FormatError
+            If it is not.
+        """
+        found = self.info(name)
+        if found is None:
+            raise FormatError(self.path, name, "an array", "a group or nothing")
+        return found
+
     @abstractmethod
     def attrs(self, name: str = "/") -> dict[str, Any]:
         """Attributes as plain Python values, references as the path they point to."""

@@ -75,8 +75,9 @@ class Query:
     @property
     def conditions(self) -> list[Query]:
         """The conditions that all have to hold: the parts between the outermost `and`."""
-        both = isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And)
-        parts = self.tree.values if both else [self.tree]  # type: ignore[attr-defined]
+        parts = [self.tree]
+        if isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And):
+            parts = self.tree.values
         return [Query(_text(part), part) for part in parts]
 
     def where(self, column: Column, size: int) -> np.ndarray:
@@ -132,8 +133,10 @@ class Query:
         one = _spread(self._value(left, column), size)
         known = ~missing(one)
         compare: Callable[[Any, Any], Any] = _COMPARISONS.get(type(sign), operator.eq)
-        if isinstance(sign, ast.In | ast.NotIn):
-            others = [_spread(ast.literal_eval(o), size) for o in right.elts]  # type: ignore[attr-defined]
+        if isinstance(sign, ast.In | ast.NotIn) and isinstance(
+            right, ast.List | ast.Tuple | ast.Set
+        ):
+            others = [_spread(ast.literal_eval(o), size) for o in right.elts]
         else:
             others = [_spread(self._value(right, column), size)]
             known &= ~missing(others[0])

@@ -133,7 +133,7 @@ def _ellipses(account: Account) -> dict[str, xr.Dataset]:
     for node, table in _ELLIPSES.items():
         path = f"processing/eye_tracking/{table}"
         names = source.names(path)
-        size = source.info(f"{path}/center_x").shape if "center_x" in names else None  # type: ignore[union-attr]
+        size = source.known(f"{path}/center_x").shape if "center_x" in names else None
         here = clock if source.info(clock) else f"{path}/timestamps"
         info = source.info(here)
         if size is None or info is None or info.shape != size:

@@ -186,7 +186,7 @@ def bounds_of_rows(
 
 def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) -> None:
     """A remark where an index leaves values at the end of its column to no row."""
-    total = account.source.info(column).shape[0]  # type: ignore[union-attr]
+    total = account.source.known(column).shape[0]
     left = total - (int(ends[-1]) if ends.size else 0)
     if left:
         name = index.rpartition("/")[2]
@@ -269,10 +269,11 @@ def read_column(
     if name in table.indexes:
         values = _padded(account, table, name, size)
         return xr.Variable((dim, *axes[: values.ndim - 1]), values, attrs)
-    if info.shape[:1] != (size,):  # type: ignore[union-attr]
-        account.leave(path, f"shape {info.shape} for {size} rows")  # type: ignore[union-attr]
+    info = source.known(path)
+    if info.shape[:1] != (size,):
+        account.leave(path, f"shape {info.shape} for {size} rows")
         return None
-    dims = (dim, *axes[: len(info.shape) - 1])  # type: ignore[union-attr]
+    dims = (dim, *axes[: len(info.shape) - 1])
     if name in table.elements:
         values = labels_of(account, path, source.read(path), source.read(table.elements[name]))
         return xr.Variable(dims, values, attrs)
@@ -335,7 +336,7 @@ def _padded(account: Account, table: Table, name: str, size: int) -> np.ndarray:
     levels, within, stored = table.indexes[name], path, max(values.nbytes, 1)
     for level, index in enumerate(levels):
         is_last = level == len(levels) - 1
-        rows = size if is_last else source.info(index).shape[0]  # type: ignore[union-attr]
+        rows = size if is_last else source.known(index).shape[0]
         starts, ends = bounds_of_rows(account, within, index, rows)
         if values.dtype == object:
             values = _joined(values, starts, ends, ", " if level == 0 else "; ")

@@ -156,7 +156,8 @@ def _samples(
         raise FormatError(source.path, f"/{path}/timestamps", "(sample,) numbers, s",
                           f"shape {stamps.shape}, {'text' if stamps.text else stamps.dtype}")  # fmt: skip
     if info is None:
-        return stamps.shape[0], 0  # type: ignore[union-attr]
+        assert stamps is not None, "a series has values or time stamps"
+        return stamps.shape[0], 0
     shape = info.shape
     if stamps is None:
         is_turned = len(shape) == 2 and shape[0] == n_rois != shape[1]
