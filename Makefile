@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lowest with-peers lint docs bench clean
+.PHONY: help install demo test lowest with-peers peers mutate lint docs bench clean
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -72,11 +72,34 @@ with-peers: $(VENV)/.installed-peers
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed-test  ## Style, formatting and types
-	@echo "Checking style ..."
-	@$(BIN)/ruff check .
-	@echo "Checking formatting ..."
-	@$(BIN)/ruff format --check .
+# An environment of its own for each peer, laid over $(VENV): what it brings along stays there. torch and the other
+# versions stay those of the constraints. One of them: make peers PEERS=flox
+PEERS ?= flox lightning neuralpredictors openretina driada
+peers: $(PEERS:%=peer-%)  ## Compare with other packages, each in an environment of its own
+
+$(VENV)-peers/%/.installed: $(VENV)/.installed-test
+	@echo "Installing $* in $(@D) ..."
+	@$(BIN)/python -m venv --without-pip $(@D)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth"
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(@D)/bin/python -m pip install -qq \
+		-c $(CONSTRAINTS) $(PIPFLAGS) $*
+	@touch $@
+
+.PRECIOUS: $(VENV)-peers/%/.installed
+peer-%: $(VENV)-peers/%/.installed
+	@echo "Comparing with $* ..."
+	@$(VENV)-peers/$*/bin/python -m pytest --peer $* $(ARGS) $$(grep -rl --include="test_*.py" "\"$*\"" tests)
+
+# Not part of `make test`: minutes for a sample of 30. Rooms and size: make mutate ARGS="tree lazy -n 100 --seed 1"
+mutate: $(VENV)/.installed-test  ## Make small errors in a copy and see whether the tests notice
+	@$(PIP) --group mutation
+	@$(BIN)/python tests/mutate.py $(ARGS)
+
+# CI runs this target, and a commit the same hooks: .pre-commit-config.yaml has them.
+lint: $(VENV)/.installed-test  ## Style, formatting, spelling, the order of the rooms, types
+	@echo "Running the hooks of a commit ..."
+	@$(BIN)/pre-commit run --all-files
 	@echo "Checking the order of the rooms ..."
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
 	@echo "Checking types ..."
@@ -92,5 +115,5 @@ bench: $(VENV)/.installed-test  ## Run the benchmarks in their small size
 
 clean:  ## Remove .venv and everything that was built
 	@echo "Removing $(VENV), caches and builds ..."
-	@rm -rf $(VENV) .venv-lowest build dist docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@rm -rf $(VENV) $(VENV)-peers .venv-lowest build dist docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage coverage.xml
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

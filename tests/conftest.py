@@ -24,19 +24,29 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def pytest_addoption(parser):
     parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--peer", help="run the comparisons with this package, and nothing else")
 
 
 def pytest_collection_modifyitems(config, items):
     skip_slow = pytest.mark.skip(reason="slow: ask for it with --run-slow")
-    skip_peers = pytest.mark.skip(
-        reason="peers: pynapple is not installed (pip install --group peers)"
-    )
-    peers = importlib.util.find_spec("pynapple") is not None
+    only = config.getoption("--peer")
+    if only:
+        if importlib.util.find_spec(only) is None:
+            raise pytest.UsageError(f"--peer {only}: not installed")
+        chosen = [item for item in items if only in peers_of(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
     for item in items:
         if "slow" in item.keywords and not config.getoption("--run-slow"):
             item.add_marker(skip_slow)
-        if "peers" in item.keywords and not peers:
-            item.add_marker(skip_peers)
+        for name in peers_of(item):
+            if importlib.util.find_spec(name) is None:
+                item.add_marker(pytest.mark.skip(reason=f"peers: {name} is not installed"))
+
+
+def peers_of(item):
+    """Return the packages that a test compares with."""
+    return {name for mark in item.iter_markers("peers") for name in mark.args}
 
 
 @pytest.fixture(scope="session")

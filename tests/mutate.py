@@ -64,6 +64,36 @@ def is_prose(diff: str) -> bool:
     return any(" " in one for one, other in pairs if one != other)
 
 
+def run(folder: Path, rooms: list[str], number: int, seed: int) -> tuple[int, int]:
+    """Make and run a sample; how many survived, and how many there were."""
+    copy(folder, rooms)
+    os.chdir(folder)
+    sys.path[0] = str(folder)
+    from mutmut import __main__ as mutmut
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
+    collect, drawn = mutmut.collect_source_file_mutation_data, []
+
+    def sample(*, mutant_names):
+        mutants, files = collect(mutant_names=mutant_names)
+        print(f"{len(mutants)} mutants of {', '.join(rooms)}")
+        for one in random.Random(seed).sample(mutants, len(mutants)):
+            if len(drawn) < number and not is_prose(get_diff_for_mutant(one[1])):
+                drawn.append(one)
+        return drawn, files
+
+    mutmut.collect_source_file_mutation_data = sample
+    mutmut._run((), 1)
+    alive = 0
+    for file, name, _ in drawn:
+        file.load()
+        status = mutmut.status_by_exit_code[file.exit_code_by_key[name]]
+        if status in ("survived", "no tests"):
+            alive += 1
+            print(f"\n{status}: {name}\n{get_diff_for_mutant(name)}")
+    return alive, len(drawn)
+
+
 def main() -> int:
     """Run a sample; the exit status says whether nothing survived."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -74,33 +104,13 @@ def main() -> int:
     if unknown := [room for room in options.rooms if not (ROOT / "tests" / room).is_dir()]:
         parser.error(f"no tests of {', '.join(unknown)}")
     os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "dev"}
-    with tempfile.TemporaryDirectory() as folder:
-        copy(Path(folder), options.rooms)
-        os.chdir(folder)
-        sys.path[0] = folder
-        from mutmut import __main__ as mutmut
-        from mutmut.mutation.diff_apply import get_diff_for_mutant
-
-        collect, drawn = mutmut.collect_source_file_mutation_data, []
-
-        def sample(*, mutant_names):
-            mutants, files = collect(mutant_names=mutant_names)
-            print(f"{len(mutants)} mutants of {', '.join(options.rooms)}")
-            for one in random.Random(options.seed).sample(mutants, len(mutants)):
-                if len(drawn) < options.n and not is_prose(get_diff_for_mutant(one[1])):
-                    drawn.append(one)
-            return drawn, files
-
-        mutmut.collect_source_file_mutation_data = sample
-        mutmut._run((), 1)
-        alive = []
-        for file, name, _ in drawn:
-            file.load()
-            status = mutmut.status_by_exit_code[file.exit_code_by_key[name]]
-            if status in ("survived", "no tests"):
-                alive.append(name)
-                print(f"\n{status}: {name}\n{get_diff_for_mutant(name)}")
-        print(f"\n{len(drawn) - len(alive)} of {len(drawn)} noticed")
+    folder, parent = Path(tempfile.mkdtemp()), os.getpid()
+    try:
+        alive, drawn = run(folder, options.rooms, options.n, options.seed)
+    finally:
+        if os.getpid() == parent:  # mutants run in forked children, which may come here too
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{drawn - alive} of {drawn} noticed")
     return bool(alive)
 
 

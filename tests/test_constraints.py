@@ -1,5 +1,6 @@
 """The files of versions say what pyproject.toml says."""
 
+import re
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -40,3 +41,18 @@ def test_every_requirement_is_constrained(name):
 def test_all_is_every_extra_that_it_may_be():
     (text,) = EXTRAS["all"]
     assert Requirement(text).extras == set(EXTRAS) - {"all", "deconvolve", "driada"}
+
+
+def test_hooks_of_a_commit_have_the_versions_of_the_constraints():
+    """`make lint` and CI run them, so that style is said in one place."""
+    newest = pinned("constraints.txt")
+    text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    used = set(re.findall(r"additional_dependencies: \[([^]]*)\]", text))
+    assert {one.partition("==")[0] for one in used} == {
+        "pre-commit-hooks", "ruff", "codespell", "nbstripout",
+    }  # fmt: skip
+    for one in used:
+        name, _, version = one.partition("==")
+        assert newest[canonicalize_name(name)] == Version(version), one
+    assert "rev:" not in text, "hooks come from the package index"
+    assert "pre-commit run --all-files" in (ROOT / "Makefile").read_text(encoding="utf-8")

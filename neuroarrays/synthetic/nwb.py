@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def write_nwb(
             file["nwb_version"] = "NWB-1.0.6"
             file.create_group("epochs")
             return {}
-        return _Writer(file, made).write()
+        return _Writer(file, made, Path(path)).write()
 
 
 class _Writer(Pieces):

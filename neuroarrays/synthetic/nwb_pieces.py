@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 class Pieces:
     """One file: the options, the random numbers and what is known of the truth."""
 
-    def __init__(self, file: h5py.File, options: NWBOptions):
-        self.file, self.options = file, options
+    def __init__(self, file: h5py.File, options: NWBOptions, path: Path):
+        self.file, self.options, self.path = file, options, path
         self.random = np.random.default_rng(options.seed)
         self.truth: dict[str, Any] = {}
 

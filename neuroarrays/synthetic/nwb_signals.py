@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -110,7 +109,7 @@ def outside(made: Pieces) -> None:
     """A series whose values lie in another file."""
     import h5py
 
-    here = Path(made.file.filename)
+    here = made.path.absolute()
     other = here.with_name(f"{here.stem}_elsewhere.h5")
     with new_hdf5(other, replaced=True) as (file, _):
         file["data"] = np.arange(5.0)

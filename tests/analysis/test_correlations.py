@@ -98,7 +98,7 @@ def test_what_has_no_correlogram_says_why():
         na.autocorrelogram(clock[f"{SESSION}/adn"])
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_correlograms_agree_with_pynapple():
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
     node = na.load_sample()[f"{SESSION}/ca1/spikes"].to_dataset()

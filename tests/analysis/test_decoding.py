@@ -145,7 +145,7 @@ def test_masked_time_is_neither_learned_nor_counted(awake):
     assert np.isnan(one["posterior"][1050:1950]).all()
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 @pytest.mark.filterwarnings("ignore:passed bin_size")
 def test_posteriors_agree_with_pynapple(awake):
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")

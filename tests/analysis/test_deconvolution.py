@@ -1,6 +1,5 @@
 """Events from fluorescence: against OASIS and DRIADA themselves, on traces whose events are known."""
 
-import importlib.util
 import pickle
 import sys
 import warnings
@@ -18,12 +17,8 @@ from neuroarrays.lazy.arrays import LazyArray, unwrap
 
 RATE = 20.0
 N, UNITS = 2000, 4
-needs_oasis = pytest.mark.skipif(
-    importlib.util.find_spec("oasis") is None, reason="oasis-deconv (GPL) is not installed"
-)
-needs_driada = pytest.mark.skipif(
-    importlib.util.find_spec("driada") is None, reason="DRIADA is not installed (it is large)"
-)
+needs_oasis = pytest.mark.peers("oasis")
+needs_driada = pytest.mark.peers("driada")
 
 
 def simulated(noise=0.05, decay=1.0, rise=0.0, seed=0, spacing=45):

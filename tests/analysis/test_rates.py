@@ -54,9 +54,8 @@ def test_psth_without_a_parameter_and_with_missing_ones(ripples):
     assert int(part["n"].max()) == 494
 
 
-@pytest.mark.peers
+@pytest.mark.peers("flox")
 def test_means_of_conditions_agree_with_flox(ripples):
-    pytest.importorskip("flox", reason="flox is not installed")
     area = ripples[f"{SESSION}/ca1"].to_dataset()
     area = area.assign_coords(third=("presentation_id", np.arange(594) % 3))
     with xr.set_options(use_flox=True):
@@ -94,7 +93,7 @@ def test_bins_hardly_visited_are_missing(clock):
     assert np.isnan(found[0]).any()
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_tuning_curves_agree_with_pynapple(clock):
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
     area = clock[f"{SESSION}/adn"]
@@ -302,7 +301,7 @@ def test_a_unit_without_spikes_has_rate_zero():
     np.testing.assert_array_equal(na.firing_rate(silent, (0.0, 2.0)), [0.0, 0.0])
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_firing_rates_agree_with_pynapple():
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
     spikes = na.load_sample()[f"{SESSION}/ca1/spikes"].to_dataset()
@@ -455,7 +454,7 @@ def test_a_signal_of_another_clock_is_refused(clock):
     assert na.tuning_curve(clock[f"{SESSION}/adn"], same).sizes["ry"] == 36
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_maps_agree_with_pynapple(clock):
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
     area = clock[f"{SESSION}/ca1"]

@@ -261,6 +261,7 @@ def test_what_cannot_be_scored_is_said(area):
         scoring.repeat_average(area.drop_vars("responses"))
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_as_neuralpredictors(area):
     peer = pytest.importorskip(
         "neuralpredictors.measures.np_functions", reason="neuralpredictors is not installed"
@@ -286,6 +287,7 @@ def test_as_neuralpredictors(area):
     )  # fmt: skip
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_unequal_numbers_of_repeats_as_neuralpredictors(area):
     peer = pytest.importorskip(
         "neuralpredictors.measures.np_functions", reason="neuralpredictors is not installed"

@@ -14,7 +14,7 @@ from neuroarrays.schema.validation import validate
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_pynapple_and_back():
     tree = na.load_sample()
     found = na.to_pynapple(tree)
@@ -37,7 +37,7 @@ def test_pynapple_and_back():
         np.testing.assert_array_equal(found[path].values, tree[path].values)
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_kinds_of_pynapple_objects():
     import pynapple as nap
 
@@ -96,6 +96,7 @@ def test_driada_refusals():
         na.to_driada(na.load_sample())
 
 
+@pytest.mark.peers("driada")
 def test_driada_takes_them():
     build = pytest.importorskip("driada.experiment.exp_build").load_exp_from_aligned_data
     rng = np.random.default_rng(0)

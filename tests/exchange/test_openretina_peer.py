@@ -12,6 +12,7 @@ import neuroarrays as na
 from neuroarrays.exchange.openretina import to_openretina
 from neuroarrays.formats.retina.hoefling import VALIDATION_CLIPS
 
+pytestmark = pytest.mark.peers("openretina")
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 

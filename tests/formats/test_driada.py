@@ -478,6 +478,7 @@ def test_matlab_struct(tmp_path, version):
 # ------------------------------------------------- against DRIADA, where it is installed beside us
 
 
+@pytest.mark.peers("driada")
 def test_files_that_driada_writes(tmp_path):
     build = pytest.importorskip("driada.experiment.exp_build").load_exp_from_aligned_data
     from driada.experiment import save_exp_to_pickle
@@ -503,6 +504,7 @@ def test_files_that_driada_writes(tmp_path):
     np.testing.assert_array_equal(session["position"]["y"], stored["y"])
 
 
+@pytest.mark.peers("driada")
 @pytest.mark.parametrize(("track", "animal", "session", "name"), NAMES)
 def test_names_are_those_of_driada(track, animal, session, name):
     construct = pytest.importorskip("driada.utils.naming").construct_session_name

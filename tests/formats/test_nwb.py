@@ -364,6 +364,8 @@ def test_names_of_areas_are_names_of_nodes(written):
 def test_values_in_other_files_are_not_followed(tmp_path, outside):
     path = tmp_path / "s.nwb"
     write_nwb(path, outside=outside)
+    beside = {one.name for one in tmp_path.iterdir()} - {path.name}
+    assert beside >= {f"{path.stem}_elsewhere.{'raw' if outside == 'storage' else 'h5'}"}
     words = {"link": "external link", "virtual": "virtual dataset", "storage": "external storage"}
     session = na.open_datatree(path, engine="nwb")["s"]
     assert "outside" not in session

@@ -83,6 +83,7 @@ def packed(folder, as_zip):
     return path, shutil.copy(path, elsewhere)
 
 
+@pytest.mark.peers("neuralpredictors")
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_raw_values_of_images(peer, folder, as_zip):
     ours_at, theirs_at = packed(folder, as_zip)
@@ -97,6 +98,7 @@ def test_raw_values_of_images(peer, folder, as_zip):
         assert (tiers == tier).sum() == (found["tiers"] == tier).sum()
 
 
+@pytest.mark.peers("neuralpredictors")
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_raw_values_of_movies(peer, tmp_path, as_zip):
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
@@ -115,6 +117,7 @@ def test_raw_values_of_movies(peer, tmp_path, as_zip):
     assert theirs.n_neurons == 40  # the number of frames
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_normalised_values_with_silent_units(peer, folder):
     transforms = pytest.importorskip("neuralpredictors.data.transforms")
     theirs = peer.FileTreeDataset(str(folder), *KINDS)
@@ -131,6 +134,7 @@ def test_normalised_values_with_silent_units(peer, folder):
         np.testing.assert_allclose(found["pupil/x"][i], point.pupil_center[0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_a_silent_unit_is_judged_by_its_session(peer, tmp_path):
     """The mean deviation is over the units of all areas, as theirs, which knows no areas."""
     pytest.importorskip("torch")
@@ -151,6 +155,7 @@ def test_a_silent_unit_is_judged_by_its_session(peer, tmp_path):
         np.testing.assert_allclose(1 / scale.std["responses"], precision, rtol=1e-6)
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_normalised_movies(peer, of_movies, tmp_path):
     pytest.importorskip("torch")
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
@@ -176,6 +181,7 @@ def test_normalised_movies(peer, of_movies, tmp_path):
             np.testing.assert_allclose(found[known], expected[known], rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_transforms_are_selections(peer, of_movies, tmp_path):
     """What is a transform there is a selection by label or place here."""
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
@@ -212,6 +218,7 @@ def test_transforms_are_selections(peer, of_movies, tmp_path):
     assert same_values(window.values, expected.responses)
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_what_theirs_does(peer, folder, tmp_path):
     """The faults that the tests below show not to be ours."""
     transforms = pytest.importorskip("neuralpredictors.data.transforms")

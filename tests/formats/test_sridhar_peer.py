@@ -8,6 +8,7 @@ from neuroarrays.formats.retina.sridhar import validation_trials
 from neuroarrays.synthetic import write_sridhar
 from neuroarrays.synthetic.sridhar import PADDING, SESSION
 
+pytestmark = pytest.mark.peers("openretina")
 FRAMES, TEST, TRIALS = 60, 30, 10
 
 

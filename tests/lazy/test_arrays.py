@@ -118,7 +118,13 @@ def test_stacked_arrays_have_the_dtype_that_holds_them_all(dtypes, want):
     stacked = Stacked(tuple(replace(A, dtype=np.dtype(one)) for one in dtypes))
     assert stacked.dtype == want
     every = slice(None)
-    for key in ((every, every, every), (0, every, 0), (every, 1, 1), (every, every, slice(0, 0))):
+    for key in (
+        (every, every, every),
+        (every, every, slice(0, 1)),
+        (0, every, 0),
+        (every, 1, 1),
+        (every, every, slice(0, 0)),
+    ):
         values = xr.Variable(("y", "x", "n"), stacked.variable(("y", "x", "n"))._data)[key].values
         assert values.dtype == want, key
         assert values.shape == np.empty(stacked.shape)[key].shape

@@ -103,6 +103,7 @@ def test_openretina_errors_name_the_place():
         na.torch.loaders(tests, compat="openretina", options=OPTIONS)
 
 
+@pytest.mark.peers("openretina")
 @pytest.mark.parametrize("over", [True, False])
 @pytest.mark.parametrize("chunk", [30, 50])
 def test_openretina_itself_gives_the_same_batches(over, chunk):
@@ -170,6 +171,7 @@ def test_neuralpredictors_fields_and_normalisation():
         na.torch.loaders(tree, compat="neuralpredictors", options={"pupil_center": ["pupil/x"]})
 
 
+@pytest.mark.peers("neuralpredictors")
 def test_neuralpredictors_itself_gives_the_same_values(tmp_path, monkeypatch):
     for name in ("Iterable", "Mapping"):  # its release on PyPI is for Python < 3.10
         monkeypatch.setattr(collections, name, getattr(collections.abc, name), raising=False)

@@ -377,6 +377,7 @@ def test_one_pool_of_workers_serves_all_sessions(trials):
     assert len(list(iterator)) == len(run) - 1
 
 
+@pytest.mark.peers("lightning")
 def test_lightning_takes_the_loaders_and_resumes_inside_an_epoch(trials, tmp_path):
     lightning = pytest.importorskip("lightning", reason="lightning is not installed")
     found = na.torch.loaders(trials, ["spike_data"], ["speed"], batch_size=4)

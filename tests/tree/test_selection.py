@@ -370,7 +370,7 @@ def test_intervals_without_extent_are_refused():
         intervals.merge([1.0, 2.0, 3.0])
 
 
-@pytest.mark.peers
+@pytest.mark.peers("pynapple")
 def test_sets_of_time_agree_with_pynapple():
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
     a, b = np.array([[0, 4], [6, 9], [12, 20.0]]), np.array([[3, 7], [8, 13], [15, 16.0]])
