@@ -120,7 +120,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         too; `history` says how many. More in `neuroarrays.alignment.presentations.select`.
     responses : str, optional
         Of several series of the same units, such as `Fluorescence`, `Neuropil` and `Deconvolved`
-        of an imaged plane: which one becomes `responses`, by its name. Unless given it is dF/F
+        of an imaged plane: which one becomes `responses`, by its name or that of its container
+        in the file. Unless given it is dF/F
         where one is called so, else fluorescence, else the first by name; one called neuropil or
         background only where it is alone. The others stand beside it under their own names, and
         its attribute `signal` says which one it is.
@@ -278,7 +279,7 @@ def _signals(
 ) -> tuple[dict[Any, xr.Variable], dict[Any, xr.Variable]]:
     """Continuous responses (fluorescence, ...) at the bins, one of them as `responses`."""
     found: dict[Any, xr.Variable] = {}
-    leaves: dict[Any, str] = {}
+    called: dict[Any, list[str]] = {}  # its node, its name and its container in the file
     coords: dict[Any, xr.Variable] = {}
     for leaf, node in nodes.items():
         coords |= _unit_coords(node)
@@ -287,16 +288,19 @@ def _signals(
         for name, variable in at_bins(node).items():
             if schema.UNIT not in variable.dims:
                 continue
-            name = f"{leaf}_{name}" if name in found else name
-            found[name], leaves[name] = variable, leaf
+            if name in found:
+                name = leaf if leaf.endswith(str(name)) else f"{leaf}_{name}"
+            container = str(variable.attrs.get("nwb_path", "")).split("/")[-2:]
+            found[name], called[name] = variable, [leaf, str(name), *container]
     if not found:
         return found, coords
     if wanted is None:
-        chosen = min(found, key=lambda name: _rank(f"{leaves[name]}/{name}"))
+        chosen = min(found, key=lambda name: _rank("/".join(called[name])))
     else:
-        mine = [name for name in found if wanted in (name, leaves[name])]
+        mine = [name for name in found if wanted in called[name]]
         if not mine:
-            raise NotInTree("series of units", wanted, found, where=f"area {place!r}")
+            known = dict.fromkeys(name for names in called.values() for name in names)
+            raise NotInTree("series of units", wanted, known, where=f"area {place!r}")
         chosen = mine[0]
     responses = found.pop(chosen)
     responses.attrs = responses.attrs | {"signal": str(chosen)}

@@ -14,12 +14,15 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError
+from neuroarrays.files.source import plain
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Held, floats, pixels
 from neuroarrays.lazy.arrays import Arranged, Transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
+#: Columns of a label of units, and values of an attribute.
+_MOST = 16
 
 
 def to_openretina(
@@ -251,11 +254,25 @@ def _part(
         part.by_trial = Arranged(floats(Held(np.asarray(trials))), order)
     if (stimulus := _get(response, "stim_id")) is not None:
         part.attrs["stimulus_type"] = stimulus
-    units = part.responses.shape[1]
-    labels = _get(response, "session_kwargs") or {}
-    part.units = {
-        str(name): np.asarray(label)
-        for name, label in labels.items()
-        if np.shape(label) == (units,)
-    }
+    for name, value in (_get(response, "session_kwargs") or {}).items():
+        _say(part, str(name), value)
     return part
+
+
+def _say(part: retina.Part, name: str, value: Any) -> None:
+    """What is said of units as labels, of the session as an attribute, and a note of what is neither."""
+    n_units = part.responses.shape[1]  # type: ignore[union-attr]
+    try:
+        values = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        values = np.empty(len(value), object)
+    of_units = values.shape[:1] == (n_units,)
+    if of_units and values.ndim == 1:
+        part.units[name] = values
+    elif of_units and values.ndim == 2 and values.shape[1] <= _MOST:
+        part.units |= {f"{name}_{i}": column for i, column in enumerate(values.T)}
+    elif values.dtype.kind in "biufU" and values.ndim < 2 and values.size <= _MOST:
+        part.attrs.setdefault(name, plain(values))
+    elif value is not None:
+        said = f"session_kwargs[{name!r}]: not in the tree ({values.dtype} of shape {values.shape})"
+        part.attrs["notes"] = [*part.attrs.get("notes", []), said]

@@ -52,8 +52,8 @@ class Header:
 
     @property
     def plain(self) -> bool:
-        """Whether the values are numbers, bool or text."""
-        return self.dtype.kind in _KINDS and self.dtype.itemsize > 0
+        """Whether the values are numbers, bool, text or durations."""
+        return (self.dtype.kind in _KINDS and self.dtype.itemsize > 0) or is_duration(self.dtype)
 
     def same_values(self, other: Header) -> bool:
         """Whether values are laid out as in another file."""
@@ -80,6 +80,11 @@ def length(head: bytes, path: str, where: str = "") -> int:
     if size > LONGEST:
         raise FormatError(path, where, f"a header of at most {LONGEST} bytes", f"one of {size}")
     return size
+
+
+def is_duration(dtype: np.dtype) -> bool:
+    """Whether values are durations (timedelta64) of a unit that is said."""
+    return dtype.kind == "m" and np.datetime_data(dtype)[0] not in ("generic", "Y", "M")
 
 
 def parse(raw: bytes, path: str, where: str = "") -> Header:

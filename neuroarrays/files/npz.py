@@ -238,8 +238,9 @@ def _every(source: NPZSource) -> dict[str, Packed]:
 
 
 def _is_read(member: Member) -> bool:
-    """Whether it holds numbers, bool, text or objects, and not complex numbers, dates, structs."""
-    return member.dtype.kind in "biufUSO" and member.dtype.itemsize > 0
+    """Whether it holds numbers, bool, text, durations or objects: no complex numbers, dates, structs."""
+    plain = member.dtype.kind in "biufUSO" and member.dtype.itemsize > 0
+    return plain or npy.is_duration(member.dtype)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ BLOCK = "block_id"
 
 #: A coordinate of a series: how much later than `time` each of its columns is sampled, s.
 SHIFT = "phase_shift"
+#: Attribute of `unit_id`: the table of ROIs that it numbers.
+ROI_TABLE = "roi_table"
 
 #: Children of a session that are never areas.
 RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS, OBSERVED = (

@@ -56,8 +56,8 @@ def _holds_times(node: xr.DataTree) -> bool:
 def areas_of(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
     """Area -> its spikes node ("spikes") and its series with units, as datasets.
 
-    A series of other units than the spikes (cells imaged beside neurons recorded, two imaged
-    planes) cannot share their `unit_id`: it becomes an area of its own, ``<area>_<series>``.
+    Series of other units than the first (cells imaged beside neurons recorded, a second imaged
+    plane) cannot share their `unit_id`: they become an area of their own, ``<area>_<series>``.
     """
     found: dict[str, dict[str, xr.Dataset]] = {}
     for name, area in session.children.items():
@@ -66,11 +66,14 @@ def areas_of(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
             for leaf, node in sorted(area.children.items(), key=lambda c: c[0] != schema.SPIKES)
             if schema.UNIT in node.sizes
         }
-        units = [node[schema.UNIT].values for node in leaves.values()]
+        places: dict[str, xr.DataArray] = {}
         for leaf, node in leaves.items():
-            same = np.array_equal(units[0], node[schema.UNIT].values)
-            place = name if same else f"{name}_{leaf}"
-            if not same and place in session.children:
+            units = node[schema.UNIT]
+            place = next((p for p, known in places.items() if _same_units(known, units)), None)
+            if place is None:
+                place = f"{name}_{leaf}" if places else name
+            places.setdefault(place, units)
+            if place != name and place in session.children:
                 msg = (
                     f"{area.path}/{leaf} has other units than its area, so it becomes the area "
                     f"{place!r}, which exists: rename one with tree[...].name"
@@ -78,6 +81,12 @@ def areas_of(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
                 raise SchemaError(msg)
             found.setdefault(place, {})[leaf] = node
     return found
+
+
+def _same_units(one: xr.DataArray, other: xr.DataArray) -> bool:
+    """By their identifiers; of ROIs also by the table that these number."""
+    tables = [units.attrs.get(schema.ROI_TABLE) for units in (one, other)]
+    return np.array_equal(one.values, other.values) and (None in tables or tables[0] == tables[1])
 
 
 def events_of(session: xr.DataTree) -> dict[str, xr.Dataset]:

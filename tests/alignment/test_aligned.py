@@ -1,5 +1,6 @@
 """One clock out of many: exact windows, honest masks, labels that follow."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -435,3 +436,29 @@ def test_a_stimulus_is_the_frame_that_was_shown(held):
     np.testing.assert_array_equal(trials.stimulus[[2, 0], 1:3], twin(at)[[2, 0], 1:3])
     assert trials.stimulus.dtype == (np.uint8 if held else np.float32)
     na.validate(trials.root, values=True)
+
+
+def test_series_of_planes_in_containers(tmp_path):
+    """Two planes whose ROIs have the same numbers; containers say what a series is."""
+    path = tmp_path / "s.nwb"
+    with h5py.File(path, "w") as file:
+        file.attrs["nwb_version"] = "2.6.0"
+        for value, plane in enumerate("AB"):
+            table = file.create_group(f"processing/ophys/ImageSegmentation/{plane}")
+            table["id"] = [0, 1]
+            for kind in ("Deconvolved", "Fluorescence", "Neuropil"):
+                group = file.create_group(f"processing/ophys/{kind}/{plane}")
+                group.attrs["neurodata_type"] = "RoiResponseSeries"
+                group["data"] = np.full((20, 2), 10.0 * len(kind) + value)
+                group["starting_time"] = 0.0
+                group["starting_time"].attrs["rate"] = 10.0
+                group["rois"] = [0, 1]
+                group["rois"].attrs["table"] = table.ref
+    tree = na.open_datatree(path)
+    for wanted in (None, "Fluorescence", "Deconvolved", "Neuropil"):
+        session = na.align(tree, bin_width=0.5, responses=wanted)["s"]
+        found = {name: float(area["responses"].max()) for name, area in session.children.items()}
+        value = 10.0 * len(wanted or "Fluorescence")
+        assert found == {"unknown": value, "unknown_B": value + 1}
+    with pytest.raises(NotInTree, match="no series of units 'Raw'.*'Fluorescence'"):
+        na.align(tree, bin_width=0.5, responses="Raw")

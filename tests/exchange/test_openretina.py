@@ -94,6 +94,24 @@ def containers(frames=8, units=3, trials=3):
     return movie, response
 
 
+def test_what_is_said_of_a_session_is_kept_or_noted(tmp_path):
+    movie, response = containers(units=3)
+    response["session_kwargs"] |= {
+        "roi_coords": np.arange(6.0).reshape(3, 2), "roi_mask": np.zeros((64, 64)),
+        "ragged": [[1], [1, 2]], "nothing": None, "rate": 30.0,
+    }  # fmt: skip
+    tree = from_openretina(movie, {"s": response})
+    session = tree["train/s"]
+    assert session.attrs["eye"] == "left"
+    assert session.attrs["rate"] == 30.0
+    assert session["retina"]["roi_coords_1"].values.tolist() == [1, 3, 5]
+    noted = " ".join(session.attrs["notes"])
+    assert "roi_mask" in noted
+    assert "(64, 64)" in noted
+    assert "ragged" in noted
+    assert na.open_datatree(na.save(tree, tmp_path / "t.h5")).identical(tree)
+
+
 def test_axes_by_trial_are_declared():
     movie, response = containers()
     trials = response["test_by_trial_dict"]["a"]

@@ -376,6 +376,36 @@ def test_a_session_without(tmp_path, part, note):
     assert ("pupil" in aligned[f"{NODE}/{area}"].children) == (part != "eye")
 
 
+@pytest.mark.parametrize(
+    ("odd", "values", "kept"),
+    [
+        ("general/extracellular_ephys/electrodes/group_name", [1.0, 2.0], "presentations"),
+        ("general/extracellular_ephys/electrodes/id", [[1, 2]], "running"),
+        ("units/peak_channel_id", None, "presentations"),
+        ("units/quality", [1.0], "running"),
+        ("processing/raw_gaze_mapping/screen_coordinates/data", "a text", "units"),
+        ("processing/running/running_speed/data", "a text", "units"),
+    ],
+)
+def test_one_odd_object_costs_itself(tmp_path, odd, values, kept):
+    path = tmp_path / "s.nwb"
+    write_allen(path, **SMALL)
+    with h5py.File(path, "a") as file:
+        del file[odd]
+        if values is not None:
+            file[odd] = values
+    tree = na.open_datatree(path)
+    load(tree)
+    session = tree[next(iter(tree.children))]
+    there = {path.partition("/")[0] for path in (p for p, _ in session.subtree_with_keys)}
+    assert kept in there or (
+        kept == "units" and any(p.endswith("/spikes") for p, _ in session.subtree_with_keys)
+    )
+    said = "; ".join(session.attrs["notes"])
+    place = odd.rpartition("/")[0] if "gaze" in odd or "running" in odd else "units"
+    assert f"{place}" in said
+
+
 def test_gaze_of_another_length_is_left_out_and_said(tmp_path):
     path = tmp_path / "s.nwb"
     write_allen(path, **SMALL)

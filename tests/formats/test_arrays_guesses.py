@@ -140,3 +140,81 @@ def test_many_kinds_of_names_are_quick(tmp_path):
     }
     _, text = guessed(save(tmp_path / "a.npz", **arrays))
     assert "1,200 arrays" in text
+
+
+def folder(path, **arrays):
+    path.mkdir()
+    for name, values in arrays.items():
+        np.save(path / f"{name.replace('__', '.')}.npy", values)
+    return path
+
+
+def test_a_folder_of_objects_and_attributes(tmp_path):
+    """ALF: times are those of spikes.times, not the first array along spikes; trials are no units."""
+    path = folder(
+        tmp_path / "alf",
+        spikes__times=[0.3, 0.1, 0.2, 0.4], spikes__clusters=[1, 0, 1, 1],
+        spikes__depths=[30.0, 10, 20, 40], clusters__channels=[5, 6],
+        wheel__position=np.arange(4.0), wheel__timestamps=np.arange(4) / 10,
+        trials__intervals=[[0.0, 1.0], [1.0, 2.0]], trials__choice=[1, -1],
+        trials__stimOn_times=[0.1, 1.1], licks__times=[0.1, 0.2],
+    )  # fmt: skip
+    said, _ = guessed(path)
+    tree = na.open_datatree(path, engine="arrays", mapping=said)["alf"]
+    spikes = tree["unknown/spikes"].to_dataset()
+    assert spikes.sel(unit_id=1).spike_times.values.tolist() == [0.3, 0.2, 0.4]
+    assert spikes.sel(unit_id=1).spikes_depths.values.tolist() == [30, 20, 40]
+    assert spikes.clusters_channels.values.tolist() == [5, 6]
+    rows = tree["presentations/trials"].to_dataset()
+    assert rows.stop_time.values.tolist() == [1, 2]
+    assert rows.trials_choice.values.tolist() == [1, -1]
+    assert tree["wheel_timestamps"].to_dataset().wheel_position.sizes == {"time": 4}
+    assert tree["events/licks"].to_dataset().event_time.values.tolist() == [0.1, 0.2]
+    assert "notes" not in tree.attrs
+
+
+def test_a_table_that_lists_the_units_of_labels(tmp_path):
+    path = folder(
+        tmp_path / "phy", spike_times=np.array([[0.3], [0.1], [0.2], [0.05]]),
+        spike_clusters=[4, 2, 4, 9], amplitudes=[[3.0], [1], [2], [0.5]],
+    )  # fmt: skip
+    (path / "cluster_info.tsv").write_text("cluster_id\tdepth\n9\t20.0\n4\t30.0\n2\t10.0\n")
+    said, _ = guessed(path)
+    spikes = na.open_datatree(path, engine="arrays", mapping=said)[
+        "phy/unknown/spikes"
+    ].to_dataset()
+    assert spikes.unit_id.values.tolist() == [9, 4, 2]
+    assert spikes.depth.values.tolist() == [20, 30, 10]
+    assert spikes.sel(unit_id=4).amplitudes.values.tolist() == [3, 2]
+
+
+def test_a_row_for_each_trace_is_no_series(tmp_path):
+    traces = RNG.random((3, 50))
+    path = folder(tmp_path / "plane0", F=traces, iscell=[[1, 0.9], [0, 0.1], [1, 0.8]])
+    said, _ = guessed(path)
+    node = na.open_datatree(path, engine="arrays", mapping=said)["plane0/unknown/F"].to_dataset()
+    assert node.iscell.values.tolist() == [1, 0, 1]
+    assert node.iscell_1.values.tolist() == [0.9, 0.1, 0.8]
+
+
+def test_durations_are_seconds_and_what_is_not_named_is_said(tmp_path):
+    starts = np.array([1000, 2500], "m8[ms]")
+    path = folder(tmp_path / "d", starts=starts, other=np.zeros(3))
+    save(tmp_path / "d.npz", starts=starts, months=np.array([1], "m8[M]"))
+    for place, name in ((path, "starts.npy"), (path / "starts.npy", "starts"),
+                        (tmp_path / "d.npz", "starts")):  # fmt: skip
+        tree = na.open_datatree(
+            place, engine="arrays", mapping={"presentations/t": {"start_time": name}}
+        )
+        (session,) = tree.children.values()
+        assert session["presentations/t"].to_dataset().start_time.values.tolist() == [1, 2.5]
+    assert "months left out: timedelta64[M]" in session.attrs["notes"][0]
+    tree = na.open_datatree(path, engine="arrays", mapping={"F": {"F": "starts.npy"}})
+    assert tree["d"].attrs["notes"] == ["not in the mapping: 'other.npy'"]
+
+
+def test_series_of_units_without_area(tmp_path):
+    path = folder(tmp_path / "f", F=RNG.random((20, 3)))
+    said = {"F": {"time": {"rate": 10.0}, "F": {"array": "F.npy", "dims": ["time", "unit_id"]}}}
+    tree = na.open_datatree(path, engine="arrays", mapping=said)
+    assert na.align(tree, bin_width=0.1)["f/unknown/responses"].sizes["unit_id"] == 3

@@ -168,9 +168,13 @@ def session_groups(
     kind = _kind(source)
     default = {} if kind == "visual_behavior" else units.DEFAULTS
     used = {k: default.get(k) if v == "auto" else v for k, v in filters.items()}
-    found = units.read_units(source, used)
+    units.check_electrodes(source)
     account = Account(source)
-    groups = unit_nodes(account, wanted, found.labels, found.order, found.columns)
+    found: units.Units | None = None
+    groups: dict[str, xr.Dataset] = {}
+    with account.step(UNITS):
+        found = units.read_units(source, used)
+        groups = unit_nodes(account, wanted, found.labels, found.order, found.columns)
     for name, rows in stimuli.tables(account).items():
         nodes.place(groups, f"{schema.PRESENTATIONS}/{name}", rows)
     found_series, kinds = decode.find(account)
@@ -186,7 +190,7 @@ def session_groups(
     with account.step("units"):
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}
-    notes = list(found.notes)
+    notes = [] if found is None else list(found.notes)
     notes += [f"no {name}" for name, node in
               (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
               if not any(path.partition("/")[0] == node for path in groups)]  # fmt: skip

@@ -70,6 +70,13 @@ class Midpoints(LazyArray):
 
 def running(account: Account) -> dict[str, xr.Dataset]:
     """``running``: `speed` in cm/s at the middle of each sample, with its start and end."""
+    with account.step(_SPEED):
+        return _running(account)
+    return {}
+
+
+def _running(account: Account) -> dict[str, xr.Dataset]:
+    """The node, if values and clock fit."""
     source, data = account.source, f"{_SPEED}/data"
     shape = _shape(source, data)
     if not shape or len(shape) > 1 or _shape(source, f"{_SPEED}/timestamps") != shape:
@@ -101,28 +108,29 @@ def gaze(account: Account) -> dict[str, xr.Dataset]:
     """``pupil`` as measured and ``pupil_filtered`` without blinks; NaN where the fit failed."""
     source, made = account.source, {}
     for node, module in _GAZE.items():
-        clock = source.info(f"{module}/eye_area/timestamps")
-        if clock is None:
-            continue
-        variables: dict[str, xr.Variable] = {}
-        for series, (names, unit) in _COLUMNS.items():
-            path = f"{module}/{series}"
-            info = source.info(f"{path}/data")
-            if info is None or info.shape[:1] != clock.shape:
-                account.leave(path, "not as long as the clock of the eye")
+        with account.step(module):
+            clock = source.info(f"{module}/eye_area/timestamps")
+            if clock is None:
                 continue
-            account.take(f"{path}/data", f"{path}/timestamps")
-            whole = file_array(source, f"{path}/data").variable(
-                (schema.TIME, "axis")[: len(info.shape)]
+            variables: dict[str, xr.Variable] = {}
+            for series, (names, unit) in _COLUMNS.items():
+                path = f"{module}/{series}"
+                info = source.info(f"{path}/data")
+                if info is None or info.shape[:1] != clock.shape:
+                    account.leave(path, "not as long as the clock of the eye")
+                    continue
+                account.take(f"{path}/data", f"{path}/timestamps")
+                whole = file_array(source, f"{path}/data").variable(
+                    (schema.TIME, "axis")[: len(info.shape)]
+                )
+                for column, name in enumerate(names):
+                    one = whole if whole.ndim == 1 else whole[:, column]
+                    attrs = {"units": unit, "long_name": _LONG_NAMES[name], "nwb_path": path}
+                    one.attrs = {key: value for key, value in attrs.items() if value}
+                    variables[name] = one
+            made[node] = dataset(
+                variables, {schema.TIME: _clock(source, f"{module}/eye_area/timestamps")}
             )
-            for column, name in enumerate(names):
-                one = whole if whole.ndim == 1 else whole[:, column]
-                attrs = {"units": unit, "long_name": _LONG_NAMES[name], "nwb_path": path}
-                one.attrs = {key: value for key, value in attrs.items() if value}
-                variables[name] = one
-        made[node] = dataset(
-            variables, {schema.TIME: _clock(source, f"{module}/eye_area/timestamps")}
-        )
     return made | _ellipses(account)
 
 
@@ -132,21 +140,22 @@ def _ellipses(account: Account) -> dict[str, xr.Dataset]:
     clock = "processing/raw_gaze_mapping/eye_area/timestamps"
     for node, table in _ELLIPSES.items():
         path = f"processing/eye_tracking/{table}"
-        names = source.names(path)
-        size = source.known(f"{path}/center_x").shape if "center_x" in names else None
-        here = clock if source.info(clock) else f"{path}/timestamps"
-        info = source.info(here)
-        if size is None or info is None or info.shape != size:
-            continue
-        variables: dict[str, xr.Variable] = {}
-        for name in ("center_x", "center_y", "width", "height", "phi"):
-            if name in names:
-                double = 2.0 if name in ("width", "height") else 1.0
-                array = file_array(source, f"{path}/{name}", double)
-                unit = "radian" if name == "phi" else "pixel"
-                variables[name] = array.variable((schema.TIME,), {"units": unit})
-                account.take(f"{path}/{name}")
-        made[f"ellipses/{node}"] = dataset(variables, {schema.TIME: _clock(source, here)})
+        with account.step(path):
+            names = source.names(path)
+            size = source.known(f"{path}/center_x").shape if "center_x" in names else None
+            here = clock if source.info(clock) else f"{path}/timestamps"
+            info = source.info(here)
+            if size is None or info is None or info.shape != size:
+                continue
+            variables: dict[str, xr.Variable] = {}
+            for name in ("center_x", "center_y", "width", "height", "phi"):
+                if name in names:
+                    double = 2.0 if name in ("width", "height") else 1.0
+                    array = file_array(source, f"{path}/{name}", double)
+                    unit = "radian" if name == "phi" else "pixel"
+                    variables[name] = array.variable((schema.TIME,), {"units": unit})
+                    account.take(f"{path}/{name}")
+            made[f"ellipses/{node}"] = dataset(variables, {schema.TIME: _clock(source, here)})
     return made
 
 

@@ -64,7 +64,7 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     Raises
     ------
     FormatError
-        If the file is older than June 2020, or its electrodes have no structures.
+        If units and electrodes do not belong together.
     """
     channel = _channels(source)
     ids = source.read("units/peak_channel_id")
@@ -86,8 +86,14 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     return Units(labels, order[keep[order]], _as_labels(columns, ids.size), notes)
 
 
-def _channels(source: Source) -> dict[str, np.ndarray]:
-    """What the electrodes say, a value per channel; a column that is missing is filled."""
+def check_electrodes(source: Source) -> None:
+    """Refuse a file whose electrodes have no structures.
+
+    Raises
+    ------
+    FormatError
+        If it is older than June 2020, or of another kind.
+    """
     names = source.names(ELECTRODES)
     if "location" not in names:
         old = any(name.startswith("manual_structure") for name in names)
@@ -98,6 +104,11 @@ def _channels(source: Source) -> dict[str, np.ndarray]:
             found="the columns of a file from before June 2020" if old else ", ".join(names),
             hint="download the session again: DANDI 000021 or 000022, or AllenSDK's cache",
         )
+
+
+def _channels(source: Source) -> dict[str, np.ndarray]:
+    """What the electrodes say, a value per channel; a column that is missing is filled."""
+    names = source.names(ELECTRODES)
     ids = source.read(f"{ELECTRODES}/id")
     size = ids.size
 

@@ -150,6 +150,8 @@ def tree_groups(
         "/": xr.Dataset(attrs=schema.root_attrs(kind)),
         session: shared.assign_attrs({"session_id": session, **attrs}),
     }
+    hidden = [name for name in nodes if name and name not in asked]  # areas not asked for
+    every = {name: node(arrays, kind, name, nodes[name]) for name in hidden}
     notes = [*arrays.notes, *arrays.left_out()]
     if notes:
         groups[session].attrs.setdefault("notes", notes)
@@ -161,10 +163,7 @@ def tree_groups(
     _check_parents(path, groups)
     if kind == schema.ALIGNED:
         return groups
-    if len(asked) == len(nodes):
-        return complete(groups, session)
-    every = {name: node(arrays, kind, name, said) for name, said in nodes.items() if name}
-    return complete(groups, session, parts_of(every))  # also of areas not asked for
+    return complete(groups, session, parts_of(made | every) if hidden else None)
 
 
 def _of_area(kind: str, name: str, one: xr.Dataset) -> str:

@@ -10,6 +10,7 @@ from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.source import Info, Key, Source
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
+from neuroarrays.tree.columns import seconds
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +47,30 @@ class Field(LazyArray):
         if self.dtype != self._type.base and self.dtype.kind == "f":
             values = values * self.scale + self.offset
         return values.astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True, repr=False)
+class Durations(LazyArray):
+    """An array of timedelta64 as seconds."""
+
+    base: FileArray
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = seconds(self.base.outer(key)) * self.scale + self.offset
+        return np.asarray(values)
+
+    def __dask_tokenize__(self) -> object:
+        return (type(self).__name__, self.base.__dask_tokenize__(), self.scale, self.offset)
 
 
 def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
@@ -108,6 +133,8 @@ def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) 
         info = source.info(place)
         if info is None:
             continue
+        if i == len(parts) and info.dtype.kind == "m":
+            return Durations(file_array(source, place), scale, offset)
         if i == len(parts) and info.dtype.names is None:
             return file_array(source, place, scale, offset)
         known = fields_of(source, place, info)

@@ -35,6 +35,8 @@ from neuroarrays.schema.names import fitted
 
 #: Notes of what is left out.
 _NOTES = 50
+#: Arrays of which it is named that a mapping leaves them out.
+_NAMED = 20
 #: Keys of a mapping that are no node.
 SETTINGS = ("tree", "session", "file", "attrs", "neuroarrays_mapping")
 
@@ -59,6 +61,7 @@ class Arrays:
     infos: Mapping[str, Info]
     broken: Mapping[str, NeuroArraysError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
     def named_left_out(self) -> dict[str, str]:
         """Arrays of the file that are of a kind which is not read: name -> kind."""
@@ -70,6 +73,8 @@ class Arrays:
         found += [f"{name} left out: {told(error)}" for name, error in self.broken.items()]
         if len(found) > _NOTES:
             found = [*found[:_NOTES], f"{len(found) - _NOTES} more left out"]
+        if rest := [name for name in self.infos if name not in self.used]:
+            found.append(f"not in the mapping: {shorten(rest, _NAMED)}")
         return found
 
     def missing(self, name: str, where: str) -> FormatError:
@@ -89,6 +94,7 @@ class Arrays:
         """Names that fit a pattern, by what each "*" stands for; in the order of the file."""
         pattern = pattern.strip("/")
         if pattern in self.infos:  # also where a "*" is part of the name
+            self.used.add(pattern)
             return {(): pattern}
         self._check_readable(pattern)
         found = {}
@@ -98,6 +104,7 @@ class Arrays:
                 found[stars] = name
         if not found:
             raise self.missing(pattern, where)
+        self.used.update(found.values())
         return found
 
     def _check_readable(self, pattern: str) -> None:
@@ -113,6 +120,7 @@ class Arrays:
         if name not in self.infos:
             self._check_readable(name)
             raise self.missing(name, where)
+        self.used.add(name)
         if self.infos[name].dtype.kind == "O" and not self.infos[name].text:
             raise FormatError(self.source.path, name, "numbers or text", "Python objects")
         return lazy_of(self.source, name, scale, offset)
@@ -180,6 +188,7 @@ def squeezed(array: LazyArray, ndim: int) -> LazyArray:
 
 #: Dims where a mapping does not say them, by role and number of axes.
 _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
+    schema.EVENTS: {1: ("event",)},
     "table": {1: (schema.PRESENTATION,)},
     "spikes": {1: (schema.UNIT,)},
     "observed": {1: (schema.INTERVAL,)},

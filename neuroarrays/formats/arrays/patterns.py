@@ -137,3 +137,13 @@ def sayable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def object_of(pattern: str) -> str:
+    """What an array of a folder in ALF is of: "spikes" of "probe00/spikes.times.npy"; "" else."""
+    parts = pattern.split("/")[-1].split(".")
+    return "/".join([*pattern.split("/")[:-1], parts[0]]) if _is_alf(parts) else ""
+
+
+def _is_alf(parts: list[str]) -> bool:
+    return len(parts) >= 3 and parts[-1] == "npy" and all(parts)

@@ -121,7 +121,8 @@ def _by_label(arrays: Arrays, node: str, labels: np.ndarray, rows: int) -> Owner
     if rows and rows != ids.size:
         raise FormatError(
             arrays.source.path, f"{node}/unit", f"labels of {rows:,} units, as its columns have",
-            f"{ids.size:,}", "say unit_id = the array that says whose row is whose",
+            f"{ids.size:,}", "say unit_id = the array that says whose row is whose; or dims = [\"spike\"] of a column "
+            "with a value for each spike",
         )  # fmt: skip
     if rows and not np.array_equal(ids, np.arange(rows)):
         arrays.notes.append(f"{node}: the columns are taken to be in ascending order of the labels; "

@@ -233,13 +233,20 @@ def _roi_node(
     dims = (schema.TIME, schema.UNIT, *rest)
     variables = {name: schema.var("series", name, wrap(array), dims, **_attrs(one))}
     account.take(str(one.data))
-    coords = {schema.TIME: _clock(source, one), schema.UNIT: xr.Variable(schema.UNIT, ids)}
+    coords = {schema.TIME: _clock(source, one), schema.UNIT: _identifiers(ids, table)}
     coords |= {key: c for key, c in columns_.items() if c.ndim == 1 and key != name}
     variables |= {key: c for key, c in columns_.items() if c.ndim > 1 and key != name}
     path = f"{area}/{decode.clean(name)}"
     if path in nodes:
+        path = f"{area}/{decode.clean('_'.join(one.path.split('/')[-2:]))}"
+    if path in nodes:
         path = f"{area}/{decode.clean(one.path.replace('/', '_'))}"
     return {path: dataset(variables, coords)}
+
+
+def _identifiers(ids: np.ndarray, table: str) -> xr.Variable:
+    """The coordinate `unit_id`, which says which ROIs these are: planes number theirs alike."""
+    return xr.Variable(schema.UNIT, ids, {schema.ROI_TABLE: table} if table else {})
 
 
 def _rois(
@@ -362,7 +369,7 @@ def _neuron_node(
     attrs = _attrs(ordered[0]) | {"nwb_path": container}
     coords = {
         schema.TIME: _clock(source, ordered[0]),
-        schema.UNIT: xr.Variable(schema.UNIT, ids[order]),
+        schema.UNIT: _identifiers(ids[order], _roi_table(source, members[0])),
         "name": xr.Variable(schema.UNIT, np.array([one.name for one in ordered], object)),
     }
     coords |= {k: c[order] for k, c in labels.items() if c.ndim == 1 and k not in coords}
