@@ -69,9 +69,6 @@ class Durations(LazyArray):
         values = seconds(self.base.outer(key)) * self.scale + self.offset
         return np.asarray(values)
 
-    def __dask_tokenize__(self) -> object:
-        return (type(self).__name__, self.base.__dask_tokenize__(), self.scale, self.offset)
-
 
 def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
     """The arrays of an array of records: name -> field, and place along it where it has names."""
