@@ -21,7 +21,6 @@ from neuroarrays.files import source
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen
 from neuroarrays.tree.observed import complete
 
 #: Columns of /gratings -> names in the tree.
@@ -43,14 +42,12 @@ class GridLabReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups_as_dict(
-        self, filename_or_obj, *, drop_variables=None, sessions=None, areas=None
-    ):
+    def open_groups(self, filename_or_obj, request):
         file = source.open_source(filename_or_obj)
         session = Path(filename_or_obj).stem
-        chosen([session], sessions, "session")  # refuses a name that is not there
+        request.sessions([session])  # refuses a name that is not there
         found = [name for name in file.names("/") if name != "gratings"]
-        wanted = chosen(found, areas, "area")
+        wanted = request.areas(found)
         nodes = {f"{area}/spikes": spikes(file, area) for area in found}
         # All areas say when the session was recorded, also those that nobody asked for.
         nodes = complete({"presentations/gratings": gratings(file)} | nodes)
@@ -62,8 +59,6 @@ class GridLabReader(Reader):
             area = path.partition("/")[0]
             if area in wanted or area not in found:
                 groups[f"{session}/{path}"] = node
-        if drop_variables is not None:
-            groups = {k: v.drop_vars(drop_variables, errors="ignore") for k, v in groups.items()}
         return groups
 
 

@@ -35,9 +35,9 @@ from neuroarrays.files import source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import FileArray, LazyArray
 from neuroarrays.lazy.indexes import dataset, usual_form
-from neuroarrays.schema.names import chosen
 
 
 class ArchiveReader(Reader):
@@ -58,13 +58,11 @@ class ArchiveReader(Reader):
         except (OSError, TypeError, ValueError):
             return False
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open an archive as the groups of the tree that was saved.
@@ -74,32 +72,26 @@ class ArchiveReader(Reader):
         filename_or_obj : str, path or list of these
             An ``.h5`` file or a ``.zarr`` folder. A folder of archives, or a list of them: a tree
             with a block of each, named as its file.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; other sessions are not visited.
+        request : Request
+            What to open; other sessions are not visited.
         skip_damaged : bool
             Leave out an archive of several that cannot be read, and say so in ``notes``.
         """
-        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         found = _found(filename_or_obj)
         if found is None:
             path = os.path.abspath(filename_or_obj)
-            return self._open(path, contents.load(path), drop, sessions, areas)
+            index = contents.load(path)
+            return _groups(index, _picked(index, request), request)
         notes = found.notes()
         indexes = _indexes(found, notes, skip_damaged)
-        groups = self._open_blocks(indexes, drop, sessions, areas)
+        groups = self._open_blocks(indexes, request)
         notes += [said] if (said := _unfinished(filename_or_obj)) else []
         if notes:
             groups["/"].attrs["notes"] = notes
         return groups
 
     def _open_blocks(
-        self,
-        indexes: dict[str, contents.Index],
-        drop: set[str],
-        sessions: str | Sequence[str] | None,
-        areas: str | Sequence[str] | None,
+        self, indexes: dict[str, contents.Index], request: Request
     ) -> dict[str, xr.Dataset]:
         """The groups of several archives, each below its name; what is asked for is in any."""
         kinds = {schema.kind_of(index.nodes[""]["attrs"]) for index in indexes.values()}
@@ -108,25 +100,14 @@ class ArchiveReader(Reader):
                 next(iter(indexes.values())).path, "/", "archives of one kind", " and ".join(kinds)
             )
         known = [path for index in indexes.values() for path in index.sessions]
-        names = set(chosen(dict.fromkeys(map(_leaf, known)), sessions, "session"))
-        inside = {
-            block: dict.fromkeys(
-                area
-                for path, found in index.sessions.items()
-                if _leaf(path) in names
-                for area in found
-            )
-            for block, index in indexes.items()
-        }
-        everywhere = dict.fromkeys(area for found in inside.values() for area in found)
-        wanted = set(chosen(everywhere, areas, "area"))
+        names = set(request.sessions(dict.fromkeys(map(_leaf, known))))
         groups = {"/": xr.Dataset(attrs=schema.root_attrs(kinds.pop(), source=self.name))}
         for block, index in indexes.items():
-            mine = [name for name in dict.fromkeys(map(_leaf, index.sessions)) if name in names]
-            kept = None if areas is None else [area for area in inside[block] if area in wanted]
-            if not mine or kept == []:
+            picked = [path for path in index.sessions if _leaf(path) in names]
+            kept = request.areas(area for path in picked for area in index.sessions[path])
+            if not picked or not (kept or request.every_area):
                 continue
-            for name, node in self._open(index.path, index, drop, mine, kept).items():
+            for name, node in _groups(index, picked, request).items():
                 place = f"{block}/{name}".rstrip("/")
                 if name == "/":
                     mark = "neuroarrays_schema"
@@ -134,44 +115,23 @@ class ArchiveReader(Reader):
                 groups[place] = node
         return groups
 
-    def _open(
-        self,
-        path: str,
-        index: contents.Index,
-        drop: set[str],
-        sessions: str | Sequence[str] | None,
-        areas: str | Sequence[str] | None,
-    ) -> dict[str, xr.Dataset]:
-        """The groups of one archive."""
-        # The file itself is opened when a value is read.
-        file = summed_source(path) if os.path.isdir(path) else sealed_source(path)
-        build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]), drop)
-        groups = {"/": build.node("", index.nodes)}
-        picked = _picked(index, sessions)
-        unwanted = _unwanted(index, picked, areas)
-        for name in index.nodes:
-            above = any(s.startswith(name + "/") for s in picked)
-            if name and (above or sessions is None):
-                groups[name] = build.node(name, index.nodes)
-        for session in picked:
-            nodes = index.session(session)
-            for name in nodes:
-                if not any(name == a or name.startswith(a + "/") for a in unwanted):
-                    groups[name or "/"] = build.node(name, nodes)
-        return groups
-
     def catalog(
-        self, filename_or_obj: Any, skip_damaged: bool = False, **options: Any
+        self,
+        filename_or_obj: Any,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
+        **options: Any,
     ) -> list[dict[str, Any]]:
-        found = _found(filename_or_obj)
+        request, found = Request(sessions, areas), _found(filename_or_obj)
         if found is None:
-            return contents.load(os.path.abspath(filename_or_obj)).rows
+            return request.rows(contents.load(os.path.abspath(filename_or_obj)).rows)
         _unfinished(filename_or_obj)
-        return [
+        return request.rows(
             row | {"block": f"{block}/{row['block']}".rstrip("/")}
             for block, index in _indexes(found, [], skip_damaged).items()
             for row in index.rows
-        ]
+        )
 
 
 def _claims(path: str) -> bool:
@@ -262,36 +222,38 @@ def _leaf(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _picked(index: contents.Index, sessions: str | Sequence[str] | None) -> list[str]:
+def _picked(index: contents.Index, request: Request) -> list[str]:
     """Paths of the sessions asked for, in the order of the archive."""
-    if sessions is None:
-        return list(index.sessions)
-    names = [_leaf(path) for path in index.sessions]
-    wanted = set(chosen(dict.fromkeys(names), sessions, "session"))
-    return [p for p, name in zip(index.sessions, names, strict=True) if name in wanted]
+    wanted = set(request.sessions(dict.fromkeys(map(_leaf, index.sessions))))
+    return [path for path in index.sessions if _leaf(path) in wanted]
 
 
-def _unwanted(
-    index: contents.Index, sessions: list[str], areas: str | Sequence[str] | None
-) -> list[str]:
-    """Paths of the areas that were not asked for."""
-    if areas is None:
-        return []
-    names = dict.fromkeys(name for path in sessions for name in index.sessions[path])
-    wanted = set(chosen(names, areas, "area"))
-    return [
-        f"{path}/{name}".lstrip("/")
-        for path in sessions
-        for name in index.sessions[path]
-        if name not in wanted
-    ]
+def _groups(index: contents.Index, picked: list[str], request: Request) -> dict[str, xr.Dataset]:
+    """The groups of one archive: the sessions of some paths, with the areas asked for."""
+    # The file itself is opened when a value is read.
+    path = index.path
+    file = summed_source(path) if os.path.isdir(path) else sealed_source(path)
+    build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]))
+    groups = {"/": build.node("", index.nodes)}
+    for name in index.nodes:
+        above = any(session.startswith(name + "/") for session in picked)
+        if name and (above or request.every_session):
+            groups[name] = build.node(name, index.nodes)
+    for session in picked:
+        nodes = index.session(session)
+        areas = [area for area in index.sessions[session] if not request.area(area)]
+        unwanted = [f"{session}/{area}".lstrip("/") for area in areas]
+        for name in nodes:
+            if not any(name == a or name.startswith(a + "/") for a in unwanted):
+                groups[name or "/"] = build.node(name, nodes)
+    return groups
 
 
 class _Builder:
     """Makes the datasets of nodes."""
 
-    def __init__(self, file: Source, kind: str, drop: set[str]):
-        self.file, self.kind, self.drop = file, kind, drop
+    def __init__(self, file: Source, kind: str):
+        self.file, self.kind = file, kind
 
     def node(self, path: str, nodes: Nodes) -> xr.Dataset:
         """The dataset of one node; what is made from its `presentations` too."""
@@ -312,9 +274,6 @@ class _Builder:
             raise FormatError(
                 self.file.path, path, "a node of an archive", f"{type(error).__name__}: {error}"
             ) from error
-        if self.drop:
-            made = {n: v for n, v in made.items() if n not in self.drop}
-            coords = {n: v for n, v in coords.items() if n not in self.drop}
         return dataset(made, coords, record["attrs"], [n for n in forms if forms[n] == "plain"])
 
     def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:

@@ -15,14 +15,18 @@ from xarray.backends import BackendEntrypoint
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, printable, shorten
 from neuroarrays.files.safety import named
+from neuroarrays.formats.request import Request
 
 
 class Reader(BackendEntrypoint):
     """Base of every reader: an xarray backend for one family of datasets.
 
-    A reader writes two methods, `guess_can_open` and `open_groups_as_dict`, and names its
-    options as keyword-only parameters of the second, each with a default; they are stated
-    nowhere else. `catalog` may be overridden where it can be had without opening groups.
+    A reader writes two methods, `guess_can_open` and `open_groups`, and names options of its own as
+    keyword-only parameters of the second, each with a default; they are stated nowhere else.
+    `catalog` may be overridden where it can be had without opening groups.
+
+    Every reader has the options `sessions` and `areas`, names or globs of what to open, and
+    `drop_variables`, names of variables to leave out: the base sees to them.
     """
 
     name: ClassVar[str]
@@ -30,55 +34,81 @@ class Reader(BackendEntrypoint):
     url: ClassVar[str] = ""
     #: Whether it opens a list of files as one tree.
     several: ClassVar[bool] = False
+    #: The area of all its sessions, where there is no other.
+    only_area: ClassVar[str] = ""
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "open_groups_as_dict" in vars(cls):
+        if "open_groups" in vars(cls):
             names = ["filename_or_obj", "drop_variables", "group", *cls.options()]
             cls.open_dataset_parameters = tuple(names)
 
     @classmethod
     def options(cls) -> dict[str, Any]:
         """The reader's options and their defaults."""
-        parameters = inspect.signature(cls.open_groups_as_dict).parameters.values()
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        hidden = ("drop_variables",)
-        return {p.name: p.default for p in parameters if p.kind is keyword and p.name not in hidden}
+        parameters = inspect.signature(cls.open_groups).parameters.values()
+        own = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return {"sessions": None, "areas": None} | own
 
     @abstractmethod
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether this reader reads the path; looks at a header or marker, never raises."""
 
     @abstractmethod
+    def open_groups(self, filename_or_obj: Any, request: Request) -> dict[str, xr.Dataset]:
+        """Node path -> dataset, lazy; "/" holds the attributes of the tree.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            As the user gave it.
+        request : Request
+            Says which of the sessions and areas that there are to open.
+        """
+
     def open_groups_as_dict(
-        self, filename_or_obj: Any, *, drop_variables: Any = None
+        self, filename_or_obj: Any, *, drop_variables: Any = None, **options: Any
     ) -> dict[str, xr.Dataset]:
-        """Node path -> dataset, lazy; "/" holds the attributes of the tree."""
+        """Node path -> dataset, lazy, with what every reader has: what xarray calls.
+
+        Parameters
+        ----------
+        filename_or_obj : str, path or list of these
+            What to open.
+        drop_variables : str or iterable of str, optional
+            Variables and coordinates to leave out, where there are such.
+        **options
+            Of the reader.
+        """
+        own = self._checked(options)
+        sessions, areas = own.pop("sessions", None), own.pop("areas", None)
+        with named(_first(filename_or_obj)):
+            request = Request(sessions, areas)
+            if self.only_area:
+                request.area(self.only_area)
+                request.check()
+            groups = self.open_groups(filename_or_obj, request, **own)
+            request.check()
+            drop = [drop_variables] if isinstance(drop_variables, str) else drop_variables
+            if drop is not None:
+                drop = list(drop)
+                groups = {k: node.drop_vars(drop, errors="ignore") for k, node in groups.items()}
+            return apart(groups)
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """The whole tree."""
-        options = self._checked(options)
         with named(_first(filename_or_obj)):
-            groups = apart(self.open_groups_as_dict(filename_or_obj, **options))
+            groups = self.open_groups_as_dict(filename_or_obj, **options)
             plain = {printable(path): _plain(node) for path, node in groups.items()}
             return xr.DataTree.from_dict(plain)
 
     def open_dataset(
-        self,
-        filename_or_obj: Any,
-        *,
-        drop_variables: Any = None,
-        group: str | None = None,
-        **options: Any,
+        self, filename_or_obj: Any, *, group: str | None = None, **options: Any
     ) -> xr.Dataset:
         """One node; `group` is its path."""
-        options = self._checked(options)
-        with named(_first(filename_or_obj)):
-            groups = apart(
-                self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
-            )
+        groups = self.open_groups_as_dict(filename_or_obj, **options)
         wanted = "/" + (group or "").strip("/")
         by_path = {"/" + path.strip("/"): node for path, node in groups.items()}
         if wanted not in by_path:
@@ -93,12 +123,11 @@ class Reader(BackendEntrypoint):
                 f"are {shorten(self.options())}"
             )
             raise TypeError(msg)
-        return options
+        return dict(options)
 
     def catalog(self, filename_or_obj: Any, **options: Any) -> list[dict[str, Any]]:
         """A row per session and area, from metadata only; with `skip_damaged`, if the reader has it."""
-        with named(_first(filename_or_obj)):
-            return catalog_rows(apart(self.open_groups_as_dict(filename_or_obj, **options)))
+        return catalog_rows(self.open_groups_as_dict(filename_or_obj, **options))
 
 
 def _first(path_or_paths: Any) -> Any:

@@ -14,7 +14,7 @@ redistribution). NWB 2, read as such (`neuroarrays.formats.nwb`), plus what NWB 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from neuroarrays.formats.nwb.observed import with_observed
 from neuroarrays.formats.nwb.signals import series_nodes
 from neuroarrays.formats.nwb.units import UNITS, unit_nodes
 from neuroarrays.formats.reader import Reader
-from neuroarrays.schema.names import chosen, matches
+from neuroarrays.formats.request import Request
 
 
 class AllenReader(Reader):
@@ -47,13 +47,11 @@ class AllenReader(Reader):
         """Whether a path is an Allen session, or a folder or list of them."""
         return bool(dialects.allen_sessions(filename_or_obj))
 
-    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
+    def open_groups(  # noqa: PLR0913  options, all by name
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         quality: str | None = "auto",
         amplitude_cutoff: float | str | None = "auto",
         presence_ratio: float | str | None = "auto",
@@ -68,10 +66,8 @@ class AllenReader(Reader):
         ----------
         filename_or_obj : str, path or list of these
             A session file, a folder of them (files of LFP beside them are passed over), or several.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of sessions (``session_715093703``) and structures to open.
+        request : Request
+            Sessions (``session_715093703``) and structures to open.
         quality : str, optional
             Which units: those that the file calls so. As the other filters: "auto" is AllenSDK's
             default, "good" here for Visual Coding and no filter for Visual Behavior; None is none.
@@ -91,29 +87,18 @@ class AllenReader(Reader):
         notes, several = found.notes(), len(found.paths) > 1
         opened: dict[Path, Source] = {}
         for path in found.paths:
-            if path not in found.damaged or sessions is None:
+            if path not in found.damaged or request.every_session:
                 with folders.sparing(path.name, path, notes, skip_damaged, several):
                     found.check(path)
                     opened[path] = sources.open_source(path)
         names = session_names(opened)
-        there: dict[str, None] = {}  # areas seen, in order
-
-        def wanted_area(area: str) -> bool:
-            there[area] = None
-            return areas is None or matches(area, areas)
-
         made: dict[str, xr.Dataset] = {}
-        for name in chosen(names, sessions, "session"):
+        for name in request.sessions(names):
             with folders.sparing(name, names[name], notes, skip_damaged, several):
-                nodes = session_groups(opened[names[name]], wanted_area, filters)
+                nodes = session_groups(opened[names[name]], request.area, filters)
                 made |= {f"{name}/{node}".rstrip("/"): rows for node, rows in nodes.items()}
         root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
-        groups = {"/": xr.Dataset(attrs=root)} | made
-        chosen(there, areas, "area")  # an area of no session is an error
-        if drop_variables is not None:
-            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
-            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
-        return groups
+        return {"/": xr.Dataset(attrs=root)} | made
 
 
 def session_names(opened: dict[Path, Source]) -> dict[str, Path]:

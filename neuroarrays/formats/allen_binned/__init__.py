@@ -32,9 +32,9 @@ from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
 from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import Arranged, FileArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen
 
 #: The order in which dims come, whatever the file's is.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)
@@ -61,13 +61,11 @@ class AllenBinnedReader(Reader):
         folder = len(paths) > 0 and not isinstance(filename_or_obj, str | os.PathLike)
         return (all(found) if folder else any(found)) if paths else False
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open the archive as the groups of an aligned tree.
@@ -77,14 +75,11 @@ class AllenBinnedReader(Reader):
         filename_or_obj : str, path or list of these
             A file: ``<session>/<area>``. A folder or a list of files: ``<stimulus>/<session>/<area>``
             with the names of the files as stimuli.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the rest is not visited.
+        request : Request
+            What to open; the rest is not visited.
         skip_damaged : bool
             Leave out a session that cannot be read, and say so in the attribute ``notes``.
         """
-        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         notes: list[str] = []
         paths = _archives(filename_or_obj, notes)
         single = isinstance(filename_or_obj, str | os.PathLike) and not os.path.isdir(
@@ -98,16 +93,16 @@ class AllenBinnedReader(Reader):
                 files.walking(str(path)) as walk,
             ):
                 listed[path] = {s: walk.areas(s) for s in walk.sessions()}
-        picked = set(chosen(_distinct(listed.values()), sessions, "session"))
+        picked = set(request.sessions(_distinct(listed.values())))
         pairs = [pair for content in listed.values() for pair in content.items()]
         names = dict.fromkeys(a for session, found in pairs if session in picked for a in found)
-        kept = set(chosen(names, areas, "area"))
+        kept = set(request.areas(names))
         groups: dict[str, xr.Dataset] = {}
         for path, content in listed.items():
             wanted = {s: [a for a in found if a in kept] for s, found in content.items()}
-            wanted = {s: n for s, n in wanted.items() if s in picked and (n or areas is None)}
+            wanted = {s: n for s, n in wanted.items() if s in picked and (n or request.every_area)}
             if wanted:
-                made = _File(path, drop, skip_damaged, notes).groups(wanted, blocks[path])
+                made = _File(path, skip_damaged, notes).groups(wanted, blocks[path])
                 if both := set(made) & set(groups) - {blocks[path]}:
                     raise FormatError(path, sorted(both)[0], "a session in one file only",
                                       "it is in another file of the same name too")  # fmt: skip
@@ -116,7 +111,12 @@ class AllenBinnedReader(Reader):
         return {"/": xr.Dataset(attrs=root)} | groups
 
     def catalog(
-        self, filename_or_obj: Any, skip_damaged: bool = False, **options: Any
+        self,
+        filename_or_obj: Any,
+        sessions: str | Sequence[str] | None = None,
+        areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
+        **options: Any,
     ) -> list[dict[str, Any]]:
         paths = _archives(filename_or_obj, [])
         single = isinstance(filename_or_obj, str | os.PathLike) and paths == [Path(filename_or_obj)]
@@ -128,7 +128,7 @@ class AllenBinnedReader(Reader):
             ):
                 block = "" if single else schema.node_name(path.stem)
                 rows += [row for s in walk.sessions() for row in _rows(walk, block, s)]
-        return rows
+        return Request(sessions, areas).rows(rows)
 
 
 def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
@@ -195,8 +195,8 @@ def _distinct(contents: Any) -> dict[str, None]:
 class _File:
     """One file of the archive on its way to the groups of a tree."""
 
-    def __init__(self, path: Path, drop: set[str], skip_damaged: bool, notes: list[str]):
-        self.path, self.drop, self.skip_damaged, self.notes = path, drop, skip_damaged, notes
+    def __init__(self, path: Path, skip_damaged: bool, notes: list[str]):
+        self.path, self.skip_damaged, self.notes = path, skip_damaged, notes
         self.source: Source = source.hdf5_source(path)
 
     def groups(self, wanted: dict[str, list[str]], block: str) -> dict[str, xr.Dataset]:
@@ -286,7 +286,6 @@ class _File:
         table = {
             name: self._variable("table", name, array)
             for name, array in groups[files.TRIALS].arrays.items()
-            if name not in self.drop
         }
         below = {f"{place}/{schema.PRESENTATIONS}": dataset(table)}
         pupil = {
@@ -295,15 +294,11 @@ class _File:
             for name, array in (groups[group].arrays.items() if group in groups else ())
         }
         if pupil:
-            below[f"{place}/{schema.PUPIL}"] = dataset(self._kept(pupil))
+            below[f"{place}/{schema.PUPIL}"] = dataset(pupil)
         coords = {name: _label(name, labels[name]) for name in _ORDER if name not in shared}
         rows = below[f"{place}/{schema.PRESENTATIONS}"]
-        bare = dataset(self._kept(variables))
-        views = schema.trial_labels(bare, rows)
-        return {place: dataset(self._kept(variables), coords | views)} | below
-
-    def _kept(self, variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
-        return {name: v for name, v in variables.items() if name not in self.drop}
+        views = schema.trial_labels(dataset(variables), rows)
+        return {place: dataset(variables, coords | views)} | below
 
     def _variable(self, role: str, name: str, array: Array) -> xr.Variable:
         stored = FileArray(self.source, array.place, array.shape, array.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from neuroarrays.formats.arrays.mapping import (
 from neuroarrays.formats.arrays.outlines import outline
 from neuroarrays.formats.arrays.spiketrains import spikes
 from neuroarrays.formats.reader import Reader
-from neuroarrays.schema.names import chosen
+from neuroarrays.formats.request import Request
 from neuroarrays.tree.extents import parts_of
 from neuroarrays.tree.observed import complete
 
@@ -57,13 +57,11 @@ class ArraysReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         mapping: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open what a mapping describes.
@@ -72,14 +70,11 @@ class ArraysReader(Reader):
         ----------
         filename_or_obj : str or path
             A file or folder of arrays, or a mapping (TOML) that names one.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs; there is one session.
+        request : Request
+            What to open; there is one session.
         mapping : dict or path of a TOML file, optional
             Which array is what.
         """
-        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         path = os.path.abspath(os.fspath(filename_or_obj))
         if path.endswith(".toml"):
             said = read_mapping(path)
@@ -92,12 +87,9 @@ class ArraysReader(Reader):
         file = arrays_source(path)
         broken: dict[str, NeuroArraysError] = {}
         arrays = Arrays(file, listing(file, broken), broken)
-        groups = tree_groups(arrays, chart, sessions, areas)
+        groups = tree_groups(arrays, chart, request)
         groups["/"].attrs["source"] = self.name
-        return {
-            place: node.drop_vars(list(drop & set(node.variables))) if drop else node
-            for place, node in groups.items()
-        }
+        return groups
 
 
 def _data_of(path: str, named: Any) -> str:
@@ -132,17 +124,14 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def tree_groups(
-    arrays: Arrays,
-    mapping: Mapping[str, Any],
-    sessions: str | Sequence[str] | None = None,
-    areas: str | Sequence[str] | None = None,
+    arrays: Arrays, mapping: Mapping[str, Any], request: Request
 ) -> dict[str, xr.Dataset]:
     """The groups of a tree, as a mapping describes them."""
     path = arrays.source.path
     kind, session, attrs = _settings(path, mapping)
-    chosen([session], sessions, "session")
+    request.sessions([session])
     nodes = _nodes(path, mapping)
-    asked = _of_areas(nodes, kind, areas)
+    asked = _of_areas(nodes, kind, request)
     made = {name: node(arrays, kind, name, nodes[name]) for name in asked}
     made = {_of_area(kind, name, one): one for name, one in made.items()}
     shared = made.pop("", xr.Dataset())
@@ -226,14 +215,14 @@ def _check_parents(path: str, groups: Mapping[str, xr.Dataset]) -> None:
                     )  # fmt: skip
 
 
-def _of_areas(nodes: Mapping[str, Any], kind: str, areas: str | Sequence[str] | None) -> list[str]:
+def _of_areas(nodes: Mapping[str, Any], kind: str, request: Request) -> list[str]:
     """The nodes that belong to the areas asked for, or to none."""
     if kind == schema.ALIGNED:
         of = {n: n.partition("/")[0] for n in nodes if n}
     else:
         own = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
         of = {n: n.partition("/")[0] for n in nodes if "/" in n and n.partition("/")[0] not in own}
-    wanted = set(chosen(list(dict.fromkeys(of.values())), areas, "area"))
+    wanted = set(request.areas(dict.fromkeys(of.values())))
     return [n for n in nodes if n not in of or of[n] in wanted]
 
 

@@ -48,9 +48,9 @@ from neuroarrays.formats.driada.names import parse_iabs_name, session_files, ses
 from neuroarrays.formats.driada.structs import struct_source
 from neuroarrays.formats.folders import Found, sparing
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen
 
 #: Characters of an attribute, at most.
 _LONGEST = 1 << 16
@@ -65,6 +65,7 @@ class DriadaReader(Reader):
     name = "driada"
     description = "DRIADA: calcium imaging with behaviour (NPZ, pickled experiments)"
     url = "https://github.com/iabs-neuro/driada"
+    only_area = schema.UNKNOWN_AREA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether it is an NPZ with a matrix of one of DRIADA's names, or a pickled experiment."""
@@ -84,13 +85,11 @@ class DriadaReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups_as_dict(  # noqa: PLR0913  its options are its parameters
+    def open_groups(  # noqa: PLR0913  its options are its parameters
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         sampling_rate: float | None = None,
         neural: str | None = None,
         time_axis: int = -1,
@@ -105,10 +104,8 @@ class DriadaReader(Reader):
         filename_or_obj : str or path
             The file; or the folder of a session, or of several, as the IABS keeps them
             (``NAME/Aligned data/NAME syn data.npz``, ``NAME/Exp NAME.pickle``).
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs; a session has one area, called "unknown".
+        request : Request
+            What to open; a session has one area, called "unknown".
         sampling_rate : float, optional
             Frames per second. Without it the file's own is taken; where it says nothing the tree
             has no time coordinate and says so.
@@ -126,22 +123,21 @@ class DriadaReader(Reader):
         if time_axis not in (-1, 1, 0):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
             raise ValueError(msg)
-        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         path = os.fspath(filename_or_obj)
         files, inside = session_files(path) if os.path.isdir(path) else ({}, Found([]))
         if os.path.isdir(path) and not files:
             raise FormatError(path, "", "folders NAME/Aligned data/NAME syn data.npz", "none")
         wanted = Wanted([features] if isinstance(features, str) else features, neural,
-                        0 if time_axis == 0 else -1, areas, sampling_rate, bad_frames, drop)  # fmt: skip
+                        0 if time_axis == 0 else -1, sampling_rate, bad_frames)  # fmt: skip
         groups: dict[str, xr.Dataset] = {}
         notes, places = inside.notes(), {one.name: one for one in inside.paths}
-        for name in chosen(places, sessions, "session") if files else ():
+        for name in request.sessions(places) if files else ():
             with sparing(name, places[name], notes, skip_damaged, len(places) > 1):
                 inside.check(places[name])
                 groups |= session_groups(files[name], wanted, name)
         if not files:
             groups = session_groups(path, wanted)
-            chosen([name for name in groups if "/" not in name], sessions, "session")
+            request.sessions([name for name in groups if "/" not in name])
         if not groups:
             raise FormatError(path, "", "a session that can be read", "; ".join(notes))
         attrs = schema.root_attrs(schema.ALIGNED, source=self.name)
@@ -155,10 +151,8 @@ class Wanted:
     features: Sequence[str] | None
     neural: str | None
     time_axis: int
-    areas: str | Sequence[str] | None
     rate: float | None
     bad_frames: Sequence[int] | None
-    drop: set[str]
 
 
 def session_groups(path: str, wanted: Wanted, name: str = "") -> dict[str, xr.Dataset]:
@@ -172,15 +166,11 @@ def session_groups(path: str, wanted: Wanted, name: str = "") -> dict[str, xr.Da
     said = found.metadata.get("session_name")
     said = said if isinstance(said, str) and 0 < len(said) < 256 else session_of(file.path)
     session = schema.node_name(name or said)
-    kept = chosen([schema.UNKNOWN_AREA], wanted.areas, "area")
     attrs = _attributes(found)
     attrs |= {"session_id": session, **{k: v for k, v in parse_iabs_name(session).items() if v}}
     attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
-    groups = {session: xr.Dataset(attrs=attrs)}
-    for area in kept:
-        node = _area(file, found, rate, _bad(file, found, wanted.bad_frames))
-        groups[f"{session}/{area}"] = node.drop_vars(list(wanted.drop & set(node.variables)))
-    return groups
+    node = _area(file, found, rate, _bad(file, found, wanted.bad_frames))
+    return {session: xr.Dataset(attrs=attrs), f"{session}/{schema.UNKNOWN_AREA}": node}
 
 
 def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:

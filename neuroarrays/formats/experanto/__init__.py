@@ -18,7 +18,6 @@ file, memory-mapped where they are read. Nothing is written into the folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import xarray as xr
@@ -29,7 +28,7 @@ from neuroarrays.formats.experanto import files
 from neuroarrays.formats.experanto.session import Session
 from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
-from neuroarrays.schema.names import chosen, matches
+from neuroarrays.formats.request import Request
 from neuroarrays.tree.extents import parts_of
 from neuroarrays.tree.observed import complete
 
@@ -48,13 +47,11 @@ class ExperantoReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of a recording tree.
@@ -63,12 +60,10 @@ class ExperantoReader(Reader):
         ----------
         filename_or_obj : str or path
             The folder of a session, or a folder of these.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of sessions (<animal>-<session>-<scan> where meta.json says it, else the
-            folder's name) and areas to open. Files do not say areas: it is "unknown", and where
-            there are spikes of several folders the folder of each.
+        request : Request
+            Sessions (<animal>-<session>-<scan> where meta.json says it, else the folder's name) and
+            areas to open. Files do not say areas: it is "unknown", and where there are spikes of
+            several folders the folder of each.
         skip_damaged : bool
             Leave out what cannot be read, sessions and modalities, and say so in ``notes``.
         """
@@ -77,26 +72,19 @@ class ExperantoReader(Reader):
             raise FormatError(
                 filename_or_obj, "", "folders with a meta.yml that states a modality", "none"
             )
-        there: dict[str, None] = {}
         made: dict[str, xr.Dataset] = {}
         notes = found.notes()
-        for name in chosen(named, sessions, "session"):
+        for name in request.sessions(named):
             path = named[name]
             with sparing(name, path, notes, skip_damaged, len(named) > 1):
                 found.check(path)
                 session = Session(path, name, skip_damaged)
-                kept = [area for area in session.areas if areas is None or matches(area, areas)]
+                kept = request.areas(session.areas)
                 nodes = session.groups(kept)
                 more = None
                 if len(kept) < len(session.areas):  # the others tell of the recording too
                     more = parts_of(session.groups(list(session.areas)))
                 for node, one in complete(nodes, more=more).items():
                     made[f"{name}/{node}".rstrip("/")] = one
-                there |= dict.fromkeys(session.areas)
         root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
-        groups = {"/": xr.Dataset(attrs=root)} | made
-        chosen(there, areas, "area")
-        if drop_variables is not None:
-            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
-            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
-        return groups
+        return {"/": xr.Dataset(attrs=root)} | made

@@ -27,7 +27,7 @@ from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.nodes import session_groups
 from neuroarrays.formats.reader import Reader
-from neuroarrays.schema.names import chosen, matches
+from neuroarrays.formats.request import Request
 
 
 class NWBReader(Reader):
@@ -46,13 +46,11 @@ class NWBReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open NWB files as the groups of a recording tree.
@@ -61,22 +59,14 @@ class NWBReader(Reader):
         ----------
         filename_or_obj : str, path or list of these
             An NWB file, a folder of them, or several.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of sessions (file names without suffix) and areas to open.
+        request : Request
+            Sessions (names of files without suffix) and areas to open.
         skip_damaged : bool
             Leave out a session that cannot be opened, and say so in the attribute ``notes``.
         """
         found = folders.find(filename_or_obj, _looks_like_nwb, _is_meant)
         names, notes = _session_names(found.paths), found.notes()
-        wanted = set(chosen(names, sessions, "session"))
-        there: dict[str, None] = {}  # areas seen, in order
-
-        def wanted_area(area: str) -> bool:
-            there[area] = None
-            return areas is None or matches(area, areas)
-
+        wanted = set(request.sessions(names))
         made: dict[str, xr.Dataset] = {}
         for name, path in zip(names, found.paths, strict=True):
             if name not in wanted:
@@ -85,15 +75,10 @@ class NWBReader(Reader):
                 found.check(path)
                 file = source.open_source(path)
                 account = Account(file)
-                nodes = session_groups(account, decode.check_version(file), wanted_area)
+                nodes = session_groups(account, decode.check_version(file), request.area)
                 made |= {f"{name}/{node}".rstrip("/"): dataset for node, dataset in nodes.items()}
         root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
-        groups = {"/": xr.Dataset(attrs=root)} | made
-        chosen(there, areas, "area")  # an area of no session is an error
-        if drop_variables is not None:
-            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
-            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
-        return groups
+        return {"/": xr.Dataset(attrs=root)} | made
 
 
 def _is_meant(path: Path) -> bool:

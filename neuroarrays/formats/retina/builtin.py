@@ -27,12 +27,12 @@ from neuroarrays.files import source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import find, sparing
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy.arrays import Arranged, LazyArray, Transposed, file_array
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen
 
 _SUFFIXES = (".h5", ".hdf5")
 _RESPONSES, _STIMULUS, _INFO = "responses_", "stimulus_", "session_info"
@@ -46,6 +46,7 @@ class OpenRetinaReader(Reader):
     name = "openretina"
     description = "open-retina's own HDF5 layout: sessions and a folder of stimuli"
     url = "https://github.com/open-retina/open-retina"
+    only_area = retina.RETINA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there is a session file with `responses_*` at its root."""
@@ -53,13 +54,11 @@ class OpenRetinaReader(Reader):
             filename_or_obj, lambda path: containers.any_of(_files(path), _is_session)
         )
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         test_names: str | Sequence[str] | None = None,
         sampling_rate: float | None = None,
         mismatch: str = "error",
@@ -71,10 +70,8 @@ class OpenRetinaReader(Reader):
         ----------
         filename_or_obj : str or path
             The folder, or one session file in it.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the only area is "retina".
+        request : Request
+            What to open; the only area is "retina".
         test_names : str or list of str, optional
             Stimuli to test on: each session then has the block `test` (``test_<name>`` if there
             are several) and the block `train`, all others joined in the order of their names.
@@ -86,11 +83,10 @@ class OpenRetinaReader(Reader):
             Leave out a session file that cannot be read, and say so in ``notes``.
         """
         retina.choice("mismatch", mismatch, ("error", "cut"))
-        chosen([retina.RETINA], areas, "area")
         found = find(containers.existing(filename_or_obj), _is_session, _is_meant)
         notes, opened = found.notes(), {}
         wanted = [path.stem for path in found.paths]
-        wanted = chosen(wanted, sessions, "session") if wanted else []
+        wanted = request.sessions(wanted) if wanted else []
         for path in found.paths:
             if path.stem not in wanted:
                 continue
@@ -117,7 +113,7 @@ class OpenRetinaReader(Reader):
                 made.setdefault(block, {}).update(nodes | opened[session].info(place))
         blocks = sorted(made, key=lambda block: (block != retina.TRAIN, block))
         groups = {path: node for block in blocks for path, node in made[block].items()}
-        return retina.assemble(groups, drop_variables, {"source": self.name, "notes": notes})
+        return retina.assemble(groups, {"source": self.name, "notes": notes})
 
 
 def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:

@@ -13,7 +13,6 @@ grey. https://doi.org/10.1038/s41467-022-33242-8
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from neuroarrays.files import source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import find
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.lazy.arrays import LazyArray, Transposed, file_array
-from neuroarrays.schema.names import chosen
 
 _END = "_structured_data.h5"
 _SECONDS, _PIXEL = 0.3, 28.0
@@ -44,6 +43,7 @@ class GoldinReader(Reader):
     name = "goldin_2022"
     description = "Goldin et al. 2022: mouse and axolotl retina, flashed natural images"
     url = "https://doi.org/10.1038/s41467-022-33242-8"
+    only_area = retina.RETINA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a file has images of three axes, responses and no clock."""
@@ -51,13 +51,11 @@ class GoldinReader(Reader):
             filename_or_obj, lambda path: containers.any_of(_files(path), _is_session)
         )
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         response: str = "counts",
         skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
@@ -67,24 +65,21 @@ class GoldinReader(Reader):
         ----------
         filename_or_obj : str or path
             The folder or a file.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the only area is "retina".
+        request : Request
+            What to open; the only area is "retina".
         response : {"counts", "rate"}
             Spikes per image, or these over its 0.3 s (Hz).
         skip_damaged : bool
             Leave out a file that cannot be read, and say so in ``notes``.
         """
         retina.choice("response", response, ("counts", "rate"))
-        chosen([retina.RETINA], areas, "area")
         found = find(containers.existing(filename_or_obj), _is_named)
         files = {p.name.removesuffix(_END).removesuffix(".h5"): p for p in found.paths}
         if not files:
             raise FormatError(filename_or_obj, expected=f"files that end in {_END}",
                               found=source.describe(filename_or_obj))  # fmt: skip
         scale = 1.0 if response == "counts" else 1 / _SECONDS
-        picked = {name: files[name] for name in chosen(files, sessions, "session")}
+        picked = {name: files[name] for name in request.sessions(files)}
         notes = found.notes()
 
         def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
@@ -92,7 +87,7 @@ class GoldinReader(Reader):
             return {block: session.nodes(block) for block in (retina.TRAIN, retina.TEST)}
 
         nodes = retina.by_block(picked, open_one, skip_damaged, notes)
-        return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
+        return retina.assemble(nodes, {"source": self.name, "notes": notes})
 
 
 def _files(path: str | os.PathLike[str]) -> list[Path]:

@@ -18,7 +18,7 @@ and divided by their deviation, as published. https://doi.org/10.7554/eLife.8686
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Averaged
@@ -67,18 +68,17 @@ class HoeflingReader(Reader):
     name = "hoefling_2024"
     description = "Hoefling et al. 2024: mouse retina, calcium responses to natural movies"
     url = "https://doi.org/10.7554/eLife.86860"
+    only_area = retina.RETINA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether an HDF5 file has fields with `group_assignment`."""
         return containers.recognised(filename_or_obj, lambda path: bool(_responses(path)))
 
-    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
+    def open_groups(  # noqa: PLR0913  options, all by name
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         stimulus: str = "natural",
         response: str = "spikes",
         movie: str | None = None,
@@ -91,10 +91,8 @@ class HoeflingReader(Reader):
         ----------
         filename_or_obj : str or path
             The folder, or the file of responses in it.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the only area is "retina".
+        request : Request
+            What to open; the only area is "retina".
         stimulus : {"natural", "chirp", "mb"}
             Which responses; only of the natural movie is the stimulus in the files.
         response : {"spikes", "raw", "smoothed"}
@@ -112,7 +110,6 @@ class HoeflingReader(Reader):
         retina.choice("stimulus", stimulus, STIMULI)
         retina.choice("response", response, tuple(_RESPONSES))
         filters = _filters(units)
-        chosen([retina.RETINA], areas, "area")
         files = _responses(Path(filename_or_obj))
         if len(files) != 1:
             raise FormatError(filename_or_obj, expected="one HDF5 file of responses",
@@ -131,12 +128,12 @@ class HoeflingReader(Reader):
                 return {}
             return {block: field.nodes(block, kept, shown) for block in blocks}
 
-        picked = dict.fromkeys(chosen(fields, sessions, "session"), files[0])
+        picked = dict.fromkeys(request.sessions(fields), files[0])
         made = retina.by_block(picked, open_one, skip_damaged, notes)
         if not made:
             raise NotInTree("session with units that pass the filters", filters, fields,
                             "units='all' keeps all")  # fmt: skip
-        return retina.assemble(made, drop_variables, {"source": self.name, "notes": notes})
+        return retina.assemble(made, {"source": self.name, "notes": notes})
 
 
 def _filters(units: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips
@@ -45,7 +45,6 @@ from neuroarrays.formats.retina.movies import Checkers, Column, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy.arrays import Arranged, LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}
@@ -60,6 +59,7 @@ class KaramanlisReader(Reader):
     name = "karamanlis_2024"
     description = "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"
     url = "https://doi.org/10.12751/g-node.ejk8kx"
+    only_area = retina.RETINA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a session has a `<stimulus>_data.mat`."""
@@ -68,13 +68,11 @@ class KaramanlisReader(Reader):
             lambda path: containers.any_of(_sessions(path)[0].values(), _holds),
         )
 
-    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
+    def open_groups(  # noqa: PLR0913  options, all by name
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         species: str | None = None,
         stimulus: str = "fixationmovie",
         size: tuple[int, int] | None = (60, 80),
@@ -87,10 +85,8 @@ class KaramanlisReader(Reader):
         ----------
         filename_or_obj : str or path
             A folder of sessions, a session's folder, or its zip.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the only area is "retina".
+        request : Request
+            What to open; the only area is "retina".
         species : {"mouse", "marmoset"}, optional
             Sessions of this species only.
         stimulus : str
@@ -106,7 +102,6 @@ class KaramanlisReader(Reader):
         """
         retina.choice("stimulus", stimulus, STIMULI)
         retina.choice("geometry", geometry, ("matlab", "openretina"))
-        chosen([retina.RETINA], areas, "area")
         found, inside = _sessions(filename_or_obj)
         notes = inside.notes()
         if species is not None:
@@ -115,7 +110,7 @@ class KaramanlisReader(Reader):
                 raise NotInTree("species", species, sorted({species_of(name) for name in found}))
             found = kept
         matching: dict[str, list[str]] = {}
-        for name in chosen(found, sessions, "session"):
+        for name in request.sessions(found):
             with sparing(name, found[name], notes, skip_damaged, len(found) > 1):
                 inside.check(found[name])
                 matching[name] = _matching(found[name], stimulus)
@@ -134,7 +129,7 @@ class KaramanlisReader(Reader):
 
         places = {name: found[name] for name in members}
         nodes = retina.by_block(places, open_one, skip_damaged, notes)
-        return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
+        return retina.assemble(nodes, {"source": self.name, "notes": notes})
 
 
 def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:

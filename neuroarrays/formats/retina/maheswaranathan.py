@@ -15,7 +15,6 @@ of repeats by cell is not documented. https://doi.org/10.1016/j.neuron.2023.06.0
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,12 @@ from neuroarrays.files import source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import Found, find
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy.arrays import Arranged, LazyArray, Transposed, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen
 
 STIMULI = ("naturalscene", "whitenoise")
 #: Where sessions lie below what one unpacks.
@@ -51,6 +50,7 @@ class MaheswaranathanReader(Reader):
     name = "maheswaranathan_2023"
     description = "Maheswaranathan et al. 2023: salamander retina, natural scenes and white noise"
     url = "https://doi.org/10.1016/j.neuron.2023.06.007"
+    only_area = retina.RETINA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there is a file with responses and a clock for train and test."""
@@ -61,13 +61,11 @@ class MaheswaranathanReader(Reader):
             ),
         )
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         stimulus: str = "naturalscene",
         response: str = "firing_rate_10ms",
         skip_damaged: bool = False,
@@ -78,10 +76,8 @@ class MaheswaranathanReader(Reader):
         ----------
         filename_or_obj : str or path
             The folder, a session's folder or one file.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the only area is "retina".
+        request : Request
+            What to open; the only area is "retina".
         stimulus : {"naturalscene", "whitenoise"}
             Which recording of each session; of one file, the file decides.
         response : str
@@ -90,11 +86,10 @@ class MaheswaranathanReader(Reader):
             Leave out a session that cannot be read, and say so in ``notes``.
         """
         retina.choice("stimulus", stimulus, STIMULI)
-        chosen([retina.RETINA], areas, "area")
         found, inside = _sessions(filename_or_obj)
         ending = "" if os.path.isfile(filename_or_obj) else f"{stimulus}.h5"
         damaged = {path.name: path for path in inside.damaged}
-        picked = chosen([*found, *damaged], sessions, "session")
+        picked = request.sessions([*found, *damaged])
         matching = {
             session: [path.name for path in found[session] if path.name.endswith(ending)]
             for session in picked
@@ -114,7 +109,7 @@ class MaheswaranathanReader(Reader):
             return {block: recording.nodes(block) for block in (retina.TRAIN, retina.TEST)}
 
         nodes = retina.by_block(places, open_one, skip_damaged, notes)
-        return retina.assemble(nodes, drop_variables, {"source": self.name, "notes": notes})
+        return retina.assemble(nodes, {"source": self.name, "notes": notes})
 
 
 def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, list[Path]], Found]:

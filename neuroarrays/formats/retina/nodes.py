@@ -273,14 +273,8 @@ def by_block(
     return {place: node for nodes in made.values() for place, node in nodes.items()}
 
 
-def assemble(
-    nodes: Mapping[str, xr.Dataset], drop_variables: Any, attrs: Mapping[str, Any]
-) -> dict[str, xr.Dataset]:
-    """All groups of a tree: the root, the blocks, and the nodes less what is dropped."""
-    drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+def assemble(nodes: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> dict[str, xr.Dataset]:
+    """All groups of a tree: the root, the blocks, and the nodes."""
     blocks = dict.fromkeys(path.partition("/")[0] for path in nodes)
     made = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **attrs))}
-    made |= {block: xr.Dataset() for block in blocks}
-    for path, node in nodes.items():
-        made[path] = node.drop_vars(drop, errors="ignore") if drop else node
-    return made
+    return made | {block: xr.Dataset() for block in blocks} | dict(nodes)

@@ -27,6 +27,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files
 from neuroarrays.formats.sensorium.masks import Blank, Shown, Valid, ValidLength
@@ -34,7 +35,6 @@ from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
 from neuroarrays.lazy.arrays import Arranged, LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.names import chosen, matches
 
 _SCREEN = ("channel", "y", "x")
 _CITATIONS = {
@@ -60,13 +60,11 @@ class SensoriumReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups_as_dict(
+    def open_groups(
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open sessions as the groups of an aligned tree.
@@ -75,11 +73,9 @@ class SensoriumReader(Reader):
         ----------
         filename_or_obj : str, path or list of these
             A session's folder or zip, a folder of these, or several.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open. A session is called <animal>-<session>-<scan>; areas are
-            those of meta/neurons/area.npy, "unknown" without it.
+        request : Request
+            What to open. A session is called <animal>-<session>-<scan>; areas are those of
+            meta/neurons/area.npy, "unknown" without it.
         skip_damaged : bool
             Leave out a session that cannot be opened, and say so in the attribute ``notes``.
         """
@@ -90,25 +86,20 @@ class SensoriumReader(Reader):
                 "folder of such folders", "none",
             )  # fmt: skip
         groups: dict[str, xr.Dataset] = {}
-        areas_there: dict[str, None] = {}
-        for name in chosen(found, sessions, "session"):
+        opened = False
+        for name in request.sessions(found):
             files = found[name]
             with sparing(name, files.path, notes, skip_damaged, len(found) > 1):
                 if isinstance(files, FormatError):
                     raise files
                 session = _Session(name, files)
-                there = session.areas
-                kept = there if areas is None else [a for a in there if matches(a, areas)]
-                groups |= session.groups(kept) if kept or areas is None else {}
-                areas_there |= dict.fromkeys(there)
+                kept = request.areas(session.areas)
+                groups |= session.groups(kept) if kept or request.every_area else {}
+                opened = True
                 notes += [f"{name}: {note}" for note in session.trials.notes]
-        if not areas_there:
+        if not opened:
             raise FormatError(_first(filename_or_obj), "", "a session that can be read",
                               "; ".join(notes))  # fmt: skip
-        chosen(areas_there, areas, "area")
-        if drop_variables is not None:
-            drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
-            groups = {k: ds.drop_vars(drop, errors="ignore") for k, ds in groups.items()}
         root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
         return {"/": xr.Dataset(attrs=root)} | groups
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import source
 from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Clips, Pickled
@@ -40,7 +41,6 @@ from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields, Repeated
 from neuroarrays.lazy.arrays import Arranged, LazyArray
-from neuroarrays.schema.names import chosen
 
 #: Stimulus -> how the names of its files of responses end.
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}
@@ -60,18 +60,17 @@ class SridharReader(Reader):
     name = "sridhar_2025"
     description = "Sridhar et al. 2025: marmoset retina, film under eye movements and white noise"
     url = "https://doi.org/10.12751/g-node.3dfiti"
+    only_area = retina.RETINA
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there are files of responses under their names."""
         return containers.recognised(filename_or_obj, lambda path: bool(_folders(path)))
 
-    def open_groups_as_dict(  # noqa: PLR0913  options, all by name
+    def open_groups(  # noqa: PLR0913  options, all by name
         self,
         filename_or_obj: Any,
+        request: Request,
         *,
-        drop_variables: Any = None,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
         stimulus: str | None = None,
         trials: str = "published",
         fixations: str | None = None,
@@ -85,10 +84,8 @@ class SridharReader(Reader):
         ----------
         filename_or_obj : str or path
             The folder of a stimulus, or the one above.
-        drop_variables : str or iterable of str, optional
-            Variables to leave out.
-        sessions, areas : str or list of str, optional
-            Names or globs of what to open; the only area is "retina".
+        request : Request
+            What to open; the only area is "retina".
         stimulus : {"natural_movie", "whitenoise"}, optional
             Needed where there are both and the natural movie is not meant.
         trials : {"published", "all"}
@@ -109,7 +106,6 @@ class SridharReader(Reader):
         retina.choice("mismatch", mismatch, ("error", "cut"))
         if stimulus is not None:
             retina.choice("stimulus", stimulus, tuple(STIMULI))
-        chosen([retina.RETINA], areas, "area")
         folders = _folders(filename_or_obj)
         if not folders:
             raise FormatError(filename_or_obj, expected="responses/cell_responses_<session>_"
@@ -123,7 +119,7 @@ class SridharReader(Reader):
         notes = [f"{name} has no {shown}" for name in sorted(others)]
         wanted = _Wanted(shown, trials == "published", fixations, padding, mismatch)
         try:
-            names = chosen(files, sessions, "session")
+            names = request.sessions(files)
         except NotInTree as error:
             raise NotInTree("session", error.name, error.available, "; ".join(notes)) from None
 
@@ -133,7 +129,7 @@ class SridharReader(Reader):
 
         places = {name: files[name] for name in names}
         made = retina.by_block(places, open_one, skip_damaged, notes)
-        return retina.assemble(made, drop_variables, {"source": self.name, "notes": notes})
+        return retina.assemble(made, {"source": self.name, "notes": notes})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,134 @@
+"""What the base of readers does for all of them: sessions, areas, variables to leave out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import schema
+from neuroarrays.archive.reader import ArchiveReader
+from neuroarrays.errors import NotInTree
+from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.registry import FORMATS
+from neuroarrays.formats.request import Request
+from neuroarrays.synthetic import aligned_tree
+
+BINNED = Path(__file__).parents[1] / "golden/allen_binned/natural_scenes.h5"
+AREAS = {"a": ("V1", "V2"), "b": ("V1", "CA1")}
+
+
+class MadeUp(Reader):
+    """Two sessions; counts how often an area was opened."""
+
+    name = "made_up"
+    description = "nothing"
+
+    def guess_can_open(self, filename_or_obj):
+        return False
+
+    def open_groups(self, filename_or_obj, request, *, scale=1.0):
+        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source=self.name))}
+        for session in request.sessions(AREAS):
+            groups[session] = xr.Dataset()
+            for area in request.areas(AREAS[session]):
+                values = {"x": ("unit_id", np.full(2, scale)), "y": ("unit_id", np.zeros(2))}
+                groups[f"{session}/{area}"] = xr.Dataset(values, {"unit_id": [0, 1]})
+        return groups
+
+
+class OneArea(MadeUp):
+    """As retinas are; opening it is a failure."""
+
+    only_area = "retina"
+
+    def open_groups(self, filename_or_obj, request):
+        raise TypeError("opened")
+
+
+def paths(**options):
+    return sorted(k for k in MadeUp().open_groups_as_dict("f", **options) if "/" in k[1:])
+
+
+def test_sessions_and_areas_are_names_lists_or_globs():
+    assert paths() == ["a/V1", "a/V2", "b/CA1", "b/V1"]
+    assert paths(sessions="b") == ["b/CA1", "b/V1"]
+    assert paths(areas="V*") == ["a/V1", "a/V2", "b/V1"]
+    assert paths(sessions=["a", "b"], areas=["CA?", "V2"]) == ["a/V2", "b/CA1"]
+
+
+@pytest.mark.parametrize("method", ["open_datatree", "open_groups_as_dict", "catalog"])
+def test_what_is_nowhere_is_refused_by_name(method):
+    opened = getattr(MadeUp(), method)
+    with pytest.raises(NotInTree, match="no session 'c'; there are 'a', 'b'"):
+        opened("f", sessions=["a", "c"])
+    with pytest.raises(NotInTree, match="no area 'CA3'; there are 'V1', 'V2', 'CA1'"):
+        opened("f", areas=["V1", "CA3"])
+    with pytest.raises(NotInTree, match="no area 'CA1'; there are 'V1', 'V2'"):
+        opened("f", sessions="a", areas="CA1")
+    with pytest.raises(TypeError, match="its options are 'sessions', 'areas', 'scale'"):
+        opened("f", scales=2)
+
+
+def test_where_there_is_one_area_another_is_refused_before_opening():
+    with pytest.raises(NotInTree, match="no area 'V1'; there are 'retina'"):
+        OneArea().open_groups_as_dict("f", areas="V1")
+    for areas in (None, "retina", "ret*"):
+        with pytest.raises(TypeError, match="opened"):
+            OneArea().open_groups_as_dict("f", areas=areas)
+
+
+@pytest.mark.parametrize("dropped", ["y", ["y", "no_such"], ("y",), iter(["y"])], ids=str)
+def test_variables_are_left_out_of_every_node(dropped):
+    groups = MadeUp().open_groups_as_dict("f", drop_variables=dropped)
+    assert all(set(node.data_vars) <= {"x"} for node in groups.values())
+    assert all("x" in groups[path] for path in paths())
+
+
+def test_variables_are_left_out_at_every_door(tmp_path):
+    tree = aligned_tree()
+    path = na.save(tree, tmp_path / "a.h5")
+    place = next(p for p, role, _ in schema.roles(tree) if role == "area")
+    has = set(tree[place].to_dataset().variables)
+    gone = {"spike_data", "time"}
+    assert gone <= has
+    opened = {
+        "na": na.open_datatree(path, drop_variables=gone)[place].to_dataset(),
+        "tree": xr.open_datatree(path, engine="neuroarrays", drop_variables=gone)[place].to_dataset(),
+        "groups": xr.open_groups(path, engine=ArchiveReader, drop_variables=gone)[place.strip("/")],
+        "one": xr.open_dataset(path, engine=ArchiveReader, group=place, drop_variables=gone),
+    }  # fmt: skip
+    for door, node in opened.items():
+        assert set(node.variables) & gone == set(), door
+        assert set(node.variables) >= has - gone - {"presentation_id"}, door
+
+
+@pytest.mark.parametrize("name", [format_.name for format_ in FORMATS])
+def test_no_reader_does_it_again(name):
+    reader = type(next(format_ for format_ in FORMATS if format_.name == name).load())
+    assert "open_groups_as_dict" not in vars(reader)
+    assert list(reader.options())[:2] == ["sessions", "areas"]
+
+
+def test_a_catalogue_is_of_what_is_asked_for(tmp_path):
+    """Also where it is read without opening."""
+    archive = na.save(aligned_tree(sessions=2), tmp_path / "a.h5")
+    for path in (BINNED, archive):
+        rows = na.catalog(path)
+        one = rows.iloc[-1]
+        found = na.catalog(path, sessions=one["session"], areas=one["area"])
+        assert found.to_dict("records") == rows[
+            (rows["session"] == one["session"]) & (rows["area"] == one["area"])
+        ].to_dict("records")
+        assert 0 < len(found) < len(rows)
+        with pytest.raises(NotInTree, match="no session 'no such'"):
+            na.catalog(path, sessions="no such")
+        with pytest.raises(NotInTree, match="no area 'no such'"):
+            na.catalog(path, areas="no such")
+
+
+def test_rows_of_sessions_without_areas_stay():
+    rows = [{"session": "a", "area": ""}, {"session": "b", "area": "V1"}]
+    assert Request(None, "V1").rows(rows) == rows
+    assert Request("a").rows(rows) == rows[:1]
