@@ -85,7 +85,7 @@ class DriadaReader(Reader):
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
-    def open_groups(  # noqa: PLR0913  its options are its parameters
+    def open_groups(
         self,
         filename_or_obj: Any,
         request: Request,

@@ -74,7 +74,7 @@ class HoeflingReader(Reader):
         """Whether an HDF5 file has fields with `group_assignment`."""
         return containers.recognised(filename_or_obj, lambda path: bool(_responses(path)))
 
-    def open_groups(  # noqa: PLR0913  options, all by name
+    def open_groups(
         self,
         filename_or_obj: Any,
         request: Request,

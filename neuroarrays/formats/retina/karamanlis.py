@@ -68,7 +68,7 @@ class KaramanlisReader(Reader):
             lambda path: containers.any_of(_sessions(path)[0].values(), _holds),
         )
 
-    def open_groups(  # noqa: PLR0913  options, all by name
+    def open_groups(
         self,
         filename_or_obj: Any,
         request: Request,

@@ -66,7 +66,7 @@ class SridharReader(Reader):
         """Whether there are files of responses under their names."""
         return containers.recognised(filename_or_obj, lambda path: bool(_folders(path)))
 
-    def open_groups(  # noqa: PLR0913  options, all by name
+    def open_groups(
         self,
         filename_or_obj: Any,
         request: Request,
