@@ -14,6 +14,9 @@ from neuroarrays.alignment.counting import ClockCounts, TrialCounts, counted
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
 
+#: Labels of events that are counted each for itself, at most.
+_LABELS = 50
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class EventCounts(LazyArray):
@@ -52,9 +55,26 @@ def counted_events(
     Returns
     -------
     dict of str to lazy variable
-        ``(presentation_id, time)`` or ``(time,)``; NaN times are counted nowhere.
+        ``(presentation_id, time)`` or ``(time,)``; NaN times are counted nowhere. Of events with a
+        `label` also those of each label, ``<name>_<label>``.
     """
-    return {name: _counted(node, bins, dtype, binarize) for name, node in events.items()}
+    every = dict(events)
+    for name, node in events.items():
+        for label, mine in _by_label(node).items():
+            every.setdefault(schema.node_name(f"{name}_{label}"), mine)
+    return {name: _counted(node, bins, dtype, binarize) for name, node in every.items()}
+
+
+def _by_label(node: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The events of each label; none where there is only one, or as many as no kinds are."""
+    if "label" not in node or node["label"].ndim != 1 or node["label"].dtype.kind not in "OU":
+        return {}
+    labels = np.array([str(one or "") for one in node["label"].values], object)
+    known = sorted(set(labels) - {""})
+    if not 1 < len(known) <= _LABELS:
+        return {}
+    times = node["event_time"].load()
+    return {one: xr.Dataset({"event_time": times[labels == one]}) for one in known}
 
 
 def _counted(node: xr.Dataset, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:

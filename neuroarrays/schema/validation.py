@@ -167,6 +167,11 @@ def _check_clock(node: xr.Dataset) -> list[str]:
     if schema.TIME not in node.coords:
         return notes
     times = node.coords[schema.TIME].values
+    if times.dtype.kind == "M":
+        return ["time is dates (datetime64), which are no seconds on the session clock: it cannot "
+                "be aligned before the session's start is subtracted"]  # fmt: skip
+    if times.dtype.kind == "m":
+        times = times / np.timedelta64(1, "s")
     if unknown := int((~np.isfinite(times)).sum()):
         notes.append(f"{unknown} of {times.size} time stamps are NaN or infinite; their samples "
                      "are left out where the series is used")  # fmt: skip

@@ -175,3 +175,16 @@ def test_events_are_features_of_an_area_and_inputs_of_batches():
     alone = na.align(session(), bin_width=0.1, window=(0, 2.0))["s"]
     clips = datasets.ClipDataset(alone, ["events/licks", "wheel/angle"], 0.5)
     assert clips[0]["events/licks"].tolist() == [0, 1, 0, 0, 2]
+
+
+def test_events_are_counted_by_label_too():
+    tree = session(
+        **{"s/events/ttl": events([0.1, 0.2, 1.3], label=np.array(["a", "c", "a"], object))}
+    )
+    counted = na.align(tree, [0.0, 1.0], 0.5, (0, 1), clip=False)["s/events"].to_dataset()
+    assert counted["ttl"].values.tolist() == [[2, 0], [1, 0]]
+    assert counted["ttl_a"].values.tolist() == [[1, 0], [1, 0]]
+    assert counted["ttl_c"].values.tolist() == [[1, 0], [0, 0]]
+    assert na.psth(na.align(tree, "trials", 0.1)["s/events"])["event"].values.tolist() == [
+        "licks", "rewards", "ttl", "ttl_a", "ttl_c",
+    ]  # fmt: skip

@@ -218,3 +218,9 @@ def test_series_of_units_without_area(tmp_path):
     said = {"F": {"time": {"rate": 10.0}, "F": {"array": "F.npy", "dims": ["time", "unit_id"]}}}
     tree = na.open_datatree(path, engine="arrays", mapping=said)
     assert na.align(tree, bin_width=0.1)["f/unknown/responses"].sizes["unit_id"] == 3
+
+
+def test_the_first_column_of_a_group_is_a_column(tmp_path):
+    (tmp_path / "a.csv").write_text("a,a,b\nx,y,x\n0,1,2\n1,2,3\n")
+    said, _ = guessed(tmp_path / "a.csv")
+    assert sorted(said["series"].values()) == ["a/x", "a/y", "b/x"]

@@ -84,3 +84,15 @@ def test_as_many_units_as_trials():
 
 def test_the_sample_is_not_odd():
     assert not [note for note in validate(na.load_sample(), values=True) if "far from" in note]
+
+
+def test_a_clock_of_dates_is_a_fault():
+    """Not an error from inside."""
+
+    def series(times):
+        root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+        node = xr.Dataset({"x": ("time", np.arange(20.0))}, {"time": times})
+        return xr.DataTree.from_dict({"/": root, "s/wheel": node})
+
+    with pytest.raises(na.SchemaError, match="time has dtype datetime64"):
+        na.validate(series(np.arange(20).astype("M8[s]")), values=True)

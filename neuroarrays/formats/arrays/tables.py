@@ -222,6 +222,8 @@ def _names(rows: list[list[str]], headers: int, decimal: str) -> tuple[int, list
     rest = padded[headers : headers + 1]
     if rest and rest[0][0] and not any(rest[0][1:]) and not _is_number(rest[0][0], decimal):
         return headers + 1, [rest[0][0], *joined(levels[1:])]
+    if padded[0][0] and padded[0][0] in padded[0][1:]:
+        return headers, names  # the first column is of a group too
     if grouped:  # the first column says what the levels are, or is one of the columns
         first = [cell for cell in levels[0] if cell]
         return headers, [first[0] if len(first) == 1 else _ROW, *joined(levels[1:])]
