@@ -198,6 +198,19 @@ def test_data_of_a_modality_that_are_cut(tmp_path):
     assert "notes passed over: no meta.yml" in notes
 
 
+@pytest.mark.parametrize("damage", [empty, page, dangling, fifo], ids=lambda one: one.__name__)
+def test_what_stands_in_the_place_of_a_modality_is_said(tmp_path, damage):
+    session = experanto(tmp_path / "s")
+    shutil.rmtree(session / "treadmill")
+    (session / "treadmill").write_bytes(b"")
+    damage(session / "treadmill")
+    if damage in (dangling, fifo):
+        with pytest.raises(FormatError, match=r"treadmill.*skip_damaged=True"):
+            na.open_datatree(session)
+    notes = na.open_datatree(session, skip_damaged=True)["s"].attrs["notes"]
+    assert any(note.startswith(("treadmill left out", "treadmill passed over")) for note in notes)
+
+
 def test_an_experanto_session_of_three(tmp_path):
     for name in "abc":
         experanto(tmp_path / name)

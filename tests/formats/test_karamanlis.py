@@ -1,5 +1,6 @@
 """Karamanlis 2024: golden folder under the conformance suite, geometry, zips, what can go wrong."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.errors import FormatError, NotInTree, UnknownFormat
+from neuroarrays.errors import FormatError, MissingPath, NotInTree, UnknownFormat
 from neuroarrays.files import source
 from neuroarrays.kernels import fixations
 from neuroarrays.testing import ReaderTests, assert_same_trees
@@ -456,3 +457,24 @@ def test_members_of_one_zip_stay_open_beside_each_other(tmp_path, monkeypatch):
         archive.writestr("more", b"1")
     with pytest.raises(FormatError, match=r"s\.zip"):
         a.read("x")
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_what_stands_in_the_place_of_files_is_said(tmp_path, kind):
+    session = tmp_path / "20210115_252MEA_mouse_left_half_dorsal"
+    shutil.copytree(GOLDEN, tmp_path, dirs_exist_ok=True)
+
+    def put(path):
+        path.symlink_to("nowhere") if kind == "link" else os.mkfifo(path)
+
+    (session / "expdata.mat").unlink()
+    put(session / "expdata.mat")
+    assert any("expdata.mat is not read" in n for n in na.open_datatree(tmp_path).attrs["notes"])
+    (session / "fixationmovie_data.mat").unlink()
+    put(session / "fixationmovie_data.mat")
+    with pytest.raises((FormatError, MissingPath), match="fixationmovie_data"):
+        na.open_datatree(tmp_path)
+    shutil.rmtree(session)
+    put(session)
+    with pytest.raises(FormatError, match=r"MEA_mouse.*skip_damaged=True"):
+        na.open_datatree(tmp_path)

@@ -48,24 +48,37 @@ def sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:
 
 
 def _has_modalities(folder: str | os.PathLike[str]) -> bool:
-    return os.path.isdir(folder) and any(not why for _, why in _modalities(folder))
+    try:
+        return os.path.isdir(folder) and any(not why for _, why in _modalities(folder))
+    except OSError:
+        return False
 
 
 def _is_meant(folder: Path) -> bool:
     """Whether what has no modality that can be read is meant to be a session."""
     if not folder.is_dir():
         return folder.is_symlink() and not folder.suffix
-    names = [name for name, _ in _modalities(folder)]
+    try:
+        names = [name for name, _ in _modalities(folder)]
+    except OSError:
+        return True
     return (folder / "meta.json").is_file() or any(holds_data(folder / name) for name in names)
 
 
 def modalities(folder: Path) -> dict[str, str]:
-    """Folders of a session, in order -> why they state no modality, "" for those that do."""
-    return dict(sorted(_modalities(folder)))
+    """What lies in a session, in order -> why it states no modality, "" for what does."""
+    others = {
+        child.name: described(child)
+        for child in folder.iterdir()
+        if child.name[0] not in "._" and child.name != "meta.json" and not child.is_dir()
+    }
+    return dict(sorted((others | dict(_modalities(folder))).items()))
 
 
 def holds_data(folder: Path) -> bool:
-    """Whether a folder has files as a modality has them."""
+    """Whether a folder has files as a modality has them, or cannot be looked into."""
+    if not folder.is_dir():
+        return not folder.is_file()
     return any(os.path.lexists(folder / name) for name in _DATA)
 
 

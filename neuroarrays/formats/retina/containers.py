@@ -70,7 +70,7 @@ def members(path: Path) -> list[str]:
         On a zip that cannot be read.
     """
     if path.is_dir():
-        return sorted(p.name for p in path.iterdir() if p.is_file() and p.name[0] != ".")
+        return sorted(p.name for p in path.iterdir() if not p.is_dir() and p.name[0] != ".")
     found = [info.filename for info in _listing(path) if not info.is_dir()]
     kept = (n for n in found if "__MACOSX" not in n and not os.path.basename(n).startswith("."))
     return sorted(kept)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
@@ -42,6 +42,8 @@ class Experiment:
             self.note = (
                 f"{name}: {_EXPDATA} is not read: expected {error.expected}, found {error.found}"
             )
+        except MissingPath:
+            self.note = f"{name}: {_EXPDATA} is not read: a link to where there is nothing"
         self.species = species_of(name)
         default = RATES.get(self.species)
         rate = self._numbers("projector/refreshrate")

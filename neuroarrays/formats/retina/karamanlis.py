@@ -147,7 +147,7 @@ def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:
 
 
 def _is_there(path: Path) -> bool:
-    return _is_named(path) and (path.is_dir() or zipfile.is_zipfile(path))
+    return _is_named(path) and (path.is_dir() or (path.is_file() and zipfile.is_zipfile(path)))
 
 
 def _is_named(path: Path) -> bool:

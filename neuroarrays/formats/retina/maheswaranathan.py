@@ -152,6 +152,8 @@ class _Recording:
         self.path, self.session, self.response = path, schema.node_name(session), response
         self.file: Source = source.open_source(path)
         types = self.file.names("train/response")
+        if not types:
+            raise FormatError(path, "train/response", "responses", "none")
         if response not in types:
             raise NotInTree("response type", response, types, where=str(path))
         self.cells = cells.numbers(self.file, "spikes")
