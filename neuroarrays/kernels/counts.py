@@ -152,10 +152,12 @@ def bin_centres(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) 
     return _times(origin, start_bin + np.arange(_checked_bins(n_bins)) + 0.5, bin_width)
 
 
-def _times(origin: Any, index: np.ndarray, bin_width: float) -> np.ndarray:
-    """Times of possibly fractional edge numbers, counted from `origin`."""
+def _times(
+    origin: Any, index: np.ndarray, bin_width: float, numbers: np.ndarray | None = None
+) -> np.ndarray:
+    """Times of possibly fractional edge numbers, counted from `origin`, whose own may be given."""
     origins = np.asarray(origin, np.float64)[..., None]
-    numbers = grid_numbers(origins, bin_width)
+    numbers = grid_numbers(origins, bin_width) if numbers is None else numbers[..., None]
     with np.errstate(invalid="ignore", over="ignore"):
         away = origins + _offsets(index, bin_width)
         found: np.ndarray = np.where(np.isnan(numbers), away, _offsets(numbers + index, bin_width))
@@ -286,7 +288,7 @@ def count_trials(
         )
     out = _output(out, (len(origins), len(spikes[1]), _checked_bins(n_bins)), dtype)
     numbers = grid_numbers(origins, bin_width)
-    starts, ends = (_times(origins, np.array([k]), bin_width)[:, 0] for k in (0, n_bins))
+    starts, ends = _times(origins, np.array([0, n_bins]), bin_width, numbers).T
     stops = np.minimum(ends, limits)
     countable = stops > starts  # False for NaN and for infinite origins too
     out[~countable] = 0
