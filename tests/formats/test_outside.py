@@ -219,6 +219,13 @@ def test_one_that_fails_while_looking(site):
         assert na.open_datatree(na.sample_path()).attrs["source"] == "nwb"
 
 
+def test_what_a_package_says_does_not_steer_the_terminal(site, capsys):
+    site.claim("odd-reader", "odd", "odd_module:R", odd_module=r"raise ValueError('\x1b[2J')")
+    assert cli.main(["formats"]) == 0
+    assert cli.main(["info", str(na.sample_path()), "--engine", "odd"]) == 2
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
 def test_a_name_of_ours_stays_ours(site, session):
     site.claim("other-nwb", "nwb", "other_module:R", other_module="R = 1")
     assert type(registry.named("nwb").load()) is NWBReader
