@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import printing
-from neuroarrays.errors import (
-    BrokenReader,
-    MissingDependency,
-    SchemaError,
-    UnknownFormat,
-    printable,
-)
+from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat
 from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
@@ -59,9 +53,9 @@ def _about(format_: Format) -> str:
     if not format_.package:
         return format_.description
     try:
-        return printable(f"{format_.load().description} ({format_.package})")
+        return f"{format_.load().description} ({format_.package})"
     except BrokenReader as broken:
-        return printable(f"cannot be used: {broken.fault} ({format_.package})")
+        return f"cannot be used: {broken.fault} ({format_.package})"
 
 
 def info(arguments: argparse.Namespace) -> int:
