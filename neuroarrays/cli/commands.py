@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FINE, FAULTS = 0, 1
 #: The attribute of a session that `info` shows apart, and one that says nothing of the recording.
-_NOTES, _METADATA = "notes", "metadata_not_read"
+_NOTES, _METADATA = "notes", "metadata_in_file"
 
 
 def formats(_: argparse.Namespace) -> int:

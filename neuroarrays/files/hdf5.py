@@ -33,16 +33,21 @@ if TYPE_CHECKING:
 
 #: Files kept open per process, datasets per file, and the chunk cache that HDF5 gives each, bytes.
 MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 64, 16, 1 << 20
+#: Groups kept open per file (also names that lead nowhere), and paths of groups that are known.
+_MAX_GROUPS, _MAX_KNOWN = 64, 4096
 #: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
 _BLOCK = 1 << 18
 
 
 class _Handle:
-    """An open file and its datasets, by name."""
+    """An open file, its datasets and its groups, by name; None where nothing is."""
 
     def __init__(self, file: h5py.File):
         self.file = file
-        self.datasets: OrderedDict[str, h5py.Dataset | None] = OrderedDict()
+        self.datasets: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
+        self.groups: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
+        #: Hard paths of groups; "" where nothing is.
+        self.locations: dict[str, str] = {}
         #: Readers of datasets past HDF5; None where only HDF5 can.
         self.chunks: dict[str, ZstdChunks | Rows | None] = {}
 
@@ -145,29 +150,47 @@ class HDF5Source(Source):
         """The file, opened."""
         return open_file(self.path)
 
-    def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
-        if name in handle.datasets:
-            handle.datasets.move_to_end(name)
-        else:
-            import h5py
+    def _object(self, handle: _Handle, name: str) -> h5py.HLObject | None:
+        """What stands at a name, a dataset or group; None where nothing is."""
+        for known in (handle.datasets, handle.groups):
+            if name in known:
+                known.move_to_end(name)
+                return known[name]
+        import h5py
 
-            location = safety.hdf5_location(handle.file, self.path, name)
-            found = _at(handle, location) if location else None
-            if not isinstance(found, h5py.Dataset):
-                found = None
-            else:
-                safety.check_hdf5_storage(found, self.path, name)
-            handle.datasets[name] = found
-            while len(handle.datasets) > MAX_DATASETS:
-                handle.datasets.popitem(last=False)
-        return handle.datasets[name]
+        location = self._location(handle, name)
+        found = _at(handle, location) if location else None
+        known, most = handle.groups, _MAX_GROUPS
+        if isinstance(found, h5py.Dataset):
+            safety.check_hdf5_storage(found, self.path, name)
+            known, most = handle.datasets, MAX_DATASETS
+        known[name] = found
+        while len(known) > most:
+            known.popitem(last=False)
+        return found
+
+    def _location(self, handle: _Handle, name: str) -> str:
+        """The hard path of a name, "" where nothing is; that of its group is looked up once."""
+        group, _, last = name.strip("/").rpartition("/")
+        if group not in handle.locations:
+            if len(handle.locations) >= _MAX_KNOWN:
+                handle.locations.clear()
+            found = safety.hdf5_location(handle.file, self.path, group) if group else "/"
+            handle.locations[group] = found
+        above = handle.locations[group]
+        return safety.hdf5_location(handle.file, self.path, last, above) if above else ""
+
+    def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
+        import h5py
+
+        found = self._object(handle, name)
+        return found if isinstance(found, h5py.Dataset) else None
 
     def names(self, group: str = "/") -> list[str]:
         import h5py
 
         with self._open(group) as handle:
-            location = safety.hdf5_location(handle.file, self.path, group)
-            node = _at(handle, location) if location else None
+            node = self._object(handle, group)
             if not isinstance(node, h5py.Group):
                 return []
             # h5py gives a name that is no UTF-8 as bytes
@@ -190,21 +213,13 @@ class HDF5Source(Source):
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
         with self._open(name) as handle:
-            location = safety.hdf5_location(handle.file, self.path, name)
-            if not location:
-                return {}
-            node = _at(handle, location)
-            return {key: self._plain(handle, node, key) for key in node.attrs}
+            node = self._object(handle, name)
+            return {key: self._plain(handle, node, key) for key in node.attrs} if node else {}
 
     def attr(self, name: str, key: str) -> Any:
         with self._open(name) as handle:
-            node = self._dataset(handle, name)
-            if node is None:
-                location = safety.hdf5_location(handle.file, self.path, name)
-                node = _at(handle, location) if location else None
-            return (
-                self._plain(handle, node, key) if node is not None and key in node.attrs else None
-            )
+            node = self._object(handle, name)
+            return self._plain(handle, node, key) if node and key in node.attrs else None
 
     def _plain(self, handle: _Handle, node: h5py.Group, key: str) -> Any:
         import h5py
@@ -221,8 +236,8 @@ class HDF5Source(Source):
 
     def identity(self, name: str) -> object:
         with self._open(name) as handle:
-            location = safety.hdf5_location(handle.file, self.path, name)
-            return hash(_at(handle, location).id) if location else None
+            node = self._object(handle, name)
+            return hash(node.id) if node else None
 
     def link(self, name: str) -> str | None:
         import h5py
@@ -230,8 +245,7 @@ class HDF5Source(Source):
 
         parent, _, last = name.strip("/").rpartition("/")
         with self._open(name) as handle:
-            location = safety.hdf5_location(handle.file, self.path, parent)
-            group = _at(handle, location) if location else None
+            group = self._object(handle, parent)
             encoded = last.encode("utf-8", "surrogateescape")
             if not isinstance(group, h5py.Group) or not encoded:
                 return None

@@ -121,8 +121,10 @@ def check_whole(path: str, where: str, nbytes: int, file_bytes: int) -> None:
         )
 
 
-def hdf5_location(file: h5py.File, path: str, name: str) -> str:
-    """The hard path of `name` in an open HDF5 file, soft links followed.
+def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> str:
+    """The hard path of `name` in a group of an open HDF5 file, soft links followed.
+
+    `group` is a hard path.
 
     Returns
     -------
@@ -136,7 +138,7 @@ def hdf5_location(file: h5py.File, path: str, name: str) -> str:
     """
     from h5py import h5l
 
-    todo, done, followed = name.strip("/").split("/")[::-1], "", 0
+    todo, done, followed = name.strip("/").split("/")[::-1], group.rstrip("/"), 0
     while todo:
         part = todo.pop()
         if part in ("", "."):

@@ -69,7 +69,7 @@ def read_on_opening(session):
 
 
 def unaccounted(path, session, stored=datasets):
-    said = [session.attrs.get(name, []) for name in ("notes", "metadata_not_read")]
+    said = [session.attrs.get(name, []) for name in ("notes", "metadata_in_file")]
     notes = "; ".join(note for notes in said for note in np.atleast_1d(notes).tolist())
     lazy = in_the_tree(session)
     lost = []

@@ -633,7 +633,7 @@ def test_metadata_of_odd_kinds(changed):
     session = changed(edit)
     assert session.attrs["experiment_notes"].startswith("caf")
     assert "general/source_script: cut to 4,096 of 10,000 characters" in notes(session)
-    assert "general/odd" in session.attrs["metadata_not_read"]
+    assert "general/odd" in session.attrs["metadata_in_file"]
     assert "general/odd" not in notes(session)
     assert "general/subject (" in notes(session)
 

@@ -170,8 +170,7 @@ def session_groups(
     if kind != "visual_behavior":
         groups |= behaviour.running(account) | behaviour.gaze(account)
         series = [one for one in series if not one.path.startswith(behaviour.HANDLED)]
-    for node, rows in series_nodes(account, series, wanted).items():
-        nodes.place(groups, node, rows)
+    nodes.place_all(groups, series_nodes(account, series, wanted))
     with account.step("units"):
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}

@@ -106,8 +106,8 @@ class Account:
         -------
         dict of str to list of str
             ``notes``: these, remarks, then what is not in the tree, with its place and why.
-            ``metadata_not_read``: places of metadata (devices, electrodes) and of definitions of
-            types, which are left in the file. Without what would be empty.
+            ``metadata_in_file``: places of metadata (devices, electrodes) and of definitions of
+            types, of which no more than labels are read. Without what would be empty.
         """
         with self.step("/"):
             for path, reason in _unsettled(self, "")[0]:
@@ -119,7 +119,7 @@ class Account:
         left = [f"{', '.join(path for path, _ in ones)} ({reason})" for (_, reason), ones in groups]
         said = {
             "notes": [*notes, *remarks, *(["not in the tree: " + "; ".join(left)] if left else [])],
-            "metadata_not_read": metadata,
+            "metadata_in_file": metadata,
         }
         return {name: list(map(printable, texts)) for name, texts in said.items() if texts}
 
@@ -223,12 +223,14 @@ def _of_child(account: Account, place: str) -> tuple[list[tuple[str, str]], bool
     if first != place:
         account.leave(place, f"another name of {first}")
         return [], True
+    if place.partition("/")[0] in _METADATA and place != "general":
+        return [(place, _IS_METADATA)], False
     entries, used = _unsettled(account, place)
     kind = str(source.attr(place, "neurodata_type") or "")
     is_empty = not entries and not kind
     if used or is_empty or place in _CONTAINERS or kind == "ProcessingModule":
         return entries, used
-    if len(entries) == 1 and place.partition("/")[0] not in _METADATA:
+    if len(entries) == 1:
         return entries, False
     return [(place, _what(source, place, None))], False
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files.source import Info, Source
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
 from neuroarrays.lazy.arrays import FileArray, file_array
 from neuroarrays.tree.observed import OF_UNITS
@@ -91,8 +91,10 @@ def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> 
     target = source.attr(f"{path}/{name}", "elements")
     if isinstance(target, str) and target:
         return target.strip("/")
+    if f"{name}_elements" not in names:
+        return ""
     is_enum = source.attr(f"{path}/{name}", "neurodata_type") == "EnumData"
-    return f"{path}/{name}_elements" if is_enum and f"{name}_elements" in names else ""
+    return f"{path}/{name}_elements" if is_enum else ""
 
 
 # ------------------------------------------------------------------------------- rows and ids
@@ -264,22 +266,29 @@ def read_column(
     if reason := unreadable(info):
         leave_ragged(account, table, name, reason)
         return None
-    attrs = description(source, path) | _region(account, path, info)
-    axes = [f"{free(name)}_axis{i}" for i in range(1, 33)]
+    info = source.known(path)
+    is_coded = info.dtype.kind in "iu"
+    kind = str(source.attr(path, "neurodata_type") or "") if is_coded else ""
+    attrs = description(source, path)
+    if kind == "DynamicTableRegion":
+        attrs |= _region(account, path)
     if name in table.indexes:
         values = _padded(account, table, name, size)
-        return xr.Variable((dim, *axes[: values.ndim - 1]), values, attrs)
-    info = source.known(path)
+        return xr.Variable(_dims(dim, name, values.ndim), values, attrs)
     if info.shape[:1] != (size,):
         account.leave(path, f"shape {info.shape} for {size} rows")
         return None
-    dims = (dim, *axes[: len(info.shape) - 1])
+    dims = _dims(dim, name, len(info.shape))
     if name in table.elements:
         values = labels_of(account, path, source.read(path), source.read(table.elements[name]))
         return xr.Variable(dims, values, attrs)
-    if source.attr(path, "neurodata_type") == "EnumData":
+    if kind == "EnumData":
         account.remark(path, "codes whose labels are not in the file")
     return file_array(source, path).variable(dims, attrs)
+
+
+def _dims(dim: str, name: str, ndim: int) -> tuple[str, ...]:
+    return dim, *(f"{free(name)}_axis{i}" for i in range(1, ndim))
 
 
 def leave_ragged(account: Account, table: Table, name: str, reason: str) -> None:
@@ -289,16 +298,14 @@ def leave_ragged(account: Account, table: Table, name: str, reason: str) -> None
     account.leave(f"{table.path}/{name}", reason)
 
 
-def _region(account: Account, path: str, info: Info | None) -> dict[str, Any]:
+def _region(account: Account, path: str) -> dict[str, Any]:
     """What a column of row numbers says of its table; numbers that are no row are a remark."""
     source = account.source
-    if source.attr(path, "neurodata_type") != "DynamicTableRegion" or info is None:
-        return {}
     target = str(source.attr(path, "table") or "").strip("/")
     known = source.info(f"{target}/id") if target else None
     if known is None or not known.shape:
         account.remark(path, "row numbers of a table that is not in the file")
-    elif info.dtype.kind in "iu":
+    else:
         check_rows(account, path, source.read(path), known.shape[0], target)
     return {"rows_of": target} if target else {}
 

@@ -183,11 +183,17 @@ def _candidates(base: str, one: Series) -> Iterator[str]:
 
 def _without_parents(nodes: dict[str, list[Series]]) -> dict[str, list[Series]]:
     """A node with children of other clocks moves to a child: each clock is a leaf of its own."""
-    out = {}
-    for path, members in nodes.items():
-        is_parent = any(other.startswith(path + "/") for other in nodes)
-        out[f"{path}/{clean(members[0].name)}" if is_parent else path] = members
-    return out
+    above = {parent for path in nodes for parent in parents(path)}
+    return {
+        f"{path}/{clean(members[0].name)}" if path in above else path: members
+        for path, members in nodes.items()
+    }
+
+
+def parents(path: str) -> list[str]:
+    """The paths above a path, from the top down."""
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
 
 
 def neuron_number(name: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,7 @@ def session_groups(
             for node, rows in found.items():
                 place(groups, f"{prefix}{node}" if taken else node, rows)
     groups = table_nodes(account, kinds, groups)
-    for node, one in series_nodes(account, series, wanted).items():
-        place(groups, node, one)
+    place_all(groups, series_nodes(account, series, wanted))
     with account.step("units"):
         groups = with_observed(account.source, groups, series, units)
     attrs = session_attrs(account) | {"nwb_version": version}
@@ -81,28 +80,25 @@ def table_nodes(
 
 
 def place(groups: dict[str, xr.Dataset], path: str, node: xr.Dataset) -> None:
-    """Put a node where it belongs, under another name where that is taken.
+    """Put a node where it belongs, under another name where that is taken."""
+    place_all(groups, {path: node})
+
+
+def place_all(groups: dict[str, xr.Dataset], nodes: Mapping[str, xr.Dataset]) -> None:
+    """Put nodes where they belong, under other names where these are taken.
 
     A node with values has no children: each clock is a leaf of its own.
     """
-    wanted, number = path, 1
-    while not _is_free(groups, path):
-        number += 1
-        above = any(parent in groups for parent in _parents(wanted))
-        path = f"{wanted.replace('/', '_') if above else wanted}_{number}"
-    groups[path] = node
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:n]) for n in range(1, len(parts))]
-
-
-def _is_free(groups: dict[str, xr.Dataset], path: str) -> bool:
-    """Whether a node may stand at a path: nothing is there, above it or below it."""
-    if path in groups or any(parent in groups for parent in _parents(path)):
-        return False
-    return not any(other.startswith(path + "/") for other in groups)
+    above = {parent for path in groups for parent in decode.parents(path)}
+    for wanted, node in nodes.items():
+        is_below = any(parent in groups for parent in decode.parents(wanted))
+        own = wanted.replace("/", "_") if is_below else wanted
+        path, number = wanted, 1
+        while path in groups or path in above or any(p in groups for p in decode.parents(path)):
+            number += 1
+            path = f"{own}_{number}"
+        groups[path] = node
+        above.update(decode.parents(path))
 
 
 def session_attrs(account: Account) -> dict[str, Any]:
