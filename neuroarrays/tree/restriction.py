@@ -222,7 +222,6 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
         starts, stops = within(owner)
         whole = stops - starts >= 2 * half - 2 * slack
         late = stops[whole] - half + slack
-        late = late if half else stops[whole]
         masks[owner] = _inside(time.values, (starts[whole] + half - slack, late))
     if not any(mask.any() for mask in masks.values()):
         raise _nothing_within(within(clocks[0]) if clocks else (np.empty(0), np.empty(0)))

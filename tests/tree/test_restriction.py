@@ -1,0 +1,54 @@
+"""What is cut along with spikes: events, clocks that stay lazy, and whose columns count."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays import schema
+from neuroarrays.tree.groups import parameters
+from neuroarrays.tree.restriction import _places_of
+
+
+def test_events_are_cut_with_their_values():
+    events = xr.Dataset({
+        "event_time": ("event", [1.0, 2.0, 3.0, 4.0]), "value": ("event", [10, 20, 30, 40]),
+        "of": ("kind", ["lick"]),
+    })  # fmt: skip
+    root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    tree = xr.DataTree.from_dict({"/": root, "s": xr.Dataset(), "s/events/licks": events})
+    cut = na.restrict(tree, [(2.0, 3.0), (4.0, 5.0)])["s/events/licks"]
+    assert cut["event_time"].values.tolist() == [2, 4]  # half-open
+    assert cut["value"].values.tolist() == [20, 40]
+    assert cut["of"].values.tolist() == ["lick"]
+
+
+@pytest.mark.parametrize(
+    ("inside", "want"),
+    [
+        ([0, 1, 1, 1, 0], slice(1, 4)),
+        ([1], slice(0, 1)),
+        ([0, 0, 1], slice(2, 3)),
+        ([1, 1, 0, 1, 1], [0, 1, 3, 4]),
+        ([0, 1, 0, 0, 1], [1, 4]),
+        ([0, 0], []),
+    ],
+)
+def test_places_that_follow_one_another_are_a_slice(inside, want):
+    found = _places_of(np.array(inside, bool))
+    assert isinstance(found, slice) == isinstance(want, slice)
+    assert found == want if isinstance(want, slice) else found.tolist() == want
+
+
+def test_a_column_of_the_table_comes_before_one_of_the_same_name():
+    rows = {name: ("presentation_id", np.full(2, value))
+            for name, value in (("area", 1), ("table", 2))}  # fmt: skip
+    groups = {
+        "s/V1": xr.Dataset({"contrast": rows["area"], "valid": rows["area"]}),
+        "s/V1/presentations": xr.Dataset({"contrast": rows["table"], "start_time": rows["table"]}),
+        "s/V2/presentations": xr.Dataset({"other": rows["table"]}),
+    }
+    found = parameters("s/V1", groups)
+    assert {name: np.asarray(column)[0] for name, column in found.items()} == {
+        "contrast": 2, "start_time": 2, "valid": 1,
+    }  # fmt: skip
