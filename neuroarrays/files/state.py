@@ -256,11 +256,25 @@ def _compiling() -> list[Any]:
     return [] if lock is None else [lock]
 
 
-def _importing() -> bool:
-    """Whether another thread is in the middle of an import."""
-    table = getattr(getattr(sys.modules.get("importlib"), "_bootstrap", None), "_module_locks", {})
-    owners = (getattr(ref(), "owner", None) for ref in list(table.values()))
-    return any(owner not in (None, threading.get_ident()) for owner in owners)
+def _import_locks() -> dict[str, Any]:
+    """The locks of modules by name, as weak references."""
+    bootstrap = getattr(sys.modules.get("importlib"), "_bootstrap", None)
+    table: dict[str, Any] = getattr(bootstrap, "_module_locks", {})
+    return table
+
+
+def _imported_elsewhere() -> list[str]:
+    """Modules that another thread is in the middle of importing."""
+    owners = {n: getattr(ref(), "owner", None) for n, ref in list(_import_locks().items())}
+    return [n for n, owner in owners.items() if owner not in (None, threading.get_ident())]
+
+
+def _import_anew() -> None:
+    """In a child: forget what a lost thread was importing, which began after `before_fork` looked."""
+    for name in _imported_elsewhere():
+        _import_locks().pop(name, None)
+        if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            del sys.modules[name]
 
 
 #: Of each guard that runs, what it holds; the libraries after which there is one.
@@ -275,7 +289,7 @@ def before_fork() -> None:
         lock.__enter__()
     _HELD.append(held)
     deadline = time.monotonic() + _IMPORTS
-    while _importing() and time.monotonic() < deadline:
+    while _imported_elsewhere() and time.monotonic() < deadline:
         time.sleep(0.001)
 
 
@@ -289,6 +303,7 @@ def after_fork_in_child() -> None:
     """Locks that no lost thread holds, no threads, and nothing that the parent has open."""
     for lock in _HELD.pop()[2:]:
         lock.__exit__(None, None, None)
+    _import_anew()
     for own in list(_LOCKS):
         own.renew()
     for cache in _CACHES:

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -288,3 +289,22 @@ def test_one_module_owns_what_outlives_a_call():
 )
 def test_this_test_notices(line):
     assert keeps(PACKAGE / "brand_new.py", line)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_module_that_another_thread_is_importing_is_imported_anew(tmp_path, monkeypatch):
+    """Also where that began after the fork had looked."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.5)\nvalue = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(state, "_IMPORTS", 0.0)
+    thread = threading.Thread(target=__import__, args=("slow_to_import",))
+    thread.start()
+    while "slow_to_import" not in state._imported_elsewhere():
+        time.sleep(0.01)
+    if (child := os.fork()) == 0:
+        signal.alarm(20)
+        import slow_to_import
+
+        os._exit(0 if slow_to_import.value == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
