@@ -31,3 +31,11 @@ def test_one_series_read_in_several_ways(order):
         method = way if way in ("previous", "nearest") else "linear"
         found = na.interpolate(series, CLOCK[:-1] + 0.5, method)
         np.testing.assert_allclose(found, want, err_msg=way)
+
+
+@pytest.mark.parametrize(("max_gap", "known"), [(None, 3), (2.0, 2), (0.5, 0)])
+def test_a_gap_is_bridged_up_to_a_length(max_gap, known):
+    series = xr.DataArray([0.0, 2.0, 8.0, 9.0], {"time": [0.0, 2.0, 8.0, 9.0]}, ("time",), "speed")
+    found = na.interpolate(series, [1.0, 5.0, 8.5], max_gap=max_gap).values
+    assert np.isfinite(found).sum() == known
+    np.testing.assert_allclose(found[np.isfinite(found)], np.array([1, 5, 8.5])[np.isfinite(found)])
