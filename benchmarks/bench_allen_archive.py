@@ -23,7 +23,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.collection.building import Recipe, build
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.synthetic.allen import write_allen
 
 LINES = []
@@ -269,7 +269,7 @@ def bench_sizes(folder, small):
         got[name] = np.asarray(values) if array.dims[1] == "unit_id" else values.transpose(0, 2, 1)
         say(f"{name:28s} {one * 1e3:10.3f} ms {many * 1e3:14.1f} ms")
     assert all(np.array_equal(values, got["ours"]) for values in got.values())
-    source.close_all()
+    opening.close_all()
     return spikes, floats
 
 

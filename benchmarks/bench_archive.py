@@ -15,7 +15,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.archive import encoding
 from neuroarrays.archive.reader import ArchiveReader
-from neuroarrays.files import source
+from neuroarrays.files import opening
 
 LINES = []
 
@@ -129,7 +129,7 @@ def bench_values(folder, presentations, units=300, bins=250):
         else:
             encoding.MOST_PRESENTATIONS, encoding.CHUNK = per_chunk, 1 << 30
         seconds, _ = best(lambda: na.save(tree, path, overwrite=True), 1)
-        source.close_all()
+        opening.close_all()
         bench_reads(path, presentations, rng, per_chunk, compare=per_chunk is None)
     encoding.MOST_PRESENTATIONS, encoding.CHUNK = default
 

@@ -33,9 +33,9 @@ def read(path, unit):
 """,
     "neuroarrays, the tree": """
 import neuroarrays as na
-from neuroarrays.files import source
+from neuroarrays.files import opening, source
 def read(path, unit):
-    source.close_all()
+    opening.close_all()
     tree = na.open_datatree(path)
     name, = tree.children
     return tree[f"{name}/CA1/spikes"].to_dataset().sel(unit_id=unit)["spike_times"].values

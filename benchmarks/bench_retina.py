@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 import neuroarrays as na
-from neuroarrays.files import source
+from neuroarrays.files import opening
 
 RATE = 75
 
@@ -70,7 +70,7 @@ def karamanlis(folder, args):
     images, blocks, frames = (4, 2, 150) if args.small else (60, 10, 3000)
     name = "20210115_252MEA_mouse_left_half_dorsal"
     write_karamanlis(folder, name, images, blocks, frames)
-    source.close_all()
+    opening.close_all()
     np.asarray(na.open_datatree(folder)[f"train/{name}/stimulus"][:2])  # compiles
     before = resident("VmRSS")
     shown = na.open_datatree(folder)[f"train/{name}/stimulus"]
@@ -216,7 +216,7 @@ def sridhar(folder, args):
           f"{1e3 * (time.process_time() - begun):9.1f} ms of CPU")  # fmt: skip
 
 
-def opening(folder, args):
+def opening_ten(folder, args):
     for i in range(10):
         write_karamanlis(folder, f"2021010{i}_252MEA_mouse_left", 2 if args.small else 20, 2, 300)
     reads = []
@@ -248,10 +248,10 @@ def main(argv=None):
                         help="an interpreter that has openretina")  # fmt: skip
     args = parser.parse_args(argv)
     LINES.clear()
-    for measure in (karamanlis, hoefling, opening, sridhar):
+    for measure in (karamanlis, hoefling, opening_ten, sridhar):
         with tempfile.TemporaryDirectory() as folder:
             measure(Path(folder), args)
-            source.close_all()
+            opening.close_all()
     if not args.small:
         results = Path(__file__).parent / "results" / f"{Path(__file__).stem}.txt"
         results.write_text("\n".join(LINES) + "\n")

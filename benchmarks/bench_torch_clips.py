@@ -49,7 +49,7 @@ def plain(workers):
 
         import neuroarrays as na
         import neuroarrays.torch as nt
-        from neuroarrays.files.source import open_source
+        from neuroarrays.files.opening import open_source
         from neuroarrays.lazy.arrays import file_array
 
         tree = na.open_datatree(folder / "float32.h5")

@@ -17,7 +17,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
@@ -36,14 +36,14 @@ class GridLabReader(Reader):
     def guess_can_open(self, filename_or_obj):
         try:
             path = Path(filename_or_obj)
-            return source.is_hdf5(path) and (
-                source.open_source(path).attrs("/").get("lab") == "Grid Lab"
+            return opening.is_hdf5(path) and (
+                opening.open_source(path).attrs("/").get("lab") == "Grid Lab"
             )
         except (OSError, TypeError, ValueError, NeuroArraysError):
             return False
 
     def open_groups(self, filename_or_obj, request):
-        file = source.open_source(filename_or_obj)
+        file = opening.open_source(filename_or_obj)
         session = Path(filename_or_obj).stem
         request.sessions([session])  # refuses a name that is not there
         found = [name for name in file.names("/") if name != "gratings"]

@@ -31,7 +31,7 @@ from neuroarrays.archive.scan import Nodes
 from neuroarrays.archive.seal import has_footer, sealed_source
 from neuroarrays.archive.sums import summed_source
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
@@ -142,16 +142,16 @@ def _claims(path: str) -> bool:
 
 
 def _is_archive(path: str) -> bool:
-    if not (source.is_zarr(path) or source.is_hdf5(path)):
+    if not (opening.is_zarr(path) or opening.is_hdf5(path)):
         return False
     if not os.path.isdir(path) and has_footer(path):
         return True
-    return "neuroarrays_schema" in source.glance(path).attrs("/")
+    return "neuroarrays_schema" in opening.glance(path).attrs("/")
 
 
 def _members(folder: str) -> list[str]:
     """Paths in a folder that is no archive itself; hidden ones are somebody's work in progress."""
-    if not os.path.isdir(folder) or source.is_zarr(folder):
+    if not os.path.isdir(folder) or opening.is_zarr(folder):
         return []
     names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     return [os.path.join(folder, name) for name in names]
@@ -161,7 +161,7 @@ def _found(path_or_paths: Any) -> Found | None:
     """The archives of a folder or list; None for one archive."""
     if isinstance(path_or_paths, str | os.PathLike):
         path = os.path.abspath(path_or_paths)
-        if not os.path.isdir(path) or source.is_zarr(path):
+        if not os.path.isdir(path) or opening.is_zarr(path):
             return None
         found = find(path, lambda one: _claims(str(one)), _is_meant)
         if not found.paths and (said := unfinished(path)):
@@ -175,11 +175,11 @@ def _is_meant(path: Path) -> bool:
     """Whether what is no archive that can be read is called like one; a sound file is another's."""
     if path.suffix not in (".zarr", ".h5", ".hdf5", ".nc"):
         return False
-    sound = source.is_zarr if path.suffix == ".zarr" else source.is_hdf5
+    sound = opening.is_zarr if path.suffix == ".zarr" else opening.is_hdf5
     try:
         if path.suffix == ".nc" and not sound(path):
             return False  # netCDF of another kind, or none: then its siblings say so
-        return not sound(path) or not source.open_source(path).names("/")
+        return not sound(path) or not opening.open_source(path).names("/")
     except NeuroArraysError:
         return True
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, state
-from neuroarrays.files.source import open_source
+from neuroarrays.files.opening import open_source
 from neuroarrays.files.zarr import ZarrSource
 
 NAME = ".checksums"

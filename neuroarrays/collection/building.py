@@ -34,7 +34,7 @@ from neuroarrays.archive.marks import WORK, Marks
 from neuroarrays.collection.surveys import MORE, Recipe, Survey, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files import partials, source, state
+from neuroarrays.files import opening, partials, state
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema.names import chosen
@@ -214,7 +214,7 @@ def _files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     found: list[Path] = []
     for given in paths:
         path = Path(given).expanduser().absolute()
-        if path.is_dir() and not source.is_zarr(path):
+        if path.is_dir() and not opening.is_zarr(path):
             found += sorted(path.glob("*.nwb"))
         else:
             found.append(path)

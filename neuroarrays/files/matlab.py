@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import safety, source, state, streams
+from neuroarrays.files import opening, safety, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import Member, MemberSource
@@ -51,10 +51,10 @@ def matlab_source(path: str | os.PathLike[str]) -> Source:
     """
     path = os.path.abspath(path)
     known = stamp(safety.regular_file(path))
-    if source.is_hdf5(path):
+    if opening.is_hdf5(path):
         return Matlab73Source(path, known)
     if not is_matlab(path):
-        raise FormatError(path, "", "a MATLAB file of version 5 to 7.3", source.describe(path),
+        raise FormatError(path, "", "a MATLAB file of version 5 to 7.3", opening.describe(path),
                           "a file of version 4: load and save it again in MATLAB")  # fmt: skip
     found = Matlab5Source(path, known)
     found.members()

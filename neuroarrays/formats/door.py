@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, printable, shorten
-from neuroarrays.files import guard, safety, state
+from neuroarrays.files import guard, opening, safety, state
 from neuroarrays.formats import registry
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
@@ -235,15 +235,14 @@ def _found(path: str | list[str]) -> Reader:
             found=f"{names}, all claim it",
             hint=f"say which: engine={claimed[0].name!r}",
         )
-    from neuroarrays.files import source
     from neuroarrays.formats.arrays.files import names_inside
 
     if os.path.isdir(first):
         for child in sorted(os.listdir(first)):
             safety.check_pointer(os.path.join(first, child))
-    found = source.describe(first)
-    if source.is_hdf5(first):
-        found += f" with {shorten(source.open_source(first).names('/'))} at its root"
+    found = opening.describe(first)
+    if opening.is_hdf5(first):
+        found += f" with {shorten(opening.open_source(first).names('/'))} at its root"
     else:
         found += names_inside(first)
     raise UnknownFormat(

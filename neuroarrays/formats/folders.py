@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, UnknownFormat, shorten
-from neuroarrays.files import safety, source
+from neuroarrays.files import opening, safety
 
 _SKIP = "skip_damaged=True opens the other sessions"
 
@@ -77,7 +77,7 @@ def find(
     """
     if isinstance(path_or_paths, str | os.PathLike):
         path = Path(path_or_paths)
-        if not path.is_dir() or accepts(path) or source.is_zarr(path):  # a store is one file
+        if not path.is_dir() or accepts(path) or opening.is_zarr(path):  # a store is one file
             return Found([path])
         children = sorted(child for child in path.iterdir() if child.name[0] not in "._")
     else:
@@ -115,7 +115,7 @@ def recognised(
 ) -> Found:
     """As `find`, for a reader that is asked whether a path is its own: no paths where it is not."""
     listed = not isinstance(path_or_paths, str | os.PathLike)
-    if not listed and (not os.path.isdir(path_or_paths) or source.is_zarr(path_or_paths)):
+    if not listed and (not os.path.isdir(path_or_paths) or opening.is_zarr(path_or_paths)):
         return Found([Path(path_or_paths)] if accepts(Path(path_or_paths)) else [])
     found = find(path_or_paths, accepts, meant, sound)
     return Found([]) if listed and found.others else found
@@ -131,7 +131,7 @@ def described(path: str | os.PathLike[str]) -> str:
     if os.path.islink(path) and not os.path.exists(path):
         return f"a link to {os.readlink(path)!r}, where there is nothing"
     try:
-        return source.describe(path)
+        return opening.describe(path)
     except (OSError, MissingPath) as error:
         return f"something unreadable ({error})"
 
@@ -157,11 +157,11 @@ def _readable(path: Path) -> bool:
     except (OSError, NeuroArraysError):
         return False
     if path.suffix in (".h5", ".hdf5", ".nwb"):
-        return source.is_hdf5(path)
+        return opening.is_hdf5(path)
     if path.suffix == ".zip":
         return zipfile.is_zipfile(path)
     if path.suffix == ".nc":
-        return head[:3] == b"CDF" or source.is_hdf5(path)
+        return head[:3] == b"CDF" or opening.is_hdf5(path)
     return status.st_size > 0 and bool(head.strip(b"\0"))
 
 

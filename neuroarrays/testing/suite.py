@@ -22,7 +22,7 @@ from neuroarrays import schema
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.saving import save
 from neuroarrays.errors import NeuroArraysError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import LazyArray, unwrap
@@ -86,7 +86,7 @@ class ReaderTests:
         """The golden file."""
         path = self.path(tmp_path) if callable(self.path) else self.path
         yield Path(path)
-        source.close_all()
+        opening.close_all()
 
     @pytest.fixture
     def engine(self) -> Reader:
@@ -177,7 +177,7 @@ class ReaderTests:
 
     def test_no_file_stays_open(self, engine: Reader, golden: Path) -> None:
         load(opened(engine, golden))
-        source.close_all()
+        opening.close_all()
         folder = Path("/proc/self/fd")
         if not folder.is_dir():
             pytest.skip("needs /proc to see what is open")
@@ -213,7 +213,7 @@ class ReaderTests:
 
     def test_two_opens_agree(self, engine: Reader, golden: Path, tree: xr.DataTree) -> None:
         load(tree)
-        source.close_all()
+        opening.close_all()
         assert_same_trees(opened(engine, golden), tree)
 
     def test_a_group_is_the_node(self, engine: Reader, golden: Path, tree: xr.DataTree) -> None:
@@ -239,7 +239,7 @@ class ReaderTests:
 
     def test_threads_read_at_once(self, tree: xr.DataTree) -> None:
         expected = {place: v.values for place, v in variables(tree)}
-        source.close_all()
+        opening.close_all()
         wrong: list[str] = []
 
         def read(seed: int) -> None:
@@ -326,7 +326,7 @@ class ReaderTests:
         self.sound_and_damaged(golden, folder)
         with pytest.raises(NeuroArraysError):
             engine.open_datatree(folder)
-        source.close_all()
+        opening.close_all()
         left = opened(engine, folder, skip_damaged=True)
         assert left.children, "nothing is left"
         assert any("left out" in note for note in left.attrs["notes"])
@@ -372,7 +372,7 @@ class ReaderTests:
                 msg = f"{label}: {type(error).__name__}: {error}; expected a NeuroArraysError"
                 raise AssertionError(msg) from error
             finally:
-                source.close_all()
+                opening.close_all()
 
 
 def _attributes(tree: xr.DataTree) -> Iterator[tuple[str, Mapping[Any, Any]]]:

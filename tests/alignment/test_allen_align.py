@@ -17,7 +17,7 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.alignment.presentations import median_durations, select
 from neuroarrays.errors import NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.kernels import counts
 from neuroarrays.synthetic.allen import BRAIN_OBSERVATORY, FUNCTIONAL_CONNECTIVITY, write_allen
@@ -46,7 +46,7 @@ GAZE = {
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import neuroarrays as na
 from neuroarrays import synthetic
 from neuroarrays.archive import hdf5_writer, saving, seal
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.testing.comparing import load
 
 
@@ -38,7 +38,7 @@ def test_every_zeroed_page_is_named(archive, tmp_path):
         bad.write_bytes(whole[:at] + bytes(len(page)) + whole[at + len(page) :])
         with pytest.raises(FormatError, match=r"bad\.h5"):
             load(na.open_datatree(bad, engine="neuroarrays"))
-        source.close_all()
+        opening.close_all()
 
 
 def test_a_file_cut_short_is_named_before_hdf5_opens_it(archive, tmp_path, monkeypatch):
@@ -64,7 +64,7 @@ def test_the_seal_is_checked_when_the_file_is_opened_again(archive, tmp_path):
         file.seek(first)
         file.write(bytes(64))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    source.close_all()
+    opening.close_all()
     with pytest.raises(FormatError, match="outside of values"):
         _ = variable[:2].values
 

@@ -9,7 +9,7 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.cli.creation import LAYOUTS, create
 from neuroarrays.errors import PathExists
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.testing import assert_same_trees
 
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
     """Every layout once: name -> what to open."""
     folder = tmp_path_factory.mktemp("made")
     yield {name: create(name, folder / f"{name}{LAYOUTS[name].suffix}", 3) for name in LAYOUTS}
-    source.close_all()
+    opening.close_all()
 
 
 def reader(layout):
@@ -57,7 +57,7 @@ def test_seeds(layout, made, tmp_path):
     assert_same_trees(na.open_datatree(made[layout]), trees[0])
     with pytest.raises(AssertionError):
         assert_same_trees(trees[0], trees[1])
-    source.close_all()
+    opening.close_all()
 
 
 # ------------------------------------------------------------------------- a model can learn
@@ -188,4 +188,4 @@ def test_the_command(tmp_path, capsys):
     assert na.open_datatree(out).attrs["source"] == "openretina"
     assert cli.main(["create-data", "nothing", str(tmp_path / "b")]) == 2
     assert "karamanlis_2024" in capsys.readouterr().err
-    source.close_all()
+    opening.close_all()

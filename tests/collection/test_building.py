@@ -26,7 +26,7 @@ from neuroarrays.errors import (
     SchemaError,
     WriteFailed,
 )
-from neuroarrays.files import source, writing
+from neuroarrays.files import opening, writing
 from neuroarrays.files.writing import replace
 from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic import write_nwb
@@ -39,7 +39,7 @@ TENTHS = Recipe(bin_width=0.1)
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 def write(folder, names=("a", "b", "c")):

@@ -11,7 +11,7 @@ from neuroarrays import cli
 from neuroarrays.cli import options
 from neuroarrays.collection import subsets as archives
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
 
@@ -22,7 +22,7 @@ FIRST, LAST = "session_715093703", "session_766640955"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import hdf5, source
-from neuroarrays.files.source import open_source, read_outer
+from neuroarrays.files import hdf5, opening
+from neuroarrays.files.opening import open_source
+from neuroarrays.files.source import read_outer
 from neuroarrays.lazy.arrays import file_array
 from neuroarrays.testing import in_processes, outer
 
@@ -26,7 +27,7 @@ VALUES = np.arange(7 * 5 * 4, dtype=np.int32).reshape(7, 5, 4)
 @pytest.fixture(autouse=True)
 def _nothing_left_open():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_threads_read_while_files_are_closed_under_them(tmp_path, monkeypatch):
             except Exception as error:
                 wrong.append(error)
             if seed == 0:
-                source.close_all()
+                opening.close_all()
 
     threads = [threading.Thread(target=read, args=(seed,), daemon=True) for seed in range(4)]
     for thread in threads:
@@ -255,7 +256,7 @@ def test_other_values_in_the_same_place_are_noticed(path):
 
 def test_a_deleted_file_is_missing(path):
     file = open_source(path)
-    source.close_all()
+    opening.close_all()
     path.unlink()
     with pytest.raises(MissingPath, match=r"a\.h5: no such file"):
         file.read("contiguous")
@@ -368,8 +369,8 @@ def test_huge_declared_sizes(path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
 def test_fifo(tmp_path):
     os.mkfifo(tmp_path / "pipe.h5")
-    assert not source.is_hdf5(tmp_path / "pipe.h5")
-    assert source.describe(tmp_path / "pipe.h5") == "a FIFO"
+    assert not opening.is_hdf5(tmp_path / "pipe.h5")
+    assert opening.describe(tmp_path / "pipe.h5") == "a FIFO"
     with pytest.raises(FormatError, match="expected a regular file; found a FIFO"):
         open_source(tmp_path / "pipe.h5")
 
@@ -385,7 +386,7 @@ def test_folder_and_text(tmp_path):
 def test_a_user_block_is_skipped(tmp_path):
     with h5py.File(tmp_path / "a.mat", "w", userblock_size=1024) as file:
         file["x"] = 1.0
-    assert source.is_hdf5(tmp_path / "a.mat")
+    assert opening.is_hdf5(tmp_path / "a.mat")
     assert open_source(tmp_path / "a.mat").read("x") == 1.0
 
 
@@ -408,7 +409,7 @@ def test_h5py_and_we_hold_the_same_file(path):
     assert np.array_equal(ours.read("chunked"), VALUES)
     with h5py.File(path) as file:
         assert file["scalar"][()] == 3.5
-    source.close_all()
+    opening.close_all()
     with h5py.File(path, "a") as file:  # nothing of ours is in the way any more
         file["new"] = 1
 
@@ -485,7 +486,7 @@ def test_links_and_groups_of_two_names(tmp_path):
         file["gone"] = h5py.SoftLink("/nowhere")
         file["out"] = h5py.ExternalLink("other.h5", "/x")
         h5py.h5g.create(file.id, b"caf\xe9")
-    one = source.open_source(path)
+    one = opening.open_source(path)
     assert [one.link(name) for name in ("a", "a/x", "soft", "gone", "out", "none/at/all")] == [
         None, None, "/a/x", "/nowhere", "other.h5:/x", None]  # fmt: skip
     assert one.identity("a") == one.identity("b") != one.identity("a/x")

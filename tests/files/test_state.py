@@ -17,7 +17,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.files import hdf5, state
 from neuroarrays.files.npz import npz_source
-from neuroarrays.files.source import open_source
+from neuroarrays.files.opening import open_source
 from neuroarrays.tree import trains
 
 PACKAGE = Path(na.__file__).parent

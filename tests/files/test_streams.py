@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 from neuroarrays.files import matlab, npz, streams
-from neuroarrays.files.source import close_all
+from neuroarrays.files.opening import close_all
 
 KEYS = [
     (3, slice(None)), (slice(2, 9, 3), 1), (np.array([30, 2, 2]), slice(1, 3)), (slice(0, 0), 0),

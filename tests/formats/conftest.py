@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.testing.reads import innermost
 
@@ -84,7 +84,7 @@ def unaccounted(path, session, stored=datasets):
 def lost(path, session):
     """Datasets that are neither in the tree, nor in the notes, nor read on opening."""
     known, lazy = read_on_opening(session), in_the_tree(session)
-    file = source.open_source(path)
+    file = opening.open_source(path)
     clocks = {file.read(name).tobytes() for name in lazy if name.endswith("timestamps")}
     found = []
     for name in unaccounted(path, session):

@@ -10,7 +10,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.allen import AllenReader, stimuli
 from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic.allen import (
@@ -37,7 +37,7 @@ SMALL = {"units": 5, "bad_units": 7, "sampling": 0.1, "rate": 2.0}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 def table(name, **columns):
@@ -451,14 +451,14 @@ def test_files_from_before_june_2020_are_refused(tmp_path):
     write_allen(path, layout="before_2020")
     with pytest.raises(FormatError, match=r"old\.nwb.*June 2020.*download"):
         na.open_datatree(path)
-    source.close_all()
+    opening.close_all()
     with h5py.File(path, "r+") as file:
         table = file["general/extracellular_ephys/electrodes"]
         table.move("manual_structure_acronym", "location")
         file.move(
             "intervals/epochs/flashes_presentations/start_time", "intervals/epochs/start_time"
         )
-    source.close_all()
+    opening.close_all()
     with pytest.raises(FormatError, match="one table, epochs"):
         na.open_datatree(path, engine="allen")
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import PathExists, SchemaError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
 
@@ -21,7 +21,7 @@ HOUSEKEEPING = {"_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST", "REFER
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from neuroarrays.archive import index, seal
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
 
 
@@ -102,7 +102,7 @@ class TestRecording(ReaderTests):
 @pytest.fixture(params=["x.h5", "x.zarr"])
 def archive(request, tmp_path):
     yield store.save(small(), tmp_path / request.param)
-    source.close_all()
+    opening.close_all()
 
 
 def test_sessions_and_areas(archive):
@@ -214,7 +214,7 @@ def test_damage_is_an_error_or_does_no_harm(tmp_path, compression):
         except NeuroArraysError as error:
             named += "bad.h5" in str(error)
         finally:
-            source.close_all()
+            opening.close_all()
         bad.unlink()
     assert named > 10
 
@@ -237,7 +237,7 @@ def test_damaged_values_are_noticed(tmp_path):
         tree = na.open_datatree(bad)
         with pytest.raises(FormatError, match=name):
             load(tree)
-        source.close_all()
+        opening.close_all()
 
 
 def test_a_missing_mark(tmp_path):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.errors import FormatError, SchemaError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.matlab5 import check_v5
 from neuroarrays.formats.arrays import ArraysReader, outline
@@ -36,7 +36,7 @@ NODE = {"position": {"x": "x"}}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 class TestMatlab(ReaderTests):
@@ -805,7 +805,7 @@ def test_headers_of_v5_equal_scipy(tmp_path, shared_data, order):
         assert matlab_source(tmp_path / "a.mat").read("x").tolist() == [[1.5, 2.0]]
         paths = [tmp_path / "a.mat"]
     for path in paths:
-        if not source.is_hdf5(path):
+        if not opening.is_hdf5(path):
             found = [(v.name, v.shape, v.kind) for v in check_v5(str(path), path.stat().st_size)]
             assert found == scipy.io.whosmat(path)
 

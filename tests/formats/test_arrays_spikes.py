@@ -6,7 +6,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.arrays.files import arrays_source, by_number, listing
 from neuroarrays.schema.names import fitted, matches
 
@@ -22,7 +22,7 @@ def of_spikes(tree):
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

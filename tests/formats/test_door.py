@@ -11,7 +11,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError, UnknownFormat
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import _reader
 from neuroarrays.synthetic import aligned_tree, write_nwb
@@ -23,7 +23,7 @@ SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 @pytest.fixture(autouse=True)
 def _nothing_left_open():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

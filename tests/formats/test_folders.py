@@ -11,7 +11,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.demo.sample import sample_path
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.files.safety import named
 from neuroarrays.formats.folders import find
 
@@ -19,7 +19,7 @@ from neuroarrays.formats.folders import find
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 def empty(path):

@@ -9,7 +9,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "goldin" / "data"
@@ -20,7 +20,7 @@ FILE = f"{MOUSE}_structured_data.h5"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

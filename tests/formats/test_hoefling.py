@@ -14,7 +14,7 @@ from xarray.core.indexing import BasicIndexer
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.testing import ReaderTests, assert_same_trees
 
@@ -26,7 +26,7 @@ H5, PKL = "rgc_natstim.h5", "rgc_natstim_2x1.pkl"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
     na.release()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, UnknownFormat
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.kernels import fixations
 from neuroarrays.testing import ReaderTests, assert_same_trees
 
@@ -40,7 +40,7 @@ MOVIE = f"{MOUSE}/fixationmovie_data.mat"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_an_expdata_that_cannot_be_read_counts_as_absent(folder, zipped):
 def test_an_expdata_of_other_units_gives_no_types(folder):
     edited(folder, "cellclus_id", np.ones((1, 9)), f"{MOUSE}/expdata.mat")
     assert "cell_type" not in na.open_datatree(folder)[f"test/{MOUSE}/retina"].coords
-    source.close_all()
+    opening.close_all()
     edited(folder, "projector/screen", np.ones((2, 1)) * 1e9, f"{MOUSE}/expdata.mat")
     with pytest.raises(FormatError, match="height and width in pixels"):
         na.open_datatree(folder)
@@ -422,7 +422,7 @@ def test_units_are_those_of_expdata(folder):
     assert retina["unit_id"].values.tolist() == [40, 41, 50, 7]
     assert retina["electrode"].values.tolist() == [1, 1, 2, 9]
     assert retina["quality"].values.tolist() == [1, 2, 1, 4]
-    source.close_all()
+    opening.close_all()
     table[0, 1] = 40  # two of a name
     edited(folder, "units", table, f"{MOUSE}/expdata.mat")
     retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]
@@ -452,7 +452,7 @@ def test_members_of_one_zip_stay_open_beside_each_other(tmp_path, monkeypatch):
         assert (a.read("x") == ord("a")).all()
         assert (b.read("x") == ord("b")).all()
     assert sorted(asked) == ["a.mat", "b.mat"]
-    source.close_all()
+    opening.close_all()
     with zipfile.ZipFile(tmp_path / "s.zip", "a") as archive:
         archive.writestr("more", b"1")
     with pytest.raises(FormatError, match=r"s\.zip"):

@@ -9,7 +9,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "maheswaranathan" / "data"
@@ -19,7 +19,7 @@ FIRST, SECOND = "15-10-07", "15-11-21a"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

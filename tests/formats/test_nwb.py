@@ -10,7 +10,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import ReaderTests, assert_same_trees, load, same_values
 
@@ -177,7 +177,7 @@ def written(tmp_path):
         return na.open_datatree(path, engine="nwb")["s"], truth
 
     yield write
-    source.close_all()
+    opening.close_all()
 
 
 def trains_of(session):

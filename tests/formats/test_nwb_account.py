@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import neuroarrays as na
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -28,7 +28,7 @@ def test_every_dataset_is_accounted_for(path, accounts):
     """
     session = next(iter(na.open_datatree(path).children.values()))
     assert accounts.lost(path, session) == []
-    source.close_all()
+    opening.close_all()
 
 
 def test_this_test_notices_what_is_lost(tmp_path, accounts):

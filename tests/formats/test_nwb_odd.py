@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import load
 
@@ -43,7 +43,7 @@ def changed(tmp_path, good, accounts):
         return tree["s"]
 
     yield open_changed
-    source.close_all()
+    opening.close_all()
 
 
 def notes(session):

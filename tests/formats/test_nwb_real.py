@@ -20,7 +20,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import schema
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.testing import load, same_values
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -50,7 +50,7 @@ def path(request):
 @pytest.fixture(scope="module")
 def session(path):
     yield next(iter(na.open_datatree(path).children.values()))
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture(scope="module")
@@ -276,4 +276,4 @@ def test_the_zarr_session():
         seen.add(name)
     assert sorted(seen) == names
     assert session.attrs["subject"] == decoded(path / "general/subject/subject_id")[0]
-    source.close_all()
+    opening.close_all()

@@ -9,7 +9,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree, UnknownFormat
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "openretina" / "data"
@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "openretina" / "data"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.close_all()
+    opening.close_all()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from xarray.core.indexes import PandasIndex
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
-from neuroarrays.files.source import open_source
+from neuroarrays.files import opening
+from neuroarrays.files.opening import open_source
 from neuroarrays.lazy import indexes
 from neuroarrays.lazy.arrays import (
     LazyArray,
@@ -46,7 +46,7 @@ def stored(tmp_path_factory):
         for i in range(3):
             file[f"cell{i}"] = random.normal(size=7)
     yield path
-    source.close_all()
+    opening.close_all()
 
 
 def kinds(path):

@@ -22,7 +22,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source as sources
+from neuroarrays.files import opening
 from neuroarrays.files.source import Source
 from neuroarrays.formats import folders
 from neuroarrays.formats.allen import behaviour, stimuli, units
@@ -90,7 +90,7 @@ class AllenReader(Reader):
             if path not in found.damaged or request.every_session:
                 with folders.sparing(path.name, path, notes, skip_damaged, several):
                     found.check(path)
-                    opened[path] = sources.open_source(path)
+                    opened[path] = opening.open_source(path)
         names = session_names(opened)
         made: dict[str, xr.Dataset] = {}
         for name in request.sessions(names):

@@ -26,7 +26,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import safety, source
+from neuroarrays.files import opening, safety
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
@@ -159,9 +159,9 @@ def _files(path_or_paths: Any) -> list[Path]:
 
 def _is_archive(path: Path) -> bool:
     """By its groups; an archive of our own is not one, whatever its sessions are called."""
-    if not source.is_hdf5(path) or not files.claims(str(path)):
+    if not opening.is_hdf5(path) or not files.claims(str(path)):
         return False
-    return "neuroarrays_schema" not in source.open_source(path).attrs("/")
+    return "neuroarrays_schema" not in opening.open_source(path).attrs("/")
 
 
 def _archives(path_or_paths: Any, notes: list[str]) -> list[Path]:
@@ -169,7 +169,7 @@ def _archives(path_or_paths: Any, notes: list[str]) -> list[Path]:
     found = [Path(os.path.abspath(path)) for path in _files(path_or_paths)]
     if not (isinstance(path_or_paths, str | os.PathLike) and os.path.isdir(path_or_paths)):
         for path in found:
-            source.open_source(path)  # what is there is no HDF5, a pointer, nothing, ...
+            opening.open_source(path)  # what is there is no HDF5, a pointer, nothing, ...
         return found
     archives = []
     for path in found:
@@ -197,7 +197,7 @@ class _File:
 
     def __init__(self, path: Path, skip_damaged: bool, notes: list[str]):
         self.path, self.skip_damaged, self.notes = path, skip_damaged, notes
-        self.source: Source = source.hdf5_source(path)
+        self.source: Source = opening.hdf5_source(path)
 
     def groups(self, wanted: dict[str, list[str]], block: str) -> dict[str, xr.Dataset]:
         """The nodes of the sessions and areas wanted, below the block's name."""
@@ -316,7 +316,7 @@ class _File:
         if not path.is_file():
             return None
         try:
-            beside = source.open_source(path)
+            beside = opening.open_source(path)
             infos = {name: beside.info(name) for name in beside.names("/")}
             name = next(
                 (n for n, i in infos.items() if i and len(i.shape) == 3 and i.dtype.kind in "uf"),

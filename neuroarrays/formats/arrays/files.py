@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
-from neuroarrays.files import folders, safety, source, state
+from neuroarrays.files import folders, opening, safety, state
 from neuroarrays.files.matlab import is_matlab, matlab_source
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import NPYSource, is_zip, npz_source
@@ -37,8 +37,8 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
     path = os.path.abspath(path)
     safety.check_pointer(path)
     if os.path.isdir(path):
-        if source.is_zarr(path):
-            return source.open_source(path)
+        if opening.is_zarr(path):
+            return opening.open_source(path)
         return FolderSource(path, _known(path)[0])
     known = stamp(safety.regular_file(path))
     suffix = os.path.splitext(path)[1].lower()
@@ -46,14 +46,14 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
         return npz_source(path)
     if suffix == ".mat" or is_matlab(path):
         return matlab_source(path)
-    if source.is_hdf5(path):
-        return source.open_source(path)
+    if opening.is_hdf5(path):
+        return opening.open_source(path)
     if suffix == ".npy":
         return NPYSource(path, known)
     if suffix in TABLES or suffix == ".parquet":
         return TableSource(path, known)
     raise UnknownFormat(path, "", "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet",
-                        source.describe(path))  # fmt: skip
+                        opening.describe(path))  # fmt: skip
 
 
 def names_inside(path: str) -> str:
@@ -104,7 +104,7 @@ class FolderSource(Source):
                 break
             inner, rest = "/".join(parts[:i]), "/".join(parts[i:])
             if (known := self._stamps().get(inner)) is not None:
-                file = ZarrSource(path, known) if source.is_zarr(path) else arrays_source(path)
+                file = ZarrSource(path, known) if opening.is_zarr(path) else arrays_source(path)
                 if file.stamp != known:
                     raise folders.changed(path, "another size or time")
                 if not rest and isinstance(file, NPYSource):
@@ -150,7 +150,7 @@ def _files(top: str) -> list[str]:
         for name in by_number(sorted(os.listdir(path))):
             inner, full = f"{folder}/{name}".lstrip("/"), os.path.join(path, name)
             if os.path.isdir(full) and not os.path.islink(full):
-                if source.is_zarr(full):
+                if opening.is_zarr(full):
                     found.append(inner)
                 elif depth < MAX_DEPTH:
                     todo.append((inner, depth + 1))

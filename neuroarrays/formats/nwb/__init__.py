@@ -21,7 +21,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats import folders
 from neuroarrays.formats.nwb import decode, dialects
 from neuroarrays.formats.nwb.account import Account
@@ -73,7 +73,7 @@ class NWBReader(Reader):
                 continue
             with folders.sparing(name, path, notes, skip_damaged, len(names) > 1):
                 found.check(path)
-                file = source.open_source(path)
+                file = opening.open_source(path)
                 account = Account(file)
                 nodes = session_groups(account, decode.check_version(file), request.area)
                 made |= {f"{name}/{node}".rstrip("/"): dataset for node, dataset in nodes.items()}
@@ -89,10 +89,10 @@ def _is_meant(path: Path) -> bool:
 def _looks_like_nwb(path: str | os.PathLike[str]) -> bool:
     """By the mark at the root; a damaged file of the right suffix is ours to report."""
     path = Path(path)
-    if not (source.is_hdf5(path) or source.is_zarr(path)):
+    if not (opening.is_hdf5(path) or opening.is_zarr(path)):
         return False
     try:
-        file = source.glance(path)
+        file = opening.glance(path)
         return "nwb_version" in file.attrs("/") or "nwb_version" in file.names("/")
     except FormatError:
         return path.suffix == ".nwb"

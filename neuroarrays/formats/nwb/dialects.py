@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import source as sources
+from neuroarrays.files import opening
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import Found, find, recognised
 
@@ -36,9 +36,9 @@ def is_allen_session(source: Source) -> bool:
 def looks_allen(path: str | os.PathLike[str]) -> bool:
     """Whether a path is an Allen Neuropixels session; False for anything unreadable."""
     try:
-        if not sources.is_hdf5(path):
+        if not opening.is_hdf5(path):
             return False
-        return is_allen_session(sources.open_source(path))
+        return is_allen_session(opening.open_source(path))
     except (FormatError, OSError):
         return False
 
@@ -55,7 +55,7 @@ def _is_meant(path: Path) -> bool:
 def _is_nwb(path: Path) -> bool:
     """Whether a file is sound NWB: the LFP of a probe, mostly."""
     try:
-        return sources.is_hdf5(path) and "nwb_version" in sources.open_source(path).attrs("/")
+        return opening.is_hdf5(path) and "nwb_version" in opening.open_source(path).attrs("/")
     except (FormatError, OSError):
         return False
 

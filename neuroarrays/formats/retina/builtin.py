@@ -23,7 +23,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening, source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import find, sparing
 from neuroarrays.formats.reader import Reader
@@ -97,7 +97,7 @@ class OpenRetinaReader(Reader):
                     opened[path.stem] = one
         if not opened:
             raise FormatError(filename_or_obj, expected="session files with responses_<stimulus>",
-                              found=source.describe(filename_or_obj))  # fmt: skip
+                              found=opening.describe(filename_or_obj))  # fmt: skip
         picked = list(opened)
         every = sorted({name for one in opened.values() for name in one.names})
         tests = [test_names] if isinstance(test_names, str) else list(test_names or ())
@@ -134,10 +134,10 @@ def _files(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def _is_session(path: Path) -> bool:
-    if path.suffix not in _SUFFIXES or not source.is_hdf5(path):
+    if path.suffix not in _SUFFIXES or not opening.is_hdf5(path):
         return False
     try:
-        names = source.open_source(path).names("/")
+        names = opening.open_source(path).names("/")
     except FormatError:
         return False
     return any(n.startswith(_RESPONSES) for n in names)
@@ -148,7 +148,7 @@ def _is_meant(path: Path) -> bool:
     if path.suffix not in _SUFFIXES or path.is_dir():
         return False
     try:
-        return not source.is_hdf5(path) or not source.open_source(path).names("/")
+        return not opening.is_hdf5(path) or not opening.open_source(path).names("/")
     except NeuroArraysError:
         return True
 
@@ -158,7 +158,7 @@ class _Session:
 
     def __init__(self, path: Path):
         self.path = path
-        self.file: Source = source.open_source(path)
+        self.file: Source = opening.open_source(path)
         self.root = set(self.file.names("/"))
         found = (n.removeprefix(_RESPONSES) for n in self.root if n.startswith(_RESPONSES))
         self.names = sorted(found)

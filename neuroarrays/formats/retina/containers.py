@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.files import safety, source, state
+from neuroarrays.files import opening, safety, state
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.source import Source, check_unchanged, stamp
 
@@ -103,7 +103,7 @@ def member_source(path: Path, name: str) -> Source:
         If it is no HDF5 file, or in a zip that cannot be read.
     """
     if path.is_dir():
-        return source.open_source(path / name)
+        return opening.open_source(path / name)
     made = ZippedSource(str(path), stamp(safety.regular_file(path)), name)
     try:
         made.names("/")

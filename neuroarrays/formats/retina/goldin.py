@@ -21,7 +21,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import find
 from neuroarrays.formats.reader import Reader
@@ -77,7 +77,7 @@ class GoldinReader(Reader):
         files = {p.name.removesuffix(_END).removesuffix(".h5"): p for p in found.paths}
         if not files:
             raise FormatError(filename_or_obj, expected=f"files that end in {_END}",
-                              found=source.describe(filename_or_obj))  # fmt: skip
+                              found=opening.describe(filename_or_obj))  # fmt: skip
         scale = 1.0 if response == "counts" else 1 / _SECONDS
         picked = {name: files[name] for name in request.sessions(files)}
         notes = found.notes()
@@ -102,9 +102,9 @@ def _is_named(path: Path) -> bool:
 
 
 def _is_session(path: Path) -> bool:
-    if not source.is_hdf5(path):
+    if not opening.is_hdf5(path):
         return False
-    file = source.open_source(path)
+    file = opening.open_source(path)
     shown = file.info("train/stimulus")
     responses = file.info("train/response/binned")
     timed = file.info("train/time") is not None
@@ -116,7 +116,7 @@ class _Session:
 
     def __init__(self, path: Path, name: str, scale: float):
         self.path, self.name, self.scale = path, schema.node_name(name), scale
-        self.file: Source = source.open_source(path)
+        self.file: Source = opening.open_source(path)
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
         """Session, retina and presentations of one block."""

@@ -27,7 +27,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.files.source import Source
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
@@ -114,7 +114,7 @@ class HoeflingReader(Reader):
         if len(files) != 1:
             raise FormatError(filename_or_obj, expected="one HDF5 file of responses",
                               found=", ".join(f.name for f in files) or "none")  # fmt: skip
-        file = source.open_source(files[0])
+        file = opening.open_source(files[0])
         fields = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
         shown = _Movie.find(Path(filename_or_obj), movie) if stimulus == "natural" else None
         notes: list[str] = []
@@ -150,11 +150,11 @@ def _responses(path: Path) -> list[Path]:
     """HDF5 files with fields in them."""
     path = containers.existing(path)
     paths = sorted(path.glob("*.h5")) if path.is_dir() else [path]
-    return [p for p in paths if p.suffix == ".h5" and source.is_hdf5(p) and _is_responses(p)]
+    return [p for p in paths if p.suffix == ".h5" and opening.is_hdf5(p) and _is_responses(p)]
 
 
 def _is_responses(path: Path) -> bool:
-    file = source.open_source(path)
+    file = opening.open_source(path)
     first = next((n for n in file.names("/") if n.startswith("session_")), "")
     return bool(first) and file.info(f"{first}/group_assignment") is not None
 

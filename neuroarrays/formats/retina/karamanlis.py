@@ -32,7 +32,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
@@ -157,7 +157,7 @@ def _is_named(path: Path) -> bool:
 
 def _holds(session: Path) -> bool:
     zipped = not session.is_dir()
-    if zipped and source.describe(session) != "a zip file":
+    if zipped and opening.describe(session) != "a zip file":
         return False
     return any(_matching(session, stimulus) for stimulus in STIMULI)
 

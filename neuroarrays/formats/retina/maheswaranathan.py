@@ -23,7 +23,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening, source
 from neuroarrays.files.source import Source
 from neuroarrays.formats.folders import Found, find
 from neuroarrays.formats.reader import Reader
@@ -138,9 +138,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_one(path: Path) -> bool:
-    if not source.is_hdf5(path):
+    if not opening.is_hdf5(path):
         return False
-    file = source.open_source(path)
+    file = opening.open_source(path)
     timed = file.info("train/time") is not None
     return timed and bool(file.names("train/response") and file.names("test/response"))
 
@@ -150,7 +150,7 @@ class _Recording:
 
     def __init__(self, path: Path, session: str, response: str):
         self.path, self.session, self.response = path, schema.node_name(session), response
-        self.file: Source = source.open_source(path)
+        self.file: Source = opening.open_source(path)
         types = self.file.names("train/response")
         if not types:
             raise FormatError(path, "train/response", "responses", "none")

@@ -31,7 +31,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import source
+from neuroarrays.files import opening
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
@@ -110,7 +110,7 @@ class SridharReader(Reader):
         if not folders:
             raise FormatError(filename_or_obj, expected="responses/cell_responses_<session>_"
                               "<fixation_movie|wn>.pkl, in it or one folder below",
-                              found=source.describe(filename_or_obj))  # fmt: skip
+                              found=opening.describe(filename_or_obj))  # fmt: skip
         shown = stimulus or next(s for s in STIMULI if s in folders)
         if shown not in folders:
             raise NotInTree("stimulus", shown, folders, where=os.fspath(filename_or_obj))
