@@ -237,10 +237,13 @@ def printable(text: object, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(
-        one if one.isprintable() or one in keep else " " if one.isspace() and one > "\x7f"
+        one
+        if one.isprintable() or one in keep
+        else " "
+        if one.isspace() and one > "\x7f"
         else one.encode("unicode_escape").decode()
         for one in text
-    )  # fmt: skip
+    )
 
 
 def quoted(text: str, most: int = 200) -> str:

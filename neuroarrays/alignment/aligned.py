@@ -230,9 +230,14 @@ def _session(
 ) -> dict[str, xr.Dataset]:
     """The nodes of a session on its bins; `rows` is the table of its presentations."""
     at_bins = partial(
-        resampled, origins=bins.onsets, offsets=bins.centres, dims=bins.dims,
-        method=options.method, max_gap=options.max_gap, bin_width=bins.width,
-    )  # fmt: skip
+        resampled,
+        origins=bins.onsets,
+        offsets=bins.centres,
+        dims=bins.dims,
+        method=options.method,
+        max_gap=options.max_gap,
+        bin_width=bins.width,
+    )
     behaviour = {p: at_bins(node) for p, node in series_of(session, options.series).items()}
     begin, end = bins.edges[..., :-1], bins.edges[..., 1:]
     masks = invalid_bins(session, begin, end)

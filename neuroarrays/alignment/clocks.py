@@ -119,8 +119,11 @@ def longest_window(tables: Mapping[str, Presentations], width: float) -> tuple[f
     lengths = np.concatenate([one[np.isfinite(one)] for one in each.values()])
     number = length / width * max(table.onsets.size for table in tables.values())
     if number > MOST_BINS and length > _FAR * float(np.median(lengths)):
-        name, row = next((n, int(np.nanargmax(one))) for n, one in each.items()
-                         if np.isfinite(one).any() and np.nanmax(one) == length)  # fmt: skip
+        name, row = next(
+            (n, int(np.nanargmax(one)))
+            for n, one in each.items()
+            if np.isfinite(one).any() and np.nanmax(one) == length
+        )
         msg = (
             f"session {name!r}: row {row} of {tables[name].name!r} ends {length:g} s after its onset, "
             f"at {tables[name].stops[row]:g} s; the median is {np.median(lengths):g} s. Bins over the "

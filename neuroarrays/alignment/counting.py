@@ -254,9 +254,15 @@ def counted(
         dims: tuple[str, ...] = (schema.TIME, schema.UNIT)
     else:
         data = TrialCounts(
-            trains, chosen, bins.onsets + bins.start, bins.limits, bins.count, bins.width, dtype,
+            trains,
+            chosen,
+            bins.onsets + bins.start,
+            bins.limits,
+            bins.count,
+            bins.width,
+            dtype,
             binarize,
-        )  # fmt: skip
+        )
         dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
     variable = schema.var("area", "spike_data", wrap(data), dims, tree=schema.ALIGNED)
     return xr.DataArray(variable, coords | {schema.TIME: bins.axis}, name="spike_data")

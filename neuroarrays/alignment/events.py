@@ -79,10 +79,12 @@ def _by_label(node: xr.Dataset) -> dict[str, xr.Dataset]:
 
 def _counted(node: xr.Dataset, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:
     times = node["event_time"].variable
-    spikes = xr.Dataset({
-        "spike_times": xr.Variable(schema.SPIKE, times._data),
-        "row_size": xr.Variable(schema.UNIT, np.array([times.size], np.int64)),
-    })  # fmt: skip
+    spikes = xr.Dataset(
+        {
+            "spike_times": xr.Variable(schema.SPIKE, times._data),
+            "row_size": xr.Variable(schema.UNIT, np.array([times.size], np.int64)),
+        }
+    )
     counts = unwrap(counted(spikes, bins, dtype, binarize).variable._data)
     attrs = {"units": "1", "long_name": "events per bin"} | {
         key: times.attrs[key] for key in ("description", "comments") if key in times.attrs

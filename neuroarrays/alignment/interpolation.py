@@ -57,10 +57,15 @@ class Interpolated(LazyArray):
         if self.shifts is None:
             found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
         else:
-            found = np.stack([
-                resample.interpolate(times, column, at.ravel() - shift, self.method, self.max_gap)
-                for column, shift in zip(columns.T, self.shifts, strict=True)
-            ], axis=1)  # fmt: skip
+            found = np.stack(
+                [
+                    resample.interpolate(
+                        times, column, at.ravel() - shift, self.method, self.max_gap
+                    )
+                    for column, shift in zip(columns.T, self.shifts, strict=True)
+                ],
+                axis=1,
+            )
         if self.period is not None:
             found = found % self.period
         full = found.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)

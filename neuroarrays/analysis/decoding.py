@@ -254,12 +254,19 @@ def _plan(
     parts_of_clock = stretches(area)
     names = [str(s.name or f"feature_{i}") for i, s in enumerate(signals)]
     return _Plan(
-        node, signals, names, np.where(known & valid, labels, -1), [edges for _, edges, _ in parts],
-        [turn for _, _, turn in parts], single,
+        node,
+        signals,
+        names,
+        np.where(known & valid, labels, -1),
+        [edges for _, edges, _ in parts],
+        [turn for _, _, turn in parts],
+        single,
         posteriors.window_sums(single, 2 * half + 1, parts_of_clock),
         posteriors.window_sums(valid[:, None], 2 * half + 1, parts_of_clock)[:, 0] * width,
-        width, half, int(folds),
-    )  # fmt: skip
+        width,
+        half,
+        int(folds),
+    )
 
 
 def _most_likely(posterior: np.ndarray, plan: _Plan) -> list[np.ndarray]:

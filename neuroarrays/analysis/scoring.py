@@ -99,10 +99,12 @@ def repeat_average(
     coords |= {label: (label, ids), REPEATS: (label, np.array(sizes, np.int64))}
     movies = schema.TIME in rest
     return xr.DataArray(
-        means if movies else means[:, 0], coords,
+        means if movies else means[:, 0],
+        coords,
         (label, schema.TIME, schema.UNIT) if movies else (label, schema.UNIT),
-        "responses", {"long_name": "mean over repeats"},
-    ).transpose(label, *rest)  # fmt: skip
+        "responses",
+        {"long_name": "mean over repeats"},
+    ).transpose(label, *rest)
 
 
 def explainable_variance(

@@ -37,9 +37,12 @@ class Stored(LazyArray):
         found = text_checksum(values) if text else zlib.crc32(values.tobytes())
         if found != self.checksum:
             raise FormatError(
-                self.source.path, self.name, "the values that were saved",
-                "others (their checksum differs)", "the file is damaged",
-            )  # fmt: skip
+                self.source.path,
+                self.name,
+                "the values that were saved",
+                "others (their checksum differs)",
+                "the file is damaged",
+            )
         for axis in reversed(range(len(self.shape))):
             values = values[(slice(None),) * axis + (key[axis],)]
         return decode(np.asarray(values), self.kind, self.dtype, self.missing)
@@ -84,7 +87,10 @@ class Repeated(LazyArray):
         places, count = self.places.load(), self.base.shape[0]
         if places.size and not 0 <= places.min() <= places.max() < count:
             raise FormatError(
-                self.source.path, self.name, f"places among {count} stored rows",
-                f"{places.min()} to {places.max()}", "the file is damaged",
-            )  # fmt: skip
+                self.source.path,
+                self.name,
+                f"places among {count} stored rows",
+                f"{places.min()} to {places.max()}",
+                "the file is damaged",
+            )
         return (places,)

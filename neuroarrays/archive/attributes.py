@@ -15,15 +15,37 @@ import numpy as np
 
 #: Our attribute, and those of the file format: no part of a tree.
 HIDDEN = "_neuroarrays"
-MACHINE = frozenset({
-    HIDDEN, "_saved_by", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
-    "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "coordinates", "_ARRAY_DIMENSIONS",
-})  # fmt: skip
+MACHINE = frozenset(
+    {
+        HIDDEN,
+        "_saved_by",
+        "_NCProperties",
+        "_Netcdf4Dimid",
+        "_Netcdf4Coordinates",
+        "_nc3_strict",
+        "CLASS",
+        "NAME",
+        "DIMENSION_LIST",
+        "REFERENCE_LIST",
+        "coordinates",
+        "_ARRAY_DIMENSIONS",
+    }
+)
 #: Attributes that make other readers change the values.
-_ACTED_UPON = frozenset({
-    "_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "dtype", "calendar",
-    "_Encoding", "grid_mapping", "bounds",
-})  # fmt: skip
+_ACTED_UPON = frozenset(
+    {
+        "_FillValue",
+        "missing_value",
+        "scale_factor",
+        "add_offset",
+        "_Unsigned",
+        "dtype",
+        "calendar",
+        "_Encoding",
+        "grid_mapping",
+        "bounds",
+    }
+)
 
 
 def split_attrs(attrs: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

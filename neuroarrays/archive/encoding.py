@@ -282,9 +282,16 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
     native, exact = split_attrs(dataset.attrs)
     note: dict[str, Any] = {"attrs": exact} if exact else {}
     table = tree.children.get(schema.PRESENTATIONS)
-    if kind == schema.ALIGNED and table is not None and set(views) != set(viewable(
-        {n: v.dims for n, v in table.to_dataset(inherit=False).data_vars.items()}, encoded
-    )):  # fmt: skip
+    if (
+        kind == schema.ALIGNED
+        and table is not None
+        and set(views)
+        != set(
+            viewable(
+                {n: v.dims for n, v in table.to_dataset(inherit=False).data_vars.items()}, encoded
+            )
+        )
+    ):
         note["views"] = sorted(map(str, views))
     labels = [n for n in dataset.coords if n not in dataset.dims and n not in views]
     left = {str(n) for n in labels}

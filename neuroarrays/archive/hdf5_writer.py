@@ -45,9 +45,13 @@ def create_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     import hdf5plugin  # noqa: F401  registers zstd
 
     with new_hdf5(
-        path, libver=("v110", "v110"), track_order=True,
-        fs_strategy="page", fs_page_size=PAGE, fs_persist=False,
-    ) as (file, check):  # fmt: skip
+        path,
+        libver=("v110", "v110"),
+        track_order=True,
+        fs_strategy="page",
+        fs_page_size=PAGE,
+        fs_persist=False,
+    ) as (file, check):
         versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
         file.attrs["_NCProperties"] = np.bytes_(versions)
         yield file, check
@@ -170,9 +174,13 @@ class HDF5Writer:
         chunk = chunk if packed else one.raw_chunks or chunk
         distinct = Distinct(one) if Distinct.applies(one) else None
         dataset = group.create_dataset(
-            name, shape=shape, dtype=one.stored, chunks=chunk,
-            maxshape=None if distinct is None else shape, **self._filters(one.stored, packed),
-        )  # fmt: skip
+            name,
+            shape=shape,
+            dtype=one.stored,
+            chunks=chunk,
+            maxshape=None if distinct is None else shape,
+            **self._filters(one.stored, packed),
+        )
         if distinct is None:
             contents: Iterable[Block] = (
                 (key, one.block(key)) for key in blocks(shape, chunk, one.stored.itemsize)

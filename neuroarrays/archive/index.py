@@ -57,9 +57,12 @@ class Index:
             nodes: Nodes | None = _unpack(file, *self.places[name])
         if nodes is None:
             raise FormatError(
-                self.path, name, "the session's entry in the index", "damaged bytes",
+                self.path,
+                name,
+                "the session's entry in the index",
+                "damaged bytes",
                 "opening the file once for writing with h5py drops the index",
-            )  # fmt: skip
+            )
         return nodes
 
 
@@ -187,6 +190,9 @@ def append(path: str | os.PathLike[str]) -> None:
 
         places = {name: put(nodes) for name, nodes in index.held.items()}
         contents = {
-            "nodes": index.nodes, "sessions": index.sessions, "rows": index.rows, "places": places,
-        }  # fmt: skip
+            "nodes": index.nodes,
+            "sessions": index.sessions,
+            "rows": index.rows,
+            "places": places,
+        }
         file.write(seal.FOOTER.pack(*put(contents), *put(sealed), seal.MAGIC))

@@ -51,8 +51,9 @@ class Packing:
         whole = packed = 0
         for number in np.unique(np.linspace(0, math.prod(counts) - 1, SAMPLES).round()):
             corner = np.unravel_index(int(number), counts)
-            key = tuple(slice(int(i) * c, (int(i) + 1) * c)
-                        for i, c in zip(corner, chunk, strict=True))  # fmt: skip
+            key = tuple(
+                slice(int(i) * c, (int(i) + 1) * c) for i, c in zip(corner, chunk, strict=True)
+            )
             values = one.block(key)
             whole += values.nbytes
             packed += len(self.pack(values, values.shape))

@@ -165,8 +165,9 @@ def _found(path_or_paths: Any) -> Found | None:
             return None
         found = find(path, lambda one: _claims(str(one)), _is_meant)
         if not found.paths and (said := unfinished(path)):
-            raise FormatError(path, "", "archives", f"none yet: {said}",
-                              "run the same build again: it goes on")  # fmt: skip
+            raise FormatError(
+                path, "", "archives", f"none yet: {said}", "run the same build again: it goes on"
+            )
         return found
     return Found([Path(os.path.abspath(path)) for path in path_or_paths])
 

@@ -58,9 +58,12 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
         raise
     except Exception as error:  # h5py raises nearly anything on damaged files
         raise FormatError(
-            path, place, "readable HDF5", f"{type(error).__name__}: {error}",
+            path,
+            place,
+            "readable HDF5",
+            f"{type(error).__name__}: {error}",
             "the file is truncated or damaged",
-        ) from error  # fmt: skip
+        ) from error
     return _with_places(nodes, path)
 
 
@@ -191,9 +194,16 @@ def _variable(
     places = {"i": note["places"]} if "places" in note else {}
     own = {k: v for k, v in own.items() if k not in MACHINE} | note.get("attrs", {})
     return {
-        "d": dims, "s": list(shape), "t": note.get("dtype", dtype), "k": kind, "m": missing,
-        "a": own, "p": path, "l": labels, **places,
-    }  # fmt: skip
+        "d": dims,
+        "s": list(shape),
+        "t": note.get("dtype", dtype),
+        "k": kind,
+        "m": missing,
+        "a": own,
+        "p": path,
+        "l": labels,
+        **places,
+    }
 
 
 def _with_places(nodes: Nodes, path: str) -> Nodes:
@@ -205,8 +215,12 @@ def _with_places(nodes: Nodes, path: str) -> Nodes:
             if "i" in variable:
                 index = stored.get(variable["i"])
                 if index is None or len(index["s"]) != 1 or not variable["s"]:
-                    raise FormatError(path, f"{place}/{name}", "a list of the places of its rows",
-                                      f"nothing of that kind at {variable['i']}")  # fmt: skip
+                    raise FormatError(
+                        path,
+                        f"{place}/{name}",
+                        "a list of the places of its rows",
+                        f"nothing of that kind at {variable['i']}",
+                    )
                 used.add(index["p"])
                 variable["i"] = [variable["s"][0], index]
                 variable["d"] = [*index["d"], *variable["d"][1:]]
@@ -224,6 +238,8 @@ def _node(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]
         labels |= set(variable.pop("l"))
     own = {k: v for k, v in attrs.items() if k not in MACHINE} | note.get("attrs", {})
     node: dict[str, Any] = {
-        "attrs": own, "vars": variables, "coords": [n for n in variables if n in labels],
-    }  # fmt: skip
+        "attrs": own,
+        "vars": variables,
+        "coords": [n for n in variables if n in labels],
+    }
     return node | {key: note[key] for key in ("views", "indexes") if key in note}

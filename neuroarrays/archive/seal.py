@@ -115,8 +115,13 @@ def check(path: str, known: tuple[int, ...]) -> None:
     """
     with open(path, "rb", buffering=0) as file:
         if stamp(os.fstat(file.fileno())) != known:
-            raise FormatError(path, "", "the file as it was when it was opened",
-                              "another size or modification time", "open it again")  # fmt: skip
+            raise FormatError(
+                path,
+                "",
+                "the file as it was when it was opened",
+                "another size or modification time",
+                "open it again",
+            )
         footer = read_footer(file)
         if footer is None:
             check_end(path)
@@ -149,8 +154,9 @@ def check_end(path: str) -> None:
     found = f"{size:,} bytes, of which HDF5 knows {end:,}"
     if size < end:
         found = f"{size:,} bytes: it was cut short"
-    raise FormatError(path, "", f"the index of an archive after {end:,} bytes of HDF5", found,
-                      _DAMAGED)  # fmt: skip
+    raise FormatError(
+        path, "", f"the index of an archive after {end:,} bytes of HDF5", found, _DAMAGED
+    )
 
 
 _DAMAGED = "the file is truncated or damaged; copy it again, or save it anew"

@@ -53,10 +53,13 @@ class SummedSource(ZarrSource):
         if sums.get(name) != found:
             there = "nothing" if raw is None else "others (their checksum differs)"
             raise FormatError(
-                f"{self.path}/{name}", "", "the bytes that were saved", there,
+                f"{self.path}/{name}",
+                "",
+                "the bytes that were saved",
+                there,
                 "the archive is damaged or was not copied whole; if another program changed it on "
                 f"purpose, delete {NAME} in it",
-            )  # fmt: skip
+            )
 
     def _sums(self) -> Sums | None:
         files = self.files()
@@ -72,8 +75,13 @@ class SummedSource(ZarrSource):
             text = zlib.decompressobj().decompress(packed, _LEAST + _EACH * len(files))
             return {name: (int(size), int(sum_)) for name, (size, sum_) in json.loads(text).items()}
         except (ValueError, TypeError, AttributeError, zlib.error) as error:
-            raise FormatError(f"{self.path}/{NAME}", "", "a list of checksums", str(error),
-                              "the archive is damaged") from error  # fmt: skip
+            raise FormatError(
+                f"{self.path}/{NAME}",
+                "",
+                "a list of checksums",
+                str(error),
+                "the archive is damaged",
+            ) from error
 
 
 def summed_source(path: str) -> SummedSource:

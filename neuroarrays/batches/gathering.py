@@ -170,8 +170,14 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
     """Images of presentations, by the image each of them shows."""
     table = area.children.get(schema.PRESENTATIONS)
     nodes = ([] if table is None else [table.to_dataset(inherit=False)]) + [area.to_dataset()]
-    shown = next((n[schema.IMAGE].values for n in nodes if schema.IMAGE in n.variables
-                  and n[schema.IMAGE].dims == (schema.PRESENTATION,)), None)  # fmt: skip
+    shown = next(
+        (
+            n[schema.IMAGE].values
+            for n in nodes
+            if schema.IMAGE in n.variables and n[schema.IMAGE].dims == (schema.PRESENTATION,)
+        ),
+        None,
+    )
     if shown is None or schema.IMAGE not in array.coords:
         msg = (
             f"{place(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of each "

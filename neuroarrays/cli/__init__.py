@@ -126,9 +126,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
         command = group.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common],
-            formatter_class=formatter, allow_abbrev=False,
-        )  # fmt: skip
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            parents=[common],
+            formatter_class=formatter,
+            allow_abbrev=False,
+        )
         command.set_defaults(run=run)
         return command
 
@@ -141,8 +145,11 @@ def build_parser() -> argparse.ArgumentParser:
     _probe(info)
     catalog = add("catalog", commands.catalog, "list sessions and areas, without building a tree")
     _input(catalog)
-    catalog.add_argument("--figure", metavar="FILE",
-                         help="also draw units and presentations by area, stimulus and session")  # fmt: skip
+    catalog.add_argument(
+        "--figure",
+        metavar="FILE",
+        help="also draw units and presentations by area, stimulus and session",
+    )
     check = add("check", commands.check, "check a recording against the schema, its values too")
     _input(check)
     _selection(check)
@@ -161,34 +168,57 @@ def build_parser() -> argparse.ArgumentParser:
     create = add(
         "create-data", commands.create, "write small synthetic files in the layout of a dataset"
     )
-    create.add_argument("layout", metavar="LAYOUT",
-                        help="nwb, allen, openretina, ...; any other word lists them")  # fmt: skip
+    create.add_argument(
+        "layout", metavar="LAYOUT", help="nwb, allen, openretina, ...; any other word lists them"
+    )
     create.add_argument("output", metavar="OUT", help="file or folder to make")
-    create.add_argument("--seed", type=int, default=0, help="of all random values (default: %(default)s)")  # fmt: skip
+    create.add_argument(
+        "--seed", type=int, default=0, help="of all random values (default: %(default)s)"
+    )
     demo = add("demo", commands.demo, "open the bundled recording, align it, plot it, train on it")
-    demo.add_argument("-o", "--output", metavar="DIR", default="demo-output",
-                      help="folder for figures and archive (default: %(default)s)")  # fmt: skip
+    demo.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="demo-output",
+        help="folder for figures and archive (default: %(default)s)",
+    )
     return parser
 
 
 def _input(command: argparse.ArgumentParser) -> None:
-    command.add_argument("path", metavar="PATH", nargs="+",
-                         help="a file, a folder, or several files of one format")  # fmt: skip
-    command.add_argument("--engine", metavar="FORMAT",
-                         help="name of the format, or package.module:Class of a reader; found by looking when not given")  # fmt: skip
-    command.add_argument("--skip-damaged", action="store_true",
-                         help="leave out sessions that cannot be read, with a note")  # fmt: skip
+    command.add_argument(
+        "path", metavar="PATH", nargs="+", help="a file, a folder, or several files of one format"
+    )
+    command.add_argument(
+        "--engine",
+        metavar="FORMAT",
+        help="name of the format, or package.module:Class of a reader; found by looking when not given",
+    )
+    command.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="leave out sessions that cannot be read, with a note",
+    )
 
 
 def _selection(command: argparse.ArgumentParser) -> None:
     for name in ("sessions", "areas"):
-        command.add_argument(f"--{name}", metavar="NAME", nargs="+", action="extend",
-                             help=f"names or globs of the {name} to open")  # fmt: skip
+        command.add_argument(
+            f"--{name}",
+            metavar="NAME",
+            nargs="+",
+            action="extend",
+            help=f"names or globs of the {name} to open",
+        )
 
 
 def _probe(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--probe", action="store_true",
-                         help="first open it in another process, which a damaged file may end")  # fmt: skip
+    command.add_argument(
+        "--probe",
+        action="store_true",
+        help="first open it in another process, which a damaged file may end",
+    )
 
 
 def _alignment(command: argparse.ArgumentParser) -> None:
@@ -253,27 +283,55 @@ def _alignment(command: argparse.ArgumentParser) -> None:
         help="dtype of the counts (default: %(default)s)",
     )
     add("--binarize", action="store_true", help="1 where there is any spike")
-    add("--blanks", choices=("drop", "keep"), default="drop",
-        help="presentations that their table marks as blank (default: %(default)s)")  # fmt: skip
-    add("--responses", metavar="NAME",
-        help="which of several series of the same units is `responses` (default: dF/F, else fluorescence)")  # fmt: skip
-    add("--compat", choices=("mlynarski",),
-        help="what the published archive of Allen Visual Coding has; fixes every other option")  # fmt: skip
-    add("--scheduler", metavar="ADDRESS",
-        help="compute on a dask.distributed cluster, e.g. tcp://host:8786")  # fmt: skip
+    add(
+        "--blanks",
+        choices=("drop", "keep"),
+        default="drop",
+        help="presentations that their table marks as blank (default: %(default)s)",
+    )
+    add(
+        "--responses",
+        metavar="NAME",
+        help="which of several series of the same units is `responses` (default: dF/F, else fluorescence)",
+    )
+    add(
+        "--compat",
+        choices=("mlynarski",),
+        help="what the published archive of Allen Visual Coding has; fixes every other option",
+    )
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="compute on a dask.distributed cluster, e.g. tcp://host:8786",
+    )
 
 
 def _result(command: argparse.ArgumentParser) -> None:
     """The options of `na.save`."""
     group = command.add_argument_group("result")
-    group.add_argument("-o", "--output", metavar="OUT", required=True,
-                       help="archive to write: .h5, .hdf5, .nc or .zarr")  # fmt: skip
-    group.add_argument("--compression", choices=("zstd", "portable"), default="zstd",
-                       help="portable is gzip, which every HDF5 reads (default: %(default)s)")  # fmt: skip
-    group.add_argument("--layout", choices=("allen_binned",),
-                       help="write the published layout of Allen Visual Coding, not our own")  # fmt: skip
-    group.add_argument("--overwrite", action="store_true",
-                       help="replace what is at OUT, once the new archive is complete")  # fmt: skip
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="archive to write: .h5, .hdf5, .nc or .zarr",
+    )
+    group.add_argument(
+        "--compression",
+        choices=("zstd", "portable"),
+        default="zstd",
+        help="portable is gzip, which every HDF5 reads (default: %(default)s)",
+    )
+    group.add_argument(
+        "--layout",
+        choices=("allen_binned",),
+        help="write the published layout of Allen Visual Coding, not our own",
+    )
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what is at OUT, once the new archive is complete",
+    )
 
 
 if __name__ == "__main__":

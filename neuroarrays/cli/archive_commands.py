@@ -21,24 +21,46 @@ def register(add: Add) -> None:
     """Put the commands into a parser; `add` makes one from its name, function and summary."""
     build = add("build", _build, "align many sessions and save an archive with a file per stimulus")
     build.add_argument("path", metavar="SESSION", nargs="+", help="NWB files, or a folder of them")
-    build.add_argument("-o", "--output", metavar="ARCHIVE", required=True,
-                       help="folder of the archive; an interrupted build goes on there")  # fmt: skip
+    build.add_argument(
+        "-o",
+        "--output",
+        metavar="ARCHIVE",
+        required=True,
+        help="folder of the archive; an interrupted build goes on there",
+    )
     _chosen(build, "stimulus", "areas")
-    build.add_argument("--bin-width", metavar="S", type=seconds, default=0.02,
-                       help="width of a bin, in seconds or as 20ms (default: %(default)s)")  # fmt: skip
-    build.add_argument("--compat", choices=("mlynarski",),
-                       help="make the published archive of Allen Visual Coding, file for file")  # fmt: skip
+    build.add_argument(
+        "--bin-width",
+        metavar="S",
+        type=seconds,
+        default=0.02,
+        help="width of a bin, in seconds or as 20ms (default: %(default)s)",
+    )
+    build.add_argument(
+        "--compat",
+        choices=("mlynarski",),
+        help="make the published archive of Allen Visual Coding, file for file",
+    )
     _layout(build)
-    build.add_argument("--workers", metavar="N", type=int, default=1,
-                       help="tasks at a time (default: %(default)s)")  # fmt: skip
-    build.add_argument("--scheduler", metavar="WHERE",
-                       help="processes, threads, or the address of a dask.distributed scheduler, "
-                       "e.g. tcp://host:8786")  # fmt: skip
+    build.add_argument(
+        "--workers", metavar="N", type=int, default=1, help="tasks at a time (default: %(default)s)"
+    )
+    build.add_argument(
+        "--scheduler",
+        metavar="WHERE",
+        help="processes, threads, or the address of a dask.distributed scheduler, "
+        "e.g. tcp://host:8786",
+    )
     build.add_argument("--strict", action="store_true", help="stop at the first bad session")
     subset = add("subset", _subset, "save chosen stimuli, sessions and areas of an archive")
     subset.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
-    subset.add_argument("-o", "--output", metavar="OUT", required=True,
-                        help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus")  # fmt: skip
+    subset.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus",
+    )
     _chosen(subset, "stimulus", "sessions", "areas")
     _layout(subset)
     export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
@@ -46,23 +68,32 @@ def register(add: Add) -> None:
     export.add_argument("stimulus", metavar="STIMULUS")
     export.add_argument("area", metavar="AREA")
     export.add_argument("output", metavar="OUTDIR")
-    export.add_argument("--data", choices=("spike_data", "speed"), default="spike_data",
-                        help="units x presentations x time, or presentations x time "
-                        "(default: %(default)s)")  # fmt: skip
+    export.add_argument(
+        "--data",
+        choices=("spike_data", "speed"),
+        default="spike_data",
+        help="units x presentations x time, or presentations x time (default: %(default)s)",
+    )
 
 
 def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
-        command.add_argument(f"--{name}", metavar="NAME", nargs="+", action="extend",
-                             help=f"names or globs, e.g. {_EXAMPLES[name]} (default: all)")  # fmt: skip
+        command.add_argument(
+            f"--{name}",
+            metavar="NAME",
+            nargs="+",
+            action="extend",
+            help=f"names or globs, e.g. {_EXAMPLES[name]} (default: all)",
+        )
 
 
 _EXAMPLES = {"stimulus": "'natural_*'", "areas": "'VIS*'", "sessions": "session_715093703"}
 
 
 def _layout(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--layout", choices=("allen_binned",),
-                         help="write the published layout instead of our own")  # fmt: skip
+    command.add_argument(
+        "--layout", choices=("allen_binned",), help="write the published layout instead of our own"
+    )
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -72,13 +103,20 @@ def _build(arguments: argparse.Namespace) -> int:
     recipe = Recipe(
         stimuli=tuple(arguments.stimulus) if arguments.stimulus else None,
         areas=tuple(arguments.areas) if arguments.areas else None,
-        bin_width=arguments.bin_width, compat=arguments.compat, layout=arguments.layout,
-    )  # fmt: skip
+        bin_width=arguments.bin_width,
+        compat=arguments.compat,
+        layout=arguments.layout,
+    )
     line = _Line()
     report = build(
-        arguments.path, arguments.output, recipe, workers=arguments.workers,
-        scheduler=arguments.scheduler, strict=arguments.strict, progress=line.show,
-    )  # fmt: skip
+        arguments.path,
+        arguments.output,
+        recipe,
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        strict=arguments.strict,
+        progress=line.show,
+    )
     line.end()
     for note in report.notes:
         say(f"note: {note}")
@@ -99,9 +137,13 @@ def _subset(arguments: argparse.Namespace) -> int:
     from neuroarrays.collection.subsets import subset
 
     out = subset(
-        arguments.path, arguments.output, arguments.stimulus, arguments.sessions, arguments.areas,
+        arguments.path,
+        arguments.output,
+        arguments.stimulus,
+        arguments.sessions,
+        arguments.areas,
         arguments.layout,
-    )  # fmt: skip
+    )
     say(f"{out}: in Python: na.open_datatree({str(out)!r})")
     return FINE
 

@@ -167,11 +167,20 @@ def align(arguments: argparse.Namespace) -> int:
 
 #: Options of `align`, by what is said on the command line.
 _ALIGN_OPTIONS = {
-    "--presentations": "presentations", "--bin-width": "bin_width", "--window": "window",
-    "--event": "event", "--event-clock": "event_clock", "--no-clip": "clip", "--series": "series",
-    "--method": "method", "--max-gap": "max_gap", "--dtype": "dtype", "--binarize": "binarize",
-    "--blanks": "blanks", "--responses": "responses",
-}  # fmt: skip
+    "--presentations": "presentations",
+    "--bin-width": "bin_width",
+    "--window": "window",
+    "--event": "event",
+    "--event-clock": "event_clock",
+    "--no-clip": "clip",
+    "--series": "series",
+    "--method": "method",
+    "--max-gap": "max_gap",
+    "--dtype": "dtype",
+    "--binarize": "binarize",
+    "--blanks": "blanks",
+    "--responses": "responses",
+}
 
 
 def _align_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -253,10 +262,13 @@ def _open(arguments: argparse.Namespace) -> xr.DataTree:
 def _save(tree: xr.DataTree, arguments: argparse.Namespace) -> str:
     return str(
         na.save(
-            tree, arguments.output, compression=arguments.compression, layout=arguments.layout,
+            tree,
+            arguments.output,
+            compression=arguments.compression,
+            layout=arguments.layout,
             overwrite=arguments.overwrite,
         )
-    )  # fmt: skip
+    )
 
 
 @contextmanager

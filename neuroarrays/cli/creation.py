@@ -39,12 +39,18 @@ class Layout:
 _TUNED = ("running", "eye", "invalid", "optotagging", "waveforms", "edges", "tuned")
 #: Name of the reader, with what it is of where there are several -> how to make the files.
 LAYOUTS: dict[str, Layout] = {
-    "nwb": Layout("nwb", "write_nwb", ".nwb", given={
-        "tuned": True, "trials": 60, "duration": 160.0, "units": 12}),
+    "nwb": Layout(
+        "nwb",
+        "write_nwb",
+        ".nwb",
+        given={"tuned": True, "trials": 60, "duration": 160.0, "units": 12},
+    ),
     "neuroarrays": Layout("trees", "write_archive", ".h5"),
     "allen": Layout("allen", "write_allen", ".nwb", given={"parts": _TUNED, "rows": 60}),
     "allen_binned": Layout("trees", "write_archive", ".h5", given={"layout": "allen_binned"}),
-    "sensorium_static": Layout("sensorium", "write_static", options="StaticOptions", given={"train": 200}),
+    "sensorium_static": Layout(
+        "sensorium", "write_static", options="StaticOptions", given={"train": 200}
+    ),
     "sensorium_dynamic": Layout("sensorium", "write_dynamic", options="DynamicOptions"),
     "experanto": Layout("experanto", "write_experanto", given={"tuned": True, "seconds": 60.0}),
     "driada": Layout("driada", "write_driada", ".npz"),
@@ -56,7 +62,7 @@ LAYOUTS: dict[str, Layout] = {
     "hoefling_2024": Layout("hoefling", "write_hoefling"),
     "goldin_2022": Layout("goldin", "write_goldin"),
     "sridhar_2025": Layout("sridhar", "write_sridhar"),
-}  # fmt: skip
+}
 
 
 def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:

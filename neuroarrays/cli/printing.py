@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: Style of a piece of text -> what rich makes of it.
-_STYLES = {"": "", "title": "bold", "node": "bold cyan", "faint": "dim", "good": "green",
-           "warn": "yellow", "bad": "bold red"}  # fmt: skip
+_STYLES = {
+    "": "",
+    "title": "bold",
+    "node": "bold cyan",
+    "faint": "dim",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "bold red",
+}
 #: Pieces of text with their styles.
 Line = list[tuple[str, str]]
 
@@ -90,8 +97,9 @@ def bullets(label: str, texts: Sequence[str], style: str) -> list[Line]:
     lines: list[Line] = []
     for text in texts:
         lead = f"{label}: " if label else "  "
-        wrapped = textwrap.wrap(text, max(_width() - len(lead), 20), break_long_words=False,
-                                break_on_hyphens=False)  # fmt: skip
+        wrapped = textwrap.wrap(
+            text, max(_width() - len(lead), 20), break_long_words=False, break_on_hyphens=False
+        )
         lines.append([(lead, style), (wrapped[0] if wrapped else "", "")])
         lines += [[(" " * len(lead) + more, "")] for more in wrapped[1:]]
     return lines

@@ -232,9 +232,10 @@ def _jobs(
     for one in surveys:
         if one.session in first:
             raise FormatError(
-                one.path, expected="sessions of different names",
+                one.path,
+                expected="sessions of different names",
                 found=f"{one.session}, which is in {first[one.session].path} too",
-            )  # fmt: skip
+            )
         first[one.session] = one
     if recipe.areas is not None and not any(one.areas for one in surveys):
         raise NotInTree("area", ", ".join(recipe.areas), _all_areas(surveys))
@@ -318,9 +319,12 @@ def _put_together(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         store.join(
-            parts, path, layout=layout, overwrite=True,
+            parts,
+            path,
+            layout=layout,
+            overwrite=True,
             before=lambda made: marks.about_to(block, made, missing),
-        )  # fmt: skip
+        )
     report.notes += [f"{block}: {one.message}" for one in caught if one.category is UserWarning]
     report.written.append(path)
 

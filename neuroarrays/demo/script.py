@@ -121,8 +121,10 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
             batches += 1
         epoch += 1
     took = time.monotonic() - begun
-    say(f"   {len(train):,} windows to train on, {len(test)} held out; {batches} shuffled batches "
-        f"in {took:.1f} s")  # fmt: skip
+    say(
+        f"   {len(train):,} windows to train on, {len(test)} held out; {batches} shuffled batches "
+        f"in {took:.1f} s"
+    )
     batch = test.batch(range(len(test)))
     with torch.no_grad():
         found = model(batch[names[0]]).numpy()
@@ -164,8 +166,15 @@ def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path
     hues = plt.get_cmap("hsv")(preferred[order] / (2 * np.pi))
     colors = np.clip(hues * [0.85, 0.8, 0.85, 1], 0, 1)
 
-    with plt.rc_context({"font.size": 8.5, "axes.spines.top": False, "axes.spines.right": False,
-                         "axes.titlesize": 9.5, "axes.titlelocation": "left"}):  # fmt: skip
+    with plt.rc_context(
+        {
+            "font.size": 8.5,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 9.5,
+            "axes.titlelocation": "left",
+        }
+    ):
         figure = plt.figure(figsize=(10, 7.2), layout="constrained")
         grid = figure.add_gridspec(3, len(units) + 1, height_ratios=(1.1, 0.9, 1.15))
         _draw_wake(figure.add_subplot(grid[0, :]), tree, clock, units, colors)

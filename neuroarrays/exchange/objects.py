@@ -28,8 +28,17 @@ from neuroarrays.tree.stretches import Stretches
 #: The shortest stretch that pynapple keeps, s.
 _SHORTEST = 1e-6
 #: Names that metadata of pynapple cannot have in a tree.
-_USED = ("start_time", "stop_time", "spike_times", "row_size", schema.UNIT, schema.PRESENTATION,
-         schema.SPIKE, schema.TIME, *OF_UNITS)  # fmt: skip
+_USED = (
+    "start_time",
+    "stop_time",
+    "spike_times",
+    "row_size",
+    schema.UNIT,
+    schema.PRESENTATION,
+    schema.SPIKE,
+    schema.TIME,
+    *OF_UNITS,
+)
 
 
 def _pynapple() -> Any:
@@ -210,8 +219,10 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
         )
         raise TypeError(msg)
     observed: dict[str, tuple[np.ndarray, bool]] = {}
-    groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
-              session: xr.Dataset(attrs={"session_id": session})}  # fmt: skip
+    groups = {
+        "/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
+        session: xr.Dataset(attrs={"session_id": session}),
+    }
     for name, one in objects.items():
         place = name.strip("/").removeprefix(f"{session}/")
         if isinstance(one, nap.Ts):
@@ -236,10 +247,12 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
             raise TypeError(msg)
     if any(said for _, said in observed.values()):
         whole = merged(np.concatenate([rows for rows, _ in observed.values()]))
-        groups[f"{session}/{schema.OBSERVED}"] = dataset({
-            name: schema.var("observed", name, column)
-            for name, column in zip(OF_SESSION, whole, strict=True)
-        })  # fmt: skip
+        groups[f"{session}/{schema.OBSERVED}"] = dataset(
+            {
+                name: schema.var("observed", name, column)
+                for name, column in zip(OF_SESSION, whole, strict=True)
+            }
+        )
     for path, (rows, said) in observed.items():
         if said and path.endswith(f"/{schema.SPIKES}"):
             groups[path] = with_stretches(groups[path], list(rows.T))
@@ -268,10 +281,13 @@ def _spikes(group: Any) -> xr.Dataset:
         coords[_free(name)] = xr.Variable(schema.UNIT, values)
     sizes = np.array([train.size for train in trains], np.int64)
     times = np.concatenate(trains) if trains else np.empty(0)
-    return dataset({
-        "spike_times": schema.var("spikes", "spike_times", times),
-        "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
-    }, coords)  # fmt: skip
+    return dataset(
+        {
+            "spike_times": schema.var("spikes", "spike_times", times),
+            "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
+        },
+        coords,
+    )
 
 
 def _metadata(one: Any) -> dict[str, np.ndarray]:

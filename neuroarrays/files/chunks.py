@@ -51,8 +51,13 @@ class File:
     def check_unchanged(self, path: str, name: str) -> None:
         """Refuse a file that is written to: nothing says which values are old and which new."""
         if self._now() != self._stamp:
-            raise FormatError(path, name, "the file as it was when it was opened",
-                              "another size or modification time", "open it again")  # fmt: skip
+            raise FormatError(
+                path,
+                name,
+                "the file as it was when it was opened",
+                "another size or modification time",
+                "open it again",
+            )
 
     # Bound here: at the end of the interpreter the module's names are gone before its objects.
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
@@ -209,9 +214,17 @@ def zstd_chunks(dataset: h5py.Dataset, path: str, name: str, file: File) -> Zstd
     if masked:
         return None
     return ZstdChunks(
-        file, path, name, dataset.shape, dataset.dtype, dataset.chunks, dataset.fillvalue,
-        SHUFFLE in filters, address, stored,
-    )  # fmt: skip
+        file,
+        path,
+        name,
+        dataset.shape,
+        dataset.dtype,
+        dataset.chunks,
+        dataset.fillvalue,
+        SHUFFLE in filters,
+        address,
+        stored,
+    )
 
 
 def length(k: int | slice | np.ndarray, n: int) -> int:
@@ -252,7 +265,9 @@ def _parts(k: int | slice | np.ndarray, n: int, chunk: int) -> Iterator[Part]:
 
 
 def _open_mesh(selectors: tuple[Selector, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    return np.ix_(*(
-        np.arange(*s.indices(n)) if isinstance(s, slice) else s
-        for s, n in zip(selectors, shape, strict=True)
-    ))  # fmt: skip
+    return np.ix_(
+        *(
+            np.arange(*s.indices(n)) if isinstance(s, slice) else s
+            for s, n in zip(selectors, shape, strict=True)
+        )
+    )

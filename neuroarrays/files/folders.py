@@ -125,8 +125,13 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def _linked(path: str) -> FormatError:
-    return FormatError(path, "", "a file of the store itself", "a symbolic link",
-                       "links are not followed: put the file in its place")  # fmt: skip
+    return FormatError(
+        path,
+        "",
+        "a file of the store itself",
+        "a symbolic link",
+        "links are not followed: put the file in its place",
+    )
 
 
 def check(path: str, name: str, files: Listing) -> None:
@@ -192,9 +197,14 @@ def _walked(path: str, follow: bool) -> dict[str, tuple[int, int, int]]:
             msg = f"{os.path.join(path, folder)}: no such folder"
             raise MissingPath(msg) from error
         except OSError as error:
-            raise FormatError(os.path.join(path, folder), "", "a readable folder",
-                              str(error.strerror)) from error  # fmt: skip
+            raise FormatError(
+                os.path.join(path, folder), "", "a readable folder", str(error.strerror)
+            ) from error
         if len(found) > MAX_FILES or depth > MAX_DEPTH:
-            raise FormatError(path, folder, f"at most {MAX_FILES:,} files in {MAX_DEPTH} levels "
-                              "of folders", "more")  # fmt: skip
+            raise FormatError(
+                path,
+                folder,
+                f"at most {MAX_FILES:,} files in {MAX_DEPTH} levels of folders",
+                "more",
+            )
     return found

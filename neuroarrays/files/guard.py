@@ -39,8 +39,10 @@ class Child:
         environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "neuroarrays.files.guard"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
         self.lock = state.Lock()
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
@@ -97,8 +99,13 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
     memory = max(MEMORY, _physical() // 2)
     child = _children.made("child", Child)
     with child.lock:
-        request = {"function": function, "path": path, "arguments": arguments,
-                   "seconds": seconds, "memory": memory}  # fmt: skip
+        request = {
+            "function": function,
+            "path": path,
+            "arguments": arguments,
+            "seconds": seconds,
+            "memory": memory,
+        }
         try:
             answer = child.ask(request, seconds)
         except BaseException:  # interrupted: what it answers later is nobody's
@@ -115,10 +122,18 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
 
 def _ended(path: str, code: int, seconds: float) -> FormatError:
     hung = -code in (_SIGXCPU, _SIGKILL)
-    found = (f"reading that does not end within {seconds:,.0f} s" if hung
-             else f"reading that ends the process (exit status {code})")  # fmt: skip
-    return FormatError(path, "", "a file that can be read", found,
-                       "the file is damaged; compare its size or checksum with the original")  # fmt: skip
+    found = (
+        f"reading that does not end within {seconds:,.0f} s"
+        if hung
+        else f"reading that ends the process (exit status {code})"
+    )
+    return FormatError(
+        path,
+        "",
+        "a file that can be read",
+        found,
+        "the file is damaged; compare its size or checksum with the original",
+    )
 
 
 def _remade(path: str, said: dict[str, Any], memory: int) -> Exception:
@@ -127,8 +142,13 @@ def _remade(path: str, said: dict[str, Any], memory: int) -> Exception:
         return TypeError(said["text"])
     kind = getattr(errors, str(said["kind"]), None)
     if said["kind"] == "MemoryError":
-        return FormatError(path, "", f"values that fit into {memory:,} bytes", "more",
-                           "the file is damaged or made to exhaust memory")  # fmt: skip
+        return FormatError(
+            path,
+            "",
+            f"values that fit into {memory:,} bytes",
+            "more",
+            "the file is damaged or made to exhaust memory",
+        )
     if isinstance(kind, type) and issubclass(kind, FormatError):
         return kind(*said["fields"])
     if isinstance(kind, type) and issubclass(kind, NeuroArraysError) and said["fields"]:
@@ -171,8 +191,13 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         known = isinstance(error, NeuroArraysError)
         fields = list(error.__reduce__()[1]) if known else []
         said = fields if _is_plain(fields) else [str(error)]
-        return {"error": {"kind": type(error).__name__, "fields": said if known else [],
-                          "text": str(error)}}  # fmt: skip
+        return {
+            "error": {
+                "kind": type(error).__name__,
+                "fields": said if known else [],
+                "text": str(error),
+            }
+        }
 
 
 def _is_plain(fields: list[Any]) -> bool:

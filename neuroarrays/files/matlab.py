@@ -54,8 +54,13 @@ def matlab_source(path: str | os.PathLike[str]) -> Source:
     if opening.is_hdf5(path):
         return Matlab73Source(path, known)
     if not is_matlab(path):
-        raise FormatError(path, "", "a MATLAB file of version 5 to 7.3", opening.describe(path),
-                          "a file of version 4: load and save it again in MATLAB")  # fmt: skip
+        raise FormatError(
+            path,
+            "",
+            "a MATLAB file of version 5 to 7.3",
+            opening.describe(path),
+            "a file of version 4: load and save it again in MATLAB",
+        )
     found = Matlab5Source(path, known)
     found.members()
     return found
@@ -125,9 +130,12 @@ class Matlab5Source(MemberSource):
             raise
         except Exception as error:  # scipy raises nearly anything on damaged files
             raise FormatError(
-                self.path, where, "a readable MATLAB file", f"{type(error).__name__}: {error}"[:200],
+                self.path,
+                where,
+                "a readable MATLAB file",
+                f"{type(error).__name__}: {error}"[:200],
                 "the file is truncated or damaged",
-            ) from error  # fmt: skip
+            ) from error
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         top = name.partition("/")[0]
@@ -241,12 +249,20 @@ class Matlab73Source(MemberSource):
             sizes = self._file.read(place).ravel()[:32] if info.dtype.kind in "iu" else ()
             shape = tuple(int(n) for n in sizes) if 0 in sizes else (0, 0)
             dtype = np.dtype("U1" if kind == "char" else DTYPES.get(kind, "f8"))
-            return Stored(dtype, (1,) if kind == "char" else shape, stored=place,
-                          text=("",) if kind == "char" else ())  # fmt: skip
+            return Stored(
+                dtype,
+                (1,) if kind == "char" else shape,
+                stored=place,
+                text=("",) if kind == "char" else (),
+            )
         if info.text or kind == "char":
             text = self._text(place, info)
-            return Stored(np.dtype(f"U{max(map(len, text), default=1) or 1}"), (len(text),),
-                          stored=place, text=text)  # fmt: skip
+            return Stored(
+                np.dtype(f"U{max(map(len, text), default=1) or 1}"),
+                (len(text),),
+                stored=place,
+                text=text,
+            )
         if info.dtype.kind not in "biuf":
             why = "complex" if info.dtype.names == ("real", "imag") else str(info.dtype)
             return Stored(np.dtype("f8"), (), stored=place, left_out=why)
@@ -271,7 +287,8 @@ class Matlab73Source(MemberSource):
         if member.dtype.kind == "U":
             return np.array(member.text, object)[key]
         if not np.prod(member.shape, dtype=object):
-            return np.empty(member.shape, member.dtype)[np.ix_(*(np.arange(n)[k] for n, k in zip(
-                member.shape, key, strict=True)))]  # fmt: skip
+            return np.empty(member.shape, member.dtype)[
+                np.ix_(*(np.arange(n)[k] for n, k in zip(member.shape, key, strict=True)))
+            ]
         found = self._file.read(member.stored, key[::-1]).T
         return found.astype(member.dtype.newbyteorder("="), copy=False)

@@ -21,10 +21,30 @@ _MATRIX, _COMPRESSED = 14, 15
 #: Bytes of a variable in which its class, shape and name stand.
 _HEAD = 512
 #: Classes of matrices in a v5 file, those that hold others, and bits beside the class.
-_CLASSES = dict(enumerate((
-    "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16",
-    "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque",
-), 1))  # fmt: skip
+_CLASSES = dict(
+    enumerate(
+        (
+            "cell",
+            "struct",
+            "object",
+            "char",
+            "sparse",
+            "double",
+            "single",
+            "int8",
+            "uint8",
+            "int16",
+            "uint16",
+            "int32",
+            "uint32",
+            "int64",
+            "uint64",
+            "function",
+            "opaque",
+        ),
+        1,
+    )
+)
 _CELL, _STRUCT, _OBJECT, _SPARSE, _OPAQUE, _COMPLEX, _LOGICAL = 1, 2, 3, 5, 17, 0x800, 0x200
 #: Classes of variables that are loaded at all: cells, structs, char and numbers.
 _LOADED = (_CELL, _STRUCT, 4, *range(6, 16))
@@ -44,9 +64,18 @@ _TYPES = {
     13: "u8",
 }
 DTYPES = {
-    "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
-    "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "?",
-}  # fmt: skip
+    "double": "f8",
+    "single": "f4",
+    "int8": "i1",
+    "uint8": "u1",
+    "int16": "i2",
+    "uint16": "u2",
+    "int32": "i4",
+    "uint32": "u4",
+    "int64": "i8",
+    "uint64": "u8",
+    "logical": "?",
+}
 
 
 @dataclass(frozen=True)
@@ -88,8 +117,12 @@ def check_v5(path: str, size: int) -> list[Variable]:
             file.seek(place)
             kind, nbytes = struct.unpack(f"{order}II", file.read(8))
             if nbytes > size - place - 8:
-                raise FormatError(path, f"byte {place}", f"{nbytes:,} bytes",
-                                  f"{size - place - 8:,}: the file is truncated")  # fmt: skip
+                raise FormatError(
+                    path,
+                    f"byte {place}",
+                    f"{nbytes:,} bytes",
+                    f"{size - place - 8:,}: the file is truncated",
+                )
             if kind in (_MATRIX, _COMPRESSED):
                 data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
                 first = _inflated(path, place, data, _HEAD) if kind == _COMPRESSED else data
@@ -114,11 +147,17 @@ def _inflated(path: str, place: int, data: bytes, most: int, whole: bool = False
         engine = zlib.decompressobj()
         found = engine.decompress(data, most)
     except zlib.error as error:
-        raise FormatError(path, f"byte {place}", "deflated bytes", str(error),
-                          "the file is damaged") from error  # fmt: skip
+        raise FormatError(
+            path, f"byte {place}", "deflated bytes", str(error), "the file is damaged"
+        ) from error
     if whole and engine.unconsumed_tail:
-        raise FormatError(path, f"byte {place}", f"at most {most:,} bytes, unpacked, of a cell or "
-                          "struct", "more", "save it again with -v7.3 if it is so")  # fmt: skip
+        raise FormatError(
+            path,
+            f"byte {place}",
+            f"at most {most:,} bytes, unpacked, of a cell or struct",
+            "more",
+            "save it again with -v7.3 if it is so",
+        )
     return found[8:]
 
 
@@ -226,8 +265,12 @@ def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
     while todo:
         start, end, depth = todo.pop()
         if depth > MAX_DEPTH:
-            raise FormatError(path, f"byte {place}", f"at most {MAX_DEPTH} levels of cells",
-                              "more: the file is made to exhaust the stack")  # fmt: skip
+            raise FormatError(
+                path,
+                f"byte {place}",
+                f"at most {MAX_DEPTH} levels of cells",
+                "more: the file is made to exhaust the stack",
+            )
         flags = _flags(view[:end], order, start)
         any_complex |= bool(flags & _COMPLEX)
         kind = flags & 0xFF
@@ -235,15 +278,23 @@ def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
             continue
         count = _elements(view[start:end], order) if kind in (_CELL, _STRUCT, _OBJECT) else 1
         if not 0 <= count <= (end - start) // _TAG:
-            raise FormatError(path, f"byte {place}", f"a cell or struct of {end - start:,} bytes",
-                              f"one of {count:,} elements", "the file is damaged")  # fmt: skip
+            raise FormatError(
+                path,
+                f"byte {place}",
+                f"a cell or struct of {end - start:,} bytes",
+                f"one of {count:,} elements",
+                "the file is damaged",
+            )
         tags = _tags(view, order, start, end)
         if depth == 0 and kind not in _LEAD:  # only its header is here: values may reach beyond
-            tags = [(one, at, min(stop, end)) if i > 2 else (one, at, stop)
-                    for i, (one, at, stop) in enumerate(tags[:4])]  # fmt: skip
+            tags = [
+                (one, at, min(stop, end)) if i > 2 else (one, at, stop)
+                for i, (one, at, stop) in enumerate(tags[:4])
+            ]
             flags &= ~_COMPLEX
         if not _is_sound(tags, flags, count, end):
-            raise FormatError(path, f"byte {place}", "the elements of a matrix", "others",
-                              "the file is damaged")  # fmt: skip
+            raise FormatError(
+                path, f"byte {place}", "the elements of a matrix", "others", "the file is damaged"
+            )
         todo += [(at, stop, depth + 1) for one, at, stop in tags if one == _MATRIX]
     return any_complex

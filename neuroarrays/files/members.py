@@ -119,8 +119,9 @@ class MemberSource(Source):
         if member.dtype.kind == "U" and values.size:
             highest = int(np.atleast_1d(values).view(np.uint32).max())
             if highest > sys.maxunicode:  # numpy does not look, and Python cannot make text of it
-                raise FormatError(self.path, name, "text", f"the character {highest}",
-                                  "the file is damaged")  # fmt: skip
+                raise FormatError(
+                    self.path, name, "text", f"the character {highest}", "the file is damaged"
+                )
         return text_array(values) if member.dtype.kind in "SUO" else values
 
     def _values(self, name: str, member: Member) -> np.ndarray:

@@ -99,11 +99,14 @@ def parse(raw: bytes, path: str, where: str = "") -> Header:
     header = declared(raw, path, where)
     if not header.plain:
         raise FormatError(
-            path, where, "numbers, bool or text",
-            "Python objects, which would have to be unpickled" if header.dtype.hasobject
+            path,
+            where,
+            "numbers, bool or text",
+            "Python objects, which would have to be unpickled"
+            if header.dtype.hasobject
             else f"values of dtype {header.dtype}",
             "objects are never unpickled: write the array anew with a plain dtype",
-        )  # fmt: skip
+        )
     return header
 
 
@@ -130,8 +133,12 @@ def declared(raw: bytes, path: str, where: str = "") -> Header:
         raise FormatError(path, where, "a shape and an order", f"{shape!r:.80} and {fortran!r:.80}")
     most = math.prod(max(n, 1) for n in shape) * dtype.itemsize  # of an empty array, without its 0
     if len(shape) > _AXES or most >= 1 << 63:
-        raise FormatError(path, where, f"at most {_AXES} axes, of sizes that memory has",
-                          f"{len(shape)} axes, {shape!r:.80}")  # fmt: skip
+        raise FormatError(
+            path,
+            where,
+            f"at most {_AXES} axes, of sizes that memory has",
+            f"{len(shape)} axes, {shape!r:.80}",
+        )
     return Header(raw[:size], dtype, shape, fortran and len(shape) > 1)
 
 

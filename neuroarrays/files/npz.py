@@ -55,8 +55,9 @@ class NPZSource(MemberSource):
         return {name: one for name, one in _every(self).items() if _is_read(one)}
 
     def left_out(self) -> dict[str, str]:
-        return {name: f"{one.dtype}"[:80] for name, one in _every(self).items()
-                if not _is_read(one)}  # fmt: skip
+        return {
+            name: f"{one.dtype}"[:80] for name, one in _every(self).items() if not _is_read(one)
+        }
 
     def every(self) -> dict[str, Packed]:
         """Every array of the file, of kinds that are not read too; reads headers only."""
@@ -68,17 +69,28 @@ class NPZSource(MemberSource):
                 start = self._start(file, entry)
                 if entry.header_offset < end:
                     raise FormatError(
-                        self.path, entry.filename, "members one after another",
-                        "members that overlap", "the zip is made to exhaust memory",
-                    )  # fmt: skip
+                        self.path,
+                        entry.filename,
+                        "members one after another",
+                        "members that overlap",
+                        "the zip is made to exhaust memory",
+                    )
                 end = start + entry.compress_size
                 if end > self.stamp[1]:
-                    raise FormatError(self.path, entry.filename, "a whole member", "a cut one",
-                                      "the file is truncated")  # fmt: skip
+                    raise FormatError(
+                        self.path,
+                        entry.filename,
+                        "a whole member",
+                        "a cut one",
+                        "the file is truncated",
+                    )
                 if entry.filename.endswith(".npy"):
                     found[entry.filename[:-4]] = self._member(file, entry, start)
-        return {entry.filename[:-4]: found[entry.filename[:-4]] for entry in entries
-                if entry.filename.endswith(".npy")}  # fmt: skip
+        return {
+            entry.filename[:-4]: found[entry.filename[:-4]]
+            for entry in entries
+            if entry.filename.endswith(".npy")
+        }
 
     def _entries(self) -> list[zipfile.ZipInfo]:
         try:
@@ -88,9 +100,12 @@ class NPZSource(MemberSource):
             raise
         except Exception as error:  # zipfile lets struct.error, IndexError, ... through
             raise FormatError(
-                self.path, "", "a readable NPZ (zip) file", f"{type(error).__name__}: {error}",
+                self.path,
+                "",
+                "a readable NPZ (zip) file",
+                f"{type(error).__name__}: {error}",
                 "it is truncated or damaged; compare its size with the original",
-            ) from error  # fmt: skip
+            ) from error
         if len(entries) > MAX_MEMBERS:
             raise FormatError(
                 self.path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}"
@@ -104,16 +119,20 @@ class NPZSource(MemberSource):
                 raise FormatError(self.path, entry.filename, "the name of an array", "none")
             if entry.flag_bits & 1 or entry.compress_type not in (0, 8):
                 raise FormatError(
-                    self.path, entry.filename, "a member stored or deflated, not encrypted",
+                    self.path,
+                    entry.filename,
+                    "a member stored or deflated, not encrypted",
                     f"method {entry.compress_type}, flags {entry.flag_bits}",
-                )  # fmt: skip
+                )
             most = MAX_RATIO * entry.compress_size + 64 if entry.compress_type else None
             if entry.file_size > (entry.compress_size if most is None else most):
                 raise FormatError(
-                    self.path, entry.filename,
+                    self.path,
+                    entry.filename,
                     "no more bytes than its packed ones can make",
-                    f"{entry.file_size:,} from {entry.compress_size:,}", "the zip is damaged",
-                )  # fmt: skip
+                    f"{entry.file_size:,} from {entry.compress_size:,}",
+                    "the zip is damaged",
+                )
         return entries
 
     def _start(self, file: BinaryIO, entry: zipfile.ZipInfo) -> int:
@@ -123,8 +142,13 @@ class NPZSource(MemberSource):
             file.seek(entry.header_offset)
             raw = file.read(_LOCAL.size)
         if len(raw) < _LOCAL.size or raw[:4] != b"PK\x03\x04":
-            raise FormatError(self.path, entry.filename, "the beginning of a member", "other bytes",
-                              "the zip is truncated or damaged")  # fmt: skip
+            raise FormatError(
+                self.path,
+                entry.filename,
+                "the beginning of a member",
+                "other bytes",
+                "the zip is truncated or damaged",
+            )
         said = _LOCAL.unpack(raw)
         return entry.header_offset + _LOCAL.size + int(said[-2]) + int(said[-1])
 
@@ -141,9 +165,12 @@ class NPZSource(MemberSource):
             return Packed(np.dtype(object), header.shape, False, -1, *place)
         if size + header.nbytes != entry.file_size:
             raise FormatError(
-                self.path, name, f"{header.nbytes:,} bytes of values, as {header} needs",
-                f"{entry.file_size - size:,}", "the file is damaged",
-            )  # fmt: skip
+                self.path,
+                name,
+                f"{header.nbytes:,} bytes of values, as {header} needs",
+                f"{entry.file_size - size:,}",
+                "the file is damaged",
+            )
         offset = -1 if entry.compress_type else start + size
         return Packed(header.dtype, header.shape, header.fortran, offset, *place)
 
@@ -184,8 +211,13 @@ class NPZSource(MemberSource):
             raise self._differs(name, member, member.size)
 
     def _differs(self, name: str, member: Packed, found: int) -> FormatError:
-        return FormatError(self.path, name, f"{member.size:,} bytes and their checksum",
-                           f"{found:,} that differ", "the zip is damaged: get the file again")  # fmt: skip
+        return FormatError(
+            self.path,
+            name,
+            f"{member.size:,} bytes and their checksum",
+            f"{found:,} that differ",
+            "the zip is damaged: get the file again",
+        )
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         if not isinstance(member, Packed) or member.dtype == object:
@@ -199,9 +231,14 @@ class NPZSource(MemberSource):
         elif isinstance(value, np.ndarray) and value.shape == member.shape:
             made[...] = value
         else:
-            raise FormatError(self.path, name, f"objects of shape {member.shape}, as its header says",
-                              f"{type(value).__name__} of shape {np.shape(value)}"
-                              if isinstance(value, np.ndarray) else type(value).__name__)  # fmt: skip
+            raise FormatError(
+                self.path,
+                name,
+                f"objects of shape {member.shape}, as its header says",
+                f"{type(value).__name__} of shape {np.shape(value)}"
+                if isinstance(value, np.ndarray)
+                else type(value).__name__,
+            )
         return made
 
     def value(self, name: str) -> Any:
@@ -225,8 +262,9 @@ class NPZSource(MemberSource):
                 self.path, name, f"objects of at most {MAX_OBJECT:,} bytes", f"{member.size:,}"
             )
         data = self._bytes(name, member)
-        found = load_pickle(data[npy.length(data[:12], self.path, name) :], allowed,
-                            where=name, path=self.path)  # fmt: skip
+        found = load_pickle(
+            data[npy.length(data[:12], self.path, name) :], allowed, where=name, path=self.path
+        )
         return found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
 
 
@@ -254,9 +292,12 @@ class NPYSource(MemberSource):
         header = npy.parse(head[:size], self.path)
         if size + header.nbytes > self.stamp[1]:
             raise FormatError(
-                self.path, "", f"{header.nbytes:,} bytes of values", f"{self.stamp[1] - size:,}",
+                self.path,
+                "",
+                f"{header.nbytes:,} bytes of values",
+                f"{self.stamp[1] - size:,}",
                 "the file is truncated",
-            )  # fmt: skip
+            )
         name = os.path.splitext(os.path.basename(self.path))[0]
         return {name: Member(header.dtype, header.shape, header.fortran, size)}
 

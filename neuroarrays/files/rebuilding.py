@@ -184,12 +184,14 @@ def build_dtype(pending: Pending, state: Any) -> np.dtype:
         dtype = np.dtype((settle(base), _shape(shape)))
     elif names is not None:
         parts = [fields[name] for name in names]
-        dtype = np.dtype({
-            "names": [_text(name) for name in names],
-            "formats": [settle(part[0]) for part in parts],
-            "offsets": [part[1] for part in parts],
-            "itemsize": state[5],
-        })  # fmt: skip
+        dtype = np.dtype(
+            {
+                "names": [_text(name) for name in names],
+                "formats": [settle(part[0]) for part in parts],
+                "offsets": [part[1] for part in parts],
+                "itemsize": state[5],
+            }
+        )
     else:
         dtype = np.dtype(pending.spec)
         if dtype.kind in "Mm" and isinstance(state[-1], tuple):

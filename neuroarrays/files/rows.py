@@ -94,8 +94,10 @@ class Rows:
         allowed(math.prod(sizes) * self.dtype.itemsize)
         self.file.check_unchanged(self.path, self.name)
         if out is None:
-            out = np.empty(tuple(s for s, k in zip(sizes, key, strict=True)
-                                 if not isinstance(k, int)), self.dtype)  # fmt: skip
+            out = np.empty(
+                tuple(s for s, k in zip(sizes, key, strict=True) if not isinstance(k, int)),
+                self.dtype,
+            )
         if out.size:
             target = out[None] if isinstance(key[0], int) else out
             self._fill(target, key[0], None if whole else key[1:])
@@ -165,8 +167,10 @@ class Rows:
                 self._get(chunk.data, int(self.address[number]))
                 if not _intact(chunk):
                     row = number * self.block
-                    self._damaged(f"the values that were written, from row {row}", "others "
-                                  "(their checksum differs)")  # fmt: skip
+                    self._damaged(
+                        f"the values that were written, from row {row}",
+                        "others (their checksum differs)",
+                    )
                 self.checked[number] = True
 
     def _damaged(self, expected: str, found: str) -> None:

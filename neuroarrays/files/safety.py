@@ -205,14 +205,24 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
     except (NeuroArraysError, TypeError):
         raise
     except MemoryError as error:
-        raise FormatError(path, where, "values that fit into memory", str(error) or "more",
-                          "it is damaged, or needs a machine with more") from error  # fmt: skip
+        raise FormatError(
+            path,
+            where,
+            "values that fit into memory",
+            str(error) or "more",
+            "it is damaged, or needs a machine with more",
+        ) from error
     except FileNotFoundError as error:
         msg = f"{error.filename or path}: no such file or folder"
         raise MissingPath(msg) from error
     except UnicodeError as error:
-        raise FormatError(path, where, "names that are text (UTF-8)", f"{error}",
-                          "rename the file, or what is called so in it") from error  # fmt: skip
+        raise FormatError(
+            path,
+            where,
+            "names that are text (UTF-8)",
+            f"{error}",
+            "rename the file, or what is called so in it",
+        ) from error
     except OSError as error:
         place = error.filename if isinstance(error.filename, str) else path
         raise FormatError(place, where, *_told(error, os.fspath(place))) from error
@@ -220,8 +230,13 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
         if _on_purpose(error):
             raise
         what = f"{type(error).__name__}: {error}"[:300]
-        raise FormatError(path, where, "a file that can be read", what,
-                          "it is damaged, or has what nobody expected") from error  # fmt: skip
+        raise FormatError(
+            path,
+            where,
+            "a file that can be read",
+            what,
+            "it is damaged, or has what nobody expected",
+        ) from error
 
 
 def _on_purpose(error: BaseException) -> bool:
@@ -237,8 +252,11 @@ def _on_purpose(error: BaseException) -> bool:
 def _told(error: OSError, path: str) -> tuple[str, str, str]:
     """What was expected, what was found, and what to do."""
     if too_many_open(error):
-        return ("a file that can be opened", "too many open files",
-                "raise the limit (`ulimit -n 4096`), or close some (`na.release()`)")  # fmt: skip
+        return (
+            "a file that can be opened",
+            "too many open files",
+            "raise the limit (`ulimit -n 4096`), or close some (`na.release()`)",
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return "a file that may be read", "no permission", f"ask its owner, or: chmod u+r {path}"
     return "a file that can be read", error.strerror or str(error), ""

@@ -114,8 +114,13 @@ def check_unchanged(
         If its stamp is another now, or that of an open file whose `status` is given.
     """
     if stamp(status or safety.regular_file(path)) != known:
-        raise FormatError(path, "", "the file as it was when it was opened",
-                          "another size or modification time", "open it again")  # fmt: skip
+        raise FormatError(
+            path,
+            "",
+            "the file as it was when it was opened",
+            "another size or modification time",
+            "open it again",
+        )
 
 
 def plain(value: Any) -> Any:

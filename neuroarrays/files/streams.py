@@ -40,8 +40,9 @@ def pieces(
         try:
             found = engine.decompress(tail, _PIECE)
         except zlib.error as error:
-            raise FormatError(path, where, "deflated bytes", str(error),
-                              "the file is damaged") from error  # fmt: skip
+            raise FormatError(
+                path, where, "deflated bytes", str(error), "the file is damaged"
+            ) from error
         tail = engine.unconsumed_tail
         if found:
             yield found

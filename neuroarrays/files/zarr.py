@@ -49,9 +49,13 @@ class ZarrSource(Source):
                 if target is None:
                     return name.strip("/")
                 if not self._is_own(target):
-                    raise FormatError(self.path, place, "data inside this store",
-                                      f"a link to another store, {target.get('source')}",
-                                      "links out of a store are not followed")  # fmt: skip
+                    raise FormatError(
+                        self.path,
+                        place,
+                        "data inside this store",
+                        f"a link to another store, {target.get('source')}",
+                        "links out of a store are not followed",
+                    )
                 followed += 1
                 if followed > _MAX_LINKS:
                     raise FormatError(self.path, name, "an array or group", "links in a circle")
@@ -291,8 +295,12 @@ class _ObjectArray:
         self.chunks = tuple(int(n) for n in meta["chunks"])
         bad = len(self.shape) != len(self.chunks) or min((*self.shape, 0)) < 0
         if bad or min((*self.chunks, 1)) < 1:
-            raise FormatError(source.path, name, "a shape and chunks of it",
-                              f"{self.shape} and {self.chunks}"[:200])  # fmt: skip
+            raise FormatError(
+                source.path,
+                name,
+                "a shape and chunks of it",
+                f"{self.shape} and {self.chunks}"[:200],
+            )
         for nbytes in (8 * math.prod(self.shape), 8 * math.prod(self.chunks)):
             safety.check_whole(source.path, name, nbytes, source.stamp[1])
         count = math.prod(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))

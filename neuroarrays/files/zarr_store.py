@@ -140,8 +140,13 @@ def check_packed(raw: bytes, packing: tuple[str, int], place: str) -> None:
     elif name in _MOST and _MOST[name] * len(raw) > allowed:
         found = _unpacked_size(name, raw, allowed)
     if found > allowed:
-        raise FormatError(place, "", f"a chunk of at most {allowed:,} bytes", f"one of {found:,}, packed",
-                          "it is damaged or made to exhaust memory")  # fmt: skip
+        raise FormatError(
+            place,
+            "",
+            f"a chunk of at most {allowed:,} bytes",
+            f"one of {found:,}, packed",
+            "it is damaged or made to exhaust memory",
+        )
 
 
 def _zstd_size(raw: bytes, allowed: int) -> int:

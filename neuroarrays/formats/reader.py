@@ -216,15 +216,22 @@ def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
         elif role in ("spikes", "area") or schema.UNIT in node.sizes:
             session_path, _, area_name = area.rpartition("/")
             block, _, name = session_path.rpartition("/")
-            row = rows.setdefault((session_path, area_name), {
-                "block": block, "session": name, "area": area_name, "units": 0,
-            })  # fmt: skip
+            row = rows.setdefault(
+                (session_path, area_name),
+                {
+                    "block": block,
+                    "session": name,
+                    "area": area_name,
+                    "units": 0,
+                },
+            )
             row["units"] = max(row["units"], node.sizes.get(schema.UNIT, 0))
             row |= _pupil(kind, area, clean)
             for dim, column in (
-                (schema.SPIKE, "spikes"), (schema.PRESENTATION, "presentations"),
+                (schema.SPIKE, "spikes"),
+                (schema.PRESENTATION, "presentations"),
                 (schema.TIME, "times"),
-            ):  # fmt: skip
+            ):
                 if dim in node.sizes:
                     row[column] = node.sizes[dim]
         elif role == "session" or "/" not in path:

@@ -49,8 +49,15 @@ def render(
     out = np.empty((len(centres), *size), np.float32)
     line = np.empty(screen[0], np.float32)
     limits = (rows, by_row, columns, by_column)
-    _render(np.ascontiguousarray(image), np.ascontiguousarray(centres, np.int64), tuple(screen),
-            limits, line, out, bool(wrap_edge))  # fmt: skip
+    _render(
+        np.ascontiguousarray(image),
+        np.ascontiguousarray(centres, np.int64),
+        tuple(screen),
+        limits,
+        line,
+        out,
+        bool(wrap_edge),
+    )
     return out
 
 

@@ -103,9 +103,11 @@ def _add(counts, order, bounds, used, whole, units, scratch, total, squares):
                 scratch[:] = 0
                 if whole:
                     for p in order[row:stop]:
-                        _row(counts[p, begin:end].reshape(size * n_bins),
-                             scratch[0, :size].reshape(size * n_bins),
-                             scratch[1, :size].reshape(size * n_bins))  # fmt: skip
+                        _row(
+                            counts[p, begin:end].reshape(size * n_bins),
+                            scratch[0, :size].reshape(size * n_bins),
+                            scratch[1, :size].reshape(size * n_bins),
+                        )
                 else:
                     for p in order[row:stop]:
                         for u in range(size):

@@ -49,9 +49,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "behaviour", "catalog", "overview", "population", "psth", "raster", "rate_map",
-    "receptive_field", "stimulus", "tuning",
-]  # fmt: skip
+    "behaviour",
+    "catalog",
+    "overview",
+    "population",
+    "psth",
+    "raster",
+    "rate_map",
+    "receptive_field",
+    "stimulus",
+    "tuning",
+]
 
 #: Colours in order, without the lightest, which white paper swallows.
 _ORDERED = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.88, 256)), "ordered")
@@ -116,9 +124,13 @@ def raster(
     half = 0.5 if many else 0.4
     drawn: Any = "black" if colors is None else np.repeat(to_rgba_array(colors), number, axis=0)
     ax.vlines(
-        np.concatenate(shown) if shown else [], rows - half, rows + half, colors=drawn,
-        lw=0.5 if many else 0.7, rasterized=rows.size > _VECTORS,
-    )  # fmt: skip
+        np.concatenate(shown) if shown else [],
+        rows - half,
+        rows + half,
+        colors=drawn,
+        lw=0.5 if many else 0.7,
+        rasterized=rows.size > _VECTORS,
+    )
     ax.set(xlim=window, ylim=(-0.7, len(units) - 0.3), xlabel="time (s)")
     ax.set(ylabel=schema.UNIT if what == "unit" else "")
     if many:
@@ -196,8 +208,9 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     text = along.dtype.kind not in "iuf"
     how |= {"ls": "", "marker": "o", "ms": 4} if text and few and not polar else {}
     for i, unit in enumerate(np.atleast_1d(curves[schema.UNIT].values)):
-        at, curve = _closed(x * (2 * np.pi / turn), curves.values[i]) if polar else (
-            x, curves.values[i])  # fmt: skip
+        at, curve = (
+            _closed(x * (2 * np.pi / turn), curves.values[i]) if polar else (x, curves.values[i])
+        )
         ax.plot(at, curve, color=colors[i], label=f"unit {unit}" if few else None, **how)
         if few and polar:
             ax.fill(at, curve, color=colors[i], alpha=0.15, lw=0)
@@ -212,8 +225,11 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     if n > 1:
         legend(ax, n if few else 1)
     if polar:
-        quarters = ["0", "π/2", "π", "3π/2"] if np.isclose(turn, 2 * np.pi) else [
-            f"{k * turn / 4:.3g}" for k in range(4)]  # fmt: skip
+        quarters = (
+            ["0", "π/2", "π", "3π/2"]
+            if np.isclose(turn, 2 * np.pi)
+            else [f"{k * turn / 4:.3g}" for k in range(4)]
+        )
         ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
         lowest = float(np.nanmin(curves.values, initial=0))
         ax.set_ylim(lowest, None)
@@ -354,9 +370,11 @@ def behaviour(
         (f"{path}/{name}" if path != "." else str(name), signal)
         for path, node in tree.subtree_with_keys
         for name, signal in node.data_vars.items()
-        if signal.dims == (schema.TIME,) and signal.dtype.kind == "f" and signal.size
+        if signal.dims == (schema.TIME,)
+        and signal.dtype.kind == "f"
+        and signal.size
         and schema.TIME in signal.coords
-    ]  # fmt: skip
+    ]
     if not signals:
         trials = any(
             schema.PRESENTATION in n.sizes and schema.TIME in n.sizes for n in tree.subtree
@@ -373,8 +391,11 @@ def behaviour(
         if np.isfinite(signal.values[inside]).any():
             shown.append((name, signal[inside]))
     if not shown:
-        msg = f"no signal of {tree.path!r} has a value from {window[0]:g} to {window[1]:g} s" if (
-            window) else f"no signal of {tree.path!r} has a value"  # fmt: skip
+        msg = (
+            f"no signal of {tree.path!r} has a value from {window[0]:g} to {window[1]:g} s"
+            if (window)
+            else f"no signal of {tree.path!r} has a value"
+        )
         raise ValueError(msg)
     labels = []
     if len(shown) > _SIGNALS:

@@ -41,8 +41,9 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     """
     if isinstance(values, kind):
         return
-    labels = values.coords[schema.UNIT].values if schema.UNIT in getattr(
-        values, "coords", ()) else [0]  # fmt: skip
+    labels = (
+        values.coords[schema.UNIT].values if schema.UNIT in getattr(values, "coords", ()) else [0]
+    )
     unit = next(iter(np.atleast_1d(labels).tolist()), 0)
     msg = f"expected what {call} gives, found {given.found(values)}; write {line.format(unit=unit)}"
     if isinstance(values, xr.DataTree) and not {"spike_data", "responses"} & set(values.data_vars):

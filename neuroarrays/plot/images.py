@@ -120,9 +120,14 @@ def population(
     x = numbers_of(along)
     ax.set_facecolor("0.85")
     mesh = ax.pcolormesh(
-        edges(x), np.arange(order.size + 1) - 0.5, share[order], cmap="cividis", vmin=0, vmax=1,
+        edges(x),
+        np.arange(order.size + 1) - 0.5,
+        share[order],
+        cmap="cividis",
+        vmin=0,
+        vmax=1,
         rasterized=True,
-    )  # fmt: skip
+    )
     if along.dtype.kind not in "iuf":
         ax.set_xticks(x, [text_of(label) for label in along.values])
     # Counts and signals as they stand in a tree have units last along trials: these are on a clock.

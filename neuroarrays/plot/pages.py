@@ -122,8 +122,15 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
     middle = np.nanmax(grid, initial=0) / 2
     for (i, j), n in np.ndenumerate(grid) if grid.size <= _WRITTEN else ():
         if np.isfinite(n):
-            ax.text(j, i, f"{n:.0f}", ha="center", va="center", fontsize="small",
-                    color="black" if n > middle else "white")  # fmt: skip
+            ax.text(
+                j,
+                i,
+                f"{n:.0f}",
+                ha="center",
+                va="center",
+                fontsize="small",
+                color="black" if n > middle else "white",
+            )
     step = max(1, -(-len(sessions) // 40))
     ax.set_yticks(range(0, len(sessions), step), [_short(s) for s in sessions[::step]])
     ax.tick_params(length=0)
@@ -261,8 +268,9 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     figure = plt.figure(figsize=size, layout="constrained")
     axes: dict[str, Axes] = figure.subplot_mosaic(
         [["units_total", "presentations_total"], ["units", "presentations"]],
-        width_ratios=widths, height_ratios=[1.2, height],
-    )  # fmt: skip
+        width_ratios=widths,
+        height_ratios=[1.2, height],
+    )
     for name, grid in grids.items():
         _draw_grid(axes[name], axes[f"{name}_total"], grid.astype(float), name)
     step = 1 if names == "all" else max(1, -(-rows // 60))

@@ -115,9 +115,10 @@ def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     events = wanted == "trials" and not areas and "events" in known.children
     area = next(iter([*inside, *mine, *areas]), f"{session}/events" if events else "session/area")
     tables = [
-        path.rpartition("/")[2] for path, node in given.root.subtree_with_keys
+        path.rpartition("/")[2]
+        for path, node in given.root.subtree_with_keys
         if "/presentations/" in f"/{path}" and "start_time" in node.data_vars
-    ]  # fmt: skip
+    ]
     if wanted == "trials" and not tables:
         return "this recording has no table of presentations to align to"
     first = next((name for name in tables if name != "invalid_times"), "trials")

@@ -132,8 +132,10 @@ def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
         unordered += bool((np.diff(train) < 0).any())
     notes = []
     if unordered:
-        notes.append(f"{unordered} of {sizes.size} spike trains are not in order; they are "
-                     "sorted as they are read, the file's order is kept in the tree")  # fmt: skip
+        notes.append(
+            f"{unordered} of {sizes.size} spike trains are not in order; they are "
+            "sorted as they are read, the file's order is kept in the tree"
+        )
     if missing:
         notes.append(f"{missing} spike times are NaN; they are never counted")
     return [], [*notes, *odd_trains(node)]
@@ -168,13 +170,17 @@ def _check_clock(node: xr.Dataset) -> list[str]:
         return notes
     times = node.coords[schema.TIME].values
     if times.dtype.kind == "M":
-        return ["time is dates (datetime64), which are no seconds on the session clock: it cannot "
-                "be aligned before the session's start is subtracted"]  # fmt: skip
+        return [
+            "time is dates (datetime64), which are no seconds on the session clock: it cannot "
+            "be aligned before the session's start is subtracted"
+        ]
     if times.dtype.kind == "m":
         times = times / np.timedelta64(1, "s")
     if unknown := int((~np.isfinite(times)).sum()):
-        notes.append(f"{unknown} of {times.size} time stamps are NaN or infinite; their samples "
-                     "are left out where the series is used")  # fmt: skip
+        notes.append(
+            f"{unknown} of {times.size} time stamps are NaN or infinite; their samples "
+            "are left out where the series is used"
+        )
         times = times[np.isfinite(times)]
     steps = np.diff(times)
     if (steps < 0).any():

@@ -32,9 +32,14 @@ __all__ = ["BRAIN_OBSERVATORY", "FUNCTIONAL_CONNECTIVITY", "REASONS", "AllenOpti
 
 #: How units fail the default filter, in turn.
 REASONS = (
-    "quality", "amplitude_cutoff", "presence_ratio", "isi_violations", "valid_data", "structure",
+    "quality",
+    "amplitude_cutoff",
+    "presence_ratio",
+    "isi_violations",
+    "valid_data",
+    "structure",
     "nan",
-)  # fmt: skip
+)
 _METRICS = ("PT_ratio", "amplitude", "d_prime", "firing_rate", "snr", "waveform_duration")
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 
@@ -112,10 +117,12 @@ class _Writer(Pieces):
             "session_start_time": "2019-01-19T08:54:18+00:00",
             "general/session_id": str(self.options.session_id),
             "general/institution": "neuroarrays (synthetic)",
-            "general/subject/subject_id": "699733581", "general/subject/age": "P118D",
-            "general/subject/species": "Mus musculus", "general/subject/sex": "M",
+            "general/subject/subject_id": "699733581",
+            "general/subject/age": "P118D",
+            "general/subject/species": "Mus musculus",
+            "general/subject/sex": "M",
             "general/subject/genotype": "wt/wt",
-        } | ({} if behavior else {"general/stimulus": kind})  # fmt: skip
+        } | ({} if behavior else {"general/stimulus": kind})
         for name, text in texts.items():
             self.file[name] = text
         self.group("general/subject", "EcephysSpecimen", strain="C57BL/6J", age_in_days=118.0)
@@ -135,16 +142,24 @@ class _Writer(Pieces):
         names = [f"probe{'ABCDEF'[p]}" for p in probe_of]
         newer = made.layout in ("2.13.5", "visual_behavior")
         columns: dict[str, Any] = {
-            "location": blank, "group_name": names, "valid_data": index % 17 != 16,
+            "location": blank,
+            "group_name": names,
+            "valid_data": index % 17 != 16,
             "probe_vertical_position": 20 * (index // 2 + 1),
             "probe_horizontal_position": np.array([43, 11, 59, 27])[index % 4],
-            "probe_id": 810755797 + 2 * probe_of, "imp": np.full(total, np.nan),
+            "probe_id": 810755797 + 2 * probe_of,
+            "imp": np.full(total, np.nan),
             "probe_channel_number" if newer else "local_index": index,
-        }  # fmt: skip
+        }
         ids = 850249267 + 2 * np.arange(total)
         self.table(_ELECTRODES, "DynamicTable", columns, ids)
-        self._channels = {"id": ids, "structure": np.array(structure, object), "probe": names,
-                          "valid": columns["valid_data"], **columns}  # fmt: skip
+        self._channels = {
+            "id": ids,
+            "structure": np.array(structure, object),
+            "probe": names,
+            "valid": columns["valid_data"],
+            **columns,
+        }
 
     def _units(self) -> None:
         """One row per cluster: all that pass, and the others, shuffled within each probe."""
@@ -173,19 +188,24 @@ class _Writer(Pieces):
         columns = {
             "peak_channel_id": channels["id"][peak],
             "quality": ["noise" if why[i] == "quality" else "good" for i in order],
-            "amplitude_cutoff": cutoff[order], "presence_ratio": presence[order],
-            "isi_violations": isi[order], "local_index": np.arange(n), "cluster_id": np.arange(n),
-        } | {name: self.random.normal(1, 0.2, n) for name in _METRICS}  # fmt: skip
+            "amplitude_cutoff": cutoff[order],
+            "presence_ratio": presence[order],
+            "isi_violations": isi[order],
+            "local_index": np.arange(n),
+            "cluster_id": np.arange(n),
+        } | {name: self.random.normal(1, 0.2, n) for name in _METRICS}
         ids = 950900000 + 3 * self.random.permutation(n)
         trains = [self._train(i) for i in range(n)]
         self._unit_table(columns, ids, trains)
         self.truth["units"] = columns | {
-            "unit_id": ids, "train": trains, "why": [why[i] for i in order],
+            "unit_id": ids,
+            "train": trains,
+            "why": [why[i] for i in order],
             "structure": channels["structure"][peak].tolist(),
             "probe": [channels["probe"][i] for i in peak],
             "vertical": channels["probe_vertical_position"][peak],
             "horizontal": channels["probe_horizontal_position"][peak],
-        }  # fmt: skip
+        }
 
     def _unit_table(
         self, columns: dict[str, Any], ids: np.ndarray, trains: list[np.ndarray]
@@ -193,10 +213,11 @@ class _Writer(Pieces):
         n, sizes = ids.size, [train.size for train in trains]
         flat = np.concatenate(trains) if trains else np.empty(0)
         columns = columns | {
-            "spike_times": flat, "spike_times_index": self.ends(sizes),
+            "spike_times": flat,
+            "spike_times_index": self.ends(sizes),
             "spike_amplitudes": self.random.uniform(5e-5, 3e-4, flat.size),
             "spike_amplitudes_index": self.ends(sizes),
-        }  # fmt: skip
+        }
         if "waveforms" in self.options.parts:
             columns["waveform_mean"] = self.random.normal(size=(4 * n, 8))
             columns["waveform_mean_index"] = self.ends(np.full(n, 4))

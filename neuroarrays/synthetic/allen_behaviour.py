@@ -102,10 +102,13 @@ def optotagging(made: Pieces) -> None:
     n = 6
     start = made.plan.end - 18 + 1.5 * np.arange(n)
     columns: dict[str, Any] = {
-        "start_time": start, "stop_time": start + 0.01, "duration": np.full(n, 0.01),
-        "condition": text("a single square pulse", n), "level": np.resize([1.0, 2.5, 4.0], n),
+        "start_time": start,
+        "stop_time": start + 0.01,
+        "duration": np.full(n, 0.01),
+        "condition": text("a single square pulse", n),
+        "level": np.resize([1.0, 2.5, 4.0], n),
         "stimulus_name": text("pulse", n),
-    }  # fmt: skip
+    }
     place = "processing/optotagging"
     made.table(f"{place}/optogenetic_stimulation", "TimeIntervals", columns, np.arange(n))
     made.series(f"{place}/optotagging", columns["duration"], start, "seconds")

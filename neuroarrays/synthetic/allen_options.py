@@ -8,13 +8,23 @@ from typing import Literal
 
 #: The stimuli of each kind of session, in the order of their first block.
 BRAIN_OBSERVATORY = (
-    "gabors", "flashes", "drifting_gratings", "natural_movie_three", "natural_movie_one",
-    "static_gratings", "natural_scenes",
-)  # fmt: skip
+    "gabors",
+    "flashes",
+    "drifting_gratings",
+    "natural_movie_three",
+    "natural_movie_one",
+    "static_gratings",
+    "natural_scenes",
+)
 FUNCTIONAL_CONNECTIVITY = (
-    "gabors", "flashes", "drifting_gratings_contrast", "natural_movie_one_more_repeats",
-    "natural_movie_one_shuffled", "drifting_gratings_75_repeats", "dot_motion",
-)  # fmt: skip
+    "gabors",
+    "flashes",
+    "drifting_gratings_contrast",
+    "natural_movie_one_more_repeats",
+    "natural_movie_one_shuffled",
+    "drifting_gratings_75_repeats",
+    "dot_motion",
+)
 
 
 @dataclass(frozen=True)
@@ -70,5 +80,10 @@ class AllenOptions:
     sampling: float = 1.0
     splice: bool = False
     parts: tuple[str, ...] = (
-        "running", "eye", "invalid", "optotagging", "waveforms", "edges",
-    )  # fmt: skip
+        "running",
+        "eye",
+        "invalid",
+        "optotagging",
+        "waveforms",
+        "edges",
+    )

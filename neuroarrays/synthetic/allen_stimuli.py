@@ -12,11 +12,15 @@ from neuroarrays.synthetic.allen_pieces import Pieces, text
 FRAME = 0.016680556
 #: Monitor frames on and off, and blocks that a stimulus is shown in.
 _TIMING = {
-    "gabors": (15, 0, 1), "flashes": (15, 105, 1), "drifting_gratings": (120, 60, 3),
-    "static_gratings": (15, 0, 3), "natural_scenes": (15, 0, 3),
-    "drifting_gratings_contrast": (30, 30, 1), "drifting_gratings_75_repeats": (120, 60, 2),
+    "gabors": (15, 0, 1),
+    "flashes": (15, 105, 1),
+    "drifting_gratings": (120, 60, 3),
+    "static_gratings": (15, 0, 3),
+    "natural_scenes": (15, 0, 3),
+    "drifting_gratings_contrast": (30, 30, 1),
+    "drifting_gratings_75_repeats": (120, 60, 2),
     "dot_motion": (60, 60, 1),
-}  # fmt: skip
+}
 
 
 def _cycle(random: np.random.Generator, values: Any, n: int) -> np.ndarray:
@@ -27,10 +31,13 @@ def _cycle(random: np.random.Generator, values: Any, n: int) -> np.ndarray:
 def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]:
     """Parameter columns of a stimulus in the types of the files: blanks NaN, "N/A" or -1."""
     look: dict[str, Any] = {
-        "contrast": np.full(n, 0.8), "units": text("deg", n), "mask": text("None", n),
-        "color": text("[1.0, 1.0, 1.0]", n), "size": text("[250.0, 250.0]", n),
+        "contrast": np.full(n, 0.8),
+        "units": text("deg", n),
+        "mask": text("None", n),
+        "color": text("[1.0, 1.0, 1.0]", n),
+        "size": text("[250.0, 250.0]", n),
         "phase": text("[3644.93333333, 3644.93333333]", n),
-    }  # fmt: skip
+    }
     blank = np.zeros(n, bool)
     blank[random.choice(n, max(1, n // 20), replace=False)] = True
 
@@ -42,14 +49,16 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
             "x_position": _cycle(random, np.arange(-40.0, 50, 10), n),
             "y_position": _cycle(random, np.arange(-40.0, 50, 10), n),
             "orientation": _cycle(random, [0.0, 45.0, 90.0], n),
-            "temporal_frequency": np.full(n, 4.0), "spatial_frequency": text(0.08, n),
-        }  # fmt: skip
+            "temporal_frequency": np.full(n, 4.0),
+            "spatial_frequency": text(0.08, n),
+        }
         return look | own
     if name == "flashes":
         own = {
-            "color": _cycle(random, ["-1.0", "1.0"], n).tolist(), "orientation": np.zeros(n),
+            "color": _cycle(random, ["-1.0", "1.0"], n).tolist(),
+            "orientation": np.zeros(n),
             "spatial_frequency": text("[0.0, 0.0]", n),
-        }  # fmt: skip
+        }
         return look | own
     if name == "drifting_gratings":
         own = {
@@ -76,17 +85,20 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
         frequency = text(0.04, n) if name.endswith("contrast") else np.full(n, 0.04)
         own = {
             "orientation": _cycle(random, [0.0, 45.0, 90.0, 135.0], n),
-            "contrast": _cycle(random, contrast, n), "temporal_frequency": np.full(n, 2.0),
+            "contrast": _cycle(random, contrast, n),
+            "temporal_frequency": np.full(n, 2.0),
             "spatial_frequency": frequency,
-        }  # fmt: skip
+        }
         return look | own
     if name == "dot_motion":
         return {
             "Dir": blanked(_cycle(random, [-45.0, 0.0, 45.0, 90.0], n)),
             "Speed": blanked(_cycle(random, [0.0, 0.0005, 0.001, 0.005, 0.01], n)),
-            "coherence": np.full(n, 0.9), "nDots": np.full(n, 200.0),
-            "fieldShape": text("sqr", n), "noiseDots": text("direction", n),
-        }  # fmt: skip
+            "coherence": np.full(n, 0.9),
+            "nDots": np.full(n, 200.0),
+            "fieldShape": text("sqr", n),
+            "noiseDots": text("direction", n),
+        }
     msg = f"no synthetic stimulus {name!r}; there are {', '.join([*_TIMING, 'natural_movie_*'])}"
     raise ValueError(msg)
 
@@ -111,15 +123,19 @@ def stimuli(made: Pieces) -> None:
     for place, (name, parts) in enumerate(shown.items()):
         start, stop, block = (np.concatenate(part) for part in zip(*parts, strict=True))
         columns = {
-            "start_time": start, "stop_time": stop, "stimulus_name": text(name, start.size),
-            "stimulus_block": block, "stimulus_index": np.full(start.size, float(place)),
-        }  # fmt: skip
+            "start_time": start,
+            "stop_time": stop,
+            "stimulus_name": text(name, start.size),
+            "stimulus_block": block,
+            "stimulus_index": np.full(start.size, float(place)),
+        }
         made.plan.tables[name] = columns | _parameters(made, name, start.size)
     first, last = (np.array(part) for part in zip(*spontaneous, strict=True))
     made.plan.tables["spontaneous"] = {
-        "start_time": first, "stop_time": last,
+        "start_time": first,
+        "stop_time": last,
         "stimulus_name": text("spontaneous", first.size),
-    }  # fmt: skip
+    }
     made.plan.end = now + 20.0
     made.truth["tables"] = made.plan.tables
 
@@ -151,10 +167,14 @@ def _parameters(made: Pieces, name: str, n: int) -> dict[str, Any]:
     if name.endswith("shuffled"):
         frames = made.random.permutation(frames)
     return {
-        "frame": np.resize(frames, n).astype(float), "contrast": np.ones(n),
-        "opacity": np.ones(n), "orientation": np.zeros(n), "units": text("pix", n),
-        "size": text("[1920.0, 1080.0]", n), "color": text("[1.0, 1.0, 1.0]", n),
-    }  # fmt: skip
+        "frame": np.resize(frames, n).astype(float),
+        "contrast": np.ones(n),
+        "opacity": np.ones(n),
+        "orientation": np.zeros(n),
+        "units": text("pix", n),
+        "size": text("[1920.0, 1080.0]", n),
+        "color": text("[1.0, 1.0, 1.0]", n),
+    }
 
 
 def images(made: Pieces) -> None:
@@ -164,22 +184,33 @@ def images(made: Pieces) -> None:
     omitted = np.arange(n) % 5 == 4
     names = [f"im{i % 3:03d}_r" if not o else "omitted" for i, o in enumerate(omitted)]
     made.plan.tables["Natural_Images_Lum_Matched_set_ophys_G_2019"] = {
-        "start_time": start, "stop_time": start + 0.25, "end_time": start + 0.25,
-        "duration": np.full(n, 0.25), "stimulus_name": text("Natural_Images", n),
-        "image_name": names, "omitted": omitted, "is_change": np.arange(n) % 4 == 2,
-        "active": np.ones(n, bool), "stimulus_block": np.zeros(n, np.int64),
-    }  # fmt: skip
+        "start_time": start,
+        "stop_time": start + 0.25,
+        "end_time": start + 0.25,
+        "duration": np.full(n, 0.25),
+        "stimulus_name": text("Natural_Images", n),
+        "image_name": names,
+        "omitted": omitted,
+        "is_change": np.arange(n) % 4 == 2,
+        "active": np.ones(n, bool),
+        "stimulus_block": np.zeros(n, np.int64),
+    }
     first = start[-1] + 2.0
     flash = first + 2.0 * np.arange(4)
     made.plan.tables["flash_250ms"] = {
-        "start_time": flash, "stop_time": flash + 0.25, "color": ["1.0", "-1.0"] * 2,
-        "stimulus_name": text("flash_250ms", 4), "active": np.zeros(4, bool),
+        "start_time": flash,
+        "stop_time": flash + 0.25,
+        "color": ["1.0", "-1.0"] * 2,
+        "stimulus_name": text("flash_250ms", 4),
+        "active": np.zeros(4, bool),
         "stimulus_block": np.full(4, 2),
-    }  # fmt: skip
+    }
     made.plan.tables["spontaneous"] = {
-        "start_time": np.array([5.0]), "stop_time": np.array([now]),
-        "stimulus_name": ["spontaneous"], "stimulus_block": np.array([1]),
-    }  # fmt: skip
+        "start_time": np.array([5.0]),
+        "stop_time": np.array([now]),
+        "stimulus_name": ["spontaneous"],
+        "stimulus_block": np.array([1]),
+    }
     made.plan.end = float(flash[-1]) + 20.0
     made.truth["tables"] = made.plan.tables
 
@@ -213,9 +244,11 @@ def intervals(made: Pieces) -> None:
         n = table["start_time"].size
         pairs = np.zeros(n, [("idx_start", "i4"), ("count", "i4")])
         more = {
-            "tags": text("stimulus_time_interval", n), "tags_index": made.ends(np.ones(n)),
-            "timeseries": pairs, "timeseries_index": made.ends(np.ones(n)),
-        }  # fmt: skip
+            "tags": text("stimulus_time_interval", n),
+            "tags_index": made.ends(np.ones(n)),
+            "timeseries": pairs,
+            "timeseries_index": made.ends(np.ones(n)),
+        }
         place = f"intervals/{name}_presentations"
         made.table(place, "TimeIntervals", table | more, np.arange(n))
     starts = np.sort(np.concatenate([t["start_time"] for t in made.plan.tables.values()]))

@@ -53,14 +53,21 @@ def write_driada_experiment(
     single, several = (f"{name[1]}.{kind}" for kind in ("TimeSeries", "MultiTimeSeries"))
     experiment = _Stored(
         name[0],
-        signature="Exp generated", exp_identificators={"name": "generated"}, metadata=None,
+        signature="Exp generated",
+        exp_identificators={"name": "generated"},
+        metadata=None,
         static_features={"fps": FPS, "t_off_sec": DECAY},
-        calcium=_Stored(several, data=calcium), spikes=_Stored(several, data=spikes),
-        neurons=[_Stored("driada.experiment.neuron.Neuron", cell_id=k, sp=_Stored(single, data=row))
-                 for k, row in enumerate(spikes)],
-        dynamic_features={key: _Stored(single if values.ndim == 1 else several, data=values)
-                          for key, values in made.items()},
-    )  # fmt: skip
+        calcium=_Stored(several, data=calcium),
+        spikes=_Stored(several, data=spikes),
+        neurons=[
+            _Stored("driada.experiment.neuron.Neuron", cell_id=k, sp=_Stored(single, data=row))
+            for k, row in enumerate(spikes)
+        ],
+        dynamic_features={
+            key: _Stored(single if values.ndim == 1 else several, data=values)
+            for key, values in made.items()
+        },
+    )
     with open(path, "wb") as file:
         _Pickler(file, 4).dump(experiment)
     return Path(path)

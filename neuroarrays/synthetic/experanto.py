@@ -80,11 +80,16 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
         if name == "eye_tracker":
             values[10:13] = np.nan
         meta = {
-            "modality": "sequence", "sampling_rate": rate, "start_time": start,
-            "end_time": start + len(values) / rate, "n_signals": signals,
-            "n_timestamps": len(values), "dtype": str(values.dtype), "is_mem_mapped": mapped,
+            "modality": "sequence",
+            "sampling_rate": rate,
+            "start_time": start,
+            "end_time": start + len(values) / rate,
+            "n_signals": signals,
+            "n_timestamps": len(values),
+            "dtype": str(values.dtype),
+            "is_mem_mapped": mapped,
             "phase_shift_per_signal": phase_shifts and name == "responses",
-        }  # fmt: skip
+        }
         _write_yaml(root / name / "meta.yml", meta)
         if mapped:
             values.tofile(root / name / "data.mem")
@@ -101,10 +106,15 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
                 truth["phase_shifts"] = random.uniform(0, 0.9 / rate, units)
                 np.save(inside / "phase_shifts.npy", truth["phase_shifts"])
         truth[name], truth["starts"][name] = values, start
-    _write_yaml(root / "quality" / "meta.yml", {
-        "modality": "time_interval", "labels": {"good": "good.npy"},
-        "start_time": BEGINS, "end_time": BEGINS + seconds,
-    })  # fmt: skip
+    _write_yaml(
+        root / "quality" / "meta.yml",
+        {
+            "modality": "time_interval",
+            "labels": {"good": "good.npy"},
+            "start_time": BEGINS,
+            "end_time": BEGINS + seconds,
+        },
+    )
     np.save(root / "quality" / "good.npy", BEGINS + np.array([[1.0, 4.5], [6.0, 9.0]]))
     if spikes:
         truth["spikes"] = _write_spikes(root / "spikes", random, units, seconds, mapped)
@@ -120,10 +130,18 @@ def _write_spikes(
     counts = [*random.poisson(5 * seconds, units - 1).tolist(), 0]
     trains = [BEGINS + np.sort(random.uniform(0, seconds, count)) for count in counts]
     ends = [0, *np.cumsum(counts).tolist()]
-    _write_yaml(folder / "meta.yml", {
-        "modality": "spikes", "spike_indices": ends, "n_signals": units, "start_time": BEGINS,
-        "end_time": BEGINS + seconds, "dtype": "float64", "is_mem_mapped": mapped,
-    })  # fmt: skip
+    _write_yaml(
+        folder / "meta.yml",
+        {
+            "modality": "spikes",
+            "spike_indices": ends,
+            "n_signals": units,
+            "start_time": BEGINS,
+            "end_time": BEGINS + seconds,
+            "dtype": "float64",
+            "is_mem_mapped": mapped,
+        },
+    )
     if mapped:
         np.concatenate(trains).tofile(folder / "spikes.mem")
     else:
@@ -144,9 +162,12 @@ def _write_screen(
     def trial(kind: str, shown: np.ndarray, step: float) -> None:
         nonlocal now, number
         meta: dict[str, Any] = {
-            "modality": kind, "first_frame_idx": len(flips), "image_size": list(size),
-            "valid_trial": True, "tier": tiers[number % 3],
-        }  # fmt: skip
+            "modality": kind,
+            "first_frame_idx": len(flips),
+            "image_size": list(size),
+            "valid_trial": True,
+            "tier": tiers[number % 3],
+        }
         if kind == "blank":
             meta |= {"interleave_value": 127, "tier": "blank"}
         else:

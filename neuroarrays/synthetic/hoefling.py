@@ -35,8 +35,14 @@ def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
     with new_hdf5(out / "rgc_natstim.h5", replaced=True) as (file, _):
         for number, eye in enumerate(("left", "right")):
             group = file.create_group(f"session_{number + 1}_ventral1_20200226")
-            group.attrs.update(date="2020-02-26", exp_num=number + 1, experimenter="generated",
-                               eye=eye, field="GCL0", scan_sequence_idx=3 + number)  # fmt: skip
+            group.attrs.update(
+                date="2020-02-26",
+                exp_num=number + 1,
+                experimenter="generated",
+                eye=eye,
+                field="GCL0",
+                scan_sequence_idx=3 + number,
+            )
             order = np.append(orders[:, 3 + number].astype(int), CLIPS + np.arange(5))
             frames = (order[PLACES][:, None] * CLIP + np.arange(CLIP)).ravel()
             shown = movie[0][frames][..., :: -1 if eye == "left" else 1]
@@ -55,9 +61,12 @@ def _write_movie(out: Path, movie: np.ndarray, orders: np.ndarray) -> None:
     """The pickle of the movie in a zip, as it is distributed."""
     statistics = {"mean": np.array([36.98]), "sd": np.array([36.98])}
     held = {
-        "train": movie[:, : CLIPS * CLIP], "test": movie[:, CLIPS * CLIP :], "eye": "right",
-        "random_sequences": orders, "movie_stats": {"dichromatic": statistics},
-    }  # fmt: skip
+        "train": movie[:, : CLIPS * CLIP],
+        "test": movie[:, CLIPS * CLIP :],
+        "eye": "right",
+        "random_sequences": orders,
+        "movie_stats": {"dichromatic": statistics},
+    }
     name = f"rgc_natstim_{movie.shape[2]}x{movie.shape[3]}_joint_normalized"
     with zipfile.ZipFile(out / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}.pkl", pickle.dumps(held, protocol=4))

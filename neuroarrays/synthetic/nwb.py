@@ -79,11 +79,15 @@ class _Writer(Pieces):
             {"nwb_version": "2.7.0", "neurodata_type": "NWBFile", "namespace": "core"}
         )
         texts = {
-            "identifier": "synthetic", "session_description": "synthetic session",
-            "session_start_time": "2026-01-01T12:00:00+00:00", "general/session_id": "s1",
-            "general/institution": "neuroarrays", "general/subject/subject_id": "m1",
-            "general/subject/species": "Mus musculus", "general/subject/age": "P90D",
-        }  # fmt: skip
+            "identifier": "synthetic",
+            "session_description": "synthetic session",
+            "session_start_time": "2026-01-01T12:00:00+00:00",
+            "general/session_id": "s1",
+            "general/institution": "neuroarrays",
+            "general/subject/subject_id": "m1",
+            "general/subject/species": "Mus musculus",
+            "general/subject/age": "P90D",
+        }
         for name, text in texts.items():
             self.file[name] = text
         areas = np.repeat(self.options.areas, _ELECTRODES_PER_AREA).tolist()
@@ -193,10 +197,12 @@ class _Writer(Pieces):
             total = sum(counts)
             pairs = np.zeros(total, [("idx_start", "i4"), ("count", "i4")])
             columns |= {
-                "tags": [f"tag{i}" for i in range(total)], "tags_index": self.index(counts),
+                "tags": [f"tag{i}" for i in range(total)],
+                "tags_index": self.index(counts),
                 "lick_times": self.random.uniform(0, 1, total),
                 "lick_times_index": self.index(counts),
-                "timeseries": pairs, "timeseries_index": self.index(counts),
-            }  # fmt: skip
+                "timeseries": pairs,
+                "timeseries_index": self.index(counts),
+            }
         self.table("intervals/trials", "TimeIntervals", columns, np.arange(n))
         self.truth["trials"] = columns

@@ -7,8 +7,17 @@ from typing import Literal
 
 #: Kinds of content that `NWBOptions.parts` may name.
 PARTS = (
-    "units", "trials", "running", "pupil", "position", "licks", "lfp", "rois", "cells", "empty",
-)  # fmt: skip
+    "units",
+    "trials",
+    "running",
+    "pupil",
+    "position",
+    "licks",
+    "lfp",
+    "rois",
+    "cells",
+    "empty",
+)
 
 
 @dataclass(frozen=True)

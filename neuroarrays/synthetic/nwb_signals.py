@@ -60,9 +60,13 @@ def _lfp(made: Pieces) -> None:
     size = int(50 * made.options.duration)
     stored = made.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
     group = made.series(
-        "acquisition/ElectricalSeries", "ElectricalSeries", stored, "volts",
-        conversion=1.95e-7, offset=1e-3,
-    )  # fmt: skip
+        "acquisition/ElectricalSeries",
+        "ElectricalSeries",
+        stored,
+        "volts",
+        conversion=1.95e-7,
+        offset=1e-3,
+    )
     group["starting_time"] = 0.25
     group["starting_time"].attrs.update({"rate": 50.0, "unit": "seconds"})
     made.truth |= {"lfp_stored": stored, "lfp_time": 0.25 + np.arange(size) / 50.0}

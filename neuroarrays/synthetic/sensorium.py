@@ -23,8 +23,12 @@ import numpy as np
 
 STATISTICS = ("mean", "std", "min", "max", "median")
 MOVIE_TIERS = (
-    "oracle", "live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus",
-)  # fmt: skip
+    "oracle",
+    "live_test_main",
+    "live_test_bonus",
+    "final_test_main",
+    "final_test_bonus",
+)
 #: The first moment of a session.
 _BEGINS = np.datetime64("2022-01-14T09:12:00")
 
@@ -159,9 +163,9 @@ def _plan(options: StaticOptions, random: np.random.Generator) -> tuple[np.ndarr
     single = options.train + options.validation
     tiers = ("test", "final_test") if options.competition else ("test",)
     repeated = [np.repeat(np.arange(options.test), options.repeats)] * len(tiers)
-    image = np.concatenate([
-        np.arange(single), *(single + k * options.test + r for k, r in enumerate(repeated))
-    ])  # fmt: skip
+    image = np.concatenate(
+        [np.arange(single), *(single + k * options.test + r for k, r in enumerate(repeated))]
+    )
     names = ["train"] * options.train + ["validation"] * options.validation
     for tier, those in zip(tiers, repeated, strict=True):
         names += [tier] * those.size
@@ -239,9 +243,11 @@ def write_dynamic(
     past = np.arange(frames) >= lengths[movie][:, None]
     hidden = np.array(["_test_" in name for name in tier]) & options.competition
     streams = {
-        "videos": clips[movie].transpose(0, 2, 3, 1), "responses": responses,
-        "behavior": behavior, "pupil_center": center,
-    }  # fmt: skip
+        "videos": clips[movie].transpose(0, 2, 3, 1),
+        "responses": responses,
+        "behavior": behavior,
+        "pupil_center": center,
+    }
     for name, values in streams.items():
         shown = past.reshape(movie.size, *(1,) * (values.ndim - 2), frames)
         padded = np.where(shown, np.nan, values).astype(values.dtype)
@@ -330,10 +336,12 @@ def _write_statistics(
     known = ~np.isnan(values).all(axis=axis)  # beyond the last frame there is nothing
     filled = np.where(known, values, 0)
     found = {
-        "mean": np.nanmean(filled, axis), "std": np.nanstd(filled, axis, ddof=1),
-        "min": np.nanmin(filled, axis), "max": np.nanmax(filled, axis),
+        "mean": np.nanmean(filled, axis),
+        "std": np.nanstd(filled, axis, ddof=1),
+        "min": np.nanmin(filled, axis),
+        "max": np.nanmax(filled, axis),
         "median": np.nanmedian(filled, axis),
-    }  # fmt: skip
+    }
     for stat in STATISTICS:
         made = np.where(known, found[stat], np.nan).astype(np.float32)
         _write(root / "meta" / "statistics" / name / scope / f"{stat}.npy", made)
@@ -345,9 +353,10 @@ def _write_units(
     folder = root / "meta" / "neurons"
     ids = np.arange(1, units + 1) + (np.arange(units) > 2)  # a gap, as in the releases
     place = np.c_[
-        random.integers(-1400, -800, units), random.integers(-700, 100, units),
+        random.integers(-1400, -800, units),
+        random.integers(-700, 100, units),
         random.choice(np.arange(200, 320, 25), units),
-    ]  # fmt: skip
+    ]
     _write(folder / "unit_ids.npy", ids.astype(np.uint16))
     _write(folder / "cell_motor_coordinates.npy", place.astype(np.int64))
     if areas:

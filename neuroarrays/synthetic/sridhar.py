@@ -45,13 +45,19 @@ def write_sridhar(
     rng = np.random.default_rng(seed)
     test, total = frames // 2, frames // 2 + frames * trials
     shown = noise((total, 3 * PADDING, 4 * PADDING), rng)
-    counts = _respond(grey / "responses" / f"cell_responses_{SESSION}_wn.pkl",
-                      shown, (test, trials), seed, rng)  # fmt: skip
+    counts = _respond(
+        grey / "responses" / f"cell_responses_{SESSION}_wn.pkl", shown, (test, trials), seed, rng
+    )
     _write_noise(grey, np.where(shown.transpose(1, 2, 0), 1, -1).astype(np.int8), test, trials)
     windows = _write_windows(film, total, rng)
     # The averages are those of the noise, to which the film stands upside down.
-    _respond(film / "responses" / f"cell_responses_{SESSION}_fixation_movie.pkl",
-             windows[:, ::-1], (test, trials), seed, rng)  # fmt: skip
+    _respond(
+        film / "responses" / f"cell_responses_{SESSION}_fixation_movie.pkl",
+        windows[:, ::-1],
+        (test, trials),
+        seed,
+        rng,
+    )
     contrast = np.where(shown, 1.0, -1.0)
     for unit, spikes in enumerate(counts):
         lagged = [np.tensordot(spikes[lag:], contrast[: total - lag], 1) for lag in range(LAGS)]

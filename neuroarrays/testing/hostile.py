@@ -153,15 +153,36 @@ def _hdf5(folder: Path) -> Iterator[Case]:
     with h5py.File(folder / "other.h5", "w") as file:
         file["secret"] = np.array([SECRET] * 5, object)
         file["numbers"] = np.arange(5.0)
-    for change in (_external_link, _external_storage, _virtual, _soft_circle, _hard_circle, _huge,
-                   _bomb, _huge_table, _index_of_no_unit, _deep, _numbers, _far, _reference_out):  # fmt: skip
+    for change in (
+        _external_link,
+        _external_storage,
+        _virtual,
+        _soft_circle,
+        _hard_circle,
+        _huge,
+        _bomb,
+        _huge_table,
+        _index_of_no_unit,
+        _deep,
+        _numbers,
+        _far,
+        _reference_out,
+    ):
         name = change.__name__.strip("_")
         yield f"hdf5 {name}", _nwb(folder / f"{name}.nwb", lambda f, c=change: c(f, folder)), None
 
 
 def _zarr(folder: Path) -> Iterator[Case]:
-    meta = {"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "<f8", "order": "C",
-            "compressor": None, "filters": None, "fill_value": 0}  # fmt: skip
+    meta = {
+        "zarr_format": 2,
+        "shape": [4],
+        "chunks": [2],
+        "dtype": "<f8",
+        "order": "C",
+        "compressor": None,
+        "filters": None,
+        "fill_value": 0,
+    }
     changes: dict[str, dict[str, Any]] = {
         "shape": {"shape": [1 << 50]},
         "chunks": {"chunks": [1 << 50]},
@@ -249,12 +270,17 @@ def _numpy(folder: Path) -> Iterator[Case]:
 
 def _texts(folder: Path) -> Iterator[Case]:
     contents = {
-        "empty.csv": b"", "nul.csv": b"a,b\n\0,1\n", "ragged.csv": b"a,b\n1,2,3,4\n",
-        "wide.csv": b",".join([b"a"] * 1_000) + b"\n", "binary.csv": bytes(range(256)) * 20,
-        "quote.csv": b'a,b\n"1,2\n', "cut.mat": b"MATLAB 5.0" + bytes(200),
-        "empty.nwb": b"", "page.nwb": b"<html>not found</html>",
+        "empty.csv": b"",
+        "nul.csv": b"a,b\n\0,1\n",
+        "ragged.csv": b"a,b\n1,2,3,4\n",
+        "wide.csv": b",".join([b"a"] * 1_000) + b"\n",
+        "binary.csv": bytes(range(256)) * 20,
+        "quote.csv": b'a,b\n"1,2\n',
+        "cut.mat": b"MATLAB 5.0" + bytes(200),
+        "empty.nwb": b"",
+        "page.nwb": b"<html>not found</html>",
         "magic.nwb": b"\x89HDF\r\n\x1a\n" + bytes(4000),
-    }  # fmt: skip
+    }
     for name, raw in contents.items():
         (folder / name).write_bytes(raw)
         yield f"text {name}", folder / name, "arrays" if name.endswith((".csv", ".mat")) else None
@@ -271,8 +297,16 @@ def seeds(folder: Path) -> list[Case]:
     found: list[Case] = [("nwb", _nwb(folder / "a.nwb", lambda file: None), None)]
     tree = na.open_datatree(folder / "a.nwb")
     found.append(("h5", Path(na.save(tree, folder / "a.h5", overwrite=True)), None))
-    meta = {"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "<f8", "order": "C",
-            "compressor": {"id": "zlib", "level": 1}, "filters": None, "fill_value": 0}  # fmt: skip
+    meta = {
+        "zarr_format": 2,
+        "shape": [4],
+        "chunks": [2],
+        "dtype": "<f8",
+        "order": "C",
+        "compressor": {"id": "zlib", "level": 1},
+        "filters": None,
+        "fill_value": 0,
+    }
     import zlib
 
     found.append(("zarr", _store(folder / "a.zarr", meta, zlib.compress(bytes(16))), "arrays"))

@@ -134,8 +134,10 @@ class ReaderTests:
         self, engine: Reader, golden: Path, tree: xr.DataTree
     ) -> None:
         rows = engine.catalog(golden)
-        said = {"/".join(filter(None, (row["block"], row["session"], row["area"]))): row["units"]
-                for row in rows}  # fmt: skip
+        said = {
+            "/".join(filter(None, (row["block"], row["session"], row["area"]))): row["units"]
+            for row in rows
+        }
         assert len(said) == len(rows), "two rows of one area"
         held = {
             path: max(node.sizes.get(schema.UNIT, 0) for node in (area, *area.children.values()))

@@ -38,10 +38,23 @@ from neuroarrays.torch.scaling import Normalize
 from neuroarrays.torch.windows import SpikeWindowDataset
 
 __all__ = [
-    "Batches", "ClipDataset", "Cycled", "Jittered", "Loader", "Normalize", "OnDevice",
-    "RepeatDataset", "SpikeWindowDataset", "Stack", "TrialDataset", "balanced", "collate", "cycle",
-    "loaders", "splits",
-]  # fmt: skip
+    "Batches",
+    "ClipDataset",
+    "Cycled",
+    "Jittered",
+    "Loader",
+    "Normalize",
+    "OnDevice",
+    "RepeatDataset",
+    "SpikeWindowDataset",
+    "Stack",
+    "TrialDataset",
+    "balanced",
+    "collate",
+    "cycle",
+    "loaders",
+    "splits",
+]
 
 #: A side of a split whose name begins so gets every repeat, in order.
 TEST = ("test", "final_test", "live_test")
@@ -182,8 +195,16 @@ class _Plan:
             targets.append(by_trial)
         train = part.side == "train"
         bin_width = gathering.clock(part.area, [*self.inputs, *targets])[1]
-        return ClipDataset(part.area, self.inputs, self.length, targets, window=part.where,
-                           stride=bin_width if train else None, pad=not train, **self.options)  # fmt: skip
+        return ClipDataset(
+            part.area,
+            self.inputs,
+            self.length,
+            targets,
+            window=part.where,
+            stride=bin_width if train else None,
+            pad=not train,
+            **self.options,
+        )
 
     def batches(self, data: Batched, part: _Part, batch_size: int, seed: int) -> Batches:
         """In which order, and how many at a time."""

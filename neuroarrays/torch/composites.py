@@ -232,10 +232,13 @@ class OnDevice(Batched):
             return self._clips(self.samples, numbers)
         rows = torch.from_numpy(numbers).to(self.device)
         return {
-            name: [value[i] for i in numbers] if isinstance(value, list)
-            else value[rows] if is_per_sample(name, value) else value
+            name: [value[i] for i in numbers]
+            if isinstance(value, list)
+            else value[rows]
+            if is_per_sample(name, value)
+            else value
             for name, value in self.kept.items()
-        }  # fmt: skip
+        }
 
     def _clips(self, clips: ClipDataset, numbers: np.ndarray) -> Batch:
         """What `ClipDataset.batch` gives, of the frames on the device."""

@@ -305,8 +305,12 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     dict of dict of Loader
         By tier and session.
     """
-    groups = {"images": list(inputs), "responses": list(targets),
-              "behavior": list(behavior), "pupil_center": list(pupil_center)}  # fmt: skip
+    groups = {
+        "images": list(inputs),
+        "responses": list(targets),
+        "behavior": list(behavior),
+        "pupil_center": list(pupil_center),
+    }
     if groups["pupil_center"] and not groups["behavior"]:
         msg = "pupil_center= needs behavior=: the field comes after it"
         raise ValueError(msg)

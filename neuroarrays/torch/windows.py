@@ -113,11 +113,14 @@ class SpikeWindowDataset(AreaDataset):
             if window is not None and not shared.found and len(spans):
                 spans = Stretches(spans, False).within(shared.rows).rows
             slack = 1e-6 * self.bin_width
-            found = np.concatenate([
-                a + stride * np.arange(np.floor((b - a - length + slack) / stride) + 1)
-                for a, b in spans
-                if b - a + slack >= length
-            ] or [np.empty(0)])  # fmt: skip
+            found = np.concatenate(
+                [
+                    a + stride * np.arange(np.floor((b - a - length + slack) / stride) + 1)
+                    for a, b in spans
+                    if b - a + slack >= length
+                ]
+                or [np.empty(0)]
+            )
             found = found[self._whole(found)]
         if found.ndim != 1 or not found.size or not np.isfinite(found).all():
             low, high = shared.extent

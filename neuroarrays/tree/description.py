@@ -21,8 +21,16 @@ from neuroarrays.tree.stretches import Stretches
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
 _COLUMNS = (
-    "session", "area", "units", "presentations", "events", "duration", "rate", "clocks", "masked",
-)  # fmt: skip
+    "session",
+    "area",
+    "units",
+    "presentations",
+    "events",
+    "duration",
+    "rate",
+    "clocks",
+    "masked",
+)
 _RIGHT = ("units", "duration", "rate", "masked")
 
 
@@ -141,8 +149,11 @@ def describe(tree: xr.DataTree) -> Description:
         sessions = [str(name) for name in tree.children]  # some have behaviour alone
     elif tree.parent is None:
         alone = (p for p, role, _ in schema.roles(tree) if role == "events")
-        sessions += [p for p in dict.fromkeys(p.rpartition("/")[0] for p in alone)
-                     if p not in areas and p not in sessions]  # fmt: skip
+        sessions += [
+            p
+            for p in dict.fromkeys(p.rpartition("/")[0] for p in alone)
+            if p not in areas and p not in sessions
+        ]
     about = {
         session: _about(kind, tree[session], len(sessions) <= _READ_MASKS) for session in sessions
     }
@@ -215,9 +226,10 @@ def _about(kind: str, session: Any, read_masks: bool) -> _About:
 def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
     """The continuous signals of a session by path, those without samples left out."""
     return [
-        (path, node) for path, node in session.subtree_with_keys
+        (path, node)
+        for path, node in session.subtree_with_keys
         if path != "." and node.sizes.get(schema.TIME, 0) and schema.TIME in node.coords
-    ]  # fmt: skip
+    ]
 
 
 def _rate(node: Any, observed: Stretches) -> str:

@@ -201,8 +201,10 @@ class Found(LazyArray):
         return rows
 
     def _token(self) -> Any:
-        said = [one.__dask_tokenize__() if isinstance(one, LazyArray) else exact_token(one)
-                for one in self.rows]  # fmt: skip
+        said = [
+            one.__dask_tokenize__() if isinstance(one, LazyArray) else exact_token(one)
+            for one in self.rows
+        ]
         return [part.token() for part in self.parts], said, self.apart
 
     def depends(self) -> tuple[object, ...]:

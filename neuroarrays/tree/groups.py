@@ -34,9 +34,12 @@ def own(tree: xr.DataTree) -> Groups:
     return {
         path.strip("/"): node.to_dataset(inherit=False)
         for path, node in ((node.path, node) for node in tree.root.subtree)
-        if not prefix or path.strip("/") == prefix or below(path.strip("/"), prefix)
-        or below(prefix, path.strip("/")) or path.strip("/") in always
-    }  # fmt: skip
+        if not prefix
+        or path.strip("/") == prefix
+        or below(path.strip("/"), prefix)
+        or below(prefix, path.strip("/"))
+        or path.strip("/") in always
+    }
 
 
 def below(path: str, other: str) -> bool:

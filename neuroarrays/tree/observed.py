@@ -66,8 +66,11 @@ def complete(
     """
     place = f"{session}/{schema.OBSERVED}".lstrip("/")
     prefix = f"{session}/" if session else ""
-    inside = {p.removeprefix(prefix): node for p, node in groups.items()
-              if p != session and p.startswith(prefix)}  # fmt: skip
+    inside = {
+        p.removeprefix(prefix): node
+        for p, node in groups.items()
+        if p != session and p.startswith(prefix)
+    }
     made = dict(groups)
     if place not in groups or schema.INTERVAL not in groups[place].dims:
         for path in [p for p in made if p == place or p.startswith(place + "/")]:
@@ -97,10 +100,12 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
     if not parts and not epochs:
         columns = list(rows)
     attrs = {"ends": FOUND} if epochs else {}
-    return dataset({
-        name: schema.var("observed", name, data, (schema.INTERVAL,), **attrs)
-        for name, data in zip(OF_SESSION, columns, strict=True)
-    })  # fmt: skip
+    return dataset(
+        {
+            name: schema.var("observed", name, data, (schema.INTERVAL,), **attrs)
+            for name, data in zip(OF_SESSION, columns, strict=True)
+        }
+    )
 
 
 def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr.Dataset:
@@ -332,7 +337,9 @@ def clipped(node: xr.Dataset, starts: np.ndarray, stops: np.ndarray) -> xr.Datas
         cut[unit, : len(rows)] = np.stack([rows[:, 0], np.nextafter(rows[:, 1], -np.inf)], axis=1)
     cut = cut if columns[0].ndim == 2 else cut[0]
     kept = node.drop_dims(schema.INTERVAL)
-    return kept.assign({
-        name: xr.Variable(node[name].dims, cut[..., i], node[name].attrs)
-        for i, name in enumerate(names)
-    })  # fmt: skip
+    return kept.assign(
+        {
+            name: xr.Variable(node[name].dims, cut[..., i], node[name].attrs)
+            for i, name in enumerate(names)
+        }
+    )

@@ -24,9 +24,13 @@ _LENGTH, _DEPTH = 10_000, 50
 #: Characters of a part of a query that a message quotes.
 _QUOTED = 60
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
-    ast.Gt: operator.gt, ast.GtE: operator.ge,
-}  # fmt: skip
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 _ALLOWED = (
     "a condition is made of names, numbers, texts in quotes, comparisons, and, or, not, and "
     "`in` with a list"

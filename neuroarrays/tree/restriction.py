@@ -181,8 +181,10 @@ def _note_what_is_cut(
     if not some.any():
         return
     columns = {"start_time": starts[some], "stop_time": stops[some]}
-    columns |= {name: np.full(some.sum(), text, object)
-                for name, text in (("applies_to", ""), ("reason", RESTRICTED))}  # fmt: skip
+    columns |= {
+        name: np.full(some.sum(), text, object)
+        for name, text in (("applies_to", ""), ("reason", RESTRICTED))
+    }
     made = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
     path = f"{session}/{schema.PRESENTATIONS}/{INVALID_TIMES}"
     if path in groups:
@@ -229,8 +231,9 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
     for owner in set(clocks) - gone:
         mask = masks[owner]
         span = slice(int(np.argmax(mask)), mask.size - int(np.argmax(mask[::-1])))
-        apart = any(schema.UNIT in node.sizes for path, node in groups.items()
-                    if _groups.below(path, owner))  # fmt: skip
+        apart = any(
+            schema.UNIT in node.sizes for path, node in groups.items() if _groups.below(path, owner)
+        )
         for path, node in groups.items():
             if path != owner and not _groups.below(path, owner):
                 continue

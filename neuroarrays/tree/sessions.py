@@ -12,9 +12,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.schema.names import chosen
 
 #: Behaviour: the series that are aligned unless others are asked for.
-BEHAVIOUR = (
-    schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill"
-)  # fmt: skip
+BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill")
 
 
 def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:

@@ -104,8 +104,10 @@ class Trains:
         if not some.any():
             return np.nan, np.nan
         # In each train NaN comes last, so the last spike that is one may stand before the end.
-        ends = [np.nanmax(times[f:e], initial=-np.inf) if np.isnan(times[e - 1]) else times[e - 1]
-                for f, e in zip(self.first[some], self.last[some], strict=True)]  # fmt: skip
+        ends = [
+            np.nanmax(times[f:e], initial=-np.inf) if np.isnan(times[e - 1]) else times[e - 1]
+            for f, e in zip(self.first[some], self.last[some], strict=True)
+        ]
         low, high = float(np.nanmin(times[self.first[some]])), float(max(ends))
         return (low, high) if np.isfinite(high) else (np.nan, np.nan)
 

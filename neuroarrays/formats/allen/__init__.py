@@ -80,10 +80,13 @@ class AllenReader(Reader):
         """
         found = dialects.find_allen(filename_or_obj)
         filters = {
-            "quality": quality, "valid_channels": valid_channels,
-            "structures_only": structures_only, "amplitude_cutoff": amplitude_cutoff,
-            "presence_ratio": presence_ratio, "isi_violations": isi_violations,
-        }  # fmt: skip
+            "quality": quality,
+            "valid_channels": valid_channels,
+            "structures_only": structures_only,
+            "amplitude_cutoff": amplitude_cutoff,
+            "presence_ratio": presence_ratio,
+            "isi_violations": isi_violations,
+        }
         notes, several = found.notes(), len(found.paths) > 1
         opened: dict[Path, Source] = {}
         for path in found.paths:
@@ -163,8 +166,11 @@ def session_groups(
     for name, rows in stimuli.tables(account).items():
         nodes.place(groups, f"{schema.PRESENTATIONS}/{name}", rows)
     found_series, kinds = decode.find(account)
-    others = {path: k for path, k in kinds.items()
-              if path != UNITS and not path.startswith(("intervals/", *behaviour.HANDLED))}  # fmt: skip
+    others = {
+        path: k
+        for path, k in kinds.items()
+        if path != UNITS and not path.startswith(("intervals/", *behaviour.HANDLED))
+    }
     nodes.table_nodes(account, others, groups)
     series = found_series
     if kind != "visual_behavior":
@@ -175,9 +181,11 @@ def session_groups(
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}
     notes = [] if found is None else list(found.notes)
-    notes += [f"no {name}" for name, node in
-              (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
-              if not any(path.partition("/")[0] == node for path in groups)]  # fmt: skip
+    notes += [
+        f"no {name}"
+        for name, node in (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
+        if not any(path.partition("/")[0] == node for path in groups)
+    ]
     attrs |= account.told(notes) | {"units_filter": _as_text(used)}
     return {"": xr.Dataset(attrs=attrs)} | groups
 

@@ -23,8 +23,11 @@ _GAZE = {
     schema.PUPIL: "processing/raw_gaze_mapping",
     "pupil_filtered": "processing/filtered_gaze_mapping",
 }
-_ELLIPSES = {"pupil": "pupil_ellipse_fits", "corneal_reflection": "cr_ellipse_fits",
-             "eye": "eye_ellipse_fits"}  # fmt: skip
+_ELLIPSES = {
+    "pupil": "pupil_ellipse_fits",
+    "corneal_reflection": "cr_ellipse_fits",
+    "eye": "eye_ellipse_fits",
+}
 #: Series here, and what they become: names of their columns in the order of the file, unit.
 _COLUMNS = {
     "eye_area": (("eye_area",), ""),
@@ -35,10 +38,11 @@ _COLUMNS = {
 _LONG_NAMES = {
     "x": "where on the screen the mouse looks, from its middle",
     "y": "where on the screen the mouse looks, from its middle",
-    "x_angle": "direction of gaze", "y_angle": "direction of gaze",
+    "x_angle": "direction of gaze",
+    "y_angle": "direction of gaze",
     "area": "area of the pupil; unit unknown (the file says pixels squared, which it is not)",
     "eye_area": "area of the eye; unit unknown (the file says pixels squared, which it is not)",
-}  # fmt: skip
+}
 #: What is read here, and what repeats other tables.
 HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
 

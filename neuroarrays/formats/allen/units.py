@@ -22,9 +22,13 @@ from neuroarrays.formats.nwb.units import ELECTRODES
 _OUTSIDE = {"", "none", "null", "nan"}
 #: Thresholds of Visual Coding. Visual Behavior has none.
 DEFAULTS: dict[str, Any] = {
-    "quality": "good", "valid_channels": True, "structures_only": True, "amplitude_cutoff": 0.1,
-    "presence_ratio": 0.95, "isi_violations": 0.5,
-}  # fmt: skip
+    "quality": "good",
+    "valid_channels": True,
+    "structures_only": True,
+    "amplitude_cutoff": 0.1,
+    "presence_ratio": 0.95,
+    "isi_violations": 0.5,
+}
 #: Whether a value must be at most (-1) or at least (+1) the threshold; equal passes, NaN fails.
 _SIDE = {"amplitude_cutoff": -1, "presence_ratio": 1, "isi_violations": -1}
 
@@ -77,10 +81,13 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     labels = np.full(ids.size, schema.UNKNOWN_AREA, object)
     labels[inside] = [schema.node_name(one) for one in columns["structure"][inside]]
     keep, notes = _passing(source, filters, inside, columns["valid_data"].astype(bool))
-    order = np.lexsort([
-        columns["probe_horizontal_position"], columns["probe_vertical_position"],
-        columns["probe"].astype(str),
-    ])  # fmt: skip
+    order = np.lexsort(
+        [
+            columns["probe_horizontal_position"],
+            columns["probe_vertical_position"],
+            columns["probe"].astype(str),
+        ]
+    )
     if (rows < 0).any():
         notes.append(f"units: {int((rows < 0).sum())} have a peak channel that is not in the file")
     return Units(labels, order[keep[order]], _as_labels(columns, ids.size), notes)
@@ -157,8 +164,11 @@ def _passing(
             said = "" if wanted is True else f"={wanted}"
             dropped.append(f"{count} by {name}{said}")
         keep &= passes
-    notes.insert(0, f"units: {int(keep.sum())} of {keep.size} in the file"
-                 + (f"; dropped {', '.join(dropped)}" if dropped else ""))  # fmt: skip
+    notes.insert(
+        0,
+        f"units: {int(keep.sum())} of {keep.size} in the file"
+        + (f"; dropped {', '.join(dropped)}" if dropped else ""),
+    )
     return keep, notes
 
 

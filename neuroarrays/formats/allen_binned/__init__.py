@@ -104,8 +104,12 @@ class AllenBinnedReader(Reader):
             if wanted:
                 made = _File(path, skip_damaged, notes).groups(wanted, blocks[path])
                 if both := set(made) & set(groups) - {blocks[path]}:
-                    raise FormatError(path, sorted(both)[0], "a session in one file only",
-                                      "it is in another file of the same name too")  # fmt: skip
+                    raise FormatError(
+                        path,
+                        sorted(both)[0],
+                        "a session in one file only",
+                        "it is in another file of the same name too",
+                    )
                 groups |= made
         root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
         return {"/": xr.Dataset(attrs=root)} | groups
@@ -138,10 +142,14 @@ def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
             groups = walk.groups(place)
             sizes = walk.shapes(place)
         yield {
-            "block": block, "session": session, "area": area, "units": sizes[schema.UNIT],
-            "presentations": sizes[schema.PRESENTATION], "times": sizes[schema.TIME],
+            "block": block,
+            "session": session,
+            "area": area,
+            "units": sizes[schema.UNIT],
+            "presentations": sizes[schema.PRESENTATION],
+            "times": sizes[schema.TIME],
             "has_pupil": any(name in groups for name in files.PUPILS),
-        }  # fmt: skip
+        }
 
 
 # --------------------------------------------------------------------------------- which files

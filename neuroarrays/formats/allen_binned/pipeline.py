@@ -293,10 +293,12 @@ def _table(parts: dict[str, Rows]) -> xr.Dataset:
     } | {
         name: np.concatenate([getattr(part, own) for part in rows])
         for name, own in (
-            ("stimulus_block", "block"), ("start_time", "start"), ("stop_time", "stop"),
+            ("stimulus_block", "block"),
+            ("start_time", "start"),
+            ("stop_time", "stop"),
             ("duration", "duration"),
         )
-    }  # fmt: skip
+    }
     return xr.Dataset(
         {
             name: schema.var(

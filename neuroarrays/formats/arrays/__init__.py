@@ -81,8 +81,13 @@ class ArraysReader(Reader):
             path = _data_of(path, said.get("file"))
             mapping = said if mapping is None else mapping
         if mapping is None:
-            raise FormatError(path, "", "mapping= (a dict or TOML file) that says which array is "
-                              "what", "none", f"one to start from:\n\n{outline(path)}")  # fmt: skip
+            raise FormatError(
+                path,
+                "",
+                "mapping= (a dict or TOML file) that says which array is what",
+                "none",
+                f"one to start from:\n\n{outline(path)}",
+            )
         chart = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
         file = arrays_source(path)
         broken: dict[str, NeuroArraysError] = {}
@@ -98,8 +103,12 @@ def _data_of(path: str, named: Any) -> str:
         raise FormatError(path, "file", "the path of the data, from this folder", f"{named!r}")
     found = os.path.normpath(os.path.join(os.path.dirname(path), named))
     if not os.path.exists(found):
-        raise FormatError(path, "file", "the path of the data, from this folder",
-                          f"{named!r}, where there is nothing")  # fmt: skip
+        raise FormatError(
+            path,
+            "file",
+            "the path of the data, from this folder",
+            f"{named!r}, where there is nothing",
+        )
     return found
 
 
@@ -183,10 +192,12 @@ def _nodes(path: str, mapping: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     wrong = [key for key, value in nodes.items() if not isinstance(value, Mapping)]
     if wrong or not nodes:
         raise FormatError(
-            path, "mapping", "nodes, each a table of name = array",
+            path,
+            "mapping",
+            "nodes, each a table of name = array",
             f"{wrong[0]} = {nodes[wrong[0]]!r}"[:80] if wrong else "none",
             f"settings are {shorten(SETTINGS)}",
-        )  # fmt: skip
+        )
     made: dict[str, dict[str, Any]] = {}
     for key, value in nodes.items():
         parts = str(key).strip("/").split("/")
@@ -204,15 +215,22 @@ def _check_parents(path: str, groups: Mapping[str, xr.Dataset]) -> None:
         while "/" in parent:
             parent, _, leaf = parent.rpartition("/")
             if leaf in groups.get(parent, xr.Dataset()).variables:
-                raise FormatError(path, place, f"a name that {parent} has not given to an array",
-                                  f"{leaf!r}, which is both")  # fmt: skip
+                raise FormatError(
+                    path,
+                    place,
+                    f"a name that {parent} has not given to an array",
+                    f"{leaf!r}, which is both",
+                )
             above = groups.get(parent, xr.Dataset())
             for dim in set(one.dims) & set(above.dims):
                 if one.sizes[dim] != above.sizes[dim]:
                     raise FormatError(
-                        path, place, f"{above.sizes[dim]:,} along {dim}, as {parent} above it has",
-                        f"{one.sizes[dim]:,}", "what has a clock of its own is a node beside it",
-                    )  # fmt: skip
+                        path,
+                        place,
+                        f"{above.sizes[dim]:,} along {dim}, as {parent} above it has",
+                        f"{one.sizes[dim]:,}",
+                        "what has a clock of its own is a node beside it",
+                    )
 
 
 def _of_areas(nodes: Mapping[str, Any], kind: str, request: Request) -> list[str]:

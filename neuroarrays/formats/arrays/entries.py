@@ -64,8 +64,12 @@ def read_entry(said: Any, path: str, where: str) -> Entry:
     known = [field.name for field in fields(Entry)]
     unknown = [key for key in said if key not in known]
     if unknown:
-        raise FormatError(path, where, f"keys among {shorten(known)}",
-                          f"{unknown[0]!r}{nearest(str(unknown[0]), known)}")  # fmt: skip
+        raise FormatError(
+            path,
+            where,
+            f"keys among {shorten(known)}",
+            f"{unknown[0]!r}{nearest(str(unknown[0]), known)}",
+        )
     made: dict[str, Any] = {"array": said["array"]}
     for key in set(said) - {"array"}:
         made[key] = _READ[key](said[key])
@@ -112,9 +116,14 @@ def _text(value: Any) -> str | None:
 
 
 _READ = {
-    "column": _column, "dims": _dims, "dtype": _dtype, "scale": number, "offset": number,
-    "units": _text, "long_name": _text,
-}  # fmt: skip
+    "column": _column,
+    "dims": _dims,
+    "dtype": _dtype,
+    "scale": number,
+    "offset": number,
+    "units": _text,
+    "long_name": _text,
+}
 _EXPECTED = {
     "column": "a place along the last axis: 0, 1, ...",
     "dims": 'different names of axes: ["time", "unit_id"]',

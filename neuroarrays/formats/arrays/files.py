@@ -52,8 +52,9 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
         return NPYSource(path, known)
     if suffix in TABLES or suffix == ".parquet":
         return TableSource(path, known)
-    raise UnknownFormat(path, "", "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet",
-                        opening.describe(path))  # fmt: skip
+    raise UnknownFormat(
+        path, "", "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet", opening.describe(path)
+    )
 
 
 def names_inside(path: str) -> str:
@@ -166,9 +167,12 @@ def by_number(names: list[str]) -> list[str]:
     if any(one > other for one, other in pairwise(names)):
         return names
     split = {name: re.split(r"(\d+)", name) for name in names}
-    return sorted(names, key=lambda name: [
-        (int(part), part) if i % 2 else (0, part) for i, part in enumerate(split[name])
-    ])  # fmt: skip
+    return sorted(
+        names,
+        key=lambda name: [
+            (int(part), part) if i % 2 else (0, part) for i, part in enumerate(split[name])
+        ],
+    )
 
 
 def listing(file: Source, broken: dict[str, NeuroArraysError] | None = None) -> dict[str, Info]:

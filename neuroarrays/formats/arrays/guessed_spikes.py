@@ -153,11 +153,16 @@ class SpikeGuess:
     def _labels(self, train: Group) -> list[Group]:
         """What is as long as the spikes and says whose each is."""
         return [
-            g for g in self.left
-            if g.numbers and g.info.dtype.kind in "iu" and g is not train and g.length
-            and g.length == train.length and _LABELS.search(inside(g.pattern))
+            g
+            for g in self.left
+            if g.numbers
+            and g.info.dtype.kind in "iu"
+            and g is not train
+            and g.length
+            and g.length == train.length
+            and _LABELS.search(inside(g.pattern))
             and (file_of(g.pattern) == file_of(train.pattern) or g.pattern.endswith(".npy"))
-        ]  # fmt: skip
+        ]
 
     def _adds_up(self, group: Group, total: int) -> bool:
         return group.length <= 100_000 and int(self._values(group).sum()) == total

@@ -64,9 +64,10 @@ class Guess(SpikeGuess):
             if not place or start not in self.left:
                 continue
             columns = self._take(
-                g for g in self.left
+                g
+                for g in self.left
                 if g.pattern.startswith(f"{place}/") and g.per_row == start.length
-            )  # fmt: skip
+            )
             names = Names()
             stop = next((g for g in columns if g is not start and _STOP.search(g.leaf)), None)
             entries = [f"start_time = {quoted(start.pattern)}"]
@@ -87,9 +88,10 @@ class Guess(SpikeGuess):
             for column, name in enumerate(("start_time", "stop_time"))
         ]
         columns = self._take(
-            g for g in self.left
+            g
+            for g in self.left
             if g is pair or (object_of(g.pattern) == thing and g.per_row == rows)
-        )  # fmt: skip
+        )
         others = [g for g in columns if g is not pair][:GUESSED]
         entries += [f"{names.of(g.pattern)} = {quoted(g.pattern)}" for g in others]
         self.rows[rows] = f"presentations/{name_of(thing)}"
@@ -102,11 +104,14 @@ class Guess(SpikeGuess):
         goes with the first, and says so.
         """
         fits = [
-            g for g in self.left
-            if g.numbers and not g.many and clock.length in g.info.shape
+            g
+            for g in self.left
+            if g.numbers
+            and not g.many
+            and clock.length in g.info.shape
             and _nearest(g, alike) in (clock, None)
             and object_of(g.pattern) in ("", object_of(clock.pattern))
-        ]  # fmt: skip
+        ]
         others = " or ".join(quoted(c.pattern) for c in alike if c is not clock)
 
         def time(members: list[Group]) -> str:
@@ -156,10 +161,12 @@ class Guess(SpikeGuess):
         """Whether a small table has a row for each trace, as `iscell` of suite2p: no series."""
         rows, columns = group.info.shape[0], math.prod(group.info.shape[1:])
         return columns <= _FEW and any(
-            g is not group and min(g.long) == rows and max(g.long) > columns
+            g is not group
+            and min(g.long) == rows
+            and max(g.long) > columns
             and place_of(g.pattern) == place_of(group.pattern)
             for g in traces
-        )  # fmt: skip
+        )
 
     def _columns(self, group: Group) -> None:
         """The columns of such a table as labels of the units of the first traces that have as many."""
@@ -181,8 +188,10 @@ class Guess(SpikeGuess):
         if len({info.shape for info in group.infos}) > 1 or len(lead) > 2 or not full:
             return
         if lead == ["presentation_id"]:
-            self.words.append(f"# {shown(group.pattern)!r} holds an array per trial, not per unit: "
-                              'it belongs into tree = "aligned", dims = ["presentation_id", "time"]')  # fmt: skip
+            self.words.append(
+                f"# {shown(group.pattern)!r} holds an array per trial, not per unit: "
+                'it belongs into tree = "aligned", dims = ["presentation_id", "time"]'
+            )
             return
         name = Names().of(group.pattern, matrix=True)
         dims = json.dumps([*lead, "time"])
@@ -197,8 +206,7 @@ def _nearest(group: Group, clocks: list[Group]) -> Group | None:
     if len(clocks) == 1:
         return clocks[0]
     place = place_of(group.pattern)
-    depth = [_shared(place.split("/"), place_of(c.pattern).split("/"))
-             for c in clocks]  # fmt: skip
+    depth = [_shared(place.split("/"), place_of(c.pattern).split("/")) for c in clocks]
     best = max(depth)
     return clocks[depth.index(best)] if best and depth.count(best) == 1 else None
 

@@ -69,9 +69,12 @@ class Cast(LazyArray):
             made = values.astype(self.dtype)
         if self.dtype.kind in "iub" and not np.array_equal(made, values):
             raise FormatError(
-                self.path, "", f"values that {self.dtype} holds exactly", "others",
+                self.path,
+                "",
+                f"values that {self.dtype} holds exactly",
+                "others",
                 "take another dtype in the mapping",
-            )  # fmt: skip
+            )
         return made
 
 

@@ -81,14 +81,20 @@ class Arrays:
         """The error for a name that is not there, with the nearest that is."""
         left = self.named_left_out()
         if name in left:
-            return FormatError(self.source.path, where, "numbers or text",
-                               f"{name!r} of class {left[name]}, which is not read",
-                               "convert it to numbers where it was made")  # fmt: skip
+            return FormatError(
+                self.source.path,
+                where,
+                "numbers or text",
+                f"{name!r} of class {left[name]}, which is not read",
+                "convert it to numbers where it was made",
+            )
         return FormatError(
-            self.source.path, where, f"the array {name!r}",
+            self.source.path,
+            where,
+            f"the array {name!r}",
             f"{shorten(self.infos, 8)}{nearest(name, self.infos)}",
             "`neuroarrays info` on the file lists its arrays",
-        )  # fmt: skip
+        )
 
     def matching(self, pattern: str, where: str) -> dict[tuple[str, ...], str]:
         """Names that fit a pattern, by what each "*" stands for; in the order of the file."""
@@ -143,8 +149,12 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
         if entry.column is None:
             return array
         if not array.shape or entry.column >= array.shape[-1]:
-            raise FormatError(arrays.source.path, where, f"a column of shape {array.shape}",
-                              f"column = {entry.column}")  # fmt: skip
+            raise FormatError(
+                arrays.source.path,
+                where,
+                f"a column of shape {array.shape}",
+                f"column = {entry.column}",
+            )
         return Column(array, entry.column)
     found = arrays.matching(entry.array, where)
     bases = [arrays.one(name, where, *factors) for name in found.values()]
@@ -155,9 +165,11 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
         lead = (len(bases),)  # not the same number below each: one axis for all
     if len(shapes) > 1:
         raise FormatError(
-            arrays.source.path, where, f"arrays of one shape for every {entry.array!r}",
+            arrays.source.path,
+            where,
+            f"arrays of one shape for every {entry.array!r}",
             f"{len(bases)} arrays of shapes {shorten(sorted(shapes), 4)}",
-        )  # fmt: skip
+        )
     return Grid(tuple(squeezed(base, 1) for base in bases), lead)
 
 
@@ -173,8 +185,12 @@ def check_stars(arrays: Arrays, node: str, said: Mapping[str, Any]) -> None:
         same_kind = len(next(iter(mine))) == len(next(iter(units)))
         if same_kind and mine & units and mine != units:
             odd = sorted("/".join(one) for one in mine ^ units)
-            raise FormatError(arrays.source.path, f"{node}/{name}", f'the same "*" as {known}',
-                              f"{shorten(odd, 4)} in one of them only")  # fmt: skip
+            raise FormatError(
+                arrays.source.path,
+                f"{node}/{name}",
+                f'the same "*" as {known}',
+                f"{shorten(odd, 4)} in one of them only",
+            )
 
 
 def squeezed(array: LazyArray, ndim: int) -> LazyArray:
@@ -193,9 +209,17 @@ _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
     "spikes": {1: (schema.UNIT,)},
     "observed": {1: (schema.INTERVAL,)},
     "stimulus": {3: (schema.FRAME, "y", "x"), 2: (schema.FRAME, "x"), 1: (schema.FRAME,)},
-    "session": {1: (schema.TIME,), 3: (schema.TIME, "y", "x"), 4: (schema.TIME, "channel", "y", "x")},
-    "": {1: (schema.TIME,), 2: (schema.TIME, schema.UNIT), 3: (schema.PRESENTATION, schema.TIME, schema.UNIT)},
-}  # fmt: skip
+    "session": {
+        1: (schema.TIME,),
+        3: (schema.TIME, "y", "x"),
+        4: (schema.TIME, "channel", "y", "x"),
+    },
+    "": {
+        1: (schema.TIME,),
+        2: (schema.TIME, schema.UNIT),
+        3: (schema.PRESENTATION, schema.TIME, schema.UNIT),
+    },
+}
 
 
 def variable(
@@ -214,18 +238,23 @@ def variable(
     array = squeezed(array, len(dims))
     if len(dims) != len(array.shape):
         raise FormatError(
-            arrays.source.path, where, f"dims for an array of shape {array.shape}",
+            arrays.source.path,
+            where,
+            f"dims for an array of shape {array.shape}",
             f"dims = {list(dims)}" if dims else "none",
-            "say which axis is what: dims = [\"time\", \"unit_id\"]",
-        )  # fmt: skip
+            'say which axis is what: dims = ["time", "unit_id"]',
+        )
     array, dims = _arranged(array, dims, tree, role, name)
     record = schema.spec(tree, role, name)
     if record.units and entry.units not in ("", record.units):
         raise FormatError(
-            arrays.source.path, f"{where}/units", f"{record.units!r}, which {name} has in a tree",
-            f"{entry.units!r}", "convert it: {array = ..., scale = ..., units = "
+            arrays.source.path,
+            f"{where}/units",
+            f"{record.units!r}, which {name} has in a tree",
+            f"{entry.units!r}",
+            "convert it: {array = ..., scale = ..., units = "
             f"{record.units!r}}}, or take another name",
-        )  # fmt: skip
+        )
     kinds, wanted = record.kinds, entry.dtype
     if not wanted and array.dtype.kind in "biu" and array.dtype.kind not in kinds and "f" in kinds:
         wanted = "f8"
@@ -241,8 +270,13 @@ def _told(entry: Entry) -> dict[str, str]:
 
 def _cast(arrays: Arrays, array: LazyArray, dtype: str, where: str) -> LazyArray:
     if array.dtype.kind not in "biuf":
-        raise FormatError(arrays.source.path, where, "numbers", f"{array.dtype} of shape "
-                          f"{array.shape}", "text has no other dtype")  # fmt: skip
+        raise FormatError(
+            arrays.source.path,
+            where,
+            "numbers",
+            f"{array.dtype} of shape {array.shape}",
+            "text has no other dtype",
+        )
     return Cast(array, np.dtype(dtype), arrays.source.path)
 
 
@@ -272,8 +306,12 @@ def _whole(arrays: Arrays, said: Any, where: str) -> np.ndarray:
     """All values of an array along one axis."""
     array = squeezed(array_of(arrays, read_entry(said, arrays.source.path, where), where), 1)
     if len(array.shape) != 1 or array.dtype.kind not in "biuf":
-        raise FormatError(arrays.source.path, where, "numbers along one axis",
-                          f"{array.dtype} of shape {array.shape}")  # fmt: skip
+        raise FormatError(
+            arrays.source.path,
+            where,
+            "numbers along one axis",
+            f"{array.dtype} of shape {array.shape}",
+        )
     return np.asarray(array.load())
 
 
@@ -293,8 +331,9 @@ def clock(arrays: Arrays, node: str, said: Any, length: int) -> xr.Variable:
     if isinstance(said, Mapping) and "rate" in said:
         rate, start = number(said["rate"]), number(said.get("start", 0.0))
         if rate is None or start is None or rate <= 0 or set(said) - {"rate", "start"}:
-            raise FormatError(path, where, "{rate, start}: a rate above 0 Hz, a start in s",
-                              f"{dict(said)!r:.80}")  # fmt: skip
+            raise FormatError(
+                path, where, "{rate, start}: a rate above 0 Hz, a start in s", f"{dict(said)!r:.80}"
+            )
         return xr.Variable(schema.TIME, wrap(Regular(start, rate, length)), {"units": "s"})
     array = array_of(arrays, read_entry(said, path, where), where)
     if (
@@ -327,10 +366,11 @@ def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> Knots:
     good = samples[0] == 0 and (np.diff(samples) > 0).all() and (samples % 1 == 0).all()
     if not good or samples[-1] != length - 1 or not np.isfinite(times).all():
         raise FormatError(
-            arrays.source.path, where, f"times along one axis, or rows of (sample, time) from 0 to "
-            f"{length - 1:,}", f"shape {rows.shape}, the first {rows[0].tolist()}, the last "
-            f"{rows[-1].tolist()}",
-        )  # fmt: skip
+            arrays.source.path,
+            where,
+            f"times along one axis, or rows of (sample, time) from 0 to {length - 1:,}",
+            f"shape {rows.shape}, the first {rows[0].tolist()}, the last {rows[-1].tolist()}",
+        )
     return Knots(samples, times)
 
 
@@ -356,7 +396,10 @@ def together(
                 ):
                     hint = 'a value for each spike has dims = ["spike"]'
                 raise FormatError(
-                    arrays.source.path, f"{node}/{name}", f"{known:,} along {dim}, as {other}",
-                    f"{size:,} (shape {one.shape})", hint,
-                )  # fmt: skip
+                    arrays.source.path,
+                    f"{node}/{name}",
+                    f"{known:,} along {dim}, as {other}",
+                    f"{size:,} (shape {one.shape})",
+                    hint,
+                )
     return dataset(made, coords)

@@ -96,16 +96,21 @@ def _owners(
     if "unit" in said:
         labels = integers(arrays, said["unit"], f"{node}/unit")
         if labels.size != n_spikes:
-            raise FormatError(arrays.source.path, f"{node}/unit", "a unit for each spike",
-                              f"{labels.size:,} for {n_spikes:,} spikes")  # fmt: skip
+            raise FormatError(
+                arrays.source.path,
+                f"{node}/unit",
+                "a unit for each spike",
+                f"{labels.size:,} for {n_spikes:,} spikes",
+            )
         if listed is None:
             return _by_label(arrays, node, labels, rows)
         return _by_table(arrays, node, labels, listed)
     if "row_size" in said:
         sizes = integers(arrays, said["row_size"], f"{node}/row_size")
         if sizes.sum() != n_spikes or (sizes < 0).any():
-            raise FormatError(arrays.source.path, f"{node}/row_size", f"a sum of {n_spikes}",
-                              str(sizes.sum()))  # fmt: skip
+            raise FormatError(
+                arrays.source.path, f"{node}/row_size", f"a sum of {n_spikes}", str(sizes.sum())
+            )
     return Owners(np.arange(sizes.size) if listed is None else listed, sizes)
 
 
@@ -115,18 +120,25 @@ def _by_label(arrays: Arrays, node: str, labels: np.ndarray, rows: int) -> Owner
     order = np.argsort(labels, kind="stable")
     numbered = ids.size == 0 or bool(ids[0] >= 0 and ids[-1] < rows)
     if rows and rows != ids.size and numbered:
-        arrays.notes.append(f"{node}: row i of the columns is taken for unit i; {rows - ids.size:,} "
-                            "units have no spikes. unit_id = says it otherwise")  # fmt: skip
+        arrays.notes.append(
+            f"{node}: row i of the columns is taken for unit i; {rows - ids.size:,} "
+            "units have no spikes. unit_id = says it otherwise"
+        )
         return Owners(np.arange(rows), np.bincount(labels, minlength=rows), order)
     if rows and rows != ids.size:
         raise FormatError(
-            arrays.source.path, f"{node}/unit", f"labels of {rows:,} units, as its columns have",
-            f"{ids.size:,}", "say unit_id = the array that says whose row is whose; or dims = [\"spike\"] of a column "
+            arrays.source.path,
+            f"{node}/unit",
+            f"labels of {rows:,} units, as its columns have",
+            f"{ids.size:,}",
+            'say unit_id = the array that says whose row is whose; or dims = ["spike"] of a column '
             "with a value for each spike",
-        )  # fmt: skip
+        )
     if rows and not np.array_equal(ids, np.arange(rows)):
-        arrays.notes.append(f"{node}: the columns are taken to be in ascending order of the labels; "
-                            "unit_id = says it otherwise")  # fmt: skip
+        arrays.notes.append(
+            f"{node}: the columns are taken to be in ascending order of the labels; "
+            "unit_id = says it otherwise"
+        )
     return Owners(ids, sizes.astype(np.int64), order)
 
 
@@ -134,8 +146,12 @@ def _by_table(arrays: Arrays, node: str, labels: np.ndarray, listed: np.ndarray)
     """Units in the order of a table; spikes of units that it does not list are left out."""
     ranked = np.argsort(listed, kind="stable")
     if (twice := listed[ranked][1:] == listed[ranked][:-1]).any():
-        raise FormatError(arrays.source.path, f"{node}/unit_id", "each unit once",
-                          f"{listed[ranked][1:][twice][0]} twice")  # fmt: skip
+        raise FormatError(
+            arrays.source.path,
+            f"{node}/unit_id",
+            "each unit once",
+            f"{listed[ranked][1:][twice][0]} twice",
+        )
     rows = np.full(labels.size, -1, np.int64)
     if listed.size:
         place = np.minimum(np.searchsorted(listed[ranked], labels), listed.size - 1)
@@ -158,6 +174,10 @@ def _moved(
     if schema.SPIKE not in column.dims:
         return column
     if column.dims[0] != schema.SPIKE or column.shape[0] != n_spikes:
-        raise FormatError(arrays.source.path, where, f"{n_spikes:,} along spike, first",
-                          f"shape {column.shape} along {column.dims}")  # fmt: skip
+        raise FormatError(
+            arrays.source.path,
+            where,
+            f"{n_spikes:,} along spike, first",
+            f"shape {column.shape} along {column.dims}",
+        )
     return xr.Variable(column.dims, wrap(Ordered(unwrap(column._data), order)), column.attrs)

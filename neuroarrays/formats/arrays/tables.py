@@ -47,15 +47,17 @@ class TableSource(MemberSource):
 
     def _columns(self) -> dict[str, np.ndarray]:
         if self.stamp[1] > LARGEST:
-            raise FormatError(self.path, "", f"a table of at most {LARGEST:,} bytes",
-                              f"{self.stamp[1]:,}")  # fmt: skip
+            raise FormatError(
+                self.path, "", f"a table of at most {LARGEST:,} bytes", f"{self.stamp[1]:,}"
+            )
         try:
             frame = self._parquet() if self.path.endswith(".parquet") else self._text()
         except (MemoryError, NeuroArraysError):
             raise
         except Exception as error:  # parsers raise nearly anything on damaged files
-            raise FormatError(self.path, "", "a readable table",
-                              f"{type(error).__name__}: {error}"[:200]) from error  # fmt: skip
+            raise FormatError(
+                self.path, "", "a readable table", f"{type(error).__name__}: {error}"[:200]
+            ) from error
         columns = {}
         for place, name in enumerate(frame.columns):
             values = plain_column(frame.iloc[:, place])
@@ -76,10 +78,14 @@ class TableSource(MemberSource):
             warnings.simplefilter("error", pd.errors.ParserWarning)
             plain = layout.headers < 2
             frame = pd.read_csv(
-                self.path, sep=layout.separator, header="infer" if layout.headers == 1 else None,
-                index_col=False, skiprows=layout.body,
-                decimal=layout.decimal, names=None if plain else layout.names,
-            )  # fmt: skip
+                self.path,
+                sep=layout.separator,
+                header="infer" if layout.headers == 1 else None,
+                index_col=False,
+                skiprows=layout.body,
+                decimal=layout.decimal,
+                names=None if plain else layout.names,
+            )
         if not layout.headers and len(layout.names) == frame.shape[1]:
             frame.columns = layout.names
         frame.columns = [str(name) for name in frame.columns]
@@ -98,8 +104,13 @@ class TableSource(MemberSource):
         said = parquet.read_metadata(self.path)
         nbytes = 8 * said.num_rows * said.num_columns
         if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
-            raise FormatError(self.path, "", f"at most {max(LARGEST, _PACKED * self.stamp[1]):,} bytes "
-                              "of values", f"{nbytes:,}", "the file is made to exhaust memory")  # fmt: skip
+            raise FormatError(
+                self.path,
+                "",
+                f"at most {max(LARGEST, _PACKED * self.stamp[1]):,} bytes of values",
+                f"{nbytes:,}",
+                "the file is made to exhaust memory",
+            )
         return pd.read_parquet(self.path)
 
 

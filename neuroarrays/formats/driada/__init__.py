@@ -55,8 +55,20 @@ from neuroarrays.lazy.indexes import dataset
 #: Characters of an attribute, at most.
 _LONGEST = 1 << 16
 #: Names of an area's variables and coordinates that a feature may not take.
-_TAKEN = ("responses", "spike_data", "responses_by_trial", "valid", "valid_units", "withheld",
-          "spikes", "asp", "reconstructions", schema.TIME, schema.UNIT, schema.PRESENTATION)  # fmt: skip
+_TAKEN = (
+    "responses",
+    "spike_data",
+    "responses_by_trial",
+    "valid",
+    "valid_units",
+    "withheld",
+    "spikes",
+    "asp",
+    "reconstructions",
+    schema.TIME,
+    schema.UNIT,
+    schema.PRESENTATION,
+)
 
 
 class DriadaReader(Reader):
@@ -127,8 +139,13 @@ class DriadaReader(Reader):
         files, inside = session_files(path) if os.path.isdir(path) else ({}, Found([]))
         if os.path.isdir(path) and not files:
             raise FormatError(path, "", "folders NAME/Aligned data/NAME syn data.npz", "none")
-        wanted = Wanted([features] if isinstance(features, str) else features, neural,
-                        0 if time_axis == 0 else -1, sampling_rate, bad_frames)  # fmt: skip
+        wanted = Wanted(
+            [features] if isinstance(features, str) else features,
+            neural,
+            0 if time_axis == 0 else -1,
+            sampling_rate,
+            bad_frames,
+        )
         groups: dict[str, xr.Dataset] = {}
         notes, places = inside.notes(), {one.name: one for one in inside.paths}
         for name in request.sessions(places) if files else ():
@@ -176,9 +193,15 @@ def session_groups(path: str, wanted: Wanted, name: str = "") -> dict[str, xr.Da
 def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:
     both = (schema.TIME, schema.UNIT)
     variables = {
-        "responses": schema.var("area", "responses", wrap(_matrix(file, found, found.neural, "f")),
-                                both, schema.ALIGNED, stored_as=found.neural),
-    }  # fmt: skip
+        "responses": schema.var(
+            "area",
+            "responses",
+            wrap(_matrix(file, found, found.neural, "f")),
+            both,
+            schema.ALIGNED,
+            stored_as=found.neural,
+        ),
+    }
     for kind, name in found.companions.items():
         counts = kind == "spikes" and file.members()[name].dtype.kind in "iu"
         label = "spike_data" if counts else kind
@@ -188,8 +211,10 @@ def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int
     for name, first in found.features.items():
         array: LazyArray = _array(file, name)
         label = _label(name, array.dtype, variables)
-        more = tuple(f"{label}_{'component' if i == 0 else f'axis{i + 1}'}"
-                     for i in range(len(array.shape) - 1))  # fmt: skip
+        more = tuple(
+            f"{label}_{'component' if i == 0 else f'axis{i + 1}'}"
+            for i in range(len(array.shape) - 1)
+        )
         if not first:
             array = _time_first(array)
         variables[label] = xr.Variable(
@@ -308,10 +333,13 @@ def _bad(file: MemberSource, found: Contents, argument: Sequence[int] | None) ->
     if values.size and (
         values.dtype.kind not in "iu" or values[0] < 0 or values[-1] >= found.times
     ):
-        raise FormatError(file.path, "bad_frames", f"frames from 0 to {found.times - 1}",
-                          f"{values[0]} to {values[-1]}",
-                          "of a mask, say np.flatnonzero(mask)" if values.dtype == bool else "",
-                          )  # fmt: skip
+        raise FormatError(
+            file.path,
+            "bad_frames",
+            f"frames from 0 to {found.times - 1}",
+            f"{values[0]} to {values[-1]}",
+            "of a mask, say np.flatnonzero(mask)" if values.dtype == bool else "",
+        )
     return [int(v) for v in values]
 
 

@@ -113,8 +113,12 @@ def contents(
         made.not_read.append(f"{METADATA}/{str(key)[:80]}")
     missing = set(wanted or ()) - set(made.features)
     if missing:
-        raise FormatError(source.path, "", f"features {shorten(sorted(missing))}",
-                          f"features {shorten(made.features)}")  # fmt: skip
+        raise FormatError(
+            source.path,
+            "",
+            f"features {shorten(sorted(missing))}",
+            f"features {shorten(made.features)}",
+        )
     return made
 
 
@@ -142,14 +146,20 @@ def _matrix(
         found = [neural]
     if not found:
         raise FormatError(
-            source.path, "", f"a neural matrix called {shorten(ALIASES)}, in any case",
-            f"{shorten(members)}", "give a mapping and engine='arrays' for other layouts",
-        )  # fmt: skip
+            source.path,
+            "",
+            f"a neural matrix called {shorten(ALIASES)}, in any case",
+            f"{shorten(members)}",
+            "give a mapping and engine='arrays' for other layouts",
+        )
     if len(found) > 1:
         raise FormatError(
-            source.path, "", "one neural matrix", f"{len(found)}: {shorten(found)}",
+            source.path,
+            "",
+            "one neural matrix",
+            f"{len(found)}: {shorten(found)}",
             "DRIADA takes one of them by chance; say neural= which",
-        )  # fmt: skip
+        )
     return matrix_of(source, found[0], time_axis)
 
 
@@ -158,11 +168,16 @@ def matrix_of(source: MemberSource, name: str, time_axis: int) -> Contents:
     member = source.members()[name]
     if member.dtype.kind not in "biuf" or len(member.shape) != 2:
         kind = "Python objects" if member.dtype.kind == "O" else str(member.dtype)
-        raise FormatError(source.path, name, "a matrix of numbers, neurons x time",
-                          f"{kind} of shape {member.shape}")  # fmt: skip
+        raise FormatError(
+            source.path,
+            name,
+            "a matrix of numbers, neurons x time",
+            f"{kind} of shape {member.shape}",
+        )
     if 0 in member.shape:
-        raise FormatError(source.path, name, "at least one neuron and one frame",
-                          f"shape {member.shape}")  # fmt: skip
+        raise FormatError(
+            source.path, name, "at least one neuron and one frame", f"shape {member.shape}"
+        )
     first = time_axis == 0
     times, units = member.shape if first else member.shape[::-1]
     return Contents(name, units, times, first)
@@ -172,9 +187,11 @@ def _companion(source: MemberSource, made: Contents, name: str, member: Member) 
     expected = source.members()[made.neural].shape
     if member.shape != expected or member.dtype.kind not in "biuf":
         raise FormatError(
-            source.path, name, f"numbers of shape {expected}, as {made.neural}",
+            source.path,
+            name,
+            f"numbers of shape {expected}, as {made.neural}",
             f"{member.dtype} of shape {member.shape}",
-        )  # fmt: skip
+        )
     if name.lower() in made.companions:
         raise FormatError(source.path, name, f"one array of {name.lower()}", "two")
     made.companions[name.lower()] = name
@@ -195,12 +212,14 @@ def _feature(source: MemberSource, made: Contents, name: str, member: Member) ->
     else:
         other = made.units if member.shape[-1] == made.units else None
         raise FormatError(
-            source.path, name, f"{made.times:,} samples, as {made.neural} has",
+            source.path,
+            name,
+            f"{made.times:,} samples, as {made.neural} has",
             f"shape {member.shape}",
             f"{made.neural} looks transposed: say time_axis={-1 if made.time_first else 0}"
             if other and other > made.times
             else "name the features to take with features=[...]; this one is left out then",
-        )  # fmt: skip
+        )
 
 
 def sampling_rate(made: Contents, argument: float | None, path: str) -> tuple[float | None, str]:
@@ -212,7 +231,10 @@ def sampling_rate(made: Contents, argument: float | None, path: str) -> tuple[fl
     good = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
     if not good or not 0 < rate < _FASTEST:
         long = isinstance(rate, int) and abs(rate) > _FASTEST
-        raise FormatError(path, "" if argument is not None else METADATA,
-                          "a sampling rate above 0 Hz",
-                          "a larger one than any" if long else f"{rate!r:.80}")  # fmt: skip
+        raise FormatError(
+            path,
+            "" if argument is not None else METADATA,
+            "a sampling rate above 0 Hz",
+            "a larger one than any" if long else f"{rate!r:.80}",
+        )
     return float(rate), origin

@@ -91,8 +91,10 @@ class ExperimentSource(MemberSource):
         """
         member = self.members()[METADATA]
         assert isinstance(member, Facts)
-        return {name: {"feature_type": kind, "feature_type_score": score}
-                for name, kind, score in member.types}  # fmt: skip
+        return {
+            name: {"feature_type": kind, "feature_type_score": score}
+            for name, kind, score in member.types
+        }
 
     def value(self, name: str) -> Any:
         member = self.members().get(name)

@@ -40,8 +40,9 @@ class StructSource(MemberSource):
             axes = range(len(member.shape))
             matrix = name.lower() in ("calcium", "spikes")
             kept = tuple(a for a in axes if matrix or member.shape[a] != 1)
-            found[name] = Field(member.dtype, tuple(member.shape[a] for a in kept), False, -1,
-                                stored, kept)  # fmt: skip
+            found[name] = Field(
+                member.dtype, tuple(member.shape[a] for a in kept), False, -1, stored, kept
+            )
         return found
 
     def info(self, name: str) -> Info | None:

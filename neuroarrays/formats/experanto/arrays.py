@@ -140,8 +140,9 @@ class Screen(LazyArray):
             begin = len(header.raw) + low * values[0].nbytes
             (got,) = self.files.readv(name, [(begin, [values.reshape(-1).view(np.uint8)])])
             if got < values.nbytes:
-                raise FormatError(place, "", f"{begin + values.nbytes:,} bytes",
-                                  f"{begin + got:,}: truncated")  # fmt: skip
+                raise FormatError(
+                    place, "", f"{begin + values.nbytes:,} bytes", f"{begin + got:,}: truncated"
+                )
         found: np.ndarray = values[frames - low]
         return np.moveaxis(found, 3, 1) if found.ndim == 4 else found[:, None]
 

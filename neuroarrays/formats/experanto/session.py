@@ -52,9 +52,11 @@ def sequence(folder: Path, meta: dict[str, Any]) -> Sequence:
         length = int(meta.get("n_timestamps", -1))
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(
-            path, "", "numbers sampling_rate, start_time, n_timestamps, n_signals",
+            path,
+            "",
+            "numbers sampling_rate, start_time, n_timestamps, n_signals",
             f"{type(error).__name__}: {error}",
-        ) from error  # fmt: skip
+        ) from error
     if not (np.isfinite([rate, start]).all() and rate > 0 and size >= 0):
         raise FormatError(path, "", "a positive rate and sizes", f"rate {rate}, {size} signals")
     if meta.get("is_mem_mapped"):
@@ -85,11 +87,16 @@ def spikes(folder: Path, meta: dict[str, Any]) -> Trains:
         start = float(meta["start_time"])
         said = int(meta.get("n_signals", ends.size - 1))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FormatError(path, "", "start_time, and whole numbers spike_indices",
-                          f"{type(error).__name__}: {error}") from error  # fmt: skip
+        raise FormatError(
+            path,
+            "",
+            "start_time, and whole numbers spike_indices",
+            f"{type(error).__name__}: {error}",
+        ) from error
     if ends.ndim != 1 or ends.size == 0 or ends[0] != 0 or (np.diff(ends) < 0).any():
-        raise FormatError(path, "", "spike_indices from 0 upwards, one more than units",
-                          f"{ends.tolist()!r:.60}")  # fmt: skip
+        raise FormatError(
+            path, "", "spike_indices from 0 upwards, one more than units", f"{ends.tolist()!r:.60}"
+        )
     if said != ends.size - 1:
         raise FormatError(path, "", f"n_signals of {ends.size - 1}, as spike_indices", f"{said}")
     shape = (int(ends[-1]),)
@@ -109,8 +116,12 @@ def _plain(path: Path, name: str, shape: tuple[int, ...]) -> Mapped:
     size = safety.regular_file(path)
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if dtype.kind not in "iuf" or size.st_size != wanted:
-        raise FormatError(path, "", f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
-                          f"{size.st_size:,}")  # fmt: skip
+        raise FormatError(
+            path,
+            "",
+            f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
+            f"{size.st_size:,}",
+        )
     return Mapped(str(path), stamp(size), 0, shape, dtype)
 
 
@@ -121,8 +132,9 @@ def _npy(path: Path, shape_of: Callable[[int], tuple[int, ...]]) -> Mapped:
     if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
         raise FormatError(path, "", f"numbers of shape {shape}, as meta.yml says", str(header))
     if size.st_size < len(header.raw) + header.nbytes:
-        raise FormatError(path, "", f"{len(header.raw) + header.nbytes:,} bytes",
-                          f"{size.st_size:,}: truncated")  # fmt: skip
+        raise FormatError(
+            path, "", f"{len(header.raw) + header.nbytes:,} bytes", f"{size.st_size:,}: truncated"
+        )
     return Mapped(str(path), stamp(size), len(header.raw), shape, header.dtype, header.fortran)
 
 
@@ -172,8 +184,13 @@ class Session:
         inside = self.folder / modality
         if why:
             if folders.holds_data(inside):
-                raise FormatError(inside, "", "a meta.yml that states its modality", why,
-                                  "skip_damaged=True opens the rest of the session")  # fmt: skip
+                raise FormatError(
+                    inside,
+                    "",
+                    "a meta.yml that states its modality",
+                    why,
+                    "skip_damaged=True opens the rest of the session",
+                )
             self.notes.append(f"{modality} passed over: {why}")
             return []
         meta = folders.mapping(inside / "meta.yml")
@@ -243,8 +260,9 @@ class Session:
         if (np.diff(firsts) <= 0).any() or (
             firsts.size and not 0 <= firsts[0] <= firsts[-1] < flips.size
         ):
-            raise FormatError(folder / "meta", "", f"first frames in order, below {flips.size}",
-                              "others")  # fmt: skip
+            raise FormatError(
+                folder / "meta", "", f"first frames in order, below {flips.size}", "others"
+            )
         starts = since[firsts]
         columns = {"start_time": starts, "stop_time": np.append(starts[1:], np.nan)[: starts.size]}
         columns |= _columns(metas)
@@ -283,13 +301,18 @@ class Session:
         files = FolderFiles(str(folder), whole.stamp(str(folder), follow=True))
         dtype = files.header(next(filter(None, named))).dtype.newbyteorder("=")
         try:
-            blanks = np.array([
-                np.broadcast_to(np.asarray(meta.get("interleave_value", np.nan), float), channels)
-                for meta in metas
-            ])  # fmt: skip
+            blanks = np.array(
+                [
+                    np.broadcast_to(
+                        np.asarray(meta.get("interleave_value", np.nan), float), channels
+                    )
+                    for meta in metas
+                ]
+            )
         except (TypeError, ValueError) as error:
-            raise FormatError(folder / "meta", "", f"an interleave_value, or {channels} of them",
-                              str(error)) from error  # fmt: skip
+            raise FormatError(
+                folder / "meta", "", f"an interleave_value, or {channels} of them", str(error)
+            ) from error
         grey = blanks[~pictured]
         if dtype.kind != "f" and (firsts[0] > 0 or not _fits(grey, dtype)):
             dtype = np.dtype(np.float32)  # a blank that is not known is NaN
@@ -305,8 +328,12 @@ class Session:
             spans = FolderFiles(str(folder), ()).values(name)
             spans = spans.reshape(0, 2) if spans.size == 0 else spans
             if spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iuf":
-                raise FormatError(folder / name, "", "starts and stops, numbers (n, 2)",
-                                  f"{spans.dtype} {spans.shape}")  # fmt: skip
+                raise FormatError(
+                    folder / name,
+                    "",
+                    "starts and stops, numbers (n, 2)",
+                    f"{spans.dtype} {spans.shape}",
+                )
             rows = {
                 column: schema.var(
                     "table", column, spans[:, i] - self.start, (schema.PRESENTATION,)

@@ -22,8 +22,18 @@ _IS_METADATA = "metadata"
 #: Groups in groups are looked into down to here: HDF5 walks each path from its root.
 _DEEPEST = 24
 #: Groups that are no object themselves.
-_CONTAINERS = ("acquisition", "analysis", "events", "general", "intervals", "processing",
-               "scratch", "stimulus", "stimulus/presentation", "stimulus/templates")  # fmt: skip
+_CONTAINERS = (
+    "acquisition",
+    "analysis",
+    "events",
+    "general",
+    "intervals",
+    "processing",
+    "scratch",
+    "stimulus",
+    "stimulus/presentation",
+    "stimulus/templates",
+)
 #: What the machine cannot do is no fault of an object.
 _OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -180,8 +190,10 @@ def _reason(error: Exception, path: str) -> str:
         return f"{type(error).__name__}: {error}"[:_LONGEST]
     where = error.where.strip("/")
     place = f"{where}: " if where and where != path.strip("/") else ""
-    parts = (f"expected {error.expected}" if error.expected else "",
-             f"found {error.found}" if error.found else "")  # fmt: skip
+    parts = (
+        f"expected {error.expected}" if error.expected else "",
+        f"found {error.found}" if error.found else "",
+    )
     return (place + ", ".join(part for part in parts if part))[:_LONGEST]
 
 

@@ -192,8 +192,11 @@ def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) ->
     left = total - (int(ends[-1]) if ends.size else 0)
     if left:
         name = index.rpartition("/")[2]
-        account.remark(column, f"the last {left:,} of {total:,} values belong to no row: {name} "
-                       "ends before them; they are not in the tree")  # fmt: skip
+        account.remark(
+            column,
+            f"the last {left:,} of {total:,} values belong to no row: {name} "
+            "ends before them; they are not in the tree",
+        )
 
 
 # ------------------------------------------------------------------------------------ columns
@@ -314,8 +317,10 @@ def check_rows(account: Account, path: str, rows: np.ndarray, size: int, target:
     """Whether every row number is a row of a table of `size`; a remark where not."""
     wrong = int(((rows < 0) | (rows >= size)).sum())
     if wrong:
-        account.remark(path, f"{wrong:,} of {rows.size:,} row numbers are no row of {target}, "
-                       f"which has {size:,}")  # fmt: skip
+        account.remark(
+            path,
+            f"{wrong:,} of {rows.size:,} row numbers are no row of {target}, which has {size:,}",
+        )
     return not wrong
 
 
@@ -364,16 +369,24 @@ def _joined(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, sign: str)
 
 
 def _filled(
-    source: Source, path: str, values: np.ndarray, starts: np.ndarray, ends: np.ndarray,
+    source: Source,
+    path: str,
+    values: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
     stored: int,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Rows of numbers side by side, NaN after the end of each."""
     longest = int((ends - starts).max(initial=0))
     shape = (starts.size, longest, *values.shape[1:])
     nbytes = 8 * int(np.prod(shape, dtype=object))
     if nbytes > max(_MOST_BYTES, _MOST_TIMES * stored):
-        raise FormatError(source.path, f"/{path}", "rows of about the same length",
-                          f"one so long that padding takes {nbytes:,} bytes")  # fmt: skip
+        raise FormatError(
+            source.path,
+            f"/{path}",
+            "rows of about the same length",
+            f"one so long that padding takes {nbytes:,} bytes",
+        )
     out = np.full(shape, np.nan)
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         out[i, : end - start] = values[start:end]

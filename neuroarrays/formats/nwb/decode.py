@@ -21,8 +21,16 @@ from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.series import Series, read_series
 
 #: Where time series and tables may stand.
-ROOTS = ("units", "intervals", "events", "acquisition", "processing", "stimulus", "analysis",
-         "scratch")  # fmt: skip
+ROOTS = (
+    "units",
+    "intervals",
+    "events",
+    "acquisition",
+    "processing",
+    "stimulus",
+    "analysis",
+    "scratch",
+)
 _MAX_DEPTH = 12
 
 #: Names of containers and series that have a standard node: pattern, node.

@@ -20,11 +20,24 @@ _SMALL = 32
 #: Point events: nothing is sampled between them. A container or series of such a name, or a group
 #: with timestamps and no data.
 _EVENTS = re.compile(r"lick|reward|event|annotation|(^|[/_ ])(ttl|tag)s?([/_ ]|$)", re.I)
-_EVENT_TYPES = {"AnnotationSeries", "IntervalSeries", "Events", "LabeledEvents", "TTLs",
-                "BehavioralEvents"}  # fmt: skip
+_EVENT_TYPES = {
+    "AnnotationSeries",
+    "IntervalSeries",
+    "Events",
+    "LabeledEvents",
+    "TTLs",
+    "BehavioralEvents",
+}
 #: A full turn of an angle in its unit: interpolation takes the shorter arc.
-_FULL_TURN = {"rad": 2 * np.pi, "radian": 2 * np.pi, "radians": 2 * np.pi,
-              "deg": 360.0, "degree": 360.0, "degrees": 360.0, "\N{DEGREE SIGN}": 360.0}  # fmt: skip
+_FULL_TURN = {
+    "rad": 2 * np.pi,
+    "radian": 2 * np.pi,
+    "radians": 2 * np.pi,
+    "deg": 360.0,
+    "degree": 360.0,
+    "degrees": 360.0,
+    "\N{DEGREE SIGN}": 360.0,
+}
 #: Names of directions, and of angles that go on after a full turn.
 _DIRECTION = re.compile(r"direction|heading|azimuth|yaw", re.I)
 _UNWRAPPED = re.compile(r"wheel|unwrapped|cumulative", re.I)
@@ -132,9 +145,7 @@ def read_series(
     )
 
 
-def _without_values(
-    account: Account, path: str, info: Info | None, stamps: Info | None
-) -> str:  # fmt: skip
+def _without_values(account: Account, path: str, info: Info | None, stamps: Info | None) -> str:
     """Why a series has no values to show, or ""."""
     source = account.source
     if info is None and stamps is None:
@@ -153,8 +164,12 @@ def _samples(
 ) -> tuple[int, int]:
     """How many samples a series has, and along which axis of its values they are."""
     if stamps is not None and (len(stamps.shape) != 1 or stamps.dtype.kind not in "iuf"):
-        raise FormatError(source.path, f"/{path}/timestamps", "(sample,) numbers, s",
-                          f"shape {stamps.shape}, {'text' if stamps.text else stamps.dtype}")  # fmt: skip
+        raise FormatError(
+            source.path,
+            f"/{path}/timestamps",
+            "(sample,) numbers, s",
+            f"shape {stamps.shape}, {'text' if stamps.text else stamps.dtype}",
+        )
     if info is None:
         assert stamps is not None, "a series has values or time stamps"
         return stamps.shape[0], 0
@@ -167,8 +182,12 @@ def _samples(
         return size, 0
     if len(shape) == 2 and shape[1] == size:
         return size, 1
-    raise FormatError(source.path, f"/{path}/timestamps", f"{shape[0]:,} time stamps, one for "
-                      f"each sample of data {shape}", f"{size:,}")  # fmt: skip
+    raise FormatError(
+        source.path,
+        f"/{path}/timestamps",
+        f"{shape[0]:,} time stamps, one for each sample of data {shape}",
+        f"{size:,}",
+    )
 
 
 def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[float, float]:
@@ -186,8 +205,9 @@ def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[floa
         found = (
             f"a link to {target}, which is not there" if target else "no time stamps and no rate"
         )
-        raise FormatError(source.path, f"/{path}", "timestamps, or starting_time with a rate",
-                          found)  # fmt: skip
+        raise FormatError(
+            source.path, f"/{path}", "timestamps, or starting_time with a rate", found
+        )
     start = _number(source.read(where))
     rate = _number(source.attr(where, "rate"))
     if rate is None or rate <= 0:
@@ -219,16 +239,16 @@ def _scale(account: Account, path: str, attrs: dict[str, Any]) -> tuple[float, f
         stated = attrs.get(name)
         number = _number(stated)
         if stated is not None and (number is None or (name == "conversion" and number == 0)):
-            account.remark(f"{path}/data", f"{name} is {stated!r:.40}, which is no factor: values "
-                           "are as stored, without unit")  # fmt: skip
+            account.remark(
+                f"{path}/data",
+                f"{name} is {stated!r:.40}, which is no factor: values are as stored, without unit",
+            )
             unit, number = "", None
         found[name] = default if number is None else number
     return found["conversion"], found["offset"], printable(str(unit or ""))
 
 
-def _factors(
-    account: Account, path: str, info: Info | None, axis: int
-) -> tuple[float, ...]:  # fmt: skip
+def _factors(account: Account, path: str, info: Info | None, axis: int) -> tuple[float, ...]:
     """What each column is multiplied with besides the conversion: `channel_conversion`.
 
     Raises
@@ -243,8 +263,12 @@ def _factors(
     n_columns = info.shape[1] if len(info.shape) == 2 else 1
     is_numbers = values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
     if values.shape != (n_columns,) or not is_numbers or axis or len(info.shape) > 2:
-        raise FormatError(source.path, f"/{where}", f"a factor for each of {n_columns} columns",
-                          f"shape {values.shape}, {values.dtype}")  # fmt: skip
+        raise FormatError(
+            source.path,
+            f"/{where}",
+            f"a factor for each of {n_columns} columns",
+            f"shape {values.shape}, {values.dtype}",
+        )
     account.take(where)
     return tuple(values.astype(float).tolist())
 

@@ -262,9 +262,12 @@ def _rois(
         rows = np.concatenate([np.atleast_1d(source.read(member.rois)) for member in members])
         account.take(*(member.rois for member in members))
         if rows.shape != (n_rois,) or rows.dtype.kind not in "iu":
-            account.remark(one.rois, f"{rows.shape[0] if rows.ndim == 1 else rows.shape} rows for "
-                           f"{n_rois} columns of {one.data}: which ROI a column is of is not "
-                           "known, unit_id only numbers them")  # fmt: skip
+            account.remark(
+                one.rois,
+                f"{rows.shape[0] if rows.ndim == 1 else rows.shape} rows for "
+                f"{n_rois} columns of {one.data}: which ROI a column is of is not "
+                "known, unit_id only numbers them",
+            )
             return numbers, {}
         rows = rows.astype(np.int64)
         info = source.info(f"{table}/id") if table else None

@@ -111,9 +111,12 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
     columns.past_the_end(account, f"{path}/spike_times", index, ends)
     known = source.info(f"{path}/id")
     if known is not None and len(known.shape) == 1 and known.shape[0] > ends.size:
-        account.remark(index, f"ends of {ends.size} units for {known.shape[0]} identifiers; of "
-                       f"the last {known.shape[0] - ends.size} units no spikes are known, they "
-                       "are not in the tree")  # fmt: skip
+        account.remark(
+            index,
+            f"ends of {ends.size} units for {known.shape[0]} identifiers; of "
+            f"the last {known.shape[0] - ends.size} units no spikes are known, they "
+            "are not in the tree",
+        )
     return starts, ends - starts
 
 

@@ -292,6 +292,10 @@ def joined(parts: Sequence[LazyArray], path: str | os.PathLike[str], where: str)
     """
     sizes = dict.fromkeys(part.shape[1:] for part in parts)
     if len(sizes) > 1:
-        raise FormatError(path, where, "parts of one size along all axes but the first",
-                          " and ".join(map(str, sizes)))  # fmt: skip
+        raise FormatError(
+            path,
+            where,
+            "parts of one size along all axes but the first",
+            " and ".join(map(str, sizes)),
+        )
     return parts[0] if len(parts) == 1 else Joined(tuple(parts))

@@ -96,8 +96,11 @@ class OpenRetinaReader(Reader):
                 if one.names:
                     opened[path.stem] = one
         if not opened:
-            raise FormatError(filename_or_obj, expected="session files with responses_<stimulus>",
-                              found=opening.describe(filename_or_obj))  # fmt: skip
+            raise FormatError(
+                filename_or_obj,
+                expected="session files with responses_<stimulus>",
+                found=opening.describe(filename_or_obj),
+            )
         picked = list(opened)
         every = sorted({name for one in opened.values() for name in one.names})
         tests = [test_names] if isinstance(test_names, str) else list(test_names or ())
@@ -215,8 +218,9 @@ class _Session:
         else:
             return None
         if len(stored.shape) != 4:
-            raise FormatError(self.path, _STIMULUS + name, "(channel, time, y, x)",
-                              f"shape {stored.shape}")  # fmt: skip
+            raise FormatError(
+                self.path, _STIMULUS + name, "(channel, time, y, x)", f"shape {stored.shape}"
+            )
         return Arranged(arrays.pixels(stored), (1, 0, 2, 3))
 
     def _units(self, count: int) -> dict[str, np.ndarray]:

@@ -32,6 +32,10 @@ def repeats(file: Source, group: str, units: int) -> LazyArray | None:
     bases = tuple(arrays.floats(file_array(file, f"{group}/{name}")) for name in names)
     shapes = sorted({base.shape for base in bases})
     if len(shapes) > 1 or len(shapes[0]) != 2 or len(bases) != units:
-        raise FormatError(file.path, group, f"{units} cells of one shape (trial, frame)",
-                          f"{len(bases)} of {' and '.join(map(str, shapes))}")  # fmt: skip
+        raise FormatError(
+            file.path,
+            group,
+            f"{units} cells of one shape (trial, frame)",
+            f"{len(bases)} of {' and '.join(map(str, shapes))}",
+        )
     return Stacked(bases)

@@ -176,8 +176,12 @@ class Upsampled(LazyArray):
         clocks = self._clocks(traces.shape[1])
         for i in range(self.rows.size):
             if clocks[i].size != traces.shape[1]:
-                raise FormatError(self.source.path, self.times[0], "a time for each sample",
-                                  f"{clocks[i].size} for {traces.shape[1]}")  # fmt: skip
+                raise FormatError(
+                    self.source.path,
+                    self.times[0],
+                    "a time for each sample",
+                    f"{clocks[i].size} for {traces.shape[1]}",
+                )
             one = np.interp(at, clocks[i], traces[i])
             deviation = np.std(one) if np.isfinite(one).all() else np.nanstd(one)
             out[:, i] = one / deviation if deviation else one

@@ -88,8 +88,13 @@ def one_each(
     """
     for session, names in matching.items():
         if len(names) > 1:
-            raise FormatError(path, session, f"one file that ends in {ending}", ", ".join(names),
-                              "leave out the session, or one of them")  # fmt: skip
+            raise FormatError(
+                path,
+                session,
+                f"one file that ends in {ending}",
+                ", ".join(names),
+                "leave out the session, or one of them",
+            )
     notes = [f"{session} has no {ending}" for session, names in matching.items() if not names]
     return {session: names[0] for session, names in matching.items() if names}, notes
 
@@ -145,8 +150,9 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise FormatError(path, expected="a readable zip", found=f"{error}",
-                          hint="it is truncated or damaged") from error  # fmt: skip
+        raise FormatError(
+            path, expected="a readable zip", found=f"{error}", hint="it is truncated or damaged"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -201,8 +207,9 @@ def _unpacked(path: Path, info: zipfile.ZipInfo) -> IO[bytes]:
                     raise FormatError(path, name, f"{info.file_size:,} bytes", "more")
                 unpacked.write(block)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-        raise FormatError(path, name, "a readable member of the zip", f"{error}",
-                          "it is truncated or damaged") from error  # fmt: skip
+        raise FormatError(
+            path, name, "a readable member of the zip", f"{error}", "it is truncated or damaged"
+        ) from error
     unpacked.seek(0)
     return unpacked
 

@@ -47,16 +47,19 @@ class Experiment:
         self.species = species_of(name)
         default = RATES.get(self.species)
         rate = self._numbers("projector/refreshrate")
-        self.rate = retina.rate_attrs(None, rate[0]) if rate else retina.rate_attrs(
-            None, default, "published"
-        )  # fmt: skip
+        self.rate = (
+            retina.rate_attrs(None, rate[0])
+            if rate
+            else retina.rate_attrs(None, default, "published")
+        )
         if "sampling_rate" in self.rate:
             retina.check_rate(self.rate["sampling_rate"])
         screen = self._numbers("projector/screen")
         self.screen = (int(screen[0]), int(screen[1])) if len(screen) == 2 else _SCREEN
         if not 0 < min(self.screen) <= max(self.screen) <= 1 << 14:
-            raise FormatError(path, f"{_EXPDATA}:projector/screen", "height and width in pixels",
-                              f"{screen}")  # fmt: skip
+            raise FormatError(
+                path, f"{_EXPDATA}:projector/screen", "height and width in pixels", f"{screen}"
+            )
         pixel = self._numbers("projector/pixelsize")
         self.pixel = pixel[0] * 1e6 if pixel else _PIXEL
 

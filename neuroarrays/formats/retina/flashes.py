@@ -73,8 +73,9 @@ def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
         *((name, len(values)) for name, values in flashes.table.items()),
     ):
         if length != count:
-            raise FormatError(flashes.path, place, f"{name} for each of the {count} responses",
-                              f"{length}")  # fmt: skip
+            raise FormatError(
+                flashes.path, place, f"{name} for each of the {count} responses", f"{length}"
+            )
     shown: dict[str, xr.Variable] = {}
     if images is not None:
         movie = Arranged(images, (0, Arranged.NEW, 1, 2))
@@ -90,8 +91,12 @@ def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
     for variable in area.values():
         variable.attrs["units"] = flashes.response_units
     dims = (schema.PRESENTATION,)
-    rows = {name: schema.var("table", name, retina.along(schema.PRESENTATION, values).values, dims, schema.ALIGNED)
-            for name, values in flashes.table.items()}  # fmt: skip
+    rows = {
+        name: schema.var(
+            "table", name, retina.along(schema.PRESENTATION, values).values, dims, schema.ALIGNED
+        )
+        for name, values in flashes.table.items()
+    }
     table, below = dataset(rows), f"{place}/{retina.RETINA}"
     ids = {schema.PRESENTATION: retina.along(schema.PRESENTATION, np.arange(count))}
     return {

@@ -76,8 +76,11 @@ class GoldinReader(Reader):
         found = find(containers.existing(filename_or_obj), _is_named)
         files = {p.name.removesuffix(_END).removesuffix(".h5"): p for p in found.paths}
         if not files:
-            raise FormatError(filename_or_obj, expected=f"files that end in {_END}",
-                              found=opening.describe(filename_or_obj))  # fmt: skip
+            raise FormatError(
+                filename_or_obj,
+                expected=f"files that end in {_END}",
+                found=opening.describe(filename_or_obj),
+            )
         scale = 1.0 if response == "counts" else 1 / _SECONDS
         picked = {name: files[name] for name in request.sessions(files)}
         notes = found.notes()
@@ -123,22 +126,31 @@ class _Session:
         shown = arrays.pixels(file_array(self.file, f"{block}/stimulus"))
         stored = self._rate(file_array(self.file, f"{block}/response/binned"))
         if len(shown.shape) != 3 or len(stored.shape) != 2:
-            raise FormatError(self.path, block, "images (image, y, x), responses (unit, image)",
-                              f"{shown.shape} and {stored.shape}")  # fmt: skip
+            raise FormatError(
+                self.path,
+                block,
+                "images (image, y, x), responses (unit, image)",
+                f"{shown.shape} and {stored.shape}",
+            )
         units, images = stored.shape
         repeats = cells.repeats(self.file, _REPEATS, units)
         numbers = [*cells.numbers(self.file, _REPEATS).values()]
         attrs = {
-            "session_id": self.name, "um_per_pixel": _PIXEL, "presentation_duration": _SECONDS,
+            "session_id": self.name,
+            "um_per_pixel": _PIXEL,
+            "presentation_duration": _SECONDS,
             "species": next((s for s in _SPECIES if s in self.name), "unknown"),
-        }  # fmt: skip
+        }
         flashes = Flashes(
-            str(self.path), shown, Transposed(stored),
+            str(self.path),
+            shown,
+            Transposed(stored),
             by_trial=self._rate(repeats) if block == retina.TEST and repeats is not None else None,
             units={schema.UNIT: numbers} if numbers else {},
             table={"duration": np.full(images, _SECONDS), "tier": np.full(images, block, object)},
-            response_units="1" if self.scale == 1 else "Hz", attrs=attrs,
-        )  # fmt: skip
+            response_units="1" if self.scale == 1 else "Hz",
+            attrs=attrs,
+        )
         return flash_nodes(f"{block}/{self.name}", flashes)
 
     def _rate(self, array: LazyArray) -> LazyArray:

@@ -42,8 +42,10 @@ from neuroarrays.schema.names import chosen
 STIMULI = ("natural", "chirp", "mb")
 #: Responses and the names their arrays end in; the first that is there counts.
 _RESPONSES = {
-    "spikes": ("inferred_spikes", "spikes"), "raw": ("raw_traces",), "smoothed": ("smoothed_traces",),
-}  # fmt: skip
+    "spikes": ("inferred_spikes", "spikes"),
+    "raw": ("raw_traces",),
+    "smoothed": ("smoothed_traces",),
+}
 #: Seconds from a trigger to its last frame, frames per trigger, every how many-th trigger.
 _GRIDS = {"natural": (4.9666667, 150, 1), "chirp": (32.98999999, 990, 2), "mb": (4.054001, 123, 1)}
 RATE, CLIP = 30.0, 150
@@ -55,8 +57,12 @@ PRESENTED = 123
 VALIDATION_CLIPS = (0, 4, 10, 11, 18, 30, 45, 62, 67, 77, 79, 80, 81, 83, 95)
 #: Which units are kept: the filters of the article.
 PUBLISHED: Mapping[str, Any] = {
-    "cell_types": range(1, 33), "d_qi": 0.6, "chirp_qi": 0.35, "confidence": 0.25, "min_units": 10,
-}  # fmt: skip
+    "cell_types": range(1, 33),
+    "d_qi": 0.6,
+    "chirp_qi": 0.35,
+    "confidence": 0.25,
+    "min_units": 10,
+}
 #: Recorded in the right eye, though its attribute says left.
 _RIGHT = "session_2_ventral2_20200626"
 _PIXELS: dict[tuple[int, ...], float] = {(18, 16): 50.0, (72, 64): 12.5}
@@ -112,8 +118,11 @@ class HoeflingReader(Reader):
         filters = _filters(units)
         files = _responses(Path(filename_or_obj))
         if len(files) != 1:
-            raise FormatError(filename_or_obj, expected="one HDF5 file of responses",
-                              found=", ".join(f.name for f in files) or "none")  # fmt: skip
+            raise FormatError(
+                filename_or_obj,
+                expected="one HDF5 file of responses",
+                found=", ".join(f.name for f in files) or "none",
+            )
         file = opening.open_source(files[0])
         fields = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
         shown = _Movie.find(Path(filename_or_obj), movie) if stimulus == "natural" else None
@@ -131,8 +140,9 @@ class HoeflingReader(Reader):
         picked = dict.fromkeys(request.sessions(fields), files[0])
         made = retina.by_block(picked, open_one, skip_damaged, notes)
         if not made:
-            raise NotInTree("session with units that pass the filters", filters, fields,
-                            "units='all' keeps all")  # fmt: skip
+            raise NotInTree(
+                "session with units that pass the filters", filters, fields, "units='all' keeps all"
+            )
         return retina.assemble(made, {"source": self.name, "notes": notes})
 
 
@@ -175,18 +185,28 @@ class _Movie:
         self.train, self.test = (self._movie(held[name], name) for name in ("train", "test"))
         self.orders = np.asarray(pickled.array(held["random_sequences"]).load()).astype(int)
         clips = self.train.shape[0] // CLIP
-        if self.orders.ndim != 2 or self.orders.shape[0] != clips or (
-            self.orders.size and not 0 <= self.orders.min() <= self.orders.max() < clips
-        ):  # fmt: skip
-            raise FormatError(path, "random_sequences", f"(clip, scan), each of 0 to {clips - 1}",
-                              f"shape {self.orders.shape}")  # fmt: skip
+        if (
+            self.orders.ndim != 2
+            or self.orders.shape[0] != clips
+            or (self.orders.size and not 0 <= self.orders.min() <= self.orders.max() < clips)
+        ):
+            raise FormatError(
+                path,
+                "random_sequences",
+                f"(clip, scan), each of 0 to {clips - 1}",
+                f"shape {self.orders.shape}",
+            )
 
     def _movie(self, value: Any, name: str) -> LazyArray:
         """A movie as (time, channel, y, x)."""
         stored = self.pickled.array(value)
         if len(stored.shape) != 4 or stored.shape[1] % CLIP:
-            raise FormatError(self.pickled.path, name, "(channel, clips of 150 frames, y, x)",
-                              f"shape {stored.shape}")  # fmt: skip
+            raise FormatError(
+                self.pickled.path,
+                name,
+                "(channel, clips of 150 frames, y, x)",
+                f"shape {stored.shape}",
+            )
         return Arranged(stored, (1, 0, 2, 3))
 
     @classmethod
@@ -203,8 +223,9 @@ class _Movie:
         if wanted is not None:
             found = {name: found[name] for name in chosen(found, wanted, "movie")}
         if len(found) > 1:
-            raise FormatError(folder, expected="one movie", found=", ".join(found),
-                              hint="say which: movie=")  # fmt: skip
+            raise FormatError(
+                folder, expected="one movie", found=", ".join(found), hint="say which: movie="
+            )
         return cls(next(iter(found.values()))) if found else None
 
 
@@ -218,8 +239,12 @@ class _Field:
         places = [f"{name}/{stimulus}_{end}" for end in ends]
         self.traces = next((p for p in places if file.info(p) is not None), "")
         if not self.traces:
-            raise FormatError(file.path, name, " or ".join(f"{stimulus}_{end}" for end in ends),
-                              "neither" if len(ends) > 1 else "nothing")  # fmt: skip
+            raise FormatError(
+                file.path,
+                name,
+                " or ".join(f"{stimulus}_{end}" for end in ends),
+                "neither" if len(ends) > 1 else "nothing",
+            )
         self.count = file_array(file, self.traces).shape[0]
         self.eye = "right" if name == _RIGHT else str(self.attrs.get("eye", "right"))
 
@@ -230,8 +255,12 @@ class _Field:
         if info is None:
             return None
         if info.shape[:1] != (self.count,):
-            raise FormatError(self.file.path, place, f"a value for each of {self.count} units",
-                              f"shape {info.shape}")  # fmt: skip
+            raise FormatError(
+                self.file.path,
+                place,
+                f"a value for each of {self.count} units",
+                f"shape {info.shape}",
+            )
         return self.file.read(place)
 
     def kept(self, filters: Mapping[str, Any]) -> np.ndarray:
@@ -249,8 +278,13 @@ class _Field:
     def _needed(self, name: str) -> np.ndarray:
         found = self._column(name)
         if found is None:
-            raise FormatError(self.file.path, f"{self.name}/{name}", "a value for each unit",
-                              "nothing", 'units="all" filters nothing')  # fmt: skip
+            raise FormatError(
+                self.file.path,
+                f"{self.name}/{name}",
+                "a value for each unit",
+                "nothing",
+                'units="all" filters nothing',
+            )
         return found
 
     def nodes(self, block: str, kept: np.ndarray, movie: _Movie | None) -> dict[str, xr.Dataset]:
@@ -262,17 +296,21 @@ class _Field:
         whole = Upsampled(self.file, self.traces, self._times(), kept, grid)
         labels = {k: v for k, v in self.attrs.items() if isinstance(v, str | int | float)}
         part.attrs = labels | {
-            "session_id": self.name, "species": "mouse", "eye": self.eye,
-            "stimulus_type": self.stimulus, "sampling_rate": RATE,
+            "session_id": self.name,
+            "species": "mouse",
+            "eye": self.eye,
+            "stimulus_type": self.stimulus,
+            "sampling_rate": RATE,
             "sampling_rate_source": "published",
-        }  # fmt: skip
+        }
         if self.stimulus == "natural":
             self._natural(part, block, whole, grid, movie)
         else:
             part.responses = whole
             part.frames = {
-                schema.BLOCK: np.repeat(np.arange(grid.triggers.size), frames), "frame_time": grid,
-            }  # fmt: skip
+                schema.BLOCK: np.repeat(np.arange(grid.triggers.size), frames),
+                "frame_time": grid,
+            }
             part.attrs["note"] = "the files do not hold this stimulus"
         assert part.responses is not None
         part.time = retina.regular_clock(RATE, part.responses.shape[0])
@@ -283,8 +321,9 @@ class _Field:
     ) -> None:
         """Clips of the natural movie: train in the order of the scan, test by trial."""
         if grid.triggers.size != PRESENTED:
-            raise FormatError(part.path, "natural_trigger_times", f"{PRESENTED} triggers",
-                              f"{grid.triggers.size}")  # fmt: skip
+            raise FormatError(
+                part.path, "natural_trigger_times", f"{PRESENTED} triggers", f"{grid.triggers.size}"
+            )
         flip = self.eye == "left"
         if movie is None:
             part.attrs["note"] = "no movie: a pickle, or its zip, beside the responses"
@@ -316,8 +355,12 @@ class _Field:
         if scan is None:
             return np.arange(movie.orders.shape[0])
         if not 0 <= int(scan) < movie.orders.shape[1]:
-            raise FormatError(self.file.path, f"{self.name}: scan_sequence_idx",
-                              f"one of the {movie.orders.shape[1]} scans", f"{scan}")  # fmt: skip
+            raise FormatError(
+                self.file.path,
+                f"{self.name}: scan_sequence_idx",
+                f"one of the {movie.orders.shape[1]} scans",
+                f"{scan}",
+            )
         order: np.ndarray = movie.orders[:, int(scan)]
         return order
 
@@ -329,8 +372,9 @@ class _Field:
         stored = np.asarray(self.file.read(place))
         first: np.ndarray = stored[0] if stored.ndim == 2 else stored
         if first.ndim != 1 or not np.isfinite(first).all():
-            raise FormatError(self.file.path, place, "finite times (unit, trigger)",
-                              f"shape {stored.shape}")  # fmt: skip
+            raise FormatError(
+                self.file.path, place, "finite times (unit, trigger)", f"shape {stored.shape}"
+            )
         return first
 
     def _times(self) -> tuple[str, ...]:
@@ -346,15 +390,21 @@ class _Field:
         ids = self._column("roi_ids")
         made[schema.UNIT] = kept if ids is None else ids[kept]
         for name, column in (
-            ("cell_type_id", "group_assignment"), ("d_qi", "d_qi"), ("chirp_qi", "chirp_qi"),
-        ):  # fmt: skip
+            ("cell_type_id", "group_assignment"),
+            ("d_qi", "d_qi"),
+            ("chirp_qi", "chirp_qi"),
+        ):
             if (found := self._column(column)) is not None:
                 made[name] = found[kept]
         if (found := self._column("group_confidences")) is not None:
             made["cell_type_confidence"] = found.max(axis=1)[kept]
         if ids is not None and self.file.info(f"{self.name}/roi_mask") is not None:
             mask = self.file.read(f"{self.name}/roi_mask")
-            centres = [np.argwhere(mask == -roi).mean(axis=0) if (mask == -roi).any()
-                       else np.full(2, np.nan) for roi in ids[kept]]  # fmt: skip
+            centres = [
+                np.argwhere(mask == -roi).mean(axis=0)
+                if (mask == -roi).any()
+                else np.full(2, np.nan)
+                for roi in ids[kept]
+            ]
             made["roi_y"], made["roi_x"] = np.reshape(centres, (-1, 2)).T
         return made

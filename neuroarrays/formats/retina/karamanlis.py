@@ -213,9 +213,11 @@ class _Session:
     def _attrs(self) -> dict[str, Any]:
         """Facts of the session, and the numbers that its stimulus was made from."""
         facts = {
-            "session_id": self.name, "species": self.experiment.species,
-            "stimulus_type": self.stimulus, **self.experiment.rate,
-        }  # fmt: skip
+            "session_id": self.name,
+            "species": self.experiment.species,
+            "stimulus_type": self.stimulus,
+            **self.experiment.rate,
+        }
         for place in self.parameters[:1]:
             for name in self.file.names(place):
                 info = self.file.info(f"{place}/{name}")
@@ -248,8 +250,12 @@ class _Session:
                 int(self._number(parameters, f"{kind}Frames")) for kind in ("Running", "Frozen")
             )
             if len(stored.shape) != 2 or running < 1 or frozen < 1:
-                raise FormatError(self.where, place, "(time, unit), and running and frozen frames",
-                                  f"{stored.shape}, {running} and {frozen}")  # fmt: skip
+                raise FormatError(
+                    self.where,
+                    place,
+                    "(time, unit), and running and frozen frames",
+                    f"{stored.shape}, {running} and {frozen}",
+                )
             cut = (0, running) if prefix == "running" else (running, frozen)
             trials.append(arrays.Segments(stored, running + frozen, *cut))
         return arrays.joined(trials, self.where, "rawdata/spikesbin")
@@ -267,16 +273,24 @@ class _Session:
             if len(stored.shape) != 3:
                 raise FormatError(self.where, "imageEnsemble", "(image, x, y)", f"{stored.shape}")
             if order.size and not 1 <= order.min() <= order.max() <= stored.shape[0]:
-                raise FormatError(self.where, "presentOrder", f"images from 1 to {stored.shape[0]}",
-                                  f"{order.min()} to {order.max()}")  # fmt: skip
+                raise FormatError(
+                    self.where,
+                    "presentOrder",
+                    f"images from 1 to {stored.shape[0]}",
+                    f"{order.min()} to {order.max()}",
+                )
             attrs["um_per_pixel"] = round(self.experiment.pixel, 9)
             artificial = self.file.info("isartificial")
             if artificial is not None and math.prod(artificial.shape) == stored.shape[0]:
                 kinds = np.ravel(self.file.read("isartificial")).astype(bool)
                 table["artificial"] = kinds[order - 1]
         if len(counts.shape) != 2 or counts.shape[0] != order.size:
-            raise FormatError(self.where, "trialCounts", f"({order.size} presentations, unit)",
-                              f"shape {counts.shape}")  # fmt: skip
+            raise FormatError(
+                self.where,
+                "trialCounts",
+                f"({order.size} presentations, unit)",
+                f"shape {counts.shape}",
+            )
         shown = None if stored is None else Clips(Arranged(stored, (0, 2, 1)), order - 1, 1)
         units = self.experiment.units(counts.shape[1])
         return flash_nodes(
@@ -286,8 +300,13 @@ class _Session:
     def _three(self, name: str, axes: str) -> LazyArray:
         """An array of three axes; MATLAB drops the last of its own (our first) if it is 1."""
         if self.file.info(name) is None:
-            raise FormatError(self.where, name, f"{axes}", "nothing of that name",
-                              "responses of this stimulus are laid out otherwise")  # fmt: skip
+            raise FormatError(
+                self.where,
+                name,
+                f"{axes}",
+                "nothing of that name",
+                "responses of this stimulus are laid out otherwise",
+            )
         stored = arrays.floats(file_array(self.file, name))
         if len(stored.shape) == 2:
             stored = Arranged(stored, (Arranged.NEW, 0, 1))
@@ -310,8 +329,12 @@ class _Session:
             part.attrs["note"] = _NO_STIMULUS
             return
         if across * down * frames > _MOST_CHECKERS:
-            raise FormatError(self.where, "stimPara", f"at most {_MOST_CHECKERS:,} checkers a block",
-                              f"{across} x {down} x {frames}")  # fmt: skip
+            raise FormatError(
+                self.where,
+                "stimPara",
+                f"at most {_MOST_CHECKERS:,} checkers a block",
+                f"{across} x {down} x {frames}",
+            )
         blocks = blocks if prefix == "running" else 1  # repeats begin anew
         part.stimulus = Checkers(number, blocks, frames, down, across)
         part.attrs["note"] = "checkers drawn again from their seed, white 255, black 0"
@@ -331,8 +354,12 @@ class _Session:
             images = Arranged(images, (Arranged.NEW, 0, 1))
         fixations = arrays.Folded(self._three(names[1], "(block, time, 3)"))
         if len(images.shape) != 3 or fixations.shape[1] != 3:
-            raise FormatError(self.where, names[0], "(image, x, y), and fixations (..., 3)",
-                              f"{images.shape} and {fixations.shape}")  # fmt: skip
+            raise FormatError(
+                self.where,
+                names[0],
+                "(image, x, y), and fixations (..., 3)",
+                f"{images.shape} and {fixations.shape}",
+            )
         screen = self.experiment.screen
         height, width = screen if size is None else (int(size[0]), int(size[1]))
         if height < 1 or width < 1:
@@ -348,8 +375,9 @@ class _Session:
         part.attrs |= {
             "um_per_pixel": round(self.experiment.pixel * scale[0], 9),
             "um_per_pixel_x": round(self.experiment.pixel * scale[1], 9),
-            "screen_pixels": list(screen), "geometry": "openretina" if wrap else "matlab",
-        }  # fmt: skip
+            "screen_pixels": list(screen),
+            "geometry": "openretina" if wrap else "matlab",
+        }
         dims = (schema.IMAGE, "image_y", "image_x")
         stored = Arranged(images, (0, 2, 1)).variable(dims, {"long_name": "images as stored"})
         ids = retina.along(schema.IMAGE, np.arange(1, images.shape[0] + 1))

@@ -164,9 +164,12 @@ class _Recording:
         part = Part(str(self.path), **self._arrays(block))
         rate = self._rate(block)
         part.attrs |= {
-            "session_id": self.session, "species": "Ambystoma tigrinum", "um_per_pixel": _PIXEL,
-            "stimulus_type": next((s for s in STIMULI if s in self.path.name), ""), **rate,
-        }  # fmt: skip
+            "session_id": self.session,
+            "species": "Ambystoma tigrinum",
+            "um_per_pixel": _PIXEL,
+            "stimulus_type": next((s for s in STIMULI if s in self.path.name), ""),
+            **rate,
+        }
         assert part.responses is not None
         units = part.responses.shape[1]
         part.responses = self._on_clock(part.responses, part, f"{block}/response/{self.response}")
@@ -201,8 +204,12 @@ class _Recording:
         found["stimulus"] = Arranged(arrays.pixels(movie), (0, Arranged.NEW, 1, 2))
         found["time"] = file_array(self.file, f"{block}/time")
         if found["time"].shape != movie.shape[:1]:
-            raise FormatError(self.path, f"{block}/time", f"{movie.shape[0]} times, one per frame",
-                              f"shape {found['time'].shape}")  # fmt: skip
+            raise FormatError(
+                self.path,
+                f"{block}/time",
+                f"{movie.shape[0]} times, one per frame",
+                f"shape {found['time'].shape}",
+            )
         return found
 
     def _rate(self, block: str) -> dict[str, Any]:
@@ -214,8 +221,12 @@ class _Recording:
             return retina.rate_attrs(None, _RATE, "published")
         first, last = (float(self.file.read(f"{block}/time", (k,))) for k in (0, frames - 1))
         if not last > first:
-            raise FormatError(self.path, f"{block}/time", "times that increase",
-                              f"{first} s first and {last} s last")  # fmt: skip
+            raise FormatError(
+                self.path,
+                f"{block}/time",
+                "times that increase",
+                f"{first} s first and {last} s last",
+            )
         return retina.rate_attrs(None, round((frames - 1) / (last - first), 6))
 
     def _on_clock(self, array: LazyArray, part: Part, where: str) -> LazyArray:
@@ -223,9 +234,13 @@ class _Recording:
         assert part.time is not None
         frames, length = part.time.shape[0], array.shape[0]
         if length < frames:
-            raise FormatError(self.path, where, f"a bin for each of the {frames:,} times",
-                              f"{length:,} bins",
-                              "responses may be longer than the clock, not shorter")  # fmt: skip
+            raise FormatError(
+                self.path,
+                where,
+                f"a bin for each of the {frames:,} times",
+                f"{length:,} bins",
+                "responses may be longer than the clock, not shorter",
+            )
         if length > frames:
             part.attrs["dropped_trailing_bins"] = length - frames
         return arrays.cut(array, frames)
@@ -237,8 +252,9 @@ class _Recording:
                 "cell": np.array([*self.cells], object),
             }
         if self.cells:
-            raise FormatError(self.path, "spikes", f"{count} cells, as in the responses",
-                              f"{len(self.cells)}")  # fmt: skip
+            raise FormatError(
+                self.path, "spikes", f"{count} cells, as in the responses", f"{len(self.cells)}"
+            )
         return {schema.UNIT: np.arange(1, count + 1)}
 
     def _repeats(self, units: int) -> tuple[LazyArray | None, str]:
@@ -247,8 +263,9 @@ class _Recording:
             place = f"{_REPEATS}/{self.response}"
             stored = arrays.floats(file_array(self.file, place))
             if len(stored.shape) != 3 or stored.shape[1] != units:
-                raise FormatError(self.path, place, f"(trial, {units} units, time)",
-                                  f"shape {stored.shape}")  # fmt: skip
+                raise FormatError(
+                    self.path, place, f"(trial, {units} units, time)", f"shape {stored.shape}"
+                )
             return Arranged(stored, (0, 2, 1)), self.response
         return cells.repeats(self.file, _REPEATS, units), "per cell, unit not documented"
 
@@ -257,8 +274,9 @@ class _Recording:
         bases = tuple(file_array(self.file, f"spikes/{cell}") for cell in self.cells)
         for cell, base in zip(self.cells, bases, strict=True):
             if len(base.shape) != 1 or base.dtype.kind != "f":
-                raise FormatError(self.path, f"spikes/{cell}", "times (spike,) in s",
-                                  f"{base.dtype} {base.shape}")  # fmt: skip
+                raise FormatError(
+                    self.path, f"spikes/{cell}", "times (spike,) in s", f"{base.dtype} {base.shape}"
+                )
         sizes = np.array([base.shape[0] for base in bases], np.int64)
         variables = {
             "spike_times": schema.var("spikes", "spike_times", wrap(arrays.Joined(bases))),

@@ -82,15 +82,21 @@ class FixationMovie(Rendered):
         bad = ~((found[:, 0] >= 1) & (found[:, 0] <= count)) | ~np.isfinite(stored).all(axis=1)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise FormatError(self.path, f"{self.where}, frame {picked[row]}",
-                              f"an image from 1 to {count}, finite x and y",
-                              f"{stored[row].tolist()}")  # fmt: skip
+            raise FormatError(
+                self.path,
+                f"{self.where}, frame {picked[row]}",
+                f"an image from 1 to {count}, finite x and y",
+                f"{stored[row].tolist()}",
+            )
         off = ~kernel.inside((across, down), found[:, 1:], self.screen)
         if off.any():
             row = int(np.flatnonzero(off)[0])
-            raise FormatError(self.path, f"{self.where}, frame {picked[row]}",
-                              "a fixation that leaves some of the image on the screen",
-                              f"x, y = {found[row, 1:].tolist()} of {(across, down)} pixels")  # fmt: skip
+            raise FormatError(
+                self.path,
+                f"{self.where}, frame {picked[row]}",
+                "a fixation that leaves some of the image on the screen",
+                f"x, y = {found[row, 1:].tolist()} of {(across, down)} pixels",
+            )
         return found
 
     def _rendered(self, fixations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

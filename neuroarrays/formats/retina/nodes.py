@@ -64,9 +64,11 @@ class Part:
         """Number of frames of each thing along time."""
         found = {}
         for name, array, axis in (
-            ("stimulus", self.stimulus, 0), ("responses", self.responses, 0),
-            ("responses_by_trial", self.by_trial, 1), ("time", self.time, 0),
-        ):  # fmt: skip
+            ("stimulus", self.stimulus, 0),
+            ("responses", self.responses, 0),
+            ("responses_by_trial", self.by_trial, 1),
+            ("time", self.time, 0),
+        ):
             if array is not None:
                 found[name] = array.shape[axis]
         return found
@@ -133,8 +135,12 @@ def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str,
         ]
     count = {array.shape[-1] for array in (part.responses, part.by_trial) if array is not None}
     if len(count) > 1:
-        raise FormatError(part.path, place, "as many units by trial as on average",
-                          " and ".join(str(n) for n in sorted(count)))  # fmt: skip
+        raise FormatError(
+            part.path,
+            place,
+            "as many units by trial as on average",
+            " and ".join(str(n) for n in sorted(count)),
+        )
     labels = {name: along(schema.TIME, values)[:frames] for name, values in part.frames.items()}
     coords = dict(labels)
     if part.time is not None:
@@ -162,8 +168,9 @@ def unit_coords(
     """
     for name, values in units.items():
         if len(values) != count:
-            raise FormatError(path, f"{place}: {name}", f"a value for each of {count} units",
-                              f"{len(values)}")  # fmt: skip
+            raise FormatError(
+                path, f"{place}: {name}", f"a value for each of {count} units", f"{len(values)}"
+            )
     labels = {schema.UNIT: np.arange(count)} | dict(units)
     return {name: along(schema.UNIT, values) for name, values in labels.items()}
 
@@ -268,8 +275,9 @@ def by_block(
                 made[block] |= nodes
             there = True
     if not there:
-        raise FormatError(next(iter(sessions.values())), "", "a session that can be read",
-                          "; ".join(notes))  # fmt: skip
+        raise FormatError(
+            next(iter(sessions.values())), "", "a session that can be read", "; ".join(notes)
+        )
     return {place: node for nodes in made.values() for place, node in nodes.items()}
 
 

@@ -82,9 +82,11 @@ class SensoriumReader(Reader):
         found, notes = _sessions(filename_or_obj)
         if not found:
             raise FormatError(
-                _first(filename_or_obj), "", "data/responses and meta/trials/tiers.npy, or a zip or "
-                "folder of such folders", "none",
-            )  # fmt: skip
+                _first(filename_or_obj),
+                "",
+                "data/responses and meta/trials/tiers.npy, or a zip or folder of such folders",
+                "none",
+            )
         groups: dict[str, xr.Dataset] = {}
         opened = False
         for name in request.sessions(found):
@@ -98,8 +100,9 @@ class SensoriumReader(Reader):
                 opened = True
                 notes += [f"{name}: {note}" for note in session.trials.notes]
         if not opened:
-            raise FormatError(_first(filename_or_obj), "", "a session that can be read",
-                              "; ".join(notes))  # fmt: skip
+            raise FormatError(
+                _first(filename_or_obj), "", "a session that can be read", "; ".join(notes)
+            )
         root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
         return {"/": xr.Dataset(attrs=root)} | groups
 
@@ -122,8 +125,12 @@ def _sessions(path_or_paths: Any) -> tuple[dict[str, Files | FormatError], list[
         notes += said
         for name, files in inside.items():
             if name in found:
-                raise FormatError(files.path, "", "sessions of different names",
-                                  f"{name} twice, also in {found[name].path}")  # fmt: skip
+                raise FormatError(
+                    files.path,
+                    "",
+                    "sessions of different names",
+                    f"{name} twice, also in {found[name].path}",
+                )
             found[name] = files
     return found, notes
 
@@ -163,9 +170,11 @@ class _Session:
         """That the first file of each kind is one of its kind."""
         frames = self.arrays["responses"].shape[2:]
         allowed = {
-            "stimulus": ((2, 3), (3, 4))[self.movies], "responses": ((1,), (2,))[self.movies],
-            "behavior": ((1,), (2,))[self.movies], "pupil_center": ((1,), (2,))[self.movies],
-        }  # fmt: skip
+            "stimulus": ((2, 3), (3, 4))[self.movies],
+            "responses": ((1,), (2,))[self.movies],
+            "behavior": ((1,), (2,))[self.movies],
+            "pupil_center": ((1,), (2,))[self.movies],
+        }
         counts = {"behavior": len(layout.BEHAVIOR[self.movies]), "pupil_center": 2}
         for kind, array in self.arrays.items():
             shape, expected = array.shape[1:], f"{allowed[kind]} axes"
@@ -189,9 +198,13 @@ class _Session:
             told = {"units": "s", "long_name": "start of each frame, relative to that of the trial"}
             coords[schema.TIME] = xr.Variable((schema.TIME,), clock, told)
         attrs = {
-            "session_id": self.name, "subject": layout.animal_of(self.name), "species": "Mus musculus",
+            "session_id": self.name,
+            "subject": layout.animal_of(self.name),
+            "species": "Mus musculus",
             "citation": _CITATIONS[self.movies],
-        } | ({"sampling_rate": layout.RATE, "sampling_rate_source": "format"} if self.movies else {})  # fmt: skip
+        } | (
+            {"sampling_rate": layout.RATE, "sampling_rate_source": "format"} if self.movies else {}
+        )
         shown = {"stimulus": self._stimulus()} if "stimulus" in self.arrays else {}
         made = {self.name: dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
         table, pupil = self._table(), self._pupil()
@@ -212,9 +225,11 @@ class _Session:
         """`(presentation_id[, time], channel, y, x)`."""
         array, new = self.arrays["stimulus"], Arranged.NEW
         axes = {
-            (False, 3): (0, new, 1, 2), (False, 4): (0, 1, 2, 3),
-            (True, 4): (0, 3, new, 1, 2), (True, 5): (0, 4, 1, 2, 3),
-        }[self.movies, len(array.shape)]  # fmt: skip
+            (False, 3): (0, new, 1, 2),
+            (False, 4): (0, 1, 2, 3),
+            (True, 4): (0, 3, new, 1, 2),
+            (True, 5): (0, 4, 1, 2, 3),
+        }[self.movies, len(array.shape)]
         lazy = array if axes == (0, 1, 2, 3) else Arranged(array, axes)
         dims = (schema.PRESENTATION, *((schema.TIME,) if self.movies else ()), *_SCREEN)
         return schema.var("session", "stimulus", wrap(lazy), dims, schema.ALIGNED)
@@ -244,9 +259,14 @@ class _Session:
             if name.startswith("pupil_"):
                 short, (units, doc) = name.removeprefix("pupil_"), layout.MEANING[name]
                 found[short] = schema.var(
-                    "behaviour", short, wrap(array), self._dims(), schema.ALIGNED,
-                    units=units, long_name=doc,
-                )  # fmt: skip
+                    "behaviour",
+                    short,
+                    wrap(array),
+                    self._dims(),
+                    schema.ALIGNED,
+                    units=units,
+                    long_name=doc,
+                )
         return found
 
     def _table(self) -> xr.Dataset:
@@ -261,15 +281,18 @@ class _Session:
         if order is not None:
             columns["trial_order"] = order[0]
             attrs["trial_order"] = {
-                "long_name": "presentations shown before this one", "resolution": order[1],
-            }  # fmt: skip
+                "long_name": "presentations shown before this one",
+                "resolution": order[1],
+            }
         if "duration" in columns:
             columns["duration"] = columns["duration"].astype(float)
         dims = (schema.PRESENTATION,)
-        return dataset({
-            name: schema.var("table", name, column, dims, schema.ALIGNED, **attrs.get(name, {}))
-            for name, column in columns.items()
-        })  # fmt: skip
+        return dataset(
+            {
+                name: schema.var("table", name, column, dims, schema.ALIGNED, **attrs.get(name, {}))
+                for name, column in columns.items()
+            }
+        )
 
     def _area(self, units: np.ndarray, table: xr.Dataset) -> xr.Dataset:
         responses = self.arrays["responses"]
@@ -279,11 +302,15 @@ class _Session:
         dims = (schema.PRESENTATION, schema.UNIT, *((schema.TIME,) if self.movies else ()))
         made = {
             "responses": schema.var(
-                "area", "responses", wrap(lazy), dims, schema.ALIGNED,
+                "area",
+                "responses",
+                wrap(lazy),
+                dims,
+                schema.ALIGNED,
                 long_name="deconvolved calcium signal, in units of its own",
             ),
             **self._masks(),
-        }  # fmt: skip
+        }
         if "speed" in (signals := self._signals()):
             made["speed"] = schema.var(
                 "area", "speed", wrap(signals["speed"]), self._dims(), schema.ALIGNED
@@ -322,11 +349,15 @@ class _Session:
             found[schema.SHOWN] = (shown, dims, "first presentation that shows the same")
         return {
             name: schema.var(
-                "area", name, wrap(Remembered(array)), along, schema.ALIGNED,
+                "area",
+                name,
+                wrap(Remembered(array)),
+                along,
+                schema.ALIGNED,
                 **({"long_name": told} if told else {}),
             )
             for name, (array, along, told) in found.items()
-        }  # fmt: skip
+        }
 
     def _of_units(self, variable: xr.Variable, units: np.ndarray) -> xr.Variable:
         """A statistic, of the units of one area."""

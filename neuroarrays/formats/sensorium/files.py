@@ -225,8 +225,13 @@ class ZipFiles(Files):
 def _body(raw: bytes, path: str, name: str) -> int:
     """Where the content begins after the local header."""
     if len(raw) < _LOCAL.size or raw[:4] != b"PK\x03\x04":
-        raise FormatError(path, name, "the beginning of a file in the zip", "other bytes",
-                          "the zip is truncated or damaged")  # fmt: skip
+        raise FormatError(
+            path,
+            name,
+            "the beginning of a file in the zip",
+            "other bytes",
+            "the zip is truncated or damaged",
+        )
     said = _LOCAL.unpack_from(raw)
     return int(_LOCAL.size + said[-2] + said[-1])
 
@@ -241,10 +246,12 @@ def _unpacked(packed: memoryview, member: Member, path: str, name: str) -> bytes
         raise FormatError(path, name, "deflated bytes", str(error), "the zip is damaged") from error
     if len(data) != member.size or zlib.crc32(data) != member.checksum:
         raise FormatError(
-            path, name, f"{member.size:,} bytes of checksum {member.checksum:08x}",
+            path,
+            name,
+            f"{member.size:,} bytes of checksum {member.checksum:08x}",
             f"{len(data):,} of checksum {zlib.crc32(data):08x}",
             "the zip is damaged; download it again",
-        )  # fmt: skip
+        )
     return data
 
 
@@ -265,26 +272,40 @@ def zip_members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
 
 def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
     if stamp(safety.regular_file(path)) != known:
-        raise FormatError(path, "", "the zip as it was when it was opened", "another",
-                          "open it again")  # fmt: skip
+        raise FormatError(
+            path, "", "the zip as it was when it was opened", "another", "open it again"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise FormatError(path, "", "a zip", f"{type(error).__name__}: {error}",
-                          "it is truncated or damaged; download it again") from error  # fmt: skip
+        raise FormatError(
+            path,
+            "",
+            "a zip",
+            f"{type(error).__name__}: {error}",
+            "it is truncated or damaged; download it again",
+        ) from error
     found = {}
     for entry in entries:
         if entry.filename.endswith("/") or not entry.filename.endswith((".npy", ".json")):
             continue
         if entry.flag_bits & 1 or entry.compress_type not in (_STORED, _DEFLATED):
-            raise FormatError(path, entry.filename, "a file stored or deflated, not encrypted",
-                              f"method {entry.compress_type}, flags {entry.flag_bits}")  # fmt: skip
+            raise FormatError(
+                path,
+                entry.filename,
+                "a file stored or deflated, not encrypted",
+                f"method {entry.compress_type}, flags {entry.flag_bits}",
+            )
         safety.check_allocation(path, entry.filename, entry.file_size, known[1])
         found[entry.filename] = Member(
-            entry.header_offset, entry.compress_size, entry.file_size, entry.compress_type,
-            entry.CRC, len(entry.orig_filename.encode("utf-8", "surrogateescape")),
-        )  # fmt: skip
+            entry.header_offset,
+            entry.compress_size,
+            entry.file_size,
+            entry.compress_type,
+            entry.CRC,
+            len(entry.orig_filename.encode("utf-8", "surrogateescape")),
+        )
     return found
 
 
@@ -294,8 +315,9 @@ def _opened(path: str, known: tuple[int, ...]) -> Iterator[int]:
     descriptor = os.open(path, _FLAGS)
     try:
         if stamp(os.fstat(descriptor)) != known:
-            raise FormatError(path, "", "the zip as it was when it was opened", "another",
-                              "open it again")  # fmt: skip
+            raise FormatError(
+                path, "", "the zip as it was when it was opened", "another", "open it again"
+            )
         yield descriptor
     finally:
         os.close(descriptor)

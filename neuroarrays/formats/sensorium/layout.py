@@ -199,23 +199,29 @@ def trials_of(listing: Listing, files: Files, folders: dict[str, str]) -> Trials
             told = f"; it lacks {_files(lacking)}" if lacking.size else ""
             told += f"; only it has {_files(more)}" if more.size else ""
             raise FormatError(
-                files.path, folder, f"the same {len(first):,} files as in {folders['responses']}",
-                f"{len(those):,}{told}", "restore the missing files from the original",
-            )  # fmt: skip
+                files.path,
+                folder,
+                f"the same {len(first):,} files as in {folders['responses']}",
+                f"{len(those):,}{told}",
+                "restore the missing files from the original",
+            )
     notes: list[str] = []
     columns = _columns(listing, files, notes)
     tiers = columns["tier"]
     if first.size and first[-1] >= tiers.size:
-        raise FormatError(files.path, _MARK, f"a tier for each file, {first[-1] + 1:,}",
-                          f"{tiers.size:,}")  # fmt: skip
+        raise FormatError(
+            files.path, _MARK, f"a tier for each file, {first[-1] + 1:,}", f"{tiers.size:,}"
+        )
     absent = np.setdiff1d(np.arange(tiers.size), first)
     lost = absent[tiers[absent] != "none"]
     if lost.size:
         raise FormatError(
-            files.path, folders["responses"],
-            f"a file for each of the {tiers.size:,} rows of {_MARK}", f"none for {_files(lost)}",
+            files.path,
+            folders["responses"],
+            f"a file for each of the {tiers.size:,} rows of {_MARK}",
+            f"none for {_files(lost)}",
             "restore them from the original; only rows of tier 'none' may lack files",
-        )  # fmt: skip
+        )
     if absent.size:
         notes.append(f"{absent.size} rows of meta/trials of tier 'none' have no files: left out")
     even = bool(first.size) and first[-1] - first[0] + 1 == first.size
@@ -255,15 +261,22 @@ def _columns(listing: Listing, files: Files, notes: list[str]) -> dict[str, np.n
         plain = _STIMULUS_PREFIX.sub("", name.removesuffix(".npy"))
         found.setdefault(COLUMNS.get(plain, plain), column)
     if "tier" not in found:
-        raise FormatError(files.path, _MARK, "a tier for each trial", "no such file",
-                          "restore it from the original")  # fmt: skip
+        raise FormatError(
+            files.path,
+            _MARK,
+            "a tier for each trial",
+            "no such file",
+            "restore it from the original",
+        )
     for name, column in found.items():
         if column.size != found["tier"].size:
             raise FormatError(
-                files.path, "meta/trials", "columns of one length",
+                files.path,
+                "meta/trials",
+                "columns of one length",
                 f"{found['tier'].size:,} rows of tier, {column.size:,} of {name}",
                 "restore the one that is damaged from the original",
-            )  # fmt: skip
+            )
         if column.dtype.kind == "S":
             found[name] = text_array(column).astype(str)
     if "time_stamp" in found and found["time_stamp"].dtype.kind == "U":
@@ -332,9 +345,12 @@ def units_of(listing: Listing, files: Files, size: int, first: str) -> dict[str,
         wanted = (size, 3) if plain == _MOTOR else (size,)
         if column.shape != wanted:
             raise FormatError(
-                files.place(place), "", f"shape {wanted}, as {first} has {size} units",
-                f"{column.shape}", "restore the one of the two that is damaged from the original",
-            )  # fmt: skip
+                files.place(place),
+                "",
+                f"shape {wanted}, as {first} has {size} units",
+                f"{column.shape}",
+                "restore the one of the two that is damaged from the original",
+            )
         if column.dtype.kind == "S":
             column = text_array(column).astype(str)
         if plain == _MOTOR:

@@ -86,9 +86,11 @@ class TrialFiles(LazyArray):
         head, buffer = bytearray(len(raw)), np.empty(cut.stop - cut.start, np.uint8)
         near = cut.start <= _ALONG
         skipped = bytearray(cut.start if near else 0)
-        parts: list[Any] = [(0, [head, skipped, buffer])] if near else [
-            (0, [head]), (len(raw) + cut.start, [buffer])
-        ]  # fmt: skip
+        parts: list[Any] = (
+            [(0, [head, skipped, buffer])]
+            if near
+            else [(0, [head]), (len(raw) + cut.start, [buffer])]
+        )
         wanted = len(raw) + len(skipped) + len(buffer)
         for row in rows:
             name = f"{self.folder}/{numbers[row]}.npy"
@@ -103,22 +105,33 @@ class TrialFiles(LazyArray):
         place = self.files.place(name)
         if got < npy.HEAD and len(head) < len(self.header.raw):
             found = f"{got} bytes: truncated" if got else "an empty file"
-            raise FormatError(place, "", f"{self.header}, as {self.numbers[0]}.npy beside it has",
-                              found, "restore the file from the original")  # fmt: skip
+            raise FormatError(
+                place,
+                "",
+                f"{self.header}, as {self.numbers[0]}.npy beside it has",
+                found,
+                "restore the file from the original",
+            )
         header = npy.parse(head, place) if npy.length(head, place) <= len(head) else None
         header = self.files.header(name) if header is None else header
         if not header.same_values(self.header):
             raise FormatError(
-                place, "", f"{self.header}, as {self.numbers[0]}.npy beside it has", str(header),
+                place,
+                "",
+                f"{self.header}, as {self.numbers[0]}.npy beside it has",
+                str(header),
                 "trials of one session have one shape and dtype; restore the one that differs from "
                 "the rest from the original",
-            )  # fmt: skip
+            )
         if header.raw == self.header.raw:
             stop = self.header.nbytes if cut is None else cut.stop
             raise FormatError(
-                place, "", f"{len(header.raw) + stop:,} bytes or more", f"{got:,}: truncated",
+                place,
+                "",
+                f"{len(header.raw) + stop:,} bytes or more",
+                f"{got:,}: truncated",
                 "restore the file from the original",
-            )  # fmt: skip
+            )
 
     def _again(self, name: str, buffer: np.ndarray, start: int) -> None:
         """Values of a file whose header is written in another way."""
@@ -126,9 +139,11 @@ class TrialFiles(LazyArray):
         (got,) = self.files.readv(name, [(at, [buffer])])
         if got < len(buffer):
             raise FormatError(
-                self.files.place(name), "", f"{at + len(buffer):,} bytes or more",
+                self.files.place(name),
+                "",
+                f"{at + len(buffer):,} bytes or more",
                 f"{at + got:,}: truncated",
-            )  # fmt: skip
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TrialFiles) and self._token() == other._token()
@@ -202,9 +217,11 @@ class Cut:
             if high - low != 1:
                 break
         whole = (
-            sizes == header.shape and not header.fortran and header.dtype.isnative
+            sizes == header.shape
+            and not header.fortran
+            and header.dtype.isnative
             and all(isinstance(k, slice) for k in key)
-        )  # fmt: skip
+        )
         return cls(
             start, stop, tuple(stretch), tuple(kept), sizes, header.fortran, whole, header.dtype
         )

@@ -108,9 +108,12 @@ class SridharReader(Reader):
             retina.choice("stimulus", stimulus, tuple(STIMULI))
         folders = _folders(filename_or_obj)
         if not folders:
-            raise FormatError(filename_or_obj, expected="responses/cell_responses_<session>_"
-                              "<fixation_movie|wn>.pkl, in it or one folder below",
-                              found=opening.describe(filename_or_obj))  # fmt: skip
+            raise FormatError(
+                filename_or_obj,
+                expected="responses/cell_responses_<session>_"
+                "<fixation_movie|wn>.pkl, in it or one folder below",
+                found=opening.describe(filename_or_obj),
+            )
         shown = stimulus or next(s for s in STIMULI if s in folders)
         if shown not in folders:
             raise NotInTree("stimulus", shown, folders, where=os.fspath(filename_or_obj))
@@ -154,9 +157,12 @@ def _folders(path: str | os.PathLike[str]) -> dict[str, Path]:
             if not _files(folder, stimulus):
                 continue
             if stimulus in found:
-                raise FormatError(path, expected=f"one folder of the {stimulus}",
-                                  found=f"{found[stimulus].name} and {folder.name}",
-                                  hint="open one of them")  # fmt: skip
+                raise FormatError(
+                    path,
+                    expected=f"one folder of the {stimulus}",
+                    found=f"{found[stimulus].name} and {folder.name}",
+                    hint="open one of them",
+                )
             found[stimulus] = folder
     return found
 
@@ -217,8 +223,12 @@ class _Session:
             self.responses[block] = stored
         self.units, self.frames, self.count = self.responses[retina.TRAIN].shape
         if self.responses[retina.TEST].shape[0] != self.units:
-            raise FormatError(path, "test_responses", f"{self.units} units, as in train_responses",
-                              f"{self.responses[retina.TEST].shape[0]}")  # fmt: skip
+            raise FormatError(
+                path,
+                "test_responses",
+                f"{self.units} units, as in train_responses",
+                f"{self.responses[retina.TEST].shape[0]}",
+            )
 
     def train(self) -> dict[str, xr.Dataset]:
         """Session and retina of the train block: trials one after another."""
@@ -227,10 +237,13 @@ class _Session:
         shown = self._shown(stimuli.Trials(retina.TRAIN, self.count, self.frames, test))
         strict = self.wanted.mismatch == "error"
         if shown.misfit and (strict or not shown.trials.size):
-            raise FormatError(self.path, "train_responses",
-                              f"a stimulus of {self.frames:,} frames for each of {self.count} trials",
-                              shown.misfit,
-                              'mismatch="cut" leaves out what has no stimulus' if strict else "")  # fmt: skip
+            raise FormatError(
+                self.path,
+                "train_responses",
+                f"a stimulus of {self.frames:,} frames for each of {self.count} trials",
+                shown.misfit,
+                'mismatch="cut" leaves out what has no stimulus' if strict else "",
+            )
         by_time = Arranged(self.responses[retina.TRAIN], (1, 2, 0))
         if shown.misfit:
             left_out = np.setdiff1d(np.arange(self.count), shown.trials)
@@ -283,9 +296,11 @@ class _Session:
     def _part(self) -> Part:
         part = Part(str(self.path))
         part.attrs = {
-            "session_id": self.id, "species": "marmoset", "stimulus_type": self.wanted.stimulus,
+            "session_id": self.id,
+            "species": "marmoset",
+            "stimulus_type": self.wanted.stimulus,
             **retina.rate_attrs(None, RATE, "published"),
-        }  # fmt: skip
+        }
         return part
 
     def _nodes(self, block: str, part: Part, shown: stimuli.Shown) -> dict[str, xr.Dataset]:
@@ -319,7 +334,11 @@ class _Session:
         for seed, places in groups.items():
             where = np.asarray(places)
             if where.dtype.kind not in "iu" or not isinstance(seed, int | np.integer):
-                raise FormatError(self.path, "trial_separation", "numbers of trials by seed",
-                                  f"{seed!r}: {places!r}"[:80])  # fmt: skip
+                raise FormatError(
+                    self.path,
+                    "trial_separation",
+                    "numbers of trials by seed",
+                    f"{seed!r}: {places!r}"[:80],
+                )
             seeds[where[(where >= 0) & (where < trials)]] = seed
         return seeds

@@ -82,11 +82,17 @@ class Fixations(LazyArray):
                 self.path, delimiter=" ", comments=None, usecols=_WORDS, ndmin=2, encoding="latin-1"
             )
         except ValueError as error:
-            raise FormatError(self.path, expected="five or more numbers in each line",
-                              found=f"{error}".partition(".")[0]) from error  # fmt: skip
+            raise FormatError(
+                self.path,
+                expected="five or more numbers in each line",
+                found=f"{error}".partition(".")[0],
+            ) from error
         if len(table) != self.lines:
-            raise FormatError(self.path, expected=f"a fixation in each of {self.lines:,} lines",
-                              found=f"{len(table):,}")  # fmt: skip
+            raise FormatError(
+                self.path,
+                expected=f"a fixation in each of {self.lines:,} lines",
+                found=f"{len(table):,}",
+            )
         return table
 
 
@@ -152,8 +158,11 @@ class Images:
         path = os.path.join(self.folder, _listed(self.folder, self.changed)[number])
         found = _image(path)
         if found.shape != self.size or found.dtype != self.dtype:
-            raise FormatError(path, expected=f"{self.dtype} {self.size}, as the first image",
-                              found=f"{found.dtype} {found.shape}")  # fmt: skip
+            raise FormatError(
+                path,
+                expected=f"{self.dtype} {self.size}, as the first image",
+                found=f"{found.dtype} {found.shape}",
+            )
         return found.load()
 
 
@@ -176,8 +185,9 @@ def _images(folder: str) -> tuple[str, ...]:
 def _image(path: str) -> NpyArray:
     found = npy_array(path)
     if len(found.shape) != 2 or found.dtype.kind not in "uf":
-        raise FormatError(path, expected="grey values (x, y)",
-                          found=f"{found.dtype} of shape {found.shape}")  # fmt: skip
+        raise FormatError(
+            path, expected="grey values (x, y)", found=f"{found.dtype} of shape {found.shape}"
+        )
     return found
 
 
@@ -227,15 +237,20 @@ class Windows(Rendered):
             & np.isfinite(y)
             & ((flip == 0) | (flip == 1))
         )
-        self._refuse(~known, picked, stored,
-                     f"an image from 0 to {count - 1}, finite x and y, and 0 or 1")  # fmt: skip
+        self._refuse(
+            ~known, picked, stored, f"an image from 0 to {count - 1}, finite x and y, and 0 or 1"
+        )
         down, across = self.shape[2:]
         found: np.ndarray = np.clip(stored, -(2**40), 2**40).astype(np.int64)
         found[:, 1:3] += self.padding - np.array([across, down]) // 2
         room = np.array(self.images.size) - (across, down)
         outside = (found[:, 1:3] < 0) | (found[:, 1:3] > room)
-        self._refuse(outside[:, 0] | outside[:, 1], picked, stored,
-                     f"a window of {across} x {down} inside the image of {self.images.size}")  # fmt: skip
+        self._refuse(
+            outside[:, 0] | outside[:, 1],
+            picked,
+            stored,
+            f"a window of {across} x {down} inside the image of {self.images.size}",
+        )
         return found
 
     def _refuse(
@@ -244,8 +259,9 @@ class Windows(Rendered):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             line = self.fixations.start + int(picked[row]) + 1
-            raise FormatError(self.fixations.path, f"line {line}", expected,
-                              f"{stored[row].tolist()}")  # fmt: skip
+            raise FormatError(
+                self.fixations.path, f"line {line}", expected, f"{stored[row].tolist()}"
+            )
 
 
 @dataclass(frozen=True, repr=False)
@@ -339,8 +355,11 @@ def _most_varying(path: str, size: tuple[int, int]) -> np.ndarray:
     """(2,) float64: row and column."""
     average = npy_array(path)
     if len(average.shape) != 3 or average.shape[1:] != size:
-        raise FormatError(path, expected=f"(lag, {size[0]}, {size[1]}), as the frames are",
-                          found=f"shape {average.shape}")  # fmt: skip
+        raise FormatError(
+            path,
+            expected=f"(lag, {size[0]}, {size[1]}), as the frames are",
+            found=f"shape {average.shape}",
+        )
     spread = np.var(average.load(), axis=0)
     if not spread.any() or not np.isfinite(spread).all():
         return np.full(2, np.nan)

@@ -101,8 +101,11 @@ def noise(folder: Path, session: str, trials: Trials) -> Shown:
         stored = arrays.pixels(ByRow(arrays.npy_array(path)))
         size = next(iter(movies.values())).shape[2:] if movies else stored.shape[:2]
         if len(stored.shape) != 3 or stored.shape[:2] != size:
-            raise FormatError(path, expected="(y, x, time), of the size of the other trials",
-                              found=f"shape {stored.shape}")  # fmt: skip
+            raise FormatError(
+                path,
+                expected="(y, x, time), of the size of the other trials",
+                found=f"shape {stored.shape}",
+            )
         movies[k] = Arranged(stored, (2, Arranged.NEW, 0, 1))
     if not movies:
         return _nothing(trials, f"no {paths[0].name} in {found[0].name}")
@@ -183,8 +186,12 @@ def _fixations(folder: Path, session: str, wanted: str | None) -> Path | None:
         known = _FIXATIONS.get(session, _OTHER_FIXATIONS)
         names = [name for name in found if Path(name).match(known)]
     if len(names) > 1 or (found and not names):
-        raise FormatError(folder, expected=f"one file of fixations for session {session}",
-                          found=", ".join(names or found), hint="say which: fixations=")  # fmt: skip
+        raise FormatError(
+            folder,
+            expected=f"one file of fixations for session {session}",
+            found=", ".join(names or found),
+            hint="say which: fixations=",
+        )
     return found[names[0]] if names else None
 
 
