@@ -144,7 +144,11 @@ def _claims(path: str) -> bool:
 def _is_archive(path: str) -> bool:
     if not (opening.is_zarr(path) or opening.is_hdf5(path)):
         return False
-    if not os.path.isdir(path) and has_footer(path):
+    if os.path.isdir(path):
+        marked = os.path.isfile(os.path.join(path, opening.CHECKSUMS))
+    else:
+        marked = has_footer(path)
+    if marked:
         return True
     return "neuroarrays_schema" in opening.glance(path).attrs("/")
 

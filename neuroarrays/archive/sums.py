@@ -15,10 +15,10 @@ from pathlib import Path
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, state
-from neuroarrays.files.opening import open_source
+from neuroarrays.files.opening import CHECKSUMS, open_source
 from neuroarrays.files.zarr import ZarrSource
 
-NAME = ".checksums"
+NAME = CHECKSUMS
 _MAGIC = b"neuroarrays sums 1\n"
 #: Bytes of the list that a file of the store may take, and that it may take for all.
 _EACH, _LEAST = 2048, 1 << 16

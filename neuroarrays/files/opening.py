@@ -7,6 +7,9 @@ import os
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, safety, source
 
+#: The list of checksums in a Zarr archive of ours: a store that lost its metadata is still one.
+CHECKSUMS = ".checksums"
+
 
 def open_source(path: str | os.PathLike[str]) -> source.Source:
     """The source for an HDF5 file or a Zarr folder.
@@ -80,7 +83,9 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
     """Whether the folder is a Zarr group (format 2 or 3)."""
-    return any(os.path.isfile(os.path.join(path, marker)) for marker in (".zgroup", "zarr.json"))
+    return any(
+        os.path.isfile(os.path.join(path, marker)) for marker in (".zgroup", "zarr.json", CHECKSUMS)
+    )
 
 
 def describe(path: str | os.PathLike[str]) -> str:

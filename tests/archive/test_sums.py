@@ -114,3 +114,11 @@ def test_other_programs_do_not_mind(archive):
         found["session_0/VISp/spike_data"].values,
         na.open_datatree(archive)["session_0/VISp/spike_data"].values,
     )
+
+
+def test_a_store_that_lost_its_root_is_damaged(tmp_path):
+    """Below it lie groups that other readers would take for recordings of their own."""
+    path = na.save(na.align(na.load_sample(), bin_width=1.0), tmp_path / "x.zarr")
+    (path / "zarr.json").unlink()
+    with pytest.raises(FormatError, match=r"zarr\.json: expected metadata of Zarr"):
+        na.open_datatree(path)
