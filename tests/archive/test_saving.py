@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays.archive import encoding, packing, progress
+from neuroarrays.archive import encoding, progress
 from neuroarrays.archive import saving as store
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.files import chunks, hdf5, opening, partials
@@ -788,7 +788,7 @@ def test_repeated_frames_are_stored_once(tmp_path_factory, places, dtype, compre
     frames = distinct[places]
     tree = shown(frames)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "BLOCK", block)
+        patch.setattr("neuroarrays.files.blocks.BLOCK", block)
         path = store.save(tree, tmp_path / "x.h5", compression=compression)
     opened = na.open_datatree(path)
     assert_identical_trees(tree, opened)
