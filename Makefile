@@ -16,8 +16,9 @@ BIN := $(VENV)/bin
 # Quiet: errors only.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq \
 	-c $(CONSTRAINTS) $(PIPFLAGS)
-# Arguments for pytest, for example: make test ARGS="-k kernels -x"
+# Arguments for pytest, for example: make test ARGS="-k kernels -x"; tests run in so many processes.
 ARGS ?=
+JOBS ?= 2
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +57,7 @@ test: $(VENV)/.installed-test  ## Check the code with ruff, then run the tests
 	@echo "Checking the code with ruff ..."; \
 	$(BIN)/ruff check --quiet .; style=$$?; \
 	echo "Running the tests ..."; \
-	$(BIN)/python -m pytest $(ARGS); tests=$$?; \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS); tests=$$?; \
 	if [ $$tests -ne 0 ]; then exit $$tests; fi; exit $$style
 
 # An environment of its own, with the oldest versions that pyproject.toml allows.
