@@ -79,7 +79,9 @@ def test_where_there_is_one_area_another_is_refused_before_opening():
             OneArea().open_groups_as_dict("f", areas=areas)
 
 
-@pytest.mark.parametrize("dropped", ["y", ["y", "no_such"], ("y",), iter(["y"])], ids=str)
+@pytest.mark.parametrize(
+    "dropped", ["y", ["y", "no_such"], ("y",), iter(["y"])], ids=lambda names: type(names).__name__
+)
 def test_variables_are_left_out_of_every_node(dropped):
     groups = MadeUp().open_groups_as_dict("f", drop_variables=dropped)
     assert all(set(node.data_vars) <= {"x"} for node in groups.values())
