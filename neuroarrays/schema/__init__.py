@@ -24,6 +24,15 @@ RECORDING, ALIGNED = "recording", "aligned"
 SPIKE, UNIT, TIME, PRESENTATION = "spike", "unit_id", "time", "presentation_id"
 TRIAL, IMAGE, FRAME = "trial", "image_id", "frame"
 
+EVENT = "event"
+
+#: Variables of spikes, of events and of tables of a recording.
+SPIKE_TIMES, ROW_SIZE, EVENT_TIME = "spike_times", "row_size", "event_time"
+START_TIME, STOP_TIME = "start_time", "stop_time"
+#: Variables of an area of an aligned tree: counts, signals, and what of them counts.
+SPIKE_DATA, RESPONSES = "spike_data", "responses"
+VALID, VALID_UNITS, WITHHELD = "valid", "valid_units", "withheld"
+
 #: A label of presentations that is equal for those that show the same.
 SHOWN = "stimulus_id"
 
