@@ -63,6 +63,7 @@ _HOME = {
     "NothingLeft": "errors",
 }
 _MODULES = {
+    "batches": "batches",
     "torch": "torch",
     "plot": "plot",
     "intervals": "tree.intervals",

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("kernels", "alignment", "tree", "lazy", "archive")
+ROOMS = ("kernels", "alignment", "tree", "lazy", "archive", "batches")
 #: What tests look at in a checkout.
 COPIED = ("neuroarrays", "tests", "docs", "pyproject.toml", "constraints.txt", "README.md")
 LITERAL = re.compile(r'"[^"\n]*"')

@@ -1,1 +1,37 @@
-"""What a batch is made of, without torch: splits, fields, gathering, masks."""
+"""Aligned trees and recordings as batches of numpy arrays: for scikit-learn, JAX or a loop of your own.
+
+Alignment, masks and splits happened before. A sample is a dict of arrays under the names of the
+tree's variables; a batch is the same dict with one more axis in front, gathered at once::
+
+    data = na.batches.Trials(area, ["stimulus"], ["responses"])
+    loader = na.batches.NumpyLoader(data, na.batches.Batches(len(data), 64, shuffle=True))
+
+What is not known is never a zero: targets are NaN where the masks of the area say so and the dtype
+has one, and the masks come with every batch. `na.torch` has the same datasets with tensors.
+"""
+
+from neuroarrays.batches import splits
+from neuroarrays.batches.aligned import Clips, Trials
+from neuroarrays.batches.composites import Repeats, Stacked
+from neuroarrays.batches.loading import NumpyLoader, cycle
+from neuroarrays.batches.plan import loaders
+from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.batches.scaling import Scaling
+from neuroarrays.batches.windows import SpikeWindows
+
+__all__ = [
+    "Batches",
+    "Clips",
+    "Cycled",
+    "Jittered",
+    "NumpyLoader",
+    "Repeats",
+    "Scaling",
+    "SpikeWindows",
+    "Stacked",
+    "Trials",
+    "balanced",
+    "cycle",
+    "loaders",
+    "splits",
+]

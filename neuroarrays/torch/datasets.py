@@ -1,354 +1,67 @@
-"""Aligned trees as torch datasets: presentations, or windows of one clock."""
+"""The datasets of `neuroarrays.batches` with tensors, as torch's own loaders take them."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
+from torch.utils.data import Dataset
 
-from neuroarrays import schema
-from neuroarrays.batches import fields, gathering, splits
-from neuroarrays.batches.masks import masks_for, masks_of
-from neuroarrays.torch.batched import AreaDataset, Batch
-
-DTYPES = ("float32", "float16", "uint8", None)
-#: Writes the rows, or clips, of a batch.
-Gather = Callable[[fields.Field, np.ndarray], None]
+from neuroarrays.batches.aligned import Clips, Trials
+from neuroarrays.batches.composites import Repeats, Stacked
+from neuroarrays.batches.samples import Batch, Samples, check_samples
+from neuroarrays.batches.windows import SpikeWindows
 
 
-class Samples(AreaDataset):
-    """What trials and clips share: fields of variables, each in the dtype asked for."""
+class Tensors(Samples, Dataset[Batch]):
+    """Samples whose arrays are tensors: of the memory that was gathered into, no copy."""
 
-    def __init__(
-        self,
-        area: xr.DataTree,
-        inputs: Sequence[str],
-        targets: Sequence[str],
-        dim: str,
-        dtype: str | Mapping[str, str | None] | None,
-        cache: bool | str,
-        labels: bool,
-        transform: Callable[[Batch], Batch] | None,
-    ):
-        super().__init__(area, area, labels, transform)
-        names = gathering.names(inputs, targets)
-        if not names:
-            msg = f"{self.place}: no variable asked for"
-            raise ValueError(msg)
-        if isinstance(dtype, Mapping) and (unknown := [n for n in dtype if n not in names]):
-            msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
-            raise ValueError(msg)
-        self.targets = frozenset(targets)
-        fields.check_cache(cache)
-        self.fields = {name: gathering.field(area, name, dim, cache) for name in names}
-        self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
-        self.masks = masks_of(area, dim, self.place)
-        self.dims = {name: _dims(area, name, dim) for name in names}
-        #: The masks of each target that can be NaN.
-        self.masked = {
-            name: masks_for(name, self.dims[name], self.masks)
-            for name in self.targets
-            if self.dtypes[name].kind == "f"
-        }
-
-    def _dtype(self, name: str, field: fields.Field, asked: Any) -> np.dtype:
-        own = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
-        if own not in DTYPES:
-            msg = f"dtype={own!r} for {name}: expected one of {DTYPES}"
-            raise ValueError(msg)
-        found = field.dtype if own is None else np.dtype(own)
-        if found == np.uint8 and field.dtype.kind == "f":
-            msg = f"{self.place}: {name} holds {field.dtype}, which uint8 would cut off"
-            raise ValueError(msg)
-        return found
-
-    def load(self) -> None:
-        for field in (*self.fields.values(), *(mask.field for mask in self.masks.values())):
-            field.load()
-
-    def _shapes(self) -> dict[str, str]:
-        return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}
-
-    def _values(self, name: str, lead: tuple[int, ...], gather: Gather) -> np.ndarray:
-        """A variable's values in a batch; those that its dtype cannot hold are refused."""
-        field = self.fields[name]
-        out = self.buffers.get((*lead, *field.shape[1:]), self.dtypes[name])
-        if out.dtype.kind in "iu" and field.dtype != out.dtype and field.dtype.kind in "iu":
-            wide = np.empty(out.shape, field.dtype)
-            gather(field, wide)
-            if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
-                msg = f"{self.place}: {name} holds {wide.max()}, more than {out.dtype} can"
-                raise OverflowError(msg)
-            out[...] = wide
-        else:
-            gather(field, out)
-        return out
-
-    def _masks(self, lead: tuple[int, ...], gather: Gather) -> dict[str, np.ndarray]:
-        """The masks' values in a batch."""
-        found = {}
-        for name, mask in self.masks.items():
-            found[name] = self.buffers.get((*lead, *mask.field.shape[1:]), np.dtype(bool))
-            gather(mask.field, found[name])
-        return found
-
-    def _blank(self, name: str, out: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
-        """NaN where a target is not known."""
-        for key in self.masked.get(name, ()):
-            self.masks[key].blank(masks[key], out, self.dims[name])
+    def delivered(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values)
 
 
-class TrialDataset(Samples):
-    """Presentations as samples.
-
-    Parameters
-    ----------
-    area : DataTree node
-        An area of an aligned tree whose variables are along `presentation_id`.
-    inputs, targets : sequence of str
-        Variables: paths below the area (``"pupil/x"``), or names in the session above it
-        (``"stimulus"``). Images along `image_id` are looked up by the presentation's.
-    rows : (n,) int or (presentation_id,) bool, optional
-        Positions of the presentations, or a mask: a side of a split. All unless given.
-    dtype : {"float32", "float16", "uint8", None} or mapping
-        Of all tensors, or of each variable by name; None as stored.
-    cache : {"auto", True, False}
-        Keep variables in memory from the first batch on; "auto" while all datasets of the process
-        keep less than `neuroarrays.batches.fields.CACHE_BYTES`. Counts are kept as events where that is
-        smaller, repeated images once. Datasets of one process share what they keep.
-    labels : bool
-        Put `session`, `area` and `unit_id` into every batch.
-    transform : callable, optional
-        From batch to batch, such as `Normalize`.
-
-    Notes
-    -----
-    A batch is ``{name: (n, ...) tensor}``, axes as in the tree, with `presentation_id` ``(n,)``
-    int64, and those masks that the area has: `valid` ``(n, time)``, `valid_units` ``(n, unit_id,
-    time)``, `withheld` and `behavior_withheld` ``(n,)``. Targets are NaN where theirs say so.
+def check_dataset(given: Any) -> None:
+    """Refuse what is no dataset of this module.
 
     Raises
     ------
-    NotInTree
-        If a variable is not there.
-    SchemaError
-        If it is not along presentations, or there are none.
+    TypeError
+        Says what to make.
     """
-
-    def __init__(
-        self,
-        area: xr.DataTree,
-        inputs: Sequence[str],
-        targets: Sequence[str] = (),
-        rows: Any = None,
-        *,
-        dtype: str | Mapping[str, str | None] | None = "float32",
-        cache: bool | str = "auto",
-        labels: bool = False,
-        transform: Callable[[Batch], Batch] | None = None,
-    ):
-        dim = schema.PRESENTATION
-        super().__init__(area, inputs, targets, dim, dtype, cache, labels, transform)
-        n = area.sizes.get(dim, 0)
-        self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.place}: rows")
-        ids = area.coords[dim].values if dim in area.coords else np.arange(n)
-        self.ids = np.asarray(ids, np.int64)
-
-    def __len__(self) -> int:
-        return int(self.rows.size)
-
-    def batch(self, indices: Sequence[int]) -> Batch:
-        rows = self.rows[self._numbers(indices)]
-
-        def gather(field: fields.Field, out: np.ndarray) -> None:
-            field.rows(rows, out)
-
-        batch: Batch = {}
-        masks = self._masks(rows.shape, gather)
-        for name in self.fields:
-            out = self._values(name, rows.shape, gather)
-            self._blank(name, out, masks)
-            batch[name] = torch.from_numpy(out)
-        batch |= {name: torch.from_numpy(mask) for name, mask in masks.items()}
-        batch[schema.PRESENTATION] = torch.from_numpy(self.ids[rows])
-        return self._finish(batch)
+    check_samples(given, Tensors, "na.torch.TrialDataset(area, ['spike_data'])")
 
 
-class ClipDataset(Samples):
-    """Windows of one clock as samples.
-
-    Parameters
-    ----------
-    area : DataTree node
-        An area of an aligned tree on one continuous clock.
-    inputs : sequence of str
-        Variables: paths below the area (``"head_direction/ry"``), or names above it
-        (``"stimulus"``).
-    length : float, s
-        Length of a window; a whole number of bins.
-    targets : sequence of str
-        More variables, which are NaN where they are not valid.
-    stride : float, s, optional
-        From one window's start to the next one's; `length` unless given.
-    window : (float, float) or (n, 2) float, s, optional
-        Stretches of the clock that windows lie in entirely, by the time stamps of their frames: a
-        side of a split. All of it unless given.
-    offsets : mapping of str to float, s, optional
-        How much later than the window a variable is read.
-    across_gaps : bool
-        Let windows run over invalid bins, breaks of the clock and ends of a `block_id`; otherwise
-        these end a stretch.
-    pad : bool
-        Also give the end of each stretch that fills no window: `valid` is False past it, float
-        variables are NaN there.
-    dtype, cache, labels, transform
-        As for `TrialDataset`.
-
-    Notes
-    -----
-    A batch is ``{name: (n, bins, ...) tensor}``, with the windows' starts as `time` ``(n,)``
-    float64 in seconds, `valid` ``(n, bins)`` where the area has it or `pad` asks for it, and
-    `valid_units` ``(n, bins, unit_id)`` where the area has that.
-
-    Raises
-    ------
-    NotInTree
-        If a variable is not there.
-    SchemaError
-        If it is not along `time`, or on another clock.
-    ValueError
-        If no window fits.
-    """
-
-    def __init__(  # noqa: PLR0913
-        self,
-        area: xr.DataTree,
-        inputs: Sequence[str],
-        length: float,
-        targets: Sequence[str] = (),
-        *,
-        stride: float | None = None,
-        window: Any = None,
-        offsets: Mapping[str, float] | None = None,
-        across_gaps: bool = False,
-        pad: bool = False,
-        dtype: str | Mapping[str, str | None] | None = "float32",
-        cache: bool | str = "auto",
-        labels: bool = False,
-        transform: Callable[[Batch], Batch] | None = None,
-    ):
-        names = gathering.names(inputs, targets)
-        stamps, width, begins = gathering.clock(area, names)
-        super().__init__(area, inputs, targets, schema.TIME, dtype, cache, labels, transform)
-        self.bins = _bins("length", length, width)
-        self.stride = self.bins if stride is None else _bins("stride", stride, width)
-        if self.bins < 1 or self.stride < 1:
-            msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
-            raise ValueError(msg)
-        self.time, later = begins, dict(offsets or {})
-        if unknown := [name for name in later if name not in names]:
-            msg = f"offsets: {unknown[0]!r} is not among the variables {names}"
-            raise ValueError(msg)
-        self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
-        self.pad = pad
-        stretches = gathering.stretches(area, stamps, width, window, across_gaps)
-        self._windows(stretches, length, window)
-
-    def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:
-        """Number the windows of all stretches."""
-        early, late = min(0, *self.shifts.values()), max(0, *self.shifts.values())
-        low, high = stretches[:, 0] - early, stretches[:, 1] - late
-        spare = 0 if self.pad else self.bins - 1
-        counts = np.maximum(0, -(-(high - low - spare) // self.stride))
-        if self.pad:  # a last window only where the one before does not reach the end
-            whole = np.maximum(0, (high - low - self.bins) // self.stride + 1)
-            reached = (whole > 0) & ((whole - 1) * self.stride + self.bins >= high - low)
-            counts = np.where(high > low, whole + ~reached, 0)
-        low, high, counts = low[counts > 0], high[counts > 0], counts[counts > 0]
-        if counts.size == 0:
-            longest = max((stretches[:, 1] - stretches[:, 0]).max(initial=0), 0)
-            step = length / self.bins
-            span = (
-                f"{self.time[0]:g} to {self.time[-1] + step:g} s" if self.time.size else "nothing"
-            )
-            msg = (
-                f"{self.place}: no window of {length:g} s fits into "
-                f"{'the clock' if window is None else np.asarray(window).tolist()}: the longest "
-                f"stretch without a gap has {longest * step:g} s, the clock spans {span} "
-                f"({', '.join(self.fields)})"
-            )
-            raise ValueError(msg)
-        #: Windows from one stretch's begin to the next one's.
-        self.bounds = np.concatenate([[0], np.cumsum(counts)])
-        self.low, self.high = low, high
-        #: Windows to the next that does not overlap.
-        self.step = -(-self.bins // self.stride)
-
-    def __len__(self) -> int:
-        return int(self.bounds[-1])
-
-    def _shapes(self) -> dict[str, str]:
-        return {n: f"{(self.bins, *f.shape[1:])} {self.dtypes[n]}" for n, f in self.fields.items()}
-
-    def batch(self, indices: Sequence[int]) -> Batch:
-        starts, ends = self.spans(indices)
-        lead = starts.size, self.bins
-        masks = self._masks(lead, partial(_clips, starts, ends))
-        batch: Batch = {}
-        for name, shift in self.shifts.items():
-            gather = partial(_clips, starts + shift, ends + shift)
-            out = self._values(name, lead, gather)
-            self._blank(name, out, self._masks(lead, gather) if shift else masks)
-            batch[name] = torch.from_numpy(out)
-        if self.pad and "valid" not in masks:
-            masks["valid"] = starts[:, None] + np.arange(self.bins) < ends[:, None]
-        batch |= {name: torch.from_numpy(mask) for name, mask in masks.items()}
-        batch[schema.TIME] = torch.from_numpy(self.time[starts])
-        return self._finish(batch)
-
-    def spans(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First frame of each window, and the one past its last: (n,) int64 each."""
-        numbers = self._numbers(indices)
-        stretch = np.searchsorted(self.bounds, numbers, side="right") - 1
-        starts = self.low[stretch] + (numbers - self.bounds[stretch]) * self.stride
-        return starts, np.minimum(starts + self.bins, self.high[stretch])
-
-    def frames(self) -> ClipDataset:
-        """Every frame of the clock as a window, without labels and transform."""
-        own = copy.copy(self)
-        own.bins = own.stride = own.step = 1
-        own.low, own.high = np.array([0]), np.array([self.time.size])
-        own.bounds, own.shifts = np.array([0, self.time.size]), dict.fromkeys(self.fields, 0)
-        own.pad, own.labels, own.transform = False, False, None
-        return own
+class TrialDataset(Tensors, Trials):  # noqa: D101
+    __doc__ = Trials.__doc__
 
 
-def _bins(what: str, seconds: float, width: float) -> int:
-    """A duration in bins."""
-    found = seconds / width
-    if not (np.isfinite(found) and abs(found - round(found)) < 0.1):
-        msg = f"{what}: {seconds:g} s are {found:.2f} bins of {width:g} s, not a whole number"
-        raise ValueError(msg)
-    return round(found)
+class ClipDataset(Tensors, Clips):  # noqa: D101
+    __doc__ = Clips.__doc__
 
 
-def _clips(starts: np.ndarray, ends: np.ndarray, field: fields.Field, out: np.ndarray) -> None:
-    """Clips that may end early: past their end NaN, or 0 where the dtype has none."""
-    whole = ends - starts == out.shape[1]
-    if whole.all():
-        field.clips(starts, out)
-        return
-    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        field.clips(np.array([start]), out[i : i + 1, : end - start])
-        out[i, end - start :] = np.nan if out.dtype.kind == "f" else 0
+class SpikeWindowDataset(Tensors, SpikeWindows):  # noqa: D101
+    __doc__ = SpikeWindows.__doc__
 
 
-def _dims(area: xr.DataTree, name: str, dim: str) -> tuple[str, ...]:
-    """Dimensions of a variable's field, that of the rows first."""
-    dims = gathering.find(area, name).dims
-    return (dim, *(str(d) for d in dims if d not in (dim, schema.IMAGE)))
+class RepeatDataset(Tensors, Repeats):  # noqa: D101
+    __doc__ = Repeats.__doc__
+
+    @staticmethod
+    def mean(repeats: torch.Tensor) -> torch.Tensor:
+        return repeats.nanmean(1)
+
+
+class Stack(Tensors, Stacked):  # noqa: D101
+    __doc__ = Stacked.__doc__
+
+    def __init__(self, datasets: Sequence[Any]):
+        datasets = list(datasets)
+        for dataset in datasets:
+            check_dataset(dataset)
+        super().__init__(datasets)
+
+    @staticmethod
+    def joined(parts: list[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(parts)

@@ -26,14 +26,15 @@ import xarray as xr
 from torch.utils.data import Dataset
 
 from neuroarrays import schema
-from neuroarrays.batches import fields, gathering
+from neuroarrays.batches import gathering
+from neuroarrays.batches.aligned import Trials
+from neuroarrays.batches.movies import MovieChunks, MovieStarts, validation_clips
+from neuroarrays.batches.samplers import Batches
+from neuroarrays.batches.samples import Gathered
+from neuroarrays.batches.scaling import Scaling, scale
 from neuroarrays.batches.splits import by_tier
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.torch import scaling
-from neuroarrays.torch.batched import Gathered
-from neuroarrays.torch.datasets import TrialDataset
 from neuroarrays.torch.loading import Loader
-from neuroarrays.torch.samplers import Batches
 
 DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
 ImagePoint = namedtuple("ImagePoint", ["images", "responses"])
@@ -121,7 +122,7 @@ def openretina(  # noqa: PLR0913  its own options
         If there are blocks, but none that trains.
     """
     (movie,), (response,) = inputs, targets
-    made: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
+    by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     for _, area in gathering.areas(tree, [movie, response]):
         parts = area.path.strip("/").split("/")
         block = parts[0] if len(parts) > 2 else "train"
@@ -134,8 +135,10 @@ def openretina(  # noqa: PLR0913  its own options
             raise SchemaError(msg)
         sides: dict[str, np.ndarray] = {block: np.arange(frames)}
         if block == "train":
-            kept, held = _clips(gathering.place(area), frames, clip_length, num_val_clips)
-            sides = {"train": kept, "validation": held}
+            training, validation = validation_clips(
+                gathering.place(area), frames, clip_length, num_val_clips
+            )
+            sides = {"train": training, "validation": validation}
         for side, order in sides.items():
             chunk = train_chunk_size if side == "train" else clip_length
             if side not in ("train", "validation") and allow_over_boundaries:
@@ -143,123 +146,30 @@ def openretina(  # noqa: PLR0913  its own options
             size = batch_size
             if side not in ("train", "validation") and chunk > train_chunk_size:
                 size = max(1, batch_size * train_chunk_size // chunk)
-            data = _Movie(area, movie, response, order, chunk, cache)
+            train = side == "train"
+            data = _Movie(area, movie, response, order, chunk, cache, by_start=train)
             batches: Batches = Batches(len(data), size)
-            if side == "train":
-                batches = _Starts(data, size, seed, clip_length, allow_over_boundaries)
-            made.setdefault(side, {})[parts[-2]] = Loader(data, batches, **loading)
-    if not made["train"]:
-        blocks = [name for name in made if made[name]]
+            if train:
+                batches = MovieStarts(data, size, seed, clip_length, allow_over_boundaries)
+            by_side.setdefault(side, {})[parts[-2]] = Loader(data, batches, **loading)
+    if not by_side["train"]:
+        blocks = [name for name in by_side if by_side[name]]
         raise NotInTree("block", "train", blocks, hint="that is where its training movie is")
-    return made
+    return by_side
 
 
-def _clips(where: str, frames: int, length: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames that train, and those of the validation clips in the order they were drawn."""
-    n_clips = frames // length
-    if not 0 < n < n_clips:
-        msg = f"{where}: num_val_clips={n} of {n_clips} clips of {length} frames"
-        raise ValueError(msg)
-    drawn = np.random.RandomState(42).choice(n_clips, n, replace=False)
-    every = np.arange(n_clips * length).reshape(n_clips, length)
-    return np.delete(every, drawn, axis=0).ravel(), every[drawn].ravel()
+class _Movie(MovieChunks, Dataset[Any]):
+    """Chunks as that library's namedtuples of tensors."""
 
-
-class _Movie(Dataset[Any]):
-    """Chunks of a movie whose frames were put in a new order."""
-
-    def __init__(
-        self,
-        area: xr.DataTree,
-        movie: str,
-        response: str,
-        order: np.ndarray,
-        chunk: int,
-        cache: Any,
-    ):
-        fields.check_cache(cache)
-        self.place, self.order, self.chunk = gathering.place(area), order, chunk
-        self.movie = gathering.field(area, movie, schema.TIME, cache)
-        self.response = gathering.field(area, response, schema.TIME, cache)
-        self.buffers = fields.Buffers()
-        if order.size < chunk:
-            msg = f"{self.place}: {movie} has {order.size} frames, fewer than a chunk of {chunk}"
-            raise ValueError(msg)
-
-    def load(self) -> None:
-        self.movie.load()
-        self.response.load()
-
-    def __len__(self) -> int:
-        return self.order.size // self.chunk
+    def batch(self, indices: Sequence[int]) -> DataPoint:
+        """Chunks by number."""
+        return DataPoint(*map(torch.from_numpy, self.chunks(indices)))
 
     def __getitem__(self, index: int) -> DataPoint:
         return DataPoint(*(value[0] for value in self.batch([index])))
 
     def __getitems__(self, indices: Sequence[int]) -> Gathered:
         return Gathered(self.batch(indices), len(indices))
-
-    def batch(self, indices: Sequence[int]) -> DataPoint:
-        """Chunks by number."""
-        return self.from_starts(np.asarray(indices) * self.chunk)
-
-    def from_starts(self, starts: np.ndarray) -> DataPoint:
-        """The chunks from any frames on."""
-        inputs = self._gather(self.movie, starts).permute(0, 2, 1, 3, 4)
-        return DataPoint(inputs.contiguous(), self._gather(self.response, starts))
-
-    def _gather(self, field: fields.Field, starts: np.ndarray) -> torch.Tensor:
-        shape = (starts.size, self.chunk, *field.shape[1:])
-        out = self.buffers.get(shape, np.dtype(np.float32))
-        for i, start in enumerate(starts.tolist()):
-            rows = self.order[start : start + self.chunk]
-            for run in np.split(np.arange(rows.size), np.flatnonzero(np.diff(rows) != 1) + 1):
-                field.clips(rows[run[:1]], out[i : i + 1, run[0] : run[-1] + 1])
-        return torch.from_numpy(out)
-
-
-class _Chunks(_Movie):
-    """A `_Movie` indexed by start frames."""
-
-    def batch(self, indices: Sequence[int]) -> DataPoint:
-        return self.from_starts(np.asarray(indices))
-
-
-class _Starts(Batches):
-    """The starts of that library's `MovieSampler`, for a given state of numpy's generator."""
-
-    def __init__(self, data: _Movie, batch_size: int, seed: int, scene: int, over: bool):
-        data.__class__ = _Chunks
-        self.frames, self.chunk, self.scene, self.over = data.order.size, data.chunk, scene, over
-        if not over and self.chunk > scene:
-            msg = f"{data.place}: a chunk of {self.chunk} frames is longer than a clip of {scene}"
-            raise ValueError(msg)
-        n = -(-self.frames // self.chunk)
-        super().__init__(n, batch_size, shuffle=True, seed=seed, drop_last=True)
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Start frames of an epoch: (n,) int64."""
-        starts = np.arange(0, self.frames, self.chunk)
-        if self.scene == self.chunk:
-            return starts
-        state = np.random.RandomState(self.seed)
-        for _ in range(epoch + 1):
-            reach = self.chunk if self.over else self.chunk // 2
-            shifts = state.randint(0, reach, starts.size)
-            shuffled = state.permutation(starts.size)
-        if self.over:
-            moved = np.minimum(starts + shifts, self.frames - self.chunk)
-        else:
-            moved = self._inside(starts, shifts)
-        return np.asarray(moved[shuffled], np.int64)
-
-    def _inside(self, starts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        bounds = np.arange(0, self.frames + 1, self.scene)
-        following = bounds[np.minimum(np.searchsorted(bounds, starts, "right"), bounds.size - 1)]
-        moved = np.where(starts + self.chunk > following, following - self.chunk, starts)
-        moved = np.where(starts + shifts + self.chunk < following, starts + shifts, moved)
-        moved[-1] = min(moved[-1], bounds[-1] - self.chunk)
-        return moved
 
 
 # ------------------------------------------------------------------------------ neuralpredictors
@@ -315,27 +225,27 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         msg = "pupil_center= needs behavior=: the field comes after it"
         raise ValueError(msg)
     names = [name for group in groups.values() for name in group]
-    made: dict[str, dict[str, Any]] = {}
+    by_side: dict[str, dict[str, Any]] = {}
     for key, area in gathering.areas(tree, names):
-        every = TrialDataset(area, names, cache=cache)
-        scale = _neuro_normalizer(every, groups) if normalize else {}
+        every = Trials(area, names, cache=cache)
+        scales = _neuro_normalizer(every, groups) if normalize else {}
         for tier, rows in by_tier(gathering.column(area, "tier")).items():
-            data = _Points(TrialDataset(area, names, rows=rows, cache=cache), groups, scale)
+            data = _Points(Trials(area, names, rows=rows, cache=cache), groups, scales)
             batches = Batches(len(data), batch_size, shuffle=tier == "train", seed=seed)
-            made.setdefault(tier, {})[key] = Loader(data, batches, **loading)
-    return made
+            by_side.setdefault(tier, {})[key] = Loader(data, batches, **loading)
+    return by_side
 
 
 class _Points(Dataset[Any]):
-    """Presentations as that library's namedtuples."""
+    """Presentations as that library's namedtuples of tensors."""
 
     def __init__(
         self,
-        trials: TrialDataset,
+        trials: Trials,
         groups: Mapping[str, list[str]],
-        scale: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+        scales: Mapping[str, tuple[np.ndarray, np.ndarray]],
     ):
-        self.trials, self.scale = trials, dict(scale)
+        self.trials, self.scales = trials, dict(scales)
         self.groups = {name: group for name, group in groups.items() if group}
 
     def load(self) -> None:
@@ -352,37 +262,35 @@ class _Points(Dataset[Any]):
 
     def batch(self, indices: Sequence[int]) -> Any:
         """Presentations by number."""
-        batch = self.trials.batch(indices)
+        arrays = self.trials.batch(indices)
         values = []
         for name, group in self.groups.items():
-            value = batch[group[0]] if name in ImagePoint._fields else _columns(batch, group)
-            if name in self.scale:
-                scaling.scale(value, *self.scale[name])
-            values.append(value)
+            one_variable = name in ImagePoint._fields
+            value = arrays[group[0]] if one_variable else np.stack([arrays[n] for n in group], 1)
+            if name in self.scales:
+                scale(value, *self.scales[name])
+            values.append(torch.from_numpy(value))
         return POINTS[len(values)](*values)
 
 
-def _columns(batch: Mapping[str, torch.Tensor], names: Sequence[str]) -> torch.Tensor:
-    return torch.stack([batch[name] for name in names], dim=1)
-
-
 def _neuro_normalizer(
-    every: TrialDataset, groups: Mapping[str, list[str]]
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """What is subtracted from each field, and what it is multiplied by then."""
-    scale = {}
+    every: Trials, groups: Mapping[str, list[str]]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What is subtracted from each field, and what it is multiplied by then: float32."""
+    scales = {}
     for field, group in groups.items():
         per_unit = field == "responses"
-        fits = [scaling.Normalize.fit(every, [name], per_unit=per_unit, ddof=0) for name in group]
+        fits = [Scaling.fit(every, [name], per_unit=per_unit, ddof=0) for name in group]
         if not fits:
             continue
-        mean = torch.stack([f.mean[n].squeeze() for f, n in zip(fits, group, strict=True)])
-        std = torch.stack([f.raw[n].squeeze() for f, n in zip(fits, group, strict=True)])
+        mean = np.stack([f.mean[n].squeeze() for f, n in zip(fits, group, strict=True)])
+        std = np.stack([f.raw[n].squeeze() for f, n in zip(fits, group, strict=True)])
         if field in ("images", "responses"):
             mean, std = mean[0], std[0]
         if field == "responses":
-            std = torch.maximum(std, 0.01 * torch.nanmean(std))
+            std = np.maximum(std, 0.01 * np.nanmean(std))
         if field in ("responses", "behavior"):
-            mean = torch.zeros_like(mean)
-        scale[field] = (mean.float(), (1 / std).float())
-    return scale
+            mean = np.zeros_like(mean)
+        with np.errstate(divide="ignore"):
+            scales[field] = (mean.astype(np.float32), (1 / std).astype(np.float32))
+    return scales

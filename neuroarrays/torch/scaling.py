@@ -1,4 +1,4 @@
-"""Normalisation as an explicit step: which numbers, of which samples, by which rule."""
+"""Normalisation of tensors; the statistics are those of `neuroarrays.batches.scaling`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
-from neuroarrays import schema
-from neuroarrays.errors import NotInTree
-
-Batch = dict[str, Any]
+from neuroarrays.batches.samples import Batch
+from neuroarrays.batches.scaling import Scaling
+from neuroarrays.batches.scaling import scale as scale_array
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,11 @@ class Normalize:
 
     Attributes
     ----------
-    mean, std : dict of str to tensor
-        Per variable; they broadcast against its last axes.
+    mean, std : dict of str to (...) float64 tensor
+        Per variable and in its unit; they broadcast against its last axes.
     stated : str
         Of which samples they are, and by which rule.
-    raw : dict of str to tensor
+    raw : dict of str to (...) float64 tensor
         The deviations as found: 0 where `std` is 1.
     """
 
@@ -78,21 +76,9 @@ class Normalize:
         Normalize
             What is constant is divided by 1.
         """
-        mean, std, raw = {}, {}, {}
-        totals = {name: _Moments(per_unit) for name in names}
-        for begin in range(0, len(samples), 256):
-            batch = samples.batch(range(begin, min(begin + 256, len(samples))))
-            for name, total in totals.items():
-                total.add(batch[name].numpy())
-        for name, total in totals.items():
-            deviation = np.sqrt(total.squares / np.maximum(total.n - ddof, 1))
-            raw[name] = torch.as_tensor(deviation)
-            deviation = np.where(deviation > 0, deviation, 1.0)
-            mean[name] = torch.as_tensor(total.mean if center else np.zeros_like(total.mean))
-            std[name] = torch.as_tensor(deviation)
-        what = "each unit" if per_unit else "all values"
-        stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
-        return cls(mean, std, stated, raw)
+        return cls._of(
+            Scaling.fit(samples, names, per_unit=per_unit, center=center, ddof=ddof, split=split)
+        )
 
     @classmethod
     def stored(cls, area: xr.DataTree, names: Sequence[str], scope: str = "all") -> Normalize:
@@ -119,44 +105,16 @@ class Normalize:
         NotInTree
             If there is no such statistic.
         """
-        scopes = _scopes(area)
-        if scope not in scopes:
-            raise NotInTree("statistics", scope, scopes, where=area.path)
-        found = scopes[scope].to_dataset()
-        mean, std, raw = {}, {}, {}
-        for name in names:
-            key = name.replace("/", "_")
-            for needed in (f"{key}_mean", f"{key}_std"):
-                if needed not in found:
-                    raise NotInTree("statistic", needed, found.data_vars, where=area.path)
-            centre = found[f"{key}_mean"].values.astype(np.float64)
-            deviation = found[f"{key}_std"].values.astype(np.float64)
-            raw[name] = torch.as_tensor(deviation)
-            if name == "responses":
-                centre = np.where(np.isnan(centre), np.nan, 0.0)
-                least = 0.01 * _mean_deviation(area, scope)
-                deviation = np.where(deviation <= least, least, deviation)
-            mean[name] = torch.as_tensor(centre)
-            std[name] = torch.as_tensor(np.where(deviation == 0, 1.0, deviation))
-        tier = found[f"{names[0].replace('/', '_')}_std"].attrs.get("tier", "unknown tier")
-        stated = f"stored statistics, scope {scope}, {tier}, ddof=1; responses not centred"
-        return cls(mean, std, stated, raw)
+        return cls._of(Scaling.stored(area, names, scope))
 
-
-def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The statistics of an area, by what they are over."""
-    node = area.children.get(schema.STATISTICS)
-    return {} if node is None else dict(node.children)
-
-
-def _mean_deviation(area: xr.DataTree, scope: str) -> float:
-    """The mean deviation of the responses of a session's units, of whichever area."""
-    session = [area] if area.parent is None else area.parent.children.values()
-    tables = [scopes[scope].data_vars for scopes in map(_scopes, session) if scope in scopes]
-    found = [table["responses_std"].values for table in tables if "responses_std" in table]
-    deviations = np.concatenate(found)
-    known = deviations[~np.isnan(deviations)]
-    return float(known.mean(dtype=np.float64)) if known.size else np.nan
+    @classmethod
+    def _of(cls, scaling: Scaling) -> Normalize:
+        """The same as tensors."""
+        mean, std, raw = (
+            {name: torch.as_tensor(values) for name, values in table.items()}
+            for table in (scaling.mean, scaling.std, scaling.raw)
+        )
+        return cls(mean, std, scaling.stated, raw)
 
 
 def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> None:
@@ -165,34 +123,11 @@ def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> Non
     Parameters
     ----------
     values : (...) float tensor
-        Changed.
-    mean, factor : tensor
+        In the unit of `mean`; changed, and without a unit after it.
+    mean, factor : (...) tensor
         They broadcast against its last axes.
     """
     if values.device.type == "cpu":  # torch's threads would wait for work longer than this takes
-        array = values.numpy()
-        np.subtract(array, mean.numpy().astype(array.dtype), out=array)
-        np.multiply(array, factor.numpy().astype(array.dtype), out=array)
+        scale_array(values.numpy(), mean.numpy(), factor.numpy())
     else:
         values.sub_(mean.to(values)).mul_(factor.to(values))
-
-
-class _Moments:
-    """Number, mean and sum of squared deviations of what was added, in float64."""
-
-    def __init__(self, per_unit: bool):
-        self.per_unit = per_unit
-        self.n = self.mean = self.squares = np.float64(0)
-
-    def add(self, values: np.ndarray) -> None:
-        table = values.reshape(-1, values.shape[-1]) if self.per_unit else values.reshape(-1, 1)
-        table = table.astype(np.float64)
-        known = ~np.isnan(table)
-        n = known.sum(0)
-        mean = np.where(known, table, 0).sum(0) / np.maximum(n, 1)
-        squares = np.where(known, (table - mean) ** 2, 0).sum(0)
-        both = self.n + n
-        apart = mean - self.mean
-        share = n / np.maximum(both, 1)
-        self.squares = self.squares + squares + apart**2 * self.n * share
-        self.mean, self.n = self.mean + apart * share, both

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="the extra `torch` is not installed")
 import torch
 
-from neuroarrays.torch.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
 
 
 def flat(batches):

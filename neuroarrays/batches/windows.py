@@ -1,4 +1,4 @@
-"""Windows counted from the raw spikes of a recording, as torch batches."""
+"""Windows counted from the raw spikes of a recording."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment import interpolation
 from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
+from neuroarrays.batches.samples import AreaSamples, Batch
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.schema import given
-from neuroarrays.torch.batched import AreaDataset, Batch
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.observed import counting
 from neuroarrays.tree.stretches import Stretches
@@ -26,7 +25,7 @@ from neuroarrays.tree.trains import Trains, trains_of
 _WINDOWS = 4096
 
 
-class SpikeWindowDataset(AreaDataset):
+class SpikeWindows(AreaSamples):
     """Windows binned from raw spike trains as they are asked for.
 
     Parameters
@@ -185,7 +184,7 @@ class SpikeWindowDataset(AreaDataset):
     def __len__(self) -> int:
         return int(self.starts.size)
 
-    def _shapes(self) -> dict[str, str]:
+    def shapes(self) -> dict[str, str]:
         counts = {"spike_data": f"{(self.bins, len(self.trains.first))} {self.dtype}"}
         return counts | dict.fromkeys(self.series, f"{(self.bins,)} float32")
 
@@ -204,13 +203,13 @@ class SpikeWindowDataset(AreaDataset):
         if self.dtype != counted.dtype:
             out = self.buffers.get(shape, self.dtype)
             out[...] = counted
-        batch: Batch = {"spike_data": torch.from_numpy(out)}
+        arrays = {"spike_data": out}
         for name, field in self.series.items():
             values = self.buffers.get((rows.size, *field.shape[1:]), np.dtype(np.float32))
             field.rows(rows, values)
-            batch[name] = torch.from_numpy(values)
-        batch[schema.TIME] = torch.from_numpy(self.starts[rows])
-        return self._finish(batch)
+            arrays[name] = values
+        arrays[schema.TIME] = self.starts[rows]
+        return self._finish(arrays)
 
 
 def _shared(observed: Sequence[Stretches]) -> Stretches:

@@ -1,38 +1,38 @@
-"""What all datasets are: whole batches gathered at once, as dicts of tensors under their names."""
+"""What all datasets are: samples by number, whole batches of them gathered at once as dicts of arrays."""
 
 from __future__ import annotations
 
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
-from torch.utils.data import Dataset
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.errors import printable
 from neuroarrays.schema.given import found
 
+#: Arrays under the names of the tree's variables; labels are text.
 Batch = dict[str, Any]
 
 
-class Batched(Dataset[Batch]):
+class Samples(ABC):
     """A dataset that gathers whole batches; a sample is a batch of one, less its axis."""
 
     #: What errors call it: session and area.
     place: str
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Samples by number, in any order, as one dict whose tensors have an axis in front."""
-        raise NotImplementedError
+        """Samples by number, in any order, as one dict whose arrays have an axis in front."""
 
-    def load(self) -> None:
+    def load(self) -> None:  # noqa: B027  some keep nothing
         """Read now what is kept in memory; otherwise the first batch does."""
 
     def __getitem__(self, index: Any) -> Batch:
@@ -46,45 +46,46 @@ class Batched(Dataset[Batch]):
         return Gathered(self.batch(indices), len(indices))
 
     def __repr__(self) -> str:
-        holds = "".join(f", {name} {shape}" for name, shape in self._shapes().items())
-        text = f"<{type(self).__name__} of {self.place}: {len(self):,} samples{holds}>"
+        variables = "".join(f", {name} {shape}" for name, shape in self.shapes().items())
+        text = f"<{type(self).__name__} of {self.place}: {len(self):,} samples{variables}>"
         return printable(text)
 
-    def _shapes(self) -> dict[str, str]:
-        """Shape and dtype of a sample's variables, to be shown."""
+    def delivered(self, values: np.ndarray) -> Any:
+        """An array of a batch as this dataset hands it out: of numpy here, a tensor in `na.torch`."""
+        return values
+
+    def shapes(self) -> dict[str, str]:
+        """Shape and dtype of a sample's variables, to be shown and compared."""
         return {}
 
     def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Numbers of samples, checked; negative ones count from the end."""
-        found, n = np.asarray(indices, np.int64), len(self)
-        if found.size and (found.min() < -n or found.max() >= n):
-            wrong = found.min() if found.min() < -n else found.max()
+        numbers, n = np.asarray(indices, np.int64), len(self)
+        if numbers.size and (numbers.min() < -n or numbers.max() >= n):
+            wrong = numbers.min() if numbers.min() < -n else numbers.max()
             msg = f"{self.place}: sample {wrong} of {n}"
             raise IndexError(msg)
-        return np.where(found < 0, found + n, found)
+        return np.where(numbers < 0, numbers + n, numbers)
 
 
-def check_dataset(given: Any) -> None:
-    """Refuse what is no dataset of ours.
+def check_samples(given: Any, kind: Any, example: str) -> None:
+    """Refuse what is no dataset of a kind.
 
     Raises
     ------
     TypeError
         Says what to make.
     """
-    if not isinstance(given, Batched):
-        msg = (
-            "expected a dataset, such as na.torch.TrialDataset(area, ['spike_data']), found "
-            f"{found(given)}"
-        )
+    if not isinstance(given, kind):
+        msg = f"expected a dataset, such as {example}, found {found(given)}"
         raise TypeError(msg)
 
 
 class Gathered(Sequence[Any]):
     """A batch as torch's own loaders want one: the list of its samples.
 
-    `collate` takes the batch out as it was gathered; torch's default stacks the samples again,
-    which gives the same tensors, and labels (`session`, `area`, `unit_id`) once for each sample.
+    `na.torch.collate` takes the batch out as it was gathered; torch's default stacks the samples
+    again, which gives the same tensors, and labels (`session`, `area`, `unit_id`) once per sample.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ class Gathered(Sequence[Any]):
         raise TypeError(msg)
 
 
-class AreaDataset(Batched):
+class AreaSamples(Samples):
     """Samples of one area, with its labels on request and a transform."""
 
     def __init__(
@@ -129,12 +130,16 @@ class AreaDataset(Batched):
         self.place, self.area = gathering.place(area), str(area.name)
         self.session = str(area.parent.name or "") if area.parent is not None else ""
         ids = units.coords[schema.UNIT].values if schema.UNIT in units.coords else None
-        self.unit_id = None if ids is None else torch.from_numpy(np.array(ids, np.int64))
+        self.unit_id: Any = None if ids is None else self.delivered(np.array(ids, np.int64))
         self.labels, self.transform = labels, transform
         self.buffers = fields.Buffers()
 
-    def _finish(self, batch: Batch) -> Batch:
-        """Labels on request, then the transform."""
+    def _finish(self, arrays: Mapping[str, np.ndarray]) -> Batch:
+        """The batch of some arrays."""
+        return self.finished({name: self.delivered(values) for name, values in arrays.items()})
+
+    def finished(self, batch: Batch) -> Batch:
+        """A batch with labels, if they are asked for, after the transform."""
         if self.labels:
             batch |= {"session": self.session, "area": self.area}
             if self.unit_id is not None:
@@ -143,5 +148,7 @@ class AreaDataset(Batched):
 
 
 def is_per_sample(name: str, value: Any) -> bool:
-    """Whether an entry of a batch has an axis of samples: tensors but the units, and lists."""
-    return isinstance(value, (torch.Tensor, list)) and name != schema.UNIT
+    """Whether an entry of a batch has an axis of samples: arrays but the units, and lists."""
+    if name == schema.UNIT:
+        return False
+    return isinstance(value, list) or getattr(value, "ndim", 0) > 0

@@ -6,13 +6,12 @@ random state of numpy, Python or torch, and a worker draws nothing at all.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from torch.utils.data import Sampler
 
 from neuroarrays.kernels.seeding import draws, permutation
 
@@ -50,7 +49,7 @@ class Resumed:
         self.load_state_dict({"epoch": epoch, "batch": 0})
 
 
-class Batches(Resumed, Sampler[list[int]]):
+class Batches(Resumed):
     """Batches of sample numbers.
 
     Parameters
@@ -69,7 +68,8 @@ class Batches(Resumed, Sampler[list[int]]):
         Only whole batches, and as many on every rank; otherwise every sample is in one batch of
         one rank, so that ranks may differ by a batch.
     rank, world_size : int, optional
-        Share of the samples; those of `torch.distributed` where it runs.
+        Share of the samples, `jax.process_index()` of `jax.process_count()` for example; those of
+        `torch.distributed` where it runs.
 
     Notes
     -----
@@ -100,7 +100,7 @@ class Batches(Resumed, Sampler[list[int]]):
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
         self.drop_last = drop_last
         self.weights = None if weights is None else _weights(weights, n)
-        self.rank, self.world_size = _place(rank, world_size)
+        self.rank, self.world_size = _share(rank, world_size)
         if len(self) == 0:
             msg = (
                 f"no batch: {self._size()} samples an epoch, batch_size={batch_size}, "
@@ -147,7 +147,7 @@ class Jittered(Batches):
     Parameters
     ----------
     windows : dataset
-        Windows from one to the next frame, such as `ClipDataset` with a stride of one bin.
+        Windows from one to the next frame, such as `Clips` with a stride of one bin.
     batch_size : int
         Windows per batch and rank.
     **options
@@ -163,7 +163,7 @@ class Jittered(Batches):
     def __init__(self, windows: Any, batch_size: int, **options: Any):
         if not isinstance(windows, Windows):
             kind = type(windows).__name__
-            msg = f"expected windows of a clock, such as a ClipDataset, not a {kind}: take Batches"
+            msg = f"expected windows of a clock, such as clips, not a {kind}: take Batches"
             raise TypeError(msg)
         bounds = np.asarray(windows.bounds)
         self.first, self.room = bounds[:-1], np.diff(bounds)
@@ -183,13 +183,12 @@ class Jittered(Batches):
         phase = (draws(self.room.size, self.seed, epoch, 2) % reach.astype(np.uint64)).astype(int)
         stretch = np.repeat(np.arange(self.room.size), self.tiles)
         tile = np.arange(stretch.size) - np.repeat(np.cumsum(self.tiles) - self.tiles, self.tiles)
-        place = (phase - half)[stretch] + tile * self.step
-        windows = self.first[stretch] + np.clip(place, 0, self.room[stretch] - 1)
-        found: np.ndarray = windows[permutation(windows.size, self.seed, epoch)]
-        return found
+        starts = (phase - half)[stretch] + tile * self.step
+        windows = self.first[stretch] + np.clip(starts, 0, self.room[stretch] - 1)
+        return np.asarray(windows[permutation(windows.size, self.seed, epoch)])
 
 
-class Cycled(Resumed, Sampler[list[tuple[int, int]]]):
+class Cycled(Resumed):
     """Batches of several sessions, one session at a time.
 
     Parameters
@@ -264,8 +263,8 @@ def balanced(labels: Any) -> np.ndarray:
     (sample,) float64
         One over the number of samples with its label.
     """
-    _, place, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
-    return 1.0 / counts[place]
+    _, number, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    return 1.0 / counts[number]
 
 
 def _weights(weights: Any, n: int) -> np.ndarray:
@@ -280,12 +279,16 @@ def _weights(weights: Any, n: int) -> np.ndarray:
     return np.cumsum(values / values.sum())
 
 
-def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+def _share(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Which of how many processes this is: as given, or as `torch.distributed` says."""
     if rank is None and world_size is None:
-        running = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not running:
+        # Where torch was never imported, none of its processes run.
+        distributed = getattr(sys.modules.get("torch"), "distributed", None)
+        if distributed is None or not distributed.is_available():
             return 0, 1
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        if not distributed.is_initialized():
+            return 0, 1
+        return distributed.get_rank(), distributed.get_world_size()
     if rank is None or world_size is None or not 0 <= rank < world_size:
         msg = f"rank={rank}, world_size={world_size}: expected both, and 0 <= rank < world_size"
         raise ValueError(msg)

@@ -1,0 +1,181 @@
+"""Datasets made of others: the repeats of each stimulus, sessions one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.batches.aligned import Trials
+from neuroarrays.batches.samples import AreaSamples, Batch, Samples, check_samples, is_per_sample
+from neuroarrays.errors import SchemaError
+
+
+class Repeats(Samples):
+    """Stimuli as samples: the mean over the repeats of each, and every repeat.
+
+    Parameters
+    ----------
+    trials : Trials
+        Presentations, with targets.
+    labels : (presentation_id,) array
+        What was shown in each presentation of the area; equal labels are repeats.
+
+    Notes
+    -----
+    Inputs are those of the first repeat. A target comes twice: its mean over the repeats where it
+    is known (not NaN), and as ``<name>_by_trial`` ``(n, repeat, ...)``, padded with NaN for stimuli
+    that were shown less often; both in the target's unit. So do the masks of the targets: whether
+    any repeat is known, and ``<mask>_by_trial``, padded with what is not. `repeats` ``(n,)`` int64
+    says how often a stimulus was shown. Targets have to be floats.
+
+    Raises
+    ------
+    SchemaError
+        If there is no target, or one is not a float.
+    """
+
+    def __init__(self, trials: Trials, labels: Any):
+        shown = np.asarray(labels)[trials.rows].tolist()
+        groups: dict[Any, list[int]] = {}
+        for i, label in enumerate(shown):
+            groups.setdefault(label, []).append(i)
+        self.trials, self.groups, self.place = trials, list(groups.values()), trials.place
+        self.most = max(map(len, self.groups))
+        wrong = [n for n in sorted(trials.targets) if trials.dtypes[n].kind != "f"]
+        if wrong or not trials.targets:
+            msg = f"{self.place}: repeats need targets of a float dtype, not {wrong or 'none'}"
+            raise SchemaError(msg)
+
+    def load(self) -> None:
+        self.trials.load()
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def shapes(self) -> dict[str, str]:
+        return self.trials.shapes() | {"repeats": f"1 to {self.most}"}
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        groups = [self.groups[i] for i in self._numbers(indices)]
+        every = self.trials.batch([row for group in groups for row in group])
+        sizes = np.array([len(group) for group in groups], np.int64)
+        first = np.cumsum(sizes) - sizes
+        rows = first[:, None] + np.minimum(np.arange(self.most), sizes[:, None] - 1)
+        padding = np.arange(self.most) >= sizes[:, None]
+        batch = {k: v[first] if is_per_sample(k, v) else v for k, v in every.items()}
+        for name in sorted(self.trials.targets):
+            repeats = every[name][rows]
+            repeats[padding] = np.nan
+            batch[f"{name}_by_trial"], batch[name] = repeats, self.mean(repeats)
+        for name in sorted({key for keys in self.trials.masked.values() for key in keys}):
+            known = self.trials.masks[name].known
+            repeats = every[name][rows]
+            repeats[padding] = not known
+            batch[f"{name}_by_trial"] = repeats
+            batch[name] = repeats.any(1) if known else repeats.all(1)
+        return batch | {"repeats": self.delivered(sizes)}
+
+    @staticmethod
+    def mean(repeats: Any) -> Any:
+        """The mean over the repeats that are known: (n, ...) of (n, repeat, ...), in its dtype."""
+        unknown = np.isnan(repeats)
+        wide = np.result_type(repeats.dtype, np.float32)  # float16 would round each sum
+        total = np.where(unknown, 0, repeats).sum(1, dtype=wide)
+        count = np.asarray(repeats.shape[1] - unknown.sum(1), wide)
+        mean = np.full(total.shape, np.nan, wide)
+        return np.divide(total, count, out=mean, where=count > 0).astype(repeats.dtype)
+
+
+class Stacked(Samples):
+    """Several datasets of one kind of sample, one after another.
+
+    Parameters
+    ----------
+    datasets : sequence of dataset
+        With the same variables, shapes and units: sessions of one population.
+
+    Attributes
+    ----------
+    owner : (sample,) int64
+        Which dataset each sample is of: weights for `balanced`.
+
+    Notes
+    -----
+    The labels `session` and `area` are lists, one name per sample.
+
+    Raises
+    ------
+    SchemaError
+        If units or shapes differ; which session, area and variable.
+    """
+
+    def __init__(self, datasets: Sequence[AreaSamples]):
+        self.datasets = list(datasets)
+        if not self.datasets:
+            msg = "there is no dataset to stack"
+            raise ValueError(msg)
+        for dataset in self.datasets:
+            check_samples(dataset, AreaSamples, 'na.batches.Trials(area, ["spike_data"])')
+        self.place = ", ".join(d.place for d in self.datasets)
+        for other in self.datasets[1:]:
+            _check_alike(self.datasets[0], other)
+        self.ends = np.cumsum([len(d) for d in self.datasets])
+        self.owner = np.repeat(np.arange(len(self.datasets)), np.diff(self.ends, prepend=0))
+
+    def load(self) -> None:
+        for dataset in self.datasets:
+            dataset.load()
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def shapes(self) -> dict[str, str]:
+        return self.datasets[0].shapes()
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        chosen = self._numbers(indices)
+        owner = self.owner[chosen]
+        order = np.argsort(owner, kind="stable")
+        numbers = chosen[order] - (self.ends - np.diff(self.ends, prepend=0))[owner[order]]
+        used, begins = np.unique(owner[order], return_index=True)
+        parts = [
+            self.datasets[d].batch(rows.tolist())
+            for d, rows in zip(used, np.split(numbers, begins[1:]), strict=True)
+        ]
+        back = np.argsort(order, kind="stable")
+        batch: Batch = {}
+        for name, value in parts[0].items():
+            if is_per_sample(name, value):
+                batch[name] = self.joined([part[name] for part in parts])[back]
+            elif isinstance(value, str):
+                names = [d.session if name == "session" else d.area for d in self.datasets]
+                batch[name] = [names[d] for d in owner]
+            else:
+                batch[name] = value
+        return batch
+
+    @staticmethod
+    def joined(parts: list[Any]) -> Any:
+        """Arrays one after another along their first axis."""
+        return np.concatenate(parts)
+
+
+def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
+    shapes, others = first.shapes(), other.shapes()
+    if list(shapes) != list(others) or type(first) is not type(other):
+        kinds = [f"{type(d).__name__} of {list(d.shapes())}" for d in (other, first)]
+        msg = f"{other.place} is a {kinds[0]}, {first.place} a {kinds[1]}: they cannot be stacked"
+        raise SchemaError(msg)
+    same_units = (first.unit_id is None) == (other.unit_id is None) and (
+        first.unit_id is None or np.array_equal(first.unit_id, other.unit_id)
+    )
+    for name, shape in shapes.items():
+        msg = ""
+        if others[name] != shape:
+            msg = f"{other.place}: {name} is {others[name]}, {shape} in {first.place}"
+        elif not same_units:
+            msg = f"{other.place}: {name} is of other units than in {first.place}"
+        if msg:
+            raise SchemaError(f"{msg}: they cannot be stacked; take them in turn with cycle")

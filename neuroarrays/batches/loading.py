@@ -1,0 +1,176 @@
+"""Loaders: batches of a dataset, or of several in turn, that go on where they stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from neuroarrays.batches.samplers import Batches, Cycled
+from neuroarrays.batches.samples import Samples, check_samples
+from neuroarrays.schema.given import check
+
+
+class Place:
+    """How far a loader is: the epoch, and how many of its batches were handed out."""
+
+    def __init__(self, batches: Batches | Cycled):
+        self.batches = batches
+        self.epoch, self.done, self.begun = batches.epoch, batches.skip, False
+
+    def through(self, epoch: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+        """The rest of this epoch, or the next one if this one was left early."""
+        if self.begun:
+            self.epoch, self.done = self.epoch + 1, 0
+        self.begun = True
+        self.batches.load_state_dict(self.state())
+        for batch in epoch():
+            self.done += 1
+            yield batch
+        self.go_to({"epoch": self.epoch + 1, "batch": 0})
+
+    def state(self) -> dict[str, int]:
+        """Epoch and batch, for a checkpoint."""
+        return {"epoch": self.epoch, "batch": self.done}
+
+    def go_to(self, state: Mapping[str, int]) -> None:
+        """Go on after a batch of an epoch."""
+        self.epoch, self.done, self.begun = int(state["epoch"]), int(state["batch"]), False
+        if self.done >= len(self.batches):  # an epoch that was counted to its end, not run to it
+            self.epoch, self.done = self.epoch + 1, 0
+
+
+class Resumable:
+    """What loaders share: their place in an epoch goes into a checkpoint and comes out of it."""
+
+    _place: Place
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and how many of its batches were handed out."""
+        return self._place.state()
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on after a batch of an epoch."""
+        self._place.go_to(state)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be this epoch."""
+        self._place.go_to({"epoch": epoch, "batch": 0})
+
+
+class NumpyLoader(Resumable):
+    """Batches of a dataset as dicts of numpy arrays, one epoch per iteration.
+
+    Parameters
+    ----------
+    dataset : dataset
+        One of this module.
+    batches : Batches or Cycled
+        Which samples make which batch.
+
+    Notes
+    -----
+    Every iteration is an epoch, the next one in another order. After `load_state_dict` the very
+    next batch follows. The memory of a batch is used again once you have let go of it.
+    """
+
+    def __init__(self, dataset: Samples | Sessions, batches: Batches | Cycled):
+        example = 'na.batches.Trials(area, ["spike_data"])'
+        check_samples(dataset, Samples | Sessions, example)
+        check_batches(batches, "na.batches.Batches(len(data), 64, shuffle=True)")
+        self.dataset: Any = dataset
+        self.batches, self._place = batches, Place(batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._place.through(lambda: map(self.dataset.batch, self.batches))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self):,} batches from {self.dataset!r}>"
+
+
+def check_batches(given: Any, example: str) -> None:
+    """Refuse what does not say which samples make which batch.
+
+    Raises
+    ------
+    TypeError
+        Says what to give.
+    """
+    if not isinstance(given, Batches | Cycled):
+        msg = f"batches: expected {example}, found {given!r:.60}"
+        raise TypeError(msg)
+
+
+class Sessions:
+    """Datasets by session; a batch is of one of them, and comes with its session's name.
+
+    Parameters
+    ----------
+    datasets : mapping of str to dataset
+        By session.
+    """
+
+    def __init__(self, datasets: Mapping[str, Any]):
+        self.keys, self.datasets = list(datasets), list(datasets.values())
+
+    def __repr__(self) -> str:
+        return f"{len(self.keys)} sessions"
+
+    def load(self) -> None:
+        """Read now what is kept in memory."""
+        for dataset in self.datasets:
+            dataset.load()
+
+    def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
+        """Samples by pairs (session, number), all of one session."""
+        session = pairs[0][0]
+        return self.keys[session], self.datasets[session].batch([i for _, i in pairs])
+
+    def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
+        return self.batch(pairs)
+
+
+def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int = 0) -> NumpyLoader:
+    """Batches of several sessions, one session at a time.
+
+    Parameters
+    ----------
+    loaders : mapping of str to NumpyLoader
+        One side of what `loaders` returns.
+    mode : {"longest", "shortest", "weighted"}
+        "longest": one batch of each in turn, short sessions start anew until the longest is
+        through. "shortest": until the first is through. "weighted": every batch once, sessions at
+        random in proportion to their batches.
+    seed : int
+        Of "weighted".
+
+    Returns
+    -------
+    NumpyLoader
+        Its batches are pairs ``(session, batch)``.
+
+    Raises
+    ------
+    ValueError
+        On a session without a batch, or no session.
+    TypeError
+        If these are not loaders, but sides of them.
+    """
+    return NumpyLoader(*in_turn(loaders, NumpyLoader, mode, seed))
+
+
+def in_turn(loaders: Mapping[str, Any], kind: Any, mode: str, seed: int) -> tuple[Sessions, Cycled]:
+    """What a loader needs that takes the batches of some loaders in turn; see `cycle`."""
+    check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
+    for key, loader in loaders.items():
+        if not isinstance(loader, kind):
+            what = type(loader).__name__
+            msg = f'{key!r} is a {what}: expected the loaders of one side, as loaders["train"]'
+            raise TypeError(msg)
+        if len(loader) == 0:
+            msg = f"session {key!r} has no batch"
+            raise ValueError(msg)
+    datasets = Sessions({key: loader.dataset for key, loader in loaders.items()})
+    return datasets, Cycled([loader.batches for loader in loaders.values()], mode, seed)

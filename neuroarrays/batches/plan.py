@@ -1,0 +1,226 @@
+"""From an aligned tree to the loaders of every session, by side of a split."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.batches import gathering, splits
+from neuroarrays.batches.aligned import AlignedSamples, Clips, Trials
+from neuroarrays.batches.composites import Repeats
+from neuroarrays.batches.loading import NumpyLoader
+from neuroarrays.batches.samplers import Batches, Jittered
+from neuroarrays.batches.samples import Batch, Samples
+from neuroarrays.batches.scaling import Scaling
+from neuroarrays.errors import NotInTree, SchemaError
+
+#: A side of a split whose name begins so gets every repeat, in order.
+TEST = ("test", "final_test", "live_test")
+_SPLIT_HINT = (
+    "to split without one, split=lambda area: "
+    "na.batches.splits.by_block(area.sizes['presentation_id'])"
+)
+#: From an area to the sides of its split: positions of presentations, or intervals of its clock.
+SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
+
+
+def loaders(
+    tree: xr.DataTree,
+    inputs: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    **options: Any,
+) -> dict[str, dict[str, NumpyLoader]]:
+    """Loaders of numpy batches of every session, by side of a split.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        An aligned tree, from its root.
+    inputs, targets : sequence of str
+        Variables of each area; see `Trials`. Areas without any of them are left out.
+    **options
+        ``batch_size``, ``length``, ``split``, ``repeats``, ``normalize``, ``seed`` and
+        ``options``, all as in `na.torch.loaders`.
+
+    Returns
+    -------
+    dict of dict of NumpyLoader
+        ``{"train": {session: loader}, "validation": ..., "test": ...}``; the key is
+        ``session/area`` where a session has several areas. Training is shuffled, and windows
+        start anywhere; the other sides come in order and whole.
+
+    Raises
+    ------
+    NotInTree, SchemaError, ValueError
+        What is missing or empty, in which session and area.
+    """
+    return Plan(gathering.names(inputs), gathering.names(targets), **options).loaders(
+        tree, NumpyLoader
+    )
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Which classes the datasets and the normalisation are of."""
+
+    trials: type[Trials] = Trials
+    clips: type[Clips] = Clips
+    repeats: type[Repeats] = Repeats
+    fit: Callable[[Any, Sequence[str]], Callable[[Batch], Batch]] = Scaling.fit
+
+
+@dataclass(frozen=True)
+class Part:
+    """One side of the split of one area."""
+
+    key: str
+    area: xr.DataTree
+    side: str
+    #: Positions of presentations, intervals of the clock in s, or None for all of it.
+    where: np.ndarray | None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether every repeat is wanted, in order."""
+        return self.side.startswith(TEST)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for of every area of a tree; see `na.torch.loaders`."""
+
+    inputs: list[str]
+    targets: list[str]
+    batch_size: int = 64
+    length: float | None = None
+    split: str | SplitRule = "tier"
+    repeats: str | None = None
+    normalize: Sequence[str] = ()
+    seed: int = 0
+    options: Mapping[str, Any] | None = None
+    kinds: Kinds = field(default_factory=Kinds)
+
+    def loaders(
+        self, tree: xr.DataTree, loader: Callable[[Any, Batches], Any]
+    ) -> dict[str, dict[str, Any]]:
+        """The loaders that `loader(dataset, batches)` makes, by side and session."""
+        if self.length is not None and self.repeats is not None:
+            msg = (
+                "repeats= is of presentations; windows have responses_by_trial where the tree does"
+            )
+            raise ValueError(msg)
+        parts = [
+            Part(key, area, name, side)
+            for key, area in gathering.areas(tree, gathering.names(self.inputs, self.targets))
+            for name, side in self._sides(area).items()
+        ]
+        sources = [self._dataset(part) for part in parts]
+        if self.normalize:  # over the loaders' own datasets, so that what these keep is read once
+            scales = self._scales(parts, sources)
+            for part, source in zip(parts, sources, strict=True):
+                source.transform = scales[part.area.path]
+        by_side: dict[str, dict[str, Any]] = {}
+        for part, source in zip(parts, sources, strict=True):
+            data: Samples = source
+            if part.is_test and isinstance(source, Trials) and self.repeats is not None:
+                data = self.kinds.repeats(source, gathering.column(part.area, self.repeats))
+            sessions = by_side.setdefault(part.side, {})
+            key = part.key if part.key not in sessions else part.area.path.strip("/")
+            sessions[key] = loader(data, self._batches(data, part))
+        order = sorted(by_side, key=lambda name: [*splits.NAMES, name].index(name))
+        return {name: by_side[name] for name in order}
+
+    def _sides(self, area: xr.DataTree) -> dict[str, np.ndarray | None]:
+        """The sides of an area's split, checked."""
+        split: Any = self.split
+        where = gathering.place(area)
+        for name in [*self.inputs, *self.targets] if self.length is None else []:
+            dims = gathering.find(area, name).dims
+            if schema.TIME in dims and schema.PRESENTATION not in dims:
+                msg = f"{where}: {name} is along time: give length=, the seconds of a window"
+                raise SchemaError(msg)
+        if split == "block":
+            return {area.path.strip("/").partition("/")[0]: None}
+        if not isinstance(split, str) and not callable(split):
+            msg = f"split={split!r}: expected a column, 'block' or a function of the area"
+            raise TypeError(msg)
+        sides = (
+            splits.by_tier(gathering.column(area, split, _SPLIT_HINT))
+            if isinstance(split, str)
+            else dict(split(area))
+        )
+        if not sides:
+            msg = f"{where}: the split has no side"
+            raise SchemaError(msg)
+        first = np.asarray(next(iter(sides.values())))
+        checked = (
+            splits.intervals(sides, where)
+            if first.ndim == 2
+            else splits.positions(sides, area.sizes.get(schema.PRESENTATION, 0), where)
+        )
+        return dict(checked)
+
+    def _dataset(self, part: Part) -> AlignedSamples:
+        """The samples of a part."""
+        options = dict(self.options or {})
+        if self.length is None:
+            return self.kinds.trials(part.area, self.inputs, self.targets, part.where, **options)
+        targets, by_trial = list(self.targets), "responses_by_trial"
+        if part.is_test and "responses" in targets and by_trial in part.area.data_vars:
+            targets.append(by_trial)
+        train = part.side == "train"
+        bin_width = gathering.clock(part.area, [*self.inputs, *targets])[1]
+        return self.kinds.clips(
+            part.area,
+            self.inputs,
+            self.length,
+            targets,
+            window=part.where,
+            stride=bin_width if train else None,
+            pad=not train,
+            **options,
+        )
+
+    def _batches(self, data: Samples, part: Part) -> Batches:
+        """In which order, and how many at a time."""
+        seed = self.seed ^ zlib.crc32(part.key.encode())
+        try:
+            if part.side != "train":
+                return Batches(len(data), self.batch_size)
+            if isinstance(data, Clips):
+                return Jittered(data, self.batch_size, seed=seed, drop_last=True)
+            return Batches(len(data), self.batch_size, shuffle=True, seed=seed, drop_last=True)
+        except ValueError as error:
+            msg = f"{data.place}: split {part.side!r} has {error}"
+            raise ValueError(msg) from error
+
+    def _scales(
+        self, parts: Sequence[Part], sources: Sequence[AlignedSamples]
+    ) -> dict[str, Callable[[Batch], Batch]]:
+        """The normalisation of each area, by its train side, or that of its session's other block."""
+        names = gathering.names(self.normalize)
+        if unknown := [n for n in names if n not in [*self.inputs, *self.targets]]:
+            known = gathering.names(self.inputs, self.targets)
+            raise NotInTree("variable to normalise", unknown[0], known)
+        trained = [part for part in parts if part.side == "train"]
+        scales = {
+            part.area.path: self.kinds.fit(source, names)
+            for part, source in zip(parts, sources, strict=True)
+            if part.side == "train"
+        }
+        for part in parts:
+            if part.area.path not in scales:
+                other = next((p.area.path for p in trained if p.key == part.key), None)
+                if other is None:
+                    sides = ", ".join(sorted({p.side for p in parts if p.key == part.key}))
+                    where = gathering.place(part.area)
+                    msg = f"{where}: no side 'train' to normalise by, only {sides}"
+                    raise SchemaError(msg)
+                scales[part.area.path] = scales[other]
+        return scales

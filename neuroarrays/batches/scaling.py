@@ -1,0 +1,194 @@
+"""Normalisation as an explicit step: which numbers, of which samples, by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.batches.samples import Batch, Samples
+from neuroarrays.errors import NotInTree
+
+#: Samples whose values are summed together.
+_TOGETHER = 256
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Subtract a mean and divide by a standard deviation: a transform of batches.
+
+    Attributes
+    ----------
+    mean, std : dict of str to (...) float64 array
+        Per variable and in its unit; they broadcast against its last axes.
+    stated : str
+        Of which samples they are, and by which rule.
+    raw : dict of str to (...) float64 array
+        The deviations as found: 0 where `std` is 1.
+    """
+
+    mean: dict[str, np.ndarray]
+    std: dict[str, np.ndarray]
+    stated: str
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __call__(self, batch: Batch) -> Batch:
+        for name, mean in self.mean.items():
+            if name in batch:
+                values = batch[name]
+                if values.dtype.kind != "f":
+                    msg = f"{name} is {values.dtype}: ask the dataset for a float dtype"
+                    raise ValueError(msg)
+                scale(values, mean, 1 / self.std[name])
+        return batch
+
+    @classmethod
+    def fit(
+        cls,
+        samples: Samples,
+        names: Sequence[str],
+        *,
+        per_unit: bool = False,
+        center: bool = True,
+        ddof: int = 1,
+        split: str = "train",
+    ) -> Scaling:
+        """The statistics of a dataset, one batch at a time and in float64; NaN is left out.
+
+        Parameters
+        ----------
+        samples : dataset
+            Those to take the statistics of, usually one side of a split; without a transform.
+        names : sequence of str
+            Variables, each normalised by itself.
+        per_unit : bool
+            One mean and deviation for each place on the last axis, instead of one for all.
+        center : bool
+            Subtract the mean.
+        ddof : int
+            Divide the sum of squares by the number of values minus this.
+        split : str
+            Name of the samples, to be stated.
+
+        Returns
+        -------
+        Scaling
+            What is constant is divided by 1.
+        """
+        mean: dict[str, np.ndarray] = {}
+        std, raw = dict(mean), dict(mean)
+        totals = {name: _Moments(per_unit) for name in names}
+        for begin in range(0, len(samples), _TOGETHER):
+            batch = samples.batch(range(begin, min(begin + _TOGETHER, len(samples))))
+            for name, total in totals.items():
+                total.add(np.asarray(batch[name]))
+        for name, total in totals.items():
+            deviation = np.sqrt(total.squares / np.maximum(total.n - ddof, 1))
+            raw[name] = deviation
+            mean[name] = np.asarray(total.mean if center else np.zeros_like(total.mean))
+            std[name] = np.where(deviation > 0, deviation, 1.0)
+        what = "each unit" if per_unit else "all values"
+        stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
+        return cls(mean, std, stated, raw)
+
+    @classmethod
+    def stored(cls, area: xr.DataTree, names: Sequence[str], scope: str = "all") -> Scaling:
+        """The statistics that stand beside the data, by the rule of neuralpredictors.
+
+        Parameters
+        ----------
+        area : DataTree node
+            With the node ``statistics/<scope>`` (SENSORIUM).
+        names : sequence of str
+            Variables, as in a batch: ``responses``, ``speed``, ``pupil/dilation``, ``stimulus``.
+        scope : str
+            What they are over: "all" kinds of stimuli, or one.
+
+        Returns
+        -------
+        Scaling
+            Responses are divided and not centred; a deviation of less than 1 % of the mean one (a
+            silent unit) counts as that, the mean being over the units of all areas of the session.
+            Of other variables one of 0 counts as 1. NaN where a statistic is NaN.
+
+        Raises
+        ------
+        NotInTree
+            If there is no such statistic.
+        """
+        scopes = _scopes(area)
+        if scope not in scopes:
+            raise NotInTree("statistics", scope, scopes, where=area.path)
+        table = scopes[scope].to_dataset()
+        mean, std, raw = {}, {}, {}
+        for name in names:
+            key = name.replace("/", "_")
+            for needed in (f"{key}_mean", f"{key}_std"):
+                if needed not in table:
+                    raise NotInTree("statistic", needed, table.data_vars, where=area.path)
+            centre = table[f"{key}_mean"].values.astype(np.float64)
+            deviation = table[f"{key}_std"].values.astype(np.float64)
+            raw[name] = deviation
+            if name == "responses":
+                centre = np.where(np.isnan(centre), np.nan, 0.0)
+                least = 0.01 * _mean_deviation(area, scope)
+                deviation = np.where(deviation <= least, least, deviation)
+            mean[name] = centre
+            std[name] = np.where(deviation == 0, 1.0, deviation)
+        tier = table[f"{names[0].replace('/', '_')}_std"].attrs.get("tier", "unknown tier")
+        stated = f"stored statistics, scope {scope}, {tier}, ddof=1; responses not centred"
+        return cls(mean, std, stated, raw)
+
+
+def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The statistics of an area, by what they are over."""
+    node = area.children.get(schema.STATISTICS)
+    return {} if node is None else dict(node.children)
+
+
+def _mean_deviation(area: xr.DataTree, scope: str) -> float:
+    """The mean deviation of the responses of a session's units, of whichever area."""
+    session = [area] if area.parent is None else area.parent.children.values()
+    tables = [scopes[scope].data_vars for scopes in map(_scopes, session) if scope in scopes]
+    stored = [table["responses_std"].values for table in tables if "responses_std" in table]
+    deviations = np.concatenate(stored)
+    known = deviations[~np.isnan(deviations)]
+    return float(known.mean(dtype=np.float64)) if known.size else np.nan
+
+
+def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
+    """Subtract and multiply in place: the memory is the batch's own, written anew for each.
+
+    Parameters
+    ----------
+    values : (...) float
+        In the unit of `mean`; changed, and without a unit after it.
+    mean, factor : (...) float
+        They broadcast against its last axes.
+    """
+    np.subtract(values, mean.astype(values.dtype), out=values)
+    np.multiply(values, factor.astype(values.dtype), out=values)
+
+
+class _Moments:
+    """Number, mean and sum of squared deviations of what was added, in float64."""
+
+    def __init__(self, per_unit: bool):
+        self.per_unit = per_unit
+        self.n = self.mean = self.squares = np.float64(0)
+
+    def add(self, values: np.ndarray) -> None:
+        table = values.reshape(-1, values.shape[-1]) if self.per_unit else values.reshape(-1, 1)
+        table = table.astype(np.float64)
+        known = ~np.isnan(table)
+        n = known.sum(0)
+        mean = np.where(known, table, 0).sum(0) / np.maximum(n, 1)
+        squares = np.where(known, (table - mean) ** 2, 0).sum(0)
+        both = self.n + n
+        apart = mean - self.mean
+        share = n / np.maximum(both, 1)
+        self.squares = self.squares + squares + apart**2 * self.n * share
+        self.mean, self.n = self.mean + apart * share, both
