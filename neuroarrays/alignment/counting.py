@@ -16,6 +16,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, longest
 from neuroarrays.alignment.clocks import whole_clock
 from neuroarrays.errors import NotInTree
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.tree.columns import seconds
@@ -56,7 +57,7 @@ class TrialCounts(LazyArray):
             )
         if self.binarize:
             found = (found > 0).astype(self.dtype)
-        return found[:, :, bins][_whole(rows), _whole(chosen)]
+        return outer.take(found, (*outer.left((rows, chosen)), bins))
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +86,7 @@ class ClockCounts(LazyArray):
         for run in runs:
             if run.size:
                 out[run] = self._count(units, int(wanted[run[0]]), run.size)
-        return out[_whole(bins), _whole(chosen)]
+        return out[outer.left(key)]
 
     def _count(self, units: np.ndarray, start_bin: int, n_bins: int) -> np.ndarray:
         from neuroarrays.kernels import counts
@@ -98,11 +99,6 @@ class ClockCounts(LazyArray):
                 times, first, last, self.origin, n_bins, self.bin_width, dtype, start_bin=start_bin
             )
         return (found > 0).astype(self.dtype) if self.binarize else found
-
-
-def _whole(key: int | slice | np.ndarray) -> int | slice:
-    """What is left to index on an axis already counted for `key`: an integer's axis goes."""
-    return 0 if isinstance(key, int) else slice(None)
 
 
 @dataclass

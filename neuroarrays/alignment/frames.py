@@ -9,6 +9,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
 from neuroarrays.tree.columns import seconds
@@ -32,9 +33,7 @@ class Shown(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         n = self.places.ndim
-        places = self.places
-        for axis in reversed(range(n)):
-            places = places[(slice(None),) * axis + (key[axis],)]
+        places = outer.take(self.places, key[:n])
         wanted, which = np.unique(places, return_inverse=True)
         known = wanted[wanted >= 0]
         read = _rows(self.frames, known, key[n:])
@@ -48,10 +47,7 @@ class Shown(LazyArray):
 def _rows(frames: LazyArray | np.ndarray, rows: np.ndarray, rest: Key) -> np.ndarray:
     if isinstance(frames, LazyArray):
         return frames.outer((rows, *rest))
-    found: np.ndarray = np.asarray(frames)[rows]
-    for axis in reversed(range(len(rest))):
-        found = found[(slice(None),) * (axis + 1) + (rest[axis],)]
-    return found
+    return outer.take(np.asarray(frames), (rows, *rest))
 
 
 def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached, unwrap, wrap
 from neuroarrays.schema.given import check, found
@@ -69,10 +70,7 @@ class Interpolated(LazyArray):
         if self.period is not None:
             found = found % self.period
         full = found.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)
-        for axis in range(n_time, len(key)):
-            k = key[axis]
-            full = full[(slice(None),) * axis + (k if not isinstance(k, int) else [k],)]
-        return full[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
+        return outer.take(full, (*outer.left(key[:n_time]), *key[n_time:]))
 
     def _series(self) -> tuple[Any, ...]:
         """What the series depends on, as it is read and prepared for any times."""

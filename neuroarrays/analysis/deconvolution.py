@@ -15,6 +15,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.schema.given import check
@@ -223,7 +224,7 @@ class Deconvolved(LazyArray):
             for i, unit in enumerate(part.tolist()):
                 load = lambda i=i, unit=unit, read=read: (self._events(read()[:, i], unit),)  # noqa: E731
                 found[:, first + i] = cached((self.key, unit), load)[0][k]
-        return found[tuple(0 if isinstance(one, int) else slice(None) for one in key)]
+        return found[outer.left(key)]
 
     def _usable(self, units: np.ndarray) -> np.ndarray:
         """Traces of some units, NaN where a mask is False."""

@@ -10,6 +10,7 @@ import numpy as np
 from neuroarrays.archive.encoding import decode
 from neuroarrays.archive.scan import text_checksum
 from neuroarrays.errors import FormatError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key, Source
 from neuroarrays.lazy.arrays import LazyArray, cached
 
@@ -43,9 +44,7 @@ class Stored(LazyArray):
                 "others (their checksum differs)",
                 "the file is damaged",
             )
-        for axis in reversed(range(len(self.shape))):
-            values = values[(slice(None),) * axis + (key[axis],)]
-        return decode(np.asarray(values), self.kind, self.dtype, self.missing)
+        return decode(outer.take(values, key), self.kind, self.dtype, self.missing)
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import state
+from neuroarrays.files import outer, state
 
 if TYPE_CHECKING:
     import h5py
@@ -31,10 +31,6 @@ ZSTD, SHUFFLE = 32015, 2
 THREADS = max(1, min(2, os.cpu_count() or 1))
 #: Bytes of all chunks, and of each, below which one thread is faster than handing work over.
 _WORTH_A_THREAD, _LARGE = 1 << 20, 1 << 15
-
-Selector = slice | np.ndarray
-#: A chunk's place along one axis, what to take of it, and where that goes.
-Part = tuple[int, Selector, Selector]
 
 
 class File:
@@ -102,7 +98,7 @@ class ZstdChunks:
         np.ndarray
             `out`, or a new one of the dataset's dtype.
         """
-        sizes = tuple(length(k, n) for k, n in zip(key, self.shape, strict=True))
+        sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
         allowed(math.prod(sizes) * self.dtype.itemsize)
         self.file.check_unchanged(self.path, self.name)
         dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int))
@@ -110,12 +106,13 @@ class ZstdChunks:
         if full.size:
             allowed(self._nbytes)
             axes = [
-                list(_parts(k, n, c)) for k, n, c in zip(key, self.shape, self.chunk, strict=True)
+                list(outer.parts(k, n, c))
+                for k, n, c in zip(key, self.shape, self.chunk, strict=True)
             ]
             self._fill(full, list(product(*axes)))
         return full.squeeze(dropped) if out is None else out
 
-    def _fill(self, out: np.ndarray, tasks: list[tuple[Part, ...]]) -> None:
+    def _fill(self, out: np.ndarray, tasks: list[tuple[outer.Part, ...]]) -> None:
         share = -(-len(tasks) // THREADS)
         few = len(tasks) < 2 or len(tasks) * self._nbytes < _WORTH_A_THREAD
         if few or self._nbytes < _LARGE:
@@ -133,14 +130,14 @@ class ZstdChunks:
             if failure is not None:
                 raise failure
 
-    def _work(self, out: np.ndarray, tasks: list[tuple[Part, ...]]) -> None:
+    def _work(self, out: np.ndarray, tasks: list[tuple[outer.Part, ...]]) -> None:
         import zstandard
 
         decoder = zstandard.ZstdDecompressor()
         for parts in tasks:
             place, take, put = zip(*parts, strict=True) if parts else ((), (), ())
             if sum(isinstance(t, np.ndarray) for t in take) > 1:
-                take, put = _open_mesh(take, self.chunk), _open_mesh(put, out.shape)
+                take, put = outer.mesh(take, self.chunk), outer.mesh(put, out.shape)
             out[put] = self._chunk(decoder, place)[take]
 
     def _chunk(self, decoder: Any, place: tuple[int, ...]) -> np.ndarray:
@@ -224,50 +221,4 @@ def zstd_chunks(dataset: h5py.Dataset, path: str, name: str, file: File) -> Zstd
         SHUFFLE in filters,
         address,
         stored,
-    )
-
-
-def length(k: int | slice | np.ndarray, n: int) -> int:
-    """Positions that one entry of a normalised key takes of an axis of `n`."""
-    if isinstance(k, slice):
-        return len(range(*k.indices(n)))
-    return k.size if isinstance(k, np.ndarray) else 1
-
-
-def _parts(k: int | slice | np.ndarray, n: int, chunk: int) -> Iterator[Part]:
-    """The chunks that a key touches along one axis."""
-    if isinstance(k, int):
-        yield k // chunk, slice(k % chunk, k % chunk + 1), slice(0, 1)
-    elif isinstance(k, slice) and k.step in (1, None):
-        start, stop, _ = k.indices(n)
-        for place in range(start // chunk, -(-stop // chunk)):
-            low, high = max(start, place * chunk), min(stop, (place + 1) * chunk)
-            if high > low:
-                yield (
-                    place,
-                    slice(low - place * chunk, high - place * chunk),
-                    slice(low - start, high - start),
-                )
-    else:
-        positions = np.arange(*k.indices(n)) if isinstance(k, slice) else k
-        order = np.argsort(positions, kind="stable")
-        places = positions[order] // chunk
-        starts = np.flatnonzero(np.diff(places, prepend=-1))
-        for first, last in zip(starts, [*starts[1:], order.size], strict=True):
-            low, high = int(first), int(last)
-            put = order[low:high]
-            take = positions[put] - places[low] * chunk
-            if high - low == 1:
-                t, p = int(take[0]), int(put[0])
-                yield int(places[low]), slice(t, t + 1), slice(p, p + 1)
-            else:
-                yield int(places[low]), take, put
-
-
-def _open_mesh(selectors: tuple[Selector, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    return np.ix_(
-        *(
-            np.arange(*s.indices(n)) if isinstance(s, slice) else s
-            for s, n in zip(selectors, shape, strict=True)
-        )
     )

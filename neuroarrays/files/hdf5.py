@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import safety, state
+from neuroarrays.files import outer, safety, state
 from neuroarrays.files.source import (
     Info,
     Key,
     Source,
     check_unchanged,
-    normalise,
     plain,
-    read_outer,
     text_array,
 )
 
@@ -270,7 +268,7 @@ class HDF5Source(Source):
             direct = _direct_reader(self, handle, name)
             if direct is None:
                 return self._through_hdf5(handle, name, key)
-        values = direct.read(normalise(key, direct.shape), self._allowance(name, key), out)
+        values = direct.read(outer.normalise(key, direct.shape), self._allowance(name, key), out)
         if values is None:
             with self._open(name) as handle:
                 return self._through_hdf5(handle, name, key)
@@ -287,7 +285,7 @@ class HDF5Source(Source):
         blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
         allowed = self._allowance(name, key)
         fetch = dataset.__getitem__
-        raw = read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
+        raw = outer.read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
         return _decode(handle, raw, dataset.dtype)
 
     def _allowance(self, name: str, key: Key) -> Callable[[int], None]:

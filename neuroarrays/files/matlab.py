@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import opening, safety, state, streams
+from neuroarrays.files import opening, outer, safety, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import Member, MemberSource
-from neuroarrays.files.source import Info, Key, Source, check_unchanged, normalise, stamp
+from neuroarrays.files.source import Info, Key, Source, check_unchanged, stamp
 
 #: Arrays in a file.
 MAX_ARRAYS = 1_000_000
@@ -283,12 +283,10 @@ class Matlab73Source(MemberSource):
         member = self.members().get(name.strip("/"))
         if not isinstance(member, Stored):
             raise FormatError(self.path, name, "an array", "nothing of that name")
-        key = normalise(key, member.shape)
+        key = outer.normalise(key, member.shape)
         if member.dtype.kind == "U":
             return np.array(member.text, object)[key]
         if not np.prod(member.shape, dtype=object):
-            return np.empty(member.shape, member.dtype)[
-                np.ix_(*(np.arange(n)[k] for n, k in zip(member.shape, key, strict=True)))
-            ]
+            return np.empty(outer.result_shape(key, member.shape), member.dtype)
         found = self._file.read(member.stored, key[::-1]).T
         return found.astype(member.dtype.newbyteorder("="), copy=False)

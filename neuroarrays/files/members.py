@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import state, streams
-from neuroarrays.files.source import Info, Key, Source, check_unchanged, normalise, text_array
+from neuroarrays.files import outer, state, streams
+from neuroarrays.files.source import Info, Key, Source, check_unchanged, text_array
 
 #: Bytes from run to run from which on each is read by itself, and how many are.
 _FAR, _RUNS = 1 << 14, 1 << 16
@@ -110,12 +110,16 @@ class MemberSource(Source):
         if member is None:
             raise FormatError(self.path, name, "an array", "nothing of that name")
         check_unchanged(self.path, self.stamp)
-        key = normalise(key, member.shape)
+        key = outer.normalise(key, member.shape)
         values = self._placed(name, member, key) if member.offset >= 0 else None
-        if values is None and member.nbytes > streams.LARGE and not _is_whole(key, member.shape):
+        if (
+            values is None
+            and member.nbytes > streams.LARGE
+            and not outer.is_whole(key, member.shape)
+        ):
             values = self._part(name, member, key)
         if values is None:
-            values = outer(self._values(name, member), key)
+            values = outer.copy(self._values(name, member), key)
         if member.dtype.kind == "U" and values.size:
             highest = int(np.atleast_1d(values).view(np.uint32).max())
             if highest > sys.maxunicode:  # numpy does not look, and Python cannot make text of it
@@ -151,7 +155,7 @@ class MemberSource(Source):
         """What is indexed of values that lie in the file as they are."""
         nbytes = member.dtype.itemsize * int(np.prod(member.shape, dtype=object))
         if nbytes == 0:
-            return outer(np.empty(member.shape, member.dtype), key)
+            return outer.copy(np.empty(member.shape, member.dtype), key)
         with open(self.path, "rb") as file:
             check_unchanged(self.path, self.stamp, os.fstat(file.fileno()))
             if member.offset + nbytes > self.stamp[1]:
@@ -159,14 +163,14 @@ class MemberSource(Source):
             apart = _runs_apart(file.fileno(), member, key)
             if apart is not None:
                 return apart
-            if _is_whole(key, member.shape):
+            if outer.is_whole(key, member.shape):
                 return self._whole(name, member, file)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 order: Literal["F", "C"] = "F" if member.fortran else "C"
                 whole: Any = np.ndarray(
                     member.shape, member.dtype, mapped, member.offset, order=order
                 )
-                values = outer(whole, key)
+                values = outer.copy(whole, key)
                 del whole
                 return values
 
@@ -180,19 +184,18 @@ def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
     if member.fortran:
         shape, keys = shape[::-1], key[::-1]
     axis = len(shape) - 1
-    while axis > 0 and _is_whole(keys[axis:], shape[axis:]):
+    while axis > 0 and outer.is_whole(keys[axis:], shape[axis:]):
         axis -= 1
     if axis < 1:
         return None
-    (low, high), cut = _span(keys[axis])
+    low, high, cut = outer.span(keys[axis])
     inside, size = math.prod(shape[axis + 1 :]), member.dtype.itemsize
     run, row = (high - low) * inside, shape[axis] * inside
     if 2 * run > row or row * size < _FAR:
         return None
     starts = np.zeros((), np.int64)
     for k, n in zip(keys[:axis], shape, strict=False):
-        positions = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.atleast_1d(k)
-        starts = starts[..., None] * n + positions
+        starts = starts[..., None] * n + outer.positions(k)
     if not 0 < starts.size <= _RUNS:
         return None
     found = np.empty((starts.size, run), member.dtype)
@@ -201,36 +204,5 @@ def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
         if os.preadv(descriptor, [one.view(np.uint8).data], place) < one.nbytes:
             return None  # cut meanwhile: mapping it says so
     values = found.reshape(*starts.shape, high - low, *shape[axis + 1 :])
-    rest = [0 if isinstance(k, int) else slice(None) for k in keys[:axis]]
-    wanted = (*rest, cut, *(slice(None) for _ in keys[axis + 1 :]))
-    return outer(values.T, wanted[::-1]) if member.fortran else outer(values, wanted)
-
-
-def _span(k: int | slice | np.ndarray) -> tuple[tuple[int, int], int | slice | np.ndarray]:
-    """First place that is picked, the place after the last, and what is picked of these."""
-    if isinstance(k, int):
-        return (k, k + 1), 0
-    if isinstance(k, slice):
-        return (k.start, max(k.start, k.stop)), slice(None, None, k.step)
-    low, high = (int(k.min()), int(k.max()) + 1) if k.size else (0, 0)
-    return (low, high), k - low
-
-
-def _is_whole(key: Key, shape: tuple[int, ...]) -> bool:
-    """Whether a key takes every value, in the order of the array."""
-    return all(
-        isinstance(k, slice) and k == slice(0, n, 1) for k, n in zip(key, shape, strict=True)
-    )
-
-
-def outer(values: np.ndarray, key: Key) -> np.ndarray:
-    """A copy of what an outer key picks: one int, slice or array of positions per axis."""
-    simple = tuple(slice(None) if isinstance(k, np.ndarray) else k for k in key)
-    found = values[(*simple, ...)]  # "...": an array also where an object is picked
-    axis = 0
-    for k in key:
-        if isinstance(k, np.ndarray):
-            found = np.take(found, k, axis=axis)
-        axis += not isinstance(k, int)
-    native = found.dtype.newbyteorder("=")
-    return np.array(found, native, order="C", copy=True)
+    wanted = (*outer.left(keys[:axis]), cut, *(slice(None) for _ in keys[axis + 1 :]))
+    return outer.copy(values.T, wanted[::-1]) if member.fortran else outer.copy(values, wanted)

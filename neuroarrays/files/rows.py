@@ -8,7 +8,6 @@ process first reads of them.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.chunks import File, length
+from neuroarrays.files import outer
+from neuroarrays.files.chunks import File
 
 if TYPE_CHECKING:
     import h5py
@@ -87,17 +87,14 @@ class Rows:
         np.ndarray or None
             None for a part of large rows, which HDF5 reads better.
         """
-        sizes = tuple(length(k, n) for k, n in zip(key, self.shape, strict=True))
-        whole = sizes[1:] == self.shape[1:] and all(_is_all(k) for k in key[1:])
+        sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
+        whole = outer.is_whole(key[1:], self.shape[1:])
         if not whole and self.nbytes > _WIDE:
             return None
         allowed(math.prod(sizes) * self.dtype.itemsize)
         self.file.check_unchanged(self.path, self.name)
         if out is None:
-            out = np.empty(
-                tuple(s for s, k in zip(sizes, key, strict=True) if not isinstance(k, int)),
-                self.dtype,
-            )
+            out = np.empty(outer.result_shape(key, self.shape), self.dtype)
         if out.size:
             target = out[None] if isinstance(key[0], int) else out
             self._fill(target, key[0], None if whole else key[1:])
@@ -119,7 +116,7 @@ class Rows:
             values = scratch[: count * self.nbytes].view(self.dtype)
             values = values.reshape(count, *self.shape[1:])
             where, taken = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
-            out[where] = taken if rest is None else _outer(taken, rest)
+            out[where] = taken if rest is None else outer.take_after(taken, rest, 1)
 
     def _pieces(self, rows: int | slice | np.ndarray) -> Iterator[Piece]:
         """What to read at once."""
@@ -133,19 +130,12 @@ class Rows:
                 yield low, high - low, slice(low - rows.start, high - rows.start)
                 low = high
             return
-        wanted = np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, slice) else rows
-        order = np.argsort(wanted, kind="stable")
-        ordered = wanted[order]
-        apart = np.diff(ordered) > max(1, _GAP // self.nbytes)
-        cuts = np.flatnonzero(apart | (np.diff(ordered // self.block) != 0)) + 1
-        bounds = [0, *cuts.tolist(), len(order)]
-        for begin, end in itertools.pairwise(bounds):
-            first, last = int(ordered[begin]), int(ordered[end - 1])
-            put = order[begin:end]
-            if end - begin == 1:
+        wanted = outer.positions(rows)
+        for first, last, put in outer.groups(wanted, self.block, max(1, _GAP // self.nbytes)):
+            if put.size == 1:
                 yield first, 1, slice(int(put[0]), int(put[0]) + 1)
             else:
-                yield first, last - first + 1, (put, ordered[begin:end] - first)
+                yield first, last - first + 1, (put, wanted[put] - first)
 
     def _place(self, row: int) -> int:
         return int(self.address[row // self.block]) + row % self.block * self.nbytes
@@ -218,17 +208,6 @@ def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: File) -> Rows
         return None
     checked = np.zeros(count, bool) if filters else None
     return Rows(file, path, name, shape, dtype, block, address, checked, nbytes)
-
-
-def _is_all(k: int | slice | np.ndarray) -> bool:
-    return isinstance(k, slice) and k.step in (1, None)
-
-
-def _outer(rows: np.ndarray, rest: Key) -> np.ndarray:
-    """Rows under an outer key of their other axes."""
-    for axis in reversed(range(len(rest))):
-        rows = rows[(slice(None),) * (axis + 1) + (rest[axis],)]
-    return rows
 
 
 def _intact(chunk: np.ndarray) -> bool:

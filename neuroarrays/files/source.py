@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,80 +141,4 @@ def text_array(raw: np.ndarray) -> np.ndarray:
     out = np.empty(raw.shape, object)
     for index, value in np.ndenumerate(raw):
         out[index] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return out
-
-
-def normalise(key: Key, shape: tuple[int, ...]) -> Key:
-    """An outer key with one entry per axis and no negative positions.
-
-    Raises
-    ------
-    IndexError
-        If a position is outside the axis.
-    """
-    key = tuple(key) + (slice(None),) * (len(shape) - len(key))
-    out: list[int | slice | np.ndarray] = []
-    for axis, (k, n) in enumerate(zip(key, shape, strict=True)):
-        if isinstance(k, slice):
-            out.append(slice(*k.indices(n)) if (k.step or 1) > 0 else _backwards(k, n))
-            continue
-        array = np.asarray(k)
-        if array.dtype == bool:
-            array = np.flatnonzero(array)
-        if array.size and (array.min() < -n or array.max() >= n):
-            msg = f"index out of bounds for axis {axis} of size {n}"
-            raise IndexError(msg)
-        array = np.where(array < 0, array + n, array).astype(np.int64)
-        out.append(int(array) if array.ndim == 0 else array)
-    return tuple(out)
-
-
-def _backwards(key: slice, n: int) -> np.ndarray:
-    return np.arange(*key.indices(n), dtype=np.int64)
-
-
-def read_outer(
-    fetch: Callable[[Key], np.ndarray],
-    shape: tuple[int, ...],
-    dtype: np.dtype,
-    blocks: tuple[int, ...],
-    key: Key,
-    allowed: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """Read an outer index through `fetch`, which only takes integers and slices.
-
-    Positions picked along an axis are grouped by block, each block is fetched once as a slab, and
-    numpy picks from it: h5py's own list selection costs milliseconds per row.
-    """
-    key = normalise(key, shape)
-    picked = [axis for axis, k in enumerate(key) if isinstance(k, np.ndarray)]
-    sizes = [
-        k.size if isinstance(k, np.ndarray) else len(range(*k.indices(n)))
-        for k, n in zip(key, shape, strict=True)
-        if not isinstance(k, int)
-    ]
-    if allowed is not None:
-        allowed(int(np.prod(sizes, dtype=object)) * dtype.itemsize)
-    if not picked:
-        return np.asarray(fetch(key))
-    axis = max(picked, key=lambda a: shape[a] / max(blocks[a], 1))
-    positions = np.asarray(key[axis])
-    out_axis = sum(not isinstance(k, int) for k in key[:axis])
-    others = [k for k in picked if k != axis]
-    out = np.empty(sizes, dtype)
-    if positions.size == 0:
-        return out
-    order = np.argsort(positions, kind="stable")
-    ordered = positions[order]
-    starts = np.flatnonzero(np.diff(ordered // blocks[axis], prepend=-1))
-    for begin, end in zip(starts, [*starts[1:], ordered.size], strict=True):
-        rows = ordered[begin:end]
-        slab_key = (*key[:axis], slice(int(rows[0]), int(rows[-1]) + 1), *key[axis + 1 :])
-        slab = (
-            read_outer(fetch, shape, dtype, blocks, slab_key)
-            if others
-            else np.asarray(fetch(slab_key))
-        )
-        place = (slice(None),) * out_axis + (order[begin:end],)
-        out[place] = slab.take(rows - rows[0], axis=out_axis)
     return out

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 
 #: Bytes of an array from which on it is unpacked in pieces; of a piece, and the most of a row of it.
@@ -81,8 +82,7 @@ def pick(
     axis = next((i for i, n in enumerate(shape) if n > 1), 0)
     row = math.prod(shape[axis + 1 :]) * dtype.itemsize
     k = key[axis]
-    places = np.arange(*k.indices(shape[axis])) if isinstance(k, slice) else np.atleast_1d(k)
-    wanted, which = np.unique(places, return_inverse=True)
+    wanted, which = np.unique(outer.positions(k), return_inverse=True)
     if not 0 < row <= _ROW or 2 * wanted.size > shape[axis]:
         return None
     rows = np.empty((wanted.size, row), np.uint8)
@@ -91,9 +91,7 @@ def pick(
     values = rows.view(dtype).reshape(*shape[:axis], wanted.size, *shape[axis + 1 :])
     inner = list(key)
     inner[axis] = int(which[0]) if isinstance(k, int) else which
-    for at in reversed(range(len(shape))):
-        values = values[(slice(None),) * at + (inner[at],)]
-    return values
+    return outer.take(values, tuple(inner))
 
 
 def _fill(stream: Iterator[bytes], skip: int, rows: np.ndarray, wanted: np.ndarray) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
-from neuroarrays.files import folders, safety, state
-from neuroarrays.files.source import Info, Key, Source, read_outer, text_array
+from neuroarrays.files import folders, outer, safety, state
+from neuroarrays.files.source import Info, Key, Source, text_array
 
 #: Codecs of cells that are text; others (pickle) are never run.
 _TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")
@@ -105,7 +105,7 @@ class ZarrSource(Source):
             if scalar or array.shape == ():
                 raw = np.asarray(array[(0,) * len(array.shape)], array.dtype).reshape(())
             else:
-                raw = read_outer(
+                raw = outer.read_outer(
                     lambda k: np.asarray(array[k]),
                     tuple(array.shape),
                     np.dtype(array.dtype),

@@ -16,8 +16,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import safety, state
-from neuroarrays.files.source import Key, Source, normalise
+from neuroarrays.files import outer, safety, state
+from neuroarrays.files.source import Key, Source
 
 
 class LazyArray(BackendArray):
@@ -58,7 +58,7 @@ class LazyArray(BackendArray):
         return found
 
     def _raw(self, key: Key) -> np.ndarray:
-        key = normalise(key, self.shape)
+        key = outer.normalise(key, self.shape)
         try:
             return self.outer(key)
         except (NeuroArraysError, MemoryError):

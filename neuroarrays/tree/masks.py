@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.tree.stretches import Stretches
@@ -112,4 +113,4 @@ class UnitValidity(LazyArray):
             if number >= 0:
                 valid[self.which[units] == number] &= ~invalid[number][rows[:, None], bins]
         found: np.ndarray = valid[:, 0].T if clock else np.moveaxis(valid, 0, 1)
-        return found[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
+        return found[outer.left(key)]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import hdf5, opening
 from neuroarrays.files.opening import open_source
-from neuroarrays.files.source import read_outer
+from neuroarrays.files.outer import read_outer
 from neuroarrays.lazy.arrays import file_array
 from neuroarrays.testing import in_processes, outer
 

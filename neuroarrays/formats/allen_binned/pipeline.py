@@ -31,6 +31,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.formats.allen import stimuli
 from neuroarrays.lazy.arrays import LazyArray, wrap
@@ -360,10 +361,8 @@ class ClosedCounts(LazyArray):
             np.atleast_1d(self.stops[rows]),
             self.offsets,
         )
-        rest = [0 if isinstance(k, int) else slice(None) for k in (rows, chosen)]
-        return found[:, bins][
-            (rest[0], *(() if isinstance(bins, int) else (slice(None),)), rest[1])
-        ]
+        row, unit = outer.left((rows, chosen))
+        return outer.take(found, (row, bins, unit))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -388,5 +387,4 @@ class FlatInterpolated(LazyArray):
         at = bins[:, None] + rows
         found: np.ndarray = np.interp(at, self.clock.values, self.values.values)
         found = found.astype(np.float32)
-        out: np.ndarray = found[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
-        return out
+        return found[outer.left(key)]

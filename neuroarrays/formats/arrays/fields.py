@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files import outer
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.source import Info, Key, Source
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
@@ -41,9 +42,7 @@ class Field(LazyArray):
         values = np.asarray(self.base.outer(key[:lead])[self.field])
         if self.column is not None:
             values = values[..., self.column]
-        n = values.ndim - len(key[lead:])
-        for axis in reversed(range(len(key[lead:]))):
-            values = values[(slice(None),) * (n + axis) + (key[lead + axis],)]
+        values = outer.take_after(values, key[lead:], values.ndim - len(key[lead:]))
         if self.dtype != self._type.base and self.dtype.kind == "f":
             values = values * self.scale + self.offset
         return values.astype(self.dtype, copy=False)

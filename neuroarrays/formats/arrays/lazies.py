@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray
 
@@ -95,9 +96,8 @@ class Grid(LazyArray):
         return np.dtype(object) if object in kinds else np.result_type(*kinds)
 
     def outer(self, key: Key) -> np.ndarray:
-        places = np.arange(math.prod(self.lead)).reshape(self.lead)
-        for axis in reversed(range(len(self.lead))):
-            places = places[(slice(None),) * axis + (key[axis],)]
+        numbers = np.arange(math.prod(self.lead)).reshape(self.lead)
+        places = outer.take(numbers, key[: len(self.lead)])
         inner = key[len(self.lead) :]
         flat = np.asarray(places).ravel()
         if not flat.size:

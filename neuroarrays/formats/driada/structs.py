@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuroarrays.files import outer
 from neuroarrays.files.matlab import is_matlab, matlab_source
 from neuroarrays.files.members import Member, MemberSource
-from neuroarrays.files.source import Info, Key, normalise
+from neuroarrays.files.source import Info, Key
 
 #: The struct, and the fields of it that hold fields of their own.
 STRUCT, INNER = "data/", ("behavior/", "info/")
@@ -56,7 +57,7 @@ class StructSource(MemberSource):
         member = self.members().get(name.strip("/"))
         if not isinstance(member, Field):
             return super().read(name, key)
-        given = dict(zip(member.kept, normalise(key, member.shape), strict=True))
+        given = dict(zip(member.kept, outer.normalise(key, member.shape), strict=True))
         axes = len(self.base.members()[member.stored].shape)
         return np.asarray(
             self.base.read(member.stored, tuple(given.get(a, 0) for a in range(axes)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import outer, safety
 from neuroarrays.files.source import Key, stamp
 from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.lazy.arrays import LazyArray
@@ -110,7 +110,7 @@ class Screen(LazyArray):
     dtype: np.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        flips = np.atleast_1d(np.arange(self.shape[0])[key[0]])
+        flips = outer.positions(key[0])
         out = np.empty((flips.size, *self.shape[1:]), self.dtype)
         trials = np.searchsorted(self.firsts, flips, side="right") - 1
         for trial in np.unique(trials).tolist():
@@ -120,9 +120,7 @@ class Screen(LazyArray):
             else:
                 frames = flips[rows] - self.firsts[trial]
                 out[rows] = self._frames(self.names[trial], frames)
-        for axis in reversed(range(1, 4)):
-            out = out[(slice(None),) * axis + (key[axis],)]
-        return out[0] if isinstance(key[0], int) else out
+        return outer.take(out, (*outer.left(key[:1]), *key[1:]))
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
         """Frames of a trial: the stretch of its file that holds them is read, and no more."""

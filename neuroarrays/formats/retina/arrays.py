@@ -12,23 +12,9 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import members, npy, safety
+from neuroarrays.files import npy, outer, safety
 from neuroarrays.files.source import Key, check_unchanged, stamp
 from neuroarrays.lazy.arrays import LazyArray
-
-
-def positions(key: int | slice | np.ndarray) -> np.ndarray:
-    """The positions that one entry of a normalised key picks, (n,) int64; (1,) for an int."""
-    if isinstance(key, slice):
-        return np.arange(key.start, key.stop, key.step, dtype=np.int64)
-    return np.atleast_1d(np.asarray(key, np.int64))
-
-
-def compact(picked: np.ndarray) -> slice | np.ndarray:
-    """Consecutive positions as a slice, others as they are."""
-    if picked.size and (np.diff(picked) == 1).all():
-        return slice(int(picked[0]), int(picked[-1]) + 1, 1)
-    return picked
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -61,7 +47,7 @@ class Held(LazyArray):
         return self.values.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        return members.outer(self.values, key)
+        return outer.copy(self.values, key)
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,17 +69,19 @@ class Joined(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         before, k, after = key[: self.axis], key[self.axis], key[self.axis + 1 :]
-        picked = positions(k)
+        picked = outer.positions(k)
         place = sum(not isinstance(other, int) for other in before)
         lead: tuple[Any, ...] = (slice(None),) * place
-        sizes = [positions(other).size for other in (*before, *after) if not isinstance(other, int)]
+        sizes = [
+            outer.positions(other).size for other in (*before, *after) if not isinstance(other, int)
+        ]
         out = np.empty((*sizes[:place], picked.size, *sizes[place:]), self.dtype)
         start = 0
         for base in self.bases:
             stop = start + base.shape[self.axis]
             rows = np.flatnonzero((picked >= start) & (picked < stop))
             if rows.size:
-                own = compact(picked[rows] - start)
+                own = outer.compact(picked[rows] - start)
                 out[(*lead, rows)] = base.outer((*before, own, *after))
             start = stop
         return out[(*lead, 0)] if isinstance(k, int) else out
@@ -113,13 +101,13 @@ class Folded(Derived):
         times = self.base.shape[1]
         if isinstance(k, int):
             return self.base.outer((k // times, k % times, *rest))
-        picked = positions(k)
-        sizes = [positions(other).size for other in rest if not isinstance(other, int)]
+        picked = outer.positions(k)
+        sizes = [outer.positions(other).size for other in rest if not isinstance(other, int)]
         out = np.empty((picked.size, *sizes), self.dtype)
         blocks = picked // times if times else picked
         for block in np.unique(blocks):
             rows = np.flatnonzero(blocks == block)
-            own = compact(picked[rows] - block * times)
+            own = outer.compact(picked[rows] - block * times)
             out[rows] = self.base.outer((int(block), own, *rest))
         return out
 
@@ -146,8 +134,8 @@ class Segments(Derived):
 
     def outer(self, key: Key) -> np.ndarray:
         k, within, *rest = key
-        rows = positions(k)[:, None] * self.period + self.start + positions(within)
-        values = self.base.outer((compact(rows.ravel()), *rest))
+        rows = outer.positions(k)[:, None] * self.period + self.start + outer.positions(within)
+        values = self.base.outer((outer.compact(rows.ravel()), *rest))
         shape = [n for n, i in zip(rows.shape, (k, within), strict=True) if not isinstance(i, int)]
         return values.reshape(*shape, *values.shape[1:])
 
@@ -183,11 +171,11 @@ class NpyArray(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         check_unchanged(self.path, self.stamp)
         if 0 in self.shape:
-            return members.outer(np.empty(self.shape, self.dtype), key)
+            return outer.copy(np.empty(self.shape, self.dtype), key)
         values: np.ndarray = np.ndarray(
             self.shape, self.stored, self._mapped(), self.offset, order="F" if self.fortran else "C"
         )
-        return members.outer(values, key).astype(self.dtype, copy=False)
+        return outer.copy(values, key).astype(self.dtype, copy=False)
 
     def _mapped(self) -> mmap.mmap:
         """The bytes of the file."""

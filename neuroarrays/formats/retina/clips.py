@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import outer, safety
 from neuroarrays.files.pickles import StoredArray, load_pickle
 from neuroarrays.files.source import Key, Source, stamp
 from neuroarrays.formats.retina import containers
-from neuroarrays.formats.retina.arrays import Derived, Held, NpyArray, compact, pixels, positions
+from neuroarrays.formats.retina.arrays import Derived, Held, NpyArray, pixels
 from neuroarrays.lazy.arrays import LazyArray, cached
 
 
@@ -31,13 +31,13 @@ class Clips(Derived):
 
     def outer(self, key: Key) -> np.ndarray:
         k, *rest = key
-        picked = positions(k)
+        picked = outer.positions(k)
         frames = self.order[picked // self.length] * self.length + picked % self.length
         if self.flip:
             x = rest[-1]
             last = self.base.shape[-1] - 1
-            rest[-1] = last - x if isinstance(x, int) else last - positions(x)
-        values = self.base.outer((compact(frames.astype(np.int64)), *rest))
+            rest[-1] = last - x if isinstance(x, int) else last - outer.positions(x)
+        values = self.base.outer((outer.compact(frames.astype(np.int64)), *rest))
         return values[0] if isinstance(k, int) else values
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files import outer
 from neuroarrays.files.source import Key
-from neuroarrays.formats.retina.arrays import Derived, compact, positions
+from neuroarrays.formats.retina.arrays import Derived
 from neuroarrays.lazy.arrays import LazyArray, cached
 
 #: Bytes of frames rendered at a time.
@@ -26,7 +27,7 @@ class Rendered(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         k, *rest = key
-        picked = positions(k)
+        picked = outer.positions(k)
         first = _pick(np.empty((0, *self.shape[1:]), self.dtype), rest)
         out = np.empty((picked.size, *first.shape[1:]), self.dtype)
         for rows, frames in self.frames(picked):
@@ -75,7 +76,7 @@ class FixationMovie(Rendered):
         """Fixations of the frames, (frame, 3) int64."""
         from neuroarrays.kernels import fixations as kernel
 
-        stored = self.fixations.outer((compact(picked), slice(0, 3, 1)))
+        stored = self.fixations.outer((outer.compact(picked), slice(0, 3, 1)))
         count, across, down = self.images.shape
         whole = np.where(np.isfinite(stored), stored, 0)
         found = np.clip(whole, -(2**40), 2**40).astype(np.int64)
@@ -154,7 +155,7 @@ class Checkers(LazyArray):
         from neuroarrays.kernels import ran1
 
         k, *rest = key
-        picked = positions(k)
+        picked = outer.positions(k)
         first = _pick(np.empty((0, *self.shape[1:]), np.uint8), rest)
         out = np.empty((picked.size, *first.shape[1:]), np.uint8)
         size = self.height * self.width
@@ -182,9 +183,7 @@ class Checkers(LazyArray):
 
 def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarray:
     """Channels, rows and columns of frames."""
-    for axis in range(len(rest), 0, -1):
-        frames = frames[(slice(None),) * axis + (rest[axis - 1],)]
-    return frames
+    return outer.take_after(frames, tuple(rest), 1)
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy
+from neuroarrays.files import npy, outer
 from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.files import Files, Listing
@@ -49,9 +49,7 @@ class Statistic(LazyArray):
         if values.shape != self.shape:
             place = self.files.place(self.file)
             raise FormatError(place, "", f"shape {self.shape} as on opening", str(values.shape))
-        for axis in reversed(range(len(self.shape))):
-            values = values[(slice(None),) * axis + (key[axis],)]
-        return values
+        return outer.take(values, key)
 
     def depends(self) -> tuple[object, ...]:
         return repr(self.files), self.file

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, state
+from neuroarrays.files import npy, outer, state
 from neuroarrays.files.source import Key
 from neuroarrays.formats.sensorium.files import Files
 from neuroarrays.lazy.arrays import LazyArray, cached
@@ -201,19 +201,16 @@ class Cut:
     def of(cls, header: npy.Header, item: Key) -> Cut:
         """For an item key with one entry per axis, as `normalise` makes it."""
         shape, key = header.shape, item
-        sizes = tuple(
-            _size(k, n) for k, n in zip(key, shape, strict=True) if not isinstance(k, int)
-        )
+        sizes = outer.result_shape(key, shape)
         if header.fortran:
             shape, key = shape[::-1], key[::-1]
         start, strides, kept = 0, _strides(shape, header.dtype.itemsize), list(key)
         stretch = list(shape)
         stop = header.nbytes
-        for axis, (k, n) in enumerate(zip(key, shape, strict=True)):
-            low, high = _bounds(k, n)
+        for axis, k in enumerate(key):
+            low, high, kept[axis] = outer.span(k)
             start, stop = start + low * strides[axis], start + high * strides[axis]
             stretch[axis] = max(high - low, 0)
-            kept[axis] = _moved(k, low)
             if high - low != 1:
                 break
         whole = (
@@ -229,32 +226,12 @@ class Cut:
     def select(self, buffer: np.ndarray) -> np.ndarray:
         """The values asked for, from the bytes of the stretch."""
         values = buffer.view(self.dtype).reshape(self.stretch)
-        for axis in reversed(range(values.ndim)):
-            values = values[(slice(None),) * axis + (self.key[axis],)]
+        values = outer.take(values, self.key)
         return values.T if self.fortran else values
 
 
 def _strides(shape: tuple[int, ...], itemsize: int) -> list[int]:
     return [math.prod(shape[axis + 1 :]) * itemsize for axis in range(len(shape))]
-
-
-def _size(key: Any, n: int) -> int:
-    return len(range(*key.indices(n))) if isinstance(key, slice) else int(key.size)
-
-
-def _bounds(key: Any, n: int) -> tuple[int, int]:
-    """First and last but one of the places that a key takes; (0, 0) for none."""
-    if isinstance(key, slice):
-        places = range(*key.indices(n))
-        return (places[0], places[-1] + 1) if places else (0, 0)
-    key = np.atleast_1d(key)
-    return (int(key.min()), int(key.max()) + 1) if key.size else (0, 0)
-
-
-def _moved(key: Any, low: int) -> Any:
-    if isinstance(key, slice):
-        return slice(key.start - low, max(key.stop - low, 0), key.step)
-    return key - low
 
 
 # --------------------------------------------------------------------------------------- threads
@@ -303,8 +280,7 @@ class Remembered(LazyArray):
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        first, item = key[0], key[1:]
-        rows = np.atleast_1d(np.arange(self.shape[0])[first])
+        rows, item = outer.positions(key[0]), key[1:]
         values, known = cached(
             self.__dask_tokenize__(),
             lambda: (np.empty(self.shape, self.dtype), np.zeros(self.shape[0], bool)),
@@ -314,10 +290,7 @@ class Remembered(LazyArray):
             whole = (slice(None),) * len(item)
             values[missing] = self.base._raw((missing, *whole))
             known[missing] = True
-        found = values[rows]
-        for axis in reversed(range(len(item))):
-            found = found[(slice(None),) * (axis + 1) + (item[axis],)]
-        return found[0] if isinstance(first, int) else found
+        return outer.take(values, key)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety, state
+from neuroarrays.files import outer, safety, state
 from neuroarrays.files.source import Key, check_unchanged, stamp
-from neuroarrays.formats.retina.arrays import Derived, NpyArray, compact, npy_array, positions
+from neuroarrays.formats.retina.arrays import Derived, NpyArray, npy_array
 from neuroarrays.formats.retina.movies import Rendered
 from neuroarrays.lazy.arrays import LazyArray, cached
 
@@ -227,7 +227,7 @@ class Windows(Rendered):
 
     def _places(self, picked: np.ndarray) -> np.ndarray:
         """(frame, 4) int64: image, first column and row of the window in it, as stored or not."""
-        stored = self.fixations.outer((compact(picked), slice(0, len(_WORDS), 1)))
+        stored = self.fixations.outer((outer.compact(picked), slice(0, len(_WORDS), 1)))
         image, x, y, flip = stored.T
         count = self.images.count
         known = (
@@ -275,9 +275,9 @@ class ByRow(Derived):
         k, *rest = key
         if isinstance(k, int):
             return self.base.outer(key)
-        sizes = [positions(other).size for other in rest if not isinstance(other, int)]
-        out = np.empty((positions(k).size, *sizes), self.dtype)
-        for place, row in enumerate(positions(k)):
+        sizes = [outer.positions(other).size for other in rest if not isinstance(other, int)]
+        out = np.empty((outer.positions(k).size, *sizes), self.dtype)
+        for place, row in enumerate(outer.positions(k)):
             out[place] = self.base.outer((int(row), *rest))
         return out
 
@@ -299,7 +299,9 @@ class Repeated(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         k = key[0]
-        return np.asarray(self.values[(k if isinstance(k, int) else positions(k)) // self.frames])
+        return np.asarray(
+            self.values[(k if isinstance(k, int) else outer.positions(k)) // self.frames]
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -338,7 +340,7 @@ class Fields(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         k = key[0]
-        found = np.array([self._place(int(unit)) for unit in positions(k)], np.float64)
+        found = np.array([self._place(int(unit)) for unit in outer.positions(k)], np.float64)
         return np.asarray(found[0]) if isinstance(k, int) else found
 
     def _place(self, unit: int) -> float:
