@@ -18,7 +18,8 @@ from neuroarrays.errors import FormatError, MissingDependency
 from neuroarrays.files import opening, outer, safety, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
-from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.placed import Member
 from neuroarrays.files.source import Info, Key, Source, check_unchanged, stamp
 
 #: Arrays in a file.

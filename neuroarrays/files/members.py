@@ -7,50 +7,23 @@ is unpacked when it is first asked for, and kept for a while. Nothing stays open
 
 from __future__ import annotations
 
-import math
-import mmap
 import os
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BufferedReader
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, state, streams
-from neuroarrays.files.source import Info, Key, Source, check_unchanged, text_array
+from neuroarrays.files import npy, outer, placed, safety, state, store, streams, zips
+from neuroarrays.files.placed import Member
+from neuroarrays.files.source import Info, Key, Source, check_unchanged, stamp, text_array
 
-#: Bytes from run to run from which on each is read by itself, and how many are.
-_FAR, _RUNS = 1 << 14, 1 << 16
 #: Tables of members by source, and unpacked values by source and name.
 _scanned: state.Cache[dict[str, Member]] = state.Cache(64 << 20, state.entries)
 _unpacked: state.Cache[np.ndarray] = state.Cache(256 << 20, lambda values: values.nbytes)
-
-
-@dataclass(frozen=True)
-class Member:
-    """One array of a file.
-
-    Attributes
-    ----------
-    dtype, shape, fortran : np.dtype, tuple of int, bool
-        As in the file, in its byte order.
-    offset : int
-        Where the values begin, in bytes; -1 for a member that has to be unpacked.
-    """
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    fortran: bool = False
-    offset: int = -1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the values."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -73,7 +46,7 @@ class MemberSource(Source):
         """What the file holds and is never loaded: name -> kind."""
         return {}
 
-    def _verify(self, name: str, member: Member, file: BinaryIO, values: np.ndarray) -> None:
+    def _verify(self, name: str, member: Member, descriptor: int, values: np.ndarray) -> None:
         """Compare a member that lies in the file as it is with its checksum, if there is one."""
 
     def value(self, name: str) -> Any:
@@ -141,68 +114,71 @@ class MemberSource(Source):
         for name, values in arrays.items():
             _unpacked.put((self, name), values)
 
-    def _whole(self, name: str, member: Member, file: BufferedReader) -> np.ndarray:
-        """All values of a member, read at once: mapping each page costs more."""
-        flat = np.empty(math.prod(member.shape), member.dtype)
-        file.seek(member.offset)
-        if file.readinto(flat.view(np.uint8).data) < flat.nbytes:
-            raise FormatError(self.path, name, f"{flat.nbytes:,} bytes of values", "fewer")
-        self._verify(name, member, file, flat)
-        values = flat.reshape(member.shape, order="F" if member.fortran else "C")
-        return values.astype(member.dtype.newbyteorder("="), order="C", copy=False)
-
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
         """What is indexed of values that lie in the file as they are."""
-        nbytes = member.dtype.itemsize * int(np.prod(member.shape, dtype=object))
-        if nbytes == 0:
-            return outer.copy(np.empty(member.shape, member.dtype), key)
-        with open(self.path, "rb") as file:
-            check_unchanged(self.path, self.stamp, os.fstat(file.fileno()))
-            if member.offset + nbytes > self.stamp[1]:
-                raise FormatError(self.path, name, f"{nbytes:,} bytes of values", "fewer")
-            apart = _runs_apart(file.fileno(), member, key)
-            if apart is not None:
-                return apart
-            if outer.is_whole(key, member.shape):
-                return self._whole(name, member, file)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                order: Literal["F", "C"] = "F" if member.fortran else "C"
-                whole: Any = np.ndarray(
-                    member.shape, member.dtype, mapped, member.offset, order=order
-                )
-                values = outer.copy(whole, key)
-                del whole
-                return values
+        return placed.read(
+            self.path,
+            self.stamp,
+            name,
+            member,
+            key,
+            lambda descriptor, values: self._verify(name, member, descriptor, values),
+        )
 
 
-def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
-    """What is indexed of values that lie in short runs far apart, such as some frames of all units.
+@dataclass(frozen=True)
+class ArraySource(MemberSource):
+    """One array that lies in a file as it is: an npy file, plain numbers, an array of a pickle.
 
-    A map of the file would bring in what lies between them. None where it is as good.
+    Attributes
+    ----------
+    name : str
+        Of the array.
+    member : Member
+        Where it lies.
+    inside : str
+        The member of a zip that it lies in, which is unpacked to a nameless file; "" for the file.
     """
-    shape, keys = member.shape, key
-    if member.fortran:
-        shape, keys = shape[::-1], key[::-1]
-    axis = len(shape) - 1
-    while axis > 0 and outer.is_whole(keys[axis:], shape[axis:]):
-        axis -= 1
-    if axis < 1:
-        return None
-    low, high, cut = outer.span(keys[axis])
-    inside, size = math.prod(shape[axis + 1 :]), member.dtype.itemsize
-    run, row = (high - low) * inside, shape[axis] * inside
-    if 2 * run > row or row * size < _FAR:
-        return None
-    starts = np.zeros((), np.int64)
-    for k, n in zip(keys[:axis], shape, strict=False):
-        starts = starts[..., None] * n + outer.positions(k)
-    if not 0 < starts.size <= _RUNS:
-        return None
-    found = np.empty((starts.size, run), member.dtype)
-    for one, start in zip(found, starts.ravel().tolist(), strict=True):
-        place = member.offset + (start * row + low * inside) * size
-        if os.preadv(descriptor, [one.view(np.uint8).data], place) < one.nbytes:
-            return None  # cut meanwhile: mapping it says so
-    values = found.reshape(*starts.shape, high - low, *shape[axis + 1 :])
-    wanted = (*outer.left(keys[:axis]), cut, *(slice(None) for _ in keys[axis + 1 :]))
-    return outer.copy(values.T, wanted[::-1]) if member.fortran else outer.copy(values, wanted)
+
+    name: str
+    member: Member
+    inside: str = ""
+
+    def _scan(self) -> dict[str, Member]:
+        return {self.name: self.member}
+
+    def members(self) -> Mapping[str, Member]:
+        return {self.name: self.member}
+
+    def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
+        if not self.inside or not member.nbytes:
+            return super()._placed(name, member, key)
+        return outer.copy(placed.view(zips.mapped(self.path, self.stamp, self.inside), member), key)
+
+
+def npy_source(path: str | os.PathLike[str]) -> ArraySource:
+    """The source of a single npy file; its array has the name of the file without suffix.
+
+    Only the header is read.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of plain values, or is cut short.
+    """
+    path = os.path.abspath(path)
+    safety.check_pointer(path)
+    known = stamp(safety.regular_file(path))
+    with store.opened(path, known) as descriptor:
+        header = npy.header(lambda start, size: os.pread(descriptor, size, start), path)
+    begin = len(header.raw)
+    if begin + header.nbytes > known[1]:
+        raise FormatError(
+            path,
+            "",
+            f"{header.nbytes:,} bytes of values",
+            f"{known[1] - begin:,}",
+            "the file is truncated; compare its size with the original",
+        )
+    name = os.path.splitext(os.path.basename(path))[0]
+    return ArraySource(path, known, name, Member(header.dtype, header.shape, header.fortran, begin))

@@ -1,7 +1,7 @@
-"""Headers of npy files, read without running anything in them, and values placed where asked.
+"""The npy format: headers read without running anything in them, values, and writing.
 
-`numpy.load` opens, checks and copies; a batch of trials in a file each wants one open and one
-positioned read per file, straight into the memory of the batch.
+By hand: `numpy.load` opens, checks and copies, and takes header texts of any length; a batch of trials
+in a file each wants one open and one positioned read per file, straight into the batch's memory.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.store import LARGEST, Store
 
 MAGIC = b"\x93NUMPY"
 #: Bytes that hold the header of nearly every file; the longest header that is believed.
@@ -140,6 +141,47 @@ def declared(raw: bytes, path: str, where: str = "") -> Header:
             f"{len(shape)} axes, {shape!r:.80}",
         )
     return Header(raw[:size], dtype, shape, fortran and len(shape) > 1)
+
+
+def header(
+    fetch: Callable[[int, int], bytes], path: str, where: str = "", any_kind: bool = False
+) -> Header:
+    """The header of an npy file anywhere: a file, a member of a zip, a stream.
+
+    Parameters
+    ----------
+    fetch : callable
+        ``fetch(start, size)`` gives the bytes from a place on, fewer where the file ends.
+    path, where : str
+        The file, and the place in it, for messages.
+    any_kind : bool, default False
+        Also of values that are never read, such as objects.
+    """
+    raw = fetch(0, HEAD)
+    size = length(raw, path, where)
+    if size > len(raw):
+        raw = fetch(0, size)
+    return (declared if any_kind else parse)(raw, path, where)
+
+
+def header_in(files: Store, name: str) -> Header:
+    """The header of an npy file in a store."""
+    return header(lambda start, size: files.read(name, start, size), files.place(name))
+
+
+def values_in(files: Store, name: str) -> np.ndarray:
+    """All values of a small npy file in a store (labels of trials, of units).
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, larger than `store.LARGEST`, or holds objects.
+    """
+    place, found = files.place(name), header_in(files, name)
+    if found.nbytes > LARGEST:
+        raise FormatError(place, "", f"at most {LARGEST:,} bytes", f"{found.nbytes:,}")
+    body = files.read(name, len(found.raw), found.nbytes)
+    return values(found.raw + body, place)
 
 
 def values(data: bytes, path: str, where: str = "") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""NPZ files and single npy files read in place: stored members by offset, deflated ones on demand.
+"""NPZ files read in place: stored members by offset, deflated ones on demand.
 
 The zip's directory and the headers are all that is read on opening. A member that is read whole is
 compared with its checksum; a part of a stored one cannot be, and is not. Sizes are checked against the
@@ -9,42 +9,40 @@ are read as plain values (`pickles`), and never run.
 from __future__ import annotations
 
 import os
-import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, safety, state, streams
-from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files import npy, safety, state, store, streams, zips
+from neuroarrays.files.members import MemberSource
 from neuroarrays.files.pickles import load_pickle
-from neuroarrays.files.source import Key, check_unchanged, stamp
+from neuroarrays.files.placed import Member
+from neuroarrays.files.source import Key, stamp
 
-#: Members of a zip, bytes of an object member, and what deflate can at most make of a byte.
-MAX_MEMBERS, MAX_OBJECT, MAX_RATIO = 1 << 16, 64 << 20, 1032
-_LOCAL = struct.Struct("<4s5H3I2H")
+#: The most bytes of a member of objects.
+MAX_OBJECT = 64 << 20
 
 
 @dataclass(frozen=True)
 class Packed(Member):
-    """A member of a zip that is deflated or holds objects.
+    """An array of a zip.
 
     Attributes
     ----------
-    start, packed, size : int
-        Where its bytes begin in the file, how many there are, and how many they become.
-    method, checksum : int
-        Of the zip.
+    file : zips.Member
+        The npy file in the zip that holds it.
     """
 
-    start: int = 0
-    packed: int = 0
-    size: int = 0
-    method: int = 0
-    checksum: int = 0
+    file: zips.Member | None = None
+
+    @property
+    def zipped(self) -> zips.Member:
+        """The npy file in the zip, which there always is."""
+        assert self.file is not None
+        return self.file
 
 
 @dataclass(frozen=True)
@@ -61,168 +59,63 @@ class NPZSource(MemberSource):
 
     def every(self) -> dict[str, Packed]:
         """Every array of the file, of kinds that are not read too; reads headers only."""
-        entries = self._entries()
         found: dict[str, Packed] = {}
-        with open(self.path, "rb") as file:
-            end = 0
-            for entry in sorted(entries, key=lambda e: e.header_offset):
-                start = self._start(file, entry)
-                if entry.header_offset < end:
-                    raise FormatError(
-                        self.path,
-                        entry.filename,
-                        "members one after another",
-                        "members that overlap",
-                        "the zip is made to exhaust memory",
-                    )
-                end = start + entry.compress_size
-                if end > self.stamp[1]:
-                    raise FormatError(
-                        self.path,
-                        entry.filename,
-                        "a whole member",
-                        "a cut one",
-                        "the file is truncated",
-                    )
-                if entry.filename.endswith(".npy"):
-                    found[entry.filename[:-4]] = self._member(file, entry, start)
-        return {
-            entry.filename[:-4]: found[entry.filename[:-4]]
-            for entry in entries
-            if entry.filename.endswith(".npy")
-        }
+        with store.opened(self.path, self.stamp) as descriptor:
+            for name, one in zips.members(self.path, self.stamp).items():
+                if name.startswith(("/", ".npy")):
+                    raise FormatError(self.path, name, "the name of an array", "none")
+                if name.endswith(".npy"):
+                    found[name[:-4]] = self._member(descriptor, one)
+        return found
 
-    def _entries(self) -> list[zipfile.ZipInfo]:
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                entries = archive.infolist()
-        except MemoryError:
-            raise
-        except Exception as error:  # zipfile lets struct.error, IndexError, ... through
-            raise FormatError(
-                self.path,
-                "",
-                "a readable NPZ (zip) file",
-                f"{type(error).__name__}: {error}",
-                "it is truncated or damaged; compare its size with the original",
-            ) from error
-        if len(entries) > MAX_MEMBERS:
-            raise FormatError(
-                self.path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}"
-            )
-        names = [entry.filename for entry in entries]
-        for name in names if len(set(names)) < len(names) else ():
-            if names.count(name) > 1:
-                raise FormatError(self.path, name, "one member of a name", "two of this name")
-        for entry in entries:
-            if entry.filename.startswith(("/", ".npy")):
-                raise FormatError(self.path, entry.filename, "the name of an array", "none")
-            if entry.flag_bits & 1 or entry.compress_type not in (0, 8):
-                raise FormatError(
-                    self.path,
-                    entry.filename,
-                    "a member stored or deflated, not encrypted",
-                    f"method {entry.compress_type}, flags {entry.flag_bits}",
-                )
-            most = MAX_RATIO * entry.compress_size + 64 if entry.compress_type else None
-            if entry.file_size > (entry.compress_size if most is None else most):
-                raise FormatError(
-                    self.path,
-                    entry.filename,
-                    "no more bytes than its packed ones can make",
-                    f"{entry.file_size:,} from {entry.compress_size:,}",
-                    "the zip is damaged",
-                )
-        return entries
+    def _member(self, descriptor: int, one: zips.Member) -> Packed:
+        zips.check_plain(self.path, one)
+        begin = zips.start(self.path, descriptor, one)
 
-    def _start(self, file: BinaryIO, entry: zipfile.ZipInfo) -> int:
-        """Where the bytes of a member begin, after its local header."""
-        raw = b""
-        if 0 <= entry.header_offset < self.stamp[1]:
-            file.seek(entry.header_offset)
-            raw = file.read(_LOCAL.size)
-        if len(raw) < _LOCAL.size or raw[:4] != b"PK\x03\x04":
-            raise FormatError(
-                self.path,
-                entry.filename,
-                "the beginning of a member",
-                "other bytes",
-                "the zip is truncated or damaged",
-            )
-        said = _LOCAL.unpack(raw)
-        return entry.header_offset + _LOCAL.size + int(said[-2]) + int(said[-1])
+        def fetch(start: int, size: int) -> bytes:
+            if one.stored:
+                return os.pread(descriptor, min(size, one.packed), begin + start)
+            raw = os.pread(descriptor, min(one.packed, npy.LONGEST), begin)
+            return zips.inflate(raw, start + size, self.path, one.name)[start:]
 
-    def _member(self, file: BinaryIO, entry: zipfile.ZipInfo, start: int) -> Packed:
-        name = entry.filename
-        file.seek(start)
-        head = file.read(min(entry.compress_size, npy.LONGEST))
-        if entry.compress_type:
-            head = self._inflate(head, npy.LONGEST, name)
-        size = npy.length(head[:12], self.path, name)
-        place = (start, entry.compress_size, entry.file_size, entry.compress_type, entry.CRC)
-        header = npy.declared(head[:size], self.path, name)
+        header = npy.header(fetch, self.path, one.name, any_kind=True)
         if header.dtype.hasobject:
-            return Packed(np.dtype(object), header.shape, False, -1, *place)
-        if size + header.nbytes != entry.file_size:
+            return Packed(np.dtype(object), header.shape, False, -1, one)
+        if len(header.raw) + header.nbytes != one.size:
             raise FormatError(
                 self.path,
-                name,
+                one.name,
                 f"{header.nbytes:,} bytes of values, as {header} needs",
-                f"{entry.file_size - size:,}",
+                f"{one.size - len(header.raw):,}",
                 "the file is damaged",
             )
-        offset = -1 if entry.compress_type else start + size
-        return Packed(header.dtype, header.shape, header.fortran, offset, *place)
+        offset = begin + len(header.raw) if one.stored else -1
+        return Packed(header.dtype, header.shape, header.fortran, offset, one)
 
-    def _inflate(self, raw: bytes, size: int, name: str) -> bytes:
-        try:
-            return zlib.decompressobj(-15).decompress(raw, size)
-        except zlib.error as error:
-            raise FormatError(
-                self.path, name, "deflated bytes", str(error), "the zip is damaged"
-            ) from error
-
-    def _bytes(self, name: str, member: Packed) -> bytes:
+    def _bytes(self, member: Packed) -> bytes:
         """The bytes of a member, checked against its checksum."""
-        safety.check_allocation(self.path, name, member.size, self.stamp[1])
-        with open(self.path, "rb") as file:
-            file.seek(member.start)
-            raw = file.read(member.packed)
-        data = self._inflate(raw, member.size + 1, name) if member.method else raw
-        if len(data) != member.size or zlib.crc32(data) != member.checksum:
-            raise self._differs(name, member, len(data))
-        return data
+        return zips.content(self.path, self.stamp, member.zipped)
 
     def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
-        if not isinstance(member, Packed) or member.dtype == object or member.method != 8:
+        if not isinstance(member, Packed) or member.dtype == object or member.zipped.stored:
             return None
-        check_unchanged(self.path, self.stamp)
-        with open(self.path, "rb") as file:
-            packed = streams.pieces(file, member.start, member.packed, -15, self.path, name)
-            skip = member.size - member.nbytes
-            found = streams.pick(packed, skip, member.dtype, member.shape, member.fortran, key)
+        packed = zips.pieces(self.path, self.stamp, member.zipped)
+        skip = member.zipped.size - member.nbytes
+        found = streams.pick(packed, skip, member.dtype, member.shape, member.fortran, key)
         return None if found is None else found.astype(member.dtype.newbyteorder("="))
 
-    def _verify(self, name: str, member: Member, file: BinaryIO, values: np.ndarray) -> None:
+    def _verify(self, name: str, member: Member, descriptor: int, values: np.ndarray) -> None:
         assert isinstance(member, Packed)
-        file.seek(member.start)
-        header = file.read(member.offset - member.start)
-        if zlib.crc32(values.view(np.uint8).data, zlib.crc32(header)) != member.checksum:
-            raise self._differs(name, member, member.size)
-
-    def _differs(self, name: str, member: Packed, found: int) -> FormatError:
-        return FormatError(
-            self.path,
-            name,
-            f"{member.size:,} bytes and their checksum",
-            f"{found:,} that differ",
-            "the zip is damaged: get the file again",
-        )
+        one = member.zipped
+        begin = zips.start(self.path, descriptor, one)
+        header = os.pread(descriptor, member.offset - begin, begin)
+        if zlib.crc32(values.view(np.uint8).data, zlib.crc32(header)) != one.checksum:
+            raise zips.differs(self.path, one, one.size)
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         if not isinstance(member, Packed) or member.dtype == object:
             return self._objects(name, member)
-        return npy.values(self._bytes(name, member), self.path, name)
+        return npy.values(self._bytes(member), self.path, name)
 
     def _objects(self, name: str, member: Member) -> np.ndarray:
         value, made = self._unpickled(name, ()), np.empty(member.shape, object)
@@ -257,11 +150,12 @@ class NPZSource(MemberSource):
         member = self.members().get(name)
         if not isinstance(member, Packed) or member.dtype != object:
             raise FormatError(self.path, name, "a member of Python objects", "none")
-        if member.size > MAX_OBJECT:
+        size = member.zipped.size
+        if size > MAX_OBJECT:
             raise FormatError(
-                self.path, name, f"objects of at most {MAX_OBJECT:,} bytes", f"{member.size:,}"
+                self.path, name, f"objects of at most {MAX_OBJECT:,} bytes", f"{size:,}"
             )
-        data = self._bytes(name, member)
+        data = self._bytes(member)
         found = load_pickle(
             data[npy.length(data[:12], self.path, name) :], allowed, where=name, path=self.path
         )
@@ -281,27 +175,6 @@ def _is_read(member: Member) -> bool:
     return plain or npy.is_duration(member.dtype)
 
 
-@dataclass(frozen=True)
-class NPYSource(MemberSource):
-    """A single npy file; its array has the name of the file without suffix."""
-
-    def _scan(self) -> dict[str, Member]:
-        with open(self.path, "rb") as file:
-            head = file.read(npy.LONGEST)
-        size = npy.length(head[:12], self.path)
-        header = npy.parse(head[:size], self.path)
-        if size + header.nbytes > self.stamp[1]:
-            raise FormatError(
-                self.path,
-                "",
-                f"{header.nbytes:,} bytes of values",
-                f"{self.stamp[1] - size:,}",
-                "the file is truncated",
-            )
-        name = os.path.splitext(os.path.basename(self.path))[0]
-        return {name: Member(header.dtype, header.shape, header.fortran, size)}
-
-
 def npz_source(path: str | os.PathLike[str]) -> NPZSource:
     """The source of an NPZ file; its directory is read at once.
 
@@ -315,14 +188,3 @@ def npz_source(path: str | os.PathLike[str]) -> NPZSource:
     source = NPZSource(path, stamp(safety.regular_file(path)))
     source.members()
     return source
-
-
-def is_zip(path: str | os.PathLike[str]) -> bool:
-    """Whether the file begins like a zip."""
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            return file.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.npz import NPYSource, npz_source
-from neuroarrays.files.source import stamp
+from neuroarrays.files.members import npy_source
+from neuroarrays.files.npz import npz_source
 from neuroarrays.formats.arrays.files import arrays_source
 
 ARRAYS = {
@@ -105,7 +105,7 @@ def test_runs_that_lie_far_apart_are_read_alone(tmp_path, monkeypatch, make, key
     for axis, k in reversed(list(enumerate(key))):
         expected = expected[(slice(None),) * axis + (k,)]
     if len(key) == 2 and expected.size:
-        monkeypatch.setattr("neuroarrays.files.members.mmap.mmap", None)
+        monkeypatch.setattr("neuroarrays.files.placed.mmap.mmap", None)
     found = source.read("x", key)
     assert found.flags.c_contiguous
     assert found.dtype.isnative
@@ -262,7 +262,7 @@ def test_a_whole_read_is_compared_with_the_checksum(tmp_path, save):
     raw[raw.index(np.float64(17).tobytes()) if save is np.savez else packed] ^= 1
     path.write_bytes(raw)
     source = npz_source(path)
-    with pytest.raises(FormatError, match=r"a\.npz:calcium: .*their checksum"):
+    with pytest.raises(FormatError, match=r"a\.npz:calcium\.npy: .*their checksum"):
         source.read("calcium")
     if save is np.savez:  # a part is not, and cannot be
         assert source.read("calcium", (0, slice(None))).tolist() == list(range(10))
@@ -349,13 +349,11 @@ def test_damage_is_an_error_or_a_value(tmp_path_factory, data):
 
 def test_npy(tmp_path):
     np.save(tmp_path / "x.npy", ARRAYS["fortran"])
-    source = NPYSource(str(tmp_path / "x.npy"), stamp((tmp_path / "x.npy").stat()))
+    source = npy_source(tmp_path / "x.npy")
     np.testing.assert_array_equal(source.read("x", (1,)), ARRAYS["fortran"][1])
     (tmp_path / "y.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-8])
-    source = NPYSource(str(tmp_path / "y.npy"), stamp((tmp_path / "y.npy").stat()))
     with pytest.raises(FormatError, match="truncated"):
-        source.read("y")
+        npy_source(tmp_path / "y.npy")
     (tmp_path / "z.npy").write_bytes(pickle.dumps(1))
-    source = NPYSource(str(tmp_path / "z.npy"), stamp((tmp_path / "z.npy").stat()))
     with pytest.raises(FormatError, match="an npy file"):
-        source.read("z")
+        npy_source(tmp_path / "z.npy")

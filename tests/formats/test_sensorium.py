@@ -14,10 +14,10 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files import npy, zips
+from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.sensorium import SensoriumReader, layout
-from neuroarrays.formats.sensorium import files as files_module
 from neuroarrays.formats.sensorium import trials as trials_module
-from neuroarrays.formats.sensorium.files import FolderFiles
 from neuroarrays.formats.sensorium.trials import TrialFiles
 from neuroarrays.lazy.arrays import unwrap
 from neuroarrays.synthetic.sensorium import (
@@ -210,7 +210,7 @@ def test_threads_change_nothing(static, monkeypatch):
     expected = area_of(static)["responses"].values
     monkeypatch.setattr(trials_module, "SHARED", 4)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(files_module._directories, "limit", 1)
+    monkeypatch.setattr(zips._directories, "limit", 1)
     assert same_values(area_of(static)["responses"].values, expected)
 
 
@@ -223,8 +223,10 @@ def test_any_index_of_any_order_of_bytes(tmp_path, fortran, dtype):
     whole = random.integers(0, 200, (5, 3, 4, 6)).astype(dtype)
     for i, values in enumerate(whole):
         np.save(folder / f"{i}.npy", np.asfortranarray(values) if fortran else values)
-    files = FolderFiles(str(tmp_path), ())
-    array = TrialFiles(files, "data/responses", range(5), files.header("data/responses/0.npy"))
+    files = FolderStore(str(tmp_path), ())
+    array = TrialFiles(
+        files, "data/responses", range(5), npy.header_in(files, "data/responses/0.npy")
+    )
     assert array.dtype.isnative
     for key in indexers(array.shape):
         assert same_values(array.variable(tuple("abcd"))[key].values, outer(whole, key)), key
@@ -319,14 +321,14 @@ def test_withheld_looks_at_every_unit_and_only_when_asked(tmp_path, monkeypatch)
         values[-1, -1] = value
         np.save(place, values)
     read = []
-    real = FolderFiles.readv
+    real = FolderStore.readv
 
     def counted(self, name, parts):
         read.append((name, sum(memoryview(b).nbytes for _, bs in parts for b in bs)))
         return real(self, name, parts)
 
     tree = na.open_datatree(path)
-    monkeypatch.setattr(FolderFiles, "readv", counted)
+    monkeypatch.setattr(FolderStore, "readv", counted)
     area = tree["1-1-1/unknown"]
     repr(area)
     assert not read
@@ -744,6 +746,6 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     np.save(root / "meta" / "neurons" / "unit_ids.npy", units["ID"].to_numpy(np.uint16))
     places = units[["coord_x", "coord_y", "coord_z"]].to_numpy(np.int64)
     np.save(root / "meta" / "neurons" / "cell_motor_coordinates.npy", places)
-    found = layout.units_of(listing, FolderFiles(str(root), ()), 8122, "responses")
+    found = layout.units_of(listing, FolderStore(str(root), ()), 8122, "responses")
     assert same_values(found["unit_id"], units["ID"].to_numpy())  # ids have gaps
     assert same_values(found["motor_z"], units["coord_z"].to_numpy())

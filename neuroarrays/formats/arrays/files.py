@@ -14,10 +14,11 @@ import numpy as np
 from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
 from neuroarrays.files import folders, opening, safety, state
 from neuroarrays.files.matlab import is_matlab, matlab_source
-from neuroarrays.files.members import MemberSource
-from neuroarrays.files.npz import NPYSource, is_zip, npz_source
+from neuroarrays.files.members import ArraySource, MemberSource, npy_source
+from neuroarrays.files.npz import npz_source
 from neuroarrays.files.source import Info, Key, Source, stamp
 from neuroarrays.files.zarr import ZarrSource
+from neuroarrays.files.zips import is_zip
 from neuroarrays.formats.arrays.fields import fields_of
 from neuroarrays.formats.arrays.tables import TableSource
 
@@ -49,7 +50,7 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
     if opening.is_hdf5(path):
         return opening.open_source(path)
     if suffix == ".npy":
-        return NPYSource(path, known)
+        return npy_source(path)
     if suffix in TABLES or suffix == ".parquet":
         return TableSource(path, known)
     raise UnknownFormat(
@@ -108,7 +109,7 @@ class FolderSource(Source):
                 file = ZarrSource(path, known) if opening.is_zarr(path) else arrays_source(path)
                 if file.stamp != known:
                     raise folders.changed(path, "another size or time")
-                if not rest and isinstance(file, NPYSource):
+                if not rest and isinstance(file, ArraySource):
                     rest = next(iter(file.members()))
                 return file, rest
         return None
@@ -208,7 +209,7 @@ def _walk(
                 broken[inner] = error
                 continue
             for name, info in found.items():
-                yield inner if isinstance(inside, NPYSource) else f"{inner}/{name}", info
+                yield inner if isinstance(inside, ArraySource) else f"{inner}/{name}", info
         return
     for child in by_number(file.names(group or "/")) if depth < 16 else ():
         name = f"{group}/{child}".lstrip("/")

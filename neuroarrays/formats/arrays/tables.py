@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
-from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.placed import Member
 from neuroarrays.formats.arrays.fields import joined
 from neuroarrays.tree.columns import plain_column
 

@@ -30,8 +30,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files.members import MemberSource
-from neuroarrays.files.npz import is_zip, npz_source
+from neuroarrays.files.npz import npz_source
 from neuroarrays.files.source import Key
+from neuroarrays.files.zips import is_zip
 from neuroarrays.formats.driada.contents import (
     METADATA,
     Contents,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NotInTree, shorten
-from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.placed import Member
 
 #: Names of the neural matrix, in any case; of several in one file none is preferred.
 ALIASES = ("calcium", "activations", "neural_data", "activity", "rates")

@@ -11,8 +11,9 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
-from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.members import MemberSource
 from neuroarrays.files.pickles import Record, StoredArray, load_pickle
+from neuroarrays.files.placed import Member
 from neuroarrays.files.source import stamp
 from neuroarrays.formats.driada.contents import METADATA, neural_member
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from neuroarrays.files import outer
 from neuroarrays.files.matlab import is_matlab, matlab_source
-from neuroarrays.files.members import Member, MemberSource
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.placed import Member
 from neuroarrays.files.source import Info, Key
 
 #: The struct, and the fields of it that hold fields of their own.

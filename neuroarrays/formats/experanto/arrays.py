@@ -1,73 +1,16 @@
-"""Lazy arrays of experanto sessions: mapped signals, spike times, frames on the screen."""
+"""Lazy arrays of experanto sessions: spike times, frames on the screen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, safety
-from neuroarrays.files.source import Key, stamp
-from neuroarrays.formats.sensorium.files import FolderFiles
+from neuroarrays.files import npy, outer
+from neuroarrays.files.source import Key
+from neuroarrays.files.store import FolderStore
 from neuroarrays.lazy.arrays import LazyArray
-
-
-@dataclass(frozen=True, repr=False)
-class Mapped(LazyArray):
-    """`(time, signal)` or `(spike,)` of a file of plain numbers, memory-mapped for each read.
-
-    Attributes
-    ----------
-    path, stamp
-        The file, and what tells its content from another.
-    begin : int
-        Bytes before the values.
-    fortran : bool
-        Whether the first axis varies fastest.
-    """
-
-    path: str
-    stamp: tuple[int, ...]
-    begin: int
-    shape: tuple[int, ...]
-    stored: np.dtype
-    fortran: bool = False
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.stored.newbyteorder("=")
-
-    def outer(self, key: Key) -> np.ndarray:
-        if stamp(safety.regular_file(self.path)) != self.stamp:
-            raise FormatError(
-                self.path, "", "the file as it was when it was opened", "another", "open it again"
-            )
-        order: Any = "F" if self.fortran else "C"
-        values: np.ndarray
-        try:
-            if 0 in self.shape:  # nothing can be mapped
-                values = np.empty(self.shape, self.stored)
-            else:
-                values = np.memmap(self.path, self.stored, "r", self.begin, self.shape, order)
-        except (OSError, ValueError) as error:
-            raise FormatError(self.path, "", "a readable file", str(error)) from error
-        # Slices first, which read nothing; what is picked one by one, from what they leave.
-        ranges = tuple(_range(k) for k in key)
-        values = values[ranges]
-        for axis, places in enumerate(key):
-            if isinstance(places, np.ndarray):
-                values = values[(slice(None),) * axis + (places,)]
-        out = np.array(values, self.dtype)
-        return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
-
-
-def _range(key: Any) -> slice:
-    """The slice of an entry of an outer key; all for an array."""
-    if isinstance(key, int):
-        return slice(key, key + 1)
-    return key if isinstance(key, slice) else slice(None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,7 +35,7 @@ class Screen(LazyArray):
 
     Attributes
     ----------
-    files : FolderFiles
+    files : FolderStore
         Of the folder ``screen``.
     firsts : (trial,) int64
         First flip of each trial.
@@ -102,7 +45,7 @@ class Screen(LazyArray):
         What a blank shows; NaN where it is not known.
     """
 
-    files: FolderFiles
+    files: FolderStore
     firsts: np.ndarray
     names: tuple[str, ...]
     blanks: np.ndarray
@@ -124,7 +67,7 @@ class Screen(LazyArray):
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
         """Frames of a trial: the stretch of its file that holds them is read, and no more."""
-        header, place = self.files.header(name), self.files.place(name)
+        header, place = npy.header_in(self.files, name), self.files.place(name)
         frame = (*self.shape[2:], *(self.shape[1:2] if self.shape[1] > 1 else ()))
         shape = header.shape if len(header.shape) == len(frame) + 1 else (1, *header.shape)
         if shape[1:] != frame or shape[0] == 0 or not np.can_cast(header.dtype, self.dtype):
@@ -132,7 +75,7 @@ class Screen(LazyArray):
         frames = np.minimum(frames, shape[0] - 1)  # the last one stays until the next trial
         low, high = int(frames.min()), int(frames.max()) + 1
         if header.fortran:  # a frame's values lie apart
-            values = self.files.values(name).reshape(shape)[low:high]
+            values = npy.values_in(self.files, name).reshape(shape)[low:high]
         else:
             values = np.empty((high - low, *frame), header.dtype)
             begin = len(header.raw) + low * values[0].nbytes

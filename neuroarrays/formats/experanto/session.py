@@ -14,13 +14,15 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders as whole
-from neuroarrays.files import safety
+from neuroarrays.files import npy, safety
+from neuroarrays.files.members import ArraySource
+from neuroarrays.files.placed import Member
 from neuroarrays.files.source import stamp
+from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.experanto import files as folders
-from neuroarrays.formats.experanto.arrays import Mapped, Screen, Since
+from neuroarrays.formats.experanto.arrays import Screen, Since
 from neuroarrays.formats.folders import sparing
-from neuroarrays.formats.sensorium.files import FolderFiles
-from neuroarrays.lazy.arrays import LazyArray, Regular, wrap
+from neuroarrays.lazy.arrays import LazyArray, Regular, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 
 _UNITS = "responses"
@@ -107,7 +109,7 @@ def spikes(folder: Path, meta: dict[str, Any]) -> Trains:
     return Trains(folder.name, times, np.diff(ends), start, _labels(folder, said))
 
 
-def _plain(path: Path, name: str, shape: tuple[int, ...]) -> Mapped:
+def _plain(path: Path, name: str, shape: tuple[int, ...]) -> LazyArray:
     """A file of numbers without a header."""
     try:
         dtype = np.dtype(name)
@@ -122,12 +124,12 @@ def _plain(path: Path, name: str, shape: tuple[int, ...]) -> Mapped:
             f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
             f"{size.st_size:,}",
         )
-    return Mapped(str(path), stamp(size), 0, shape, dtype)
+    return _placed(path, size, Member(dtype, shape, False, 0))
 
 
-def _npy(path: Path, shape_of: Callable[[int], tuple[int, ...]]) -> Mapped:
+def _npy(path: Path, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
     """An npy file of the shape that meta.yml says, given how many rows it has."""
-    header = FolderFiles(str(path.parent), ()).header(path.name)
+    header = npy.header_in(FolderStore(str(path.parent), ()), path.name)
     shape, size = shape_of(header.shape[0] if header.shape else 0), safety.regular_file(path)
     if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
         raise FormatError(path, "", f"numbers of shape {shape}, as meta.yml says", str(header))
@@ -135,15 +137,20 @@ def _npy(path: Path, shape_of: Callable[[int], tuple[int, ...]]) -> Mapped:
         raise FormatError(
             path, "", f"{len(header.raw) + header.nbytes:,} bytes", f"{size.st_size:,}: truncated"
         )
-    return Mapped(str(path), stamp(size), len(header.raw), shape, header.dtype, header.fortran)
+    return _placed(path, size, Member(header.dtype, shape, header.fortran, len(header.raw)))
+
+
+def _placed(path: Path, status: os.stat_result, member: Member) -> LazyArray:
+    """The lazy array of values that lie in a file as they are."""
+    return file_array(ArraySource(str(path), stamp(status), path.name, member), path.name)
 
 
 def _labels(folder: Path, size: int) -> dict[str, np.ndarray]:
     """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
     found: dict[str, np.ndarray] = {}
-    files, inside = FolderFiles(str(folder), ()), folder / "meta"
+    files, inside = FolderStore(str(folder), ()), folder / "meta"
     for path in sorted(inside.glob("*.npy")) if inside.is_dir() else ():
-        values, name = files.values(f"meta/{path.name}"), path.stem
+        values, name = npy.values_in(files, f"meta/{path.name}"), path.stem
         if values.shape == (size, 3) and name == "cell_motor_coordinates":
             found |= dict(zip(_MOTOR, values.T.copy(), strict=True))
         elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":
@@ -298,8 +305,8 @@ class Session:
             f"data/{_file(number, meta, there, self.named)}.npy" if p else ""
             for (number, meta), p in zip(trials.items(), pictured, strict=True)
         )
-        files = FolderFiles(str(folder), whole.stamp(str(folder), follow=True))
-        dtype = files.header(next(filter(None, named))).dtype.newbyteorder("=")
+        files = FolderStore(str(folder), whole.stamp(str(folder), follow=True))
+        dtype = npy.header_in(files, next(filter(None, named))).dtype.newbyteorder("=")
         try:
             blanks = np.array(
                 [
@@ -325,7 +332,7 @@ class Session:
         for label, name in dict(meta.get("labels") or {}).items():
             if os.path.basename(str(name)) != name:
                 raise FormatError(folder / "meta.yml", "", "names of files beside it", repr(name))
-            spans = FolderFiles(str(folder), ()).values(name)
+            spans = npy.values_in(FolderStore(str(folder), ()), name)
             spans = spans.reshape(0, 2) if spans.size == 0 else spans
             if spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iuf":
                 raise FormatError(
@@ -348,7 +355,7 @@ class Session:
 
 def _flips(screen: Path) -> np.ndarray:
     """Unix times of the flips."""
-    times = FolderFiles(str(screen), ()).values("timestamps.npy")
+    times = npy.values_in(FolderStore(str(screen), ()), "timestamps.npy")
     if times.ndim != 1 or times.dtype.kind != "f":
         path = screen / "timestamps.npy"
         raise FormatError(path, "", "times (flip,)", f"{times.dtype} {times.shape}")

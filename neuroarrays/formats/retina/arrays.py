@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, outer, safety
-from neuroarrays.files.source import Key, check_unchanged, stamp
-from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.files import members, outer
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -153,37 +151,7 @@ class Averaged(Derived):
         return np.asarray(self.base.outer((trials, *key)).mean(axis=0), self.dtype)
 
 
-@dataclass(frozen=True, repr=False)
-class NpyArray(LazyArray):
-    """The array of an npy file, read where it is indexed (mapped, not loaded)."""
-
-    path: str
-    stamp: tuple[int, ...]
-    stored: np.dtype
-    shape: tuple[int, ...]
-    fortran: bool
-    offset: int
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.stored.newbyteorder("=")
-
-    def outer(self, key: Key) -> np.ndarray:
-        check_unchanged(self.path, self.stamp)
-        if 0 in self.shape:
-            return outer.copy(np.empty(self.shape, self.dtype), key)
-        values: np.ndarray = np.ndarray(
-            self.shape, self.stored, self._mapped(), self.offset, order="F" if self.fortran else "C"
-        )
-        return outer.copy(values, key).astype(self.dtype, copy=False)
-
-    def _mapped(self) -> mmap.mmap:
-        """The bytes of the file."""
-        with open(self.path, "rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def npy_array(path: str | os.PathLike[str]) -> NpyArray:
+def npy_array(path: str | os.PathLike[str]) -> FileArray:
     """The lazy array of an npy file; only its header is read.
 
     Raises
@@ -191,27 +159,11 @@ def npy_array(path: str | os.PathLike[str]) -> NpyArray:
     FormatError
         If it is no npy file of numbers, or is cut short.
     """
-    path = os.path.abspath(path)
-    safety.check_pointer(path)
-    status = safety.regular_file(path)
-    with open(path, "rb") as file:
-        head = file.read(npy.HEAD)
-        size = npy.length(head, path)
-        head += file.read(max(size - len(head), 0))
-    header = npy.parse(head, path)
-    if header.dtype.kind not in "iufb":
-        raise FormatError(path, expected="numbers", found=f"values of dtype {header.dtype}")
-    needed = len(header.raw) + math.prod(header.shape) * header.dtype.itemsize
-    if status.st_size < needed:
-        raise FormatError(
-            path,
-            expected=f"{needed:,} bytes",
-            found=f"{status.st_size:,}",
-            hint="the file is truncated; compare its size with the original",
-        )
-    return NpyArray(
-        path, stamp(status), header.dtype, header.shape, header.fortran, len(header.raw)
-    )
+    source = members.npy_source(path)
+    if source.member.dtype.kind not in "iufb":
+        found = f"values of dtype {source.member.dtype}"
+        raise FormatError(source.path, expected="numbers", found=found)
+    return file_array(source, source.name)
 
 
 @dataclass(frozen=True, repr=False)

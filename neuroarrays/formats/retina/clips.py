@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, safety
+from neuroarrays.files import outer, safety, zips
+from neuroarrays.files.members import ArraySource
 from neuroarrays.files.pickles import StoredArray, load_pickle
+from neuroarrays.files.placed import Member
 from neuroarrays.files.source import Key, Source, stamp
-from neuroarrays.formats.retina import containers
-from neuroarrays.formats.retina.arrays import Derived, Held, NpyArray, pixels
-from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.formats.retina.arrays import Derived, Held, pixels
+from neuroarrays.lazy.arrays import LazyArray, cached, file_array
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -41,16 +41,6 @@ class Clips(Derived):
         return values[0] if isinstance(k, int) else values
 
 
-@dataclass(frozen=True, repr=False)
-class ZippedArray(NpyArray):
-    """An array inside a member of a zip, read where it is indexed."""
-
-    member: str = ""
-
-    def _mapped(self) -> mmap.mmap:
-        return containers.mapped_member(self.path, self.stamp, self.member)
-
-
 @dataclass(frozen=True)
 class Pickled:
     """A pickle, in a file or in a zip; its large arrays stay there.
@@ -74,7 +64,7 @@ class Pickled:
         """
         if not self.member:
             return load_pickle(self.path, allowed=(), stored=True)
-        data = containers.mapped_member(self.path, self._stamp(), self.member)
+        data = zips.mapped(self.path, self._stamp(), self.member)
         return load_pickle(data, (), stored=True, where=self.member, path=self.path)
 
     def array(self, value: Any) -> LazyArray:
@@ -94,8 +84,10 @@ class Pickled:
                 else type(value).__name__
             )
             raise FormatError(self.path, self.member, "an array of numbers", found)
-        place = (self.path, self._stamp(), value.dtype, value.shape, value.fortran, value.offset)
-        return pixels(ZippedArray(*place, self.member) if self.member else NpyArray(*place))
+        stored = Member(value.dtype, value.shape, value.fortran, value.offset)
+        name = f"{self.member} at {value.offset}".strip()
+        source = ArraySource(self.path, self._stamp(), name, stored, self.member)
+        return pixels(file_array(source, name))
 
     def _stamp(self) -> tuple[int, ...]:
         return stamp(safety.regular_file(self.path))

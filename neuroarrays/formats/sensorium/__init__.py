@@ -25,11 +25,12 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.files import npy
+from neuroarrays.files.store import Store
 from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sensorium import layout
-from neuroarrays.formats.sensorium.files import Files
 from neuroarrays.formats.sensorium.masks import Blank, Shown, Valid, ValidLength
 from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
@@ -112,10 +113,10 @@ def _first(path_or_paths: Any) -> str:
     return str(path_or_paths if one else next(iter(path_or_paths)))
 
 
-def _sessions(path_or_paths: Any) -> tuple[dict[str, Files | FormatError], list[str]]:
+def _sessions(path_or_paths: Any) -> tuple[dict[str, Store | FormatError], list[str]]:
     """Sessions by name, or what is wrong with them, and notes."""
     one = isinstance(path_or_paths, str | os.PathLike)
-    found: dict[str, Files | FormatError] = {}
+    found: dict[str, Store | FormatError] = {}
     notes: list[str] = []
     for path in [path_or_paths] if one else path_or_paths:
         if not os.path.exists(path):
@@ -141,7 +142,7 @@ def _sessions(path_or_paths: Any) -> tuple[dict[str, Files | FormatError], list[
 class _Session:
     """One session on its way to the groups of a tree."""
 
-    def __init__(self, name: str, files: Files):
+    def __init__(self, name: str, files: Store):
         self.name, self.files = name, files
         self.listing = files.listing()
         self.folders = layout.data_folders(self.listing, files)
@@ -163,7 +164,7 @@ class _Session:
         numbers = self.trials.numbers
         if not len(numbers):
             raise FormatError(self.files.path, folder, "a file per trial", "none")
-        header = self.files.header(f"{folder}/{numbers[0]}.npy")
+        header = npy.header_in(self.files, f"{folder}/{numbers[0]}.npy")
         return TrialFiles(self.files, folder, numbers, header)
 
     def _check_shapes(self) -> None:

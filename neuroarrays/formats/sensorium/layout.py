@@ -13,10 +13,11 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
-from neuroarrays.files import folders
+from neuroarrays.files import folders, npy, zips
 from neuroarrays.files.source import stamp, text_array
+from neuroarrays.files.store import FolderStore, Listing, Store
+from neuroarrays.files.zips import ZipStore
 from neuroarrays.formats.folders import Found, find
-from neuroarrays.formats.sensorium.files import Files, FolderFiles, Listing, ZipFiles, zip_members
 from neuroarrays.formats.sensorium.trials import Numbers
 
 #: Our name of a folder below ``data`` -> its names in the exports.
@@ -61,7 +62,7 @@ _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 # ------------------------------------------------------------------------------- which sessions
 
 
-def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Files | FormatError], list[str]]:
+def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Store | FormatError], list[str]]:
     """Names of the sessions at a path -> their files; none for a path of another kind.
 
     Parameters
@@ -71,7 +72,7 @@ def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Files | FormatE
 
     Returns
     -------
-    sessions : dict of str to Files or FormatError
+    sessions : dict of str to Store or FormatError
         What is wrong with it, for one that cannot be read at all.
     notes : list of str
         What else lies in the folder.
@@ -91,7 +92,7 @@ def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Files | FormatE
     inside = Found([Path(path)] if held[path] else [])
     if not held[path] and os.path.isdir(path):
         inside = find(path, holds, lambda one: one in wrong or _is_meant(one), _unpacked)
-    found: list[tuple[str, Files | FormatError]] = []
+    found: list[tuple[str, Store | FormatError]] = []
     for child in inside.paths:
         if child in inside.damaged:
             error = wrong.get(child, inside.damaged[child])
@@ -115,7 +116,7 @@ def _is_meant(path: Path) -> bool:
     return bool(_NAMED.match(path.name)) and path.suffix in ("", ".zip")
 
 
-def _at(path: str) -> Iterator[tuple[str, Files]]:
+def _at(path: str) -> Iterator[tuple[str, Store]]:
     """The session of a folder, or those of a zip.
 
     What is only called like a session (a zip that is cut short, a folder without meta) is one, too:
@@ -126,23 +127,23 @@ def _at(path: str) -> Iterator[tuple[str, Files]]:
         mark = os.path.join(path, _MARK)
         marked = os.path.isfile(mark)
         if (marked or _NAMED.match(name)) and os.path.isdir(os.path.join(path, "data")):
-            yield name, FolderFiles(path, folders.stamp(path, follow=True))
+            yield name, FolderStore(path, folders.stamp(path, follow=True))
     elif os.path.isfile(path):
         known = stamp(os.stat(path))
         try:
-            members = zip_members(path, known) if zipfile.is_zipfile(path) else None
+            members = zips.members(path, known) if zipfile.is_zipfile(path) else None
         except FormatError:
             members = None
         if members is None:
             if _NAMED.match(name) and name.endswith(".zip"):
-                yield Path(path).stem, ZipFiles(path, known)
+                yield Path(path).stem, ZipStore(path, known)
             return
         for member in members:
             if member == _MARK or member.endswith("/" + _MARK):
                 prefix = member.removesuffix(_MARK)
                 if any(other.startswith(prefix + "data/") for other in members):
                     called = prefix.rstrip("/").rpartition("/")[2] or Path(path).stem
-                    yield called, ZipFiles(path, known, prefix)
+                    yield called, ZipStore(path, known, prefix)
 
 
 def animal_of(name: str) -> str:
@@ -163,7 +164,7 @@ class Trials:
     notes: list[str]
 
 
-def data_folders(listing: Listing, files: Files) -> dict[str, str]:
+def data_folders(listing: Listing, files: Store) -> dict[str, str]:
     """Our names -> folders with a file per trial.
 
     Raises
@@ -183,7 +184,7 @@ def data_folders(listing: Listing, files: Files) -> dict[str, str]:
     return found
 
 
-def trials_of(listing: Listing, files: Files, folders: dict[str, str]) -> Trials:
+def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials:
     """The trials of a session.
 
     Raises
@@ -230,7 +231,7 @@ def trials_of(listing: Listing, files: Files, folders: dict[str, str]) -> Trials
 
 
 def _files(numbers: np.ndarray) -> str:
-    """Files by their numbers, a few of them."""
+    """Store by their numbers, a few of them."""
     return shorten([f"{n}.npy" for n in numbers.tolist()], 5)
 
 
@@ -239,7 +240,7 @@ def _numbers(names: Sequence[str]) -> np.ndarray:
     return np.sort(np.array([int(m[1]) for m in matches if m], np.int64))
 
 
-def _columns(listing: Listing, files: Files, notes: list[str]) -> dict[str, np.ndarray]:
+def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.ndarray]:
     """The columns of meta/trials under stable names, text as it is."""
     found: dict[str, np.ndarray] = {}
     for name in sorted(listing.get("meta/trials", ())):
@@ -247,7 +248,7 @@ def _columns(listing: Listing, files: Files, notes: list[str]) -> dict[str, np.n
             continue
         place = f"meta/trials/{name}"
         try:
-            column = files.values(place)
+            column = npy.values_in(files, place)
         except FormatError as error:
             if place == _MARK or not error.found.startswith("Python objects"):
                 raise
@@ -319,7 +320,7 @@ def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
 # ------------------------------------------------------------------------------------- its units
 
 
-def units_of(listing: Listing, files: Files, size: int, first: str) -> dict[str, np.ndarray]:
+def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str, np.ndarray]:
     """Columns of meta/neurons, `(unit,)`: ids, area, layer, motor coordinates in µm, ...
 
     Parameters
@@ -341,7 +342,7 @@ def units_of(listing: Listing, files: Files, size: int, first: str) -> dict[str,
         if not name.endswith(".npy") or name[0] == ".":
             continue
         place, plain = f"meta/neurons/{name}", name.removesuffix(".npy")
-        column = files.values(place)
+        column = npy.values_in(files, place)
         wanted = (size, 3) if plain == _MOTOR else (size,)
         if column.shape != wanted:
             raise FormatError(

@@ -11,8 +11,8 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, outer
 from neuroarrays.files.source import Key
+from neuroarrays.files.store import Listing, Store
 from neuroarrays.formats.sensorium import layout
-from neuroarrays.formats.sensorium.files import Files, Listing
 from neuroarrays.formats.sensorium.trials import Picked
 from neuroarrays.lazy.arrays import Arranged, LazyArray
 
@@ -32,7 +32,7 @@ Parts = dict[str, tuple[tuple[str, ...], LazyArray]]
 class Statistic(LazyArray):
     """One npy file, read whole when it is asked for."""
 
-    files: Files
+    files: Store
     file: str
     header: npy.Header
 
@@ -45,7 +45,7 @@ class Statistic(LazyArray):
         return self.header.dtype.newbyteorder("=")
 
     def outer(self, key: Key) -> np.ndarray:
-        values = np.asarray(self.files.values(self.file))
+        values = np.asarray(npy.values_in(self.files, self.file))
         if values.shape != self.shape:
             place = self.files.place(self.file)
             raise FormatError(place, "", f"shape {self.shape} as on opening", str(values.shape))
@@ -56,7 +56,7 @@ class Statistic(LazyArray):
 
 
 def statistics_of(
-    listing: Listing, files: Files, sizes: dict[str, int], movies: bool, notes: list[str]
+    listing: Listing, files: Store, sizes: dict[str, int], movies: bool, notes: list[str]
 ) -> dict[str, dict[str, xr.Variable]]:
     """Scope ("all", "stimulus_Frame") -> variables along unit_id, time, or neither.
 
@@ -82,7 +82,7 @@ def statistics_of(
             if f"{stat}.npy" not in listing[folder]:
                 continue
             name = f"{folder}/{stat}.npy"
-            one = Statistic(files, name, files.header(name))
+            one = Statistic(files, name, npy.header_in(files, name))
             laid = _laid_out(folders[parts[0]], one, sizes, movies)
             if laid is None:
                 notes.append(f"{name} left out: shape {one.shape} fits neither units nor signals")

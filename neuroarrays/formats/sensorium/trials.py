@@ -14,8 +14,9 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, outer, state
+from neuroarrays.files.placed import Stretch
 from neuroarrays.files.source import Key
-from neuroarrays.formats.sensorium.files import Files
+from neuroarrays.files.store import Store
 from neuroarrays.lazy.arrays import LazyArray, cached
 
 #: Files of a batch from which on threads share them, and the most threads.
@@ -34,7 +35,7 @@ class TrialFiles(LazyArray):
 
     Attributes
     ----------
-    files : Files
+    files : Store
         Folder or zip.
     folder : str
         Such as ``data/responses``.
@@ -44,7 +45,7 @@ class TrialFiles(LazyArray):
         Of the first file; the others are compared with it as they are read.
     """
 
-    files: Files
+    files: Store
     folder: str
     numbers: Numbers
     header: npy.Header
@@ -61,14 +62,14 @@ class TrialFiles(LazyArray):
         first, item = key[0], key[1:]
         one = isinstance(first, int)
         numbers = _named(self.numbers, first)
-        cut = Cut.of(self.header, item)
+        cut = Stretch.of(self.header.dtype, self.header.shape, self.header.fortran, item)
         out = np.empty((len(numbers), *cut.shape), self.dtype)
         if out.size:
             read = self._whole if cut.whole else self._part
             share(len(numbers), lambda rows: read(numbers, rows, out, cut))
         return out[0] if one else out
 
-    def _whole(self, numbers: list[int], rows: range, out: np.ndarray, cut: Cut) -> None:
+    def _whole(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
         """Each file in one read, straight into its row."""
         raw = self.header.raw
         head, wanted = bytearray(len(raw)), len(raw) + self.header.nbytes
@@ -80,7 +81,7 @@ class TrialFiles(LazyArray):
                 self._differs(name, bytes(head[: min(got, len(head))]), got)
                 self._again(name, flat[row], 0)
 
-    def _part(self, numbers: list[int], rows: range, out: np.ndarray, cut: Cut) -> None:
+    def _part(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
         """Of each file the stretch that holds what was asked for, then a selection of it."""
         raw = self.header.raw
         head, buffer = bytearray(len(raw)), np.empty(cut.stop - cut.start, np.uint8)
@@ -100,7 +101,7 @@ class TrialFiles(LazyArray):
                 self._again(name, buffer, cut.start)
             out[row] = cut.select(buffer)
 
-    def _differs(self, name: str, head: bytes, got: int, cut: Cut | None = None) -> None:
+    def _differs(self, name: str, head: bytes, got: int, cut: Stretch | None = None) -> None:
         """Raise if a file is another than the first; return if only its header is longer."""
         place = self.files.place(name)
         if got < npy.HEAD and len(head) < len(self.header.raw):
@@ -113,7 +114,7 @@ class TrialFiles(LazyArray):
                 "restore the file from the original",
             )
         header = npy.parse(head, place) if npy.length(head, place) <= len(head) else None
-        header = self.files.header(name) if header is None else header
+        header = npy.header_in(self.files, name) if header is None else header
         if not header.same_values(self.header):
             raise FormatError(
                 place,
@@ -135,7 +136,7 @@ class TrialFiles(LazyArray):
 
     def _again(self, name: str, buffer: np.ndarray, start: int) -> None:
         """Values of a file whose header is written in another way."""
-        at = len(self.files.header(name).raw) + start
+        at = len(npy.header_in(self.files, name).raw) + start
         (got,) = self.files.readv(name, [(at, [buffer])])
         if got < len(buffer):
             raise FormatError(
@@ -166,72 +167,6 @@ def _named(numbers: Numbers, key: Any) -> list[int]:
     picked = numbers[0] + key if isinstance(numbers, range) else numbers[key]
     found: list[int] = np.atleast_1d(picked).tolist()
     return found
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What an outer index takes of each file: a stretch of bytes, and a selection from it.
-
-    Attributes
-    ----------
-    start, stop : int
-        Bytes after the header.
-    stretch : tuple of int
-        Shape of the stretch, axes as they follow in the file.
-    key : tuple
-        Of the stretch, per axis in that order.
-    shape : tuple of int
-        Of the result, in the order of the array.
-    fortran, whole : bool
-        Whether the file's axes are reversed; whether a file's bytes are the result.
-    dtype : np.dtype
-        As in the file.
-    """
-
-    start: int
-    stop: int
-    stretch: tuple[int, ...]
-    key: Key
-    shape: tuple[int, ...]
-    fortran: bool
-    whole: bool
-    dtype: np.dtype
-
-    @classmethod
-    def of(cls, header: npy.Header, item: Key) -> Cut:
-        """For an item key with one entry per axis, as `normalise` makes it."""
-        shape, key = header.shape, item
-        sizes = outer.result_shape(key, shape)
-        if header.fortran:
-            shape, key = shape[::-1], key[::-1]
-        start, strides, kept = 0, _strides(shape, header.dtype.itemsize), list(key)
-        stretch = list(shape)
-        stop = header.nbytes
-        for axis, k in enumerate(key):
-            low, high, kept[axis] = outer.span(k)
-            start, stop = start + low * strides[axis], start + high * strides[axis]
-            stretch[axis] = max(high - low, 0)
-            if high - low != 1:
-                break
-        whole = (
-            sizes == header.shape
-            and not header.fortran
-            and header.dtype.isnative
-            and all(isinstance(k, slice) for k in key)
-        )
-        return cls(
-            start, stop, tuple(stretch), tuple(kept), sizes, header.fortran, whole, header.dtype
-        )
-
-    def select(self, buffer: np.ndarray) -> np.ndarray:
-        """The values asked for, from the bytes of the stretch."""
-        values = buffer.view(self.dtype).reshape(self.stretch)
-        values = outer.take(values, self.key)
-        return values.T if self.fortran else values
-
-
-def _strides(shape: tuple[int, ...], itemsize: int) -> list[int]:
-    return [math.prod(shape[axis + 1 :]) * itemsize for axis in range(len(shape))]
 
 
 # --------------------------------------------------------------------------------------- threads

@@ -13,7 +13,7 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, safety, state
 from neuroarrays.files.source import Key, check_unchanged, stamp
-from neuroarrays.formats.retina.arrays import Derived, NpyArray, npy_array
+from neuroarrays.formats.retina.arrays import Derived, npy_array
 from neuroarrays.formats.retina.movies import Rendered
 from neuroarrays.lazy.arrays import LazyArray, cached
 
@@ -182,7 +182,7 @@ def _images(folder: str) -> tuple[str, ...]:
     return tuple(name for _, name in found)
 
 
-def _image(path: str) -> NpyArray:
+def _image(path: str) -> LazyArray:
     found = npy_array(path)
     if len(found.shape) != 2 or found.dtype.kind not in "uf":
         raise FormatError(

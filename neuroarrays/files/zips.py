@@ -1,0 +1,389 @@
+"""Zips read in place: one reader of their directory, of whole members, and of members as files.
+
+Python's `zipfile` reads the central directory; members are read by our own positioned reads, because
+its handle may not be shared by threads and forked processes and costs three times as much per member.
+What would exhaust memory (members that overlap, sizes that deflate cannot make) is refused before.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety, state, store, streams
+from neuroarrays.files.source import check_unchanged
+
+MAGIC = b"PK\x03\x04"
+#: The most members, and what deflate can at most make of a byte.
+MAX_MEMBERS, MAX_RATIO = 1 << 20, 1032
+#: What a local header may hold beyond a name: read with the member, so in one go.
+_SLACK = 128
+_LOCAL = struct.Struct("<4s5H3I2H")
+_STORED, _DEFLATED = 0, 8
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a file lies in a zip.
+
+    Attributes
+    ----------
+    name : str
+        With its folders.
+    offset : int
+        Of its local header, bytes.
+    packed, size : int
+        Bytes in the zip, and what they become.
+    method, flags, checksum : int
+        As in the directory.
+    name_bytes : int
+        Of its name in the zip.
+    """
+
+    name: str
+    offset: int
+    packed: int
+    size: int
+    method: int
+    flags: int
+    checksum: int
+    name_bytes: int
+
+    @property
+    def stored(self) -> bool:
+        """Whether its bytes lie there as they are."""
+        return self.method == _STORED
+
+
+#: Directories by path and stamp; unpacked members by path, stamp and name (bytes of temporary files).
+_directories: state.Cache[dict[str, Member]] = state.Cache(128 << 20, state.entries)
+_mapped: state.Cache[mmap.mmap] = state.Cache(8 << 30, len)
+
+
+def is_zip(path: str | os.PathLike[str]) -> bool:
+    """Whether the file begins like a zip."""
+    return store.head(path, 4) == MAGIC
+
+
+def members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
+    """What the central directory of a zip lists, folders left out; kept for the process.
+
+    Parameters
+    ----------
+    path : str
+        Of the zip.
+    known : tuple of int
+        Its stamp.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, made to exhaust memory, or has changed.
+    """
+    return _directories.made((path, known), lambda: _directory(path, known))
+
+
+def member(path: str, known: tuple[int, ...], name: str) -> Member:
+    """The member of that name.
+
+    Raises
+    ------
+    FormatError
+        If there is none, or it is encrypted or packed in another way than deflate.
+    """
+    one = members(path, known).get(name)
+    if one is None:
+        raise FormatError(path, name, "a file in the zip", "nothing of that name")
+    check_plain(path, one)
+    return one
+
+
+def check_plain(path: str, one: Member) -> None:
+    """Refuse a member that is encrypted or packed in another way than deflate."""
+    if one.flags & 1 or one.method not in (_STORED, _DEFLATED):
+        raise FormatError(
+            path,
+            one.name,
+            "a member stored or deflated, not encrypted",
+            f"method {one.method}, flags {one.flags}",
+        )
+
+
+def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
+    check_unchanged(path, known)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile lets struct.error, IndexError, ... through
+        raise FormatError(
+            path,
+            "",
+            "a readable zip",
+            f"{type(error).__name__}: {error}",
+            "it is truncated or damaged; download it again",
+        ) from error
+    if len(entries) > MAX_MEMBERS:
+        raise FormatError(path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}")
+    found: dict[str, Member] = {}
+    for entry in entries:
+        if entry.filename.endswith("/"):
+            continue
+        if entry.filename in found:
+            raise FormatError(path, entry.filename, "one member of a name", "two of this name")
+        found[entry.filename] = Member(
+            entry.filename,
+            entry.header_offset,
+            entry.compress_size,
+            entry.file_size,
+            entry.compress_type,
+            entry.flag_bits,
+            entry.CRC,
+            len(entry.orig_filename.encode("utf-8", "surrogateescape")),
+        )
+    _check_sizes(path, found, known[1])
+    return found
+
+
+def _check_sizes(path: str, found: dict[str, Member], total: int) -> None:
+    """Refuse members that overlap, are cut, or claim more than their bytes can become."""
+    end = None
+    for one in sorted(found.values(), key=lambda one: one.offset):
+        if end is not None and one.offset < end:
+            raise FormatError(
+                path,
+                one.name,
+                "members one after another",
+                "members that overlap",
+                "the zip is made to exhaust memory",
+            )
+        end = one.offset + _LOCAL.size + one.name_bytes + one.packed
+        if end > total:
+            raise FormatError(
+                path, one.name, "a whole member", "a cut one", "the file is truncated"
+            )
+        most = one.packed if one.stored else MAX_RATIO * one.packed + 64
+        if one.method in (_STORED, _DEFLATED) and one.size > most:
+            raise FormatError(
+                path,
+                one.name,
+                "no more bytes than its packed ones can make",
+                f"{one.size:,} from {one.packed:,}",
+                "the zip is damaged",
+            )
+
+
+# ------------------------------------------------------------------------------ a member's bytes
+
+
+def start(path: str, descriptor: int, one: Member) -> int:
+    """Where the bytes of a member begin in an open zip, after its local header.
+
+    Raises
+    ------
+    FormatError
+        If there is no local header.
+    """
+    raw = os.pread(descriptor, _LOCAL.size, one.offset) if one.offset >= 0 else b""
+    return one.offset + _after_header(raw, path, one)
+
+
+def _after_header(raw: bytes, path: str, one: Member) -> int:
+    """Bytes from a member's local header on to its own."""
+    if len(raw) < _LOCAL.size or raw[:4] != MAGIC:
+        raise FormatError(
+            path,
+            one.name,
+            "the beginning of a member",
+            "other bytes",
+            "the zip is truncated or damaged",
+        )
+    fields = _LOCAL.unpack_from(raw)
+    return int(_LOCAL.size + fields[-2] + fields[-1])
+
+
+def content(path: str, known: tuple[int, ...], one: Member) -> bytes:
+    """All bytes of a member, compared with its checksum: one open and one read.
+
+    Raises
+    ------
+    FormatError
+        If the zip has changed or the member is damaged.
+    """
+    check_plain(path, one)
+    safety.check_allocation(path, one.name, one.size, known[1])
+    with store.opened(path, known) as descriptor:
+        wanted = _LOCAL.size + one.name_bytes + _SLACK + one.packed
+        raw = os.pread(descriptor, wanted, one.offset) if one.offset >= 0 else b""
+        begin = _after_header(raw, path, one)
+        if len(raw) < begin + one.packed:  # a long extra field
+            raw = os.pread(descriptor, begin + one.packed, one.offset)
+    packed = memoryview(raw)[begin : begin + one.packed]
+    data = bytes(packed) if one.stored else inflate(packed, one.size + 1, path, one.name)
+    if len(data) != one.size or zlib.crc32(data) != one.checksum:
+        raise differs(path, one, len(data))
+    return data
+
+
+def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> bytes:
+    """What deflated bytes become, at most `size` of it.
+
+    Raises
+    ------
+    FormatError
+        If they are no deflated bytes.
+    """
+    try:
+        return zlib.decompressobj(-15).decompress(packed, size)
+    except zlib.error as error:
+        raise FormatError(
+            path, where, "deflated bytes", str(error), "the zip is damaged"
+        ) from error
+
+
+def differs(path: str, one: Member, size: int) -> FormatError:
+    """The error on a member whose bytes are others than the directory says."""
+    return FormatError(
+        path,
+        one.name,
+        f"{one.size:,} bytes and their checksum",
+        f"{size:,} that differ",
+        "the zip is damaged; download it again",
+    )
+
+
+def pieces(path: str, known: tuple[int, ...], one: Member) -> Iterator[bytes]:
+    """What the bytes of a member become, at most a megabyte at once; not compared with a checksum."""
+    check_plain(path, one)
+    with store.opened(path, known) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        begin = start(path, descriptor, one)
+        yield from streams.pieces(file, begin, one.packed, -15, path, one.name)
+
+
+# ------------------------------------------------------------------------------ a member as a file
+
+
+def open_member(path: str, known: tuple[int, ...], name: str) -> IO[bytes] | io.RawIOBase:
+    """A seekable file of a member: where it lies if it is stored, else unpacked to a nameless file.
+
+    Nothing is written beside the data: the nameless file is in the folder for temporary files
+    (``TMPDIR``) and is gone when it is closed.
+    """
+    one = member(path, known, name)
+    return _Window(path, known, one) if one.stored else _unpacked(path, known, one)
+
+
+def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
+    """The bytes of a member, from a nameless file that is unpacked to once per process.
+
+    Raises
+    ------
+    FormatError
+        On a zip that has changed since it was `known`, or cannot be read.
+    """
+    check_unchanged(path, known)
+
+    def unpack() -> mmap.mmap:
+        with _unpacked(path, known, member(path, known, name)) as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    return _mapped.made((path, known, name), unpack)
+
+
+def _unpacked(path: str, known: tuple[int, ...], one: Member) -> IO[bytes]:
+    """A nameless file of a member's bytes, compared with its checksum."""
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
+    size = checksum = 0
+    for piece in [content(path, known, one)] if one.stored else pieces(path, known, one):
+        size += len(piece)
+        if size > one.size:
+            break
+        checksum = zlib.crc32(piece, checksum)
+        unpacked.write(piece)
+    if size != one.size or checksum != one.checksum:
+        unpacked.close()
+        raise differs(path, one, size)
+    unpacked.flush()
+    unpacked.seek(0)
+    return unpacked
+
+
+class _Window(io.RawIOBase):
+    """A stored member as a file of its own, read-only."""
+
+    def __init__(self, path: str, known: tuple[int, ...], one: Member):
+        self.size, self.at, self.descriptor = one.size, 0, -1
+        with store.opened(path, known) as descriptor:
+            self.begin = start(path, descriptor, one)
+            self.descriptor = os.dup(descriptor)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
+        self.at = max(base + offset, 0)
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = max(min(len(view), self.size - self.at), 0)
+        count = os.preadv(self.descriptor, [view[:wanted]], self.begin + self.at) if wanted else 0
+        self.at += count
+        return count
+
+    def close(self) -> None:
+        if not self.closed and self.descriptor >= 0:
+            os.close(self.descriptor)
+        super().close()
+
+
+@dataclass(frozen=True)
+class ZipStore(store.Store):
+    """Files below one folder of a zip, read in place: nothing is unpacked to the disk."""
+
+    prefix: str = ""
+
+    def listing(self) -> store.Listing:
+        found: store.Listing = {"": []}
+        for name in members(self.path, self.stamp):
+            if name.startswith(self.prefix):
+                folder, _, leaf = name[len(self.prefix) :].rpartition("/")
+                found.setdefault(folder, []).append(leaf)
+        return found
+
+    def size(self, name: str) -> int:
+        return member(self.path, self.stamp, self.prefix + name).size
+
+    def place(self, name: str) -> str:
+        return f"{self.path}/{self.prefix}{name}"
+
+    def readv(self, name: str, parts: Sequence[store.Part]) -> list[int]:
+        one = member(self.path, self.stamp, self.prefix + name)
+        data = memoryview(content(self.path, self.stamp, one))
+        done = []
+        for begin, buffers in parts:
+            at = begin
+            for buffer in buffers:
+                view = memoryview(buffer).cast("B")
+                piece = data[at : at + len(view)]
+                view[: len(piece)] = piece
+                at += len(piece)
+            done.append(at - begin)
+        return done
