@@ -18,14 +18,13 @@ import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from neuroarrays import schema
 from neuroarrays.archive import seal
 from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.reader import catalog_rows
+from neuroarrays.tree import contents
 
 
 @dataclass
@@ -108,7 +107,7 @@ def from_nodes(path: str, nodes: Nodes) -> Index:
     for area in areas:
         owner = next((p for p in _upwards(area.rpartition("/")[0]) if p in held), "")
         names.setdefault(owner, []).append(area.removeprefix(f"{owner}/"))
-    rows = catalog_rows({p or "/": _summary(node) for p, node in nodes.items()})
+    rows = contents.of_groups({p or "/": _sizes(node) for p, node in nodes.items()}).rows()
     return Index(path, rest, names, rows, {}, held)
 
 
@@ -124,18 +123,22 @@ def _is_area(kind: str, path: str, nodes: Nodes, children: list[str]) -> bool:
             or any(schema.UNIT in v["d"] for v in nodes[p]["vars"].values())
             for p in children
         )
-    node = _summary(nodes[path])
-    return schema.role_of(kind, path, node.data_vars, node.dims, bool(children)) == "area"
+    node = _sizes(nodes[path])
+    return schema.role_of(kind, path, node.units, node.sizes, bool(children)) == "area"
 
 
-def _summary(node: dict[str, Any]) -> Any:
-    """A node as `catalog_rows` looks at it."""
+def _sizes(node: dict[str, Any]) -> contents.Node:
+    """The names and sizes of a node."""
     sizes: dict[str, int] = {}
     for variable in node["vars"].values():
         sizes |= dict(zip(variable["d"], variable["s"], strict=True))
     coords = set(node["coords"])
-    names = [name for name in node["vars"] if name not in coords]
-    return SimpleNamespace(attrs=node["attrs"], data_vars=names, sizes=sizes, dims=sizes)
+    units = {
+        name: str(variable["a"].get("units", ""))
+        for name, variable in node["vars"].items()
+        if name not in coords
+    }
+    return contents.Node(sizes, units, node["attrs"])
 
 
 # ------------------------------------------------------------------------ at the end of the file
@@ -161,12 +164,10 @@ def load(path: str) -> Index:
 def _from_end(path: str) -> Index | None:
     with open(path, "rb") as file:
         footer = seal.read_footer(file)
-        contents = None if footer is None else _unpack(file, *footer[:3])
-    if contents is None:
+        stored = None if footer is None else _unpack(file, *footer[:3])
+    if stored is None:
         return None
-    return Index(
-        path, contents["nodes"], contents["sessions"], contents["rows"], contents["places"], {}
-    )
+    return Index(path, stored["nodes"], stored["sessions"], stored["rows"], stored["places"], {})
 
 
 def _unpack(file: Any, offset: int, length: int, checksum: int) -> Any:
@@ -189,10 +190,10 @@ def append(path: str | os.PathLike[str]) -> None:
             return [offset, len(packed), zlib.crc32(packed)]
 
         places = {name: put(nodes) for name, nodes in index.held.items()}
-        contents = {
+        table = {
             "nodes": index.nodes,
             "sessions": index.sessions,
             "rows": index.rows,
             "places": places,
         }
-        file.write(seal.FOOTER.pack(*put(contents), *put(sealed), seal.MAGIC))
+        file.write(seal.FOOTER.pack(*put(table), *put(sealed), seal.MAGIC))

@@ -176,9 +176,11 @@ def size_text(nbytes: float) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """A value of a table as text."""
+    """A value of a table as text; "-" where there is none."""
     import pandas as pd
 
+    if isinstance(value, dict):
+        return ", ".join(f"{name} ({number:,})" for name, number in value.items()) or "-"
     if pd.api.types.is_scalar(value) and (pd.isna(value) or value == ""):
         return "-"
     return f"{value:,}" if pd.api.types.is_integer(value) else str(value)

@@ -127,7 +127,8 @@ def catalog(
     Returns
     -------
     pandas.DataFrame
-        A row per block, session and area: number of units, spikes or presentations, ...
+        A row per block, session and area: number of units, spikes or presentations, ... Of a
+        recording the column ``presentations`` has dicts, name of a table -> its number of rows.
 
     Raises
     ------
@@ -141,11 +142,15 @@ def catalog(
     known = reader._checked(options) if options else {}
     with safety.named(path if isinstance(path, str) else path[0]):
         found = reader.catalog(path, **known)
-    rows = [
-        {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
-        for row in found
-    ]
+    rows = [{key: _printable(value) for key, value in row.items()} for row in found]
     return pd.DataFrame(rows).convert_dtypes()
+
+
+def _printable(value: Any) -> Any:
+    """A value of a catalogue: names come from a file, and steer a terminal."""
+    if isinstance(value, dict):
+        return {printable(name): number for name, number in value.items()}
+    return printable(value) if isinstance(value, str) else value
 
 
 def fs_paths(path: PathLike | Sequence[PathLike]) -> str | list[str]:

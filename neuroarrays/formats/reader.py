@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from neuroarrays import schema
 from neuroarrays.errors import NotInTree, printable, shorten
 from neuroarrays.files.safety import named
 from neuroarrays.formats.request import Request
+from neuroarrays.tree import contents
 
 
 class Reader(BackendEntrypoint):
@@ -127,7 +127,7 @@ class Reader(BackendEntrypoint):
 
     def catalog(self, filename_or_obj: Any, **options: Any) -> list[dict[str, Any]]:
         """A row per session and area, from metadata only; with `skip_damaged`, if the reader has it."""
-        return catalog_rows(self.open_groups_as_dict(filename_or_obj, **options))
+        return contents.of_groups(self.open_groups_as_dict(filename_or_obj, **options)).rows()
 
 
 def _first(path_or_paths: Any) -> Any:
@@ -195,62 +195,3 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, list):
         return [_cleaned(one) for one in value]
     return printable(value, keep="\n\t") if isinstance(value, str) else value
-
-
-def catalog_rows(groups: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
-    """Rows of the catalog from opened groups: what is in each area, in numbers."""
-    kind = schema.kind_of(groups["/"].attrs)
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    sessions: dict[str, dict[str, Any]] = {}
-    clean = {path.strip("/"): node for path, node in groups.items() if path.strip("/")}
-    for path, node in clean.items():
-        has_children = any(other.startswith(path + "/") for other in clean)
-        role = schema.role_of(kind, path, node.data_vars, node.dims, has_children)
-        parent, _, leaf = path.rpartition("/")
-        area = path if role == "area" else parent
-        if role == "statistics":
-            continue
-        if role == "table" and kind == schema.RECORDING:
-            session = sessions.setdefault(parent.rpartition("/")[0], {})
-            session.setdefault("presentations", {})[leaf] = node.sizes.get(schema.PRESENTATION, 0)
-        elif role in ("spikes", "area") or schema.UNIT in node.sizes:
-            session_path, _, area_name = area.rpartition("/")
-            block, _, name = session_path.rpartition("/")
-            row = rows.setdefault(
-                (session_path, area_name),
-                {
-                    "block": block,
-                    "session": name,
-                    "area": area_name,
-                    "units": 0,
-                },
-            )
-            row["units"] = max(row["units"], node.sizes.get(schema.UNIT, 0))
-            row |= _pupil(kind, area, clean)
-            for dim, column in (
-                (schema.SPIKE, "spikes"),
-                (schema.PRESENTATION, "presentations"),
-                (schema.TIME, "times"),
-            ):
-                if dim in node.sizes:
-                    row[column] = node.sizes[dim]
-        elif role == "session" or "/" not in path:
-            sessions.setdefault(path, {})
-    for session_path, facts in sessions.items():
-        block, _, name = session_path.rpartition("/")
-        mine = [row for key, row in rows.items() if key[0] == session_path]
-        if not mine:
-            mine = [{"block": block, "session": name, "area": "", "units": 0}]
-            if not any(key[0].startswith(session_path + "/") for key in rows):
-                rows[session_path, ""] = mine[0]
-        tables = facts.get("presentations", {})
-        for row in mine if tables else ():
-            row["presentations"] = ", ".join(f"{name} ({n})" for name, n in tables.items())
-    return list(rows.values())
-
-
-def _pupil(kind: str, area: str, nodes: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether an area of an aligned tree has a pupil."""
-    if kind != schema.ALIGNED:
-        return {}
-    return {"has_pupil": f"{area}/{schema.PUPIL}" in nodes}

@@ -10,7 +10,6 @@ import xarray as xr
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame
-from pandas.api.types import is_numeric_dtype
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
@@ -18,7 +17,8 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.plot import timelines
 from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of, text_of
 from neuroarrays.schema import given
-from neuroarrays.tree.description import many, rates_of
+from neuroarrays.tree.description import many
+from neuroarrays.tree.observed import mean_rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +142,7 @@ def _rates(areas: list[_Area]) -> dict[str, xr.DataArray]:
     """Mean rates by area of a recording tree, as `firing_rate` has them."""
     found: dict[str, list[np.ndarray]] = {}
     for area in areas:
-        rates = rates_of(area.node)
+        rates = mean_rates(area.node)
         if rates.size:
             found.setdefault(area.name, []).append(rates)
     return {
@@ -251,9 +251,8 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
             raise ValueError(msg)
     block = frame["block"].replace("", "trials") if "block" in frame else "trials"
     frame = frame.assign(block=block, area=frame["area"].replace("", "none"))
-    if "presentations" not in frame:
-        frame["presentations"] = ""
-    shown = frame if is_numeric_dtype(frame["presentations"]) else _tables(frame)
+    shown = _by_table(frame) if "presentations" in frame else frame.iloc[:0]
+    shown = shown if len(shown) else frame.assign(presentations=0, block="none")
     grids = {
         "units": frame.assign(units=frame["units"].fillna(0)).pivot_table(
             "units", "session", "area", "max"
@@ -309,11 +308,13 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str) -> None:
     frameless(above)
 
 
-def _tables(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per table of a catalog of recordings, which says "trials (274), epochs (2)"."""
-    found = frame["presentations"].fillna("").str.findall(r"([^,]+?) \((\d+)\)")
-    rows = frame.assign(table=found).explode("table").dropna(subset="table")
-    if rows.empty:
-        return frame.assign(block="none", presentations=0)
-    names = [name.strip() for name, _ in rows["table"]]
-    return rows.assign(block=names, presentations=[int(n) for _, n in rows["table"]])
+def _by_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per table of a catalogue of recordings, whose presentations are counted by table."""
+    lengths = [
+        list(number.items()) if isinstance(number, dict) else [(block, number)]
+        for number, block in zip(frame["presentations"], frame["block"], strict=True)
+    ]
+    rows = frame.assign(table=lengths).explode("table")
+    names, numbers = zip(*rows["table"], strict=True) if len(rows) else ((), ())
+    rows = rows.assign(block=names, presentations=numbers).dropna(subset="presentations")
+    return rows.astype({"presentations": float})

@@ -1,7 +1,8 @@
-"""What a tree holds, in a table: for a terminal, and for a notebook."""
+"""What a tree holds, in words: for a terminal, and for a notebook."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -12,26 +13,34 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import printable
+from neuroarrays.tree import contents
 from neuroarrays.tree.breaks import step
-from neuroarrays.tree.extents import hull, parts_of
-from neuroarrays.tree.observed import of_session, spikes_and_seconds
-from neuroarrays.tree.sessions import events_of
-from neuroarrays.tree.stretches import Stretches
+from neuroarrays.tree.contents import Area, Contents, Session, Signal
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
+#: Spikes up to which all of them are read without being asked to, 8 bytes each.
+_READ_SPIKES = 4_000_000
+#: Columns of the text.
+_WIDTH = 100
+#: Length from which the name of a session stands on a line of its own.
+_LONG = 40
 _COLUMNS = (
     "session",
     "area",
     "units",
+    "spikes",
     "presentations",
-    "events",
+    "clock",
     "duration",
     "rate",
-    "clocks",
     "masked",
 )
-_RIGHT = ("units", "duration", "rate", "masked")
+_RIGHT = ("units", "spikes", "presentations", "duration", "rate", "masked")
+#: What is listed below the areas of a session.
+_LISTS = ("signals", "events", "tables", "notes")
+#: What stands once for a session.
+_OF_SESSION = ("session", "duration", "clock", "masked", *_LISTS)
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,16 @@ class Description:
         Kind of tree, where it is from, and how much it holds.
     rows : list of dict of str to str
         A row for each session and area.
+    contents : Contents
+        The records that they are made of, numbers with their units.
+    remark : str
+        What was not read, and how to have it read.
     """
 
     title: str
     rows: list[dict[str, str]]
+    contents: Contents
+    remark: str = ""
 
     @property
     def columns(self) -> list[str]:
@@ -55,17 +70,19 @@ class Description:
         return [name for name in _COLUMNS if any(row.get(name) for row in self.rows)]
 
     def __str__(self) -> str:
-        names = self.columns
-        cells = [names, *([row.get(name, "") for name in names] for row in self._sparse())]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if name in _RIGHT else cell.ljust(width)
-                for cell, width, name in zip(line, widths, names, strict=True)
-            ).rstrip()
-            for line in cells
-        ]
-        return "\n".join([self.title, *lines])
+        names, rows = self.columns, self._sparse()
+        long = any(len(row["session"]) > _LONG for row in rows)
+        shown = [name for name in names if name != "session" or not long]
+        cells = [shown, *([row.get(name, "") for name in shown] for row in rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(shown))]
+        head, *body = [_line(line, shown, widths) for line in cells]
+        lines = [*_wrapped(self.title), head]
+        for i, (row, line) in enumerate(zip(rows, body, strict=True)):
+            lines += [row["session"]] if long and row["session"] else []
+            lines += [line] if line else []
+            if i + 1 == len(rows) or rows[i + 1]["session"]:
+                lines += _listed(self._first_of_session(i))
+        return "\n".join([*lines, *_wrapped(self.remark)])
 
     __repr__ = __str__
 
@@ -73,62 +90,118 @@ class Description:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(self.title), title_justify="left", box=None, header_style="bold")
-        for name in self.columns:
+        names = [*self.columns, *self._lists()]
+        table = Table(
+            title=Text(self.title),
+            title_justify="left",
+            caption=Text(self.remark) if self.remark else None,
+            caption_justify="left",
+            box=None,
+            header_style="bold",
+        )
+        for name in names:
             right = name in _RIGHT
             style = "cyan" if name in ("session", "area") else ""
             table.add_column(
                 name, justify="right" if right else "left", style=style, overflow="fold"
             )
         for row in self._sparse():
-            table.add_row(*(Text(row.get(name, "")) for name in self.columns))
+            table.add_row(*(Text(row.get(name, "")) for name in names))
         return table
 
     def _repr_html_(self) -> str:
         def line(tag: str, cells: Iterable[tuple[str, str]]) -> str:
-            made = [
+            tagged = [
                 f'<{tag} style="text-align:{"right" if name in _RIGHT else "left"}">'
                 f"{escape(cell)}</{tag}>"
                 for name, cell in cells
             ]
-            return f"<tr>{''.join(made)}</tr>"
+            return f"<tr>{''.join(tagged)}</tr>"
 
-        head = line("th", [(name, name) for name in self.columns])
+        names = [*self.columns, *self._lists()]
+        head = line("th", [(name, name) for name in names])
         body = "".join(
-            line("td", [(name, row.get(name, "")) for name in self.columns])
-            for row in self._sparse()
+            line("td", [(name, row.get(name, "")) for name in names]) for row in self._sparse()
         )
         title = f"<caption>{escape(self.title)}</caption>"
-        return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table>"
+        foot = (
+            f'<tfoot><tr><td colspan="{len(names)}">{escape(self.remark)}</td></tr></tfoot>'
+            if self.remark
+            else ""
+        )
+        return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody>{foot}</table>"
+
+    def _lists(self) -> list[str]:
+        """The lists in which something stands."""
+        return [name for name in _LISTS if any(row.get(name) for row in self.rows)]
+
+    def _first_of_session(self, last: int) -> dict[str, str]:
+        """The first row of the session whose last row stands at a place."""
+        rows = self._sparse()
+        return next(self.rows[i] for i in range(last, -1, -1) if rows[i]["session"])
 
     def _sparse(self) -> list[dict[str, str]]:
         """Rows in which what is said of a session stands once."""
         out: list[dict[str, str]] = []
         before: dict[str, str] = {}
-        shared = ("session", "presentations", "events", "duration", "clocks", "masked")
         for row in self.rows:
             same = bool(before) and row["session"] == before["session"]
-            hidden = {name for name in shared if same and row.get(name) == before.get(name)}
+            hidden = {name for name in _OF_SESSION if same and row.get(name) == before.get(name)}
             out.append({name: "" if name in hidden else text for name, text in row.items()})
             before = row
         return out
 
 
-def describe(tree: xr.DataTree) -> Description:
+def _line(cells: list[str], names: list[str], widths: list[int]) -> str:
+    """Cells in columns."""
+    padded = [
+        cell.rjust(width) if name in _RIGHT else cell.ljust(width)
+        for cell, width, name in zip(cells, widths, names, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def _listed(row: dict[str, str]) -> list[str]:
+    """The lists of a session, each behind its name."""
+    lines: list[str] = []
+    for name in _LISTS:
+        if row.get(name):
+            lines += _wrapped(row[name], f"  {name}".ljust(11))
+    return lines
+
+
+def _wrapped(text: str, lead: str = "") -> list[str]:
+    """A text in lines; those after the first are indented as far as the first one's lead."""
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     """What is in a tree: sessions and areas with units, presentations, events, time, rates, masks.
 
     Parameters
     ----------
     tree : xr.DataTree
-        A recording or aligned tree.
+        A recording or aligned tree, or a branch of one.
+    rates : bool, optional
+        Of a recording: whether to read all spikes, for the rates of units and for how long a
+        session was recorded where its file does not say so. Unless given, they are read if there
+        are no more than 4 million.
 
     Returns
     -------
     Description
         Prints itself: as text, in colour through rich, and as HTML in a notebook. Of a recording
-        the duration is the time that was recorded (node `observed`), and the rate the mean over
-        units of `firing_rate`, for which spikes are read. The share of masked bins is that of the first
-        area of a session, and is read of trees of up to 100 sessions.
+        the duration is the time that was recorded (node `observed`), or "at least" that which its
+        signals and tables cover where spikes are not read; the rate is the mean over units of
+        `firing_rate`. The share of masked bins is that of the first area of a session, and is read
+        of trees of up to 100 sessions.
 
     Raises
     ------
@@ -140,131 +213,88 @@ def describe(tree: xr.DataTree) -> Description:
     >>> import neuroarrays as na
     >>> print(na.describe(na.load_sample()))  # doctest: +ELLIPSIS
     recording tree from nwb: 1 session, 2 areas, 15 units
-    session       area  units  presentations ...
+    session       area  units  spikes  duration ...
     """
-    kind = schema.kind_of(tree)
-    areas = schema.area_paths(tree)
-    sessions = list(dict.fromkeys(path.rpartition("/")[0] for path in areas))
-    if tree.parent is None and (kind == schema.RECORDING or not areas):
-        sessions = [str(name) for name in tree.children]  # some have behaviour alone
-    elif tree.parent is None:
-        alone = (p for p, role, _ in schema.roles(tree) if role == "events")
-        sessions += [
-            p
-            for p in dict.fromkeys(p.rpartition("/")[0] for p in alone)
-            if p not in areas and p not in sessions
-        ]
-    about = {
-        session: _about(kind, tree[session], len(sessions) <= _READ_MASKS) for session in sessions
-    }
-    rows, total = [], 0
-    for path in areas:
-        session, _, area = path.rpartition("/")
-        units = _units(tree[path])
-        total += units
-        row = {"session": session, "area": area, "units": f"{units:,}"} | about[session].texts
-        if kind == schema.RECORDING:
-            row["rate"] = _mean_rate(tree[path])
-        rows.append(row)
-    held = {path.rpartition("/")[0] for path in areas}
-    rows += [
-        {"session": name, "units": "0"} | about[name].texts for name in sessions if name not in held
-    ]
-    source = f" from {tree.root.attrs['source']}" if "source" in tree.root.attrs else ""
-    counts = [many(len(sessions), "session"), many(len(areas), "area"), many(total, "unit")]
-    rows = [{name: printable(text) for name, text in row.items()} for row in rows]
-    return Description(printable(f"{kind} tree{source}: {', '.join(counts)}"), rows)
-
-
-@dataclass(frozen=True)
-class _About:
-    """What is said of a whole session."""
-
-    seconds: float
-    texts: dict[str, str]
-
-
-def _about(kind: str, session: Any, read_masks: bool) -> _About:
-    if kind == schema.RECORDING:
-        observed = of_session(session)
-        seconds = observed.seconds
-        tables = session.children.get(schema.PRESENTATIONS)
-        said = [
-            f"{name} {node.sizes.get(schema.PRESENTATION, 0):,}"
-            for name, node in (tables.children.items() if tables is not None else ())
-        ]
-        clocks = [f"{path} {_rate(node, observed)}" for path, node in _series(session)]
-        events = [
-            f"{name} {node['event_time'].size:,}" for name, node in events_of(session).items()
-        ]
-        texts = {"presentations": ", ".join(said), "events": ", ".join(events)}
-        texts["clocks"] = ", ".join(clocks)
+    held = contents.of_tree(tree)
+    remark = ""
+    if held.kind == schema.RECORDING:
+        reads = held.n_spikes <= _READ_SPIKES if rates is None else rates
+        held = contents.timed(held, tree, reads)
+        texts = [_of_recording(session) for session in held.sessions]
+        if held.n_spikes and not reads:
+            remark = (
+                f"Rates are not read, they take reading {held.n_spikes:,} spikes: "
+                "na.describe(tree, rates=True)"
+            )
     else:
-        area = next((c for c in session.children.values() if schema.UNIT in c.sizes), session)
-        n_bins = area.sizes.get(schema.TIME, 0)
-        width = _width(area)
-        number = area.sizes.get(schema.PRESENTATION)
-        seconds = n_bins * width if number is None else 0.0
-        texts = {
-            "presentations": "" if number is None else f"{number:,}",
-            "clocks": f"{n_bins:,} bins of {1000 * width:.3g} ms"
-            if width
-            else many(n_bins, "frame")
-            if n_bins
-            else "",
-        }
-        if schema.EVENTS in area.children:
-            counts = area.children[schema.EVENTS].data_vars
-            texts["events"] = ", ".join(str(name) for name in counts if name != "valid")
-        if read_masks and "valid" in area.data_vars:
-            share = 1 - float(area["valid"].values.mean()) if area["valid"].size else 0.0
-            texts["masked"] = f"{share:.1%}"
-    texts["duration"] = _duration(seconds)
-    return _About(seconds, texts)
-
-
-def _series(session: xr.DataTree) -> list[tuple[str, Any]]:
-    """The continuous signals of a session by path, those without samples left out."""
-    return [
-        (path, node)
-        for path, node in session.subtree_with_keys
-        if path != "." and node.sizes.get(schema.TIME, 0) and schema.TIME in node.coords
+        masks = len(held.sessions) <= _READ_MASKS
+        texts = [_of_aligned(session, tree.root, masks) for session in held.sessions]
+    rows: list[dict[str, str]] = []
+    for session, text in zip(held.sessions, texts, strict=True):
+        if session.notes:
+            text["notes"] = f"{len(session.notes)}, in tree[{session.path!r}].attrs['notes']"
+        rows += [
+            {"session": session.path, **_of_area(area), **text}
+            for area in session.areas or (Area("", ""),)
+        ]
+    source = f" from {held.source}" if held.source else ""
+    counts = [
+        many(len(held.sessions), "session"),
+        many(len(held.areas), "area"),
+        many(held.n_units, "unit"),
     ]
+    rows = [{name: printable(text) for name, text in row.items()} for row in rows]
+    title = printable(f"{held.kind} tree{source}: {', '.join(counts)}")
+    return Description(title, rows, held, remark)
 
 
-def _rate(node: Any, observed: Stretches) -> str:
-    """Samples per second, from the ends of a clock and when the session was recorded."""
-    clock = node[schema.TIME]
-    first, last = hull(parts_of({"": node.to_dataset()}, spikes=False))
-    length = observed.within([(first, last)]).seconds if first < last else 0.0
-    return f"{(clock.size - 1) / length:.3g} Hz" if length > 0 else many(clock.size, "sample")
+def _of_area(area: Area) -> dict[str, str]:
+    """What is said of an area."""
+    numbers = {"spikes": area.n_spikes, "presentations": area.n_presentations}
+    texts = {name: f"{number:,}" for name, number in numbers.items() if number is not None}
+    if area.rate is not None and np.isfinite(area.rate):
+        texts["rate"] = f"{area.rate:#.2g}".rstrip(".") + " spikes/s"
+    return {"area": area.name, "units": f"{area.n_units:,}", **texts}
 
 
-def _units(area: Any) -> int:
-    """Number of units."""
-    nodes = [area, *area.children.values()]
-    return max((n.sizes.get(schema.UNIT, 0) for n in nodes), default=0)
+def _of_recording(session: Session) -> dict[str, str]:
+    """What is said of a session of a recording."""
+    seconds = session.seconds or 0.0
+    least = "" if session.is_whole or not seconds > 0 else "at least "
+    return {
+        "duration": f"{least}{_duration(seconds)}",
+        "signals": ", ".join(f"{signal.path} {_clock(signal)}" for signal in session.signals),
+        "events": ", ".join(f"{events.name} {events.n_events:,}" for events in session.events),
+        "tables": ", ".join(f"{table.name} {table.n_rows:,}" for table in session.tables),
+    }
 
 
-def _mean_rate(area: Any) -> str:
-    """Mean over units of an area of spikes per second in which they count."""
-    rates = rates_of(area)
-    known = rates[np.isfinite(rates)]
-    return f"{known.mean():#.2g}".rstrip(".") + " spikes/s" if known.size else ""
+def _clock(signal: Signal) -> str:
+    """How often a signal was sampled."""
+    return many(signal.n_times, "sample") if signal.rate is None else f"{signal.rate:.3g} Hz"
 
 
-def rates_of(area: xr.DataTree) -> np.ndarray:
-    """Mean rate of each unit of an area of a recording, (unit_id,) spikes/s; none without spikes."""
-    node = area.children.get(schema.SPIKES)
-    if node is None:
-        return np.empty(0)
-    number, seconds = spikes_and_seconds(node.to_dataset(), area.parent)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates: np.ndarray = number / seconds
-    return rates
+def _of_aligned(session: Session, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
+    """What is said of a session of an aligned tree; its areas have one clock."""
+    node: Any = root[session.areas[0].path if session.areas else session.path]
+    n_bins, width = node.sizes.get(schema.TIME, 0), _width(node)
+    texts = {"events": ", ".join(events.name for events in session.events)}
+    if width:
+        texts["clock"] = f"{n_bins:,} bins of {1000 * width:.3g} ms"
+    elif n_bins:
+        texts["clock"] = many(n_bins, "frame")
+    if schema.PRESENTATION not in node.sizes:
+        texts["duration"] = _duration(n_bins * width)
+    elif not session.areas:
+        texts["presentations"] = f"{node.sizes[schema.PRESENTATION]:,}"
+    if read_masks and schema.VALID in node.data_vars:
+        valid = node[schema.VALID].values
+        texts["masked"] = f"{1 - float(valid.mean()) if valid.size else 0.0:.1%}"
+    return texts
 
 
-def _width(area: Any) -> float:
+def _width(area: xr.DataTree) -> float:
+    """Width of the bins of an area, s; 0 without a clock."""
     clock = area.coords.get(schema.TIME)
     width = np.nan if clock is None else step(clock)
     return 0.0 if np.isnan(width) else width

@@ -253,6 +253,28 @@ def spikes_and_seconds(
     return number, seconds
 
 
+def mean_rates(area: xr.DataTree) -> np.ndarray:
+    """Firing rate of each unit of an area of a recording; all of its spikes are read.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of a recording tree.
+
+    Returns
+    -------
+    (unit_id,) float64, spikes/s
+        Spikes divided by the time in which they count; NaN without any, empty without spikes.
+    """
+    node = area.children.get(schema.SPIKES)
+    if node is None:
+        return np.empty(0)
+    number, seconds = spikes_and_seconds(node.to_dataset(), area.parent)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates: np.ndarray = number / seconds
+    return rates
+
+
 def _whole(spikes: xr.Dataset, session: xr.DataTree | None) -> Stretches:
     return _own(spikes) if session is None else of_session(session)
 
@@ -285,7 +307,7 @@ def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.n
     known = np.isfinite(begin)
     if not known.any():
         return None
-    if _surely(session).hold(begin[known], end[known]).all():
+    if known_without_spikes(session)[0].hold(begin[known], end[known]).all():
         return None
     held = of_session(session).hold(begin, end)
     return None if held[known].all() else held
@@ -295,19 +317,31 @@ def _found(node: Any, name: str) -> bool:
     return bool(node[name].attrs.get("ends") == FOUND)
 
 
-def _surely(session: xr.DataTree) -> Stretches:
-    """Stretches in which a session was recorded as far as that is known without reading spikes."""
+def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
+    """When a session was recorded as far as that is known without reading spikes.
+
+    Parameters
+    ----------
+    session : DataTree node
+        A session of a recording tree.
+
+    Returns
+    -------
+    known : Stretches
+        Each lies in the time that was recorded.
+    is_all : bool
+        Whether they are all of it.
+    """
     node = session.children.get(schema.OBSERVED)
-    if node is not None and node.sizes.get(schema.INTERVAL, 0) > 1:
+    if node is not None and schema.INTERVAL in node.sizes:
         data = unwrap(node[OF_SESSION[0]].variable._data)
-        if not isinstance(data, Found):
-            return of_session(session)
-        rows = data.said()
-        return Stretches.of(rows[:, 0], rows[:, 1], False)  # whether they are joined or not
-    if node is not None and not _found(node, OF_SESSION[0]):
-        return of_session(session)
+        if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, Found):
+            return of_session(session), True
+        if isinstance(data, Found) and node.sizes[schema.INTERVAL] > 1:
+            rows = data.said()  # whether they are joined or not
+            return Stretches.of(rows[:, 0], rows[:, 1], False), False
     low, high = at_least(session)
-    return Stretches.of(np.array([low]), np.array([high]), True)
+    return Stretches.of(np.array([low]), np.array([high]), True), False
 
 
 def at_least(session: xr.DataTree) -> tuple[float, float]:

@@ -16,16 +16,36 @@ SESSION = "A2929-200711"
 
 def test_a_recording_is_described():
     text = str(na.describe(na.load_sample()))
-    title, header, adn, ca1 = text.splitlines()
+    title, header, adn, ca1, signals, tables = text.splitlines()
     assert title == "recording tree from nwb: 1 session, 2 areas, 15 units"
-    assert header.split() == [
-        "session", "area", "units", "presentations", "duration", "rate", "clocks",
-    ]  # fmt: skip
-    assert adn.startswith(f"{SESSION}  adn       7  epochs 2, ")
-    assert "sleep_ripples 594" in adn
-    assert "20.0 min  9.4 spikes/s" in adn
-    assert "position 60 Hz" in adn
-    assert ca1.split() == ["ca1", "8", "2.0", "spikes/s"]
+    assert header.split() == ["session", "area", "units", "spikes", "duration", "rate"]
+    assert adn.startswith(f"{SESSION}  adn       7  79,349  20.0 min  9.4 spikes/s")
+    assert ca1.split() == ["ca1", "8", "19,445", "2.0", "spikes/s"]
+    assert signals.startswith("  signals  head_direction 60 Hz, position 60 Hz")
+    assert tables.startswith("  tables   epochs 2, ")
+    assert "sleep_ripples 594" in tables
+
+
+def test_no_line_of_text_is_wider_than_a_page():
+    series = {
+        f"/s/a_signal_with_a_long_name_{i}": xr.Dataset({"x": ("time", np.ones(3))})
+        for i in range(20)
+    }
+    mark = {"neuroarrays_schema": "recording/1", "source": "a " * 80}
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=mark), **series})
+    tree["s"].attrs["notes"] = ["one"]
+    lines = str(na.describe(tree)).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "  notes    1, in tree['s'].attrs['notes']" in lines
+    assert all(f"name_{i} 3 samples" in str(na.describe(tree)).replace("\n", "") for i in (0, 19))
+
+
+def test_a_long_name_of_a_session_stands_alone():
+    tree = na.load_sample()
+    long = xr.DataTree.from_dict({f"/{'s' * 60}": tree[SESSION], "/": tree})
+    lines = str(na.describe(long.drop_nodes(SESSION))).splitlines()
+    assert lines[2] == "s" * 60
+    assert lines[3].startswith("adn")
 
 
 def test_aligned_trees_say_what_is_masked():
@@ -68,15 +88,26 @@ def test_rich_draws_it_where_it_is_installed():
     assert "adn" in text
 
 
-def test_no_spikes_are_read(monkeypatch):
-    from neuroarrays.lazy.arrays import FileArray
+def test_no_spikes_are_read_of_a_large_tree(monkeypatch):
+    from neuroarrays.tree.extents import Part
+    from neuroarrays.tree.trains import Trains
 
     tree = na.load_sample()
+    na.release()
     read = []
-    outer = FileArray.outer
-    monkeypatch.setattr(FileArray, "outer", lambda self, key: read.append(self) or outer(self, key))
-    na.describe(tree)
-    assert not any("spike_times" in array.name for array in read)
+    load, pieces = Trains.load, Part.pieces
+    monkeypatch.setattr(Trains, "load", lambda *given: read.append("trains") or load(*given))
+    monkeypatch.setattr(Part, "pieces", lambda part: read.append(part.name) or pieces(part))
+    monkeypatch.setattr("neuroarrays.tree.description._READ_SPIKES", 1000)
+    described = na.describe(tree)
+    assert "trains" not in read
+    assert not any("spikes" in name for name in read)
+    assert described.contents.areas[0].rate is None
+    assert described.rows[0]["duration"] == "at least 20.0 min"
+    assert "reading 98,794 spikes: na.describe(tree, rates=True)" in str(described)
+    assert "rates=True" in described._repr_html_()
+    assert na.describe(tree, rates=True).rows[0]["rate"] == "9.4 spikes/s"
+    assert "trains" in read
 
 
 def test_something_else_is_refused():
@@ -107,11 +138,11 @@ def test_a_session_without_areas_is_there_too():
     assert found.title == "recording tree from nwb: 1 session, 0 areas, 0 units"
     assert found.rows[0]["session"] == "A2929-200711"
     assert found.rows[0]["units"] == "0"
-    assert "head_direction 60 Hz" in found.rows[0]["clocks"]
+    assert "head_direction 60 Hz" in found.rows[0]["signals"]
 
 
 def test_frames_without_a_clock_are_counted():
     nodes = {"/s/retina": xr.Dataset({"responses": (("time", "unit_id"), np.ones((30, 2)))})}
     tree = xr.DataTree.from_dict(nodes)
     tree.attrs["neuroarrays_schema"] = "aligned/1"
-    assert na.describe(tree).rows[0]["clocks"] == "30 frames"
+    assert na.describe(tree).rows[0]["clock"] == "30 frames"
