@@ -10,18 +10,14 @@ In a file::
     /gratings/angle     (trial,) degrees
 """
 
-from pathlib import Path
-
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import opening
+from neuroarrays.errors import FormatError
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.observed import complete
 
 #: Columns of /gratings -> names in the tree.
 COLUMNS = {"on": "start_time", "off": "stop_time", "angle": "orientation"}
@@ -33,33 +29,17 @@ class GridLabReader(Reader):
     name = "gridlab"
     description = "Sessions of the Grid Lab, HDF5"
 
-    def guess_can_open(self, filename_or_obj):
-        try:
-            path = Path(filename_or_obj)
-            return opening.is_hdf5(path) and (
-                opening.open_source(path).attrs("/").get("lab") == "Grid Lab"
-            )
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+    def recognise(self, probe):
+        return probe.attrs.get("lab") == "Grid Lab"
 
-    def open_groups(self, filename_or_obj, request):
-        file = opening.open_source(filename_or_obj)
-        session = Path(filename_or_obj).stem
-        request.sessions([session])  # refuses a name that is not there
-        found = [name for name in file.names("/") if name != "gratings"]
-        wanted = request.areas(found)
-        nodes = {f"{area}/spikes": spikes(file, area) for area in found}
-        # All areas say when the session was recorded, also those that nobody asked for.
-        nodes = complete({"presentations/gratings": gratings(file)} | nodes)
-        groups = {
-            "/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source=self.name)),
-            session: xr.Dataset(attrs={"subject": str(file.attrs("/").get("subject", ""))}),
+    def open_session(self, session, name, request):
+        file = session.source
+        nodes = {
+            "": xr.Dataset(attrs={"subject": str(file.attrs("/").get("subject", ""))}),
+            "presentations/gratings": gratings(file),
         }
-        for path, node in nodes.items():
-            area = path.partition("/")[0]
-            if area in wanted or area not in found:
-                groups[f"{session}/{path}"] = node
-        return groups
+        areas = [name for name in file.names("/") if name != "gratings"]
+        return nodes | {f"{area}/spikes": spikes(file, area) for area in areas}
 
 
 def spikes(file, area):

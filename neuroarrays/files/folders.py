@@ -95,6 +95,14 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def size_of(path: str | os.PathLike[str]) -> int:
+    """Bytes of a file, or of all files in a folder; 0 where there is nothing."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path) if os.path.exists(path) else 0
+    inside = (os.path.join(place, name) for place, _, names in os.walk(path) for name in names)
+    return sum(os.lstat(name).st_size for name in inside if os.path.lexists(name))
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The mapping in a small file of metadata; None if there is no such file.
 

@@ -76,6 +76,18 @@ def check_pointer(path: str | os.PathLike[str]) -> None:
                 head = file.read(_POINTER_BYTES)
     except (OSError, ValueError):
         return
+    refuse_pointer(path, link, head)
+
+
+def refuse_pointer(path: str, link: str, head: bytes) -> None:
+    """As `check_pointer`, of a file whose first bytes are known, or a link that leads nowhere.
+
+    Raises
+    ------
+    FormatError
+        On a pointer, with the command that gets the content.
+    """
+    head = head[:_POINTER_BYTES]
     annex = _ANNEX.search(link) or (_ANNEX.match(head.decode("latin-1")) if head else None)
     lfs = head.startswith(b"version https://git-lfs.github.com/spec/")
     if annex or lfs:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,17 +105,54 @@ def stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+#: Files that were compared with their stamps in the opening that is under way, with these stamps.
+_compared: ContextVar[set[tuple[str, tuple[int, ...]]] | None] = ContextVar(
+    "compared", default=None
+)
+
+
+@contextmanager
+def compared_once() -> Iterator[None]:
+    """Compare each file with its stamp once in here, instead of at every look into it.
+
+    For opening, which looks into a file a hundred times in a moment. What is read later is compared
+    again each time.
+    """
+    if _compared.get() is not None:
+        yield
+        return
+    token = _compared.set(set())
+    try:
+        yield
+    finally:
+        _compared.reset(token)
+
+
+def trust(path: str, known: tuple[int, ...]) -> None:
+    """Take a file as compared: its stamp was taken in the opening that is under way."""
+    compared = _compared.get()
+    if compared is not None:
+        compared.add((path, known))
+
+
 def check_unchanged(
     path: str, known: tuple[int, ...], status: os.stat_result | None = None
 ) -> None:
     """Refuse a file that has changed since its stamp was `known`.
+
+    In `compared_once` it is looked at the first time only.
 
     Raises
     ------
     FormatError
         If its stamp is another now, or that of an open file whose `status` is given.
     """
-    if stamp(status or safety.regular_file(path)) != known:
+    compared = _compared.get()
+    if status is None and compared is not None and (path, known) in compared:
+        return
+    if stamp(status or safety.regular_file(path)) == known:
+        trust(path, known)
+    else:
         raise FormatError(
             path,
             "",

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, printable, shorten
-from neuroarrays.files import guard, opening, safety, state
+from neuroarrays.files import guard, safety, state
+from neuroarrays.files.location import FOLDER
+from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.files.source import compared_once
 from neuroarrays.formats import registry
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
@@ -81,30 +84,30 @@ def open_datatree(
     >>> tree["A2929-200711/adn/spikes"].sizes["unit_id"]
     7
     """
-    path = _path(path_or_url)
-    reader = _reader(path, engine)
-    wanted = {"sessions": sessions, "areas": areas}
-    options |= {key: value for key, value in wanted.items() if value is not None}
-    reader._checked(options)
-    if probe:
-        known = {"engine": registry.address(type(reader)), **options}
-        guard.in_child("neuroarrays.formats.probing:touch", fs_paths(path), options=known)
-    # Readers make every index themselves; xarray looking for more costs as much as opening.
-    with safety.named(path if isinstance(path, str) else path[0]):
-        tree = xr.open_datatree(
-            path,  # type: ignore[arg-type]  # lists are passed on to the reader
-            engine=type(reader),
-            create_default_indexes=False,
-            **options,
-        )
+    asked = _probe(path_or_url)
+    with compared_once():
+        reader = _reader(asked, engine)
+        wanted = {"sessions": sessions, "areas": areas}
+        options |= {key: value for key, value in wanted.items() if value is not None}
+        reader._checked(options)
+        if probe:
+            known = {"engine": registry.address(type(reader)), **options}
+            guard.in_child("neuroarrays.formats.probing:touch", asked.paths, options=known)
+        # Readers make every index themselves; xarray looking for more costs as much as opening.
+        with safety.named(asked.given):
+            tree = xr.open_datatree(
+                asked,  # type: ignore[arg-type]  # passed on to the reader
+                engine=type(reader),
+                create_default_indexes=False,
+                **options,
+            )
     try:
         validate(tree)
     except SchemaError as error:
-        place = path if isinstance(path, str) else shorten(path, 3)
-        msg = f"{place}: {error}"
+        msg = f"{asked}: {error}"
         raise SchemaError(msg) from error
     made = tree if chunks is None else chunked(tree, chunks)
-    made.set_close(partial(state.close, [path] if isinstance(path, str) else path))
+    made.set_close(partial(state.close, asked.paths))
     return made
 
 
@@ -137,11 +140,10 @@ def catalog(
     """
     import pandas as pd
 
-    path = _path(path_or_url)
-    reader = _reader(path, engine)
-    known = reader._checked(options) if options else {}
-    with safety.named(path if isinstance(path, str) else path[0]):
-        found = reader.catalog(path, **known)
+    asked = _probe(path_or_url)
+    with compared_once(), safety.named(asked.given):
+        reader = _reader(asked, engine)
+        found = reader.catalog(reader._asked_with(asked), **reader._checked(options))
     rows = [{key: _printable(value) for key, value in row.items()} for row in found]
     return pd.DataFrame(rows).convert_dtypes()
 
@@ -153,57 +155,45 @@ def _printable(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def fs_paths(path: PathLike | Sequence[PathLike]) -> str | list[str]:
-    """A path as text, or several."""
-    if isinstance(path, str | os.PathLike):
-        return os.fspath(path)
-    return [os.fspath(one) for one in path]
+def _probe(path_or_url: object) -> Probe:
+    """What lies at a path or at those of a list.
 
-
-def _path(path_or_url: object) -> str | list[str]:
-    if not isinstance(path_or_url, str | os.PathLike | list | tuple):
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    MissingPath
+        If there is nothing.
+    """
+    if not isinstance(path_or_url, str | os.PathLike | list | tuple | Probe):
         hint = "; it is open already" if isinstance(path_or_url, xr.DataTree) else ""
         msg = f"expected a path, or a list of paths, found {given.found(path_or_url)}{hint}"
         raise TypeError(msg)
-    if isinstance(path_or_url, str | os.PathLike):
-        path = os.fspath(path_or_url)
-        if "://" in path:
-            msg = f"{path}: URLs are not read yet; download the file and give its path"
+    asked = probe_of(path_or_url)
+    for one in asked.children if asked.is_list else (asked,):
+        one.check_pointer()
+        if not one.exists:
+            folder = one.parent
+            hint = "" if folder.kind == FOLDER else f"; the folder {folder} does not exist either"
+            msg = f"{one}: no such file or folder{hint}"
             raise MissingPath(msg)
-        paths = [os.path.expanduser(path)]
-    else:
-        for one in path_or_url:
-            if not isinstance(one, str | os.PathLike):
-                msg = f"expected a list of paths, found {given.found(one)} in it"
-                raise TypeError(msg)
-        paths = [os.path.expanduser(os.fspath(path)) for path in path_or_url]
-        if not paths:
-            msg = "an empty list of paths; expected at least one"
-            raise MissingPath(msg)
-    for path in paths:
-        safety.check_pointer(path)
-        if not os.path.exists(path):
-            folder = os.path.dirname(os.path.abspath(path))
-            hint = "" if os.path.isdir(folder) else f"; the folder {folder} does not exist either"
-            msg = f"{path}: no such file or folder{hint}"
-            raise MissingPath(msg)
-    return paths[0] if len(paths) == 1 else paths
+    return asked
 
 
-def _reader(path: str | list[str], engine: str | type[Reader] | None) -> Reader:
+def _reader(asked: Probe, engine: str | type[Reader] | None) -> Reader:
     """The reader asked for, or the one that recognises the path."""
-    reader = _found(path) if engine is None else _asked(path, engine)
-    if not isinstance(path, str) and not reader.several:
+    reader = _found(asked) if engine is None else _asked(asked, engine)
+    if asked.is_list and not reader.several:
         raise UnknownFormat(
-            path[0],
+            asked.given,
             expected=f"one path for the engine {reader.name!r}",
-            found=f"a list of {len(path)}",
+            found=asked.described(),
             hint=f"open each: [na.open_datatree(path, engine={reader.name!r}) for path in paths]",
         )
     return reader
 
 
-def _asked(path: str | list[str], engine: object) -> Reader:
+def _asked(asked: Probe, engine: object) -> Reader:
     """The reader of a name, a class or where the class is."""
     from neuroarrays.formats.reader import Reader
 
@@ -219,53 +209,53 @@ def _asked(path: str | list[str], engine: object) -> Reader:
     if format_ is None:
         known = [one.name for one in registry.formats() if not one.fault]
         raise UnknownFormat(
-            path if isinstance(path, str) else path[0],
+            asked.given,
             expected=f"an engine among {shorten(known, 30)}",
             found=f"engine={engine!r}",
         )
     return format_.load()
 
 
-def _found(path: str | list[str]) -> Reader:
+def _found(asked: Probe) -> Reader:
     """The one reader, of this package or another, that recognises the path."""
-    claimed = [reader for format_, reader in registry.readers() if _claims(format_, reader, path)]
+    claimed = [reader for format_, reader in registry.readers() if _claims(format_, reader, asked)]
     if len(claimed) == 1:
         return claimed[0]
-    first = path if isinstance(path, str) else path[0]
-    names = shorten([reader.name for reader in claimed])
     if claimed:
         raise UnknownFormat(
-            first,
+            asked.given,
             expected="one reader",
-            found=f"{names}, all claim it",
+            found=f"{shorten([reader.name for reader in claimed])}, all claim it",
             hint=f"say which: engine={claimed[0].name!r}",
         )
-    from neuroarrays.formats.arrays.files import names_inside
-
-    if os.path.isdir(first):
-        for child in sorted(os.listdir(first)):
-            safety.check_pointer(os.path.join(first, child))
-    found = opening.describe(first)
-    if opening.is_hdf5(first):
-        found += f" with {shorten(opening.open_source(first).names('/'))} at its root"
-    else:
-        found += names_inside(first)
+    first = asked.children[0] if asked.is_list else asked
+    for child in first.children if first.kind == FOLDER else ():
+        child.check_pointer()
     raise UnknownFormat(
-        first,
+        first.given,
         expected="a file or folder that one of the readers recognises "
         f"({', '.join(one.name for one in registry.formats() if not one.fault)})",
-        found=found,
+        found=first.described() + _inside(first),
         hint="`neuroarrays formats` lists what can be read, engine= forces one; arrays in a layout "
         "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )
 
 
-def _claims(format_: registry.Format, reader: Reader, path: str | list[str]) -> bool:
+def _inside(probe: Probe) -> str:
+    """What the root of a file of arrays holds, in words for messages; "" of any other."""
+    if probe.container == "hdf5":
+        return f" with {shorten(probe.names)} at its root"
+    from neuroarrays.formats.arrays.files import names_inside
+
+    return names_inside(probe.path) if probe.is_file else ""
+
+
+def _claims(format_: registry.Format, reader: Reader, asked: Probe) -> bool:
     """Whether a reader recognises the path; one of another package may fail without harm to ours."""
     if not format_.package:
-        return reader.guess_can_open(path)
+        return reader.guess_can_open(reader._asked_with(asked))
     try:
-        return bool(reader.guess_can_open(path))
+        return bool(reader.guess_can_open(reader._asked_with(asked)))
     except Exception as error:
         msg = f"the reader {format_.name!r} of {format_.package} fails while looking at a path: {error!r}"
         warnings.warn(msg, UserWarning, stacklevel=2)

@@ -11,6 +11,8 @@ import xarray as xr
 
 from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.files import guard
+from neuroarrays.files.folders import size_of
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats import door
 from neuroarrays.schema.validation import validate
 
@@ -38,19 +40,11 @@ def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[s
         As `neuroarrays.open_datatree`; a `FormatError` if reading hangs, ends the process or exhausts
         memory.
     """
-    paths = [path] if isinstance(path, str | os.PathLike) else path
+    paths = probe_of(path).paths
     nbytes = sum(size_of(one) for one in paths)
     given = {name: value for name, value in options.items() if value is not None}
-    done = guard.in_child(f"{__name__}:check", door.fs_paths(path), nbytes=nbytes, options=given)
+    done = guard.in_child(f"{__name__}:check", paths, nbytes=nbytes, options=given)
     return done["notes"], done["faults"]
-
-
-def size_of(path: PathLike) -> int:
-    """Bytes of a file, or of all in a folder."""
-    if not os.path.isdir(path):
-        return os.path.getsize(path) if os.path.exists(path) else 0
-    inside = (os.path.join(place, name) for place, _, names in os.walk(path) for name in names)
-    return sum(os.lstat(name).st_size for name in inside if os.path.lexists(name))
 
 
 # ----------------------------------------------------------------------------------- in the child

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
-from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,61 +11,194 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, printable, shorten
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, printable, shorten
+from neuroarrays.files.probe import Probe, asked, probe_of
 from neuroarrays.files.safety import named
+from neuroarrays.files.source import compared_once
 from neuroarrays.formats.request import Request
+from neuroarrays.formats.sessions import find, recognised
 from neuroarrays.tree import contents
+from neuroarrays.tree.observed import complete
 
 
 class Reader(BackendEntrypoint):
     """Base of every reader: an xarray backend for one family of datasets.
 
-    A reader writes two methods, `guess_can_open` and `open_groups`, and names options of its own as
-    keyword-only parameters of the second, each with a default; they are stated nowhere else.
-    `catalog` may be overridden where it can be had without opening groups.
+    A reader says three things: whether a path is its own (`recognise`), which sessions there are
+    (`list_sessions`), and what one session holds (`open_session`). Options of its own are
+    keyword-only parameters of the last two, each with a default; they are stated nowhere else.
 
-    Every reader has the options `sessions` and `areas`, names or globs of what to open, and
-    `drop_variables`, names of variables to leave out: the base sees to them.
+    The base does the rest: it assembles the tree with its root, opens the ``sessions=`` and
+    ``areas=`` that are asked for, leaves out ``drop_variables=`` and, with ``skip_damaged=True``,
+    sessions that cannot be read, finds when sessions were recorded, and makes the catalogue.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     url: ClassVar[str] = ""
+    #: The kind of tree: `schema.RECORDING` or `schema.ALIGNED`.
+    kind: ClassVar[str] = schema.RECORDING
     #: Whether it opens a list of files as one tree.
     several: ClassVar[bool] = False
+    #: Whether a path holds one session, so that there is none to skip.
+    one_session: ClassVar[bool] = False
     #: The area of all its sessions, where there is no other.
     only_area: ClassVar[str] = ""
+    #: Names of the nodes above the sessions, where there are: `open_session` gives paths that begin
+    #: with them, and the session's name is put after.
+    blocks: ClassVar[tuple[str, ...]] = ()
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "open_groups" in vars(cls):
-            names = ["filename_or_obj", "drop_variables", "group", *cls.options()]
-            cls.open_dataset_parameters = tuple(names)
+        names = ["filename_or_obj", "drop_variables", "group", *cls.options()]
+        cls.open_dataset_parameters = tuple(names)
 
     @classmethod
     def options(cls) -> dict[str, Any]:
         """The reader's options and their defaults."""
-        parameters = inspect.signature(cls.open_groups).parameters.values()
-        own = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-        return {"sessions": None, "areas": None} | own
+        base: dict[str, Any] = {"sessions": None, "areas": None}
+        if not cls.one_session:
+            base["skip_damaged"] = False
+        return base | {k: v for m in _hooks(cls) for k, v in _keywords(m).items()}
 
-    @abstractmethod
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether this reader reads the path; looks at a header or marker, never raises."""
+    # ------------------------------------------------------------------------ what a reader writes
 
-    @abstractmethod
-    def open_groups(self, filename_or_obj: Any, request: Request) -> dict[str, xr.Dataset]:
-        """Node path -> dataset, lazy; "/" holds the attributes of the tree.
+    def recognise(self, probe: Probe) -> bool:
+        """Whether a file or folder is a recording of this kind, by its first bytes, root or names.
 
         Parameters
         ----------
-        filename_or_obj : str, path or list of these
-            As the user gave it.
-        request : Request
-            Says which of the sessions and areas that there are to open.
+        probe : Probe
+            Of what is at the path; looked at once for all readers. What it raises is a no.
         """
+        raise NotImplementedError
+
+    def list_sessions(self, probe: Probe) -> Mapping[str, Any]:
+        """Name of each session -> what `open_session` is given for it; cheap.
+
+        By default what `recognise` says yes to: the path itself, those in a folder, or the members
+        of a list, named as the files without suffix. A reader that writes its own is asked by
+        `recognise` about folders and lists too.
+
+        Parameters
+        ----------
+        probe : Probe
+            Of what the user gave.
+
+        Returns
+        -------
+        mapping of str to Probe or anything
+            `Sessions` has notes too, and an error in the place of a session that cannot be read.
+        """
+        return find(probe, self.recognise)
+
+    def open_session(self, session: Any, name: str, request: Request) -> Mapping[str, xr.Dataset]:
+        """The nodes of one session by their path below it, lazy; "" has its attributes.
+
+        Areas that were not asked for may be left out (`Request.area`); the base leaves them out
+        else. Of a recording, the base adds when it was recorded, unless a node ``observed`` says it.
+
+        Parameters
+        ----------
+        session : Probe or anything
+            What `list_sessions` has for it.
+        name : str
+            Of the session.
+        request : Request
+            What to open of it.
+        """
+        raise NotImplementedError
+
+    def open_groups(self, probe: Any, request: Request) -> dict[str, xr.Dataset]:
+        """All of a tree at once, in place of `list_sessions` and `open_session`.
+
+        Written by a reader only whose files hold many sessions with what they share, so that they
+        cannot be opened one by one: an archive with its index, arrays with a mapping. Such a reader
+        takes out `drop_variables` and checks the areas as the others; the rest it does itself.
+
+        Parameters
+        ----------
+        probe : Probe
+            Of what the user gave.
+        request : Request
+            Which of the sessions and areas that there are to open; takes `notes`.
+
+        Returns
+        -------
+        dict of str to Dataset
+            Lazy, by path in the tree; "/" holds the attributes of the tree.
+        """
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------- what the base does
+
+    def claims(self, probe: Probe) -> bool:
+        """Whether a path, folder or list is this reader's."""
+        if not probe.exists or (probe.is_list and not self.several):
+            return False
+        if self._writes("list_sessions") or self._writes("open_groups"):
+            return asked(self.recognise, probe)
+        return recognised(probe, self.recognise)
+
+    def _writes(self, method: str) -> bool:
+        """Whether the reader has a method of its own in place of the base's."""
+        return getattr(type(self), method) is not getattr(Reader, method)
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether this reader reads a path; never raises. What xarray calls."""
+        try:
+            return self.claims(probe_of(filename_or_obj))
+        except (OSError, TypeError, ValueError, NeuroArraysError):
+            return False
+
+    def _assembled(
+        self, probe: Probe, request: Request, options: dict[str, Any]
+    ) -> dict[str, xr.Dataset]:
+        """The tree of the sessions that are asked for, opened one by one."""
+        sessions = self.list_sessions(probe, **_those_of(self.list_sessions, options))
+        if not sessions:
+            expected = f"a recording that the reader {self.name!r} opens ({self.description})"
+            raise probe.unknown(expected, "")
+        request.notes += getattr(sessions, "notes", [])
+        options = _those_of(self.open_session, options)
+        nodes: dict[str, xr.Dataset] = {}
+        names, opened = request.sessions(sessions), 0
+        for name in names:
+            session = sessions[name]
+            where = session if isinstance(session, Probe) else getattr(session, "path", probe)
+            with request.sparing(name, where, len(sessions) > 1):
+                if isinstance(session, Exception):
+                    raise session
+                inside = self.open_session(session, name, request, **options)
+                nodes |= self._placed(name, inside, request)
+                opened += 1
+        if names and not opened:
+            notes = "; ".join(request.notes)
+            raise FormatError(probe.given, "", "a session that can be read", notes)
+        root = schema.root_attrs(self.kind, source=self.name, notes=request.notes)
+        groups = {"/": xr.Dataset(attrs=root)}
+        by_block = {block: _below(block, nodes) for block in self.blocks}
+        groups |= {block: xr.Dataset() for block, below in by_block.items() if below}
+        for below in by_block.values() if self.blocks else [nodes]:
+            groups |= below
+        return groups
+
+    def _placed(
+        self, name: str, nodes: Mapping[str, xr.Dataset], request: Request
+    ) -> dict[str, xr.Dataset]:
+        """The nodes of a session by their path in the tree, without areas that nobody asked for."""
+        if self.kind == schema.RECORDING and schema.OBSERVED not in nodes:
+            nodes = complete(nodes)
+        areas = _areas(self.kind, nodes)
+        unwanted = [area for area in areas if not request.area(area.rpartition("/")[2])]
+        placed: dict[str, xr.Dataset] = {}
+        for path, node in nodes.items():
+            block, _, inside = path.partition("/") if self.blocks else ("", "", path)
+            if not any(path == area or path.startswith(f"{area}/") for area in unwanted):
+                placed["/".join(filter(None, (block, name, inside)))] = node
+        return placed
 
     def open_groups_as_dict(
         self, filename_or_obj: Any, *, drop_variables: Any = None, **options: Any
@@ -75,21 +207,23 @@ class Reader(BackendEntrypoint):
 
         Parameters
         ----------
-        filename_or_obj : str, path or list of these
+        filename_or_obj : str, path, list of these, or Probe
             What to open.
         drop_variables : str or iterable of str, optional
             Variables and coordinates to leave out, where there are such.
         **options
             Of the reader.
         """
-        own = self._checked(options)
-        sessions, areas = own.pop("sessions", None), own.pop("areas", None)
-        with named(_first(filename_or_obj)):
-            request = Request(sessions, areas)
+        probe = probe_of(filename_or_obj)
+        with named(probe.given), compared_once():
+            request, own = self._request(options)
             if self.only_area:
                 request.area(self.only_area)
                 request.check()
-            groups = self.open_groups(filename_or_obj, request, **own)
+            if self._writes("open_groups"):
+                groups = self.open_groups(self._asked_with(probe), request, **own)
+            else:
+                groups = self._assembled(probe, request, own)
             request.check()
             drop = [drop_variables] if isinstance(drop_variables, str) else drop_variables
             if drop is not None:
@@ -97,10 +231,25 @@ class Reader(BackendEntrypoint):
                 groups = {k: node.drop_vars(drop, errors="ignore") for k, node in groups.items()}
             return apart(groups)
 
+    def _request(self, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
+        """What is asked for, and the options that are the reader's own."""
+        own = self._checked(options)
+        base = {k: own.pop(k) for k in ("sessions", "areas", "skip_damaged") if k in own}
+        if any("skip_damaged" in _keywords(hook) for hook in _hooks(type(self))):
+            own |= {k: v for k, v in base.items() if k == "skip_damaged"}
+        return Request(**base), own
+
+    def _asked_with(self, probe: Probe) -> Any:
+        """The probe; its path for a reader that finds out for itself what is there."""
+        if type(self).guess_can_open is Reader.guess_can_open:
+            return probe
+        return [member.path for member in probe.children] if probe.is_list else probe.path
+
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """The whole tree."""
-        with named(_first(filename_or_obj)):
-            groups = self.open_groups_as_dict(filename_or_obj, **options)
+        probe = probe_of(filename_or_obj)
+        with named(probe.given):
+            groups = self.open_groups_as_dict(probe, **options)
             plain = {printable(path): _plain(node) for path, node in groups.items()}
             return xr.DataTree.from_dict(plain)
 
@@ -130,13 +279,36 @@ class Reader(BackendEntrypoint):
         return contents.of_groups(self.open_groups_as_dict(filename_or_obj, **options)).rows()
 
 
-def _first(path_or_paths: Any) -> Any:
-    """The path, or the first of a list, for messages."""
-    return (
-        path_or_paths
-        if isinstance(path_or_paths, str | os.PathLike)
-        else next(iter(path_or_paths), "")
-    )
+def _hooks(cls: type[Reader]) -> list[Callable[..., Any]]:
+    """The methods whose keyword-only parameters are options."""
+    return [cls.list_sessions, cls.open_session, cls.open_groups]
+
+
+def _keywords(method: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only parameters of a method, and their defaults."""
+    parameters = inspect.signature(method).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _those_of(method: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    known = _keywords(method)
+    return {name: value for name, value in options.items() if name in known}
+
+
+def _below(block: str, nodes: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    return {path: node for path, node in nodes.items() if path.startswith(f"{block}/")}
+
+
+def _areas(kind: str, nodes: Mapping[str, xr.Dataset]) -> list[str]:
+    """Paths of the areas among the nodes of a session."""
+    areas: dict[str, None] = {}
+    for path, node in nodes.items():
+        role = schema.role_of(kind, path, node.data_vars, node.dims, has_children=False)
+        if role == "area" and path:
+            areas[path] = None
+        elif role == "spikes" or (role == "series" and schema.UNIT in node.dims):
+            areas[path.rpartition("/")[0]] = None
+    return [path for path in areas if path]
 
 
 def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:

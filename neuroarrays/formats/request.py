@@ -1,11 +1,20 @@
-"""Which sessions and areas were asked for: every reader asks here, so that globs mean one thing."""
+"""What a caller wants of a path, and what is to be done with what cannot be read.
+
+Every reader asks here, so that globs mean one thing, and a damaged session is treated in one way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import safety
 from neuroarrays.schema.names import chosen, matches
+
+_SKIP = "skip_damaged=True opens the other sessions"
 
 
 class Request:
@@ -15,15 +24,24 @@ class Request:
     ----------
     sessions, areas : str or list of str, optional
         As given to `neuroarrays.open_datatree`; None is all.
+    skip_damaged : bool
+        Whether a session that cannot be read is left out, and said so in `notes`.
+
+    Attributes
+    ----------
+    notes : list of str
+        What was left out, and why: the attribute ``notes`` of the tree.
     """
 
     def __init__(
         self,
         sessions: str | Sequence[str] | None = None,
         areas: str | Sequence[str] | None = None,
+        skip_damaged: bool = False,
     ):
-        self._sessions, self._areas = sessions, areas
+        self._sessions, self._areas, self.skip_damaged = sessions, areas, skip_damaged
         self._there: dict[str, None] = {}
+        self.notes: list[str] = []
 
     @property
     def every_session(self) -> bool:
@@ -68,6 +86,42 @@ class Request:
         kept = [row for row in mine if not row.get("area") or self.area(row["area"])]
         self.check()
         return kept
+
+    @contextmanager
+    def sparing(
+        self, name: str, path: object, several: bool = True, notes: list[str] | None = None
+    ) -> Iterator[None]:
+        """Open one session of several: what is wrong with it is an error, or a note if so asked.
+
+        Parameters
+        ----------
+        name : str
+            Of the session, or of a part of it.
+        path : str, path or Probe
+            Where it lies, for messages.
+        several : bool
+            Whether there are others: only then the option is worth a hint.
+        notes : list of str, optional
+            Takes the note in place of `notes` of the tree.
+
+        Raises
+        ------
+        FormatError, MissingPath
+            Whatever goes wrong, unless `skip_damaged`.
+        """
+        try:
+            with safety.named(os.fspath(path) if isinstance(path, os.PathLike) else str(path)):
+                yield
+        except (FormatError, MissingPath) as error:
+            if self.skip_damaged:
+                (self.notes if notes is None else notes).append(f"{name} left out: {error}")
+            elif several and isinstance(error, FormatError) and _SKIP not in error.hint:
+                hint = "; ".join(filter(None, (error.hint, _SKIP)))
+                raise type(error)(
+                    error.path, error.where, error.expected, error.found, hint
+                ) from error
+            else:
+                raise
 
     def check(self) -> None:
         """See to it that every area asked for was in some session; the base of readers does.

@@ -12,6 +12,7 @@ import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError, UnknownFormat
 from neuroarrays.files import opening
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import _reader
 from neuroarrays.synthetic import aligned_tree, write_nwb
@@ -113,7 +114,7 @@ def test_a_fifo_is_not_waited_for(tmp_path):
     path = tmp_path / "pipe.nwb"
     os.mkfifo(path)
     refused(UnknownFormat, path, "found a FIFO")
-    refused(FormatError, path, "expected a regular file; found a FIFO", engine="nwb")
+    refused(FormatError, path, "expected a file or folder; found a FIFO", engine="nwb")
 
 
 def test_nwb_without_units_opens_and_says_so(tmp_path):
@@ -211,7 +212,7 @@ def test_catalog_of_the_sample():
 
 
 def test_reader_is_found_by_looking(nwb):
-    assert _reader(str(nwb), None).name == "nwb"
+    assert _reader(probe_of(nwb), None).name == "nwb"
 
 
 def test_the_synthetic_aligned_tree_is_valid():

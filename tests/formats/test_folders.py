@@ -1,6 +1,5 @@
 """A folder of sessions: one that cannot be read is never silently missing."""
 
-import builtins
 import os
 import shutil
 
@@ -97,14 +96,14 @@ def test_a_damaged_session_is_an_error_or_a_note(tmp_path, write, damage):
 
 def test_a_session_without_permission(tmp_path, monkeypatch):
     paths = [nwb(tmp_path, name) for name in "abc"]
-    real = builtins.open
+    real = os.open
 
     def refuse(file, *args, **options):
         if os.fspath(file) == str(paths[1]) if isinstance(file, str | os.PathLike) else False:
             raise PermissionError(13, "Permission denied", str(file))
         return real(file, *args, **options)
 
-    monkeypatch.setattr(builtins, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(FormatError, match=r"b\.nwb: .*Permission denied"):
         na.open_datatree(tmp_path)
 

@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
-from neuroarrays.files import opening
+from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
-from neuroarrays.formats import folders
 from neuroarrays.formats.allen import behaviour, stimuli, units
 from neuroarrays.formats.nwb import decode, dialects, nodes
 from neuroarrays.formats.nwb.account import Account
@@ -33,6 +31,7 @@ from neuroarrays.formats.nwb.signals import series_nodes
 from neuroarrays.formats.nwb.units import UNITS, unit_nodes
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
+from neuroarrays.formats.sessions import Sessions
 
 
 class AllenReader(Reader):
@@ -43,13 +42,18 @@ class AllenReader(Reader):
     url = "https://portal.brain-map.org/circuits-behavior/visual-coding-neuropixels"
     several = True
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether a path is an Allen session, or a folder or list of them."""
-        return bool(dialects.allen_sessions(filename_or_obj))
+        return dialects.recognise_allen(probe)
 
-    def open_groups(  # noqa: PLR0913  options, all by name
+    def list_sessions(self, probe: Probe) -> Sessions:
+        """``session_<id>`` -> its file; files of LFP beside them are passed over."""
+        return by_session_id(dialects.find_allen(probe))
+
+    def open_session(  # noqa: PLR0913  options, all by name
         self,
-        filename_or_obj: Any,
+        session: Probe,
+        name: str,
         request: Request,
         *,
         quality: str | None = "auto",
@@ -58,16 +62,17 @@ class AllenReader(Reader):
         isi_violations: float | str | None = "auto",
         valid_channels: bool | str | None = "auto",
         structures_only: bool | str | None = "auto",
-        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
-        """Open Allen sessions as the groups of a recording tree.
+        """Open an Allen session; its areas are structures of the brain.
 
         Parameters
         ----------
-        filename_or_obj : str, path or list of these
-            A session file, a folder of them (files of LFP beside them are passed over), or several.
+        session : Probe
+            The file.
+        name : str
+            ``session_715093703``.
         request : Request
-            Sessions (``session_715093703``) and structures to open.
+            Which structures to open.
         quality : str, optional
             Which units: those that the file calls so. As the other filters: "auto" is AllenSDK's
             default, "good" here for Visual Coding and no filter for Visual Behavior; None is none.
@@ -75,10 +80,7 @@ class AllenReader(Reader):
             At most 0.1, at least 0.95, at most 0.5 by default; equal passes, NaN does not.
         valid_channels, structures_only : bool, optional
             Whether the channel must be sound, and in a structure of the brain.
-        skip_damaged : bool
-            Leave out a session that cannot be opened, and say so in the attribute ``notes``.
         """
-        found = dialects.find_allen(filename_or_obj)
         filters = {
             "quality": quality,
             "valid_channels": valid_channels,
@@ -87,44 +89,35 @@ class AllenReader(Reader):
             "presence_ratio": presence_ratio,
             "isi_violations": isi_violations,
         }
-        notes, several = found.notes(), len(found.paths) > 1
-        opened: dict[Path, Source] = {}
-        for path in found.paths:
-            if path not in found.damaged or request.every_session:
-                with folders.sparing(path.name, path, notes, skip_damaged, several):
-                    found.check(path)
-                    opened[path] = opening.open_source(path)
-        names = session_names(opened)
-        made: dict[str, xr.Dataset] = {}
-        for name in request.sessions(names):
-            with folders.sparing(name, names[name], notes, skip_damaged, several):
-                nodes = session_groups(opened[names[name]], request.area, filters)
-                made |= {f"{name}/{node}".rstrip("/"): rows for node, rows in nodes.items()}
-        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
-        return {"/": xr.Dataset(attrs=root)} | made
+        return session_groups(session.source, request.area, filters)
 
 
-def session_names(opened: dict[Path, Source]) -> dict[str, Path]:
-    """``session_<id>`` -> its file.
+def by_session_id(files: Sessions) -> Sessions:
+    """Sessions by the ids that their files say; one that cannot be read by the name of its file.
 
     Raises
     ------
     FormatError
         If two files are the same session.
     """
-    names: dict[str, Path] = {}
-    for path, source in opened.items():
-        name = schema.node_name(f"session_{session_id(source)}")
-        if name in names:
+    sessions = Sessions(notes=files.notes)
+    for file, probe in files.items():
+        name, opens = file, probe
+        if isinstance(probe, Probe):
+            try:
+                name = schema.node_name(f"session_{session_id(probe.source)}")
+            except (FormatError, MissingPath) as error:
+                opens = error
+        if name in sessions:
             raise FormatError(
-                path,
+                probe.given,
                 "/general/session_id",
                 expected="a session of its own in each file",
-                found=f"{name}, as in {names[name]}",
+                found=f"{name}, as in {sessions[name]}",
                 hint="leave one of them out: give a list of files instead of a folder",
             )
-        names[name] = path
-    return names
+        sessions[name] = opens
+    return sessions
 
 
 def session_id(source: Source) -> str:
@@ -134,8 +127,9 @@ def session_id(source: Source) -> str:
             text = str(source.read(place))
             if text.isdigit():
                 return text
-    numbers = re.findall(r"\d{6,}", Path(source.path).stem)
-    return numbers[-1] if numbers else Path(source.path).stem
+    stem = source.path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    numbers = re.findall(r"\d{6,}", stem)
+    return numbers[-1] if numbers else stem
 
 
 def session_groups(

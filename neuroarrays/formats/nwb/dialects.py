@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
-
-from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import opening
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
-from neuroarrays.formats.folders import Found, find, recognised
+from neuroarrays.formats.sessions import Sessions, find, recognised
 
 #: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
 ALLEN_SESSION_TYPES = ("brain_observatory_1.1", "functional_connectivity")
@@ -33,39 +28,30 @@ def is_allen_session(source: Source) -> bool:
     return any(name.startswith("manual_structure") for name in source.names(_ELECTRODES))
 
 
-def looks_allen(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is an Allen Neuropixels session; False for anything unreadable."""
-    try:
-        if not opening.is_hdf5(path):
-            return False
-        return is_allen_session(opening.open_source(path))
-    except (FormatError, OSError):
-        return False
+def looks_allen(probe: Probe) -> bool:
+    """Whether a file is an Allen Neuropixels session; False for anything unreadable."""
+    return probe.container == "hdf5" and asked(lambda one: is_allen_session(one.source), probe)
 
 
-def find_allen(path_or_paths: Any) -> Found:
-    """The Allen sessions that a path stands for, and those of them that cannot be read."""
-    return find(path_or_paths, looks_allen, _is_meant, _is_nwb)
-
-
-def _is_meant(path: Path) -> bool:
-    return path.suffix == ".nwb"
-
-
-def _is_nwb(path: Path) -> bool:
-    """Whether a file is sound NWB: the LFP of a probe, mostly."""
-    try:
-        return opening.is_hdf5(path) and "nwb_version" in opening.open_source(path).attrs("/")
-    except (FormatError, OSError):
-        return False
-
-
-def allen_sessions(path_or_paths: Any) -> list[Path]:
-    """The Allen sessions that a path stands for; [] unless the path is theirs to read.
+def find_allen(probe: Probe) -> Sessions:
+    """The Allen sessions that a path stands for by name of file, and what else lies there.
 
     In a folder other files (the LFP of each probe) may lie beside them; a list holds nothing else.
     """
-    try:
-        return recognised(path_or_paths, looks_allen, _is_meant, _is_nwb).good
-    except (OSError, TypeError, ValueError, NeuroArraysError):
-        return []
+    return find(probe, looks_allen, _is_meant, _is_nwb)
+
+
+def recognise_allen(probe: Probe) -> bool:
+    """Whether a path is an Allen session, or a folder or list of them."""
+    if probe.is_list or not probe.is_folder:
+        return recognised(probe, looks_allen)
+    return bool(find_allen(probe).good)
+
+
+def _is_meant(probe: Probe) -> bool:
+    return probe.suffix == ".nwb"
+
+
+def _is_nwb(probe: Probe) -> bool:
+    """Whether a file is sound NWB: the LFP of a probe, mostly."""
+    return probe.container == "hdf5" and "nwb_version" in probe.attrs

@@ -1,0 +1,266 @@
+"""What a location says before anybody looks inside: its kind, its first bytes, what holds the values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Self
+
+from neuroarrays.errors import FormatError, MissingPath, UnknownFormat
+from neuroarrays.files import location, safety
+from neuroarrays.files.location import FILE, FOLDER, Location, Status
+from neuroarrays.files.source import HDF5_MAGIC
+
+#: Several paths that were given as a list.
+LIST = "list"
+#: Files that make a folder a Zarr group, and the list of checksums in a Zarr archive of ours: a store
+#: that lost its metadata is still one.
+CHECKSUMS = ".checksums"
+_ZARR = (".zgroup", "zarr.json", CHECKSUMS)
+#: First bytes -> container, and what it is called in messages.
+_MAGIC = {
+    HDF5_MAGIC: ("hdf5", "an HDF5 file"),
+    b"PK\x03\x04": ("zip", "a zip file"),
+    b"PK\x05\x06": ("zip", "an empty zip file"),
+    b"\x93NUMPY": ("npy", "an npy file"),
+    b"MATLAB 5.0": ("mat5", "a MATLAB v5 file"),
+    b"MATLAB 7.3": ("", "a MATLAB v7.3 file"),
+    b"CDF": ("netcdf3", "a netCDF-3 file"),
+    b"\x80": ("pickle", "a pickle or other binary file"),
+}
+#: Bytes at the start of a file that are looked at, and where HDF5 may begin after a block of the user's.
+_HEAD, _USER_BLOCKS = 4096, tuple(512 << n for n in range(7))
+
+
+class Header:
+    """What is at a location, or at those of a list; every question is answered once.
+
+    Parameters
+    ----------
+    place : Location
+        Where. Of a list, its first.
+    status : Status, optional
+        If it is known already.
+    kind : str, optional
+        What is there, if the listing of its folder said so.
+    members : sequence of Probe, optional
+        Those of a list.
+    """
+
+    def __init__(
+        self,
+        place: Location,
+        status: Status | None = None,
+        kind: str = "",
+        members: Iterable[Self] | None = None,
+    ):
+        self.location = place
+        self._known = status, kind
+        self._members = None if members is None else tuple(members)
+
+    # ------------------------------------------------------------------------- what it is called
+
+    @property
+    def given(self) -> str:
+        """As the user wrote it: errors say this."""
+        return self.location.given
+
+    @property
+    def path(self) -> str:
+        """In full: an absolute path, or a URL."""
+        return self.location.path
+
+    @property
+    def paths(self) -> list[str]:
+        """`path`, or those of the members of a list."""
+        return [one.path for one in self._members or (self,)]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.location.name
+
+    @property
+    def stem(self) -> str:
+        """The name without its last suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The last suffix, with its dot; "" where there is none."""
+        return PurePosixPath(self.name).suffix
+
+    def __str__(self) -> str:
+        return self.given
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.given!r})"
+
+    # ----------------------------------------------------------------------------- what is there
+
+    @cached_property
+    def status(self) -> Status:
+        """Kind, size and stamp."""
+        return self._known[0] or self.location.status()
+
+    @cached_property
+    def kind(self) -> str:
+        """One of "missing", "file", "folder", "other" (a FIFO, a device) and "list"."""
+        if self._members is not None:
+            return LIST
+        return self._known[1] or self.status.kind
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it stands for a list of paths that was given."""
+        return self.kind == LIST
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.kind == FILE
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, and no Zarr store."""
+        return self.kind == FOLDER and self.container != "zarr"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        return self.kind != location.MISSING
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file, 0 of anything else."""
+        return self.status.size if self.is_file else 0
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """What tells one content of a file from another: inode, bytes, time of change in ns."""
+        return self.status.stamp
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first 4096 bytes of a file, or all; b"" of anything else, and of what is unreadable."""
+        return self._beginning[0]
+
+    @cached_property
+    def _beginning(self) -> tuple[bytes, bool, str]:
+        """The first bytes, whether HDF5 begins there or after a block of the user's, what went wrong."""
+        if not self.is_file:
+            return b"", False, ""
+        places = [(0, _HEAD), *((at, 8) for at in _USER_BLOCKS if at + 8 > _HEAD)]
+        try:
+            head, *later = self.location.read(places)
+        except OSError as error:
+            return b"", False, str(error.strerror)
+        pieces = [head[at : at + 8] for at in (0, *_USER_BLOCKS) if at + 8 <= _HEAD] + later
+        return head, HDF5_MAGIC in pieces, ""
+
+    @cached_property
+    def container(self) -> str:
+        """What holds the values, "" if that is unknown, or nothing is there.
+
+        One of "hdf5" (netCDF-4, NWB and MATLAB 7.3 too), "zarr", "zip" (NPZ too), "npy", "pickle",
+        "mat5" and "netcdf3".
+        """
+        if self.kind == FOLDER:
+            return "zarr" if any(marker in self.listing for marker in _ZARR) else ""
+        head, hdf5, _ = self._beginning
+        if hdf5:
+            return "hdf5"
+        return next((kind for magic, (kind, _) in _MAGIC.items() if head.startswith(magic)), "")
+
+    @cached_property
+    def listing(self) -> dict[str, str]:
+        """Name -> kind of all in a folder, by name; {} of anything else, and of what is unreadable."""
+        try:
+            return dict(sorted(self.location.listing().items())) if self.kind == FOLDER else {}
+        except OSError:
+            return {}
+
+    def check_listing(self) -> None:
+        """Refuse a folder that may not be listed: nothing found in it would be no answer."""
+        if not self.listing:
+            with safety.named(self.given):
+                self.location.listing()
+
+    # ------------------------------------------------------------------------------------- errors
+
+    def check(self, kind: str = "") -> None:
+        """Refuse what is not there, or is of another kind ("file", "folder") than is expected.
+
+        Raises
+        ------
+        MissingPath
+            If there is nothing.
+        FormatError
+            If it is a pointer that git-annex or Git LFS left, no file and no folder, or not the `kind`.
+        """
+        if self.is_list:
+            for member in self._members or ():
+                member.check(kind)
+            return
+        self.check_pointer()
+        if self.kind in (location.MISSING, location.OTHER):
+            location.check(self.location, self.status)
+        if kind and self.kind != kind:
+            words = {FILE: "a regular file", FOLDER: "a folder"}[kind]
+            raise FormatError(self.given, "", words, self.described(full=False))
+
+    def check_pointer(self) -> None:
+        """Refuse what git-annex or Git LFS left in the place of a file whose content is elsewhere.
+
+        Raises
+        ------
+        FormatError
+            On a pointer, with the command that gets the content.
+        """
+        if self.is_file:
+            safety.refuse_pointer(self.given, "", self.head)
+        elif self.kind == location.MISSING:
+            safety.refuse_pointer(self.given, self.status.link, b"")
+
+    @property
+    def pointer(self) -> str:
+        """What the pointer of git-annex or Git LFS in its place is, in words; "" for any other."""
+        try:
+            self.check_pointer()
+        except FormatError as error:
+            return f"{error.found}; {error.hint}"
+        return ""
+
+    def described(self, full: bool = True) -> str:
+        """What is there, in words for messages; with what its root holds if `full`."""
+        if self.is_list:
+            return f"a list of {len(self._members or ()):,} paths"
+        if self.kind == FOLDER:
+            try:
+                self.check_listing()
+            except (FormatError, MissingPath) as error:
+                return f"something unreadable ({getattr(error, 'found', error)})"
+            count = len(self.listing)
+            first = next(iter(self.listing), "")
+            return (
+                f"a folder with {count} entries, the first {first!r}"
+                if count
+                else "an empty folder"
+            )
+        if not self.is_file:
+            return self.status.words
+        if not self.head:
+            wrong = self._beginning[2]
+            return f"something unreadable ({wrong})" if wrong else "an empty file"
+        words = next((words for m, (_, words) in _MAGIC.items() if self.head.startswith(m)), "")
+        if not words and self.container == "hdf5":
+            words = "an HDF5 file"
+        if not words:
+            text = all(byte >= 32 or byte in (9, 10, 13) for byte in self.head[:512])
+            words = "a text file" if text else "a binary file of an unknown kind"
+        return words
+
+    def unknown(self, expected: str, hint: str = "get it again, or leave it out") -> FormatError:
+        """The error for something that should be readable and is not."""
+        return UnknownFormat(self.given, "", expected, self.described(), hint)

@@ -1,0 +1,274 @@
+"""A path or URL, looked at once: what is there, its first bytes, what its root holds.
+
+The door makes one `Probe` of what the user gave and asks every reader with it, so that a file is
+listed, opened and compared with its stamp once for all of them. Whatever a probe is asked for the
+first time it finds out and remembers; a probe lives as long as one call of the door.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.files import location, safety
+from neuroarrays.files.headers import Header
+from neuroarrays.files.location import FILE, FOLDER, Status
+from neuroarrays.files.source import Source, trust
+
+#: The most bytes of a file of text that is read whole.
+MAX_TEXT = 256 << 20
+
+
+class Probe(Header):
+    """What lies at a path, a URL, or the paths of a list, and what is in it.
+
+    Parameters as of `Header`, which says what it is called, its kind, container and first bytes.
+    """
+
+    @cached_property
+    def _children(self) -> dict[str, Probe]:
+        return {}
+
+    # ------------------------------------------------------------------------ what its root holds
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names at the root of HDF5 or Zarr, of the members of a zip, of what is in a folder.
+
+        Hidden files (".name") of a folder are not among them; () of anything else.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged, or the folder cannot be listed.
+        """
+        if self.is_list:
+            return tuple(member.name for member in self._members or ())
+        if self.container in ("hdf5", "zarr"):
+            return tuple(self._glance.names("/"))
+        if self.container == "zip":
+            return _members_of_zip(self)
+        if self.kind == FOLDER:
+            self.check_listing()
+            return tuple(name for name in self.listing if name[0] != ".")
+        return ()
+
+    @cached_property
+    def attrs(self) -> Mapping[str, Any]:
+        """Attributes of the root of HDF5 or Zarr as plain Python values; {} of anything else.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged.
+        """
+        return self._glance.attrs("/") if self.container in ("hdf5", "zarr") else {}
+
+    def has(self, name: str) -> bool:
+        """Whether there is an array, group, member or file of that name, with / between names.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged.
+        """
+        if self.container in ("hdf5", "zarr"):
+            return self._glance.exists(name)
+        if self.container == "zip":
+            return any(member == name or member.startswith(f"{name}/") for member in self.names)
+        return self.kind == FOLDER and self.child(name).exists
+
+    @cached_property
+    def source(self) -> Source:
+        """The arrays of an HDF5 file or a Zarr store.
+
+        Raises
+        ------
+        MissingPath
+            If there is nothing.
+        FormatError
+            If it is neither, or is damaged.
+        """
+        self.check()
+        if self.container == "zarr":
+            from neuroarrays.files import folders
+            from neuroarrays.files.zarr import ZarrSource
+
+            return ZarrSource(self.path, folders.stamp(self.path))
+        if self.container != "hdf5":
+            raise FormatError(
+                self.given, "", "an HDF5 file or a Zarr folder", self.described(full=False)
+            )
+        return self._glance
+
+    @cached_property
+    def _glance(self) -> Source:
+        """The source to ask what a root says: of a store, whose files are not all looked at."""
+        if self.container == "zarr":
+            from neuroarrays.files.zarr import ZarrSource
+
+            return ZarrSource(self.path, self.stamp)
+        from neuroarrays.files.hdf5 import HDF5Source
+
+        opened = HDF5Source(self.path, self.stamp)
+        trust(self.path, self.stamp)
+        opened.names("/")  # a truncated file is reported on opening, not at the first read
+        return opened
+
+    # ---------------------------------------------------------------------------------- a folder
+
+    @property
+    def children(self) -> tuple[Probe, ...]:
+        """What is in a folder by name, without hidden files; the members of a list as given.
+
+        Raises
+        ------
+        FormatError
+            If the folder cannot be listed.
+        """
+        if self._members is not None:
+            return self._members
+        if self.kind != FOLDER:
+            return ()
+        self.check_listing()
+        return tuple(self.child(name) for name in self.listing if name[0] != ".")
+
+    def child(self, name: str) -> Probe:
+        """What has that name in a folder, hidden or not; with / between names, in folders in it.
+
+        It is there to be asked also where nothing is: its `kind` is "missing" then.
+        """
+        first, _, rest = name.partition("/")
+        if first not in self._children:
+            kind = self.listing.get(first)
+            known = Status(location.MISSING, words="nothing") if kind is None else None
+            self._children[first] = Probe(self.location.child(first), known, kind or "")
+        found = self._children[first]
+        return found.child(rest) if rest else found
+
+    def glob(self, pattern: str) -> tuple[Probe, ...]:
+        """Those in a folder whose names match, as in ``"*_data.h5"``; with / level by level.
+
+        Raises
+        ------
+        FormatError
+            If the folder cannot be listed.
+        """
+        first, _, rest = pattern.partition("/")
+        found = tuple(child for child in self.children if fnmatchcase(child.name, first))
+        return tuple(below for one in found for below in one.glob(rest)) if rest else found
+
+    @cached_property
+    def parent(self) -> Probe:
+        """The folder that it is in."""
+        return Probe(self.location.parent)
+
+    # ------------------------------------------------------------------------------------- values
+
+    def read_bytes(self, most: int = MAX_TEXT) -> bytes:
+        """All bytes of a file.
+
+        Raises
+        ------
+        MissingPath
+            If there is nothing.
+        FormatError
+            If it is no file, is larger than `most` bytes, or cannot be read.
+        """
+        self.check(FILE)
+        if self.size > most:
+            raise FormatError(self.given, "", f"at most {most:,} bytes", f"{self.size:,}")
+        with safety.named(self.given):
+            content = self.location.read([(0, most + 1)])[0]
+        if len(content) > most:
+            raise FormatError(self.given, "", f"at most {most:,} bytes", "more")
+        return content
+
+    def read_text(self, most: int = MAX_TEXT) -> str:
+        """The text of a file, UTF-8.
+
+        Raises
+        ------
+        MissingPath
+            If there is nothing.
+        FormatError
+            If it is no file, is larger than `most` bytes, cannot be read, or is no text.
+        """
+        try:
+            return self.read_bytes(most).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(self.given, "", "text (UTF-8)", str(error)) from error
+
+    def read_json(self, most: int = MAX_TEXT) -> Any:
+        """What a file of JSON says.
+
+        Raises
+        ------
+        MissingPath
+            If there is nothing.
+        FormatError
+            As `read_text`, or if it is no JSON.
+        """
+        try:
+            return json.loads(self.read_text(most))
+        except (ValueError, RecursionError) as error:
+            raise FormatError(self.given, "", "JSON", f"{error}"[:200]) from error
+
+
+def probe_of(path_or_paths: object) -> Probe:
+    """The probe of a path, a URL, or a list of these; one that is a probe already, as it is.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    MissingPath
+        On an empty list, and on a URL.
+    """
+    if isinstance(path_or_paths, Probe):
+        return path_or_paths
+    if isinstance(path_or_paths, str | os.PathLike):
+        return Probe(location.locate(path_or_paths))
+    if not isinstance(path_or_paths, list | tuple):
+        msg = f"expected a path, or a list of paths, found {type(path_or_paths).__name__}"
+        raise TypeError(msg)
+    if not path_or_paths:
+        msg = "an empty list of paths; expected at least one"
+        raise MissingPath(msg)
+    for path in path_or_paths:
+        if not isinstance(path, str | os.PathLike | Probe):
+            msg = f"expected a list of paths, found {type(path).__name__} in it"
+            raise TypeError(msg)
+    members = [probe_of(path) for path in path_or_paths]
+    return members[0] if len(members) == 1 else Probe(members[0].location, members=members)
+
+
+def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
+    """The answer to a question about a probe; what cannot be read is a no."""
+    try:
+        return bool(question(probe))
+    except (OSError, TypeError, ValueError, NeuroArraysError):
+        return False
+
+
+def _members_of_zip(probe: Probe) -> tuple[str, ...]:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(probe.path) as archive:
+            return tuple(archive.namelist())
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile lets struct.error, IndexError, ... through
+        raise FormatError(
+            probe.given,
+            "",
+            "a readable zip file",
+            f"{type(error).__name__}: {error}",
+            "it is truncated or damaged; compare its size with the original",
+        ) from error

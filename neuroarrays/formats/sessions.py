@@ -1,0 +1,154 @@
+"""Which sessions a path holds: those that are read, those that are damaged, and what else lies there.
+
+What looks like a session, by its suffix or its siblings, and cannot be read is an error unless the
+caller says ``skip_damaged=True``; whatever is not taken is said in `notes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, shorten
+from neuroarrays.files.probe import Probe, asked
+
+Question = Callable[[Probe], bool]
+
+
+class Sessions(dict[str, Any]):
+    """Name of each session -> what `Reader.open_session` is given: its `Probe`, mostly.
+
+    In the place of a session that cannot be read stands the `FormatError` that says why.
+
+    Attributes
+    ----------
+    notes : list of str
+        What else lies there and was passed over, in words.
+    """
+
+    def __init__(self, sessions: Any = (), notes: Iterable[str] = ()):
+        super().__init__(sessions)
+        self.notes = list(notes)
+
+    @property
+    def good(self) -> dict[str, Any]:
+        """Those that can be read."""
+        return {name: one for name, one in self.items() if not isinstance(one, Exception)}
+
+
+def find(
+    probe: Probe,
+    accepts: Question,
+    meant: Question = lambda _: False,
+    sound: Question = lambda _: False,
+    called: Callable[[Probe], str] = lambda probe: probe.stem,
+) -> Sessions:
+    """The sessions that a path stands for: itself, the members of a list, or those in a folder.
+
+    Parameters
+    ----------
+    probe : Probe
+        Of what the user gave.
+    accepts : callable
+        Whether a file or folder is a session of the reader; an error is a no.
+    meant : callable, optional
+        Whether what is not accepted is meant to be a session, by its name, say; the endings of
+        those that were accepted say so of what cannot be read at all.
+    sound : callable, optional
+        Whether what is not accepted is a good file of another kind: it is passed over.
+    called : callable, optional
+        The name of a session; where two are equal, that of its folder is put before.
+    """
+    if not probe.is_list and (not probe.is_folder or asked(accepts, probe)):
+        return Sessions({schema.node_name(called(probe)): probe})
+    children = [one for one in probe.children if probe.is_list or one.name[0] != "_"]
+    accepted = {one: asked(accepts, one) for one in children}
+    suffixes = {one.suffix: one.is_file for one, yes in accepted.items() if yes}
+    taken: dict[Probe, Any] = {}
+    plain: list[str] = []
+    notes: list[str] = []
+    for child, is_session in accepted.items():
+        if is_session:
+            taken[child] = child
+        elif child.pointer:
+            notes.append(f"{child.name} passed over: {child.pointer}")
+        elif not asked(sound, child) and (
+            asked(meant, child) or _is_broken(child, suffixes.get(child.suffix))
+        ):
+            taken[child] = child.unknown("a session, as its name says")
+        else:
+            plain.append(child.name)
+    if plain:
+        notes.append(f"passed over: {shorten(plain)}")
+    return Sessions(zip(_distinct(list(taken), called), taken.values(), strict=True), notes)
+
+
+def recognised(
+    probe: Probe,
+    accepts: Question,
+    meant: Question = lambda _: False,
+    sound: Question = lambda _: False,
+) -> bool:
+    """Whether a path is a session, a folder in which there is one, or a list of sessions only.
+
+    What is meant to be a session and is damaged counts: it is the reader's to report.
+    """
+    if not probe.is_list and not probe.is_folder:
+        return asked(accepts, probe)
+    sessions = find(probe, accepts, meant, sound)
+    return bool(sessions) and not (probe.is_list and sessions.notes)
+
+
+def _distinct(probes: list[Probe], called: Callable[[Probe], str]) -> list[str]:
+    """A name for each, made unique by its folder where two are equal, else by a number."""
+    names = [called(probe) for probe in probes]
+    unique = [
+        f"{probe.parent.name}_{name}" if names.count(name) > 1 else name
+        for probe, name in zip(probes, names, strict=True)
+    ]
+    if len(set(unique)) < len(unique):
+        unique = [f"{name}_{i}" for i, name in enumerate(unique)]
+    return [schema.node_name(name) for name in unique]
+
+
+def _is_broken(child: Probe, sibling_is_file: bool | None) -> bool:
+    """Whether it has the suffix of sessions, and nothing in it can be read.
+
+    Parameters
+    ----------
+    child : Probe
+        What is no session.
+    sibling_is_file : bool, optional
+        Whether the sessions of this suffix are files; None: none has it.
+    """
+    if sibling_is_file is None or not (child.suffix or not sibling_is_file):
+        return False
+    if sibling_is_file:
+        return not _is_readable(child)
+    if child.is_file:
+        return False
+    return child.kind != "folder" or not _can_be_listed(child)
+
+
+def _can_be_listed(folder: Probe) -> bool:
+    try:
+        return folder.names is not None
+    except (FormatError, MissingPath):
+        return False
+
+
+def _is_readable(child: Probe) -> bool:
+    """Whether something is there that could be another kind of file."""
+    if not child.is_file:
+        return child.kind == "folder"
+    if child.suffix in (".h5", ".hdf5", ".nwb"):
+        return child.container == "hdf5"
+    if child.suffix == ".zip":
+        try:
+            return child.container == "zip" and child.names is not None
+        except NeuroArraysError:
+            return False
+    if child.suffix == ".nc":
+        return child.container in ("hdf5", "netcdf3")
+    return bool(child.head.strip(b"\0"))
