@@ -2,7 +2,7 @@
 
 Every split is a dict, ``{"train": ..., "validation": ..., "test": ...}``. For presentations its
 values are positions, for a clock they are intervals ``(n, 2)`` in seconds in which whole windows
-have to lie. Random ones depend on a seed and nothing else: the numbers are a hash of it (splitmix64),
+have to lie. Random ones depend on a seed and nothing else: they are drawn from numpy's Philox,
 so the same seed gives the same split with any machine and any version of anything.
 """
 

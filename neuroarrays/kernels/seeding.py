@@ -1,4 +1,8 @@
-"""Random numbers that are a hash of a seed (splitmix64): the same everywhere, drawn from no state."""
+"""Random numbers that depend on a seed and nothing else: the same everywhere, drawn from no shared state.
+
+They are the raw output of numpy's Philox, which numpy promises not to change; its `Generator.permutation`
+has no such promise, so permutations are sorted here.
+"""
 
 import numpy as np
 
@@ -16,23 +20,11 @@ def draws(n: int, *seeds: int) -> np.ndarray:
     Returns
     -------
     (n,) uint64
-        splitmix64 of the place, offset by a hash of the seeds.
+        The first `n` of the stream of these seeds, uniform from 0 to 2**64 - 1.
     """
-    state = np.zeros(1, np.uint64)
-    for seed in seeds:
-        state = _splitmix(state ^ np.uint64(seed & 0xFFFFFFFFFFFFFFFF))
-    found: np.ndarray = _splitmix(
-        np.arange(n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + state
-    )
-    return found
-
-
-def _splitmix(x: np.ndarray) -> np.ndarray:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = x ^ (x >> np.uint64(31))
-    return mixed
+    seed, *key = [seed & 0xFFFFFFFFFFFFFFFF for seed in seeds]
+    stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=key))
+    return np.asarray(stream.random_raw(n), np.uint64)
 
 
 def permutation(n: int, *seeds: int) -> np.ndarray:
