@@ -1,44 +1,96 @@
-"""One line on the terminal that says how far a save has come."""
+"""How far a save or a build has come: a bar of rich's on the terminal, or nothing without rich."""
 
 from __future__ import annotations
 
 import sys
 import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from neuroarrays.errors import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+#: Work that is shorter shows nothing, s.
+DELAY = 2.0
+#: Characters of a place that are shown, its end.
+_SHOWN = 50
 
 
-class Progress:
-    """One line on stderr, from the second second on."""
+class Bar:
+    """A bar on stderr, once the work has taken two seconds; a context, so that it always ends.
 
-    def __init__(self, wanted: bool | None, nodes: int, name: str):
+    Parameters
+    ----------
+    wanted : bool, optional
+        Whether there is one; by default if stderr is a terminal. Without rich there is none.
+    name : str
+        What is written.
+    total : int
+        How much there is to do: bytes of values, or parts.
+    of_bytes : bool
+        Whether these are bytes.
+    """
+
+    def __init__(self, wanted: bool | None, name: str, total: int, of_bytes: bool = True):
         self.wanted = sys.stderr.isatty() if wanted is None else wanted
-        self.nodes, self.name = nodes, name
-        self.started = self.shown = time.monotonic()
-        self.written = self.visited = 0
-        self.place = ""
-        self.lines = False
+        self.name, self.total, self.of_bytes = printable(name), total, of_bytes
+        self.started, self.done, self.place = time.monotonic(), 0, ""
+        self._shown: tuple[Progress, TaskID] | None = None
 
     def at(self, place: str) -> None:
-        self.place = place
-        self.visited += 1
+        """Say what is being written."""
+        self.place = printable(place[-_SHOWN:])
         self._show()
 
-    def add(self, nbytes: int) -> None:
-        self.written += nbytes
+    def add(self, amount: int) -> None:
+        """Count what was done since."""
+        self.done += amount
         self._show()
 
-    def _show(self, last: bool = False) -> None:
-        now = time.monotonic()
-        early = now - self.started < 2 or now - self.shown < 0.2
-        if not self.wanted or (early and not last):
-            return
-        self.shown, self.lines = now, True
-        what = "done" if last else self.place
-        line = f"{self.name}: {self.written / 1e6:,.0f} MB of values, {what}"
-        sys.stderr.write(f"\r{line[:100]:<100}")
-        sys.stderr.flush()
+    def __enter__(self) -> Bar:
+        return self
 
-    def close(self) -> None:
-        """End the line."""
-        if self.lines:
-            self._show(last=True)
-            sys.stderr.write("\n")
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._shown is not None:
+            progress, task = self._shown
+            if error is None:
+                progress.update(task, completed=self.total, place="done")
+            else:
+                progress.update(task, place="not finished")
+            progress.stop()
+
+    def _show(self) -> None:
+        if self.wanted and self._shown is None and time.monotonic() - self.started >= DELAY:
+            self._shown = self._begun()
+            self.wanted = self._shown is not None
+        if self._shown is not None:
+            progress, task = self._shown
+            progress.update(task, completed=self.done, total=self.total, place=self.place)
+
+    def _begun(self) -> tuple[Progress, TaskID] | None:
+        try:
+            import rich.progress as parts
+            from rich.console import Console
+        except ImportError:
+            return None
+        amount = parts.DownloadColumn() if self.of_bytes else parts.MofNCompleteColumn()
+        progress = parts.Progress(
+            parts.TextColumn("{task.description}", markup=False),
+            parts.BarColumn(24),
+            amount,
+            parts.TimeRemainingColumn(),
+            parts.TextColumn("{task.fields[place]}", markup=False),
+            console=Console(stderr=True),
+            redirect_stdout=False,  # a library leaves the streams of the process alone
+            redirect_stderr=False,
+        )
+        task = progress.add_task(self.name, total=self.total, place="")
+        progress.start()
+        return progress, task

@@ -25,7 +25,7 @@ from neuroarrays._version import __version__
 from neuroarrays.archive import index, sums
 from neuroarrays.archive.encoding import Encoded, Node, encode_node
 from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
-from neuroarrays.archive.progress import Progress
+from neuroarrays.archive.progress import Bar
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.zarr_writer import ZarrWriter
 from neuroarrays.errors import PathExists, SchemaError
@@ -77,7 +77,8 @@ def save(
     overwrite : bool
         Replace what is at `path`, once the new archive is complete.
     progress : bool, optional
-        A line on the terminal for work of more than two seconds; by default if there is one.
+        A bar on the terminal for work of more than two seconds; by default if there is a terminal.
+        It takes the extra `cli` (rich), and is left out without.
 
     Returns
     -------
@@ -115,12 +116,10 @@ def save(
     if layout is not None:
         return _save_layout(tree, path, layout, overwrite, progress)
     units = _units(tree)
-    report = Progress(progress, sum(len(nodes) for nodes in units.values()), path.name)
-    token = _token(units, path.suffix, compression)
-    with partial_folder(path, token, _needed(units)) as partial:
+    needed, token = _needed(units), _token(units, path.suffix, compression)
+    with partial_folder(path, token, needed) as partial, Bar(progress, path.name, needed) as bar:
         write = _write_zarr if path.suffix == ZARR_SUFFIX else _write_hdf5
-        replace(write(partial, units, compression, report), path, overwrite)
-    report.close()
+        replace(write(partial, units, compression, bar), path, overwrite)
     return path
 
 
@@ -215,16 +214,15 @@ def _save_layout(
     before: Callable[[Path], None] | None = None,
 ) -> Path:
     """Save in another's layout: whole, or not at all."""
-    report = Progress(progress, 0, path.name)
     needed = sum(node.to_dataset(inherit=False).nbytes for node in tree.subtree)
-    with partial_folder(path, f"{layout} {uuid.uuid4()}", needed) as partial:
+    token = f"{layout} {uuid.uuid4()}"
+    with partial_folder(path, token, needed) as partial, Bar(progress, path.name, needed) as bar:
         whole = partial.folder / "whole.h5"
-        LAYOUTS[layout](tree, whole, report.at, report.add)
+        LAYOUTS[layout](tree, whole, bar.at, bar.add)
         flush(whole)
         if before is not None:
             before(whole)
         replace(whole, path, overwrite)
-    report.close()
     return path
 
 
@@ -309,7 +307,7 @@ def _origin(one: Encoded) -> str:
 # ---------------------------------------------------------------------------------------- HDF5
 
 
-def _write_hdf5(partial: Partial, units: Units, compression: str | None, report: Progress) -> Path:
+def _write_hdf5(partial: Partial, units: Units, compression: str | None, bar: Bar) -> Path:
     """The whole file. With several sessions, the values of each are first a file of their own."""
     sessions = [name for name in units if name is not None]
     parts: dict[str | None, Path] = {}
@@ -317,16 +315,16 @@ def _write_hdf5(partial: Partial, units: Units, compression: str | None, report:
         for number, name in enumerate(sessions):
             parts[name] = partial.folder / f"{number}.h5"
             if not parts[name].is_file():
-                _write_part(parts[name], units[name], compression, report)
+                _write_part(parts[name], units[name], compression, bar)
             partial.keep = True
     whole = partial.folder / "whole.h5"
     whole.unlink(missing_ok=True)  # what an interrupted save left
     with create_hdf5(whole) as (file, check):
-        writer = HDF5Writer(file, compression, _both(report.add, check))
+        writer = HDF5Writer(file, compression, _both(bar.add, check))
         for unit, nodes in units.items():
             with _part(parts.get(unit)) as part:
                 for node in nodes:
-                    report.at(node.path)
+                    bar.at(node.path)
                     writer.node(node, part)
                     check()
     index.append(whole)
@@ -344,13 +342,13 @@ def _both(report: Callable[[int], None], check: Callable[[], None]) -> Callable[
     return add
 
 
-def _write_part(path: Path, nodes: list[Node], compression: str | None, report: Progress) -> None:
+def _write_part(path: Path, nodes: list[Node], compression: str | None, bar: Bar) -> None:
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
     with create_hdf5(unfinished) as (file, check):
-        writer = HDF5Writer(file, compression, _both(report.add, check))
+        writer = HDF5Writer(file, compression, _both(bar.add, check))
         for node in nodes:
-            report.at(node.path)
+            bar.at(node.path)
             writer.values(node)
             check()
     os.replace(unfinished, path)
@@ -370,17 +368,17 @@ def _part(path: Path | None) -> Iterator[Any]:
 # ---------------------------------------------------------------------------------------- Zarr
 
 
-def _write_zarr(partial: Partial, units: Units, compression: str | None, report: Progress) -> Path:
+def _write_zarr(partial: Partial, units: Units, compression: str | None, bar: Bar) -> Path:
     whole, finished = partial.folder / "whole.zarr", partial.folder / "finished.json"
     done = json.loads(finished.read_text()) if finished.is_file() else []
-    writer = ZarrWriter(str(whole), compression, report.add)
+    writer = ZarrWriter(str(whole), compression, bar.add)
     for number, (name, nodes) in enumerate(units.items()):
         if number in done:
             continue
         if name:
             shutil.rmtree(whole / name, ignore_errors=True)  # what an interrupted save left
         for node in nodes:
-            report.at(node.path)
+            bar.at(node.path)
             writer.node(node, replace=not name)
         done.append(number)
         finished.with_suffix(".new").write_text(json.dumps(done))

@@ -11,7 +11,6 @@ from typing import Any
 
 from neuroarrays.cli.options import seconds
 from neuroarrays.cli.printing import say
-from neuroarrays.errors import printable
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 FINE, FAULTS = 0, 1
@@ -97,6 +96,7 @@ def _layout(command: argparse.ArgumentParser) -> None:
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    from neuroarrays.archive.progress import Bar
     from neuroarrays.collection.building import build
     from neuroarrays.collection.surveys import Recipe
 
@@ -107,17 +107,22 @@ def _build(arguments: argparse.Namespace) -> int:
         compat=arguments.compat,
         layout=arguments.layout,
     )
-    line = _Line()
-    report = build(
-        arguments.path,
-        arguments.output,
-        recipe,
-        workers=arguments.workers,
-        scheduler=arguments.scheduler,
-        strict=arguments.strict,
-        progress=line.show,
-    )
-    line.end()
+    with Bar(None, Path(arguments.output).name, 0, of_bytes=False) as bar:
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.at(name)
+            bar.add(done - bar.done)
+
+        report = build(
+            arguments.path,
+            arguments.output,
+            recipe,
+            workers=arguments.workers,
+            scheduler=arguments.scheduler,
+            strict=arguments.strict,
+            progress=show,
+        )
     for note in report.notes:
         say(f"note: {note}")
     for path in report.written:
@@ -155,24 +160,3 @@ def _export(arguments: argparse.Namespace) -> int:
     for path in export_npy(*given):
         say(path)
     return FINE
-
-
-class _Line:
-    """One line on a terminal, written over."""
-
-    def __init__(self) -> None:
-        self.wanted, self.used = sys.stderr.isatty(), False
-
-    def show(self, done: int, total: int, name: str) -> None:
-        """Show how far a build is."""
-        if self.wanted:
-            self.used = True
-            width = 24 * done // max(total, 1)
-            bar = f"[{'#' * width:<24}] {done}/{total}"
-            sys.stderr.write(f"\r{bar} {printable(name[-50:]):<50}")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self.used:
-            sys.stderr.write("\n")
