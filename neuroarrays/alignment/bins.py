@@ -1,6 +1,6 @@
 """Bins of equal width: after the onset of every presentation, or on the clock of a session.
 
-Which spikes fall into them is `neuroarrays.alignment.counting`; where their edges lie exactly is
+Which spikes fall into them is `neuroarrays.alignment.spikes`; where their edges lie exactly is
 `neuroarrays.kernels.counts`.
 """
 
@@ -191,8 +191,17 @@ def check_window(window: Sequence[float]) -> tuple[float, float]:
     return start, stop
 
 
-def longest(starts: np.ndarray, stops: np.ndarray | None) -> float:
-    """Duration of the longest presentation, s.
+def longest_duration(starts: np.ndarray, stops: np.ndarray | None) -> float:
+    """Duration of the longest presentation.
+
+    Parameters
+    ----------
+    starts, stops : (presentation_id,) float64, s
+        NaN where one is not known.
+
+    Returns
+    -------
+    float, s
 
     Raises
     ------

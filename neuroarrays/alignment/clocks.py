@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.alignment.bins import Bins
-from neuroarrays.alignment.presentations import Presentations, longest
+from neuroarrays.alignment.bins import Bins, longest_duration
+from neuroarrays.alignment.presentations import Presentations
 from neuroarrays.errors import TooLarge
 from neuroarrays.tree.extents import parts_of
 from neuroarrays.tree.observed import at_least, of_session, of_units
@@ -106,27 +106,43 @@ def _outlier(
 
 
 def longest_window(tables: Mapping[str, Presentations], width: float) -> tuple[float, float]:
-    """From each onset to the end of the longest presentation of all sessions, s.
+    """From each onset to the end of the longest presentation of all sessions.
+
+    Parameters
+    ----------
+    tables : dict of str to Presentations
+        By session.
+    width : float, s
+        Width of a bin.
+
+    Returns
+    -------
+    (float, float), s
+        Relative to the onset.
 
     Raises
     ------
+    ValueError
+        If no presentation has a stop.
     TooLarge
         If one presentation is so much longer than the others that all would have more than
         `MOST_BINS` bins together; names it.
     """
-    length = longest(tables.values())
-    each = {name: table.stops - table.onsets for name, table in tables.items()}
-    lengths = np.concatenate([one[np.isfinite(one)] for one in each.values()])
+    onsets, stops = (
+        np.concatenate([getattr(table, end) for table in tables.values()])
+        for end in ("onsets", "stops")
+    )
+    length = longest_duration(onsets, stops)
     number = length / width * max(table.onsets.size for table in tables.values())
-    if number > MOST_BINS and length > _FAR * float(np.median(lengths)):
-        name, row = next(
-            (n, int(np.nanargmax(one)))
-            for n, one in each.items()
-            if np.isfinite(one).any() and np.nanmax(one) == length
-        )
+    every = stops - onsets
+    median = float(np.median(every[np.isfinite(every)]))
+    if number > MOST_BINS and length > _FAR * median:
+        lengths = {name: table.stops - table.onsets for name, table in tables.items()}
+        name = next(name for name, each in lengths.items() if (each == length).any())
+        row = int(np.flatnonzero(lengths[name] == length)[0])
         msg = (
             f"session {name!r}: row {row} of {tables[name].name!r} ends {length:g} s after its onset, "
-            f"at {tables[name].stops[row]:g} s; the median is {np.median(lengths):g} s. Bins over the "
+            f"at {tables[name].stops[row]:g} s; the median is {median:g} s. Bins over the "
             f"longest of all would be {number:.3g}. Give window=(start, stop) in seconds"
         )
         raise TooLarge(msg)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
-from neuroarrays.alignment.counting import ClockCounts, TrialCounts, counted
+from neuroarrays.alignment.spikes import ClockCounts, TrialCounts, counts_of
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.tree.trains import trains_of
 
 #: Labels of events that are counted each for itself, at most.
 _LABELS = 50
@@ -36,15 +38,15 @@ class EventCounts(LazyArray):
         return self.counts.outer((key[0], 0, *key[1:]))
 
 
-def counted_events(
-    events: dict[str, xr.Dataset], bins: Bins, dtype: np.dtype, binarize: bool
-) -> dict[Any, xr.Variable]:
+def event_counts(
+    events: Mapping[str, xr.Dataset], bins: Bins, dtype: np.dtype, binarize: bool
+) -> dict[str, xr.Variable]:
     """Point events in bins, lazily.
 
     Parameters
     ----------
     events : dict of str to Dataset
-        By name, each with `event_time` in seconds on the session's clock, in any order.
+        By name, each with `event_time`, (event,) s, session clock, in any order.
     bins : Bins
         Where to count them.
     dtype : integer dtype
@@ -54,38 +56,35 @@ def counted_events(
 
     Returns
     -------
-    dict of str to lazy variable
+    dict of str to lazy variable, events per bin
         ``(presentation_id, time)`` or ``(time,)``; NaN times are counted nowhere. Of events with a
         `label` also those of each label, ``<name>_<label>``.
     """
-    every = dict(events)
+    times = {name: node.variables[schema.EVENT_TIME] for name, node in events.items()}
     for name, node in events.items():
-        for label, mine in _by_label(node).items():
-            every.setdefault(schema.node_name(f"{name}_{label}"), mine)
-    return {name: _counted(node, bins, dtype, binarize) for name, node in every.items()}
+        for label, of_label in _by_label(node).items():
+            times.setdefault(schema.node_name(f"{name}_{label}"), of_label)
+    return {name: _counted(each, bins, dtype, binarize) for name, each in times.items()}
 
 
-def _by_label(node: xr.Dataset) -> dict[str, xr.Dataset]:
-    """The events of each label; none where there is only one, or as many as no kinds are."""
-    if "label" not in node or node["label"].ndim != 1 or node["label"].dtype.kind not in "OU":
+def _by_label(node: xr.Dataset) -> dict[str, xr.Variable]:
+    """The times of each label; none where there is only one, or as many as no kinds are."""
+    column = node.variables.get("label")
+    if column is None or column.ndim != 1 or column.dtype.kind not in "OU":
         return {}
-    labels = np.array([str(one or "") for one in node["label"].values], object)
-    known = sorted(set(labels) - {""})
-    if not 1 < len(known) <= _LABELS:
+    labels = np.array([str(label or "") for label in column.values], object)
+    kinds = sorted(set(labels) - {""})
+    if not 1 < len(kinds) <= _LABELS:
         return {}
-    times = node["event_time"].load()
-    return {one: xr.Dataset({"event_time": times[labels == one]}) for one in known}
+    times = node.variables[schema.EVENT_TIME].load()
+    return {kind: times[labels == kind] for kind in kinds}
 
 
-def _counted(node: xr.Dataset, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:
-    times = node["event_time"].variable
-    spikes = xr.Dataset(
-        {
-            "spike_times": xr.Variable(schema.SPIKE, times._data),
-            "row_size": xr.Variable(schema.UNIT, np.array([times.size], np.int64)),
-        }
-    )
-    counts = unwrap(counted(spikes, bins, dtype, binarize).variable._data)
+def _counted(times: xr.Variable, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:
+    size = xr.Variable(schema.UNIT, np.array([times.size], np.int64))
+    along = xr.Variable(schema.SPIKE, times._data)
+    trains = trains_of(dataset({schema.SPIKE_TIMES: along, schema.ROW_SIZE: size}))
+    counts = counts_of(trains, np.zeros(1, np.int64), bins, dtype, binarize)
     attrs = {"units": "1", "long_name": "events per bin"} | {
         key: times.attrs[key] for key in ("description", "comments") if key in times.attrs
     }

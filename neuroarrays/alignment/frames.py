@@ -19,28 +19,34 @@ from neuroarrays.tree.columns import seconds
 class Shown(LazyArray):
     """The frame shown at each bin; each frame that is asked for is read once.
 
-    `places` is (..., bin) int64: which of the `frames` (frame, ...) it is, -1 for none, which
-    gives NaN.
+    Attributes
+    ----------
+    frames : (frame, ...) LazyArray or ndarray
+        What was shown.
+    numbers : (..., bin) int64
+        Which of the frames it is at each bin, -1 for none, which gives NaN.
+    dtype : dtype
+        Of the values.
     """
 
     frames: LazyArray | np.ndarray
-    places: np.ndarray
+    numbers: np.ndarray
     dtype: np.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self.places.shape, *self.frames.shape[1:])
+        return (*self.numbers.shape, *self.frames.shape[1:])
 
     def outer(self, key: Key) -> np.ndarray:
-        n = self.places.ndim
-        places = outer.take(self.places, key[:n])
-        wanted, which = np.unique(places, return_inverse=True)
+        n = self.numbers.ndim
+        numbers = outer.take(self.numbers, key[:n])
+        wanted, which = np.unique(numbers, return_inverse=True)
         known = wanted[wanted >= 0]
         read = _rows(self.frames, known, key[n:])
         if known.size < wanted.size:  # the first is -1
             nothing = np.full((1, *read.shape[1:]), np.nan, self.dtype)
             read = np.concatenate([nothing, read.astype(self.dtype, copy=False)])
-        shown: np.ndarray = read.astype(self.dtype, copy=False)[which.reshape(np.shape(places))]
+        shown: np.ndarray = read.astype(self.dtype, copy=False)[which.reshape(np.shape(numbers))]
         return shown
 
 
@@ -50,13 +56,14 @@ def _rows(frames: LazyArray | np.ndarray, rows: np.ndarray, rest: Key) -> np.nda
     return outer.take(np.asarray(frames), (rows, *rest))
 
 
-def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
+def frames_shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
     """The `stimulus` of a node of a recording at the middle of each bin, lazily.
 
     Parameters
     ----------
     node : Dataset
-        ``stimulus (time, ...)`` and its clock `time`, s; a frame stays until the next one.
+        ``stimulus (time, ...)`` and its clock `time`, s, session clock; a frame stays until the
+        next one.
     bins : Bins
         Where to have it.
     max_gap : float, s, optional
@@ -65,10 +72,10 @@ def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
     Returns
     -------
     lazy variable
-        ``(time, ...)`` or ``(presentation_id, time, ...)``, in the dtype it has; where a bin lies
-        before the first frame or after the last, floating point with NaN there.
+        ``(time, ...)`` or ``(presentation_id, time, ...)``, in the dtype and unit it has; where a
+        bin lies before the first frame or after the last, floating point with NaN there.
     """
-    stimulus = node["stimulus"].variable
+    stimulus = node.variables[schema.STIMULUS]
     clock = seconds(node[schema.TIME], "the stimulus' clock")
     order = np.argsort(clock, kind="stable")
     at = bins.middles
@@ -76,10 +83,10 @@ def shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
     since = at - clock[order][np.maximum(before, 0)] if clock.size else np.full(at.shape, np.nan)
     limit = np.inf if max_gap is None else max_gap
     seen = (before >= 0) & (at <= clock.max(initial=-np.inf)) & (since <= limit)
-    places = np.where(seen, order[np.maximum(before, 0)] if clock.size else -1, -1)
+    numbers = np.where(seen, order[np.maximum(before, 0)] if clock.size else -1, -1)
     dtype = stimulus.dtype if seen.all() else np.result_type(stimulus.dtype, np.float32)
     data = unwrap(stimulus._data)
     frames = data if isinstance(data, LazyArray) else stimulus.values
     return xr.Variable(
-        (*bins.dims, *stimulus.dims[1:]), wrap(Shown(frames, places, dtype)), stimulus.attrs
+        (*bins.dims, *stimulus.dims[1:]), wrap(Shown(frames, numbers, dtype)), stimulus.attrs
     )

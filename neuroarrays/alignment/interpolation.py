@@ -162,10 +162,10 @@ def interpolate(
         raise ValueError(msg)
     labels = times.coords if isinstance(times, xr.DataArray) else {}
     dim = str(times.dims[0]) if isinstance(times, xr.DataArray) else schema.TIME
-    made = resampled(series, None, at, method, max_gap, (dim,))
+    variables = series_at(series, None, at, method, max_gap, (dim,))
     coords = {name: coord.variable for name, coord in dict(labels).items()}
     coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))
-    return xr.Dataset(made, coords | _other_coords(series), attrs=series.attrs)
+    return xr.Dataset(variables, coords | _other_coords(series), attrs=series.attrs)
 
 
 def check_method(method: str) -> None:
@@ -198,7 +198,7 @@ def _shifts(series: xr.Dataset, dims: tuple[Any, ...]) -> np.ndarray | None:
     return shifts
 
 
-def resampled(
+def series_at(
     series: xr.Dataset,
     origins: np.ndarray | None,
     offsets: np.ndarray,

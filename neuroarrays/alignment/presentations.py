@@ -11,10 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.alignment import bins
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.tree.columns import plain_column, seconds
-from neuroarrays.tree.sessions import events_of
+from neuroarrays.tree.sessions import Session, events_of
 
 #: Share of presentations in which event times must make sense on a clock to be taken for it.
 _PLAUSIBLE = 0.95
@@ -22,13 +21,36 @@ _PLAUSIBLE = 0.95
 
 @dataclass(frozen=True)
 class Presentations:
-    """The presentations of one session: onsets, stops and what is known of each."""
+    """The presentations of one session: onsets, stops and what is known of each.
+
+    Attributes
+    ----------
+    name : str
+        What their table is called.
+    node : Dataset
+        Their table, along ``presentation_id``.
+    onsets, stops : (presentation_id,) float64, s
+        Session clock; a stop is NaN where it is not known.
+    clock : {"session", "presentation"}
+        Whose clock the column was on that the onsets are from.
+    """
 
     name: str
     node: xr.Dataset
     onsets: np.ndarray
     stops: np.ndarray
     clock: str
+
+    def with_durations(self) -> xr.Dataset:
+        """The table of an aligned tree: all columns, and `duration`, s, in full precision."""
+        if schema.STOP_TIME not in self.node.variables:
+            return self.node
+        start, stop = (
+            self.node.variables[name].values for name in (schema.START_TIME, schema.STOP_TIME)
+        )
+        duration = (stop - start).astype(float)
+        column = schema.var("table", "duration", duration, tree=schema.ALIGNED)
+        return self.node.assign(duration=column)
 
 
 def presentations_of(
@@ -56,43 +78,49 @@ def presentations_of(
     ValueError
         If it cannot be told whose clock the events are on.
     """
-    node = _own_table(wanted)
-    for needed in {"start_time", event}:
+    node = _as_dataset(wanted)
+    for needed in {schema.START_TIME, event}:
         if needed not in node.data_vars:
             where = f"{label!r} of session {name!r}"
             raise NotInTree("column", needed, node.data_vars, where=where)
     start, times = (
-        seconds(node[column], f"{column} of {label!r}") for column in ("start_time", event)
+        seconds(node[column], f"{column} of {label!r}") for column in (schema.START_TIME, event)
     )
     stop = np.full_like(start, np.nan)
-    if "stop_time" in node:
-        stop = seconds(node["stop_time"], f"stop_time of {label!r}")
+    if schema.STOP_TIME in node:
+        stop = seconds(node[schema.STOP_TIME], f"stop_time of {label!r}")
     clock = event_clock or _clock_of(event, times, start, stop)
     onsets = times if clock == "session" else start + times
     return Presentations(label, node, onsets, stop, clock)
 
 
-def _own_table(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
-    """A user's table, or bare onsets, as a node: along presentation_id, in plain numpy, seconds."""
+def _as_dataset(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
+    """A table, or bare onsets, along presentation_id: in plain numpy, times in seconds."""
     if isinstance(table, xr.Dataset):
         if schema.PRESENTATION not in table.dims:
             msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
             raise SchemaError(msg)
-        odd = {
-            name: column.variable.copy(data=plain_column(column))
-            for name, column in table.data_vars.items()
-            if column.dims == (schema.PRESENTATION,)
-            and not (isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufSU")
+        boxed = {
+            name: table.variables[name]
+            for name in set(table.variables) - set(table.coords)
+            if table.variables[name].dims == (schema.PRESENTATION,)
+            and not _is_plain(table.variables[name].dtype)
         }
-        return table.assign(odd)
-    plain = not isinstance(table, pd.DataFrame | Mapping) and np.ndim(table) == 1
-    frame = pd.DataFrame({"start_time": seconds(table, "onsets")} if plain else table)
+        columns = {n: v.copy(data=plain_column(v)) for n, v in boxed.items()}
+        return table.assign(columns) if columns else table
+    bare = not isinstance(table, pd.DataFrame | Mapping) and np.ndim(table) == 1
+    frame = pd.DataFrame({schema.START_TIME: seconds(table, "onsets")} if bare else table)
     ids = frame.index.to_numpy()
     ids = ids if ids.dtype.kind in "iu" else np.arange(len(frame))
     columns = {
         str(name): (schema.PRESENTATION, plain_column(column)) for name, column in frame.items()
     }
     return xr.Dataset(columns, {schema.PRESENTATION: ids})
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether a column is of numbers or text, not of boxed values, durations or a type of pandas."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biufSU"
 
 
 def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray) -> str:
@@ -122,32 +150,14 @@ def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray)
     raise ValueError(msg)
 
 
-def longest(tables: Iterable[Presentations]) -> float:
-    """Duration of the longest presentation of all sessions, in seconds."""
-    tables = list(tables)
-    onsets = np.concatenate([table.onsets for table in tables])
-    stops = np.concatenate([table.stops for table in tables])
-    return bins.longest(onsets, stops)
-
-
-def as_rows(table: Presentations) -> xr.Dataset:
-    """The table of an aligned tree: onset, stop and duration in full precision, all parameters."""
-    rows = table.node
-    if "stop_time" in rows:
-        duration = (rows["stop_time"].values - rows["start_time"].values).astype(float)
-        made = schema.var("table", "duration", duration, tree=schema.ALIGNED)
-        rows = rows.assign(duration=made)
-    return rows
-
-
-def tables_of(
-    sessions: Mapping[str, xr.DataTree], wanted: Any, blanks: str = "drop"
+def session_tables(
+    sessions: Mapping[str, Session], wanted: Any, blanks: str = "drop"
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The table of each session, and what was done to it.
+    """The table of each session, and what was left out of it.
 
     Parameters
     ----------
-    sessions : dict of str to DataTree node
+    sessions : dict of str to Session
         Sessions by name.
     wanted : str, callable, mapping, table or onsets
         As `align` takes them.
@@ -156,17 +166,18 @@ def tables_of(
 
     Returns
     -------
-    tables, dropped : dict of str to table, dict of str to str
-        By session; what was dropped and how many, only where something was.
+    tables, left_out : dict of str to table, dict of str to str
+        By session; what was left out and how many, only where something was.
     """
     if isinstance(wanted, str):
-        found = select(sessions, wanted, blanks=blanks)
-        said = {name: str(table.attrs.pop("dropped", "")) for name, table in found.items()}
-        return dict(found), {name: text for name, text in said.items() if text}
+        known = {name: session.events | session.tables for name, session in sessions.items()}
+        tables = _selected(known, wanted, blanks, "stated", {})
+        dropped = {name: str(table.attrs.pop("dropped", "")) for name, table in tables.items()}
+        return dict(tables), {name: text for name, text in dropped.items() if text}
     if callable(wanted):
-        return {name: wanted(session) for name, session in sessions.items()}, {}
-    own = isinstance(wanted, Mapping) and not isinstance(wanted, xr.Dataset | pd.DataFrame)
-    if own and wanted and set(wanted) & set(sessions):
+        return {name: wanted(session.node) for name, session in sessions.items()}, {}
+    mapping = isinstance(wanted, Mapping) and not isinstance(wanted, xr.Dataset | pd.DataFrame)
+    if mapping and wanted and set(wanted) & set(sessions):
         for name in sessions:
             if name not in wanted:
                 raise NotInTree("table for the session", name, wanted)
@@ -211,19 +222,35 @@ def select(
     ValueError
         If `blanks` is neither.
     """
+    nodes = dict(sessions.children) if isinstance(sessions, xr.DataTree) else sessions
+    known: dict[str, dict[str, xr.Dataset]] = {}
+    for session, node in nodes.items():
+        tables = node.children.get(schema.PRESENTATIONS, xr.DataTree()).children
+        known[session] = events_of(node) | {n: table.to_dataset() for n, table in tables.items()}
+    return _selected(known, name, blanks, max_deviation, medians or {})
+
+
+def _selected(
+    tables: Mapping[str, Mapping[str, xr.Dataset]],
+    name: str,
+    blanks: str,
+    max_deviation: float | str | None,
+    medians: Mapping[str, float],
+) -> dict[str, xr.Dataset]:
+    """The rows that are kept of the tables of a name, by session."""
     if blanks not in ("drop", "keep"):
         msg = f"blanks={blanks!r}: expected 'drop' or 'keep'"
         raise ValueError(msg)
-    sessions = dict(sessions.children) if isinstance(sessions, xr.DataTree) else sessions
-    tables = {session: _named(session, node, name) for session, node in sessions.items()}
-    known = median_durations(tables.values()) | dict(medians or {})
-    found = {}
-    for session, parts in tables.items():
-        kept = [
-            _kept(part, blanks, max_deviation, known.get(label)) for label, part in parts.items()
-        ]
-        found[session] = kept[0] if len(kept) == 1 else _joined(dict(zip(parts, kept, strict=True)))
-    return found
+    asked = {session: _named(session, known, name) for session, known in tables.items()}
+    usual = median_durations(asked.values()) | dict(medians)
+    selected = {}
+    for session, parts in asked.items():
+        kept = {
+            part: _kept(table, blanks, max_deviation, usual.get(part))
+            for part, table in parts.items()
+        }
+        selected[session] = next(iter(kept.values())) if len(kept) == 1 else _joined(kept)
+    return selected
 
 
 def median_durations(tables: Iterable[Mapping[str, xr.Dataset]]) -> dict[str, float]:
@@ -231,37 +258,35 @@ def median_durations(tables: Iterable[Mapping[str, xr.Dataset]]) -> dict[str, fl
     durations: dict[str, list[np.ndarray]] = {}
     for session in tables:
         for name, table in session.items():
-            if "stop_time" in table and "start_time" in table:
-                lengths = table["stop_time"].values - table["start_time"].values
+            if schema.STOP_TIME in table and schema.START_TIME in table:
+                lengths = table[schema.STOP_TIME].values - table[schema.START_TIME].values
                 durations.setdefault(name, []).append(lengths[np.isfinite(lengths)])
     pooled = {name: np.concatenate(parts) for name, parts in durations.items()}
     return {name: float(np.median(values)) for name, values in pooled.items() if values.size}
 
 
-def _named(session: str, node: xr.DataTree, name: str) -> dict[str, xr.Dataset]:
+def _named(session: str, tables: Mapping[str, xr.Dataset], name: str) -> dict[str, xr.Dataset]:
     """The tables of a session that a name or names joined by "+" mean."""
-    known = node.children.get(schema.PRESENTATIONS)
-    tables: dict[str, xr.Dataset | xr.DataTree] = dict(events_of(node))
-    tables |= {} if known is None else known.children
     names = [name] if name in tables else [part.strip() for part in name.split("+")]
-    found = {part: _rows_of(tables[part]) for part in names if part in tables}
-    if not found:
+    named = {part: _one_row_each(tables[part]) for part in names if part in tables}
+    if not named:
         where = f"session {session!r}"
         raise NotInTree("presentation table", names[0], tables, where=where)
-    return found
+    return named
 
 
-def _rows_of(node: xr.Dataset | xr.DataTree) -> xr.Dataset:
+def _one_row_each(table: xr.Dataset) -> xr.Dataset:
     """A table, or point events as one: each of them starts a presentation."""
-    table = node.to_dataset() if isinstance(node, xr.DataTree) else node
-    if "event_time" not in table:
+    if schema.EVENT_TIME not in table.variables:
         return table
-    (along,) = table["event_time"].dims
+    (along,) = table.variables[schema.EVENT_TIME].dims
     columns = [
-        n for n, v in table.data_vars.items() if v.dims[:1] == (along,) and n != "start_time"
+        name
+        for name, column in table.data_vars.items()
+        if column.dims[:1] == (along,) and name != schema.START_TIME
     ]
     rows = table[columns].reset_coords(drop=True)
-    rows = rows.rename({along: schema.PRESENTATION, "event_time": "start_time"})
+    rows = rows.rename({along: schema.PRESENTATION, schema.EVENT_TIME: schema.START_TIME})
     return rows.assign_coords({schema.PRESENTATION: np.arange(rows.sizes[schema.PRESENTATION])})
 
 
@@ -271,8 +296,8 @@ def _kept(
     keep = np.ones(table.sizes.get(schema.PRESENTATION, 0), bool)
     dropped = []
     limit = table.attrs.get("max_deviation") if max_deviation == "stated" else max_deviation
-    if limit is not None and median is not None and "stop_time" in table:
-        lengths = table["stop_time"].values - table["start_time"].values
+    if limit is not None and median is not None and schema.STOP_TIME in table:
+        lengths = table[schema.STOP_TIME].values - table[schema.START_TIME].values
         keep = np.abs(lengths - median) < float(limit)
         dropped.append((int((~keep).sum()), f"of odd duration (median {median:.4f} s)"))
     if blanks == "drop" and "blank" in table:
@@ -282,9 +307,9 @@ def _kept(
         table = table.drop_vars("blank")
     if not keep.all():
         table = table.isel({schema.PRESENTATION: np.flatnonzero(keep)})
-    said = ", ".join(f"{count} {why}" for count, why in dropped if count)
+    text = ", ".join(f"{count} {why}" for count, why in dropped if count)
     attrs = {key: value for key, value in table.attrs.items() if key != "max_deviation"}
-    return table.drop_attrs(deep=False).assign_attrs(attrs | ({"dropped": said} if said else {}))
+    return table.drop_attrs(deep=False).assign_attrs(attrs | ({"dropped": text} if text else {}))
 
 
 def _joined(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -308,10 +333,10 @@ def _joined(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     ]
     columns["table"] = xr.Variable(schema.PRESENTATION, np.concatenate(labels))
     ids = np.concatenate([part[schema.PRESENTATION].values for part in parts.values()])
-    said = [
+    dropped = [
         f"{name}: {part.attrs['dropped']}"
         for name, part in parts.items()
         if part.attrs.get("dropped")
     ]
-    attrs = {"dropped": "; ".join(said)} if said else {}
+    attrs = {"dropped": "; ".join(dropped)} if dropped else {}
     return xr.Dataset(columns, {schema.PRESENTATION: ids}, attrs=attrs)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.alignment.counting import ClockCounts
+from neuroarrays.alignment.spikes import ClockCounts
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of

@@ -27,7 +27,7 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.alignment.aligned import align
+from neuroarrays.alignment.align import align
 from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks

@@ -301,10 +301,11 @@ def trial_labels(area: xr.Dataset, rows: xr.Dataset) -> dict[Any, xr.Variable]:
     Every parameter with one value per presentation, unless the area uses its name otherwise. They
     are made when a tree is built or opened; only `presentations` is stored.
     """
+    taken = {*area.variables, *area.sizes, *rows.coords}
     return {
-        name: column.variable
-        for name, column in rows.data_vars.items()
-        if column.dims == (PRESENTATION,) and name not in area.variables and name not in area.dims
+        name: column
+        for name, column in rows.variables.items()
+        if column.dims == (PRESENTATION,) and name not in taken
     }
 
 

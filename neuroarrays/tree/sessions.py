@@ -1,8 +1,9 @@
-"""What a recording tree holds, session by session: areas with units, series, times."""
+"""What a session of a recording tree holds, found in one walk: areas with units, series, times."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -15,76 +16,151 @@ from neuroarrays.schema.names import chosen
 BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill")
 
 
-def sessions_of(tree: xr.DataTree) -> dict[str, xr.DataTree]:
+@dataclass(frozen=True)
+class Session:
+    """The nodes of one session of a recording tree, by what they hold.
+
+    Attributes
+    ----------
+    name : str
+        Of the session.
+    node : DataTree node
+        The session itself.
+    areas : dict of str to dict of str to Dataset
+        Area -> its spikes node ("spikes") and its series of units, by the names of these nodes.
+        Series of other units than the first (cells imaged beside neurons recorded, a second imaged
+        plane) cannot share their `unit_id`: they are an area of their own, ``<area>_<series>``.
+    series : dict of str to Dataset
+        Signals of no unit on their own clock, by path: running, pupil, temperature, ...
+    frames : dict of str to Dataset
+        What was shown, on a clock, by path.
+    events : dict of str to Dataset
+        Point events (licks, rewards) by name: nodes with `event_time`.
+    tables : dict of str to Dataset
+        Presentations by the name of their table.
+    """
+
+    name: str
+    node: xr.DataTree
+    areas: dict[str, dict[str, xr.Dataset]]
+    series: dict[str, xr.Dataset]
+    frames: dict[str, xr.Dataset]
+    events: dict[str, xr.Dataset]
+    tables: dict[str, xr.Dataset]
+
+    @classmethod
+    def walked(cls, name: str, node: xr.DataTree) -> Session:
+        """The session that stands at a node.
+
+        Raises
+        ------
+        SchemaError
+            If units of an area that is two areas would get the name of a third.
+        """
+        leaves: dict[str, dict[str, xr.Dataset]] = {}
+        series, frames, events, tables = ({} for _ in range(4))  # type: ignore[var-annotated]
+        for path, role, child in schema.roles(node):
+            if role == "group":
+                continue
+            above, _, leaf = path.rpartition("/")
+            data = child.to_dataset()
+            dims, variables = data.sizes, data.variables
+            if above and "/" not in above and schema.UNIT in dims:
+                leaves.setdefault(above, {})[leaf] = data
+            if role == "table":
+                tables[leaf] = data
+            elif schema.EVENT_TIME in variables and f"{path}/".startswith(f"{schema.EVENTS}/"):
+                events[path.removeprefix(f"{schema.EVENTS}/").replace("/", "_")] = data
+            elif schema.TIME in dims and schema.STIMULUS in variables:
+                frames[path] = data
+            elif schema.TIME in dims and schema.UNIT not in dims:
+                series[path] = data
+        return cls(name, node, _areas(node, leaves), series, frames, events, tables)
+
+    @property
+    def holds_times(self) -> bool:
+        """Whether there is anything to align."""
+        return bool(self.areas or self.series or self.frames or self.events)
+
+    def chosen_series(self, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
+        """The series by path that a name, list or glob picks; else behaviour, or all without areas.
+
+        Raises
+        ------
+        NotInTree
+            If something asked for picks nothing.
+        """
+        if wanted is not None:
+            return {path: self.series[path] for path in chosen(self.series, wanted, "series")}
+        return {
+            path: node
+            for path, node in self.series.items()
+            if not self.areas or path.partition("/")[0] in BEHAVIOUR
+        }
+
+
+def sessions_of(tree: xr.DataTree) -> dict[str, Session]:
     """The sessions of a recording tree by name, or the one session that is given.
 
     Raises
     ------
     SchemaError
-        If a node is a part of a session, or a session has nothing with times: there is nothing to
-        align.
+        If the tree is aligned already, a node is a part of a session, or a session has nothing with
+        times: there is nothing to align.
     """
+    if schema.kind_of(tree) != schema.RECORDING:
+        msg = "this tree is aligned already; na.align takes a recording tree"
+        raise SchemaError(msg)
     if tree.level > 1:
         above = tree.path.strip("/").partition("/")[0]
         msg = f"{tree.path} is a part of a session; give the whole tree, or tree[{above!r}]"
         raise SchemaError(msg)
-    sessions = {str(tree.name): tree} if tree.level == 1 else dict(tree.children)
-    if not sessions:
+    nodes = {str(tree.name): tree} if tree.level == 1 else dict(tree.children)
+    if not nodes:
         msg = "the tree has no sessions"
         raise SchemaError(msg)
+    sessions = {name: Session.walked(name, node) for name, node in nodes.items()}
     for name, session in sessions.items():
-        if not any(_holds_times(node) for _, node in session.subtree_with_keys):
+        if not session.holds_times:
             hint = (
                 ". Leave it out with sessions= when you open the tree" if len(sessions) > 1 else ""
             )
             msg = (
                 f"session {name!r} has no units, signals or events to align: found "
-                f"{', '.join(session.children) or 'nothing'}{hint}"
+                f"{', '.join(session.node.children) or 'nothing'}{hint}"
             )
             raise SchemaError(msg)
     return sessions
 
 
-def _holds_times(node: xr.DataTree) -> bool:
-    return (
-        "row_size" in node.data_vars or schema.TIME in node.dims or "event_time" in node.data_vars
-    )
-
-
-def areas_of(session: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
-    """Area -> its spikes node ("spikes") and its series with units, as datasets.
-
-    Series of other units than the first (cells imaged beside neurons recorded, a second imaged
-    plane) cannot share their `unit_id`: they become an area of their own, ``<area>_<series>``.
-    """
-    found: dict[str, dict[str, xr.Dataset]] = {}
-    for name, area in session.children.items():
-        leaves = {
-            leaf: node.to_dataset()
-            for leaf, node in sorted(area.children.items(), key=lambda c: c[0] != schema.SPIKES)
-            if schema.UNIT in node.sizes
-        }
-        places: dict[str, xr.DataArray] = {}
-        for leaf, node in leaves.items():
+def _areas(
+    session: xr.DataTree, leaves: Mapping[str, Mapping[str, xr.Dataset]]
+) -> dict[str, dict[str, xr.Dataset]]:
+    """Area -> its nodes with units, those of other units than the first as areas of their own."""
+    areas: dict[str, dict[str, xr.Dataset]] = {}
+    for name, nodes in leaves.items():
+        units_of: dict[str, xr.DataArray] = {}
+        for leaf, node in sorted(nodes.items(), key=lambda pair: pair[0] != schema.SPIKES):
             units = node[schema.UNIT]
-            place = next((p for p, known in places.items() if _same_units(known, units)), None)
-            if place is None:
-                place = f"{name}_{leaf}" if places else name
-            places.setdefault(place, units)
-            if place != name and place in session.children:
+            area = next((a for a, known in units_of.items() if _same_units(known, units)), None)
+            if area is None:
+                area = f"{name}_{leaf}" if units_of else name
+            units_of.setdefault(area, units)
+            if area != name and area in session.children:
                 msg = (
-                    f"{area.path}/{leaf} has other units than its area, so it becomes the area "
-                    f"{place!r}, which exists: rename one with tree[...].name"
+                    f"{session.path}/{name}/{leaf} has other units than its area, so it becomes the "
+                    f"area {area!r}, which exists: rename one with tree[...].name"
                 )
                 raise SchemaError(msg)
-            found.setdefault(place, {})[leaf] = node
-    return found
+            areas.setdefault(area, {})[leaf] = node
+    return areas
 
 
-def _same_units(one: xr.DataArray, other: xr.DataArray) -> bool:
+def _same_units(units: xr.DataArray, others: xr.DataArray) -> bool:
     """By their identifiers; of ROIs also by the table that these number."""
-    tables = [units.attrs.get(schema.ROI_TABLE) for units in (one, other)]
-    return np.array_equal(one.values, other.values) and (None in tables or tables[0] == tables[1])
+    tables = [each.attrs.get(schema.ROI_TABLE) for each in (units, others)]
+    same = np.array_equal(units.values, others.values)
+    return same and (None in tables or tables[0] == tables[1])
 
 
 def events_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
@@ -97,33 +173,7 @@ def events_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
 def events_below(node: xr.DataTree) -> dict[str, xr.Dataset]:
     """Point events in the branch of a node of a recording tree, the node itself among it."""
     return {
-        str(one.name) if path == "." else path.replace("/", "_"): one.to_dataset()
-        for path, one in node.subtree_with_keys
-        if "event_time" in one.data_vars
+        str(child.name) if path == "." else path.replace("/", "_"): child.to_dataset()
+        for path, child in node.subtree_with_keys
+        if schema.EVENT_TIME in child.data_vars
     }
-
-
-def series_of(session: xr.DataTree, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
-    """Series of the session by path: those asked for, else behaviour; without units, all."""
-    paths = {
-        path: node
-        for path, node in session.subtree_with_keys
-        if schema.TIME in node.dims
-        and schema.UNIT not in node.dims
-        and path != "."
-        and "stimulus" not in node.data_vars
-    }
-    if wanted is None:
-        usual = [p for p in paths if p.partition("/")[0] in BEHAVIOUR or not areas_of(session)]
-        return {path: paths[path].to_dataset() for path in usual}
-    return {path: paths[path].to_dataset() for path in chosen(paths, wanted, "series")}
-
-
-def stimuli_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Nodes with frames of a stimulus on a clock, by the name they have in an aligned tree."""
-    found = {
-        path.replace("/", "_"): node.to_dataset()
-        for path, node in session.subtree_with_keys
-        if "stimulus" in node.data_vars and schema.TIME in node.dims
-    }
-    return {"stimulus": next(iter(found.values()))} if len(found) == 1 else found

@@ -1,4 +1,4 @@
-"""Spike counts, labelled and lazy: what is asked for is what is counted.
+"""Spikes in bins, labelled and lazy: what is asked for is what is counted.
 
 Counting itself is `neuroarrays.kernels.counts`, whichever way it is called.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, longest
+from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, longest_duration
 from neuroarrays.alignment.clocks import whole_clock
 from neuroarrays.errors import NotInTree
 from neuroarrays.files import outer
@@ -52,12 +52,12 @@ class TrialCounts(LazyArray):
         dtype = np.dtype("u4") if self.binarize else self.dtype
         times = self.trains.load(units)
         with _readable_overflow(self.dtype):
-            found = counts.count_trials(
+            counted = counts.count_trials(
                 times, first, last, origins, limits, self.n_bins, self.bin_width, dtype
             )
         if self.binarize:
-            found = (found > 0).astype(self.dtype)
-        return outer.take(found, (*outer.left((rows, chosen)), bins))
+            counted = (counted > 0).astype(self.dtype)
+        return outer.take(counted, (*outer.left((rows, chosen)), bins))
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,10 +95,10 @@ class ClockCounts(LazyArray):
         dtype = np.dtype("u4") if self.binarize else self.dtype
         times = self.trains.load(units)
         with _readable_overflow(self.dtype):
-            found = counts.count_clock(
+            counted = counts.count_clock(
                 times, first, last, self.origin, n_bins, self.bin_width, dtype, start_bin=start_bin
             )
-        return (found > 0).astype(self.dtype) if self.binarize else found
+        return (counted > 0).astype(self.dtype) if self.binarize else counted
 
 
 @dataclass
@@ -124,13 +124,13 @@ class _readable_overflow:
 def check_dtype(dtype: Any) -> np.dtype:
     """An integer dtype for counts."""
     try:
-        found: np.dtype = np.dtype(dtype)
+        kind: np.dtype = np.dtype(dtype)
     except TypeError:
-        found = np.dtype(object)
-    if found.kind not in "iu":
+        kind = np.dtype(object)
+    if kind.kind not in "iu":
         msg = f"dtype={dtype!r}: counts are integers; expected e.g. 'uint8' or 'uint16'"
         raise ValueError(msg)
-    return found
+    return kind
 
 
 def bin_spikes(
@@ -203,65 +203,86 @@ def bin_spikes(
     spikes = spikes_node(spikes)
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
     session = spikes.parent and spikes.parent.parent if isinstance(spikes, xr.DataTree) else None
+    coords: dict[Any, Any]
     if starts is None:
         bins = (
             Bins.within(asked, width) if asked else whole_clock("the spikes", session, width, node)
         )
-        return counted(node, bins, kind, binarize, units=units)
-    onsets = seconds(starts, "starts")
-    if onsets.ndim != 1:
-        msg = f"starts has shape {onsets.shape}: expected one onset per presentation"
-        raise ValueError(msg)
-    limits = None if stops is None else seconds(stops, "stops")
-    bins = Bins.within(asked or (0.0, longest(onsets, limits)), width, onsets, limits)
-    return counted(node, bins, kind, binarize, units=units).assign_coords(_labels(starts))
+        coords = {}
+    else:
+        onsets = seconds(starts, "starts")
+        if onsets.ndim != 1:
+            msg = f"starts has shape {onsets.shape}: expected one onset per presentation"
+            raise ValueError(msg)
+        limits = None if stops is None else seconds(stops, "stops")
+        window = asked or (0.0, longest_duration(onsets, limits))
+        bins = Bins.within(window, width, onsets, limits)
+        coords = _labels(starts)
+    counts, labels = spike_counts(node, bins, kind, binarize, units=units)
+    coords = labels | {schema.TIME: bins.axis} | coords
+    return xr.DataArray(counts, coords, name=schema.SPIKE_DATA)
 
 
-def counted(
+def spike_counts(
     spikes: xr.Dataset,
     bins: Bins,
     dtype: np.dtype,
     binarize: bool = False,
     *,
     units: Sequence[int] | None = None,
-) -> xr.DataArray:
+) -> tuple[xr.Variable, dict[Any, xr.Variable]]:
     """The counts of a spikes node in given bins, lazily; `bin_spikes` says the rest.
 
     Returns
     -------
-    xr.DataArray
-        ``spike_data (presentation_id, unit_id, time)`` or ``(time, unit_id)``, labelled by unit
-        and time.
+    counts : lazy variable, spikes per bin
+        ``(presentation_id, unit_id, time)`` or ``(time, unit_id)``.
+    labels : dict of str to variable
+        Coordinates of the units: one value per unit, or one for all.
     """
     trains = trains_of(spikes)
     chosen = unit_positions(spikes, units)
-    coords = {
-        name: coord.variable if coord.ndim == 0 or units is None else coord.variable[chosen]
-        for name, coord in spikes.coords.items()
+    labels = {
+        name: coord if coord.ndim == 0 or units is None else coord[chosen]
+        for name, coord in spikes.coords.variables.items()
         if coord.dims in ((schema.UNIT,), ())
     }
     if schema.UNIT not in spikes.dims:  # a single unit, selected by its label
-        coords = {
-            name: c.set_dims({schema.UNIT: 1}) if c.ndim == 0 else c for name, c in coords.items()
-        }
-    data: LazyArray
+        labels = {name: label.set_dims({schema.UNIT: 1}) for name, label in labels.items()}
+    counts = counts_of(trains, chosen, bins, dtype, binarize)
+    along = (schema.TIME, schema.UNIT)
+    dims = along if bins.onsets is None else (schema.PRESENTATION, *along[::-1])
+    variable = schema.var("area", schema.SPIKE_DATA, wrap(counts), dims, tree=schema.ALIGNED)
+    return variable, labels
+
+
+def counts_of(
+    trains: Trains, units: np.ndarray, bins: Bins, dtype: np.dtype, binarize: bool
+) -> TrialCounts | ClockCounts:
+    """The lazy counts of spike trains in bins.
+
+    Parameters
+    ----------
+    trains : Trains
+        Spike times, s, unit after unit.
+    units : (unit,) int64
+        Positions of the units to count.
+    bins : Bins
+        Where to count.
+    dtype : integer dtype
+        Of the counts.
+    binarize : bool
+        1 where there is any spike.
+
+    Returns
+    -------
+    LazyArray, spikes per bin
+        (presentation, unit, bin), or (bin, unit) on one clock.
+    """
     if bins.onsets is None:
-        data = ClockCounts(trains, chosen, bins.start, bins.count, bins.width, dtype, binarize)
-        dims: tuple[str, ...] = (schema.TIME, schema.UNIT)
-    else:
-        data = TrialCounts(
-            trains,
-            chosen,
-            bins.onsets + bins.start,
-            bins.limits,
-            bins.count,
-            bins.width,
-            dtype,
-            binarize,
-        )
-        dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
-    variable = schema.var("area", "spike_data", wrap(data), dims, tree=schema.ALIGNED)
-    return xr.DataArray(variable, coords | {schema.TIME: bins.axis}, name="spike_data")
+        return ClockCounts(trains, units, bins.start, bins.count, bins.width, dtype, binarize)
+    origins = bins.onsets + bins.start
+    return TrialCounts(trains, units, origins, bins.limits, bins.count, bins.width, dtype, binarize)
 
 
 def _labels(starts: Any) -> dict[Any, xr.Variable]:
@@ -274,10 +295,10 @@ def _labels(starts: Any) -> dict[Any, xr.Variable]:
 def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
     """Positions of unit labels in a spikes node; all for None."""
     if units is None:
-        return np.arange(node["row_size"].size)
+        return np.arange(node.variables[schema.ROW_SIZE].size)
     ids = np.atleast_1d(node.coords[schema.UNIT].values)
-    place = {int(label): i for i, label in enumerate(ids)}
+    position = {int(label): i for i, label in enumerate(ids)}
     for unit in units:
-        if int(unit) not in place:
+        if int(unit) not in position:
             raise NotInTree("unit", int(unit), ids.tolist())
-    return np.array([place[int(unit)] for unit in units], np.int64)
+    return np.array([position[int(unit)] for unit in units], np.int64)

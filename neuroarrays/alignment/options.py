@@ -1,0 +1,40 @@
+"""The options of one `align`, checked once and handed down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.alignment.interpolation import check_method
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one `neuroarrays.align`, which says what they mean.
+
+    Raises
+    ------
+    ValueError
+        On a method of interpolation or a clock of events that there is not.
+    """
+
+    bin_width: float
+    window: tuple[float, float] | None
+    event: str
+    event_clock: str | None
+    clip: bool
+    series: str | Sequence[str] | None
+    method: str
+    max_gap: float | None
+    dtype: np.dtype
+    binarize: bool
+    blanks: str
+    responses: str | None
+
+    def __post_init__(self) -> None:
+        check_method(self.method)
+        if self.event_clock not in (None, "session", "presentation"):
+            msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
+            raise ValueError(msg)
