@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pynapple as nap
 
-from neuroarrays.kernels import counts
+from neuroarrays.kernels import counts, grid
 
 WIDTH, TICKS = 0.02, 30_000
 
@@ -29,7 +29,7 @@ def speed(n_units, duration, rate=5):
     units = [np.sort(rng.integers(0, int(duration * TICKS), size)) / TICKS for _ in range(n_units)]
     last = np.cumsum([size] * n_units)
     times, first = np.concatenate(units), last - size
-    n_bins = counts.bins_to_cover(duration, WIDTH)
+    n_bins = grid.bins_to_cover(duration, WIDTH)
     support = nap.IntervalSet(0, duration)
     group = nap.TsGroup({u: nap.Ts(t) for u, t in enumerate(units)}, time_support=support)
     print(f"{n_units} units, {len(times):,} spikes, {n_bins:,} bins; CPU seconds, ours best of 3")

@@ -1,7 +1,7 @@
 """Bins of equal width: after the onset of every presentation, or on the clock of a session.
 
 Which spikes fall into them is `neuroarrays.alignment.spikes`; where their edges lie exactly is
-`neuroarrays.kernels.counts`.
+`neuroarrays.kernels.grid`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Bins:
         ValueError
             If a bin is longer than the window: milliseconds given for seconds, mostly.
         """
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
         begin, end = window
         _check_resolution(begin, end, width)
@@ -70,7 +70,7 @@ class Bins:
             )
             raise ValueError(msg)
         far = max(abs(begin), abs(end))
-        return cls(begin, counts.bins_to_cover(end - begin, width, far), width, onsets, stops)
+        return cls(begin, grid.bins_to_cover(end - begin, width, far), width, onsets, stops)
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
@@ -81,16 +81,16 @@ class Bins:
         ValueError
             If numbers as large as these times cannot tell one bin from the next.
         """
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
         _check_resolution(low, high, width)
-        rate = counts.bin_rate(width)
+        rate = grid.bin_rate(width)
         first = int(np.floor(low * rate if rate else low / width))
-        while counts.bin_edges(0.0, 0, width, first)[0] > low:
+        while grid.bin_edges(0.0, 0, width, first)[0] > low:
             first -= 1
-        origin = float(counts.bin_edges(0.0, 0, width, first)[0])
-        count = counts.bins_to_cover(high - origin, width)
-        while counts.bin_edges(origin, count, width)[-1] <= high:
+        origin = float(grid.bin_edges(0.0, 0, width, first)[0])
+        count = grid.bins_to_cover(high - origin, width)
+        while grid.bin_edges(origin, count, width)[-1] <= high:
             count += 1
         return cls(origin, count, width)
 
@@ -102,23 +102,23 @@ class Bins:
     @cached_property
     def centres(self) -> np.ndarray:
         """(time,) float64, s: relative to onset, or on the session clock."""
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
-        return counts.bin_centres(self.start, self.count, self.width)
+        return grid.bin_centres(self.start, self.count, self.width)
 
     @cached_property
     def edges(self) -> np.ndarray:
         """(..., time + 1) float64, s, session clock; one row per presentation where there are."""
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
-        return counts.bin_edges(self._origins, self.count, self.width)
+        return grid.bin_edges(self._origins, self.count, self.width)
 
     @cached_property
     def middles(self) -> np.ndarray:
         """(..., time) float64, s, session clock: centres as `edges` has their ends."""
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
-        return counts.bin_centres(self._origins, self.count, self.width)
+        return grid.bin_centres(self._origins, self.count, self.width)
 
     @property
     def _origins(self) -> float | np.ndarray:

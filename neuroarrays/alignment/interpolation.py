@@ -46,14 +46,14 @@ class Interpolated(LazyArray):
         return (*rows, self.offsets.size, *self.rest)
 
     def outer(self, key: Key) -> np.ndarray:
-        from neuroarrays.kernels import counts, resample
+        from neuroarrays.kernels import grid, resample
 
         times, values = cached(self._series(), self._load)
         n_time = 1 if self.origins is None else 2
         picked = [np.atleast_1d(axis[k]) for axis, k in zip(self._axes(), key, strict=False)]
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
         if self.bin_width is not None:
-            at = counts.on_grid(at, self.bin_width / 2)
+            at = grid.on_grid(at, self.bin_width / 2)
         columns = values.reshape(values.shape[0], math.prod(self.rest))
         if self.shifts is None:
             found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)

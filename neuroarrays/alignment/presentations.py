@@ -106,8 +106,8 @@ def _as_dataset(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
             if table.variables[name].dims == (schema.PRESENTATION,)
             and not _is_plain(table.variables[name].dtype)
         }
-        columns = {n: v.copy(data=plain_column(v)) for n, v in boxed.items()}
-        return table.assign(columns) if columns else table
+        plain = {name: column.copy(data=plain_column(column)) for name, column in boxed.items()}
+        return table.assign(plain) if plain else table
     bare = not isinstance(table, pd.DataFrame | Mapping) and np.ndim(table) == 1
     frame = pd.DataFrame({schema.START_TIME: seconds(table, "onsets")} if bare else table)
     ids = frame.index.to_numpy()

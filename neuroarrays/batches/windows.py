@@ -82,7 +82,7 @@ class SpikeWindows(AreaSamples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
         where = gathering.place(area)
         if schema.SPIKES not in area.children:
@@ -96,7 +96,7 @@ class SpikeWindows(AreaSamples):
         length = float(seconds(length, "length"))
         stride = length if stride is None else float(seconds(stride, "stride"))
         self.bin_width, self.dtype = check_bin_width(bin_width), np.dtype(dtype)
-        self.bins = counts.bins_to_cover(length, self.bin_width)
+        self.bins = grid.bins_to_cover(length, self.bin_width)
         self.trains: Trains = trains_of(node)
         self._observed = _shared(counting(node, area.parent))
         self.starts = self._starts(starts, length, stride, window)
@@ -141,9 +141,9 @@ class SpikeWindows(AreaSamples):
 
     def _whole(self, starts: np.ndarray) -> np.ndarray:
         """Whether all bins of windows lie in the time in which all units were recorded."""
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
-        edges = counts.bin_edges(0.0, self.bins, self.bin_width)
+        edges = grid.bin_edges(0.0, self.bins, self.bin_width)
         whole = np.zeros(starts.shape, bool)
         for low in range(0, len(starts), _WINDOWS):
             part = starts[low : low + _WINDOWS, None]
@@ -152,12 +152,12 @@ class SpikeWindows(AreaSamples):
         return whole
 
     def _signal(self, area: xr.DataTree, name: str) -> fields.Field:
-        from neuroarrays.kernels import counts
+        from neuroarrays.kernels import grid
 
         variable = name.rpartition("/")[2]
         array = gathering.find(area, name)
         node = array.to_dataset(name=variable)
-        offsets = counts.bin_centres(0.0, self.bins, self.bin_width)
+        offsets = grid.bin_centres(0.0, self.bins, self.bin_width)
         dims = (schema.PRESENTATION, schema.TIME)
         found = interpolation.resampled(
             node, self.starts, offsets, "linear", None, dims, self.bin_width

@@ -285,7 +285,7 @@ def _pooled(
 
     Of whole bins and to the nanosecond, so that one more session seldom makes the others anew.
     """
-    from neuroarrays.kernels import counts
+    from neuroarrays.kernels import grid
 
     everything = np.concatenate(durations)
     if not everything.size:
@@ -299,7 +299,7 @@ def _pooled(
         median = None
     if not everything.size or everything.max() <= 0:
         return median, None
-    n_bins = counts.bins_to_cover(float(everything.max()), recipe.bin_width)
+    n_bins = grid.bins_to_cover(float(everything.max()), recipe.bin_width)
     return median, round(n_bins * recipe.bin_width, 9)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neuroarrays.kernels import counts
+from neuroarrays.kernels import counts, grid
 from neuroarrays.kernels.jit import compiled
 from neuroarrays.kernels.loops import fill_edges, settle
 
@@ -140,9 +140,9 @@ def slice_by_time(
     ValueError
         If `first` and `last` do not describe parts of `times`.
     """
-    spikes = counts._spikes(times, first, last)
+    spikes = counts.checked_spikes(times, first, last)
     low, high, n = _extent(*spikes)
-    low, span = (low, high - low) if n else (0.0, 0.0)
+    low, span = (float(low), float(high - low)) if n else (0.0, 0.0)
     if span > 0:  # the bounds take no more room than the spikes
         per_second = min(per_second, max(1.0, n / 4) / span)
     bounds = np.zeros(int(span * per_second) + 2, np.int64)
@@ -187,9 +187,9 @@ def count_windows(
         raise ValueError(f"out: expected ({len(starts)}, bin, unit), contiguous, got {out.shape}")
     if out.shape[2] != spikes.n_units:
         raise ValueError(f"out: room for {out.shape[2]} units, spikes of {spikes.n_units}")
-    numbers = counts.grid_numbers(starts, bin_width)
-    clock = (counts.bin_rate(bin_width), float(bin_width))
-    if not _count_windows(spikes, (starts, numbers), clock, counts._unit_counts(out.dtype), out):
+    numbers = grid.grid_numbers(starts, bin_width)
+    clock = (grid.bin_rate(bin_width), float(bin_width))
+    if not _count_windows(spikes, (starts, numbers), clock, counts.largest_and_one(out.dtype), out):
         raise OverflowError(f"a bin holds more than {np.iinfo(out.dtype).max} spikes")
     return out
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neuroarrays.kernels.counts import bin_rate, from_zero
+from neuroarrays.kernels.grid import bin_rate, from_zero
 from neuroarrays.kernels.jit import compiled
 
 

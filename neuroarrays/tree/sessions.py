@@ -58,7 +58,8 @@ class Session:
             If units of an area that is two areas would get the name of a third.
         """
         leaves: dict[str, dict[str, xr.Dataset]] = {}
-        series, frames, events, tables = ({} for _ in range(4))  # type: ignore[var-annotated]
+        series: dict[str, xr.Dataset] = {}
+        frames, events, tables = dict(series), dict(series), dict(series)
         for path, role, child in schema.roles(node):
             if role == "group":
                 continue

@@ -10,7 +10,7 @@ import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.files.source import Source
-from neuroarrays.kernels import counts
+from neuroarrays.kernels import grid
 from neuroarrays.lazy.indexes import dataset
 
 SESSION = "A2929-200711"
@@ -87,8 +87,8 @@ def test_a_continuous_clock_holds_every_spike(sample):
 def test_a_window_on_the_grid_agrees_with_the_whole_session(width):
     """Spikes on edges, a signal sampled at centres, frames shown from edges on: bin for bin."""
     count, first = 4000, 90_000
-    edges = counts.bin_edges(0.0, count, width, first)
-    clock = counts.bin_centres(0.0, count, width, first)
+    edges = grid.bin_edges(0.0, count, width, first)
+    clock = grid.bin_centres(0.0, count, width, first)
     tree = recording([edges], series={"running": (clock, np.arange(count), {})}, name="s")
     film = xr.Dataset(
         {"stimulus": (("time", "y"), np.arange(count)[:, None])}, {"time": edges[:-1]}

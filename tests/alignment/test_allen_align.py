@@ -19,7 +19,7 @@ from neuroarrays.alignment.presentations import median_durations, select
 from neuroarrays.errors import NotInTree
 from neuroarrays.files import opening
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
-from neuroarrays.kernels import counts
+from neuroarrays.kernels import grid
 from neuroarrays.synthetic.allen import BRAIN_OBSERVATORY, FUNCTIONAL_CONNECTIVITY, write_allen
 from neuroarrays.testing import assert_same_trees, load
 
@@ -356,7 +356,7 @@ def test_number_of_bins_published(stimulus):
     duration, bins = PUBLISHED[stimulus]
     assert mlynarski.bin_edges(rows_lasting(duration)).size - 1 == bins
     ours = bins - 1 if bins == 14 else bins
-    assert counts.bins_to_cover(duration, 0.02) == ours
+    assert grid.bins_to_cover(duration, 0.02) == ours
 
 
 def test_bins_of_every_published_file(shared_data):

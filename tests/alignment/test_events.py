@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.kernels import counts
+from neuroarrays.kernels import grid
 
 mpl.use("Agg")
 
@@ -59,9 +59,9 @@ def test_counts_equal_a_slow_twin(times, onsets, width, binarize):
 
     number = trials.sizes["time"]
     for row, onset in enumerate(onsets):
-        edges = counts.bin_edges(onset - 0.3, number, width)
+        edges = grid.bin_edges(onset - 0.3, number, width)
         np.testing.assert_array_equal(trials["licks"][row], twin(edges))
-    edges = counts.bin_edges(0.0, clock.sizes["time"], width)
+    edges = grid.bin_edges(0.0, clock.sizes["time"], width)
     np.testing.assert_array_equal(clock["licks"], twin(edges))
     assert trials["licks"].dtype == np.uint8
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from neuroarrays.kernels import counts, events, visits
+from neuroarrays.kernels import counts, events, grid, visits
 
 TICKS = 30_000  # per second, of the clock that most probes run on
 # The runs with bounds checking and without compilation ask for fewer.
@@ -192,12 +192,12 @@ def test_a_window_on_the_grid_has_the_bins_of_the_session(width, first, n_bins, 
     start = first / rate if rate else first * width
     # As users get there: by arithmetic that is one rounding away.
     start += data.draw(st.sampled_from([-1, 0, 1])) * np.spacing(start)
-    session = counts.bin_edges(0.0, n_bins, width, first)
-    np.testing.assert_array_equal(counts.bin_edges(start, n_bins, width), session)
-    middles = counts.bin_centres(0.0, n_bins, width, first)
-    np.testing.assert_array_equal(counts.bin_centres(start, n_bins, width), middles)
+    session = grid.bin_edges(0.0, n_bins, width, first)
+    np.testing.assert_array_equal(grid.bin_edges(start, n_bins, width), session)
+    middles = grid.bin_centres(0.0, n_bins, width, first)
+    np.testing.assert_array_equal(grid.bin_centres(start, n_bins, width), middles)
     np.testing.assert_array_equal(
-        counts.on_grid(start + np.diff(session)[0] / 2, width / 2), middles[0]
+        grid.on_grid(start + np.diff(session)[0] / 2, width / 2), middles[0]
     )
     places = data.draw(st.lists(st.integers(0, n_bins), min_size=1, max_size=20))
     on_edges = np.sort(session[places])
@@ -215,9 +215,9 @@ def test_a_window_on_the_grid_has_the_bins_of_the_session(width, first, n_bins, 
 
 def test_off_the_grid_and_far_away_edges_count_from_the_start():
     for start in (0.0101, 12.3456, 1e300, np.nan, np.inf, -np.inf):
-        assert np.isnan(counts.grid_numbers(start, 0.02))
-    assert counts.grid_numbers([0.3, 1e9], 0.1).tolist() == [3, 1e10]
-    assert counts.bins_to_cover(36_000.1 - 36_000.0, 0.001, 36_000.1) == 100
+        assert np.isnan(grid.grid_numbers(start, 0.02))
+    assert grid.grid_numbers([0.3, 1e9], 0.1).tolist() == [3, 1e10]
+    assert grid.bins_to_cover(36_000.1 - 36_000.0, 0.001, 36_000.1) == 100
 
 
 def test_many_presentations_pass_over_blocks():
@@ -284,30 +284,30 @@ def test_refuses_what_does_not_fit():
 
 
 def test_bin_rules():
-    assert counts.bin_rate(0.02) == 50.0
-    assert counts.bin_rate(1 / 60) == 60.0
-    assert counts.bin_rate(0.03) == 0.0
-    assert counts.bin_rate(2.0) == 0.0
-    assert counts.bin_rate(5e-324) == 0.0
+    assert grid.bin_rate(0.02) == 50.0
+    assert grid.bin_rate(1 / 60) == 60.0
+    assert grid.bin_rate(0.03) == 0.0
+    assert grid.bin_rate(2.0) == 0.0
+    assert grid.bin_rate(5e-324) == 0.0
     covers = [(0.2502, 0.02, 13), (0.25, 0.02, 13), (0.26, 0.02, 13), (1.0, 0.02, 50)]
     covers += [(0.0, 0.02, 0), (-1.0, 0.02, 0), (0.1 + 0.2, 0.1, 3), (7.0, 3.0, 3), (0.09, 0.03, 3)]
     for duration, width, n_bins in covers:
-        assert counts.bins_to_cover(duration, width) == n_bins
+        assert grid.bins_to_cover(duration, width) == n_bins
     with pytest.raises(ValueError, match="duration"):
-        counts.bins_to_cover(math.nan, 0.02)
+        grid.bins_to_cover(math.nan, 0.02)
     np.testing.assert_array_equal(
-        counts.bin_edges(12.3456, 100, 0.02), [12.3456 + k / 50 for k in range(101)]
+        grid.bin_edges(12.3456, 100, 0.02), [12.3456 + k / 50 for k in range(101)]
     )
     np.testing.assert_array_equal(
-        counts.bin_edges(1.0, 2, 0.03, 5), [1 + k * 0.03 for k in (5, 6, 7)]
+        grid.bin_edges(1.0, 2, 0.03, 5), [1 + k * 0.03 for k in (5, 6, 7)]
     )
-    np.testing.assert_array_equal(counts.bin_centres(0.0, 3, 0.5, 2), [1.25, 1.75, 2.25])
+    np.testing.assert_array_equal(grid.bin_centres(0.0, 3, 0.5, 2), [1.25, 1.75, 2.25])
 
 
 @prop
 @given(st.integers(1, 2_000_000), st.integers(1, 20_000))
 def test_whole_bins_never_get_an_extra_one(n_bins, rate):
-    assert counts.bins_to_cover(n_bins / rate, 1 / rate) == n_bins
+    assert grid.bins_to_cover(n_bins / rate, 1 / rate) == n_bins
 
 
 def run_kernel_tests(tmp_path, **variables):
