@@ -74,10 +74,11 @@ def on_bins(
     nodes = {path: dataset(variables) for path, variables in below.items()}
     if table is not None:
         nodes[schema.PRESENTATIONS] = table.drop_vars(table.coords)
+    attrs = {str(name): value for name, value in session.node.attrs.items()}
     if not session.areas:  # behaviour alone: the session is its own area
         area = frames | masks.valid | speed
-        return _area(session.name, area, coords, nodes, session.node.attrs)
-    groups = {session.name: dataset(frames, coords, session.node.attrs)}
+        return _area(session.name, area, coords, nodes, attrs)
+    groups = {session.name: dataset(frames, coords, attrs)}
     for name, leaves in session.areas.items():
         path = f"{session.name}/{name}"
         variables, units = _units(leaves, bins, options, path)
@@ -99,7 +100,7 @@ def _area(
     variables: Variables,
     coords: Variables,
     below: Mapping[str, xr.Dataset],
-    attrs: Mapping[Any, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
 ) -> dict[str, xr.Dataset]:
     """An area and the nodes below it; the columns of its presentations are labels of its own."""
     table = below.get(schema.PRESENTATIONS)

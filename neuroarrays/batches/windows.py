@@ -159,7 +159,7 @@ class SpikeWindows(AreaSamples):
         node = array.to_dataset(name=variable)
         offsets = grid.bin_centres(0.0, self.bins, self.bin_width)
         dims = (schema.PRESENTATION, schema.TIME)
-        found = interpolation.resampled(
+        found = interpolation.series_at(
             node, self.starts, offsets, "linear", None, dims, self.bin_width
         )
         lazy = unwrap(found[variable]._data)
