@@ -50,13 +50,18 @@ def normalise(key: Key, shape: tuple[int, ...]) -> Key:
             places = k.indices(n)
             out.append(slice(*places) if forward else np.arange(*places, dtype=np.int64))
             continue
+        if isinstance(k, int) and -n <= k < n and k is not True and k is not False:
+            out.append(k + n if k < 0 else k)
+            continue
         array = np.asarray(k)
         if array.dtype == bool:
             array = np.flatnonzero(array)
         if array.size and (array.min() < -n or array.max() >= n):
             msg = f"index out of bounds for axis {axis} of size {n}"
             raise IndexError(msg)
-        array = np.where(array < 0, array + n, array).astype(np.int64)
+        array = array.astype(np.int64, copy=False)
+        if array.size and array.min() < 0:
+            array = np.where(array < 0, array + n, array)
         out.append(int(array) if array.ndim == 0 else array)
     return tuple(out)
 
@@ -118,9 +123,10 @@ def span(k: Entry) -> tuple[int, int, Entry]:
 
 def take(values: np.ndarray, key: Key) -> np.ndarray:
     """What an outer key picks: a view where it has no arrays, else a copy of no more than that."""
+    if not any(isinstance(k, np.ndarray) for k in key):
+        return values[(*key, ...)]  # "...": an array also where an object is picked
     plain = tuple(slice(None) if isinstance(k, np.ndarray) else k for k in key)
-    picked = values[(*plain, ...)]  # "...": an array also where an object is picked
-    axis = 0
+    picked, axis = values[(*plain, ...)], 0
     for k in key:
         if isinstance(k, np.ndarray):
             if picked.flags.c_contiguous:

@@ -1,8 +1,8 @@
 """Values that lie in a file as they are (npy, stored members of zips, pickled arrays): ranges of them.
 
 One reader for all of them: from shape, dtype, order and offset, and an outer key, it makes the ranges
-of bytes that are read. What is asked for whole is read at once, short runs far apart run by run, the
-rest is mapped.
+of bytes that are read. What lies together is read at once, short runs far apart run by run, the rest
+is mapped.
 """
 
 from __future__ import annotations
@@ -80,11 +80,13 @@ def read(
     with store.opened(path, known) as descriptor:
         if member.offset + member.nbytes > known[1]:
             raise FormatError(path, name, f"{member.nbytes:,} bytes of values", "fewer")
-        apart = _runs_apart(descriptor, member, key)
-        if apart is not None:
-            return apart
         if outer.is_whole(key, member.shape):
             return _whole(path, descriptor, name, member, verify)
+        picked = _stretch(descriptor, member, key)
+        if picked is None:
+            picked = _runs_apart(descriptor, member, key)
+        if picked is not None:
+            return picked
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             values = view(mapped, member)
             picked = outer.copy(values, key)
@@ -112,6 +114,19 @@ def _whole(
     verify(descriptor, flat)
     values = flat.reshape(member.shape, order="F" if member.fortran else "C")
     return values.astype(member.dtype.newbyteorder("="), order="C", copy=False)
+
+
+def _stretch(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
+    """What is indexed of values that lie together, in one read; None where little of it is wanted."""
+    one = Stretch.of(member.dtype, member.shape, member.fortran, key)
+    size = one.stop - one.start
+    if size > max(_FAR, 2 * math.prod(one.shape) * member.dtype.itemsize):
+        return None
+    buffer = np.empty(size, np.uint8)
+    if store.fill(descriptor, [buffer.data], member.offset + one.start) < size:
+        return None  # cut meanwhile: mapping it says so
+    values = one.select(buffer)
+    return values.astype(values.dtype.newbyteorder("="), order="C", copy=False)
 
 
 def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:

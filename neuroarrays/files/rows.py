@@ -97,7 +97,7 @@ class Rows:
             out = np.empty(outer.result_shape(key, self.shape), self.dtype)
         if out.size:
             target = out[None] if isinstance(key[0], int) else out
-            self._fill(target, key[0], None if whole else key[1:])
+            self._fill(target, key[0], None if whole else (slice(None), *key[1:]))
         return out
 
     def _fill(self, out: np.ndarray, rows: int | slice | np.ndarray, rest: Key | None) -> None:
@@ -116,7 +116,7 @@ class Rows:
             values = scratch[: count * self.nbytes].view(self.dtype)
             values = values.reshape(count, *self.shape[1:])
             where, taken = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
-            out[where] = taken if rest is None else outer.take_after(taken, rest, 1)
+            out[where] = taken if rest is None else outer.take(taken, rest)
 
     def _pieces(self, rows: int | slice | np.ndarray) -> Iterator[Piece]:
         """What to read at once."""
