@@ -12,30 +12,13 @@ from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
 from neuroarrays.alignment.spikes import ClockCounts, TrialCounts, counts_of
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.arrays import data_of, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Taken
 from neuroarrays.tree.trains import trains_of
 
 #: Labels of events that are counted each for itself, at most.
 _LABELS = 50
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class EventCounts(LazyArray):
-    """Counts of the only unit there is: (presentation_id, time) or (time,)."""
-
-    counts: TrialCounts | ClockCounts
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(n for i, n in enumerate(self.counts.shape) if i != 1)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.counts.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return self.counts.outer((key[0], 0, *key[1:]))
 
 
 def event_counts(
@@ -82,10 +65,10 @@ def _by_label(node: xr.Dataset) -> dict[str, xr.Variable]:
 
 def _counted(times: xr.Variable, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:
     size = xr.Variable(schema.UNIT, np.array([times.size], np.int64))
-    along = xr.Variable(schema.SPIKE, times._data)
+    along = xr.Variable(schema.SPIKE, data_of(times))
     trains = trains_of(dataset({schema.SPIKE_TIMES: along, schema.ROW_SIZE: size}))
     counts = counts_of(trains, np.zeros(1, np.int64), bins, dtype, binarize)
     attrs = {"units": "1", "long_name": "events per bin"} | {
         key: times.attrs[key] for key in ("description", "comments") if key in times.attrs
     }
-    return xr.Variable(bins.dims, wrap(EventCounts(counts)), attrs)
+    return xr.Variable(bins.dims, wrap(Taken(counts, 0, 1)), attrs)

@@ -11,7 +11,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
 from neuroarrays.files import outer
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.tree.columns import seconds
 
 
@@ -85,7 +85,7 @@ def frames_shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Vari
     seen = (before >= 0) & (at <= clock.max(initial=-np.inf)) & (since <= limit)
     numbers = np.where(seen, order[np.maximum(before, 0)] if clock.size else -1, -1)
     dtype = stimulus.dtype if seen.all() else np.result_type(stimulus.dtype, np.float32)
-    data = unwrap(stimulus._data)
+    data = array_of(stimulus)
     frames = data if isinstance(data, LazyArray) else stimulus.values
     return xr.Variable(
         (*bins.dims, *stimulus.dims[1:]), wrap(Shown(frames, numbers, dtype)), stimulus.attrs

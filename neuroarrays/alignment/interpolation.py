@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, cached, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, cached, wrap
 from neuroarrays.schema.given import check, found
 from neuroarrays.tree.columns import duration, seconds
 
@@ -214,13 +214,13 @@ def series_at(
     if schema.TIME not in series.variables:
         msg = f"no `time` coordinate; expected a series along time, found {dict(series.sizes)}"
         raise SchemaError(msg)
-    clock = unwrap(series.variables[schema.TIME]._data)
+    clock = array_of(series.variables[schema.TIME])
     out = {}
     for name, variable in series.data_vars.items():
         if variable.dims[:1] != (schema.TIME,) or variable.dtype.kind not in "iufb":
             continue
         raw = variable.variable
-        data = unwrap(raw._data)
+        data = array_of(raw)
         period = raw.attrs.get("period") if method == "linear" else None
         dtype = raw.dtype if raw.dtype.kind == "f" else np.dtype("f8")
         gap = np.inf if max_gap is None else float(max_gap)

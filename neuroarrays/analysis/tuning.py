@@ -15,7 +15,7 @@ from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import NotInTree
-from neuroarrays.lazy.arrays import unwrap
+from neuroarrays.lazy.arrays import array_of
 from neuroarrays.tree.columns import seconds as in_seconds
 
 #: Resamplings of a confidence interval, and the share that it holds.
@@ -275,7 +275,7 @@ def _sums_by_place(
     """
     from neuroarrays.kernels import moments, visits
 
-    data = unwrap(response.values.variable._data)
+    data = array_of(response.values.variable)
     if isinstance(data, ClockCounts) and not data.binarize and "valid_units" not in node:
         mask = _conditions.counted(node, response.values)
         labels = labels if mask is None else np.where(mask[:, 0], labels, -1)

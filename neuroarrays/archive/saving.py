@@ -32,7 +32,7 @@ from neuroarrays.errors import PathExists, SchemaError
 from neuroarrays.files.partials import Partial, partial_folder
 from neuroarrays.files.writing import check_place, flush, flush_all, replace
 from neuroarrays.formats.allen_binned.writing import LAYOUTS
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.schema.validation import validate
 
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
@@ -291,7 +291,7 @@ def _origin(one: Encoded) -> str:
 
     Where that cannot be told, something new every time: nothing is resumed from other values.
     """
-    data = unwrap(one.variable._data)
+    data = array_of(one.variable)
     if isinstance(data, LazyArray) or hasattr(data, "__dask_graph__"):
         from dask.base import tokenize
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.files import state
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 
 #: Bytes that ``cache="auto"`` keeps in memory, of all datasets of the process together, so that many
 #: sessions need no more than one.
@@ -353,7 +353,7 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: bool | str) -> 
     Field
         Of the kind that its data ask for.
     """
-    data, axis = unwrap(variable._data), variable.dims.index(dim)
+    data, axis = array_of(variable), variable.dims.index(dim)
     if isinstance(data, np.ndarray):
         return Dense(np.moveaxis(data, axis, 0))
     if not isinstance(data, LazyArray):

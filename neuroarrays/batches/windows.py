@@ -14,7 +14,7 @@ from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.samples import AreaSamples, Batch
 from neuroarrays.errors import SchemaError
-from neuroarrays.lazy.arrays import unwrap
+from neuroarrays.lazy.arrays import array_of
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.observed import counting
@@ -162,7 +162,7 @@ class SpikeWindows(AreaSamples):
         found = interpolation.series_at(
             node, self.starts, offsets, "linear", None, dims, self.bin_width
         )
-        lazy = unwrap(found[variable]._data)
+        lazy = array_of(found[variable])
         return fields.Stored(lazy, 0, gathering.place(area, name))
 
     @property

@@ -17,7 +17,7 @@ from neuroarrays.errors import MissingDependency, SchemaError
 from neuroarrays.files.source import plain
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Held, floats, pixels
-from neuroarrays.lazy.arrays import Arranged, Transposed
+from neuroarrays.lazy.views import Arranged, transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
@@ -248,7 +248,7 @@ def _part(
     if shown is not None:
         part.stimulus = Arranged(pixels(Held(np.asarray(shown))), (1, 0, 2, 3))
     values = _get(response, "train") if train else _get(response, "test_dict")[block]
-    part.responses = Transposed(floats(Held(np.asarray(values))))
+    part.responses = transposed(floats(Held(np.asarray(values))))
     trials = (_get(response, "test_by_trial_dict") or {}).get(block)
     if not train and trials is not None:
         part.by_trial = Arranged(floats(Held(np.asarray(trials))), order)

@@ -7,8 +7,9 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, fields, is_dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -20,10 +21,13 @@ from neuroarrays.files import outer, safety, state
 from neuroarrays.files.source import Key, Source
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class LazyArray(BackendArray):
     """An array that reads what is indexed. Subclasses give shape, dtype and `outer`.
 
-    Picklable; a chunked dask graph holds the array itself (a path and a name), never its values.
+    A subclass is a frozen dataclass with ``eq=False``: its fields say what its values depend on,
+    and arrays of equal fields are equal. Picklable; a chunked dask graph holds the array itself
+    (a path and a name), never its values.
     """
 
     if TYPE_CHECKING:  # a subclass has them as fields or as properties
@@ -44,10 +48,19 @@ class LazyArray(BackendArray):
 
     def depends(self) -> tuple[Any, ...]:
         """What the values depend on: every field. A class of its own has fewer, or shorter ones."""
-        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def __dask_tokenize__(self) -> object:
         return type(self).__module__, type(self).__qualname__, *exact_token(self.depends())
+
+    def _text(self) -> str:
+        return repr(self.__dask_tokenize__())
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, LazyArray) and self._text() == other._text())
+
+    def __hash__(self) -> int:
+        return hash(self._text())
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         if not isinstance(key, indexing.VectorizedIndexer):
@@ -105,8 +118,13 @@ def exact_token(token: Any) -> Any:
         return "array", "object", token.shape, str(token.ravel().tolist())
     if isinstance(token, tuple | list):
         return tuple(exact_token(one) for one in token)
+    if isinstance(token, FunctionType) and "<" not in token.__qualname__:
+        return token.__module__, token.__qualname__
     if hasattr(token, "__dask_tokenize__") and not isinstance(token, type):
         return token.__dask_tokenize__()
+    if is_dataclass(token) and not isinstance(token, type):
+        own = (getattr(token, field.name) for field in fields(token) if field.compare)
+        return type(token).__module__, type(token).__qualname__, *map(exact_token, own)
     return token
 
 
@@ -126,14 +144,23 @@ def unwrap(data: Any) -> Any:
     return data
 
 
+def array_of(variable: xr.Variable) -> Any:
+    """What holds a variable's values: its `LazyArray`, its numpy or its dask array.
+
+    Nothing is read. Of something lazy that was indexed it is xarray's own wrapper.
+    """
+    return unwrap(variable._data)
+
+
+def data_of(variable: xr.Variable) -> Any:
+    """A variable's data as another variable can hold them too, under other dimensions; none is read."""
+    return variable._data
+
+
 def identity(variable: xr.Variable) -> Hashable:
     """Equal for variables of one array: in memory, in a file, or of one dask name."""
-    data = unwrap(variable._data)
+    data = array_of(variable)
     if isinstance(data, LazyArray):
-        try:
-            hash(data)
-        except TypeError:
-            return id(data)
         return data
     return str(data.name) if hasattr(data, "__dask_graph__") else id(data)
 
@@ -149,7 +176,7 @@ def cached(token: Hashable, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple
     return _series.made(repr(token), load)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FileArray(LazyArray):
     """An array of a file, `scale * stored + offset` where the file gives these."""
 
@@ -191,179 +218,3 @@ def file_array(source: Source, name: str, scale: float = 1.0, offset: float = 0.
     if not scaled:
         scale, offset = 1.0, 0.0
     return FileArray(source, name, info.shape, dtype.newbyteorder("="), scale, offset)
-
-
-@dataclass(frozen=True, repr=False)
-class Transposed(LazyArray):
-    """A lazy array with its axes reversed (series written as ROI x time)."""
-
-    base: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape[::-1]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return self.base.outer(key[::-1]).T
-
-
-@dataclass(frozen=True, repr=False)
-class Arranged(LazyArray):
-    """A lazy array with its axes in another order, and new ones of length 1 where `axes` has NEW."""
-
-    NEW: ClassVar[int] = -1
-
-    base: LazyArray
-    axes: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(1 if axis == self.NEW else self.base.shape[axis] for axis in self.axes)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        of_axis = {axis: k for axis, k in zip(self.axes, key, strict=True) if axis != self.NEW}
-        values = self.base.outer(tuple(of_axis[axis] for axis in sorted(of_axis)))
-        left = [axis for axis in sorted(of_axis) if not isinstance(of_axis[axis], int)]
-        values = values.transpose([left.index(axis) for axis in self.axes if axis in left])
-        place = 0
-        for axis, k in zip(self.axes, key, strict=True):
-            if axis == self.NEW:
-                values = np.expand_dims(values, place)[(slice(None),) * place + (k,)]
-            place += not isinstance(k, int)
-        return values
-
-
-@dataclass(frozen=True, repr=False)
-class Stacked(LazyArray):
-    """Lazy arrays of one shape side by side along a new last axis (one series per neuron)."""
-
-    bases: tuple[LazyArray, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.bases[0].shape, len(self.bases))
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.result_type(*(base.dtype for base in self.bases))
-
-    def outer(self, key: Key) -> np.ndarray:
-        *rest, last = key
-        if isinstance(last, int):
-            return self.bases[last].outer(tuple(rest)).astype(self.dtype, copy=False)
-        chosen = range(len(self.bases))[last] if isinstance(last, slice) else last
-        parts = [self.bases[i].outer(tuple(rest)) for i in chosen]
-        if not parts:
-            shape = self.bases[0].outer(tuple(rest)).shape
-            return np.empty((*shape, 0), self.dtype)
-        return np.stack(parts, axis=-1).astype(self.dtype, copy=False)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Segments(LazyArray):
-    """Stretches of a 1-D lazy array, one after another: the spikes of some of the units."""
-
-    base: LazyArray
-    starts: np.ndarray
-    sizes: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (int(self.sizes.sum()),)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        (k,) = key
-        ends = np.cumsum(self.sizes)
-        if isinstance(k, slice) and k.step == 1:
-            return self._range(k.start, k.stop, ends)
-        wanted = np.arange(self.shape[0])[k] if isinstance(k, slice) else np.asarray(k)
-        segment = np.searchsorted(ends, wanted, side="right")
-        place = self.starts[segment] + wanted - (ends - self.sizes)[segment]
-        return self.base.outer((int(place) if place.ndim == 0 else place,))
-
-    def _range(self, start: int, stop: int, ends: np.ndarray) -> np.ndarray:
-        parts: list[tuple[int, int]] = []
-        first = int(np.searchsorted(ends, start, side="right"))
-        begins = ends - self.sizes
-        for i in range(first, ends.size):
-            if begins[i] >= stop:
-                break
-            low = self.starts[i] + max(start - begins[i], 0)
-            high = self.starts[i] + min(stop - begins[i], self.sizes[i])
-            if parts and parts[-1][1] == low:
-                parts[-1] = (parts[-1][0], high)  # neighbours in the file are one read
-            elif high > low:
-                parts.append((low, high))
-        pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
-        return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Sliced(LazyArray):
-    """Every so many values of a 1-D lazy array: a clock that was cut."""
-
-    base: LazyArray
-    places: range
-
-    @classmethod
-    def of(cls, array: LazyArray, key: slice) -> LazyArray:
-        """The slice of an array; of a slice, one slice."""
-        if isinstance(array, Sliced):
-            return cls(array.base, array.places[key])
-        return cls(array, range(array.shape[0])[key])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.places),)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        (k,) = key
-        if isinstance(k, slice):
-            part = self.places[k]
-            stop = part.stop if part.stop >= 0 else None
-            return self.base._raw((slice(part.start, stop, part.step) if part else slice(0, 0),))
-        places = self.places.start + np.asarray(k) * self.places.step
-        return self.base.outer((int(places) if places.ndim == 0 else places,))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sliced) and self.places == other.places and self.base == other.base
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-@dataclass(frozen=True, repr=False)
-class Regular(LazyArray):
-    """The clock `start + k / rate` of `size` samples, computed where it is indexed."""
-
-    start: float
-    rate: float
-    length: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.length,)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
-
-    def outer(self, key: Key) -> np.ndarray:
-        (k,) = key
-        steps = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
-        return self.start + steps / self.rate

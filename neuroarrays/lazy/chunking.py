@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 
 
 def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
@@ -38,7 +38,7 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
             if isinstance(chunks, Mapping):
                 own = array.encoding.get("preferred_chunks", {})
                 sizes = {dim: chunks.get(dim, own.get(dim, -1)) for dim in array.dims}
-            data = unwrap(array.variable._data)
+            data = array_of(array.variable)
             token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
             made[name] = array.variable.chunk(sizes, name=token)
         return dataset.assign(made)

@@ -13,7 +13,8 @@ from xarray.core.indexing import IndexSelResult
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree
-from neuroarrays.lazy.arrays import LazyArray, Sliced, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.lazy.views import sliced
 
 
 class _Aligned(type):
@@ -61,7 +62,7 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
         cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
     ) -> Any:
         ((name, variable),) = variables.items()
-        data = unwrap(variable._data)
+        data = array_of(variable)
         if not isinstance(data, LazyArray):
             return PandasIndex.from_variables(variables, options=options)
         return cls(data, variable.dims[0], name, variable.attrs)
@@ -70,7 +71,7 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
         self, variables: Mapping[Any, xr.Variable] | None = None
     ) -> dict[Any, xr.Variable]:
         old = (variables or {}).get(self.name)
-        if old is not None and unwrap(old._data) is self.array:
+        if old is not None and array_of(old) is self.array:
             return {self.name: old}
         attrs = self.attrs if old is None else old.attrs
         return {self.name: self.array.variable((str(self.dim),), attrs)}
@@ -78,7 +79,7 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
     def isel(self, indexers: Mapping[Any, Any]) -> PandasIndex | None:
         key = indexers[self.dim]
         if self._loaded is None and isinstance(key, slice):
-            return type(self)(Sliced.of(self.array, key), self.dim, self.name, self.attrs)
+            return type(self)(sliced(self.array, key), self.dim, self.name, self.attrs)
         return super().isel(indexers)
 
     def equals(self, other: Index, **kwargs: Any) -> bool:
@@ -262,7 +263,7 @@ def dataset(
 def _index_of(name: str, variable: xr.Variable, others: Mapping[str, xr.Variable]) -> Index:
     """The index of a dimension's own coordinate."""
     one = {name: variable}
-    if isinstance(unwrap(variable._data), LazyArray) and name == schema.TIME:
+    if isinstance(array_of(variable), LazyArray) and name == schema.TIME:
         clock: Index = ClockIndex.from_variables(one, options={})
         return clock
     if name == schema.UNIT and {"row_size", "spike_times"} <= set(others):

@@ -25,7 +25,7 @@ from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.schema.validation import validate
 from neuroarrays.testing.comparing import (
     assert_same_trees,
@@ -191,7 +191,7 @@ class ReaderTests:
         for place, variable in variables(tree):
             pickled = pickle.dumps(variable)
             assert same_values(pickle.loads(pickled).values, variable.values), place
-            if isinstance(unwrap(variable._data), LazyArray):
+            if isinstance(array_of(variable), LazyArray):
                 limit = 4096 + 64 * tree_units(tree)
                 assert len(pickled) < limit, f"{place}: pickles its values"
 

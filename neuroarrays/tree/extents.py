@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import FileArray, LazyArray, cached, exact_token, unwrap
+from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of, cached, exact_token
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 #: Values read at once.
@@ -120,7 +120,7 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
 
 
 def _times(variable: xr.Variable) -> Any:
-    data = unwrap(variable._data)
+    data = array_of(variable)
     if isinstance(data, LazyArray):
         return data
     return data if isinstance(data, np.ndarray) else variable

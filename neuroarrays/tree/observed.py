@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, data_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.extents import Found, Part, hull, parts_of
 from neuroarrays.tree.intervals import merged
@@ -84,7 +84,9 @@ def complete(
     ends = {"ends": FOUND} if _found(made[place], OF_SESSION[0]) else {}
     for path, node in inside.items():
         if "row_size" in node and OF_UNITS[0] not in node:
-            made[prefix + path] = with_stretches(node, [c._data for c in columns], **ends)
+            made[prefix + path] = with_stretches(
+                node, [data_of(column) for column in columns], **ends
+            )
     return made
 
 
@@ -334,7 +336,7 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
     """
     node = session.children.get(schema.OBSERVED)
     if node is not None and schema.INTERVAL in node.sizes:
-        data = unwrap(node[OF_SESSION[0]].variable._data)
+        data = array_of(node[OF_SESSION[0]].variable)
         if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, Found):
             return of_session(session), True
         if isinstance(data, Found) and node.sizes[schema.INTERVAL] > 1:

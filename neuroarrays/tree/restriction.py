@@ -10,8 +10,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NothingLeft, NotInTree
-from neuroarrays.lazy.arrays import LazyArray, Segments, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Segments
 from neuroarrays.tree import groups as _groups
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.groups import Groups
@@ -158,7 +159,7 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
 
 def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
     """Some of what stands along spikes; of a lazy array the stretches, unread."""
-    data = unwrap(variable._data)
+    data = array_of(variable)
     if not isinstance(data, LazyArray):
         return variable.isel({schema.SPIKE: np.flatnonzero(inside)})
     steps = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))

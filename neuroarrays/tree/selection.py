@@ -10,8 +10,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NothingLeft, NotInTree, quoted
-from neuroarrays.lazy.arrays import LazyArray, Segments, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Segments
 from neuroarrays.tree import groups as _groups
 from neuroarrays.tree.query import Column, Query, missing, parse
 
@@ -106,7 +107,7 @@ def _take_spikes(
     variable: xr.Variable, starts: np.ndarray, sizes: np.ndarray, all_sizes: np.ndarray
 ) -> xr.Variable:
     """The stretches of a variable along spikes that some units own."""
-    data = unwrap(variable._data)
+    data = array_of(variable)
     if isinstance(data, LazyArray) and len(data.shape) == 1:
         if isinstance(data, Segments) and np.array_equal(data.sizes, all_sizes):
             units = np.searchsorted(np.cumsum(all_sizes) - all_sizes, starts, side="right") - 1

@@ -15,7 +15,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files import state
 from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 
@@ -159,7 +159,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     last = np.cumsum(sizes)
     first = last - sizes
     variable = spikes.variables["spike_times"]
-    data = unwrap(variable._data)
+    data = array_of(variable)
     if isinstance(data, LazyArray):
         return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
     if variable.chunks is not None:

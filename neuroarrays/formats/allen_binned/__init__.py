@@ -33,8 +33,9 @@ from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
 from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.lazy.arrays import Arranged, FileArray, file_array, wrap
+from neuroarrays.lazy.arrays import FileArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged
 
 #: The order in which dims come, whatever the file's is.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)

@@ -11,10 +11,11 @@ from neuroarrays.files import outer
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.source import Info, Key, Source
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
+from neuroarrays.lazy.computed import Elementwise
 from neuroarrays.tree.columns import seconds
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Field(LazyArray):
     """One field of an array of records, or one place along its last axis; whole records are read."""
 
@@ -48,25 +49,27 @@ class Field(LazyArray):
         return values.astype(self.dtype, copy=False)
 
 
-@dataclass(frozen=True, repr=False)
-class Durations(LazyArray):
-    """An array of timedelta64 as seconds."""
+def _scaled_seconds(values: np.ndarray, scale: float, offset: float) -> np.ndarray:
+    return np.asarray(seconds(values) * scale + offset)
 
-    base: FileArray
-    scale: float = 1.0
-    offset: float = 0.0
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
+def cast(array: LazyArray, dtype: np.dtype, path: str) -> LazyArray:
+    """An array in another dtype that holds its values exactly; to read others is an error."""
+    return Elementwise(_exactly, (array,), dtype, (dtype, path))
 
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
 
-    def outer(self, key: Key) -> np.ndarray:
-        values = seconds(self.base.outer(key)) * self.scale + self.offset
-        return np.asarray(values)
+def _exactly(values: np.ndarray, dtype: np.dtype, path: str) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        made = np.asarray(values).astype(dtype)
+    if dtype.kind in "iub" and not np.array_equal(made, values):
+        raise FormatError(
+            path,
+            "",
+            f"values that {dtype} holds exactly",
+            "others",
+            "take another dtype in the mapping",
+        )
+    return made
 
 
 def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
@@ -130,7 +133,9 @@ def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) 
         if info is None:
             continue
         if i == len(parts) and info.dtype.kind == "m":
-            return Durations(file_array(source, place), scale, offset)
+            return Elementwise(
+                _scaled_seconds, (file_array(source, place),), np.dtype("f8"), (scale, offset)
+            )
         if i == len(parts) and info.dtype.names is None:
             return file_array(source, place, scale, offset)
         known = fields_of(source, place, info)

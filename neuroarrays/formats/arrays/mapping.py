@@ -27,10 +27,11 @@ from neuroarrays.errors import FormatError, NeuroArraysError, shorten
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.source import Info, Source
 from neuroarrays.formats.arrays.entries import Entry, nearest, number, read_entry
-from neuroarrays.formats.arrays.fields import lazy_of
-from neuroarrays.formats.arrays.lazies import Cast, Column, Grid, Knots, Squeezed
-from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, wrap
+from neuroarrays.formats.arrays.fields import cast, lazy_of
+from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
+from neuroarrays.lazy.computed import Computed, RegularClock
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged, Stacked, Taken
 from neuroarrays.schema.names import fitted
 
 #: Notes of what is left out.
@@ -155,7 +156,7 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
                 f"a column of shape {array.shape}",
                 f"column = {entry.column}",
             )
-        return Column(array, entry.column)
+        return Taken(array, entry.column, len(array.shape) - 1)
     found = arrays.matching(entry.array, where)
     bases = [arrays.one(name, where, *factors) for name in found.values()]
     axes = [list(dict.fromkeys(part)) for part in zip(*found, strict=True)]
@@ -170,7 +171,7 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
             f"arrays of one shape for every {entry.array!r}",
             f"{len(bases)} arrays of shapes {shorten(sorted(shapes), 4)}",
         )
-    return Grid(tuple(squeezed(base, 1) for base in bases), lead)
+    return Stacked(tuple(squeezed(base, 1) for base in bases), lead)
 
 
 def check_stars(arrays: Arrays, node: str, said: Mapping[str, Any]) -> None:
@@ -195,11 +196,10 @@ def check_stars(arrays: Arrays, node: str, said: Mapping[str, Any]) -> None:
 
 def squeezed(array: LazyArray, ndim: int) -> LazyArray:
     """Without axes of length 1, as far as it takes to have so few."""
-    kept = list(range(len(array.shape)))
     for axis in reversed(range(len(array.shape))):
-        if len(kept) > ndim and array.shape[axis] == 1:
-            kept.remove(axis)
-    return array if len(kept) == len(array.shape) else Squeezed(array, tuple(kept))
+        if len(array.shape) > ndim and array.shape[axis] == 1:
+            array = Taken(array, 0, axis)
+    return array
 
 
 #: Dims where a mapping does not say them, by role and number of axes.
@@ -277,7 +277,7 @@ def _cast(arrays: Arrays, array: LazyArray, dtype: str, where: str) -> LazyArray
             f"{array.dtype} of shape {array.shape}",
             "text has no other dtype",
         )
-    return Cast(array, np.dtype(dtype), arrays.source.path)
+    return cast(array, np.dtype(dtype), arrays.source.path)
 
 
 def _arranged(
@@ -334,7 +334,7 @@ def clock(arrays: Arrays, node: str, said: Any, length: int) -> xr.Variable:
             raise FormatError(
                 path, where, "{rate, start}: a rate above 0 Hz, a start in s", f"{dict(said)!r:.80}"
             )
-        return xr.Variable(schema.TIME, wrap(Regular(start, rate, length)), {"units": "s"})
+        return xr.Variable(schema.TIME, wrap(RegularClock(start, rate, length)), {"units": "s"})
     array = array_of(arrays, read_entry(said, path, where), where)
     if (
         array.dtype.kind in "iuf"
@@ -357,10 +357,10 @@ def as_times(array: LazyArray, path: str) -> LazyArray:
     """Times in float64, also where the file has smaller numbers and a mapping scales them."""
     if isinstance(array, FileArray) and (array.scale, array.offset) != (1.0, 0.0):
         return replace(array, dtype=np.dtype("f8"))
-    return array if array.dtype == np.float64 else Cast(array, np.dtype("f8"), path)
+    return array if array.dtype == np.float64 else cast(array, np.dtype("f8"), path)
 
 
-def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> Knots:
+def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> LazyArray:
     """A clock as the Open Neurophysiology Environment (ALF) writes it: rows of (sample, time)."""
     samples, times = rows.T
     good = samples[0] == 0 and (np.diff(samples) > 0).all() and (samples % 1 == 0).all()
@@ -371,7 +371,12 @@ def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> Knots:
             f"times along one axis, or rows of (sample, time) from 0 to {length - 1:,}",
             f"shape {rows.shape}, the first {rows[0].tolist()}, the last {rows[-1].tolist()}",
         )
-    return Knots(samples, times)
+    return Computed(_between, (length,), np.dtype("f8"), (samples, times))
+
+
+def _between(wanted: np.ndarray, samples: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Times of samples, (n,) float64, s: on straight lines between those that are given."""
+    return np.asarray(np.interp(wanted, samples, times))
 
 
 def together(

@@ -16,7 +16,6 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
 from neuroarrays.formats.arrays.entries import read_entry
-from neuroarrays.formats.arrays.lazies import Joined, Ordered
 from neuroarrays.formats.arrays.mapping import (
     Arrays,
     as_times,
@@ -26,7 +25,9 @@ from neuroarrays.formats.arrays.mapping import (
     together,
     variable,
 )
-from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.computed import as_lazy
+from neuroarrays.lazy.views import Held, Joined, Taken
 
 #: Keys of a node of spikes that say whose they are, and are no columns.
 _OWN = ("spike_times", "unit", "row_size", schema.UNIT)
@@ -56,7 +57,7 @@ def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
     n_spikes = times.shape[0]
     owners = _owners(arrays, node, said, sizes, n_spikes, rows)
     if owners.order is not None:
-        times = Ordered(times, owners.order)
+        times = Taken(times, owners.order)
         columns = {
             name: _moved(arrays, f"{node}/{name}", one, owners.order, n_spikes)
             for name, one in columns.items()
@@ -85,7 +86,9 @@ def _times(arrays: Arrays, node: str, said: Mapping[str, Any]) -> tuple[LazyArra
         trains.append(as_times(train, path))
     kept = [train for train in trains if len(train.shape) == 1]
     sizes = np.array([t.shape[0] if len(t.shape) == 1 else 0 for t in trains], np.int64)
-    return kept[0] if len(trains) == 1 and kept else Joined(tuple(kept)), sizes
+    if not kept:
+        return Held(np.empty(0)), sizes
+    return kept[0] if len(trains) == 1 else Joined(tuple(kept)), sizes
 
 
 def _owners(
@@ -180,4 +183,4 @@ def _moved(
             f"{n_spikes:,} along spike, first",
             f"shape {column.shape} along {column.dims}",
         )
-    return xr.Variable(column.dims, wrap(Ordered(unwrap(column._data), order)), column.attrs)
+    return xr.Variable(column.dims, wrap(Taken(as_lazy(column), order)), column.attrs)

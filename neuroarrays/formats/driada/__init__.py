@@ -50,8 +50,10 @@ from neuroarrays.formats.driada.structs import struct_source
 from neuroarrays.formats.folders import Found, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.lazy.arrays import Arranged, FileArray, LazyArray, Regular, Transposed, wrap
+from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
+from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged, transposed
 
 #: Characters of an attribute, at most.
 _LONGEST = 1 << 16
@@ -228,7 +230,7 @@ def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int
         variables["valid"] = schema.var("area", "valid", kept, (schema.TIME,), schema.ALIGNED)
     coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(found.units)), **_metrics(found)}
     if rate is not None:
-        clock = wrap(Regular(0.0, rate, found.times))
+        clock = wrap(RegularClock(0.0, rate, found.times))
         coords[schema.TIME] = xr.Variable(schema.TIME, clock, {"units": "s"})
     return dataset(variables, coords)
 
@@ -245,13 +247,13 @@ def _array(file: MemberSource, name: str, kind: str = "") -> FileArray:
 
 def _matrix(file: MemberSource, found: Contents, name: str, kind: str = "") -> LazyArray:
     array = _array(file, name, kind)
-    return array if found.time_first else Transposed(array)
+    return array if found.time_first else transposed(array)
 
 
 def _time_first(array: LazyArray) -> LazyArray:
     """Time, which is the last axis, first."""
     if len(array.shape) == 2:
-        return Transposed(array)
+        return transposed(array)
     last = len(array.shape) - 1
     return Arranged(array, (last, *range(last)))
 

@@ -22,7 +22,8 @@ from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.experanto import files as folders
 from neuroarrays.formats.experanto.arrays import Screen, Since
 from neuroarrays.formats.folders import sparing
-from neuroarrays.lazy.arrays import LazyArray, Regular, file_array, wrap
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
 
 _UNITS = "responses"
@@ -239,7 +240,7 @@ class Session:
 
     def _series(self, one: Sequence, dim: str) -> xr.Dataset:
         length, size = one.array.shape
-        clock = Regular(one.start - self.start, one.rate, length)
+        clock = RegularClock(one.start - self.start, one.rate, length)
         told = {"units": "s", "sampling_rate": one.rate, "sampling_rate_source": "file"}
         coords = {schema.TIME: clock.variable((schema.TIME,), told)}
         variable = schema.var("series", one.name, wrap(one.array), (schema.TIME, dim))

@@ -13,7 +13,8 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.columns import ragged_bounds
 from neuroarrays.formats.nwb.series import Series
-from neuroarrays.lazy.arrays import LazyArray, Regular, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.tree.extents import Part
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import OF_UNITS, complete
@@ -95,7 +96,7 @@ def with_observed(
     for one in series:  # of areas that were not asked for, too
         if one.is_units:
             clock: LazyArray = (
-                Regular(*one.clock, one.size)
+                RegularClock(*one.clock, one.size)
                 if isinstance(one.clock, tuple)
                 else file_array(source, one.clock)
             )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.files.source import Key, Source
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import columns, decode
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.columns import free, number_array
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.formats.nwb.units import area_name
-from neuroarrays.lazy.arrays import LazyArray, Regular, Stacked, Transposed, file_array, wrap
+from neuroarrays.lazy.arrays import LazyArray, data_of, file_array, wrap
+from neuroarrays.lazy.computed import Elementwise, RegularClock
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Held, Taken, side_by_side, transposed
 
 #: What files say in the place of a unit that they do not know.
 _NO_UNIT = ("various", "unknown", "n/a", "none")
@@ -27,44 +29,8 @@ _LABELS = 16
 _AXES = ("x", "y", "z")
 
 
-@dataclass(frozen=True, repr=False)
-class Factored(LazyArray):
-    """A lazy array (time, column) with a factor for each column, then one offset."""
-
-    base: LazyArray
-    factors: tuple[float, ...]
-    offset: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.result_type(self.base.dtype, np.float32)
-
-    def outer(self, key: Key) -> np.ndarray:
-        factors = np.array(self.factors)[key[1]] if len(key) > 1 else self.factors[0]
-        values: np.ndarray = self.base.outer(key) * factors + self.offset
-        return values.astype(self.dtype)
-
-
-@dataclass(frozen=True, repr=False)
-class Row(LazyArray):
-    """The one row of an array (1, time) as (time,)."""
-
-    base: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape[1:]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return self.base.outer((0, *key))
+def _factored(values: np.ndarray, factors: Any, offset: float) -> np.ndarray:
+    return np.asarray(values * factors + offset)
 
 
 def series_nodes(
@@ -107,7 +73,7 @@ def series_nodes(
 
 def _clock(source: Source, one: Series) -> xr.Variable:
     if isinstance(one.clock, tuple):
-        array: LazyArray = Regular(*one.clock, one.size)
+        array: LazyArray = RegularClock(*one.clock, one.size)
     else:
         array = number_array(source, one.clock)
     return array.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
@@ -117,11 +83,15 @@ def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
     scale, offset = one.scale * factor, one.offset * factor
     if one.factors:
         stored = file_array(source, str(one.data))
-        return Factored(stored, tuple(scale * each for each in one.factors), offset)
+        factors = [scale * each for each in one.factors]
+        dtype = np.result_type(stored.dtype, np.float32)
+        if len(stored.shape) == 1:
+            return Elementwise(_factored, (stored,), dtype, (factors[0], offset))
+        return Elementwise(_factored, (stored, Held(np.array(factors))), dtype, (offset,))
     array: LazyArray = file_array(source, str(one.data), scale, offset)
     if one.is_row:
-        return Row(array)
-    return Transposed(array) if one.transposed else array
+        return Taken(array, 0)
+    return transposed(array) if one.transposed else array
 
 
 def _attrs(one: Series) -> dict[str, Any]:
@@ -180,7 +150,7 @@ def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
     source, one = account.source, members[0]
     times = _clock(source, one)
     more = {} if one.data else {k: v for k, v in _attrs(one).items() if k != "units"}
-    variables = {"event_time": xr.Variable(("event",), times._data, more | times.attrs)}
+    variables = {"event_time": xr.Variable(("event",), data_of(times), more | times.attrs)}
     for member in members:
         prefix = "" if len(members) == 1 else f"{free(member.name)}_"
         if member.data is not None:
@@ -218,7 +188,7 @@ def _roi_node(
     """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
     source = account.source
     array = _values(source, one)
-    array = Stacked((array,)) if array.ndim == 1 else array
+    array = side_by_side([array]) if array.ndim == 1 else array
     n_rois = array.shape[1]
     table = _roi_table(source, one)
     area = _imaging_area(source, table)
@@ -365,7 +335,7 @@ def _neuron_node(
         ids = np.array(numbers if known else range(len(members)), np.int64)
     order = np.argsort(ids, kind="stable")
     ordered = [members[i] for i in order]
-    array = Stacked(tuple(_single(_values(source, one)) for one in ordered))
+    array = side_by_side([_single(_values(source, one)) for one in ordered])
     account.take(*(str(one.data) for one in ordered))
     name = decode.clean(container.rpartition("/")[2])
     name = f"{name}_signal" if name == "speed" else name
@@ -382,4 +352,4 @@ def _neuron_node(
 
 def _single(array: LazyArray) -> LazyArray:
     """The one column of (time, 1) as (time,)."""
-    return array if array.ndim == 1 else Row(Transposed(array))
+    return array if array.ndim == 1 else Taken(array, 0, 1)

@@ -13,6 +13,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.formats.nwb import columns
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.columns import Table
+from neuroarrays.lazy.arrays import data_of
 from neuroarrays.lazy.indexes import dataset
 
 #: The column that holds the times of a table, and the kind of table that it makes.
@@ -79,7 +80,7 @@ def table_node(account: Account, path: str) -> xr.Dataset:
     variables |= found
     variables |= {name: xr.Variable(schema.PRESENTATION, column) for name, column in more.items()}
     made = {
-        name: schema.var("table", name, one._data, tuple(map(str, one.dims)), **one.attrs)
+        name: schema.var("table", name, data_of(one), tuple(map(str, one.dims)), **one.attrs)
         for name, one in variables.items()
     }
     index = xr.Variable(schema.PRESENTATION, ids)

@@ -15,8 +15,9 @@ from neuroarrays.formats.nwb import columns
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.formats.nwb.observed import unit_stretches
-from neuroarrays.lazy.arrays import LazyArray, Segments, file_array, wrap
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Segments
 
 UNITS = "units"
 ELECTRODES = "general/extracellular_ephys/electrodes"

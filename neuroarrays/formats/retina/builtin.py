@@ -31,8 +31,9 @@ from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.lazy.arrays import Arranged, LazyArray, Transposed, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged, transposed
 
 _SUFFIXES = (".h5", ".hdf5")
 _RESPONSES, _STIMULUS, _INFO = "responses_", "stimulus_", "session_info"
@@ -206,7 +207,7 @@ class _Session:
         stored = file_array(self.file, _RESPONSES + name)
         if len(stored.shape) != 2:
             raise FormatError(self.path, _RESPONSES + name, "(unit, time)", f"shape {stored.shape}")
-        return Transposed(arrays.floats(stored))
+        return transposed(arrays.floats(stored))
 
     def _movie(self, name: str) -> LazyArray | None:
         """The movie as (time, channel, y, x): the session's own, else the shared one."""

@@ -7,7 +7,8 @@ import re
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import arrays
-from neuroarrays.lazy.arrays import LazyArray, Stacked, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.views import side_by_side
 
 _CELL = re.compile(r"cell_?(\d+)$")
 
@@ -38,4 +39,4 @@ def repeats(file: Source, group: str, units: int) -> LazyArray | None:
             f"{units} cells of one shape (trial, frame)",
             f"{len(bases)} of {' and '.join(map(str, shapes))}",
         )
-    return Stacked(bases)
+    return side_by_side(bases)

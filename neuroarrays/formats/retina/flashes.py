@@ -12,8 +12,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged
 
 
 @dataclass

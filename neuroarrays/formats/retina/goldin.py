@@ -25,7 +25,8 @@ from neuroarrays.formats.retina import arrays, cells
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.formats.sessions import Sessions, find
-from neuroarrays.lazy.arrays import LazyArray, Transposed, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.views import transposed
 
 _END = "_structured_data.h5"
 _SECONDS, _PIXEL = 0.3, 28.0
@@ -124,7 +125,7 @@ class _Session:
         flashes = Flashes(
             self.path,
             shown,
-            Transposed(stored),
+            transposed(stored),
             by_trial=self._rate(repeats) if block == retina.TEST and repeats is not None else None,
             units={schema.UNIT: numbers} if numbers else {},
             table={"duration": np.full(images, _SECONDS), "tier": np.full(images, block, object)},

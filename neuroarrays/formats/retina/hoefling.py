@@ -36,7 +36,8 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import Averaged
 from neuroarrays.formats.retina.clips import Clips, Grid, Pickled, Upsampled
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.lazy.arrays import Arranged, LazyArray, Stacked, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.views import Arranged, Stacked
 from neuroarrays.schema.names import chosen
 
 STIMULI = ("natural", "chirp", "mb")
@@ -332,7 +333,7 @@ class _Field:
         if block == retina.TEST:
             clips = np.arange(len(TEST_PLACES[0]))
             trials = tuple(Clips(whole, np.array(places), CLIP) for places in TEST_PLACES)
-            part.by_trial = Arranged(Stacked(trials), (2, 0, 1))
+            part.by_trial = Stacked(trials, (len(trials),))
             part.responses = Averaged(part.by_trial)
             if movie is not None:
                 part.stimulus = Clips(movie.test, clips, CLIP, flip)

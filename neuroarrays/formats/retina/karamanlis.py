@@ -43,8 +43,9 @@ from neuroarrays.formats.retina.expdata import Experiment, species_of
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.formats.retina.movies import Checkers, Column, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.lazy.arrays import Arranged, LazyArray, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}

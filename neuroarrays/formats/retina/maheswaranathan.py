@@ -31,8 +31,9 @@ from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
-from neuroarrays.lazy.arrays import Arranged, LazyArray, Transposed, file_array, wrap
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged, transposed
 
 STIMULI = ("naturalscene", "whitenoise")
 #: Where sessions lie below what one unpacks.
@@ -200,7 +201,7 @@ class _Recording:
         movie = file_array(self.file, f"{block}/stimulus")
         if len(movie.shape) != 3:
             raise FormatError(self.path, f"{block}/stimulus", "(time, y, x)", f"{movie.shape}")
-        found: dict[str, Any] = {"responses": Transposed(stored)}
+        found: dict[str, Any] = {"responses": transposed(stored)}
         found["stimulus"] = Arranged(arrays.pixels(movie), (0, Arranged.NEW, 1, 2))
         found["time"] = file_array(self.file, f"{block}/time")
         if found["time"].shape != movie.shape[:1]:

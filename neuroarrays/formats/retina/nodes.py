@@ -13,8 +13,10 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.folders import sparing
-from neuroarrays.lazy.arrays import LazyArray, Regular, Sliced, wrap
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import sliced
 
 RETINA = "retina"
 TRAIN, TEST = "train", "test"
@@ -145,7 +147,7 @@ def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str,
     coords = dict(labels)
     if part.time is not None:
         whole = part.time.shape[0] == frames  # sliced by xarray, it would be read for its index
-        coords[schema.TIME] = clock(part.time if whole else Sliced.of(part.time, slice(0, frames)))
+        coords[schema.TIME] = clock(part.time if whole else sliced(part.time, slice(0, frames)))
     made = {place: dataset(shown, coords, part.attrs)}
     if area:
         below = dict(labels) | unit_coords(part.path, place, part.units, next(iter(count)))
@@ -217,9 +219,9 @@ def clock(array: LazyArray) -> xr.Variable:
     return xr.Variable((schema.TIME,), wrap(array), {"units": "s", "long_name": "onset of a frame"})
 
 
-def regular_clock(rate: float | None, frames: int) -> Regular | None:
+def regular_clock(rate: float | None, frames: int) -> RegularClock | None:
     """Frame onsets k / rate, s; None without a rate."""
-    return None if rate is None else Regular(0.0, float(rate), frames)
+    return None if rate is None else RegularClock(0.0, float(rate), frames)
 
 
 def rate_attrs(given: float | None, default: float | None, where: str = "file") -> dict[str, Any]:

@@ -34,8 +34,9 @@ from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.masks import Blank, Shown, Valid, ValidLength
 from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
-from neuroarrays.lazy.arrays import Arranged, LazyArray, wrap
+from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged
 
 _SCREEN = ("channel", "y", "x")
 _CITATIONS = {

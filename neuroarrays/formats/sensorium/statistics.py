@@ -14,7 +14,8 @@ from neuroarrays.files.source import Key
 from neuroarrays.files.store import Listing, Store
 from neuroarrays.formats.sensorium import layout
 from neuroarrays.formats.sensorium.trials import Picked
-from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.views import Arranged
 
 STATS = ("mean", "std", "min", "max", "median")
 _FOLDER = "meta/statistics/"

@@ -40,7 +40,8 @@ from neuroarrays.formats.retina.clips import Clips, Pickled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields, Repeated
-from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.views import Arranged
 
 #: Stimulus -> how the names of its files of responses end.
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}

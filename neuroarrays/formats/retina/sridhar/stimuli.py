@@ -13,7 +13,8 @@ from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina.movies import Column
 from neuroarrays.formats.retina.nodes import TEST, TRAIN
 from neuroarrays.formats.retina.sridhar.decode import ByRow, Fixations, Images, Windows
-from neuroarrays.lazy.arrays import Arranged, LazyArray
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.views import Arranged
 from neuroarrays.schema.names import chosen
 
 #: Session -> which of the files of fixations it saw, and which of the two noises.

@@ -1,0 +1,143 @@
+"""Lazy arrays that a function computes: from other arrays value by value, or from positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.files import outer
+from neuroarrays.files.source import Key
+from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.lazy.views import Held
+
+#: How far a start may lie from a whole number of samples, in samples, and be one.
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Elementwise(LazyArray):
+    """A function of arrays, value by value: another dtype, a factor, a difference.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(*values, *arguments)``, of a module, so that it has a name and pickles.
+    bases : tuple of LazyArray
+        The arrays, as numpy broadcasts them: the first has all axes, others may have the last ones.
+    dtype : np.dtype
+        Of the result, which is cast to it.
+    arguments : tuple
+        What else the function is given.
+    """
+
+    function: Callable[..., Any]
+    bases: tuple[LazyArray, ...]
+    dtype: np.dtype
+    arguments: tuple[Any, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.bases[0].shape
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = (base.outer(key[len(key) - len(base.shape) :]) for base in self.bases)
+        return np.asarray(self.function(*values, *self.arguments)).astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Computed(LazyArray):
+    """An array that a function computes from positions.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(*positions, *arguments)``, of a module, so that it has a name and pickles. It is
+        given (n,) int64 positions along each axis, and returns the values at all of their
+        combinations, in the order of the axes.
+    shape, dtype : tuple of int, np.dtype
+        Of the array.
+    arguments : tuple
+        What else the function is given, and the values depend on.
+    """
+
+    function: Callable[..., np.ndarray]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    arguments: tuple[Any, ...] = ()
+
+    def outer(self, key: Key) -> np.ndarray:
+        values = self.function(*map(outer.positions, key), *self.arguments)
+        return np.asarray(values[outer.left(key)])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class RegularClock(LazyArray):
+    """The times of samples at a regular rate, (sample,) float64, s.
+
+    Sample k is at ``(first + k) / rate`` where the start is a whole number `first` of samples, so
+    that recordings on one clock agree to the bit; else at ``start + k / rate``.
+
+    Attributes
+    ----------
+    start : float, s
+        Time of the first sample.
+    rate : float, 1/s
+        Samples per second.
+    length : int
+        Number of samples.
+    """
+
+    start: float
+    rate: float
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype("f8")
+
+    def outer(self, key: Key) -> np.ndarray:
+        samples = outer.positions(key[0])
+        first = np.rint(self.start * self.rate)
+        if abs(self.start * self.rate - first) <= _TOLERANCE:
+            times = (first + samples) / self.rate
+        else:
+            times = self.start + samples / self.rate
+        return np.asarray(times[outer.left(key)])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class OfVariable(LazyArray):
+    """A variable of xarray: of dask, or lazy in a way of its own."""
+
+    stored: xr.Variable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        dtype: np.dtype = self.stored.dtype
+        return dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        part = self.stored[key]
+        if part.chunks is not None:  # a graph inside a task waits for its own worker elsewhere
+            return np.asarray(part.data.compute(scheduler="synchronous"))
+        return np.asarray(part.values)
+
+
+def as_lazy(variable: xr.Variable) -> LazyArray:
+    """The values of any variable as a lazy array: nothing is read."""
+    data = array_of(variable)
+    if isinstance(data, LazyArray):
+        return data
+    return Held(data) if isinstance(data, np.ndarray) else OfVariable(variable)
