@@ -191,6 +191,38 @@ class Folded(LazyArray):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class Blocks(LazyArray):
+    """An array (time, ...) cut into blocks: (block, time, ...), without what is left at the end.
+
+    Attributes
+    ----------
+    base : LazyArray
+        The array.
+    length : int
+        Places of a block.
+    """
+
+    base: LazyArray
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        times, *rest = self.base.shape
+        return (times // self.length, self.length, *rest)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        block, within, *rest = key
+        places = outer.positions(block)[:, None] * self.length + outer.positions(within)
+        values = self.base.outer((outer.compact(places.ravel()), *rest))
+        values = values.reshape(*places.shape, *values.shape[1:])
+        return values[outer.left((block, within))]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Segments(LazyArray):
     """Stretches of a 1-D array, one after another: the spikes of some of the units.
 

@@ -1,25 +1,49 @@
 """What lazy arrays are called, so that dask and the caches tell them apart; what dtype they promise."""
 
+import importlib
 import pickle
+import pkgutil
 from dataclasses import replace
+from pathlib import Path
 
 import dask
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 from dask.base import tokenize
 
+import neuroarrays as na
+from neuroarrays.errors import FormatError
+from neuroarrays.files import opening
+from neuroarrays.files.opening import open_source
 from neuroarrays.files.source import Source
 from neuroarrays.lazy.arrays import (
-    Arranged,
     FileArray,
-    Regular,
-    Segments,
-    Sliced,
-    Stacked,
-    Transposed,
+    LazyArray,
+    array_of,
     exact_token,
+    file_array,
+    identity,
 )
+from neuroarrays.lazy.computed import Computed, Elementwise, OfVariable, RegularClock, as_lazy
+from neuroarrays.lazy.views import (
+    Arranged,
+    Averaged,
+    Blocks,
+    Folded,
+    Held,
+    Joined,
+    Segments,
+    Stacked,
+    Taken,
+    side_by_side,
+    transposed,
+)
+from neuroarrays.testing import indexers, outer, same_values
+from neuroarrays.testing.reads import innermost
+
+SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 
 
 class Memory(Source):
@@ -38,8 +62,24 @@ class Memory(Source):
         return np.full((4, 4), float(ord(name)))[key]
 
 
-class Turned(Transposed):
+class Turned(Folded):
     """Fields as its base has them."""
+
+
+def ramp(places, columns, slope):
+    return places[:, None] * slope + columns
+
+
+def steep(places, columns, slope):
+    return places[:, None] ** 2 * slope + columns
+
+
+def times(values, factor):
+    return values * factor
+
+
+def plus(values, factor):
+    return values + factor
 
 
 A = FileArray(Memory("p", (1, 2)), "a", (4, 4), np.dtype("f8"))
@@ -54,21 +94,46 @@ DIFFERENT = {
     "scaled": replace(A, scale=2.0),
     "moved": replace(A, offset=2.0),
     "another dtype": replace(A, dtype=np.dtype("f4")),
-    "transposed": Transposed(A),
+    "transposed": transposed(A),
+    "folded": Folded(A),
     "of another class": Turned(A),
-    "arranged": Arranged(A, (1, 0)),
+    "blocks": Blocks(A, 2),
+    "longer blocks": Blocks(A, 4),
+    "averaged": Averaged(A),
     "with an axis": Arranged(A, (1, Arranged.NEW, 0)),
-    "stacked": Stacked((A, A)),
-    "stacked with another": Stacked((A, replace(A, name="b"))),
+    "stacked": Stacked((A, A), (2,)),
+    "stacked otherwise": Stacked((A, A), (1, 2)),
+    "stacked with another": Stacked((A, replace(A, name="b")), (2,)),
+    "joined": Joined((A, A)),
+    "joined with another": Joined((A, replace(A, name="b"))),
+    "joined along another axis": Joined((A, A), 1),
     "stretches": Segments(LINE, ONE, TWO),
     "other stretches": Segments(LINE, TWO, TWO),
     "longer stretches": Segments(LINE, ONE, ONE),
-    "slice": Sliced(LINE, range(0, 4, 2)),
-    "another slice": Sliced(LINE, range(0, 4, 3)),
-    "clock": Regular(0.0, 2.0, 4),
-    "later clock": Regular(1.0, 2.0, 4),
-    "faster clock": Regular(0.0, 3.0, 4),
-    "longer clock": Regular(0.0, 2.0, 5),
+    "held": Held(ONE),
+    "other held": Held(TWO),
+    "slice": Taken(LINE, range(0, 4, 2)),
+    "another slice": Taken(LINE, range(0, 4, 3)),
+    "place": Taken(A, 1),
+    "another place": Taken(A, 2),
+    "place of another axis": Taken(A, 1, 1),
+    "places": Taken(A, ONE),
+    "other places": Taken(A, TWO),
+    "clock": RegularClock(0.0, 2.0, 4),
+    "later clock": RegularClock(1.0, 2.0, 4),
+    "faster clock": RegularClock(0.0, 3.0, 4),
+    "longer clock": RegularClock(0.0, 2.0, 5),
+    "computed": Computed(ramp, (3, 2), np.dtype("f8"), (2.0,)),
+    "another function": Computed(steep, (3, 2), np.dtype("f8"), (2.0,)),
+    "another argument": Computed(ramp, (3, 2), np.dtype("f8"), (3.0,)),
+    "another shape": Computed(ramp, (3, 3), np.dtype("f8"), (2.0,)),
+    "product": Elementwise(times, (A,), np.dtype("f8"), (2,)),
+    "sum": Elementwise(plus, (A,), np.dtype("f8"), (2,)),
+    "another product": Elementwise(times, (A,), np.dtype("f8"), (3,)),
+    "product of another": Elementwise(times, (LINE,), np.dtype("f8"), (2,)),
+    "product in another dtype": Elementwise(times, (A,), np.dtype("f4"), (2,)),
+    "variable": OfVariable(xr.Variable("x", [1.0, 2.0])),
+    "another variable": OfVariable(xr.Variable("x", [1.0, 3.0])),
 }
 
 
@@ -77,6 +142,54 @@ def test_every_difference_has_a_name_of_its_own():
     assert len(set(names.values())) == len(DIFFERENT), names
     for label, array in DIFFERENT.items():
         assert tokenize(pickle.loads(pickle.dumps(array))) == names[label], label
+
+
+def test_arrays_are_equal_if_their_names_are():
+    """So that an index knows its clock again, and a writer what it has written already."""
+    for label, array in DIFFERENT.items():
+        again = pickle.loads(pickle.dumps(array))
+        assert again == array, label
+        assert hash(again) == hash(array), label
+        assert sum(array == other for other in DIFFERENT.values()) == 1, label
+    assert A != "a"
+    assert identity(A.variable(("y", "x"))) == identity(replace(A).variable(("y", "x")))
+    assert identity(A.variable(("y", "x"))) != identity(transposed(A).variable(("y", "x")))
+
+
+def every_kind(base):
+    for kind in base.__subclasses__():
+        yield kind
+        yield from every_kind(kind)
+
+
+def test_no_class_compares_in_a_way_of_its_own():
+    import neuroarrays
+
+    names = pkgutil.walk_packages(neuroarrays.__path__, "neuroarrays.")
+    for name in [module.name for module in names if not module.name.endswith("__main__")]:
+        importlib.import_module(name)
+    kinds = [kind for kind in every_kind(LazyArray) if kind.__module__.startswith("neuroarrays.")]
+    for kind in kinds:
+        assert kind.__eq__ is LazyArray.__eq__, f"{kind}: @dataclass(frozen=True, eq=False)"
+        assert kind.__hash__ is LazyArray.__hash__, kind
+    assert len(kinds) <= 30, kinds
+    assert len({kind.__name__ for kind in kinds}) == len(kinds), "two of one name"
+
+
+def test_what_holds_the_values_of_a_variable():
+    lazy = A.variable(("y", "x"))
+    assert array_of(lazy) is as_lazy(lazy) is A
+    values = np.arange(3.0)
+    held = xr.Variable("x", values)
+    assert array_of(held) is values
+    assert as_lazy(held) == Held(values)
+    part = lazy[1:]
+    assert not isinstance(array_of(part), LazyArray | np.ndarray)
+    assert as_lazy(part).load().tolist() == [[97.0] * 4] * 3
+    assert not part._in_memory
+    dasked = held.chunk(2)
+    assert array_of(dasked) is dasked.data
+    assert as_lazy(dasked).outer((np.array([2, 0]),)).tolist() == [2.0, 0.0]
 
 
 def test_arrays_that_dask_computes_together_are_not_mixed_up():
@@ -116,7 +229,7 @@ def test_long_arrays_count_to_their_middle(size):
     ],
 )
 def test_stacked_arrays_have_the_dtype_that_holds_them_all(dtypes, want):
-    stacked = Stacked(tuple(replace(A, dtype=np.dtype(one)) for one in dtypes))
+    stacked = side_by_side([replace(A, dtype=np.dtype(one)) for one in dtypes])
     assert stacked.dtype == want
     every = slice(None)
     for key in (
@@ -126,6 +239,81 @@ def test_stacked_arrays_have_the_dtype_that_holds_them_all(dtypes, want):
         (every, 1, 1),
         (every, every, slice(0, 0)),
     ):
-        values = xr.Variable(("y", "x", "n"), stacked.variable(("y", "x", "n"))._data)[key].values
+        values = stacked.variable(("y", "x", "n"))[key].values
         assert values.dtype == want, key
         assert values.shape == np.empty(stacked.shape)[key].shape
+
+
+# ------------------------------------------------------------------------------------ of files
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    path = tmp_path_factory.mktemp("backend") / "a.h5"
+    random = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file["matrix"] = random.normal(size=(6, 9))
+        file["counts"] = random.integers(-2000, 2000, (11, 4)).astype(np.int16)
+        file["big_endian"] = np.arange(12, dtype=">i4")
+        file["float32"] = random.normal(size=8).astype(np.float32)
+    yield path
+    opening.close_all()
+
+
+#: What is read -> the array, its scale and offset, and what it stands for.
+READ = {
+    "as it is": ("matrix", (), lambda v: v),
+    "scaled": ("counts", (0.5, 2.0), lambda v: (v * 0.5 + 2.0).astype("f4")),
+    "moved": ("counts", (1.0, 2.0), lambda v: (v + 2.0).astype("f4")),
+    "scaled float": ("float32", (2.0,), lambda v: (v * 2.0).astype("f4")),
+    "scaled long": ("big_endian", (2.0,), lambda v: v * 2.0),
+    "big endian": ("big_endian", (), lambda v: v.astype("i4")),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_an_array_of_a_file_equals_numpy(stored, name):
+    name, factors, stands_for = READ[name]
+    with h5py.File(stored) as file:
+        values = stands_for(file[name][()])
+    array = file_array(open_source(stored), name, *factors)
+    assert array.shape == values.shape
+    assert array.dtype == values.dtype
+    variable = array.variable([f"d{i}" for i in range(values.ndim)])
+    assert not variable._in_memory
+    for key in indexers(values.shape):
+        found = variable[key].values
+        assert same_values(found, outer(values, key)), key
+        assert found.dtype == values.dtype, key
+    into = np.zeros(values.shape, values.dtype)
+    array.into((slice(None),) * values.ndim, into)
+    assert same_values(into, values)
+    again = pickle.loads(pickle.dumps(array))
+    assert same_values(again.load(), values)
+    assert repr(array) == (
+        f"<FileArray {values.dtype} {values.shape}, not read: {name} of {stored}>"
+    )
+
+
+def test_no_array_of_that_name(stored):
+    with pytest.raises(FormatError, match=r"a\.h5:absent: expected an array; found nothing"):
+        file_array(open_source(stored), "absent")
+
+
+def test_lazy_arrays_say_where_they_come_from(tmp_path):
+    """Also those made of others: spikes of an area, counts, interpolated and saved series."""
+    recording = na.load_sample()
+    aligned = na.align(recording, bin_width=0.02)
+    chosen = na.select_units(recording, "unit_id > 1")
+    saved = na.open_datatree(na.save(aligned, tmp_path / "saved.h5"))
+    seen = set()
+    for tree, path in ((recording, SAMPLE), (aligned, SAMPLE), (chosen, SAMPLE),
+                       (saved, tmp_path / "saved.h5")):  # fmt: skip
+        for node in tree.subtree:
+            for variable in node.to_dataset(inherit=False).data_vars.values():
+                data = innermost(variable.variable._data)
+                if isinstance(data, LazyArray):
+                    seen.add(type(data).__name__)
+                    assert repr(data).endswith(f" of {path}>"), data
+                    assert "not read: " in repr(data)
+    assert seen >= {"FileArray", "Segments", "ClockCounts", "Interpolated"}

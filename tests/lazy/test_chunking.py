@@ -5,12 +5,12 @@ import pytest
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.lazy.arrays import Regular
 from neuroarrays.lazy.chunking import chunked
+from neuroarrays.lazy.computed import RegularClock
 
 
 def lazy(start, dims=("time",)):
-    return Regular(start, 1.0, 12).variable(dims)
+    return RegularClock(start, 1.0, 12).variable(dims)
 
 
 @pytest.fixture

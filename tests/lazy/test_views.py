@@ -1,419 +1,273 @@
-"""Lazy arrays under any index, and the two lazy indexes."""
+"""Views against numpy, under every kind of index."""
 
-import copy
 import pickle
-from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from xarray.core.indexes import PandasIndex
 
-import neuroarrays as na
-from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
-from neuroarrays.files.opening import open_source
-from neuroarrays.lazy import indexes
-from neuroarrays.lazy.arrays import (
-    LazyArray,
-    Regular,
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.views import (
+    Arranged,
+    Averaged,
+    Blocks,
+    Folded,
+    Held,
+    Joined,
     Segments,
-    Sliced,
     Stacked,
-    Transposed,
-    file_array,
+    Taken,
+    side_by_side,
+    sliced,
+    transposed,
 )
-from neuroarrays.lazy.indexes import ClockIndex, UnitIndex
-from neuroarrays.testing import indexers, outer, same_values
+from neuroarrays.testing import outer, same_values
 
-SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
-STARTS, SIZES = np.array([40, 0, 7, 12]), np.array([9, 5, 0, 3])
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    path = tmp_path_factory.mktemp("backend") / "a.h5"
-    random = np.random.default_rng(0)
-    with h5py.File(path, "w") as file:
-        file["matrix"] = random.normal(size=(6, 9))
-        file["counts"] = random.integers(-2000, 2000, (11, 4)).astype(np.int16)
-        file["long"] = random.normal(size=60)
-        file["big_endian"] = np.arange(12, dtype=">i4")
-        file["float32"] = random.normal(size=8).astype(np.float32)
-        for i in range(3):
-            file[f"cell{i}"] = random.normal(size=7)
-    yield path
-    opening.close_all()
+#: Views of an array (a, b, c): what they are made with, and what numpy gives.
+SHAPES = st.tuples(*[st.integers(0, 4)] * 3)
 
 
-def kinds(path):
-    """Every kind of lazy array -> (itself, what it stands for)."""
-    with h5py.File(path) as file:
-        v = {name: dataset[()] for name, dataset in file.items()}
-    file = open_source(path)
-    cells = [v[f"cell{i}"] for i in range(3)]
-    segments = np.concatenate([v["long"][s : s + n] for s, n in zip(STARTS, SIZES, strict=True)])
-    scaled = (v["counts"] * 0.5 + 2.0).astype(np.float32)
-    array = file_array(file, "long")
-    return {
-        "file": (file_array(file, "matrix"), v["matrix"]),
-        "scaled": (file_array(file, "counts", 0.5, 2.0), scaled),
-        "scaled float": (file_array(file, "float32", 2.0), (v["float32"] * 2.0).astype("f4")),
-        "big endian": (file_array(file, "big_endian"), v["big_endian"].astype("i4")),
-        "transposed": (Transposed(file_array(file, "matrix")), v["matrix"].T),
-        "stacked": (
-            Stacked(tuple(file_array(file, f"cell{i}") for i in range(3))),
-            np.stack(cells, axis=-1),
-        ),
-        "segments": (Segments(array, STARTS, SIZES), segments),
-        "no segments": (Segments(array, STARTS[:0], SIZES[:0]), v["long"][:0]),
-        "regular": (Regular(0.25, 30.0, 20), 0.25 + np.arange(20) / 30.0),
-        "sliced": (Sliced.of(array, slice(50, 3, -2)), v["long"][50:3:-2]),
-        "sliced to the first": (Sliced.of(array, slice(None, None, -7)), v["long"][::-7]),
-        "sliced twice": (
-            Sliced.of(Sliced.of(array, slice(3, None, 2)), slice(None, 20, 3)),
-            v["long"][3::2][:20:3],
-        ),
-    }
+def places(n, most=5):
+    """Any places of an axis."""
+    some = st.integers(0, n - 1) if n else st.nothing()
+    return st.lists(some, max_size=most if n else 0).map(lambda found: np.array(found, np.int64))
 
 
-@pytest.fixture(scope="module")
-def made(stored):
-    return kinds(stored)
+def ranges(n):
+    return st.slices(n).map(lambda part: range(n)[part])
 
 
-NAMES = (
-    "file", "scaled", "scaled float", "big endian", "transposed", "stacked", "segments",
-    "no segments", "regular", "sliced", "sliced to the first", "sliced twice",
-)  # fmt: skip
+def a_place(draw, values):
+    axis = draw(st.integers(0, 2).filter(lambda axis: values.shape[axis]))
+    place = draw(st.integers(0, values.shape[axis] - 1))
+    return Taken(Held(values), place, axis), values.take(place, axis)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_lazy_array_equals_numpy(stored, name):
-    array, values = kinds(stored)[name]
-    assert array.shape == values.shape
-    assert array.dtype == values.dtype
-    variable = array.variable([f"d{i}" for i in range(values.ndim)])
-    assert not variable._in_memory
-    for key in indexers(values.shape):
-        found = variable[key].values
-        assert same_values(found, outer(values, key)), key
-        assert found.dtype == values.dtype, key
-    again = pickle.loads(pickle.dumps(array))
-    assert same_values(again.load(), values)
-    assert repr(array.shape) in repr(array)
-    assert "made where it is indexed" in repr(array) or f"of {stored}>" in repr(array)
+def a_range(draw, values):
+    axis = draw(st.integers(0, 2))
+    taken = draw(ranges(values.shape[axis]))
+    return Taken(Held(values), taken, axis), values.take(np.array(taken, int), axis)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "no segments"])
+def some_places(draw, values):
+    axis = draw(st.integers(0, 2))
+    taken = draw(places(values.shape[axis]))
+    return Taken(Held(values), taken, axis), values.take(taken, axis)
+
+
+def a_table_of_places(draw, values):
+    axis = draw(st.integers(0, 2))
+    taken = draw(places(values.shape[axis], 4))
+    taken = taken[: taken.size // 2 * 2].reshape(2, -1)
+    return Taken(Held(values), taken, axis), values.take(taken, axis)
+
+
+def places_with_gaps(draw, values):
+    axis = draw(st.integers(0, 2))
+    taken = draw(places(values.shape[axis], 3))
+    taken = np.insert(taken, draw(st.integers(0, taken.size)), -1)
+    shape = (*values.shape[:axis], 1, *values.shape[axis + 1 :])
+    padded = np.concatenate([values, np.full(shape, np.nan, "f4")], axis)
+    return Taken(Held(values), taken, axis), padded.take(taken, axis)
+
+
+def places_of_a_line(draw, values):
+    line = values.ravel()
+    taken = draw(places(line.size))
+    return Taken(Held(line), taken), line[taken]
+
+
+def slice_of_a_slice(draw, values):
+    axis = draw(st.integers(0, 2))
+    one = draw(st.slices(values.shape[axis]))
+    lead = (slice(None),) * axis
+    view, values = sliced(Held(values), one, axis), values[(*lead, one)]
+    two = draw(st.slices(values.shape[axis]))
+    view = sliced(view, two, axis)
+    assert isinstance(view.base, Held)
+    return view, values[(*lead, two)]
+
+
+def other_order(draw, values):
+    axes = draw(st.permutations([0, 1, 2]))
+    return Arranged(Held(values), tuple(axes)), values.transpose(axes)
+
+
+def new_axis(draw, values):
+    axes = draw(st.permutations([0, 1, 2, Arranged.NEW]))
+    new = axes.index(Arranged.NEW)
+    view = Arranged(Held(values), tuple(axes))
+    return view, np.expand_dims(values.transpose([a for a in axes if a >= 0]), new)
+
+
+def reversed_axes(draw, values):
+    return transposed(Held(values)), values.T
+
+
+def folded(draw, values):
+    return Folded(Held(values)), values.reshape(-1, values.shape[2])
+
+
+def blocks(draw, values):
+    line = values.reshape(-1, values.shape[2])
+    length = draw(st.integers(1, 4))
+    whole = len(line) // length
+    return Blocks(Held(line), length), line[: whole * length].reshape(whole, length, -1)
+
+
+def stretches(draw, values):
+    line = values.ravel()
+    ends = [sorted(draw(st.tuples(*[st.integers(0, line.size)] * 2))) for _ in range(3)]
+    ends = ends[: draw(st.integers(0, 3))]
+    begins = np.array([low for low, _ in ends], np.int64)
+    sizes = np.array([high - low for low, high in ends], np.int64)
+    parts = [line[low:high] for low, high in ends]
+    return Segments(Held(line), begins, sizes), np.concatenate([line[:0], *parts])
+
+
+def mean_of_trials(draw, values):
+    trials = np.ones((1, *values.shape[1:])) if not values.shape[0] else values.astype("f8")
+    return Averaged(Held(trials)), trials.mean(axis=0)
+
+
+def stacked_in_front(draw, values):
+    parts = (values, values + 1, values * 2, values - 1, values, values + 7)
+    lead = draw(st.sampled_from([(6,), (2, 3), (1, 6), (3, 1, 2)]))
+    made = np.stack(parts).reshape(*lead, *values.shape)
+    return Stacked(tuple(map(Held, parts)), lead), made
+
+
+def stacked_behind(draw, values):
+    parts = (values, values.astype("f4"), values * 2)
+    return side_by_side([*map(Held, parts)]), np.stack(parts, axis=-1)
+
+
+def joined(draw, values):
+    axis = draw(st.integers(0, 2))
+    cut = draw(st.integers(0, values.shape[axis]))
+    parts = [*np.split(values, [cut], axis), values.astype("i2")]
+    return Joined(tuple(map(Held, parts)), axis), np.concatenate(parts, axis)
+
+
+VIEWS = [
+    a_place, a_range, some_places, a_table_of_places, places_with_gaps, places_of_a_line,
+    slice_of_a_slice, other_order, new_axis, reversed_axes, folded, blocks, stretches,
+    mean_of_trials, stacked_in_front, stacked_behind, joined,
+]  # fmt: skip
+
+
+def entries(n):
+    """What may index one axis."""
+    positions = st.lists(st.integers(-n, n - 1), max_size=4) if n else st.just([])
+    kinds = [st.slices(n), positions.map(lambda found: np.array(found, np.int64))]
+    return st.one_of(*kinds, *([st.integers(-n, n - 1)] if n else []))
+
+
+def made(data, view):
+    """A view, and what numpy makes of the same values."""
+    shape = data.draw(SHAPES)
+    if view is a_place:
+        shape = (max(shape[0], 1), *shape[1:])
+    dtype = data.draw(st.sampled_from(["f8", "f4", "i2", ">i4"]))
+    values = np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+    return view(data.draw, values)
+
+
+@pytest.mark.parametrize("view", VIEWS)
 @given(data=st.data())
-def test_any_index_of_an_index_equals_numpy(made, name, data):
-    array, values = made[name]
-    variable = array.variable([f"d{i}" for i in range(values.ndim)])
-    for _ in range(2):
-        key = tuple(
-            data.draw(
-                st.one_of(
-                    st.slices(n),
-                    st.lists(st.integers(-n, n - 1), max_size=5).map(lambda x: np.array(x, int)),
-                )
-                if n
-                else st.slices(n)
-            )
-            for n in values.shape
-        )
-        variable, values = variable[key], outer(values, key)
-    assert same_values(variable.values, values)
+def test_a_view_is_what_numpy_gives(view, data):
+    array, wanted = made(data, view)
+    wanted = wanted.astype(wanted.dtype.newbyteorder("="))
+    assert array.shape == wanted.shape
+    assert array.dtype == wanted.dtype
+    variable = array.variable([f"d{axis}" for axis in range(wanted.ndim)])
+    for _ in range(2):  # an index, and one of what it left
+        key = tuple(data.draw(entries(n)) for n in wanted.shape)
+        variable, wanted = variable[key], outer(wanted, key)
+    assert not variable._in_memory
+    assert same_values(variable.values, wanted)
+    assert variable.dtype == wanted.dtype
 
 
-def test_tokens_are_those_of_the_values(stored):
-    tokenize = pytest.importorskip("dask.base").tokenize
-    made = [array for array, _ in kinds(stored).values()]
-    tokens = [tokenize(array) for array in made]
-    assert len(set(tokens)) == len(made)
-    assert tokens == [tokenize(array) for array, _ in kinds(stored).values()]
+@pytest.mark.parametrize("view", VIEWS)
+@given(data=st.data())
+def test_a_view_at_points(view, data):
+    """xarray's vectorized index: one position of each axis for every point."""
+    array, wanted = made(data, view)
+    count = 0 if 0 in wanted.shape else data.draw(st.integers(0, 4))
+    points = [
+        np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=count, max_size=count)), int)
+        if count
+        else np.empty(0, int)
+        for n in wanted.shape
+    ]
+    variable = array.variable([f"d{axis}" for axis in range(wanted.ndim)])
+    found = variable[tuple(xr.Variable("point", one) for one in points)]
+    assert found.dims == ("point",)
+    assert same_values(found.values, wanted[tuple(points)].astype(array.dtype))
 
 
-def test_no_array_of_that_name(stored):
-    with pytest.raises(FormatError, match=r"a\.h5:absent: expected an array; found nothing"):
-        file_array(open_source(stored), "absent")
-
-
-# ------------------------------------------------------------------------------ ClockIndex
-
-
-class Counted(LazyArray):
-    """A clock that counts how often it is read."""
+class Watched(LazyArray):
+    """An array that notes what is read of it."""
 
     def __init__(self, values):
-        self.values, self.shape, self.dtype, self.reads = values, values.shape, values.dtype, 0
+        self.values, self.shape, self.dtype, self.keys = values, values.shape, values.dtype, []
 
     def outer(self, key):
-        self.reads += 1
+        self.keys.append(key)
         return outer(self.values, key)
 
-    def __dask_tokenize__(self):
-        return "counted"
+
+def rows_read(watched):
+    """Positions along the first axis of each read."""
+    rows = [np.arange(watched.shape[0])[key[0]] for key in watched.keys]
+    watched.keys.clear()
+    return [np.atleast_1d(one).tolist() for one in rows]
 
 
-TIMES = np.array([0.0, 0.5, 1.0, 1.75, 2.0, 3.0])
+def test_a_row_that_is_asked_for_twice_is_read_once():
+    watched = Watched(np.arange(12.0).reshape(6, 2))
+    view = Taken(watched, np.array([[4, 0], [-1, 4]]))
+    assert same_values(view.load()[:, :, 1], np.array([[9, 1], [np.nan, 9]]))
+    assert rows_read(watched) == [[0, 4]]
+    view._raw((1, slice(None), 0))
+    assert rows_read(watched) == [[4]]
+    view._raw((slice(None), np.array([0, 0])))
+    assert rows_read(watched) == [[4]]
+    assert np.isnan(view._raw((1, 0))).all()
+    assert rows_read(watched) == [[]]
 
 
-@pytest.fixture
-def clock():
-    return Counted(TIMES)
+def test_what_follows_is_read_as_a_slice():
+    watched = Watched(np.arange(12.0).reshape(6, 2))
+    Taken(watched, np.array([2, 3, 4])).load()
+    Folded(Blocks(watched, 2))._raw((slice(1, 4),))
+    Segments(Watched(np.arange(4)), np.array([0]), np.array([1])).load()
+    assert all(isinstance(key[0], slice) for key in watched.keys)
+    assert rows_read(watched) == [[2, 3, 4], [1], [2, 3]]
+    line = Watched(np.arange(9))
+    Segments(line, np.array([0, 2, 6]), np.array([2, 3, 1])).load()
+    assert rows_read(line) == [[0, 1, 2, 3, 4], [6]]
 
 
-def on(clock):
-    values = xr.Variable("time", np.arange(clock.shape[0], dtype=float))
-    return indexes.dataset({"x": values}, {"time": clock.variable(("time",), {"units": "s"})})
+def test_arrays_that_nothing_is_asked_of_are_not_read():
+    parts = [Watched(np.arange(n * 2.0).reshape(n, 2)) for n in (3, 0, 2)]
+    Joined(tuple(parts))._raw((np.array([4, 3, 4]),))
+    assert [rows_read(part) for part in parts] == [[], [], [[1, 0, 1]]]
+    Joined(tuple(parts))._raw((0,))
+    assert [rows_read(part) for part in parts] == [[[0]], [], []]
+    rows = [Watched(np.arange(3.0)) for _ in range(4)]
+    Stacked(tuple(rows), (2, 2))._raw((1, np.array([0, 0]), slice(1, 3)))
+    assert [len(row.keys) for row in rows] == [0, 0, 2, 0]
+    Stacked(tuple(rows), (2, 2))._raw((slice(0, 0),))
+    assert [len(row.keys) for row in rows] == [0, 0, 2, 0]
 
 
-def test_clock_is_not_read_until_a_time_is_asked_for(clock):
-    node = on(clock)
-    assert isinstance(node.xindexes["time"], ClockIndex)
-    repr(node), node._repr_html_(), copy.deepcopy(node), node.copy(deep=True)
-    node.isel(time=0), node.isel(time=slice(1, 4)), node.isel(time=slice(None, None, -2))
-    (
-        node.rename(time="t"),
-        node.x * 2,
-        node.x + node.x,
-        node.assign(y=node.x),
-        xr.merge([node, node]),
-    )
-    xr.DataTree.from_dict({"/a": node, "/b": node})
-    assert clock.reads == 0
-    assert node.sel(time=1.0).x == 2
-    assert clock.reads == 1
-
-
-def test_clock_selects(clock):
-    node = on(clock)
-    assert node.sel(time=slice(0.5, 2)).x.values.tolist() == [1, 2, 3, 4]
-    assert node.sel(time=[0.6, 2.9], method="nearest").x.values.tolist() == [1, 5]
-    assert node.sel(time=0.9, method="ffill").x == 1
-    with pytest.raises(KeyError, match="method"):
-        node.sel(time=0.9)
-    cut = on(Counted(TIMES)).isel(time=slice(1, None, 2))
-    assert isinstance(cut.xindexes["time"], ClockIndex)
-    assert cut.time.values.tolist() == [0.5, 1.75, 3.0]
-    assert cut.time.attrs["units"] == "s"
-    assert cut.sel(time=1.75).x == 3
-    assert node.isel(time=[4, 0]).time.values.tolist() == [2.0, 0.0]
-    assert node.isel(time=TIMES > 1).sel(time=2.0).x == 4
-    assert node.isel(time=slice(None, None, -1)).time.values.tolist() == TIMES[::-1].tolist()
-
-
-def test_clock_equals(clock):
-    index = on(clock).xindexes["time"]
-    assert index.equals(on(clock).xindexes["time"])
-    assert index.equals(on(Counted(TIMES.copy())).xindexes["time"])
-    assert index.equals(PandasIndex(TIMES, "time"))
-    assert PandasIndex(TIMES, "time").equals(index)
-    assert not index.equals(on(Counted(TIMES + 1)).xindexes["time"])
-    assert not index.equals(PandasIndex(TIMES, "t"))
-
-
-def test_clock_aligns_with_any_other(clock):
-    node = on(clock)
-    plain = xr.DataArray(np.ones(3), {"time": TIMES[1:4]}, "time")
-    assert (node.x + plain).time.values.tolist() == TIMES[1:4].tolist()
-    assert (plain + node.x).sizes["time"] == 3
-    assert (node.x.isel(time=slice(1, None)) - node.x).sizes["time"] == 5
-    assert node.x.diff("time").values.tolist() == [1] * 5
-    a, b = xr.align(node.x.isel(time=[0, 1]), node.x, join="outer")
-    assert a.sizes == b.sizes == {"time": 6}
-    with pytest.raises(xr.AlignmentError):
-        xr.align(node.x.isel(time=[0, 1]), node.x, join="exact")
-
-
-def test_clock_in_what_xarray_offers(clock):
-    node = on(clock)
-    assert node.reindex(time=[0.6, 2.9], method="nearest").x.values.tolist() == [1, 5]
-    assert node.interp(time=[0.25, 2.5]).x.values.tolist() == [0.5, 4.5]
-    both = xr.concat([node, node.assign_coords(time=TIMES + 10)], "time")
-    assert both.time.values.tolist() == [*TIMES, *(TIMES + 10)]
-    assert xr.concat([node, node], "time").sizes["time"] == 12
-    assert node.roll(time=1, roll_coords=True).time.values.tolist() == [3.0, *TIMES[:-1]]
-    assert node.where(node.time > 1, drop=True).sizes["time"] == 3
-    assert node.groupby_bins("time", [0, 1, 3]).mean().x.values.tolist() == [1.5, 4]
-    assert node.sortby("time", ascending=False).x.values[0] == 5
-    assert node.to_dataframe().index.tolist() == TIMES.tolist()
-    assert node.indexes["time"].name == "time"
-    assert node.rename(time="t").sel(t=1.0).x == 2
-    assert node.drop_vars("time").sizes == {"time": 6}
-    assert node.load().identical(on(clock))
-
-
-def test_clock_over_a_tree():
-    tree = na.open_datatree(SAMPLE)
-    part = tree.sel(time=slice(700, 701))
-    session = part["A2929-200711"]
-    for name in ("position", "head_direction"):
-        times = session[name]["time"].values
-        assert times.min() >= 700
-        assert times.max() <= 701
-        assert times.size == 60
-    assert session["adn/spikes"].sizes["spike"] == tree["A2929-200711/adn/spikes"].sizes["spike"]
-    assert pickle.loads(pickle.dumps(tree)).equals(tree)
-    assert tree.copy(deep=True).identical(tree)
-
-
-# ------------------------------------------------------------------------------- UnitIndex
-
-SPIKES = [3, 0, 2, 4]
-UNITS = [10, 20, 30, 5]
-
-
-@pytest.fixture
-def spikes():
-    total = sum(SPIKES)
-    return indexes.dataset(
-        {
-            "spike_times": xr.Variable("spike", np.arange(total, dtype=float)),
-            "row_size": xr.Variable("unit_id", SPIKES),
-        },
-        {
-            "unit_id": xr.Variable("unit_id", np.array(UNITS)),
-            "depth": xr.Variable("unit_id", [1.0, 2.0, 3.0, 4.0]),
-        },
-    )
-
-
-def train(unit):
-    k = UNITS.index(unit)
-    return list(range(sum(SPIKES[:k]), sum(SPIKES[: k + 1])))
-
-
-@pytest.mark.parametrize("unit", UNITS)
-def test_a_unit_selects_its_spikes(spikes, unit):
-    one = spikes.sel(unit_id=unit)
-    assert one.spike_times.values.tolist() == train(unit)
-    assert one.row_size == len(train(unit))
-    assert one.depth == UNITS.index(unit) + 1
-
-
-@pytest.mark.parametrize(
-    ("label", "units"),
-    [
-        ([20, 30], [20, 30]), ([5, 10], [5, 10]), ([10, 10], [10, 10]), ([], []), ([20], [20]),
-        (slice(20, 5), [20, 30, 5]), (slice(None, 20), [10, 20]), (slice(None), UNITS),
-        (slice(30, 20), []), (np.array([30, 10]), [30, 10]),
-        (np.array([True, False, True, False]), [10, 30]),
-        (xr.DataArray([5, 30], dims="unit_id"), [5, 30]),
-    ],
-)  # fmt: skip
-def test_units_select_their_spikes(spikes, label, units):
-    some = spikes.sel(unit_id=label)
-    assert some.unit_id.values.tolist() == units
-    assert some.spike_times.values.tolist() == [t for unit in units for t in train(unit)]
-    assert isinstance(some.xindexes["unit_id"], UnitIndex)
-    for unit in set(units):
-        if units.count(unit) == 1:
-            assert some.sel(unit_id=unit).spike_times.values.tolist() == train(unit)
-    if units == list(dict.fromkeys(units)):
-        assert some.sel(unit_id=units[::-1]).row_size.values.tolist() == [
-            len(train(unit)) for unit in reversed(units)
-        ]
-
-
-def test_nearest_unit(spikes):
-    ordered = spikes.sel(unit_id=[5, 10, 20, 30])
-    assert ordered.sel(unit_id=28, method="nearest").spike_times.values.tolist() == train(30)
-
-
-@pytest.mark.parametrize(("label", "named"), [(99, "99"), ([10, 99], "99"), ([98, 99], "[98, 99]")])
-def test_an_unknown_unit_is_named(spikes, label, named):
-    with pytest.raises(NotInTree) as caught:
-        spikes.sel(unit_id=label)
-    assert str(caught.value).startswith(f"no unit {named}; there are 10, 20, 30, 5")
-
-
-@pytest.mark.parametrize("key", [[1, 3], slice(2, None), np.array([False, True, True, False]), [3]])
-def test_positions_keep_who_owns_which_spikes(spikes, key):
-    """`isel` takes rows and leaves the spikes; a label still finds its own."""
-    rows = spikes.isel(unit_id=key)
-    assert rows.sizes["spike"] == sum(SPIKES)
-    for unit in rows.unit_id.values:
-        assert rows.sel(unit_id=unit).spike_times.values.tolist() == train(unit)
-
-
-def test_one_position_drops_the_index(spikes):
-    assert "unit_id" not in spikes.isel(unit_id=0).xindexes
-
-
-def test_units_align_with_labels_of_others(spikes):
-    rate = xr.DataArray([1.0, 2.0], {"unit_id": [30, 10]}, "unit_id")
-    assert (spikes.row_size * rate).sel(unit_id=30) == 2
-    assert spikes.row_size.groupby("unit_id").sum().sizes["unit_id"] == 4
-    assert spikes.drop_sel(unit_id=20).spike_times.size == sum(SPIKES)
-    assert spikes.rename(unit_id="u").sel(u=5).spike_times.size == 4
-
-
-def test_units_pickle_and_copy(spikes):
-    for again in (
-        pickle.loads(pickle.dumps(spikes)),
-        spikes.copy(deep=True),
-        copy.deepcopy(spikes),
-    ):
-        assert again.identical(spikes)
-        assert again.sel(unit_id=5).spike_times.values.tolist() == train(5)
-
-
-def test_sizes_that_do_not_add_up_get_no_unit_index():
-    sizes = xr.Variable("unit_id", [2, 2])
-    ids = {"unit_id": xr.Variable("unit_id", [0, 1])}
-    cut = indexes.dataset({"t": xr.Variable("spike", np.zeros(3)), "row_size": sizes}, ids)
-    assert not isinstance(cut.xindexes["unit_id"], UnitIndex)
-
-
-def test_units_over_a_tree():
-    tree = na.open_datatree(SAMPLE)
-    whole = tree["A2929-200711/ca1/spikes"].to_dataset()
-    for unit in (7, 11, 14):
-        ends = np.cumsum(whole.row_size.values)
-        k = unit - 7
-        expected = whole.spike_times.values[ends[k] - whole.row_size.values[k] : ends[k]]
-        one = tree["A2929-200711/ca1/spikes"].to_dataset().sel(unit_id=unit).spike_times
-        assert same_values(one.values, expected)
-
-
-def test_tokens_tell_long_arrays_apart():
-    from dask.base import tokenize
-
-    from neuroarrays.lazy.arrays import Regular, Segments
-
-    base, sizes = Regular(0.0, 1.0, 100_000), np.ones(3000, np.int64)
-    one = np.arange(3000)
-    other = one.copy()
-    other[1500] = 7
-    assert tokenize(Segments(base, one, sizes)) == tokenize(Segments(base, one.copy(), sizes))
-    assert tokenize(Segments(base, one, sizes)) != tokenize(Segments(base, other, sizes))
-
-
-def innermost(data):
-    while not isinstance(data, LazyArray | np.ndarray) and hasattr(data, "array"):
-        data = data.array
-    return data
-
-
-def test_lazy_arrays_say_where_they_come_from(tmp_path):
-    """Also those made of others: spikes of an area, counts, interpolated and saved series."""
-    recording = na.load_sample()
-    aligned = na.align(recording, bin_width=0.02)
-    chosen = na.select_units(recording, "unit_id > 1")
-    saved = na.open_datatree(na.save(aligned, tmp_path / "saved.h5"))
-    seen = set()
-    for tree, path in ((recording, SAMPLE), (aligned, SAMPLE), (chosen, SAMPLE),
-                       (saved, tmp_path / "saved.h5")):  # fmt: skip
-        for node in tree.subtree:
-            for variable in node.to_dataset(inherit=False).data_vars.values():
-                data = innermost(variable.variable._data)
-                if isinstance(data, LazyArray):
-                    seen.add(type(data).__name__)
-                    assert repr(data).endswith(f" of {path}>"), data
-                    assert "not read: " in repr(data)
-    assert seen >= {"FileArray", "Segments", "ClockCounts", "Interpolated"}
+def test_views_pickle_and_say_what_they_are_made_of():
+    view = side_by_side([Held(np.arange(3)), Held(np.arange(3.0))])
+    again = pickle.loads(pickle.dumps(view))
+    assert again == view
+    assert same_values(again.load(), view.load())
+    assert repr(view) == "<Arranged float64 (3, 2), made where it is indexed>"
