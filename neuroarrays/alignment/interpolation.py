@@ -20,7 +20,7 @@ from neuroarrays.tree.columns import duration, seconds
 METHODS = ("linear", "previous", "nearest")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Interpolated(LazyArray):
     """A series at given times: (times,) or (origins, offsets), then the series' other axes.
 

@@ -25,7 +25,7 @@ from neuroarrays.tree.trains import Trains, spikes_node, trains_of
 # ------------------------------------------------------------------------------ lazy counts
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class TrialCounts(LazyArray):
     """Counts of presentations x units x bins, of which what is indexed is counted."""
 
@@ -60,7 +60,7 @@ class TrialCounts(LazyArray):
         return outer.take(counted, (*outer.left((rows, chosen)), bins))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ClockCounts(LazyArray):
     """Counts of bins x units on one continuous clock."""
 

@@ -15,7 +15,7 @@ from neuroarrays.files.source import Key, Source
 from neuroarrays.lazy.arrays import LazyArray, cached
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Stored(LazyArray):
     """A small array, or one whose values are not stored as they are (text, bool, float16).
 
@@ -47,7 +47,7 @@ class Stored(LazyArray):
         return decode(outer.take(values, key), self.kind, self.dtype, self.missing)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Repeated(LazyArray):
     """Rows of which equal ones are stored once: images by presentation.
 

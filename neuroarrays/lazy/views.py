@@ -84,11 +84,11 @@ class Taken(LazyArray):
             return values.astype(self.dtype, copy=False)
         lead = sum(not isinstance(k, int) for k in before)
         values = self._rows(before, wanted.ravel(), after, lead)
-        return values.reshape(*values.shape[:lead], *wanted.shape, *values.shape[lead + 1 :])
+        return values.reshape((*values.shape[:lead], *wanted.shape, *values.shape[lead + 1 :]))
 
     def _rows(self, before: Key, wanted: np.ndarray, after: Key, lead: int) -> np.ndarray:
         """Rows at places in any order, along the axis `lead` of the result."""
-        rows = outer.compact(wanted)
+        rows = wanted if self._gaps else outer.compact(wanted)
         if isinstance(rows, slice) or (len(self.base.shape) == 1 and not self._gaps):
             values = self.base.outer((*before, rows, *after))
             return values.astype(self.dtype, copy=False)

@@ -182,7 +182,7 @@ def _out_of_order(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.
     return wrong
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class _Chunked(LazyArray):
     """A 1-D variable of dask as a lazy array."""
 

@@ -47,7 +47,7 @@ _LONG_NAMES = {
 HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Midpoints(LazyArray):
     """The middle of each sample: (time,) float64, s, read where it is indexed."""
 

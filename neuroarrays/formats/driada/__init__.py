@@ -357,7 +357,7 @@ def _suspect(file: MemberSource, found: Contents) -> None:
         )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Kept(LazyArray):
     """Whether each frame is to be trusted."""
 

@@ -48,7 +48,7 @@ class Held(LazyArray):
         return outer.copy(self.values, key)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Joined(LazyArray):
     """Lazy arrays one after another along an axis."""
 
@@ -85,7 +85,7 @@ class Joined(LazyArray):
         return out[(*lead, 0)] if isinstance(k, int) else out
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Folded(Derived):
     """A lazy array (block, time, ...) with its blocks one after another: (block x time, ...)."""
 
@@ -110,7 +110,7 @@ class Folded(Derived):
         return out
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Segments(Derived):
     """Stretches of a lazy array (time, ...), one in each period: (period, time, ...).
 
@@ -138,7 +138,7 @@ class Segments(Derived):
         return values.reshape(*shape, *values.shape[1:])
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Averaged(Derived):
     """The mean of a lazy array over its first axis (trials), of its floating-point type."""
 
@@ -166,7 +166,7 @@ def npy_array(path: str | os.PathLike[str]) -> FileArray:
     return file_array(source, source.name)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class As(Derived):
     """A lazy array in another dtype."""
 
@@ -192,7 +192,7 @@ def pixels(array: LazyArray) -> LazyArray:
     return array if array.dtype.kind in "uf" else As(array, np.dtype("f4"))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class First(Derived):
     """The first so many rows of a lazy array."""
 
@@ -206,7 +206,7 @@ class First(Derived):
         return self.base.outer(key)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Scaled(Derived):
     """A lazy float array times a number."""
 

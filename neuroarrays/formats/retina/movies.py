@@ -35,7 +35,7 @@ class Rendered(LazyArray):
         return out[0] if isinstance(k, int) else out
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FixationMovie(Rendered):
     """What the screen showed, (time, 1, y, x) float32, from images and fixations.
 
@@ -121,7 +121,7 @@ class FixationMovie(Rendered):
                 )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Checkers(LazyArray):
     """Black and white checkers drawn anew from their seed, (time, 1, y, x) uint8, 0 and 255.
 
@@ -186,7 +186,7 @@ def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarra
     return outer.take_after(frames, tuple(rest), 1)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Column(Derived):
     """A column of a lazy table (row, column), in a dtype of its own."""
 

@@ -16,7 +16,7 @@ _ALL = slice(None)
 _GLANCE, _BLOCK = 1 << 16, 1 << 25
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Blank(LazyArray):
     """`(trial,)` bool: whether a trial's files hold nothing but zeros, and padding with NaN.
 
@@ -75,7 +75,7 @@ def _lines(movie: LazyArray, rows: np.ndarray) -> np.ndarray:
     return movie._raw((rows, *middle, _ALL))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ValidLength(LazyArray):
     """`(trial,)` int64: frames before the padding with NaN, from the first pixel of a movie."""
 
@@ -101,7 +101,7 @@ class ValidLength(LazyArray):
         return found if np.ndim(rows) else np.asarray(found[0])
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Valid(LazyArray):
     """`(trial, frame)` bool: inside the movie, and no other stream has NaN there.
 
@@ -130,7 +130,7 @@ class Valid(LazyArray):
         return found[0] if isinstance(key[0], int) else found
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Shown(LazyArray):
     """`(trial,)` int64: the first trial that shows the same, byte for byte.
 

@@ -29,7 +29,7 @@ _STATED = {
 Parts = dict[str, tuple[tuple[str, ...], LazyArray]]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Statistic(LazyArray):
     """One npy file, read whole when it is asked for."""
 

@@ -192,7 +192,7 @@ def share(count: int, work: Callable[[range], None]) -> None:
 # ------------------------------------------------------------------------------ made from others
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Remembered(LazyArray):
     """A small value per trial in a file each, read once: three numbers are not worth 5,000 opens.
 

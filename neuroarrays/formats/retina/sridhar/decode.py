@@ -22,7 +22,7 @@ _IMAGE = re.compile(r"(\d+)_img_\w+\.npy")
 _WORDS = (0, 3, 4, -1)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Fixations(LazyArray):
     """Some lines of a text file, (line, 4) float64: image, x, y, and 0 where the frame is mirrored.
 
@@ -191,7 +191,7 @@ def _image(path: str) -> LazyArray:
     return found
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Windows(Rendered):
     """What was shown, (time, 1, y, x) in the type of the images: the part around each fixation.
 
@@ -264,7 +264,7 @@ class Windows(Rendered):
             )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ByRow(Derived):
     """An array whose later axes run along time, read a row at a time.
 
@@ -304,7 +304,7 @@ class Repeated(LazyArray):
         )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Fields(LazyArray):
     """Row or column of the frame where each unit's stored average varies most over its lags.
 
