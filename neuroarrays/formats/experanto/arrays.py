@@ -86,5 +86,3 @@ class Screen(LazyArray):
                 )
         found: np.ndarray = values[frames - low]
         return np.moveaxis(found, 3, 1) if found.ndim == 4 else found[:, None]
-
-    __hash__ = None  # type: ignore[assignment]

@@ -30,13 +30,12 @@ from neuroarrays.files.store import Store
 from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.formats.sensorium import layout
-from neuroarrays.formats.sensorium.masks import Blank, Shown, Valid, ValidLength
+from neuroarrays.formats.sensorium import layout, masks
 from neuroarrays.formats.sensorium.statistics import statistics_of
-from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
+from neuroarrays.formats.sensorium.trials import Remembered, TrialFiles
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Arranged
+from neuroarrays.lazy.views import Arranged, Taken
 
 _SCREEN = ("channel", "y", "x")
 _CITATIONS = {
@@ -248,7 +247,7 @@ class _Session:
         for kind, signals in named.items():
             if kind in self.arrays:
                 base = self._behaviour(kind)
-                found |= {name: Picked(base, 1, i) for i, name in enumerate(signals)}
+                found |= {name: Taken(base, i, 1) for i, name in enumerate(signals)}
         return found
 
     def _behaviour(self, kind: str) -> LazyArray:
@@ -300,7 +299,7 @@ class _Session:
         responses = self.arrays["responses"]
         lazy: LazyArray = responses
         if units.size < self.sizes[schema.UNIT]:
-            lazy = Picked(responses, 1, units)
+            lazy = Taken(responses, units, 1)
         dims = (schema.PRESENTATION, schema.UNIT, *((schema.TIME,) if self.movies else ()))
         made = {
             "responses": schema.var(
@@ -332,22 +331,23 @@ class _Session:
         everyone = np.ones(suspects.size, bool)
         dims = (schema.PRESENTATION,)
         found: dict[str, tuple[LazyArray, tuple[str, ...], str]] = {
-            "withheld": (Blank((self.arrays["responses"],), suspects), dims, "")
+            "withheld": (masks.blank((self.arrays["responses"],), suspects), dims, "")
         }
         kinds = [kind for kind in ("behavior", "pupil_center") if kind in self.arrays]
         if kinds:
             bases = tuple(self._behaviour(kind) for kind in kinds)
             told = "behaviour that a competition blanked: every value is zero"
-            found["behavior_withheld"] = (Blank(bases, everyone), dims, told)
+            found["behavior_withheld"] = (masks.blank(bases, everyone), dims, told)
         if self.movies and "stimulus" in self.arrays:
-            length = ValidLength(self.arrays["stimulus"])
+            movie = self.arrays["stimulus"]
             streams = tuple(a for kind, a in self.arrays.items() if kind != "stimulus")
             told = "frames of the movie, before the padding with NaN"
-            found["valid_length"] = (length, dims, told)
+            found["valid_length"] = (masks.valid_length(movie), dims, told)
             told = "inside the movie, and no other stream has NaN; False is padding"
-            found["valid"] = (Valid(length, streams), self._dims(), told)
+            found["valid"] = (masks.valid(movie, streams), self._dims(), told)
         if schema.IMAGE not in self.trials.columns and "stimulus" in self.arrays:
-            shown = Shown(self.arrays["stimulus"], np.asarray(self.trials.numbers, np.int64))
+            numbers = np.asarray(self.trials.numbers, np.int64)
+            shown = masks.same_as(self.arrays["stimulus"], numbers)
             found[schema.SHOWN] = (shown, dims, "first presentation that shows the same")
         return {
             name: schema.var(

@@ -4,50 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
+from neuroarrays.lazy.computed import Computed
 
 _ALL = slice(None)
 #: Bytes of a trial that tell most that are not blank; of the others all is read, so many at a time.
 _GLANCE, _BLOCK = 1 << 16, 1 << 25
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Blank(LazyArray):
+def blank(bases: tuple[LazyArray, ...], suspects: np.ndarray) -> LazyArray:
     """`(trial,)` bool: whether a trial's files hold nothing but zeros, and padding with NaN.
 
-    Attributes
+    Parameters
     ----------
-    bases : tuple of LazyArray
-        `(trial, ...)`; all of them must be blank.
+    bases : tuple of (trial, ...) LazyArray
+        All of them must be blank.
     suspects : (trial,) bool
         Trials to look at; the others are False without a look.
     """
+    return Computed(_blanks, suspects.shape, np.dtype(bool), (bases, suspects))
 
-    bases: tuple[LazyArray, ...]
-    suspects: np.ndarray
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.suspects.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(bool)
-
-    def outer(self, key: Key) -> np.ndarray:
-        rows = np.arange(self.shape[0])[key[0]]
-        found = np.atleast_1d(self.suspects[rows]).copy()
-        for base in self.bases:
-            left = np.flatnonzero(found)
-            found[left] = _blank(base, np.atleast_1d(rows)[left])
-        return found if np.ndim(rows) else np.asarray(found[0])
-
-    __hash__ = None  # type: ignore[assignment]
+def _blanks(rows: np.ndarray, bases: tuple[LazyArray, ...], suspects: np.ndarray) -> np.ndarray:
+    still: np.ndarray = suspects[rows]
+    for base in bases:
+        left = np.flatnonzero(still)
+        still[left] = _blank(base, rows[left])
+    return still
 
 
 def _blank(base: LazyArray, rows: np.ndarray) -> np.ndarray:
@@ -75,107 +61,78 @@ def _lines(movie: LazyArray, rows: np.ndarray) -> np.ndarray:
     return movie._raw((rows, *middle, _ALL))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class ValidLength(LazyArray):
+def valid_length(movie: LazyArray) -> LazyArray:
     """`(trial,)` int64: frames before the padding with NaN, from the first pixel of a movie."""
-
-    movie: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.movie.shape[:1]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(np.int64)
-
-    def outer(self, key: Key) -> np.ndarray:
-        rows = np.arange(self.shape[0])[key[0]]
-        if self.movie.dtype.kind != "f":
-            found = np.full(np.shape(np.atleast_1d(rows)), self.movie.shape[-1])
-        else:
-            known = ~np.isnan(_lines(self.movie, np.atleast_1d(rows)))
-            found = known.shape[1] - np.argmax(known[:, ::-1], axis=1)
-            found[~known.any(axis=1)] = 0
-        found = found.astype(np.int64)
-        return found if np.ndim(rows) else np.asarray(found[0])
+    return Computed(_lengths, movie.shape[:1], np.dtype(np.int64), (movie,))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Valid(LazyArray):
+def _lengths(rows: np.ndarray, movie: LazyArray) -> np.ndarray:
+    if movie.dtype.kind != "f":
+        return np.full(rows.shape, movie.shape[-1], np.int64)
+    known = ~np.isnan(_lines(movie, rows))
+    lengths: np.ndarray = known.shape[1] - np.argmax(known[:, ::-1], axis=1)
+    lengths[~known.any(axis=1)] = 0
+    return lengths
+
+
+def valid(movie: LazyArray, streams: tuple[LazyArray, ...]) -> LazyArray:
     """`(trial, frame)` bool: inside the movie, and no other stream has NaN there.
 
     A stream that is longer than the movie does not count; responses that are withheld are zeros
     over the whole width, and so do not either.
     """
-
-    length: ValidLength
-    streams: tuple[LazyArray, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.length.shape[0], self.length.movie.shape[-1])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(bool)
-
-    def outer(self, key: Key) -> np.ndarray:
-        rows = np.atleast_1d(np.arange(self.shape[0])[key[0]])
-        found = np.arange(self.shape[1]) < self.length._raw((rows,))[:, None]
-        for stream in self.streams:
-            if stream.dtype.kind == "f":
-                found &= ~np.isnan(_lines(stream, rows))
-        found = found[:, key[1]]
-        return found[0] if isinstance(key[0], int) else found
+    shape = (movie.shape[0], movie.shape[-1])
+    return Computed(_valid, shape, np.dtype(bool), (movie, streams))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Shown(LazyArray):
+def _valid(
+    rows: np.ndarray, frames: np.ndarray, movie: LazyArray, streams: tuple[LazyArray, ...]
+) -> np.ndarray:
+    inside = np.arange(movie.shape[-1]) < _lengths(rows, movie)[:, None]
+    for stream in streams:
+        if stream.dtype.kind == "f":
+            inside &= ~np.isnan(_lines(stream, rows))
+    return np.asarray(inside[:, frames])
+
+
+def same_as(stimulus: LazyArray, ids: np.ndarray) -> LazyArray:
     """`(trial,)` int64: the first trial that shows the same, byte for byte.
 
     A line through the middle tells most apart; those of one line are read whole.
 
-    Attributes
+    Parameters
     ----------
-    stimulus : LazyArray
-        `(trial, ...)` as in the files.
+    stimulus : (trial, ...) LazyArray
+        As in the files.
     ids : (trial,) int64
         What each trial is called.
     """
+    return Computed(_first_alike, stimulus.shape[:1], np.dtype(np.int64), (stimulus, ids))
 
-    stimulus: LazyArray
-    ids: np.ndarray
-    dtype = np.dtype(np.int64)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stimulus.shape[:1]
+def _first_alike(rows: np.ndarray, stimulus: LazyArray, ids: np.ndarray) -> np.ndarray:
+    token = ("first of the same", exact_token((stimulus, ids)))
+    (firsts,) = cached(token, lambda: (_firsts(stimulus, ids),))
+    return np.asarray(firsts[rows])
 
-    def outer(self, key: Key) -> np.ndarray:
-        (found,) = cached(self.__dask_tokenize__(), lambda: (self._firsts(),))
-        return np.array(found[key[0]])
 
-    def _firsts(self) -> np.ndarray:
-        rows = np.arange(self.shape[0])
-        middle = tuple(size // 2 for size in self.stimulus.shape[1:-1])
-        same = np.unique(_digests(self.stimulus._raw((rows, *middle, _ALL))), return_inverse=True)[
-            1
-        ]
-        alike = np.flatnonzero(np.bincount(same)[same] > 1)
-        whole = (_ALL,) * (len(self.stimulus.shape) - 1)
-        each = math.prod(self.stimulus.shape[1:]) * self.stimulus.dtype.itemsize
-        some = max(1, _BLOCK // max(1, each))
-        told = np.full(rows.size, b"", "S32")
-        for begin in range(0, alike.size, some):
-            those = alike[begin : begin + some]
-            told[those] = _digests(self.stimulus._raw((those, *whole)))
-        _, first, group = np.unique(
-            np.rec.fromarrays([same, told]), return_index=True, return_inverse=True
-        )
-        return self.ids[first[group]]
-
-    __hash__ = None  # type: ignore[assignment]
+def _firsts(stimulus: LazyArray, ids: np.ndarray) -> np.ndarray:
+    rows = np.arange(stimulus.shape[0])
+    middle = tuple(size // 2 for size in stimulus.shape[1:-1])
+    lines = _digests(stimulus._raw((rows, *middle, _ALL)))
+    same = np.unique(lines, return_inverse=True)[1]
+    alike = np.flatnonzero(np.bincount(same)[same] > 1)
+    whole = (_ALL,) * (len(stimulus.shape) - 1)
+    each = math.prod(stimulus.shape[1:]) * stimulus.dtype.itemsize
+    some = max(1, _BLOCK // max(1, each))
+    digests = np.full(rows.size, b"", "S32")
+    for begin in range(0, alike.size, some):
+        those = alike[begin : begin + some]
+        digests[those] = _digests(stimulus._raw((those, *whole)))
+    _, first, group = np.unique(
+        np.rec.fromarrays([same, digests]), return_index=True, return_inverse=True
+    )
+    return ids[first[group]]
 
 
 def _digests(values: np.ndarray) -> np.ndarray:

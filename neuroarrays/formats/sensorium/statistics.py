@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,12 +10,11 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, outer
-from neuroarrays.files.source import Key
 from neuroarrays.files.store import Listing, Store
 from neuroarrays.formats.sensorium import layout
-from neuroarrays.formats.sensorium.trials import Picked
 from neuroarrays.lazy.arrays import LazyArray
-from neuroarrays.lazy.views import Arranged
+from neuroarrays.lazy.computed import Computed
+from neuroarrays.lazy.views import Arranged, Taken
 
 STATS = ("mean", "std", "min", "max", "median")
 _FOLDER = "meta/statistics/"
@@ -29,31 +28,14 @@ _STATED = {
 Parts = dict[str, tuple[tuple[str, ...], LazyArray]]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Statistic(LazyArray):
-    """One npy file, read whole when it is asked for."""
-
-    files: Store
-    file: str
-    header: npy.Header
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.header.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.header.dtype.newbyteorder("=")
-
-    def outer(self, key: Key) -> np.ndarray:
-        values = np.asarray(npy.values_in(self.files, self.file))
-        if values.shape != self.shape:
-            place = self.files.place(self.file)
-            raise FormatError(place, "", f"shape {self.shape} as on opening", str(values.shape))
-        return outer.take(values, key)
-
-    def depends(self) -> tuple[object, ...]:
-        return repr(self.files), self.file
+def _statistic(*positions_and_file: Any) -> np.ndarray:
+    """Values of one npy file, which is read whole when it is asked for."""
+    *positions, files, name, shape = positions_and_file
+    values = np.asarray(npy.values_in(files, name))
+    if values.shape != shape:
+        place = files.place(name)
+        raise FormatError(place, "", f"shape {shape} as on opening", str(values.shape))
+    return outer.take(values, tuple(positions))
 
 
 def statistics_of(
@@ -83,7 +65,9 @@ def statistics_of(
             if f"{stat}.npy" not in listing[folder]:
                 continue
             name = f"{folder}/{stat}.npy"
-            one = Statistic(files, name, npy.header_in(files, name))
+            header = npy.header_in(files, name)
+            dtype = header.dtype.newbyteorder("=")
+            one = Computed(_statistic, header.shape, dtype, (files, name, header.shape))
             laid = _laid_out(folders[parts[0]], one, sizes, movies)
             if laid is None:
                 notes.append(f"{name} left out: shape {one.shape} fits neither units nor signals")
@@ -94,13 +78,13 @@ def statistics_of(
     return found
 
 
-def _laid_out(name: str, one: Statistic, sizes: dict[str, int], movies: bool) -> Parts | None:
+def _laid_out(name: str, one: LazyArray, sizes: dict[str, int], movies: bool) -> Parts | None:
     """What stands where in a statistic of one kind of file."""
     shape, frames = one.shape, sizes.get(schema.TIME, -1)
     along = ((schema.TIME,), ()) if shape[-1:] == (frames,) and len(shape) > 1 else ((), None)
     if name == "stimulus":
         return _of_stimulus(one, frames)
-    flat: LazyArray = Picked(one, 1, 0) if len(shape) == 2 and shape[1] == 1 else one
+    flat: LazyArray = Taken(one, 0, 1) if len(shape) == 2 and shape[1] == 1 else one
     if along[1] is None and len(flat.shape) != 1:
         return None
     if name == "responses":
@@ -109,10 +93,10 @@ def _laid_out(name: str, one: Statistic, sizes: dict[str, int], movies: bool) ->
     signals = layout.BEHAVIOR[movies] if name == "behavior" else layout.CENTER
     if shape[0] != len(signals):
         return None
-    return {signal: (along[0], Picked(flat, 0, i)) for i, signal in enumerate(signals)}
+    return {signal: (along[0], Taken(flat, i)) for i, signal in enumerate(signals)}
 
 
-def _of_stimulus(one: Statistic, frames: int) -> Parts | None:
+def _of_stimulus(one: LazyArray, frames: int) -> Parts | None:
     if one.shape == ():
         return {"stimulus": ((), one)}
     if len(one.shape) == 3 and one.shape[-1] == frames:

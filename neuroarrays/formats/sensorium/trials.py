@@ -146,19 +146,6 @@ class TrialFiles(LazyArray):
                 f"{at + got:,}: truncated",
             )
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TrialFiles) and self._token() == other._token()
-
-    def __hash__(self) -> int:
-        return hash(self._token())
-
-    def _token(self) -> tuple[object, ...]:
-        numbers = self.numbers if isinstance(self.numbers, range) else self.numbers.tobytes()
-        return self.files, self.folder, numbers, self.header.raw
-
-    def depends(self) -> tuple[object, ...]:
-        return tuple(map(repr, self._token()))
-
 
 def _named(numbers: Numbers, key: Any) -> list[int]:
     """The numbers at one entry of an outer key."""
@@ -226,45 +213,3 @@ class Remembered(LazyArray):
             values[missing] = self.base._raw((missing, *whole))
             known[missing] = True
         return outer.take(values, key)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Picked(LazyArray):
-    """Some places of one axis of a lazy array: a signal of several, the units of an area.
-
-    An int in `places` takes the axis away.
-    """
-
-    base: LazyArray
-    axis: int
-    places: int | np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        size = () if isinstance(self.places, int) else (len(self.places),)
-        shape = self.base.shape
-        return (*shape[: self.axis], *size, *shape[self.axis + 1 :])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        if isinstance(self.places, int):
-            return self.base.outer((*key[: self.axis], self.places, *key[self.axis :]))
-        chosen = self.places[key[self.axis]]
-        place: Any = int(chosen) if np.ndim(chosen) == 0 else chosen
-        return self.base.outer((*key[: self.axis], place, *key[self.axis + 1 :]))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Picked) and self._token() == other._token()
-
-    def __hash__(self) -> int:
-        return hash(self._token())
-
-    def _token(self) -> tuple[object, ...]:
-        places = self.places if isinstance(self.places, int) else self.places.tobytes()
-        return self.base, self.axis, places
-
-    def depends(self) -> tuple[object, ...]:
-        return (self.base, *map(repr, self._token()[1:]))
