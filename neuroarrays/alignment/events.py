@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
-from neuroarrays.alignment.spikes import ClockCounts, TrialCounts, counts_of
-from neuroarrays.files.source import Key
+from neuroarrays.alignment.spikes import counts_of
 from neuroarrays.lazy.arrays import data_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Taken

@@ -225,9 +225,9 @@ def test_nothing_is_read_until_it_is_asked_for(sample, monkeypatch):
 
 def sample_source(tree) -> Source:
     """Return the file behind the sample's spikes."""
-    from neuroarrays.lazy.arrays import unwrap
+    from neuroarrays.lazy.arrays import array_of
 
-    return unwrap(tree[f"{SESSION}/adn/spikes/spike_times"].variable._data).base.source
+    return array_of(tree[f"{SESSION}/adn/spikes/spike_times"].variable).base.source
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.lazy.arrays import LazyArray, unwrap, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree import trains as handles
 
@@ -239,7 +239,7 @@ def test_spikes_in_memory_are_not_kept_twice():
 def test_a_lazy_count_pickles_as_a_handle():
     tree = na.load_sample()
     lazy = na.bin_spikes(tree["A2929-200711/adn/spikes"], [700.0, 800.0], 0.02, (0, 1))
-    data = unwrap(lazy.variable._data)
+    data = array_of(lazy.variable)
     packed = pickle.dumps(data)
     assert len(packed) < 4000
     slices = (slice(0, 2, 1), slice(0, 7, 1), slice(0, 50, 1))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 
 RATE = 20.0
 N, UNITS = 2000, 4
@@ -78,7 +78,7 @@ def test_nothing_is_read_before_it_is_asked_for_and_one_unit_reads_one():
     array, lazy = counting(traces)
     events = na.deconvolve(lazy, "threshold")
     assert array.read == []
-    assert isinstance(unwrap(events.variable._data), LazyArray)
+    assert isinstance(array_of(events.variable), LazyArray)
     one = events.sel(unit_id=5).values
     assert array.read == [[2]]
     events.sel(unit_id=5).isel(time=slice(10, 20)).load()

@@ -10,7 +10,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.lazy.arrays import LazyArray, unwrap
+from neuroarrays.lazy.arrays import LazyArray, array_of
 
 N = 2000
 TURN = 2 * np.pi
@@ -188,7 +188,7 @@ def test_components_side_by_side_are_lazy():
     (session,) = tree.children
     made = na.aggregate(tree, {"position": ["z", "x"]})
     position = made[f"{session}/position/position"]
-    data = unwrap(position.variable._data)
+    data = array_of(position.variable)
     assert isinstance(data, LazyArray)
     assert position["position_component"].values.tolist() == ["z", "x"]
     for name in "zx":

@@ -17,7 +17,7 @@ from neuroarrays.archive import encoding, progress
 from neuroarrays.archive import saving as store
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.files import chunks, hdf5, opening, partials
-from neuroarrays.lazy.arrays import FileArray, LazyArray, unwrap
+from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
 from neuroarrays.testing import same_values
 
 FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", "portable")]
@@ -738,7 +738,7 @@ def test_many_chunks_on_several_threads(tmp_path):
     values = np.random.default_rng(0).poisson(0.1, (3000, 40, 50)).astype("u1")
     tree = one_node({"more": (("presentation_id2", "u2", "t2"), values)})
     opened = reopened(tree, tmp_path / "x.h5")["s/A/more"].variable
-    assert isinstance(unwrap(opened._data), FileArray)
+    assert isinstance(array_of(opened), FileArray)
     wanted = np.random.default_rng(1).integers(0, 3000, 500)
     np.testing.assert_array_equal(opened[wanted].values, values[wanted])
     np.testing.assert_array_equal(opened.values, values)

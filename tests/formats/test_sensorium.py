@@ -19,7 +19,7 @@ from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.sensorium import SensoriumReader, layout
 from neuroarrays.formats.sensorium import trials as trials_module
 from neuroarrays.formats.sensorium.trials import TrialFiles
-from neuroarrays.lazy.arrays import unwrap
+from neuroarrays.lazy.arrays import array_of
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,
@@ -684,7 +684,7 @@ def test_statistics_of_another_shape_are_left_out(static):
 
 def test_text_is_lazy_nowhere_and_big_arrays_everywhere(static):
     area = area_of(static)
-    assert isinstance(unwrap(area["responses"].variable._data), TrialFiles)
+    assert isinstance(array_of(area["responses"].variable), TrialFiles)
     assert isinstance(area["tier"].variable, xr.Variable)
     assert len(pickle.dumps(area["responses"].variable)) < 2000
 
