@@ -24,6 +24,7 @@ from neuroarrays import schema
 from neuroarrays.archive import seal
 from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
+from neuroarrays.files.probe import Probe
 from neuroarrays.tree import contents
 
 
@@ -47,22 +48,35 @@ class Index:
     rows: list[dict[str, Any]]
     places: dict[str, list[int]]
     held: dict[str, Nodes]
+    probe: Probe | None = None
 
-    def session(self, name: str) -> Nodes:
-        """The nodes of one session."""
-        if name in self.held:
-            return self.held[name]
-        with open(self.path, "rb") as file:
-            nodes: Nodes | None = _unpack(file, *self.places[name])
-        if nodes is None:
-            raise FormatError(
-                self.path,
-                name,
-                "the session's entry in the index",
-                "damaged bytes",
-                "opening the file once for writing with h5py drops the index",
+    def fetch(self, names: Iterable[str]) -> dict[str, Nodes]:
+        """The nodes of some sessions, read in one go.
+
+        Raises
+        ------
+        FormatError
+            If the entry of one is damaged.
+        """
+        names = list(names)
+        there = [name for name in names if name not in self.held]
+        if there:
+            assert self.probe is not None
+            packed = self.probe.read_ranges(
+                [(place[0], place[1]) for place in map(self.places.__getitem__, there)]
             )
-        return nodes
+            for name, entry in zip(there, packed, strict=True):
+                nodes = _unpacked(entry, *self.places[name][1:])
+                if nodes is None:
+                    raise FormatError(
+                        self.path,
+                        name,
+                        "the session's entry in the index",
+                        "damaged bytes",
+                        "opening the file once for writing with h5py drops the index",
+                    )
+                self.held[name] = nodes
+        return {name: self.held[name] for name in names}
 
 
 def session_paths(kind: str, areas: Iterable[str], paths: Iterable[str]) -> list[str]:
@@ -144,7 +158,7 @@ def _sizes(node: dict[str, Any]) -> contents.Node:
 # ------------------------------------------------------------------------ at the end of the file
 
 
-def load(path: str) -> Index:
+def load(probe: Probe) -> Index:
     """The index of an archive, from its end or by looking.
 
     Raises
@@ -152,27 +166,34 @@ def load(path: str) -> Index:
     FormatError
         If it is no archive or damaged.
     """
-    if os.path.isdir(path):
-        return from_nodes(path, scan_zarr(path))
-    found = _from_end(path)
+    if probe.container == "zarr":
+        return from_nodes(probe.path, scan_zarr(probe.path))
+    probe.check("file")
+    found = _from_end(probe)
     if found is None:
-        seal.check_end(path)
-        found = from_nodes(path, scan_hdf5(path))
+        seal.check_end(probe.given, probe.head, probe.size)
+        found = from_nodes(probe.path, scan_hdf5(probe.path))
     return found
 
 
-def _from_end(path: str) -> Index | None:
-    with open(path, "rb") as file:
-        footer = seal.read_footer(file)
-        stored = None if footer is None else _unpack(file, *footer[:3])
+def _from_end(probe: Probe) -> Index | None:
+    footer = seal.footer_of(probe.tail(seal.FOOTER.size))
+    if footer is None:
+        return None
+    offset, length, checksum = footer[:3]
+    packed = probe.read_ranges([(offset, length)])[0] if offset + length <= probe.size else b""
+    stored = _unpacked(packed, length, checksum)
     if stored is None:
         return None
-    return Index(path, stored["nodes"], stored["sessions"], stored["rows"], stored["places"], {})
+    parts = {name: stored[name] for name in ("nodes", "sessions", "rows", "places")}
+    return Index(probe.path, **parts, held={}, probe=probe)
 
 
-def _unpack(file: Any, offset: int, length: int, checksum: int) -> Any:
-    packed = seal.take(file, offset, length, checksum)
-    return None if packed is None else json.loads(zlib.decompress(packed))
+def _unpacked(packed: bytes, length: int, checksum: int) -> Any:
+    """The content of an entry; None if its bytes are others than were put there."""
+    if len(packed) != length or zlib.crc32(packed) != checksum:
+        return None
+    return json.loads(zlib.decompress(packed))
 
 
 def append(path: str | os.PathLike[str]) -> None:

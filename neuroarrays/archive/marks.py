@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from neuroarrays.errors import PathExists, shorten
+from neuroarrays.errors import FormatError, MissingPath, PathExists, shorten
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import stamp
 from neuroarrays.files.writing import written
 
@@ -135,12 +137,15 @@ class Marks:
             return []
 
 
-def unfinished(folder: str | os.PathLike[str]) -> str:
+def unfinished(folder: Probe) -> str:
     """What a build has not made of the archive in a folder; "" for any other.
 
     Files are known by their size, which a copy has too.
     """
-    known = _read(Path(folder, WORK))
+    try:
+        known = _parsed(folder.child(f"{WORK}/{_MARK}").read_json())
+    except (FormatError, MissingPath):
+        known = None
     if known is None:
         return ""
     blocks, failures = known
@@ -154,21 +159,30 @@ def unfinished(folder: str | os.PathLike[str]) -> str:
     return f"the build of this archive is not finished: {'; '.join(said)}" if said else ""
 
 
-def _is_there(folder: str | os.PathLike[str], name: str, block: Block) -> bool:
-    try:
-        size = os.stat(Path(folder, f"{name}.h5")).st_size
-    except OSError:
+def _is_there(folder: Probe, name: str, block: Block) -> bool:
+    file = folder.child(f"{name}.h5")
+    if not file.is_file:
         return False
-    return any(one[1] == size for one in block.stamps[-1:]) and block.made in (block.wanted, "")
+    return any(one[1] == file.size for one in block.stamps[-1:]) and block.made in (
+        block.wanted,
+        "",
+    )
 
 
 def _read(work: Path) -> tuple[dict[str, Block], list[str]] | None:
     """The blocks and failures of a mark; None if there is none of ours."""
     try:
-        content = json.loads((work / _MARK).read_text(encoding="utf-8"))
+        return _parsed(json.loads((work / _MARK).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _parsed(content: Any) -> tuple[dict[str, Block], list[str]] | None:
+    """The blocks and failures that a mark says; None if it is none of ours."""
+    try:
         if content["kind"] != _KIND:
             return None
         blocks = {name: Block(**block) for name, block in content["blocks"].items()}
         return blocks, list(content["failures"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return None

@@ -13,10 +13,8 @@ presentations and repeats is stored once, with ``stimulus_index`` saying which i
 from __future__ import annotations
 
 import base64
-import os
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,16 +26,20 @@ from neuroarrays.archive.arrays import Repeated, Stored
 from neuroarrays.archive.encoding import decode, viewable
 from neuroarrays.archive.marks import unfinished
 from neuroarrays.archive.scan import Nodes
-from neuroarrays.archive.seal import has_footer, sealed_source
+from neuroarrays.archive.seal import FOOTER, SealedSource, footer_of
 from neuroarrays.archive.sums import summed_source
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import opening
+from neuroarrays.files.headers import CHECKSUMS
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
-from neuroarrays.formats.folders import Found, find, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
+from neuroarrays.formats.sessions import find
 from neuroarrays.lazy.arrays import FileArray, LazyArray
 from neuroarrays.lazy.indexes import dataset, usual_form
+
+#: Block -> its archive, and what that holds.
+Blocks = dict[str, tuple[Probe, contents.Index]]
 
 
 class ArchiveReader(Reader):
@@ -47,67 +49,66 @@ class ArchiveReader(Reader):
     description = "trees saved by na.save, HDF5 or Zarr"
     several = True
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether the root carries our mark; of a folder, of any archive in it."""
-        try:
-            if isinstance(filename_or_obj, str | os.PathLike):
-                path = os.fspath(filename_or_obj)
-                return _claims(path) or any(map(_claims, _members(path))) or bool(unfinished(path))
-            paths = [os.fspath(path) for path in filename_or_obj]
-            return bool(paths) and all(map(_claims, paths))
-        except (OSError, TypeError, ValueError):
-            return False
+        if probe.is_list:
+            return all(asked(_is_archive, one) for one in probe.children)
+        if probe.is_folder:
+            inside = any(asked(_is_archive, one) for one in probe.children)
+            return inside or bool(unfinished(probe))
+        return _is_archive(probe)
 
-    def open_groups(
-        self,
-        filename_or_obj: Any,
-        request: Request,
-        *,
-        skip_damaged: bool = False,
-    ) -> dict[str, xr.Dataset]:
+    def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """Open an archive as the groups of the tree that was saved.
+
+        Not session by session: what stands above sessions (blocks, the root) is stored too, and the
+        index at the end of the file says of all of them what they hold.
 
         Parameters
         ----------
-        filename_or_obj : str, path or list of these
+        probe : Probe
             An ``.h5`` file or a ``.zarr`` folder. A folder of archives, or a list of them: a tree
             with a block of each, named as its file.
         request : Request
             What to open; other sessions are not visited.
-        skip_damaged : bool
-            Leave out an archive of several that cannot be read, and say so in ``notes``.
         """
-        found = _found(filename_or_obj)
-        if found is None:
-            path = os.path.abspath(filename_or_obj)
-            index = contents.load(path)
-            return _groups(index, _picked(index, request), request)
-        notes = found.notes()
-        indexes = _indexes(found, notes, skip_damaged)
-        groups = self._open_blocks(indexes, request)
-        notes += [said] if (said := _unfinished(filename_or_obj)) else []
-        if notes:
-            groups["/"].attrs["notes"] = notes
+        if _is_one(probe):
+            index = contents.load(probe)
+            return _groups(probe, index, _picked(index, request), request)
+        indexes = _indexes(probe, request)
+        groups = self._open_blocks(probe, indexes, request)
+        request.notes += filter(None, [_unfinished(probe)])
+        if request.notes:
+            groups["/"].attrs["notes"] = request.notes
         return groups
 
+    def list_rows(self, probe: Probe, request: Request) -> Iterable[dict[str, Any]]:
+        """The catalogue that the index of each archive has."""
+        if _is_one(probe):
+            return contents.load(probe).rows
+        _unfinished(probe)
+        return (
+            row | {"block": f"{block}/{row['block']}".rstrip("/")}
+            for block, (_, index) in _indexes(probe, request).items()
+            for row in index.rows
+        )
+
     def _open_blocks(
-        self, indexes: dict[str, contents.Index], request: Request
+        self, probe: Probe, indexes: Blocks, request: Request
     ) -> dict[str, xr.Dataset]:
         """The groups of several archives, each below its name; what is asked for is in any."""
-        kinds = {schema.kind_of(index.nodes[""]["attrs"]) for index in indexes.values()}
+        kinds = {schema.kind_of(index.nodes[""]["attrs"]) for _, index in indexes.values()}
         if len(kinds) > 1:
-            raise FormatError(
-                next(iter(indexes.values())).path, "/", "archives of one kind", " and ".join(kinds)
-            )
-        known = [path for index in indexes.values() for path in index.sessions]
+            raise FormatError(probe.given, "/", "archives of one kind", " and ".join(kinds))
+        known = [path for _, index in indexes.values() for path in index.sessions]
         names = set(request.sessions(dict.fromkeys(map(_leaf, known))))
         groups = {"/": xr.Dataset(attrs=schema.root_attrs(kinds.pop(), source=self.name))}
-        for block, index in indexes.items():
+        for block, (archive, index) in indexes.items():
             picked = [path for path in index.sessions if _leaf(path) in names]
             kept = request.areas(area for path in picked for area in index.sessions[path])
             if not picked or not (kept or request.every_area):
                 continue
-            for name, node in _groups(index, picked, request).items():
+            for name, node in _groups(archive, index, picked, request).items():
                 place = f"{block}/{name}".rstrip("/")
                 if name == "/":
                     mark = "neuroarrays_schema"
@@ -115,110 +116,73 @@ class ArchiveReader(Reader):
                 groups[place] = node
         return groups
 
-    def catalog(
-        self,
-        filename_or_obj: Any,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
-        skip_damaged: bool = False,
-        **options: Any,
-    ) -> list[dict[str, Any]]:
-        request, found = Request(sessions, areas), _found(filename_or_obj)
-        if found is None:
-            return request.rows(contents.load(os.path.abspath(filename_or_obj)).rows)
-        _unfinished(filename_or_obj)
-        return request.rows(
-            row | {"block": f"{block}/{row['block']}".rstrip("/")}
-            for block, index in _indexes(found, [], skip_damaged).items()
-            for row in index.rows
-        )
+
+def _is_one(probe: Probe) -> bool:
+    """Whether it is one archive, and no folder or list of them."""
+    return not probe.is_list and not probe.is_folder
 
 
-def _claims(path: str) -> bool:
-    try:
-        return _is_archive(path)
-    except (OSError, ValueError, NeuroArraysError):
-        return False
-
-
-def _is_archive(path: str) -> bool:
-    if not (opening.is_zarr(path) or opening.is_hdf5(path)):
-        return False
-    if os.path.isdir(path):
-        marked = os.path.isfile(os.path.join(path, opening.CHECKSUMS))
-    else:
-        marked = has_footer(path)
-    if marked:
+def _is_archive(probe: Probe) -> bool:
+    if probe.container == "hdf5" and has_footer(probe):
         return True
-    return "neuroarrays_schema" in opening.glance(path).attrs("/")
+    if probe.container == "zarr" and CHECKSUMS in probe.listing:
+        return True
+    return "neuroarrays_schema" in probe.attrs
 
 
-def _members(folder: str) -> list[str]:
-    """Paths in a folder that is no archive itself; hidden ones are somebody's work in progress."""
-    if not os.path.isdir(folder) or opening.is_zarr(folder):
-        return []
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    return [os.path.join(folder, name) for name in names]
+def has_footer(probe: Probe) -> bool:
+    """Whether a file ends with an index of ours."""
+    return footer_of(probe.tail(FOOTER.size)) is not None
 
 
-def _found(path_or_paths: Any) -> Found | None:
-    """The archives of a folder or list; None for one archive."""
-    if isinstance(path_or_paths, str | os.PathLike):
-        path = os.path.abspath(path_or_paths)
-        if not os.path.isdir(path) or opening.is_zarr(path):
-            return None
-        found = find(path, lambda one: _claims(str(one)), _is_meant)
-        if not found.paths and (said := unfinished(path)):
-            raise FormatError(
-                path, "", "archives", f"none yet: {said}", "run the same build again: it goes on"
-            )
-        return found
-    return Found([Path(os.path.abspath(path)) for path in path_or_paths])
-
-
-def _is_meant(path: Path) -> bool:
+def _is_meant(probe: Probe) -> bool:
     """Whether what is no archive that can be read is called like one; a sound file is another's."""
-    if path.suffix not in (".zarr", ".h5", ".hdf5", ".nc"):
+    if probe.suffix not in (".zarr", ".h5", ".hdf5", ".nc"):
         return False
-    sound = opening.is_zarr if path.suffix == ".zarr" else opening.is_hdf5
+    sound = probe.container == ("zarr" if probe.suffix == ".zarr" else "hdf5")
+    if probe.suffix == ".nc" and not sound:
+        return False  # netCDF of another kind, or none: then its siblings say so
     try:
-        if path.suffix == ".nc" and not sound(path):
-            return False  # netCDF of another kind, or none: then its siblings say so
-        return not sound(path) or not opening.open_source(path).names("/")
+        return not sound or not probe.names
     except NeuroArraysError:
         return True
 
 
-def _indexes(found: Found, notes: list[str], skip_damaged: bool) -> dict[str, contents.Index]:
-    """Block -> what its archive holds, for a folder or list of archives.
+def _indexes(probe: Probe, request: Request) -> Blocks:
+    """Block -> its archive and what it holds, for a folder or list of archives.
 
     Raises
     ------
     FormatError
         If two archives have one name, or one is damaged.
     """
-    indexes: dict[str, contents.Index] = {}
-    for path in found.paths:
-        name = schema.node_name(path.stem)
+    sessions = find(probe, _is_archive, _is_meant)
+    said = "" if sessions or probe.is_list else unfinished(probe)
+    if said:
+        hint = "run the same build again: it goes on"
+        raise FormatError(probe.given, "", "archives", f"none yet: {said}", hint)
+    request.notes += sessions.notes
+    indexes: Blocks = {}
+    for found, archive in sessions.items():
+        name = schema.node_name(archive.stem) if isinstance(archive, Probe) else found
         if name in indexes:
-            raise FormatError(
-                path, expected="archives of different names", found=f"{indexes[name].path} too"
-            )
-        with sparing(name, path, notes, skip_damaged, len(found.paths) > 1):
-            found.check(path)
-            indexes[name] = contents.load(str(path))
+            other = indexes[name][0]
+            raise FormatError(archive.given, "", "archives of different names", f"{other} too")
+        with request.sparing(name, getattr(archive, "path", probe), len(sessions) > 1):
+            if isinstance(archive, Exception):
+                raise archive
+            indexes[name] = archive, contents.load(archive)
     if not indexes:
-        raise FormatError(found.paths[0], "", "an archive that can be read", "; ".join(notes))
+        notes = "; ".join(request.notes)
+        raise FormatError(probe.given, "", "an archive that can be read", notes)
     return indexes
 
 
-def _unfinished(path_or_paths: Any) -> str:
+def _unfinished(probe: Probe) -> str:
     """What a build has not made of a folder of archives, as a warning too."""
-    if not isinstance(path_or_paths, str | os.PathLike):
-        return ""
-    said = unfinished(path_or_paths)
+    said = "" if probe.is_list else unfinished(probe)
     if said:
-        msg = f"{os.fspath(path_or_paths)}: {said}. Run the same build again: it goes on"
+        msg = f"{probe}: {said}. Run the same build again: it goes on"
         warnings.warn(msg, UserWarning, stacklevel=2)
     return said
 
@@ -233,19 +197,20 @@ def _picked(index: contents.Index, request: Request) -> list[str]:
     return [path for path in index.sessions if _leaf(path) in wanted]
 
 
-def _groups(index: contents.Index, picked: list[str], request: Request) -> dict[str, xr.Dataset]:
+def _groups(
+    probe: Probe, index: contents.Index, picked: list[str], request: Request
+) -> dict[str, xr.Dataset]:
     """The groups of one archive: the sessions of some paths, with the areas asked for."""
     # The file itself is opened when a value is read.
-    path = index.path
-    file = summed_source(path) if os.path.isdir(path) else sealed_source(path)
+    store = probe.container == "zarr"
+    file = summed_source(probe.path) if store else SealedSource(probe.path, probe.stamp)
     build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]))
     groups = {"/": build.node("", index.nodes)}
     for name in index.nodes:
         above = any(session.startswith(name + "/") for session in picked)
         if name and (above or request.every_session):
             groups[name] = build.node(name, index.nodes)
-    for session in picked:
-        nodes = index.session(session)
+    for session, nodes in index.fetch(picked).items():
         areas = [area for area in index.sessions[session] if not request.area(area)]
         unwanted = [f"{session}/{area}".lstrip("/") for area in areas]
         for name in nodes:

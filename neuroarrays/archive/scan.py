@@ -6,7 +6,6 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ Nodes = dict[str, dict[str, Any]]
 #: Coordinates and sizes up to this many bytes stand in the index itself.
 _INLINE = 1 << 16
 _NON_COORDINATE = "_nc4_non_coord_"
+_ZARR = "zarr.json"
 
 
 def scan_hdf5(path: str, values: bool = False) -> Nodes:
@@ -142,11 +142,11 @@ def text_checksum(values: np.ndarray) -> int:
 
 def scan_zarr(path: str) -> Nodes:
     """Every node of a Zarr archive, from its consolidated metadata if it has them."""
-    root = _json(Path(path, "zarr.json"))
+    root = _json(f"{path}/{_ZARR}")
     found = (root.get("consolidated_metadata") or {}).get("metadata")
     if found is None:
-        files = sorted(Path(path).rglob("zarr.json"))
-        found = {str(f.parent.relative_to(path)): _json(f) for f in files if f.parent != Path(path)}
+        nodes = [name.removesuffix(f"/{_ZARR}") for name in folders.names(path, f"/{_ZARR}")]
+        found = {name: _json(f"{path}/{name}/{_ZARR}") for name in nodes}
     place = ""
     try:
         found = dict(sorted(found.items()))  # zarr before 3.1.2 lists them in no order
@@ -169,7 +169,7 @@ def scan_zarr(path: str) -> Nodes:
         ) from error
 
 
-def _json(file: Path) -> Any:
+def _json(file: str) -> Any:
     found = folders.read_json(file)
     if found is None:
         raise FormatError(file, expected="metadata of Zarr", found="no file")

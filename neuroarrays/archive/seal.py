@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
 from neuroarrays.files.hdf5 import HDF5Source, open_file
 from neuroarrays.files.source import HDF5_MAGIC, stamp
 
@@ -33,20 +32,19 @@ _SUPERBLOCK = struct.Struct("<8sBB18xQ")
 _PIECE = 1 << 22
 
 
-def has_footer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file ends with an index."""
-    with open(path, "rb") as file:
-        return read_footer(file) is not None
-
-
-def read_footer(file: BinaryIO) -> tuple[Any, ...] | None:
-    """The footer of a file, None if it has none."""
-    size = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size - FOOTER.size))
-    footer = file.read()
+def footer_of(tail: bytes) -> tuple[Any, ...] | None:
+    """The footer among the last bytes of a file, None if it has none."""
+    footer = tail[-FOOTER.size :]
     if len(footer) != FOOTER.size or not footer.endswith(MAGIC):
         return None
     return FOOTER.unpack(footer)
+
+
+def read_footer(file: BinaryIO) -> tuple[Any, ...] | None:
+    """The footer of an open file, None if it has none."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - FOOTER.size))
+    return footer_of(file.read())
 
 
 def take(file: BinaryIO, offset: int, length: int, checksum: int) -> bytes | None:
@@ -124,7 +122,8 @@ def check(path: str, known: tuple[int, ...]) -> None:
             )
         footer = read_footer(file)
         if footer is None:
-            check_end(path)
+            file.seek(0)
+            check_end(path, file.read(_SUPERBLOCK.size), os.fstat(file.fileno()).st_size)
             return
         packed = take(file, *footer[3:6])
         if packed is None:
@@ -136,16 +135,24 @@ def check(path: str, known: tuple[int, ...]) -> None:
             raise _damaged(path, "the bytes that were saved, outside of values")
 
 
-def check_end(path: str) -> None:
+def check_end(path: str, head: bytes, size: int) -> None:
     """Refuse an HDF5 file without an index that does not end where HDF5 says.
+
+    Parameters
+    ----------
+    path : str
+        For messages.
+    head : bytes
+        The first of the file.
+    size : int
+        Bytes of the file.
 
     Raises
     ------
     FormatError
         If it was cut short, or its index is damaged.
     """
-    with open(path, "rb") as file:
-        head, size = file.read(_SUPERBLOCK.size), os.fstat(file.fileno()).st_size
+    head = head[: _SUPERBLOCK.size]
     if len(head) < _SUPERBLOCK.size or not head.startswith(HDF5_MAGIC):
         return  # a user block, or nothing that HDF5 would open
     _, version, width, end = _SUPERBLOCK.unpack(head)
@@ -173,8 +180,3 @@ class SealedSource(HDF5Source):
     def _file(self) -> h5py.File:
         check(self.path, self.stamp)
         return super()._file()
-
-
-def sealed_source(path: str) -> SealedSource:
-    """The source of an archive, without opening it."""
-    return SealedSource(path, stamp(safety.regular_file(path)))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, state
-from neuroarrays.files.opening import CHECKSUMS, open_source
+from neuroarrays.files.headers import CHECKSUMS
 from neuroarrays.files.zarr import ZarrSource
 
 NAME = CHECKSUMS
@@ -86,7 +86,6 @@ class SummedSource(ZarrSource):
 
 def summed_source(path: str) -> SummedSource:
     """The source of a Zarr archive, whose own metadata are compared."""
-    opened = open_source(path)
-    found = SummedSource(opened.path, opened.stamp)
+    found = SummedSource(path, folders.stamp(path))
     found.check_bytes("zarr.json", folders.read(path, "zarr.json", found.files()))
     return found

@@ -95,6 +95,17 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def names(path: str, ending: str = "") -> list[str]:
+    """Names of the files below a folder that end so, in order; links are not followed.
+
+    Raises
+    ------
+    MissingPath, FormatError
+        If it is not there, or cannot be read.
+    """
+    return sorted(name for name in _walked(path, follow=False) if name.endswith(ending))
+
+
 def size_of(path: str | os.PathLike[str]) -> int:
     """Bytes of a file, or of all files in a folder; 0 where there is nothing."""
     if not os.path.isdir(path):

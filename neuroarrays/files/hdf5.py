@@ -123,6 +123,12 @@ class HDF5Source(Source):
                     "the original",
                 ) from error
 
+    @contextmanager
+    def opened(self) -> Iterator[h5py.File]:
+        """The file under HDF5's lock, for what asks HDF5 itself; its errors name file and place."""
+        with self._open() as handle:
+            yield handle.file
+
     def _handle(self) -> _Handle:
         handle = handles.get(self)
         check_unchanged(self.path, self.stamp)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -148,6 +148,7 @@ class Probe(Header):
             kind = self.listing.get(first)
             known = Status(location.MISSING, words="nothing") if kind is None else None
             self._children[first] = Probe(self.location.child(first), known, kind or "")
+            self._children[first].parent = self
         found = self._children[first]
         return found.child(rest) if rest else found
 
@@ -167,6 +168,12 @@ class Probe(Header):
     def parent(self) -> Probe:
         """The folder that it is in."""
         return Probe(self.location.parent)
+
+    def beside(self, name: str) -> Probe:
+        """What has that name in the same folder, which is not listed for it."""
+        if "parent" in vars(self):
+            return self.parent.child(name)
+        return Probe(self.location.parent.child(name))
 
     # ------------------------------------------------------------------------------------- values
 
@@ -188,6 +195,31 @@ class Probe(Header):
         if len(content) > most:
             raise FormatError(self.given, "", f"at most {most:,} bytes", "more")
         return content
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Bytes of a file for pairs of start and count, in one go; fewer where it ends.
+
+        Raises
+        ------
+        MissingPath
+            If there is nothing.
+        FormatError
+            If it is no file, or cannot be read.
+        """
+        self.check(FILE)
+        with safety.named(self.given):
+            return self.location.read(ranges)
+
+    def tail(self, count: int) -> bytes:
+        """The last bytes of a file.
+
+        Raises
+        ------
+        MissingPath, FormatError
+            As `read_ranges`.
+        """
+        start = max(0, self.size - count)
+        return self.read_ranges([(start, count)])[0]
 
     def read_text(self, most: int = MAX_TEXT) -> str:
         """The text of a file, UTF-8.

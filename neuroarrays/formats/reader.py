@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -274,9 +274,28 @@ class Reader(BackendEntrypoint):
             raise TypeError(msg)
         return dict(options)
 
+    def list_rows(self, probe: Any, request: Request) -> Iterable[dict[str, Any]]:
+        """Rows of the catalogue of all sessions, where they are had without opening them.
+
+        Written by a reader only whose files say what they hold.
+
+        Parameters
+        ----------
+        probe : Probe
+            Of what the user gave.
+        request : Request
+            Says whether to leave out what is damaged; the base takes the rows that are asked for.
+        """
+        raise NotImplementedError
+
     def catalog(self, filename_or_obj: Any, **options: Any) -> list[dict[str, Any]]:
-        """A row per session and area, from metadata only; with `skip_damaged`, if the reader has it."""
-        return contents.of_groups(self.open_groups_as_dict(filename_or_obj, **options)).rows()
+        """A row per session and area, from metadata only."""
+        probe = probe_of(filename_or_obj)
+        if not self._writes("list_rows"):
+            return contents.of_groups(self.open_groups_as_dict(probe, **options)).rows()
+        with named(probe.given), compared_once():
+            request, _ = self._request(options)
+            return request.rows(self.list_rows(probe, request))
 
 
 def _hooks(cls: type[Reader]) -> list[Callable[..., Any]]:

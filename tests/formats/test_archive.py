@@ -11,11 +11,12 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.archive import index, seal
+from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
-from neuroarrays.archive.reader import ArchiveReader
+from neuroarrays.archive.reader import ArchiveReader, has_footer
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import opening
+from neuroarrays.files.probe import probe_of
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
 
 
@@ -118,9 +119,9 @@ def test_sessions_and_areas(archive):
 def test_only_the_sessions_asked_for_are_visited(tmp_path, monkeypatch):
     path = store.save(small(), tmp_path / "x.h5")
     visited = []
-    original = index.Index.session
+    original = index.Index.fetch
     monkeypatch.setattr(
-        index.Index, "session", lambda self, name: visited.append(name) or original(self, name)
+        index.Index, "fetch", lambda self, names: visited.extend(names) or original(self, names)
     )
     monkeypatch.setattr(index, "scan_hdf5", lambda *a, **k: pytest.fail("visited the whole file"))
     na.open_datatree(path, sessions=["s0", "s2"])
@@ -151,11 +152,11 @@ def test_groupby_a_trial_parameter(archive):
 
 def test_the_index_is_dropped_when_another_program_writes(tmp_path):
     path = store.save(small(), tmp_path / "x.h5")
-    assert seal.has_footer(path)
+    assert has_footer(probe_of(path))
     with h5py.File(path, "r+") as file:
         file["s0/VISp"].attrs["note"] = "added"
         file["s0/VISp/unit_id"][0] = 77
-    assert not seal.has_footer(path)
+    assert not has_footer(probe_of(path))
     tree = na.open_datatree(path)
     assert tree["s0/VISp"].attrs["note"] == "added"
     assert tree["s0/VISp"].unit_id[0] == 77
@@ -172,7 +173,7 @@ def test_opening_by_looking_is_the_same(tmp_path):
     na.release()  # HDF5 refuses to write to what this process has open
     with h5py.File(path, "r+") as file:  # as another program does: it drops the index
         file.attrs["_saved_by"] = file.attrs["_saved_by"]
-    assert not seal.has_footer(path)
+    assert not has_footer(probe_of(path))
     assert_same_trees(na.open_datatree(path), fast)
     assert na.catalog(path).to_dict() == rows.to_dict()
     unlisted = store.save(small(), tmp_path / "x.zarr")

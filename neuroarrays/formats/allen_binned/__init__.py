@@ -15,22 +15,18 @@ Dims may be stored in any order; they come as (presentation_id, unit_id, time).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import opening, safety
+from neuroarrays.errors import FormatError
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
-from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import FileArray, file_array, wrap
@@ -52,88 +48,73 @@ class AllenBinnedReader(Reader):
     description = "published binned archive of Allen Visual Coding Neuropixels"
     several = True
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether the first session has areas with spikes; of a folder, whether any file has."""
-        try:
-            paths = _files(filename_or_obj)
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
-        found = (_is_archive(path) for path in paths)
-        folder = len(paths) > 0 and not isinstance(filename_or_obj, str | os.PathLike)
-        return (all(found) if folder else any(found)) if paths else False
+        if probe.is_list:
+            return all(asked(_is_archive, file) for file in probe.children)
+        return any(asked(_is_archive, file) for file in _files(probe))
 
-    def open_groups(
-        self,
-        filename_or_obj: Any,
-        request: Request,
-        *,
-        skip_damaged: bool = False,
-    ) -> dict[str, xr.Dataset]:
+    def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """Open the archive as the groups of an aligned tree.
+
+        Not session by session: a file holds many, with the frames that all were shown, and a
+        session stands in the file of each stimulus.
 
         Parameters
         ----------
-        filename_or_obj : str, path or list of these
+        probe : Probe
             A file: ``<session>/<area>``. A folder or a list of files: ``<stimulus>/<session>/<area>``
             with the names of the files as stimuli.
         request : Request
             What to open; the rest is not visited.
-        skip_damaged : bool
-            Leave out a session that cannot be read, and say so in the attribute ``notes``.
         """
-        notes: list[str] = []
-        paths = _archives(filename_or_obj, notes)
-        single = isinstance(filename_or_obj, str | os.PathLike) and not os.path.isdir(
-            filename_or_obj
-        )
-        blocks = {path: "" if single else schema.node_name(path.stem) for path in paths}
-        listed = {}
-        for path in paths:
+        archives = _archives(probe, request.notes)
+        listed: dict[Probe, dict[str, list[str]]] = {}
+        for file in archives:
             with (
-                sparing(path.name, path, notes, skip_damaged, len(paths) > 1),
-                files.walking(str(path)) as walk,
+                request.sparing(file.name, file, len(archives) > 1),
+                files.walking(file.source) as walk,
             ):
-                listed[path] = {s: walk.areas(s) for s in walk.sessions()}
+                listed[file] = {s: walk.areas(s) for s in walk.sessions()}
         picked = set(request.sessions(_distinct(listed.values())))
         pairs = [pair for content in listed.values() for pair in content.items()]
-        names = dict.fromkeys(a for session, found in pairs if session in picked for a in found)
+        names = dict.fromkeys(a for session, areas in pairs if session in picked for a in areas)
         kept = set(request.areas(names))
         groups: dict[str, xr.Dataset] = {}
-        for path, content in listed.items():
-            wanted = {s: [a for a in found if a in kept] for s, found in content.items()}
+        for file, content in listed.items():
+            wanted = {s: [a for a in areas if a in kept] for s, areas in content.items()}
             wanted = {s: n for s, n in wanted.items() if s in picked and (n or request.every_area)}
             if wanted:
-                made = _File(path, skip_damaged, notes).groups(wanted, blocks[path])
-                if both := set(made) & set(groups) - {blocks[path]}:
+                block = _block(probe, file)
+                nodes = _File(file, request).groups(wanted, block)
+                if both := set(nodes) & set(groups) - {block}:
                     raise FormatError(
-                        path,
+                        file.given,
                         sorted(both)[0],
                         "a session in one file only",
                         "it is in another file of the same name too",
                     )
-                groups |= made
-        root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
+                groups |= nodes
+        root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=request.notes)
         return {"/": xr.Dataset(attrs=root)} | groups
 
-    def catalog(
-        self,
-        filename_or_obj: Any,
-        sessions: str | Sequence[str] | None = None,
-        areas: str | Sequence[str] | None = None,
-        skip_damaged: bool = False,
-        **options: Any,
-    ) -> list[dict[str, Any]]:
-        paths = _archives(filename_or_obj, [])
-        single = isinstance(filename_or_obj, str | os.PathLike) and paths == [Path(filename_or_obj)]
+    def list_rows(self, probe: Probe, request: Request) -> list[dict[str, Any]]:
+        """The catalogue, from the sizes that stand in the files."""
+        archives = _archives(probe, request.notes)
         rows: list[dict[str, Any]] = []
-        for path in paths:
+        for file in archives:
             with (
-                sparing(path.name, path, [], skip_damaged, len(paths) > 1),
-                files.walking(str(path)) as walk,
+                request.sparing(file.name, file, len(archives) > 1),
+                files.walking(file.source) as walk,
             ):
-                block = "" if single else schema.node_name(path.stem)
+                block = _block(probe, file)
                 rows += [row for s in walk.sessions() for row in _rows(walk, block, s)]
-        return Request(sessions, areas).rows(rows)
+        return rows
+
+
+def _block(probe: Probe, file: Probe) -> str:
+    """The name of the node above the sessions of a file; "" where only that file was given."""
+    return "" if file is probe else schema.node_name(file.stem)
 
 
 def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
@@ -156,41 +137,32 @@ def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
 # --------------------------------------------------------------------------------- which files
 
 
-def _files(path_or_paths: Any) -> list[Path]:
+def _files(probe: Probe) -> list[Probe]:
     """The files that a path, folder or list stands for, whatever they hold."""
-    if isinstance(path_or_paths, str | os.PathLike):
-        path = Path(path_or_paths)
-        if not path.is_dir():
-            return [path]
-        return sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.name[0] != ".")
-    return [Path(path) for path in path_or_paths]
+    if probe.is_folder:
+        return [file for file in probe.children if file.suffix in _SUFFIXES]
+    return list(probe.children) if probe.is_list else [probe]
 
 
-def _is_archive(path: Path) -> bool:
+def _is_archive(probe: Probe) -> bool:
     """By its groups; an archive of our own is not one, whatever its sessions are called."""
-    if not opening.is_hdf5(path) or not files.claims(str(path)):
-        return False
-    return "neuroarrays_schema" not in opening.open_source(path).attrs("/")
+    return files.claims(probe) and "neuroarrays_schema" not in probe.attrs
 
 
-def _archives(path_or_paths: Any, notes: list[str]) -> list[Path]:
+def _archives(probe: Probe, notes: list[str]) -> list[Probe]:
     """The archive files; pointers in a folder are noted, elsewhere refused."""
-    found = [Path(os.path.abspath(path)) for path in _files(path_or_paths)]
-    if not (isinstance(path_or_paths, str | os.PathLike) and os.path.isdir(path_or_paths)):
-        for path in found:
-            opening.open_source(path)  # what is there is no HDF5, a pointer, nothing, ...
-        return found
     archives = []
-    for path in found:
-        try:
-            safety.check_pointer(path)
-        except FormatError as error:
-            notes.append(f"{path.name}: {error.found}, left out; {error.hint}")
+    for file in _files(probe):
+        if not probe.is_folder:
+            _ = file.source  # what is there is no HDF5, a pointer, nothing, ...
+        elif file.pointer:
+            notes.append(f"{file.name}: {file.pointer.replace(';', ', left out;', 1)}")
             continue
-        if not path.stem.endswith(_FRAMES):
-            archives.append(path)
+        elif file.stem.endswith(_FRAMES):
+            continue
+        archives.append(file)
     if not archives:
-        raise FormatError(path_or_paths, expected="files of the binned archive", found="none")
+        raise FormatError(probe.given, "", "files of the binned archive", "none")
     return archives
 
 
@@ -204,9 +176,9 @@ def _distinct(contents: Any) -> dict[str, None]:
 class _File:
     """One file of the archive on its way to the groups of a tree."""
 
-    def __init__(self, path: Path, skip_damaged: bool, notes: list[str]):
-        self.path, self.skip_damaged, self.notes = path, skip_damaged, notes
-        self.source: Source = opening.hdf5_source(path)
+    def __init__(self, probe: Probe, request: Request):
+        self.probe, self.request, self.notes = probe, request, request.notes
+        self.source: Source = probe.source
 
     def groups(self, wanted: dict[str, list[str]], block: str) -> dict[str, xr.Dataset]:
         """The nodes of the sessions and areas wanted, below the block's name."""
@@ -214,25 +186,15 @@ class _File:
         shown = self._frames()
         if block:
             made[block] = xr.Dataset()
-        with files.walking(str(self.path)) as walk:
+        with files.walking(self.source) as walk:
             for session, areas in wanted.items():
                 place = f"{block}/{session}".lstrip("/")
-                with self._may_be_damaged(session):
+                with (
+                    self.request.sparing(session, self.probe),
+                    files.naming(self.source.path, session),
+                ):
                     made |= self._session(walk, session, areas, place, shown)
         return made
-
-    @contextmanager
-    def _may_be_damaged(self, session: str) -> Iterator[None]:
-        try:
-            with files.naming(str(self.path), session):
-                yield
-        except FormatError as error:
-            if not self.skip_damaged:
-                hint = f"{error.hint}; skip_damaged=True opens the other sessions"
-                raise FormatError(
-                    error.path, error.where, error.expected, error.found, hint.lstrip("; ")
-                ) from error
-            self.notes.append(f"{session} left out: {error}")
 
     def _session(
         self,
@@ -321,18 +283,18 @@ class _File:
 
     def _frames(self) -> tuple[xr.Variable, xr.Variable] | None:
         """What was shown, from the file beside this one: image_id and (image_id, channel, y, x)."""
-        path = self.path.with_name(f"{self.path.stem}{_FRAMES}.h5")
-        if not path.is_file():
+        path = self.probe.beside(f"{self.probe.stem}{_FRAMES}.h5")
+        if not path.is_file:
             return None
         try:
-            beside = opening.open_source(path)
+            beside = path.source
             infos = {name: beside.info(name) for name in beside.names("/")}
             name = next(
                 (n for n, i in infos.items() if i and len(i.shape) == 3 and i.dtype.kind in "uf"),
                 "",
             )
             if not name:
-                raise FormatError(path, expected="an array (frame, y, x)", found="none")
+                raise FormatError(path.given, "", "an array (frame, y, x)", "none")
             frames = file_array(beside, name)
             known = infos.get("frame")
             ids = np.arange(frames.shape[0])

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files.hdf5 import open_file
+from neuroarrays.files.hdf5 import HDF5Source
+from neuroarrays.files.probe import Probe
+from neuroarrays.files.source import Source
 
 if TYPE_CHECKING:
     import h5py
@@ -166,7 +168,7 @@ def _by_size(shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
 
 
 @contextmanager
-def walking(path: str) -> Iterator[Walk]:
+def walking(source: Source) -> Iterator[Walk]:
     """An open file; whatever h5py raises comes out naming it.
 
     Raises
@@ -174,14 +176,10 @@ def walking(path: str) -> Iterator[Walk]:
     FormatError
         If it is no readable HDF5.
     """
-    import hdf5plugin  # noqa: F401  registers the filters
-
-    with naming(path, ""):
-        file = open_file(path)
-    try:
-        yield Walk(path, file)
-    finally:
-        file.close()
+    if not isinstance(source, HDF5Source):
+        raise FormatError(source.path, "", "an HDF5 file", "a Zarr store")
+    with source.opened() as file:
+        yield Walk(source.path, file)
 
 
 @contextmanager
@@ -201,16 +199,11 @@ def naming(path: str, where: str) -> Iterator[None]:
         ) from error
 
 
-def claims(path: str) -> bool:
+def claims(probe: Probe) -> bool:
     """Whether an HDF5 file has sessions with areas with spikes, as the archive has them."""
-    try:
-        with walking(path) as walk:
-            if not (sessions := walk.sessions()):
-                return False
-            for area in walk.areas(sessions[0])[:3]:
-                groups = walk.groups(f"{sessions[0]}/{area}")
-                if SPIKES in groups:
-                    return True
-    except Exception:  # a damaged file is nobody's
+    sessions = [name for name in probe.names if SESSION.fullmatch(name)]
+    if probe.container != "hdf5" or not sessions:
         return False
-    return False
+    with walking(probe.source) as walk:
+        areas = walk.areas(sessions[0])[:3]
+        return any(SPIKES in walk.groups(f"{sessions[0]}/{area}") for area in areas)
