@@ -23,6 +23,7 @@ with atheris.instrument_imports(include=["neuroarrays"]):
     from neuroarrays.files import matlab, npy, opening
     from neuroarrays.files.npz import npz_source
     from neuroarrays.files.pickles import load_pickle
+    from neuroarrays.files.probe import probe_of
     from neuroarrays.formats.arrays import read_mapping
     from neuroarrays.formats.driada import DriadaReader
     from neuroarrays.tree import query
@@ -107,7 +108,7 @@ NODES = ("/", "V1", "V1/spikes", "V1/dff", "V1/presentations", "presentations/t"
 def mapping(data):
     """A mapping for a good MATLAB file: as TOML, or put together from parts."""
     if data[:1] != b"+":
-        said = read_mapping(stored("m.toml", data))
+        said = read_mapping(probe_of(stored("m.toml", data)))
     else:
         fuzzed = atheris.FuzzedDataProvider(data[1:])
 

@@ -18,6 +18,8 @@ from neuroarrays.files.source import stamp
 
 #: What can be at a location.
 MISSING, FILE, FOLDER, OTHER = "missing", "file", "folder", "other"
+#: What a listing says of a symbolic link, wherever it leads.
+LINK = "link"
 #: Opened without waiting where a FIFO stands in the place of a file.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
@@ -72,7 +74,9 @@ class Location(ABC):
 
     @abstractmethod
     def listing(self) -> dict[str, str]:
-        """Name -> kind of everything in a folder, hidden files too; "" where only `status` knows.
+        """Name -> kind of everything in a folder, hidden files too.
+
+        Also "link", and "" where only `status` knows.
 
         Raises
         ------
@@ -149,7 +153,8 @@ class LocalLocation(Location):
             return pieces
 
     def child(self, name: str) -> LocalLocation:
-        return LocalLocation(_joined(self.given, name), os.path.join(self.path, *name.split("/")))
+        path = os.path.normpath(os.path.join(self.path, name))
+        return LocalLocation(_joined(self.given, name), path)
 
     @property
     def parent(self) -> LocalLocation:
@@ -201,7 +206,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
     """What an entry of a folder is, as far as the listing says it without looking at the entry."""
     try:
         if entry.is_symlink():
-            return ""
+            return LINK
         return FOLDER if entry.is_dir() else FILE if entry.is_file() else ""
     except OSError:
         return ""

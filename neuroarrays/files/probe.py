@@ -147,7 +147,8 @@ class Probe(Header):
         if first not in self._children:
             kind = self.listing.get(first)
             known = Status(location.MISSING, words="nothing") if kind is None else None
-            self._children[first] = Probe(self.location.child(first), known, kind or "")
+            kind = "" if kind in (None, location.LINK) else kind
+            self._children[first] = Probe(self.location.child(first), known, kind)
             self._children[first].parent = self
         found = self._children[first]
         return found.child(rest) if rest else found
@@ -169,11 +170,32 @@ class Probe(Header):
         """The folder that it is in."""
         return Probe(self.location.parent)
 
+    @property
+    def is_link(self) -> bool:
+        """Whether its folder has a symbolic link of that name; False of what was not found in one."""
+        listing = self.parent.listing if "parent" in vars(self) else {}
+        return listing.get(self.name) == location.LINK
+
+    @property
+    def content(self) -> tuple[int, ...]:
+        """What tells one content from another: `stamp`; of a folder a digest of all files below.
+
+        Raises
+        ------
+        MissingPath, FormatError
+            If it is not there, or cannot be looked through.
+        """
+        if self.kind != FOLDER:
+            return self.stamp
+        from neuroarrays.files import folders
+
+        return folders.stamp(self.path)
+
     def beside(self, name: str) -> Probe:
-        """What has that name in the same folder, which is not listed for it."""
-        if "parent" in vars(self):
+        """What has that name in the same folder, or lies on a path from there ("../x.mat")."""
+        if "parent" in vars(self) and "/" not in name:
             return self.parent.child(name)
-        return Probe(self.location.parent.child(name))
+        return Probe(self.location.parent.child(name))  # which does not list the folder for it
 
     # ------------------------------------------------------------------------------------- values
 

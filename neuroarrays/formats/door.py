@@ -247,7 +247,7 @@ def _inside(probe: Probe) -> str:
         return f" with {shorten(probe.names)} at its root"
     from neuroarrays.formats.arrays.files import names_inside
 
-    return names_inside(probe.path) if probe.is_file else ""
+    return names_inside(probe)
 
 
 def _claims(format_: registry.Format, reader: Reader, asked: Probe) -> bool:

@@ -17,7 +17,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
-from neuroarrays.files import safety
+from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.mapping import (
     SETTINGS,
@@ -48,48 +48,46 @@ class ArraysReader(Reader):
 
     name = "arrays"
     description = "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"
+    one_session = True
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether it is a TOML file with our mark; arrays alone do not say what they are."""
-        try:
-            path = os.fspath(filename_or_obj)
-            return isinstance(path, str) and path.endswith(".toml") and _MARK in read_mapping(path)
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return probe.is_file and probe.suffix == ".toml" and _MARK in read_mapping(probe)
 
     def open_groups(
         self,
-        filename_or_obj: Any,
+        probe: Probe,
         request: Request,
         *,
         mapping: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open what a mapping describes.
 
+        Not session by session: the mapping says the kind of tree and the name of the one session.
+
         Parameters
         ----------
-        filename_or_obj : str or path
+        probe : Probe
             A file or folder of arrays, or a mapping (TOML) that names one.
         request : Request
             What to open; there is one session.
         mapping : dict or path of a TOML file, optional
             Which array is what.
         """
-        path = os.path.abspath(os.fspath(filename_or_obj))
-        if path.endswith(".toml"):
-            said = read_mapping(path)
-            path = _data_of(path, said.get("file"))
-            mapping = said if mapping is None else mapping
-        if mapping is None:
+        chart = mapping if isinstance(mapping, Mapping) or mapping is None else _chart(mapping)
+        if probe.suffix == ".toml":
+            stored = read_mapping(probe)
+            probe = _data_of(probe, stored.get("file"))
+            chart = stored if chart is None else chart
+        if chart is None:
             raise FormatError(
-                path,
+                probe.given,
                 "",
                 "mapping= (a dict or TOML file) that says which array is what",
                 "none",
-                f"one to start from:\n\n{outline(path)}",
+                f"one to start from:\n\n{outline(probe)}",
             )
-        chart = mapping if isinstance(mapping, Mapping) else read_mapping(mapping)
-        file = arrays_source(path)
+        file = arrays_source(probe)
         broken: dict[str, NeuroArraysError] = {}
         arrays = Arrays(file, listing(file, broken), broken)
         groups = tree_groups(arrays, chart, request)
@@ -97,22 +95,23 @@ class ArraysReader(Reader):
         return groups
 
 
-def _data_of(path: str, named: Any) -> str:
+def _data_of(probe: Probe, named: Any) -> Probe:
     """The data that a mapping names, by a path from the folder it is in."""
+    expected = "the path of the data, from this folder"
     if not isinstance(named, str):
-        raise FormatError(path, "file", "the path of the data, from this folder", f"{named!r}")
-    found = os.path.normpath(os.path.join(os.path.dirname(path), named))
-    if not os.path.exists(found):
-        raise FormatError(
-            path,
-            "file",
-            "the path of the data, from this folder",
-            f"{named!r}, where there is nothing",
-        )
+        raise FormatError(probe.given, "file", expected, f"{named!r}")
+    found = probe.beside(named)
+    if not found.exists:
+        raise FormatError(probe.given, "file", expected, f"{named!r}, where there is nothing")
     return found
 
 
-def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _chart(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The mapping in a TOML file that was given beside the arrays."""
+    return read_mapping(probe_of(path))
+
+
+def read_mapping(probe: Probe) -> dict[str, Any]:
     """A mapping from a TOML file.
 
     Raises
@@ -122,14 +121,12 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     import tomllib
 
-    status = safety.regular_file(path)
-    if status.st_size > _LARGEST:
-        raise FormatError(path, "", f"a mapping of at most {_LARGEST:,} bytes", "more")
+    if probe.size > _LARGEST:
+        raise FormatError(probe.given, "", f"a mapping of at most {_LARGEST:,} bytes", "more")
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(path, "", "TOML", str(error)) from error
+        return tomllib.loads(probe.read_text(_LARGEST))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FormatError(probe.given, "", "TOML", str(error)) from error
 
 
 def tree_groups(
@@ -176,8 +173,7 @@ def _settings(path: str, mapping: Mapping[str, Any]) -> tuple[str, str, dict[str
     kind = mapping.get("tree", schema.RECORDING)
     if kind not in (schema.RECORDING, schema.ALIGNED):
         raise FormatError(path, "tree", "'recording' or 'aligned'", f"{kind!r:.80}")
-    stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
-    session = mapping.get("session", stem)
+    session = mapping.get("session", probe_of(path).stem)
     if not isinstance(session, str):
         raise FormatError(path, "session", "the name of the session", f"{session!r:.80}")
     attrs = mapping.get("attrs", {})

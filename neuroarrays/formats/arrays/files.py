@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
-from neuroarrays.files import folders, opening, safety, state
-from neuroarrays.files.matlab import is_matlab, matlab_source
+from neuroarrays.errors import FormatError, NeuroArraysError, shorten
+from neuroarrays.files import folders, state, zips
+from neuroarrays.files.location import FOLDER
+from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.members import ArraySource, MemberSource, npy_source
 from neuroarrays.files.npz import npz_source
-from neuroarrays.files.source import Info, Key, Source, stamp
+from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.files.source import Info, Key, Source
 from neuroarrays.files.zarr import ZarrSource
-from neuroarrays.files.zips import is_zip
 from neuroarrays.formats.arrays.fields import fields_of
 from neuroarrays.formats.arrays.tables import TableSource
 
@@ -27,7 +28,7 @@ TABLES, MAX_DEPTH, MAX_FILES = (".csv", ".tsv", ".txt"), 6, 10_000
 _SUFFIXES = (*TABLES, ".parquet", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".nc")
 
 
-def arrays_source(path: str | os.PathLike[str]) -> Source:
+def arrays_source(path: str | os.PathLike[str] | Probe) -> Source:
     """The source of a file or folder of arrays.
 
     Raises
@@ -35,30 +36,36 @@ def arrays_source(path: str | os.PathLike[str]) -> Source:
     FormatError
         If it is of no kind that holds named arrays.
     """
-    path = os.path.abspath(path)
-    safety.check_pointer(path)
-    if os.path.isdir(path):
-        if opening.is_zarr(path):
-            return opening.open_source(path)
-        return FolderSource(path, _known(path)[0])
-    known = stamp(safety.regular_file(path))
-    suffix = os.path.splitext(path)[1].lower()
-    if is_zip(path):
-        return npz_source(path)
-    if suffix == ".mat" or is_matlab(path):
-        return matlab_source(path)
-    if opening.is_hdf5(path):
-        return opening.open_source(path)
+    probe = probe_of(path)
+    probe.check()
+    if probe.is_folder:
+        return FolderSource(probe.path, _known(probe)[0])
+    suffix = probe.suffix.lower()
+    if is_npz(probe):
+        return npz_source(probe.path)
+    if probe.is_file and (suffix == ".mat" or is_matlab(probe)):
+        return matlab_source(probe.path)
+    if probe.container in ("hdf5", "zarr"):
+        return probe.source
     if suffix == ".npy":
-        return npy_source(path)
+        return npy_source(probe.path)
     if suffix in TABLES or suffix == ".parquet":
-        return TableSource(path, known)
-    raise UnknownFormat(
-        path, "", "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet", opening.describe(path)
-    )
+        return TableSource(probe.path, probe.stamp)
+    expected = "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet"
+    raise probe.unknown(expected, "")
 
 
-def names_inside(path: str) -> str:
+def is_npz(probe: Probe) -> bool:
+    """Whether a file begins like a zip that is not empty."""
+    return probe.head.startswith(zips.MAGIC)
+
+
+def is_matlab(probe: Probe) -> bool:
+    """Whether a file begins like a MATLAB file of version 5 to 7.3."""
+    return probe.head.startswith((b"MATLAB 5.0", b"MATLAB 7.3"))
+
+
+def names_inside(probe: Probe) -> str:
     """What an NPZ or MATLAB file holds, in words for messages; "" of any other.
 
     Raises
@@ -66,8 +73,8 @@ def names_inside(path: str) -> str:
     FormatError
         If it is damaged.
     """
-    if is_matlab(path) or (path.endswith(".npz") and is_zip(path)):
-        return f" with {shorten(arrays_source(path).names('/'))}"
+    if is_matlab(probe) or (probe.suffix == ".npz" and is_npz(probe)):
+        return f" with {shorten(arrays_source(probe).names('/'))}"
     return ""
 
 
@@ -92,7 +99,7 @@ class FolderSource(Source):
         """The files as they were when the folder was opened."""
         found = _stamps.get((self.path, self.stamp))
         if found is None:
-            known, found = _known(self.path)
+            known, found = _known(probe_of(self.path))
             if known != self.stamp:
                 raise folders.changed(self.path, "other files")
         return found
@@ -101,14 +108,15 @@ class FolderSource(Source):
         """The source of the file that a name is in, and the rest of the name."""
         parts = name.strip("/").split("/")
         for i in range(1, len(parts) + 1):
-            path = os.path.join(self.path, *parts[:i])
-            if ".." in parts[:i]:
-                break
             inner, rest = "/".join(parts[:i]), "/".join(parts[i:])
             if (known := self._stamps().get(inner)) is not None:
-                file = ZarrSource(path, known) if opening.is_zarr(path) else arrays_source(path)
+                probe = probe_of(f"{self.path}/{inner}")
+                if probe.container == "zarr":
+                    file: Source = ZarrSource(probe.path, known)
+                else:
+                    file = arrays_source(probe)
                 if file.stamp != known:
-                    raise folders.changed(path, "another size or time")
+                    raise folders.changed(probe.path, "another size or time")
                 if not rest and isinstance(file, ArraySource):
                     rest = next(iter(file.members()))
                 return file, rest
@@ -132,34 +140,34 @@ class FolderSource(Source):
 _stamps: state.Cache[dict[str, tuple[int, ...]]] = state.Cache(64 << 20, state.entries)
 
 
-def _known(path: str) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+def _known(folder: Probe) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     """What tells one content of a folder from another, and the stamp of each file of arrays."""
-    found: dict[str, tuple[int, ...]] = {}
-    for inner in _files(path):
-        full = os.path.join(path, inner)
-        found[inner] = folders.stamp(full) if os.path.isdir(full) else stamp(os.stat(full))
+    found = {inner: file.content for inner, file in _files(folder).items()}
     total, digest = sum(one[1] for one in found.values()), folders.digest(found)
-    known = os.stat(path).st_ino, total, digest
-    return known, _stamps.put((path, known), found)
+    known = folder.stamp[0], total, digest
+    return known, _stamps.put((folder.path, known), found)
 
 
-def _files(top: str) -> list[str]:
-    found: list[str] = []
-    todo = [("", 0)]
+def _files(top: Probe) -> dict[str, Probe]:
+    """Files of arrays and Zarr stores below a folder by name; links to folders are not followed."""
+    found: dict[str, Probe] = {}
+    todo = [("", top, 0)]
     while todo:
-        folder, depth = todo.pop(0)
-        path = os.path.join(top, folder)
-        for name in by_number(sorted(os.listdir(path))):
-            inner, full = f"{folder}/{name}".lstrip("/"), os.path.join(path, name)
-            if os.path.isdir(full) and not os.path.islink(full):
-                if opening.is_zarr(full):
-                    found.append(inner)
+        inner, folder, depth = todo.pop(0)
+        folder.check_listing()
+        for name in by_number(list(folder.listing)):
+            child, place = folder.child(name), f"{inner}/{name}".lstrip("/")
+            if child.kind == FOLDER:
+                if child.is_link:
+                    continue
+                if child.container == "zarr":
+                    found[place] = child
                 elif depth < MAX_DEPTH:
-                    todo.append((inner, depth + 1))
-            elif os.path.isfile(full) and name.lower().endswith(_SUFFIXES):
-                found.append(inner)
+                    todo.append((place, child, depth + 1))
+            elif child.is_file and name.lower().endswith(_SUFFIXES):
+                found[place] = child
         if len(found) > MAX_FILES:
-            raise FormatError(top, "", f"at most {MAX_FILES:,} files", "more")
+            raise FormatError(top.given, "", f"at most {MAX_FILES:,} files", "more")
     return found
 
 
@@ -203,7 +211,7 @@ def _walk(
     if isinstance(file, FolderSource):
         for inner in file.files():
             try:
-                inside = arrays_source(os.path.join(file.path, inner))
+                inside = arrays_source(f"{file.path}/{inner}")
                 found = listing(inside)
             except NeuroArraysError as error:
                 broken[inner] = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from neuroarrays.errors import NeuroArraysError
+from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Info
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.guesses import Guess
@@ -15,12 +16,12 @@ from neuroarrays.formats.arrays.patterns import Group, groups_of, quoted, sayabl
 _SHOWN = 60
 
 
-def outline(path: str | os.PathLike[str]) -> str:
+def outline(path: str | os.PathLike[str] | Probe) -> str:
     """The arrays of a file or folder, and a mapping to start from.
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or Probe
         A file or folder of arrays.
 
     Returns
@@ -35,15 +36,13 @@ def outline(path: str | os.PathLike[str]) -> str:
     FormatError
         If it is not a file or folder of arrays.
     """
-    path = os.path.abspath(path)
+    probe = probe_of(path)
     broken: dict[str, NeuroArraysError] = {}
-    source = arrays_source(path)
+    source = arrays_source(probe)
     arrays = Arrays(source, listing(source, broken), broken)
     groups = groups_of(arrays.infos)
     width = min(max((len(shown(group.pattern)) for group in groups), default=1), 50)
-    lines = [
-        f"# {shown(os.path.basename(path))}: {len(arrays.infos):,} array{'s' * (len(arrays.infos) != 1)}"
-    ]
+    lines = [f"# {shown(probe.name)}: {len(arrays.infos):,} array{'s' * (len(arrays.infos) != 1)}"]
     lines += [
         f"#   {shown(g.pattern):<{width}}  {_kind(g.info)}  {_shapes(g)}" for g in groups[:_SHOWN]
     ]
@@ -56,7 +55,7 @@ def outline(path: str | os.PathLike[str]) -> str:
     ]
     if len(left) > _SHOWN:
         lines.append(f"#   ... and {len(left) - _SHOWN} more that are not read")
-    name = os.path.basename(path)
+    name = probe.name
     file = (
         f"file = {quoted(name)}" if sayable(name) else "# file = its name is not UTF-8: rename it"
     )
