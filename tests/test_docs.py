@@ -157,12 +157,26 @@ def test_a_table_survives_a_bar(generate):
 sys.path.insert(0, str(DOCS / "examples"))
 try:
     _example = load(DOCS / "examples" / "test_gridlab.py")
+    _folders = load(DOCS / "examples" / "test_clocklab.py")
 finally:
     sys.path.remove(str(DOCS / "examples"))
 
 
 class TestWorkedExample(_example.TestGridLab):
     """The reader of `adding_a_dataset.md` passes the suite that it shows."""
+
+
+class TestExampleOfFolders(_folders.TestClockLab):
+    """So does the one of folders of arrays."""
+
+
+def test_example_of_folders_opens_several(tmp_path):
+    _folders.test_a_folder_of_sessions_is_one_tree(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gridlab", "clocklab"])
+def test_a_reader_takes_no_more_than_a_hundred_lines(name):
+    assert len((DOCS / "examples" / f"{name}.py").read_text().splitlines()) <= 100
 
 
 def test_worked_example_names_what_does_not_add_up(tmp_path):

@@ -85,26 +85,36 @@ class Probe(Header):
 
     @cached_property
     def source(self) -> Source:
-        """The arrays of an HDF5 file or a Zarr store.
+        """The arrays of a file or store: HDF5, Zarr, npy (one, of the name of the file), NPZ, MATLAB 5.
 
         Raises
         ------
         MissingPath
             If there is nothing.
         FormatError
-            If it is neither, or is damaged.
+            If it is of another kind, or is damaged.
         """
         self.check()
+        if self.container == "hdf5":
+            return self._glance
         if self.container == "zarr":
-            from neuroarrays.files import folders
             from neuroarrays.files.zarr import ZarrSource
 
-            return ZarrSource(self.path, folders.stamp(self.path))
-        if self.container != "hdf5":
-            raise FormatError(
-                self.given, "", "an HDF5 file or a Zarr folder", self.described(full=False)
-            )
-        return self._glance
+            return ZarrSource(self.path, self.content)
+        if self.container == "npy":
+            from neuroarrays.files.members import npy_source
+
+            return npy_source(self.path)
+        if self.container == "zip":
+            from neuroarrays.files.npz import npz_source
+
+            return npz_source(self.path)
+        if self.container == "mat5":
+            from neuroarrays.files.matlab import matlab_source
+
+            return matlab_source(self.path)
+        expected = "an HDF5 file or a Zarr folder, or arrays of numpy or MATLAB"
+        raise FormatError(self.given, "", expected, self.described())
 
     @cached_property
     def _glance(self) -> Source:
