@@ -39,7 +39,7 @@ class ClockLabReader(Reader):
         speed, times = array(session.child("wheel.npy")), array(session.child("wheel_samples.npy"))
         nodes["running"] = dataset(
             {"speed": schema.var("series", "speed", wrap(speed), ("time",), units="cm/s")},
-            {"time": schema.var("series", "time", wrap(seconds(times, rate)))},
+            {"time": seconds(times, rate).variable(["time"], {"units": "s"})},
         )
         return nodes
 

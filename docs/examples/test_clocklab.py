@@ -27,7 +27,6 @@ def write_folder(folder, subject="rat-2"):
 class TestClockLab(ReaderTests):
     reader = ClockLabReader
     options: ClassVar = {"sampling_rate": 25000.0}
-    damaged = "CA1/spike_samples.npy"
     values: ClassVar = {  # read with numpy
         ("day1/CA1/spikes", "spike_times", 0): 0.0001,
         ("day1/CA1/spikes", "spike_times", 4): 59.97,

@@ -6,11 +6,12 @@ caller says ``skip_damaged=True``; whatever is not taken is said in `notes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, shorten
+from neuroarrays.files.location import FOLDER
 from neuroarrays.files.probe import Probe, asked
 
 Question = Callable[[Probe], bool]
@@ -63,19 +64,19 @@ def find(
     if not probe.is_list and (not probe.is_folder or asked(accepts, probe)):
         return Sessions({schema.node_name(called(probe)): probe})
     children = [one for one in probe.children if probe.is_list or one.name[0] != "_"]
-    accepted = {one: asked(accepts, one) for one in children}
-    suffixes = {one.suffix: one.is_file for one, yes in accepted.items() if yes}
+    answers = {child: _answer(accepts, child) for child in children}
+    kinds = {(child.suffix, child.is_file) for child, answer in answers.items() if answer is True}
     taken: dict[Probe, Any] = {}
     plain: list[str] = []
     notes: list[str] = []
-    for child, is_session in accepted.items():
-        if is_session:
+    for child, answer in answers.items():
+        if answer is True:
             taken[child] = child
         elif child.pointer:
             notes.append(f"{child.name} passed over: {child.pointer}")
-        elif not asked(sound, child) and (
-            asked(meant, child) or _is_broken(child, suffixes.get(child.suffix))
-        ):
+        elif isinstance(answer, FormatError) and (child.suffix, child.is_file) in kinds:
+            taken[child] = answer
+        elif not asked(sound, child) and (asked(meant, child) or _is_broken(child, kinds)):
             taken[child] = child.unknown("a session, as its name says")
         else:
             plain.append(child.name)
@@ -112,23 +113,31 @@ def _distinct(probes: list[Probe], called: Callable[[Probe], str]) -> list[str]:
     return [schema.node_name(name) for name in unique]
 
 
-def _is_broken(child: Probe, sibling_is_file: bool | None) -> bool:
+def _answer(question: Question, child: Probe) -> bool | FormatError:
+    """The answer, or what is wrong with the file that was asked about."""
+    try:
+        return bool(question(child))
+    except FormatError as error:
+        return error
+    except (OSError, TypeError, ValueError, NeuroArraysError):
+        return False
+
+
+def _is_broken(child: Probe, kinds: Container[tuple[str, bool]]) -> bool:
     """Whether it has the suffix of sessions, and nothing in it can be read.
 
     Parameters
     ----------
     child : Probe
         What is no session.
-    sibling_is_file : bool, optional
-        Whether the sessions of this suffix are files; None: none has it.
+    kinds : container of (str, bool)
+        Suffixes of the sessions beside it, and whether they are files.
     """
-    if sibling_is_file is None or not (child.suffix or not sibling_is_file):
+    if child.suffix and (child.suffix, True) in kinds and not _is_readable(child):
+        return True
+    if (child.suffix, False) not in kinds or child.is_file:
         return False
-    if sibling_is_file:
-        return not _is_readable(child)
-    if child.is_file:
-        return False
-    return child.kind != "folder" or not _can_be_listed(child)
+    return child.kind != FOLDER or not _can_be_listed(child)
 
 
 def _can_be_listed(folder: Probe) -> bool:
@@ -141,7 +150,7 @@ def _can_be_listed(folder: Probe) -> bool:
 def _is_readable(child: Probe) -> bool:
     """Whether something is there that could be another kind of file."""
     if not child.is_file:
-        return child.kind == "folder"
+        return child.kind == FOLDER
     if child.suffix in (".h5", ".hdf5", ".nwb"):
         return child.container == "hdf5"
     if child.suffix == ".zip":
