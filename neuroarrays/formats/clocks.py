@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray
-
-
-@dataclass(frozen=True, repr=False)
-class Seconds(LazyArray):
-    """Samples of a clock, divided by its rate where they are indexed."""
-
-    base: LazyArray
-    rate: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
-
-    def outer(self, key: Key) -> np.ndarray:
-        return np.asarray(self.base.outer(key) / np.float64(self.rate))
+from neuroarrays.lazy.computed import Elementwise
 
 
 def seconds(samples: LazyArray, rate: float) -> LazyArray:
@@ -49,4 +28,4 @@ def seconds(samples: LazyArray, rate: float) -> LazyArray:
     if not (np.isfinite(rate) and rate > 0):
         msg = f"sampling rate: expected a positive number of samples per second, found {rate}"
         raise ValueError(msg)
-    return Seconds(samples, float(rate))
+    return Elementwise(np.true_divide, (samples,), np.dtype("f8"), (np.float64(rate),))

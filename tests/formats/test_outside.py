@@ -212,7 +212,7 @@ def test_a_package_that_cannot_be_used(site, session, capsys, code, fault):
 def test_one_that_fails_while_looking(site):
     code = (
         "from neuroarrays.formats.reader import Reader\nclass R(Reader):\n"
-        "    name = 'odd'\n    def guess_can_open(self, path): raise RuntimeError('no disk')\n"
+        "    name = 'odd'\n    def recognise(self, probe): raise RuntimeError('no disk')\n"
     )
     site.claim("odd-reader", "odd", "odd_module:R", odd_module=code)
     with pytest.warns(UserWarning, match=r"'odd' of odd-reader 0\.1 fails while looking.*no disk"):

@@ -9,10 +9,11 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.archive.reader import ArchiveReader
-from neuroarrays.errors import NotInTree
+from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.formats.request import Request
+from neuroarrays.formats.sessions import Sessions
 from neuroarrays.synthetic import aligned_tree
 
 BINNED = Path(__file__).parents[1] / "golden/allen_binned/natural_scenes.h5"
@@ -20,22 +21,37 @@ AREAS = {"a": ("V1", "V2"), "b": ("V1", "CA1")}
 
 
 class MadeUp(Reader):
-    """Two sessions; counts how often an area was opened."""
+    """Two sessions, the areas of which are made whether they are asked for or not."""
 
     name = "made_up"
     description = "nothing"
+    kind = schema.ALIGNED
 
-    def guess_can_open(self, filename_or_obj):
+    def recognise(self, probe):
         return False
 
-    def open_groups(self, filename_or_obj, request, *, scale=1.0):
-        groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source=self.name))}
-        for session in request.sessions(AREAS):
-            groups[session] = xr.Dataset()
-            for area in request.areas(AREAS[session]):
-                values = {"x": ("unit_id", np.full(2, scale)), "y": ("unit_id", np.zeros(2))}
-                groups[f"{session}/{area}"] = xr.Dataset(values, {"unit_id": [0, 1]})
-        return groups
+    def list_sessions(self, probe):
+        return AREAS
+
+    def open_session(self, session, name, request, *, scale=1.0):
+        values = {"x": ("unit_id", np.full(2, scale)), "y": ("unit_id", np.zeros(2))}
+        area = xr.Dataset(values, {"unit_id": [0, 1]})
+        return {"": xr.Dataset()} | dict.fromkeys(session, area)
+
+
+class InBlocks(MadeUp):
+    """Two blocks, one session damaged."""
+
+    blocks = ("train", "test")
+
+    def list_sessions(self, probe):
+        return Sessions(AREAS | {"c": FormatError("c.h5", "", "sound bytes", "none")}, ["d left"])
+
+    def open_session(self, session, name, request):
+        inside = super().open_session(session, name, request)
+        return {
+            f"{b}/{p}".rstrip("/"): node for b in self.blocks[::-1] for p, node in inside.items()
+        }
 
 
 class OneArea(MadeUp):
@@ -43,7 +59,7 @@ class OneArea(MadeUp):
 
     only_area = "retina"
 
-    def open_groups(self, filename_or_obj, request):
+    def open_session(self, session, name, request):
         raise TypeError("opened")
 
 
@@ -67,8 +83,40 @@ def test_what_is_nowhere_is_refused_by_name(method):
         opened("f", areas=["V1", "CA3"])
     with pytest.raises(NotInTree, match="no area 'CA1'; there are 'V1', 'V2'"):
         opened("f", sessions="a", areas="CA1")
-    with pytest.raises(TypeError, match="its options are 'sessions', 'areas', 'scale'"):
+    with pytest.raises(
+        TypeError, match="its options are 'sessions', 'areas', 'skip_damaged', 'scale'"
+    ):
         opened("f", scales=2)
+
+
+def test_a_damaged_session_is_an_error_or_a_note():
+    with pytest.raises(FormatError, match=r"c\.h5: .*; skip_damaged=True opens the other"):
+        InBlocks().open_groups_as_dict("f")
+    notes = InBlocks().open_groups_as_dict("f", skip_damaged=True)["/"].attrs["notes"]
+    assert notes == ["d left", "c left out: c.h5: expected sound bytes; found none"]
+    with pytest.raises(FormatError, match="a session that can be read; found d left; c left out"):
+        InBlocks().open_groups_as_dict("f", sessions="c", skip_damaged=True)
+
+
+def test_blocks_stand_above_sessions_all_of_one_before_the_next():
+    found = InBlocks().open_groups_as_dict("f", sessions=["a", "b"], areas="V1")
+    below = [f"{block}/{p}" for block in ("train", "test") for p in ("a", "a/V1", "b", "b/V1")]
+    assert list(found) == ["/", "train", "test", *below]
+
+
+def test_a_session_says_when_it_was_recorded_unless_the_reader_does():
+    class Recording(MadeUp):
+        kind = schema.RECORDING
+        own = False
+
+        def open_session(self, session, name, request):
+            times = xr.Dataset({"x": ("time", [0.0, 1.0])}, {"time": ("time", [2.0, 5.0])})
+            rows = xr.Dataset({"start_time": ("interval", [7.0]), "stop_time": ("interval", [9.0])})
+            return {"": xr.Dataset(), "position": times} | ({"observed": rows} if self.own else {})
+
+    assert Recording().open_groups_as_dict("f")["a/observed"].stop_time.values.tolist() == [5]
+    Recording.own = True
+    assert Recording().open_groups_as_dict("f")["a/observed"].stop_time.values.tolist() == [9]
 
 
 def test_where_there_is_one_area_another_is_refused_before_opening():
