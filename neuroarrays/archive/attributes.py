@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+#: An attribute of the root of every archive that `na.save` wrote.
+SAVED_BY = "_saved_by"
 #: Our attribute, and those of the file format: no part of a tree.
 HIDDEN = "_neuroarrays"
 MACHINE = frozenset(
     {
         HIDDEN,
-        "_saved_by",
+        SAVED_BY,
         "_NCProperties",
         "_Netcdf4Dimid",
         "_Netcdf4Coordinates",
@@ -31,14 +33,12 @@ MACHINE = frozenset(
         "_ARRAY_DIMENSIONS",
     }
 )
+#: Attributes by which the CF conventions say what stored values stand for; xarray decodes by them.
+CODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 #: Attributes that make other readers change the values.
 _ACTED_UPON = frozenset(
     {
-        "_FillValue",
-        "missing_value",
-        "scale_factor",
-        "add_offset",
-        "_Unsigned",
+        *CODED,
         "dtype",
         "calendar",
         "_Encoding",

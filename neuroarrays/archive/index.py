@@ -7,8 +7,9 @@ consolidated metadata), it is made by looking.
 
 A node is ``{"attrs": {...}, "vars": {name: variable}, "coords": [names], "views": [names]?,
 "indexes": {name: form}?}``, the last for indexes of another form than usual, and a variable ``{"d": dims, "s": shape, "t": dtype, "k": kind, "m": missing, "a": attrs, "p": path,
-"v": values?, "c": checksum?, "i": [rows, variable]?}``; the last for one whose repeated rows are stored
-once: how many are, and the variable that says which.
+"v": values?, "c": checksum?, "i": [rows, variable]?, "cf": {...}?}``; "i" for one whose repeated rows
+are stored once: how many are, and the variable that says which; "cf" for one that `xarray` wrote by
+itself: the attributes to decode its values by.
 """
 
 from __future__ import annotations

@@ -268,6 +268,11 @@ class _Builder:
             values = decode(raw.reshape(shape).copy(), record["k"], dtype, None)
             return xr.Variable(dims, values, record["a"], fastpath=True)
         array = self._array(record, shape, dtype)
+        if "cf" in record:
+            coded = array.variable(dims, record["a"] | record["cf"])
+            variable = xr.conventions.decode_cf_variable(name, coded, decode_times=False)
+            variable.encoding = {}
+            return variable.load() if eager else variable
         if eager:
             return xr.Variable(dims, array.load(), record["a"])
         return array.variable(dims, record["a"])

@@ -23,6 +23,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.archive import index, sums
+from neuroarrays.archive.attributes import SAVED_BY
 from neuroarrays.archive.encoding import Encoded, Node, encode_node
 from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
 from neuroarrays.archive.progress import Bar
@@ -269,7 +270,7 @@ def _units(tree: xr.DataTree) -> Units:
         owner = next((p for p in above if p in sessions), None)
         units.setdefault(owner, []).append(encode_node(path, node, kind))
     root = next(node for node in next(n for n in units.values() if n) if not node.path)
-    root.attrs["_saved_by"] = f"neuroarrays {__version__}"
+    root.attrs[SAVED_BY] = f"neuroarrays {__version__}"
     return units
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays.archive.attributes import HIDDEN, MACHINE
+from neuroarrays.archive.attributes import CODED, HIDDEN, MACHINE, SAVED_BY
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, safety
 from neuroarrays.files.hdf5 import open_file
@@ -45,11 +46,14 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
     place = "/"
     try:
         with open_file(path) as file:
+            ours = SAVED_BY in file.attrs
             seen: dict[int, str] = {}
             todo: list[tuple[str, h5py.Group]] = [("", file)]
             while todo:
                 place, group = todo.pop(0)
                 nodes[place] = _scan_group(path, file, place, group, seen, values)
+                if not ours:
+                    _plain_netcdf(nodes[place])
                 below = (f"{place}/{name}".lstrip("/") for name in group)
                 todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
     except FormatError:
@@ -162,7 +166,11 @@ def scan_zarr(path: str) -> Nodes:
                 variable = _variable(dims, meta["shape"], dtype, meta["attributes"], place)
                 groups[group][1][name] = variable
         ordered = sorted(groups, key=lambda p: p.count("/") + bool(p))
-        return {p: _node(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
+        nodes = {p: _node(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
+        if SAVED_BY not in root["attributes"]:
+            for node in nodes.values():
+                _plain_netcdf(node)
+        return nodes
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
             path, place, "Zarr v3 metadata", f"{type(error).__name__}: {error}"
@@ -243,3 +251,31 @@ def _node(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]
         "coords": [n for n in variables if n in labels],
     }
     return node | {key: note[key] for key in ("views", "indexes") if key in note}
+
+
+def _plain_netcdf(node: dict[str, Any]) -> None:
+    """Change a node that `Dataset.to_netcdf` or `to_zarr` of xarray wrote: its attributes mean more.
+
+    What xarray is to decode by goes from a variable's attributes to "cf", and numbers that netCDF
+    makes lists of are numbers again. Coordinates stand in the file, so none are made on opening.
+    """
+    node["views"] = []
+    node["attrs"] = {name: _scalar(value) for name, value in node["attrs"].items()}
+    for variable in node["vars"].values():
+        attrs = {name: _scalar(value) for name, value in variable["a"].items()}
+        coded = {name: attrs.pop(name) for name in CODED if name in attrs}
+        is_float = np.dtype(variable["t"]).kind == "f"
+        fill = coded.get("_FillValue")
+        if is_float and isinstance(fill, str):  # how xarray writes one to Zarr
+            fill = coded["_FillValue"] = struct.unpack("<d", base64.b64decode(fill))[0]
+        if is_float and isinstance(fill, float) and np.isnan(fill):
+            del coded["_FillValue"]  # NaN is NaN
+        if coded:
+            variable["cf"] = coded
+        variable["a"] = attrs
+
+
+def _scalar(value: Any) -> Any:
+    """The number of a list of one."""
+    alone = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], str)
+    return value[0] if alone else value

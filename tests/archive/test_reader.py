@@ -180,7 +180,7 @@ def test_opening_by_looking_is_the_same(tmp_path):
     (unlisted / ".checksums").unlink()
     (unlisted / "zarr.json").write_text(
         '{"zarr_format": 3, "node_type": "group", "attributes": '
-        '{"neuroarrays_schema": "aligned/1", "source": "test"}}'
+        '{"neuroarrays_schema": "aligned/1", "source": "test", "_saved_by": "neuroarrays"}}'
     )
     assert_same_trees(na.open_datatree(unlisted), fast)
 
