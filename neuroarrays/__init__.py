@@ -27,6 +27,7 @@ _HOME = {
     "bin_spikes": "alignment.spikes",
     "release": "files.state",
     "save": "archive.saving",
+    "build": "collection.building",
     "to_pynapple": "exchange.objects",
     "from_pynapple": "exchange.objects",
     "to_driada": "exchange.objects",

@@ -12,7 +12,7 @@ PUBLIC = {
     "BrokenReader", "FormatError", "MissingDependency", "MissingPath", "NeuroArraysError", "NotInTree",
     "aggregate", "batches", "circular_components", "deconvolve", "feature_types",
     "from_pynapple", "to_driada", "to_pynapple", "PathExists", "SchemaError", "WriteFailed", "UnknownFormat", "__version__", "align",
-    "bin_spikes", "catalog", "describe", "firing_rate", "bayesian_decoder", "population_vector", "spike_triggered_average", "autocorrelogram", "crosscorrelogram",
+    "bin_spikes", "build", "catalog", "describe", "firing_rate", "bayesian_decoder", "population_vector", "spike_triggered_average", "autocorrelogram", "crosscorrelogram",
     "signal_correlation", "noise_correlation", "reliability", "interpolate", "load_sample", "open_datatree", "plot", "psth",
     "NothingLeft", "QueryError", "intervals", "openretina", "scoring", "restrict", "select_units", "trials", "sample_path", "release", "save", "torch", "tuning_curve", "validate",
 }  # fmt: skip

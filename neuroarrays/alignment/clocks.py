@@ -48,15 +48,17 @@ def whole_clock(
     """
     if spikes is not None:
         trains_of(spikes)  # says what is wrong with it
-    each = of_units(spikes, session) if spikes is not None else []
-    each = each or ([of_session(session)] if session is not None else [])
-    ends = np.array([one.extent for one in each if len(one.rows)]).reshape(-1, 2)
+    recorded = of_units(spikes, session) if spikes is not None else []
+    recorded = recorded or ([of_session(session)] if session is not None else [])
+    ends = np.array([times.extent for times in recorded if len(times.rows)]).reshape(-1, 2)
     if not ends.size:
         what = "spikes" if spikes is not None else f"times in {name}"
         msg = f"there are no {what} to take the clock's range from: give window=(start, stop)"
         raise ValueError(msg)
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
-    if not each[0].found and low < high:  # its stop bounds the last bin; a datum would lie in it
+    if (
+        not recorded[0].found and low < high
+    ):  # its stop bounds the last bin; a datum would lie in it
         high = float(np.nextafter(high, -np.inf))
     number = (high - low) / width
     if number > MOST_BINS:
@@ -75,34 +77,40 @@ def _outlier(
     """Which time of a session lies furthest from the others."""
     nodes = {"the spikes": spikes} if spikes is not None else {}
     if session is not None:
-        nodes = {p: n.to_dataset() for p, n in session.subtree_with_keys if p != "."}
-    ends: list[tuple[str, float, float]] = []
-    for path, node in nodes.items():
-        if node is not None and "row_size" in node:
-            trains = trains_of(node)
-            times = trains.load(np.arange(trains.first.size))
-            ids = np.atleast_1d(node[schema.UNIT].values)
-            for unit, first, last in zip(ids, trains.first, trains.last, strict=True):
-                train = times[first:last]
-                train = train[np.isfinite(train)]
-                if train.size:
-                    what = (
-                        f"unit {unit} of {path.removesuffix('/' + schema.SPIKES)!r} has a spike at"
-                    )
-                    ends.append((what, float(train[0]), float(train[-1])))
-    known = {p: n for p, n in nodes.items() if n is not None}
-    ends += [(f"{p.name!r} has a time of", *p.extent()) for p in parts_of(known, spikes=False)]
+        nodes = {path: n.to_dataset() for path, n in session.subtree_with_keys if path != "."}
+    ends = [end for path, node in nodes.items() for end in _ends_of_units(path, node)]
+    parts = parts_of(nodes, spikes=False)
+    ends += [(f"{part.name!r} has a time of", *part.extent()) for part in parts]
     if not ends:
         return "no single time is far from the others"
     middle = float(np.nanmedian([end for _, *both in ends for end in both]))
-    what, first, last = max(ends, key=lambda one: max(abs(one[1] - middle), abs(one[2] - middle)))
-    value = max(first, last, key=lambda end: abs(end - middle))
-    if (
-        value not in (low, high)
-        and abs(value - middle) < max(abs(low - middle), abs(high - middle)) / 2
-    ):
+
+    def away(time: float) -> float:
+        return abs(time - middle)
+
+    what, first, last = max(ends, key=lambda end: max(away(end[1]), away(end[2])))
+    furthest = max(first, last, key=away)
+    if furthest not in (low, high) and away(furthest) < max(away(low), away(high)) / 2:
         return f"a unit or signal of the file that is not in the tree reaches from {low:g} to {high:g} s"
-    return f"{what} {value:g} s"
+    return f"{what} {furthest:g} s"
+
+
+def _ends_of_units(path: str, node: xr.Dataset) -> list[tuple[str, float, float]]:
+    """First and last spike of each unit of a node, s, after the words that name it."""
+    if schema.ROW_SIZE not in node.variables:
+        return []
+    trains = trains_of(node)
+    times = trains.load(np.arange(trains.first.size))
+    ids = np.atleast_1d(node[schema.UNIT].values)
+    area = path.removesuffix("/" + schema.SPIKES)
+    ends = []
+    for unit, first, last in zip(ids, trains.first, trains.last, strict=True):
+        train = times[first:last]
+        train = train[np.isfinite(train)]
+        if train.size:
+            what = f"unit {unit} of {area!r} has a spike at"
+            ends.append((what, float(train[0]), float(train[-1])))
+    return ends
 
 
 def longest_window(tables: Mapping[str, Presentations], width: float) -> tuple[float, float]:

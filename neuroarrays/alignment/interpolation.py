@@ -14,7 +14,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of, cached, wrap
-from neuroarrays.schema.given import check, found
+from neuroarrays.schema import given
 from neuroarrays.tree.columns import duration, seconds
 
 METHODS = ("linear", "previous", "nearest")
@@ -56,28 +56,25 @@ class Interpolated(LazyArray):
             at = grid.on_grid(at, self.bin_width / 2)
         columns = values.reshape(values.shape[0], math.prod(self.rest))
         if self.shifts is None:
-            found = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
+            sampled = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
         else:
-            found = np.stack(
-                [
-                    resample.interpolate(
-                        times, column, at.ravel() - shift, self.method, self.max_gap
-                    )
-                    for column, shift in zip(columns.T, self.shifts, strict=True)
-                ],
-                axis=1,
-            )
+            late = [at.ravel() - shift for shift in self.shifts]
+            each = [
+                resample.interpolate(times, column, when, self.method, self.max_gap)
+                for column, when in zip(columns.T, late, strict=True)
+            ]
+            sampled = np.stack(each, axis=1)
         if self.period is not None:
-            found = found % self.period
-        full = found.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)
+            sampled = sampled % self.period
+        full = sampled.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)
         return outer.take(full, (*outer.left(key[:n_time]), *key[n_time:]))
 
     def _series(self) -> tuple[Any, ...]:
         """What the series depends on, as it is read and prepared for any times."""
         from dask.base import normalize_token
 
-        own = (normalize_token(self.values), normalize_token(self.clock))
-        return ("series", *own, self.period, self.method)
+        tokens = (normalize_token(self.values), normalize_token(self.clock))
+        return ("series", *tokens, self.period, self.method)
 
     def _axes(self) -> tuple[np.ndarray, ...]:
         return (self.offsets,) if self.origins is None else (self.origins, self.offsets)
@@ -149,10 +146,10 @@ def interpolate(
     if isinstance(series, xr.DataTree):
         series = series.to_dataset()
     wanted = "expected a series along time, such as tree['session/running']"
-    check(series, xr.DataArray | xr.Dataset, wanted)
+    given.check(series, xr.DataArray | xr.Dataset, wanted)
     if isinstance(series, xr.DataArray):
         if series.dims[:1] != (schema.TIME,):
-            msg = f"expected a series whose first dimension is time, found {found(series)}"
+            msg = f"expected a series whose first dimension is time, found {given.found(series)}"
             raise SchemaError(msg)
         named = series.to_dataset(name="_series")
         return interpolate(named, times, method, max_gap)["_series"].rename(series.name)
@@ -207,37 +204,58 @@ def series_at(
     dims: tuple[str, ...],
     bin_width: float | None = None,
 ) -> dict[Any, xr.Variable]:
-    """The numeric variables of a series at `origins + offsets`, lazily, along `dims`.
+    """The numeric variables of a series at other times, lazily.
 
-    With a `bin_width` these are centres of bins.
+    Parameters
+    ----------
+    series : Dataset
+        Along `time`, s, session clock.
+    origins : (presentation,) float64, s, optional
+        Session clock; times are each of them plus each offset.
+    offsets : (n,) float64, s
+        From the origins, or on the session clock without.
+    method, max_gap
+        As for `interpolate`.
+    dims : tuple of str
+        Names of the new dimensions, as many as there are of origins and offsets.
+    bin_width : float, s, optional
+        The times are centres of such bins: those of the session's clock are taken exactly.
+
+    Returns
+    -------
+    dict of str to lazy variable
+        Along `dims`, then the other dimensions of the series, in its unit.
+
+    Raises
+    ------
+    SchemaError
+        If the series has no `time` coordinate.
     """
     if schema.TIME not in series.variables:
         msg = f"no `time` coordinate; expected a series along time, found {dict(series.sizes)}"
         raise SchemaError(msg)
-    clock = array_of(series.variables[schema.TIME])
-    out = {}
-    for name, variable in series.data_vars.items():
-        if variable.dims[:1] != (schema.TIME,) or variable.dtype.kind not in "iufb":
+    times = series.variables[schema.TIME]
+    clock = array_of(times)
+    if not isinstance(clock, LazyArray):
+        clock = seconds(times.values, "the series' clock")
+    variables = {}
+    for name, raw in series.variables.items():
+        along = raw.dims[:1] == (schema.TIME,) and raw.dtype.kind in "iufb"
+        if name in series.coords or not along:
             continue
-        raw = variable.variable
         data = array_of(raw)
-        period = raw.attrs.get("period") if method == "linear" else None
-        dtype = raw.dtype if raw.dtype.kind == "f" else np.dtype("f8")
-        gap = np.inf if max_gap is None else float(max_gap)
         lazy = Interpolated(
             values=data if isinstance(data, LazyArray | np.ndarray) else raw,
-            clock=clock
-            if isinstance(clock, LazyArray)
-            else seconds(series[schema.TIME], "the series' clock"),
+            clock=clock,
             origins=origins,
             offsets=offsets,
             method=method,
-            max_gap=gap,
-            period=period,
+            max_gap=np.inf if max_gap is None else float(max_gap),
+            period=raw.attrs.get("period") if method == "linear" else None,
             rest=raw.shape[1:],
-            dtype=dtype,
+            dtype=raw.dtype if raw.dtype.kind == "f" else np.dtype("f8"),
             shifts=_shifts(series, raw.dims),
             bin_width=bin_width,
         )
-        out[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), raw.attrs)
-    return out
+        variables[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), raw.attrs)
+    return variables

@@ -98,15 +98,7 @@ def _layout(command: argparse.ArgumentParser) -> None:
 def _build(arguments: argparse.Namespace) -> int:
     from neuroarrays.archive.progress import Bar
     from neuroarrays.collection.building import build
-    from neuroarrays.collection.surveys import Recipe
 
-    recipe = Recipe(
-        stimuli=tuple(arguments.stimulus) if arguments.stimulus else None,
-        areas=tuple(arguments.areas) if arguments.areas else None,
-        bin_width=arguments.bin_width,
-        compat=arguments.compat,
-        layout=arguments.layout,
-    )
     with Bar(None, Path(arguments.output).name, 0, of_bytes=False) as bar:
 
         def show(done: int, total: int, name: str) -> None:
@@ -117,7 +109,11 @@ def _build(arguments: argparse.Namespace) -> int:
         report = build(
             arguments.path,
             arguments.output,
-            recipe,
+            stimuli=arguments.stimulus,
+            areas=arguments.areas,
+            bin_width=arguments.bin_width,
+            compat=arguments.compat,
+            layout=arguments.layout,
             workers=arguments.workers,
             scheduler=arguments.scheduler,
             strict=arguments.strict,

@@ -28,6 +28,7 @@ import numpy as np
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.alignment.align import align
+from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks
@@ -84,17 +85,24 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def build(
+def build(  # noqa: PLR0913  one question each, all but two by name
     paths: Iterable[str | os.PathLike[str]],
     archive: str | os.PathLike[str],
-    recipe: Recipe | None = None,
     *,
+    stimuli: str | Sequence[str] | None = None,
+    areas: str | Sequence[str] | None = None,
+    bin_width: float = 0.02,
+    compat: str | None = None,
+    layout: str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Align many sessions and save an archive with a file per stimulus.
+    """Align many sessions to all their stimuli and save an archive with a file per stimulus.
+
+    Interrupted, it goes on where it was when it is called again; sessions that are new or changed
+    are the only ones that are made anew.
 
     Parameters
     ----------
@@ -102,8 +110,16 @@ def build(
         One recording each. A folder stands for the ``.nwb`` files in it.
     archive : path
         The folder of the archive; made if it is not there.
-    recipe : Recipe, optional
-        What to make.
+    stimuli, areas : str or list of str, optional
+        Names or globs; all unless given. Of an Allen session all stimuli of its schedule, of others
+        every table of presentations.
+    bin_width : float, s
+        Width of a bin.
+    compat : {"mlynarski"}, optional
+        Make the published archive of Allen Visual Coding, with its bins, names, types and layout
+        (`neuroarrays.formats.allen_binned.pipeline.published`); it fixes `bin_width`.
+    layout : {"allen_binned"}, optional
+        As for `save`.
     workers : int
         Tasks at a time; 1 stays in this process.
     scheduler : str, optional
@@ -117,11 +133,13 @@ def build(
     Returns
     -------
     Report
-        What was written and what failed. `neuroarrays.open_datatree` of the folder gives a tree
-        with a block per stimulus.
+        What was written and what failed. `open_datatree` of the folder gives a tree with a block
+        per stimulus.
 
     Raises
     ------
+    ValueError
+        If `bin_width`, `compat` or the number of workers is none that there can be.
     NotInTree
         If no session has a stimulus or area asked for.
     FormatError
@@ -130,8 +148,16 @@ def build(
         If the folder holds a file of that name that no build made.
     NeuroArraysError
         If nothing could be read, and with `strict` if anything could not.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> report = na.build(["sessions/"], "archive", areas="VIS*")  # doctest: +SKIP
+    >>> na.open_datatree("archive")  # doctest: +SKIP
     """
-    recipe, report = recipe or Recipe(), Report()
+    width = check_bin_width(bin_width)
+    recipe = Recipe(_names(stimuli), _names(areas), width, compat, layout)
+    report = Report()
     run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
     report.failures = run.failures
     try:
@@ -139,6 +165,13 @@ def build(
     finally:
         run.close()
     return report
+
+
+def _names(wanted: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """A name or several as a tuple; None for all."""
+    if wanted is None:
+        return None
+    return (wanted,) if isinstance(wanted, str) else tuple(wanted)
 
 
 def _build(

@@ -36,7 +36,8 @@ class Recipe:
     bin_width : float, s
         Width of a bin.
     compat : {"mlynarski"}, optional
-        As for `neuroarrays.align`; the files then have the published layout too.
+        The published bins of `neuroarrays.formats.allen_binned.pipeline`; the files then have the
+        published layout too.
     layout : {"allen_binned"}, optional
         As for `neuroarrays.save`.
     """
@@ -46,6 +47,12 @@ class Recipe:
     bin_width: float = 0.02
     compat: str | None = None
     layout: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("compat", "mlynarski"), ("layout", "allen_binned")):
+            if getattr(self, name) not in (None, known):
+                msg = f"{name}={getattr(self, name)!r}: expected {known!r} or None"
+                raise ValueError(msg)
 
 
 @dataclass(frozen=True)

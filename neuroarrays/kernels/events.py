@@ -262,13 +262,13 @@ def _slice(spikes, low, per_second, bounds, sliced, units):
 
 
 @compiled
-def _place(time, spikes):
-    """The slice of a time, held to those there are."""
-    place = (time - spikes.origin) * spikes.per_second
+def _slice_of(time, spikes):
+    """The number of the slice of a time: the first or the last where it lies outside all."""
+    number = (time - spikes.origin) * spikes.per_second
     n_slices = len(spikes.bounds) - 1
-    if not place > 0:
+    if not number > 0:
         return 0
-    return int(place) if place < n_slices else n_slices
+    return int(number) if number < n_slices else n_slices
 
 
 @compiled
@@ -286,16 +286,16 @@ def _count_windows(spikes, windows, clock, units, out):
         fill_edges(starts[w], numbers[w], clock, edges)
         start, stop = edges[0], edges[n_bins]
         per_second = n_bins / (stop - start) if stop > start else 0.0
-        begin = spikes.bounds[_place(start, spikes)]
-        end = spikes.bounds[min(_place(stop, spikes) + 1, len(spikes.bounds) - 1)]
+        begin = spikes.bounds[_slice_of(start, spikes)]
+        end = spikes.bounds[min(_slice_of(stop, spikes) + 1, len(spikes.bounds) - 1)]
         for i in range(begin, end):
             time = times[i]
             if start <= time < stop:
                 k = settle((time - start) * per_second, time, edges, n_bins)
                 # Unsigned, so that no index can count from the end: half the work of this loop.
-                place = np.uint64(k) * n_units + np.uint64(names[i])
-                if window[place] != top:
-                    window[place] += one
+                index = np.uint64(k) * n_units + np.uint64(names[i])
+                if window[index] != top:
+                    window[index] += one
                 else:
                     fits = False
     return fits

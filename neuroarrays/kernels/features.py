@@ -61,9 +61,10 @@ def classify(
         return "circular", trust * score, period
     if levels.size <= MOST_LEVELS and known >= RECUR * kinds:
         steps = rises + falls + same
-        found = _of_levels(levels, tallies, whole, hops, (rises, falls, same, steps))
-        if found:
-            return found[0], trust * found[1], None
+        verdict = _of_levels(levels, tallies, whole, hops, (rises, falls, same, steps))
+        if verdict:
+            kind, certainty = verdict
+            return kind, trust * certainty, None
     doubt = 0.5 if whole else score  # whole numbers may be counts or codes
     return "linear", trust * (1 - doubt), None
 
@@ -82,22 +83,24 @@ def _of_levels(
     if usual >= 5 and hops <= 0.05 * changes and min(rises, falls) >= 0.1 * changes:
         return "linear", 1 - hops / changes  # goes up and down from value to next value
     chance = float(((tallies / tallies.sum()) ** 2).sum())
-    held = (same / max(total, 1) - chance) / (1 - chance)
+    lasting = (same / max(total, 1) - chance) / (1 - chance)
     mode = int(tallies.argmax())
     rare = 1.0
     if mode < kinds - 1:
         rare = float(tallies[-1] / tallies[min(mode + 1, kinds - 2)])
     full = kinds / (levels[-1] - levels[0] + 1)  # of whole numbers: those that occur
-    if held <= 0.5 and rare <= 1 / 3 and kinds > 2:
+    if lasting <= 0.5 and rare <= 1 / 3 and kinds > 2:
         if whole and levels[0] >= 0 and full >= 2 / 3:
             return "count", 1 - rare
         if not whole or (kinds >= 5 and full >= 2 / 3):
             return "linear", 1 - rare  # a rounded signal that varies from sample to sample
     once = float((tallies == 1).mean())
     few = kinds <= CODES
-    if (whole and few) or (once <= 0.1 and (few or (whole and held >= 0.5))):
-        told = 1.0 if held > 0.5 else min(rare, 1.0)  # few samples of counts look like codes
-        return "categorical", (1 - once) * told
+    if (whole and few) or (once <= 0.1 and (few or (whole and lasting >= 0.5))):
+        certainty = (
+            1.0 if lasting > 0.5 else min(rare, 1.0)
+        )  # few samples of counts look like codes
+        return "categorical", (1 - once) * certainty
     return None
 
 
@@ -159,22 +162,22 @@ def _levels(x, most):
     for value in x:
         if not math.isfinite(value):
             continue
-        place = np.searchsorted(levels[:size], value)
-        if place == size or levels[place] != value:
-            levels[place + 1 : size + 1] = levels[place:size].copy()
-            tallies[place + 1 : size + 1] = tallies[place:size].copy()
-            levels[place], tallies[place] = value, 0
+        position = np.searchsorted(levels[:size], value)
+        if position == size or levels[position] != value:
+            levels[position + 1 : size + 1] = levels[position:size].copy()
+            tallies[position + 1 : size + 1] = tallies[position:size].copy()
+            levels[position], tallies[position] = value, 0
             size += 1
             if size > most:
                 return levels, tallies, 0
-        tallies[place] += 1
+        tallies[position] += 1
     hops, before = 0, -1
     for value in x:
-        place = -1
+        position = -1
         if math.isfinite(value):
-            place = np.searchsorted(levels[:size], value)
-            hops += before >= 0 and abs(place - before) > 1
-        before = place
+            position = np.searchsorted(levels[:size], value)
+            hops += before >= 0 and abs(position - before) > 1
+        before = position
     return levels[:size], tallies[:size], hops
 
 

@@ -80,8 +80,8 @@ def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int])
     left, top = screen[1] // 2 - centres[:, 0], screen[0] // 2 - centres[:, 1]
     across = (left < screen[1]) & (left + image[0] > 0)
     down = (top < screen[0]) & (top + image[1] > 0)
-    found: np.ndarray = across & down
-    return found
+    visible: np.ndarray = across & down
+    return visible
 
 
 @compiled

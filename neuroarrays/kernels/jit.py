@@ -10,7 +10,7 @@ from numba import njit
 from numba.core.caching import FunctionCache
 
 
-class _Kept(FunctionCache):
+class _DiskCache(FunctionCache):
     """Compiled code on disk. Where it cannot be read or written, the function is compiled anew.
 
     A full disk, a folder that became read-only, or a file cut short cost a second, not the answer.
@@ -45,11 +45,11 @@ def compiled(function: Callable[..., Any] | None = None, /, **options: Any) -> A
     """
     if function is None:
         return lambda function: compiled(function, **options)
-    made = njit(nogil=True, **options)(function)
+    dispatcher = njit(nogil=True, **options)(function)
     try:
-        kept = _Kept(function)
+        cache = _DiskCache(function)
     except (RuntimeError, OSError):  # neither beside the package nor in a home can be written
-        return made
-    if hasattr(made, "_cache"):
-        made._cache = kept
-    return made
+        return dispatcher
+    if hasattr(dispatcher, "_cache"):
+        dispatcher._cache = cache
+    return dispatcher

@@ -71,8 +71,8 @@ def fill_edges(start, number, clock, edges):
     else:
         number = 0.0
     for k in range(len(edges)):
-        place = number + k
-        edges[k] = origin + (place / rate if rate > 0 else place * width)
+        edge = number + k
+        edges[k] = origin + (edge / rate if rate > 0 else edge * width)
 
 
 @compiled
@@ -94,11 +94,11 @@ def signposts(starts):
 @compiled
 def latest(time, starts, posts, per_second):
     """Last of the sorted starts at or before `time`, which is not before the first."""
-    place = (time - starts[0]) * per_second
-    if place >= len(posts) - 2:
+    in_cells = (time - starts[0]) * per_second
+    if in_cells >= len(posts) - 2:
         cell = len(posts) - 2
     else:
-        cell = int(place) if place > 0 else 0
+        cell = int(in_cells) if in_cells > 0 else 0
     low = posts[cell]
     high = posts[cell + 1]
     while low < high:

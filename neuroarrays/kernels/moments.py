@@ -55,8 +55,8 @@ def moments(
             f"got {counts.shape} and {labels.shape}"
         )
     if labels.size and (labels.min() < -1 or labels.max() >= n_labels):
-        found = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {found}")
+        given = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {given}")
     n_rows, n_units, n_bins = counts.shape
     used = np.ones((n_rows, 1, n_bins), np.bool_) if valid is None else np.asarray(valid, np.bool_)
     if used.shape not in ((n_rows, 1, n_bins), (n_rows, n_units, n_bins)):

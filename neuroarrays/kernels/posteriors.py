@@ -28,8 +28,9 @@ def window_sums(values: np.ndarray, size: int, stretches: np.ndarray) -> np.ndar
     np.cumsum(values, axis=0, dtype=np.float64, out=sums[1:])
     row = np.arange(len(values))
     first, last = np.repeat(stretches, np.diff(stretches, axis=1)[:, 0], axis=0).T
-    found: np.ndarray = sums[np.minimum(row + half + 1, last)] - sums[np.maximum(row - half, first)]
-    return found
+    begin, end = np.maximum(row - half, first), np.minimum(row + half + 1, last)
+    moving: np.ndarray = sums[end] - sums[begin]
+    return moving
 
 
 def poisson_posterior(
@@ -62,5 +63,5 @@ def poisson_posterior(
     log -= log.max(axis=1, keepdims=True)
     posterior = np.exp(log, out=log)
     posterior /= posterior.sum(axis=1, keepdims=True)
-    found: np.ndarray = posterior.astype(np.float32)
-    return found
+    single: np.ndarray = posterior.astype(np.float32)
+    return single

@@ -27,10 +27,10 @@ def seeded(seed: int) -> np.ndarray:
     """
     state = np.empty(2 + _TABLE, np.int64)
     number = max(-int(seed), 1) % _MODULUS
-    for place in range(_TABLE + 7, -1, -1):
+    for slot in range(_TABLE + 7, -1, -1):
         number = number * _FACTOR % _MODULUS
-        if place < _TABLE:
-            state[2 + place] = number
+        if slot < _TABLE:
+            state[2 + slot] = number
     state[0], state[1] = number, state[2]
     return state
 
@@ -54,9 +54,9 @@ def bits(state, count):
     number, last = state[0], state[1]
     for i in range(count):
         number = number * _FACTOR % _MODULUS
-        place = 2 + last // _DIVISOR
-        last = state[place]
-        state[place] = number
+        slot = 2 + last // _DIVISOR
+        last = state[slot]
+        state[slot] = number
         out[i] = 2 * last >= _MODULUS
     state[0], state[1] = number, last
     return out

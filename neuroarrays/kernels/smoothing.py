@@ -42,24 +42,24 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
         say; mask them.
     """
     values, valid = np.ascontiguousarray(values), np.ascontiguousarray(valid)
-    found = np.zeros(values.shape, np.float32)
+    smoothed = np.zeros(values.shape, np.float32)
     norm = np.zeros(valid.shape, np.float32)
     _spread(valid, valid, taps, norm)
-    _spread(values, valid, taps, found)
+    _spread(values, valid, taps, smoothed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found /= norm
-    return found
+        smoothed /= norm
+    return smoothed
 
 
 @compiled
-def _spread(values, valid, taps, found):
+def _spread(values, valid, taps, smoothed):
     """Add each value, if it is there and not 0, to the bins around it: counts are mostly 0."""
     n_rows, n_units, n_bins = values.shape
     reach = len(taps) - 1
     for row in range(n_rows):
         for unit in range(n_units):
             seen = valid[row, min(unit, valid.shape[1] - 1)]
-            out = found[row, unit]
+            out = smoothed[row, unit]
             for j in range(n_bins):
                 if not seen[j] or values[row, unit, j] == 0:
                     continue

@@ -24,12 +24,12 @@ def rises(trace: np.ndarray, width: int) -> np.ndarray:
         The mean of samples ``t`` to ``t + width - 1`` minus that of ``t - width`` to ``t - 1``; NaN
         where these are not all there.
     """
-    found = np.full(trace.size, np.nan)
+    differences = np.full(trace.size, np.nan)
     if trace.size >= 2 * width:
         sums = np.concatenate([[0.0], np.cumsum(trace - trace.mean())])
         means = (sums[width:] - sums[:-width]) / width
-        found[width : trace.size - width + 1] = means[width:] - means[:-width]
-    return found
+        differences[width : trace.size - width + 1] = means[width:] - means[:-width]
+    return differences
 
 
 def noise(values: np.ndarray) -> float:
@@ -91,13 +91,13 @@ def peaks(values, least):
     (sample,) float64
         Of equal largest values the first.
     """
-    found = np.where(np.isnan(values), np.nan, 0.0)
+    tops = np.where(np.isnan(values), np.nan, 0.0)
     best = -1
     for i in range(values.size + 1):
         above = i < values.size and values[i] > least
         if above and (best < 0 or values[i] > values[best]):
             best = i
         elif not above and best >= 0:
-            found[best] = values[best]
+            tops[best] = values[best]
             best = -1
-    return found
+    return tops

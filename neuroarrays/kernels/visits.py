@@ -44,8 +44,8 @@ def count_by_label(
     """
     labels = np.ascontiguousarray(labels, dtype=np.int64)
     if labels.size and (labels.min() < -1 or labels.max() >= n_labels):
-        found = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {found}")
+        given = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {given}")
     times = np.ascontiguousarray(times, dtype=np.float64)
     spans = np.stack([np.asarray(first, np.int64), np.asarray(last, np.int64)])
     if spans.size and (spans.min() < 0 or spans.max() > times.size):
@@ -59,8 +59,8 @@ def count_by_label(
 @compiled
 def _edge(k, clock):
     origin, start_bin, rate, width = clock
-    place = start_bin + k
-    return origin + (place / rate if rate > 0 else place * width)
+    number = start_bin + k
+    return origin + (number / rate if rate > 0 else number * width)
 
 
 @compiled

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from neuroarrays.errors import SchemaError
-from neuroarrays.schema.given import found
+from neuroarrays.schema import given
 
 VERSION = "1"
 RECORDING, ALIGNED = "recording", "aligned"
@@ -234,9 +234,9 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
     if not isinstance(tree, xr.DataTree | Mapping) or isinstance(tree, xr.Dataset):
         is_path = isinstance(tree, str | os.PathLike)
         path = repr(os.fspath(tree)) if is_path else "path"
-        held = isinstance(tree, xr.Dataset | xr.DataArray)
-        hint = "give the tree it is of" if held else f"open one: tree = na.open_datatree({path})"
-        raise SchemaError(f"expected a tree, found {found(tree)}; {hint}")
+        is_part = isinstance(tree, xr.Dataset | xr.DataArray)
+        hint = "give the tree it is of" if is_part else f"open one: tree = na.open_datatree({path})"
+        raise SchemaError(f"expected a tree, found {given.found(tree)}; {hint}")
     attrs: Mapping[Any, Any] = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
     mark = str(attrs.get("neuroarrays_schema", ""))
     kind = mark.partition("/")[0]
@@ -252,7 +252,7 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
 
 def node_name(text: str) -> str:
     """A text as the name of a node: "/" would split it, control characters reach a terminal."""
-    text = "".join(one if one.isprintable() else " " if one.isspace() else "_" for one in text)
+    text = "".join(c if c.isprintable() else " " if c.isspace() else "_" for c in text)
     return re.sub(r"[/\\]+", "_", text).strip(". ") or "unnamed"
 
 
@@ -262,8 +262,8 @@ def roles(tree: xr.DataTree) -> Iterator[tuple[str, str, xr.DataTree]]:
     for path, node in tree.subtree_with_keys:
         if path == ".":
             continue
-        own = node.to_dataset(inherit=False)  # a pupil inherits unit_id and is no area
-        yield path, role_of(kind, path, own.data_vars, own.dims, bool(node.children)), node
+        data = node.to_dataset(inherit=False)  # a pupil inherits unit_id and is no area
+        yield path, role_of(kind, path, data.data_vars, data.sizes, bool(node.children)), node
 
 
 def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool) -> str:
@@ -271,7 +271,7 @@ def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool)
     parent, _, name = path.rpartition("/")
     parent_name = parent.rpartition("/")[2]
     if kind == RECORDING:
-        if name == SPIKES and "row_size" in variables:
+        if name == SPIKES and ROW_SIZE in variables:
             return "spikes"
         if parent_name == PRESENTATIONS:
             return "table"
@@ -282,7 +282,7 @@ def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool)
         return "series" if variables else "group"
     if name == PRESENTATIONS:
         return "table"
-    if name == SPIKES and "row_size" in variables:
+    if name == SPIKES and ROW_SIZE in variables:
         return "spikes"
     if STATISTICS in (name, parent_name):
         return "statistics" if variables else "group"
@@ -290,7 +290,7 @@ def role_of(kind: str, path: str, variables: Any, dims: Any, has_children: bool)
         return "area"
     if name == EVENTS:
         return "events" if variables else "group"
-    if "stimulus" in variables or has_children:
+    if STIMULUS in variables or has_children:
         return "session" if variables else "group"
     return "behaviour" if variables else "group"
 
@@ -311,10 +311,10 @@ def trial_labels(area: xr.Dataset, rows: xr.Dataset) -> dict[Any, xr.Variable]:
 
 def area_paths(tree: xr.DataTree) -> list[str]:
     """Paths of the nodes that hold units: areas."""
-    found = []
+    paths = []
     for path, role, node in roles(tree):
         if role == "area" or (role == "series" and UNIT in node.sizes):
-            found.append(path if role == "area" else path.rpartition("/")[0])
+            paths.append(path if role == "area" else path.rpartition("/")[0])
         elif role == "spikes":
-            found.append(path.rpartition("/")[0])
-    return list(dict.fromkeys(found))
+            paths.append(path.rpartition("/")[0])
+    return list(dict.fromkeys(paths))

@@ -37,8 +37,8 @@ def found(given: Any) -> str:
             return kind
         return f"{_role(given)} {given.path!r} of {kind}"
     if isinstance(given, xr.Dataset):
-        held = shorten(given.data_vars, 4) if given.data_vars else "no variable"
-        return f"a Dataset of {dict(given.sizes)} with {held}"
+        variables = shorten(given.data_vars, 4) if given.data_vars else "no variable"
+        return f"a Dataset of {dict(given.sizes)} with {variables}"
     if isinstance(given, xr.DataArray):
         return f"the variable {given.name!r} with dims {given.dims}"
     if isinstance(given, str | os.PathLike):
@@ -101,19 +101,23 @@ def instead(given: Any, wanted: str) -> str:
     if kind == "aligned":
         known = [*_areas(given.root, "trials"), *_areas(given.root, "clock"), "session/area"]
         area = next((path for path in known if path == here), known[0])
-        return f"{_NOT[wanted]}: tree = na.open_datatree(path) and {_made(wanted, '...', area)}"
+        return f"{_NOT[wanted]}: tree = na.open_datatree(path) and {_line(wanted, '...', area)}"
     return "give a tree from na.open_datatree or na.align"
 
 
 def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     """The line that makes an area of a recording tree, of the session that was given if there is one."""
     areas = _areas(given.root, "spikes")
-    mine = [path for path in areas if path.startswith(f"{session}/")]
+    of_session = [path for path in areas if path.startswith(f"{session}/")]
     here = f"{given.path}/"
-    inside = [path for path in mine if f"/{path}/".startswith(here) or here.startswith(f"/{path}/")]
+    inside = [
+        path for path in of_session if f"/{path}/".startswith(here) or here.startswith(f"/{path}/")
+    ]
     known = given.root.children.get(session, given)
     events = wanted == "trials" and not areas and "events" in known.children
-    area = next(iter([*inside, *mine, *areas]), f"{session}/events" if events else "session/area")
+    area = next(
+        iter([*inside, *of_session, *areas]), f"{session}/events" if events else "session/area"
+    )
     tables = [
         path.rpartition("/")[2]
         for path, node in given.root.subtree_with_keys
@@ -122,11 +126,11 @@ def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     if wanted == "trials" and not tables:
         return "this recording has no table of presentations to align to"
     first = next((name for name in tables if name != "invalid_times"), "trials")
-    made = _made(wanted, first, area)
-    return f"align it first: {made}" if wanted in ("trials", "clock") else f"give {made}"
+    line = _line(wanted, first, area)
+    return f"align it first: {line}" if wanted in ("trials", "clock") else f"give {line}"
 
 
-def _made(wanted: str, table: str, area: str) -> str:
+def _line(wanted: str, table: str, area: str) -> str:
     """The line that gives an area of a recording tree, or aligns it."""
     call = {"trials": f"na.align(tree, {table!r})", "clock": "na.align(tree, bin_width=0.02)"}
     return f"{call.get(wanted, 'tree')}[{area!r}]"

@@ -34,13 +34,13 @@ def fitted(name: str, pattern: str) -> tuple[str, ...] | None:
     parts, wanted = name.split("/"), pattern.split("/")
     if len(parts) != len(wanted):
         return None
-    found: list[str] = []
-    for part, one in zip(parts, wanted, strict=True):
-        stars = _stars(part, one)
+    texts: list[str] = []
+    for part, level in zip(parts, wanted, strict=True):
+        stars = _stars(part, level)
         if stars is None:
             return None
-        found += stars
-    return tuple(found)
+        texts += stars
+    return tuple(texts)
 
 
 def _stars(text: str, pattern: str) -> list[str] | None:
@@ -52,14 +52,14 @@ def _stars(text: str, pattern: str) -> list[str] | None:
     end = len(text) - len(last)
     if end < len(first) or not text.startswith(first) or not text.endswith(last):
         return None
-    found = []
+    texts = []
     for piece in reversed(middle):
         at = text.rfind(piece, len(first), end)
         if at < 0:
             return None
-        found.append(text[at + len(piece) : end])
+        texts.append(text[at + len(piece) : end])
         end = at
-    return [text[len(first) : end], *reversed(found)]
+    return [text[len(first) : end], *reversed(texts)]
 
 
 def matches(name: str, wanted: str | Sequence[str]) -> bool:

@@ -30,17 +30,17 @@ def odd_trains(node: xr.Dataset) -> Iterator[str]:
     str
         One thing each, with the unit and the value.
     """
-    times = node["spike_times"].values
-    sizes = node["row_size"].values.astype(np.int64)
+    times = node[schema.SPIKE_TIMES].values
+    sizes = node[schema.ROW_SIZE].values.astype(np.int64)
     owner = np.repeat(np.arange(sizes.size), sizes)
     ids = np.atleast_1d(node[schema.UNIT].values) if schema.UNIT in node.coords else owner
     known = np.flatnonzero(np.isfinite(times))
     if infinite := int(np.isinf(times).sum()):
         yield f"{infinite} of {times.size:,} spike times are infinite; they are never counted"
     far = known[far_from_others(times[known])]
-    for place in far[:_NAMED]:
+    for at in far[:_NAMED]:
         yield (
-            f"unit {ids[owner[place]]} has a spike at {times[place]:g} s, far from all others: it makes "
+            f"unit {ids[owner[at]]} has a spike at {times[at]:g} s, far from all others: it makes "
             "the session as long"
         )
     if far.size > _NAMED:
@@ -71,8 +71,8 @@ def far_from_others(times: np.ndarray) -> np.ndarray:
 def odd_clock(times: np.ndarray) -> Iterator[str]:
     """What is odd about the finite time stamps of a series: holes, stamps far from all others."""
     far = far_from_others(times)
-    for place in far[:_NAMED]:
-        yield f"sample {place} is at {times[place]:g} s, far from all others"
+    for at in far[:_NAMED]:
+        yield f"sample {at} is at {times[at]:g} s, far from all others"
     steps = np.diff(np.delete(times, far))
     forward = steps[steps > 0]
     if forward.size < 2:

@@ -19,7 +19,7 @@ _LEADING = {
     "observed": (schema.INTERVAL,),
     "series": (schema.TIME, schema.UNIT),
     "table": (schema.PRESENTATION,),
-    "events": ("event",),
+    "events": (schema.EVENT,),
 }
 
 
@@ -77,9 +77,9 @@ def _trials_as_units(units: dict[str, int], rows: dict[str, int]) -> list[str]:
 
 def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
     # Variables, not data arrays: those take a millisecond per node.
-    own = node.to_dataset(inherit=False)
-    for name in own.data_vars:
-        variable = own.variables[name]
+    data = node.to_dataset(inherit=False)
+    for name in data.data_vars:
+        variable = data.variables[name]
         record = schema.spec(kind, role, str(name))
         dims, units = variable.dims, variable.attrs.get("units")
         if record.dims and dims not in record.dims:
@@ -93,8 +93,8 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
             yield f"{name} has dtype {variable.dtype}, expected kind {record.kinds!r}"
         if record.units and record.name != "*" and units not in (record.units, None):
             yield f"{name} has units {units!r}, expected {record.units!r}"
-    for required in ("spike_times", "row_size") if role == "spikes" else ():
-        if required not in own.data_vars:
+    for required in (schema.SPIKE_TIMES, schema.ROW_SIZE) if role == "spikes" else ():
+        if required not in data.data_vars:
             yield f"{required} is missing"
     labels = node.coords.variables
     for name, (kinds, _, _) in schema.COORDINATES.items():
@@ -120,14 +120,14 @@ def _value_faults(kind: str, role: str, node: xr.Dataset) -> tuple[list[str], li
 
 
 def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
-    sizes = node["row_size"].values
+    sizes = node[schema.ROW_SIZE].values
     ends = np.cumsum(sizes, dtype=np.int64)
     total = node.sizes[schema.SPIKE]
     if (sizes < 0).any() or (ends[-1] if ends.size else 0) != total:
         return [f"row_size adds up to {sizes.sum()}, there are {total} spikes"], []
     unordered = missing = 0
     for end, size in zip(ends, sizes, strict=True):
-        train = node["spike_times"][int(end - size) : int(end)].values
+        train = node[schema.SPIKE_TIMES][int(end - size) : int(end)].values
         missing += int(np.isnan(train).sum())
         unordered += bool((np.diff(train) < 0).any())
     notes = []
@@ -143,21 +143,23 @@ def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
 
 def _check_table(kind: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
     """An aligned tree needs no times: its responses are what somebody counted by them."""
-    times = {name: node[name].values for name in ("start_time", "stop_time") if name in node}
+    times = {
+        name: node[name].values for name in (schema.START_TIME, schema.STOP_TIME) if name in node
+    }
     notes = [
         f"{np.isnan(values).sum()} of {values.size} values of {name} are missing"
         for name, values in times.items()
         if np.isnan(values).any()
     ]
-    if "start_time" not in times:
+    if schema.START_TIME not in times:
         if kind == schema.RECORDING:
             return ["start_time is missing"], notes
         return [], [*notes, "the file does not say when presentations began"]
-    start = times["start_time"]
-    if "stop_time" not in times:
+    start = times[schema.START_TIME]
+    if schema.STOP_TIME not in times:
         if kind == schema.RECORDING:
             notes.append("the file does not say when presentations end")
-    elif (backwards := times["stop_time"] < start).any():
+    elif (backwards := times[schema.STOP_TIME] < start).any():
         notes.append(f"{backwards.sum()} presentations stop before they start")
     if (np.diff(start) < 0).any():
         notes.append("presentations are not in order of start_time; their order is kept")

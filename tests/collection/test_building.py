@@ -17,7 +17,7 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.archive import saving as store
 from neuroarrays.collection import building as pipeline
-from neuroarrays.collection.building import Recipe, build
+from neuroarrays.collection.building import build
 from neuroarrays.errors import (
     FormatError,
     NeuroArraysError,
@@ -33,7 +33,7 @@ from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
 
-TENTHS = Recipe(bin_width=0.1)
+TENTHS = {"bin_width": 0.1}
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def one(tmp_path):
 
 
 def test_the_archive_is_what_align_gives(sessions, tmp_path):
-    report = build(sessions, tmp_path / "archive", TENTHS)
+    report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.written == [tmp_path / "archive" / "trials.h5"]
     assert (report.made, report.failures) == (3, [])
     tree = na.open_datatree(tmp_path / "archive")
@@ -75,8 +75,8 @@ def test_the_archive_is_what_align_gives(sessions, tmp_path):
 
 @pytest.mark.parametrize("scheduler", ["processes", "threads"])
 def test_workers_change_nothing(sessions, tmp_path, scheduler):
-    alone = build(sessions, tmp_path / "one", TENTHS)
-    many = build(sessions, tmp_path / "two", TENTHS, workers=2, scheduler=scheduler)
+    alone = build(sessions, tmp_path / "one", **TENTHS)
+    many = build(sessions, tmp_path / "two", **TENTHS, workers=2, scheduler=scheduler)
     assert many.made == alone.made == 3
     assert_same_trees(
         na.open_datatree(tmp_path / "one" / "trials.h5"),
@@ -87,9 +87,9 @@ def test_workers_change_nothing(sessions, tmp_path, scheduler):
 @pytest.mark.slow
 def test_a_cluster_changes_nothing(sessions, tmp_path):
     distributed = pytest.importorskip("distributed")
-    build(sessions, tmp_path / "one", TENTHS)
+    build(sessions, tmp_path / "one", **TENTHS)
     with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
-        report = build(sessions, tmp_path / "two", TENTHS, scheduler=cluster.scheduler_address)
+        report = build(sessions, tmp_path / "two", **TENTHS, scheduler=cluster.scheduler_address)
     assert report.made == 3
     assert_same_trees(
         na.open_datatree(tmp_path / "one" / "trials.h5"),
@@ -101,26 +101,26 @@ def test_bins_are_those_of_the_longest_presentation_of_all_sessions(tmp_path):
     paths = write(tmp_path, ("a", "b"))
     with h5py.File(paths[1], "a") as file:
         file["intervals/trials/stop_time"][2] = file["intervals/trials/start_time"][2] + 2.75
-    build(paths, tmp_path / "archive", TENTHS)
+    build(paths, tmp_path / "archive", **TENTHS)
     tree = na.open_datatree(tmp_path / "archive")["trials"]
     assert tree["a"].sizes["time"] == tree["b"].sizes["time"] == 28
     assert not tree["a/VISp"]["valid"][:, -1].any()
 
 
 def test_areas_and_stimuli(sessions, tmp_path):
-    build(sessions, tmp_path / "archive", Recipe(("tri*",), ("VIS*",), 0.1))
+    build(sessions, tmp_path / "archive", stimuli="tri*", areas="VIS*", bin_width=0.1)
     assert na.catalog(tmp_path / "archive")["area"].unique().tolist() == ["VISp"]
     with pytest.raises(NotInTree, match="no stimulus 'trails'.*did you mean 'trials'"):
-        build(sessions, tmp_path / "other", Recipe(("trails",)))
+        build(sessions, tmp_path / "other", stimuli="trails")
     with pytest.raises(NotInTree, match="no area 'VISpp'"):
-        build(sessions, tmp_path / "other", Recipe(None, ("VISpp",)))
+        build(sessions, tmp_path / "other", areas="VISpp")
 
 
 def test_a_session_without_an_area_or_a_stimulus_is_noted(sessions, tmp_path):
     write_nwb(tmp_path / "d.nwb", areas=("LGd",), parts=("units", "trials"))
     write_nwb(tmp_path / "e.nwb", parts=("units",))
     paths = [*sessions, tmp_path / "d.nwb", tmp_path / "e.nwb"]
-    report = build(paths, tmp_path / "archive", Recipe(("trials",), ("VIS*",), 0.1))
+    report = build(paths, tmp_path / "archive", stimuli="trials", areas="VIS*", bin_width=0.1)
     assert report.failures == []
     assert "trials: not in e" in report.notes
     assert "d: no units in the areas asked for" in report.notes
@@ -133,7 +133,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from neuroarrays.collection import building as pipeline
-from neuroarrays.collection.building import Recipe, build
+from neuroarrays.collection.building import build
 
 make = pipeline.make_part
 
@@ -150,7 +150,7 @@ def slowly(job):
     return make(job)
 
 pipeline.make_part = slowly
-build(sys.argv[1:-1], sys.argv[-1], Recipe(bin_width=0.1))
+build(sys.argv[1:-1], sys.argv[-1], bin_width=0.1)
 """
 
 
@@ -175,11 +175,11 @@ def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     def progress(done, total, name):
         seen.append((name, finished.stat().st_mtime_ns))
 
-    report = build(sessions, archive, TENTHS, progress=progress)
+    report = build(sessions, archive, **TENTHS, progress=progress)
     assert (report.made, report.reused) == (2, 1)
     assert {at for _, at in seen} == {stamp}
     assert [name for name, _ in seen if "trials" in name] == ["b, trials", "c, trials"]
-    build(sessions, tmp_path / "fresh", TENTHS)
+    build(sessions, tmp_path / "fresh", **TENTHS)
     assert_same_trees(
         na.open_datatree(archive / "trials.h5"), na.open_datatree(tmp_path / "fresh" / "trials.h5")
     )
@@ -205,13 +205,13 @@ def test_a_build_that_was_killed_says_so_and_goes_on(one, tmp_path, monkeypatch,
             put = pipeline._put_together
             patch.setattr(pipeline, "_put_together", lambda *args: (put(*args), killed()))
         with pytest.raises(Killed):
-            build(one, archive, TENTHS)
+            build(one, archive, **TENTHS)
     if place == "after a name":  # the file is there and marked, only the parts are left over
         assert list(na.open_datatree(archive)["trials"].children) == ["a"]
     else:
         with pytest.raises(FormatError, match="1 of 1 files are missing"):
             na.open_datatree(archive)
-    report = build(one, archive, TENTHS)
+    report = build(one, archive, **TENTHS)
     assert len(report.written) == (place != "after a name")
     assert sorted(os.listdir(archive)) == [".build", "trials.h5"]
     assert os.listdir(archive / ".build") == ["build.json"]
@@ -219,7 +219,7 @@ def test_a_build_that_was_killed_says_so_and_goes_on(one, tmp_path, monkeypatch,
 
 def test_an_archive_says_which_stimuli_and_sessions_it_lacks(one, tmp_path, capsys):
     archive = tmp_path / "archive"
-    build(one, archive, TENTHS)
+    build(one, archive, **TENTHS)
     assert "notes" not in na.open_datatree(archive).attrs
     marks = pipeline.Marks(archive)
     marks.want(
@@ -246,22 +246,22 @@ def test_what_a_build_did_not_make_is_not_cleared(one, tmp_path):
     for folder in mine:
         folder.mkdir(parents=True)
         (folder / "save.json").write_text("{}")
-    build(one, archive, TENTHS)
+    build(one, archive, **TENTHS)
     assert all(os.listdir(folder) == ["save.json"] for folder in mine)
     other = tmp_path / "other"
     (other / ".build").mkdir(parents=True)
     (other / ".build" / "parts").mkdir()
     with pytest.raises(PathExists, match=r"\.build: there is something already that no build made"):
-        build(one, other, TENTHS)
+        build(one, other, **TENTHS)
     assert os.listdir(other / ".build") == ["parts"]
     (tmp_path / "bare" / ".build").mkdir(parents=True)  # of a build that was killed at once
     (tmp_path / "bare" / ".build" / ".build.json.ab12.part").mkdir()
-    build(one, tmp_path / "bare", TENTHS)
+    build(one, tmp_path / "bare", **TENTHS)
     assert os.listdir(tmp_path / "bare" / ".build") == ["build.json"]
     (tmp_path / "third").mkdir()
     (tmp_path / "third" / ".build").symlink_to(archive / ".build")
     with pytest.raises(PathExists, match="no build made"):
-        build(one, tmp_path / "third", TENTHS)
+        build(one, tmp_path / "third", **TENTHS)
 
 
 def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
@@ -279,9 +279,9 @@ def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
         patch.setattr(writing.Output, "_put", full)
         patch.setattr(pipeline.store, "join", lambda *a, **k: (joining.append(1), join(*a, **k))[1])
         with pytest.raises(WriteFailed, match=r"trials\.h5: no room left on the disk"):
-            build(one, archive, TENTHS)
+            build(one, archive, **TENTHS)
     assert os.listdir(archive) == [".build"]
-    report = build(one, archive, TENTHS)
+    report = build(one, archive, **TENTHS)
     assert (report.made, report.reused, len(report.written)) == (0, 1, 1)
 
 
@@ -297,32 +297,32 @@ def test_parts_of_another_recipe_are_not_taken(one, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pipeline.store, "join", killed)
         with pytest.raises(KeyboardInterrupt):
-            build(one, archive, TENTHS)
-    report = build(one, archive, Recipe(bin_width=0.05))
+            build(one, archive, **TENTHS)
+    report = build(one, archive, bin_width=0.05)
     assert (report.made, report.reused) == (1, 0)
     assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 50
 
 
 def test_what_is_finished_is_not_made_again(sessions, tmp_path):
     archive = tmp_path / "archive"
-    build(sessions, archive, TENTHS)
+    build(sessions, archive, **TENTHS)
     before = (archive / "trials.h5").stat().st_mtime_ns
-    report = build(sessions, archive, TENTHS)
+    report = build(sessions, archive, **TENTHS)
     assert (report.made, report.written, report.unchanged) == (0, [], [archive / "trials.h5"])
     assert (archive / "trials.h5").stat().st_mtime_ns == before
-    report = build(sessions, archive, Recipe(bin_width=0.2))
+    report = build(sessions, archive, bin_width=0.2)
     assert (report.made, len(report.written)) == (3, 1)
     assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 10
     time.sleep(0.01)
     os.utime(sessions[0])
-    assert build(sessions, archive, Recipe(bin_width=0.2)).made == 3
+    assert build(sessions, archive, bin_width=0.2).made == 3
 
 
 def test_a_file_that_no_build_made_is_not_replaced(sessions, tmp_path):
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "trials.h5").write_bytes(b"precious")
     with pytest.raises(PathExists, match=r"trials\.h5"):
-        build(sessions, tmp_path / "archive", TENTHS)
+        build(sessions, tmp_path / "archive", **TENTHS)
     assert (tmp_path / "archive" / "trials.h5").read_bytes() == b"precious"
 
 
@@ -336,7 +336,7 @@ def damage(path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_bad_session_is_reported_and_the_others_are_built(sessions, tmp_path, workers):
     damage(sessions[1])
-    report = build(sessions, tmp_path / "archive", TENTHS, workers=workers)
+    report = build(sessions, tmp_path / "archive", **TENTHS, workers=workers)
     ((name, error),) = report.failures
     assert name == str(sessions[1])
     assert "truncated" in error
@@ -344,9 +344,9 @@ def test_one_bad_session_is_reported_and_the_others_are_built(sessions, tmp_path
     # Threads, because processes would have to import everything once more.
     where = {"workers": workers, "scheduler": "threads" if workers > 1 else None}
     with pytest.raises(NeuroArraysError, match=r"b\.nwb"):
-        build(sessions, tmp_path / "strict", TENTHS, **where, strict=True)
+        build(sessions, tmp_path / "strict", **TENTHS, **where, strict=True)
     write_nwb(sessions[1], seed=1, parts=("units", "trials", "running", "pupil"))
-    report = build(sessions, tmp_path / "archive", TENTHS)
+    report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == []
     assert report.reused == 2
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "b", "c"]
@@ -361,7 +361,7 @@ def test_a_session_that_cannot_be_aligned_is_reported(sessions, tmp_path, monkey
 
     align = pipeline.align
     monkeypatch.setattr(pipeline, "align", broken)
-    report = build(sessions, tmp_path / "archive", TENTHS)
+    report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == [("b, trials", "ValueError: no such luck")]
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "c"]
 
@@ -408,7 +408,7 @@ def allen(tmp_path):
 
 def test_an_allen_archive_has_a_file_per_stimulus(allen, tmp_path):
     wanted = ("gabors", "natural_movie_one*")
-    report = build([allen], tmp_path / "archive", Recipe(wanted))
+    report = build([allen], tmp_path / "archive", stimuli=wanted)
     assert report.failures == []
     rows = na.catalog(tmp_path / "archive")
     assert rows["block"].unique().tolist() == [
@@ -425,7 +425,7 @@ def test_an_allen_archive_has_a_file_per_stimulus(allen, tmp_path):
 
 def test_the_published_archive_once_more(allen, tmp_path):
     wanted = ("gabors", "natural_movie_one*")
-    report = build([allen], tmp_path / "archive", Recipe(wanted, compat="mlynarski"))
+    report = build([allen], tmp_path / "archive", stimuli=wanted, compat="mlynarski")
     assert report.failures == []
     rows = na.catalog(tmp_path / "archive", engine="allen_binned")
     assert rows["block"].unique().tolist() == ["gabors", "natural_movie_one"]
@@ -462,3 +462,12 @@ def test_parts_of_another_form_are_written_anew(sessions, tmp_path, monkeypatch)
             np.testing.assert_array_equal(
                 joined[place]["spike_data"].values, tree[place]["spike_data"].values
             )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("compat", "allen"), ("layout", "nwb"), ("bin_width", 0)]
+)
+def test_an_option_that_there_is_not_is_refused_before_anything_is_read(tmp_path, option, value):
+    with pytest.raises(ValueError, match=option):
+        build([tmp_path / "gone.nwb"], tmp_path / "archive", **{option: value})
+    assert not (tmp_path / "archive").exists()

@@ -39,7 +39,7 @@ def test_without_a_place_to_write_it_is_compiled_each_time(module, monkeypatch):
     def nowhere(self, function):
         raise RuntimeError("cannot cache function 'add': no locator available for file 'x'")
 
-    monkeypatch.setattr(jit._Kept, "__init__", nowhere)
+    monkeypatch.setattr(jit._DiskCache, "__init__", nowhere)
     assert module().add(np.arange(4)) == 7
 
 

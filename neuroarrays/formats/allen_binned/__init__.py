@@ -214,7 +214,7 @@ class _File:
         coords = {name: _label(name, values) for name, values in shared.items()}
         variables = {}
         if shown is not None:
-            coords[schema.IMAGE], variables["stimulus"] = shown
+            coords[schema.IMAGE], variables[schema.STIMULUS] = shown
         attrs = {"session_id": session.removeprefix("session_")}
         made = {place: dataset(variables, coords, attrs)}
         for area, groups in contents.items():
@@ -250,7 +250,7 @@ class _File:
         labels = groups[files.SPIKES].labels
         variables = {}
         for name, array in groups[files.SPIKES].arrays.items():
-            name = "responses" if array.dtype.kind == "f" and name == files.SPIKES else name
+            name = schema.RESPONSES if array.dtype.kind == "f" and name == files.SPIKES else name
             variables[name] = self._variable("area", name, array)
         for name, array in groups[files.SPEED].arrays.items() if files.SPEED in groups else ():
             variables[name] = self._variable("area", name, array)
@@ -306,7 +306,7 @@ class _File:
         shown = Arranged(frames, (0, Arranged.NEW, 1, 2))
         dims = (schema.IMAGE, "channel", "y", "x")
         return _label(schema.IMAGE, ids), schema.var(
-            "session", "stimulus", wrap(shown), dims, tree=schema.ALIGNED
+            "session", schema.STIMULUS, wrap(shown), dims, tree=schema.ALIGNED
         )
 
 

@@ -65,8 +65,9 @@ class Rows:
     parameters: dict[str, np.ndarray]
 
     def __getitem__(self, keep: np.ndarray) -> Rows:
-        own = {f.name: getattr(self, f.name)[keep] for f in fields(self) if f.name != "parameters"}
-        return Rows(**own, parameters={k: v[keep] for k, v in self.parameters.items()})
+        names = [field.name for field in fields(self) if field.name != "parameters"]
+        columns = {name: getattr(self, name)[keep] for name in names}
+        return Rows(**columns, parameters={k: v[keep] for k, v in self.parameters.items()})
 
 
 def published(
@@ -105,12 +106,12 @@ def published(
     """
     sessions = dict(sorted(tree.children.items(), key=lambda pair: _number(pair[0])))
     names = _TOGETHER.get(stimulus, (stimulus,))
-    found = {session: rows_of(node, names) for session, node in sessions.items()}
-    known = medians_of(found.values()) | dict(medians or {})
+    rows = {session: rows_of(node, names) for session, node in sessions.items()}
+    known = medians_of(rows.values()) | dict(medians or {})
     groups: dict[str, xr.Dataset] = {}
-    for session, parts in found.items():
-        kept = {name: _of_usual_length(name, rows, known[name]) for name, rows in parts.items()}
-        kept = {name: rows for name, rows in kept.items() if rows.ids.size}
+    for session, parts in rows.items():
+        kept = {name: _of_usual_length(name, part, known[name]) for name, part in parts.items()}
+        kept = {name: part for name, part in kept.items() if part.ids.size}
         if kept:
             groups |= _session(session, sessions[session], kept)
     if not groups:
@@ -137,15 +138,15 @@ def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, Rows]:
     """Rows of those stimuli that the session showed, before any is dropped for its duration."""
     tables = dict(session[schema.PRESENTATIONS].children)
     movies = _whole_movies(tables) if any(stimuli.is_movie(name) for name in names) else {}
-    found: dict[str, Rows] = {}
+    rows: dict[str, Rows] = {}
     for name in names:
         if any(word in name for word in _NEVER):
             continue
         if stimuli.is_movie(name):
-            found |= {name: movies[name]} if name in movies else {}
+            rows |= {name: movies[name]} if name in movies else {}
         elif name in tables:
-            found[name] = _still(tables[name].to_dataset(), name)
-    return {name: rows for name, rows in found.items() if rows.ids.size}
+            rows[name] = _still(tables[name].to_dataset(), name)
+    return {name: part for name, part in rows.items() if part.ids.size}
 
 
 def _column(table: xr.Dataset, name: str) -> np.ndarray:
@@ -154,14 +155,16 @@ def _column(table: xr.Dataset, name: str) -> np.ndarray:
 
 
 def _still(table: xr.Dataset, name: str) -> Rows:
-    start, stop = _column(table, "start_time"), _column(table, "stop_time")
+    start, stop = _column(table, schema.START_TIME), _column(table, schema.STOP_TIME)
     rows = Rows(
         ids=table[schema.PRESENTATION].values,
         start=start,
         stop=stop,
         duration=stop - start,
         block=_column(table, "stimulus_block"),
-        parameters={one: _column(table, one) for one in stimuli.PARAMETERS.get(name, ())},
+        parameters={
+            parameter: _column(table, parameter) for parameter in stimuli.PARAMETERS.get(name, ())
+        },
     )
     return rows[~table["invalid"].values] if "invalid" in table else rows
 
@@ -181,7 +184,7 @@ def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, Rows]:
         return {}
     columns = {
         name: np.concatenate([_column(part, name) for part in parts.values()])
-        for name in ("start_time", "stop_time", "stimulus_block", "frame", "invalid")
+        for name in (schema.START_TIME, schema.STOP_TIME, "stimulus_block", "frame", "invalid")
     }
     ids = np.concatenate([part[schema.PRESENTATION].values for part in parts.values()])
     movie = np.repeat(np.arange(len(parts)), [p.sizes[schema.PRESENTATION] for p in parts.values()])
@@ -190,22 +193,22 @@ def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, Rows]:
     columns = {name: values[order] for name, values in columns.items()}
     ids, movie = ids[order], movie[order]
     showing = np.cumsum(np.diff(columns["frame"], prepend=-np.inf) < 0)
-    found = {}
+    rows = {}
     for i, name in enumerate(parts):
-        mine = movie == i
-        if not mine.any():
+        of_movie = movie == i
+        if not of_movie.any():
             continue
-        first = np.flatnonzero(np.diff(showing[mine], prepend=-1))
-        start, stop = columns["start_time"][mine], columns["stop_time"][mine]
-        found[name] = Rows(
-            ids=ids[mine][first],
+        first = np.flatnonzero(np.diff(showing[of_movie], prepend=-1))
+        start, stop = columns[schema.START_TIME][of_movie], columns[schema.STOP_TIME][of_movie]
+        rows[name] = Rows(
+            ids=ids[of_movie][first],
             start=np.minimum.reduceat(start, first),
             stop=np.maximum.reduceat(stop, first),
             duration=np.add.reduceat(stop - start, first),
-            block=columns["stimulus_block"][mine][first],
+            block=columns["stimulus_block"][of_movie][first],
             parameters={"frame": np.full(first.size, np.nan)},
         )
-    return found
+    return rows
 
 
 def medians_of(sessions: Any) -> dict[str, float]:
@@ -242,7 +245,7 @@ def bin_edges(rows: Rows) -> np.ndarray:
 
 def _session(name: str, session: xr.DataTree, parts: dict[str, Rows]) -> dict[str, xr.Dataset]:
     edges = {stimulus: bin_edges(rows) for stimulus, rows in parts.items()}
-    sizes = {stimulus: one.size - 1 for stimulus, one in edges.items()}
+    sizes = {stimulus: each.size - 1 for stimulus, each in edges.items()}
     if len(set(sizes.values())) > 1:
         msg = f"session {name!r}: {sizes} bins; stimuli stored together must have as many"
         raise ValueError(msg)
@@ -268,15 +271,17 @@ def _session(name: str, session: xr.DataTree, parts: dict[str, Rows]) -> dict[st
         lazy = ClosedCounts(trains_of(spikes), start, np.concatenate(stops), offsets)
         dims = (schema.PRESENTATION, schema.TIME, schema.UNIT)
         variables = {
-            "spike_data": schema.var("area", "spike_data", wrap(lazy), dims, tree=schema.ALIGNED)
+            schema.SPIKE_DATA: schema.var(
+                "area", schema.SPIKE_DATA, wrap(lazy), dims, tree=schema.ALIGNED
+            )
         }
         variables |= {"speed": signals["speed"]} if "speed" in signals else {}
         labels = {k: c.variable for k, c in spikes.coords.items() if c.dims == (schema.UNIT,)} | {
             schema.UNIT: xr.Variable(schema.UNIT, spikes[schema.UNIT].values.astype(np.int32))
         }
-        place = xr.Dataset(variables, labels | coords)
-        groups[f"{name}/{area}"] = place.assign_coords(schema.trial_labels(place, table))
-        gaze = {one: signals[one] for one in GAZE if one in signals}
+        node = xr.Dataset(variables, labels | coords)
+        groups[f"{name}/{area}"] = node.assign_coords(schema.trial_labels(node, table))
+        gaze = {name: signals[name] for name in GAZE if name in signals}
         if gaze:
             groups[f"{name}/{area}/{schema.PUPIL}"] = xr.Dataset(gaze)
         groups[f"{name}/{area}/{schema.PRESENTATIONS}"] = table
@@ -290,13 +295,14 @@ def _table(parts: dict[str, Rows]) -> xr.Dataset:
     """The published table: parameters, block, start, stop and duration, all float32."""
     rows = list(parts.values())
     columns = {
-        one: np.concatenate([part.parameters[one] for part in rows]) for one in rows[0].parameters
+        parameter: np.concatenate([part.parameters[parameter] for part in rows])
+        for parameter in rows[0].parameters
     } | {
-        name: np.concatenate([getattr(part, own) for part in rows])
-        for name, own in (
+        name: np.concatenate([getattr(part, field) for part in rows])
+        for name, field in (
             ("stimulus_block", "block"),
-            ("start_time", "start"),
-            ("stop_time", "stop"),
+            (schema.START_TIME, "start"),
+            (schema.STOP_TIME, "stop"),
             ("duration", "duration"),
         )
     }
@@ -312,23 +318,25 @@ def _table(parts: dict[str, Rows]) -> xr.Dataset:
 
 def _signals(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dict[str, xr.Variable]:
     """Speed and gaze at the bins, (time, presentation_id) float32, by published name."""
-    found: dict[str, xr.Variable] = {}
+    signals: dict[str, xr.Variable] = {}
     dims = (schema.TIME, schema.PRESENTATION)
     if schema.RUNNING in session.children:
         node = session[schema.RUNNING].to_dataset()
-        clock = node["start_time" if "start_time" in node.coords else schema.TIME]
+        clock = node[schema.START_TIME if schema.START_TIME in node.coords else schema.TIME]
         lazy = FlatInterpolated(node["speed"].variable, clock.variable, time, start)
-        found["speed"] = schema.var("area", "speed", wrap(lazy), dims, schema.ALIGNED)
+        signals["speed"] = schema.var("area", "speed", wrap(lazy), dims, schema.ALIGNED)
     if {schema.PUPIL, "pupil_filtered"} <= set(session.children):
         node = session[schema.PUPIL].to_dataset()
-        for name, own in GAZE.items():
-            if own in node:
-                lazy = FlatInterpolated(node[own].variable, node[schema.TIME].variable, time, start)
-                units = node[own].attrs.get("units")
-                found[name] = schema.var(
+        for name, column in GAZE.items():
+            if column in node:
+                lazy = FlatInterpolated(
+                    node[column].variable, node[schema.TIME].variable, time, start
+                )
+                units = node[column].attrs.get("units")
+                signals[name] = schema.var(
                     "behaviour", name, wrap(lazy), dims, schema.ALIGNED, units=units
                 )
-    return found
+    return signals
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -353,7 +361,7 @@ class ClosedCounts(LazyArray):
 
         rows, bins, chosen = key
         units = np.atleast_1d(np.arange(self.trains.first.size)[chosen])
-        found = closed.any_in_closed_bins(
+        spiked = closed.any_in_closed_bins(
             self.trains.load(units),
             self.trains.first[units],
             self.trains.last[units],
@@ -362,7 +370,7 @@ class ClosedCounts(LazyArray):
             self.offsets,
         )
         row, unit = outer.left((rows, chosen))
-        return outer.take(found, (row, bins, unit))
+        return outer.take(spiked, (row, bins, unit))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -385,6 +393,5 @@ class FlatInterpolated(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         bins, rows = np.atleast_1d(self.offsets[key[0]]), np.atleast_1d(self.origins[key[1]])
         at = bins[:, None] + rows
-        found: np.ndarray = np.interp(at, self.clock.values, self.values.values)
-        found = found.astype(np.float32)
-        return found[outer.left(key)]
+        values: np.ndarray = np.interp(at, self.clock.values, self.values.values)
+        return values.astype(np.float32)[outer.left(key)]
