@@ -222,7 +222,7 @@ def _expand(first, places, rows, out):
             base = stretch * 65536
             segment = rows[i] * per_row + stretch
             for event in range(first[segment], first[segment + 1]):
-                out[i, base + places[event]] += 1
+                out[i, base + np.int64(places[event])] += 1
 
 
 @compiled
