@@ -16,8 +16,8 @@ from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError
 from neuroarrays.files.source import plain
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.arrays import Held, floats, pixels
-from neuroarrays.lazy.views import Arranged, transposed
+from neuroarrays.formats.retina.arrays import floats, pixels
+from neuroarrays.lazy.views import Arranged, Held, transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -48,6 +48,15 @@ class Elementwise(LazyArray):
         return np.asarray(self.function(*values, *self.arguments)).astype(self.dtype, copy=False)
 
 
+def as_dtype(array: LazyArray, dtype: np.dtype) -> LazyArray:
+    """An array in another dtype."""
+    return array if array.dtype == dtype else Elementwise(_unchanged, (array,), dtype)
+
+
+def _unchanged(values: np.ndarray) -> np.ndarray:
+    return values
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Computed(LazyArray):
     """An array that a function computes from positions.
@@ -72,6 +81,52 @@ class Computed(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         values = self.function(*map(outer.positions, key), *self.arguments)
         return np.asarray(values[outer.left(key)])
+
+
+class FrameMaker(Protocol):
+    """What makes the frames of a movie: a frozen dataclass, whose fields they depend on."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(frame, ...)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the frames."""
+
+    def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames at (n,) int64 positions, some at a time.
+
+        Yields
+        ------
+        rows : (m,) int64
+            Which of `picked` they are.
+        frames : (m, ...) array
+            The frames.
+        """
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Movie(LazyArray):
+    """Frames that are made where they are indexed, some at a time: rendered, decoded, drawn."""
+
+    maker: FrameMaker
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.maker.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.maker.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        picked = outer.positions(key[0])
+        each = outer.result_shape(key[1:], self.shape[1:])
+        out = np.empty((picked.size, *each), self.dtype)
+        for rows, frames in self.maker.frames_at(picked):
+            out[rows] = outer.take_after(frames, key[1:], 1)
+        return out[0] if isinstance(key[0], int) else out
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -187,6 +187,11 @@ class Folded(LazyArray):
         if isinstance(k, int):
             return self.base.outer((k // times, k % times, *rest))
         picked = outer.positions(k)
+        blocks = range(picked[0] // times, picked[-1] // times + 1) if picked.size else range(0)
+        if picked.size == len(blocks) * times and isinstance(outer.compact(picked), slice):
+            whole = (slice(blocks.start, blocks.stop, 1), slice(0, times, 1))  # in one read
+            values = self.base.outer((*whole, *rest))
+            return values.reshape((picked.size, *values.shape[2:]))
         out = np.empty(outer.result_shape(key, self.shape), self.dtype)
         for first, _, places in outer.groups(picked, max(times, 1)):
             block = first // times
@@ -276,6 +281,30 @@ class Segments(LazyArray):
                 parts.append((low, high))
         pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
         return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ByRow(LazyArray):
+    """An array that is read a row at a time, where what is asked for lies all over the file."""
+
+    base: LazyArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        k, *rest = key
+        if isinstance(k, int):
+            return self.base.outer(key)
+        out = np.empty(outer.result_shape(key, self.shape), self.dtype)
+        for row, place in zip(out, outer.positions(k).tolist(), strict=True):
+            row[...] = self.base.outer((place, *rest))
+        return out
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -1,154 +1,17 @@
-"""Lazy arrays that the retina readers share: joined, folded and averaged, files of numpy."""
+"""Lazy arrays as the retina readers need them: numbers of a kind, joined, cut, scaled."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import members, outer
-from neuroarrays.files.source import Key
+from neuroarrays.files import members
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Derived(LazyArray):
-    """A lazy array made of another: of its shape and dtype unless a subclass has its own."""
-
-    base: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Held(LazyArray):
-    """A small array in memory."""
-
-    values: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.values.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return outer.copy(self.values, key)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Joined(LazyArray):
-    """Lazy arrays one after another along an axis."""
-
-    bases: tuple[LazyArray, ...]
-    axis: int = 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        first = self.bases[0].shape
-        length = sum(base.shape[self.axis] for base in self.bases)
-        return (*first[: self.axis], length, *first[self.axis + 1 :])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.result_type(*(base.dtype for base in self.bases))
-
-    def outer(self, key: Key) -> np.ndarray:
-        before, k, after = key[: self.axis], key[self.axis], key[self.axis + 1 :]
-        picked = outer.positions(k)
-        place = sum(not isinstance(other, int) for other in before)
-        lead: tuple[Any, ...] = (slice(None),) * place
-        sizes = [
-            outer.positions(other).size for other in (*before, *after) if not isinstance(other, int)
-        ]
-        out = np.empty((*sizes[:place], picked.size, *sizes[place:]), self.dtype)
-        start = 0
-        for base in self.bases:
-            stop = start + base.shape[self.axis]
-            rows = np.flatnonzero((picked >= start) & (picked < stop))
-            if rows.size:
-                own = outer.compact(picked[rows] - start)
-                out[(*lead, rows)] = base.outer((*before, own, *after))
-            start = stop
-        return out[(*lead, 0)] if isinstance(k, int) else out
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Folded(Derived):
-    """A lazy array (block, time, ...) with its blocks one after another: (block x time, ...)."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        blocks, times, *rest = self.base.shape
-        return (blocks * times, *rest)
-
-    def outer(self, key: Key) -> np.ndarray:
-        k, *rest = key
-        times = self.base.shape[1]
-        if isinstance(k, int):
-            return self.base.outer((k // times, k % times, *rest))
-        picked = outer.positions(k)
-        sizes = [outer.positions(other).size for other in rest if not isinstance(other, int)]
-        out = np.empty((picked.size, *sizes), self.dtype)
-        blocks = picked // times if times else picked
-        for block in np.unique(blocks):
-            rows = np.flatnonzero(blocks == block)
-            own = outer.compact(picked[rows] - block * times)
-            out[rows] = self.base.outer((int(block), own, *rest))
-        return out
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Segments(Derived):
-    """Stretches of a lazy array (time, ...), one in each period: (period, time, ...).
-
-    Attributes
-    ----------
-    base : LazyArray
-        Samples; what is left after the last whole period is left out.
-    period, start, length : int
-        Samples of a period, and where in it the stretch begins and how long it is.
-    """
-
-    period: int
-    start: int
-    length: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.base.shape[0] // self.period, self.length, *self.base.shape[1:])
-
-    def outer(self, key: Key) -> np.ndarray:
-        k, within, *rest = key
-        rows = outer.positions(k)[:, None] * self.period + self.start + outer.positions(within)
-        values = self.base.outer((outer.compact(rows.ravel()), *rest))
-        shape = [n for n, i in zip(rows.shape, (k, within), strict=True) if not isinstance(i, int)]
-        return values.reshape(*shape, *values.shape[1:])
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Averaged(Derived):
-    """The mean of a lazy array over its first axis (trials), of its floating-point type."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape[1:]
-
-    def outer(self, key: Key) -> np.ndarray:
-        trials = slice(0, self.base.shape[0], 1)
-        return np.asarray(self.base.outer((trials, *key)).mean(axis=0), self.dtype)
+from neuroarrays.lazy.computed import Computed, Elementwise, as_dtype
+from neuroarrays.lazy.views import Joined, Taken, sliced
 
 
 def npy_array(path: str | os.PathLike[str]) -> FileArray:
@@ -166,60 +29,48 @@ def npy_array(path: str | os.PathLike[str]) -> FileArray:
     return file_array(source, source.name)
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class As(Derived):
-    """A lazy array in another dtype."""
-
-    to: np.dtype
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.to
-
-    def outer(self, key: Key) -> np.ndarray:
-        return np.asarray(self.base.outer(key)).astype(self.dtype, copy=False)
-
-
 def floats(array: LazyArray) -> LazyArray:
     """The array if it holds floats, else in float32 (one- and two-byte integers) or float64."""
     if array.dtype.kind == "f":
         return array
-    return As(array, np.dtype("f4" if array.dtype.itemsize <= 2 else "f8"))
+    return as_dtype(array, np.dtype("f4" if array.dtype.itemsize <= 2 else "f8"))
 
 
 def pixels(array: LazyArray) -> LazyArray:
     """The array if it holds floats or unsigned integers, else in float32."""
-    return array if array.dtype.kind in "uf" else As(array, np.dtype("f4"))
+    return array if array.dtype.kind in "uf" else as_dtype(array, np.dtype("f4"))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class First(Derived):
-    """The first so many rows of a lazy array."""
-
-    length: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.length, *self.base.shape[1:])
-
-    def outer(self, key: Key) -> np.ndarray:
-        return self.base.outer(key)
+def scaled(array: LazyArray, factor: float) -> LazyArray:
+    """An array of floats times a number."""
+    return Elementwise(_times, (array,), array.dtype, (factor,))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Scaled(Derived):
-    """A lazy float array times a number."""
+def _times(values: np.ndarray, factor: float) -> np.ndarray:
+    return np.asarray(values * factor)
 
-    factor: float
 
-    def outer(self, key: Key) -> np.ndarray:
-        values = np.asarray(self.base.outer(key))
-        return np.asarray(values * self.factor, self.dtype)
+def column(table: LazyArray, number: int, dtype: np.dtype) -> LazyArray:
+    """A column of a table (row, column) in another dtype; what is no number is 0 in integers."""
+    return Elementwise(_numbers, (Taken(table, number, 1),), dtype, (dtype,))
+
+
+def _numbers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return np.where(np.isfinite(values), values, 0) if dtype.kind in "iu" else values
+
+
+def repeated(values: np.ndarray, times: int) -> LazyArray:
+    """Labels of trials as labels of their frames, (trial x frame,)."""
+    return Computed(_repeated, (values.size * times,), values.dtype, (values, times))
+
+
+def _repeated(frames: np.ndarray, values: np.ndarray, times: int) -> np.ndarray:
+    return np.asarray(values[frames // times])
 
 
 def cut(array: LazyArray, length: int) -> LazyArray:
     """The array without what it has along its first axis after so many rows."""
-    return array if array.shape[0] <= length else First(array, length)
+    return array if array.shape[0] <= length else sliced(array, slice(length))
 
 
 def joined(parts: Sequence[LazyArray], path: str | os.PathLike[str], where: str) -> LazyArray:

@@ -8,37 +8,31 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, safety, zips
+from neuroarrays.files import safety, zips
 from neuroarrays.files.members import ArraySource
 from neuroarrays.files.pickles import StoredArray, load_pickle
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Key, Source, stamp
-from neuroarrays.formats.retina.arrays import Derived, Held, pixels
-from neuroarrays.lazy.arrays import LazyArray, cached, file_array
+from neuroarrays.files.source import stamp
+from neuroarrays.formats.retina.arrays import pixels
+from neuroarrays.lazy.arrays import FileArray, LazyArray, cached, exact_token, file_array
+from neuroarrays.lazy.computed import Computed
+from neuroarrays.lazy.views import Blocks, Folded, Held, Taken
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Clips(Derived):
-    """Clips of a lazy array (time, ...) in another order; the last axis mirrored if asked."""
+def clips(array: LazyArray, order: np.ndarray, length: int, flip: bool = False) -> LazyArray:
+    """Clips of an array (time, ...) one after another, the last axis mirrored if asked.
 
-    order: np.ndarray
-    length: int
-    flip: bool = False
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.order.size * self.length, *self.base.shape[1:])
-
-    def outer(self, key: Key) -> np.ndarray:
-        k, *rest = key
-        picked = outer.positions(k)
-        frames = self.order[picked // self.length] * self.length + picked % self.length
-        if self.flip:
-            x = rest[-1]
-            last = self.base.shape[-1] - 1
-            rest[-1] = last - x if isinstance(x, int) else last - outer.positions(x)
-        values = self.base.outer((outer.compact(frames.astype(np.int64)), *rest))
-        return values[0] if isinstance(k, int) else values
+    Parameters
+    ----------
+    array : (clip x time, ...) LazyArray
+        Clips of `length` frames.
+    order : (n,) int64
+        Which of them.
+    """
+    ordered = Folded(Taken(Blocks(array, length), np.asarray(order, np.int64)))
+    if not flip:
+        return ordered
+    return Taken(ordered, range(array.shape[-1])[::-1], len(array.shape) - 1)
 
 
 @dataclass(frozen=True)
@@ -93,95 +87,77 @@ class Pickled:
         return stamp(safety.regular_file(self.path))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Grid(LazyArray):
+def frame_times(triggers: np.ndarray, duration: float, frames: int) -> LazyArray:
     """Times of the frames that followed each trigger, s: (trigger x frame,) float64.
 
     `frames` times from each trigger to `duration` later, both ends included.
     """
-
-    triggers: np.ndarray
-    duration: float
-    frames: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.triggers.size * self.frames,)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
-
-    def outer(self, key: Key) -> np.ndarray:
-        starts = self.triggers.astype(np.float64)
-        each = [np.linspace(t, t + self.duration, self.frames) for t in starts]
-        whole = np.concatenate(each) if each else np.empty(0)
-        return np.asarray(whole[key[0]])
+    at = triggers.astype(np.float64)
+    shape = (at.size * frames,)
+    return Computed(_frame_times, shape, np.dtype("f8"), (at, duration, frames))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Upsampled(LazyArray):
+def _frame_times(
+    wanted: np.ndarray, triggers: np.ndarray, duration: float, frames: int
+) -> np.ndarray:
+    """As `numpy.linspace` has them, bit by bit."""
+    start: np.ndarray = triggers[wanted // frames]
+    stop, number = start + duration, wanted % frames
+    step = (stop - start) / max(frames - 1, 1)
+    times: np.ndarray = np.where((number == frames - 1) & (number > 0), stop, number * step + start)
+    return times
+
+
+def upsampled(
+    traces: FileArray, clocks: tuple[FileArray, ...], rows: np.ndarray, times: LazyArray
+) -> LazyArray:
     """Traces at the times of frames, each divided by its deviation: (time, unit) float64.
 
-    Attributes
+    Parameters
     ----------
-    source : Source
-        The file.
-    traces : str
-        Place of the traces (unit, sample).
-    times : tuple of str
-        Place of their times (unit, sample), or of the starts and steps (unit,), s.
-    rows : (kept,) int array
+    traces : (unit, sample) FileArray
+        In the file.
+    clocks : tuple of FileArray
+        Their times (unit, sample), or starts and steps (unit,), s.
+    rows : (kept,) int64
         Units.
-    grid : Grid
-        Times of the frames.
+    times : (time,) LazyArray, s
+        Of the frames.
     """
+    shape = (*times.shape, rows.size)
+    return Computed(_upsampled, shape, np.dtype("f8"), (traces, clocks, rows, times))
 
-    source: Source
-    traces: str
-    times: tuple[str, ...]
-    rows: np.ndarray
-    grid: Grid
 
-    @property
-    def name(self) -> str:
-        """Place of the traces."""
-        return self.traces
+def _upsampled(frames: np.ndarray, units: np.ndarray, *arguments: Any) -> np.ndarray:
+    token = ("upsampled", exact_token(arguments))
+    (whole,) = cached(token, lambda: (_all_upsampled(*arguments),))
+    return np.asarray(whole[:, units][frames])
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.grid.shape, self.rows.size)
 
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
+def _all_upsampled(
+    traces: FileArray, clocks: tuple[FileArray, ...], rows: np.ndarray, times: LazyArray
+) -> np.ndarray:
+    at = times.load()
+    out = np.empty((at.size, rows.size))
+    values = traces._raw((rows, slice(None)))
+    samples = _clocks(clocks, rows, values.shape[1])
+    for i in range(rows.size):
+        if samples[i].size != values.shape[1]:
+            raise FormatError(
+                traces.source.path,
+                clocks[0].name,
+                "a time for each sample",
+                f"{samples[i].size} for {values.shape[1]}",
+            )
+        trace = np.interp(at, samples[i], values[i])
+        deviation = np.std(trace) if np.isfinite(trace).all() else np.nanstd(trace)
+        out[:, i] = trace / deviation if deviation else trace
+    return out
 
-    def outer(self, key: Key) -> np.ndarray:
-        (whole,) = cached(self.__dask_tokenize__(), lambda: (self._whole(),))
-        k, unit = key
-        return np.array(whole[:, unit][k])
 
-    def _whole(self) -> np.ndarray:
-        at = self.grid.load()
-        out = np.empty((at.size, self.rows.size))
-        traces = self.source.read(self.traces, (self.rows, slice(None)))
-        clocks = self._clocks(traces.shape[1])
-        for i in range(self.rows.size):
-            if clocks[i].size != traces.shape[1]:
-                raise FormatError(
-                    self.source.path,
-                    self.times[0],
-                    "a time for each sample",
-                    f"{clocks[i].size} for {traces.shape[1]}",
-                )
-            one = np.interp(at, clocks[i], traces[i])
-            deviation = np.std(one) if np.isfinite(one).all() else np.nanstd(one)
-            out[:, i] = one / deviation if deviation else one
-        return out
-
-    def _clocks(self, samples: int) -> np.ndarray:
-        if len(self.times) == 1:
-            return self.source.read(self.times[0], (self.rows, slice(None)))
-        starts, steps = (self.source.read(name)[self.rows] for name in self.times)
-        clocks: np.ndarray = starts[:, None] + steps[:, None] * np.arange(samples)
-        return clocks
+def _clocks(clocks: tuple[FileArray, ...], rows: np.ndarray, samples: int) -> np.ndarray:
+    if len(clocks) == 1:
+        return clocks[0]._raw((rows, slice(None)))
+    starts, steps = (clock.load()[rows] for clock in clocks)
+    times: np.ndarray = starts[:, None] + steps[:, None] * np.arange(samples)
+    return times

@@ -135,4 +135,4 @@ class _Session:
         return flash_nodes(block, flashes)
 
     def _rate(self, array: LazyArray) -> LazyArray:
-        return arrays.Scaled(arrays.floats(array), self.scale)
+        return arrays.scaled(arrays.floats(array), self.scale)

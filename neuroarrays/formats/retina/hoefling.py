@@ -33,11 +33,11 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.arrays import Averaged
-from neuroarrays.formats.retina.clips import Clips, Grid, Pickled, Upsampled
+from neuroarrays.formats.retina.clips import Pickled, frame_times, upsampled
+from neuroarrays.formats.retina.clips import clips as take_clips
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy.arrays import LazyArray, file_array
-from neuroarrays.lazy.views import Arranged, Stacked
+from neuroarrays.lazy.views import Arranged, Averaged, Stacked
 from neuroarrays.schema.names import chosen
 
 STIMULI = ("natural", "chirp", "mb")
@@ -293,8 +293,10 @@ class _Field:
         part = Part(f"{self.file.path}:{self.name}", units=self._units(kept))
         duration, frames, every = _GRIDS[self.stimulus]
         triggers = self._triggers()
-        grid = Grid(triggers[::every], duration, frames)
-        whole = Upsampled(self.file, self.traces, self._times(), kept, grid)
+        shown = triggers[::every]
+        grid = frame_times(shown, duration, frames)
+        clocks = tuple(file_array(self.file, name) for name in self._times())
+        whole = upsampled(file_array(self.file, self.traces), clocks, kept, grid)
         labels = {k: v for k, v in self.attrs.items() if isinstance(v, str | int | float)}
         part.attrs = labels | {
             "session_id": self.name,
@@ -305,11 +307,11 @@ class _Field:
             "sampling_rate_source": "published",
         }
         if self.stimulus == "natural":
-            self._natural(part, block, whole, grid, movie)
+            self._natural(part, block, whole, grid, movie, shown.size)
         else:
             part.responses = whole
             part.frames = {
-                schema.BLOCK: np.repeat(np.arange(grid.triggers.size), frames),
+                schema.BLOCK: np.repeat(np.arange(shown.size), frames),
                 "frame_time": grid,
             }
             part.attrs["note"] = "the files do not hold this stimulus"
@@ -318,12 +320,18 @@ class _Field:
         return retina.part_nodes(f"{block}/{schema.node_name(self.name)}", part)
 
     def _natural(
-        self, part: Part, block: str, whole: LazyArray, grid: Grid, movie: _Movie | None
+        self,
+        part: Part,
+        block: str,
+        whole: LazyArray,
+        grid: LazyArray,
+        movie: _Movie | None,
+        triggers: int,
     ) -> None:
         """Clips of the natural movie: train in the order of the scan, test by trial."""
-        if grid.triggers.size != PRESENTED:
+        if triggers != PRESENTED:
             raise FormatError(
-                part.path, "natural_trigger_times", f"{PRESENTED} triggers", f"{grid.triggers.size}"
+                part.path, "natural_trigger_times", f"{PRESENTED} triggers", f"{triggers}"
             )
         flip = self.eye == "left"
         if movie is None:
@@ -332,21 +340,21 @@ class _Field:
             part.attrs["um_per_pixel"] = pixel
         if block == retina.TEST:
             clips = np.arange(len(TEST_PLACES[0]))
-            trials = tuple(Clips(whole, np.array(places), CLIP) for places in TEST_PLACES)
+            trials = tuple(take_clips(whole, np.array(places), CLIP) for places in TEST_PLACES)
             part.by_trial = Stacked(trials, (len(trials),))
             part.responses = Averaged(part.by_trial)
             if movie is not None:
-                part.stimulus = Clips(movie.test, clips, CLIP, flip)
+                part.stimulus = take_clips(movie.test, clips, CLIP, flip)
         else:
             places = np.array(TRAIN_PLACES)
-            part.responses = Clips(whole, places, CLIP)
+            part.responses = take_clips(whole, places, CLIP)
             clips = self._order(movie)
-            part.frames["frame_time"] = Clips(grid, places, CLIP)
+            part.frames["frame_time"] = take_clips(grid, places, CLIP)
             runs = np.cumsum(np.diff(places, prepend=places[0]) > 1)  # a test was in between
             part.frames[schema.BLOCK] = np.repeat(runs, CLIP)
             part.frames["validation"] = np.repeat(np.isin(clips, VALIDATION_CLIPS), CLIP)
             if movie is not None:
-                part.stimulus = Clips(movie.train, clips, CLIP, flip)
+                part.stimulus = take_clips(movie.train, clips, CLIP, flip)
         part.frames["clip_id"] = np.repeat(clips, CLIP)
 
     def _order(self, movie: _Movie | None) -> np.ndarray:

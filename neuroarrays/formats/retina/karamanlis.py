@@ -38,14 +38,14 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.clips import Clips
 from neuroarrays.formats.retina.expdata import Experiment, species_of
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
-from neuroarrays.formats.retina.movies import Checkers, Column, FixationMovie
+from neuroarrays.formats.retina.movies import Checkers, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.computed import Movie
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Arranged
+from neuroarrays.lazy.views import Arranged, Averaged, Blocks, Folded, Taken
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}
@@ -198,10 +198,10 @@ class _Session:
         binned = self._binned(prefix)
         part = Part(self.where, attrs=self._attrs())
         if block == retina.TRAIN:
-            part.responses = arrays.Folded(binned)
+            part.responses = Folded(binned)
             part.frames[schema.BLOCK] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
         else:
-            part.by_trial, part.responses = binned, arrays.Averaged(binned)
+            part.by_trial, part.responses = binned, Averaged(binned)
         part.units = self.experiment.units(binned.shape[2])
         part.time = retina.regular_clock(part.attrs.get("sampling_rate"), part.responses.shape[0])
         images = self._show(part, prefix, size, wrap)
@@ -257,8 +257,9 @@ class _Session:
                     "(time, unit), and running and frozen frames",
                     f"{stored.shape}, {running} and {frozen}",
                 )
-            cut = (0, running) if prefix == "running" else (running, frozen)
-            trials.append(arrays.Segments(stored, running + frozen, *cut))
+            period = running + frozen
+            cut = range(running) if prefix == "running" else range(running, period)
+            trials.append(Taken(Blocks(stored, period), cut, 1))
         return arrays.joined(trials, self.where, "rawdata/spikesbin")
 
     def _flashes(self, place: str) -> dict[str, xr.Dataset]:
@@ -292,7 +293,7 @@ class _Session:
                 f"({order.size} presentations, unit)",
                 f"shape {counts.shape}",
             )
-        shown = None if stored is None else Clips(Arranged(stored, (0, 2, 1)), order - 1, 1)
+        shown = None if stored is None else Taken(Arranged(stored, (0, 2, 1)), order - 1)
         units = self.experiment.units(counts.shape[1])
         return flash_nodes(
             place, Flashes(self.where, shown, counts, None, units, table, "1", attrs)
@@ -337,7 +338,7 @@ class _Session:
                 f"{across} x {down} x {frames}",
             )
         blocks = blocks if prefix == "running" else 1  # repeats begin anew
-        part.stimulus = Checkers(number, blocks, frames, down, across)
+        part.stimulus = Movie(Checkers(number, blocks, frames, down, across))
         part.attrs["note"] = "checkers drawn again from their seed, white 255, black 0"
         if (stixel := part.attrs.get("stimulus_stixelheight")) is not None:
             part.attrs["um_per_pixel"] = round(self.experiment.pixel * stixel, 9)
@@ -353,7 +354,7 @@ class _Session:
         images = arrays.pixels(file_array(self.file, names[0]))
         if len(images.shape) == 2:
             images = Arranged(images, (Arranged.NEW, 0, 1))
-        fixations = arrays.Folded(self._three(names[1], "(block, time, 3)"))
+        fixations = Folded(self._three(names[1], "(block, time, 3)"))
         if len(images.shape) != 3 or fixations.shape[1] != 3:
             raise FormatError(
                 self.where,
@@ -366,12 +367,12 @@ class _Session:
         if height < 1 or width < 1:
             msg = f"size: expected a height and a width of 1 or more pixels, got {size}"
             raise ValueError(msg)
-        part.stimulus = FixationMovie(
-            self.where, names[1], images, fixations, screen, (height, width), wrap
+        part.stimulus = Movie(
+            FixationMovie(self.where, names[1], images, fixations, screen, (height, width), wrap)
         )
-        part.frames["image_id"] = Column(fixations, 0, np.dtype("i8"))
-        part.frames["gaze_x"] = Column(fixations, 1, np.dtype("f8"))
-        part.frames["gaze_y"] = Column(fixations, 2, np.dtype("f8"))
+        part.frames["image_id"] = arrays.column(fixations, 0, np.dtype("i8"))
+        part.frames["gaze_x"] = arrays.column(fixations, 1, np.dtype("f8"))
+        part.frames["gaze_y"] = arrays.column(fixations, 2, np.dtype("f8"))
         scale = screen[0] / height, screen[1] / width
         part.attrs |= {
             "um_per_pixel": round(self.experiment.pixel * scale[0], 9),

@@ -33,7 +33,7 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Arranged, transposed
+from neuroarrays.lazy.views import Arranged, Joined, transposed
 
 STIMULI = ("naturalscene", "whitenoise")
 #: Where sessions lie below what one unpacks.
@@ -280,7 +280,7 @@ class _Recording:
                 )
         sizes = np.array([base.shape[0] for base in bases], np.int64)
         variables = {
-            "spike_times": schema.var("spikes", "spike_times", wrap(arrays.Joined(bases))),
+            "spike_times": schema.var("spikes", "spike_times", wrap(Joined(bases))),
             "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
         }
         return dataset(variables)  # unit_id is that of the retina above

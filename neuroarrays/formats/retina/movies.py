@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,33 +9,14 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
-from neuroarrays.formats.retina.arrays import Derived
-from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 
 #: Bytes of frames rendered at a time.
 _BATCH = 16 << 20
 
 
-class Rendered(LazyArray):
-    """Frames, (time, 1, y, x), that are made where they are indexed. Subclasses give `frames`."""
-
-    @abstractmethod
-    def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Frames at these positions in any order: their rows in `picked`, and (row, y, x)."""
-
-    def outer(self, key: Key) -> np.ndarray:
-        k, *rest = key
-        picked = outer.positions(k)
-        first = _pick(np.empty((0, *self.shape[1:]), self.dtype), rest)
-        out = np.empty((picked.size, *first.shape[1:]), self.dtype)
-        for rows, frames in self.frames(picked):
-            out[rows] = _pick(frames[:, None], rest)
-        return out[0] if isinstance(k, int) else out
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class FixationMovie(Rendered):
+@dataclass(frozen=True)
+class FixationMovie:
     """What the screen showed, (time, 1, y, x) float32, from images and fixations.
 
     Attributes
@@ -69,7 +49,8 @@ class FixationMovie(Rendered):
     def dtype(self) -> np.dtype:
         return np.dtype("f4")
 
-    def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames (m, 1, y, x) at these positions, image after image."""
         return self._rendered(self._checked(picked))
 
     def _checked(self, picked: np.ndarray) -> np.ndarray:
@@ -101,7 +82,7 @@ class FixationMovie(Rendered):
         return found
 
     def _rendered(self, fixations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows and their frames, image after image: one image in memory at a time."""
+        """Rows and their frames (row, 1, y, x), image after image: one image in memory at a time."""
         from neuroarrays.kernels import fixations as kernel
 
         batch = max(1, _BATCH // (4 * self.frame[0] * self.frame[1]))
@@ -113,16 +94,13 @@ class FixationMovie(Rendered):
                 pixels = pixels.astype(np.float32)
             for start in range(0, rows.size, batch):
                 some = rows[start : start + batch]
-                yield (
-                    some,
-                    kernel.render(
-                        pixels, fixations[some, 1:], self.screen, self.frame, self.wrap_edge
-                    ),
-                )
+                places = fixations[some, 1:]
+                frames = kernel.render(pixels, places, self.screen, self.frame, self.wrap_edge)
+                yield some, frames[:, None]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Checkers(LazyArray):
+@dataclass(frozen=True)
+class Checkers:
     """Black and white checkers drawn anew from their seed, (time, 1, y, x) uint8, 0 and 255.
 
     A frame is drawn column after column; blocks go on where the one before ended.
@@ -151,22 +129,18 @@ class Checkers(LazyArray):
     def dtype(self) -> np.dtype:
         return np.dtype("u1")
 
-    def outer(self, key: Key) -> np.ndarray:
+    def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames (m, 1, y, x) at these positions, block after block."""
         from neuroarrays.kernels import ran1
 
-        k, *rest = key
-        picked = outer.positions(k)
-        first = _pick(np.empty((0, *self.shape[1:]), np.uint8), rest)
-        out = np.empty((picked.size, *first.shape[1:]), np.uint8)
         size = self.height * self.width
+        (states,) = cached(("checkers", exact_token(self)), self._states)
         for block in np.unique(picked // self.frames):
             rows = np.flatnonzero(picked // self.frames == block)
             within = picked[rows] % self.frames
-            (states,) = cached(self.__dask_tokenize__(), self._states)
             drawn = ran1.bits(states[block].copy(), (int(within.max()) + 1) * size)
             white = drawn.reshape(-1, self.width, self.height)[within].swapaxes(1, 2)
-            out[rows] = _pick(np.uint8(255) * white[:, None], rest)
-        return out[0] if isinstance(k, int) else out
+            yield rows, np.uint8(255) * white[:, None]
 
     def _states(self) -> tuple[np.ndarray]:
         """The generator at the beginning of each block."""
@@ -179,30 +153,3 @@ class Checkers(LazyArray):
             if block + 1 < self.blocks:
                 ran1.bits(now, self.frames * self.height * self.width)
         return (states,)
-
-
-def _pick(frames: np.ndarray, rest: list[int | slice | np.ndarray]) -> np.ndarray:
-    """Channels, rows and columns of frames."""
-    return outer.take_after(frames, tuple(rest), 1)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Column(Derived):
-    """A column of a lazy table (row, column), in a dtype of its own."""
-
-    column: int
-    to: np.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape[:1]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.to
-
-    def outer(self, key: Key) -> np.ndarray:
-        values = np.asarray(self.base.outer((key[0], self.column)))
-        if self.dtype.kind in "iu":
-            values = np.where(np.isfinite(values), values, 0)
-        return values.astype(self.dtype)

@@ -36,12 +36,12 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.clips import Clips, Pickled
+from neuroarrays.formats.retina.clips import Pickled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
-from neuroarrays.formats.retina.sridhar.decode import ByRow, Fields, Repeated
+from neuroarrays.formats.retina.sridhar.decode import fields
 from neuroarrays.lazy.arrays import LazyArray
-from neuroarrays.lazy.views import Arranged
+from neuroarrays.lazy.views import Arranged, Averaged, ByRow, Folded, Taken
 
 #: Stimulus -> how the names of its files of responses end.
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}
@@ -250,16 +250,16 @@ class _Session:
             left_out = np.setdiff1d(np.arange(self.count), shown.trials)
             part.attrs["dropped_trials"] = left_out.tolist()
             part.attrs["dropped_trailing_frames"] = self.frames - shown.frames
-        part.responses = arrays.Folded(Arranged(arrays.cut(by_time, shown.frames), (1, 0, 2)))
-        if shown.trials.size < self.count:
-            part.responses = Clips(part.responses, shown.trials, shown.frames)
+        trials = Arranged(arrays.cut(by_time, shown.frames), (1, 0, 2))
+        whole = shown.trials.size == self.count
+        part.responses = Folded(trials if whole else Taken(trials, shown.trials))
         labels = {
             schema.BLOCK: shown.trials,
             "validation": np.isin(shown.trials, validation_trials(self.count)),
         }
         if (seeds := self._seeds(self.count)) is not None:
             labels["seed"] = seeds[shown.trials]
-        part.frames = {name: Repeated(each, shown.frames) for name, each in labels.items()}
+        part.frames = {name: arrays.repeated(each, shown.frames) for name, each in labels.items()}
         return self._nodes(retina.TRAIN, part, shown)
 
     def test(self) -> dict[str, xr.Dataset]:
@@ -277,9 +277,9 @@ class _Session:
                 part.area_attrs["note"] = (
                     f'test trials from {limit} on are left out, their seed is another: trials="all"'
                 )
-                trials = arrays.First(trials, limit)
+                trials = arrays.cut(trials, limit)
                 seeds = None if seeds is None else seeds[:limit]
-            part.by_trial, part.responses = trials, arrays.Averaged(trials)
+            part.by_trial, part.responses = trials, Averaged(trials)
         shown = self._shown(stimuli.Trials(retina.TEST, 1, stored.shape[1]))
         made = self._nodes(retina.TEST, part, shown)
         if seeds is not None:
@@ -324,7 +324,7 @@ class _Session:
             return {}
         mirrored = self.wanted.stimulus == "natural_movie"
         axes = enumerate(("field_y", "field_x"))
-        return {name: Fields(stem, self.units, axis, size, mirrored) for axis, name in axes}
+        return {name: fields(stem, self.units, axis, size, mirrored) for axis, name in axes}
 
     def _seeds(self, trials: int) -> np.ndarray | None:
         """(trial,) int64: the seed of each trial, -1 where the file does not say."""

@@ -13,9 +13,9 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, safety, state
 from neuroarrays.files.source import Key, check_unchanged, stamp
-from neuroarrays.formats.retina.arrays import Derived, npy_array
-from neuroarrays.formats.retina.movies import Rendered
+from neuroarrays.formats.retina.arrays import npy_array
 from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.lazy.computed import Computed
 
 _IMAGE = re.compile(r"(\d+)_img_\w+\.npy")
 #: Which words of a line say the image, x, y and whether the frame is shown as it is stored.
@@ -191,8 +191,8 @@ def _image(path: str) -> LazyArray:
     return found
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Windows(Rendered):
+@dataclass(frozen=True)
+class Windows:
     """What was shown, (time, 1, y, x) in the type of the images: the part around each fixation.
 
     Images have `padding` pixels more on every side than fixations count from; the window is three
@@ -212,7 +212,8 @@ class Windows(Rendered):
     def dtype(self) -> np.dtype:
         return self.images.dtype
 
-    def frames(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames (m, 1, y, x) at these positions, image after image."""
         places = self._places(picked)
         down, across = self.shape[2:]
         order = np.argsort(places[:, 0], kind="stable")
@@ -223,7 +224,7 @@ class Windows(Rendered):
             for frame, (left, top, as_stored) in zip(out, places[rows, 1:], strict=True):
                 shown = image[left : left + across, top : top + down].T
                 frame[:] = shown if as_stored else shown[::-1]
-            yield rows, out
+            yield rows, out[:, None]
 
     def _places(self, picked: np.ndarray) -> np.ndarray:
         """(frame, 4) int64: image, first column and row of the window in it, as stored or not."""
@@ -264,53 +265,10 @@ class Windows(Rendered):
             )
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class ByRow(Derived):
-    """An array whose later axes run along time, read a row at a time.
-
-    A second of it lies all over the file; reading it at once would map all of the file.
-    """
-
-    def outer(self, key: Key) -> np.ndarray:
-        k, *rest = key
-        if isinstance(k, int):
-            return self.base.outer(key)
-        sizes = [outer.positions(other).size for other in rest if not isinstance(other, int)]
-        out = np.empty((outer.positions(k).size, *sizes), self.dtype)
-        for place, row in enumerate(outer.positions(k)):
-            out[place] = self.base.outer((int(row), *rest))
-        return out
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Repeated(LazyArray):
-    """A label of trials as a label of their frames, (trial x frame,)."""
-
-    values: np.ndarray
-    frames: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.values.size * self.frames,)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.values.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        k = key[0]
-        return np.asarray(
-            self.values[(k if isinstance(k, int) else outer.positions(k)) // self.frames]
-        )
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Fields(LazyArray):
+def fields(stem: str, units: int, axis: int, frame: tuple[int, int], mirrored: bool) -> LazyArray:
     """Row or column of the frame where each unit's stored average varies most over its lags.
 
-    (unit,) float64, pixels; NaN for a unit without an average, or with one that never varies.
-
-    Attributes
+    Parameters
     ----------
     stem : str
         Path of the averages up to the number of the unit.
@@ -322,35 +280,29 @@ class Fields(LazyArray):
         Height and width of a frame, which the averages must have.
     mirrored : bool
         Whether averages stand upside down to the frames, as those of the natural movie do.
+
+    Returns
+    -------
+    (unit,) lazy float64 array, pixels
+        NaN for a unit without an average, or with one that never varies.
     """
+    return Computed(_fields, (units,), np.dtype("f8"), (stem, axis, frame, mirrored))
 
-    stem: str
-    units: int
-    axis: int
-    frame: tuple[int, int]
-    mirrored: bool
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.units,)
+def _fields(
+    units: np.ndarray, stem: str, axis: int, frame: tuple[int, int], mirrored: bool
+) -> np.ndarray:
+    places = np.array([_place(f"{stem}{unit}.npy", frame)[axis] for unit in units], np.float64)
+    return frame[0] - 1 - places if mirrored and axis == 0 else places
 
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
 
-    def outer(self, key: Key) -> np.ndarray:
-        k = key[0]
-        found = np.array([self._place(int(unit)) for unit in outer.positions(k)], np.float64)
-        return np.asarray(found[0]) if isinstance(k, int) else found
-
-    def _place(self, unit: int) -> float:
-        path = f"{self.stem}{unit}.npy"
-        if not os.path.exists(path):
-            return np.nan
-        known = stamp(safety.regular_file(path))
-        (place,) = cached(("field", path, known), lambda: (_most_varying(path, self.frame),))
-        value = float(place[self.axis])
-        return self.frame[0] - 1 - value if self.mirrored and self.axis == 0 else value
+def _place(path: str, frame: tuple[int, int]) -> np.ndarray:
+    """Row and column of one unit, (2,) float64, pixels; NaN without a file."""
+    if not os.path.exists(path):
+        return np.full(2, np.nan)
+    known = stamp(safety.regular_file(path))
+    (place,) = cached(("field", path, known), lambda: (_most_varying(path, frame),))
+    return place
 
 
 def _most_varying(path: str, size: tuple[int, int]) -> np.ndarray:

@@ -10,11 +10,11 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.retina import arrays
-from neuroarrays.formats.retina.movies import Column
 from neuroarrays.formats.retina.nodes import TEST, TRAIN
-from neuroarrays.formats.retina.sridhar.decode import ByRow, Fixations, Images, Windows
+from neuroarrays.formats.retina.sridhar.decode import Fixations, Images, Windows
 from neuroarrays.lazy.arrays import LazyArray
-from neuroarrays.lazy.views import Arranged
+from neuroarrays.lazy.computed import Movie
+from neuroarrays.lazy.views import Arranged, ByRow
 from neuroarrays.schema.names import chosen
 
 #: Session -> which of the files of fixations it saw, and which of the two noises.
@@ -171,9 +171,10 @@ def windows(
             )
         some = lines.part(trials.before, trials.before + count * trials.frames)
     labels = {
-        name: Column(some, column, np.dtype(kind)) for name, (column, kind) in _COLUMNS.items()
+        name: arrays.column(some, column, np.dtype(kind))
+        for name, (column, kind) in _COLUMNS.items()
     }
-    movie = Windows(images, some, margin)
+    movie = Movie(Windows(images, some, margin))
     return Shown(movie, np.arange(count), trials.frames, misfit, labels, {"fixations": path.name})
 
 
