@@ -72,7 +72,7 @@ class Child:
         self.process.wait()
 
 
-_children: state.Cache[Child] = state.Cache(1, lambda _: 1, close=Child.close)
+_children: state.Cache[Child] = state.Cache(1, lambda _: 1, close=Child.close, any_session=True)
 
 
 def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **arguments: Any) -> Any:

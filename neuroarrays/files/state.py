@@ -71,6 +71,8 @@ class Cache(Generic[V]):
         The most values, whatever they weigh.
     close : callable, optional
         Called with a value that goes. Such values (open files) are not used in a forked child.
+    any_session : bool, optional
+        Whether the values serve every session, as a helper process does: `keep_for` leaves them.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class Cache(Generic[V]):
         weigh: Callable[[V], int],
         entries: Callable[[], int] | None = None,
         close: Callable[[V], None] | None = None,
+        any_session: bool = False,
     ):
         self.limit, self._weigh, self._entries, self._close = limit, weigh, entries, close
+        self.any_session = any_session
         self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
         self._nbytes = 0
         _CACHES.append(self)
@@ -240,9 +244,11 @@ def close(paths: Sequence[str]) -> None:
 
 
 def keep_for(what: str) -> None:
-    """Release what was kept for anything else: a worker needs no more than its session."""
+    """Release what was read for any other session: a worker needs no more than its own."""
     if [what] != _FOR:
-        release()
+        for cache in _CACHES:
+            if not (isinstance(cache, Cache) and cache.any_session):
+                cache.release()
         _FOR[:] = [what]
 
 
