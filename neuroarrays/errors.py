@@ -23,7 +23,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class NeuroArraysError(Exception):
@@ -215,6 +217,42 @@ class MissingDependency(NeuroArraysError, ImportError):
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         return type(self), (self.package, self.extra, self.purpose)
+
+
+def option(name: str, value: object) -> str:
+    """An option with its value, as the caller writes it: ``bin_width=0.0``.
+
+    Parameters
+    ----------
+    name : str
+        Keyword of a public function.
+    value : object
+        What it was, or should be.
+
+    Returns
+    -------
+    str
+        As a keyword; within `options_written` as that says.
+    """
+    return _written.get()(name, value)
+
+
+@contextmanager
+def options_written(by: Callable[[str, object], str]) -> Iterator[None]:
+    """Have `option` write options in another way: the command writes ``--bin-width 0.0``."""
+    token = _written.set(by)
+    try:
+        yield
+    finally:
+        _written.reset(token)
+
+
+def keyword(name: str, value: object) -> str:
+    """An option as a keyword of Python, of a long value its beginning."""
+    return f"{name}={value!r:.60}"
+
+
+_written: ContextVar[Callable[[str, object], str]] = ContextVar("_written", default=keyword)
 
 
 def printable(text: object, keep: str = "") -> str:

@@ -224,6 +224,7 @@ def _root(tree: xr.DataTree, plan: _Plan, options: Options) -> xr.Dataset:
     if plan.left_out:
         line += "; left out: " + "; ".join(f"{n}: {why}" for n, why in plan.left_out.items())
     history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))
-    renewed = ("neuroarrays_schema", "history")
+    renewed = ("neuroarrays_schema", "event_clock", "history")
     kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
-    return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept, history=history))
+    kept |= {"event_clock": plan.event_clock, "history": history}
+    return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept))

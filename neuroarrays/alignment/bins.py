@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.errors import option
 from neuroarrays.tree.columns import duration, seconds
 
 #: Numbers of float64 that there are at least from one edge of a bin to the next.
@@ -186,7 +187,7 @@ def check_window(window: Sequence[float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         start, stop = np.nan, np.nan
     if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
-        msg = f"window={window!r}: expected (start, stop) in seconds with start < stop"
+        msg = f"{option('window', window)}: expected (start, stop) in seconds with start < stop"
         raise ValueError(msg)
     return start, stop
 

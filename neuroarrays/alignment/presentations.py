@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.errors import NotInTree, SchemaError, option
 from neuroarrays.tree.columns import plain_column, seconds
 from neuroarrays.tree.sessions import Session, events_of
 
@@ -145,7 +145,7 @@ def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray)
     msg = (
         f"the times in {name!r} lie between start and stop for {session:.0%} of the presentations "
         f"on the session clock, and for {relative:.0%} relative to start_time: say "
-        "event_clock='session' or event_clock='presentation'"
+        f"{option('event_clock', 'session')} or {option('event_clock', 'presentation')}"
     )
     raise ValueError(msg)
 

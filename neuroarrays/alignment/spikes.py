@@ -15,7 +15,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, longest_duration
 from neuroarrays.alignment.clocks import whole_clock
-from neuroarrays.errors import NotInTree
+from neuroarrays.errors import NotInTree, option
 from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
@@ -114,7 +114,7 @@ class _readable_overflow:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, OverflowError):
             ask = self.wider.get(self.dtype.itemsize, "uint64")
-            msg = f"{error}; ask for dtype={ask!r} instead of {str(self.dtype)!r}"
+            msg = f"{error}; ask for {option('dtype', ask)} instead of {str(self.dtype)!r}"
             raise OverflowError(msg) from error
 
 

@@ -12,12 +12,13 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, commands
 from neuroarrays.cli.options import seconds
-from neuroarrays.errors import NeuroArraysError, printable
+from neuroarrays.errors import NeuroArraysError, keyword, options_written, printable
 
 PROGRAM = "neuroarrays"
 FINE, REFUSED, BROKEN, INTERRUPTED = 0, 2, 3, 130
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        code = run(arguments)
+        with options_written(partial(_flag, arguments)):
+            code = run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (NeuroArraysError, ValueError, KeyError, OverflowError, OSError) as error:
         if arguments.debug:
             traceback.print_exc()
-        return _fail(_message(error, arguments), REFUSED)
+        return _fail(_message(error), REFUSED)
     except Exception as error:
         traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}; this is a defect, please report", BROKEN)
@@ -76,21 +78,21 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _message(error: BaseException, arguments: argparse.Namespace) -> str:
-    """The error as one line, with our options where it speaks of keywords."""
+def _message(error: BaseException) -> str:
+    """The error as one line."""
     text = str(error)
     if not isinstance(error, NeuroArraysError | ValueError | OverflowError):
         text = f"{type(error).__name__}: {text}"
-    text = re.sub(r"\s*\n\s*", "; ", text.strip()) or type(error).__name__
-    known = "|".join(sorted(set(vars(arguments)) - {"run", "debug", "path", "output"}, key=len))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines) or type(error).__name__
 
-    def flag(match: re.Match[str]) -> str:
-        name = "--" + match["name"].replace("_", "-")
-        value = re.sub(r"[()\[\]'\",]", " ", match["value"] or "")
-        return " ".join([name, *("" if value == "True" else value).split()])
 
-    value = r"(?P<value>\([^)]*\)|\[[^]]*\]|'[^']*'|-?[\w.]*[\w])?"
-    return re.sub(rf"\b(?P<name>{known})={value}", flag, text)
+def _flag(arguments: argparse.Namespace, name: str, value: object) -> str:
+    """An option as it is typed, if the command has it."""
+    if name not in vars(arguments):
+        return keyword(name, value)
+    values = value if isinstance(value, list | tuple) else [value]
+    return " ".join([f"--{name.replace('_', '-')}", *(str(v) for v in values if v is not True)])
 
 
 # ------------------------------------------------------------------------------------ the parser

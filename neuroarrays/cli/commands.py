@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
+from neuroarrays import schema
 from neuroarrays.cli import printing
 from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat
 from neuroarrays.files.writing import written
@@ -302,11 +302,14 @@ def _report_saved(path: str, tree: xr.DataTree) -> None:
 
 def _report_clock(tree: xr.DataTree, arguments: argparse.Namespace) -> None:
     """For what the times of an event column were taken, where we had to find out."""
-    found = re.search(r"event_clock='(\w+)'[^\n]*$", str(tree.attrs.get("history", "")))
-    if found and arguments.event_clock is None and arguments.event != "start_time":
+    clock = tree.attrs.get("event_clock")
+    if clock and arguments.event_clock is None and arguments.event != schema.START_TIME:
         meant = {"session": "start of the session", "presentation": "start of each presentation"}
-        said = f"{arguments.event}: taken as counted from the {meant.get(found[1], found[1])}; --event-clock decides"
-        printing.show([[(said, "warn")]])
+        text = (
+            f"{arguments.event}: taken as counted from the {meant.get(clock, clock)}; "
+            "--event-clock decides"
+        )
+        printing.show([[(text, "warn")]])
 
 
 def _notes(tree: xr.DataTree) -> Iterator[str]:

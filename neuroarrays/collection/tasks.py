@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from neuroarrays.errors import MissingDependency, NeuroArraysError
+from neuroarrays.errors import MissingDependency, NeuroArraysError, option
 
 Progress = Callable[[int, int, str], None]
 
@@ -45,7 +45,7 @@ class Runner:
 
     def __init__(self, workers: int, scheduler: str | None, strict: bool, progress: Progress):
         if workers < 1:
-            msg = f"workers={workers}: expected 1 or more"
+            msg = f"{option('workers', workers)}: expected 1 or more"
             raise ValueError(msg)
         local = "processes" if workers > 1 else "sync"
         self.workers, self.where = workers, scheduler or local
@@ -53,7 +53,7 @@ class Runner:
         self.failures: list[tuple[str, str]] = []
         self.pool: Executor | None = None
         if "://" not in self.where and self.where not in ("processes", "threads", "sync"):
-            msg = f"scheduler={scheduler!r}: expected 'processes', 'threads' or an address (tcp://...)"
+            msg = f"{option('scheduler', scheduler)}: expected 'processes', 'threads' or an address (tcp://...)"
             raise ValueError(msg)
 
     def __call__(self, function: Callable[[Any], Outcome], tasks: Sequence[Any]) -> list[Any]:

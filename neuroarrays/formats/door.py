@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, printable, shorten
+from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, option, printable, shorten
 from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER
 from neuroarrays.files.probe import Probe, probe_of
@@ -211,7 +211,7 @@ def _asked(asked: Probe, engine: object) -> Reader:
         raise UnknownFormat(
             asked.given,
             expected=f"an engine among {shorten(known, 30)}",
-            found=f"engine={engine!r}",
+            found=option("engine", engine),
         )
     return format_.load()
 
@@ -226,7 +226,7 @@ def _found(asked: Probe) -> Reader:
             asked.given,
             expected="one reader",
             found=f"{shorten([reader.name for reader in claimed])}, all claim it",
-            hint=f"say which: engine={claimed[0].name!r}",
+            hint=f"say which: {option('engine', claimed[0].name)}",
         )
     first = asked.children[0] if asked.is_list else asked
     for child in first.children if first.kind == FOLDER else ():

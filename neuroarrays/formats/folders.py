@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, UnknownFormat, shorten
+from neuroarrays.errors import (
+    FormatError,
+    MissingPath,
+    NeuroArraysError,
+    UnknownFormat,
+    option,
+    shorten,
+)
 from neuroarrays.files import opening, safety
-
-_SKIP = "skip_damaged=True opens the other sessions"
 
 
 @dataclass
@@ -172,6 +177,11 @@ def _lost(path: Path) -> bool:
     return not path.is_file()
 
 
+def _spared() -> str:
+    """The hint for those who want what is not damaged."""
+    return f"{option('skip_damaged', True)} opens the other sessions"
+
+
 @contextmanager
 def sparing(
     name: str, path: Any, notes: list[str], skip: bool, several: bool = True
@@ -197,8 +207,8 @@ def sparing(
     except (FormatError, MissingPath) as error:
         if skip:
             notes.append(f"{name} left out: {error}")
-        elif several and isinstance(error, FormatError) and _SKIP not in error.hint:
-            hint = "; ".join(filter(None, (error.hint, _SKIP)))
+        elif several and isinstance(error, FormatError) and _spared() not in error.hint:
+            hint = "; ".join(filter(None, (error.hint, _spared())))
             raise type(error)(error.path, error.where, error.expected, error.found, hint) from error
         else:
             raise

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neuroarrays.errors import option
+
 
 def seconds(times: Any, what: str = "times") -> np.ndarray:
     """Times as seconds, whatever they are stored as.
@@ -73,7 +75,7 @@ def duration(value: Any, what: str, hint: str = "") -> float:
     except (TypeError, ValueError):
         found = np.empty(0)
     if found.shape != () or not (np.isfinite(found) and found > 0):
-        msg = f"{what}={value!r:.60}: expected a positive number of seconds{hint}"
+        msg = f"{option(what, value)}: expected a positive number of seconds{hint}"
         raise ValueError(msg)
     return float(found)
 

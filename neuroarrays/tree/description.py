@@ -16,6 +16,7 @@ from neuroarrays.errors import printable
 from neuroarrays.tree import contents
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.contents import Area, Contents, Session, Signal
+from neuroarrays.tree.observed import times_to_read
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100
@@ -218,13 +219,14 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     held = contents.of_tree(tree)
     remark = ""
     if held.kind == schema.RECORDING:
-        reads = held.n_spikes <= _READ_SPIKES if rates is None else rates
+        reads = _few(held, tree) if rates is None else rates
         held = contents.timed(held, tree, reads)
         texts = [_of_recording(session) for session in held.sessions]
         if held.n_spikes and not reads:
+            what = "Rates" if all(s.is_whole for s in held.sessions) else "Rates and full durations"
             remark = (
-                f"Rates are not read, they take reading {held.n_spikes:,} spikes: "
-                "na.describe(tree, rates=True)"
+                f"{what} are not known before {held.n_spikes:,} spikes are read: "
+                "na.describe(tree, rates=True) reads them"
             )
     else:
         masks = len(held.sessions) <= _READ_MASKS
@@ -248,12 +250,19 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     return Description(title, rows, held, remark)
 
 
+def _few(held: Contents, tree: xr.DataTree) -> bool:
+    """Whether the spikes of a recording are so few that they are read without being asked to."""
+    sessions: list[Any] = [tree.root[session.path] for session in held.sessions]
+    return max(held.n_spikes, sum(map(times_to_read, sessions))) <= _READ_SPIKES
+
+
 def _of_area(area: Area) -> dict[str, str]:
     """What is said of an area."""
     numbers = {"spikes": area.n_spikes, "presentations": area.n_presentations}
     texts = {name: f"{number:,}" for name, number in numbers.items() if number is not None}
     if area.rate is not None and np.isfinite(area.rate):
-        texts["rate"] = f"{area.rate:#.2g}".rstrip(".") + " spikes/s"
+        number = f"{area.rate:.0f}" if area.rate >= 10 else f"{area.rate:#.2g}"
+        texts["rate"] = f"{number} spikes/s"
     return {"area": area.name, "units": f"{area.n_units:,}", **texts}
 
 

@@ -255,6 +255,16 @@ def spikes_and_seconds(
     return number, seconds
 
 
+def times_to_read(session: xr.DataTree) -> int:
+    """How many times have to be read to know when a session was recorded; 0 if a file says it."""
+    node = session.children.get(schema.OBSERVED)
+    if node is None or schema.INTERVAL not in node.sizes:
+        return 0
+    data = unwrap(node[OF_SESSION[0]].variable._data)
+    parts = data.parts if isinstance(data, Found) else ()
+    return sum(part.size for part in parts if not part.ordered)
+
+
 def mean_rates(area: xr.DataTree) -> np.ndarray:
     """Firing rate of each unit of an area of a recording; all of its spikes are read.
 

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, option
 from neuroarrays.files import folders as whole
 from neuroarrays.files import npy, safety
 from neuroarrays.files.members import ArraySource
@@ -197,7 +197,7 @@ class Session:
                     "",
                     "a meta.yml that states its modality",
                     why,
-                    "skip_damaged=True opens the rest of the session",
+                    f"{option('skip_damaged', True)} opens the rest of the session",
                 )
             self.notes.append(f"{modality} passed over: {why}")
             return []
