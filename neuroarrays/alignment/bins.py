@@ -214,10 +214,12 @@ def longest_duration(starts: np.ndarray, stops: np.ndarray | None) -> float:
     if durations.size == 0:
         msg = (
             "no presentation has a stop time, so their length is not known: give "
-            "window=(0, 0.5), from when to when around each onset, s"
+            f"{option('window', (0, 0.5))}, from when to when around each onset, s"
         )
         raise ValueError(msg)
     if durations.max() <= 0:
-        msg = f"the longest presentation lasts {durations.max()} s; give window=(0, 0.5)"
+        msg = (
+            f"the longest presentation lasts {durations.max()} s; give {option('window', (0, 0.5))}"
+        )
         raise ValueError(msg)
     return float(durations.max())

@@ -13,10 +13,8 @@ from neuroarrays.alignment.spikes import counts_of
 from neuroarrays.lazy.arrays import data_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Taken
+from neuroarrays.tree.sessions import times_by_name
 from neuroarrays.tree.trains import trains_of
-
-#: Labels of events that are counted each for itself, at most.
-_LABELS = 50
 
 
 def event_counts(
@@ -41,24 +39,10 @@ def event_counts(
         ``(presentation_id, time)`` or ``(time,)``; NaN times are counted nowhere. Of events with a
         `label` also those of each label, ``<name>_<label>``.
     """
-    times = {name: node.variables[schema.EVENT_TIME] for name, node in events.items()}
-    for name, node in events.items():
-        for label, of_label in _by_label(node).items():
-            times.setdefault(schema.node_name(f"{name}_{label}"), of_label)
-    return {name: _counted(each, bins, dtype, binarize) for name, each in times.items()}
-
-
-def _by_label(node: xr.Dataset) -> dict[str, xr.Variable]:
-    """The times of each label; none where there is only one, or as many as no kinds are."""
-    column = node.variables.get("label")
-    if column is None or column.ndim != 1 or column.dtype.kind not in "OU":
-        return {}
-    labels = np.array([str(label or "") for label in column.values], object)
-    kinds = sorted(set(labels) - {""})
-    if not 1 < len(kinds) <= _LABELS:
-        return {}
-    times = node.variables[schema.EVENT_TIME].load()
-    return {kind: times[labels == kind] for kind in kinds}
+    return {
+        name: _counted(times, bins, dtype, binarize)
+        for name, times in times_by_name(events).items()
+    }
 
 
 def _counted(times: xr.Variable, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:

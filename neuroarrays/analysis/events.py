@@ -9,7 +9,6 @@ import xarray as xr
 
 from neuroarrays import schema
 
-EVENT = "event"
 _Answer = TypeVar("_Answer", xr.Dataset, xr.DataArray)
 
 
@@ -49,16 +48,17 @@ def as_area(node: Any) -> xr.Dataset | None:
 
 def by_name(answer: _Answer, node: Any) -> _Answer:
     """An answer about `as_area`, the names of the events in place of units; spikes are events."""
-    found = answer.assign_coords({EVENT: (schema.UNIT, _names(node))})
-    found = found.swap_dims({schema.UNIT: EVENT}).drop_vars(schema.UNIT)
-    parts = found.data_vars.values() if isinstance(found, xr.Dataset) else [found]
+    named = answer.assign_coords({schema.EVENT: (schema.UNIT, _names(node))})
+    named = named.swap_dims({schema.UNIT: schema.EVENT}).drop_vars(schema.UNIT)
+    parts: list[xr.DataArray] = list(named.coords.values())
+    parts += named.data_vars.values() if isinstance(named, xr.Dataset) else [named]
     for part in parts:
         if part.attrs.get("units") == "spikes/s":
             part.attrs |= {"units": "events/s"}
             part.attrs |= (
                 {"long_name": "rate"} if part.attrs.get("long_name") == "firing rate" else {}
             )
-    return found
+    return named
 
 
 def _names(node: xr.DataTree) -> list[str]:

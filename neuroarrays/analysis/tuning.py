@@ -13,6 +13,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.spikes import ClockCounts
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
+from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
@@ -35,7 +36,8 @@ def tuning_curve(
     ----------
     area : DataTree node or Dataset
         With ``spike_data`` or ``responses``: aligned to presentations, for parameters of these; or
-        ``(time, unit_id)`` on one clock, for behaviour.
+        ``(time, unit_id)`` on one clock, for behaviour; or a node ``events`` of either, counts of
+        licks, rewards, ...
     feature : str, (time,) DataArray, or two of them
         Parameters of the presentations; or a path below the area, such as
         ``"head_direction/ry"`` or ``"speed"``, or values on the area's clock.
@@ -60,7 +62,8 @@ def tuning_curve(
         `preferred_low`, `preferred_high`, `selectivity_low` and `selectivity_high`: ends of the
         95 % intervals of 1,000 resamplings of the presentations of each condition. An interval of
         an angle may go over the full turn. Of behaviour there are none: its samples follow one
-        another, and are no independent draws. Of two circular features they are of the first.
+        another, and are no independent draws. Of two circular features they are of the first. Of
+        events ``event``, their names, stands for ``unit_id``, and rates are events/s.
 
     Raises
     ------
@@ -95,6 +98,11 @@ def tuning_curve(
     if period is not None and not (np.isfinite(period) and period > 0):
         msg = f"period={period!r}: expected a full turn, such as 360 for a direction in degrees"
         raise ValueError(msg)
+    if (events := as_area(area)) is not None:
+        if schema.PRESENTATION not in events.sizes:  # the animal's behaviour stands beside events
+            beside: Any = area.parent
+            features = [feature_of(beside, f) if isinstance(f, str) else f for f in features]
+        return by_name(tuning_curve(events, features, bins, min_occupancy, period), area)
     node = dataset_of(area)
     if schema.PRESENTATION in node.sizes and all(
         isinstance(f, str) and f in _conditions.parameters(node) for f in features

@@ -29,7 +29,7 @@ from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
 from neuroarrays.archive.progress import Bar
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.zarr_writer import ZarrWriter
-from neuroarrays.errors import PathExists, SchemaError
+from neuroarrays.errors import PathExists, SchemaError, option
 from neuroarrays.files.partials import Partial, partial_folder
 from neuroarrays.files.writing import check_place, flush, flush_all, replace
 from neuroarrays.formats.allen_binned.writing import LAYOUTS
@@ -243,7 +243,7 @@ def _target(
     check_place(path)
     if os.path.lexists(path):
         if not overwrite:
-            msg = f"{path}: there is something already; overwrite=True replaces it"
+            msg = f"{path}: there is something already; {option('overwrite', True)} replaces it"
             raise PathExists(msg)
         if path.is_dir() != (path.suffix == ZARR_SUFFIX):
             kind = "a folder" if path.is_dir() else "a file"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
-from neuroarrays import schema
 from neuroarrays.cli import printing
 from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat
 from neuroarrays.files.writing import written
@@ -302,6 +301,8 @@ def _report_saved(path: str, tree: xr.DataTree) -> None:
 
 def _report_clock(tree: xr.DataTree, arguments: argparse.Namespace) -> None:
     """For what the times of an event column were taken, where we had to find out."""
+    from neuroarrays import schema
+
     clock = tree.attrs.get("event_clock")
     if clock and arguments.event_clock is None and arguments.event != schema.START_TIME:
         meant = {"session": "start of the session", "presentation": "start of each presentation"}

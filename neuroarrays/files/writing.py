@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, WriteFailed
+from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, WriteFailed, option
 
 if TYPE_CHECKING:
     import h5py
@@ -120,7 +120,7 @@ def failure(path: Path, error: OSError, needed: int = 0, kept: str = "") -> Writ
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        msg = f"{path}: there is something already; overwrite=True replaces it"
+        msg = f"{path}: there is something already; {option('overwrite', True)} replaces it"
         raise PathExists(msg)
 
 

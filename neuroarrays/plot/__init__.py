@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +9,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
-from neuroarrays.analysis.conditions import dataset_of
-from neuroarrays.errors import MissingDependency, NotInTree
+from neuroarrays.errors import MissingDependency
 from neuroarrays.schema import given
-from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.sessions import events_below
-from neuroarrays.tree.trains import no_spikes, spikes_node, trains_of
+from neuroarrays.tree.ticks import within
 
 try:
     import matplotlib.pyplot as plt
@@ -38,6 +34,7 @@ from neuroarrays.plot.drawing import (
     legend,
     numbers_of,
     quantity_of,
+    rows_of,
     scale,
     text_of,
     trace,
@@ -87,7 +84,8 @@ def raster(
     Parameters
     ----------
     spikes : spikes node
-        Of a recording tree, or its area; or its node ``events``, or one of those below.
+        Of a recording tree, or its area; or its node ``events``, or one of those below: events with
+        a `label` have a row for all, and one for each label, ``<name>_<label>``.
     window : (float, float), s
         Part of the session clock to show.
     order : sequence of int, optional
@@ -110,21 +108,15 @@ def raster(
         If `order` names a unit that is not there.
     """
     window = check_window(window)
-    what, ids, trains = _trains(spikes)
+    ticks = within(spikes, window, order)
     ax = plt.gca() if ax is None else ax
-    units = ids if order is None else list(order)
-    unknown = [unit for unit in units if unit not in ids]
-    if unknown:
-        raise NotInTree(what, unknown[0], ids)
-    trained = trains([ids.index(unit) for unit in units])
-    shown = [train[slice(*np.searchsorted(train, window))] for train in trained]
-    number = [train.size for train in shown]
+    units, number = ticks.labels, [times.size for times in ticks.times]
     rows = np.repeat(np.arange(len(units)), number)
     many = len(units) > TICKS
     half = 0.5 if many else 0.4
     drawn: Any = "black" if colors is None else np.repeat(to_rgba_array(colors), number, axis=0)
     ax.vlines(
-        np.concatenate(shown) if shown else [],
+        np.concatenate(ticks.times) if ticks.times else [],
         rows - half,
         rows + half,
         colors=drawn,
@@ -132,36 +124,13 @@ def raster(
         rasterized=rows.size > _VECTORS,
     )
     ax.set(xlim=window, ylim=(-0.7, len(units) - 0.3), xlabel="time (s)")
-    ax.set(ylabel=schema.UNIT if what == "unit" else "")
+    ax.set(ylabel=schema.UNIT if ticks.kind == "unit" else "")
     if many:
-        ax.set(ylabel=f"{what}s ({len(units):,})", yticks=[])
+        ax.set(ylabel=f"{ticks.kind}s ({len(units):,})", yticks=[])
     else:
-        ax.set_yticks(range(len(units)), [str(u) for u in units])
+        ax.set_yticks(range(len(units)), [text_of(unit) for unit in units])
     frameless(ax)
     return ax
-
-
-def _trains(spikes: Any) -> tuple[str, list[Any], Callable[[list[int]], list[np.ndarray]]]:
-    """What has times, their labels, and the times in order of those at some places."""
-    events = events_below(spikes) if isinstance(spikes, xr.DataTree) else {}
-    if events and schema.SPIKES not in spikes.children:
-        names = list(events)
-        return (
-            "event",
-            names,
-            lambda at: [np.sort(seconds(events[names[i]]["event_time"], names[i])) for i in at],
-        )
-    found = spikes_node(spikes)
-    if "spike_times" not in found:
-        raise no_spikes(spikes)
-    node = dataset_of(found)
-    trains, ids = trains_of(node), np.atleast_1d(node[schema.UNIT].values).tolist()
-
-    def load(at: list[int]) -> list[np.ndarray]:
-        times = trains.load(np.array(at, np.int64))
-        return [times[trains.first[i] : trains.last[i]] for i in at]
-
-    return "unit", ids, load
 
 
 def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> Axes:
@@ -169,8 +138,8 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
 
     Parameters
     ----------
-    curves : ([unit_id,] feature) DataArray
-        From `neuroarrays.tuning_curve`; drawn as they are, with the standard error that those of
+    curves : ([unit_id,] feature) DataArray, spikes/s or the unit of the responses
+        From `neuroarrays.tuning_curve`, of units or events; drawn as they are, with the standard error that those of
         trial parameters have; of many units also their mean. On polar axes the middle is 0, or
         the lowest value if that is below; 0 is then a dashed circle.
     colors : sequence of colours, optional
@@ -191,7 +160,9 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     line = "na.plot.tuning(na.tuning_curve(area, 'orientation'))"
     check(curves, xr.DataArray, "na.tuning_curve", line)
     ax = plt.gca() if ax is None else ax
-    curves = curves if schema.UNIT in curves.dims else curves.expand_dims(schema.UNIT)
+    along_rows = rows_of(curves)
+    curves = curves if along_rows in curves.dims else curves.expand_dims(along_rows)
+    noun = "unit " if along_rows == schema.UNIT else ""
     if curves.ndim != 2:
         msg = (
             f"expected what na.tuning_curve gives of one feature, found dims {curves.dims}; two "
@@ -207,11 +178,11 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     how: dict[str, Any] = {"lw": 1.4} if few else {"lw": 0.6, "alpha": max(0.03, 4 / n)}
     text = along.dtype.kind not in "iuf"
     how |= {"ls": "", "marker": "o", "ms": 4} if text and few and not polar else {}
-    for i, unit in enumerate(np.atleast_1d(curves[schema.UNIT].values)):
+    for i, unit in enumerate(np.atleast_1d(curves[along_rows].values)):
         at, curve = (
             _closed(x * (2 * np.pi / turn), curves.values[i]) if polar else (x, curves.values[i])
         )
-        ax.plot(at, curve, color=colors[i], label=f"unit {unit}" if few else None, **how)
+        ax.plot(at, curve, color=colors[i], label=f"{noun}{text_of(unit)}" if few else None, **how)
         if few and polar:
             ax.fill(at, curve, color=colors[i], alpha=0.15, lw=0)
         elif few and sems is not None and text:
@@ -219,9 +190,11 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
         elif few and sems is not None:
             ax.fill_between(x, curve - sems[i], curve + sems[i], color=colors[i], alpha=0.2, lw=0)
     if not few:
-        mean = curves.mean(schema.UNIT).values
+        mean = curves.mean(along_rows).values
         at, mean = _closed(x * (2 * np.pi / turn), mean) if polar else (x, mean)
-        ax.plot(at, mean, color=PALETTE[1], lw=2, label=f"mean of {n:,} units")
+        ax.plot(
+            at, mean, color=PALETTE[1], lw=2, label=f"mean of {n:,} {noun.strip() or along_rows}s"
+        )
     if n > 1:
         legend(ax, n if few else 1)
     if polar:

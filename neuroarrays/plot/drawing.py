@@ -41,14 +41,23 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     """
     if isinstance(values, kind):
         return
+    is_events = isinstance(values, xr.DataTree) and values.name == schema.EVENTS
     labels = (
         values.coords[schema.UNIT].values if schema.UNIT in getattr(values, "coords", ()) else [0]
     )
     unit = next(iter(np.atleast_1d(labels).tolist()), 0)
+    if is_events:
+        line = line.replace("area", "events").replace(".sel(unit_id={unit})", ".isel(event=0)")
     msg = f"expected what {call} gives, found {given.found(values)}; write {line.format(unit=unit)}"
-    if isinstance(values, xr.DataTree) and not {"spike_data", "responses"} & set(values.data_vars):
+    counts = {schema.SPIKE_DATA, schema.RESPONSES}
+    if isinstance(values, xr.DataTree) and not is_events and not counts & set(values.data_vars):
         msg += f"; for an area, {given.instead(values, 'trials')}"
     raise SchemaError(msg)
+
+
+def rows_of(values: xr.DataArray | xr.Dataset) -> str:
+    """The dimension along which each row is a unit, or an event of another name."""
+    return schema.EVENT if schema.EVENT in values.dims else schema.UNIT
 
 
 def text_of(text: object) -> str:

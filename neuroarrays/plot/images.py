@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.analysis.activity import shares_of_peak
 from neuroarrays.errors import NotInTree
 from neuroarrays.plot.drawing import (
     TICKS,
@@ -17,6 +18,7 @@ from neuroarrays.plot.drawing import (
     label_of,
     numbers_of,
     quantity_of,
+    rows_of,
     scale,
     text_of,
 )
@@ -79,7 +81,8 @@ def population(
     Parameters
     ----------
     response : Dataset or (unit_id, time or feature) DataArray
-        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`.
+        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`; of events they
+        are rows in place of units.
     by : str, optional
         What the rows are sorted by, from bottom to top: a coordinate along `unit_id` such as
         `preferred`; where each has its peak unless given.
@@ -104,25 +107,23 @@ def population(
     check(response, wanted, "na.psth or na.tuning_curve", "na.plot.population(na.psth(area))")
     ax = plt.gca() if ax is None else ax
     rates = response["mean"] if isinstance(response, xr.Dataset) else response
-    if rates.ndim != 2 or schema.UNIT not in rates.dims:
+    rows = rows_of(rates)
+    if rates.ndim != 2 or rows not in rates.dims:
         msg = f"expected units along one other dimension, found dims {rates.dims}; select one"
         raise ValueError(msg)
-    known = [str(name) for name, c in rates.coords.items() if c.dims == (schema.UNIT,)]
+    known = [str(name) for name, c in rates.coords.items() if c.dims == (rows,)]
     if by is not None and by not in known:
         raise NotInTree("coordinate of the units", by, known)
-    rates = rates.transpose(schema.UNIT, ...)
-    values, along = rates.values, rates[rates.dims[1]]
-    with np.errstate(all="ignore"):
-        peak = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1)
-        share = np.where(peak[:, None] > 0, values / peak[:, None], 0)
-    key = np.argmax(np.nan_to_num(share), axis=1) if by is None else rates[by].values
-    order = np.argsort(key, kind="stable")
+    rates = rates.transpose(rows, ...)
+    along = rates[rates.dims[1]]
+    share, peak = shares_of_peak(rates)
+    order = np.argsort(peak if by is None else rates[by].values, kind="stable")
     x = numbers_of(along)
     ax.set_facecolor("0.85")
     mesh = ax.pcolormesh(
         edges(x),
         np.arange(order.size + 1) - 0.5,
-        share[order],
+        share.values[order],
         cmap="cividis",
         vmin=0,
         vmax=1,
@@ -131,7 +132,10 @@ def population(
     if along.dtype.kind not in "iuf":
         ax.set_xticks(x, [text_of(label) for label in along.values])
     # Counts and signals as they stand in a tree have units last along trials: these are on a clock.
-    trials = rates.dims[1] == schema.TIME and rates.name not in ("spike_data", "responses")
+    trials = rates.dims[1] == schema.TIME and rates.name not in (
+        schema.SPIKE_DATA,
+        schema.RESPONSES,
+    )
     if trials and x[0] < 0 < x[-1]:
         ax.axvline(0, color="white", lw=0.8)
     sorted_by = "" if by is None else f", by {text_of(by)}"
@@ -139,8 +143,8 @@ def population(
         xlabel="time from onset (s)" if trials else label_of(along), ylim=(-0.5, order.size - 0.5)
     )
     if order.size <= TICKS:
-        ax.set_yticks(range(order.size), rates[schema.UNIT].values[order])
-        ax.set_ylabel(f"unit_id{sorted_by}")
+        ax.set_yticks(range(order.size), [text_of(row) for row in rates[rows].values[order]])
+        ax.set_ylabel(f"{rows}{sorted_by}")
     else:
         ax.set(ylabel=f"units ({order.size:,}{sorted_by})", yticks=[])
     scale(ax, mesh, "share of peak")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-import xarray as xr
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from pandas import DataFrame
 
 from neuroarrays import schema
-from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
+from neuroarrays.analysis.activity import rates_by_area, responses_by_area
+from neuroarrays.analysis.conditions import RATE
 from neuroarrays.errors import SchemaError
-from neuroarrays.plot import timelines
 from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of, text_of
+from neuroarrays.plot.timelines import draw
 from neuroarrays.schema import given
+from neuroarrays.tree import contents, timelines
+from neuroarrays.tree.contents import Contents
 from neuroarrays.tree.description import many
-from neuroarrays.tree.observed import mean_rates
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from matplotlib.axes import Axes
 
 #: Sessions by areas up to which numbers are written into the map.
@@ -44,69 +46,69 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
         "units": number of units, sessions by areas; "rates": mean rate, or response, of each unit
         by area, a dot each; "timeline": signals, events and presentations of the first session.
 
-        Nothing is read but that timeline and, of an aligned tree, responses of up to 10 sessions
-        from first to last: to 100 presentations, or in 20 stretches of 1,000 bins.
+        Of a recording all spikes are read, of an aligned tree responses of up to 10 sessions from
+        first to last: to 100 presentations, or in 20 stretches of 1,000 bins; and that timeline.
 
     Raises
     ------
     SchemaError
         If it is neither kind of tree, or holds no session.
     """
-    kind = schema.kind_of(tree)
-    areas = [_Area(path, tree[path]) for path in schema.area_paths(tree) if "/" in path]
-    sessions = list(dict.fromkeys(area.session for area in areas)) or list(tree.children)
-    if not sessions:
+    held = contents.of_tree(tree)
+    if not held.sessions:
         msg = (
             f"the tree has no session; found {given.found(tree)}: give the tree, or a session of it"
         )
         raise SchemaError(msg)
-    first = [area for area in areas if area.session == sessions[0]]
-    if kind == schema.RECORDING:
-        rows, over = timelines.recorded(tree[sessions[0]]), "time (s)"
+    names = list(dict.fromkeys(session.name for session in held.sessions))
+    first = [session for session in held.sessions if session.name == names[0]]
+    if held.kind == schema.RECORDING:
+        rows, along = timelines.of_recording(tree.root[first[0].path]), "time (s)"
+        rates = rates_by_area(tree.root, held.sessions)
+        title = "Rates of units, and their median"
     else:
-        rows, over = timelines.aligned(
-            [(area.block, area.node) for area in first] or [("", tree[sessions[0]])]
-        )
-    height = float(np.clip(1.4 + 0.22 * len(sessions), 2.6, 9))
+        nodes = [
+            (session.block if session.areas else "", tree.root[path])
+            for session in first
+            for path in [area.path for area in session.areas] or [session.path]
+        ]
+        rows, along = timelines.of_aligned(nodes)
+        places = np.unique(np.linspace(0, len(names) - 1, _SESSIONS).round().astype(int))
+        chosen = {names[i] for i in places}
+        rates = responses_by_area(tree.root, [s for s in held.sessions if s.name in chosen])
+        which = "" if len(chosen) == len(names) else f" of {len(chosen)} sessions"
+        title = f"Responses of units{which}, and their median"
+    height = float(np.clip(1.4 + 0.22 * len(names), 2.6, 9))
     lower = 0.9 + 0.32 * max(len(rows), 2)
     figure = plt.figure(figsize=(10, height + lower + 0.3), layout="constrained")
-    made: dict[str, Axes] = figure.subplot_mosaic(
+    axes: dict[str, Axes] = figure.subplot_mosaic(
         [["units", "rates"], ["timeline", "timeline"]], height_ratios=[height, lower]
     )
-    names, first_name = list(dict.fromkeys(area.name for area in areas)), _short(sessions[0])
-    _draw_units(made["units"], areas, sessions, names)
-    if kind == schema.RECORDING:
-        _draw_rates(made["rates"], _rates(areas), "Rates of units, and their median")
-    else:
-        places = np.unique(np.linspace(0, len(sessions) - 1, _SESSIONS).round().astype(int))
-        chosen = [sessions[i] for i in places]
-        which = "" if len(chosen) == len(sessions) else f" of {len(chosen)} sessions"
-        title = f"Responses of units{which}, and their median"
-        _draw_rates(made["rates"], _responses(areas, chosen), title)
-    timelines.draw(made["timeline"], rows)
-    made["timeline"].set_xlabel(over)
-    made["timeline"].set_title(f"When: {first_name}", loc="left", fontsize="medium")
-    return made
+    _draw_units(axes["units"], _numbers_of_units(held, names), names)
+    _draw_rates(axes["rates"], rates, title)
+    draw(axes["timeline"], rows)
+    axes["timeline"].set_xlabel(along)
+    axes["timeline"].set_title(f"When: {_short(names[0])}", loc="left", fontsize="medium")
+    return axes
 
 
-class _Area:
-    """An area of either tree: where it stands and how many units it has."""
+def _numbers_of_units(held: Contents, names: list[str]) -> dict[str, np.ndarray]:
+    """Number of units by area, (session,) each; NaN where a session has no such area."""
+    numbers: dict[str, np.ndarray] = {}
+    for session in held.sessions:
+        for area in session.areas:
+            column = numbers.setdefault(area.name, np.full(len(names), np.nan))
+            column[names.index(session.name)] = area.n_units
+    return numbers
 
-    def __init__(self, path: str, node: Any) -> None:
-        *above, self.session, self.name = path.split("/")
-        self.block, self.node = "/".join(above), node
-        nodes = [node, *node.children.values()]
-        self.units = max(n.sizes.get(schema.UNIT, 0) for n in nodes)
 
-
-def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[str]) -> None:
-    grid = np.full((len(sessions), max(len(names), 1)), np.nan)
-    for area in areas:
-        grid[sessions.index(area.session), names.index(area.name)] = area.units
+def _draw_units(ax: Axes, numbers: dict[str, np.ndarray], sessions: list[str]) -> None:
+    """Numbers of units: bars of one session, a map of several by area."""
+    grid = np.stack([*numbers.values()], axis=1) if numbers else np.empty((len(sessions), 0))
     ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
-    labels = [text_of(name) for name in names]
-    ax.set_xticks(range(len(names)), labels, rotation=90 if len(names) > 8 else 0)
-    if not areas:
+    labels = [text_of(name) for name in numbers]
+    ax.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0)
+    if not numbers:
         nothing(ax, "no units")
         return
     if len(sessions) < 2:
@@ -138,51 +140,6 @@ def _draw_units(ax: Axes, areas: list[_Area], sessions: list[str], names: list[s
         ax.figure.colorbar(image, ax=ax, label="units")
 
 
-def _rates(areas: list[_Area]) -> dict[str, xr.DataArray]:
-    """Mean rates by area of a recording tree, as `firing_rate` has them."""
-    found: dict[str, list[np.ndarray]] = {}
-    for area in areas:
-        rates = mean_rates(area.node)
-        if rates.size:
-            found.setdefault(area.name, []).append(rates)
-    return {
-        name: xr.DataArray(np.concatenate(rates), dims=schema.UNIT, attrs=RATE)
-        for name, rates in found.items()
-    }
-
-
-def _responses(areas: list[_Area], sessions: list[str]) -> dict[str, xr.DataArray]:
-    """Mean rates or responses by area of sessions of an aligned tree, from some of its values."""
-    found: dict[str, dict[str, xr.DataArray]] = {}
-    for area in areas:
-        node = area.node.to_dataset()
-        done = area.session in found.get(area.name, ())  # in another block
-        if done or area.session not in sessions or not {"spike_data", "responses"} & set(node):
-            continue
-        trials = schema.PRESENTATION in node.sizes
-        _, response = (trials_of if trials else clock_of)(node)
-        dims = response.values.dims
-        some = _some(node.sizes[dims[0]], *((100, 1) if trials else (20, 1000)))
-        node = node.isel({dims[0]: some})
-        total, n = totals(node, node[response.values.name].transpose(*dims))
-        with np.errstate(invalid="ignore"):
-            mean = total / n * response.scale
-        made = xr.DataArray(mean, dims=schema.UNIT, attrs=response.attrs)
-        found.setdefault(area.name, {})[area.session] = made
-    return {
-        name: xr.concat(list(each.values()), schema.UNIT, combine_attrs="drop_conflicts")
-        for name, each in found.items()
-    }
-
-
-def _some(n: int, number: int, length: int) -> np.ndarray:
-    """Rows of a number of stretches of one length, evenly over all `n`; all if there are no more."""
-    if n <= number * length:
-        return np.arange(n)
-    starts = np.linspace(0, n - length, number).astype(int)
-    return (starts[:, None] + np.arange(length)).ravel()
-
-
 def _around(n: int) -> tuple[float, float]:
     """Limits around columns at 0 to n - 1; one or two do not fill the page."""
     room = 0.6 + 0.4 * max(0, 3 - n)
@@ -196,20 +153,22 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
         nothing(ax, "no spikes")
         return
     random = np.random.default_rng(0)
-    counts = all(found.attrs.get("units") == RATE["units"] for found in rates.values())
-    for i, found in enumerate(rates.values()):
-        y = found.values
+    counts = all(means.attrs.get("units") == RATE["units"] for means in rates.values())
+    for i, means in enumerate(rates.values()):
+        y = means.values
         x = i + random.uniform(-0.25, 0.25, y.size)
         size = 14 if y.size < 200 else 3
         ax.scatter(x, y, s=size, color=PALETTE[0], alpha=0.7 if y.size < 200 else 0.35, lw=0)
         if np.isfinite(y).any():
             ax.hlines(np.nanmedian(y), i - 0.35, i + 0.35, color=PALETTE[1], lw=2)
-    if counts and any((found == 0).any() for found in rates.values()):
+    if counts and any((means == 0).any() for means in rates.values()):
         ax.set_yscale("symlog", linthresh=0.01)  # silent units are at 0
         ax.set_ylim(bottom=0)
     elif counts:
         ax.set_yscale("log")
-    labels = {quantity_of(found) for found in rates.values()}
+        ax.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
+        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    labels = {quantity_of(means) for means in rates.values()}
     names = [text_of(name) for name in rates]
     ax.set_xticks(range(len(rates)), names, rotation=90 if len(rates) > 8 else 0)
     label = f"mean {labels.pop()}" if len(labels) == 1 else "mean response"
@@ -251,6 +210,9 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
             raise ValueError(msg)
     block = frame["block"].replace("", "trials") if "block" in frame else "trials"
     frame = frame.assign(block=block, area=frame["area"].replace("", "none"))
+    is_recording = "presentations" in frame and any(
+        isinstance(number, dict) for number in frame["presentations"]
+    )
     shown = _by_table(frame) if "presentations" in frame else frame.iloc[:0]
     shown = shown if len(shown) else frame.assign(presentations=0, block="none")
     grids = {
@@ -271,7 +233,8 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         height_ratios=[1.2, height],
     )
     for name, grid in grids.items():
-        _draw_grid(axes[name], axes[f"{name}_total"], grid.astype(float), name)
+        noun = "area" if name == "units" else "table" if is_recording else "stimulus"
+        _draw_grid(axes[name], axes[f"{name}_total"], grid.astype(float), name, noun)
     step = 1 if names == "all" else max(1, -(-rows // 60))
     shown = range(0, rows, step)
     axes["units"].set_yticks(shown, [text_of(grids["units"].index[i]) for i in shown])
@@ -280,8 +243,11 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     return axes
 
 
-def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str) -> None:
-    """Numbers of units or presentations, sessions by columns, and above them their sums."""
+def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str, noun: str) -> None:
+    """Numbers of units or presentations, sessions by columns, and above them their sums.
+
+    `name` is what is counted, `noun` what a column is.
+    """
     if name == "presentations" and not grid.to_numpy(na_value=0).any():
         above.axis("off")
         nothing(ax, "no presentations")
@@ -300,10 +266,10 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str) -> None:
     totals = grid.sum()
     above.bar(range(n), totals, color=plt.get_cmap(colors)(0.45))
     above.set(xlim=(-0.5, n - 0.5), xticks=[], ylabel="total")
+    above.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     if name == "presentations":
         above.set(yscale="log", ylim=(0.7, None))
-    stimuli = "1 stimulus" if n == 1 else f"{n:,} stimuli"
-    kinds = many(n, "area") if name == "units" else stimuli
+    kinds = many(n, noun) if noun != "stimulus" or n == 1 else f"{n:,} stimuli"
     above.set_title(f"{int(totals.sum()):,} {name}, {kinds}", fontsize="medium")
     frameless(above)
 

@@ -94,8 +94,15 @@ def instead(given: Any, wanted: str) -> str:
     if below:
         name = "tree" if not here else "session" if given.level == 1 else "node"
         return f"give one of its areas: {name}[{below[0]!r}]"
+    if kind == "aligned" and given.name == "events":
+        return (
+            "it has no units: na.psth, na.tuning_curve and na.firing_rate take events, all else the "
+            f"area{_area_above(given, wanted)}"
+        )
     if kind == "aligned" and wanted == "trials" and "events" in given.children:
         return "it has no units; give its events: ['events']"
+    if kind == "aligned" and _area_above(given, wanted):
+        return f"give its area{_area_above(given, wanted)}"
     if kind == "recording":
         return _of_recording(given, here.partition("/")[0], wanted)
     if kind == "aligned":
@@ -103,6 +110,13 @@ def instead(given: Any, wanted: str) -> str:
         area = next((path for path in known if path == here), known[0])
         return f"{_NOT[wanted]}: tree = na.open_datatree(path) and {_line(wanted, '...', area)}"
     return "give a tree from na.open_datatree or na.align"
+
+
+def _area_above(given: xr.DataTree, wanted: str) -> str:
+    """Where the area is that a node stands below: ", tree['session/area']"; "" if there is none."""
+    if given.parent is None or "." not in _areas(given.parent, wanted):
+        return ""
+    return f": tree[{given.parent.path.strip('/')!r}]"
 
 
 def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:

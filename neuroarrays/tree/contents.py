@@ -138,7 +138,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Session:
+class SessionContents:
     """What one session holds.
 
     Attributes
@@ -193,13 +193,13 @@ class Contents:
         Kind of tree.
     source : str
         Name of the format that it was opened from, "" where that is not known.
-    sessions : tuple of Session
+    sessions : tuple of SessionContents
         In the order of the tree.
     """
 
     kind: str
     source: str
-    sessions: tuple[Session, ...]
+    sessions: tuple[SessionContents, ...]
 
     @property
     def areas(self) -> tuple[Area, ...]:
@@ -312,7 +312,7 @@ def _sessions(
 
 def _session(
     kind: str, path: str, roles: Mapping[str, str], nodes: Mapping[str, Node], own: Node | None
-) -> Session:
+) -> SessionContents:
     """The record of a session from its nodes."""
     areas: dict[str, Area] = {}
     signals: list[Signal] = []
@@ -338,7 +338,9 @@ def _session(
         pupil = {area: f"{area}/{schema.PUPIL}" in nodes for area in areas}
         areas = {name: replace(area, has_pupil=pupil[name]) for name, area in areas.items()}
     notes = () if own is None else tuple(map(str, np.atleast_1d(own.attrs.get("notes", []))))
-    return Session(path, tuple(areas.values()), tuple(signals), tuple(events), tuple(tables), notes)
+    return SessionContents(
+        path, tuple(areas.values()), tuple(signals), tuple(events), tuple(tables), notes
+    )
 
 
 def _with_node(area: Area, node: Node, is_area: bool) -> Area:
@@ -393,7 +395,7 @@ def timed(contents: Contents, tree: xr.DataTree, spikes: bool) -> Contents:
     return replace(contents, sessions=tuple(sessions))
 
 
-def _timed(session: Session, node: Any, spikes: bool) -> Session:
+def _timed(session: SessionContents, node: Any, spikes: bool) -> SessionContents:
     recorded, is_whole = (of_session(node), True) if spikes else known_without_spikes(node)
     areas = session.areas
     if spikes:

@@ -15,7 +15,7 @@ from neuroarrays import schema
 from neuroarrays.errors import printable
 from neuroarrays.tree import contents
 from neuroarrays.tree.breaks import step
-from neuroarrays.tree.contents import Area, Contents, Session, Signal
+from neuroarrays.tree.contents import Area, Contents, SessionContents, Signal
 from neuroarrays.tree.observed import times_to_read
 
 #: Sessions up to which masks are read, to say how much is masked.
@@ -266,7 +266,7 @@ def _of_area(area: Area) -> dict[str, str]:
     return {"area": area.name, "units": f"{area.n_units:,}", **texts}
 
 
-def _of_recording(session: Session) -> dict[str, str]:
+def _of_recording(session: SessionContents) -> dict[str, str]:
     """What is said of a session of a recording."""
     seconds = session.seconds or 0.0
     least = "" if session.is_whole or not seconds > 0 else "at least "
@@ -283,7 +283,7 @@ def _clock(signal: Signal) -> str:
     return many(signal.n_times, "sample") if signal.rate is None else f"{signal.rate:.3g} Hz"
 
 
-def _of_aligned(session: Session, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
+def _of_aligned(session: SessionContents, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
     """What is said of a session of an aligned tree; its areas have one clock."""
     node: Any = root[session.areas[0].path if session.areas else session.path]
     n_bins, width = node.sizes.get(schema.TIME, 0), _width(node)

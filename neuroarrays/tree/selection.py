@@ -66,7 +66,7 @@ def select_units(tree: Tree, query: str) -> Tree:
     recording = _groups.is_recording(tree)
     owners = {path: node for path, node in groups.items() if path and schema.UNIT in node.sizes}
     names = {
-        path: _groups.columns(node, schema.UNIT) | _places(path, recording)
+        path: _places(path, recording) | _groups.columns(node, schema.UNIT)
         for path, node in owners.items()
     }
     chosen = _fitting(condition, names, "unit")

@@ -14,6 +14,8 @@ from neuroarrays.schema.names import chosen
 
 #: Behaviour: the series that are aligned unless others are asked for.
 BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill")
+#: Labels of events up to which each is a kind of event.
+_LABELS = 50
 
 
 @dataclass(frozen=True)
@@ -178,3 +180,37 @@ def events_below(node: xr.DataTree) -> dict[str, xr.Dataset]:
         for path, child in node.subtree_with_keys
         if schema.EVENT_TIME in child.data_vars
     }
+
+
+def times_by_name(events: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
+    """The times of point events, and behind them those of each label, as ``<name>_<label>``.
+
+    Parameters
+    ----------
+    events : dict of str to Dataset
+        By name, each with `event_time`. Where one has no texts along `label`, only one, or so many
+        that they are no kinds of event, its events stand alone.
+
+    Returns
+    -------
+    dict of str to (event,) Variable, s
+        On the session clock, in the order of the file.
+    """
+    times = {name: node.variables[schema.EVENT_TIME] for name, node in events.items()}
+    for name, node in events.items():
+        for label, of_label in _by_label(node).items():
+            times.setdefault(schema.node_name(f"{name}_{label}"), of_label)
+    return times
+
+
+def _by_label(node: xr.Dataset) -> dict[str, xr.Variable]:
+    """The times of each label."""
+    column = node.variables.get("label")
+    if column is None or column.ndim != 1 or column.dtype.kind not in "OU":
+        return {}
+    labels = np.array([str(label or "") for label in column.values], object)
+    kinds = sorted(set(labels) - {""})
+    if not 1 < len(kinds) <= _LABELS:
+        return {}
+    times = node.variables[schema.EVENT_TIME].load()
+    return {kind: times[labels == kind] for kind in kinds}

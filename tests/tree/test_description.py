@@ -105,8 +105,8 @@ def test_no_spikes_are_read_of_a_large_tree(monkeypatch):
     assert described.contents.areas[0].rate is None
     assert described.rows[0]["duration"] == "at least 20.0 min"
     assert "98,794 spikes are read: na.describe(tree, rates=True)" in str(described)
-    monkeypatch.setattr(Part, "size", 10**9)  # few spikes are chosen of a file that has many
     monkeypatch.setattr("neuroarrays.tree.description._READ_SPIKES", 4_000_000)
+    monkeypatch.setattr("neuroarrays.tree.description.times_to_read", lambda _: 10**9)
     assert na.describe(tree).contents.areas[0].rate is None
     monkeypatch.undo()
     assert "rates=True" in described._repr_html_()

@@ -18,7 +18,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.errors import SchemaError, shorten
+from neuroarrays.errors import SchemaError, option, shorten
 from neuroarrays.files.blocks import blocks
 from neuroarrays.files.writing import interruptible, new_hdf5
 from neuroarrays.lazy.arrays import identity
@@ -291,7 +291,7 @@ class _Writer:
             if values.size and values.max() > np.iinfo(np.int8).max:
                 msg = (
                     f"{dataset.name}: a bin holds {values.max()} spikes, more than int8, which the "
-                    "layout allen_binned has; align with binarize=True or narrower bins"
+                    f"layout allen_binned has; align with {option('binarize', True)} or narrower bins"
                 )
                 raise SchemaError(msg)
             if values.size:

@@ -139,7 +139,7 @@ def _unit_columns(
                 per_spike[columns.free(name)] = file_array(source, column)
                 account.take(column, *levels)
             else:
-                columns.leave_ragged(account, table, name, "ragged")
+                columns.leave_ragged(account, table, name, "a list of values for each unit")
     skip = ["spike_times", *table.indexes]
     stretches: dict[str, xr.Variable] = {}
     if path == UNITS and "obs_intervals" in table.names:

@@ -1,0 +1,123 @@
+"""How active the units of each area are, for a first look at a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
+from neuroarrays.tree.contents import SessionContents
+from neuroarrays.tree.observed import mean_rates
+
+#: Rows of an aligned area that are read: stretches, and the length of each.
+_OF_TRIALS, _OF_CLOCK = (100, 1), (20, 1000)
+
+
+def rates_by_area(
+    tree: xr.DataTree, sessions: Sequence[SessionContents]
+) -> dict[str, xr.DataArray]:
+    """Firing rates of the units of a recording, all sessions together; all spikes are read.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        The root of a recording tree.
+    sessions : sequence of SessionContents
+        Those to look at.
+
+    Returns
+    -------
+    dict of str to (unit_id,) DataArray, spikes/s
+        By the name of the area; areas without spikes are left out.
+    """
+    rates: dict[str, list[np.ndarray]] = {}
+    for area in (area for session in sessions for area in session.areas if area.n_spikes):
+        rates.setdefault(area.name, []).append(mean_rates(_node(tree, area.path)))
+    return {
+        name: xr.DataArray(np.concatenate(parts), dims=schema.UNIT, attrs=RATE)
+        for name, parts in rates.items()
+    }
+
+
+def responses_by_area(
+    tree: xr.DataTree, sessions: Sequence[SessionContents]
+) -> dict[str, xr.DataArray]:
+    """Mean responses of the units of an aligned tree, from some of its values.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        The root of an aligned tree.
+    sessions : sequence of SessionContents
+        Those to look at; of one that stands in several blocks the first is read.
+
+    Returns
+    -------
+    dict of str to (unit_id,) DataArray
+        By the name of the area: of counts in spikes/s, of signals in their own unit. Means over up
+        to 100 presentations, or 20 stretches of 1,000 bins, evenly over all there are.
+    """
+    means: dict[str, dict[str, xr.DataArray]] = {}
+    for session in sessions:
+        for area in session.areas:
+            done = session.name in means.get(area.name, ())
+            if not done and {schema.SPIKE_DATA, schema.RESPONSES} & set(area.units):
+                mean = _mean_response(_node(tree, area.path).to_dataset())
+                means.setdefault(area.name, {})[session.name] = mean
+    return {
+        name: xr.concat(list(each.values()), schema.UNIT, combine_attrs="drop_conflicts")
+        for name, each in means.items()
+    }
+
+
+def shares_of_peak(rates: xr.DataArray) -> tuple[xr.DataArray, np.ndarray]:
+    """Responses as shares of each unit's highest one, and where that is.
+
+    Parameters
+    ----------
+    rates : (unit_id, n) DataArray
+        Responses, in any unit.
+
+    Returns
+    -------
+    shares : (unit_id, n) DataArray
+        Without a unit; 0 for units that never respond, NaN where a response is.
+    peak : (unit_id,) int64
+        Position of the highest.
+    """
+    values = rates.values
+    highest = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1)[:, None]
+    with np.errstate(all="ignore"):
+        shares = np.where(highest > 0, values / highest, 0)
+    return rates.copy(data=shares), np.argmax(np.nan_to_num(shares), axis=1)
+
+
+def _node(tree: xr.DataTree, path: str) -> xr.DataTree:
+    node = tree[path]
+    assert isinstance(node, xr.DataTree)
+    return node
+
+
+def _mean_response(node: xr.Dataset) -> xr.DataArray:
+    """Mean of each unit over some of an area, (unit_id,)."""
+    trials = schema.PRESENTATION in node.sizes
+    _, response = (trials_of if trials else clock_of)(node)
+    dims = response.values.dims
+    rows = _evenly(node.sizes[dims[0]], *(_OF_TRIALS if trials else _OF_CLOCK))
+    node = node.isel({dims[0]: rows})
+    total, n = totals(node, node[response.values.name].transpose(*dims))
+    with np.errstate(invalid="ignore"):
+        mean = total / n * response.scale
+    attrs: Mapping[str, str] = response.attrs
+    return xr.DataArray(mean, dims=schema.UNIT, attrs=attrs)
+
+
+def _evenly(n: int, number: int, length: int) -> np.ndarray:
+    """Rows of a number of stretches of one length, evenly over all `n`; all if there are no more."""
+    if n <= number * length:
+        return np.arange(n)
+    starts = np.linspace(0, n - length, number).astype(int)
+    return (starts[:, None] + np.arange(length)).ravel()

@@ -1,0 +1,166 @@
+"""When what was recorded, done and shown in a session: rows over its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.tree.observed import OF_SESSION, of_session
+
+#: Signals that a timeline has rows for.
+SIGNALS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of a timeline; of the last three attributes at most one is there.
+
+    Attributes
+    ----------
+    name : str
+        What it shows.
+    signal : (n,) DataArray, optional
+        Values, whose times are the coordinate `time`, s.
+    clock : (float, float), s, optional
+        First and last sample of what has several values a time.
+    events : (n,) float64, s, optional
+        Times of point events.
+    intervals : (n, 2) float64, s, optional
+        Starts and stops; a stop that is not known is the start.
+    """
+
+    name: str
+    signal: xr.DataArray | None = None
+    clock: tuple[float, float] | None = None
+    events: np.ndarray | None = None
+    intervals: np.ndarray | None = None
+
+
+def of_recording(session: Any) -> list[Row]:
+    """Signals, events and tables of a session of a recording tree, in this order.
+
+    And when it was recorded, if that is more than one stretch. Of more than 12 signals the first
+    are there, and a row that says how many more there are.
+
+    Parameters
+    ----------
+    session : DataTree node
+        A session of a recording tree; its signals, events and tables are read.
+
+    Returns
+    -------
+    list of Row
+    """
+    signals: list[Row] = []
+    events: list[Row] = []
+    tables: list[Row] = []
+    for path, node in session.subtree_with_keys:
+        if path == "." or not all(node.sizes.values()):
+            continue
+        name = path.rpartition("/")[2]
+        if schema.PRESENTATION in node.sizes and schema.START_TIME in node.data_vars:
+            title = f"{name} ({node.sizes[schema.PRESENTATION]:,})"
+            tables.append(Row(title, intervals=_intervals(node)))
+        elif node.sizes.get(schema.TIME, 0) > 1 and schema.TIME in node.coords:
+            signals += _signals(path, node)
+        elif schema.EVENT_TIME in node.data_vars:
+            times = node[schema.EVENT_TIME].values
+            events.append(Row(f"{name} ({times.size:,})", events=times))
+    signals.sort(key=lambda row: row.name.count("/"))  # the session's before those of a camera
+    if len(signals) > SIGNALS:
+        more = len(signals) - SIGNALS + 1
+        signals = [*signals[: SIGNALS - 1], Row(f"and {more} more signals")]
+    stretches = of_session(session).rows
+    recorded = [Row(schema.OBSERVED, intervals=stretches)] if len(stretches) > 1 else []
+    return signals + events + tables + recorded
+
+
+def _signals(path: str, node: Any) -> list[Row]:
+    """The signals of a clock, one row each; of one that has several values a time, the clock."""
+    rows = [
+        Row(path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
+        for name, signal in node.data_vars.items()
+        if signal.dims == (schema.TIME,) and signal.dtype.kind == "f"
+    ]
+    return rows or [Row(path, clock=_ends(node))]
+
+
+def _ends(node: Any) -> tuple[float, float]:
+    first, last = node[schema.TIME].isel({schema.TIME: [0, -1]}).values
+    return float(first), float(last)
+
+
+def _intervals(node: Any) -> np.ndarray:
+    """Starts and stops of a table, (presentation_id, 2) float64, s."""
+    starts = node[OF_SESSION[0]].values
+    stops = node[OF_SESSION[1]].values if OF_SESSION[1] in node.data_vars else starts
+    return np.stack([starts, np.where(np.isfinite(stops), stops, starts)], axis=1)
+
+
+def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[Row], str]:
+    """Behaviour and presentations of a session of an aligned tree.
+
+    Behaviour of trials is shown as its mean in each, of the first area of a block. Trials whose
+    times the file does not say stand one after another.
+
+    Parameters
+    ----------
+    areas : sequence of (str, DataTree node)
+        Block and node of each area.
+
+    Returns
+    -------
+    rows : list of Row
+        Up to 12 signals, then tables and clocks.
+    along : str
+        What they are drawn over, with its unit.
+    """
+    signals: dict[str, Row] = {}
+    tables: dict[str, Row] = {}
+    along = "time (s)"
+    for block, area in areas:
+        if schema.PRESENTATION in area.sizes:
+            node = area.children.get(schema.PRESENTATIONS, area)
+            n = area.sizes[schema.PRESENTATION]
+            title = f"{block or schema.PRESENTATIONS} ({n:,})"
+            if title in tables:
+                continue
+            intervals = np.arange(n)[:, None] + np.array([0.0, 1.0])
+            if schema.START_TIME in node.data_vars and node[schema.START_TIME].notnull().any():
+                intervals = _intervals(node)
+            else:
+                along = "presentations, one after another"
+            tables[title], starts = Row(title, intervals=intervals), intervals[:, 0]
+        elif schema.TIME in area.coords:
+            starts = area[schema.TIME].values
+            title = f"{block or 'clock'} ({starts.size:,} bins)"
+            tables[title] = Row(title, clock=_ends(area))
+        else:
+            continue
+        for name, signal in _behaviour(area):
+            if signal.size == starts.size:
+                order = np.argsort(starts, kind="stable")
+                over_time = xr.DataArray(
+                    signal.values[order], {schema.TIME: starts[order]}, attrs=signal.attrs
+                )
+                signals.setdefault(name, Row(name, over_time))
+    return [*list(signals.values())[:SIGNALS], *tables.values()], along
+
+
+def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
+    """Signals of an aligned area, of trials their means, those without any value left out."""
+    for path, node in area.subtree_with_keys:
+        for name, signal in node.data_vars.items():
+            along = {schema.PRESENTATION, schema.TIME}
+            if signal.dtype.kind != "f" or not signal.dims or not set(signal.dims) <= along:
+                continue
+            if path.startswith(schema.PRESENTATIONS):
+                continue
+            means = signal.mean(schema.TIME, keep_attrs=True) if signal.ndim > 1 else signal
+            if means.notnull().any():
+                yield (f"{path}/{name}" if path != "." else str(name)), means
