@@ -9,23 +9,21 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
-from neuroarrays.tree.contents import SessionContents
+from neuroarrays.tree.contents import SessionRecord
 from neuroarrays.tree.observed import mean_rates
 
 #: Rows of an aligned area that are read: stretches, and the length of each.
 _OF_TRIALS, _OF_CLOCK = (100, 1), (20, 1000)
 
 
-def rates_by_area(
-    tree: xr.DataTree, sessions: Sequence[SessionContents]
-) -> dict[str, xr.DataArray]:
+def rates_by_area(tree: xr.DataTree, sessions: Sequence[SessionRecord]) -> dict[str, xr.DataArray]:
     """Firing rates of the units of a recording, all sessions together; all spikes are read.
 
     Parameters
     ----------
     tree : xr.DataTree
         The root of a recording tree.
-    sessions : sequence of SessionContents
+    sessions : sequence of SessionRecord
         Those to look at.
 
     Returns
@@ -43,7 +41,7 @@ def rates_by_area(
 
 
 def responses_by_area(
-    tree: xr.DataTree, sessions: Sequence[SessionContents]
+    tree: xr.DataTree, sessions: Sequence[SessionRecord]
 ) -> dict[str, xr.DataArray]:
     """Mean responses of the units of an aligned tree, from some of its values.
 
@@ -51,7 +49,7 @@ def responses_by_area(
     ----------
     tree : xr.DataTree
         The root of an aligned tree.
-    sessions : sequence of SessionContents
+    sessions : sequence of SessionRecord
         Those to look at; of one that stands in several blocks the first is read.
 
     Returns

@@ -142,7 +142,7 @@ def _is_area(kind: str, path: str, nodes: Nodes, children: list[str]) -> bool:
     return schema.role_of(kind, path, node.units, node.sizes, bool(children)) == "area"
 
 
-def _sizes(node: dict[str, Any]) -> contents.Node:
+def _sizes(node: dict[str, Any]) -> contents.NodeRecord:
     """The names and sizes of a node."""
     sizes: dict[str, int] = {}
     for variable in node["vars"].values():
@@ -153,7 +153,7 @@ def _sizes(node: dict[str, Any]) -> contents.Node:
         for name, variable in node["vars"].items()
         if name not in coords
     }
-    return contents.Node(sizes, units, node["attrs"])
+    return contents.NodeRecord(sizes, units, node["attrs"])
 
 
 # ------------------------------------------------------------------------ at the end of the file

@@ -18,7 +18,7 @@ from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantit
 from neuroarrays.plot.timelines import draw
 from neuroarrays.schema import given
 from neuroarrays.tree import contents, timelines
-from neuroarrays.tree.contents import Contents
+from neuroarrays.tree.contents import TreeContents
 from neuroarrays.tree.description import many
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     return axes
 
 
-def _numbers_of_units(held: Contents, names: list[str]) -> dict[str, np.ndarray]:
+def _numbers_of_units(held: TreeContents, names: list[str]) -> dict[str, np.ndarray]:
     """Number of units by area, (session,) each; NaN where a session has no such area."""
     numbers: dict[str, np.ndarray] = {}
     for session in held.sessions:

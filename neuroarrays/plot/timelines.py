@@ -14,10 +14,10 @@ from neuroarrays.tree.intervals import merged
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from neuroarrays.tree.timelines import Row
+    from neuroarrays.tree.timelines import TimelineRow
 
 
-def draw(ax: Axes, rows: Sequence[Row]) -> None:
+def draw(ax: Axes, rows: Sequence[TimelineRow]) -> None:
     """Draw rows from top to bottom."""
     if not rows:
         nothing(ax, "no signals, events or presentations with times")

@@ -22,7 +22,7 @@ from neuroarrays.tree.stretches import Stretches
 
 
 @dataclass(frozen=True)
-class Node:
+class NodeRecord:
     """The names and sizes of one node of a tree.
 
     Attributes
@@ -40,14 +40,14 @@ class Node:
     attrs: Mapping[Any, Any]
 
     @classmethod
-    def of(cls, dataset: xr.Dataset) -> Node:
+    def of(cls, dataset: xr.Dataset) -> NodeRecord:
         """The names and sizes of a dataset; nothing is read."""
         units = {str(name): str(dataset.variables[name].attrs.get("units", "")) for name in dataset}
         return cls(dict(dataset.sizes), units, dataset.attrs)
 
 
 @dataclass(frozen=True)
-class Area:
+class AreaRecord:
     """The units of one area.
 
     Attributes
@@ -78,7 +78,7 @@ class Area:
 
 
 @dataclass(frozen=True)
-class Signal:
+class SignalRecord:
     """Variables that share a clock of their own.
 
     Attributes
@@ -100,7 +100,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Events:
+class EventsRecord:
     """Point events.
 
     Attributes
@@ -119,7 +119,7 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableRecord:
     """A table of presentations, trials or epochs.
 
     Attributes
@@ -138,7 +138,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class SessionContents:
+class SessionRecord:
     """What one session holds.
 
     Attributes
@@ -157,10 +157,10 @@ class SessionContents:
     """
 
     path: str
-    areas: tuple[Area, ...] = ()
-    signals: tuple[Signal, ...] = ()
-    events: tuple[Events, ...] = ()
-    tables: tuple[Table, ...] = ()
+    areas: tuple[AreaRecord, ...] = ()
+    signals: tuple[SignalRecord, ...] = ()
+    events: tuple[EventsRecord, ...] = ()
+    tables: tuple[TableRecord, ...] = ()
     notes: tuple[str, ...] = ()
     observed: tuple[tuple[float, float], ...] | None = None
     is_whole: bool = False
@@ -184,7 +184,7 @@ class SessionContents:
 
 
 @dataclass(frozen=True)
-class Contents:
+class TreeContents:
     """What a tree holds.
 
     Attributes
@@ -193,16 +193,16 @@ class Contents:
         Kind of tree.
     source : str
         Name of the format that it was opened from, "" where that is not known.
-    sessions : tuple of SessionContents
+    sessions : tuple of SessionRecord
         In the order of the tree.
     """
 
     kind: str
     source: str
-    sessions: tuple[SessionContents, ...]
+    sessions: tuple[SessionRecord, ...]
 
     @property
-    def areas(self) -> tuple[Area, ...]:
+    def areas(self) -> tuple[AreaRecord, ...]:
         """The areas of all sessions."""
         return tuple(area for session in self.sessions for area in session.areas)
 
@@ -229,7 +229,7 @@ class Contents:
         rows = []
         for session in self.sessions:
             tables = {table.name: table.n_rows for table in session.tables}
-            for area in session.areas or (Area("", ""),):
+            for area in session.areas or (AreaRecord("", ""),):
                 row: dict[str, Any] = {
                     "block": session.block,
                     "session": session.name,
@@ -244,17 +244,17 @@ class Contents:
         return rows
 
 
-def of_groups(datasets: Mapping[str, xr.Dataset | Node]) -> Contents:
+def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:
     """What a tree holds, from its nodes; nothing is read.
 
     Parameters
     ----------
-    datasets : dict of str to Dataset or Node
+    datasets : dict of str to Dataset or NodeRecord
         The nodes by path; "/" is the root.
 
     Returns
     -------
-    Contents
+    TreeContents
 
     Raises
     ------
@@ -262,10 +262,10 @@ def of_groups(datasets: Mapping[str, xr.Dataset | Node]) -> Contents:
         If the root is not marked as a recording or aligned tree.
     """
     nodes = {
-        path.strip("/"): node if isinstance(node, Node) else Node.of(node)
+        path.strip("/"): node if isinstance(node, NodeRecord) else NodeRecord.of(node)
         for path, node in datasets.items()
     }
-    root = nodes.pop("", Node({}, {}, {}))
+    root = nodes.pop("", NodeRecord({}, {}, {}))
     kind = schema.kind_of(dict(root.attrs))
     above = {path.rpartition("/")[0] for path in nodes}
     roles = {
@@ -279,18 +279,18 @@ def of_groups(datasets: Mapping[str, xr.Dataset | Node]) -> Contents:
         _session(kind, path, paths, {p: nodes[p] for p in paths}, nodes.get(path))
         for path, paths in inside.items()
     ]
-    return Contents(kind, str(root.attrs.get("source", "")), tuple(sessions))
+    return TreeContents(kind, str(root.attrs.get("source", "")), tuple(sessions))
 
 
-def of_tree(tree: xr.DataTree) -> Contents:
+def of_tree(tree: xr.DataTree) -> TreeContents:
     """What a tree, or a branch of one, holds; nothing is read."""
     nodes = groups.own(tree)
-    root = Node.of(nodes.pop("", xr.Dataset()))
+    root = NodeRecord.of(nodes.pop("", xr.Dataset()))
     return of_groups({"/": replace(root, attrs=tree.root.attrs), **nodes})
 
 
 def _sessions(
-    kind: str, roles: Mapping[str, str], nodes: Mapping[str, Node]
+    kind: str, roles: Mapping[str, str], nodes: Mapping[str, NodeRecord]
 ) -> Iterator[tuple[str, str]]:
     """The session of each node: its first name in a recording, else what is above areas."""
     if kind == schema.RECORDING:
@@ -311,13 +311,17 @@ def _sessions(
 
 
 def _session(
-    kind: str, path: str, roles: Mapping[str, str], nodes: Mapping[str, Node], own: Node | None
-) -> SessionContents:
+    kind: str,
+    path: str,
+    roles: Mapping[str, str],
+    nodes: Mapping[str, NodeRecord],
+    own: NodeRecord | None,
+) -> SessionRecord:
     """The record of a session from its nodes."""
-    areas: dict[str, Area] = {}
-    signals: list[Signal] = []
-    events: list[Events] = []
-    tables: list[Table] = []
+    areas: dict[str, AreaRecord] = {}
+    signals: list[SignalRecord] = []
+    events: list[EventsRecord] = []
+    tables: list[TableRecord] = []
     for place, node in nodes.items():
         role, below = roles[place], place.removeprefix(path).strip("/")
         n_times = node.sizes.get(schema.TIME)
@@ -325,25 +329,27 @@ def _session(
             continue
         if role in ("spikes", "area") or schema.UNIT in node.sizes:
             area = place if role == "area" else place.rpartition("/")[0]
-            known = areas.get(area) or Area(area.removeprefix(path).strip("/"), area)
+            known = areas.get(area) or AreaRecord(area.removeprefix(path).strip("/"), area)
             areas[area] = _with_node(known, node, role == "area")
         if role == "table" and kind == schema.RECORDING:
             n_rows = node.sizes.get(schema.PRESENTATION, 0)
-            tables.append(Table(below.removeprefix(f"{schema.PRESENTATIONS}/"), n_rows, node.units))
+            tables.append(
+                TableRecord(below.removeprefix(f"{schema.PRESENTATIONS}/"), n_rows, node.units)
+            )
         elif role == "events":
             events += _events(kind, below, node)
         elif n_times and role in ("series", "behaviour", "stimulus", "events"):
-            signals.append(Signal(below, n_times, node.units))
+            signals.append(SignalRecord(below, n_times, node.units))
     if kind == schema.ALIGNED:
         pupil = {area: f"{area}/{schema.PUPIL}" in nodes for area in areas}
         areas = {name: replace(area, has_pupil=pupil[name]) for name, area in areas.items()}
     notes = () if own is None else tuple(map(str, np.atleast_1d(own.attrs.get("notes", []))))
-    return SessionContents(
+    return SessionRecord(
         path, tuple(areas.values()), tuple(signals), tuple(events), tuple(tables), notes
     )
 
 
-def _with_node(area: Area, node: Node, is_area: bool) -> Area:
+def _with_node(area: AreaRecord, node: NodeRecord, is_area: bool) -> AreaRecord:
     """The record of an area with the sizes of one more of its nodes."""
     sizes = node.sizes
     return replace(
@@ -356,11 +362,11 @@ def _with_node(area: Area, node: Node, is_area: bool) -> Area:
     )
 
 
-def _events(kind: str, below: str, node: Node) -> list[Events]:
+def _events(kind: str, below: str, node: NodeRecord) -> list[EventsRecord]:
     """The events of a node: one of a recording, of an aligned tree one for each count."""
     if kind == schema.ALIGNED:
         return [
-            Events(name, None, {name: unit})
+            EventsRecord(name, None, {name: unit})
             for name, unit in node.units.items()
             if name != schema.VALID
         ]
@@ -368,18 +374,18 @@ def _events(kind: str, below: str, node: Node) -> list[Events]:
         return []
     name = below.removeprefix(f"{schema.EVENTS}/").replace("/", "_")
     number = node.sizes.get(schema.EVENT, next(iter(node.sizes.values()), 0))
-    return [Events(name, number, node.units)]
+    return [EventsRecord(name, number, node.units)]
 
 
 # ------------------------------------------------------------------------- what has to be read for
 
 
-def timed(contents: Contents, tree: xr.DataTree, spikes: bool) -> Contents:
+def timed(contents: TreeContents, tree: xr.DataTree, spikes: bool) -> TreeContents:
     """The records of a recording with when it was recorded, and the rates of signals and units.
 
     Parameters
     ----------
-    contents : Contents
+    contents : TreeContents
         Of the tree.
     tree : xr.DataTree
         A recording tree, or a branch of one.
@@ -389,13 +395,13 @@ def timed(contents: Contents, tree: xr.DataTree, spikes: bool) -> Contents:
 
     Returns
     -------
-    Contents
+    TreeContents
     """
     sessions = [_timed(session, tree.root[session.path], spikes) for session in contents.sessions]
     return replace(contents, sessions=tuple(sessions))
 
 
-def _timed(session: SessionContents, node: Any, spikes: bool) -> SessionContents:
+def _timed(session: SessionRecord, node: Any, spikes: bool) -> SessionRecord:
     recorded, is_whole = (of_session(node), True) if spikes else known_without_spikes(node)
     areas = session.areas
     if spikes:

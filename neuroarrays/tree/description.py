@@ -15,7 +15,7 @@ from neuroarrays import schema
 from neuroarrays.errors import printable
 from neuroarrays.tree import contents
 from neuroarrays.tree.breaks import step
-from neuroarrays.tree.contents import Area, Contents, SessionContents, Signal
+from neuroarrays.tree.contents import AreaRecord, SessionRecord, SignalRecord, TreeContents
 from neuroarrays.tree.observed import times_to_read
 
 #: Sessions up to which masks are read, to say how much is masked.
@@ -54,7 +54,7 @@ class Description:
         Kind of tree, where it is from, and how much it holds.
     rows : list of dict of str to str
         A row for each session and area.
-    contents : Contents
+    contents : TreeContents
         The records that they are made of, numbers with their units.
     remark : str
         What was not read, and how to have it read.
@@ -62,7 +62,7 @@ class Description:
 
     title: str
     rows: list[dict[str, str]]
-    contents: Contents
+    contents: TreeContents
     remark: str = ""
 
     @property
@@ -237,7 +237,7 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
             text["notes"] = f"{len(session.notes)}, in tree[{session.path!r}].attrs['notes']"
         rows += [
             {"session": session.path, **_of_area(area), **text}
-            for area in session.areas or (Area("", ""),)
+            for area in session.areas or (AreaRecord("", ""),)
         ]
     source = f" from {held.source}" if held.source else ""
     counts = [
@@ -250,13 +250,13 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     return Description(title, rows, held, remark)
 
 
-def _few(held: Contents, tree: xr.DataTree) -> bool:
+def _few(held: TreeContents, tree: xr.DataTree) -> bool:
     """Whether the spikes of a recording are so few that they are read without being asked to."""
     sessions: list[Any] = [tree.root[session.path] for session in held.sessions]
     return max(held.n_spikes, sum(map(times_to_read, sessions))) <= _READ_SPIKES
 
 
-def _of_area(area: Area) -> dict[str, str]:
+def _of_area(area: AreaRecord) -> dict[str, str]:
     """What is said of an area."""
     numbers = {"spikes": area.n_spikes, "presentations": area.n_presentations}
     texts = {name: f"{number:,}" for name, number in numbers.items() if number is not None}
@@ -266,7 +266,7 @@ def _of_area(area: Area) -> dict[str, str]:
     return {"area": area.name, "units": f"{area.n_units:,}", **texts}
 
 
-def _of_recording(session: SessionContents) -> dict[str, str]:
+def _of_recording(session: SessionRecord) -> dict[str, str]:
     """What is said of a session of a recording."""
     seconds = session.seconds or 0.0
     least = "" if session.is_whole or not seconds > 0 else "at least "
@@ -278,12 +278,12 @@ def _of_recording(session: SessionContents) -> dict[str, str]:
     }
 
 
-def _clock(signal: Signal) -> str:
+def _clock(signal: SignalRecord) -> str:
     """How often a signal was sampled."""
     return many(signal.n_times, "sample") if signal.rate is None else f"{signal.rate:.3g} Hz"
 
 
-def _of_aligned(session: SessionContents, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
+def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
     """What is said of a session of an aligned tree; its areas have one clock."""
     node: Any = root[session.areas[0].path if session.areas else session.path]
     n_bins, width = node.sizes.get(schema.TIME, 0), _width(node)

@@ -17,7 +17,7 @@ SIGNALS = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class TimelineRow:
     """One row of a timeline; of the last three attributes at most one is there.
 
     Attributes
@@ -41,7 +41,7 @@ class Row:
     intervals: np.ndarray | None = None
 
 
-def of_recording(session: Any) -> list[Row]:
+def of_recording(session: Any) -> list[TimelineRow]:
     """Signals, events and tables of a session of a recording tree, in this order.
 
     And when it was recorded, if that is more than one stretch. Of more than 12 signals the first
@@ -54,40 +54,40 @@ def of_recording(session: Any) -> list[Row]:
 
     Returns
     -------
-    list of Row
+    list of TimelineRow
     """
-    signals: list[Row] = []
-    events: list[Row] = []
-    tables: list[Row] = []
+    signals: list[TimelineRow] = []
+    events: list[TimelineRow] = []
+    tables: list[TimelineRow] = []
     for path, node in session.subtree_with_keys:
         if path == "." or not all(node.sizes.values()):
             continue
         name = path.rpartition("/")[2]
         if schema.PRESENTATION in node.sizes and schema.START_TIME in node.data_vars:
             title = f"{name} ({node.sizes[schema.PRESENTATION]:,})"
-            tables.append(Row(title, intervals=_intervals(node)))
+            tables.append(TimelineRow(title, intervals=_intervals(node)))
         elif node.sizes.get(schema.TIME, 0) > 1 and schema.TIME in node.coords:
             signals += _signals(path, node)
         elif schema.EVENT_TIME in node.data_vars:
             times = node[schema.EVENT_TIME].values
-            events.append(Row(f"{name} ({times.size:,})", events=times))
+            events.append(TimelineRow(f"{name} ({times.size:,})", events=times))
     signals.sort(key=lambda row: row.name.count("/"))  # the session's before those of a camera
     if len(signals) > SIGNALS:
         more = len(signals) - SIGNALS + 1
-        signals = [*signals[: SIGNALS - 1], Row(f"and {more} more signals")]
+        signals = [*signals[: SIGNALS - 1], TimelineRow(f"and {more} more signals")]
     stretches = of_session(session).rows
-    recorded = [Row(schema.OBSERVED, intervals=stretches)] if len(stretches) > 1 else []
+    recorded = [TimelineRow(schema.OBSERVED, intervals=stretches)] if len(stretches) > 1 else []
     return signals + events + tables + recorded
 
 
-def _signals(path: str, node: Any) -> list[Row]:
+def _signals(path: str, node: Any) -> list[TimelineRow]:
     """The signals of a clock, one row each; of one that has several values a time, the clock."""
     rows = [
-        Row(path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
+        TimelineRow(path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
         for name, signal in node.data_vars.items()
         if signal.dims == (schema.TIME,) and signal.dtype.kind == "f"
     ]
-    return rows or [Row(path, clock=_ends(node))]
+    return rows or [TimelineRow(path, clock=_ends(node))]
 
 
 def _ends(node: Any) -> tuple[float, float]:
@@ -102,7 +102,7 @@ def _intervals(node: Any) -> np.ndarray:
     return np.stack([starts, np.where(np.isfinite(stops), stops, starts)], axis=1)
 
 
-def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[Row], str]:
+def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[TimelineRow], str]:
     """Behaviour and presentations of a session of an aligned tree.
 
     Behaviour of trials is shown as its mean in each, of the first area of a block. Trials whose
@@ -115,13 +115,13 @@ def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[Row], str]:
 
     Returns
     -------
-    rows : list of Row
+    rows : list of TimelineRow
         Up to 12 signals, then tables and clocks.
     along : str
         What they are drawn over, with its unit.
     """
-    signals: dict[str, Row] = {}
-    tables: dict[str, Row] = {}
+    signals: dict[str, TimelineRow] = {}
+    tables: dict[str, TimelineRow] = {}
     along = "time (s)"
     for block, area in areas:
         if schema.PRESENTATION in area.sizes:
@@ -135,11 +135,11 @@ def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[Row], str]:
                 intervals = _intervals(node)
             else:
                 along = "presentations, one after another"
-            tables[title], starts = Row(title, intervals=intervals), intervals[:, 0]
+            tables[title], starts = TimelineRow(title, intervals=intervals), intervals[:, 0]
         elif schema.TIME in area.coords:
             starts = area[schema.TIME].values
             title = f"{block or 'clock'} ({starts.size:,} bins)"
-            tables[title] = Row(title, clock=_ends(area))
+            tables[title] = TimelineRow(title, clock=_ends(area))
         else:
             continue
         for name, signal in _behaviour(area):
@@ -148,7 +148,7 @@ def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[Row], str]:
                 over_time = xr.DataArray(
                     signal.values[order], {schema.TIME: starts[order]}, attrs=signal.attrs
                 )
-                signals.setdefault(name, Row(name, over_time))
+                signals.setdefault(name, TimelineRow(name, over_time))
     return [*list(signals.values())[:SIGNALS], *tables.values()], along
 
 
