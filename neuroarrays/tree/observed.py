@@ -260,7 +260,7 @@ def times_to_read(session: xr.DataTree) -> int:
     node = session.children.get(schema.OBSERVED)
     if node is None or schema.INTERVAL not in node.sizes:
         return 0
-    data = unwrap(node[OF_SESSION[0]].variable._data)
+    data = array_of(node[OF_SESSION[0]].variable)
     parts = data.parts if isinstance(data, Found) else ()
     return sum(part.size for part in parts if not part.ordered)
 
