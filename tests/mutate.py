@@ -22,6 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("kernels", "alignment", "tree", "lazy", "archive", "batches")
+#: Rooms whose tests stand in the folder of another room too: tensors are made of batches.
+ALSO_TESTED = {"batches": ["torch"]}
 #: What tests look at in a checkout.
 COPIED = ("neuroarrays", "tests", "docs", "pyproject.toml", "constraints.txt", "README.md")
 LITERAL = re.compile(r'"[^"\n]*"')
@@ -48,8 +50,9 @@ def copy(folder: Path, rooms: list[str]) -> None:
     for path in (folder / "neuroarrays" / "kernels").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         path.write_text(re.sub(r"^@compiled.*\n", "", text, flags=re.M), encoding="utf-8")
-    quoted = [", ".join(f'"{pattern.format(room)}"' for room in rooms)
-              for pattern in ("neuroarrays/{}/*", "tests/{}")]  # fmt: skip
+    tested = [folder for room in rooms for folder in (room, *ALSO_TESTED.get(room, []))]
+    quoted = [", ".join(f'"{pattern.format(room)}"' for room in names)
+              for pattern, names in (("neuroarrays/{}/*", rooms), ("tests/{}", tested))]  # fmt: skip
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write(CONFIGURATION.format(mutated=quoted[0], tested=quoted[1]))
 
