@@ -123,7 +123,7 @@ def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> li
     if not dataset.ndim:
         return []
     ids = [h5r.dereference(refs[0], file.id) for refs in dataset.attrs["DIMENSION_LIST"]]
-    names = [seen[hash(found)].rpartition("/")[2] for found in ids]
+    names = [seen[hash(scale)].rpartition("/")[2] for scale in ids]
     return [name.removeprefix(_NON_COORDINATE) for name in names]
 
 
@@ -147,17 +147,17 @@ def text_checksum(values: np.ndarray) -> int:
 def scan_zarr(path: str) -> Nodes:
     """Every node of a Zarr archive, from its consolidated metadata if it has them."""
     root = _json(f"{path}/{_ZARR}")
-    found = (root.get("consolidated_metadata") or {}).get("metadata")
-    if found is None:
-        nodes = [name.removesuffix(f"/{_ZARR}") for name in folders.names(path, f"/{_ZARR}")]
-        found = {name: _json(f"{path}/{name}/{_ZARR}") for name in nodes}
+    metadata = (root.get("consolidated_metadata") or {}).get("metadata")
+    if metadata is None:
+        names = [name.removesuffix(f"/{_ZARR}") for name in folders.names(path, f"/{_ZARR}")]
+        metadata = {name: _json(f"{path}/{name}/{_ZARR}") for name in names}
     place = ""
     try:
-        found = dict(sorted(found.items()))  # zarr before 3.1.2 lists them in no order
+        metadata = dict(sorted(metadata.items()))  # zarr before 3.1.2 lists them in no order
         groups = {"": (root, {})} | {
-            place: (meta, {}) for place, meta in found.items() if meta["node_type"] == "group"
+            place: (meta, {}) for place, meta in metadata.items() if meta["node_type"] == "group"
         }
-        for place, meta in found.items():
+        for place, meta in metadata.items():
             if meta["node_type"] == "array":
                 group, _, name = place.rpartition("/")
                 text = meta["data_type"] == "string"

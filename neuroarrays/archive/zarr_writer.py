@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,19 @@ class ZarrWriter:
             import zarr
         except ImportError as error:
             raise MissingDependency("zarr", "zarr", f"saving {path}") from error
-        self.path, self.report = path, report
+        self.store, self.report = _store(path), report
         self.packing = Packing(compression)
-        self.root = zarr.open_group(path, mode="a", zarr_format=3)
+        self.root = zarr.open_group(self.store, mode="a", zarr_format=3)
+        self.store.check()
 
     def node(self, node: Node, replace: bool = False) -> None:
         """Write a node and its values; a second name of an array is a second array."""
         group = self.root.require_group(node.path) if node.path else self.root
         group.attrs.put(_plain_attrs(node.attrs))
+        self.store.check()
         for one in node.variables:
             self._variable(group, one, replace)
+            self.store.check()
 
     def _variable(self, group: Any, one: Encoded, replace: bool) -> None:
         """Write an array. Rows that repeat too: Zarr cannot rename a dimension once it has begun."""
@@ -60,6 +63,7 @@ class ZarrWriter:
         for key in blocks(shape, chunks, one.stored.itemsize) if one.variable.size else []:
             block = one.block(key)
             array[key] = block
+            self.store.check()
             self.report(block.nbytes)
 
     def _codec(self, packed: bool) -> Any:
@@ -80,7 +84,38 @@ class ZarrWriter:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # consolidated metadata is not in the v3 text yet
-            zarr.consolidate_metadata(self.path)
+            zarr.consolidate_metadata(self.store)
+        self.store.check()
+
+
+def _store(path: str) -> Any:
+    """A folder that takes everything, whatever the disk says; `check` raises its first failure.
+
+    Zarr writes several chunks at a time and lets go of the others when one of them fails: they
+    would fail later, with a page of tracebacks on the terminal.
+    """
+    from zarr.storage import LocalStore
+
+    class Folder(LocalStore):
+        failure: OSError | None = None
+
+        async def _put(self, write: Awaitable[None]) -> None:
+            try:
+                await write
+            except OSError as error:
+                self.failure = self.failure or error
+
+        async def set(self, key: str, value: Any) -> None:
+            await self._put(super().set(key, value))
+
+        async def set_if_not_exists(self, key: str, value: Any) -> None:
+            await self._put(super().set_if_not_exists(key, value))
+
+        def check(self) -> None:
+            if self.failure is not None:
+                raise self.failure
+
+    return Folder(path)
 
 
 def _plain_attrs(attrs: dict[str, Any]) -> dict[str, Any]:

@@ -719,6 +719,30 @@ print(na.open_datatree(path).identical(tree))
     assert os.listdir(tmp_path) == ["x.h5"]
 
 
+def test_a_full_disk_is_one_error_from_zarr_too(tmp_path):
+    """No word of zarr's own on the terminal: of writes that it let go of, for one."""
+    pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
+    code = f"""
+import resource, signal
+import numpy as np
+import neuroarrays as na
+from neuroarrays import synthetic
+tree = synthetic.aligned_tree(presentations=300, units=80, bins=100)
+counts = tree["session_0/VISp/spike_data"].values
+counts[...] = np.random.default_rng(0).integers(0, 255, counts.shape)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+try:
+    na.save(tree, {str(tmp_path / "x.zarr")!r})
+except na.WriteFailed as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "x.zarr: no room left on the disk (File too large)" in done.stdout
+    assert done.stderr == ""
+    assert not (tmp_path / "x.zarr").exists()
+
+
 def test_a_changed_byte_of_uncompressed_rows_is_noticed(tmp_path):
     values = np.random.default_rng(0).random((40, 9000), "f4")
     path = store.save(one_node({"more": (("presentation_id3", "u"), values)}), tmp_path / "x.h5")
