@@ -29,21 +29,25 @@ if TYPE_CHECKING:
     from neuroarrays.files.chunks import File, ZstdChunks
     from neuroarrays.files.rows import Rows
 
-#: Files kept open per process, datasets per file, and the chunk cache that HDF5 gives each, bytes.
+#: Files kept open per process, datasets per file that values were read of, and the chunk cache that
+#: HDF5 gives each of these, bytes.
 MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 64, 16, 1 << 20
-#: Groups kept open per file (also names that lead nowhere), and paths of groups that are known.
-_MAX_GROUPS, _MAX_KNOWN = 64, 4096
+#: Groups and datasets kept open per file (also names that lead nowhere), a table of NWB has a hundred;
+#: paths of groups, and shapes, that are known.
+_MAX_OBJECTS, _MAX_KNOWN = 256, 4096
 #: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
 _BLOCK = 1 << 18
 
 
 class _Handle:
-    """An open file, its datasets and its groups, by name; None where nothing is."""
+    """An open file, and what was looked at in it, by name; None where nothing is."""
 
     def __init__(self, file: h5py.File):
         self.file = file
-        self.datasets: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
-        self.groups: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
+        self.objects: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
+        #: Those of them that values were read of: HDF5 keeps chunks of each.
+        self.datasets: OrderedDict[str, None] = OrderedDict()
+        self.infos: dict[str, Info | None] = {}
         #: Hard paths of groups; "" where nothing is.
         self.locations: dict[str, str] = {}
         #: Readers of datasets past HDF5; None where only HDF5 can.
@@ -156,21 +160,18 @@ class HDF5Source(Source):
 
     def _object(self, handle: _Handle, name: str) -> h5py.HLObject | None:
         """What stands at a name, a dataset or group; None where nothing is."""
-        for known in (handle.datasets, handle.groups):
-            if name in known:
-                known.move_to_end(name)
-                return known[name]
+        if name in handle.objects:
+            handle.objects.move_to_end(name)
+            return handle.objects[name]
         import h5py
 
         location = self._location(handle, name)
         found = _at(handle, location) if location else None
-        known, most = handle.groups, _MAX_GROUPS
         if isinstance(found, h5py.Dataset):
             safety.check_hdf5_storage(found, self.path, name)
-            known, most = handle.datasets, MAX_DATASETS
-        known[name] = found
-        while len(known) > most:
-            known.popitem(last=False)
+        handle.objects[name] = found
+        while len(handle.objects) > _MAX_OBJECTS:
+            handle.objects.popitem(last=False)
         return found
 
     def _location(self, handle: _Handle, name: str) -> str:
@@ -205,31 +206,30 @@ class HDF5Source(Source):
 
     def info(self, name: str) -> Info | None:
         with self._open(name) as handle:
-            dataset = self._dataset(handle, name)
-            if dataset is None:
-                return None
-            if dataset.shape is None:  # H5S_NULL: declared, without a value
-                return Info((0,), np.dtype("f8"), None)
-            text = _is_text(dataset.dtype)
-            plain_object = text or _is_object_reference(dataset.dtype)
-            dtype = np.dtype(object) if plain_object else dataset.dtype
-            return Info(dataset.shape, dtype, dataset.chunks, text)
+            if name not in handle.infos:
+                if len(handle.infos) >= _MAX_KNOWN:
+                    handle.infos.clear()
+                handle.infos[name] = _info(self._dataset(handle, name))
+            return handle.infos[name]
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
         with self._open(name) as handle:
             node = self._object(handle, name)
-            return {key: self._plain(handle, node, key) for key in node.attrs} if node else {}
+            attrs = node.attrs if node else {}
+            return {key: self._plain(handle, attrs, key) for key in attrs}
 
     def attr(self, name: str, key: str) -> Any:
         with self._open(name) as handle:
             node = self._object(handle, name)
-            return self._plain(handle, node, key) if node and key in node.attrs else None
+            if not node or key not in (attrs := node.attrs):
+                return None
+            return self._plain(handle, attrs, key)
 
-    def _plain(self, handle: _Handle, node: h5py.Group, key: str) -> Any:
+    def _plain(self, handle: _Handle, attrs: h5py.AttributeManager, key: str) -> Any:
         import h5py
 
         try:
-            value = node.attrs[key]
+            value = attrs[key]
         except (OSError, TypeError, ValueError):
             return None  # an attribute type h5py cannot read is not worth losing the file for
         if isinstance(value, h5py.Reference):
@@ -286,6 +286,10 @@ class HDF5Source(Source):
             raise FormatError(self.path, name, "a dataset", "nothing or a group")
         if dataset.shape is None:
             return np.empty(0)
+        handle.datasets[name] = None
+        handle.datasets.move_to_end(name)
+        while len(handle.datasets) > MAX_DATASETS:
+            handle.objects.pop(handle.datasets.popitem(last=False)[0], None)  # with its chunks
         if key == () and dataset.shape == ():
             return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
         blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
@@ -302,7 +306,24 @@ class HDF5Source(Source):
 
 def _at(handle: _Handle, location: str) -> h5py.HLObject:
     """What stands at a hard path; its names may be no UTF-8."""
-    return handle.file[location.encode("utf-8", "surrogateescape")]
+    import h5py
+
+    encoded = location.encode("utf-8", "surrogateescape")
+    found = h5py.h5o.open(handle.file.id, encoded)
+    if isinstance(found, h5py.h5d.DatasetID):  # h5py asks the file for each whether it is read-only
+        return h5py.Dataset(found, readonly=True)
+    return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else handle.file[encoded]
+
+
+def _info(dataset: h5py.Dataset | None) -> Info | None:
+    if dataset is None:
+        return None
+    if dataset.shape is None:  # H5S_NULL: declared, without a value
+        return Info((0,), np.dtype("f8"), None)
+    text = _is_text(dataset.dtype)
+    plain_object = text or _is_object_reference(dataset.dtype)
+    dtype = np.dtype(object) if plain_object else dataset.dtype
+    return Info(dataset.shape, dtype, dataset.chunks, text)
 
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
