@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -310,6 +311,27 @@ def probe_of(path_or_paths: object) -> Probe:
             raise TypeError(msg)
     members = [probe_of(path) for path in path_or_paths]
     return members[0] if len(members) == 1 else Probe(members[0].location, members=members)
+
+
+@contextmanager
+def naming_as_given(probe: Probe) -> Iterator[None]:
+    """Make errors name files as the user wrote them, where sources know them in full.
+
+    Raises
+    ------
+    FormatError
+        What was raised, with the path that was given.
+    """
+    try:
+        yield
+    except FormatError as error:
+        for one in probe.children if probe.is_list else (probe,):
+            rest = error.path.removeprefix(one.path)
+            if one.given != one.path and rest != error.path and (not rest or rest[0] in "/\\"):
+                fields = (error.where, error.expected, error.found, error.hint)
+                again = type(error)(one.given + rest, *fields)
+                raise again.with_traceback(error.__traceback__) from error.__cause__
+        raise
 
 
 def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
