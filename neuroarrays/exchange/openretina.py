@@ -135,7 +135,8 @@ def from_openretina(
             place = f"{schema.node_name(block)}/{schema.node_name(session)}"
             nodes |= retina.part_nodes(place, part, mismatch)
     ordered = dict(sorted(nodes.items(), key=lambda item: not item[0].startswith("train/")))
-    return xr.DataTree.from_dict(retina.assemble(ordered, {"source": "open-retina"}))
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="open-retina"))
+    return xr.DataTree.from_dict({"/": root} | ordered)
 
 
 def _containers() -> tuple[Any, Any]:

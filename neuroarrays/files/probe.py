@@ -343,18 +343,6 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
 
 
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:
-    import zipfile
+    from neuroarrays.files import zips
 
-    try:
-        with zipfile.ZipFile(probe.path) as archive:
-            return tuple(archive.namelist())
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile lets struct.error, IndexError, ... through
-        raise FormatError(
-            probe.given,
-            "",
-            "a readable zip file",
-            f"{type(error).__name__}: {error}",
-            "it is truncated or damaged; compare its size with the original",
-        ) from error
+    return tuple(zips.members(probe.path, probe.stamp))

@@ -45,7 +45,7 @@ class Reader(BackendEntrypoint):
     #: The area of all its sessions, where there is no other.
     only_area: ClassVar[str] = ""
     #: Names of the nodes above the sessions, where there are: `open_session` gives paths that begin
-    #: with them, and the session's name is put after.
+    #: with them, or with others, and the session's name is put after. Others stand after these.
     blocks: ClassVar[tuple[str, ...]] = ()
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[Any]
@@ -164,7 +164,7 @@ class Reader(BackendEntrypoint):
         request.notes += getattr(sessions, "notes", [])
         options = _those_of(self.open_session, options)
         nodes: dict[str, xr.Dataset] = {}
-        names, opened = request.sessions(sessions), 0
+        names, opened = _named_among(request, sessions), 0
         for name in names:
             session = sessions[name]
             where = session if isinstance(session, Probe) else getattr(session, "path", probe)
@@ -173,13 +173,15 @@ class Reader(BackendEntrypoint):
                     raise session
                 inside = self.open_session(session, name, request, **options)
                 nodes |= self._placed(name, inside, request)
-                opened += 1
+                opened += bool(inside)
         if names and not opened:
             notes = "; ".join(request.notes)
             raise FormatError(probe.given, "", "a session that can be read", notes)
         root = schema.root_attrs(self.kind, source=self.name, notes=request.notes)
         groups = {"/": xr.Dataset(attrs=root)}
-        by_block = {block: _below(block, nodes) for block in self.blocks}
+        there = {path.partition("/")[0] for path in nodes} if self.blocks else set()
+        order = [*self.blocks, *sorted(there.difference(self.blocks))]
+        by_block = {block: _below(block, nodes) for block in order}
         groups |= {block: xr.Dataset() for block, below in by_block.items() if below}
         for below in by_block.values() if self.blocks else [nodes]:
             groups |= below
@@ -312,6 +314,15 @@ def _keywords(method: Callable[..., Any]) -> dict[str, Any]:
 def _those_of(method: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
     known = _keywords(method)
     return {name: value for name, value in options.items() if name in known}
+
+
+def _named_among(request: Request, sessions: Mapping[str, Any]) -> list[str]:
+    """Those that are wanted; of one that is not there, what was passed over is said too."""
+    try:
+        return request.sessions(sessions)
+    except NotInTree as error:
+        notes = "; ".join(getattr(sessions, "notes", []))
+        raise NotInTree(error.kind, error.name, error.available, notes) from None
 
 
 def _below(block: str, nodes: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:

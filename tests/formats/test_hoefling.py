@@ -147,7 +147,7 @@ def test_filters():
     assert np.array_equal(some["responses"].values, everyone["responses"].values[:, :2])
     either = na.open_datatree(GOLDEN, units={"d_qi": 0.6, "chirp_qi": 0.8})
     assert either[f"train/{LEFT}/retina"].sizes["unit_id"] == 3
-    with pytest.raises(NotInTree, match="units='all' keeps all"):
+    with pytest.raises(FormatError, match="units='all' keeps all"):
         na.open_datatree(GOLDEN, units={"min_units": 13})
     with pytest.raises(ValueError, match="no filter .'types'"):
         na.open_datatree(GOLDEN, units={"types": [1]})

@@ -433,6 +433,7 @@ def test_units_are_those_of_expdata(folder):
 def test_members_of_one_zip_stay_open_beside_each_other(tmp_path, monkeypatch):
     """Reading them in turn unpacks each once; a zip that was written anew is noticed."""
     from neuroarrays.files import zips
+    from neuroarrays.files.probe import probe_of
     from neuroarrays.formats.retina import containers
 
     for name in "ab":
@@ -448,7 +449,7 @@ def test_members_of_one_zip_stay_open_beside_each_other(tmp_path, monkeypatch):
         return unzipped(path, known, name)
 
     monkeypatch.setattr(zips, "open_member", counted)
-    a, b = (containers.member_source(tmp_path / "s.zip", f"{name}.mat") for name in "ab")
+    a, b = (containers.member_source(probe_of(tmp_path / "s.zip"), f"{name}.mat") for name in "ab")
     for _ in range(3):
         assert (a.read("x") == ord("a")).all()
         assert (b.read("x") == ord("b")).all()

@@ -85,7 +85,7 @@ def test_the_other_stimulus_is_where_it_is():
     assert list(tree["train"].children) == [FIRST]
     assert "15-11-21a has no whitenoise.h5" in tree.attrs["notes"]
     assert tree[f"train/{FIRST}"].attrs["stimulus_type"] == "whitenoise"
-    with pytest.raises(NotInTree, match="no stimulus 'whitenoise'"):
+    with pytest.raises(NotInTree, match="no session '15-11-21a'.*has no whitenoise"):
         na.open_datatree(GOLDEN, stimulus="whitenoise", sessions=SECOND)
     with pytest.raises(NotInTree, match="no response type 'counts'.*'binned'"):
         na.open_datatree(GOLDEN, response="counts")

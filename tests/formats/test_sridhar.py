@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.exchange.openretina import to_openretina
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.retina.sridhar import decode, validation_trials
 from neuroarrays.synthetic import write_sridhar
 from neuroarrays.testing import ReaderTests, assert_same_trees
@@ -241,7 +242,7 @@ def test_lines_are_read_as_python_reads_them(lines, ended, data):
         path = Path(folder) / "fixations.txt"
         path.write_text("\n".join(lines) + "\n" * (ended and bool(lines)))
         expected = [[float(line.split(" ")[k]) for k in (0, 3, 4, -1)] for line in lines]
-        table = decode.Fixations.of(path)
+        table = decode.Fixations.of(probe_of(path))
         assert np.array_equal(table.load(), np.reshape(expected, (-1, 4)))
         start, stop = sorted(data.draw(st.tuples(*[st.integers(0, 10)] * 2)))
         assert np.array_equal(

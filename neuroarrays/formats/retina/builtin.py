@@ -13,24 +13,22 @@ with ``test_names=`` all others come joined, in the order of their names, as ope
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files import opening, source
+from neuroarrays.files import source
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
-from neuroarrays.formats.folders import find, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.formats.retina import arrays, containers
+from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, transposed
@@ -48,76 +46,75 @@ class OpenRetinaReader(Reader):
     description = "open-retina's own HDF5 layout: sessions and a folder of stimuli"
     url = "https://github.com/open-retina/open-retina"
     only_area = retina.RETINA
+    kind = schema.ALIGNED
+    blocks = (retina.TRAIN,)
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether there is a session file with `responses_*` at its root."""
-        return containers.recognised(
-            filename_or_obj, lambda path: containers.any_of(_files(path), _is_session)
-        )
+        return any(asked(_is_session, file) for file in _files(probe))
 
-    def open_groups(
+    def list_sessions(
+        self, probe: Probe, *, test_names: str | Sequence[str] | None = None
+    ) -> Sessions:
+        """Session files by their names without suffix.
+
+        Parameters
+        ----------
+        probe : Probe
+            The folder, or one session file in it.
+        test_names : str or list of str, optional
+            Stimuli to test on: each session then has the block `test` (``test_<name>`` if there
+            are several) and the block `train`, all others joined in the order of their names.
+        """
+        sessions = find(probe, _is_session, _is_meant)
+        good = [one for one in sessions.good.values() if asked(_is_session, one)]
+        if not good and sessions.good:
+            raise probe.unknown("session files with responses_<stimulus>", "")
+        every = sorted({name for one in good for name in _stimuli(one)})
+        for name in _listed(test_names):
+            if name not in every:
+                raise NotInTree("stimulus", name, every)
+        return sessions
+
+    def open_session(
         self,
-        filename_or_obj: Any,
+        session: Probe,
+        name: str,
         request: Request,
         *,
         test_names: str | Sequence[str] | None = None,
         sampling_rate: float | None = None,
         mismatch: str = "error",
-        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
-        """Open sessions as the groups of an aligned tree.
+        """Open a file as the blocks of an aligned tree, one for each stimulus.
 
         Parameters
         ----------
-        filename_or_obj : str or path
-            The folder, or one session file in it.
+        session : Probe
+            The file.
+        name : str
+            Of the session.
         request : Request
             What to open; the only area is "retina".
         test_names : str or list of str, optional
-            Stimuli to test on: each session then has the block `test` (``test_<name>`` if there
-            are several) and the block `train`, all others joined in the order of their names.
+            As `list_sessions` has it.
         sampling_rate : float, optional, Hz
             Frames per second, which the files do not hold; without it there is no `time`.
         mismatch : {"error", "cut"}
             Where responses and stimulus differ in length: refuse, or drop the end of the longer.
-        skip_damaged : bool
-            Leave out a session file that cannot be read, and say so in ``notes``.
         """
         retina.choice("mismatch", mismatch, ("error", "cut"))
-        found = find(containers.existing(filename_or_obj), _is_session, _is_meant)
-        notes, opened = found.notes(), {}
-        wanted = [path.stem for path in found.paths]
-        wanted = request.sessions(wanted) if wanted else []
-        for path in found.paths:
-            if path.stem not in wanted:
-                continue
-            with sparing(path.stem, path, notes, skip_damaged, len(found.paths) > 1):
-                found.check(path)
-                one = _Session(path)
-                if one.names:
-                    opened[path.stem] = one
-        if not opened:
-            raise FormatError(
-                filename_or_obj,
-                expected="session files with responses_<stimulus>",
-                found=opening.describe(filename_or_obj),
-            )
-        picked = list(opened)
-        every = sorted({name for one in opened.values() for name in one.names})
-        tests = [test_names] if isinstance(test_names, str) else list(test_names or ())
-        for name in tests:
-            if name not in every:
-                raise NotInTree("stimulus", name, every)
-        made: dict[str, dict[str, xr.Dataset]] = {}
-        for session in picked:
-            for block, names in _blocks(opened[session].names, tests).items():
-                part = opened[session].part(names, sampling_rate, mismatch)
-                place = f"{schema.node_name(block)}/{schema.node_name(session)}"
-                nodes = retina.part_nodes(place, part, mismatch)
-                made.setdefault(block, {}).update(nodes | opened[session].info(place))
-        blocks = sorted(made, key=lambda block: (block != retina.TRAIN, block))
-        groups = {path: node for block in blocks for path, node in made[block].items()}
-        return retina.assemble(groups, {"source": self.name, "notes": notes})
+        opened = _Session(session)
+        nodes: dict[str, xr.Dataset] = {}
+        for block, stimuli in _blocks(opened.names, _listed(test_names)).items():
+            part = opened.part(stimuli, sampling_rate, mismatch)
+            place = schema.node_name(block)
+            nodes |= retina.part_nodes(place, part, mismatch) | opened.info(place)
+        return nodes
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
@@ -130,29 +127,28 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
     return ({retina.TRAIN: train} if train else {}) | blocks
 
 
-def _files(path: str | os.PathLike[str]) -> list[Path]:
-    path = containers.existing(path)
-    if not path.is_dir():
-        return [path]
-    return sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.name[0] != ".")
+def _files(probe: Probe) -> list[Probe]:
+    if not probe.is_folder:
+        return [probe]
+    return [child for child in probe.children if child.suffix in _SUFFIXES]
 
 
-def _is_session(path: Path) -> bool:
-    if path.suffix not in _SUFFIXES or not opening.is_hdf5(path):
-        return False
-    try:
-        names = opening.open_source(path).names("/")
-    except FormatError:
-        return False
-    return any(n.startswith(_RESPONSES) for n in names)
+def _stimuli(probe: Probe) -> list[str]:
+    """Names of the stimuli that a file has responses to."""
+    names = (name for name in probe.names if name.startswith(_RESPONSES))
+    return sorted(name.removeprefix(_RESPONSES) for name in names)
 
 
-def _is_meant(path: Path) -> bool:
+def _is_session(probe: Probe) -> bool:
+    return probe.suffix in _SUFFIXES and probe.container == "hdf5" and bool(_stimuli(probe))
+
+
+def _is_meant(probe: Probe) -> bool:
     """Whether what is no session that can be read is called like one."""
-    if path.suffix not in _SUFFIXES or path.is_dir():
+    if probe.suffix not in _SUFFIXES or probe.kind == "folder":
         return False
     try:
-        return not opening.is_hdf5(path) or not opening.open_source(path).names("/")
+        return probe.container != "hdf5" or not probe.names
     except NeuroArraysError:
         return True
 
@@ -160,20 +156,20 @@ def _is_meant(path: Path) -> bool:
 class _Session:
     """One session file and the folder of stimuli beside it."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.file: Source = opening.open_source(path)
-        self.root = set(self.file.names("/"))
-        found = (n.removeprefix(_RESPONSES) for n in self.root if n.startswith(_RESPONSES))
-        self.names = sorted(found)
+    def __init__(self, probe: Probe):
+        self.path, self.id = probe.path, probe.stem
+        self.file: Source = probe.source
+        self.root, self.names = set(probe.names), _stimuli(probe)
+        #: The folder of stimuli that sessions share.
+        self.shared = probe.parent.child("stimuli")
 
     def part(self, names: list[str], rate: float | None, mismatch: str) -> Part:
         """Stimuli of these names one after another."""
-        attrs = retina.rate_attrs(rate, None) | {"session_id": self.path.stem, "stimuli": names}
+        attrs = retina.rate_attrs(rate, None) | {"session_id": self.id, "stimuli": names}
         responses, movies, lengths, missing = [], [], [], []
         for name in names:
             stored, movie = self._responses(name), self._movie(name)
-            one = Part(str(self.path), responses=stored, stimulus=movie)
+            one = Part(self.path, responses=stored, stimulus=movie)
             lengths.append(retina.check_lengths(one, _RESPONSES + name, mismatch))
             for key, dropped in one.attrs.items():
                 attrs[key] = attrs.get(key, 0) + dropped
@@ -193,7 +189,7 @@ class _Session:
             labels = {schema.BLOCK: order, "stimulus_name": np.array(names, object)[order]}
         where = f"stimuli {', '.join(names)}"
         return Part(
-            str(self.path),
+            self.path,
             responses=(joined := arrays.joined(responses, self.path, f"responses to {where}")),
             stimulus=None if missing else arrays.joined(movies, self.path, where),
             time=retina.regular_clock(rate, sum(lengths)),
@@ -211,11 +207,11 @@ class _Session:
 
     def _movie(self, name: str) -> LazyArray | None:
         """The movie as (time, channel, y, x): the session's own, else the shared one."""
-        beside = self.path.parent / "stimuli" / f"{name}.npy"
+        beside = self.shared.child(f"{name}.npy")
         if _STIMULUS + name in self.root:
             stored: LazyArray = file_array(self.file, _STIMULUS + name)
-        elif beside.exists():
-            stored = arrays.npy_array(beside)
+        elif beside.exists:
+            stored = arrays.npy_array(beside.path)
         else:
             return None
         if len(stored.shape) != 4:

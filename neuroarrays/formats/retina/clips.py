@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety, zips
+from neuroarrays.files import zips
 from neuroarrays.files.members import ArraySource
 from neuroarrays.files.pickles import StoredArray, load_pickle
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import stamp
 from neuroarrays.formats.retina.arrays import pixels
 from neuroarrays.lazy.arrays import FileArray, LazyArray, cached, exact_token, file_array
 from neuroarrays.lazy.computed import Computed
@@ -43,9 +42,12 @@ class Pickled:
     ----------
     path, member : str
         The file; the pickle's name in it if it is a zip, else "".
+    stamp : tuple of int
+        What tells the file's content from another.
     """
 
     path: str
+    stamp: tuple[int, ...]
     member: str = ""
 
     def load(self) -> Any:
@@ -58,7 +60,7 @@ class Pickled:
         """
         if not self.member:
             return load_pickle(self.path, allowed=(), stored=True)
-        data = zips.mapped(self.path, self._stamp(), self.member)
+        data = zips.mapped(self.path, self.stamp, self.member)
         return load_pickle(data, (), stored=True, where=self.member, path=self.path)
 
     def array(self, value: Any) -> LazyArray:
@@ -80,11 +82,8 @@ class Pickled:
             raise FormatError(self.path, self.member, "an array of numbers", found)
         stored = Member(value.dtype, value.shape, value.fortran, value.offset)
         name = f"{self.member} at {value.offset}".strip()
-        source = ArraySource(self.path, self._stamp(), name, stored, self.member)
+        source = ArraySource(self.path, self.stamp, name, stored, self.member)
         return pixels(file_array(source, name))
-
-    def _stamp(self) -> tuple[int, ...]:
-        return stamp(safety.regular_file(self.path))
 
 
 def frame_times(triggers: np.ndarray, duration: float, frames: int) -> LazyArray:

@@ -1,93 +1,61 @@
-"""Where a dataset lies: paths, sessions as folders or as zips that are read in place."""
+"""Sessions that are folders, or zips of folders that are read in place: their files by name."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.files import opening, safety, zips
-from neuroarrays.files.source import Source, stamp
+from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.files.probe import Probe
+from neuroarrays.files.source import Source
 from neuroarrays.files.zipped import ZippedHDF5
+from neuroarrays.formats.sessions import Sessions
 
 
-def existing(path: str | os.PathLike[str]) -> Path:
-    """An absolute path to something that is there.
+@dataclass(frozen=True)
+class Recorded:
+    """One file of a session.
 
-    Raises
-    ------
-    MissingPath
-        If nothing is.
+    Attributes
+    ----------
+    probe : Probe
+        The session's folder or zip.
+    name : str
+        Of the file in it.
     """
-    found = Path(os.path.abspath(path))
-    if not found.exists():
-        msg = f"{found}: no such file or folder"
-        raise MissingPath(msg)
-    return found
+
+    probe: Probe
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Where it is, for messages."""
+        return f"{self.probe.path}/{self.name}"
 
 
-def folders(path: Path) -> list[Path]:
-    """The folders right below one, in order; hidden ones are left out."""
-    with os.scandir(path) as entries:  # says what is a folder without looking at every file
-        return sorted(path / e.name for e in entries if e.name[0] not in "._" and e.is_dir())
-
-
-def recognised(candidate: Any, holds: Callable[[Path], bool]) -> bool:
-    """Whether a path is there and `holds` says yes to it; what cannot be read is a no."""
-    try:
-        if not isinstance(candidate, str | os.PathLike):
-            return False
-        return holds(existing(candidate))
-    except (OSError, TypeError, ValueError, NeuroArraysError):
-        return False
-
-
-def any_of(paths: Iterable[Path], holds: Callable[[Path], bool]) -> bool:
-    """Whether `holds` says yes to any of them; what cannot be read is a no, and hides no other."""
-    return any(recognised(path, holds) for path in paths)
-
-
-def members(path: Path) -> list[str]:
-    """The files of a session by their paths inside it, without those of macOS.
+def members(probe: Probe) -> list[str]:
+    """The files of a session by their paths inside it, without hidden ones and those of macOS.
 
     Raises
     ------
     FormatError
         On a zip that cannot be read.
     """
-    if path.is_dir():
-        return sorted(p.name for p in path.iterdir() if not p.is_dir() and p.name[0] != ".")
-    found = zips.members(str(path), stamp(safety.regular_file(path)))
-    kept = (n for n in found if "__MACOSX" not in n and not os.path.basename(n).startswith("."))
-    return sorted(kept)
+    if probe.is_folder:
+        return [child.name for child in probe.children if child.kind != "folder"]
+    if probe.container != "zip":
+        raise FormatError(
+            probe.given,
+            "",
+            "a readable zip",
+            probe.described(full=False),
+            "it is truncated or damaged; download it again",
+        )
+    kept = (name for name in probe.names if "__MACOSX" not in name)
+    return sorted(name for name in kept if not name.rpartition("/")[2].startswith("."))
 
 
-def one_each(
-    path: str | os.PathLike[str], matching: Mapping[str, Sequence[str]], ending: str
-) -> tuple[dict[str, str], list[str]]:
-    """Session -> its one matching file, and notes on sessions that have none.
-
-    Raises
-    ------
-    FormatError
-        If a session has several.
-    """
-    for session, names in matching.items():
-        if len(names) > 1:
-            raise FormatError(
-                path,
-                session,
-                f"one file that ends in {ending}",
-                ", ".join(names),
-                "leave out the session, or one of them",
-            )
-    notes = [f"{session} has no {ending}" for session, names in matching.items() if not names]
-    return {session: names[0] for session, names in matching.items() if names}, notes
-
-
-def member_source(path: Path, name: str) -> Source:
+def member_source(probe: Probe, name: str) -> Source:
     """The HDF5 file of that name in a session.
 
     Raises
@@ -95,11 +63,65 @@ def member_source(path: Path, name: str) -> Source:
     FormatError
         If it is no HDF5 file, or in a zip that cannot be read.
     """
-    if path.is_dir():
-        return opening.open_source(path / name)
-    made = ZippedHDF5(str(path), stamp(safety.regular_file(path)), name)
+    if probe.is_folder:
+        return probe.child(name).source
+    opened = ZippedHDF5(probe.path, probe.stamp, name)
     try:
-        made.names("/")
+        opened.names("/")
     except FormatError as error:  # which says the zip, not the file in it
-        raise FormatError(path, name, error.expected, error.found, error.hint) from error
-    return made
+        raise FormatError(probe.given, name, error.expected, error.found, error.hint) from error
+    return opened
+
+
+def with_ending(probe: Probe, sessions: Sessions, ending: str, stimuli: Sequence[str]) -> Sessions:
+    """The one file of each session that ends so; notes on sessions that have none.
+
+    Parameters
+    ----------
+    probe : Probe
+        Of what the user gave.
+    sessions : Sessions
+        Folders or zips; what is wrong with them stays.
+    ending : str
+        As ``"{}.h5"``, with the stimulus first in `stimuli`.
+    stimuli : sequence of str
+        The one that is wanted, then those that there could be.
+
+    Raises
+    ------
+    NotInTree
+        If no session has a file of the stimulus.
+    """
+    wanted = ending.format(stimuli[0])
+    files = Sessions(notes=sessions.notes)
+    present: dict[str, None] = {}
+    for session, where in sessions.items():
+        try:
+            names = members(where) if isinstance(where, Probe) else None
+        except NeuroArraysError as error:
+            files[session] = error
+            continue
+        if names is None:
+            files[session] = where
+            continue
+        present |= dict.fromkeys(s for s in stimuli[1:] if _ending(names, ending.format(s)))
+        matching = _ending(names, wanted)
+        if len(matching) == 1:
+            files[session] = Recorded(where, matching[0])
+        elif matching:
+            files[session] = FormatError(
+                where.given,
+                "",
+                f"one file that ends in {wanted}",
+                ", ".join(matching),
+                "leave out the session, or one of them",
+            )
+        else:
+            files.notes.append(f"{session} has no {wanted}")
+    if not files:
+        raise NotInTree("stimulus", stimuli[0], present, where=probe.given)
+    return files
+
+
+def _ending(names: Sequence[str], ending: str) -> list[str]:
+    return [name for name in names if name.endswith(ending)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
@@ -31,13 +30,13 @@ class Experiment:
     A file that is no HDF5 counts as absent: the responses do not depend on it.
     """
 
-    def __init__(self, name: str, path: Path):
-        found = [m for m in containers.members(path) if os.path.basename(m) == _EXPDATA]
+    def __init__(self, name: str, probe: Probe):
+        found = [m for m in containers.members(probe) if m.rpartition("/")[2] == _EXPDATA]
         self.file: Source | None = None
         #: Why the file is of no use, though there is one.
         self.note = ""
         try:
-            self.file = containers.member_source(path, found[0]) if found else None
+            self.file = containers.member_source(probe, found[0]) if found else None
         except FormatError as error:
             self.note = (
                 f"{name}: {_EXPDATA} is not read: expected {error.expected}, found {error.found}"
@@ -58,7 +57,10 @@ class Experiment:
         self.screen = (int(screen[0]), int(screen[1])) if len(screen) == 2 else _SCREEN
         if not 0 < min(self.screen) <= max(self.screen) <= 1 << 14:
             raise FormatError(
-                path, f"{_EXPDATA}:projector/screen", "height and width in pixels", f"{screen}"
+                probe.given,
+                f"{_EXPDATA}:projector/screen",
+                "height and width in pixels",
+                f"{screen}",
             )
         pixel = self._numbers("projector/pixelsize")
         self.pixel = pixel[0] * 1e6 if pixel else _PIXEL

@@ -17,28 +17,27 @@ and divided by their deviation, as published. https://doi.org/10.7554/eLife.8686
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
+from neuroarrays.errors import FormatError
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.clips import Pickled, frame_times, upsampled
 from neuroarrays.formats.retina.clips import clips as take_clips
+from neuroarrays.formats.retina.clips import frame_times, upsampled
+from neuroarrays.formats.retina.hoefling_movie import CLIP, Movie
 from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray, file_array
-from neuroarrays.lazy.views import Arranged, Averaged, Stacked
-from neuroarrays.schema.names import chosen
+from neuroarrays.lazy.views import Averaged, Stacked
 
 STIMULI = ("natural", "chirp", "mb")
 #: Responses and the names their arrays end in; the first that is there counts.
@@ -49,7 +48,7 @@ _RESPONSES = {
 }
 #: Seconds from a trigger to its last frame, frames per trigger, every how many-th trigger.
 _GRIDS = {"natural": (4.9666667, 150, 1), "chirp": (32.98999999, 990, 2), "mb": (4.054001, 123, 1)}
-RATE, CLIP = 30.0, 150
+RATE = 30.0
 #: Where the test and the train clips stand among the 123 presented.
 TEST_PLACES = (range(5), range(59, 64), range(118, 123))
 TRAIN_PLACES = (*range(5, 59), *range(64, 118))
@@ -76,75 +75,97 @@ class HoeflingReader(Reader):
     description = "Hoefling et al. 2024: mouse retina, calcium responses to natural movies"
     url = "https://doi.org/10.7554/eLife.86860"
     only_area = retina.RETINA
+    kind = schema.ALIGNED
+    blocks = (retina.TRAIN, retina.TEST)
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether an HDF5 file has fields with `group_assignment`."""
-        return containers.recognised(filename_or_obj, lambda path: bool(_responses(path)))
+        return bool(_responses(probe))
 
-    def open_groups(
+    def list_sessions(
+        self, probe: Probe, *, stimulus: str = "natural", movie: str | None = None
+    ) -> Sessions:
+        """The fields of the file of responses.
+
+        Parameters
+        ----------
+        probe : Probe
+            The folder, or the file of responses in it.
+        stimulus : {"natural", "chirp", "mb"}
+            Which responses; only of the natural movie is the stimulus in the files.
+        movie : str, optional
+            Name or glob of the pickle, where a folder (with its zips) has several.
+        """
+        retina.choice("stimulus", stimulus, STIMULI)
+        files = _responses(probe)
+        if len(files) != 1:
+            raise FormatError(
+                probe.given,
+                expected="one HDF5 file of responses",
+                found=", ".join(file.name for file in files) or "none",
+            )
+        file = files[0].source
+        shown = Movie.find(probe, movie) if stimulus == "natural" else None
+        names = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
+        return Sessions({schema.node_name(n): _Stored(file, n, shown) for n in names})
+
+    def open_session(
         self,
-        filename_or_obj: Any,
+        session: _Stored,
+        name: str,
         request: Request,
         *,
         stimulus: str = "natural",
         response: str = "spikes",
-        movie: str | None = None,
         units: str | Mapping[str, Any] = "published",
-        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
-        """Open fields as the sessions of an aligned tree.
+        """Open a field as the two blocks of an aligned tree, as one for other stimuli.
 
         Parameters
         ----------
-        filename_or_obj : str or path
-            The folder, or the file of responses in it.
+        session : _Stored
+            The field.
+        name : str
+            Of the session.
         request : Request
             What to open; the only area is "retina".
         stimulus : {"natural", "chirp", "mb"}
-            Which responses; only of the natural movie is the stimulus in the files.
+            As `list_sessions` has it.
         response : {"spikes", "raw", "smoothed"}
             Deconvolved spikes, or fluorescence.
-        movie : str, optional
-            Name or glob of the pickle, where a folder (with its zips) has several.
         units : "published", "all" or dict
             Filters: ``cell_types`` (list of int), ``d_qi`` and ``chirp_qi`` (either must reach
             its threshold), ``confidence`` (of the type), ``min_units`` (a field with as many or
             fewer is left out). A dict needs only those to apply; "published" are those of
             the article: types 1 to 32, 0.6, 0.35, 0.25, 10.
-        skip_damaged : bool
-            Leave out a field that cannot be read, and say so in ``notes``.
         """
-        retina.choice("stimulus", stimulus, STIMULI)
         retina.choice("response", response, tuple(_RESPONSES))
         filters = _filters(units)
-        files = _responses(Path(filename_or_obj))
-        if len(files) != 1:
-            raise FormatError(
-                filename_or_obj,
-                expected="one HDF5 file of responses",
-                found=", ".join(f.name for f in files) or "none",
+        field = _Field(session.file, session.name, stimulus, response)
+        kept = field.kept(filters)
+        if kept.size <= filters.get("min_units", 0):
+            request.notes.append(
+                f"{name} left out: {kept.size} units pass the filters; units='all' keeps all"
             )
-        file = opening.open_source(files[0])
-        fields = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
-        shown = _Movie.find(Path(filename_or_obj), movie) if stimulus == "natural" else None
-        notes: list[str] = []
-        blocks = (retina.TRAIN, retina.TEST) if stimulus == "natural" else (retina.TRAIN,)
+            return {}
+        nodes = field.nodes(retina.TRAIN, kept, session.movie)
+        if stimulus == "natural":
+            nodes |= field.nodes(retina.TEST, kept, session.movie)
+        return nodes
 
-        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
-            field = _Field(file, name, stimulus, response)
-            kept = field.kept(filters)
-            if kept.size <= filters.get("min_units", 0):
-                notes.append(f"{name} left out: {kept.size} units pass the filters")
-                return {}
-            return {block: field.nodes(block, kept, shown) for block in blocks}
 
-        picked = dict.fromkeys(request.sessions(fields), files[0])
-        made = retina.by_block(picked, open_one, skip_damaged, notes)
-        if not made:
-            raise NotInTree(
-                "session with units that pass the filters", filters, fields, "units='all' keeps all"
-            )
-        return retina.assemble(made, {"source": self.name, "notes": notes})
+@dataclass(frozen=True)
+class _Stored:
+    """A field of the file of responses, and the movie that all fields saw."""
+
+    file: Source
+    name: str
+    movie: Movie | None
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        return self.file.path
 
 
 def _filters(units: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,77 +178,15 @@ def _filters(units: str | Mapping[str, Any]) -> Mapping[str, Any]:
     return units
 
 
-def _responses(path: Path) -> list[Path]:
+def _responses(probe: Probe) -> list[Probe]:
     """HDF5 files with fields in them."""
-    path = containers.existing(path)
-    paths = sorted(path.glob("*.h5")) if path.is_dir() else [path]
-    return [p for p in paths if p.suffix == ".h5" and opening.is_hdf5(p) and _is_responses(p)]
+    probes = probe.children if probe.is_folder else (probe,)
+    return [p for p in probes if p.suffix == ".h5" and p.container == "hdf5" and _is_responses(p)]
 
 
-def _is_responses(path: Path) -> bool:
-    file = opening.open_source(path)
-    first = next((n for n in file.names("/") if n.startswith("session_")), "")
-    return bool(first) and file.info(f"{first}/group_assignment") is not None
-
-
-class _Movie:
-    """The movie of one pickle: clips that stay in the file, and their orders."""
-
-    def __init__(self, pickled: Pickled):
-        held, path = pickled.load(), pickled.path
-        if not isinstance(held, dict):
-            raise FormatError(path, expected="a dict", found=type(held).__name__)
-        for name in ("train", "test", "random_sequences"):
-            if name not in held:
-                raise FormatError(
-                    path, expected=f"the key {name!r}", found=", ".join(map(str, held))
-                )
-        self.pickled = pickled
-        self.train, self.test = (self._movie(held[name], name) for name in ("train", "test"))
-        self.orders = np.asarray(pickled.array(held["random_sequences"]).load()).astype(int)
-        clips = self.train.shape[0] // CLIP
-        if (
-            self.orders.ndim != 2
-            or self.orders.shape[0] != clips
-            or (self.orders.size and not 0 <= self.orders.min() <= self.orders.max() < clips)
-        ):
-            raise FormatError(
-                path,
-                "random_sequences",
-                f"(clip, scan), each of 0 to {clips - 1}",
-                f"shape {self.orders.shape}",
-            )
-
-    def _movie(self, value: Any, name: str) -> LazyArray:
-        """A movie as (time, channel, y, x)."""
-        stored = self.pickled.array(value)
-        if len(stored.shape) != 4 or stored.shape[1] % CLIP:
-            raise FormatError(
-                self.pickled.path,
-                name,
-                "(channel, clips of 150 frames, y, x)",
-                f"shape {stored.shape}",
-            )
-        return Arranged(stored, (1, 0, 2, 3))
-
-    @classmethod
-    def find(cls, path: Path, wanted: str | None) -> _Movie | None:
-        """The movie beside the responses, unpacked or in its zip; None where there is none."""
-        folder = Path(os.path.abspath(path if path.is_dir() else path.parent))
-        found = {
-            os.path.basename(name): Pickled(str(packed), name)
-            for packed in sorted(folder.glob("*.zip"))
-            for name in containers.members(packed)
-            if name.endswith(".pkl")
-        }
-        found |= {p.name: Pickled(str(p)) for p in sorted(folder.glob("*.pkl"))}
-        if wanted is not None:
-            found = {name: found[name] for name in chosen(found, wanted, "movie")}
-        if len(found) > 1:
-            raise FormatError(
-                folder, expected="one movie", found=", ".join(found), hint="say which: movie="
-            )
-        return cls(next(iter(found.values()))) if found else None
+def _is_responses(probe: Probe) -> bool:
+    first = next((name for name in probe.names if name.startswith("session_")), "")
+    return bool(first) and probe.source.info(f"{first}/group_assignment") is not None
 
 
 class _Field:
@@ -288,7 +247,7 @@ class _Field:
             )
         return found
 
-    def nodes(self, block: str, kept: np.ndarray, movie: _Movie | None) -> dict[str, xr.Dataset]:
+    def nodes(self, block: str, kept: np.ndarray, movie: Movie | None) -> dict[str, xr.Dataset]:
         """Session and retina of one block."""
         part = Part(f"{self.file.path}:{self.name}", units=self._units(kept))
         duration, frames, every = _GRIDS[self.stimulus]
@@ -317,7 +276,7 @@ class _Field:
             part.attrs["note"] = "the files do not hold this stimulus"
         assert part.responses is not None
         part.time = retina.regular_clock(RATE, part.responses.shape[0])
-        return retina.part_nodes(f"{block}/{schema.node_name(self.name)}", part)
+        return retina.part_nodes(block, part)
 
     def _natural(
         self,
@@ -325,7 +284,7 @@ class _Field:
         block: str,
         whole: LazyArray,
         grid: LazyArray,
-        movie: _Movie | None,
+        movie: Movie | None,
         triggers: int,
     ) -> None:
         """Clips of the natural movie: train in the order of the scan, test by trial."""
@@ -357,7 +316,7 @@ class _Field:
                 part.stimulus = take_clips(movie.train, clips, CLIP, flip)
         part.frames["clip_id"] = np.repeat(clips, CLIP)
 
-    def _order(self, movie: _Movie | None) -> np.ndarray:
+    def _order(self, movie: Movie | None) -> np.ndarray:
         scan = self.attrs.get("scan_sequence_idx")
         if movie is None:
             return np.arange(len(TRAIN_PLACES))

@@ -22,9 +22,6 @@ Data: https://doi.org/10.12751/g-node.ejk8kx; article: https://doi.org/10.1038/s
 from __future__ import annotations
 
 import math
-import os
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,16 +29,17 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
-from neuroarrays.formats.folders import Found, find, sparing
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, containers
 from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.formats.retina.containers import Recorded
 from neuroarrays.formats.retina.expdata import Experiment, species_of
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.formats.retina.movies import Checkers, FixationMovie
 from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import Movie
 from neuroarrays.lazy.indexes import dataset
@@ -61,125 +59,110 @@ class KaramanlisReader(Reader):
     description = "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"
     url = "https://doi.org/10.12751/g-node.ejk8kx"
     only_area = retina.RETINA
+    kind = schema.ALIGNED
+    blocks = (retina.TRAIN, retina.TEST)
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether a session has a `<stimulus>_data.mat`."""
-        return containers.recognised(
-            filename_or_obj,
-            lambda path: containers.any_of(_sessions(path)[0].values(), _holds),
-        )
+        return any(asked(_holds, session) for session in _folders(probe).good.values())
 
-    def open_groups(
-        self,
-        filename_or_obj: Any,
-        request: Request,
-        *,
-        species: str | None = None,
-        stimulus: str = "fixationmovie",
-        size: tuple[int, int] | None = (60, 80),
-        geometry: str = "matlab",
-        skip_damaged: bool = False,
-    ) -> dict[str, xr.Dataset]:
-        """Open sessions as the groups of an aligned tree.
+    def list_sessions(
+        self, probe: Probe, *, species: str | None = None, stimulus: str = "fixationmovie"
+    ) -> Sessions:
+        """The file of the stimulus in each session.
 
         Parameters
         ----------
-        filename_or_obj : str or path
+        probe : Probe
             A folder of sessions, a session's folder, or its zip.
-        request : Request
-            What to open; the only area is "retina".
         species : {"mouse", "marmoset"}, optional
             Sessions of this species only.
         stimulus : str
             "fixationmovie", "frozencheckerflicker", "gratingflicker" or "imagesequence".
+        """
+        retina.choice("stimulus", stimulus, STIMULI)
+        sessions = _folders(probe)
+        if species is not None:
+            there = sorted({species_of(name) for name in sessions})
+            kept = {name: one for name, one in sessions.items() if species_of(name) == species}
+            if not kept:
+                raise NotInTree("species", species, there)
+            sessions = Sessions(kept, sessions.notes)
+        return containers.with_ending(probe, sessions, "{}_data.mat", (stimulus, *STIMULI))
+
+    def open_session(
+        self,
+        session: Recorded,
+        name: str,
+        request: Request,
+        *,
+        stimulus: str = "fixationmovie",
+        size: tuple[int, int] | None = (60, 80),
+        geometry: str = "matlab",
+    ) -> dict[str, xr.Dataset]:
+        """Open a session as the two blocks of an aligned tree.
+
+        Parameters
+        ----------
+        session : Recorded
+            The file of the stimulus.
+        name : str
+            Of the session.
+        request : Request
+            What to open; the only area is "retina".
+        stimulus : str
+            As `list_sessions` has it.
         size : (int, int) or None, pixels
             Height and width that frames of movies are rendered at, antialiased bilinear; None is
             the screen's own, 1.9 MB per frame. Flashed images come as they are stored.
         geometry : {"matlab", "openretina"}
             What is shown beside an image that ends on the screen: black, or on the left and above
             also one column and row of its other edge, as open-retina has it.
-        skip_damaged : bool
-            Leave out a session that cannot be read, and say so in ``notes``.
         """
-        retina.choice("stimulus", stimulus, STIMULI)
         retina.choice("geometry", geometry, ("matlab", "openretina"))
-        found, inside = _sessions(filename_or_obj)
-        notes = inside.notes()
-        if species is not None:
-            kept = {name: path for name, path in found.items() if species_of(name) == species}
-            if not kept:
-                raise NotInTree("species", species, sorted({species_of(name) for name in found}))
-            found = kept
-        matching: dict[str, list[str]] = {}
-        for name in request.sessions(found):
-            with sparing(name, found[name], notes, skip_damaged, len(found) > 1):
-                inside.check(found[name])
-                matching[name] = _matching(found[name], stimulus)
-        members, said = containers.one_each(filename_or_obj, matching, f"{stimulus}_data.mat")
-        notes += said
-        if not members:
-            present = [s for s in STIMULI if any(_matching(found[n], s) for n in matching)]
-            raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
-
-        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
-            session = _Session(name, found[name], members[name], stimulus)
-            wrap = geometry == "openretina"
-            made = {b: session.nodes(b, size, wrap) for b in (retina.TRAIN, retina.TEST)}
-            notes.extend(filter(None, [session.experiment.note]))
-            return made
-
-        places = {name: found[name] for name in members}
-        nodes = retina.by_block(places, open_one, skip_damaged, notes)
-        return retina.assemble(nodes, {"source": self.name, "notes": notes})
+        opened = _Session(name, session, stimulus)
+        wrap = geometry == "openretina"
+        nodes = opened.nodes(retina.TRAIN, size, wrap) | opened.nodes(retina.TEST, size, wrap)
+        request.notes.extend(filter(None, [opened.experiment.note]))
+        return nodes
 
 
-def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:
-    """Session -> its folder or zip, and what else lies there."""
-    path = containers.existing(path)
-    if not path.is_dir() or any(name.endswith("_data.mat") for name in os.listdir(path)):
-        return {_name(path): path}, Found([path])
-    inside = find(path, _is_there, _is_named)
-    found: dict[str, Path] = {}
-    for child in inside.paths:
-        if _name(child) in found:
-            raise FormatError(path, _name(child), "a session once", "its folder and its zip")
-        found[_name(child)] = child
-    return found, inside
+def _folders(probe: Probe) -> Sessions:
+    """Folders and zips of sessions: the one given, or those in a folder."""
+    if not probe.is_folder or any(name.endswith("_data.mat") for name in probe.names):
+        return Sessions({schema.node_name(_name(probe)): probe})
+    names = [_name(child) for child in probe.children if _is_there(child)]
+    for name in names:
+        if names.count(name) > 1:
+            raise FormatError(probe.given, name, "a session once", "its folder and its zip")
+    return find(probe, _is_there, _is_named, called=_name)
 
 
-def _is_there(path: Path) -> bool:
-    return _is_named(path) and (path.is_dir() or (path.is_file() and zipfile.is_zipfile(path)))
+def _is_there(probe: Probe) -> bool:
+    return _is_named(probe) and (probe.is_folder or probe.container == "zip")
 
 
-def _is_named(path: Path) -> bool:
+def _is_named(probe: Probe) -> bool:
     """Whether it is called like a session or the zip of one."""
-    return "MEA_" in path.name and path.suffix in ("", ".zip")
+    return "MEA_" in probe.name and probe.suffix in ("", ".zip")
 
 
-def _holds(session: Path) -> bool:
-    zipped = not session.is_dir()
-    if zipped and opening.describe(session) != "a zip file":
-        return False
-    return any(_matching(session, stimulus) for stimulus in STIMULI)
+def _holds(session: Probe) -> bool:
+    ends = tuple(f"{stimulus}_data.mat" for stimulus in STIMULI)
+    return any(name.endswith(ends) for name in containers.members(session))
 
 
-def _name(path: Path) -> str:
-    return path.name.removesuffix(".zip")
-
-
-def _matching(path: Path, stimulus: str) -> list[str]:
-    """Files of a session that hold the responses to a stimulus."""
-    return [name for name in containers.members(path) if name.endswith(f"{stimulus}_data.mat")]
+def _name(probe: Probe) -> str:
+    return probe.name.removesuffix(".zip")
 
 
 class _Session:
     """One stimulus of one session on its way to the tree."""
 
-    def __init__(self, name: str, path: Path, member: str, stimulus: str):
-        self.name, self.path, self.stimulus = schema.node_name(name), path, stimulus
-        self.where = os.path.join(path, member)
-        self.file = containers.member_source(path, member)
-        self.experiment = Experiment(name, path)
+    def __init__(self, name: str, recorded: Recorded, stimulus: str):
+        self.name, self.stimulus, self.where = name, stimulus, recorded.path
+        self.file = containers.member_source(recorded.probe, recorded.name)
+        self.experiment = Experiment(name, recorded.probe)
         flat = self.file.info("stimPara") is None and bool(self.file.names("stimPara"))
         #: Groups of the stimulus' parameters: of the file, or of each part of the recording.
         self.parameters = ["stimPara"] if flat else self._parts("stimPara")
@@ -191,8 +174,7 @@ class _Session:
 
     def nodes(self, block: str, size: tuple[int, int] | None, wrap: bool) -> dict[str, xr.Dataset]:
         """Session, images and retina of one block; flashed images are all of the train block."""
-        prefix = _PREFIX[block]
-        place = f"{block}/{self.name}"
+        prefix, place = _PREFIX[block], block
         if self.flashed:
             return self._flashes(place) if block == retina.TRAIN else {}
         binned = self._binned(prefix)

@@ -14,8 +14,6 @@ of repeats by cell is not documented. https://doi.org/10.1016/j.neuron.2023.06.0
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,14 +21,15 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening, source
+from neuroarrays.files import source
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
-from neuroarrays.formats.folders import Found, find
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, Joined, transposed
@@ -52,96 +51,74 @@ class MaheswaranathanReader(Reader):
     description = "Maheswaranathan et al. 2023: salamander retina, natural scenes and white noise"
     url = "https://doi.org/10.1016/j.neuron.2023.06.007"
     only_area = retina.RETINA
+    kind = schema.ALIGNED
+    blocks = (retina.TRAIN, retina.TEST)
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether there is a file with responses and a clock for train and test."""
-        return containers.recognised(
-            filename_or_obj,
-            lambda path: containers.any_of(
-                [file for found in _sessions(path)[0].values() for file in found], _is_one
-            ),
-        )
+        if probe.is_file:
+            return _is_one(probe)
+        folders = _folders(probe).good.values()
+        return any(asked(_is_one, file) for folder in folders for file in _files(folder))
 
-    def open_groups(
-        self,
-        filename_or_obj: Any,
-        request: Request,
-        *,
-        stimulus: str = "naturalscene",
-        response: str = "firing_rate_10ms",
-        skip_damaged: bool = False,
-    ) -> dict[str, xr.Dataset]:
-        """Open sessions as the groups of an aligned tree.
+    def list_sessions(self, probe: Probe, *, stimulus: str = "naturalscene") -> Sessions:
+        """The file of each session; a file alone is called like its folder.
 
         Parameters
         ----------
-        filename_or_obj : str or path
+        probe : Probe
             The folder, a session's folder or one file.
-        request : Request
-            What to open; the only area is "retina".
         stimulus : {"naturalscene", "whitenoise"}
             Which recording of each session; of one file, the file decides.
-        response : str
-            ``"binned"`` (spikes per frame) or ``"firing_rate_5ms"``, ``_10ms``, ``_20ms`` (Hz).
-        skip_damaged : bool
-            Leave out a session that cannot be read, and say so in ``notes``.
         """
         retina.choice("stimulus", stimulus, STIMULI)
-        found, inside = _sessions(filename_or_obj)
-        ending = "" if os.path.isfile(filename_or_obj) else f"{stimulus}.h5"
-        damaged = {path.name: path for path in inside.damaged}
-        picked = request.sessions([*found, *damaged])
-        matching = {
-            session: [path.name for path in found[session] if path.name.endswith(ending)]
-            for session in picked
-            if session in found
-        }
-        names, notes = containers.one_each(filename_or_obj, matching, ending)
-        notes = inside.notes() + notes
-        if not names:
-            present = sorted({p.stem for files in found.values() for p in files})
-            raise NotInTree("stimulus", stimulus, present, where=os.fspath(filename_or_obj))
-        places = {name: found[name][0].with_name(file) for name, file in names.items()}
-        places |= {name: path for name, path in damaged.items() if name in picked}
+        if not probe.is_folder:
+            return Sessions({schema.node_name(probe.parent.name): probe})
+        return containers.with_ending(probe, _folders(probe), "{}.h5", (stimulus, *STIMULI))
 
-        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
-            inside.check(places[name])
-            recording = _Recording(places[name], name, response)
-            return {block: recording.nodes(block) for block in (retina.TRAIN, retina.TEST)}
+    def open_session(
+        self,
+        session: Probe | containers.Recorded,
+        name: str,
+        request: Request,
+        *,
+        response: str = "firing_rate_10ms",
+    ) -> dict[str, xr.Dataset]:
+        """Open a file as the two blocks of an aligned tree.
 
-        nodes = retina.by_block(places, open_one, skip_damaged, notes)
-        return retina.assemble(nodes, {"source": self.name, "notes": notes})
-
-
-def _sessions(path: str | os.PathLike[str]) -> tuple[dict[str, list[Path]], Found]:
-    """Session -> its HDF5 files, and what else lies there."""
-    path = containers.existing(path)
-    if not path.is_dir():
-        return {path.parent.name: [path]}, Found([])
-    for below in _FOLDERS:
-        if (path / below).is_dir():
-            path = path / below
-            break
-    if own := _files(path):
-        return {path.name: own}, Found([])
-    inside = find(path, lambda child: child.is_dir() and containers.recognised(child, _holds))
-    return {child.name: _files(child) for child in inside.good}, inside
+        Parameters
+        ----------
+        session : Probe or Recorded
+            The file.
+        name : str
+            Of the session.
+        request : Request
+            What to open; the only area is "retina".
+        response : str
+            ``"binned"`` (spikes per frame) or ``"firing_rate_5ms"``, ``_10ms``, ``_20ms`` (Hz).
+        """
+        if isinstance(session, containers.Recorded):
+            session = session.probe.child(session.name)
+        recording = _Recording(session, name, response)
+        return recording.nodes(retina.TRAIN) | recording.nodes(retina.TEST)
 
 
-def _holds(folder: Path) -> bool:
-    return bool(_files(folder))
+def _folders(probe: Probe) -> Sessions:
+    """Folders of sessions: the one given, or those in it or in one that is unpacked below it."""
+    below = next((child for f in _FOLDERS if (child := probe.child(f)).is_folder), probe)
+    return find(below, lambda folder: bool(_files(folder)), called=lambda folder: folder.name)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Probe) -> list[Probe]:
     """The HDF5 files of a folder that are named after a stimulus."""
     ends = tuple(f"{stimulus}.h5" for stimulus in STIMULI)
-    return [folder / n for n in sorted(os.listdir(folder)) if n.endswith(ends) and n[0] != "."]
+    return [child for child in folder.children if child.name.endswith(ends)]
 
 
-def _is_one(path: Path) -> bool:
-    if not opening.is_hdf5(path):
+def _is_one(probe: Probe) -> bool:
+    if probe.container != "hdf5":
         return False
-    file = opening.open_source(path)
+    file = probe.source
     timed = file.info("train/time") is not None
     return timed and bool(file.names("train/response") and file.names("test/response"))
 
@@ -149,26 +126,26 @@ def _is_one(path: Path) -> bool:
 class _Recording:
     """One file on its way to the tree."""
 
-    def __init__(self, path: Path, session: str, response: str):
-        self.path, self.session, self.response = path, schema.node_name(session), response
-        self.file: Source = opening.open_source(path)
+    def __init__(self, probe: Probe, session: str, response: str):
+        self.path, self.session, self.response = probe.path, session, response
+        self.stimulus = next((s for s in STIMULI if s in probe.name), "")
+        self.file: Source = probe.source
         types = self.file.names("train/response")
         if not types:
-            raise FormatError(path, "train/response", "responses", "none")
+            raise FormatError(self.path, "train/response", "responses", "none")
         if response not in types:
-            raise NotInTree("response type", response, types, where=str(path))
+            raise NotInTree("response type", response, types, where=self.path)
         self.cells = cells.numbers(self.file, "spikes")
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
         """Session, retina and, of the train block, spikes."""
-        place = f"{block}/{self.session}"
-        part = Part(str(self.path), **self._arrays(block))
+        part = Part(self.path, **self._arrays(block))
         rate = self._rate(block)
         part.attrs |= {
             "session_id": self.session,
             "species": "Ambystoma tigrinum",
             "um_per_pixel": _PIXEL,
-            "stimulus_type": next((s for s in STIMULI if s in self.path.name), ""),
+            "stimulus_type": self.stimulus,
             **rate,
         }
         assert part.responses is not None
@@ -186,11 +163,11 @@ class _Recording:
                 by_time = self._on_clock(Arranged(trials, (1, 0, 2)), part, _REPEATS)
                 part.by_trial = Arranged(by_time, (1, 0, 2))
                 part.area_attrs["repeats"] = unit
-        made = retina.part_nodes(place, part)
-        area = made[f"{place}/{retina.RETINA}"]
+        made = retina.part_nodes(block, part)
+        area = made[f"{block}/{retina.RETINA}"]
         area["responses"].attrs["units"] = "1" if self.response == "binned" else "Hz"
         if block == retina.TRAIN and self.cells:
-            made[f"{place}/{retina.RETINA}/{schema.SPIKES}"] = self._spikes()
+            made[f"{block}/{retina.RETINA}/{schema.SPIKES}"] = self._spikes()
         return made
 
     def _arrays(self, block: str) -> dict[str, Any]:

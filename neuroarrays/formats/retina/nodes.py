@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.folders import sparing
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
@@ -246,45 +244,3 @@ def choice(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         msg = f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}"
         raise ValueError(msg)
-
-
-def by_block(
-    sessions: Mapping[str, Path], open_one: Callable[[str], _Blocks], skip: bool, notes: list[str]
-) -> dict[str, xr.Dataset]:
-    """The nodes of sessions, all of train before all of test; one that is damaged is an error or note.
-
-    Parameters
-    ----------
-    sessions : mapping of str to path
-        Where each lies.
-    open_one : callable
-        Gives the nodes of a session, by block.
-    skip : bool
-        The reader's option `skip_damaged`.
-    notes : list of str
-        Takes what was left out, and why.
-
-    Raises
-    ------
-    FormatError
-        If a session cannot be read, with `skip` if none can.
-    """
-    made: _Blocks = {TRAIN: {}, TEST: {}}
-    there = False
-    for name, path in sessions.items():
-        with sparing(name, path, notes, skip, len(sessions) > 1):
-            for block, nodes in open_one(name).items():
-                made[block] |= nodes
-            there = True
-    if not there:
-        raise FormatError(
-            next(iter(sessions.values())), "", "a session that can be read", "; ".join(notes)
-        )
-    return {place: node for nodes in made.values() for place, node in nodes.items()}
-
-
-def assemble(nodes: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> dict[str, xr.Dataset]:
-    """All groups of a tree: the root, the blocks, and the nodes."""
-    blocks = dict.fromkeys(path.partition("/")[0] for path in nodes)
-    made = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **attrs))}
-    return made | {block: xr.Dataset() for block in blocks} | dict(nodes)

@@ -19,11 +19,9 @@ https://doi.org/10.1101/2024.03.05.583449
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,15 +29,16 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
+from neuroarrays.files.probe import Probe
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.formats.retina import arrays, containers
+from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Pickled
 from neuroarrays.formats.retina.nodes import Part
 from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import fields
+from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.views import Arranged, Averaged, ByRow, Folded, Taken
 
@@ -62,33 +61,62 @@ class SridharReader(Reader):
     description = "Sridhar et al. 2025: marmoset retina, film under eye movements and white noise"
     url = "https://doi.org/10.12751/g-node.3dfiti"
     only_area = retina.RETINA
+    kind = schema.ALIGNED
+    blocks = (retina.TRAIN, retina.TEST)
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether there are files of responses under their names."""
-        return containers.recognised(filename_or_obj, lambda path: bool(_folders(path)))
+        return bool(_folders(probe))
 
-    def open_groups(
+    def list_sessions(self, probe: Probe, *, stimulus: str | None = None) -> Sessions:
+        """Sessions by the names in their files of responses.
+
+        Parameters
+        ----------
+        probe : Probe
+            The folder of a stimulus, or the one above.
+        stimulus : {"natural_movie", "whitenoise"}, optional
+            Needed where there are both and the natural movie is not meant.
+        """
+        if stimulus is not None:
+            retina.choice("stimulus", stimulus, tuple(STIMULI))
+        folders = _folders(probe)
+        if not folders:
+            raise probe.unknown(
+                "responses/cell_responses_<session>_<fixation_movie|wn>.pkl, in it or one folder "
+                "below",
+                "",
+            )
+        shown = stimulus or next(s for s in STIMULI if s in folders)
+        if shown not in folders:
+            raise NotInTree("stimulus", shown, folders, where=probe.given)
+        files = _files(folders[shown], shown)
+        others = {name for kind in folders for name in _files(folders[kind], kind)} - set(files)
+        notes = [f"{name} has no {shown}" for name in sorted(others)]
+        stored = {name: _Stored(folders[shown], file, name, shown) for name, file in files.items()}
+        return Sessions({schema.node_name(name): one for name, one in stored.items()}, notes)
+
+    def open_session(
         self,
-        filename_or_obj: Any,
+        session: _Stored,
+        name: str,
         request: Request,
         *,
-        stimulus: str | None = None,
         trials: str = "published",
         fixations: str | None = None,
         padding: int | None = None,
         mismatch: str = "error",
-        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
-        """Open sessions as the groups of an aligned tree.
+        """Open a session as the two blocks of an aligned tree.
 
         Parameters
         ----------
-        filename_or_obj : str or path
-            The folder of a stimulus, or the one above.
+        session : _Stored
+            Its responses, and the folder of the stimulus.
+        name : str
+            Of the session.
         request : Request
             What to open; the only area is "retina".
-        stimulus : {"natural_movie", "whitenoise"}, optional
-            Needed where there are both and the natural movie is not meant.
         trials : {"published", "all"}
             Which test trials of session 01: the ten of its first seed, or all; those of the second
             do not match.
@@ -100,66 +128,57 @@ class SridharReader(Reader):
             of the published proportions (7 x 6 paddings).
         mismatch : {"error", "cut"}
             Where a trial has no stimulus as long as its responses: refuse, or leave it out.
-        skip_damaged : bool
-            Leave out a session that cannot be read, and say so in ``notes``.
         """
         retina.choice("trials", trials, ("published", "all"))
         retina.choice("mismatch", mismatch, ("error", "cut"))
-        if stimulus is not None:
-            retina.choice("stimulus", stimulus, tuple(STIMULI))
-        folders = _folders(filename_or_obj)
-        if not folders:
-            raise FormatError(
-                filename_or_obj,
-                expected="responses/cell_responses_<session>_"
-                "<fixation_movie|wn>.pkl, in it or one folder below",
-                found=opening.describe(filename_or_obj),
-            )
-        shown = stimulus or next(s for s in STIMULI if s in folders)
-        if shown not in folders:
-            raise NotInTree("stimulus", shown, folders, where=os.fspath(filename_or_obj))
-        files = _files(folders[shown], shown)
-        others = {name for kind in folders for name in _files(folders[kind], kind)} - set(files)
-        notes = [f"{name} has no {shown}" for name in sorted(others)]
-        wanted = _Wanted(shown, trials == "published", fixations, padding, mismatch)
-        try:
-            names = request.sessions(files)
-        except NotInTree as error:
-            raise NotInTree("session", error.name, error.available, "; ".join(notes)) from None
+        opened = _Session(session, _Wanted(trials == "published", fixations, padding, mismatch))
+        return opened.train() | opened.test()
 
-        def open_one(name: str) -> dict[str, dict[str, xr.Dataset]]:
-            session = _Session(folders[shown], name, files[name], wanted)
-            return {retina.TRAIN: session.train(), retina.TEST: session.test()}
 
-        places = {name: files[name] for name in names}
-        made = retina.by_block(places, open_one, skip_damaged, notes)
-        return retina.assemble(made, {"source": self.name, "notes": notes})
+@dataclass(frozen=True)
+class _Stored:
+    """Where a session lies.
+
+    Attributes
+    ----------
+    folder, file : Probe
+        Of the stimulus, and of the responses in it.
+    id, stimulus : str
+        The session's name in that of the file, and what was shown.
+    """
+
+    folder: Probe
+    file: Probe
+    id: str
+    stimulus: str
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        return self.file.given
 
 
 @dataclass(frozen=True)
 class _Wanted:
     """The options of a reading."""
 
-    stimulus: str
     published: bool
     fixations: str | None
     padding: int | None
     mismatch: str
 
 
-def _folders(path: str | os.PathLike[str]) -> dict[str, Path]:
+def _folders(probe: Probe) -> dict[str, Probe]:
     """Stimulus -> its folder: the one given, or one right below."""
-    path = containers.existing(path)
-    if not path.is_dir():
-        return {}
-    found: dict[str, Path] = {}
-    for folder in (path, *containers.folders(path)):
+    found: dict[str, Probe] = {}
+    below = [child for child in probe.children if child.is_folder and child.name[0] != "_"]
+    for folder in (probe, *below) if probe.is_folder else ():
         for stimulus in STIMULI:
             if not _files(folder, stimulus):
                 continue
             if stimulus in found:
                 raise FormatError(
-                    path,
+                    probe.given,
                     expected=f"one folder of the {stimulus}",
                     found=f"{found[stimulus].name} and {folder.name}",
                     hint="open one of them",
@@ -168,12 +187,12 @@ def _folders(path: str | os.PathLike[str]) -> dict[str, Path]:
     return found
 
 
-def _files(folder: Path, stimulus: str) -> dict[str, Path]:
+def _files(folder: Probe, stimulus: str) -> dict[str, Probe]:
     """Session -> its responses to a stimulus."""
-    if not (folder / "responses").is_dir():
+    if not folder.has("responses"):
         return {}
-    found = {path: _FILE.fullmatch(path.name) for path in sorted((folder / "responses").iterdir())}
-    return {m[1]: path for path, m in found.items() if m and m[2] == STIMULI[stimulus]}
+    found = {file: _FILE.fullmatch(file.name) for file in folder.child("responses").children}
+    return {m[1]: file for file, m in found.items() if m and m[2] == STIMULI[stimulus]}
 
 
 def validation_trials(trials: int) -> np.ndarray:
@@ -202,11 +221,12 @@ def validation_trials(trials: int) -> np.ndarray:
 class _Session:
     """One session on its way to the tree."""
 
-    def __init__(self, folder: Path, name: str, path: Path, wanted: _Wanted):
-        self.folder, self.path, self.wanted = folder, path, wanted
-        self.id, self.name = name, schema.node_name(name)
-        pickled = Pickled(os.path.abspath(path))
-        held = pickled.load()
+    def __init__(self, session: _Stored, wanted: _Wanted):
+        self.folder, self.path, self.wanted = session.folder, session.file.path, wanted
+        self.id, self.stimulus = session.id, session.stimulus
+        session.file.check("file")
+        pickled = Pickled(self.path, session.file.stamp)
+        path, held = self.path, pickled.load()
         if not isinstance(held, dict):
             raise FormatError(path, expected="a dict", found=type(held).__name__)
         self.held: Mapping[Any, Any] = held
@@ -283,23 +303,23 @@ class _Session:
         shown = self._shown(stimuli.Trials(retina.TEST, 1, stored.shape[1]))
         made = self._nodes(retina.TEST, part, shown)
         if seeds is not None:
-            place = f"{retina.TEST}/{self.name}/{retina.RETINA}"
+            place = f"{retina.TEST}/{retina.RETINA}"
             made[place] = made[place].assign_coords(seed=retina.along(schema.TRIAL, seeds))
         return made
 
     def _shown(self, trials: stimuli.Trials) -> stimuli.Shown:
-        if self.wanted.stimulus == "whitenoise":
+        if self.stimulus == "whitenoise":
             return stimuli.noise(self.folder, self.id, trials)
         return stimuli.windows(
             self.folder, self.id, trials, self.wanted.fixations, self.wanted.padding
         )
 
     def _part(self) -> Part:
-        part = Part(str(self.path))
+        part = Part(self.path)
         part.attrs = {
             "session_id": self.id,
             "species": "marmoset",
-            "stimulus_type": self.wanted.stimulus,
+            "stimulus_type": self.stimulus,
             **retina.rate_attrs(None, RATE, "published"),
         }
         return part
@@ -315,16 +335,19 @@ class _Session:
             part.units = self._fields((height, width))
         assert part.responses is not None
         part.time = retina.regular_clock(RATE, part.responses.shape[0])
-        return retina.part_nodes(f"{block}/{self.name}", part, self.wanted.mismatch)
+        return retina.part_nodes(block, part, self.wanted.mismatch)
 
     def _fields(self, size: tuple[int, int]) -> dict[str, LazyArray]:
         """Where each unit's average varies most, if averages are of the size of the frames."""
-        stem = f"{self.folder / 'stas' / f'cell_data_{self.id}_WN_stas_cell_'}"
-        if not os.path.exists(f"{stem}0.npy") or arrays.npy_array(f"{stem}0.npy").shape[1:] != size:
+        averages, stem = self.folder.child("stas"), f"cell_data_{self.id}_WN_stas_cell_"
+        first = averages.child(f"{stem}0.npy")
+        if not first.exists or arrays.npy_array(first.path).shape[1:] != size:
             return {}
-        mirrored = self.wanted.stimulus == "natural_movie"
+        stored = tuple(averages.has(f"{stem}{unit}.npy") for unit in range(self.units))
+        mirrored = self.stimulus == "natural_movie"
         axes = enumerate(("field_y", "field_x"))
-        return {name: fields(stem, self.units, axis, size, mirrored) for axis, name in axes}
+        where = f"{averages.path}/{stem}"
+        return {name: fields(where, stored, axis, size, mirrored) for axis, name in axes}
 
     def _seeds(self, trials: int) -> np.ndarray | None:
         """(trial,) int64: the seed of each trial, -1 where the file does not say."""

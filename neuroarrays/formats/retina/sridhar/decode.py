@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, safety, state
+from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Key, check_unchanged, stamp
 from neuroarrays.formats.retina.arrays import npy_array
 from neuroarrays.lazy.arrays import LazyArray, cached
@@ -45,13 +44,11 @@ class Fixations(LazyArray):
     stop: int
 
     @classmethod
-    def of(cls, path: Path) -> Fixations:
+    def of(cls, file: Probe) -> Fixations:
         """All lines of a file; they are counted, not read."""
-        where = os.path.abspath(path)
-        safety.check_pointer(where)
-        known = stamp(safety.regular_file(where))
-        lines = _counted.made((where, known), lambda: _count(where))
-        return cls(where, known, lines, 0, lines)
+        file.check("file")
+        lines = _counted.made((file.path, file.stamp), lambda: _count(file))
+        return cls(file.path, file.stamp, lines, 0, lines)
 
     def part(self, start: int, stop: int) -> Fixations:
         """The lines from `start` up to `stop`, those that there are."""
@@ -101,14 +98,10 @@ _counted: state.Cache[int] = state.Cache(1 << 20, lambda _: state.ENTRY)
 _names: state.Cache[tuple[str, ...]] = state.Cache(16 << 20, state.entries)
 
 
-def _count(path: str) -> int:
+def _count(file: Probe) -> int:
     """Lines of a file."""
-    count, last = 0, b"\n"
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            count += block.count(b"\n")
-            last = block[-1:]
-    return count + (last != b"\n")
+    text = file.read_bytes()
+    return text.count(b"\n") + (text[-1:] not in (b"", b"\n"))
 
 
 @dataclass(frozen=True)
@@ -119,8 +112,8 @@ class Images:
     ----------
     folder : str
         Where they are.
-    changed : int
-        Its time of change when it was listed, ns.
+    changed : tuple of int
+        Its stamp when it was listed.
     size : (int, int), pixels
         Along x, the first axis, and y.
     dtype : np.dtype
@@ -128,12 +121,12 @@ class Images:
     """
 
     folder: str
-    changed: int
+    changed: tuple[int, ...]
     size: tuple[int, int]
     dtype: np.dtype
 
     @classmethod
-    def of(cls, folder: Path) -> Images | None:
+    def of(cls, folder: Probe) -> Images | None:
         """The images of a folder, None if there are none; the header of one is read.
 
         Raises
@@ -141,12 +134,11 @@ class Images:
         FormatError
             If one is missing or there twice, or is no image.
         """
-        where, changed = os.path.abspath(folder), os.stat(folder).st_mtime_ns
-        names = _listed(where, changed)
+        names = _listed(folder.path, folder.stamp)
         if not names:
             return None
-        first = _image(os.path.join(where, names[0]))
-        return cls(where, changed, (first.shape[0], first.shape[1]), first.dtype)
+        first = _image(f"{folder.path}/{names[0]}")
+        return cls(folder.path, folder.stamp, (first.shape[0], first.shape[1]), first.dtype)
 
     @property
     def count(self) -> int:
@@ -155,7 +147,7 @@ class Images:
 
     def read(self, number: int) -> np.ndarray:
         """One of them, (x, y)."""
-        path = os.path.join(self.folder, _listed(self.folder, self.changed)[number])
+        path = f"{self.folder}/{_listed(self.folder, self.changed)[number]}"
         found = _image(path)
         if found.shape != self.size or found.dtype != self.dtype:
             raise FormatError(
@@ -166,19 +158,17 @@ class Images:
         return found.load()
 
 
-def _listed(folder: str, changed: int) -> tuple[str, ...]:
-    return _names.made((folder, changed), lambda: _images(folder))
+def _listed(folder: str, changed: tuple[int, ...]) -> tuple[str, ...]:
+    return _names.made((folder, changed), lambda: _images(probe_of(folder)))
 
 
-def _images(folder: str) -> tuple[str, ...]:
+def _images(folder: Probe) -> tuple[str, ...]:
     """Names of the images in their order, which has no gaps."""
-    found = sorted(
-        (int(m[1]), m[0]) for name in os.listdir(folder) if (m := _IMAGE.fullmatch(name))
-    )
+    found = sorted((int(m[1]), m[0]) for name in folder.names if (m := _IMAGE.fullmatch(name)))
     for place, (order, name) in enumerate(found):
         if order != place:
             what = "two of one number" if order < place else f"no image {place:05d}"
-            raise FormatError(folder, name, "images numbered from 0 without gaps", what)
+            raise FormatError(folder.given, name, "images numbered from 0 without gaps", what)
     return tuple(name for _, name in found)
 
 
@@ -265,15 +255,17 @@ class Windows:
             )
 
 
-def fields(stem: str, units: int, axis: int, frame: tuple[int, int], mirrored: bool) -> LazyArray:
+def fields(
+    stem: str, stored: tuple[bool, ...], axis: int, frame: tuple[int, int], mirrored: bool
+) -> LazyArray:
     """Row or column of the frame where each unit's stored average varies most over its lags.
 
     Parameters
     ----------
     stem : str
         Path of the averages up to the number of the unit.
-    units : int
-        How many units there are.
+    stored : tuple of bool
+        Which of the units have an average.
     axis : int
         0 for rows, 1 for columns.
     frame : (int, int), pixels
@@ -286,20 +278,26 @@ def fields(stem: str, units: int, axis: int, frame: tuple[int, int], mirrored: b
     (unit,) lazy float64 array, pixels
         NaN for a unit without an average, or with one that never varies.
     """
-    return Computed(_fields, (units,), np.dtype("f8"), (stem, axis, frame, mirrored))
+    return Computed(_fields, (len(stored),), np.dtype("f8"), (stem, stored, axis, frame, mirrored))
 
 
 def _fields(
-    units: np.ndarray, stem: str, axis: int, frame: tuple[int, int], mirrored: bool
+    units: np.ndarray,
+    stem: str,
+    stored: tuple[bool, ...],
+    axis: int,
+    frame: tuple[int, int],
+    mirrored: bool,
 ) -> np.ndarray:
-    places = np.array([_place(f"{stem}{unit}.npy", frame)[axis] for unit in units], np.float64)
+    places = np.array(
+        [_place(f"{stem}{u}.npy", frame)[axis] if stored[u] else np.nan for u in units.tolist()],
+        np.float64,
+    )
     return frame[0] - 1 - places if mirrored and axis == 0 else places
 
 
 def _place(path: str, frame: tuple[int, int]) -> np.ndarray:
-    """Row and column of one unit, (2,) float64, pixels; NaN without a file."""
-    if not os.path.exists(path):
-        return np.full(2, np.nan)
+    """Row and column of one unit, (2,) float64, pixels."""
     known = stamp(safety.regular_file(path))
     (place,) = cached(("field", path, known), lambda: (_most_varying(path, frame),))
     return place

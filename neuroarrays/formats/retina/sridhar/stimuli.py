@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.probe import Probe
 from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina.nodes import TEST, TRAIN
 from neuroarrays.formats.retina.sridhar.decode import Fixations, Images, Windows
@@ -79,7 +80,7 @@ def _nothing(trials: Trials, why: str) -> Shown:
     )
 
 
-def noise(folder: Path, session: str, trials: Trials) -> Shown:
+def noise(folder: Probe, session: str, trials: Trials) -> Shown:
     """White noise: a file per train trial, one for the test.
 
     Raises
@@ -89,34 +90,34 @@ def noise(folder: Path, session: str, trials: Trials) -> Shown:
     """
     kind = "non_repeating_stimuli" if trials.block == TRAIN else "repeating_stimuli"
     number = _NOISE.get(session)
-    found = sorted(p for p in folder.glob(f"{kind}_{number or '*'}") if p.is_dir())
+    found = [child for child in folder.glob(f"{kind}_{number or '*'}") if child.is_folder]
     if len(found) != 1:
         return _nothing(trials, f"{len(found) or 'no'} folders {kind}_{number or '<n>'}")
-    paths = [found[0] / "all_images.npy"]
+    files = [found[0].child("all_images.npy")]
     if trials.block == TRAIN:
-        paths = [found[0] / f"trial_{k:03d}" / "all_images.npy" for k in range(trials.count)]
+        files = [found[0].child(f"trial_{k:03d}/all_images.npy") for k in range(trials.count)]
     movies: dict[int, LazyArray] = {}
-    for k, path in enumerate(paths):
-        if not path.exists():
+    for k, file in enumerate(files):
+        if not file.exists:
             continue
-        stored = arrays.pixels(ByRow(arrays.npy_array(path)))
+        stored = arrays.pixels(ByRow(arrays.npy_array(file.path)))
         size = next(iter(movies.values())).shape[2:] if movies else stored.shape[:2]
         if len(stored.shape) != 3 or stored.shape[:2] != size:
             raise FormatError(
-                path,
+                file.given,
                 expected="(y, x, time), of the size of the other trials",
                 found=f"shape {stored.shape}",
             )
         movies[k] = Arranged(stored, (2, Arranged.NEW, 0, 1))
     if not movies:
-        return _nothing(trials, f"no {paths[0].name} in {found[0].name}")
+        return _nothing(trials, f"no {files[0].name} in {found[0].name}")
     if trials.block == TEST:
         return Shown(movies[0], np.arange(1), trials.frames)
-    lengths = [movies[k].shape[0] if k in movies else 0 for k in range(len(paths))]
+    lengths = [movies[k].shape[0] if k in movies else 0 for k in range(len(files))]
     frames = min(trials.frames, *(movie.shape[0] for movie in movies.values()))
-    same = lengths == [trials.frames] * len(paths)
+    same = lengths == [trials.frames] * len(files)
     cut = [arrays.cut(movie, frames) for movie in movies.values()]
-    movie = arrays.joined(cut, found[0], "trials")
+    movie = arrays.joined(cut, found[0].given, "trials")
     return Shown(movie, np.array(list(movies)), frames, "" if same else _several(lengths))
 
 
@@ -127,13 +128,13 @@ def _several(lengths: list[int]) -> str:
 
 
 def windows(
-    folder: Path, session: str, trials: Trials, wanted: str | None, padding: int | None
+    folder: Probe, session: str, trials: Trials, wanted: str | None, padding: int | None
 ) -> Shown:
     """Windows on the frames of a film, around fixations.
 
     Parameters
     ----------
-    folder : Path
+    folder : Probe
         Of the natural movie.
     session : str
         Its name.
@@ -149,15 +150,15 @@ def windows(
     FormatError
         If files contradict each other, or several may be meant.
     """
-    images = Images.of(folder / _IMAGES) if (folder / _IMAGES).is_dir() else None
-    path = _fixations(folder / "fixations", session, wanted)
-    if images is None or path is None:
+    images = Images.of(folder.child(_IMAGES)) if folder.child(_IMAGES).is_folder else None
+    file = _fixations(folder.child("fixations"), session, wanted)
+    if images is None or file is None:
         return _nothing(trials, f"no {_IMAGES if images is None else 'fixations'}")
     margin = _padding(images.size, padding)
     if margin is None:
         why = f"how far images of {images.size} pixels are padded is not known; say it: padding="
         return _nothing(trials, why)
-    lines = Fixations.of(path)
+    lines = Fixations.of(file)
     over = lines.lines - trials.before
     whole = over // trials.frames if trials.frames else trials.count
     count = max(min(trials.count, whole), 0)
@@ -167,7 +168,7 @@ def windows(
     else:
         if count < trials.count or over != whole * trials.frames:
             misfit = (
-                f"{max(over, 0):,} lines after the {trials.before:,} of the test in {path.name}"
+                f"{max(over, 0):,} lines after the {trials.before:,} of the test in {file.name}"
             )
         some = lines.part(trials.before, trials.before + count * trials.frames)
     labels = {
@@ -175,21 +176,21 @@ def windows(
         for name, (column, kind) in _COLUMNS.items()
     }
     movie = Movie(Windows(images, some, margin))
-    return Shown(movie, np.arange(count), trials.frames, misfit, labels, {"fixations": path.name})
+    return Shown(movie, np.arange(count), trials.frames, misfit, labels, {"fixations": file.name})
 
 
-def _fixations(folder: Path, session: str, wanted: str | None) -> Path | None:
+def _fixations(folder: Probe, session: str, wanted: str | None) -> Probe | None:
     """The fixations of a session, None where there are none at all."""
-    found = {path.name: path for path in sorted(folder.glob("*.txt"))}
+    found = {file.name: file for file in folder.glob("*.txt")}
     names = list(found)
     if wanted is not None:
         names = chosen(found, wanted, "file of fixations")
     elif len(found) > 1:
         known = _FIXATIONS.get(session, _OTHER_FIXATIONS)
-        names = [name for name in found if Path(name).match(known)]
+        names = [name for name in found if fnmatchcase(name, known)]
     if len(names) > 1 or (found and not names):
         raise FormatError(
-            folder,
+            folder.given,
             expected=f"one file of fixations for session {session}",
             found=", ".join(names or found),
             hint="say which: fixations=",

@@ -1,0 +1,86 @@
+"""The movie of Hoefling et al. 2024: clips that stay in their pickle, and their orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.retina import containers
+from neuroarrays.formats.retina.clips import Pickled
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.views import Arranged
+from neuroarrays.schema.names import chosen
+
+#: Frames of a clip.
+CLIP = 150
+
+
+class Movie:
+    """The movie of one pickle.
+
+    Attributes
+    ----------
+    train, test : (time, channel, y, x) lazy array
+        Clips one after another, as they are stored.
+    orders : (clip, scan) int64
+        Which clip was shown at each place of each scan.
+    """
+
+    def __init__(self, pickled: Pickled):
+        held, path = pickled.load(), pickled.path
+        if not isinstance(held, dict):
+            raise FormatError(path, expected="a dict", found=type(held).__name__)
+        for name in ("train", "test", "random_sequences"):
+            if name not in held:
+                raise FormatError(
+                    path, expected=f"the key {name!r}", found=", ".join(map(str, held))
+                )
+        self.pickled = pickled
+        self.train, self.test = (self._movie(held[name], name) for name in ("train", "test"))
+        self.orders = np.asarray(pickled.array(held["random_sequences"]).load()).astype(int)
+        clips = self.train.shape[0] // CLIP
+        if (
+            self.orders.ndim != 2
+            or self.orders.shape[0] != clips
+            or (self.orders.size and not 0 <= self.orders.min() <= self.orders.max() < clips)
+        ):
+            raise FormatError(
+                path,
+                "random_sequences",
+                f"(clip, scan), each of 0 to {clips - 1}",
+                f"shape {self.orders.shape}",
+            )
+
+    def _movie(self, value: Any, name: str) -> LazyArray:
+        """A movie as (time, channel, y, x)."""
+        stored = self.pickled.array(value)
+        if len(stored.shape) != 4 or stored.shape[1] % CLIP:
+            raise FormatError(
+                self.pickled.path,
+                name,
+                "(channel, clips of 150 frames, y, x)",
+                f"shape {stored.shape}",
+            )
+        return Arranged(stored, (1, 0, 2, 3))
+
+    @classmethod
+    def find(cls, probe: Probe, wanted: str | None) -> Movie | None:
+        """The movie beside the responses, unpacked or in its zip; None where there is none."""
+        folder = probe if probe.is_folder else probe.parent
+        found = {
+            name.rpartition("/")[2]: Pickled(packed.path, packed.stamp, name)
+            for packed in folder.glob("*.zip")
+            for name in containers.members(packed)
+            if name.endswith(".pkl")
+        }
+        found |= {file.name: Pickled(file.path, file.stamp) for file in folder.glob("*.pkl")}
+        if wanted is not None:
+            found = {name: found[name] for name in chosen(found, wanted, "movie")}
+        if len(found) > 1:
+            raise FormatError(
+                folder.given, expected="one movie", found=", ".join(found), hint="say which: movie="
+            )
+        return cls(next(iter(found.values()))) if found else None
