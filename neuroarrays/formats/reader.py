@@ -175,6 +175,7 @@ class Reader(BackendEntrypoint):
                 nodes |= self._placed(name, inside, request)
                 opened += bool(inside)
         if names and not opened:
+            request.check()
             notes = "; ".join(request.notes)
             raise FormatError(probe.given, "", "a session that can be read", notes)
         root = schema.root_attrs(self.kind, source=self.name, notes=request.notes)

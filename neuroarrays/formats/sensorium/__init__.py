@@ -16,7 +16,6 @@ Of the files of trials the header of the first of each kind is read on opening, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,15 +23,16 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.errors import FormatError
 from neuroarrays.files import npy
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import Store
-from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sensorium import layout, masks
 from neuroarrays.formats.sensorium.statistics import statistics_of
-from neuroarrays.formats.sensorium.trials import Remembered, TrialFiles
+from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
+from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, Taken
@@ -50,90 +50,32 @@ class SensoriumReader(Reader):
     name = "sensorium"
     description = "SENSORIUM 2022 (images) and 2023 (movies): folders or zips of npy files"
     url = "https://sensorium-competition.net"
+    kind = schema.ALIGNED
     several = True
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether there are folders of trials with tiers, or zips of them."""
-        try:
-            return bool(_sessions(filename_or_obj)[0])
-        except FormatError:  # sessions, two of one name
-            return True
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return any(layout.is_session(one) for one in (probe.children if probe.is_list else [probe]))
 
-    def open_groups(
-        self,
-        filename_or_obj: Any,
-        request: Request,
-        *,
-        skip_damaged: bool = False,
+    def list_sessions(self, probe: Probe) -> Sessions:
+        """Sessions as <animal>-<session>-<scan>."""
+        sessions = layout.sessions_of(probe)
+        if not sessions:
+            expected = (
+                "data/responses and meta/trials/tiers.npy, or a zip or folder of such folders"
+            )
+            raise probe.unknown(expected, "")
+        return sessions
+
+    def open_session(
+        self, session: layout.Held, name: str, request: Request
     ) -> dict[str, xr.Dataset]:
-        """Open sessions as the groups of an aligned tree.
-
-        Parameters
-        ----------
-        filename_or_obj : str, path or list of these
-            A session's folder or zip, a folder of these, or several.
-        request : Request
-            What to open. A session is called <animal>-<session>-<scan>; areas are those of
-            meta/neurons/area.npy, "unknown" without it.
-        skip_damaged : bool
-            Leave out a session that cannot be opened, and say so in the attribute ``notes``.
-        """
-        found, notes = _sessions(filename_or_obj)
-        if not found:
-            raise FormatError(
-                _first(filename_or_obj),
-                "",
-                "data/responses and meta/trials/tiers.npy, or a zip or folder of such folders",
-                "none",
-            )
-        groups: dict[str, xr.Dataset] = {}
-        opened = False
-        for name in request.sessions(found):
-            files = found[name]
-            with sparing(name, files.path, notes, skip_damaged, len(found) > 1):
-                if isinstance(files, FormatError):
-                    raise files
-                session = _Session(name, files)
-                kept = request.areas(session.areas)
-                groups |= session.groups(kept) if kept or request.every_area else {}
-                opened = True
-                notes += [f"{name}: {note}" for note in session.trials.notes]
-        if not opened:
-            raise FormatError(
-                _first(filename_or_obj), "", "a session that can be read", "; ".join(notes)
-            )
-        root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=notes)
-        return {"/": xr.Dataset(attrs=root)} | groups
-
-
-def _first(path_or_paths: Any) -> str:
-    one = isinstance(path_or_paths, str | os.PathLike)
-    return str(path_or_paths if one else next(iter(path_or_paths)))
-
-
-def _sessions(path_or_paths: Any) -> tuple[dict[str, Store | FormatError], list[str]]:
-    """Sessions by name, or what is wrong with them, and notes."""
-    one = isinstance(path_or_paths, str | os.PathLike)
-    found: dict[str, Store | FormatError] = {}
-    notes: list[str] = []
-    for path in [path_or_paths] if one else path_or_paths:
-        if not os.path.exists(path):
-            msg = f"{os.fspath(path)}: no such file or folder"
-            raise MissingPath(msg)
-        inside, said = layout.sessions_of(path)
-        notes += said
-        for name, files in inside.items():
-            if name in found:
-                raise FormatError(
-                    files.path,
-                    "",
-                    "sessions of different names",
-                    f"{name} twice, also in {found[name].path}",
-                )
-            found[name] = files
-    return found, notes
+        """Open a session's folder or zip; areas are those of meta/neurons/area.npy, else "unknown"."""
+        opened = _Session(name, session.store())
+        kept = request.areas(opened.areas)
+        nodes = opened.groups(kept) if kept or request.every_area else {}
+        request.notes += [f"{name}: {note}" for note in opened.trials.notes]
+        return nodes
 
 
 # --------------------------------------------------------------------------------- one session
@@ -207,11 +149,11 @@ class _Session:
             {"sampling_rate": layout.RATE, "sampling_rate_source": "format"} if self.movies else {}
         )
         shown = {"stimulus": self._stimulus()} if "stimulus" in self.arrays else {}
-        made = {self.name: dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
+        made = {"": dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
         table, pupil = self._table(), self._pupil()
         stored = statistics_of(self.listing, self.files, self.sizes, self.movies, self.trials.notes)
         for area in areas:
-            place = f"{self.name}/{area}"
+            place = area
             units = np.flatnonzero(self.area == area)
             made[place] = self._area(units, table)
             made[f"{place}/{schema.PRESENTATIONS}"] = table

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
-from neuroarrays.files import folders, npy, zips
-from neuroarrays.files.source import stamp, text_array
+from neuroarrays.files import folders, npy
+from neuroarrays.files.probe import Probe
+from neuroarrays.files.source import text_array
 from neuroarrays.files.store import FolderStore, Listing, Store
 from neuroarrays.files.zips import ZipStore
-from neuroarrays.formats.folders import Found, find
 from neuroarrays.formats.sensorium.trials import Numbers
+from neuroarrays.formats.sessions import Sessions, find
 
 #: Our name of a folder below ``data`` -> its names in the exports.
 FOLDERS = {
@@ -62,88 +60,136 @@ _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 # ------------------------------------------------------------------------------- which sessions
 
 
-def sessions_of(path: str | os.PathLike[str]) -> tuple[dict[str, Store | FormatError], list[str]]:
-    """Names of the sessions at a path -> their files; none for a path of another kind.
+@dataclass(frozen=True)
+class Held:
+    """Where a session lies.
+
+    Attributes
+    ----------
+    probe : Probe
+        Its folder, or the zip that it is in.
+    prefix : str
+        The folder in the zip, with a slash at its end; "" for the whole.
+    """
+
+    probe: Probe
+    prefix: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it is, for messages."""
+        return self.probe.given
+
+    def store(self) -> Store:
+        """Its files.
+
+        Raises
+        ------
+        FormatError
+            If they cannot be listed.
+        """
+        path = self.probe.path
+        if self.probe.is_folder:
+            return FolderStore(path, folders.stamp(path, follow=True))
+        return ZipStore(path, self.probe.stamp, self.prefix)
+
+
+def is_session(probe: Probe) -> bool:
+    """Whether there is a session, at a path itself or in its folder."""
+    return bool(_at(probe)) or any(_in_folder(child) for child in probe.children)
+
+
+def sessions_of(probe: Probe) -> Sessions:
+    """Name of each session -> where it lies; none for a path of another kind.
 
     Parameters
     ----------
-    path : str or path
-        The folder of a session or its zip; a folder of these, or a zip of several.
+    probe : Probe
+        The folder of a session or its zip; a folder of these, a zip of several, or a list of all this.
 
-    Returns
-    -------
-    sessions : dict of str to Store or FormatError
-        What is wrong with it, for one that cannot be read at all.
-    notes : list of str
-        What else lies in the folder.
+    Raises
+    ------
+    FormatError
+        If a list has two sessions of one name.
     """
-    path = os.path.abspath(path)
-    held, wrong = {path: list(_at(path))}, dict[Path, FormatError]()
-
-    def holds(child: Path) -> bool:
-        if str(child) not in held:
-            packed = child.suffix == ".zip" and not _unpacked(child)
-            try:
-                held[str(child)] = list(_at(str(child))) if packed or child.is_dir() else []
-            except FormatError as error:
-                held[str(child)], wrong[child] = [], error
-        return bool(held[str(child)])
-
-    inside = Found([Path(path)] if held[path] else [])
-    if not held[path] and os.path.isdir(path):
-        inside = find(path, holds, lambda one: one in wrong or _is_meant(one), _unpacked)
-    found: list[tuple[str, Store | FormatError]] = []
-    for child in inside.paths:
-        if child in inside.damaged:
-            error = wrong.get(child, inside.damaged[child])
-            found.append((child.name.removesuffix(".zip"), error))
-        found += held.get(str(child), [])
+    if probe.is_list:
+        return _of_list(probe)
+    found: list[tuple[str, Held | Exception]] = list(_at(probe))
+    notes: list[str] = []
+    if not found and probe.is_folder:
+        inside = find(probe, _in_folder, _is_meant, _unpacked, called=lambda child: child.name)
+        notes = inside.notes
+        for name, child in inside.items():
+            damaged = isinstance(child, Exception)
+            found += [(name.removesuffix(".zip"), child)] if damaged else _at(child)
     keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in found]
     names = [
         key if keys.count(key) == 1 else name for key, (name, _) in zip(keys, found, strict=True)
     ]
-    made = {schema.node_name(n): files for n, (_, files) in zip(names, found, strict=True)}
-    return made, inside.notes()
+    held = zip(map(schema.node_name, names), (one for _, one in found), strict=True)
+    return Sessions(held, notes)
 
 
-def _unpacked(path: Path) -> bool:
+def _of_list(probe: Probe) -> Sessions:
+    every = Sessions()
+    for member in probe.children:
+        member.check()
+        inside = sessions_of(member)
+        every.notes += inside.notes
+        for name, held in inside.items():
+            if name in every:
+                raise FormatError(
+                    member.given,
+                    "",
+                    "sessions of different names",
+                    f"{name} twice, also in {getattr(every[name], 'path', '')}",
+                )
+            every[name] = held
+    return every
+
+
+def _in_folder(child: Probe) -> bool:
+    """Whether there is a session in a folder's child; of files only zips are opened."""
+    packed = child.suffix == ".zip" and not _unpacked(child)
+    return bool(_at(child)) if packed or child.is_folder else False
+
+
+def _unpacked(probe: Probe) -> bool:
     """Whether a zip lies beside the folder that it was unpacked to."""
-    return path.suffix == ".zip" and path.with_suffix("").is_dir()
+    return probe.suffix == ".zip" and probe.parent.child(probe.stem).is_folder
 
 
-def _is_meant(path: Path) -> bool:
+def _is_meant(probe: Probe) -> bool:
     """Whether what holds no session is called like one."""
-    return bool(_NAMED.match(path.name)) and path.suffix in ("", ".zip")
+    return bool(_NAMED.match(probe.name)) and probe.suffix in ("", ".zip")
 
 
-def _at(path: str) -> Iterator[tuple[str, Store]]:
-    """The session of a folder, or those of a zip.
+def _at(probe: Probe) -> list[tuple[str, Held]]:
+    """The session of a folder, or those of a zip, by name.
 
     What is only called like a session (a zip that is cut short, a folder without meta) is one, too:
     what it lacks is said when it is opened.
     """
-    name = os.path.basename(path)
-    if os.path.isdir(path):
-        mark = os.path.join(path, _MARK)
-        marked = os.path.isfile(mark)
-        if (marked or _NAMED.match(name)) and os.path.isdir(os.path.join(path, "data")):
-            yield name, FolderStore(path, folders.stamp(path, follow=True))
-    elif os.path.isfile(path):
-        known = stamp(os.stat(path))
-        try:
-            members = zips.members(path, known) if zipfile.is_zipfile(path) else None
-        except FormatError:
-            members = None
-        if members is None:
-            if _NAMED.match(name) and name.endswith(".zip"):
-                yield Path(path).stem, ZipStore(path, known)
-            return
-        for member in members:
-            if member == _MARK or member.endswith("/" + _MARK):
-                prefix = member.removesuffix(_MARK)
-                if any(other.startswith(prefix + "data/") for other in members):
-                    called = prefix.rstrip("/").rpartition("/")[2] or Path(path).stem
-                    yield called, ZipStore(path, known, prefix)
+    named = bool(_NAMED.match(probe.name))
+    if probe.is_folder:
+        marked = named or probe.child(_MARK).is_file
+        return [(probe.name, Held(probe))] if marked and probe.child("data").is_folder else []
+    if not probe.is_file:
+        return []
+    try:
+        members = probe.names if probe.container == "zip" else None
+    except FormatError:
+        members = None
+    if members is None:
+        return [(probe.stem, Held(probe))] if named and probe.suffix == ".zip" else []
+    found = []
+    for member in members:
+        if member == _MARK or member.endswith("/" + _MARK):
+            prefix = member.removesuffix(_MARK)
+            if any(other.startswith(prefix + "data/") for other in members):
+                called = prefix.rstrip("/").rpartition("/")[2] or probe.stem
+                found.append((called, Held(probe, prefix)))
+    return found
 
 
 def animal_of(name: str) -> str:
