@@ -18,7 +18,6 @@ feature is refused for NaN, bool or constant values. Spikes that are not there a
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,28 +27,28 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.errors import FormatError
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import npz_source
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Key
-from neuroarrays.files.zips import is_zip
 from neuroarrays.formats.driada.contents import (
     METADATA,
     Contents,
     contents,
     neural_member,
-    sampling_rate,
 )
+from neuroarrays.formats.driada.contents import sampling_rate as rate_of
 from neuroarrays.formats.driada.experiments import (
     ExperimentSource,
     experiment_source,
     is_experiment,
 )
-from neuroarrays.formats.driada.names import parse_iabs_name, session_files, session_of
+from neuroarrays.formats.driada.names import holds, parse_iabs_name, session_files, session_of
 from neuroarrays.formats.driada.structs import struct_source
-from neuroarrays.formats.folders import Found, sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
+from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
@@ -81,28 +80,40 @@ class DriadaReader(Reader):
     description = "DRIADA: calcium imaging with behaviour (NPZ, pickled experiments)"
     url = "https://github.com/iabs-neuro/driada"
     only_area = schema.UNKNOWN_AREA
+    kind = schema.ALIGNED
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether it is an NPZ with a matrix of one of DRIADA's names, or a pickled experiment."""
-        try:
-            path = os.fspath(filename_or_obj)
-            if not isinstance(path, str):
-                return False
-            if os.path.isdir(path):
-                return bool(session_files(path)[0])
-            if is_experiment(path) or struct_source(path) is not None:
-                return True
-            if not is_zip(path):
-                return False
-            source = npz_source(path)
-            found = neural_member(source.members())
-            return any(len(source.members()[name].shape) == 2 for name in found)
-        except (OSError, TypeError, ValueError, NeuroArraysError):
+        if probe.is_folder:
+            return holds(probe) or any(map(holds, probe.children))
+        if is_experiment(probe) or struct_source(probe) is not None:
+            return True
+        if probe.container != "zip":
             return False
+        members = npz_source(probe.path).members()
+        return any(len(members[name].shape) == 2 for name in neural_member(members))
 
-    def open_groups(
+    def list_sessions(self, probe: Probe) -> Sessions:
+        """Sessions of a folder by its folders; one in a file as the file says, else by its name.
+
+        Parameters
+        ----------
+        probe : Probe
+            The file; or the folder of a session, or of several, as the IABS keeps them
+            (``NAME/Aligned data/NAME syn data.npz``, ``NAME/Exp NAME.pickle``).
+        """
+        if not probe.is_folder:
+            probe.check()
+            return Sessions({schema.node_name(_said_name(_source(probe))): probe})
+        sessions = session_files(probe)
+        if not sessions:
+            raise probe.unknown("folders NAME/Aligned data/NAME syn data.npz", "")
+        return sessions
+
+    def open_session(
         self,
-        filename_or_obj: Any,
+        session: Probe,
+        name: str,
         request: Request,
         *,
         sampling_rate: float | None = None,
@@ -110,18 +121,18 @@ class DriadaReader(Reader):
         time_axis: int = -1,
         features: Sequence[str] | None = None,
         bad_frames: Sequence[int] | None = None,
-        skip_damaged: bool = False,
     ) -> dict[str, xr.Dataset]:
-        """Open a session as the groups of an aligned tree.
+        """Open a file as a session of an aligned tree.
 
         Parameters
         ----------
-        filename_or_obj : str or path
-            The file; or the folder of a session, or of several, as the IABS keeps them
-            (``NAME/Aligned data/NAME syn data.npz``, ``NAME/Exp NAME.pickle``).
+        session : Probe
+            The file.
+        name : str
+            Of the session.
         request : Request
             What to open; a session has one area, called "unknown".
-        sampling_rate : float, optional
+        sampling_rate : float, optional, Hz
             Frames per second. Without it the file's own is taken; where it says nothing the tree
             has no time coordinate and says so.
         neural : str, optional
@@ -132,65 +143,35 @@ class DriadaReader(Reader):
             Features to take; all by default.
         bad_frames : list of int, optional
             Frames that are not to be trusted: False in ``valid``. They stay in the data.
-        skip_damaged : bool
-            Leave out a session of a folder that cannot be read, and say so in ``notes``.
         """
         if time_axis not in (-1, 1, 0):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
             raise ValueError(msg)
-        path = os.fspath(filename_or_obj)
-        files, inside = session_files(path) if os.path.isdir(path) else ({}, Found([]))
-        if os.path.isdir(path) and not files:
-            raise FormatError(path, "", "folders NAME/Aligned data/NAME syn data.npz", "none")
-        wanted = Wanted(
-            [features] if isinstance(features, str) else features,
-            neural,
-            0 if time_axis == 0 else -1,
-            sampling_rate,
-            bad_frames,
-        )
-        groups: dict[str, xr.Dataset] = {}
-        notes, places = inside.notes(), {one.name: one for one in inside.paths}
-        for name in request.sessions(places) if files else ():
-            with sparing(name, places[name], notes, skip_damaged, len(places) > 1):
-                inside.check(places[name])
-                groups |= session_groups(files[name], wanted, name)
-        if not files:
-            groups = session_groups(path, wanted)
-            request.sessions([name for name in groups if "/" not in name])
-        if not groups:
-            raise FormatError(path, "", "a session that can be read", "; ".join(notes))
-        attrs = schema.root_attrs(schema.ALIGNED, source=self.name)
-        return {"/": xr.Dataset(attrs=attrs | ({"notes": notes} if notes else {}))} | groups
+        file = _source(session)
+        wanted = [features] if isinstance(features, str) else features
+        found = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
+        rate, origin = rate_of(found, sampling_rate, file.path)
+        _suspect(file, found)
+        attrs = _attributes(found)
+        attrs |= {"session_id": name, **{k: v for k, v in parse_iabs_name(name).items() if v}}
+        attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
+        node = _area(file, found, rate, _bad(file, found, bad_frames))
+        return {"": xr.Dataset(attrs=attrs), schema.UNKNOWN_AREA: node}
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The options that say what of a session is built, and how."""
-
-    features: Sequence[str] | None
-    neural: str | None
-    time_axis: int
-    rate: float | None
-    bad_frames: Sequence[int] | None
+def _source(probe: Probe) -> MemberSource:
+    """The arrays of a file of any of the three kinds."""
+    struct = struct_source(probe)
+    if struct is not None:
+        return struct
+    return experiment_source(probe) if is_experiment(probe) else npz_source(probe.path)
 
 
-def session_groups(path: str, wanted: Wanted, name: str = "") -> dict[str, xr.Dataset]:
-    """The groups of the session in a file, called `name` or what the file says."""
-    file: MemberSource | None = struct_source(path)
-    if file is None:
-        file = (experiment_source if is_experiment(path) else npz_source)(path)
-    found = contents(file, wanted.time_axis, wanted.features, wanted.neural)
-    rate, origin = sampling_rate(found, wanted.rate, file.path)
-    _suspect(file, found)
-    said = found.metadata.get("session_name")
-    said = said if isinstance(said, str) and 0 < len(said) < 256 else session_of(file.path)
-    session = schema.node_name(name or said)
-    attrs = _attributes(found)
-    attrs |= {"session_id": session, **{k: v for k, v in parse_iabs_name(session).items() if v}}
-    attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
-    node = _area(file, found, rate, _bad(file, found, wanted.bad_frames))
-    return {session: xr.Dataset(attrs=attrs), f"{session}/{schema.UNKNOWN_AREA}": node}
+def _said_name(file: MemberSource) -> str:
+    """The name of the session in a file: what its metadata say, else that of the file."""
+    metadata = file.value(METADATA) if METADATA in file.members() else None
+    said = metadata.get("session_name") if isinstance(metadata, dict) else None
+    return said if isinstance(said, str) and 0 < len(said) < 256 else session_of(file.path)
 
 
 def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,30 +9,23 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.pickles import Record, StoredArray, load_pickle
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import stamp
+from neuroarrays.files.probe import Probe
 from neuroarrays.formats.driada.contents import METADATA, neural_member
 
 #: Bytes at the beginning of a pickle that its class is named in.
 _HEAD = 256
 
 
-def is_experiment(path: str) -> bool:
+def is_experiment(probe: Probe) -> bool:
     """Whether the file begins like a pickled DRIADA experiment."""
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-    except OSError:
-        return False
+    head = probe.head[:_HEAD]
     return head[:1] == b"\x80" and b"driada." in head and b"Experiment" in head
 
 
-def experiment_source(path: str | os.PathLike[str]) -> ExperimentSource:
+def experiment_source(probe: Probe) -> ExperimentSource:
     """The arrays of a pickled experiment, under the names they would have in an NPZ.
 
     Raises
@@ -41,8 +33,7 @@ def experiment_source(path: str | os.PathLike[str]) -> ExperimentSource:
     FormatError
         If it is damaged, or no experiment.
     """
-    path = os.path.abspath(path)
-    source = ExperimentSource(path, stamp(safety.regular_file(path)))
+    source = ExperimentSource(probe.path, probe.stamp)
     source.members()
     return source
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from neuroarrays.formats.folders import Found, find
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.sessions import Sessions, find
 
 #: Tracks whose names follow a rule of their own; any other is ``{track}_{animal}_{session}``.
 _PATTERNS = {
@@ -16,6 +16,8 @@ _PATTERNS = {
 }
 _OTHER = re.compile(r"(?P<track>[^_]+)_(?P<animal>[^_]+)_(?P<session>[^_]+)")
 _SUFFIX = re.compile(r"( syn data)?$")
+#: Where a session's files lie in its folder.
+_PLACES = {"data": "Aligned data/{name} syn data.npz", "experiment": "Exp {name}.pickle"}
 
 
 def iabs_name(track: str, animal: str, session: str) -> str:
@@ -83,35 +85,36 @@ def session_of(path: str) -> str:
     return _SUFFIX.sub("", stem).removeprefix("Exp ")
 
 
-def session_files(folder: str) -> tuple[dict[str, str], Found]:
-    """The file of each session below a folder, or of the one that the folder is, by name.
+def session_files(probe: Probe) -> Sessions:
+    """The file of each session in a folder, or of the one that the folder is, by name.
 
-    The arrays, or, where these are not there, what DRIADA made of them. And what else lies there.
+    The arrays, or, where these are not there, what DRIADA made of them.
     """
-    path = Path(os.path.abspath(folder))
-    inside = Found([path]) if _file_of(path) else find(path, _holds, _is_meant)
-    return {child.name: _file_of(child) for child in inside.good if _holds(child)}, inside
+    inside = find(probe, holds, _is_meant, called=lambda folder: folder.name)
+    files = {
+        name: one if isinstance(one, Exception) else _file_of(one) for name, one in inside.items()
+    }
+    return Sessions({name: one for name, one in files.items() if one is not None}, inside.notes)
 
 
-def _file_of(session: Path) -> str:
-    """The file of a session's folder, "" if there is none."""
-    paths = iabs_paths(str(session.parent), session.name).values()
-    return next((path for path in paths if os.path.isfile(path)), "")
+def _file_of(session: Probe) -> Probe | None:
+    """The file of a session's folder, None if there is none."""
+    files = (session.child(place.format(name=session.name)) for place in _PLACES.values())
+    return next((file for file in files if file.is_file), None)
 
 
-def _holds(session: Path) -> bool:
-    return bool(_file_of(session))
+def holds(session: Probe) -> bool:
+    """Whether a folder is that of a session."""
+    return session.is_folder and _file_of(session) is not None
 
 
-def _is_meant(session: Path) -> bool:
-    """Whether a folder without such a file has something in its place."""
-    paths = iabs_paths(str(session.parent), session.name).values()
-    return any(os.path.lexists(path) for path in (*paths, str(session / "Aligned data")))
+def _is_meant(session: Probe) -> bool:
+    """Whether a folder without such a file has something in its place, be it a link to nothing."""
+    places = [place.format(name=session.name) for place in _PLACES.values()]
+    there = (session.child(place) for place in (*places, "Aligned data"))
+    return any(one.exists or one.status.link for one in there)
 
 
 def iabs_paths(root: str, name: str) -> dict[str, str]:
     """Where the laboratory keeps a session below a folder: "data" and "experiment"."""
-    return {
-        "data": f"{root}/{name}/Aligned data/{name} syn data.npz",
-        "experiment": f"{root}/{name}/Exp {name}.pickle",
-    }
+    return {kind: f"{root}/{name}/{place.format(name=name)}" for kind, place in _PLACES.items()}

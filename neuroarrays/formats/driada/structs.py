@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from neuroarrays.files import outer
-from neuroarrays.files.matlab import is_matlab, matlab_source
+from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Info, Key
 
 #: The struct, and the fields of it that hold fields of their own.
@@ -65,11 +65,11 @@ class StructSource(MemberSource):
         )
 
 
-def struct_source(path: str | os.PathLike[str]) -> StructSource | None:
+def struct_source(probe: Probe) -> StructSource | None:
     """The struct of a MATLAB file (v5 to v7.3), None if it has none."""
-    if not is_matlab(path):
+    if probe.head[:10] not in (b"MATLAB 5.0", b"MATLAB 7.3"):
         return None
-    base = matlab_source(path)
+    base = matlab_source(probe.path)
     if not isinstance(base, MemberSource) or f"{STRUCT}calcium" not in base.members():
         return None
     return StructSource(base.path, base.stamp, base)
