@@ -11,6 +11,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files.location import LocalLocation
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.experanto import ExperantoReader
 from neuroarrays.formats.experanto.files import mapping
 from neuroarrays.synthetic.experanto import RATES, write_experanto
@@ -97,7 +99,7 @@ def test_some_units_of_a_moment_read_no_more(tmp_path):
     write_experanto(tmp_path / "one", seconds=3)
     place = tmp_path / "one" / "responses" / "meta.yml"
     sizes = {"n_timestamps": 1_000_000, "n_signals": 1000, "phase_shift_per_signal": False}
-    place.write_text(json.dumps(mapping(place) | sizes))
+    place.write_text(json.dumps(mapping(probe_of(place)) | sizes))
     with (tmp_path / "one" / "responses" / "data.mem").open("r+b") as file:
         file.truncate(4 * 10**9)
         file.seek(4 * (700_002 * 1000 + 7))
@@ -254,7 +256,10 @@ def test_the_copy_of_all_metadata_stands_in_for_files_that_are_gone(session):
     path, _ = session
     expected = na.open_datatree(path).load()
     screen = path / "screen"
-    found = {p.stem: json.loads(json.dumps(mapping(p))) for p in (screen / "meta").glob("*.yml")}
+    found = {
+        p.stem: json.loads(json.dumps(mapping(probe_of(p))))
+        for p in (screen / "meta").glob("*.yml")
+    }
     (screen / "combined_meta.json").write_text(json.dumps(dict(sorted(found.items()))))
     (screen / "meta" / "notes.yml").write_text("of no trial: 1\n")
     assert_same_trees(na.open_datatree(path), expected)
@@ -361,7 +366,7 @@ def test_spikes_of_several_folders_are_areas(spiking):
 def test_spikes_that_do_not_fit(spiking, change, match):
     path, _ = spiking
     place = path / "spikes" / "meta.yml"
-    place.write_text(json.dumps(mapping(place) | change))
+    place.write_text(json.dumps(mapping(probe_of(place)) | change))
     with pytest.raises(FormatError, match=match) as caught:
         na.open_datatree(path)
     assert str(path / "spikes") in str(caught.value)
@@ -418,15 +423,11 @@ def test_files_in_a_folder_of_something_else_are_not_looked_at(tmp_path, monkeyp
     for i in range(20):
         (tmp_path / "images" / f"{i}.png").touch()
 
-    def nothing_there(path):
-        looked.append(path)
-        raise FileNotFoundError
-
-    monkeypatch.setattr("neuroarrays.files.safety.regular_file", nothing_there)
+    monkeypatch.setattr(LocalLocation, "read", lambda place, _: looked.append(place.name))
     reader = ExperantoReader()
     assert not reader.guess_can_open(tmp_path)
     assert not reader.guess_can_open(tmp_path / "images")
-    assert looked == [str(tmp_path / "images" / "meta.yml")]
+    assert not looked
 
 
 def test_without_screen_or_responses(session):

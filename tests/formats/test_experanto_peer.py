@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.experanto.files import mapping
 from neuroarrays.synthetic.experanto import write_experanto
 from neuroarrays.testing import same_values
@@ -103,7 +104,7 @@ def test_a_question_at_the_end_is_answered(session):
     path, _ = session
     meta = path / "treadmill" / "meta.yml"
     exact = {"start_time": 1520193100.0, "sampling_rate": 64.0, "end_time": 1520193100 + 900 / 64}
-    meta.write_text(json.dumps(mapping(meta) | exact))
+    meta.write_text(json.dumps(mapping(probe_of(meta)) | exact))
     made = peer.Interpolator.create(path / "treadmill")
     with pytest.raises(IndexError):
         made.interpolate(np.array([made.end_time]))

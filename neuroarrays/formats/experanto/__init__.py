@@ -18,19 +18,14 @@ file, memory-mapped where they are read. Nothing is written into the folder.
 
 from __future__ import annotations
 
-from typing import Any
-
 import xarray as xr
 
-from neuroarrays import schema
-from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files.probe import Probe
 from neuroarrays.formats.experanto import files
 from neuroarrays.formats.experanto.session import Session
-from neuroarrays.formats.folders import sparing
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.tree.extents import parts_of
-from neuroarrays.tree.observed import complete
+from neuroarrays.formats.sessions import Sessions
 
 
 class ExperantoReader(Reader):
@@ -40,51 +35,22 @@ class ExperantoReader(Reader):
     description = "experanto sessions: screen, responses, spikes, behaviour, each at its own rate"
     url = "https://github.com/sensorium-competition/experanto"
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def recognise(self, probe: Probe) -> bool:
         """Whether a folder, or one in it, has modalities with a meta.yml."""
-        try:
-            return files.is_session(filename_or_obj)
-        except (OSError, TypeError, ValueError, NeuroArraysError):
-            return False
+        return files.is_session(probe)
 
-    def open_groups(
-        self,
-        filename_or_obj: Any,
-        request: Request,
-        *,
-        skip_damaged: bool = False,
-    ) -> dict[str, xr.Dataset]:
-        """Open sessions as the groups of a recording tree.
+    def list_sessions(self, probe: Probe) -> Sessions:
+        """Folders: <animal>-<session>-<scan> where meta.json says it, else the folder's name."""
+        sessions = files.sessions(probe)
+        if not sessions:
+            raise probe.unknown("folders with a meta.yml that states a modality", "")
+        return sessions
 
-        Parameters
-        ----------
-        filename_or_obj : str or path
-            The folder of a session, or a folder of these.
-        request : Request
-            Sessions (<animal>-<session>-<scan> where meta.json says it, else the folder's name) and
-            areas to open. Files do not say areas: it is "unknown", and where there are spikes of
-            several folders the folder of each.
-        skip_damaged : bool
-            Leave out what cannot be read, sessions and modalities, and say so in ``notes``.
+    def open_session(self, session: Probe, name: str, request: Request) -> dict[str, xr.Dataset]:
+        """Open a folder as a session of a recording tree.
+
+        Files do not say areas: it is "unknown", and where there are spikes of several folders the
+        folder of each. With ``skip_damaged=True`` modalities that cannot be read are left out, and
+        the session's ``notes`` say so.
         """
-        named, found = files.sessions(filename_or_obj)
-        if not named:
-            raise FormatError(
-                filename_or_obj, "", "folders with a meta.yml that states a modality", "none"
-            )
-        made: dict[str, xr.Dataset] = {}
-        notes = found.notes()
-        for name in request.sessions(named):
-            path = named[name]
-            with sparing(name, path, notes, skip_damaged, len(named) > 1):
-                found.check(path)
-                session = Session(path, name, skip_damaged)
-                kept = request.areas(session.areas)
-                nodes = session.groups(kept)
-                more = None
-                if len(kept) < len(session.areas):  # the others tell of the recording too
-                    more = parts_of(session.groups(list(session.areas)))
-                for node, one in complete(nodes, more=more).items():
-                    made[f"{name}/{node}".rstrip("/")] = one
-        root = schema.root_attrs(schema.RECORDING, source=self.name, notes=notes)
-        return {"/": xr.Dataset(attrs=root)} | made
+        return Session(session, name, request).groups()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import safety
-from neuroarrays.formats.folders import Found, described, find
+from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.sessions import Sessions, find
 
 #: The largest text of metadata that is parsed, bytes: where the spikes of 100,000 units begin.
 _LARGEST = 4 << 20
@@ -21,140 +18,115 @@ _TRIAL = re.compile(r"\d+")
 _DATA = ("meta.yml", "data.mem", "data.npy", "spikes.mem", "spikes.npy", "timestamps.npy")
 
 
-def is_session(path: str | os.PathLike[str]) -> bool:
+def is_session(probe: Probe) -> bool:
     """Whether a path is a session's folder, or a folder with one in it."""
-    return os.path.isdir(path) and (
-        _has_modalities(path) or any(_has_modalities(child) for child in _folders(path))
-    )
+    return probe.is_folder and any(map(has_modalities, (probe, *probe.children)))
 
 
-def sessions(path: str | os.PathLike[str]) -> tuple[dict[str, Path], Found]:
-    """Names of the sessions at a path -> their folders, and what else was found there."""
-    root = Path(os.path.abspath(path))
-    if not root.exists():
-        msg = f"{os.fspath(path)}: no such file or folder"
-        raise MissingPath(msg)
-    if not root.is_dir():
-        return {}, Found([])
-    found = find(root, _has_modalities, _is_meant)
-    if not (
-        os.path.isdir(root) and (found.paths != [root] or _has_modalities(root))
-    ):  # a Zarr store
-        return {}, Found([])
-    names = [_key(folder) or folder.name for folder in found.paths]
-    made = [n if names.count(n) == 1 else f.name for n, f in zip(names, found.paths, strict=True)]
-    named = {schema.node_name(n): folder for n, folder in zip(made, found.paths, strict=True)}
-    return named, found
+def sessions(probe: Probe) -> Sessions:
+    """Sessions at a path: <animal>-<session>-<scan> where meta.json says it, else the folder's name."""
+    if not probe.is_folder:
+        return Sessions()
+    inside = find(probe, has_modalities, _is_meant, called=lambda folder: folder.name)
+    keys = {name: _key(folder) for name, folder in inside.good.items()}
+    said = list(keys.values())
+    named = {name: key for name, key in keys.items() if key and said.count(key) == 1}
+    renamed = {schema.node_name(named.get(name, name)): one for name, one in inside.items()}
+    return Sessions(renamed, inside.notes)
 
 
-def _has_modalities(folder: str | os.PathLike[str]) -> bool:
-    try:
-        return os.path.isdir(folder) and any(not why for _, why in _modalities(folder))
-    except OSError:
-        return False
+def has_modalities(folder: Probe) -> bool:
+    """Whether a folder has folders in it that state a modality."""
+    return folder.kind == "folder" and any(not why for _, why in _modalities(folder))
 
 
-def _is_meant(folder: Path) -> bool:
+def _is_meant(folder: Probe) -> bool:
     """Whether what has no modality that can be read is meant to be a session."""
-    if not folder.is_dir():
-        return folder.is_symlink() and not folder.suffix
+    if folder.kind != "folder":
+        return bool(folder.status.link) and not folder.suffix
     try:
-        names = [name for name, _ in _modalities(folder)]
-    except OSError:
+        folder.check_listing()
+    except NeuroArraysError:
         return True
-    return (folder / "meta.json").is_file() or any(holds_data(folder / name) for name in names)
+    names = [name for name, _ in _modalities(folder)]
+    return folder.child("meta.json").is_file or any(holds_data(folder.child(n)) for n in names)
 
 
-def modalities(folder: Path) -> dict[str, str]:
+def modalities(folder: Probe) -> dict[str, str]:
     """What lies in a session, in order -> why it states no modality, "" for what does."""
     others = {
-        child.name: described(child)
-        for child in folder.iterdir()
-        if child.name[0] not in "._" and child.name != "meta.json" and not child.is_dir()
+        child.name: child.described()
+        for child in folder.children
+        if child.name[0] != "_" and child.name != "meta.json" and child.kind != "folder"
     }
     return dict(sorted((others | dict(_modalities(folder))).items()))
 
 
-def holds_data(folder: Path) -> bool:
+def holds_data(folder: Probe) -> bool:
     """Whether a folder has files as a modality has them, or cannot be looked into."""
-    if not folder.is_dir():
-        return not folder.is_file()
-    return any(os.path.lexists(folder / name) for name in _DATA)
+    if folder.kind != "folder":
+        return not folder.is_file
+    return any(name in folder.listing for name in _DATA)
 
 
-def _modalities(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+def _modalities(folder: Probe) -> Iterator[tuple[str, str]]:
     """As they lie there, and why they are none; looks at the beginning of meta.yml only."""
-    for child in _folders(folder):
-        name, path = os.path.basename(child), os.path.join(child, "meta.yml")
+    for child in folder.children:
+        if child.kind != "folder":
+            continue
+        meta = child.child("meta.yml")
         try:
-            safety.regular_file(path)
-            with open(path, "rb") as file:
-                stated = b"modality" in file.read(1 << 16)
-        except (OSError, FormatError):
-            lies = os.path.lexists(path)
-            yield name, f"a meta.yml that is {described(path)}" if lies else "no meta.yml"
+            stated = meta.is_file and b"modality" in meta.location.read([(0, 1 << 16)])[0]
+        except OSError as error:
+            yield child.name, f"a meta.yml that is something unreadable ({error.strerror})"
+            continue
+        if meta.is_file:
+            yield child.name, "" if stated else "a meta.yml that states no modality"
         else:
-            yield name, "" if stated else "a meta.yml that states no modality"
+            lies = meta.exists or meta.status.link
+            yield child.name, f"a meta.yml that is {meta.described()}" if lies else "no meta.yml"
 
 
-def _folders(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The folders in a folder; every reader is asked about any folder, so no file is looked at."""
-    with os.scandir(folder) as entries:
-        yield from (entry.path for entry in entries if entry.is_dir())
-
-
-def _key(folder: Path) -> str:
+def _key(folder: Probe) -> str:
     """`<animal>-<session>-<scan>` of meta.json, "" without it."""
-    path = folder / "meta.json"
-    if not path.is_file():
-        return ""
+    file = folder.child("meta.json")
     try:
-        key = json.loads(_text(path)).get("scan_key", {})
+        key = file.read_json(_LARGEST).get("scan_key", {}) if file.is_file else {}
         return "-".join(str(int(key[name])) for name in ("animal_id", "session", "scan_idx"))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (NeuroArraysError, ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 
-def trials(screen: Path) -> dict[str, dict[str, Any]]:
+def trials(screen: Probe) -> dict[str, dict[str, Any]]:
     """Trials of a screen in their order: the name of each -> its metadata.
 
     From ``meta/<number>.yml``; where there are none, from ``combined_meta.json``, the copy of all of
     them that experanto leaves.
     """
-    named = {path.stem: path for path in (screen / "meta").glob("*.yml")}
+    named = {file.stem: file for file in screen.glob("meta/*.yml")}
     numbers = sorted(filter(_TRIAL.fullmatch, named), key=int)
     if numbers:
         return {number: mapping(named[number]) for number in numbers}
-    path = screen / "combined_meta.json"
-    if not path.is_file():
+    file = screen.child("combined_meta.json")
+    if not file.is_file:
         return {}
-    try:
-        found = json.loads(_text(path, 16 * _LARGEST))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(path, "", "JSON", f"{type(error).__name__}: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-        raise FormatError(path, "", "a mapping of trials to mappings", type(found).__name__)
-    return {str(name): one for name, one in found.items()}
+    combined = file.read_json(16 * _LARGEST)
+    if not isinstance(combined, dict) or not all(isinstance(v, dict) for v in combined.values()):
+        raise FormatError(
+            file.given, "", "a mapping of trials to mappings", type(combined).__name__
+        )
+    return {str(name): trial for name, trial in combined.items()}
 
 
-def mapping(path: Path) -> dict[str, Any]:
+def mapping(file: Probe) -> dict[str, Any]:
     """A YAML file with a mapping of plain values; tags make no objects."""
     import yaml
 
-    text = _text(path)
+    text = file.read_text(_LARGEST)
     try:
         found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FormatError(path, "", "YAML", f"{type(error).__name__}: {error}") from error
+        raise FormatError(file.given, "", "YAML", f"{type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
-        raise FormatError(path, "", "a mapping", type(found).__name__)
+        raise FormatError(file.given, "", "a mapping", type(found).__name__)
     return found
-
-
-def _text(path: Path, largest: int = _LARGEST) -> str:
-    if safety.regular_file(path).st_size > largest:
-        raise FormatError(path, "", f"at most {largest:,} bytes", "more")
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(path, "", "readable text", str(error)) from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import xarray as xr
@@ -14,14 +13,14 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, option
 from neuroarrays.files import folders as whole
-from neuroarrays.files import npy, safety
+from neuroarrays.files import npy
 from neuroarrays.files.members import ArraySource
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import stamp
+from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.experanto import files as folders
 from neuroarrays.formats.experanto.arrays import Screen, Since
-from neuroarrays.formats.folders import sparing
+from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
@@ -46,9 +45,9 @@ class Sequence:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def sequence(folder: Path, meta: dict[str, Any]) -> Sequence:
+def sequence(folder: Probe, meta: dict[str, Any]) -> Sequence:
     """The samples of a modality; what meta.yml says is checked against the file."""
-    path = folder / "meta.yml"
+    path = folder.child("meta.yml").given
     try:
         rate, start = float(meta["sampling_rate"]), float(meta["start_time"])
         size = int(meta["n_signals"])
@@ -65,9 +64,9 @@ def sequence(folder: Path, meta: dict[str, Any]) -> Sequence:
     if meta.get("is_mem_mapped"):
         if length < 0:
             raise FormatError(path, "", "n_timestamps, the length of data.mem", f"{length}")
-        array = _plain(folder / "data.mem", str(meta.get("dtype")), (length, size))
+        array = _plain(folder.child("data.mem"), str(meta.get("dtype")), (length, size))
     else:
-        array = _npy(folder / "data.npy", lambda n: (n if length < 0 else length, size))
+        array = _npy(folder.child("data.npy"), lambda n: (n if length < 0 else length, size))
     return Sequence(folder.name, array, rate, start, _labels(folder, size))
 
 
@@ -82,9 +81,9 @@ class Trains:
     labels: dict[str, np.ndarray]
 
 
-def spikes(folder: Path, meta: dict[str, Any]) -> Trains:
+def spikes(folder: Probe, meta: dict[str, Any]) -> Trains:
     """The spikes of a modality of ragged times."""
-    path = folder / "meta.yml"
+    path = folder.child("meta.yml").given
     try:
         ends = np.array(meta["spike_indices"], np.int64)
         start = float(meta["start_time"])
@@ -104,60 +103,68 @@ def spikes(folder: Path, meta: dict[str, Any]) -> Trains:
         raise FormatError(path, "", f"n_signals of {ends.size - 1}, as spike_indices", f"{said}")
     shape = (int(ends[-1]),)
     if meta.get("is_mem_mapped"):
-        times = _plain(folder / "spikes.mem", str(meta.get("dtype", "float64")), shape)
+        times = _plain(folder.child("spikes.mem"), str(meta.get("dtype", "float64")), shape)
     else:
-        times = _npy(folder / "spikes.npy", lambda _: shape)
+        times = _npy(folder.child("spikes.npy"), lambda _: shape)
     return Trains(folder.name, times, np.diff(ends), start, _labels(folder, said))
 
 
-def _plain(path: Path, name: str, shape: tuple[int, ...]) -> LazyArray:
+def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
     """A file of numbers without a header."""
     try:
         dtype = np.dtype(name)
     except TypeError as error:
-        raise FormatError(path, "", "a dtype in meta.yml", name) from error
-    size = safety.regular_file(path)
+        raise FormatError(file.given, "", "a dtype in meta.yml", name) from error
+    file.check("file")
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if dtype.kind not in "iuf" or size.st_size != wanted:
+    if dtype.kind not in "iuf" or file.size != wanted:
         raise FormatError(
-            path,
+            file.given,
             "",
             f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
-            f"{size.st_size:,}",
+            f"{file.size:,}",
         )
-    return _placed(path, size, Member(dtype, shape, False, 0))
+    return _placed(file, Member(dtype, shape, False, 0))
 
 
-def _npy(path: Path, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
+def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
     """An npy file of the shape that meta.yml says, given how many rows it has."""
-    header = npy.header_in(FolderStore(str(path.parent), ()), path.name)
-    shape, size = shape_of(header.shape[0] if header.shape else 0), safety.regular_file(path)
+    file.check("file")
+    header = npy.header_in(FolderStore(file.parent.path, ()), file.name)
+    shape = shape_of(header.shape[0] if header.shape else 0)
     if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
-        raise FormatError(path, "", f"numbers of shape {shape}, as meta.yml says", str(header))
-    if size.st_size < len(header.raw) + header.nbytes:
         raise FormatError(
-            path, "", f"{len(header.raw) + header.nbytes:,} bytes", f"{size.st_size:,}: truncated"
+            file.given, "", f"numbers of shape {shape}, as meta.yml says", str(header)
         )
-    return _placed(path, size, Member(header.dtype, shape, header.fortran, len(header.raw)))
+    if file.size < len(header.raw) + header.nbytes:
+        raise FormatError(
+            file.given,
+            "",
+            f"{len(header.raw) + header.nbytes:,} bytes",
+            f"{file.size:,}: truncated",
+        )
+    return _placed(file, Member(header.dtype, shape, header.fortran, len(header.raw)))
 
 
-def _placed(path: Path, status: os.stat_result, member: Member) -> LazyArray:
+def _placed(file: Probe, member: Member) -> LazyArray:
     """The lazy array of values that lie in a file as they are."""
-    return file_array(ArraySource(str(path), stamp(status), path.name, member), path.name)
+    return file_array(ArraySource(file.path, file.stamp, file.name, member), file.name)
 
 
-def _labels(folder: Path, size: int) -> dict[str, np.ndarray]:
+def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
     """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
     found: dict[str, np.ndarray] = {}
-    files, inside = FolderStore(str(folder), ()), folder / "meta"
-    for path in sorted(inside.glob("*.npy")) if inside.is_dir() else ():
-        values, name = npy.values_in(files, f"meta/{path.name}"), path.stem
+    files = FolderStore(folder.path, ())
+    for file in folder.glob("meta/*.npy"):
+        values, name = npy.values_in(files, f"meta/{file.name}"), file.stem
         if values.shape == (size, 3) and name == "cell_motor_coordinates":
             found |= dict(zip(_MOTOR, values.T.copy(), strict=True))
         elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":
             found[_LABELS.get(name, name)] = values.reshape(size)
         elif name == "phase_shifts":
-            raise FormatError(path, "", f"a shift for each of {size} signals", f"{values.shape}")
+            raise FormatError(
+                file.given, "", f"a shift for each of {size} signals", f"{values.shape}"
+            )
     return found
 
 
@@ -167,8 +174,8 @@ def _labels(folder: Path, size: int) -> dict[str, np.ndarray]:
 class Session:
     """One session: its modalities, and when the first of them starts."""
 
-    def __init__(self, folder: Path, name: str, skip_damaged: bool = False):
-        self.folder, self.name, self.skip_damaged = folder, name, skip_damaged
+    def __init__(self, folder: Probe, name: str, request: Request):
+        self.folder, self.name, self.request = folder, name, request
         self.notes: list[str] = []
         self.sequences: list[Sequence] = []
         self.trains: list[Trains] = []
@@ -176,7 +183,7 @@ class Session:
         self.flips: np.ndarray | None = None
         starts: list[float] = []
         for modality, why in folders.modalities(folder).items():
-            with sparing(modality, folder / modality, self.notes, skip_damaged, several=False):
+            with self._sparing(modality):
                 starts += self._modality(modality, why)
         self.start = min(starts, default=0.0)
         #: Area -> its modality of spikes. Files tell no area: several are told apart by folder.
@@ -187,13 +194,17 @@ class Session:
         if any(one.name == _UNITS for one in self.sequences):
             self.areas.setdefault(schema.UNKNOWN_AREA, None)
 
+    def _sparing(self, modality: str) -> AbstractContextManager[None]:
+        """One modality: what is wrong with it is an error, or a note of the session if so asked."""
+        return self.request.sparing(modality, self.folder.child(modality), False, self.notes)
+
     def _modality(self, modality: str, why: str) -> list[float]:
         """Take up one modality; when it starts."""
-        inside = self.folder / modality
+        inside = self.folder.child(modality)
         if why:
             if folders.holds_data(inside):
                 raise FormatError(
-                    inside,
+                    inside.given,
                     "",
                     "a meta.yml that states its modality",
                     why,
@@ -201,7 +212,7 @@ class Session:
                 )
             self.notes.append(f"{modality} passed over: {why}")
             return []
-        meta = folders.mapping(inside / "meta.yml")
+        meta = folders.mapping(inside.child("meta.yml"))
         kind = meta.get("modality")
         if kind == "sequence":
             self.sequences.append(sequence(inside, meta))
@@ -218,22 +229,22 @@ class Session:
             self.notes.append(f"{modality} left out: its modality is {kind!r}")
         return []
 
-    def groups(self, areas: list[str]) -> dict[str, xr.Dataset]:
-        """The nodes of the session, with some of its areas."""
+    def groups(self) -> dict[str, xr.Dataset]:
+        """The nodes of the session by their path below it."""
         made: dict[str, xr.Dataset] = {}
         for one in self.sequences:
             if one.name != _UNITS:
                 made[schema.node_name(one.name)] = self._series(one, "signal")
-            elif schema.UNKNOWN_AREA in areas:
+            else:
                 made[f"{schema.UNKNOWN_AREA}/{_UNITS}"] = self._series(one, schema.UNIT)
-        for area in areas:
-            if (trains := self.areas.get(area)) is not None:
+        for area, trains in self.areas.items():
+            if trains is not None:
                 made[f"{area}/{schema.SPIKES}"] = self._spikes(trains)
         if self.flips is not None:
-            with sparing("screen", self.folder / "screen", self.notes, self.skip_damaged, False):
+            with self._sparing("screen"):
                 made |= self._screen(self.flips)
         for modality, meta in self.intervals.items():
-            with sparing(modality, self.folder / modality, self.notes, self.skip_damaged, False):
+            with self._sparing(modality):
                 made |= self._tables(modality, meta)
         attrs = {"session_id": self.name, "start_time_unix": self.start, "notes": self.notes}
         return {"": xr.Dataset(attrs={k: v for k, v in attrs.items() if v != []})} | made
@@ -256,20 +267,23 @@ class Session:
 
     def _screen(self, flips: np.ndarray) -> dict[str, xr.Dataset]:
         """`presentations/screen`, a row per trial, and `screen`, a frame per flip."""
-        folder, since = self.folder / "screen", flips - self.start
+        folder, since = self.folder.child("screen"), flips - self.start
         trials = folders.trials(folder)
         metas = list(trials.values())
         try:
             firsts = np.array([int(meta["first_frame_idx"]) for meta in metas], np.int64)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                folder / "meta", "", "first_frame_idx of each trial", repr(error)
+                folder.child("meta").given, "", "first_frame_idx of each trial", repr(error)
             ) from error
         if (np.diff(firsts) <= 0).any() or (
             firsts.size and not 0 <= firsts[0] <= firsts[-1] < flips.size
         ):
             raise FormatError(
-                folder / "meta", "", f"first frames in order, below {flips.size}", "others"
+                folder.child("meta").given,
+                "",
+                f"first frames in order, below {flips.size}",
+                "others",
             )
         starts = since[firsts]
         columns = {"start_time": starts, "stop_time": np.append(starts[1:], np.nan)[: starts.size]}
@@ -291,7 +305,7 @@ class Session:
     def _shown(
         self, trials: dict[str, dict[str, Any]], firsts: np.ndarray, flips: int
     ) -> Screen | None:
-        folder, metas = self.folder / "screen", list(trials.values())
+        folder, metas = self.folder.child("screen"), list(trials.values())
         pictured = np.array([meta.get("modality") in ("image", "video") for meta in metas], bool)
         sizes = {
             tuple(m.get("image_size") or ()) for m, p in zip(metas, pictured, strict=True) if p
@@ -301,12 +315,12 @@ class Session:
             self.notes.append(f"screen/stimulus left out: image sizes are {sorted(sizes)}")
             return None
         channels = int(size[2]) if len(size) == 3 else 1
-        there = {path.stem for path in (folder / "data").glob("*.npy")}
+        there = {file.stem for file in folder.glob("data/*.npy")}
         named = tuple(
             f"data/{_file(number, meta, there, self.named)}.npy" if p else ""
             for (number, meta), p in zip(trials.items(), pictured, strict=True)
         )
-        files = FolderStore(str(folder), whole.stamp(str(folder), follow=True))
+        files = FolderStore(folder.path, whole.stamp(folder.path, follow=True))
         dtype = npy.header_in(files, next(filter(None, named))).dtype.newbyteorder("=")
         try:
             blanks = np.array(
@@ -319,7 +333,10 @@ class Session:
             )
         except (TypeError, ValueError) as error:
             raise FormatError(
-                folder / "meta", "", f"an interleave_value, or {channels} of them", str(error)
+                folder.child("meta").given,
+                "",
+                f"an interleave_value, or {channels} of them",
+                str(error),
             ) from error
         grey = blanks[~pictured]
         if dtype.kind != "f" and (firsts[0] > 0 or not _fits(grey, dtype)):
@@ -329,15 +346,17 @@ class Session:
 
     def _tables(self, modality: str, meta: dict[str, Any]) -> dict[str, xr.Dataset]:
         """A table of presentations for each label of intervals."""
-        folder, made = self.folder / modality, {}
+        folder, made = self.folder.child(modality), {}
         for label, name in dict(meta.get("labels") or {}).items():
-            if os.path.basename(str(name)) != name:
-                raise FormatError(folder / "meta.yml", "", "names of files beside it", repr(name))
-            spans = npy.values_in(FolderStore(str(folder), ()), name)
+            if not _is_name(name):
+                raise FormatError(
+                    folder.child("meta.yml").given, "", "names of files beside it", repr(name)
+                )
+            spans = npy.values_in(FolderStore(folder.path, ()), name)
             spans = spans.reshape(0, 2) if spans.size == 0 else spans
             if spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iuf":
                 raise FormatError(
-                    folder / name,
+                    folder.child(name).given,
                     "",
                     "starts and stops, numbers (n, 2)",
                     f"{spans.dtype} {spans.shape}",
@@ -354,19 +373,24 @@ class Session:
         return made
 
 
-def _flips(screen: Path) -> np.ndarray:
+def _flips(screen: Probe) -> np.ndarray:
     """Unix times of the flips."""
-    times = npy.values_in(FolderStore(str(screen), ()), "timestamps.npy")
+    times = npy.values_in(FolderStore(screen.path, ()), "timestamps.npy")
     if times.ndim != 1 or times.dtype.kind != "f":
-        path = screen / "timestamps.npy"
+        path = screen.child("timestamps.npy").given
         raise FormatError(path, "", "times (flip,)", f"{times.dtype} {times.shape}")
     return np.asarray(times, np.float64)
+
+
+def _is_name(name: Any) -> TypeGuard[str]:
+    """Whether it is the name of a file, and no path to elsewhere."""
+    return isinstance(name, str) and not set("/\\") & set(name) and name not in ("", ".", "..")
 
 
 def _file(number: str, meta: dict[str, Any], there: set[str], by_name: bool) -> str:
     """The file of a trial: its number, or the stimulus's name where many trials share a file."""
     name = meta.get("stimulus_name")
-    if not isinstance(name, str) or os.path.basename(name) != name:
+    if not _is_name(name):
         return number
     shared = by_name or (number not in there and name.removesuffix(".npy") in there)
     return name.removesuffix(".npy") if shared else number

@@ -31,7 +31,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sensorium import layout, masks
 from neuroarrays.formats.sensorium.statistics import statistics_of
-from neuroarrays.formats.sensorium.trials import Picked, Remembered, TrialFiles
+from neuroarrays.formats.sensorium.trials import Remembered, TrialFiles
 from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
