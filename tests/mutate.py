@@ -32,7 +32,7 @@ CONFIGURATION = """
 source_paths = ["neuroarrays"]
 only_mutate = [{mutated}]
 pytest_add_cli_args_test_selection = [{tested}]
-pytest_add_cli_args = ["-p", "no:cacheprovider"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
 also_copy = ["tests", "docs", "constraints.txt", "README.md"]
 use_git_change_detection = false
 """

@@ -23,7 +23,7 @@ from neuroarrays.alignment.presentations import presentations_of, session_tables
 from neuroarrays.alignment.session import on_bins
 from neuroarrays.alignment.spikes import check_dtype
 from neuroarrays.lazy.chunking import chunked
-from neuroarrays.tree.sessions import Session, sessions_of
+from neuroarrays.tree.sessions import SessionNodes, sessions_of
 
 
 def align(  # noqa: PLR0913  one question each, all but three by name
@@ -144,19 +144,19 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     )
     sessions = sessions_of(tree)
     if presentations is None:
-        plan = _continuous(sessions, options)
+        targets = _continuous(sessions, options)
     else:
-        plan = _presented(sessions, presentations, options)
+        targets = _presented(sessions, presentations, options)
     groups: dict[str, xr.Dataset] = {}
     for name, session in sessions.items():
-        groups |= on_bins(session, plan.bins[name], plan.tables.get(name), options)
-    root = _root(tree, plan, options)
+        groups |= on_bins(session, targets.bins[name], targets.tables.get(name), options)
+    root = _root(tree, targets, options)
     aligned = xr.DataTree.from_dict({"/": root, **groups})
     return aligned if chunks is None else chunked(aligned, chunks)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Targets:
     """What to align the sessions to, by name of the session.
 
     Attributes
@@ -180,7 +180,7 @@ class _Plan:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def _continuous(sessions: Mapping[str, Session], options: Options) -> _Plan:
+def _continuous(sessions: Mapping[str, SessionNodes], options: Options) -> _Targets:
     """One clock per session: of the window asked for, else of all the time that was recorded."""
     bins = {}
     for name, session in sessions.items():
@@ -189,10 +189,10 @@ def _continuous(sessions: Mapping[str, Session], options: Options) -> _Plan:
         else:
             check_length(name, session.node, options.window)
             bins[name] = Bins.within(options.window, options.bin_width)
-    return _Plan(bins)
+    return _Targets(bins)
 
 
-def _presented(sessions: Mapping[str, Session], wanted: Any, options: Options) -> _Plan:
+def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Options) -> _Targets:
     """Bins after the onset of each presentation, the same window in all sessions."""
     label = wanted if isinstance(wanted, str) else "your table"
     given, left_out = session_tables(sessions, wanted, options.blanks)
@@ -206,7 +206,7 @@ def _presented(sessions: Mapping[str, Session], wanted: Any, options: Options) -
         check_length(name, sessions[name].node, window)
         stops = table.stops if options.clip else None
         bins[name] = Bins.within(window, options.bin_width, table.onsets, stops)
-    return _Plan(
+    return _Targets(
         bins=bins,
         tables={name: table.with_durations() for name, table in tables.items()},
         label=label,
@@ -215,14 +215,14 @@ def _presented(sessions: Mapping[str, Session], wanted: Any, options: Options) -
     )
 
 
-def _root(tree: xr.DataTree, plan: _Plan, options: Options) -> xr.Dataset:
+def _root(tree: xr.DataTree, targets: _Targets, options: Options) -> xr.Dataset:
     """The root of the aligned tree, whose `history` says what was done, with which options."""
-    done = {"presentations": plan.label} | asdict(options)
-    done |= {"dtype": str(options.dtype), "event_clock": plan.event_clock}
+    done = {"presentations": targets.label} | asdict(options)
+    done |= {"dtype": str(options.dtype), "event_clock": targets.event_clock}
     text = ", ".join(f"{key}={value!r}" for key, value in done.items() if value is not None)
     line = f"neuroarrays {__version__}: align({text})"
-    if plan.left_out:
-        line += "; left out: " + "; ".join(f"{n}: {why}" for n, why in plan.left_out.items())
+    if targets.left_out:
+        line += "; left out: " + "; ".join(f"{n}: {why}" for n, why in targets.left_out.items())
     history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))
     renewed = ("neuroarrays_schema", "event_clock", "history")
     kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}

@@ -16,7 +16,7 @@ from neuroarrays.tree.columns import seconds
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Shown(LazyArray):
+class ShownFrames(LazyArray):
     """The frame shown at each bin; each frame that is asked for is read once.
 
     Attributes
@@ -88,5 +88,5 @@ def frames_shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Vari
     data = array_of(stimulus)
     frames = data if isinstance(data, LazyArray) else stimulus.values
     return xr.Variable(
-        (*bins.dims, *stimulus.dims[1:]), wrap(Shown(frames, numbers, dtype)), stimulus.attrs
+        (*bins.dims, *stimulus.dims[1:]), wrap(ShownFrames(frames, numbers, dtype)), stimulus.attrs
     )

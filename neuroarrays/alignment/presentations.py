@@ -13,7 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError, option
 from neuroarrays.tree.columns import plain_column, seconds
-from neuroarrays.tree.sessions import Session, events_of
+from neuroarrays.tree.sessions import SessionNodes, events_of
 
 #: Share of presentations in which event times must make sense on a clock to be taken for it.
 _PLAUSIBLE = 0.95
@@ -151,13 +151,13 @@ def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray)
 
 
 def session_tables(
-    sessions: Mapping[str, Session], wanted: Any, blanks: str = "drop"
+    sessions: Mapping[str, SessionNodes], wanted: Any, blanks: str = "drop"
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The table of each session, and what was left out of it.
 
     Parameters
     ----------
-    sessions : dict of str to Session
+    sessions : dict of str to SessionNodes
         Sessions by name.
     wanted : str, callable, mapping, table or onsets
         As `align` takes them.

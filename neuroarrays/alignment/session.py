@@ -31,19 +31,19 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.invalid import invalid_bins
 from neuroarrays.tree.masks import unit_validity
 from neuroarrays.tree.observed import told_of_units, valid_bins
-from neuroarrays.tree.sessions import Session
+from neuroarrays.tree.sessions import SessionNodes
 
 Variables = dict[str, xr.Variable]
 
 
 def on_bins(
-    session: Session, bins: Bins, table: xr.Dataset | None, options: Options
+    session: SessionNodes, bins: Bins, table: xr.Dataset | None, options: Options
 ) -> dict[str, xr.Dataset]:
     """The nodes of an aligned tree that one session of a recording becomes.
 
     Parameters
     ----------
-    session : Session
+    session : SessionNodes
         Its nodes, by what they hold.
     bins : Bins
         Where to count and interpolate.
@@ -127,7 +127,7 @@ def _at_bins(node: xr.Dataset, bins: Bins, options: Options) -> Variables:
     )
 
 
-def _named_frames(session: Session) -> dict[str, xr.Dataset]:
+def _named_frames(session: SessionNodes) -> dict[str, xr.Dataset]:
     """Frames on a clock by the name they get: "stimulus" if there is one, else their paths."""
     if len(session.frames) == 1:
         return dict.fromkeys([schema.STIMULUS], *session.frames.values())
@@ -150,7 +150,7 @@ class _Masks:
     invalid: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, session: Session, bins: Bins) -> _Masks:
+    def of(cls, session: SessionNodes, bins: Bins) -> _Masks:
         """By the ends of presentations, by the times recorded and by the invalid ones."""
         begin, end = bins.edges[..., :-1], bins.edges[..., 1:]
         whole = bins.whole()

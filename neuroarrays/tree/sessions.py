@@ -19,7 +19,7 @@ _LABELS = 50
 
 
 @dataclass(frozen=True)
-class Session:
+class SessionNodes:
     """The nodes of one session of a recording tree, by what they hold.
 
     Attributes
@@ -51,7 +51,7 @@ class Session:
     tables: dict[str, xr.Dataset]
 
     @classmethod
-    def walked(cls, name: str, node: xr.DataTree) -> Session:
+    def walked(cls, name: str, node: xr.DataTree) -> SessionNodes:
         """The session that stands at a node.
 
         Raises
@@ -102,7 +102,7 @@ class Session:
         }
 
 
-def sessions_of(tree: xr.DataTree) -> dict[str, Session]:
+def sessions_of(tree: xr.DataTree) -> dict[str, SessionNodes]:
     """The sessions of a recording tree by name, or the one session that is given.
 
     Raises
@@ -122,7 +122,7 @@ def sessions_of(tree: xr.DataTree) -> dict[str, Session]:
     if not nodes:
         msg = "the tree has no sessions"
         raise SchemaError(msg)
-    sessions = {name: Session.walked(name, node) for name, node in nodes.items()}
+    sessions = {name: SessionNodes.walked(name, node) for name, node in nodes.items()}
     for name, session in sessions.items():
         if not session.holds_times:
             hint = (

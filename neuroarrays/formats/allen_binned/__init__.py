@@ -26,7 +26,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
-from neuroarrays.formats.allen_binned.walk import Array, Group, Walk
+from neuroarrays.formats.allen_binned.walk import Array, BinnedGroup, Walk
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import FileArray, file_array, wrap
@@ -86,7 +86,7 @@ class AllenBinnedReader(Reader):
             wanted = {s: n for s, n in wanted.items() if s in picked and (n or request.every_area)}
             if wanted:
                 block = _block(probe, file)
-                nodes = _File(file, request).groups(wanted, block)
+                nodes = _BinnedFile(file, request).groups(wanted, block)
                 if both := set(nodes) & set(groups) - {block}:
                     raise FormatError(
                         file.given,
@@ -173,7 +173,7 @@ def _distinct(contents: Any) -> dict[str, None]:
 # -------------------------------------------------------------------------------------- one file
 
 
-class _File:
+class _BinnedFile:
     """One file of the archive on its way to the groups of a tree."""
 
     def __init__(self, probe: Probe, request: Request):
@@ -221,7 +221,7 @@ class _File:
             made |= self._nodes(f"{place}/{area}", groups, set(shared))
         return made
 
-    def _area(self, walk: Walk, place: str) -> dict[str, Group]:
+    def _area(self, walk: Walk, place: str) -> dict[str, BinnedGroup]:
         """The groups of an area, checked to be on one clock."""
         names = walk.groups(place)
         for needed in (files.SPIKES, files.TRIALS):
@@ -244,7 +244,7 @@ class _File:
         return groups
 
     def _nodes(
-        self, place: str, groups: dict[str, Group], shared: set[str]
+        self, place: str, groups: dict[str, BinnedGroup], shared: set[str]
     ) -> dict[str, xr.Dataset]:
         """The nodes of one area."""
         labels = groups[files.SPIKES].labels

@@ -54,7 +54,7 @@ GAZE = {
 
 
 @dataclass(frozen=True)
-class Rows:
+class PublishedRows:
     """Presentations of one stimulus in one session, float64 until they are written."""
 
     ids: np.ndarray
@@ -64,10 +64,10 @@ class Rows:
     block: np.ndarray
     parameters: dict[str, np.ndarray]
 
-    def __getitem__(self, keep: np.ndarray) -> Rows:
+    def __getitem__(self, keep: np.ndarray) -> PublishedRows:
         names = [field.name for field in fields(self) if field.name != "parameters"]
         columns = {name: getattr(self, name)[keep] for name in names}
-        return Rows(**columns, parameters={k: v[keep] for k, v in self.parameters.items()})
+        return PublishedRows(**columns, parameters={k: v[keep] for k, v in self.parameters.items()})
 
 
 def published(
@@ -134,11 +134,11 @@ def _number(name: str) -> tuple[int, str]:
 # ------------------------------------------------------------------------------------ the rows
 
 
-def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, Rows]:
-    """Rows of those stimuli that the session showed, before any is dropped for its duration."""
+def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, PublishedRows]:
+    """PublishedRows of those stimuli that the session showed, before any is dropped for its duration."""
     tables = dict(session[schema.PRESENTATIONS].children)
     movies = _whole_movies(tables) if any(stimuli.is_movie(name) for name in names) else {}
-    rows: dict[str, Rows] = {}
+    rows: dict[str, PublishedRows] = {}
     for name in names:
         if any(word in name for word in _NEVER):
             continue
@@ -154,9 +154,9 @@ def _column(table: xr.Dataset, name: str) -> np.ndarray:
     return table[name].values.astype(float) if name in table else np.full(size, np.nan)
 
 
-def _still(table: xr.Dataset, name: str) -> Rows:
+def _still(table: xr.Dataset, name: str) -> PublishedRows:
     start, stop = _column(table, schema.START_TIME), _column(table, schema.STOP_TIME)
-    rows = Rows(
+    rows = PublishedRows(
         ids=table[schema.PRESENTATION].values,
         start=start,
         stop=stop,
@@ -169,7 +169,7 @@ def _still(table: xr.Dataset, name: str) -> Rows:
     return rows[~table["invalid"].values] if "invalid" in table else rows
 
 
-def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, Rows]:
+def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, PublishedRows]:
     """All movies of a session from their frames, told apart as the pipeline does.
 
     In order of their ids, a new showing begins where the frame number decreases, whatever the
@@ -200,7 +200,7 @@ def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, Rows]:
             continue
         first = np.flatnonzero(np.diff(showing[of_movie], prepend=-1))
         start, stop = columns[schema.START_TIME][of_movie], columns[schema.STOP_TIME][of_movie]
-        rows[name] = Rows(
+        rows[name] = PublishedRows(
             ids=ids[of_movie][first],
             start=np.minimum.reduceat(start, first),
             stop=np.maximum.reduceat(stop, first),
@@ -220,8 +220,8 @@ def medians_of(sessions: Any) -> dict[str, float]:
     return {name: float(np.median(np.concatenate(parts))) for name, parts in pooled.items()}
 
 
-def _of_usual_length(name: str, rows: Rows, median: float) -> Rows:
-    """Rows near the median duration, then without blanks."""
+def _of_usual_length(name: str, rows: PublishedRows, median: float) -> PublishedRows:
+    """PublishedRows near the median duration, then without blanks."""
     movie = "natural_movie" in name
     limit = stimuli.MAX_DEVIATION_OF_MOVIES if movie else stimuli.MAX_DEVIATION
     keep = np.abs(rows.duration - median) < limit
@@ -236,14 +236,16 @@ def _of_usual_length(name: str, rows: Rows, median: float) -> Rows:
 # ------------------------------------------------------------------------------------- the tree
 
 
-def bin_edges(rows: Rows) -> np.ndarray:
+def bin_edges(rows: PublishedRows) -> np.ndarray:
     """Edges relative to onset, s: (bin + 1,) float64, with the extra one that floats give."""
     n = int(np.ceil(rows.duration.max() / BIN_WIDTH))
     edges: np.ndarray = np.arange(0, (n + 1) * BIN_WIDTH, BIN_WIDTH)
     return edges
 
 
-def _session(name: str, session: xr.DataTree, parts: dict[str, Rows]) -> dict[str, xr.Dataset]:
+def _session(
+    name: str, session: xr.DataTree, parts: dict[str, PublishedRows]
+) -> dict[str, xr.Dataset]:
     edges = {stimulus: bin_edges(rows) for stimulus, rows in parts.items()}
     sizes = {stimulus: each.size - 1 for stimulus, each in edges.items()}
     if len(set(sizes.values())) > 1:
@@ -291,7 +293,7 @@ def _session(name: str, session: xr.DataTree, parts: dict[str, Rows]) -> dict[st
     return groups
 
 
-def _table(parts: dict[str, Rows]) -> xr.Dataset:
+def _table(parts: dict[str, PublishedRows]) -> xr.Dataset:
     """The published table: parameters, block, start, stop and duration, all float32."""
     rows = list(parts.values())
     columns = {

@@ -40,7 +40,7 @@ class Array:
 
 
 @dataclass(frozen=True)
-class Group:
+class BinnedGroup:
     """One netCDF group: its variables, and the values of its coordinates."""
 
     place: str
@@ -77,7 +77,7 @@ class Walk:
         names = ("presentation_id", "unit_id", "time")
         return {name: int(self._child(group, name, area).shape[0]) for name in names}
 
-    def group(self, place: str) -> Group:
+    def group(self, place: str) -> BinnedGroup:
         """A group with its variables and labels."""
         from h5py import h5a, h5ds
 
@@ -93,7 +93,7 @@ class Walk:
             if h5a.exists(found, b"CLASS") and h5ds.is_scale(found)
         }
         sizes = {name: found.shape[0] for name, found in scales.items() if found.rank == 1}
-        made = Group(place)
+        made = BinnedGroup(place)
         for name, found in datasets.items():
             if name in sizes:
                 if not h5ds.get_scale_name(found).startswith(_NO_VARIABLE):

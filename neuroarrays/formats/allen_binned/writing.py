@@ -36,7 +36,7 @@ Report = Callable[[int], None]
 
 
 @dataclass
-class Area:
+class PublishedArea:
     """What is written of one area.
 
     Attributes
@@ -44,7 +44,7 @@ class Area:
     place : str
         ``session_<id>/<area>``.
     groups : dict
-        Group -> variables with their dims in the order of the file.
+        BinnedGroup -> variables with their dims in the order of the file.
     labels : dict
         Coordinates, as stored.
     """
@@ -88,7 +88,7 @@ def write_allen_binned(
     with new_hdf5(path, track_order=True) as (file, check):
         versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
         file.attrs["_NCProperties"] = np.bytes_(versions)
-        writer = _Writer(file, add, check)
+        writer = _PublishedWriter(file, add, check)
         for area in areas:
             at(area.place)
             writer.forget(but=area.place.partition("/")[0])
@@ -99,7 +99,7 @@ def write_allen_binned(
 # ------------------------------------------------------------------------------- what is written
 
 
-def _areas(tree: xr.DataTree, left: dict[str, str]) -> Iterator[Area]:
+def _areas(tree: xr.DataTree, left: dict[str, str]) -> Iterator[PublishedArea]:
     """The areas of a tree in the order of the file, refused or listed where they do not fit."""
     if schema.kind_of(tree) != schema.ALIGNED:
         msg = "the layout allen_binned holds aligned trees; na.align makes one of a recording tree"
@@ -140,9 +140,9 @@ def _leave(left: dict[str, str], what: str, where: str) -> None:
         left.setdefault(what, where)
 
 
-def _area(node: xr.DataTree, path: str, place: str, left: dict[str, str]) -> Area:
+def _area(node: xr.DataTree, path: str, place: str, left: dict[str, str]) -> PublishedArea:
     dataset = node.to_dataset()
-    area = Area(place)
+    area = PublishedArea(place)
     for name in _SPIKE_DIMS:
         if name not in dataset.coords:
             msg = f"{path}: the coordinate {name} is missing; the layout allen_binned needs it"
@@ -226,7 +226,7 @@ def _as_numbers(texts: np.ndarray) -> np.ndarray | None:
 # ------------------------------------------------------------------------------------ the file
 
 
-class _Writer:
+class _PublishedWriter:
     """Writes netCDF-4 groups as h5netcdf does."""
 
     def __init__(self, file: h5py.File, add: Report, check: Callable[[], None]):
@@ -273,7 +273,9 @@ class _Writer:
                 self.check()
                 self.add(dataset.nbytes)
 
-    def _create(self, group: h5py.Group, name: str, shape: Any, dtype: np.dtype) -> h5py.Dataset:
+    def _create(
+        self, group: h5py.BinnedGroup, name: str, shape: Any, dtype: np.dtype
+    ) -> h5py.Dataset:
         floating = dtype.kind == "f"
         dataset = group.create_dataset(
             name, shape, dtype, fillvalue=np.nan if floating else None, track_order=True
