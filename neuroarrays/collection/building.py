@@ -32,7 +32,7 @@ from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks
-from neuroarrays.collection.surveys import MORE, Recipe, Survey, survey
+from neuroarrays.collection.surveys import Recipe, Survey, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import opening, partials, state
@@ -281,9 +281,10 @@ def _jobs(
         limit = max(one.limits.get(stimulus, 0.0) for one in with_it)
         median, longest = _pooled([one.durations[stimulus] for one in with_it], limit, recipe)
         medians |= {} if median is None else {stimulus: median}
-        mine = tuple((n, v) for n, v in medians.items() if n in (stimulus, stimulus + MORE))
+        stored = mlynarski.stored_with(stimulus) if recipe.compat else (stimulus,)
+        usual = tuple((name, medians[name]) for name in stored if name in medians)
         for one in sorted(with_it, key=lambda one: one.session):
-            job = Job(one.path, one.session, stimulus, recipe, one.areas, mine, longest, one.stamp)
+            job = Job(one.path, one.session, stimulus, recipe, one.areas, usual, longest, one.stamp)
             part = work / "parts" / stimulus / f"{one.session}-{job.token()}.h5"
             if one.areas:
                 jobs.setdefault(_block(stimulus, recipe), []).append(replace(job, part=str(part)))
@@ -306,9 +307,7 @@ def _all_areas(surveys: Sequence[Survey]) -> list[str]:
 
 def _block(stimulus: str, recipe: Recipe) -> str:
     """The file a stimulus is in; the published archive has one for both kinds of session."""
-    if recipe.compat is not None:
-        return stimulus.removesuffix(MORE)
-    return stimulus
+    return stimulus if recipe.compat is None else mlynarski.stored_as(stimulus)
 
 
 def _pooled(

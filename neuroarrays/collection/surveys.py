@@ -20,8 +20,6 @@ from neuroarrays.schema.names import matches
 
 #: Tables that are no stimulus.
 _NO_STIMULI = ("invalid_times", "spontaneous")
-#: Showings of a movie that the published archive keeps with those of the shorter name.
-MORE = "_more_repeats"
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,12 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
         areas = [p.partition("/")[2] for p in schema.area_paths(tree)]
         picked = [area for area in areas if recipe.areas is None or matches(area, recipe.areas)]
         tables = node.children.get(schema.PRESENTATIONS)
-        found = {} if tables is None else {n: t.to_dataset() for n, t in tables.children.items()}
-        stimuli = _stimuli(str(tree.attrs.get("source", "")), found)
-        lengths = _durations(node, found, stimuli, recipe.compat)
-        limits = {n: float(v) for n in stimuli if (v := found[n].attrs.get("max_deviation"))}
+        known = {} if tables is None else {n: t.to_dataset() for n, t in tables.children.items()}
+        stimuli = _stimuli(str(tree.attrs.get("source", "")), known)
+        lengths = _durations(node, known, stimuli, recipe.compat)
+        limits = {n: float(v) for n in stimuli if (v := known[n].attrs.get("max_deviation"))}
         stamp = source.stamp(os.stat(path))
-        made = Survey(
+        result = Survey(
             path,
             stamp,
             session,
@@ -93,15 +91,15 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
         )
     except Exception as error:  # one bad file does not lose the others
         return Outcome(path, error=said(error))
-    return Outcome(session, made)
+    return Outcome(session, result)
 
 
 def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:
     """Tables that are stimuli."""
     if kind == "allen":
-        known = [n for n in PARAMETERS if n in tables and not n.endswith("_shuffled")]
-        if known:
-            return known
+        scheduled = [n for n in PARAMETERS if n in tables and not n.endswith("_shuffled")]
+        if scheduled:
+            return scheduled
     return [name for name in tables if name not in _NO_STIMULI]
 
 
@@ -113,12 +111,11 @@ def _durations(
 ) -> dict[str, np.ndarray]:
     """Durations of the presentations of each stimulus, s: (n,) float64."""
     if compat is not None:
-        found = mlynarski.rows_of(session, tuple(stimuli))
-        # Where a session has both, the first takes the other along.
-        both = {n for n in found if n.endswith(MORE) and n.removesuffix(MORE) in found}
-        return {name: rows.duration for name, rows in found.items() if name not in both}
+        return mlynarski.durations_of(session, stimuli)
     return {
-        name: (tables[name]["stop_time"].values - tables[name]["start_time"].values).astype(float)
+        name: (tables[name][schema.STOP_TIME] - tables[name][schema.START_TIME]).values.astype(
+            float
+        )
         for name in stimuli
-        if {"start_time", "stop_time"} <= set(tables[name].data_vars)
+        if {schema.START_TIME, schema.STOP_TIME} <= set(tables[name].data_vars)
     }

@@ -21,7 +21,7 @@ that of the tree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -105,7 +105,7 @@ def published(
     >>> published(tree, "natural_scenes")  # doctest: +SKIP
     """
     sessions = dict(sorted(tree.children.items(), key=lambda pair: _number(pair[0])))
-    names = _TOGETHER.get(stimulus, (stimulus,))
+    names = stored_with(stimulus)
     rows = {session: rows_of(node, names) for session, node in sessions.items()}
     known = medians_of(rows.values()) | dict(medians or {})
     groups: dict[str, xr.Dataset] = {}
@@ -124,6 +124,36 @@ def published(
     }
     root = schema.root_attrs(schema.ALIGNED, **kept_attrs, history=history, compat="mlynarski")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=root)} | groups)
+
+
+def stored_with(stimulus: str) -> tuple[str, ...]:
+    """The stimuli that the published file of one holds, in their order."""
+    return _TOGETHER.get(stimulus, (stimulus,))
+
+
+def stored_as(stimulus: str) -> str:
+    """The stimulus that the published file is called by in which another, or itself, is."""
+    return next((first for first, names in _TOGETHER.items() if stimulus in names), stimulus)
+
+
+def durations_of(session: xr.DataTree, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Durations of the presentations that `published` counts.
+
+    Parameters
+    ----------
+    session : DataTree node
+        A session of a recording tree of Allen.
+    names : sequence of str
+        Stimuli.
+
+    Returns
+    -------
+    dict of str to (n,) float64, s
+        By stimulus; one that another takes along into its file is left out.
+    """
+    rows = rows_of(session, tuple(names))
+    taken = {name for name in rows if stored_as(name) != name and stored_as(name) in rows}
+    return {name: part.duration for name, part in rows.items() if name not in taken}
 
 
 def _number(name: str) -> tuple[int, str]:
