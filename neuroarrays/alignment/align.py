@@ -226,5 +226,5 @@ def _root(tree: xr.DataTree, targets: _Targets, options: Options) -> xr.Dataset:
     history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))
     renewed = ("neuroarrays_schema", "event_clock", "history")
     kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
-    kept |= {"event_clock": plan.event_clock, "history": history}
+    kept |= {"event_clock": targets.event_clock, "history": history}
     return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept))
