@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.computed import Elementwise, as_lazy
+from neuroarrays.lazy.views import side_by_side
 from neuroarrays.tree import groups as _groups
 
 #: Types of features.
@@ -232,7 +232,9 @@ def aggregate(tree: xr.DataTree, components: Mapping[str, Sequence[str]]) -> xr.
                 for key, value in variables[0].attrs.items()
                 if all(key in v.attrs and v.attrs[key] == value for v in variables)
             }
-            found[path] = _beside(node, name, Components(tuple(variables)), list(parts), shared)
+            found[path] = _beside(
+                node, name, side_by_side([as_lazy(one) for one in variables]), list(parts), shared
+            )
     return _groups.rebuilt(tree, found)
 
 
@@ -273,7 +275,7 @@ def circular_components(tree: xr.DataTree) -> xr.DataTree:
             if not angle.attrs.get(PERIOD):
                 continue
             _free(path, node, f"{name}_2d")
-            pair = CosSin((angle,), float(angle.attrs[PERIOD]))
+            pair = _cos_sin(angle, float(angle.attrs[PERIOD]))
             attrs = {"units": "1", TYPE: "linear"}
             found[path] = _beside(found[path], f"{name}_2d", pair, ["cos", "sin"], attrs)
             made += 1
@@ -297,52 +299,19 @@ def _beside(
     return node.assign({name: column}).assign_coords({dim: labels})
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Components(LazyArray):
-    """Signals along time side by side."""
-
-    parts: tuple[xr.Variable, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.parts[0].shape[0], self._count())
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.result_type(*(part.dtype for part in self.parts))
-
-    def _count(self) -> int:
-        return len(self.parts)
-
-    def _part(self, place: int, k: Any) -> np.ndarray:
-        values: np.ndarray = self.parts[place][k].values
-        return values
-
-    def outer(self, key: Key) -> np.ndarray:
-        k, which = key
-        if isinstance(which, int):
-            return self._part(which, k).astype(self.dtype, copy=False)
-        places = np.arange(self._count())[which]
-        columns = [self._part(int(i), k) for i in places]
-        if not columns:
-            return np.empty((*self.parts[0][k].shape, 0), self.dtype)
-        return np.stack(columns, axis=-1).astype(self.dtype, copy=False)
+def _cos_sin(angle: xr.Variable, period: float) -> LazyArray:
+    """Cosine and sine of an angle side by side: (time, 2) float."""
+    own = angle.dtype
+    dtype = own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8")
+    stored = as_lazy(angle)
+    return side_by_side(
+        [Elementwise(part, (stored,), dtype, (period,)) for part in (_cosine, _sine)]
+    )
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class CosSin(Components):
-    """Cosine and sine of an angle."""
+def _cosine(angle: np.ndarray, period: float) -> np.ndarray:
+    return np.asarray(np.cos(np.asarray(angle, float) * (2 * np.pi / period)))
 
-    period: float
 
-    @property
-    def dtype(self) -> np.dtype:
-        own = self.parts[0].dtype
-        return own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8")
-
-    def _count(self) -> int:
-        return 2
-
-    def _part(self, place: int, k: Any) -> np.ndarray:
-        turned = np.asarray(self.parts[0][k].values, float) * (2 * np.pi / self.period)
-        return np.asarray(np.sin(turned) if place else np.cos(turned))
+def _sine(angle: np.ndarray, period: float) -> np.ndarray:
+    return np.asarray(np.sin(np.asarray(angle, float) * (2 * np.pi / period)))

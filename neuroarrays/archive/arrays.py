@@ -16,7 +16,7 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Stored(LazyArray):
+class Decoded(LazyArray):
     """A small array, or one whose values are not stored as they are (text, bool, float16).
 
     With a checksum it is read whole, and checked.

@@ -22,7 +22,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.archive import index as contents
-from neuroarrays.archive.arrays import Repeated, Stored
+from neuroarrays.archive.arrays import Decoded, Repeated
 from neuroarrays.archive.encoding import decode, viewable
 from neuroarrays.archive.marks import unfinished
 from neuroarrays.archive.scan import Nodes
@@ -287,7 +287,7 @@ class _Builder:
         if record["k"] == "raw" and record.get("c") is None:
             return FileArray(self.file, record["p"], shape, dtype)
         missing = tuple(record["m"]) if record["m"] else None
-        return Stored(self.file, record["p"], shape, dtype, record["k"], missing, record.get("c"))
+        return Decoded(self.file, record["p"], shape, dtype, record["k"], missing, record.get("c"))
 
 
 def _stored_dtype(record: dict[str, Any]) -> np.dtype:

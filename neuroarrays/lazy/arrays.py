@@ -121,10 +121,11 @@ def exact_token(token: Any) -> Any:
     if isinstance(token, FunctionType) and "<" not in token.__qualname__:
         return token.__module__, token.__qualname__
     if hasattr(token, "__dask_tokenize__") and not isinstance(token, type):
-        return token.__dask_tokenize__()
+        own = token.__dask_tokenize__()
+        return own if isinstance(token, LazyArray) else exact_token(own)
     if is_dataclass(token) and not isinstance(token, type):
-        own = (getattr(token, field.name) for field in fields(token) if field.compare)
-        return type(token).__module__, type(token).__qualname__, *map(exact_token, own)
+        parts = (getattr(token, field.name) for field in fields(token) if field.compare)
+        return type(token).__module__, type(token).__qualname__, *map(exact_token, parts)
     return token
 
 

@@ -302,8 +302,8 @@ class ByRow(LazyArray):
         if isinstance(k, int):
             return self.base.outer(key)
         out = np.empty(outer.result_shape(key, self.shape), self.dtype)
-        for row, place in zip(out, outer.positions(k).tolist(), strict=True):
-            row[...] = self.base.outer((place, *rest))
+        for row, place in enumerate(outer.positions(k).tolist()):
+            out[row, ...] = self.base.outer((place, *rest))
         return out
 
 
@@ -352,7 +352,7 @@ class Stacked(LazyArray):
         if out.size:
             rows = out.reshape(numbers.size, *out.shape[numbers.ndim :])
             for row, number in enumerate(numbers.ravel().tolist()):
-                rows[row] = self.bases[number].outer(key[n:])
+                rows[row, ...] = self.bases[number].outer(key[n:])
         return out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -42,5 +44,10 @@ def stored(array: Any) -> set[tuple[source.Source, str]]:
     """The stored arrays that a lazy array reads."""
     if hasattr(array, "source") and hasattr(array, "name"):
         return {(array.source, array.name.strip("/"))}
-    bases = getattr(array, "bases", None) or [getattr(array, "base", None)]
-    return set().union(*(stored(base) for base in bases if base is not None))
+    if isinstance(array, tuple):
+        parts: Iterable[Any] = array
+    elif is_dataclass(array) and not isinstance(array, type | source.Source):
+        parts = (getattr(array, field.name) for field in fields(array))
+    else:
+        parts = ()
+    return set().union(*map(stored, parts))

@@ -135,7 +135,7 @@ def hull(parts: Sequence[Part]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Found(LazyArray):
+class FoundStretches(LazyArray):
     """Starts or stops of what was recorded, found when somebody asks, once.
 
     Attributes

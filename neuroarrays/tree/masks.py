@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.files import outer
-from neuroarrays.files.source import Key
-from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.arrays import wrap
+from neuroarrays.lazy.computed import Computed
 from neuroarrays.tree.stretches import Stretches
 
 _PROBE = "probe"
@@ -59,20 +58,46 @@ def unit_validity(
     bad = np.zeros((0, *edges.shape[:-1], edges.shape[-1] - 1), bool)
     if names:
         bad = np.stack([masks[name] for name in names])
-    lazy = UnitValidity(edges, bad, which, tuple(said.values()), group)
+    clock, n_bins = edges.ndim == 1, edges.shape[-1] - 1
+    rows, bad = (edges[None], bad[:, None]) if clock else (edges, bad)
+    whose = _Invalid(rows, bad, which, tuple(said.values()), group)
+    shape = (n_bins, number) if clock else (len(edges), number, n_bins)
+    function = _valid_clock if clock else _valid_trials
+    lazy = Computed(function, shape, np.dtype(bool), (whose,))
     where = (*dims[:-1], schema.UNIT, dims[-1]) if len(dims) == 2 else (*dims, schema.UNIT)
     return schema.var("area", "valid_units", wrap(lazy), where, tree=schema.ALIGNED)
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class UnitValidity(LazyArray):
-    """Which bins of which units count, found where it is indexed.
+def _valid_trials(
+    rows: np.ndarray, units: np.ndarray, bins: np.ndarray, whose: _Invalid
+) -> np.ndarray:
+    """(row, unit, bin) bool: which bins of which units count."""
+    begin, end = whose.edges[rows[:, None], bins], whose.edges[rows[:, None], bins + 1]
+    valid = np.ones((units.size, rows.size, bins.size), bool)
+    for number in np.unique(whose.group[units]):
+        if number >= 0:
+            valid[whose.group[units] == number] = whose.observed[number].hold(begin, end)
+    for number in np.unique(whose.which[units]):
+        if number >= 0:
+            bad = whose.invalid[number][rows[:, None], bins]
+            valid[whose.which[units] == number] &= ~bad
+    return np.moveaxis(valid, 0, 1)
+
+
+def _valid_clock(bins: np.ndarray, units: np.ndarray, whose: _Invalid) -> np.ndarray:
+    """(bin, unit) bool, on a continuous clock."""
+    return np.asarray(_valid_trials(np.zeros(1, np.int64), units, bins, whose)[0].T)
+
+
+@dataclass(frozen=True, eq=False)
+class _Invalid:
+    """What does not count, and whose it is.
 
     Attributes
     ----------
-    edges : ([presentation,] bin + 1) float64, s
-        Edges of the bins.
-    invalid : (mask, [presentation,] bin) bool
+    edges : (presentation, bin + 1) float64, s
+        Edges of the bins, session clock; one row on a continuous clock.
+    invalid : (mask, presentation, bin) bool
         Bins that are not to be trusted.
     which : (unit,) int64
         The mask of each unit, -1 for none.
@@ -87,30 +112,3 @@ class UnitValidity(LazyArray):
     which: np.ndarray
     observed: tuple[Stretches, ...]
     group: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        *rows, n_edges = self.edges.shape
-        return (*rows, self.which.size, n_edges - 1) if rows else (n_edges - 1, self.which.size)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(bool)
-
-    def outer(self, key: Key) -> np.ndarray:
-        units = np.atleast_1d(np.arange(self.which.size)[key[1]])
-        clock = self.edges.ndim == 1
-        edges = self.edges[None] if clock else self.edges
-        invalid = self.invalid[:, None] if clock else self.invalid
-        rows = np.arange(edges.shape[0]) if clock else np.atleast_1d(np.arange(len(edges))[key[0]])
-        bins = np.atleast_1d(np.arange(edges.shape[1] - 1)[key[0] if clock else key[2]])
-        begin, end = edges[rows[:, None], bins], edges[rows[:, None], bins + 1]
-        valid = np.ones((units.size, rows.size, bins.size), bool)
-        for number in np.unique(self.group[units]):
-            if number >= 0:
-                valid[self.group[units] == number] = self.observed[number].hold(begin, end)
-        for number in np.unique(self.which[units]):
-            if number >= 0:
-                valid[self.which[units] == number] &= ~invalid[number][rows[:, None], bins]
-        found: np.ndarray = valid[:, 0].T if clock else np.moveaxis(valid, 0, 1)
-        return found[outer.left(key)]

@@ -19,7 +19,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.lazy.arrays import LazyArray, array_of, data_of, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.extents import Found, Part, hull, parts_of
+from neuroarrays.tree.extents import FoundStretches, Part, hull, parts_of
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
 from neuroarrays.tree.stretches import Stretches
@@ -96,7 +96,7 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
         parts = tuple(part for part in parts if part.ordered)
     if not parts and not rows[0].shape[0]:
         return None
-    found = [Found(parts, rows, column, not epochs) for column in (0, 1)]
+    found = [FoundStretches(parts, rows, column, not epochs) for column in (0, 1)]
     lazy = any(isinstance(one, LazyArray) for one in (*rows, *(part.times for part in parts)))
     columns: list[Any] = [wrap(one) if lazy else one.load() for one in found]
     if not parts and not epochs:
@@ -347,9 +347,9 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
     node = session.children.get(schema.OBSERVED)
     if node is not None and schema.INTERVAL in node.sizes:
         data = array_of(node[OF_SESSION[0]].variable)
-        if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, Found):
+        if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, FoundStretches):
             return of_session(session), True
-        if isinstance(data, Found) and node.sizes[schema.INTERVAL] > 1:
+        if isinstance(data, FoundStretches) and node.sizes[schema.INTERVAL] > 1:
             rows = data.said()  # whether they are joined or not
             return Stretches.of(rows[:, 0], rows[:, 1], False), False
     low, high = at_least(session)

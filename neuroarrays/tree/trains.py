@@ -14,8 +14,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files import state
-from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.lazy.computed import OfVariable
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 
@@ -163,7 +163,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     if isinstance(data, LazyArray):
         return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
     if variable.chunks is not None:
-        return Trains(_Chunked(variable), first, last, (variable.data.name, sizes.tobytes()))
+        return Trains(OfVariable(variable), first, last, (variable.data.name, sizes.tobytes()))
     # In memory, or lazy in a way that has no name: a cache could not know it again.
     times = np.ascontiguousarray(seconds(variable.values, "spike_times"))
     wrong = _out_of_order(times, first, last)
@@ -180,23 +180,3 @@ def _out_of_order(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.
 
     wrong: np.ndarray = ~counts.is_sorted(times, first, last)
     return wrong
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class _Chunked(LazyArray):
-    """A 1-D variable of dask as a lazy array."""
-
-    stored: xr.Variable
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stored.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        dtype: np.dtype = self.stored.dtype
-        return dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        # A graph inside a task waits for its own worker elsewhere.
-        return np.asarray(self.stored[key].data.compute(scheduler="synchronous"))

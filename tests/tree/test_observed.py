@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import TooLarge
-from neuroarrays.tree.extents import Found, Part
+from neuroarrays.tree.extents import FoundStretches, Part
 from neuroarrays.tree.observed import complete, counting, of_session, of_units, valid_bins
 from neuroarrays.tree.stretches import Stretches
 
@@ -101,7 +101,7 @@ def test_opening_and_trials_within_tables_read_no_spikes(written, monkeypatch):
     def read(*_):
         raise AssertionError("spikes were read")
 
-    monkeypatch.setattr(Found, "_find", read)
+    monkeypatch.setattr(FoundStretches, "_find", read)
     aligned = na.align(tree, "trials", 0.1)
     assert aligned[f"{RUN}/A/spike_data"].shape == (2, 2, 300)
 
@@ -109,8 +109,8 @@ def test_opening_and_trials_within_tables_read_no_spikes(written, monkeypatch):
 def test_it_is_found_once(written, monkeypatch):
     tree = written(TRAINS)
     found = []
-    find = Found._find
-    monkeypatch.setattr(Found, "_find", lambda self: found.append(1) or find(self))
+    find = FoundStretches._find
+    monkeypatch.setattr(FoundStretches, "_find", lambda self: found.append(1) or find(self))
     again = pickle.loads(pickle.dumps(tree))
     for one in (tree, again, tree.copy()):
         na.firing_rate(one[f"{RUN}/A"])
@@ -371,7 +371,7 @@ def test_stretches_against_a_twin_that_looks_at_every_moment(rows, gone, kept, w
 def test_epochs_against_a_twin(rows, data):
     starts, stops = (np.array(c, float) for c in zip(*((a, a + n) for a, n in rows), strict=True))
     parts = (Part("data", np.array(data, float)),) if data else ()
-    found = [Found(parts, (starts, stops), column).load() for column in (0, 1)]
+    found = [FoundStretches(parts, (starts, stops), column).load() for column in (0, 1)]
     made = Stretches.of(*found, True)
     moments = {m for a, n in rows for m in range(a, a + n)}
     ends = [*data, *starts, *stops]

@@ -6,15 +6,14 @@ middle. Gaze is stored as (y, x), and areas carry a unit that cannot be true.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.files.source import Key, Source
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb.account import Account
-from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.computed import Elementwise
 from neuroarrays.lazy.indexes import dataset
 
 _SPEED = "processing/running/running_speed"
@@ -47,29 +46,8 @@ _LONG_NAMES = {
 HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Midpoints(LazyArray):
-    """The middle of each sample: (time,) float64, s, read where it is indexed."""
-
-    starts: FileArray
-    ends: FileArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.starts.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("f8")
-
-    @property
-    def bases(self) -> tuple[LazyArray, ...]:
-        """The arrays it is made of."""
-        return (self.starts, self.ends)
-
-    def outer(self, key: Key) -> np.ndarray:
-        middle: np.ndarray = (self.starts.outer(key) + self.ends.outer(key)) / 2
-        return middle
+def _middle(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    return np.asarray((starts + ends) / 2)
 
 
 def running(account: Account) -> dict[str, xr.Dataset]:
@@ -96,7 +74,7 @@ def _running(account: Account) -> dict[str, xr.Dataset]:
     ends = source.info(f"{_ENDS}/timestamps")
     if ends is not None and ends.shape == starts.shape:
         last = file_array(source, f"{_ENDS}/timestamps")
-        clock = Midpoints(starts, last)
+        clock = Elementwise(_middle, (starts, last), np.dtype("f8"))
         account.take(f"{_ENDS}/timestamps")
         coords["end_time"] = last.variable((schema.TIME,), {"units": "s"})
     coords["start_time"] = starts.variable((schema.TIME,), {"units": "s"})

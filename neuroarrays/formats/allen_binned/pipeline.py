@@ -31,10 +31,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.files import outer
-from neuroarrays.files.source import Key
 from neuroarrays.formats.allen import stimuli
 from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.computed import Computed, as_lazy
 from neuroarrays.tree.trains import Trains, trains_of
 
 BIN_WIDTH = 0.02
@@ -300,7 +299,10 @@ def _session(
         if schema.SPIKES not in session[area].children:
             continue
         spikes = session[area][schema.SPIKES].to_dataset()
-        lazy = ClosedCounts(trains_of(spikes), start, np.concatenate(stops), offsets)
+        trains = trains_of(spikes)
+        shape = (start.size, offsets.size - 1, trains.first.size)
+        given = (trains, start, np.concatenate(stops), offsets)
+        lazy = Computed(_closed_counts, shape, np.dtype(np.int8), given)
         dims = (schema.PRESENTATION, schema.TIME, schema.UNIT)
         variables = {
             schema.SPIKE_DATA: schema.var(
@@ -355,15 +357,13 @@ def _signals(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dict[
     if schema.RUNNING in session.children:
         node = session[schema.RUNNING].to_dataset()
         clock = node[schema.START_TIME if schema.START_TIME in node.coords else schema.TIME]
-        lazy = FlatInterpolated(node["speed"].variable, clock.variable, time, start)
+        lazy = _interpolated(node["speed"], clock, time, start)
         signals["speed"] = schema.var("area", "speed", wrap(lazy), dims, schema.ALIGNED)
     if {schema.PUPIL, "pupil_filtered"} <= set(session.children):
         node = session[schema.PUPIL].to_dataset()
         for name, column in GAZE.items():
             if column in node:
-                lazy = FlatInterpolated(
-                    node[column].variable, node[schema.TIME].variable, time, start
-                )
+                lazy = _interpolated(node[column], node[schema.TIME], time, start)
                 units = node[column].attrs.get("units")
                 signals[name] = schema.var(
                     "behaviour", name, wrap(lazy), dims, schema.ALIGNED, units=units
@@ -371,59 +371,39 @@ def _signals(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dict[
     return signals
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class ClosedCounts(LazyArray):
+def _closed_counts(
+    rows: np.ndarray,
+    bins: np.ndarray,
+    units: np.ndarray,
+    trains: Trains,
+    starts: np.ndarray,
+    stops: np.ndarray,
+    offsets: np.ndarray,
+) -> np.ndarray:
     """Presentations x closed bins x units: int8, 1 where there is any spike."""
+    from neuroarrays.formats.allen_binned import closed
 
-    trains: Trains
-    starts: np.ndarray
-    stops: np.ndarray
-    offsets: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.starts.size, self.offsets.size - 1, self.trains.first.size)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(np.int8)
-
-    def outer(self, key: Key) -> np.ndarray:
-        from neuroarrays.formats.allen_binned import closed
-
-        rows, bins, chosen = key
-        units = np.atleast_1d(np.arange(self.trains.first.size)[chosen])
-        spiked = closed.any_in_closed_bins(
-            self.trains.load(units),
-            self.trains.first[units],
-            self.trains.last[units],
-            np.atleast_1d(self.starts[rows]),
-            np.atleast_1d(self.stops[rows]),
-            self.offsets,
-        )
-        row, unit = outer.left((rows, chosen))
-        return outer.take(spiked, (row, bins, unit))
+    times, first, last = trains.load(units), trains.first[units], trains.last[units]
+    spiked = closed.any_in_closed_bins(times, first, last, starts[rows], stops[rows], offsets)
+    return np.asarray(spiked[:, bins])
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class FlatInterpolated(LazyArray):
+def _interpolated(
+    series: xr.DataArray, clock: xr.DataArray, offsets: np.ndarray, origins: np.ndarray
+) -> LazyArray:
     """A series at offsets x origins, flat beyond its ends, NaN beside any NaN: ``np.interp``."""
+    shape = (offsets.size, origins.size)
+    given = (as_lazy(series.variable), as_lazy(clock.variable), offsets, origins)
+    return Computed(_at_times, shape, np.dtype(np.float32), given)
 
-    values: xr.Variable
-    clock: xr.Variable
-    offsets: np.ndarray
-    origins: np.ndarray
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.offsets.size, self.origins.size)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(np.float32)
-
-    def outer(self, key: Key) -> np.ndarray:
-        bins, rows = np.atleast_1d(self.offsets[key[0]]), np.atleast_1d(self.origins[key[1]])
-        at = bins[:, None] + rows
-        values: np.ndarray = np.interp(at, self.clock.values, self.values.values)
-        return values.astype(np.float32)[outer.left(key)]
+def _at_times(
+    bins: np.ndarray,
+    rows: np.ndarray,
+    values: LazyArray,
+    clock: LazyArray,
+    offsets: np.ndarray,
+    origins: np.ndarray,
+) -> np.ndarray:
+    at = offsets[bins][:, None] + origins[rows]
+    return np.asarray(np.interp(at, clock.load(), values.load()), np.float32)

@@ -16,7 +16,7 @@ from neuroarrays.tree.columns import seconds
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Field(LazyArray):
+class RecordField(LazyArray):
     """One field of an array of records, or one place along its last axis; whole records are read."""
 
     base: FileArray
@@ -141,6 +141,6 @@ def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) 
         known = fields_of(source, place, info)
         if name.strip("/") in known:
             field, column = known[name.strip("/")]
-            return Field(file_array(source, place), field, column, scale, offset)
+            return RecordField(file_array(source, place), field, column, scale, offset)
         break
     raise FormatError(source.path, name, "an array", "nothing of that name")

@@ -50,7 +50,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
-from neuroarrays.lazy.computed import RegularClock
+from neuroarrays.lazy.computed import Computed, RegularClock
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, transposed
 
@@ -207,7 +207,7 @@ def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int
             ({"stored_as": name} if label != name else {}) | types.get(name, {}),
         )
     if bad:
-        kept = wrap(Kept(found.times, tuple(bad)))
+        kept = wrap(Computed(_trusted, (found.times,), np.dtype(bool), (tuple(bad),)))
         variables["valid"] = schema.var("area", "valid", kept, (schema.TIME,), schema.ALIGNED)
     coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(found.units)), **_metrics(found)}
     if rate is not None:
@@ -338,22 +338,5 @@ def _suspect(file: MemberSource, found: Contents) -> None:
         )
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Kept(LazyArray):
-    """Whether each frame is to be trusted."""
-
-    length: int
-    bad: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.length,)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(bool)
-
-    def outer(self, key: Key) -> np.ndarray:
-        (k,) = key
-        frames = np.arange(k.start, k.stop, k.step) if isinstance(k, slice) else np.asarray(k)
-        return np.isin(frames, self.bad, invert=True)
+def _trusted(frames: np.ndarray, bad: tuple[int, ...]) -> np.ndarray:
+    return np.isin(frames, bad, invert=True)

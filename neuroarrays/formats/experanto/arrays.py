@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, outer
-from neuroarrays.files.source import Key
+from neuroarrays.files import npy
 from neuroarrays.files.store import FolderStore
 from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.computed import Elementwise
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Since(LazyArray):
-    """Times of a file, in seconds since another: float64."""
-
-    base: LazyArray
-    start: float
-    dtype = np.dtype(np.float64)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    def outer(self, key: Key) -> np.ndarray:
-        return np.asarray(self.base.outer(key).astype(np.float64) - self.start)
+def since(times: LazyArray, start: float) -> LazyArray:
+    """Times of a file in seconds since another: float64."""
+    return Elementwise(_since, (times,), np.dtype(np.float64), (start,))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Screen(LazyArray):
+def _since(times: np.ndarray, start: float) -> np.ndarray:
+    return np.asarray(times.astype(np.float64) - start)
+
+
+@dataclass(frozen=True)
+class Screen:
     """`(flip, channel, y, x)`: what was on the screen from each flip on.
 
     Attributes
@@ -52,18 +46,16 @@ class Screen(LazyArray):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    def outer(self, key: Key) -> np.ndarray:
-        flips = outer.positions(key[0])
-        out = np.empty((flips.size, *self.shape[1:]), self.dtype)
-        trials = np.searchsorted(self.firsts, flips, side="right") - 1
+    def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames (m, channel, y, x) at these flips, trial after trial."""
+        trials = np.searchsorted(self.firsts, picked, side="right") - 1
         for trial in np.unique(trials).tolist():
             rows = np.flatnonzero(trials == trial)
-            if trial < 0 or not self.names[trial]:
-                out[rows] = self.blanks[trial, :, None, None] if trial >= 0 else np.nan
+            if trial >= 0 and self.names[trial]:
+                yield rows, self._frames(self.names[trial], picked[rows] - self.firsts[trial])
             else:
-                frames = flips[rows] - self.firsts[trial]
-                out[rows] = self._frames(self.names[trial], frames)
-        return outer.take(out, (*outer.left(key[:1]), *key[1:]))
+                blank = self.blanks[trial, :, None, None] if trial >= 0 else np.array(np.nan)
+                yield rows, np.broadcast_to(blank, (rows.size, *self.shape[1:]))
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
         """Frames of a trial: the stretch of its file that holds them is read, and no more."""

@@ -19,10 +19,10 @@ from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.experanto import files as folders
-from neuroarrays.formats.experanto.arrays import Screen, Since
+from neuroarrays.formats.experanto.arrays import Screen, since
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
-from neuroarrays.lazy.computed import RegularClock
+from neuroarrays.lazy.computed import Movie, RegularClock
 from neuroarrays.lazy.indexes import dataset
 
 _UNITS = "responses"
@@ -258,7 +258,7 @@ class Session:
         return dataset({one.name: variable}, coords | _coords(one.labels, dim, size))
 
     def _spikes(self, one: Trains) -> xr.Dataset:
-        times = Since(one.times, self.start)
+        times = since(one.times, self.start)
         made = {
             "spike_times": schema.var("spikes", "spike_times", wrap(times)),
             "row_size": schema.var("spikes", "row_size", one.sizes, sample_dimension=schema.SPIKE),
@@ -304,7 +304,7 @@ class Session:
 
     def _shown(
         self, trials: dict[str, dict[str, Any]], firsts: np.ndarray, flips: int
-    ) -> Screen | None:
+    ) -> Movie | None:
         folder, metas = self.folder.child("screen"), list(trials.values())
         pictured = np.array([meta.get("modality") in ("image", "video") for meta in metas], bool)
         sizes = {
@@ -342,7 +342,7 @@ class Session:
         if dtype.kind != "f" and (firsts[0] > 0 or not _fits(grey, dtype)):
             dtype = np.dtype(np.float32)  # a blank that is not known is NaN
         shape = (flips, channels, int(size[0]), int(size[1]))
-        return Screen(files, firsts, named, blanks, shape, dtype)
+        return Movie(Screen(files, firsts, named, blanks, shape, dtype))
 
     def _tables(self, modality: str, meta: dict[str, Any]) -> dict[str, xr.Dataset]:
         """A table of presentations for each label of intervals."""
