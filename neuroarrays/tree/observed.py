@@ -261,7 +261,7 @@ def times_to_read(session: xr.DataTree) -> int:
     if node is None or schema.INTERVAL not in node.sizes:
         return 0
     data = array_of(node[OF_SESSION[0]].variable)
-    parts = data.parts if isinstance(data, Found) else ()
+    parts = data.parts if isinstance(data, FoundStretches) else ()
     return sum(part.size for part in parts if not part.ordered)
 
 

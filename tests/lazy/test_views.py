@@ -168,7 +168,7 @@ def stacked_behind(draw, values):
 
 
 def stacked_scalars(draw, values):
-    scalars = [np.asarray(value, values.dtype) for value in values.ravel().tolist() + [7]]
+    scalars = [np.asarray(value, values.dtype) for value in [*values.ravel().tolist(), 7]]
     return Stacked(tuple(map(Held, scalars)), (len(scalars),)), np.stack(scalars)
 
 

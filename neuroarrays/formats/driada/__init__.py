@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,6 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.probe import Probe
-from neuroarrays.files.source import Key
 from neuroarrays.formats.driada.contents import (
     METADATA,
     Contents,
