@@ -462,3 +462,11 @@ def test_series_of_planes_in_containers(tmp_path):
         assert found == {"unknown": value, "unknown_B": value + 1}
     with pytest.raises(NotInTree, match="no series of units 'Raw'.*'Fluorescence'"):
         na.align(tree, bin_width=0.5, responses="Raw")
+
+
+def test_a_session_is_walked_once(sample, monkeypatch):
+    walks = []
+    roles = schema.roles
+    monkeypatch.setattr(schema, "roles", lambda node: walks.append(node.path) or roles(node))
+    na.align(sample, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    assert walks == [f"/{SESSION}"]

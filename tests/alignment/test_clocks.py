@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from neuroarrays import schema
 from neuroarrays.alignment import clocks
 from neuroarrays.alignment.presentations import Presentations
 from neuroarrays.errors import TooLarge
@@ -48,3 +49,13 @@ def test_long_presentations_are_no_fault(monkeypatch, most, length):
     durations = np.array([length / 100, length / 100, length / 100, length])
     tables = {"a": table(np.arange(4), durations)}
     assert clocks.longest_window(tables, 0.02) == (0.0, length)
+
+
+def test_a_window_longer_than_the_recording_is_refused():
+    """A second more is let pass: what was recorded is known from the data only."""
+    root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    running = xr.Dataset({"speed": ("time", np.zeros(3))}, {"time": [2.0, 5.0, 12.0]})
+    session = xr.DataTree.from_dict({"/": root, "/s/running": running})["s"]
+    clocks.check_length("s", session, (0.0, 11.0))
+    with pytest.raises(ValueError, match=r"11.1 s is longer .* which spans 2.000 to 12.000 s"):
+        clocks.check_length("s", session, (-0.05, 11.05))
