@@ -153,7 +153,7 @@ def test_an_engine_that_cannot(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("spikes were fine")
     refused(
-        FormatError, path, "expected an HDF5 file or a Zarr folder; found a text file", engine="nwb"
+        FormatError, path, "or arrays of numpy or MATLAB; found a text file", engine="nwb"
     )
 
 
