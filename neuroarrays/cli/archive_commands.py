@@ -41,6 +41,7 @@ def register(add: Add) -> None:
         help="make the published archive of Allen Visual Coding, file for file",
     )
     _layout(build)
+    _engine(build)
     build.add_argument(
         "--workers", metavar="N", type=int, default=1, help="tasks at a time (default: %(default)s)"
     )
@@ -62,6 +63,7 @@ def register(add: Add) -> None:
     )
     _chosen(subset, "stimulus", "sessions", "areas")
     _layout(subset)
+    _engine(subset)
     export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
     export.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
     export.add_argument("stimulus", metavar="STIMULUS")
@@ -73,6 +75,7 @@ def register(add: Add) -> None:
         default="spike_data",
         help="units x presentations x time, or presentations x time (default: %(default)s)",
     )
+    _engine(export)
 
 
 def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
@@ -87,6 +90,14 @@ def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
 
 
 _EXAMPLES = {"stimulus": "'natural_*'", "areas": "'VIS*'", "sessions": "session_715093703"}
+
+
+def _engine(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--engine",
+        metavar="FORMAT",
+        help="name of the format, or package.module:Class of a reader; found by looking when not given",
+    )
 
 
 def _layout(command: argparse.ArgumentParser) -> None:
@@ -114,6 +125,7 @@ def _build(arguments: argparse.Namespace) -> int:
             bin_width=arguments.bin_width,
             compat=arguments.compat,
             layout=arguments.layout,
+            engine=arguments.engine,
             workers=arguments.workers,
             scheduler=arguments.scheduler,
             strict=arguments.strict,
@@ -144,6 +156,7 @@ def _subset(arguments: argparse.Namespace) -> int:
         arguments.sessions,
         arguments.areas,
         arguments.layout,
+        arguments.engine,
     )
     say(f"{out}: in Python: na.open_datatree({str(out)!r})")
     return FINE
@@ -153,6 +166,6 @@ def _export(arguments: argparse.Namespace) -> int:
     from neuroarrays.collection.subsets import export_npy
 
     given = (arguments.path, arguments.stimulus, arguments.area, arguments.output, arguments.data)
-    for path in export_npy(*given):
+    for path in export_npy(*given, engine=arguments.engine):
         say(path)
     return FINE

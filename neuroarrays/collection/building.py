@@ -35,9 +35,12 @@ from neuroarrays.archive.marks import WORK, Marks
 from neuroarrays.collection.surveys import Recipe, Survey, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files import opening, partials, state
+from neuroarrays.files import partials, state
+from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.formats import registry
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
-from neuroarrays.formats.door import open_datatree
+from neuroarrays.formats.door import open_datatree, reader_of
+from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen
 
 
@@ -94,6 +97,7 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     bin_width: float = 0.02,
     compat: str | None = None,
     layout: str | None = None,
+    engine: str | type[Reader] | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     strict: bool = False,
@@ -107,7 +111,8 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     Parameters
     ----------
     paths : iterable of paths
-        One recording each. A folder stands for the ``.nwb`` files in it.
+        One recording each. A folder stands for the ``.nwb`` files in it, with `engine` for the
+        sessions that the reader finds there.
     archive : path
         The folder of the archive; made if it is not there.
     stimuli, areas : str or list of str, optional
@@ -120,6 +125,8 @@ def build(  # noqa: PLR0913  one question each, all but two by name
         (`neuroarrays.formats.allen_binned.pipeline.published`); it fixes `bin_width`.
     layout : {"allen_binned"}, optional
         As for `save`.
+    engine : str or type of Reader, optional
+        As for `open_datatree`: the reader of all `paths`.
     workers : int
         Tasks at a time; 1 stays in this process.
     scheduler : str, optional
@@ -156,7 +163,8 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     >>> na.open_datatree("archive")  # doctest: +SKIP
     """
     width = check_bin_width(bin_width)
-    recipe = Recipe(_names(stimuli), _names(areas), width, compat, layout)
+    address = registry.address(engine) if isinstance(engine, type) else engine
+    recipe = Recipe(_names(stimuli), _names(areas), width, compat, layout, address)
     report = Report()
     run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
     report.failures = run.failures
@@ -182,7 +190,7 @@ def _build(
     report: Report,
 ) -> None:
     """Look at all sessions, make what parts are missing, put them together."""
-    tasks = [(recipe, str(path)) for path in _files(paths)]
+    tasks = [(recipe, str(path)) for path in _files(paths, recipe.engine)]
     surveys = [found for found in run(survey, tasks) if found is not None]
     if not surveys:
         msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
@@ -225,7 +233,7 @@ def make_part(job: Job) -> Outcome:
     name = f"{job.session}, {job.stimulus}"
     try:
         state.keep_for(job.path)
-        tree = open_datatree(job.path, areas=list(job.areas))
+        tree = open_datatree(job.path, engine=job.recipe.engine, areas=list(job.areas))
         if job.recipe.compat is None:
             tables = select(tree, job.stimulus, medians=dict(job.medians))
             window = None if job.longest is None else (0.0, job.longest)
@@ -243,16 +251,21 @@ def make_part(job: Job) -> Outcome:
 # -------------------------------------------------------------------------------------- the plan
 
 
-def _files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    found: list[Path] = []
-    for given in paths:
-        path = Path(given).expanduser().absolute()
-        if path.is_dir() and not opening.is_zarr(path):
-            found += sorted(path.glob("*.nwb"))
+def _files(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[str]:
+    """The recordings that paths stand for, in full."""
+    found: list[str] = []
+    for path in paths:
+        probe = probe_of(path)
+        if not probe.is_folder:
+            found.append(probe.path)
+        elif engine is None:
+            found += [file.path for file in probe.glob("*.nwb")]
         else:
-            found.append(path)
+            sessions = reader_of(probe, engine).list_sessions(probe).values()
+            # An error stands for a session that is damaged, and has its path.
+            found += [one.path for one in sessions if isinstance(one, Probe | FormatError)]
     if not found:
-        msg = "no sessions: expected NWB files, or a folder of them"
+        msg = "no sessions: expected NWB files, or a folder of them; engine= says another format"
         raise NeuroArraysError(msg)
     return list(dict.fromkeys(found))
 

@@ -13,8 +13,10 @@ from neuroarrays.archive.saving import HDF5_SUFFIXES, ZARR_SUFFIX, save
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
 from neuroarrays.files import npy
 from neuroarrays.files.blocks import blocks
+from neuroarrays.files.probe import probe_of
 from neuroarrays.files.writing import written
 from neuroarrays.formats.door import open_datatree
+from neuroarrays.formats.reader import Reader
 from neuroarrays.schema.names import chosen
 
 #: Axes of exported arrays.
@@ -31,6 +33,7 @@ def subset(
     sessions: str | Sequence[str] | None = None,
     areas: str | Sequence[str] | None = None,
     layout: str | None = None,
+    engine: str | type[Reader] | None = None,
 ) -> Path:
     """Save what is chosen of an archive as another.
 
@@ -45,6 +48,8 @@ def subset(
         Names or globs; all unless given.
     layout : str, optional
         As for `neuroarrays.save`.
+    engine : str or type of Reader, optional
+        As for `neuroarrays.open_datatree`.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def subset(
     if os.path.lexists(out):
         msg = f"{out}: there is something already; give another name"
         raise PathExists(msg)
-    tree = open_datatree(path, sessions=sessions, areas=areas)
+    tree = open_datatree(path, engine, sessions=sessions, areas=areas)
     found = stimuli_of(tree, path)
     picked = chosen(found, stimuli, "stimulus")
     places = {name: "" if found[name] is tree else f"{found[name].name}/" for name in picked}
@@ -99,7 +104,7 @@ def stimuli_of(tree: xr.DataTree, path: str | os.PathLike[str]) -> dict[str, xr.
     depths = {area.count("/") for area in schema.area_paths(tree)}
     if depths <= {2} and depths:
         return dict(tree.children)
-    return {str(tree.attrs.get("stimulus") or Path(path).stem): tree}
+    return {str(tree.attrs.get("stimulus") or probe_of(path).stem): tree}
 
 
 def export_npy(
@@ -108,6 +113,7 @@ def export_npy(
     area: str,
     folder: str | os.PathLike[str],
     data: str = "spike_data",
+    engine: str | type[Reader] | None = None,
 ) -> list[Path]:
     """Write an array per session that has an area, as the published repository does.
 
@@ -124,6 +130,8 @@ def export_npy(
         Where to; made if it is not there. Files of these names are replaced.
     data : {"spike_data", "speed"}
         Which array.
+    engine : str or type of Reader, optional
+        As for `neuroarrays.open_datatree`.
 
     Returns
     -------
@@ -142,7 +150,7 @@ def export_npy(
     if data not in AXES:
         msg = f"data={data!r}: expected one of {tuple(AXES)}"
         raise ValueError(msg)
-    tree = open_datatree(path)
+    tree = open_datatree(path, engine)
     known = stimuli_of(tree, path)
     if stimulus not in known:
         raise NotInTree("stimulus", stimulus, known)

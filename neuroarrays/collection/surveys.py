@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.collection.tasks import Outcome, said
 from neuroarrays.errors import FormatError
-from neuroarrays.files import source
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
@@ -38,6 +37,8 @@ class Recipe:
         published layout too.
     layout : {"allen_binned"}, optional
         As for `neuroarrays.save`.
+    engine : str, optional
+        The reader, by its name or address (`neuroarrays.formats.registry.address`).
     """
 
     stimuli: tuple[str, ...] | None = None
@@ -45,6 +46,7 @@ class Recipe:
     bin_width: float = 0.02
     compat: str | None = None
     layout: str | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("compat", "mlynarski"), ("layout", "allen_binned")):
@@ -69,7 +71,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
     """Look at the tables of one session."""
     recipe, path = task
     try:
-        tree = open_datatree(path, probe=True)
+        tree = open_datatree(path, engine=recipe.engine, probe=True)
         if len(tree.children) != 1:
             raise FormatError(path, expected="one session", found=f"{len(tree.children)}")
         ((session, node),) = tree.children.items()
@@ -80,7 +82,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
         stimuli = _stimuli(str(tree.attrs.get("source", "")), known)
         lengths = _durations(node, known, stimuli, recipe.compat)
         limits = {n: float(v) for n in stimuli if (v := known[n].attrs.get("max_deviation"))}
-        stamp = source.stamp(os.stat(path))
+        stamp = probe_of(path).content
         result = Survey(
             path,
             stamp,

@@ -86,7 +86,7 @@ def open_datatree(
     """
     asked = _probe(path_or_url)
     with compared_once():
-        reader = _reader(asked, engine)
+        reader = reader_of(asked, engine)
         wanted = {"sessions": sessions, "areas": areas}
         options |= {key: value for key, value in wanted.items() if value is not None}
         reader._checked(options)
@@ -142,7 +142,7 @@ def catalog(
 
     asked = _probe(path_or_url)
     with compared_once(), safety.named(asked.given):
-        reader = _reader(asked, engine)
+        reader = reader_of(asked, engine)
         found = reader.catalog(reader._asked_with(asked), **reader._checked(options))
     rows = [{key: _printable(value) for key, value in row.items()} for row in found]
     return pd.DataFrame(rows).convert_dtypes()
@@ -180,8 +180,18 @@ def _probe(path_or_url: object) -> Probe:
     return asked
 
 
-def _reader(asked: Probe, engine: str | type[Reader] | None) -> Reader:
-    """The reader asked for, or the one that recognises the path."""
+def reader_of(asked: Probe, engine: str | type[Reader] | None) -> Reader:
+    """The reader asked for, or the one that recognises the path.
+
+    Raises
+    ------
+    UnknownFormat
+        If no reader recognises it, or several do, or it does not open lists.
+    BrokenReader
+        If the reader asked for belongs to another package and cannot be imported.
+    TypeError
+        If the engine is neither name nor reader.
+    """
     reader = _found(asked) if engine is None else _asked(asked, engine)
     if asked.is_list and not reader.several:
         raise UnknownFormat(

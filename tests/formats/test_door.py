@@ -14,7 +14,7 @@ from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError,
 from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats import registry
-from neuroarrays.formats.door import _reader
+from neuroarrays.formats.door import reader_of
 from neuroarrays.synthetic import aligned_tree, write_nwb
 from neuroarrays.testing import variables
 
@@ -152,9 +152,7 @@ def test_unknown_option(nwb):
 def test_an_engine_that_cannot(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("spikes were fine")
-    refused(
-        FormatError, path, "or arrays of numpy or MATLAB; found a text file", engine="nwb"
-    )
+    refused(FormatError, path, "or arrays of numpy or MATLAB; found a text file", engine="nwb")
 
 
 def test_two_readers_that_claim_a_path(nwb, monkeypatch):
@@ -212,7 +210,7 @@ def test_catalog_of_the_sample():
 
 
 def test_reader_is_found_by_looking(nwb):
-    assert _reader(probe_of(nwb), None).name == "nwb"
+    assert reader_of(probe_of(nwb), None).name == "nwb"
 
 
 def test_the_synthetic_aligned_tree_is_valid():

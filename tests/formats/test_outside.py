@@ -139,6 +139,25 @@ def test_its_class_needs_no_installation(site, session, monkeypatch):
         na.open_datatree(session)
 
 
+def test_an_archive_is_built_of_a_folder_of_its_files(site, session, monkeypatch, tmp_path):
+    from neuroarrays.collection.subsets import export_npy, subset
+
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+    site.modules.add("gridlab")
+    from gridlab import GridLabReader
+
+    (tmp_path / "notes.txt").write_text("no session")
+    report = na.build([tmp_path], tmp_path / "out", bin_width=0.1, engine=GridLabReader)
+    assert report.failures == []
+    assert list(na.open_datatree(tmp_path / "out")["gratings"].children) == ["session"]
+    part = subset(tmp_path / "out", tmp_path / "part.h5", areas="V1", engine="neuroarrays")
+    assert na.catalog(part)["area"].tolist() == ["V1"]
+    written = export_npy(tmp_path / "out", "gratings", "V1", tmp_path / "npy", engine="neuroarrays")
+    assert [path.name for path in written] == ["session_session-gratings-V1-spike_data.npy"]
+    with pytest.raises(na.UnknownFormat, match="an engine among"):
+        subset(tmp_path / "out", tmp_path / "other.h5", engine="gridlap")
+
+
 def test_an_engine_is_a_name_or_a_reader(session):
     from xarray.backends import BackendEntrypoint
 
