@@ -20,7 +20,7 @@ import atheris
 with atheris.instrument_imports(include=["neuroarrays"]):
     from neuroarrays import open_datatree, release
     from neuroarrays.errors import NeuroArraysError
-    from neuroarrays.files import matlab, npy, opening
+    from neuroarrays.files import matlab, npy
     from neuroarrays.files.npz import npz_source
     from neuroarrays.files.pickles import load_pickle
     from neuroarrays.files.probe import probe_of
@@ -72,7 +72,7 @@ def pickled(data):
 def mat(data):
     """A MATLAB file, v5; through the struct of DRIADA's documents too."""
     path = stored("a.mat", data)
-    if opening.is_hdf5(path):
+    if probe_of(path).container == "hdf5":
         return  # h5py's own ground
     DriadaReader().guess_can_open(path)
     file = matlab.matlab_source(path)

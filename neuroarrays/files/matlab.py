@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency
-from neuroarrays.files import opening, outer, safety, state, streams
+from neuroarrays.files import outer, safety, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
+from neuroarrays.files.headers import Header
+from neuroarrays.files.location import FILE, locate
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Info, Key, Source, check_unchanged, stamp
+from neuroarrays.files.source import Info, Key, Source, check_unchanged
 
 #: Arrays in a file.
 MAX_ARRAYS = 1_000_000
@@ -31,15 +33,8 @@ _READ_73 = ("char", "cell", "struct", "canonical empty", "")
 _LONGEST = 4096
 
 
-def is_matlab(path: str | os.PathLike[str]) -> bool:
-    """Whether the file begins like a MATLAB file of version 5 to 7.3."""
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            return file.read(10) in (b"MATLAB 5.0", b"MATLAB 7.3")
-    except OSError:
-        return False
+#: First bytes of files of version 5 to 7.3.
+BEGINNINGS = (b"MATLAB 5.0", b"MATLAB 7.3")
 
 
 def matlab_source(path: str | os.PathLike[str]) -> Source:
@@ -50,19 +45,14 @@ def matlab_source(path: str | os.PathLike[str]) -> Source:
     FormatError
         If it is damaged, nested deeper than 32 levels, or of version 4.
     """
-    path = os.path.abspath(path)
-    known = stamp(safety.regular_file(path))
-    if opening.is_hdf5(path):
-        return Matlab73Source(path, known)
-    if not is_matlab(path):
-        raise FormatError(
-            path,
-            "",
-            "a MATLAB file of version 5 to 7.3",
-            opening.describe(path),
-            "a file of version 4: load and save it again in MATLAB",
-        )
-    found = Matlab5Source(path, known)
+    header = Header(locate(path))
+    header.check(FILE)
+    if header.container == "hdf5":
+        return Matlab73Source(header.path, header.stamp)
+    if not header.head.startswith(BEGINNINGS):
+        hint = "a file of version 4: load and save it again in MATLAB"
+        raise header.unknown("a MATLAB file of version 5 to 7.3", hint)
+    found = Matlab5Source(header.path, header.stamp)
     found.members()
     return found
 

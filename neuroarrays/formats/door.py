@@ -143,7 +143,7 @@ def catalog(
     asked = _probe(path_or_url)
     with compared_once(), safety.named(asked.given):
         reader = reader_of(asked, engine)
-        found = reader.catalog(reader._asked_with(asked), **reader._checked(options))
+        found = reader.catalog(asked, **reader._checked(options))
     rows = [{key: _printable(value) for key, value in row.items()} for row in found]
     return pd.DataFrame(rows).convert_dtypes()
 
@@ -263,9 +263,9 @@ def _inside(probe: Probe) -> str:
 def _claims(format_: registry.Format, reader: Reader, asked: Probe) -> bool:
     """Whether a reader recognises the path; one of another package may fail without harm to ours."""
     if not format_.package:
-        return reader.guess_can_open(reader._asked_with(asked))
+        return reader.guess_can_open(asked)
     try:
-        return bool(reader.guess_can_open(reader._asked_with(asked)))
+        return bool(reader.guess_can_open(asked))
     except Exception as error:
         msg = f"the reader {format_.name!r} of {format_.package} fails while looking at a path: {error!r}"
         warnings.warn(msg, UserWarning, stacklevel=2)

@@ -111,7 +111,7 @@ class Reader(BackendEntrypoint):
         """
         raise NotImplementedError
 
-    def open_groups(self, probe: Any, request: Request) -> dict[str, xr.Dataset]:
+    def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """All of a tree at once, in place of `list_sessions` and `open_session`.
 
         Written by a reader only whose files hold many sessions with what they share, so that they
@@ -224,7 +224,7 @@ class Reader(BackendEntrypoint):
                 request.area(self.only_area)
                 request.check()
             if self._writes("open_groups"):
-                groups = self.open_groups(self._asked_with(probe), request, **own)
+                groups = self.open_groups(probe, request, **own)
             else:
                 groups = self._assembled(probe, request, own)
             request.check()
@@ -238,15 +238,7 @@ class Reader(BackendEntrypoint):
         """What is asked for, and the options that are the reader's own."""
         own = self._checked(options)
         base = {k: own.pop(k) for k in ("sessions", "areas", "skip_damaged") if k in own}
-        if any("skip_damaged" in _keywords(hook) for hook in _hooks(type(self))):
-            own |= {k: v for k, v in base.items() if k == "skip_damaged"}
         return Request(**base), own
-
-    def _asked_with(self, probe: Probe) -> Any:
-        """The probe; its path for a reader that finds out for itself what is there."""
-        if type(self).guess_can_open is Reader.guess_can_open:
-            return probe
-        return [member.path for member in probe.children] if probe.is_list else probe.path
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """The whole tree."""
@@ -277,7 +269,7 @@ class Reader(BackendEntrypoint):
             raise TypeError(msg)
         return dict(options)
 
-    def list_rows(self, probe: Any, request: Request) -> Iterable[dict[str, Any]]:
+    def list_rows(self, probe: Probe, request: Request) -> Iterable[dict[str, Any]]:
         """Rows of the catalogue of all sessions, where they are had without opening them.
 
         Written by a reader only whose files say what they hold.

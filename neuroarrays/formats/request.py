@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.errors import FormatError, MissingPath, option
 from neuroarrays.files import safety
 from neuroarrays.schema.names import chosen, matches
-
-_SKIP = "skip_damaged=True opens the other sessions"
 
 
 class Request:
@@ -115,8 +113,8 @@ class Request:
         except (FormatError, MissingPath) as error:
             if self.skip_damaged:
                 (self.notes if notes is None else notes).append(f"{name} left out: {error}")
-            elif several and isinstance(error, FormatError) and _SKIP not in error.hint:
-                hint = "; ".join(filter(None, (error.hint, _SKIP)))
+            elif several and isinstance(error, FormatError) and _hint() not in error.hint:
+                hint = "; ".join(filter(None, (error.hint, _hint())))
                 raise type(error)(
                     error.path, error.where, error.expected, error.found, hint
                 ) from error
@@ -132,3 +130,8 @@ class Request:
             If one was in none.
         """
         chosen(self._there, self._areas, "area")
+
+
+def _hint() -> str:
+    """What to do for those who want what is not damaged."""
+    return f"{option('skip_damaged', True)} opens the other sessions"

@@ -11,8 +11,9 @@ import neuroarrays as na
 from neuroarrays.demo.sample import sample_path
 from neuroarrays.errors import FormatError
 from neuroarrays.files import opening
+from neuroarrays.files.probe import probe_of
 from neuroarrays.files.safety import named
-from neuroarrays.formats.folders import find
+from neuroarrays.formats.sessions import find
 
 
 @pytest.fixture(autouse=True)
@@ -145,15 +146,20 @@ def test_archives_of_a_folder(tmp_path):
 
 
 def test_allen_and_files_of_another_kind(tmp_path):
-    good = nwb(tmp_path, "a")
-    found = find(tmp_path, lambda path: path == good, lambda path: path.suffix == ".nwb")
-    assert found.good == [good]
+    nwb(tmp_path, "a")
+
+    def found(*sound):
+        return find(
+            probe_of(tmp_path), lambda p: p.stem == "a", lambda p: p.suffix == ".nwb", *sound
+        )
+
+    assert list(found().good) == ["a"]
     empty(nwb(tmp_path, "b"))
     nwb(tmp_path, "lfp")
-    found = find(tmp_path, lambda path: path == good, lambda path: path.suffix == ".nwb",
-                 lambda path: path.stem == "lfp")  # fmt: skip
-    assert [path.stem for path in found.damaged] == ["b"]
-    assert found.notes() == ["passed over: 'lfp.nwb'"]
+    sessions = found(lambda p: p.stem == "lfp")
+    assert list(sessions) == ["a", "b"]
+    assert list(sessions.good) == ["a"]
+    assert sessions.notes == ["passed over: 'lfp.nwb'"]
 
 
 # ------------------------------------------------------------------------------------ experanto

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
-from neuroarrays.files import folders, state, zips
+from neuroarrays.files import folders, matlab, state, zips
 from neuroarrays.files.location import FOLDER
 from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.members import ArraySource, MemberSource, npy_source
@@ -62,7 +62,7 @@ def is_npz(probe: Probe) -> bool:
 
 def is_matlab(probe: Probe) -> bool:
     """Whether a file begins like a MATLAB file of version 5 to 7.3."""
-    return probe.head.startswith((b"MATLAB 5.0", b"MATLAB 7.3"))
+    return probe.head.startswith(matlab.BEGINNINGS)
 
 
 def names_inside(probe: Probe) -> str:
