@@ -202,6 +202,23 @@ def test_a_file_is_opened_and_looked_at_a_few_times(write, tmp_path, monkeypatch
     assert counts["stat"] > 0, "nothing is counted"
 
 
+def test_a_folder_costs_no_more_when_all_readers_are_asked(tmp_path, monkeypatch):
+    from neuroarrays.synthetic import write_static
+
+    write_static(tmp_path / "static")
+    seen = []
+    for engine in ("sensorium", None):
+        na.release()
+        with counting(monkeypatch, tmp_path / "static") as counts:
+            na.open_datatree(tmp_path / "static", engine)
+        seen.append(counts)
+    alone, among_all = seen
+    assert among_all["open"] - alone["open"] <= 2
+    assert among_all["stat"] - alone["stat"] <= 2
+    assert among_all["list"] - alone["list"] <= 10, "a listing for each reader"
+    assert alone["list"] > 0, "nothing is counted"
+
+
 def test_a_probe_passes_through():
     probe = probe_of(na.sample_path())
     assert probe_of(probe) is probe
