@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import warnings
 from collections import Counter
@@ -14,6 +15,7 @@ import numpy as np
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.arrays.fields import joined
 from neuroarrays.tree.columns import plain_column
 
@@ -51,8 +53,10 @@ class TableSource(MemberSource):
             raise FormatError(
                 self.path, "", f"a table of at most {LARGEST:,} bytes", f"{self.stamp[1]:,}"
             )
+        content = io.BytesIO(probe_of(self.path).read_bytes(LARGEST))
         try:
-            frame = self._parquet() if self.path.endswith(".parquet") else self._text()
+            parquet = self.path.endswith(".parquet")
+            frame = self._parquet(content) if parquet else self._text(content)
         except (MemoryError, NeuroArraysError):
             raise
         except Exception as error:  # parsers raise nearly anything on damaged files
@@ -70,16 +74,17 @@ class TableSource(MemberSource):
             raise FormatError(self.path, "", "columns of different names", f"{twice!r} twice")
         return columns
 
-    def _text(self) -> pd.DataFrame:
+    def _text(self, content: io.BytesIO) -> pd.DataFrame:
         import pandas as pd
 
-        layout = _layout(self.path)
+        layout = _layout(content)
+        content.seek(0)
         with warnings.catch_warnings():
             # A row that is longer than the header would lose values.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             plain = layout.headers < 2
             frame = pd.read_csv(
-                self.path,
+                content,
                 sep=layout.separator,
                 header="infer" if layout.headers == 1 else None,
                 index_col=False,
@@ -95,14 +100,14 @@ class TableSource(MemberSource):
             return frame.drop(columns=_ROW)  # which row it is, and nothing else
         return frame
 
-    def _parquet(self) -> pd.DataFrame:
+    def _parquet(self, content: io.BytesIO) -> pd.DataFrame:
         import pandas as pd
 
         try:
             from pyarrow import parquet
         except ImportError as error:
             raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
-        said = parquet.read_metadata(self.path)
+        said = parquet.read_metadata(content)
         nbytes = 8 * said.num_rows * said.num_columns
         if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
             raise FormatError(
@@ -112,7 +117,8 @@ class TableSource(MemberSource):
                 f"{nbytes:,}",
                 "the file is made to exhaust memory",
             )
-        return pd.read_parquet(self.path)
+        content.seek(0)
+        return pd.read_parquet(content)
 
 
 #: Name of the column that numbers rows, under a header of several rows.
@@ -141,21 +147,22 @@ class Layout:
     decimal: str
 
 
-def _layout(path: str) -> Layout:
+def _layout(content: io.BytesIO) -> Layout:
     """Look at the beginning of a table."""
     comments, said = 0, ""
     lines: list[str] = []
     at: list[int] = []
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline(_LINE)
-        while line.startswith("#"):
-            comments, said, line = comments + 1, line, file.readline(_LINE)
-        number = comments
-        while line and len(lines) < _LOOKED:
-            if line.strip():
-                lines.append(line.rstrip("\r\n"))
-                at.append(number)
-            line, number = file.readline(_LINE), number + 1
+    file = io.TextIOWrapper(content, encoding="utf-8-sig", errors="replace")
+    line = file.readline(_LINE)
+    while line.startswith("#"):
+        comments, said, line = comments + 1, line, file.readline(_LINE)
+    number = comments
+    while line and len(lines) < _LOOKED:
+        if line.strip():
+            lines.append(line.rstrip("\r\n"))
+            at.append(number)
+        line, number = file.readline(_LINE), number + 1
+    file.detach()  # which would close it with the text
     separator = _separator(lines)
     rows = [_cells(line, separator) for line in lines]
     commas = (cell for row in rows for cell in row if "," in cell and _is_number(cell, ","))
