@@ -39,3 +39,12 @@ def test_a_gap_is_bridged_up_to_a_length(max_gap, known):
     found = na.interpolate(series, [1.0, 5.0, 8.5], max_gap=max_gap).values
     assert np.isfinite(found).sum() == known
     np.testing.assert_allclose(found[np.isfinite(found)], np.array([1, 5, 8.5])[np.isfinite(found)])
+
+
+def test_a_clock_out_of_order_is_sorted_and_the_new_one_has_its_unit():
+    shuffled = xr.DataArray([3.0, 1.0, 2.0], {"time": [3.0, 1.0, 2.0]}, ("time",), "x")
+    at = na.interpolate(shuffled, [1.5, 2.5])
+    assert at.values.tolist() == [1.5, 2.5]
+    assert at["time"].attrs == {"units": "s"}
+    in_order = na.interpolate(shuffled.sortby("time"), [1.5, 2.5])
+    assert in_order.values.tolist() == [1.5, 2.5]

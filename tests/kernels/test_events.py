@@ -33,6 +33,9 @@ def test_rows_longer_than_two_bytes_can_name():
     dense[0, [0, 65_535, 65_536, 131_071, 131_072, -1]] = [1, 2, 3, 1, 300, 1]
     dense[2, 131_072] = 1
     np.testing.assert_array_equal(back(dense, [2, 1, 0, 2]), dense[[2, 1, 0, 2]])
+    whole = dense[:, :65_536]  # as many as two bytes can name, and no stretch more
+    assert events.compress(whole)[0].tolist() == [3, 0, 0]
+    np.testing.assert_array_equal(back(whole, [2, 0]), whole[[2, 0]])
 
 
 def test_what_is_not_there_is_refused():

@@ -169,6 +169,11 @@ def test_clocks_rise_in_equal_steps(rng):
     jitter = rng.normal(0, 0.001, N)
     assert classify(np.arange(N) / 30 + jitter)[0] == "timeline"
     assert classify(np.arange(N))[0] == "timeline"
+    steps = np.ones(200)
+    steps[[50, 100]] = 2.0
+    assert classify(np.cumsum(steps) / 7)[1] == pytest.approx(
+        197 / 199
+    )  # of the share that is equal
     assert classify(np.cumsum(rng.gamma(1.0, size=N)))[0] == "linear"  # a distance that was run
 
 
