@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files import store
 from neuroarrays.files.hdf5 import HDF5Source, open_file
-from neuroarrays.files.source import HDF5_MAGIC, stamp
+from neuroarrays.files.source import HDF5_MAGIC
 
 if TYPE_CHECKING:
     import h5py
@@ -111,15 +112,7 @@ def check(path: str, known: tuple[int, ...]) -> None:
     FormatError
         If it is cut short or damaged, or has changed since its stamp was `known`.
     """
-    with open(path, "rb", buffering=0) as file:
-        if stamp(os.fstat(file.fileno())) != known:
-            raise FormatError(
-                path,
-                "",
-                "the file as it was when it was opened",
-                "another size or modification time",
-                "open it again",
-            )
+    with store.stream(path, known) as file:
         footer = read_footer(file)
         if footer is None:
             file.seek(0)

@@ -2,7 +2,7 @@
 
 HDF5 decodes one chunk at a time under one lock per process. Where a dataset's filters are zstd,
 or shuffle and zstd, its chunks are read with `pread` and decoded outside the lock, on two threads
-when there are many.
+when there are many. By hand because h5py has no such door; all that HDF5 alone can decode is left to it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 scipy recurses in C, where a file nested deep enough would crash the interpreter, and makes room for as
 many cells as a header says. Here nothing recurses, and no more is believed than the bytes can hold.
+That is why these headers are read by hand; the values are scipy's.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 A contiguous dataset, or one of chunks of whole rows without compression, needs nothing of HDF5
 but its addresses: rows are read with `preadv` outside its lock, those that lie side by side at once,
 large ones without a copy in between. Chunks with HDF5's Fletcher checksum are checked when a
-process first reads of them.
+process first reads of them. By hand because h5py reads rows one under another under its lock, and
+wants them sorted and without repeats: a batch of shuffled trials is neither.
 """
 
 from __future__ import annotations

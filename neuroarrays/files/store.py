@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, BinaryIO, TextIO
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, safety
@@ -156,6 +157,30 @@ def opened(path: str, known: tuple[int, ...] | None = None) -> Iterator[int]:
         raise FormatError(path, "", "a readable file", str(found)) from error
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def stream(path: str, known: tuple[int, ...] | None = None) -> Iterator[BinaryIO]:
+    """A regular file as a stream of bytes, for what reads it in order.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read, or is another than was `known`.
+    """
+    with opened(path, known) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        yield file
+
+
+@contextmanager
+def text_stream(
+    path: str, encoding: str, errors: str = "strict", known: tuple[int, ...] | None = None
+) -> Iterator[TextIO]:
+    """A regular file as a stream of text, as `stream`."""
+    with stream(path, known) as raw:
+        text = TextIOWrapper(raw, encoding, errors)
+        yield text
+        text.detach()
 
 
 def fill(descriptor: int, buffers: Sequence[Any], at: int) -> int:

@@ -1,6 +1,7 @@
 """Some values of a large packed array: unpacked piece by piece, what is not asked for is not kept.
 
 A file of megabytes can declare, and really hold, gigabytes of zeros: two values of it take two values.
+By hand: zlib unpacks, but nothing in numpy or scipy picks values of what passes by.
 """
 
 from __future__ import annotations

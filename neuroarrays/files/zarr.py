@@ -1,4 +1,8 @@
-"""Zarr folders as a `Source`, formats 2 and 3, with the links and text that hdmf-zarr writes."""
+"""Zarr folders as a `Source`, formats 2 and 3, with the links and text that hdmf-zarr writes.
+
+Arrays and chunks are read by the library zarr, through a store that checks what it reads; by hand are the
+links of hdmf-zarr, which zarr does not know.
+"""
 
 from __future__ import annotations
 

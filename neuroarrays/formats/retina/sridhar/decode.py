@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, safety, state
+from neuroarrays.files import outer, safety, state, store
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Key, check_unchanged, stamp
 from neuroarrays.formats.retina.arrays import npy_array
@@ -75,9 +75,8 @@ class Fixations(LazyArray):
         if self.lines == 0:
             return np.empty(self.shape)
         try:
-            table = np.loadtxt(
-                self.path, delimiter=" ", comments=None, usecols=_WORDS, ndmin=2, encoding="latin-1"
-            )
+            with store.text_stream(self.path, "latin-1", known=self.stamp) as file:
+                table = np.loadtxt(file, delimiter=" ", comments=None, usecols=_WORDS, ndmin=2)
         except ValueError as error:
             raise FormatError(
                 self.path,
