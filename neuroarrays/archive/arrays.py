@@ -35,8 +35,8 @@ class Decoded(LazyArray):
             return decode(self.source.read(self.name, key), self.kind, self.dtype, self.missing)
         values = self.source.read(self.name, (slice(None),) * len(self.shape))
         text = self.kind == "text"
-        found = text_checksum(values) if text else zlib.crc32(values.tobytes())
-        if found != self.checksum:
+        checksum = text_checksum(values) if text else zlib.crc32(values.tobytes())
+        if checksum != self.checksum:
             raise FormatError(
                 self.source.path,
                 self.name,

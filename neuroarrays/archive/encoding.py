@@ -296,15 +296,15 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
     labels = [n for n in dataset.coords if n not in dataset.dims and n not in views]
     left = {str(n) for n in labels}
     for name in dataset.data_vars:
-        mine = [
+        labels_of = [
             str(n)
             for n in labels
             if set(dataset.variables[n].dims) <= set(dataset.variables[name].dims)
             and not any(c.isspace() for c in str(n))
         ]
-        if mine:
-            encoded[name].native["coordinates"] = " ".join(mine)
-            left -= set(mine)
+        if labels_of:
+            encoded[name].native["coordinates"] = " ".join(labels_of)
+            left -= set(labels_of)
     forms = {n: form_of(index) for n, index in dataset.xindexes.items()}
     other = {
         str(n): form
@@ -343,13 +343,13 @@ def _views(tree: xr.DataTree, dataset: xr.Dataset) -> list[Hashable]:
     if schema.PRESENTATIONS not in tree.children:
         return []
     table = tree.children[schema.PRESENTATIONS].to_dataset(inherit=False)
-    found: list[Hashable] = []
+    views: list[Hashable] = []
     for name in dataset.coords:
         if name in table.data_vars and name not in dataset.dims:
-            mine, theirs = dataset.variables[name], table.variables[name]
-            if mine.dims == theirs.dims == (schema.PRESENTATION,) and mine.dtype == theirs.dtype:
-                same = identity(mine) == identity(theirs)
-                same = same or bool(mine.equals(theirs))
-                if same and mine.attrs == theirs.attrs:
-                    found.append(name)
-    return found
+            shown, column = dataset.variables[name], table.variables[name]
+            if shown.dims == column.dims == (schema.PRESENTATION,) and shown.dtype == column.dtype:
+                same = identity(shown) == identity(column)
+                same = same or bool(shown.equals(column))
+                if same and shown.attrs == column.attrs:
+                    views.append(name)
+    return views

@@ -253,18 +253,18 @@ def _copy(part: h5py.File, report: Report, group: h5py.Group, one: Encoded, name
             text[...] = source[...]
         return text, None
     form, space = source.id.get_create_plist(), h5s.create_simple(source.shape, source.maxshape)
-    made = Dataset(h5d.create(group.id, name.encode(), source.id.get_type(), space, form))
+    copied = Dataset(h5d.create(group.id, name.encode(), source.id.get_type(), space, form))
     if source.chunks is None:
         if source.size:
-            made[...] = source[...]
+            copied[...] = source[...]
     else:
         offsets: list[tuple[int, ...]] = []
         source.id.chunk_iter(lambda info: offsets.append(info.chunk_offset))
         for offset in offsets:
             mask, data = source.id.read_direct_chunk(offset)
-            made.id.write_direct_chunk(offset, data, mask)
+            copied.id.write_direct_chunk(offset, data, mask)
             report(len(data))
-    return made, part[note["places"]][...] if "places" in note else None
+    return copied, part[note["places"]][...] if "places" in note else None
 
 
 def _set_attr(node: Any, name: str, value: Any) -> None:

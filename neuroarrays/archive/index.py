@@ -93,12 +93,12 @@ def session_paths(kind: str, areas: Iterable[str], paths: Iterable[str]) -> list
     parents = dict.fromkeys(area.rpartition("/")[0] for area in areas)
     if "" in parents:
         return [""]
-    found = dict(parents)
+    sessions = dict(parents)
     for path in paths:
         first = path.partition("/")[0]
         if first and not any(p == first or p.startswith(first + "/") for p in parents):
-            found[first] = None
-    return list(found)
+            sessions[first] = None
+    return list(sessions)
 
 
 def from_nodes(path: str, nodes: Nodes) -> Index:
@@ -170,11 +170,11 @@ def load(probe: Probe) -> Index:
     if probe.container == "zarr":
         return from_nodes(probe.path, scan_zarr(probe.path))
     probe.check("file")
-    found = _from_end(probe)
-    if found is None:
+    stored = _from_end(probe)
+    if stored is None:
         seal.check_end(probe.given, probe.head, probe.size)
-        found = from_nodes(probe.path, scan_hdf5(probe.path))
-    return found
+        stored = from_nodes(probe.path, scan_hdf5(probe.path))
+    return stored
 
 
 def _from_end(probe: Probe) -> Index | None:

@@ -126,7 +126,7 @@ class Marks:
     def about_to(self, name: str, made: Path, missing: list[str]) -> None:
         """Mark a file as made just before it is renamed to its name."""
         block = self.blocks[name]
-        block.stamps = [one for one in [self._stamp(name), list(stamp(os.stat(made)))] if one]
+        block.stamps = [known for known in [self._stamp(name), list(stamp(os.stat(made)))] if known]
         block.made, block.missing = "" if missing else block.wanted, missing
         self.write()
 
@@ -151,19 +151,19 @@ def unfinished(folder: Probe) -> str:
     blocks, failures = known
     missing = [name for name, block in blocks.items() if not _is_there(folder, name, block)]
     lacking = [f"{session} of {name}" for name, b in blocks.items() for session in b.missing]
-    said = [f"{len(missing)} of {len(blocks)} files are missing ({shorten(missing, 6)})"] * bool(
+    faults = [f"{len(missing)} of {len(blocks)} files are missing ({shorten(missing, 6)})"] * bool(
         missing
     )
-    said += [f"not in it: {shorten(lacking, 6)}"] * bool(lacking)
-    said += [f"not read: {shorten(failures, 6)}"] * bool(failures)
-    return f"the build of this archive is not finished: {'; '.join(said)}" if said else ""
+    faults += [f"not in it: {shorten(lacking, 6)}"] * bool(lacking)
+    faults += [f"not read: {shorten(failures, 6)}"] * bool(failures)
+    return f"the build of this archive is not finished: {'; '.join(faults)}" if faults else ""
 
 
 def _is_there(folder: Probe, name: str, block: Block) -> bool:
     file = folder.child(f"{name}.h5")
     if not file.is_file:
         return False
-    return any(one[1] == file.size for one in block.stamps[-1:]) and block.made in (
+    return any(known[1] == file.size for known in block.stamps[-1:]) and block.made in (
         block.wanted,
         "",
     )

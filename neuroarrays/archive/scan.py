@@ -178,10 +178,10 @@ def scan_zarr(path: str) -> Nodes:
 
 
 def _json(file: str) -> Any:
-    found = folders.read_json(file)
-    if found is None:
+    content = folders.read_json(file)
+    if content is None:
         raise FormatError(file, expected="metadata of Zarr", found="no file")
-    return found
+    return content
 
 
 def _variable(
@@ -189,25 +189,25 @@ def _variable(
 ) -> dict[str, Any]:
     """A variable of the index from what is stored."""
     note = json.loads(attrs.get(HIDDEN, "{}"))
-    kind, own = "raw", dict(attrs)
+    kind, plain_attrs = "raw", dict(attrs)
     if dtype == "|O":
         kind = "text"
-    elif own.get("dtype") == "bool":
+    elif plain_attrs.get("dtype") == "bool":
         kind, dtype = "bool", "|b1"
-        del own["dtype"]
+        del plain_attrs["dtype"]
     elif "dtype" in note:
         kind = "cast"
-    missing = [own.pop("missing_value"), note["missing"]] if "missing" in note else None
-    labels = str(own.get("coordinates", "")).split()
+    missing = [plain_attrs.pop("missing_value"), note["missing"]] if "missing" in note else None
+    labels = str(plain_attrs.get("coordinates", "")).split()
     places = {"i": note["places"]} if "places" in note else {}
-    own = {k: v for k, v in own.items() if k not in MACHINE} | note.get("attrs", {})
+    plain_attrs = {k: v for k, v in plain_attrs.items() if k not in MACHINE} | note.get("attrs", {})
     return {
         "d": dims,
         "s": list(shape),
         "t": note.get("dtype", dtype),
         "k": kind,
         "m": missing,
-        "a": own,
+        "a": plain_attrs,
         "p": path,
         "l": labels,
         **places,
@@ -244,9 +244,9 @@ def _node(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]
     labels |= {*str(attrs.get("coordinates", "")).split(), *note.get("coords", [])}
     for variable in variables.values():
         labels |= set(variable.pop("l"))
-    own = {k: v for k, v in attrs.items() if k not in MACHINE} | note.get("attrs", {})
+    plain_attrs = {k: v for k, v in attrs.items() if k not in MACHINE} | note.get("attrs", {})
     node: dict[str, Any] = {
-        "attrs": own,
+        "attrs": plain_attrs,
         "vars": variables,
         "coords": [n for n in variables if n in labels],
     }

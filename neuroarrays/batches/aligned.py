@@ -56,15 +56,15 @@ class AlignedSamples(AreaSamples):
         }
 
     def _dtype(self, name: str, field: fields.Field, asked: Any) -> np.dtype:
-        own = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
-        if own not in DTYPES:
-            msg = f"dtype={own!r} for {name}: expected one of {DTYPES}"
+        wanted = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
+        if wanted not in DTYPES:
+            msg = f"dtype={wanted!r} for {name}: expected one of {DTYPES}"
             raise ValueError(msg)
-        found = field.dtype if own is None else np.dtype(own)
-        if found == np.uint8 and field.dtype.kind == "f":
+        dtype = field.dtype if wanted is None else np.dtype(wanted)
+        if dtype == np.uint8 and field.dtype.kind == "f":
             msg = f"{self.place}: {name} holds {field.dtype}, which uint8 would cut off"
             raise ValueError(msg)
-        return found
+        return dtype
 
     def load(self) -> None:
         for field in (*self.fields.values(), *(mask.field for mask in self.masks.values())):
@@ -90,11 +90,11 @@ class AlignedSamples(AreaSamples):
 
     def _masks(self, lead: tuple[int, ...], gather: Gather) -> dict[str, np.ndarray]:
         """The masks' values in a batch."""
-        found = {}
+        values = {}
         for name, mask in self.masks.items():
-            found[name] = self.buffers.get((*lead, *mask.field.shape[1:]), np.dtype(bool))
-            gather(mask.field, found[name])
-        return found
+            values[name] = self.buffers.get((*lead, *mask.field.shape[1:]), np.dtype(bool))
+            gather(mask.field, values[name])
+        return values
 
     def _blank(self, name: str, out: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
         """NaN where a target is not known."""
@@ -329,11 +329,11 @@ class Clips(AlignedSamples):
 
 def _bins(what: str, seconds: float, width: float) -> int:
     """A duration in bins."""
-    found = seconds / width
-    if not (np.isfinite(found) and abs(found - round(found)) < 0.1):
-        msg = f"{what}: {seconds:g} s are {found:.2f} bins of {width:g} s, not a whole number"
+    bins = seconds / width
+    if not (np.isfinite(bins) and abs(bins - round(bins)) < 0.1):
+        msg = f"{what}: {seconds:g} s are {bins:.2f} bins of {width:g} s, not a whole number"
         raise ValueError(msg)
-    return round(found)
+    return round(bins)
 
 
 def _write_clips(

@@ -47,12 +47,12 @@ class Buffers:
         size = 1 << max(12, (nbytes - 1).bit_length()) if nbytes else 1 << 12
         with self._lock:
             kept = self._kept.setdefault(size, [])
-            place = next((i for i in range(len(kept)) if sys.getrefcount(kept[i]) <= 2), None)
-            if place is None:
+            number = next((i for i in range(len(kept)) if sys.getrefcount(kept[i]) <= 2), None)
+            if number is None:
                 kept.append(np.empty(size, np.uint8))
                 del kept[:-_SPARE]
-                place = len(kept) - 1
-            return kept[place][:nbytes].view(dtype).reshape(shape)
+                number = len(kept) - 1
+            return kept[number][:nbytes].view(dtype).reshape(shape)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return type(self), ()
@@ -236,7 +236,7 @@ class Kept(Field):
         """The values, read on first use."""
         with self._lock:
             if self._field is None:
-                fits = self.always or _held() + self.stored.nbytes <= CACHE_BYTES
+                fits = self.always or _bytes_kept() + self.stored.nbytes <= CACHE_BYTES
                 self._field = _loaded(self.stored) if fits else self.stored
         return self._field
 
@@ -270,9 +270,9 @@ def kept(stored: Stored, always: bool) -> Kept:
     return _kept.made(token, lambda: Kept(stored, always))
 
 
-def _held() -> int:
+def _bytes_kept() -> int:
     """Bytes that this process keeps."""
-    return sum(one.nbytes for one in _kept.values())
+    return sum(field.nbytes for field in _kept.values())
 
 
 def _loaded(stored: Stored) -> Dense | Events:
@@ -295,15 +295,15 @@ def _sparse(stored: Stored, blocks: list[slice], limit: int) -> Events | None:
     from neuroarrays.kernels import events
 
     width = int(np.prod(stored.shape[1:]))
-    held = 8 * stored.shape[0] * events.stretches(width)
+    needed = 8 * stored.shape[0] * events.stretches(width)
     sizes, places = [], []
     for block in blocks:
         values = np.ascontiguousarray(stored.read(block))
-        if values.min() < 0 or held + 2 * int(values.sum(dtype=np.int64)) > limit:
+        if values.min() < 0 or needed + 2 * int(values.sum(dtype=np.int64)) > limit:
             return None
         unsigned = values.view(f"u{values.itemsize}").reshape(len(values), width)
         size, place = events.compress(unsigned)
-        held += place.nbytes
+        needed += place.nbytes
         sizes.append(size)
         places.append(place)
     first = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])

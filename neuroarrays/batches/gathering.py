@@ -48,14 +48,14 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
     label = None
     while node is not None:
         try:
-            found = node[name]
+            array = node[name]
         except KeyError:
-            found = None
-        if isinstance(found, xr.DataArray):
-            path, _, own = name.rpartition("/")
-            if own in (node[path] if path else node).data_vars:
-                return found
-            label = found if label is None else label  # a label may share a variable's name
+            array = None
+        if isinstance(array, xr.DataArray):
+            path, _, variable = name.rpartition("/")
+            if variable in (node[path] if path else node).data_vars:
+                return array
+            label = array if label is None else label  # a label may share a variable's name
         node = node.parent
     if label is not None:
         return label
@@ -94,7 +94,7 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
             "na.torch.SpikeWindowDataset on its areas"
         )
         raise SchemaError(msg)
-    found: dict[str, xr.DataTree] = {}
+    by_path: dict[str, xr.DataTree] = {}
     missing = None
     for path in schema.area_paths(tree):
         area = tree[path]
@@ -105,18 +105,18 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
         except NotInTree as error:
             missing = error
             continue
-        found[path] = area
-    if not found:
+        by_path[path] = area
+    if not by_path:
         raise missing or SchemaError(
             f"expected an aligned tree, found {given.found(tree)}; give the whole, as area.root"
         )
-    parents = [path.rpartition("/")[0] for path in found]
+    parents = [path.rpartition("/")[0] for path in by_path]
     alone = len(set(parents)) == len(parents)
     keys = [
         parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
-        for path, parent in zip(found, parents, strict=True)
+        for path, parent in zip(by_path, parents, strict=True)
     ]
-    return list(zip(keys, found.values(), strict=True))
+    return list(zip(keys, by_path.values(), strict=True))
 
 
 def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
@@ -214,15 +214,15 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
         if schema.PRESENTATION in array.dims:
             msg = f"{place(area, name)} is cut into presentations {array.dims}: use TrialDataset"
             raise SchemaError(msg)
-        own = seconds(array.coords[schema.TIME], f"the clock of {place(area, name)}")
-        if time is not None and not np.array_equal(own, time):
+        stamps = seconds(array.coords[schema.TIME], f"the clock of {place(area, name)}")
+        if time is not None and not np.array_equal(stamps, time):
             msg = (
-                f"{place(area, name)} has another clock ({own.size:,} samples) than {first} "
+                f"{place(area, name)} has another clock ({stamps.size:,} samples) than {first} "
                 f"({time.size:,} samples): bring both on one with na.align"
             )
             raise SchemaError(msg)
         if time is None:
-            time, first = own, name
+            time, first = stamps, name
     assert time is not None
     steps = np.diff(time)
     if not (steps > 0).all():
@@ -286,11 +286,11 @@ def stretches(
     valid = None if across_gaps else mask(area, "valid", (schema.TIME,))
     clock = xr.DataArray(time, dims=schema.TIME, attrs={"bin_width": width})
     cuts = np.empty(0, np.int64) if across_gaps else np.flatnonzero(breaks(area, clock=clock))
-    found = []
+    spans = []
     for begin, end in zip(low.tolist(), high.tolist(), strict=True):
         inner = cuts[(cuts > begin) & (cuts < end)]
         bounds = np.concatenate([[begin], inner, [end]])
-        found += [
+        spans += [
             (a, b) for a, b in itertools.pairwise(bounds) if b > a and (valid is None or valid[a])
         ]
-    return np.array(found, np.int64).reshape(-1, 2)
+    return np.array(spans, np.int64).reshape(-1, 2)

@@ -52,10 +52,12 @@ class Mask:
         if not unknown.any():
             return
         front = ("",) * (out.ndim - len(dims))
-        own, theirs = (*front, *self.dims), (*front, *dims)
-        ordered = unknown.transpose([own.index(dim) for dim in theirs if dim in own])
+        mask_dims, value_dims = (*front, *self.dims), (*front, *dims)
+        ordered = unknown.transpose(
+            [mask_dims.index(dim) for dim in value_dims if dim in mask_dims]
+        )
         sizes = iter(ordered.shape)
-        where = ordered.reshape([next(sizes) if dim in own else 1 for dim in theirs])
+        where = ordered.reshape([next(sizes) if dim in mask_dims else 1 for dim in value_dims])
         np.copyto(out, np.nan, where=where)
 
 
@@ -77,15 +79,15 @@ def masks_of(area: xr.DataTree, dim: str, place: str) -> dict[str, Mask]:
         Those it has, by name. What is masked unit by unit is read with each batch; the others are
         small and stay in memory.
     """
-    found = {}
+    masks = {}
     for name in (*VALID, WITHHELD, BEHAVIOR_WITHHELD):
         array = area.get(name)
         if isinstance(array, xr.DataArray) and dim in array.dims and array.dtype == bool:
             dims = (dim, *(str(d) for d in array.dims if d != dim))
             keep = schema.UNIT not in dims
             field = field_of(array.variable, dim, f"{place}: {name}", keep)
-            found[name] = Mask(field, dims, name in VALID)
-    return found
+            masks[name] = Mask(field, dims, name in VALID)
+    return masks
 
 
 def masks_for(name: str, dims: Sequence[str], masks: Mapping[str, Mask]) -> list[str]:

@@ -62,9 +62,9 @@ def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: in
     ValueError
         If a share asked for gets no label.
     """
-    values, place = _codes(labels)
+    values, code = _codes(labels)
     parts = _shares(permutation(len(values), seed), fractions, "labels")
-    return {name: np.flatnonzero(np.isin(place, part)) for name, part in parts.items()}
+    return {name: np.flatnonzero(np.isin(code, part)) for name, part in parts.items()}
 
 
 def by_block(
@@ -132,9 +132,9 @@ def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> l
     order = order[np.argsort(first[order], kind="stable")]
     fold = np.empty(len(names), np.int64)
     fold[order] = np.arange(len(names)) % n_folds  # dealt out, stratum after stratum
-    own = fold[group]
+    fold_of = fold[group]
     return [
-        {"train": np.flatnonzero(own != k), "test": np.flatnonzero(own == k)}
+        {"train": np.flatnonzero(fold_of != k), "test": np.flatnonzero(fold_of == k)}
         for k in range(n_folds)
     ]
 
@@ -164,16 +164,16 @@ def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float 
     edges = _edges(time)
     shares = _checked(fractions)
     cuts = np.round(np.concatenate([[0], np.cumsum(shares)]) * (edges.size - 1)).astype(int)
-    found = {}
+    parts = {}
     for name, low, high in zip(NAMES, cuts[:-1], cuts[1:], strict=False):
         begin = edges[low] + (gap / 2 if low > 0 else 0.0)
         end = edges[high] - (gap / 2 if high < edges.size - 1 else 0.0)
         if high > low and end > begin:
-            found[name] = np.array([[begin, end]])
+            parts[name] = np.array([[begin, end]])
         elif shares[NAMES.index(name)]:
             msg = f"split {name!r} is empty: {edges.size - 1:,} samples with a gap of {gap:g} s"
             raise ValueError(msg)
-    return found
+    return parts
 
 
 def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 0) -> Split:
@@ -232,10 +232,10 @@ def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
         "train" and "validation".
     """
     n_frames = edges.size - 1
-    held = np.zeros(n_frames, bool)
+    validating = np.zeros(n_frames, bool)
     for clip in validation:
-        held[clip * frames : (clip + 1) * frames] = True
-    turns = np.flatnonzero(np.diff(held.astype(np.int8), prepend=1, append=1))
+        validating[clip * frames : (clip + 1) * frames] = True
+    turns = np.flatnonzero(np.diff(validating.astype(np.int8), prepend=1, append=1))
     train = edges[turns.reshape(-1, 2)]
     return {
         "train": train,
@@ -266,7 +266,7 @@ def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
         Which session, area and split is at fault.
     """
     owner = np.full(n, "", object)
-    found: Split = {}
+    sides: Split = {}
     for name, given in split.items():
         rows = chosen(given, n, f"{where}: split {name!r}")
         taken = [other for other in owner[rows] if other]
@@ -274,8 +274,8 @@ def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
             msg = f"{where}: {len(taken)} presentations are in {taken[0]!r} and in {name!r}"
             raise SchemaError(msg)
         owner[rows] = name
-        found[name] = rows
-    return found
+        sides[name] = rows
+    return sides
 
 
 def chosen(given: Any, n: int, what: str) -> np.ndarray:
@@ -302,8 +302,8 @@ def chosen(given: Any, n: int, what: str) -> np.ndarray:
     """
     rows = np.asarray(given if np.size(given) else np.empty(0, int))
     if rows.ndim != 1 or rows.dtype.kind not in "biu" or (rows.dtype == bool and rows.size != n):
-        found = f"{rows.dtype} of shape {rows.shape}"
-        msg = f"{what}: expected positions of presentations or a mask of {n}, found {found}"
+        kind = f"{rows.dtype} of shape {rows.shape}"
+        msg = f"{what}: expected positions of presentations or a mask of {n}, found {kind}"
         raise SchemaError(msg)
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
     if rows.size == 0:
@@ -336,27 +336,27 @@ def intervals(split: Mapping[str, Any], where: str) -> Split:
     SchemaError
         Which session, area and split is at fault.
     """
-    found = {name: seconds(part, f"split {name!r}").reshape(-1, 2) for name, part in split.items()}
+    sides = {name: seconds(part, f"split {name!r}").reshape(-1, 2) for name, part in split.items()}
     every = []
-    for name, part in found.items():
+    for name, part in sides.items():
         if part.shape[0] == 0 or not (part[:, 1] > part[:, 0]).all():
             msg = f"{where}: split {name!r} is empty"
             raise SchemaError(msg)
         every += [(begin, end, name) for begin, end in part.tolist()]
     every.sort()
-    for (_, end, one), (begin, _, other) in pairwise(every):
-        if one != other and begin < end - 1e-9 * max(1.0, abs(end)):
-            msg = f"{where}: splits {one!r} and {other!r} share {begin:g} to {end:g} s"
+    for (_, end, side), (begin, _, other) in pairwise(every):
+        if side != other and begin < end - 1e-9 * max(1.0, abs(end)):
+            msg = f"{where}: splits {side!r} and {other!r} share {begin:g} to {end:g} s"
             raise SchemaError(msg)
-    return found
+    return sides
 
 
 def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
     """Labels in their order of appearance, and which of them each presentation has."""
     values = np.asarray(labels).tolist()
     known: dict[Any, int] = {}
-    place = np.array([known.setdefault(v, len(known)) for v in values], np.int64)
-    return list(known), place
+    codes = np.array([known.setdefault(v, len(known)) for v in values], np.int64)
+    return list(known), codes
 
 
 def _checked(fractions: Sequence[float]) -> np.ndarray:
@@ -373,14 +373,14 @@ def _checked(fractions: Sequence[float]) -> np.ndarray:
 def _shares(order: np.ndarray, fractions: Sequence[float], what: str) -> Split:
     shares = _checked(fractions)
     cuts = np.round(np.cumsum(shares) * order.size).astype(int)
-    found = {}
+    parts = {}
     for name, low, high, share in zip(NAMES, [0, *cuts], cuts, shares, strict=False):
         if share and high == low:
             msg = f"split {name!r} is empty: {share:g} of {order.size} {what}"
             raise ValueError(msg)
         if high > low:
-            found[name] = order[low:high]
-    return found
+            parts[name] = order[low:high]
+    return parts
 
 
 def _edges(time: Any) -> np.ndarray:

@@ -106,13 +106,13 @@ class SpikeWindows(AreaSamples):
     def _starts(self, starts: Any, length: float, stride: float, window: Any) -> np.ndarray:
         shared = self._observed
         if starts is not None:
-            found = seconds(starts, "starts")
+            begins = seconds(starts, "starts")
         else:
             spans = shared.rows if window is None else seconds(window, "window").reshape(-1, 2)
             if window is not None and not shared.found and len(spans):
                 spans = Stretches(spans, False).within(shared.rows).rows
             slack = 1e-6 * self.bin_width
-            found = np.concatenate(
+            begins = np.concatenate(
                 [
                     a + stride * np.arange(np.floor((b - a - length + slack) / stride) + 1)
                     for a, b in spans
@@ -120,24 +120,24 @@ class SpikeWindows(AreaSamples):
                 ]
                 or [np.empty(0)]
             )
-            found = found[self._whole(found)]
-        if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+            begins = begins[self._whole(begins)]
+        if begins.ndim != 1 or not begins.size or not np.isfinite(begins).all():
             low, high = shared.extent
             msg = (
                 f"{self.place}: no window of {length:g} s (all units were recorded for "
                 f"{shared.seconds:g} s from {low:.3f} to {high:.3f} s, window={window}, starts of "
-                f"shape {found.shape})"
+                f"shape {begins.shape})"
             )
             raise ValueError(msg)
-        if not (whole := self._whole(found)).all():
+        if not (whole := self._whole(begins)).all():
             msg = (
                 f"{self.place}: {(~whole).sum():,} of {whole.size:,} windows reach into time in which "
                 f"not all units were recorded, or are to be trusted: the first starts at "
-                f"{found[~whole][0]:g} s. No spike there does not mean silence; leave them out, or "
+                f"{begins[~whole][0]:g} s. No spike there does not mean silence; leave them out, or "
                 "choose units with na.select_units"
             )
             raise ValueError(msg)
-        return found
+        return begins
 
     def _whole(self, starts: np.ndarray) -> np.ndarray:
         """Whether all bins of windows lie in the time in which all units were recorded."""
@@ -147,8 +147,8 @@ class SpikeWindows(AreaSamples):
         whole = np.zeros(starts.shape, bool)
         for low in range(0, len(starts), _WINDOWS):
             part = starts[low : low + _WINDOWS, None]
-            held = self._observed.hold(part + edges[:-1], part + edges[1:])
-            whole[low : low + _WINDOWS] = held.all(axis=1)
+            inside = self._observed.hold(part + edges[:-1], part + edges[1:])
+            whole[low : low + _WINDOWS] = inside.all(axis=1)
         return whole
 
     def _signal(self, area: xr.DataTree, name: str) -> fields.Field:
@@ -159,10 +159,10 @@ class SpikeWindows(AreaSamples):
         node = array.to_dataset(name=variable)
         offsets = grid.bin_centres(0.0, self.bins, self.bin_width)
         dims = (schema.PRESENTATION, schema.TIME)
-        found = interpolation.series_at(
+        signal = interpolation.series_at(
             node, self.starts, offsets, "linear", None, dims, self.bin_width
         )
-        lazy = array_of(found[variable])
+        lazy = array_of(signal[variable])
         return fields.Stored(lazy, 0, gathering.place(area, name))
 
     @property
@@ -214,8 +214,8 @@ class SpikeWindows(AreaSamples):
 
 def _shared(observed: Sequence[Stretches]) -> Stretches:
     """The time that all units have in common."""
-    each = list({id(one): one for one in observed}.values())
+    each = list({id(stretches): stretches for stretches in observed}.values())
     shared = each[0] if each else Stretches(np.empty((0, 2)), False)
-    for one in each[1:]:
-        shared = one.within(shared.rows)
-    return Stretches(shared.rows, all(one.found for one in each))
+    for stretches in each[1:]:
+        shared = stretches.within(shared.rows)
+    return Stretches(shared.rows, all(stretches.found for stretches in each))

@@ -17,6 +17,7 @@ from neuroarrays.archive.reader import ArchiveReader, has_footer
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
+from neuroarrays.lazy.arrays import array_of
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
 
 
@@ -342,3 +343,20 @@ def test_a_damaged_archive_in_a_folder_is_named(folder_of_archives):
     path.write_bytes((folder_of_archives / "gabors.h5").read_bytes()[:5000])
     with pytest.raises(FormatError, match=r"movies\.h5"):
         na.open_datatree(folder_of_archives)
+
+
+def test_rows_stored_once_are_read_into_a_buffer(tmp_path):
+    frames = np.random.default_rng(0).random((3, 1, 24, 48), "f4")[[0, 1, 0, 2, 1]]
+    tree = xr.DataTree.from_dict({
+        "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
+        "m": xr.Dataset({"stimulus": (("presentation_id", "channel", "y", "x"), frames)}),
+        "m/V1": xr.Dataset({"responses": (("presentation_id", "unit_id"), np.ones((5, 2)))}),
+    })  # fmt: skip
+    opened = na.open_datatree(store.save(tree, tmp_path / "x.h5"))
+    array = array_of(opened["m/stimulus"].variable)
+    out = np.full((3, 1, 2, 48), np.nan, "f4")
+    array.into((np.array([4, 0, 2]), slice(0, 1, 1), slice(1, 3, 1), slice(0, 48, 1)), out)
+    np.testing.assert_array_equal(out, frames[[4, 0, 2], :, 1:3])
+    stored, places = array.distinct()
+    assert stored.shape == (3, 1, 24, 48)
+    assert places.tolist() == [0, 1, 0, 2, 1]
