@@ -3,7 +3,7 @@
 Alignment, masks and splits happened before. A sample is a dict of arrays under the names of the
 tree's variables; a batch is the same dict with one more axis in front, gathered at once::
 
-    data = na.batches.Trials(area, ["stimulus"], ["responses"])
+    data = na.batches.TrialSamples(area, ["stimulus"], ["responses"])
     loader = na.batches.NumpyLoader(data, na.batches.Batches(len(data), 64, shuffle=True))
 
 What is not known is never a zero: targets are NaN where the masks of the area say so and the dtype
@@ -11,25 +11,25 @@ has one, and the masks come with every batch. `na.torch` has the same datasets w
 """
 
 from neuroarrays.batches import splits
-from neuroarrays.batches.aligned import Clips, Trials
-from neuroarrays.batches.composites import Repeats, Stacked
+from neuroarrays.batches.aligned import ClipSamples, TrialSamples
+from neuroarrays.batches.composites import RepeatSamples, StackedSamples
 from neuroarrays.batches.loading import NumpyLoader, cycle
 from neuroarrays.batches.plan import loaders
 from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.batches.scaling import Scaling
-from neuroarrays.batches.windows import SpikeWindows
+from neuroarrays.batches.windows import SpikeWindowSamples
 
 __all__ = [
     "Batches",
-    "Clips",
+    "ClipSamples",
     "Cycled",
     "Jittered",
     "NumpyLoader",
-    "Repeats",
+    "RepeatSamples",
     "Scaling",
-    "SpikeWindows",
-    "Stacked",
-    "Trials",
+    "SpikeWindowSamples",
+    "StackedSamples",
+    "TrialSamples",
     "balanced",
     "cycle",
     "loaders",

@@ -102,7 +102,7 @@ class AlignedSamples(AreaSamples):
             self.masks[key].blank(masks[key], out, self.dims[name])
 
 
-class Trials(AlignedSamples):
+class TrialSamples(AlignedSamples):
     """Presentations as samples.
 
     Parameters
@@ -178,7 +178,7 @@ class Trials(AlignedSamples):
         return self._finish(arrays)
 
 
-class Clips(AlignedSamples):
+class ClipSamples(AlignedSamples):
     """Windows of one clock as samples.
 
     Parameters
@@ -206,7 +206,7 @@ class Clips(AlignedSamples):
         Also give the end of each stretch that fills no window: `valid` is False past it, float
         variables are NaN there.
     dtype, cache, labels, transform
-        As for `Trials`.
+        As for `TrialSamples`.
 
     Notes
     -----
@@ -317,7 +317,7 @@ class Clips(AlignedSamples):
         starts = self.low[stretch] + (numbers - self.bounds[stretch]) * self.stride
         return starts, np.minimum(starts + self.bins, self.high[stretch])
 
-    def frames(self) -> Clips:
+    def frames(self) -> ClipSamples:
         """Every frame of the clock as a window, without labels and transform."""
         own = copy.copy(self)
         own.bins = own.stride = own.step = 1

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.batches.aligned import Trials
+from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.samples import AreaSamples, Batch, Samples, check_samples, is_per_sample
 from neuroarrays.errors import SchemaError
 
 
-class Repeats(Samples):
+class RepeatSamples(Samples):
     """Stimuli as samples: the mean over the repeats of each, and every repeat.
 
     Parameters
     ----------
-    trials : Trials
+    trials : TrialSamples
         Presentations, with targets.
     labels : (presentation_id,) array
         What was shown in each presentation of the area; equal labels are repeats.
@@ -36,7 +36,7 @@ class Repeats(Samples):
         If there is no target, or one is not a float.
     """
 
-    def __init__(self, trials: Trials, labels: Any):
+    def __init__(self, trials: TrialSamples, labels: Any):
         shown = np.asarray(labels)[trials.rows].tolist()
         groups: dict[Any, list[int]] = {}
         for i, label in enumerate(shown):
@@ -88,7 +88,7 @@ class Repeats(Samples):
         return np.divide(total, count, out=mean, where=count > 0).astype(repeats.dtype)
 
 
-class Stacked(Samples):
+class StackedSamples(Samples):
     """Several datasets of one kind of sample, one after another.
 
     Parameters
@@ -117,7 +117,7 @@ class Stacked(Samples):
             msg = "there is no dataset to stack"
             raise ValueError(msg)
         for dataset in self.datasets:
-            check_samples(dataset, AreaSamples, 'na.batches.Trials(area, ["spike_data"])')
+            check_samples(dataset, AreaSamples, 'na.batches.TrialSamples(area, ["spike_data"])')
         self.place = ", ".join(d.place for d in self.datasets)
         for other in self.datasets[1:]:
             _check_alike(self.datasets[0], other)

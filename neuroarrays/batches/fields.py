@@ -137,7 +137,7 @@ class Events(Field):
             events.expand(self.first, self.places, rows, flat)
 
 
-class Stored(Field):
+class LazyRows(Field):
     """A lazy array: what is asked for is read, chunk by chunk, whatever the order of the rows."""
 
     def __init__(self, array: LazyArray, axis: int, place: str):
@@ -219,10 +219,10 @@ class Kept(Field):
     Unless kept `always`, it is read from where it is stored if there is no room at its first use.
     """
 
-    def __init__(self, stored: Stored, always: bool):
+    def __init__(self, stored: LazyRows, always: bool):
         self.stored, self.shape, self.dtype = stored, stored.shape, stored.dtype
         self.always = always
-        self._field: Dense | Events | Stored | None = None
+        self._field: Dense | Events | LazyRows | None = None
         self._lock = state.Lock()
 
     @property
@@ -232,7 +232,7 @@ class Kept(Field):
         return 0 if field is None or field is self.stored else field.nbytes
 
     @property
-    def field(self) -> Dense | Events | Stored:
+    def field(self) -> Dense | Events | LazyRows:
         """The values, read on first use."""
         with self._lock:
             if self._field is None:
@@ -254,7 +254,7 @@ class Kept(Field):
     def clips(self, starts: np.ndarray, out: np.ndarray) -> None:
         self.field.clips(starts, out)
 
-    def __reduce__(self) -> tuple[Any, tuple[Stored, bool]]:
+    def __reduce__(self) -> tuple[Any, tuple[LazyRows, bool]]:
         return kept, (self.stored, self.always)
 
 
@@ -262,7 +262,7 @@ class Kept(Field):
 _kept: state.Shared[Kept] = state.Shared(Kept.forget)
 
 
-def kept(stored: Stored, always: bool) -> Kept:
+def kept(stored: LazyRows, always: bool) -> Kept:
     """A stored field in memory; one for all who ask for the same array in this process."""
     from dask.base import tokenize
 
@@ -275,7 +275,7 @@ def _bytes_kept() -> int:
     return sum(field.nbytes for field in _kept.values())
 
 
-def _loaded(stored: Stored) -> Dense | Events:
+def _loaded(stored: LazyRows) -> Dense | Events:
     """All rows, read in blocks: as events where that takes less than half the memory."""
     total = stored.nbytes
     step = max(1, _BLOCK // max(1, total // max(1, stored.shape[0])))
@@ -291,7 +291,7 @@ def _loaded(stored: Stored) -> Dense | Events:
     return Dense(values)
 
 
-def _sparse(stored: Stored, blocks: list[slice], limit: int) -> Events | None:
+def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
     from neuroarrays.kernels import events
 
     width = int(np.prod(stored.shape[1:]))
@@ -360,9 +360,9 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: bool | str) -> 
         return Labelled(variable, dim)
     if isinstance(data, Repeating) and axis == 0:
         base, places = data.distinct()
-        return Looked(_lazily(Stored(base, axis, place), cache), places)
-    return _lazily(Stored(data, axis, place), cache)
+        return Looked(_lazily(LazyRows(base, axis, place), cache), places)
+    return _lazily(LazyRows(data, axis, place), cache)
 
 
-def _lazily(stored: Stored, cache: bool | str) -> Field:
+def _lazily(stored: LazyRows, cache: bool | str) -> Field:
     return kept(stored, cache is True) if cache else stored

@@ -73,9 +73,9 @@ class NumpyLoader(Resumable):
     next batch follows. The memory of a batch is used again once you have let go of it.
     """
 
-    def __init__(self, dataset: Samples | Sessions, batches: Batches | Cycled):
-        example = 'na.batches.Trials(area, ["spike_data"])'
-        check_samples(dataset, Samples | Sessions, example)
+    def __init__(self, dataset: Samples | SessionBatches, batches: Batches | Cycled):
+        example = 'na.batches.TrialSamples(area, ["spike_data"])'
+        check_samples(dataset, Samples | SessionBatches, example)
         check_batches(batches, "na.batches.Batches(len(data), 64, shuffle=True)")
         self.dataset: Any = dataset
         self.batches, self._place = batches, Place(batches)
@@ -103,7 +103,7 @@ def check_batches(given: Any, example: str) -> None:
         raise TypeError(msg)
 
 
-class Sessions:
+class SessionBatches:
     """Datasets by session; a batch is of one of them, and comes with its session's name.
 
     Parameters
@@ -161,7 +161,9 @@ def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int =
     return NumpyLoader(*in_turn(loaders, NumpyLoader, mode, seed))
 
 
-def in_turn(loaders: Mapping[str, Any], kind: Any, mode: str, seed: int) -> tuple[Sessions, Cycled]:
+def in_turn(
+    loaders: Mapping[str, Any], kind: Any, mode: str, seed: int
+) -> tuple[SessionBatches, Cycled]:
     """What a loader needs that takes the batches of some loaders in turn; see `cycle`."""
     check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
     for key, loader in loaders.items():
@@ -172,5 +174,5 @@ def in_turn(loaders: Mapping[str, Any], kind: Any, mode: str, seed: int) -> tupl
         if len(loader) == 0:
             msg = f"session {key!r} has no batch"
             raise ValueError(msg)
-    datasets = Sessions({key: loader.dataset for key, loader in loaders.items()})
+    datasets = SessionBatches({key: loader.dataset for key, loader in loaders.items()})
     return datasets, Cycled([loader.batches for loader in loaders.values()], mode, seed)

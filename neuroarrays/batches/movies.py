@@ -61,7 +61,7 @@ class MovieChunks:
     chunk : int
         Frames of a chunk.
     cache : {"auto", True, False}
-        As for `Trials`.
+        As for `TrialSamples`.
     by_start : bool
         Samples are numbered by the first frame of their chunk instead of chunk by chunk.
 

@@ -12,8 +12,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import gathering, splits
-from neuroarrays.batches.aligned import AlignedSamples, Clips, Trials
-from neuroarrays.batches.composites import Repeats
+from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSamples
+from neuroarrays.batches.composites import RepeatSamples
 from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.samplers import Batches, Jittered
 from neuroarrays.batches.samples import Batch, Samples
@@ -43,7 +43,7 @@ def loaders(
     tree : xr.DataTree
         An aligned tree, from its root.
     inputs, targets : sequence of str
-        Variables of each area; see `Trials`. Areas without any of them are left out.
+        Variables of each area; see `TrialSamples`. Areas without any of them are left out.
     **options
         ``batch_size``, ``length``, ``split``, ``repeats``, ``normalize``, ``seed`` and
         ``options``, all as in `na.torch.loaders`.
@@ -60,7 +60,7 @@ def loaders(
     NotInTree, SchemaError, ValueError
         What is missing or empty, in which session and area.
     """
-    return Plan(gathering.names(inputs), gathering.names(targets), **options).loaders(
+    return LoaderPlan(gathering.names(inputs), gathering.names(targets), **options).loaders(
         tree, NumpyLoader
     )
 
@@ -69,14 +69,14 @@ def loaders(
 class Kinds:
     """Which classes the datasets and the normalisation are of."""
 
-    trials: type[Trials] = Trials
-    clips: type[Clips] = Clips
-    repeats: type[Repeats] = Repeats
+    trials: type[TrialSamples] = TrialSamples
+    clips: type[ClipSamples] = ClipSamples
+    repeats: type[RepeatSamples] = RepeatSamples
     fit: Callable[[Any, Sequence[str]], Callable[[Batch], Batch]] = Scaling.fit
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitSide:
     """One side of the split of one area."""
 
     key: str
@@ -92,7 +92,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoaderPlan:
     """What is asked for of every area of a tree; see `na.torch.loaders`."""
 
     inputs: list[str]
@@ -116,7 +116,7 @@ class Plan:
             )
             raise ValueError(msg)
         parts = [
-            Part(key, area, name, side)
+            SplitSide(key, area, name, side)
             for key, area in gathering.areas(tree, gathering.names(self.inputs, self.targets))
             for name, side in self._sides(area).items()
         ]
@@ -128,7 +128,7 @@ class Plan:
         by_side: dict[str, dict[str, Any]] = {}
         for part, source in zip(parts, sources, strict=True):
             data: Samples = source
-            if part.is_test and isinstance(source, Trials) and self.repeats is not None:
+            if part.is_test and isinstance(source, TrialSamples) and self.repeats is not None:
                 data = self.kinds.repeats(source, gathering.column(part.area, self.repeats))
             sessions = by_side.setdefault(part.side, {})
             key = part.key if part.key not in sessions else part.area.path.strip("/")
@@ -166,7 +166,7 @@ class Plan:
         )
         return dict(checked)
 
-    def _dataset(self, part: Part) -> AlignedSamples:
+    def _dataset(self, part: SplitSide) -> AlignedSamples:
         """The samples of a part."""
         options = dict(self.options or {})
         if self.length is None:
@@ -187,13 +187,13 @@ class Plan:
             **options,
         )
 
-    def _batches(self, data: Samples, part: Part) -> Batches:
+    def _batches(self, data: Samples, part: SplitSide) -> Batches:
         """In which order, and how many at a time."""
         seed = self.seed ^ zlib.crc32(part.key.encode())
         try:
             if part.side != "train":
                 return Batches(len(data), self.batch_size)
-            if isinstance(data, Clips):
+            if isinstance(data, ClipSamples):
                 return Jittered(data, self.batch_size, seed=seed, drop_last=True)
             return Batches(len(data), self.batch_size, shuffle=True, seed=seed, drop_last=True)
         except ValueError as error:
@@ -201,7 +201,7 @@ class Plan:
             raise ValueError(msg) from error
 
     def _scales(
-        self, parts: Sequence[Part], sources: Sequence[AlignedSamples]
+        self, parts: Sequence[SplitSide], sources: Sequence[AlignedSamples]
     ) -> dict[str, Callable[[Batch], Batch]]:
         """The normalisation of each area, by its train side, or that of its session's other block."""
         names = gathering.names(self.normalize)

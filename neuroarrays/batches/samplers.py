@@ -19,7 +19,7 @@ MODES = ("longest", "shortest", "weighted")
 
 
 @runtime_checkable
-class Windows(Protocol):
+class ManyWindows(Protocol):
     """A dataset of windows of one length, in stretches: see `Jittered`."""
 
     #: Windows (dataset indices) from one stretch's begin to the next one's.
@@ -147,7 +147,7 @@ class Jittered(Batches):
     Parameters
     ----------
     windows : dataset
-        Windows from one to the next frame, such as `Clips` with a stride of one bin.
+        Windows from one to the next frame, such as `ClipSamples` with a stride of one bin.
     batch_size : int
         Windows per batch and rank.
     **options
@@ -161,7 +161,7 @@ class Jittered(Batches):
     """
 
     def __init__(self, windows: Any, batch_size: int, **options: Any):
-        if not isinstance(windows, Windows):
+        if not isinstance(windows, ManyWindows):
             kind = type(windows).__name__
             msg = f"expected windows of a clock, such as clips, not a {kind}: take Batches"
             raise TypeError(msg)

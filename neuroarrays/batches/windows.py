@@ -25,7 +25,7 @@ from neuroarrays.tree.trains import Trains, trains_of
 _WINDOWS = 4096
 
 
-class SpikeWindows(AreaSamples):
+class SpikeWindowSamples(AreaSamples):
     """Windows binned from raw spike trains as they are asked for.
 
     Parameters
@@ -163,7 +163,7 @@ class SpikeWindows(AreaSamples):
             node, self.starts, offsets, "linear", None, dims, self.bin_width
         )
         lazy = array_of(signal[variable])
-        return fields.Stored(lazy, 0, gathering.place(area, name))
+        return fields.LazyRows(lazy, 0, gathering.place(area, name))
 
     @property
     def slices(self) -> Any:

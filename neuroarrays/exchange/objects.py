@@ -71,31 +71,31 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
     Examples
     --------
     >>> import neuroarrays as na
-    >>> found = na.to_pynapple(na.load_sample())
-    >>> found["A2929-200711/adn/spikes"].index.size
+    >>> objects = na.to_pynapple(na.load_sample())
+    >>> objects["A2929-200711/adn/spikes"].index.size
     7
     """
     nap = _pynapple()
-    found: dict[str, Any] = {}
+    objects: dict[str, Any] = {}
     for path, role, node in schema.roles(tree):
-        own = node.to_dataset(inherit=False)
+        contents = node.to_dataset(inherit=False)
         if role == "spikes":
-            found[path] = _group(nap, own, node.parent and node.parent.parent)
+            objects[path] = _group(nap, contents, node.parent and node.parent.parent)
         elif role == "table":
-            intervals = _intervals(nap, own)
+            intervals = _intervals(nap, contents)
             if intervals is not None:
-                found[path] = intervals
+                objects[path] = intervals
         elif schema.TIME in node.coords:
             times = node.coords[schema.TIME].values
             kept = np.flatnonzero(np.isfinite(times))
             kept = kept[np.argsort(times[kept], kind="stable")]  # pynapple sorts the times alone
             if kept.size < times.size or (np.diff(kept) < 0).any():
-                own, times = own.isel({schema.TIME: kept}), times[kept]
+                contents, times = contents.isel({schema.TIME: kept}), times[kept]
             support = _of_clock(nap, tree, path, times)
-            for name, array in own.data_vars.items():
+            for name, array in contents.data_vars.items():
                 if array.dims[:1] == (schema.TIME,) and array.dtype.kind in "biuf":
-                    found[f"{path}/{name}"] = _series(nap, times, array, support)
-    return found
+                    objects[f"{path}/{name}"] = _series(nap, times, array, support)
+    return objects
 
 
 def _support(nap: Any, each: list[Stretches]) -> Any:
@@ -237,10 +237,10 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
             place = place.removeprefix(f"{schema.PRESENTATIONS}/")
             groups[f"{session}/{schema.PRESENTATIONS}/{place}"] = _table(one)
         elif isinstance(one, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
-            made = _signal(one, place.rpartition("/")[2])
-            if schema.UNIT in made.dims and "/" not in place:
+            signal = _signal(one, place.rpartition("/")[2])
+            if schema.UNIT in signal.dims and "/" not in place:
                 place = f"{schema.UNKNOWN_AREA}/{place}"  # units are of an area
-            groups[f"{session}/{place}"] = made
+            groups[f"{session}/{place}"] = signal
             observed[f"{session}/{place}"] = _observed(one, [np.asarray(one.index, np.float64)])
         else:
             msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
@@ -363,7 +363,7 @@ def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, np.ndarra
     path = areas[0] if area is None else area.strip("/")
     if path not in areas:
         raise NotInTree("area", path, areas)
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     nodes = [tree[path], *tree[path].children.values()]
     for node in nodes:
         for name, array in node.to_dataset(inherit=False).data_vars.items():
@@ -372,15 +372,15 @@ def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, np.ndarra
             neural = {"responses": "calcium", "spike_data": "spikes"}
             if name in ("valid", "valid_units") or array.ndim > 2:
                 continue
-            found[neural.get(str(name), str(name))] = _driada(array)
-    if "calcium" not in found:
+            arrays[neural.get(str(name), str(name))] = _driada(array)
+    if "calcium" not in arrays:
         msg = f"{path} has no responses along (time, unit_id), which DRIADA needs"
         raise SchemaError(msg)
-    missing = [name for name, values in found.items() if np.isnan(values).any()]
+    missing = [name for name, values in arrays.items() if np.isnan(values).any()]
     if missing:
         msg = f"{shorten(missing)} of {path} have NaN, which DRIADA refuses; fill or leave them out"
         raise SchemaError(msg)
-    return found
+    return arrays
 
 
 def _driada(array: xr.DataArray) -> np.ndarray:

@@ -163,8 +163,7 @@ def _movie(tree: xr.DataTree, block: str, session: str) -> np.ndarray:
             f"found {shown.dims}"
         )
         raise SchemaError(msg)
-    found: np.ndarray = shown.transpose("channel", _frame(shown), "y", "x").values
-    return found
+    return np.asarray(shown.transpose("channel", _frame(shown), "y", "x").values)
 
 
 def _frame(array: xr.DataArray) -> str:
@@ -177,11 +176,11 @@ def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, A
     areas: dict[str, Any] = {
         name: tree[f"{name}/{session}/{retina.RETINA}"] for name in (retina.TRAIN, *tests)
     }
-    made = {}
+    by_block = {}
     for name, area in areas.items():
         values = area["responses"]
-        made[name] = values.transpose(schema.UNIT, _frame(values)).values
-        if np.isnan(made[name]).any():
+        by_block[name] = values.transpose(schema.UNIT, _frame(values)).values
+        if np.isnan(by_block[name]).any():
             msg = (
                 f"{name}/{session}/{retina.RETINA}/responses has NaN; open-retina would leave the "
                 "session out without an error: select units or times first"
@@ -203,8 +202,8 @@ def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, A
         if label.dims == (schema.UNIT,)
     }
     return {
-        "train": made[retina.TRAIN],
-        "test_dict": {name: made[name] for name in tests},
+        "train": by_block[retina.TRAIN],
+        "test_dict": {name: by_block[name] for name in tests},
         "test_by_trial_dict": trials,
         "stim_id": tree[f"{retina.TRAIN}/{session}"].attrs.get("stimulus_type"),
         "session_kwargs": labels,
@@ -228,11 +227,11 @@ def _normalised(
     if not deviation > 0:
         msg = f"train/{session}/stimulus is constant, it cannot be normalised"
         raise SchemaError(msg)
-    made = {
+    movies = {
         name: (movie.astype(np.float32) - np.float32(mean)) / np.float32(deviation)
         for name, movie in shown.items()
     }
-    return made, {"norm_mean": mean, "norm_std": deviation}
+    return movies, {"norm_mean": mean, "norm_std": deviation}
 
 
 def _get(container: Any, name: str) -> Any:

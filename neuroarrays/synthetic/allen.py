@@ -26,7 +26,7 @@ from neuroarrays.synthetic.allen_options import (
     FUNCTIONAL_CONNECTIVITY,
     AllenOptions,
 )
-from neuroarrays.synthetic.allen_pieces import Pieces
+from neuroarrays.synthetic.allen_pieces import AllenPieces
 
 __all__ = ["BRAIN_OBSERVATORY", "FUNCTIONAL_CONNECTIVITY", "REASONS", "AllenOptions", "write_allen"]
 
@@ -72,10 +72,10 @@ def write_allen(
     """
     made = replace(options or AllenOptions(), **changes)
     with new_hdf5(path, replaced=True) as (file, _):
-        return _Writer(file, made).write()
+        return _AllenWriter(file, made).write()
 
 
-class _Writer(Pieces):
+class _AllenWriter(AllenPieces):
     """The order of the parts; channels and units."""
 
     def write(self) -> dict[str, Any]:

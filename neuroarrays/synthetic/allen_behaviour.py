@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.synthetic.allen_pieces import Pieces, text
+from neuroarrays.synthetic.allen_pieces import AllenPieces, text
 from neuroarrays.synthetic.allen_stimuli import FRAME
 
 
-def running(made: Pieces) -> None:
+def running(made: AllenPieces) -> None:
     """The wheel at 60 Hz, and what is computed of it."""
     step = FRAME / made.options.sampling
     n = int((made.plan.end - 4.0) / step)
@@ -29,7 +29,7 @@ def running(made: Pieces) -> None:
     made.truth["running"] = {"start_time": start, "end_time": stop, "speed": speed}
 
 
-def running_of_behavior(made: Pieces) -> None:
+def running_of_behavior(made: AllenPieces) -> None:
     """The same as Visual Behavior files have it."""
     n = int((made.plan.end - 4.0) / FRAME)
     times = 2.0 + FRAME * np.arange(n)
@@ -41,7 +41,7 @@ def running_of_behavior(made: Pieces) -> None:
     made.truth["running"] = {"time": times, "speed": speed}
 
 
-def eye(made: Pieces) -> None:
+def eye(made: AllenPieces) -> None:
     """30 Hz from 8 s on, until 6 s before the end: sessions outlast the camera."""
     times = np.arange(8.0, made.plan.end - 6.0, 1 / (29.97 * made.options.sampling))
     times += made.random.normal(0, 1e-4, times.size)
@@ -78,7 +78,7 @@ def eye(made: Pieces) -> None:
         made.truth["gaze"][f"{name}_ellipse"] = columns
 
 
-def eye_of_behavior(made: Pieces) -> None:
+def eye_of_behavior(made: AllenPieces) -> None:
     """Eye tracking as Visual Behavior files have it; licks and rewards."""
     times = np.arange(8.0, made.plan.end - 6.0, 1 / 60)
     place = "acquisition/EyeTracking"
@@ -97,7 +97,7 @@ def eye_of_behavior(made: Pieces) -> None:
     made.series("processing/rewards/volume", np.full(3, 0.007), lick[:3] + 0.1, "mL")
 
 
-def optotagging(made: Pieces) -> None:
+def optotagging(made: AllenPieces) -> None:
     """Laser pulses at the end."""
     n = 6
     start = made.plan.end - 18 + 1.5 * np.arange(n)

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Plan:
+class SessionPlan:
     """Tables as they will be written, and when the session ends."""
 
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     end: float = 0.0
 
 
-class Pieces:
+class AllenPieces:
     """One file: the options, the random numbers, the plan and what is known of the truth."""
 
     def __init__(self, file: h5py.File, options: AllenOptions):
         self.file, self.options = file, options
         self.random = np.random.default_rng(options.seed)
-        self.plan = Plan()
+        self.plan = SessionPlan()
         self.truth: dict[str, Any] = {}
 
     def group(self, path: str, kind: str, **attrs: Any) -> h5py.Group:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.synthetic.allen_pieces import Pieces, text
+from neuroarrays.synthetic.allen_pieces import AllenPieces, text
 
 #: One frame of the stimulus monitor, s: 15 of them are 0.2502 s.
 FRAME = 0.016680556
@@ -103,7 +103,7 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
     raise ValueError(msg)
 
 
-def stimuli(made: Pieces) -> None:
+def stimuli(made: AllenPieces) -> None:
     """Blocks of the stimuli in turn, spontaneous activity between them."""
     blocks: list[tuple[int, int, str, int]] = []
     for place, name in enumerate(made.options.stimuli):
@@ -140,12 +140,12 @@ def stimuli(made: Pieces) -> None:
     made.truth["tables"] = made.plan.tables
 
 
-def _rows(made: Pieces, name: str) -> int:
+def _rows(made: AllenPieces, name: str) -> int:
     rows = made.options.rows
     return rows if isinstance(rows, int) else rows[name]
 
 
-def _block(made: Pieces, name: str, size: int, now: float) -> tuple[np.ndarray, np.ndarray]:
+def _block(made: AllenPieces, name: str, size: int, now: float) -> tuple[np.ndarray, np.ndarray]:
     """Starts and stops of a block's presentations; of every frame for movies."""
     movie = name.startswith("natural_movie")
     on, off, _ = (2, 0, 2) if movie else _TIMING[name]
@@ -160,7 +160,7 @@ def _block(made: Pieces, name: str, size: int, now: float) -> tuple[np.ndarray, 
     return start, stop
 
 
-def _parameters(made: Pieces, name: str, n: int) -> dict[str, Any]:
+def _parameters(made: AllenPieces, name: str, n: int) -> dict[str, Any]:
     if not name.startswith("natural_movie"):
         return parameters(name, n, made.random)
     frames = np.arange(made.options.movie[1])
@@ -177,7 +177,7 @@ def _parameters(made: Pieces, name: str, n: int) -> dict[str, Any]:
     }
 
 
-def images(made: Pieces) -> None:
+def images(made: AllenPieces) -> None:
     """The tables of Visual Behavior: images, some omitted, then flashes."""
     n, now = _rows(made, "images") if isinstance(made.options.rows, int) else 12, 30.0
     start = now + 0.75 * np.arange(n)
@@ -215,7 +215,7 @@ def images(made: Pieces) -> None:
     made.truth["tables"] = made.plan.tables
 
 
-def invalid_rows(made: Pieces) -> None:
+def invalid_rows(made: AllenPieces) -> None:
     """Three tags a row; not in order of time, as in the real files."""
     rows: list[tuple[str, str, str, float, float]] = []
     if "invalid" in made.options.parts:
@@ -238,7 +238,7 @@ def invalid_rows(made: Pieces) -> None:
     made.truth["invalid"] = rows
 
 
-def intervals(made: Pieces) -> None:
+def intervals(made: AllenPieces) -> None:
     """Write the tables, and that of invalid times."""
     for name, table in made.plan.tables.items():
         n = table["start_time"].size

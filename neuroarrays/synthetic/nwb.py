@@ -18,7 +18,7 @@ import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.nwb_options import NWBOptions
-from neuroarrays.synthetic.nwb_pieces import Pieces
+from neuroarrays.synthetic.nwb_pieces import NWBPieces
 from neuroarrays.synthetic.nwb_signals import SIGNALS, outside
 
 _ELECTRODES_PER_AREA = 2
@@ -56,10 +56,10 @@ def write_nwb(
             file["nwb_version"] = "NWB-1.0.6"
             file.create_group("epochs")
             return {}
-        return _Writer(file, made, Path(path)).write()
+        return _NWBWriter(file, made, Path(path)).write()
 
 
-class _Writer(Pieces):
+class _NWBWriter(NWBPieces):
     """Units and trials, and the signals beside them."""
 
     def write(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import h5py
 
 
-class Pieces:
+class NWBPieces:
     """One file: the options, the random numbers and what is known of the truth."""
 
     def __init__(self, file: h5py.File, options: NWBOptions, path: Path):

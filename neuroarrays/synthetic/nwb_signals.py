@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
-from neuroarrays.synthetic.nwb_pieces import Pieces
+from neuroarrays.synthetic.nwb_pieces import NWBPieces
 
 
-def _running(made: Pieces) -> None:
+def _running(made: NWBPieces) -> None:
     size = int(20 * made.options.duration)
     speed = made.random.gamma(2.0, 5.0, size)  # cm/s
     stored = speed / 100 if made.options.running_unit == "m/s" else speed
@@ -20,7 +20,7 @@ def _running(made: Pieces) -> None:
     made.truth |= {"running": speed, "running_time": times}
 
 
-def _pupil(made: Pieces) -> None:
+def _pupil(made: NWBPieces) -> None:
     import h5py
 
     size = int(20 * made.options.duration)
@@ -39,7 +39,7 @@ def _pupil(made: Pieces) -> None:
     made.truth |= {"pupil": gaze, "pupil_area": area, "pupil_time": times}
 
 
-def _position(made: Pieces) -> None:
+def _position(made: NWBPieces) -> None:
     size = int(10 * made.options.duration)
     position = np.cumsum(made.random.normal(size=(size, 2)), axis=0)
     place = "processing/behavior/Position/SpatialSeries"
@@ -48,7 +48,7 @@ def _position(made: Pieces) -> None:
     made.truth |= {"position": position, "position_time": times}
 
 
-def _licks(made: Pieces) -> None:
+def _licks(made: NWBPieces) -> None:
     times = np.sort(made.random.uniform(0, made.options.duration, 12))
     place = "processing/behavior/BehavioralEvents/lick_left"
     group = made.series(place, "TimeSeries", np.ones(12), "a.u.")
@@ -56,7 +56,7 @@ def _licks(made: Pieces) -> None:
     made.truth["licks"] = times
 
 
-def _lfp(made: Pieces) -> None:
+def _lfp(made: NWBPieces) -> None:
     size = int(50 * made.options.duration)
     stored = made.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
     group = made.series(
@@ -72,7 +72,7 @@ def _lfp(made: Pieces) -> None:
     made.truth |= {"lfp_stored": stored, "lfp_time": 0.25 + np.arange(size) / 50.0}
 
 
-def _rois(made: Pieces) -> None:
+def _rois(made: NWBPieces) -> None:
     import h5py
 
     n, size = 4, int(8 * made.options.duration)
@@ -92,7 +92,7 @@ def _rois(made: Pieces) -> None:
     made.truth |= {"rois": values, "roi_id": 7 + np.arange(n)[::-1], "roi_time": times}
 
 
-def _cells(made: Pieces) -> None:
+def _cells(made: NWBPieces) -> None:
     """One TimeSeries per neuron, in an order that is not the alphabet's."""
     numbers, size = (2, 10, 1), 30
     values = made.random.normal(size=(size, len(numbers)))
@@ -104,12 +104,12 @@ def _cells(made: Pieces) -> None:
     made.truth |= {"cells": values[:, order], "cell_id": np.sort(numbers), "cell_time": times}
 
 
-def _empty(made: Pieces) -> None:
+def _empty(made: NWBPieces) -> None:
     group = made.series("acquisition/nothing", "TimeSeries", np.empty(0), "a.u.")
     group["timestamps"] = np.empty(0)
 
 
-def outside(made: Pieces) -> None:
+def outside(made: NWBPieces) -> None:
     """A series whose values lie in another file."""
     import h5py
 
@@ -136,7 +136,7 @@ def outside(made: Pieces) -> None:
 
 
 #: Part -> what writes it.
-SIGNALS: dict[str, Callable[[Pieces], None]] = {
+SIGNALS: dict[str, Callable[[NWBPieces], None]] = {
     "running": _running,
     "pupil": _pupil,
     "position": _position,

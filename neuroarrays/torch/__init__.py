@@ -18,7 +18,7 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays.batches import gathering, splits
-from neuroarrays.batches.plan import Kinds, Plan, SplitRule
+from neuroarrays.batches.plan import Kinds, LoaderPlan, SplitRule
 from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.errors import MissingDependency
 
@@ -134,7 +134,7 @@ def loaders(  # noqa: PLR0913
             raise ValueError(msg)
         given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
         return alike(tree, compat, **given, **(options or {}), **loading)
-    plan = Plan(
+    plan = LoaderPlan(
         gathering.names(inputs),
         gathering.names(targets),
         batch_size=batch_size,

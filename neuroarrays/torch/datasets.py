@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from neuroarrays.batches.aligned import Clips, Trials
-from neuroarrays.batches.composites import Repeats, Stacked
+from neuroarrays.batches.aligned import ClipSamples, TrialSamples
+from neuroarrays.batches.composites import RepeatSamples, StackedSamples
 from neuroarrays.batches.samples import Batch, Samples, check_samples
-from neuroarrays.batches.windows import SpikeWindows
+from neuroarrays.batches.windows import SpikeWindowSamples
 
 
 class Tensors(Samples, Dataset[Batch]):
@@ -33,28 +33,28 @@ def check_dataset(given: Any) -> None:
     check_samples(given, Tensors, "na.torch.TrialDataset(area, ['spike_data'])")
 
 
-class TrialDataset(Tensors, Trials):  # noqa: D101
-    __doc__ = Trials.__doc__
+class TrialDataset(Tensors, TrialSamples):  # noqa: D101
+    __doc__ = TrialSamples.__doc__
 
 
-class ClipDataset(Tensors, Clips):  # noqa: D101
-    __doc__ = Clips.__doc__
+class ClipDataset(Tensors, ClipSamples):  # noqa: D101
+    __doc__ = ClipSamples.__doc__
 
 
-class SpikeWindowDataset(Tensors, SpikeWindows):  # noqa: D101
-    __doc__ = SpikeWindows.__doc__
+class SpikeWindowDataset(Tensors, SpikeWindowSamples):  # noqa: D101
+    __doc__ = SpikeWindowSamples.__doc__
 
 
-class RepeatDataset(Tensors, Repeats):  # noqa: D101
-    __doc__ = Repeats.__doc__
+class RepeatDataset(Tensors, RepeatSamples):  # noqa: D101
+    __doc__ = RepeatSamples.__doc__
 
     @staticmethod
     def mean(repeats: torch.Tensor) -> torch.Tensor:
         return repeats.nanmean(1)
 
 
-class Stack(Tensors, Stacked):  # noqa: D101
-    __doc__ = Stacked.__doc__
+class Stack(Tensors, StackedSamples):  # noqa: D101
+    __doc__ = StackedSamples.__doc__
 
     def __init__(self, datasets: Sequence[Any]):
         datasets = list(datasets)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from neuroarrays import schema
-from neuroarrays.batches.aligned import Clips
+from neuroarrays.batches.aligned import ClipSamples
 from neuroarrays.batches.samples import Batch, is_per_sample
 from neuroarrays.torch.datasets import Tensors, check_dataset
 
@@ -38,7 +38,7 @@ class OnDevice(Tensors):
         check_dataset(samples)
         self.samples, self.device = samples, torch.device(device)
         self.place = f"{samples.place} on {self.device}"
-        kept = samples.frames() if isinstance(samples, Clips) else samples
+        kept = samples.frames() if isinstance(samples, ClipSamples) else samples
         n, first = len(kept), kept.batch([0])
         needed = n * sum(v[0].nbytes for v in first.values() if isinstance(v, torch.Tensor))
         if self.device.type == "cuda":
@@ -68,7 +68,7 @@ class OnDevice(Tensors):
 
     def batch(self, indices: Sequence[int]) -> Batch:
         numbers = self._numbers(indices)
-        if isinstance(self.samples, Clips):
+        if isinstance(self.samples, ClipSamples):
             return self._clips(self.samples, numbers)
         rows = torch.from_numpy(numbers).to(self.device)
         return {
@@ -80,7 +80,7 @@ class OnDevice(Tensors):
             for name, value in self.kept.items()
         }
 
-    def _clips(self, clips: Clips, numbers: np.ndarray) -> Batch:
+    def _clips(self, clips: ClipSamples, numbers: np.ndarray) -> Batch:
         """What `ClipDataset.batch` gives, of the frames on the device."""
         starts, ends = clips.spans(numbers)
         places = starts[:, None] + np.arange(clips.bins)

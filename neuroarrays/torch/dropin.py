@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 
 from neuroarrays import schema
 from neuroarrays.batches import gathering
-from neuroarrays.batches.aligned import Trials
+from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.movies import MovieChunks, MovieStarts, validation_clips
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.batches.samples import Gathered
@@ -227,10 +227,10 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     names = [name for group in groups.values() for name in group]
     by_side: dict[str, dict[str, Any]] = {}
     for key, area in gathering.areas(tree, names):
-        every = Trials(area, names, cache=cache)
+        every = TrialSamples(area, names, cache=cache)
         scales = _neuro_normalizer(every, groups) if normalize else {}
         for tier, rows in by_tier(gathering.column(area, "tier")).items():
-            data = _Points(Trials(area, names, rows=rows, cache=cache), groups, scales)
+            data = _Points(TrialSamples(area, names, rows=rows, cache=cache), groups, scales)
             batches = Batches(len(data), batch_size, shuffle=tier == "train", seed=seed)
             by_side.setdefault(tier, {})[key] = Loader(data, batches, **loading)
     return by_side
@@ -241,7 +241,7 @@ class _Points(Dataset[Any]):
 
     def __init__(
         self,
-        trials: Trials,
+        trials: TrialSamples,
         groups: Mapping[str, list[str]],
         scales: Mapping[str, tuple[np.ndarray, np.ndarray]],
     ):
@@ -274,7 +274,7 @@ class _Points(Dataset[Any]):
 
 
 def _neuro_normalizer(
-    every: Trials, groups: Mapping[str, list[str]]
+    every: TrialSamples, groups: Mapping[str, list[str]]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What is subtracted from each field, and what it is multiplied by then: float32."""
     scales = {}

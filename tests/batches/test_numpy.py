@@ -23,9 +23,9 @@ rule = lambda area: na.batches.splits.by_block(area.sizes["presentation_id"], se
 loaders = na.batches.loaders(aligned, ["spike_data"], split=rule, batch_size=32)
 trials = next(iter(loaders["train"]["A2929-200711/ca1"]))
 session, batch = next(iter(na.batches.cycle(loaders["test"])))
-windows = na.batches.SpikeWindows(recording["A2929-200711/adn"], 1.0, window=(700.0, 710.0))
+windows = na.batches.SpikeWindowSamples(recording["A2929-200711/adn"], 1.0, window=(700.0, 710.0))
 clock = na.align(recording, bin_width=0.02)["A2929-200711/adn"]
-clips = na.batches.Clips(clock, ["spike_data"], 1.0, window=(700.0, 710.0))
+clips = na.batches.ClipSamples(clock, ["spike_data"], 1.0, window=(700.0, 710.0))
 scaling = na.batches.Scaling.fit(clips, ["spike_data"], per_unit=True)
 for values in (trials["spike_data"], batch["spike_data"], windows[0]["spike_data"],
                scaling(clips.batch([3, 1]))["spike_data"]):
@@ -51,7 +51,7 @@ def area():
 
 def test_a_loader_goes_on_where_it_stopped(area):
     def loader():
-        data = na.batches.Trials(area, ["speed"])
+        data = na.batches.TrialSamples(area, ["speed"])
         return na.batches.NumpyLoader(data, na.batches.Batches(12, 5, shuffle=True, seed=2))
 
     def numbers(batches):
@@ -74,14 +74,14 @@ def test_a_loader_goes_on_where_it_stopped(area):
     assert numbers(later) == first
     later.load_state_dict({"epoch": 0, "batch": 3})  # an epoch counted to its end
     assert later.state_dict() == {"epoch": 1, "batch": 0}
-    assert repr(later).startswith("<NumpyLoader of 3 batches from <Trials of session_0/VISp")
+    assert repr(later).startswith("<NumpyLoader of 3 batches from <TrialSamples of session_0/VISp")
 
 
 def test_what_a_loader_takes(area):
-    data = na.batches.Trials(area, ["speed"])
+    data = na.batches.TrialSamples(area, ["speed"])
     with pytest.raises(TypeError, match=r"expected na.batches.Batches\(len\(data\), 64"):
         na.batches.NumpyLoader(data, 4)
-    with pytest.raises(TypeError, match="expected a dataset, such as na.batches.Trials"):
+    with pytest.raises(TypeError, match="expected a dataset, such as na.batches.TrialSamples"):
         na.batches.NumpyLoader(area, na.batches.Batches(4, 2))
     with pytest.raises(TypeError, match="expected the loaders of one side"):
         na.batches.cycle({"train": {}})
@@ -89,15 +89,15 @@ def test_what_a_loader_takes(area):
 
 def test_a_mean_over_repeats_is_one_of_those_that_are_known():
     values = np.array([[1.0, 2.0, np.nan], [np.nan] * 3, [4.0, 4.0, 1.0]], np.float32)
-    mean = na.batches.Repeats.mean(values)
+    mean = na.batches.RepeatSamples.mean(values)
     assert mean.dtype == np.float32
     np.testing.assert_array_equal(mean, [1.5, np.nan, 3.0])
     halves = np.full((1, 4096), 1.001, np.float16)  # their sum is no float16
-    assert na.batches.Repeats.mean(halves)[0] == halves[0, 0]
+    assert na.batches.RepeatSamples.mean(halves)[0] == halves[0, 0]
 
 
 def test_scaling_needs_floats_and_changes_its_own_variables_only(area):
-    data = na.batches.Trials(area, ["speed", "spike_data"], dtype={"spike_data": "uint8"})
+    data = na.batches.TrialSamples(area, ["speed", "spike_data"], dtype={"spike_data": "uint8"})
     scaling = na.batches.Scaling.fit(data, ["speed"], per_unit=False, ddof=0)
     before = data.batch(range(12))
     counts, speed = before["spike_data"].copy(), before["speed"].copy()
@@ -113,7 +113,7 @@ def test_scaling_needs_floats_and_changes_its_own_variables_only(area):
 def test_torch_has_the_same_values(area):
     torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
     names = (["speed"], ["spike_data", "pupil/x"])
-    arrays = na.batches.Trials(area, *names, labels=True).batch([7, 0, 7])
+    arrays = na.batches.TrialSamples(area, *names, labels=True).batch([7, 0, 7])
     tensors = na.torch.TrialDataset(area, *names, labels=True).batch([7, 0, 7])
     assert list(arrays) == list(tensors)
     for name, value in arrays.items():
@@ -126,10 +126,10 @@ def test_torch_has_the_same_values(area):
 
 
 def test_sessions_stacked_are_of_one_kind(area):
-    stacked = na.batches.Stacked([na.batches.Trials(area, ["speed"])] * 2)
+    stacked = na.batches.StackedSamples([na.batches.TrialSamples(area, ["speed"])] * 2)
     batch = stacked.batch([13, 2])
     np.testing.assert_array_equal(batch["speed"], stacked.datasets[0].batch([1, 2])["speed"])
     with pytest.raises(SchemaError, match="cannot be stacked"):
-        na.batches.Stacked([*stacked.datasets, na.batches.Trials(area, ["pupil/x"])])
+        na.batches.StackedSamples([*stacked.datasets, na.batches.TrialSamples(area, ["pupil/x"])])
     with pytest.raises(TypeError, match="expected a dataset"):
-        na.batches.Stacked([area])
+        na.batches.StackedSamples([area])

@@ -122,7 +122,7 @@ def test_auto_is_bounded_for_all_sessions_together(tmp_path, monkeypatch):
     used = fields._bytes_kept()  # of masks, and what other tests have not let go of yet
     monkeypatch.setattr(fields, "CACHE_BYTES", used + 2 * nbytes + 1000)
     data = [TrialDataset(one[PLACE], ["speed"]) for one in opened]
-    assert [kinds(one) for one in data] == [["Dense"], ["Dense"], ["Stored"]]
+    assert [kinds(one) for one in data] == [["Dense"], ["Dense"], ["LazyRows"]]
     assert kinds(TrialDataset(opened[0][PLACE], ["speed"])) == ["Dense"]  # shared
     assert kinds(TrialDataset(opened[2][PLACE], ["speed"], cache=True)) == ["Dense"]
     for one in data:
