@@ -2,7 +2,7 @@
 
 import importlib
 import pickle
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dask
@@ -212,6 +212,35 @@ def test_long_arrays_count_to_their_middle(size):
     other = text.copy()
     other[size // 2] = "b"
     assert tokenize(exact_token(text)) != tokenize(exact_token(other))
+
+
+@dataclass(frozen=True)
+class Named:
+    """What an array may depend on, and a note that says nothing of its values."""
+
+    values: np.ndarray
+    note: str = field(default="", compare=False)
+
+
+class Tokened:
+    """Something whose token holds an array."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dask_tokenize__(self):
+        return "tokened", self.values
+
+
+def test_tokens_of_what_holds_arrays():
+    one, two = np.zeros(5000), np.zeros(5000)
+    two[2500] = 1
+    for kind in (Named, Tokened):
+        assert repr(exact_token(kind(one))) == repr(exact_token(kind(one.copy()))), kind
+        assert repr(exact_token(kind(one))) != repr(exact_token(kind(two))), kind
+    assert exact_token(Named(one, "a")) == exact_token(Named(one, "b"))
+    first, second = (lambda: 1), (lambda: 2)  # of one name
+    assert exact_token(first) != exact_token(second)
 
 
 # ------------------------------------------------------------------------------------- dtypes

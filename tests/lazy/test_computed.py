@@ -1,6 +1,7 @@
 """Arrays that a function computes, and clocks that divide."""
 
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroarrays.lazy.computed import Computed, Elementwise, OfVariable, RegularClock
+from neuroarrays.lazy.computed import (
+    Computed,
+    Elementwise,
+    Movie,
+    OfVariable,
+    RegularClock,
+    as_dtype,
+)
 from neuroarrays.lazy.views import Held
 from neuroarrays.testing import indexers, outer, same_values
 
@@ -55,6 +63,33 @@ def test_a_variable_of_another_kind(chunks):
         assert same_values(array.variable(("a", "b"))[key].values, outer(values, key)), key
 
 
+def test_an_array_of_the_dtype_that_is_asked_for_stays():
+    array = Held(np.arange(3.0))
+    assert as_dtype(array, np.dtype("f8")) is array
+    assert as_dtype(array, np.dtype("i2")).load().dtype == "i2"
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Frames whose pixels say which frame it is."""
+
+    shape: tuple
+    dtype: np.dtype
+
+    def frames_at(self, picked):
+        for rows in np.array_split(np.arange(picked.size), 2):
+            yield rows, np.broadcast_to(picked[rows, None, None], (rows.size, 2, 3))
+
+
+def test_a_movie_has_the_frames_that_its_maker_makes():
+    values = np.broadcast_to(np.arange(5, dtype="i4")[:, None, None], (5, 2, 3))
+    movie = Movie(Ramp((5, 2, 3), np.dtype("i4")))
+    assert movie.dtype == "i4"
+    for key in indexers((5, 2, 3)):
+        found = movie.variable(("time", "y", "x"))[key].values
+        assert same_values(found, outer(values, key)), key
+
+
 # -------------------------------------------------------------------------------------- clocks
 
 
@@ -76,6 +111,7 @@ def test_a_clock_that_begins_between_samples():
     assert clock.load().tolist() == [0.26 + k / 10 for k in range(4)]
     assert RegularClock(-0.25, 4.0, 3).load().tolist() == [-0.25, 0, 0.25]
     assert clock.dtype == "f8"
+    assert RegularClock(0.20001, 10.0, 2).load().tolist() == [0.20001, 0.20001 + 0.1]
 
 
 @pytest.mark.parametrize("length", [0, 5])

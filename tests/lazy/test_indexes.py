@@ -83,6 +83,20 @@ def test_clock_selects(clock):
     assert node.isel(time=slice(None, None, -1)).time.values.tolist() == TIMES[::-1].tolist()
 
 
+def test_a_clock_that_was_read_is_not_read_again(clock):
+    node = on(clock)
+    assert node.sel(time=2.0).x == 4
+    assert node.isel(time=slice(1, 4)).sel(time=0.5).x == 1
+    assert clock.reads == 1
+
+
+def test_clocks_along_other_dims_differ(clock):
+    one, other = (ClockIndex(clock, dim, "time") for dim in ("time", "t"))
+    assert one.equals(ClockIndex(clock, "time", "time"))
+    assert clock.reads == 0
+    assert not one.equals(other)
+
+
 def test_clock_equals(clock):
     index = on(clock).xindexes["time"]
     assert index.equals(on(clock).xindexes["time"])

@@ -261,6 +261,26 @@ def test_a_row_that_is_asked_for_twice_is_read_once():
     assert rows_read(watched) == [[]]
 
 
+def test_places_that_repeat_are_read_once():
+    watched = Watched(np.arange(12.0).reshape(6, 2))
+    assert Taken(watched, np.array([3, 3, 1])).load()[:, 0].tolist() == [6, 6, 2]
+    assert rows_read(watched) == [[1, 3]]
+    assert Taken(watched, np.array([5, 1]))._raw((np.array([0, 0]), 0)).tolist() == [10, 10]
+    assert rows_read(watched) == [[5]]
+
+
+def test_slices_of_two_axes():
+    values = np.arange(12).reshape(4, 3)
+    view = sliced(sliced(Held(values), slice(1, 4)), slice(0, 2), 1)
+    assert view.load().tolist() == values[1:4, :2].tolist()
+
+
+def test_all_places_of_blocks_in_another_order():
+    view = Folded(Held(np.arange(6).reshape(2, 3, 1)))
+    assert view._raw((np.array([5, 0, 1, 2, 3, 4]), 0)).tolist() == [5, 0, 1, 2, 3, 4]
+    assert view._raw((np.array([0, 1, 1, 3, 4, 5]), 0)).tolist() == [0, 1, 1, 3, 4, 5]
+
+
 def test_what_follows_is_read_as_a_slice():
     watched = Watched(np.arange(12.0).reshape(6, 2))
     Taken(watched, np.array([2, 3, 4])).load()
