@@ -376,7 +376,7 @@ def test_fifo(tmp_path):
 
 
 def test_folder_and_text(tmp_path):
-    with pytest.raises(FormatError, match="found a folder"):
+    with pytest.raises(FormatError, match="found an empty folder"):
         open_source(tmp_path)
     (tmp_path / "a.h5").write_text("hello")
     with pytest.raises(FormatError, match="expected an HDF5 file.*; found a text"):
