@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import option
+from neuroarrays.files.state import cached_property
 from neuroarrays.tree.columns import duration, seconds
 
 #: Numbers of float64 that there are at least from one edge of a bin to the next.

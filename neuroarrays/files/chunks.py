@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, state
+from neuroarrays.files.state import cached_property
 
 if TYPE_CHECKING:
     import h5py

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from neuroarrays.files.source import (
     plain,
     text_array,
 )
+from neuroarrays.files.state import cached_property
 
 if TYPE_CHECKING:
     import h5py

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -11,6 +10,7 @@ from neuroarrays.errors import FormatError, MissingPath, UnknownFormat
 from neuroarrays.files import location, safety
 from neuroarrays.files.location import FILE, FOLDER, Location, Status
 from neuroarrays.files.source import HDF5_MAGIC
+from neuroarrays.files.state import cached_property
 
 #: Several paths that were given as a list.
 LIST = "list"

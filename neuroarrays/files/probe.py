@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import cached_property
 from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
@@ -20,6 +19,7 @@ from neuroarrays.files import location, safety
 from neuroarrays.files.headers import Header
 from neuroarrays.files.location import FILE, FOLDER, Status
 from neuroarrays.files.source import Source, trust
+from neuroarrays.files.state import cached_property
 
 #: The most bytes of a file of text that is read whole.
 MAX_TEXT = 256 << 20

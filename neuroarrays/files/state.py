@@ -18,7 +18,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 V = TypeVar("V")
 
@@ -56,6 +56,31 @@ class Lock:
 #: Held while a thread is inside HDF5, which has one thread at a time.
 hdf5 = Lock()
 _tables = Lock()
+
+
+class cached_property(Generic[V]):
+    """An attribute that is computed when it is first asked for.
+
+    As that of `functools`, without its lock: in Python 3.11 the lock is one for all objects of a
+    class, and a process that is forked while another thread holds it would wait for ever.
+    """
+
+    def __init__(self, compute: Callable[[Any], V]):
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> cached_property[V]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> V: ...
+    def __get__(self, instance: object | None, owner: type) -> cached_property[V] | V:
+        if instance is None:
+            return self
+        value: V = instance.__dict__.setdefault(self._name, self._compute(instance))
+        return value
 
 
 class Cache(Generic[V]):

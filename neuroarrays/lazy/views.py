@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from neuroarrays.files import outer
 from neuroarrays.files.source import Key
+from neuroarrays.files.state import cached_property
 from neuroarrays.lazy.arrays import LazyArray
 
 

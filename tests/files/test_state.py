@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -308,3 +309,34 @@ def test_a_module_that_another_thread_is_importing_is_imported_anew(tmp_path, mo
         os._exit(0 if slow_to_import.value == 1 else 1)
     assert os.waitpid(child, 0)[1] == 0
     thread.join()
+
+
+@FORKS
+def test_a_forked_child_does_not_wait_for_what_a_thread_computes():
+    started, go = threading.Event(), threading.Event()
+
+    class Slow:
+        @state.cached_property
+        def value(self):
+            if self is first:
+                started.set()
+                assert go.wait(60)
+            return 3
+
+    first, second = Slow(), Slow()
+    thread = threading.Thread(target=lambda: first.value)
+    thread.start()
+    assert started.wait(60)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=lambda: theirs.send(second.value))
+    child.start()
+    try:
+        assert ours.poll(60)
+        assert ours.recv() == 3
+    finally:
+        go.set()
+        child.kill()
+        thread.join()
+    assert first.value == 3
+    assert "value" in vars(first)

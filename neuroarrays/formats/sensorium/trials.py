@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +15,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, outer, state
 from neuroarrays.files.placed import Stretch
 from neuroarrays.files.source import Key
+from neuroarrays.files.state import cached_property
 from neuroarrays.files.store import Store
 from neuroarrays.lazy.arrays import LazyArray, cached
 
