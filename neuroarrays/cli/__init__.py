@@ -138,35 +138,48 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
+    _looking(add)
+    _saving(add)
+    archive_commands.register(add)
+    _trying(add)
+    return parser
+
+
+def _looking(add: archive_commands.Add) -> None:
+    """The commands that show what there is."""
     add("formats", commands.formats, "list the formats that can be opened")
     info = add(
         "info", commands.info, "show the tree of a recording: sizes, dtypes, units, memory, notes"
     )
-    _input(info)
-    _selection(info)
-    _probe(info)
     catalog = add("catalog", commands.catalog, "list sessions and areas, without building a tree")
-    _input(catalog)
+    check = add("check", commands.check, "check a recording against the schema, its values too")
+    for command in (info, catalog, check):
+        _input(command)
+    for command in (info, check):
+        _selection(command)
+    _probe(info)
     catalog.add_argument(
         "--figure",
         metavar="FILE",
         help="also draw units and presentations by area, stimulus and session",
     )
-    check = add("check", commands.check, "check a recording against the schema, its values too")
-    _input(check)
-    _selection(check)
+
+
+def _saving(add: archive_commands.Add) -> None:
+    """The commands that write an archive of one recording."""
     align = add("align", commands.align, "bring spikes and behaviour on one clock and save them")
-    _input(align)
-    _selection(align)
-    _probe(align)
-    _alignment(align)
-    _result(align)
     convert = add("convert", commands.convert, "save a recording as an archive (.h5, .zarr)")
-    _input(convert)
-    _selection(convert)
-    _probe(convert)
-    _result(convert)
-    archive_commands.register(add)
+    for command in (align, convert):
+        _input(command)
+        _selection(command)
+        _probe(command)
+    _alignment(align)
+    for command in (align, convert):
+        _result(command)
+
+
+def _trying(add: archive_commands.Add) -> None:
+    """The commands for those who have no recording of their own."""
     create = add(
         "create-data", commands.create, "write small synthetic files in the layout of a dataset"
     )
@@ -185,7 +198,6 @@ def build_parser() -> argparse.ArgumentParser:
         default="demo-output",
         help="folder for figures and archive (default: %(default)s)",
     )
-    return parser
 
 
 def _input(command: argparse.ArgumentParser) -> None:
@@ -226,7 +238,17 @@ def _probe(command: argparse.ArgumentParser) -> None:
 def _alignment(command: argparse.ArgumentParser) -> None:
     """The options of `na.align`, with its defaults (a test compares them)."""
     group = command.add_argument_group("alignment")
-    add = group.add_argument
+    _bins(group.add_argument)
+    _values(group.add_argument)
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="compute on a dask.distributed cluster, e.g. tcp://host:8786",
+    )
+
+
+def _bins(add: Callable[..., Any]) -> None:
+    """Which times are aligned, and in what bins."""
     add(
         "--presentations",
         metavar="TABLE",
@@ -264,6 +286,10 @@ def _alignment(command: argparse.ArgumentParser) -> None:
         action="store_false",
         help="count spikes after a presentation's stop too",
     )
+
+
+def _values(add: Callable[..., Any]) -> None:
+    """What is aligned, and how it is put into bins."""
     add(
         "--series",
         metavar="NAME",
@@ -300,11 +326,6 @@ def _alignment(command: argparse.ArgumentParser) -> None:
         "--compat",
         choices=("mlynarski",),
         help="what the published archive of Allen Visual Coding has; fixes every other option",
-    )
-    add(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="compute on a dask.distributed cluster, e.g. tcp://host:8786",
     )
 
 
