@@ -100,14 +100,14 @@ def clock_of(area: Any) -> tuple[xr.Dataset, Response]:
 
 def _named(node: xr.Dataset, dim: str) -> str | None:
     """Counts or signals along units and another dimension; counts first."""
-    names = ("spike_data", "responses")
+    names = (schema.SPIKE_DATA, schema.RESPONSES)
     return next((n for n in names if n in node and {dim, schema.UNIT} <= set(node[n].dims)), None)
 
 
 def _response(node: xr.Dataset, values: xr.DataArray) -> Response:
-    if values.name == "spike_data" and schema.TIME not in node.coords:
+    if values.name == schema.SPIKE_DATA and schema.TIME not in node.coords:
         return Response(values, 1.0, {"units": "spikes", "long_name": "spikes per bin"})
-    if values.name == "spike_data":
+    if values.name == schema.SPIKE_DATA:
         return Response(values, 1 / bin_width(node), dict(RATE))
     units = {"units": values.attrs["units"]} if "units" in values.attrs else {}
     return Response(values, 1.0, units | {"long_name": "response"})
@@ -149,8 +149,8 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
         Units have a column each where they are masked apart.
     """
     dims = values.dims
-    masks = [node[name].variable for name in ("valid", "valid_units") if name in node]
-    masks += [~node["withheld"].variable] if "withheld" in node else []
+    masks = [node[name].variable for name in (schema.VALID, schema.VALID_UNITS) if name in node]
+    masks += [~node[schema.WITHHELD].variable] if schema.WITHHELD in node else []
     found: np.ndarray | None = None
     for mask in masks:
         if not set(mask.dims) <= set(dims):

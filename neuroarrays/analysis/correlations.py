@@ -106,7 +106,7 @@ def _trains(
         msg = f"bin_width: a bin of {bin_width:g} s is longer than the window of {window:g} s"
         raise ValueError(msg)
     found = spikes_node(spikes)
-    if "spike_times" not in found:
+    if schema.SPIKE_TIMES not in found:
         raise no_spikes(spikes)
     node = dataset_of(found)
     trains = trains_of(node)

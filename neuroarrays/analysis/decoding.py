@@ -228,7 +228,7 @@ def _plan(
     from neuroarrays.kernels import posteriors
 
     node, response = clock_of(area)
-    if response.values.name != "spike_data":
+    if response.values.name != schema.SPIKE_DATA:
         msg = "decoders count spikes: the area has responses and no spike_data"
         raise SchemaError(msg)
     width = bin_width(node)

@@ -136,7 +136,7 @@ def deconvolve(
     units = "1" if method == "wavelet" else array.attrs.get("units")
     said = {"long_name": "deconvolved events", "method": method, "units": units}
     found = lazy.variable((schema.TIME, schema.UNIT), {k: v for k, v in said.items() if v})
-    return xr.DataArray(found, array.coords, name="responses")
+    return xr.DataArray(found, array.coords, name=schema.RESPONSES)
 
 
 def _parts(
@@ -149,12 +149,12 @@ def _parts(
         wanted = "expected traces (time, unit_id), or the node that has them as responses"
         check(responses, xr.DataTree | xr.Dataset, wanted)
         node = responses.to_dataset() if isinstance(responses, xr.DataTree) else responses
-        if "responses" not in node:
+        if schema.RESPONSES not in node:
             known = [name for name, v in node.data_vars.items() if schema.UNIT in v.dims]
             hint = "pass the traces themselves: na.deconvolve(node['...'])"
-            raise NotInTree("variable", "responses", known, hint)
-        array = node["responses"]
-        masks = [node[name].variable for name in ("valid", "valid_units") if name in node]
+            raise NotInTree("variable", schema.RESPONSES, known, hint)
+        array = node[schema.RESPONSES]
+        masks = [node[name].variable for name in (schema.VALID, schema.VALID_UNITS) if name in node]
         attrs = {}
         for above in reversed(responses.parents) if isinstance(responses, xr.DataTree) else ():
             attrs |= above.attrs

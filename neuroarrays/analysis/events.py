@@ -42,8 +42,8 @@ def as_area(node: Any) -> xr.Dataset | None:
             for name, label in node.parent.coords.items()
             if label.dims == (schema.PRESENTATION,)
         }
-    masks = {"valid": own["valid"]} if "valid" in own else {}
-    return xr.Dataset({"spike_data": (dims, counts)} | masks, coords)
+    masks = {schema.VALID: own[schema.VALID]} if schema.VALID in own else {}
+    return xr.Dataset({schema.SPIKE_DATA: (dims, counts)} | masks, coords)
 
 
 def by_name(answer: _Answer, node: Any) -> _Answer:

@@ -149,12 +149,12 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     area = spikes_node(area, "rates")
     node = dataset_of(area)
     session = area.parent and area.parent.parent if isinstance(area, xr.DataTree) else None
-    if "spike_data" in node:
+    if schema.SPIKE_DATA in node:
         if intervals is not None:
             msg = "this area is aligned: choose its time with na.restrict(tree, intervals)"
             raise SchemaError(msg)
         number, seconds = _counted(node)
-    elif "responses" in node:
+    elif schema.RESPONSES in node:
         msg = "firing_rate counts spikes: the area has responses, whose mean is area['responses'].mean()"
         raise SchemaError(msg)
     else:
@@ -171,7 +171,7 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
 
 def _counted(node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Spikes of each unit in bins that count, and the duration of these."""
-    counts = node["spike_data"]
+    counts = node[schema.SPIKE_DATA]
     along = next(dim for dim in counts.dims if dim != schema.UNIT)
     number, bins = _conditions.totals(node, counts.transpose(along, schema.UNIT, ...))
     return number, bins * bin_width(node)

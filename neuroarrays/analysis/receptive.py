@@ -97,7 +97,7 @@ def spike_triggered_average(
     values = np.where(good, values, 0)
     total, number = values.sum(axis=0), good.sum(axis=0)
     weights = np.where(good, values - total / np.maximum(number, 1), 0)
-    if responses.name != "spike_data":
+    if responses.name != schema.SPIKE_DATA:
         total = np.abs(weights).sum(axis=0)
     flat = int(np.prod(film.shape[1:]))
 

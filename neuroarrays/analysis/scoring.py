@@ -55,8 +55,8 @@ def repeats(
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     labels = node[_label(node, by)].values
     kept = np.ones(labels.size, bool)
-    if "withheld" in node:
-        kept &= ~node["withheld"].values
+    if schema.WITHHELD in node:
+        kept &= ~node[schema.WITHHELD].values
     found: dict[int, np.ndarray] = {}
     places = np.flatnonzero(kept)
     order = places[np.argsort(labels[places], kind="stable")]
@@ -89,7 +89,7 @@ def repeat_average(
         NaN in frames that are not valid in all of them.
     """
     node, groups = _node(area), repeats(area, by, at_least)
-    label, rest = _label(node, by), node["responses"].dims[1:]
+    label, rest = _label(node, by), node[schema.RESPONSES].dims[1:]
     means = np.full((len(groups), node.sizes.get(schema.TIME, 1), node.sizes[schema.UNIT]), np.nan)
     for row, (values, known) in enumerate(_responses(node, groups)):
         means[row, known] = values.mean(axis=0)
@@ -102,7 +102,7 @@ def repeat_average(
         means if movies else means[:, 0],
         coords,
         (label, schema.TIME, schema.UNIT) if movies else (label, schema.UNIT),
-        "responses",
+        schema.RESPONSES,
         {"long_name": "mean over repeats"},
     ).transpose(label, *rest)
 
@@ -261,7 +261,7 @@ def _label(node: xr.Dataset, by: str | None) -> str:
 
 def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
-    dims = node["responses"].dims if "responses" in node else ()
+    dims = node[schema.RESPONSES].dims if schema.RESPONSES in node else ()
     wanted = {schema.PRESENTATION, schema.UNIT}
     if dims[:1] != (schema.PRESENTATION,) or set(dims) - {schema.TIME} != wanted:
         msg = f"expected an area with responses (presentation_id, unit_id[, time]), found responses {dims}"
@@ -276,7 +276,7 @@ def _responses(
 
     Images have one frame. Small groups are read together.
     """
-    responses = node["responses"].variable
+    responses = node[schema.RESPONSES].variable
     each = responses.dtype.itemsize * responses.size // max(1, responses.shape[0])
     waiting: list[np.ndarray] = []
     for number, group in enumerate(groups.values(), 1):
@@ -287,8 +287,8 @@ def _responses(
         read = responses[rows].load().transpose(schema.PRESENTATION, ..., schema.UNIT)
         values = read.values.reshape(len(rows), -1, read.shape[-1])
         known = np.ones(values.shape[:2], bool)
-        if "valid" in node and schema.TIME in responses.dims:
-            known = node["valid"].variable[rows].values
+        if schema.VALID in node and schema.TIME in responses.dims:
+            known = node[schema.VALID].variable[rows].values
         ends = np.cumsum([len(rows) for rows in waiting])[:-1]
         for part, frames in zip(np.split(values, ends), np.split(known, ends), strict=True):
             kept = np.asarray(frames.all(axis=0))
@@ -302,7 +302,7 @@ def _model(
     """`(image, [time,] unit_id)` float64: what is predicted for each group."""
     dims = tuple(getattr(predicted, "dims", ()))
     first = schema.PRESENTATION if schema.PRESENTATION in dims else label
-    rest = node["responses"].dims[1:]
+    rest = node[schema.RESPONSES].dims[1:]
     if set(dims) != {first, *rest} or any(n not in predicted.coords for n in (first, schema.UNIT)):
         msg = f"expected predictions labelled along {first!r} and 'unit_id', of {(first, *rest)}, found {dims}"
         raise SchemaError(msg)

@@ -284,7 +284,7 @@ def _sums_by_place(
     from neuroarrays.kernels import moments, visits
 
     data = array_of(response.values.variable)
-    if isinstance(data, ClockCounts) and not data.binarize and "valid_units" not in node:
+    if isinstance(data, ClockCounts) and not data.binarize and schema.VALID_UNITS not in node:
         mask = _conditions.counted(node, response.values)
         labels = labels if mask is None else np.where(mask[:, 0], labels, -1)
         times = data.trains.load(data.units)

@@ -40,7 +40,7 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
     if own is not None and n > 1:
         steps = np.diff(seconds(own, "the clock"))
         found[1:] |= ~((steps > 0) & (steps <= HOLE * step(own)))
-    names = [schema.BLOCK, "valid"] if masked else [schema.BLOCK]
+    names = [schema.BLOCK, schema.VALID] if masked else [schema.BLOCK]
     for node in [area, *area.parents] if isinstance(area, xr.DataTree) else [area]:
         for name in names:
             label = _labels(node, name)

@@ -103,17 +103,17 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
     """
     found = []
     for path, node in nodes.items():
-        if spikes and "row_size" in node and "spike_times" in node.variables:
-            found.append(Part(path, _times(node.variables["spike_times"])))
+        if spikes and schema.ROW_SIZE in node and schema.SPIKE_TIMES in node.variables:
+            found.append(Part(path, _times(node.variables[schema.SPIKE_TIMES])))
         clock = node.variables.get(schema.TIME)
         if clock is not None and clock.dims == (schema.TIME,):
             found.append(Part(path, _times(clock), ordered=True))
-        if "event_time" in node.variables and node.variables["event_time"].ndim == 1:
-            found.append(Part(path, _times(node.variables["event_time"])))
+        if schema.EVENT_TIME in node.variables and node.variables[schema.EVENT_TIME].ndim == 1:
+            found.append(Part(path, _times(node.variables[schema.EVENT_TIME])))
         if schema.PRESENTATION in node.dims and path.rpartition("/")[2] != INVALID_TIMES:
             found += [
-                Part(f"{path}/{name}", _times(node.variables[name]), stops=name == "stop_time")
-                for name in ("start_time", "stop_time")
+                Part(f"{path}/{name}", _times(node.variables[name]), stops=name == schema.STOP_TIME)
+                for name in (schema.START_TIME, schema.STOP_TIME)
                 if name in node.variables and node.variables[name].ndim == 1
             ]
     return [part for part in found if part.size and part.times.dtype.kind in "iuf"]

@@ -37,11 +37,11 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(table, xr.DataTree):
         table = table.to_dataset()
     if isinstance(table, xr.Dataset | pd.DataFrame):
-        for name in ("start_time", "stop_time"):
+        for name in (schema.START_TIME, schema.STOP_TIME):
             if name not in table:
                 msg = f"no {name!r} among {list(table)}; expected a table of intervals"
                 raise SchemaError(msg)
-        pair = np.stack([seconds(table[k], k) for k in ("start_time", "stop_time")])
+        pair = np.stack([seconds(table[k], k) for k in (schema.START_TIME, schema.STOP_TIME)])
     else:
         try:
             rows = seconds(table, "intervals")
@@ -109,7 +109,7 @@ def union(first: Any, second: Any) -> xr.Dataset:
     names = [name for name in one.data_vars if name in two.data_vars]
     both = [part[names].drop_vars(_ROWS) for part in (one, two)]
     joined = xr.concat(both, _ROWS, combine_attrs="drop_conflicts")
-    order = np.argsort(joined["start_time"].values, kind="stable")
+    order = np.argsort(joined[schema.START_TIME].values, kind="stable")
     return joined.isel({_ROWS: order}).assign_coords({_ROWS: np.arange(order.size)})
 
 
@@ -182,9 +182,9 @@ def _cut(table: Any, begins: np.ndarray, ends: np.ndarray) -> xr.Dataset:
     end = np.minimum(stops[row], ends[stretch])
     kept = begin < end
     out = rows.isel({_ROWS: row[kept]})
-    found = {"start_time": begin[kept], "stop_time": end[kept]}
+    found = {schema.START_TIME: begin[kept], schema.STOP_TIME: end[kept]}
     if "duration" in out:
-        found["duration"] = found["stop_time"] - found["start_time"]
+        found["duration"] = found[schema.STOP_TIME] - found[schema.START_TIME]
     return out.assign({name: out[name].copy(data=values) for name, values in found.items()})
 
 
@@ -194,7 +194,7 @@ def _rows(table: Any) -> xr.Dataset:
         table = table.to_dataset()
     starts, stops = spans(table)
     if isinstance(table, xr.Dataset):
-        if table["start_time"].dims != (_ROWS,):
+        if table[schema.START_TIME].dims != (_ROWS,):
             msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
             raise SchemaError(msg)
         ids = np.arange(starts.size)
@@ -207,6 +207,6 @@ def _rows(table: Any) -> xr.Dataset:
 
 
 def _table(starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
-    columns = {"start_time": starts, "stop_time": stops}
+    columns = {schema.START_TIME: starts, schema.STOP_TIME: stops}
     made = {name: schema.var("table", name, values) for name, values in columns.items()}
     return xr.Dataset(made, {_ROWS: np.arange(starts.size)})

@@ -89,9 +89,9 @@ def _rows(session: xr.DataTree) -> list[tuple[float, float, str, str]]:
     if tables is None or INVALID_TIMES not in tables.children:
         return []
     table = tables.children[INVALID_TIMES].to_dataset()
-    if not {"start_time", "stop_time"} <= set(table.data_vars):
+    if not {schema.START_TIME, schema.STOP_TIME} <= set(table.data_vars):
         return []
-    start, stop = table["start_time"].values, table["stop_time"].values
+    start, stop = table[schema.START_TIME].values, table[schema.STOP_TIME].values
     scope, reason = (
         table[name].values if name in table else np.full(start.size, "", object)
         for name in ("applies_to", "reason")

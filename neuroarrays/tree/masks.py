@@ -65,7 +65,7 @@ def unit_validity(
     function = _valid_clock if clock else _valid_trials
     lazy = Computed(function, shape, np.dtype(bool), (whose,))
     where = (*dims[:-1], schema.UNIT, dims[-1]) if len(dims) == 2 else (*dims, schema.UNIT)
-    return schema.var("area", "valid_units", wrap(lazy), where, tree=schema.ALIGNED)
+    return schema.var("area", schema.VALID_UNITS, wrap(lazy), where, tree=schema.ALIGNED)
 
 
 def _valid_trials(

@@ -26,7 +26,7 @@ from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import trains_of
 
 #: Names of the variables of a session's node, and of a spikes node.
-OF_SESSION, OF_UNITS = ("start_time", "stop_time"), ("observed_start", "observed_stop")
+OF_SESSION, OF_UNITS = (schema.START_TIME, schema.STOP_TIME), ("observed_start", "observed_stop")
 #: Value of the attribute `ends` of stretches whose ends are those of the data.
 FOUND = "found"
 
@@ -83,7 +83,7 @@ def complete(
     columns = [made[place].variables[name] for name in OF_SESSION]
     ends = {"ends": FOUND} if _found(made[place], OF_SESSION[0]) else {}
     for path, node in inside.items():
-        if "row_size" in node and OF_UNITS[0] not in node:
+        if schema.ROW_SIZE in node and OF_UNITS[0] not in node:
             made[prefix + path] = with_stretches(
                 node, [data_of(column) for column in columns], **ends
             )

@@ -93,7 +93,9 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         rows = {}
         for path in owners:
             columns = _groups.parameters(path, groups)
-            rows[path] = _rows_within(columns["start_time"], columns.get("stop_time"), within(path))
+            rows[path] = _rows_within(
+                columns[schema.START_TIME], columns.get(schema.STOP_TIME), within(path)
+            )
         if not any(r.any() for r in rows.values()):
             raise _nothing_within(within(owners[0]))
         return _groups.rebuilt(tree, _groups.keep_rows(groups, rows, False))
@@ -121,8 +123,8 @@ def _inside(times: np.ndarray, within: tuple[np.ndarray, np.ndarray]) -> np.ndar
 def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Whether presentations lie wholly in one stretch; without a stop their start decides."""
     starts, stops = within
-    start = seconds(start, "start_time")
-    stop = np.full(start.size, np.nan) if stop is None else seconds(stop, "stop_time")
+    start = seconds(start, schema.START_TIME)
+    stop = np.full(start.size, np.nan) if stop is None else seconds(stop, schema.STOP_TIME)
     inside = _inside(start, within)
     last = np.where(np.isnan(stop), start, stop)
     stretch = np.maximum(np.searchsorted(starts, start, side="right") - 1, 0)
@@ -131,29 +133,29 @@ def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -
 
 def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
     """A node of a recording tree: its spikes, samples, events or presentations within."""
-    if schema.SPIKE in node.dims and "row_size" in node:
+    if schema.SPIKE in node.dims and schema.ROW_SIZE in node:
         # A copy, so that the tree that was given does not keep what is read of it.
-        times = node.variables["spike_times"].copy(deep=False)
-        inside = _inside(seconds(times.values, "spike_times"), within)
+        times = node.variables[schema.SPIKE_TIMES].copy(deep=False)
+        inside = _inside(seconds(times.values, schema.SPIKE_TIMES), within)
         ends = np.concatenate([[0], np.cumsum(inside)])
-        last = np.cumsum(node["row_size"].values.astype(np.int64))
-        sizes = ends[last] - ends[last - node["row_size"].values]
+        last = np.cumsum(node[schema.ROW_SIZE].values.astype(np.int64))
+        sizes = ends[last] - ends[last - node[schema.ROW_SIZE].values]
         kept = {str(k): v for k, v in node.variables.items()}
         kept = {k: _take(v, inside) if v.dims == (schema.SPIKE,) else v for k, v in kept.items()}
-        kept["row_size"] = kept["row_size"].copy(data=sizes)
+        kept[schema.ROW_SIZE] = kept[schema.ROW_SIZE].copy(data=sizes)
         coords = {k: kept.pop(k) for k in map(str, node.coords)}
         made = dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
         return clipped(made, *within)
-    if schema.PRESENTATION in node.dims and "start_time" in node:
-        rows = _rows_within(node["start_time"].values, node.get("stop_time"), within)
+    if schema.PRESENTATION in node.dims and schema.START_TIME in node:
+        rows = _rows_within(node[schema.START_TIME].values, node.get(schema.STOP_TIME), within)
         return node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
     if schema.INTERVAL in node.dims:
         return clipped(node, *within)
     if schema.TIME in node.coords:
         return node.isel({schema.TIME: _places_of(_inside(seconds(node[schema.TIME]), within))})
-    if "event_time" in node:
-        inside = _inside(seconds(node["event_time"], "event_time"), within)
-        return node.isel({node["event_time"].dims[0]: np.flatnonzero(inside)})
+    if schema.EVENT_TIME in node:
+        inside = _inside(seconds(node[schema.EVENT_TIME], schema.EVENT_TIME), within)
+        return node.isel({node[schema.EVENT_TIME].dims[0]: np.flatnonzero(inside)})
     return node
 
 
@@ -181,7 +183,7 @@ def _note_what_is_cut(
     some = starts < stops
     if not some.any():
         return
-    columns = {"start_time": starts[some], "stop_time": stops[some]}
+    columns = {schema.START_TIME: starts[some], schema.STOP_TIME: stops[some]}
     columns |= {
         name: np.full(some.sum(), text, object)
         for name, text in (("applies_to", ""), ("reason", RESTRICTED))
@@ -190,11 +192,11 @@ def _note_what_is_cut(
     path = f"{session}/{schema.PRESENTATIONS}/{INVALID_TIMES}"
     if path in groups:
         old = groups[path].drop_vars(schema.PRESENTATION, errors="ignore")
-        empty = xr.full_like(old["start_time"], "", dtype=object).drop_attrs()
+        empty = xr.full_like(old[schema.START_TIME], "", dtype=object).drop_attrs()
         told = {name: empty for name in ("applies_to", "reason") if name not in old}
         made = xr.concat([old.assign(told), made], schema.PRESENTATION, data_vars="all")
     else:
-        made["start_time"].attrs["units"] = made["stop_time"].attrs["units"] = "s"
+        made[schema.START_TIME].attrs["units"] = made[schema.STOP_TIME].attrs["units"] = "s"
     kept.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
     ids = np.arange(made.sizes[schema.PRESENTATION])
     kept[path] = made.assign_coords({schema.PRESENTATION: ids})
@@ -242,8 +244,10 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
                 groups[path] = node = node.isel({schema.TIME: span})
             masked = path == owner if not apart else schema.UNIT in node.sizes
             if masked or path.rpartition("/")[2] == schema.EVENTS:
-                old = node["valid"].values if "valid" in node else True
-                valid = schema.var("area", "valid", mask[span] & old, (schema.TIME,), "aligned")
+                old = node[schema.VALID].values if schema.VALID in node else True
+                valid = schema.var(
+                    "area", schema.VALID, mask[span] & old, (schema.TIME,), "aligned"
+                )
                 groups[path] = node.assign(valid=valid)
     return _groups.without(groups, gone, set(clocks))
 

@@ -86,9 +86,9 @@ def _places(path: str, recording: bool) -> dict[str, Any]:
 
 def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
     """Units by position; of a spikes node with their spikes, which stay unread."""
-    if schema.SPIKE not in node.dims or "row_size" not in node:
+    if schema.SPIKE not in node.dims or schema.ROW_SIZE not in node:
         return node.isel({schema.UNIT: rows})
-    sizes = np.asarray(node["row_size"].values, np.int64)
+    sizes = np.asarray(node[schema.ROW_SIZE].values, np.int64)
     starts = np.cumsum(sizes) - sizes
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}

@@ -125,7 +125,7 @@ def spikes_node(area: Any, wanted: str = "spikes") -> Any:
     """
     if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
         return area.children[schema.SPIKES]
-    own = {"row_size", "spike_data", "responses"}
+    own = {schema.ROW_SIZE, schema.SPIKE_DATA, schema.RESPONSES}
     if not isinstance(area, xr.DataTree | xr.Dataset) or not own & set(area.data_vars):
         raise no_spikes(area, wanted)
     return area
@@ -145,10 +145,10 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     SchemaError
         If spikes and units do not belong together (a unit was taken by position).
     """
-    for name in ("spike_times", "row_size"):
+    for name in (schema.SPIKE_TIMES, schema.ROW_SIZE):
         if name not in spikes:
             raise no_spikes(spikes)
-    sizes = np.atleast_1d(spikes["row_size"].values).astype(np.int64)
+    sizes = np.atleast_1d(spikes[schema.ROW_SIZE].values).astype(np.int64)
     if sizes.sum() != spikes.sizes[schema.SPIKE]:
         msg = (
             f"row_size adds up to {sizes.sum()} spikes, there are {spikes.sizes[schema.SPIKE]}: "
@@ -158,14 +158,14 @@ def trains_of(spikes: xr.Dataset) -> Trains:
         raise SchemaError(msg)
     last = np.cumsum(sizes)
     first = last - sizes
-    variable = spikes.variables["spike_times"]
+    variable = spikes.variables[schema.SPIKE_TIMES]
     data = array_of(variable)
     if isinstance(data, LazyArray):
         return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
     if variable.chunks is not None:
         return Trains(OfVariable(variable), first, last, (variable.data.name, sizes.tobytes()))
     # In memory, or lazy in a way that has no name: a cache could not know it again.
-    times = np.ascontiguousarray(seconds(variable.values, "spike_times"))
+    times = np.ascontiguousarray(seconds(variable.values, schema.SPIKE_TIMES))
     wrong = _out_of_order(times, first, last)
     if wrong.any():
         times = times.copy()
