@@ -9,8 +9,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
-from neuroarrays.tree.contents import SessionRecord
 from neuroarrays.tree.observed import mean_rates
+from neuroarrays.tree.records import SessionRecord
 
 #: Rows of an aligned area that are read: stretches, and the length of each.
 _OF_TRIALS, _OF_CLOCK = (100, 1), (20, 1000)

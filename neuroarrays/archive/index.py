@@ -27,6 +27,7 @@ from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
 from neuroarrays.files.probe import Probe
 from neuroarrays.tree import contents
+from neuroarrays.tree.records import NodeRecord
 
 
 @dataclass
@@ -142,7 +143,7 @@ def _is_area(kind: str, path: str, nodes: Nodes, children: list[str]) -> bool:
     return schema.role_of(kind, path, node.units, node.sizes, bool(children)) == "area"
 
 
-def _sizes(node: dict[str, Any]) -> contents.NodeRecord:
+def _sizes(node: dict[str, Any]) -> NodeRecord:
     """The names and sizes of a node."""
     sizes: dict[str, int] = {}
     for variable in node["vars"].values():
@@ -153,7 +154,7 @@ def _sizes(node: dict[str, Any]) -> contents.NodeRecord:
         for name, variable in node["vars"].items()
         if name not in coords
     }
-    return contents.NodeRecord(sizes, units, node["attrs"])
+    return NodeRecord(sizes, units, node["attrs"])
 
 
 # ------------------------------------------------------------------------ at the end of the file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema.names import matches
+from neuroarrays.tree import contents
 
 #: Tables that are no stimulus.
 _NO_STIMULI = ("invalid_times", "spontaneous")
@@ -72,28 +74,30 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
     recipe, path = task
     try:
         tree = open_datatree(path, engine=recipe.engine, probe=True)
-        if len(tree.children) != 1:
-            raise FormatError(path, expected="one session", found=f"{len(tree.children)}")
-        ((session, node),) = tree.children.items()
-        areas = [p.partition("/")[2] for p in schema.area_paths(tree)]
-        picked = [area for area in areas if recipe.areas is None or matches(area, recipe.areas)]
-        tables = node.children.get(schema.PRESENTATIONS)
-        known = {} if tables is None else {n: t.to_dataset() for n, t in tables.children.items()}
-        stimuli = _stimuli(str(tree.attrs.get("source", "")), known)
-        lengths = _durations(node, known, stimuli, recipe.compat)
-        limits = {n: float(v) for n in stimuli if (v := known[n].attrs.get("max_deviation"))}
+        held = contents.of_tree(tree)
+        if len(held.sessions) != 1:
+            raise FormatError(path, expected="one session", found=f"{len(held.sessions)}")
+        (session,) = held.sessions
+        node: Any = tree[session.path]
+        names = [area.name for area in session.areas]
+        areas = [name for name in names if recipe.areas is None or matches(name, recipe.areas)]
+        tables = {
+            table.name: node[schema.PRESENTATIONS][table.name].to_dataset()
+            for table in session.tables
+        }
+        stimuli = _stimuli(held.source, tables)
+        lengths = _durations(node, tables, stimuli, recipe.compat)
+        limits = {
+            name: float(limit)
+            for name in stimuli
+            if (limit := tables[name].attrs.get("max_deviation"))
+        }
+        durations = {name: length[np.isfinite(length)] for name, length in lengths.items()}
         stamp = probe_of(path).content
-        result = Survey(
-            path,
-            stamp,
-            session,
-            tuple(picked),
-            {n: v[np.isfinite(v)] for n, v in lengths.items()},
-            limits,
-        )
+        result = Survey(path, stamp, session.name, tuple(areas), durations, limits)
     except Exception as error:  # one bad file does not lose the others
         return Outcome(path, error=said(error))
-    return Outcome(session, result)
+    return Outcome(session.name, result)
 
 
 def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:

@@ -18,8 +18,8 @@ from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantit
 from neuroarrays.plot.timelines import draw
 from neuroarrays.schema import given
 from neuroarrays.tree import contents, timelines
-from neuroarrays.tree.contents import TreeContents
 from neuroarrays.tree.description import many
+from neuroarrays.tree.records import TreeContents
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,14 +1,13 @@
-"""What a tree holds, as records: sessions, areas, signals, events, tables and notes, in numbers.
+"""What a tree holds: records of its sessions, made from names and sizes alone.
 
 Everything that tells what is in a file is printed from these records: the catalogue, `describe`,
-the command and the pictures. They are made from names and sizes alone; `timed` adds what has to be
-read for.
+the command and the pictures. `timed` adds what has to be read for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,230 +17,16 @@ from neuroarrays import schema
 from neuroarrays.tree import groups
 from neuroarrays.tree.extents import hull, parts_of
 from neuroarrays.tree.observed import known_without_spikes, mean_rates, of_session
+from neuroarrays.tree.records import (
+    AreaRecord,
+    EventsRecord,
+    NodeRecord,
+    SessionRecord,
+    SignalRecord,
+    TableRecord,
+    TreeContents,
+)
 from neuroarrays.tree.stretches import Stretches
-
-
-@dataclass(frozen=True)
-class NodeRecord:
-    """The names and sizes of one node of a tree.
-
-    Attributes
-    ----------
-    sizes : dict of str to int
-        Dimension -> length.
-    units : dict of str to str
-        Variable -> its physical unit, "" without one. Coordinates are left out.
-    attrs : dict
-        Attributes of the node.
-    """
-
-    sizes: Mapping[Any, int]
-    units: Mapping[str, str]
-    attrs: Mapping[Any, Any]
-
-    @classmethod
-    def of(cls, dataset: xr.Dataset) -> NodeRecord:
-        """The names and sizes of a dataset; nothing is read."""
-        units = {str(name): str(dataset.variables[name].attrs.get("units", "")) for name in dataset}
-        return cls(dict(dataset.sizes), units, dataset.attrs)
-
-
-@dataclass(frozen=True)
-class AreaRecord:
-    """The units of one area.
-
-    Attributes
-    ----------
-    name, path : str
-        Name, and path in the tree.
-    n_units : int
-        Number of units.
-    n_spikes, n_presentations, n_times : int or None
-        Lengths along ``spike``, ``presentation_id`` and ``time``; None where there is no such.
-    has_pupil : bool or None
-        Of an aligned tree: whether the pupil stands below it.
-    units : dict of str to str
-        Variables of an aligned area -> their physical units.
-    rate : float or None, spikes/s
-        Mean over units of the firing rate; None while it is not read, NaN where no unit has one.
-    """
-
-    name: str
-    path: str
-    n_units: int = 0
-    n_spikes: int | None = None
-    n_presentations: int | None = None
-    n_times: int | None = None
-    has_pupil: bool | None = None
-    units: Mapping[str, str] = field(default_factory=dict)
-    rate: float | None = None
-
-
-@dataclass(frozen=True)
-class SignalRecord:
-    """Variables that share a clock of their own.
-
-    Attributes
-    ----------
-    path : str
-        Below the session.
-    n_times : int
-        Number of samples.
-    units : dict of str to str
-        Variable -> its physical unit.
-    rate : float or None, Hz
-        Samples per second of recorded time; None while it is not read or cannot be known.
-    """
-
-    path: str
-    n_times: int
-    units: Mapping[str, str]
-    rate: float | None = None
-
-
-@dataclass(frozen=True)
-class EventsRecord:
-    """Point events.
-
-    Attributes
-    ----------
-    name : str
-        Their name in the session.
-    n_events : int or None
-        How many; None where an aligned tree holds them counted in bins.
-    units : dict of str to str
-        Variable -> its physical unit.
-    """
-
-    name: str
-    n_events: int | None
-    units: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class TableRecord:
-    """A table of presentations, trials or epochs.
-
-    Attributes
-    ----------
-    name : str
-        Its name in the session.
-    n_rows : int
-        Number of rows.
-    units : dict of str to str
-        Column -> its physical unit.
-    """
-
-    name: str
-    n_rows: int
-    units: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class SessionRecord:
-    """What one session holds.
-
-    Attributes
-    ----------
-    path : str
-        Path in the tree.
-    areas, signals, events, tables : tuple of records
-        In the order of the tree.
-    notes : tuple of str
-        What the reader left out or had to guess.
-    observed : tuple of (float, float), s, or None
-        From when to when it was recorded, session clock; None while it is not read.
-    is_whole : bool
-        Whether `observed` is all that was recorded: without reading spikes only what clocks and
-        tables cover may be known.
-    """
-
-    path: str
-    areas: tuple[AreaRecord, ...] = ()
-    signals: tuple[SignalRecord, ...] = ()
-    events: tuple[EventsRecord, ...] = ()
-    tables: tuple[TableRecord, ...] = ()
-    notes: tuple[str, ...] = ()
-    observed: tuple[tuple[float, float], ...] | None = None
-    is_whole: bool = False
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.path.rpartition("/")[2]
-
-    @property
-    def block(self) -> str:
-        """The path of the group of sessions that it stands in, "" without one."""
-        return self.path.rpartition("/")[0]
-
-    @property
-    def seconds(self) -> float | None:
-        """How long was recorded, s; None while it is not read."""
-        if self.observed is None:
-            return None
-        return round(sum(stop - start for start, stop in self.observed), 9)
-
-
-@dataclass(frozen=True)
-class TreeContents:
-    """What a tree holds.
-
-    Attributes
-    ----------
-    kind : {"recording", "aligned"}
-        Kind of tree.
-    source : str
-        Name of the format that it was opened from, "" where that is not known.
-    sessions : tuple of SessionRecord
-        In the order of the tree.
-    """
-
-    kind: str
-    source: str
-    sessions: tuple[SessionRecord, ...]
-
-    @property
-    def areas(self) -> tuple[AreaRecord, ...]:
-        """The areas of all sessions."""
-        return tuple(area for session in self.sessions for area in session.areas)
-
-    @property
-    def n_units(self) -> int:
-        """Number of units of all areas."""
-        return sum(area.n_units for area in self.areas)
-
-    @property
-    def n_spikes(self) -> int:
-        """Number of spikes of all areas."""
-        return sum(area.n_spikes or 0 for area in self.areas)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The catalogue: a row for each session and area, one with area "" where there is none.
-
-        Returns
-        -------
-        list of dict
-            ``block``, ``session``, ``area`` (str) and ``units`` (int), then what there is of
-            ``has_pupil`` (bool), ``spikes``, ``presentations`` and ``times`` (int). Of a recording
-            ``presentations`` is a dict, the length of each table by its name.
-        """
-        rows = []
-        for session in self.sessions:
-            tables = {table.name: table.n_rows for table in session.tables}
-            for area in session.areas or (AreaRecord("", ""),):
-                row: dict[str, Any] = {
-                    "block": session.block,
-                    "session": session.name,
-                    "area": area.name,
-                    "units": area.n_units,
-                    "has_pupil": area.has_pupil,
-                    "spikes": area.n_spikes,
-                    "presentations": tables or area.n_presentations,
-                    "times": area.n_times,
-                }
-                rows.append({name: value for name, value in row.items() if value is not None})
-        return rows
 
 
 def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:

@@ -15,8 +15,8 @@ from neuroarrays import schema
 from neuroarrays.errors import printable
 from neuroarrays.tree import contents
 from neuroarrays.tree.breaks import step
-from neuroarrays.tree.contents import AreaRecord, SessionRecord, SignalRecord, TreeContents
 from neuroarrays.tree.observed import times_to_read
+from neuroarrays.tree.records import AreaRecord, SessionRecord, SignalRecord, TreeContents
 
 #: Sessions up to which masks are read, to say how much is masked.
 _READ_MASKS = 100

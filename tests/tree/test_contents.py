@@ -9,7 +9,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import SchemaError
-from neuroarrays.tree import contents
+from neuroarrays.tree import contents, records
 
 SESSION = "A2929-200711"
 
@@ -46,10 +46,10 @@ def test_records_of_a_recording():
     assert (held.kind, held.source, held.n_units, held.n_spikes) == ("recording", "test", 2, 5)
     (session,) = held.sessions
     assert (session.name, session.block, session.notes) == ("s", "", ("a", "b"))
-    assert session.areas == (contents.AreaRecord("V1", "s/V1", 2, 5),)
-    assert session.signals == (contents.SignalRecord("lever", 5, {"force": "N"}),)
-    assert session.events == (contents.EventsRecord("lick", 3, {"event_time": "s"}),)
-    assert session.tables == (contents.TableRecord("trials", 2, {"start_time": "s"}),)
+    assert session.areas == (records.AreaRecord("V1", "s/V1", 2, 5),)
+    assert session.signals == (records.SignalRecord("lever", 5, {"force": "N"}),)
+    assert session.events == (records.EventsRecord("lick", 3, {"event_time": "s"}),)
+    assert session.tables == (records.TableRecord("trials", 2, {"start_time": "s"}),)
     assert session.seconds is None
     assert held.rows() == [
         {"block": "", "session": "s", "area": "V1", "units": 2, "spikes": 5,
@@ -77,7 +77,7 @@ def test_blocks_and_sessions_without_units_of_an_aligned_tree():
     first, second = held.sessions
     assert [(a.n_units, a.n_times, a.has_pupil) for a in first.areas] == [(2, 4, True)]
     assert [signal.path for signal in first.signals] == ["V1/pupil"]
-    assert second.events == (contents.EventsRecord("lick", None, {"lick": ""}),)
+    assert second.events == (records.EventsRecord("lick", None, {"lick": ""}),)
     assert held.rows()[1] == {"block": "gratings", "session": "other", "area": "", "units": 0}
 
 
