@@ -300,8 +300,7 @@ def _oasis() -> Any:
     try:
         from oasis import functions
     except ImportError as error:
-        msg = "deconvolve(method='oasis')"
-        raise MissingDependency("oasis-deconv", "deconvolve", msg) from error
+        raise MissingDependency("oasis-deconv", "deconvolve", "method='oasis'") from error
     return functions
 
 
@@ -333,7 +332,7 @@ def _run_oasis(stretches: list[np.ndarray], how: How) -> list[np.ndarray] | None
         whole = functions.deconvolve(joined, **model)
         if len(stretches) == 1:
             return [whole.s]
-        return [functions.deconvolve(one - whole.b, b=0.0, **model).s for one in stretches]
+        return [functions.deconvolve(trace - whole.b, b=0.0, **model).s for trace in stretches]
 
 
 def _estimated(functions: Any, trace: np.ndarray, rate: float) -> tuple[float, float]:
@@ -359,36 +358,34 @@ def _run_threshold(stretches: list[np.ndarray], how: How) -> list[np.ndarray]:
 
     assert how.rate is not None
     width = max(1, round((_RISE if np.isnan(how.rise) else how.rise) * how.rate))
-    steps = [transients.rises(one, width) for one in stretches]
+    steps = [transients.rises(trace, width) for trace in stretches]
     least = how.threshold * transients.noise(np.concatenate(steps))
-    return [transients.peaks(one, least) for one in steps]
+    return [transients.peaks(rise, least) for rise in steps]
 
 
 def _driada() -> Any:
     try:
         from driada.experiment import wavelet_event_detection
     except ImportError as error:
-        msg = "deconvolve(method='wavelet')"
-        raise MissingDependency("driada", "driada", msg) from error
+        raise MissingDependency("driada", "driada", "method='wavelet'") from error
     return wavelet_event_detection
 
 
 def _check_wavelet(rate: float | None, constants: Mapping[str, np.ndarray]) -> None:
     _driada()
-    if rate is None:
-        raise SchemaError(_NO_RATE)
+    _check_threshold(rate, constants)
 
 
 def _run_wavelet(stretches: list[np.ndarray], how: How) -> list[np.ndarray]:
     driada = _driada()
-    found = []
-    for one in stretches:
-        events = np.zeros(one.size)
-        if np.ptp(one) > 0:
-            starts, ends, _ = driada.extract_wvt_events(one[None], {"fps": how.rate})
-            events = driada.events_to_ts_array(one.size, starts, ends, how.rate)[0]
-        found.append(events)
-    return found
+    each = []
+    for trace in stretches:
+        events = np.zeros(trace.size)
+        if np.ptp(trace) > 0:
+            starts, ends, _ = driada.extract_wvt_events(trace[None], {"fps": how.rate})
+            events = driada.events_to_ts_array(trace.size, starts, ends, how.rate)[0]
+        each.append(events)
+    return each
 
 
 _NO_RATE = (
