@@ -141,8 +141,8 @@ def check(arguments: argparse.Namespace) -> int:
         many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         printing.show([[(f"{name}: ", "title"), (many, "bad")]])
         return FAULTS
-    said = "no faults" + (f", {len(notes)} note{'s' * (len(notes) > 1)}" if notes else "")
-    printing.show([[(f"{name}: ", "title"), (said, "good")]])
+    verdict = "no faults" + (f", {len(notes)} note{'s' * (len(notes) > 1)}" if notes else "")
+    printing.show([[(f"{name}: ", "title"), (verdict, "good")]])
     return FINE
 
 
@@ -287,8 +287,8 @@ def _cluster(address: str | None) -> Iterator[None]:
 def _report_saved(path: str, tree: xr.DataTree) -> None:
     """What was written: the neural variables, where the archive is and how large."""
     rows = [
-        [f"{place}/{name}", printing.dims(variable), printing.dtype_name(variable.dtype)]
-        for place, node in tree.subtree_with_keys
+        [f"{path_of_node}/{name}", printing.dims(variable), printing.dtype_name(variable.dtype)]
+        for path_of_node, node in tree.subtree_with_keys
         for name, variable in node.data_vars.items()
         if name == "spike_times" or ("unit_id" in variable.dims and variable.ndim > 1)
     ]
@@ -315,7 +315,7 @@ def _report_clock(tree: xr.DataTree, arguments: argparse.Namespace) -> None:
 
 def _notes(tree: xr.DataTree) -> Iterator[str]:
     """What the readers say about the sessions: what is not in the tree, and why."""
-    for place, node in tree.subtree_with_keys:
-        found = node.attrs.get(_NOTES, [])
-        for note in [found] if isinstance(found, str) else found:
-            yield str(note) if place == "." else f"{place}: {note}"
+    for path, node in tree.subtree_with_keys:
+        notes = node.attrs.get(_NOTES, [])
+        for note in [notes] if isinstance(notes, str) else notes:
+            yield str(note) if path == "." else f"{path}: {note}"

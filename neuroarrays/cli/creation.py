@@ -97,18 +97,18 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     if seed < 0:
         msg = f"seed: expected 0 or more, got {seed}"
         raise ValueError(msg)
-    made, path = LAYOUTS[layout], Path(out)
+    written_as, path = LAYOUTS[layout], Path(out)
     if path.exists():
         msg = f"{path}: exists already; give another name"
         raise PathExists(msg)
-    if made.suffix and path.suffix != made.suffix:
-        msg = f"{path}: {layout} is one file; expected a name that ends in {made.suffix}"
+    if written_as.suffix and path.suffix != written_as.suffix:
+        msg = f"{path}: {layout} is one file; expected a name that ends in {written_as.suffix}"
         raise ValueError(msg)
-    module = import_module(f"neuroarrays.synthetic.{made.module}")
-    arguments = {"seed": seed, **made.given}
-    if made.options:
-        arguments = {"options": getattr(module, made.options)(**arguments)}
+    module = import_module(f"neuroarrays.synthetic.{written_as.module}")
+    arguments = {"seed": seed, **written_as.given}
+    if written_as.options:
+        arguments = {"options": getattr(module, written_as.options)(**arguments)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with written(path) as work:
-        getattr(module, made.writer)(work, **arguments)
+        getattr(module, written_as.writer)(work, **arguments)
     return path / "rig.toml" if layout == "arrays" else path

@@ -21,7 +21,7 @@ from neuroarrays.schema.names import chosen
 
 #: Axes of exported arrays.
 AXES = {
-    schema.SPIKE_DATA: (schema.UNIT, schema.PRESENTATION, schema.TIME),
+    "spike_data": (schema.UNIT, schema.PRESENTATION, schema.TIME),
     "speed": (schema.PRESENTATION, schema.TIME),
 }
 

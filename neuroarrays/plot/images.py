@@ -59,11 +59,11 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
         msg = f"expected two features of one unit, found dims {curve.dims}; take .sel(unit_id=...)"
         raise ValueError(msg)
     across, up = (curve[dim] for dim in curve.dims)
-    places = [numbers_of(labels) for labels in (across, up)]
+    centres = [numbers_of(labels) for labels in (across, up)]
     ax.set_facecolor("0.85")
     least = min(0.0, float(np.nanmin(curve.values, initial=0)))
-    mesh = ax.pcolormesh(*map(edges, places), curve.values.T, cmap="viridis", vmin=least)
-    for axis, values, at in zip((ax.xaxis, ax.yaxis), (across, up), places, strict=True):
+    mesh = ax.pcolormesh(*map(edges, centres), curve.values.T, cmap="viridis", vmin=least)
+    for axis, values, at in zip((ax.xaxis, ax.yaxis), (across, up), centres, strict=True):
         if values.dtype.kind not in "iuf":
             axis.set_ticks(at, [text_of(label) for label in values.values])
     ax.set(xlabel=label_of(across), ylabel=label_of(up))

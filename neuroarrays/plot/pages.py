@@ -73,8 +73,8 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
             for path in [area.path for area in session.areas] or [session.path]
         ]
         rows, along = timelines.of_aligned(nodes)
-        places = np.unique(np.linspace(0, len(names) - 1, _SESSIONS).round().astype(int))
-        chosen = {names[i] for i in places}
+        positions = np.unique(np.linspace(0, len(names) - 1, _SESSIONS).round().astype(int))
+        chosen = {names[i] for i in positions}
         rates = responses_by_area(tree.root, [s for s in held.sessions if s.name in chosen])
         which = "" if len(chosen) == len(names) else f" of {len(chosen)} sessions"
         title = f"Responses of units{which}, and their median"

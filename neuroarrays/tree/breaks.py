@@ -33,20 +33,20 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
         or back), where a `block_id` of the area or its session changes, and where `valid` does.
         Without time stamps the last two alone.
     """
-    own = area.coords.get(schema.TIME) if clock is None else clock
-    n = area.sizes[schema.TIME] if own is None else own.size
-    found = np.zeros(n, bool)
-    found[:1] = True
-    if own is not None and n > 1:
-        steps = np.diff(seconds(own, "the clock"))
-        found[1:] |= ~((steps > 0) & (steps <= HOLE * step(own)))
+    stamps = area.coords.get(schema.TIME) if clock is None else clock
+    n = area.sizes[schema.TIME] if stamps is None else stamps.size
+    first = np.zeros(n, bool)
+    first[:1] = True
+    if stamps is not None and n > 1:
+        steps = np.diff(seconds(stamps, "the clock"))
+        first[1:] |= ~((steps > 0) & (steps <= HOLE * step(stamps)))
     names = [schema.BLOCK, schema.VALID] if masked else [schema.BLOCK]
     for node in [area, *area.parents] if isinstance(area, xr.DataTree) else [area]:
         for name in names:
             label = _labels(node, name)
             if label is not None and label.size == n:
-                found[1:] |= label[1:] != label[:-1]
-    return found
+                first[1:] |= label[1:] != label[:-1]
+    return first
 
 
 def stretches(area: Area) -> np.ndarray:
@@ -89,7 +89,7 @@ def step(clock: xr.DataArray) -> float:
 def _labels(node: Area, name: str) -> np.ndarray | None:
     """What stands along the time of a node under a name."""
     if isinstance(node, xr.DataArray):
-        found = node.coords[name].variable if name in node.coords else None
+        label = node.coords[name].variable if name in node.coords else None
     else:
-        found = node.variables.get(name)
-    return None if found is None or found.dims != (schema.TIME,) else np.asarray(found.values)
+        label = node.variables.get(name)
+    return None if label is None or label.dims != (schema.TIME,) else np.asarray(label.values)

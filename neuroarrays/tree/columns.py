@@ -71,13 +71,13 @@ def duration(value: Any, what: str, hint: str = "") -> float:
         Says what was given, and that seconds are expected.
     """
     try:
-        found = seconds(value, what)
+        number = seconds(value, what)
     except (TypeError, ValueError):
-        found = np.empty(0)
-    if found.shape != () or not (np.isfinite(found) and found > 0):
+        number = np.empty(0)
+    if number.shape != () or not (np.isfinite(number) and number > 0):
         msg = f"{option(what, value)}: expected a positive number of seconds{hint}"
         raise ValueError(msg)
-    return float(found)
+    return float(number)
 
 
 def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
@@ -144,8 +144,8 @@ def _of_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
         values = values.copy()
         values[missing] = None
         return values
-    made: np.ndarray = np.asarray(pd.Series(known).infer_objects())
-    if missing.any() or made.dtype.kind == "O":
-        made = np.full(values.shape, np.nan)
-        made[~missing] = known
-    return made
+    array: np.ndarray = np.asarray(pd.Series(known).infer_objects())
+    if missing.any() or array.dtype.kind == "O":
+        array = np.full(values.shape, np.nan)
+        array[~missing] = known
+    return array

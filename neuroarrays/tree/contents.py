@@ -100,20 +100,20 @@ def _session(
     path: str,
     roles: Mapping[str, str],
     nodes: Mapping[str, NodeRecord],
-    own: NodeRecord | None,
+    session_node: NodeRecord | None,
 ) -> SessionRecord:
     """The record of a session from its nodes."""
     areas: dict[str, AreaRecord] = {}
     signals: list[SignalRecord] = []
     events: list[EventsRecord] = []
     tables: list[TableRecord] = []
-    for place, node in nodes.items():
-        role, below = roles[place], place.removeprefix(path).strip("/")
+    for node_path, node in nodes.items():
+        role, below = roles[node_path], node_path.removeprefix(path).strip("/")
         n_times = node.sizes.get(schema.TIME)
         if role == "statistics":
             continue
         if role in ("spikes", "area") or schema.UNIT in node.sizes:
-            area = place if role == "area" else place.rpartition("/")[0]
+            area = node_path if role == "area" else node_path.rpartition("/")[0]
             known = areas.get(area) or AreaRecord(area.removeprefix(path).strip("/"), area)
             areas[area] = _with_node(known, node, role == "area")
         if role == "table" and kind == schema.RECORDING:
@@ -128,7 +128,11 @@ def _session(
     if kind == schema.ALIGNED:
         pupil = {area: f"{area}/{schema.PUPIL}" in nodes for area in areas}
         areas = {name: replace(area, has_pupil=pupil[name]) for name, area in areas.items()}
-    notes = () if own is None else tuple(map(str, np.atleast_1d(own.attrs.get("notes", []))))
+    notes = (
+        ()
+        if session_node is None
+        else tuple(map(str, np.atleast_1d(session_node.attrs.get("notes", []))))
+    )
     return SessionRecord(
         path, tuple(areas.values()), tuple(signals), tuple(events), tuple(tables), notes
     )

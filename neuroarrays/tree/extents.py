@@ -79,8 +79,8 @@ class Part:
     def any_between(self, begin: np.ndarray, end: np.ndarray) -> bool:
         """Whether a time lies in one of some stretches that are in order."""
         for piece in self.pieces():
-            place = np.searchsorted(begin, piece, side="right") - 1
-            if ((place >= 0) & (piece < end[np.maximum(place, 0)])).any():
+            stretch = np.searchsorted(begin, piece, side="right") - 1
+            if ((stretch >= 0) & (piece < end[np.maximum(stretch, 0)])).any():
                 return True
         return False
 
@@ -101,22 +101,22 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
     spikes : bool
         Whether to take the spikes.
     """
-    found = []
+    parts = []
     for path, node in nodes.items():
         if spikes and schema.ROW_SIZE in node and schema.SPIKE_TIMES in node.variables:
-            found.append(Part(path, _times(node.variables[schema.SPIKE_TIMES])))
+            parts.append(Part(path, _times(node.variables[schema.SPIKE_TIMES])))
         clock = node.variables.get(schema.TIME)
         if clock is not None and clock.dims == (schema.TIME,):
-            found.append(Part(path, _times(clock), ordered=True))
+            parts.append(Part(path, _times(clock), ordered=True))
         if schema.EVENT_TIME in node.variables and node.variables[schema.EVENT_TIME].ndim == 1:
-            found.append(Part(path, _times(node.variables[schema.EVENT_TIME])))
+            parts.append(Part(path, _times(node.variables[schema.EVENT_TIME])))
         if schema.PRESENTATION in node.dims and path.rpartition("/")[2] != INVALID_TIMES:
-            found += [
+            parts += [
                 Part(f"{path}/{name}", _times(node.variables[name]), stops=name == schema.STOP_TIME)
                 for name in (schema.START_TIME, schema.STOP_TIME)
                 if name in node.variables and node.variables[name].ndim == 1
             ]
-    return [part for part in found if part.size and part.times.dtype.kind in "iuf"]
+    return [part for part in parts if part.size and part.times.dtype.kind in "iuf"]
 
 
 def _times(variable: xr.Variable) -> Any:
@@ -160,8 +160,8 @@ class FoundStretches(LazyArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        said = int(self.rows[0].shape[0])
-        return (said + 1 if self.apart else max(said, 1),)
+        n_rows = int(self.rows[0].shape[0])
+        return (n_rows + 1 if self.apart else max(n_rows, 1),)
 
     @property
     def dtype(self) -> np.dtype:
@@ -170,16 +170,18 @@ class FoundStretches(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         (k,) = key
         (rows,) = cached(("observed", self._token()), lambda: (self._find(),))
-        found: np.ndarray = rows[:, self.column][k]
-        return found
+        ends: np.ndarray = rows[:, self.column][k]
+        return ends
 
-    def said(self) -> np.ndarray:
+    def named_rows(self) -> np.ndarray:
         """The rows that the file names, (n, 2) float64, s."""
-        said = [one.load() if isinstance(one, LazyArray) else one for one in self.rows]
-        return np.stack(said, axis=1).astype(np.float64)
+        columns = [
+            column.load() if isinstance(column, LazyArray) else column for column in self.rows
+        ]
+        return np.stack(columns, axis=1).astype(np.float64)
 
     def _find(self) -> np.ndarray:
-        rows = self.said()
+        rows = self.named_rows()
         low, high = hull(self.parts)
         if self.apart or not len(rows):
             return np.concatenate([rows, [[low, high]]])
@@ -201,11 +203,11 @@ class FoundStretches(LazyArray):
         return rows
 
     def _token(self) -> Any:
-        said = [
-            one.__dask_tokenize__() if isinstance(one, LazyArray) else exact_token(one)
-            for one in self.rows
+        columns = [
+            column.__dask_tokenize__() if isinstance(column, LazyArray) else exact_token(column)
+            for column in self.rows
         ]
-        return [part.token() for part in self.parts], said, self.apart
+        return [part.token() for part in self.parts], columns, self.apart
 
     def depends(self) -> tuple[object, ...]:
         return self._token(), self.column

@@ -49,11 +49,11 @@ def below(path: str, other: str) -> bool:
 
 def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
     """A tree of the groups; the node that stands where the given one does."""
-    made = xr.DataTree.from_dict({"/" + path: node for path, node in groups.items()})
+    whole = xr.DataTree.from_dict({"/" + path: node for path, node in groups.items()})
     path = tree.path.strip("/")
-    found = made[path] if path else made
-    assert isinstance(found, xr.DataTree)
-    return found
+    branch = whole[path] if path else whole
+    assert isinstance(branch, xr.DataTree)
+    return branch
 
 
 def without(groups: Groups, gone: set[str], owners: set[str]) -> Groups:
@@ -62,8 +62,8 @@ def without(groups: Groups, gone: set[str], owners: set[str]) -> Groups:
     gone = set(gone)
     while parents := {p for p in parents if p}:
         for parent in parents:
-            held = [path for path in owners if below(path, parent)]
-            if held and all(path in gone or _in(path, gone) for path in held):
+            inside = [path for path in owners if below(path, parent)]
+            if inside and all(path in gone or _in(path, gone) for path in inside):
                 gone.add(parent)
         parents = {path.rpartition("/")[0] for path in parents}
     return {p: node for p, node in groups.items() if p not in gone and not _in(p, gone)}
@@ -84,22 +84,22 @@ def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
 
 def owners(groups: Mapping[str, xr.Dataset], dim: str) -> list[str]:
     """The highest nodes that have a dimension: what is below them shares it."""
-    found: list[str] = []
+    highest: list[str] = []
     for path, node in groups.items():
-        if dim in node.sizes and not any(below(path, owner) for owner in found):
-            found.append(path)
-    return found
+        if dim in node.sizes and not any(below(path, owner) for owner in highest):
+            highest.append(path)
+    return highest
 
 
 def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
     """The columns along presentations at or below a node; those of a table first."""
-    mine = [path for path in groups if path == owner or below(path, owner)]
-    mine.sort(key=lambda path: not path.endswith(schema.PRESENTATIONS))
-    found: dict[str, Any] = {}
-    for path in mine:
+    paths = [path for path in groups if path == owner or below(path, owner)]
+    paths.sort(key=lambda path: not path.endswith(schema.PRESENTATIONS))
+    named: dict[str, Any] = {}
+    for path in paths:
         for name, column in columns(groups[path], schema.PRESENTATION).items():
-            found.setdefault(name, column)
-    return found
+            named.setdefault(name, column)
+    return named
 
 
 def keep_rows(groups: Groups, chosen: Mapping[str, np.ndarray], keep_empty: bool) -> Groups:

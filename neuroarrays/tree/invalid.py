@@ -61,8 +61,8 @@ def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.nda
     rows = [] if session is None else _rows(session)
     by_scope: dict[object, np.ndarray] = {}
     for probe in set(probes):
-        mine = [(a, b) for a, b, name, _ in rows if name in ("", probe)]
-        by_scope[probe] = np.array(mine, float).reshape(-1, 2)
+        spans = [(a, b) for a, b, name, _ in rows if name in ("", probe)]
+        by_scope[probe] = np.array(spans, float).reshape(-1, 2)
     return [by_scope[probe] for probe in probes]
 
 
@@ -79,8 +79,8 @@ def cut_away(session: xr.DataTree) -> np.ndarray:
     (n, 2) float64, s
         Starts and stops, session clock; they may overlap.
     """
-    mine = [(a, b) for a, b, _, reason in _rows(session) if reason == RESTRICTED]
-    return np.array(mine, float).reshape(-1, 2)
+    spans = [(a, b) for a, b, _, reason in _rows(session) if reason == RESTRICTED]
+    return np.array(spans, float).reshape(-1, 2)
 
 
 def _rows(session: xr.DataTree) -> list[tuple[float, float, str, str]]:

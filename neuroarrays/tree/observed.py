@@ -64,30 +64,32 @@ def complete(
     dict of str to Dataset
         `groups` with ``<session>/observed``, if there is anything with times.
     """
-    place = f"{session}/{schema.OBSERVED}".lstrip("/")
+    observed_path = f"{session}/{schema.OBSERVED}".lstrip("/")
     prefix = f"{session}/" if session else ""
     inside = {
         p.removeprefix(prefix): node
         for p, node in groups.items()
         if p != session and p.startswith(prefix)
     }
-    made = dict(groups)
-    if place not in groups or schema.INTERVAL not in groups[place].dims:
-        for path in [p for p in made if p == place or p.startswith(place + "/")]:
-            made[f"{place}_signal{path.removeprefix(place)}"] = made.pop(path)  # not ours
+    nodes = dict(groups)
+    if observed_path not in groups or schema.INTERVAL not in groups[observed_path].dims:
+        for path in [p for p in nodes if p == observed_path or p.startswith(observed_path + "/")]:
+            nodes[f"{observed_path}_signal{path.removeprefix(observed_path)}"] = nodes.pop(
+                path
+            )  # not ours
         parts = (*(more or ()), *parts_of(inside, spikes=more is None))
         node = _found_node(parts, rows or (np.empty(0), np.empty(0)), epochs)
         if node is None:
-            return made
-        made[place] = node
-    columns = [made[place].variables[name] for name in OF_SESSION]
-    ends = {"ends": FOUND} if _found(made[place], OF_SESSION[0]) else {}
+            return nodes
+        nodes[observed_path] = node
+    columns = [nodes[observed_path].variables[name] for name in OF_SESSION]
+    ends = {"ends": FOUND} if _found(nodes[observed_path], OF_SESSION[0]) else {}
     for path, node in inside.items():
         if schema.ROW_SIZE in node and OF_UNITS[0] not in node:
-            made[prefix + path] = with_stretches(
+            nodes[prefix + path] = with_stretches(
                 node, [data_of(column) for column in columns], **ends
             )
-    return made
+    return nodes
 
 
 def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) -> xr.Dataset | None:
@@ -122,13 +124,13 @@ def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr
     **attrs
         Attributes of the variables.
     """
-    own = {
+    stretches = {
         name: schema.var("spikes", name, data, **attrs)
         for name, data in zip(OF_UNITS, columns, strict=True)
     }
     variables = {str(k): v for k, v in node.variables.items() if k not in node.coords}
     coords = {str(k): v for k, v in node.variables.items() if k in node.coords}
-    return dataset(variables | own, coords, {str(k): v for k, v in node.attrs.items()})
+    return dataset(variables | stretches, coords, {str(k): v for k, v in node.attrs.items()})
 
 
 # ---------------------------------------------------------------------------------- asking it
@@ -150,12 +152,16 @@ def of_session(session: xr.DataTree) -> Stretches:
     """
     node = session.children.get(schema.OBSERVED)
     if node is not None and schema.INTERVAL in node.dims:
-        found = _stretches(node.to_dataset(), OF_SESSION)
+        recorded = _stretches(node.to_dataset(), OF_SESSION)
     else:
-        nodes = {path: one.to_dataset() for path, one in session.subtree_with_keys if path != "."}
+        nodes = {
+            path: node_below.to_dataset()
+            for path, node_below in session.subtree_with_keys
+            if path != "."
+        }
         low, high = hull(parts_of(nodes))
-        found = Stretches.of(np.array([low]), np.array([high]), True)
-    return found.without(cut_away(session))
+        recorded = Stretches.of(np.array([low]), np.array([high]), True)
+    return recorded.without(cut_away(session))
 
 
 def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Stretches]:
@@ -219,14 +225,14 @@ def counting(
     asked = None if within is None else Stretches(np.stack(merged(within), axis=1), False)
     left: dict[Any, Stretches] = {}
     for unit, invalid in enumerate(invalid_times(session, spikes)):
-        one = each[unit]
-        key = id(one), invalid.tobytes()
+        recorded = each[unit]
+        key = id(recorded), invalid.tobytes()
         if key not in left:
             if asked is not None:
-                found = asked if one.found else one.within(asked.rows)
+                time = asked if recorded.found else recorded.within(asked.rows)
             else:
-                found = one
-            left[key] = found.without(invalid)
+                time = recorded
+            left[key] = time.without(invalid)
         each[unit] = left[key]
     return each
 
@@ -248,10 +254,10 @@ def spikes_and_seconds(
     trains = trains_of(spikes)
     times = trains.load(np.arange(trains.first.size))
     number, seconds = np.zeros((2, trains.first.size))
-    for unit, one in enumerate(counting(spikes, session, within)):
+    for unit, counted in enumerate(counting(spikes, session, within)):
         train = times[trains.first[unit] : trains.last[unit]]
-        begin, end = (np.searchsorted(train, column) for column in one.rows.T)
-        number[unit], seconds[unit] = (end - begin).sum(), one.seconds
+        begin, end = (np.searchsorted(train, column) for column in counted.rows.T)
+        number[unit], seconds[unit] = (end - begin).sum(), counted.seconds
     return number, seconds
 
 
@@ -321,8 +327,8 @@ def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.n
         return None
     if known_without_spikes(session)[0].hold(begin[known], end[known]).all():
         return None
-    held = of_session(session).hold(begin, end)
-    return None if held[known].all() else held
+    valid = of_session(session).hold(begin, end)
+    return None if valid[known].all() else valid
 
 
 def _found(node: Any, name: str) -> bool:

@@ -73,8 +73,8 @@ class Query:
     @property
     def names(self) -> list[str]:
         """The columns it speaks of, in order."""
-        found = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)]
-        return list(dict.fromkeys(found))
+        names_in_order = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)]
+        return list(dict.fromkeys(names_in_order))
 
     @property
     def conditions(self) -> list[Query]:
@@ -266,11 +266,11 @@ def parse(text: Any) -> Query:
             )  # of a strange escape in a literal: it is compared as is
             tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        place = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
+        near = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
         alone = re.search(r"(?<![=<>!])=(?!=)", text)
         equal = "; write == for equal" if alone else ""
-        said = error.msg.partition(";")[0]
-        msg = f"{quoted(text)} is not a condition ({said}{place}{equal}); {_ALLOWED}"
+        reason = error.msg.partition(";")[0]
+        msg = f"{quoted(text)} is not a condition ({reason}{near}{equal}); {_ALLOWED}"
         raise QueryError(msg) from error
     except (ValueError, RecursionError, MemoryError) as error:
         why = _REASONS.get(type(error), "it has characters that no condition has")

@@ -204,10 +204,10 @@ def _note_what_is_cut(
 
 def _places_of(inside: np.ndarray) -> Any:
     """True places as a slice where they follow one another, so that a lazy clock stays lazy."""
-    places = np.flatnonzero(inside)
-    if places.size and places[-1] - places[0] + 1 == places.size:
-        return slice(int(places[0]), int(places[-1]) + 1)
-    return places
+    positions = np.flatnonzero(inside)
+    if positions.size and positions[-1] - positions[0] + 1 == positions.size:
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return positions
 
 
 def _amount(nodes: Iterable[xr.Dataset]) -> int:
@@ -254,9 +254,9 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
 
 def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:
     starts, stops = within
-    said = (
+    spans = (
         f"{starts.size} {'stretch' if starts.size == 1 else 'stretches'} from {starts[0]:g} to {stops[-1]:g} s"
         if starts.size
         else "0 s"
     )
-    return NothingLeft(f"nothing lies within the intervals, which cover {said}")
+    return NothingLeft(f"nothing lies within the intervals, which cover {spans}")

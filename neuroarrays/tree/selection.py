@@ -59,8 +59,8 @@ def select_units(tree: Tree, query: str) -> Tree:
     """
     condition = parse(query)
     if isinstance(tree, xr.Dataset):
-        found = {"": _groups.columns(tree, schema.UNIT)}
-        kept = _fitting(condition, found, "unit")[""]
+        columns = {"": _groups.columns(tree, schema.UNIT)}
+        kept = _fitting(condition, columns, "unit")[""]
         return _take_units(tree, np.flatnonzero(kept))
     groups = _groups.own(tree)
     recording = _groups.is_recording(tree)
@@ -93,13 +93,13 @@ def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}
     for name, variable in node.variables.items():
-        made = variable
+        taken = variable
         for dim in variable.dims:
             if dim == schema.UNIT:
-                made = made.isel({dim: rows})
+                taken = taken.isel({dim: rows})
             elif dim == schema.SPIKE:
-                made = _take_spikes(made, starts[rows], sizes[rows], sizes)
-        (coords if name in node.coords else variables)[str(name)] = made
+                taken = _take_spikes(taken, starts[rows], sizes[rows], sizes)
+        (coords if name in node.coords else variables)[str(name)] = taken
     return dataset(variables, coords, {str(k): v for k, v in node.attrs.items()})
 
 
@@ -156,8 +156,8 @@ def trials(tree: Tree, query: str) -> Tree:
     """
     condition = parse(query)
     if isinstance(tree, xr.Dataset):
-        found = {"": _groups.columns(tree, schema.PRESENTATION)}
-        kept = _fitting(condition, found, "parameter of the presentations")[""]
+        columns = {"": _groups.columns(tree, schema.PRESENTATION)}
+        kept = _fitting(condition, columns, "parameter of the presentations")[""]
         return tree.isel({schema.PRESENTATION: np.flatnonzero(kept)})
     groups = _groups.own(tree)
     owners = _groups.owners(groups, schema.PRESENTATION)
@@ -175,8 +175,8 @@ def _session(tree: xr.DataTree, path: str) -> str:
     parts = path.split("/")
     if _groups.is_recording(tree) or len(parts) == 1:
         return parts[0]
-    own = tree.root[path].to_dataset()
-    return parts[-2] if schema.UNIT in own.sizes else parts[-1]
+    node = tree.root[path].to_dataset()
+    return parts[-2] if schema.UNIT in node.sizes else parts[-1]
 
 
 def _fitting(

@@ -70,6 +70,8 @@ class Stretches:
             low, high = self.extent
             some = (end > low) & (begin <= high)
             begin, end = np.maximum(begin, low), np.minimum(end, high)
-        place = np.searchsorted(self.rows[:, 0], begin + slack, side="right") - 1
-        held: np.ndarray = some & (place >= 0) & (end - slack <= self.rows[np.maximum(place, 0), 1])
-        return held
+        stretch = np.searchsorted(self.rows[:, 0], begin + slack, side="right") - 1
+        within: np.ndarray = (
+            some & (stretch >= 0) & (end - slack <= self.rows[np.maximum(stretch, 0), 1])
+        )
+        return within

@@ -125,8 +125,8 @@ def spikes_node(area: Any, wanted: str = "spikes") -> Any:
     """
     if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
         return area.children[schema.SPIKES]
-    own = {schema.ROW_SIZE, schema.SPIKE_DATA, schema.RESPONSES}
-    if not isinstance(area, xr.DataTree | xr.Dataset) or not own & set(area.data_vars):
+    variables = {schema.ROW_SIZE, schema.SPIKE_DATA, schema.RESPONSES}
+    if not isinstance(area, xr.DataTree | xr.Dataset) or not variables & set(area.data_vars):
         raise no_spikes(area, wanted)
     return area
 
