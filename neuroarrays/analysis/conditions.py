@@ -151,7 +151,7 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
     dims = values.dims
     masks = [node[name].variable for name in (schema.VALID, schema.VALID_UNITS) if name in node]
     masks += [~node[schema.WITHHELD].variable] if schema.WITHHELD in node else []
-    found: np.ndarray | None = None
+    counts: np.ndarray | None = None
     for mask in masks:
         if not set(mask.dims) <= set(dims):
             continue
@@ -160,11 +160,11 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
         if not part.all():
             sizes = iter(part.shape)
             part = part.reshape([next(sizes) if dim in kept_dims else 1 for dim in dims])
-            found = part if found is None else found & part
-    if found is None:
+            counts = part if counts is None else counts & part
+    if counts is None:
         return None
     n_rows = len(range(*rows.indices(values.shape[0])))
-    return np.broadcast_to(found, (n_rows, found.shape[1], *values.shape[2:]))
+    return np.broadcast_to(counts, (n_rows, counts.shape[1], *values.shape[2:]))
 
 
 def blocks_of(
@@ -264,10 +264,10 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     if len(set(names)) < len(names):
         msg = f"by={names}: a parameter is named twice"
         raise ValueError(msg)
-    found = [_condition(node, name) for name in names]
-    values = {name: of for name, (_, of) in zip(names, found, strict=True)}
+    codes_and_values = [_condition(node, name) for name in names]
+    values = {name: of for name, (_, of) in zip(names, codes_and_values, strict=True)}
     labels = np.zeros(node.sizes[schema.PRESENTATION], np.int64)
-    for codes, of in found:
+    for codes, of in codes_and_values:
         labels = np.where((labels < 0) | (codes < 0), -1, labels * len(of) + codes)
     return Conditions(labels, values)
 
@@ -374,10 +374,10 @@ def warn_of_single(n: np.ndarray, names: Sequence[object]) -> None:
     """
     alone = np.flatnonzero(n.reshape(len(n), -1).max(axis=1, initial=0) == 1)
     if alone.size:
-        said = ", ".join(str(names[i]) for i in alone[:5])
+        listed = ", ".join(str(names[i]) for i in alone[:5])
         more = f" and {alone.size - 5} more conditions" if alone.size > 5 else ""
         have = "has" if alone.size == 1 else "have"
-        msg = f"{said}{more} {have} one presentation only: the standard error there is NaN"
+        msg = f"{listed}{more} {have} one presentation only: the standard error there is NaN"
         warnings.warn(msg, UserWarning, stacklevel=3)
 
 

@@ -105,10 +105,10 @@ def _trains(
     if bin_width > window * (1 + 1e-9):
         msg = f"bin_width: a bin of {bin_width:g} s is longer than the window of {window:g} s"
         raise ValueError(msg)
-    found = spikes_node(spikes)
-    if schema.SPIKE_TIMES not in found:
+    spikes_or_area = spikes_node(spikes)
+    if schema.SPIKE_TIMES not in spikes_or_area:
         raise no_spikes(spikes)
-    node = dataset_of(found)
+    node = dataset_of(spikes_or_area)
     trains = trains_of(node)
     times = trains.load(np.arange(trains.first.size))
     last = np.array(  # NaN comes last in a train, and is no spike
@@ -274,12 +274,12 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.D
     total = rates.var(axis=0, ddof=1)
     half = _split_half(rates, labels) if number.size > 2 else np.full(total.size, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = {
+        parts = {
             "split_half": 2 * half / (1 + np.abs(half)),
             "explainable_variance": np.where(total > 0, 1 - within / total, np.nan),
             "oracle": _rowwise(rates.T, others.T),
         }
-    variables = {name: (schema.UNIT, values, {"units": "1"}) for name, values in found.items()}
+    variables = {name: (schema.UNIT, values, {"units": "1"}) for name, values in parts.items()}
     return xr.Dataset(variables, kept(node, (schema.UNIT,)))
 
 
@@ -319,13 +319,13 @@ def _sums(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Sums of the rows of each label, all of which occur."""
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(labels.max() + 1))
-    found: np.ndarray = np.add.reduceat(values[order], starts, axis=0)
-    return found
+    sums: np.ndarray = np.add.reduceat(values[order], starts, axis=0)
+    return sums
 
 
 def _means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    found: np.ndarray = _sums(values, labels) / np.bincount(labels)[:, None]
-    return found
+    means: np.ndarray = _sums(values, labels) / np.bincount(labels)[:, None]
+    return means
 
 
 def _pearson(columns: np.ndarray) -> np.ndarray:
@@ -334,37 +334,40 @@ def _pearson(columns: np.ndarray) -> np.ndarray:
     length[length < 1e-12 * max(1.0, float(length.max(initial=0)))] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
         unit = np.where(length > 0, columns / length, np.nan)
-    found: np.ndarray = np.clip(unit.T @ unit, -1, 1)
-    return found
+    coefficients: np.ndarray = np.clip(unit.T @ unit, -1, 1)
+    return coefficients
 
 
 def _rowwise(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pearson's correlation between rows of two arrays."""
-    one = first - first.mean(axis=1, keepdims=True)
-    two = second - second.mean(axis=1, keepdims=True)
-    size = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    first_deviations = first - first.mean(axis=1, keepdims=True)
+    second_deviations = second - second.mean(axis=1, keepdims=True)
+    size = np.sqrt((first_deviations**2).sum(axis=1) * (second_deviations**2).sum(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: np.ndarray = np.where(size > 0, (one * two).sum(axis=1) / size, np.nan)
-    return found
+        coefficients: np.ndarray = np.where(
+            size > 0, (first_deviations * second_deviations).sum(axis=1) / size, np.nan
+        )
+    return coefficients
 
 
 def _split_half(rates: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean correlation over conditions between the means of random halves."""
     random = np.random.default_rng(0)
-    found = np.zeros((_SPLITS, rates.shape[1]))
+    coefficients = np.zeros((_SPLITS, rates.shape[1]))
     number = np.bincount(labels)
     begins = np.cumsum(number) - number
     for split in range(_SPLITS):
         order = np.lexsort((random.random(labels.size), labels))
-        place = np.arange(labels.size) - begins[labels[order]]
+        rank = np.arange(labels.size) - begins[labels[order]]
         half = (number // 2)[labels[order]]
-        one, two = order[place < half], order[(place >= half) & (place < 2 * half)]
-        found[split] = _rowwise(
-            _means(rates[one], labels[one]).T, _means(rates[two], labels[two]).T
+        first_half, second_half = order[rank < half], order[(rank >= half) & (rank < 2 * half)]
+        coefficients[split] = _rowwise(
+            _means(rates[first_half], labels[first_half]).T,
+            _means(rates[second_half], labels[second_half]).T,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a unit that never varies: NaN
-        mean: np.ndarray = np.nanmean(found, axis=0)
+        mean: np.ndarray = np.nanmean(coefficients, axis=0)
     return mean
 
 

@@ -82,9 +82,9 @@ def bayesian_decoder(
             msg = f"min_occupancy={min_occupancy!r}: no place was visited for so long"
             raise ValueError(msg)
         counts, durations = plan.counts[test], plan.durations[test]
-        found = posteriors.poisson_posterior(counts, durations, rates, seconds)
-        found[durations == 0] = np.nan
-        posterior[test] = found
+        probabilities = posteriors.poisson_posterior(counts, durations, rates, seconds)
+        probabilities[durations == 0] = np.nan
+        posterior[test] = probabilities
     decoded = _most_likely(posterior, plan)
     if plan.periods[0] and len(shape) == 1:
         angle = 2 * np.pi * plan.centres[0] / plan.periods[0]
@@ -162,8 +162,8 @@ def population_vector(
         fires = mean > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = plan.counts[test][:, fires] / plan.durations[test, None]
-            found = (seen / mean[fires] - 1) @ towards[fires]
-            vector[test] = np.where(np.abs(found) > 0, found, np.nan)
+            vectors = (seen / mean[fires] - 1) @ towards[fires]
+            vector[test] = np.where(np.abs(vectors) > 0, vectors, np.nan)
     decoded = np.angle(vector) / (2 * np.pi) * plan.periods[0] % plan.periods[0]
     out = _answer(plan, [decoded])
     return out.assign(strength=(schema.TIME, np.abs(vector), {"units": "1"}))
@@ -274,8 +274,8 @@ def _most_likely(posterior: np.ndarray, plan: _Plan) -> list[np.ndarray]:
     some = np.isfinite(posterior[:, 0])
     best = np.argmax(np.where(some[:, None], posterior, 0), axis=1)
     shape = tuple(centres.size for centres in plan.centres)
-    places = np.unravel_index(best, shape)
-    return [np.where(some, c[p], np.nan) for c, p in zip(plan.centres, places, strict=True)]
+    indices = np.unravel_index(best, shape)
+    return [np.where(some, c[p], np.nan) for c, p in zip(plan.centres, indices, strict=True)]
 
 
 def _answer(plan: _Plan, decoded: list[np.ndarray]) -> xr.Dataset:
@@ -283,17 +283,17 @@ def _answer(plan: _Plan, decoded: list[np.ndarray]) -> xr.Dataset:
     variables: dict[str, Any] = {}
     squares = np.zeros(plan.size)
     known = plan.labels >= 0
-    for name, signal, turn, found in zip(
+    for name, signal, turn, value in zip(
         plan.names, plan.signals, plan.periods, decoded, strict=True
     ):
         truth = signal.values.astype(float)
         truth = truth % turn if turn else truth
-        found = np.where(known, found, np.nan)
-        away = found - truth
+        value = np.where(known, value, np.nan)
+        away = value - truth
         away = (away + turn / 2) % turn - turn / 2 if turn else away
         squares = squares + away**2
         variables[name] = (schema.TIME, truth, signal.attrs)
-        variables[f"{name}_decoded"] = (schema.TIME, found, signal.attrs)
+        variables[f"{name}_decoded"] = (schema.TIME, value, signal.attrs)
     units = plan.signals[0].attrs.get("units")
     variables["error"] = (schema.TIME, np.sqrt(squares), {"units": units} if units else {})
     variables["fold"] = (schema.TIME, plan.fold_of())

@@ -26,7 +26,7 @@ _LABELS = {"rise": "t_rise", "decay": "t_off"}
 _ATTRIBUTES = {"rise": "t_rise_sec", "decay": "t_off_sec"}
 #: Time that the threshold method averages over where nothing is known of the rise, s.
 _RISE = 0.25
-#: A stretch between gaps with fewer frames is NaN; bytes of traces that are read at a time.
+#: A stretch with fewer frames is NaN; bytes of traces read at a time.
 _SHORTEST, _BLOCK = 5, 64 << 20
 #: Deviations of white noise's autocorrelation from which on a trace is taken to decay.
 _CLEAR = 3.0
@@ -118,9 +118,9 @@ def deconvolve(
     array, masks, attrs = _parts(responses)
     rate, breaks = _clock(array, responses)
     given = {"rise": rise, "decay": decay}
-    constants = {name: _constants(array, attrs, name, said) for name, said in given.items()}
+    constants = {name: _constants(array, attrs, name, labels) for name, labels in given.items()}
     METHODS[method].check(rate, constants)
-    own = array.dtype
+    kind = array.dtype
     lazy = Deconvolved(
         traces=array.variable,
         units=array[schema.UNIT].values,
@@ -130,13 +130,13 @@ def deconvolve(
         rate=rate,
         **constants,
         threshold=float(threshold),
-        dtype=own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8"),
+        dtype=kind if kind.kind == "f" and kind.itemsize >= 4 else np.dtype("f8"),
         key=uuid4().hex,
     )
     units = "1" if method == "wavelet" else array.attrs.get("units")
-    said = {"long_name": "deconvolved events", "method": method, "units": units}
-    found = lazy.variable((schema.TIME, schema.UNIT), {k: v for k, v in said.items() if v})
-    return xr.DataArray(found, array.coords, name=schema.RESPONSES)
+    labels = {"long_name": "deconvolved events", "method": method, "units": units}
+    events = lazy.variable((schema.TIME, schema.UNIT), {k: v for k, v in labels.items() if v})
+    return xr.DataArray(events, array.coords, name=schema.RESPONSES)
 
 
 def _parts(
@@ -167,14 +167,14 @@ def _parts(
 
 def _clock(array: xr.DataArray, area: Any) -> tuple[float | None, np.ndarray]:
     """Frames per second, None without a clock, and the frames before which it breaks."""
-    places = np.flatnonzero(breaks(area)[1:]) + 1
+    starts = np.flatnonzero(breaks(area)[1:]) + 1
     if schema.TIME not in array.coords or array.sizes[schema.TIME] < 2:
-        return None, places
+        return None, starts
     clock = array[schema.TIME]
     if not (np.diff(clock.values) > 0).all():
         msg = f"the time of {array.name!r} does not always rise; sort it first, .sortby('time')"
         raise SchemaError(msg)
-    return 1 / step(clock), places
+    return 1 / step(clock), starts
 
 
 def _constants(
@@ -184,12 +184,13 @@ def _constants(
     n, label = array.sizes[schema.UNIT], _LABELS[name]
     if given is not None:
         return np.full(n, float(given))
-    said = attrs.get(_ATTRIBUTES[name])
-    found = np.full(n, float(said) if isinstance(said, int | float) and said > 0 else np.nan)
+    stated = attrs.get(_ATTRIBUTES[name])
+    stated = stated if isinstance(stated, int | float) and stated > 0 else np.nan
+    values = np.full(n, float(stated))
     if label in array.coords and array[label].dims == (schema.UNIT,):
-        own = array[label].values.astype(float)
-        found = np.where(own > 0, own, found)
-    return found
+        of_units = array[label].values.astype(float)
+        values = np.where(of_units > 0, of_units, values)
+    return values
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -215,16 +216,16 @@ class Deconvolved(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         k, which = key
         frames = self.shape[0]
-        places = np.atleast_1d(np.arange(self.shape[1])[which])
-        found = np.empty((np.arange(frames)[k].size, places.size), self.dtype)
+        units = np.atleast_1d(np.arange(self.shape[1])[which])
+        events = np.empty((np.arange(frames)[k].size, units.size), self.dtype)
         block = max(1, _BLOCK // (8 * max(frames, 1)))
-        for first in range(0, places.size, block):
-            part = places[first : first + block]
+        for first in range(0, units.size, block):
+            part = units[first : first + block]
             read = cache(lambda part=part: self._usable(part))
             for i, unit in enumerate(part.tolist()):
                 load = lambda i=i, unit=unit, read=read: (self._events(read()[:, i], unit),)  # noqa: E731
-                found[:, first + i] = cached((self.key, unit), load)[0][k]
-        return found[outer.left(key)]
+                events[:, first + i] = cached((self.key, unit), load)[0][k]
+        return events[outer.left(key)]
 
     def _usable(self, units: np.ndarray) -> np.ndarray:
         """Traces of some units, NaN where a mask is False."""
@@ -241,33 +242,33 @@ class Deconvolved(LazyArray):
         if not stretches:
             return out
         how = How(self.rate, float(self.rise[unit]), float(self.decay[unit]), self.threshold)
-        found = METHODS[self.method].run([trace[part] for part in stretches], how)
-        if found is None:
+        parts = METHODS[self.method].run([trace[part] for part in stretches], how)
+        if parts is None:
             warnings.warn(
                 f"the trace of unit {self.units[unit]} does not show how fast it decays: its events "
                 "are NaN; say decay= (in seconds), or leave the unit out",
                 UserWarning,
             )
             return out
-        for part, events in zip(stretches, found, strict=True):
+        for part, events in zip(stretches, parts, strict=True):
             out[part] = events
         return out
 
     def _stretches(self, good: np.ndarray) -> list[slice]:
         """Frames between gaps, and between jumps of the clock."""
         edges = np.flatnonzero(np.diff(np.concatenate([[0], good, [0]])))
-        found = []
+        stretches = []
         for a, b in edges.reshape(-1, 2):
             inside = self.breaks[(a < self.breaks) & (self.breaks < b)]
-            found += [slice(int(p), int(q)) for p, q in pairwise([a, *inside, b])]
-        return [part for part in found if part.stop - part.start >= _SHORTEST]
+            stretches += [slice(int(p), int(q)) for p, q in pairwise([a, *inside, b])]
+        return [part for part in stretches if part.stop - part.start >= _SHORTEST]
 
     def depends(self) -> tuple[Any, ...]:
         from dask.base import normalize_token
 
-        seen = [normalize_token(one) for one in (self.traces, *self.masks)]
-        own = (self.breaks, self.rise, self.decay, self.method, self.rate, self.threshold)
-        return (seen, *own)
+        arrays = [normalize_token(array) for array in (self.traces, *self.masks)]
+        settings = (self.breaks, self.rise, self.decay, self.method, self.rate, self.threshold)
+        return (arrays, *settings)
 
 
 @dataclass(frozen=True)

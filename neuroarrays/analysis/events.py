@@ -28,21 +28,23 @@ def as_area(node: Any) -> xr.Dataset | None:
     """
     if not isinstance(node, xr.DataTree) or node.name != schema.EVENTS:
         return None
-    own = node.to_dataset()
+    counts_by_name = node.to_dataset()
     names = _names(node)
     if not names:
         return None
-    along = [dim for dim in (schema.PRESENTATION, schema.TIME) if dim in own[names[0]].dims]
+    along = [
+        dim for dim in (schema.PRESENTATION, schema.TIME) if dim in counts_by_name[names[0]].dims
+    ]
     dims = [along[0], schema.UNIT, *along[1:]]
-    counts = np.stack([own[name].transpose(*along).values for name in names], 1)
-    coords: dict[Any, Any] = dict(own.coords) | {schema.UNIT: range(len(names))}
+    counts = np.stack([counts_by_name[name].transpose(*along).values for name in names], 1)
+    coords: dict[Any, Any] = dict(counts_by_name.coords) | {schema.UNIT: range(len(names))}
     if node.parent is not None:  # the labels of presentations stand above
         coords |= {
             name: label
             for name, label in node.parent.coords.items()
             if label.dims == (schema.PRESENTATION,)
         }
-    masks = {schema.VALID: own[schema.VALID]} if schema.VALID in own else {}
+    masks = {schema.VALID: counts_by_name[schema.VALID]} if schema.VALID in counts_by_name else {}
     return xr.Dataset({schema.SPIKE_DATA: (dims, counts)} | masks, coords)
 
 

@@ -92,7 +92,7 @@ def psth(
     _conditions.warn_of_single(n, conditions.titles if by else ["the area"])
     mean, sem = _conditions.mean_and_sem(total, squares, n)
     dims = (*conditions.values, schema.UNIT, schema.TIME)
-    found = {
+    parts_of_answer = {
         "mean": (mean * response.scale, response.attrs),
         "sem": (sem * response.scale, response.attrs | {"long_name": "standard error"}),
         "n": (n, {"long_name": "presentations"}),
@@ -100,7 +100,7 @@ def psth(
     return xr.Dataset(
         {
             name: (dims, each.reshape(*conditions.shape, *shape[1:]), attrs)
-            for name, (each, attrs) in found.items()
+            for name, (each, attrs) in parts_of_answer.items()
         },
         coords=kept(node, (schema.UNIT, schema.TIME)) | conditions.coords(node),
     )

@@ -123,8 +123,8 @@ def _in_turn(shown: _Shown) -> _Shown:
 def _since(area: xr.DataTree | xr.Dataset) -> np.ndarray:
     """(time,) int64: frames from the beginning of the stretch that a frame is in."""
     begins = breaks(area)
-    places = np.arange(begins.size)
-    since: np.ndarray = places - np.maximum.accumulate(np.where(begins, places, 0))
+    positions = np.arange(begins.size)
+    since: np.ndarray = positions - np.maximum.accumulate(np.where(begins, positions, 0))
     return since
 
 
@@ -146,8 +146,8 @@ def _labelled(
     timed = schema.TIME in node.coords
     step, unit, what = (bin_width(node), "s", "time") if timed else (1, "1", "frames")
     coords = kept(node, (schema.UNIT,)) | kept(film.to_dataset(name="film"), others)
-    said = {"units": unit, "long_name": f"{what} before the response"}
-    coords["lag"] = ("lag", np.arange(lags) * step, said)
+    labels = {"units": unit, "long_name": f"{what} before the response"}
+    coords["lag"] = ("lag", np.arange(lags) * step, labels)
     coords["total"] = (schema.UNIT, total)
     return xr.Dataset(variables, coords)
 

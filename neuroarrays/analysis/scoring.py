@@ -57,16 +57,16 @@ def repeats(
     kept = np.ones(labels.size, bool)
     if schema.WITHHELD in node:
         kept &= ~node[schema.WITHHELD].values
-    found: dict[int, np.ndarray] = {}
-    places = np.flatnonzero(kept)
-    order = places[np.argsort(labels[places], kind="stable")]
+    groups: dict[int, np.ndarray] = {}
+    rows = np.flatnonzero(kept)
+    order = rows[np.argsort(labels[rows], kind="stable")]
     if order.size == 0:
-        return found
+        return groups
     starts = np.flatnonzero(labels[order][1:] != labels[order][:-1]) + 1
     for group in np.split(order, starts):
         if group.size >= at_least:
-            found[labels[group[0]].item()] = group
-    return found
+            groups[labels[group[0]].item()] = group
+    return groups
 
 
 def repeat_average(
@@ -183,16 +183,17 @@ def repeat_correlation(
         n, average = len(values), values.mean(axis=0)
         if shift is None and average.size:  # what never changes is then exactly 0
             shift = values[0, 0].copy()
-        own = values - (0 if shift is None else shift)
-        others = (own.sum(axis=0) - own) / (n - 1)
+        centred = values - (0 if shift is None else shift)
+        others = (centred.sum(axis=0) - centred) / (n - 1)
         products += [
-            (x * y).sum(axis=(0, 1)) for x, y in ((own, others), (own, own), (others, others))
+            (x * y).sum(axis=(0, 1))
+            for x, y in ((centred, others), (centred, centred), (others, others))
         ]
-        sums += own.sum(axis=(0, 1))  # also those of the others' means
+        sums += centred.sum(axis=(0, 1))  # also those of the others' means
         seen += n * len(average)
     products -= sums**2 / max(seen, 1)
-    found = _correlation(*products)
-    return _of_units(node, found, "repeat_correlation", "correlation with the other repeats")
+    correlation = _correlation(*products)
+    return _of_units(node, correlation, "repeat_correlation", "correlation with the other repeats")
 
 
 def signal_correlation(
@@ -235,16 +236,16 @@ def signal_correlation(
     label = _label(node, by)
     mean = repeat_average(node, by, at_least).transpose(label, ..., schema.UNIT)
     model = _model(node, predicted, groups, label).reshape(-1, mean.shape[-1])
-    own = mean.values.reshape(model.shape)
-    known = ~np.isnan(own).all(axis=1)
-    own, model = own[known], model[known]
-    if len(own):
-        own, model = _apart(own), _apart(model)
-    found = _correlation(
-        *((x * y).sum(axis=0) for x, y in ((own, model), (own, own), (model, model)))
+    observed = mean.values.reshape(model.shape)
+    known = ~np.isnan(observed).all(axis=1)
+    observed, model = observed[known], model[known]
+    if len(observed):
+        observed, model = _apart(observed), _apart(model)
+    correlation = _correlation(
+        *((x * y).sum(axis=0) for x, y in ((observed, model), (observed, observed), (model, model)))
     )
     meaning = "correlation of the prediction with the mean response"
-    return _of_units(node, found, "signal_correlation", meaning)
+    return _of_units(node, correlation, "signal_correlation", meaning)
 
 
 # ------------------------------------------------------------------------------------------ parts
@@ -311,16 +312,18 @@ def _model(
         raise SchemaError(msg)
     ids = node[schema.PRESENTATION].values
     wanted = (
-        [ids[group] for group in groups.values()] if first != label else [[one] for one in groups]
+        [ids[group] for group in groups.values()]
+        if first != label
+        else [[first_label] for first_label in groups]
     )
     labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
     labelled = _labelled(labelled, first, np.concatenate([*wanted, ids[:0]]))
     values = labelled.transpose(first, ..., schema.UNIT).values
     ends = np.cumsum([len(rows) for rows in wanted])
-    made = np.empty((len(groups), *values.shape[1:]))
+    stacked = np.empty((len(groups), *values.shape[1:]))
     for row, end in enumerate(ends.tolist()):
-        made[row] = values[end - len(wanted[row]) : end].mean(axis=0, dtype=np.float64)
-    return made
+        stacked[row] = values[end - len(wanted[row]) : end].mean(axis=0, dtype=np.float64)
+    return stacked
 
 
 def _labelled(predicted: xr.DataArray, dim: str, wanted: np.ndarray) -> xr.DataArray:
@@ -339,12 +342,12 @@ def _apart(values: np.ndarray) -> np.ndarray:
     return np.where(changes, apart, 0)
 
 
-def _correlation(products: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _correlation(products: np.ndarray, first: np.ndarray, other: np.ndarray) -> np.ndarray:
     """`(unit_id,)`, from sums of products; NaN where one of the two never changes."""
-    scale = np.sqrt(np.maximum(own, 0) * np.maximum(other, 0))
-    found = np.full(scale.shape, np.nan)
-    np.divide(products, scale, out=found, where=scale > 0)
-    return found
+    scale = np.sqrt(np.maximum(first, 0) * np.maximum(other, 0))
+    coefficients = np.full(scale.shape, np.nan)
+    np.divide(products, scale, out=coefficients, where=scale > 0)
+    return coefficients
 
 
 def _of_units(node: xr.Dataset, values: np.ndarray, name: str, meaning: str) -> xr.DataArray:

@@ -30,17 +30,17 @@ def bins_of(bins: Any, n: int) -> list[Bins]:
         If there are not as many as features, a number is not positive, or edges do not ascend.
     """
     many = isinstance(bins, Sequence) and len(bins) == n and not isinstance(bins, str)
-    each = [_bins(one, bins) for one in bins] if many else []
+    each = [_bins(of_feature, bins) for of_feature in bins] if many else []
     if n == 1 and many and not isinstance(each[0], int) and np.ndim(bins[0]) == 0:
         each = []
     return each or [_bins(bins, bins)] * n
 
 
-def _bins(one: Any, said: Any) -> Bins:
-    if isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 1:
-        return int(one)
+def _bins(value: Any, given_bins: Any) -> Bins:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1:
+        return int(value)
     try:
-        edges = np.asarray(one, float)
+        edges = np.asarray(value, float)
     except (TypeError, ValueError):
         edges = np.empty(0)
     if (
@@ -49,7 +49,7 @@ def _bins(one: Any, said: Any) -> Bins:
         or not np.isfinite(edges).all()
         or (np.diff(edges) <= 0).any()
     ):
-        msg = f"bins={said!r:.80}: expected a positive number of bins, or their edges in order; or one of these for each feature"
+        msg = f"bins={given_bins!r:.80}: expected a positive number of bins, or their edges in order; or one of these for each feature"
         raise ValueError(msg)
     return edges
 
@@ -141,9 +141,9 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     ]
     if feature not in known:
         raise NotInTree("signal along time", feature, known)
-    found: Any = area[feature]
-    assert isinstance(found, xr.DataArray)
-    return found
+    signal: Any = area[feature]
+    assert isinstance(signal, xr.DataArray)
+    return signal
 
 
 def check_clock(clock: xr.DataArray, signal: xr.DataArray) -> None:

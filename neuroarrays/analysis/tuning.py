@@ -87,8 +87,8 @@ def tuning_curve(
     NeurIPS 5). What `valid`, `valid_units` or `withheld` masks and what is NaN does not count;
     missing parameters (NaN or empty) belong to no condition.
     """
-    one = not isinstance(feature, Sequence) or isinstance(feature, str)
-    features: list[Any] = [feature] if one else list(feature)
+    is_one = not isinstance(feature, Sequence) or isinstance(feature, str)
+    features: list[Any] = [feature] if is_one else list(feature)
     if len(features) not in (1, 2) or not all(isinstance(f, str | xr.DataArray) for f in features):
         msg = (
             "feature: expected a parameter of the presentations, a signal such as 'position/x', or "
@@ -174,16 +174,16 @@ def _circular(
     angle = {"long_name": f"preferred {feature}", "period": period}
     angle |= {"units": units} if units else {}
     length = {"long_name": "selectivity", "comment": "1 - circular variance", "units": "1"}
-    found = {
+    parts = {
         "preferred": (dims, _angle(vectors, period), angle),
         "selectivity": (dims, np.abs(vectors), length),
     }
     if rates is not None and labels is not None:
         ends = _intervals(vectors, rates, labels, (curves.shape[1:], axis), x / period)
         for i, end in enumerate(("low", "high")):
-            found[f"preferred_{end}"] = (dims, ends[0][i] * period % period, angle)
-            found[f"selectivity_{end}"] = (dims, ends[1][i], length)
-    out = curves.assign_coords(found)
+            parts[f"preferred_{end}"] = (dims, ends[0][i] * period % period, angle)
+            parts[f"selectivity_{end}"] = (dims, ends[1][i], length)
+    out = curves.assign_coords(parts)
     out[feature].attrs["period"] = period
     return out
 
@@ -219,12 +219,16 @@ def _intervals(
         vector = np.zeros((_RESAMPLINGS, rates.shape[1]), complex)
         weight = np.zeros(vector.shape)
         for label, turn in zip(grid[other], turns, strict=True):
-            mine = rates[labels == label]
-            if not len(mine):
+            responses = rates[labels == label]
+            if not len(responses):
                 continue
-            drawn = random.multinomial(len(mine), np.full(len(mine), 1 / len(mine)), _RESAMPLINGS)
+            drawn = random.multinomial(
+                len(responses), np.full(len(responses), 1 / len(responses)), _RESAMPLINGS
+            )
             with np.errstate(invalid="ignore"):
-                mean = (drawn @ np.nan_to_num(mine)) / (drawn @ np.isfinite(mine).astype(float))
+                mean = (drawn @ np.nan_to_num(responses)) / (
+                    drawn @ np.isfinite(responses).astype(float)
+                )
             mean = np.maximum(np.nan_to_num(mean), 0)
             vector += mean * np.exp(2j * np.pi * turn)
             weight += mean
@@ -290,8 +294,8 @@ def _sums_by_place(
         times = data.trains.load(data.units)
         first, last = data.trains.first[data.units], data.trains.last[data.units]
         clock = (data.origin, data.bin_width)
-        found = visits.count_by_label(times, first, last, *clock, labels, n_places)
-        return found.astype(float), np.bincount(labels[labels >= 0], minlength=n_places)[:, None]
+        spikes = visits.count_by_label(times, first, last, *clock, labels, n_places)
+        return spikes.astype(float), np.bincount(labels[labels >= 0], minlength=n_places)[:, None]
     shape = (n_places, response.values.sizes[schema.UNIT])
     total, n = np.zeros(shape), np.zeros(shape, np.int64)
     for part, block, mask in _conditions.blocks_of(node, response.values):

@@ -356,7 +356,7 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
         if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, FoundStretches):
             return of_session(session), True
         if isinstance(data, FoundStretches) and node.sizes[schema.INTERVAL] > 1:
-            rows = data.said()  # whether they are joined or not
+            rows = data.named_rows()  # whether they are joined or not
             return Stretches.of(rows[:, 0], rows[:, 1], False), False
     low, high = at_least(session)
     return Stretches.of(np.array([low]), np.array([high]), True), False
