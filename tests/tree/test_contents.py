@@ -110,17 +110,17 @@ def test_a_column_called_area_is_what_units_are_chosen_by():
 
 
 def test_events_with_labels_are_rows_of_a_raster():
-    pytest.importorskip("matplotlib")
+    plt = pytest.importorskip("matplotlib.pyplot")
     lick = events(3.0, 1.0, 2.0, label=["left", "right", "left"])
     tree = recording(s__events__lick=lick)
-    ax = na.plot.raster(tree["s/events"], (0, 2.5))
+    ax = na.plot.raster(tree["s/events"], (0, 2.5), ax=plt.figure().gca())
     names = [text.get_text() for text in ax.get_yticklabels()]
     assert names == ["lick", "lick_left", "lick_right"]
     assert [path.vertices[0, 0] for path in ax.collections[0].get_paths()] == [1.0, 2.0, 2.0, 1.0]
     ax.clear()
     na.plot.raster(tree["s/events"], (0, 9), order=["lick_left"], ax=ax)
     assert len(ax.collections[0].get_paths()) == 2
-    ax.figure.clear()
+    plt.close(ax.figure)
 
 
 def test_errors_write_options_as_their_caller_does():
