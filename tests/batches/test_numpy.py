@@ -8,7 +8,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import schema, synthetic
-from neuroarrays.errors import SchemaError
+from neuroarrays.batches import fields
+from neuroarrays.errors import FormatError, SchemaError
 
 AREA = "session_0/VISp"
 
@@ -133,3 +134,18 @@ def test_sessions_stacked_are_of_one_kind(area):
         na.batches.StackedSamples([*stacked.datasets, na.batches.TrialSamples(area, ["pupil/x"])])
     with pytest.raises(TypeError, match="expected a dataset"):
         na.batches.StackedSamples([area])
+
+
+def test_errors_name_the_argument_and_the_variable():
+    with pytest.raises((TypeError, ValueError), match="window"):
+        na.batches.SpikeWindowSamples(na.load_sample()["A2929-200711/adn"], 1.0, window=("a", "b"))
+
+    class Damaged:
+        shape, dtype = (4, 2), np.dtype("f4")
+
+        def into(self, key, out):
+            raise FormatError("x.h5", "m/speed", "a checksum", "another")
+
+    rows = fields.LazyRows(Damaged(), 0, "m/V1: speed")
+    with pytest.raises(FormatError, match="it was read for m/V1: speed"):
+        rows.rows(np.array([1]), np.empty((1, 2), np.float32))
