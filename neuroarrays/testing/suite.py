@@ -25,7 +25,7 @@ from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
-from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.lazy.arrays import LazyArray, array_of, data_of
 from neuroarrays.schema.validation import validate
 from neuroarrays.testing.comparing import (
     assert_same_trees,
@@ -169,7 +169,7 @@ class ReaderTests:
         tree = opened(engine, golden)
         read = set(reads)
         for place, variable in variables(tree, coords=False):
-            array = innermost(variable._data)
+            array = innermost(data_of(variable))
             if isinstance(array, LazyArray):
                 if not place.endswith("/event_time"):
                     assert not (touched := read & stored(array)), f"{place}: {touched} was read"
