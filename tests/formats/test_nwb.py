@@ -492,7 +492,7 @@ def test_catalog(tmp_path):
         trains = [t for t, a in zip(truth["trains"], truth["areas"], strict=True) if a == area]
         assert rows.loc[area, "units"] == len(trains)
         assert rows.loc[area, "spikes"] == sum(t.size for t in trains)
-        assert rows.loc[area, "presentations"] == "trials (6)"
+        assert rows.loc[area, "presentations"] == {"trials": 6}
 
 
 # ------------------------------------------------------------------------------- written by DRIADA
