@@ -46,7 +46,7 @@ class SummedSource(ZarrSource):
     """A Zarr archive, of which every file that is read is compared with its checksum."""
 
     def check_bytes(self, name: str, raw: bytes | None) -> None:
-        sums = _sums.made((self.path, self.stamp), self._sums)
+        sums = _sums.get_or_make((self.path, self.stamp), self._sums)
         if sums is None or name == NAME:
             return
         found = None if raw is None else (len(raw), zlib.crc32(raw))

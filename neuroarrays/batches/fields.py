@@ -267,7 +267,7 @@ def kept(stored: LazyRows, always: bool) -> Kept:
     from dask.base import tokenize
 
     token = f"{tokenize(stored.array)} {stored.axis} {always}"
-    return _kept.made(token, lambda: Kept(stored, always))
+    return _kept.get_or_make(token, lambda: Kept(stored, always))
 
 
 def _bytes_kept() -> int:

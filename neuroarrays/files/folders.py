@@ -61,7 +61,7 @@ def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
     if found is None:
         if stamp(path, follow) != known:
             raise changed(path, "other files")
-        found = _listings.made((path, known), lambda: _walked(path, follow))
+        found = _listings.get_or_make((path, known), lambda: _walked(path, follow))
     return found
 
 

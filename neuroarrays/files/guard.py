@@ -97,7 +97,7 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
     """
     seconds = SECONDS + nbytes / BYTES_PER_SECOND
     memory = max(MEMORY, _physical() // 2)
-    child = _children.made("child", Child)
+    child = _children.get_or_make("child", Child)
     with child.lock:
         request = {
             "function": function,

@@ -157,7 +157,7 @@ _listed: state.Cache[tuple[Variable, ...]] = state.Cache(16 << 20, state.entries
 
 
 def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
-    return _listed.made(source, lambda: tuple(check_v5(source.path, source.stamp[1])))
+    return _listed.get_or_make(source, lambda: tuple(check_v5(source.path, source.stamp[1])))
 
 
 #: Every array of v7.3 files, those that are not read too.
@@ -165,7 +165,7 @@ _seen: state.Cache[tuple[tuple[str, Stored], ...]] = state.Cache(16 << 20, state
 
 
 def _walked(source: Matlab73Source) -> tuple[tuple[str, Stored], ...]:
-    return _seen.made(source, lambda: tuple(source._walk()))
+    return _seen.get_or_make(source, lambda: tuple(source._walk()))
 
 
 # ------------------------------------------------------------------------------------------ v7.3

@@ -166,7 +166,7 @@ _listed: state.Cache[dict[str, Packed]] = state.Cache(64 << 20, state.entries)
 
 
 def _every(source: NPZSource) -> dict[str, Packed]:
-    return _listed.made(source, source.every)
+    return _listed.get_or_make(source, source.every)
 
 
 def _is_read(member: Member) -> bool:

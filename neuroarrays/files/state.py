@@ -157,10 +157,10 @@ class Cache(Generic[V]):
         self._let_go(gone)
         return value
 
-    def made(self, key: Hashable, make: Callable[[], V]) -> V:
+    def get_or_make(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of a key, made (outside any lock) and kept if it is not there."""
-        found = self.get(key)
-        return self.put(key, make()) if found is None else found
+        kept = self.get(key)
+        return self.put(key, make()) if kept is None else kept
 
     def drop(self, which: Callable[[Any], bool] = lambda _: True) -> None:
         """Let go of the values whose keys are chosen; of all by default."""
@@ -205,17 +205,17 @@ class Shared(Generic[V]):
         """The objects that there are."""
         return list(self._kept.values())
 
-    def made(self, key: str, make: Callable[[], V]) -> V:
+    def get_or_make(self, key: str, make: Callable[[], V]) -> V:
         """The object of a key, made if there is none."""
-        made = make()
+        value = make()
         with _tables:
-            found: V = self._kept.setdefault(key, made)
-        return found
+            shared: V = self._kept.setdefault(key, value)
+        return shared
 
     def release(self) -> None:
         """Let each let go of its memory."""
-        for one in self.values():
-            self._forget(one)
+        for value in self.values():
+            self._forget(value)
 
     def after_fork(self) -> None:
         """In a child: memory is there as it was."""

@@ -195,7 +195,7 @@ _arrays: state.Cache[tuple[Any]] = state.Cache(64 << 20, lambda _: 1 << 14)
 
 def _zarr_array(source: ZarrSource, name: str) -> Any:
     """The zarr array at `name`, opened once per process; None if there is none."""
-    return _arrays.made((source, name), lambda: (_opened(source, name),))[0]
+    return _arrays.get_or_make((source, name), lambda: (_opened(source, name),))[0]
 
 
 def _opened(source: ZarrSource, name: str) -> Any:

@@ -89,7 +89,7 @@ def members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
     FormatError
         If it is damaged, made to exhaust memory, or has changed.
     """
-    return _directories.made((path, known), lambda: _directory(path, known))
+    return _directories.get_or_make((path, known), lambda: _directory(path, known))
 
 
 def member(path: str, known: tuple[int, ...], name: str) -> Member:
@@ -297,7 +297,7 @@ def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
         with _unpacked(path, known, member(path, known, name)) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    return _mapped.made((path, known, name), unpack)
+    return _mapped.get_or_make((path, known, name), unpack)
 
 
 def _unpacked(path: str, known: tuple[int, ...], one: Member) -> IO[bytes]:

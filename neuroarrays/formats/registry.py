@@ -68,7 +68,7 @@ class Format:
         if not self.package:
             reader: Reader = EntryPoint(self.name, self.reader, GROUP).load()()
             return reader
-        loaded = _loaded.made(self, lambda: _imported(self))
+        loaded = _loaded.get_or_make(self, lambda: _imported(self))
         if isinstance(loaded, str):
             raise BrokenReader(self.name, self.package, loaded)
         return loaded()
@@ -109,7 +109,7 @@ FORMATS: tuple[Format, ...] = (
 
 def formats() -> tuple[Format, ...]:
     """All formats: those of this package, then those of others by name."""
-    return FORMATS + _installed.made(GROUP, _read)
+    return FORMATS + _installed.get_or_make(GROUP, _read)
 
 
 def named(engine: str) -> Format | None:

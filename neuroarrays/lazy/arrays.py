@@ -174,7 +174,7 @@ _series: state.Cache[tuple[np.ndarray, ...]] = state.Cache(
 
 def cached(token: Hashable, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
     """The arrays that `load` gives, kept for the next caller with an equal token."""
-    return _series.made(repr(token), load)
+    return _series.get_or_make(repr(token), load)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -85,7 +85,7 @@ class Trains:
 
     def _buffer(self) -> _Buffer:
         n_spikes = int(self.last.max()) if self.last.size else 0
-        return _buffers.made(self.key, lambda: _Buffer(n_spikes, self.first.size))
+        return _buffers.get_or_make(self.key, lambda: _Buffer(n_spikes, self.first.size))
 
     def _read(self, data: LazyArray, buffer: _Buffer, units: np.ndarray) -> None:
         """Read neighbouring units into the buffer and put each in order."""

@@ -62,7 +62,7 @@ def test_what_goes_is_closed_and_the_first_value_stays():
         kept.put(key, key)
     assert closed == [1]
     assert kept.put(3, 4) == 3  # another thread was first
-    assert kept.made(2, lambda: 9) == 2
+    assert kept.get_or_make(2, lambda: 9) == 2
     kept.release()
     assert sorted(closed) == [1, 2, 3]
 

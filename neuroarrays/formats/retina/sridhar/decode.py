@@ -47,7 +47,7 @@ class Fixations(LazyArray):
     def of(cls, file: Probe) -> Fixations:
         """All lines of a file; they are counted, not read."""
         file.check("file")
-        lines = _counted.made((file.path, file.stamp), lambda: _count(file))
+        lines = _counted.get_or_make((file.path, file.stamp), lambda: _count(file))
         return cls(file.path, file.stamp, lines, 0, lines)
 
     def part(self, start: int, stop: int) -> Fixations:
@@ -158,7 +158,7 @@ class Images:
 
 
 def _listed(folder: str, changed: tuple[int, ...]) -> tuple[str, ...]:
-    return _names.made((folder, changed), lambda: _images(probe_of(folder)))
+    return _names.get_or_make((folder, changed), lambda: _images(probe_of(folder)))
 
 
 def _images(folder: Probe) -> tuple[str, ...]:
