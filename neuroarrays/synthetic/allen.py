@@ -70,9 +70,9 @@ def write_allen(
     --------
     >>> truth = write_allen("session.nwb", units=3, bad_units=0)  # doctest: +SKIP
     """
-    made = replace(options or AllenOptions(), **changes)
+    options = replace(options or AllenOptions(), **changes)
     with new_hdf5(path, replaced=True) as (file, _):
-        return _AllenWriter(file, made).write()
+        return _AllenWriter(file, options).write()
 
 
 class _AllenWriter(AllenPieces):
@@ -129,18 +129,24 @@ class _AllenWriter(AllenPieces):
 
     def _electrodes(self) -> None:
         """Channels of all probes: structures tip to top, one in 17 broken, the last two outside."""
-        n, made = self.options.channels, self.options
+        options = self.options
+        n = options.channels
         structure: list[str] = []
-        for probe in range(made.probes):
-            along = [made.structures[(4 * probe + i) % len(made.structures)] for i in range(4)]
+        for probe in range(options.probes):
+            along = [
+                options.structures[(4 * probe + i) % len(options.structures)] for i in range(4)
+            ]
             structure += [along[4 * k // n] if k < n - 2 else "" for k in range(n)]
-            place = f"general/extracellular_ephys/probe{'ABCDEF'[probe]}"
-            self.group(place, "EcephysElectrodeGroup", location="See electrode locations")
-        total = n * made.probes
-        index, probe_of = np.tile(np.arange(n), made.probes), np.repeat(np.arange(made.probes), n)
+            path = f"general/extracellular_ephys/probe{'ABCDEF'[probe]}"
+            self.group(path, "EcephysElectrodeGroup", location="See electrode locations")
+        total = n * options.probes
+        index, probe_of = (
+            np.tile(np.arange(n), options.probes),
+            np.repeat(np.arange(options.probes), n),
+        )
         blank = [name or ("", "None")[i % 2] for i, name in enumerate(structure)]
         names = [f"probe{'ABCDEF'[p]}" for p in probe_of]
-        newer = made.layout in ("2.13.5", "visual_behavior")
+        newer = options.layout in ("2.13.5", "visual_behavior")
         columns: dict[str, Any] = {
             "location": blank,
             "group_name": names,
@@ -242,7 +248,7 @@ class _AllenWriter(AllenPieces):
 
     def _evoked(self, rate: float) -> list[np.ndarray]:
         """Spikes of one unit that answer to what is shown, from 50 ms after each onset."""
-        prefers, found = self.random.uniform(0, np.pi), []
+        prefers, times = self.random.uniform(0, np.pi), []
         scenes = self.random.gamma(0.3, 2.0, 118)
         for name, table in self.plan.tables.items():
             if name == "natural_scenes":
@@ -260,5 +266,5 @@ class _AllenWriter(AllenPieces):
                 gain = gain * (0.5 + np.clip(speed, 0, 40) / 20)
             n = self.random.poisson(rate * gain * (stop - start))
             at = np.repeat(start, n)
-            found.append(at + self.random.random(at.size) * np.repeat(stop - start, n))
-        return found
+            times.append(at + self.random.random(at.size) * np.repeat(stop - start, n))
+        return times

@@ -10,41 +10,41 @@ from neuroarrays.synthetic.allen_pieces import AllenPieces, text
 from neuroarrays.synthetic.allen_stimuli import FRAME
 
 
-def running(made: AllenPieces) -> None:
+def running(writer: AllenPieces) -> None:
     """The wheel at 60 Hz, and what is computed of it."""
-    step = FRAME / made.options.sampling
-    n = int((made.plan.end - 4.0) / step)
-    start = np.sort(2.0 + step * np.arange(n) + made.random.normal(0, 2e-5, n))
+    step = FRAME / writer.options.sampling
+    n = int((writer.plan.end - 4.0) / step)
+    start = np.sort(2.0 + step * np.arange(n) + writer.random.normal(0, 2e-5, n))
     stop = np.append(start[1:], start[-1] + step)
-    speed = 10 + np.cumsum(made.random.normal(0, 0.5, n))
-    place = "processing/running/running_speed"
-    made.series(place, speed, start, "cm/s")
-    ends = f"{place}_end_times"
-    made.series(ends, np.full(n, np.nan), stop, "cm/s")
-    made.series("processing/running/running_wheel_rotation", speed * FRAME, place, "radians")
+    speed = 10 + np.cumsum(writer.random.normal(0, 0.5, n))
+    path = "processing/running/running_speed"
+    writer.series(path, speed, start, "cm/s")
+    ends = f"{path}_end_times"
+    writer.series(ends, np.full(n, np.nan), stop, "cm/s")
+    writer.series("processing/running/running_wheel_rotation", speed * FRAME, path, "radians")
     raw = "acquisition/raw_running_wheel_rotation"
-    made.series(raw, speed * FRAME, start, "radians")
+    writer.series(raw, speed * FRAME, start, "radians")
     voltage = "acquisition/running_wheel_signal_voltage"
-    made.series(voltage, np.full(n, 2.5), raw, "V")
-    made.truth["running"] = {"start_time": start, "end_time": stop, "speed": speed}
+    writer.series(voltage, np.full(n, 2.5), raw, "V")
+    writer.truth["running"] = {"start_time": start, "end_time": stop, "speed": speed}
 
 
-def running_of_behavior(made: AllenPieces) -> None:
+def running_of_behavior(writer: AllenPieces) -> None:
     """The same as Visual Behavior files have it."""
-    n = int((made.plan.end - 4.0) / FRAME)
+    n = int((writer.plan.end - 4.0) / FRAME)
     times = 2.0 + FRAME * np.arange(n)
-    speed = 10 + np.cumsum(made.random.normal(0, 0.5, n))
-    place = "processing/running/speed"
-    made.series(place, speed, times, "cm/s")
-    made.series("processing/running/speed_unfiltered", speed + 0.1, place, "cm/s")
-    made.series("processing/running/dx", speed * FRAME, place, "cm")
-    made.truth["running"] = {"time": times, "speed": speed}
+    speed = 10 + np.cumsum(writer.random.normal(0, 0.5, n))
+    path = "processing/running/speed"
+    writer.series(path, speed, times, "cm/s")
+    writer.series("processing/running/speed_unfiltered", speed + 0.1, path, "cm/s")
+    writer.series("processing/running/dx", speed * FRAME, path, "cm")
+    writer.truth["running"] = {"time": times, "speed": speed}
 
 
-def eye(made: AllenPieces) -> None:
+def eye(writer: AllenPieces) -> None:
     """30 Hz from 8 s on, until 6 s before the end: sessions outlast the camera."""
-    times = np.arange(8.0, made.plan.end - 6.0, 1 / (29.97 * made.options.sampling))
-    times += made.random.normal(0, 1e-4, times.size)
+    times = np.arange(8.0, writer.plan.end - 6.0, 1 / (29.97 * writer.options.sampling))
+    times += writer.random.normal(0, 1e-4, times.size)
     n = times.size
     gaze = np.stack([2 + np.sin(times / 11), 1 + 2.5 * np.cos(times / 13)], 1)  # y, x
     values = {
@@ -54,53 +54,53 @@ def eye(made: AllenPieces) -> None:
         "screen_coordinates_spherical": np.degrees(np.arctan2(gaze, 15.0)),
     }
     blink = np.zeros(n, bool)
-    for at in made.random.integers(0, n, n // 120):
+    for at in writer.random.integers(0, n, n // 120):
         blink[at : at + 5] = True
     wide = blink.copy()
     for shift in (1, 2, 3):
         wide[shift:] |= blink[:-shift]
         wide[:-shift] |= blink[shift:]
     units = ("Pixels ^ 2", "Pixels ^ 2", "Centimeters", "Degrees")
-    made.truth["gaze"] = {"time": times, "blink": blink}
+    writer.truth["gaze"] = {"time": times, "blink": blink}
     for kind, missing in (("raw", blink), ("filtered", wide)):
         for (name, whole), unit in zip(values.items(), units, strict=True):
             data = whole.copy()
             data[missing] = np.nan
-            made.series(f"processing/{kind}_gaze_mapping/{name}", data, times, unit)
-            made.truth["gaze"][f"{kind}_{name}"] = data
+            writer.series(f"processing/{kind}_gaze_mapping/{name}", data, times, unit)
+            writer.truth["gaze"][f"{kind}_{name}"] = data
     for name in ("pupil", "cr", "eye"):
         columns = {
-            key: np.where(blink, np.nan, made.random.normal(100, 3, n))
+            key: np.where(blink, np.nan, writer.random.normal(100, 3, n))
             for key in ("center_x", "center_y", "height", "width", "phi")
         }
-        place = f"processing/eye_tracking/{name}_ellipse_fits"
-        made.table(place, "DynamicTable", columns | {"timestamps": times}, np.arange(n))
-        made.truth["gaze"][f"{name}_ellipse"] = columns
+        path = f"processing/eye_tracking/{name}_ellipse_fits"
+        writer.table(path, "DynamicTable", columns | {"timestamps": times}, np.arange(n))
+        writer.truth["gaze"][f"{name}_ellipse"] = columns
 
 
-def eye_of_behavior(made: AllenPieces) -> None:
+def eye_of_behavior(writer: AllenPieces) -> None:
     """Eye tracking as Visual Behavior files have it; licks and rewards."""
-    times = np.arange(8.0, made.plan.end - 6.0, 1 / 60)
-    place = "acquisition/EyeTracking"
+    times = np.arange(8.0, writer.plan.end - 6.0, 1 / 60)
+    path = "acquisition/EyeTracking"
     for i, name in enumerate(("eye", "pupil", "corneal_reflection")):
-        clock = times if not i else f"{place}/eye_tracking"
-        center = made.random.normal(300, 5, (times.size, 2))
-        group = made.series(f"{place}/{name}_tracking", center, clock, "pixels")
+        clock = times if not i else f"{path}/eye_tracking"
+        center = writer.random.normal(300, 5, (times.size, 2))
+        group = writer.series(f"{path}/{name}_tracking", center, clock, "pixels")
         for column in ("area", "area_raw", "width", "height", "angle"):
-            group[column] = made.random.normal(50, 3, times.size)
-        made.truth.setdefault("gaze", {})[f"{name}_area"] = group["area"][:]
-    blink = made.random.random(times.size) < 0.01
-    made.series(f"{place}/likely_blink", blink, f"{place}/eye_tracking", "N/A")
-    made.truth["gaze"] |= {"time": times, "blink": blink}
-    lick = np.sort(made.random.uniform(10, made.plan.end, 9))
-    made.series("processing/licking/licks", np.ones(9), lick, "N/A")
-    made.series("processing/rewards/volume", np.full(3, 0.007), lick[:3] + 0.1, "mL")
+            group[column] = writer.random.normal(50, 3, times.size)
+        writer.truth.setdefault("gaze", {})[f"{name}_area"] = group["area"][:]
+    blink = writer.random.random(times.size) < 0.01
+    writer.series(f"{path}/likely_blink", blink, f"{path}/eye_tracking", "N/A")
+    writer.truth["gaze"] |= {"time": times, "blink": blink}
+    lick = np.sort(writer.random.uniform(10, writer.plan.end, 9))
+    writer.series("processing/licking/licks", np.ones(9), lick, "N/A")
+    writer.series("processing/rewards/volume", np.full(3, 0.007), lick[:3] + 0.1, "mL")
 
 
-def optotagging(made: AllenPieces) -> None:
+def optotagging(writer: AllenPieces) -> None:
     """Laser pulses at the end."""
     n = 6
-    start = made.plan.end - 18 + 1.5 * np.arange(n)
+    start = writer.plan.end - 18 + 1.5 * np.arange(n)
     columns: dict[str, Any] = {
         "start_time": start,
         "stop_time": start + 0.01,
@@ -109,7 +109,7 @@ def optotagging(made: AllenPieces) -> None:
         "level": np.resize([1.0, 2.5, 4.0], n),
         "stimulus_name": text("pulse", n),
     }
-    place = "processing/optotagging"
-    made.table(f"{place}/optogenetic_stimulation", "TimeIntervals", columns, np.arange(n))
-    made.series(f"{place}/optotagging", columns["duration"], start, "seconds")
-    made.truth["optotagging"] = columns
+    path = "processing/optotagging"
+    writer.table(f"{path}/optogenetic_stimulation", "TimeIntervals", columns, np.arange(n))
+    writer.series(f"{path}/optotagging", columns["duration"], start, "seconds")
+    writer.truth["optotagging"] = columns

@@ -44,52 +44,9 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
     def blanked(values: np.ndarray) -> np.ndarray:
         return np.where(blank, np.nan, values)
 
-    if name == "gabors":
-        own = {
-            "x_position": _cycle(random, np.arange(-40.0, 50, 10), n),
-            "y_position": _cycle(random, np.arange(-40.0, 50, 10), n),
-            "orientation": _cycle(random, [0.0, 45.0, 90.0], n),
-            "temporal_frequency": np.full(n, 4.0),
-            "spatial_frequency": text(0.08, n),
-        }
-        return look | own
-    if name == "flashes":
-        own = {
-            "color": _cycle(random, ["-1.0", "1.0"], n).tolist(),
-            "orientation": np.zeros(n),
-            "spatial_frequency": text("[0.0, 0.0]", n),
-        }
-        return look | own
-    if name == "drifting_gratings":
-        own = {
-            "orientation": blanked(_cycle(random, np.arange(0.0, 360, 45), n)),
-            "temporal_frequency": blanked(_cycle(random, [1.0, 2.0, 4.0, 8.0, 15.0], n)),
-            "contrast": blanked(look["contrast"]),
-            "spatial_frequency": ["N/A" if b else "0.04" for b in blank],
-        }
-        return look | own
-    if name == "static_gratings":
-        phase = _cycle(random, ["0.0", "0.25", "0.5", "0.75"], n)
-        own = {
-            "orientation": blanked(_cycle(random, np.arange(0.0, 180, 30), n)),
-            "spatial_frequency": blanked(_cycle(random, [0.02, 0.04, 0.08, 0.16, 0.32], n)),
-            "contrast": blanked(look["contrast"]),
-            "phase": np.where(blank, "N/A", phase).tolist(),
-        }
-        return look | own
     if name == "natural_scenes":
         frame = _cycle(random, np.arange(0.0, 118), n)
         return {"frame": np.where(blank, -1.0, frame)}
-    if name in ("drifting_gratings_contrast", "drifting_gratings_75_repeats"):
-        contrast = [0.01, 0.04, 0.13, 0.35, 1.0] if name.endswith("contrast") else [0.1, 0.8]
-        frequency = text(0.04, n) if name.endswith("contrast") else np.full(n, 0.04)
-        own = {
-            "orientation": _cycle(random, [0.0, 45.0, 90.0, 135.0], n),
-            "contrast": _cycle(random, contrast, n),
-            "temporal_frequency": np.full(n, 2.0),
-            "spatial_frequency": frequency,
-        }
-        return look | own
     if name == "dot_motion":
         return {
             "Dir": blanked(_cycle(random, [-45.0, 0.0, 45.0, 90.0], n)),
@@ -99,59 +56,107 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
             "fieldShape": text("sqr", n),
             "noiseDots": text("direction", n),
         }
+    if name == "gabors":
+        return look | {
+            "x_position": _cycle(random, np.arange(-40.0, 50, 10), n),
+            "y_position": _cycle(random, np.arange(-40.0, 50, 10), n),
+            "orientation": _cycle(random, [0.0, 45.0, 90.0], n),
+            "temporal_frequency": np.full(n, 4.0),
+            "spatial_frequency": text(0.08, n),
+        }
+    if name == "flashes":
+        return look | {
+            "color": _cycle(random, ["-1.0", "1.0"], n).tolist(),
+            "orientation": np.zeros(n),
+            "spatial_frequency": text("[0.0, 0.0]", n),
+        }
+    return look | _gratings(name, n, random, blank)
+
+
+def _gratings(name: str, n: int, random: np.random.Generator, blank: np.ndarray) -> dict[str, Any]:
+    """Parameter columns that only gratings have; where `blank`, nothing was shown."""
+    contrast = np.where(blank, np.nan, 0.8)
+    if name == "drifting_gratings":
+        orientation = _cycle(random, np.arange(0.0, 360, 45), n)
+        frequency = _cycle(random, [1.0, 2.0, 4.0, 8.0, 15.0], n)
+        return {
+            "orientation": np.where(blank, np.nan, orientation),
+            "temporal_frequency": np.where(blank, np.nan, frequency),
+            "contrast": contrast,
+            "spatial_frequency": ["N/A" if b else "0.04" for b in blank],
+        }
+    if name == "static_gratings":
+        phase = _cycle(random, ["0.0", "0.25", "0.5", "0.75"], n)
+        orientation = _cycle(random, np.arange(0.0, 180, 30), n)
+        frequency = _cycle(random, [0.02, 0.04, 0.08, 0.16, 0.32], n)
+        return {
+            "orientation": np.where(blank, np.nan, orientation),
+            "spatial_frequency": np.where(blank, np.nan, frequency),
+            "contrast": contrast,
+            "phase": np.where(blank, "N/A", phase).tolist(),
+        }
+    if name in ("drifting_gratings_contrast", "drifting_gratings_75_repeats"):
+        of_contrast = name.endswith("contrast")
+        contrasts = [0.01, 0.04, 0.13, 0.35, 1.0] if of_contrast else [0.1, 0.8]
+        return {
+            "orientation": _cycle(random, [0.0, 45.0, 90.0, 135.0], n),
+            "contrast": _cycle(random, contrasts, n),
+            "temporal_frequency": np.full(n, 2.0),
+            "spatial_frequency": text(0.04, n) if of_contrast else np.full(n, 0.04),
+        }
     msg = f"no synthetic stimulus {name!r}; there are {', '.join([*_TIMING, 'natural_movie_*'])}"
     raise ValueError(msg)
 
 
-def stimuli(made: AllenPieces) -> None:
+def stimuli(writer: AllenPieces) -> None:
     """Blocks of the stimuli in turn, spontaneous activity between them."""
     blocks: list[tuple[int, int, str, int]] = []
-    for place, name in enumerate(made.options.stimuli):
+    for position, name in enumerate(writer.options.stimuli):
         movie = name.startswith("natural_movie")
         n_blocks = 2 if movie else _TIMING[name][2]
-        total = made.options.movie[0] if movie else _rows(made, name)
+        total = writer.options.movie[0] if movie else _rows(writer, name)
         sizes = [len(part) for part in np.array_split(np.arange(total), n_blocks)]
-        blocks += [(turn, place, name, size) for turn, size in enumerate(sizes) if size]
+        blocks += [(turn, position, name, size) for turn, size in enumerate(sizes) if size]
     now, spontaneous = 30.0, [(5.0, 30.0)]
-    shown: dict[str, list[Any]] = {name: [] for name in made.options.stimuli}
+    shown: dict[str, list[Any]] = {name: [] for name in writer.options.stimuli}
     for number, (_, _, name, size) in enumerate(sorted(blocks)):
-        start, stop = _block(made, name, size, now)
+        start, stop = _block(writer, name, size, now)
         shown[name].append((start, stop, np.full(start.size, float(number))))
         now = float(stop[-1])
         spontaneous.append((now, now + 2.0))
         now += 2.0
-    for place, (name, parts) in enumerate(shown.items()):
+    for position, (name, parts) in enumerate(shown.items()):
         start, stop, block = (np.concatenate(part) for part in zip(*parts, strict=True))
         columns = {
             "start_time": start,
             "stop_time": stop,
             "stimulus_name": text(name, start.size),
             "stimulus_block": block,
-            "stimulus_index": np.full(start.size, float(place)),
+            "stimulus_index": np.full(start.size, float(position)),
         }
-        made.plan.tables[name] = columns | _parameters(made, name, start.size)
+        writer.plan.tables[name] = columns | _parameters(writer, name, start.size)
     first, last = (np.array(part) for part in zip(*spontaneous, strict=True))
-    made.plan.tables["spontaneous"] = {
+    writer.plan.tables["spontaneous"] = {
         "start_time": first,
         "stop_time": last,
         "stimulus_name": text("spontaneous", first.size),
     }
-    made.plan.end = now + 20.0
-    made.truth["tables"] = made.plan.tables
+    writer.plan.end = now + 20.0
+    writer.truth["tables"] = writer.plan.tables
 
 
-def _rows(made: AllenPieces, name: str) -> int:
-    rows = made.options.rows
+def _rows(writer: AllenPieces, name: str) -> int:
+    rows = writer.options.rows
     return rows if isinstance(rows, int) else rows[name]
 
 
-def _block(made: AllenPieces, name: str, size: int, now: float) -> tuple[np.ndarray, np.ndarray]:
+def _block(writer: AllenPieces, name: str, size: int, now: float) -> tuple[np.ndarray, np.ndarray]:
     """Starts and stops of a block's presentations; of every frame for movies."""
     movie = name.startswith("natural_movie")
     on, off, _ = (2, 0, 2) if movie else _TIMING[name]
-    n = size * made.options.movie[1] if movie else size
-    dropped = made.random.random(n) < made.options.irregular / (200 if movie else 1)
-    jitter = made.random.normal(0, 1e-6 if movie else 1.5e-5, n)
+    n = size * writer.options.movie[1] if movie else size
+    dropped = writer.random.random(n) < writer.options.irregular / (200 if movie else 1)
+    jitter = writer.random.normal(0, 1e-6 if movie else 1.5e-5, n)
     duration = (on + dropped) * FRAME + jitter
     start = now + np.concatenate([[0.0], np.cumsum(duration + off * FRAME)[:-1]])
     stop = start + duration
@@ -160,12 +165,12 @@ def _block(made: AllenPieces, name: str, size: int, now: float) -> tuple[np.ndar
     return start, stop
 
 
-def _parameters(made: AllenPieces, name: str, n: int) -> dict[str, Any]:
+def _parameters(writer: AllenPieces, name: str, n: int) -> dict[str, Any]:
     if not name.startswith("natural_movie"):
-        return parameters(name, n, made.random)
-    frames = np.arange(made.options.movie[1])
+        return parameters(name, n, writer.random)
+    frames = np.arange(writer.options.movie[1])
     if name.endswith("shuffled"):
-        frames = made.random.permutation(frames)
+        frames = writer.random.permutation(frames)
     return {
         "frame": np.resize(frames, n).astype(float),
         "contrast": np.ones(n),
@@ -177,13 +182,13 @@ def _parameters(made: AllenPieces, name: str, n: int) -> dict[str, Any]:
     }
 
 
-def images(made: AllenPieces) -> None:
+def images(writer: AllenPieces) -> None:
     """The tables of Visual Behavior: images, some omitted, then flashes."""
-    n, now = _rows(made, "images") if isinstance(made.options.rows, int) else 12, 30.0
+    n, now = _rows(writer, "images") if isinstance(writer.options.rows, int) else 12, 30.0
     start = now + 0.75 * np.arange(n)
     omitted = np.arange(n) % 5 == 4
     names = [f"im{i % 3:03d}_r" if not o else "omitted" for i, o in enumerate(omitted)]
-    made.plan.tables["Natural_Images_Lum_Matched_set_ophys_G_2019"] = {
+    writer.plan.tables["Natural_Images_Lum_Matched_set_ophys_G_2019"] = {
         "start_time": start,
         "stop_time": start + 0.25,
         "end_time": start + 0.25,
@@ -197,7 +202,7 @@ def images(made: AllenPieces) -> None:
     }
     first = start[-1] + 2.0
     flash = first + 2.0 * np.arange(4)
-    made.plan.tables["flash_250ms"] = {
+    writer.plan.tables["flash_250ms"] = {
         "start_time": flash,
         "stop_time": flash + 0.25,
         "color": ["1.0", "-1.0"] * 2,
@@ -205,60 +210,60 @@ def images(made: AllenPieces) -> None:
         "active": np.zeros(4, bool),
         "stimulus_block": np.full(4, 2),
     }
-    made.plan.tables["spontaneous"] = {
+    writer.plan.tables["spontaneous"] = {
         "start_time": np.array([5.0]),
         "stop_time": np.array([now]),
         "stimulus_name": ["spontaneous"],
         "stimulus_block": np.array([1]),
     }
-    made.plan.end = float(flash[-1]) + 20.0
-    made.truth["tables"] = made.plan.tables
+    writer.plan.end = float(flash[-1]) + 20.0
+    writer.truth["tables"] = writer.plan.tables
 
 
-def invalid_rows(made: AllenPieces) -> None:
+def invalid_rows(writer: AllenPieces) -> None:
     """Three tags a row; not in order of time, as in the real files."""
     rows: list[tuple[str, str, str, float, float]] = []
-    if "invalid" in made.options.parts:
-        table = next(iter(made.plan.tables.values()))
+    if "invalid" in writer.options.parts:
+        table = next(iter(writer.plan.tables.values()))
         start, stop = table["start_time"], table["stop_time"]
-        middle, end = start.size // 2, made.plan.end
-        session = str(made.options.session_id)
+        middle, end = start.size // 2, writer.plan.end
+        session = str(writer.options.session_id)
         rows = [
             ("EcephysSession", session, "optotagging", end - 5, end - 4),
             ("EcephysSession", session, "stimulus", start[middle] + 0.01, stop[middle] - 0.01),
             ("EcephysProbe", "810755797", "probeA", start[1] + 0.03, start[1] + 0.05),
             ("EcephysSession", session, "all_probes", start[3] + 0.03, start[3] + 0.05),
         ]
-    if made.options.splice:
-        movie = made.plan.tables["natural_movie_one"]
-        n = made.options.movie[1]
+    if writer.options.splice:
+        movie = writer.plan.tables["natural_movie_one"]
+        n = writer.options.movie[1]
         first, last = movie["start_time"][n // 2], movie["stop_time"][n + n // 2 - 1]
-        session = str(made.options.session_id)
+        session = str(writer.options.session_id)
         rows.append(("EcephysSession", session, "stimulus", first + 1e-4, last - 1e-4))
-    made.truth["invalid"] = rows
+    writer.truth["invalid"] = rows
 
 
-def intervals(made: AllenPieces) -> None:
+def intervals(writer: AllenPieces) -> None:
     """Write the tables, and that of invalid times."""
-    for name, table in made.plan.tables.items():
+    for name, table in writer.plan.tables.items():
         n = table["start_time"].size
         pairs = np.zeros(n, [("idx_start", "i4"), ("count", "i4")])
         more = {
             "tags": text("stimulus_time_interval", n),
-            "tags_index": made.ends(np.ones(n)),
+            "tags_index": writer.ends(np.ones(n)),
             "timeseries": pairs,
-            "timeseries_index": made.ends(np.ones(n)),
+            "timeseries_index": writer.ends(np.ones(n)),
         }
-        place = f"intervals/{name}_presentations"
-        made.table(place, "TimeIntervals", table | more, np.arange(n))
-    starts = np.sort(np.concatenate([t["start_time"] for t in made.plan.tables.values()]))
-    made.series("processing/stimulus/timestamps", starts, starts, "s")
-    rows = made.truth["invalid"]
+        path = f"intervals/{name}_presentations"
+        writer.table(path, "TimeIntervals", table | more, np.arange(n))
+    starts = np.sort(np.concatenate([t["start_time"] for t in writer.plan.tables.values()]))
+    writer.series("processing/stimulus/timestamps", starts, starts, "s")
+    rows = writer.truth["invalid"]
     if rows:
         columns = {
             "start_time": np.array([row[3] for row in rows]),
             "stop_time": np.array([row[4] for row in rows]),
             "tags": [tag for row in rows for tag in row[:3]],
-            "tags_index": made.ends([3] * len(rows)),
+            "tags_index": writer.ends([3] * len(rows)),
         }
-        made.table("intervals/invalid_times", "TimeIntervals", columns, np.arange(len(rows)))
+        writer.table("intervals/invalid_times", "TimeIntervals", columns, np.arange(len(rows)))

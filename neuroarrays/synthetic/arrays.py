@@ -71,12 +71,12 @@ def write_arrays(
         times = np.sort(np.concatenate([background, driven]))[:, None]
         cells.append({"time": times, "depth": 100.0 + 25 * unit})
     clock = np.arange(0, 1000 * (on[-1] + 5), 50.0)
-    held = {
+    contents = {
         "spikes": np.array(cells, object),
         "wheel_ms": clock,
         "wheel_speed": np.abs(np.cumsum(rng.normal(0, 1, clock.size))),
         "trials": {"on": on, "off": on + 1.0, "orientation": orientation},
     }
-    scipy.io.savemat(out / "rig.mat", held, do_compression=True)
+    scipy.io.savemat(out / "rig.mat", contents, do_compression=True)
     (out / "rig.toml").write_text(MAPPING)
     return out

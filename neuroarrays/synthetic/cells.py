@@ -36,14 +36,14 @@ def rates(
     flat = movie.reshape(frames, -1).astype(np.float64)
     flat = (flat - flat.mean()) / max(flat.std(), 1e-9)
     y, x = np.mgrid[:height, :width]
-    made = np.empty((units, frames))
+    spikes = np.empty((units, frames))
     for unit in range(units):
         centre = rng.uniform(0.2, 0.8, 2) * (height, width)
         field = np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * 1.2**2)).ravel()
         drive = flat @ (field / np.sqrt((field**2).sum())) * (-1) ** unit
         drive = np.concatenate([np.zeros(delay), drive])[:frames]
-        made[unit] = 0.3 * np.log1p(np.exp(2 * drive))
-    return made
+        spikes[unit] = 0.3 * np.log1p(np.exp(2 * drive))
+    return spikes
 
 
 def noise(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:

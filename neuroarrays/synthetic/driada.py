@@ -32,9 +32,9 @@ def write_driada(
     Path
         The file.
     """
-    made = _session(units, frames, seed)
+    arrays = _session(units, frames, seed)
     facts = {"fps": FPS, "session_name": "generated", "bad_frames": [3, frames - 1]}
-    members: dict[str, Any] = made | {"_metadata": np.array(facts, object)}
+    members: dict[str, Any] = arrays | {"_metadata": np.array(facts, object)}
     with open(path, "wb") as file:
         np.savez(file, **members)
     return Path(path)
@@ -47,8 +47,8 @@ def write_driada_experiment(
 
     Parameters and result are those of `write_driada`.
     """
-    made = _session(units, frames, seed)
-    calcium, spikes = made.pop("calcium"), made.pop("spikes")
+    arrays = _session(units, frames, seed)
+    calcium, spikes = arrays.pop("calcium"), arrays.pop("spikes")
     name = "driada.experiment.exp_base.Experiment", "driada.information.info_base"
     single, several = (f"{name[1]}.{kind}" for kind in ("TimeSeries", "MultiTimeSeries"))
     experiment = _Stored(
@@ -65,7 +65,7 @@ def write_driada_experiment(
         ],
         dynamic_features={
             key: _Stored(single if values.ndim == 1 else several, data=values)
-            for key, values in made.items()
+            for key, values in arrays.items()
         },
     )
     with open(path, "wb") as file:
@@ -97,8 +97,8 @@ def _session(units: int, frames: int, seed: int) -> dict[str, np.ndarray]:
 class _Stored:
     """Stands for an object of a class that is not installed here."""
 
-    def __init__(self, place: str, **state: Any):
-        self.place, self.state = place, state
+    def __init__(self, qualified_name: str, **state: Any):
+        self.qualified_name, self.state = qualified_name, state
 
 
 #: The one that is written in Python, and can be extended.
@@ -112,7 +112,7 @@ class _Pickler(_Python):  # type: ignore[misc]
         if not isinstance(obj, _Stored):
             super().save(obj, save_persistent_id)
             return
-        for text in obj.place.rpartition(".")[::2]:
+        for text in obj.qualified_name.rpartition(".")[::2]:
             super().save(text)
         self.write(pickle.STACK_GLOBAL)
         super().save(())

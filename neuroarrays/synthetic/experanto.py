@@ -79,27 +79,10 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
         values = values.astype(np.float64 if name == "treadmill" else np.float32)
         if name == "eye_tracker":
             values[10:13] = np.nan
-        meta = {
-            "modality": "sequence",
-            "sampling_rate": rate,
-            "start_time": start,
-            "end_time": start + len(values) / rate,
-            "n_signals": signals,
-            "n_timestamps": len(values),
-            "dtype": str(values.dtype),
-            "is_mem_mapped": mapped,
-            "phase_shift_per_signal": phase_shifts and name == "responses",
-        }
-        _write_yaml(root / name / "meta.yml", meta)
-        if mapped:
-            values.tofile(root / name / "data.mem")
-        else:
-            np.save(root / name / "data.npy", values)
-        inside = root / name / "meta"
-        inside.mkdir()
-        np.save(inside / "means.npy", np.nanmean(values, axis=0)[:, None])
-        np.save(inside / "stds.npy", np.nanstd(values, axis=0)[:, None])
+        of_each = phase_shifts and name == "responses"
+        _write_signals(root / name, values, rate, start, (mapped, of_each))
         if name == "responses":
+            inside = root / name / "meta"
             np.save(inside / "unit_ids.npy", np.arange(1, units + 1))
             np.save(inside / "cell_motor_coordinates.npy", random.integers(-900, 900, (units, 3)))
             if phase_shifts:
@@ -121,6 +104,33 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
     key = {"animal_id": 17797, "session": 4, "scan_idx": 7}
     (root / "meta.json").write_text(json.dumps({"scan_key": key}))
     return truth
+
+
+def _write_signals(
+    folder: Path, values: np.ndarray, rate: float, start: float, form: tuple[bool, bool]
+) -> None:
+    """Signals (time, signal) at a rate in Hz; `form`: plain bytes or npy, and whether shifted."""
+    mapped, shifted = form
+    meta = {
+        "modality": "sequence",
+        "sampling_rate": rate,
+        "start_time": start,
+        "end_time": start + len(values) / rate,
+        "n_signals": values.shape[1],
+        "n_timestamps": len(values),
+        "dtype": str(values.dtype),
+        "is_mem_mapped": mapped,
+        "phase_shift_per_signal": shifted,
+    }
+    _write_yaml(folder / "meta.yml", meta)
+    if mapped:
+        values.tofile(folder / "data.mem")
+    else:
+        np.save(folder / "data.npy", values)
+    statistics = folder / "meta"
+    statistics.mkdir()
+    np.save(statistics / "means.npy", np.nanmean(values, axis=0)[:, None])
+    np.save(statistics / "stds.npy", np.nanstd(values, axis=0)[:, None])
 
 
 def _write_spikes(

@@ -60,7 +60,7 @@ def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
 def _write_movie(out: Path, movie: np.ndarray, orders: np.ndarray) -> None:
     """The pickle of the movie in a zip, as it is distributed."""
     statistics = {"mean": np.array([36.98]), "sd": np.array([36.98])}
-    held = {
+    contents = {
         "train": movie[:, : CLIPS * CLIP],
         "test": movie[:, CLIPS * CLIP :],
         "eye": "right",
@@ -69,7 +69,7 @@ def _write_movie(out: Path, movie: np.ndarray, orders: np.ndarray) -> None:
     }
     name = f"rgc_natstim_{movie.shape[2]}x{movie.shape[3]}_joint_normalized"
     with zipfile.ZipFile(out / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{name}.pkl", pickle.dumps(held, protocol=4))
+        archive.writestr(f"{name}.pkl", pickle.dumps(contents, protocol=4))
 
 
 def _write_traces(

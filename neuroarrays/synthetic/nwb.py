@@ -50,13 +50,13 @@ def write_nwb(
     --------
     >>> truth = write_nwb("session.nwb", units=3, trials=0, parts=("units",))  # doctest: +SKIP
     """
-    made = replace(options or NWBOptions(), **changes)
+    options = replace(options or NWBOptions(), **changes)
     with new_hdf5(path, replaced=True) as (file, _):
-        if made.version == "1":
+        if options.version == "1":
             file["nwb_version"] = "NWB-1.0.6"
             file.create_group("epochs")
             return {}
-        return _NWBWriter(file, made, Path(path)).write()
+        return _NWBWriter(file, options, Path(path)).write()
 
 
 class _NWBWriter(NWBPieces):

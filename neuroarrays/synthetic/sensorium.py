@@ -132,8 +132,8 @@ def write_static(
     image, tier = _plan(options, random)
     trials = image.size
     unique = _images(random, (int(image.max()) + 1, options.channels, *options.size))
-    place = random.permutation(trials)  # how many were shown before
-    onset = np.cumsum(0.5 + random.uniform(0.3, 0.5, trials))[place]
+    order = random.permutation(trials)  # how many were shown before
+    onset = np.cumsum(0.5 + random.uniform(0.3, 0.5, trials))[order]
     speed = random.gamma(0.6, 6.0, trials)
     behavior = np.c_[
         35 + 0.6 * speed + random.normal(0, 4, trials), random.normal(0, 1, trials), speed
@@ -154,7 +154,7 @@ def write_static(
         for scope in ("all", "stimulus_Frame"):
             _write_statistics(root, name, scope, values, None if values.ndim == 4 else 0)
     _write_units(root, random, options.units, options.areas)
-    _write_columns(root, options, {"image": image, "tier": tier, "place": place, "onset": onset})
+    _write_columns(root, options, {"image": image, "tier": tier, "place": order, "onset": onset})
     return {"responses": responses, "images": unique[image], "onset": onset, "signal": signal}
 
 
@@ -278,12 +278,12 @@ def write_zip(folder: str | os.PathLike[str], method: int = zipfile.ZIP_DEFLATED
         The zip.
     """
     folder = Path(folder)
-    made = folder.with_name(folder.name + ".zip")
-    with zipfile.ZipFile(made, "w", method) as archive:
+    target = folder.with_name(folder.name + ".zip")
+    with zipfile.ZipFile(target, "w", method) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder.parent))
-    return made
+    return target
 
 
 # ------------------------------------------------------------------------------------------ parts
@@ -295,10 +295,10 @@ def _images(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     falls = 1 / np.maximum(np.hypot(fy, fx), 1 / max(height, width))
     phase = random.uniform(0, 2 * np.pi, (*shape[:-2], height, width // 2 + 1))
-    made = np.fft.irfft2(falls * np.exp(1j * phase), s=(height, width))
-    made -= made.mean(axis=(-2, -1), keepdims=True)
-    made /= made.std(axis=(-2, -1), keepdims=True)
-    clipped: np.ndarray = np.clip(110 + 60 * made, 0, 255).astype(np.float32)
+    pixels = np.fft.irfft2(falls * np.exp(1j * phase), s=(height, width))
+    pixels -= pixels.mean(axis=(-2, -1), keepdims=True)
+    pixels /= pixels.std(axis=(-2, -1), keepdims=True)
+    clipped: np.ndarray = np.clip(110 + 60 * pixels, 0, 255).astype(np.float32)
     return clipped
 
 
@@ -313,8 +313,8 @@ def _drive(random: np.random.Generator, images: np.ndarray, units: int) -> np.nd
     seen = seen / (seen.std(axis=0) + 1e-9)
     gain = random.gamma(2.0, 1.5, units)
     gain[0] = 0
-    made: np.ndarray = np.maximum(seen + 0.5, 0) * gain
-    return made
+    drive: np.ndarray = np.maximum(seen + 0.5, 0) * gain
+    return drive
 
 
 def _write(path: Path, values: np.ndarray) -> None:
@@ -335,7 +335,7 @@ def _write_statistics(
     values = values.astype(np.float64)
     known = ~np.isnan(values).all(axis=axis)  # beyond the last frame there is nothing
     filled = np.where(known, values, 0)
-    found = {
+    statistics = {
         "mean": np.nanmean(filled, axis),
         "std": np.nanstd(filled, axis, ddof=1),
         "min": np.nanmin(filled, axis),
@@ -343,8 +343,8 @@ def _write_statistics(
         "median": np.nanmedian(filled, axis),
     }
     for stat in STATISTICS:
-        made = np.where(known, found[stat], np.nan).astype(np.float32)
-        _write(root / "meta" / "statistics" / name / scope / f"{stat}.npy", made)
+        filled_in = np.where(known, statistics[stat], np.nan).astype(np.float32)
+        _write(root / "meta" / "statistics" / name / scope / f"{stat}.npy", filled_in)
 
 
 def _write_units(
@@ -352,13 +352,13 @@ def _write_units(
 ) -> None:
     folder = root / "meta" / "neurons"
     ids = np.arange(1, units + 1) + (np.arange(units) > 2)  # a gap, as in the releases
-    place = np.c_[
+    coordinates = np.c_[
         random.integers(-1400, -800, units),
         random.integers(-700, 100, units),
         random.choice(np.arange(200, 320, 25), units),
     ]
     _write(folder / "unit_ids.npy", ids.astype(np.uint16))
-    _write(folder / "cell_motor_coordinates.npy", place.astype(np.int64))
+    _write(folder / "cell_motor_coordinates.npy", coordinates.astype(np.int64))
     if areas:
         _write(folder / "area.npy", np.resize(np.array(areas), units))
         _write(folder / "layer.npy", np.full(units, "L2/3"))

@@ -61,9 +61,9 @@ def write_sridhar(
     contrast = np.where(shown, 1.0, -1.0)
     for unit, spikes in enumerate(counts):
         lagged = [np.tensordot(spikes[lag:], contrast[: total - lag], 1) for lag in range(LAGS)]
-        for place in (film, grey):
+        for stimulus_folder in (film, grey):
             name = f"cell_data_{SESSION}_WN_stas_cell_{unit}.npy"
-            np.save(place / "stas" / name, np.array(lagged) / spikes.sum())
+            np.save(stimulus_folder / "stas" / name, np.array(lagged) / spikes.sum())
     return Path(folder)
 
 
@@ -75,11 +75,11 @@ def _respond(
     drive = rates(movie, UNITS, np.random.default_rng([seed, 9]))
     repeats = rng.poisson(drive[:, :test, None], (UNITS, test, REPEATS))
     train = rng.poisson(drive[:, test:])
-    held = {
+    contents = {
         "train_responses": train.reshape(UNITS, trials, -1).swapaxes(1, 2).astype("f4"),
         "test_responses": repeats.astype("f4"),
     }
-    path.write_bytes(pickle.dumps(held))
+    path.write_bytes(pickle.dumps(contents))
     return np.concatenate([repeats[..., 0], train], axis=1)
 
 
@@ -104,12 +104,12 @@ def _write_windows(folder: Path, total: int, rng: np.random.Generator) -> np.nda
     which = rng.integers(0, IMAGES, turns).repeat(HOLD)[:total]
     corner = rng.integers(0, 3 * PADDING + 1, (turns, 2)).repeat(HOLD, axis=0)[:total]
     flip = (rng.random(turns) < 0.8).repeat(HOLD)[:total]
-    made = np.empty((total, height, width), "u1")
+    windows = np.empty((total, height, width), "u1")
     lines = []
     for frame, (image, (left, top), as_stored) in enumerate(zip(which, corner, flip, strict=True)):
         window = pictures[image, left : left + width, top : top + height].T
-        made[frame] = window if as_stored else window[::-1]
+        windows[frame] = window if as_stored else window[::-1]
         x, y = left + width // 2 - PADDING, top + height // 2 - PADDING
         lines.append(f"{float(image)} 0 0 {x} {y} {int(as_stored)}\n")
     (folder / "fixations" / "complete_fixations_seed_2022_s4.txt").write_text("".join(lines))
-    return made
+    return windows

@@ -48,7 +48,9 @@ def aligned_tree(
     ids = xr.Variable(schema.PRESENTATION, np.arange(presentations))
     both, shape = (schema.PRESENTATION, schema.TIME), (presentations, bins)
 
-    def made(role: str, name: str, data: Any, dims: tuple[str, ...] | None = None) -> xr.Variable:
+    def variable(
+        role: str, name: str, data: Any, dims: tuple[str, ...] | None = None
+    ) -> xr.Variable:
         return schema.var(role, name, data, dims, tree=schema.ALIGNED)
 
     for session in range(sessions):
@@ -61,27 +63,29 @@ def aligned_tree(
             "stimulus": np.array([f"image{i % 3}" for i in range(presentations)], object),
         }
         dims = (schema.PRESENTATION,)
-        rows = {name: made("table", name, data, dims) for name, data in table.items()}
+        rows = {name: variable("table", name, data, dims) for name, data in table.items()}
         labels = {name: rows[name] for name in ("orientation", "stimulus")}
         attrs = {"session_id": f"session_{session}", "subject": "m1", "species": "Mus musculus"}
         groups[f"session_{session}"] = xr.Dataset(attrs=attrs)
         for i, area in enumerate(areas):
-            place = f"session_{session}/{area}"
+            path = f"session_{session}/{area}"
             prefers = random.choice(ORIENTATIONS, units)
             rate = np.where(table["orientation"][:, None] == prefers, 2.0, 0.6)
             counts = random.poisson(rate[..., None], (presentations, units, bins)).astype(np.uint8)
             unit_id = xr.Variable(schema.UNIT, 10 * i + np.arange(units))
-            groups[place] = xr.Dataset(
+            groups[path] = xr.Dataset(
                 {
-                    "spike_data": made("area", "spike_data", counts),
-                    "speed": made("area", "speed", random.gamma(2, 5, shape).astype("f4"), both),
-                    "valid": made("area", "valid", np.ones(shape, bool), both),
+                    "spike_data": variable("area", "spike_data", counts),
+                    "speed": variable(
+                        "area", "speed", random.gamma(2, 5, shape).astype("f4"), both
+                    ),
+                    "valid": variable("area", "valid", np.ones(shape, bool), both),
                 },
                 {schema.PRESENTATION: ids, schema.UNIT: unit_id, schema.TIME: time, **labels},
             )
             pupil = random.normal(size=shape).astype(np.float32)
-            groups[f"{place}/pupil"] = xr.Dataset({"x": made("behaviour", "x", pupil, both)})
-            groups[f"{place}/presentations"] = xr.Dataset(rows)
+            groups[f"{path}/pupil"] = xr.Dataset({"x": variable("behaviour", "x", pupil, both)})
+            groups[f"{path}/presentations"] = xr.Dataset(rows)
     return xr.DataTree.from_dict(groups)
 
 
