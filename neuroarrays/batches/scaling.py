@@ -128,7 +128,8 @@ class Scaling:
             key = name.replace("/", "_")
             for needed in (f"{key}_mean", f"{key}_std"):
                 if needed not in table:
-                    raise NotInTree("statistic", needed, table.data_vars, where=area.path)
+                    hint = "its file is missing, or of another size: see the notes of the tree"
+                    raise NotInTree("statistic", needed, table.data_vars, hint, area.path)
             centre = table[f"{key}_mean"].values.astype(np.float64)
             deviation = table[f"{key}_std"].values.astype(np.float64)
             raw[name] = deviation

@@ -7,8 +7,8 @@
 ``na.torch.loaders(tree, compat="neuralpredictors")``
     Its `DataPoint(images, responses[, behavior[, pupil_center]])` with its normalisation: images
     z-scored by one mean and deviation, responses divided by each neuron's deviation (by 1 % of the
-    mean deviation where that is larger), behaviour divided, pupil position z-scored; statistics of
-    all presentations, ddof=0.
+    mean deviation where that is larger), behaviour divided, pupil position z-scored; by the
+    statistics that are stored beside the data, which are of the train tier.
 
 Some of what they do is not what one would choose: a window may run across a removed clip. Without
 `compat` none of it happens.
@@ -184,7 +184,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     pupil_center: Sequence[str] = (),
     batch_size: int = 64,
     seed: int = 0,
-    normalize: bool = True,
+    normalize: bool | str = True,
     cache: bool | str = "auto",
     **loading: Any,
 ) -> dict[str, dict[str, Any]]:
@@ -203,8 +203,9 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         Presentations per batch; a last smaller one is delivered.
     seed : int
         Of the order of training presentations, which that library takes from torch.
-    normalize : bool
-        Whether to normalise.
+    normalize : {True, "train", False}
+        True: by the statistics that are stored beside the data, as that library does. "train":
+        by those of the train tier (ddof=1, without what is withheld), where none are stored.
     cache : {"auto", True, False}
         As for `TrialDataset`.
     **loading
@@ -213,7 +214,12 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     Returns
     -------
     dict of dict of Loader
-        By tier and session.
+        By tier and session. What a competition withheld is zero, as there.
+
+    Raises
+    ------
+    NotInTree
+        If there is no column `tier`, or a statistic is missing.
     """
     groups = {
         "images": list(inputs),
@@ -227,8 +233,11 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     names = [name for group in groups.values() for name in group]
     by_side: dict[str, dict[str, Any]] = {}
     for key, area in gathering.areas(tree, names):
-        every = TrialSamples(area, names, cache=cache)
-        scales = _neuro_normalizer(every, groups) if normalize else {}
+        scales = (
+            _neuro_normalizer(groups, _statistics(area, groups, normalize, cache))
+            if normalize
+            else {}
+        )
         for tier, rows in by_tier(gathering.column(area, "tier")).items():
             data = _Points(TrialSamples(area, names, rows=rows, cache=cache), groups, scales)
             batches = Batches(len(data), batch_size, shuffle=tier == "train", seed=seed)
@@ -274,23 +283,53 @@ class _Points(Dataset[Any]):
 
 
 def _neuro_normalizer(
-    every: TrialSamples, groups: Mapping[str, list[str]]
+    groups: Mapping[str, list[str]], by: Scaling
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What is subtracted from each field, and what it is multiplied by then: float32."""
+    """What is subtracted from each field, and what it is multiplied by then: float32.
+
+    What is constant is divided by 0, as there.
+    """
     scales = {}
-    for field, group in groups.items():
-        per_unit = field == "responses"
-        fits = [Scaling.fit(every, [name], per_unit=per_unit, ddof=0) for name in group]
-        if not fits:
+    for field, names in groups.items():
+        if not names:
             continue
-        mean = np.stack([f.mean[n].squeeze() for f, n in zip(fits, group, strict=True)])
-        std = np.stack([f.raw[n].squeeze() for f, n in zip(fits, group, strict=True)])
-        if field in ("images", "responses"):
-            mean, std = mean[0], std[0]
-        if field == "responses":
-            std = np.maximum(std, 0.01 * np.nanmean(std))
-        if field in ("responses", "behavior"):
+        deviations = by.std if field == "responses" else by.raw
+        mean, std = (
+            np.stack([np.squeeze(table[name]) for name in names])
+            if field in ("behavior", "pupil_center")
+            else table[names[0]]
+            for table in (by.mean, deviations)
+        )
+        if field == "behavior":
             mean = np.zeros_like(mean)
         with np.errstate(divide="ignore"):
             scales[field] = (mean.astype(np.float32), (1 / std).astype(np.float32))
     return scales
+
+
+def _statistics(
+    area: xr.DataTree, groups: Mapping[str, list[str]], normalize: bool | str, cache: bool | str
+) -> Scaling:
+    """The statistics to normalise by: those stored, or those of the train tier."""
+    if normalize is True:
+        if schema.STATISTICS not in area.children:
+            hint = 'normalize="train" takes those of the train tier, normalize=False none'
+            raise NotInTree("node", schema.STATISTICS, area.children, hint, gathering.place(area))
+        return Scaling.stored(area, [name for names in groups.values() for name in names])
+    if normalize != "train":
+        msg = f'normalize={normalize!r}: expected True, "train" or False'
+        raise ValueError(msg)
+    tiers = by_tier(gathering.column(area, "tier"))
+    if "train" not in tiers:
+        raise NotInTree("tier", "train", tiers, "to normalise by", gathering.place(area))
+    by = Scaling({}, {}, "train tier, ddof=1; responses not centred")
+    for field, names in groups.items():
+        for name in names:
+            known = TrialSamples(area, (), [name], rows=tiers["train"], cache=cache)
+            responses = field == "responses"
+            fit = Scaling.fit(known, [name], per_unit=responses, center=not responses)
+            deviation = fit.raw[name]
+            by.mean[name], by.raw[name] = fit.mean[name], deviation
+            least = 0.01 * np.nanmean(deviation) if responses else 0.0
+            by.std[name] = np.maximum(deviation, least)
+    return by

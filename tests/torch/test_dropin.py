@@ -11,6 +11,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
@@ -141,73 +142,129 @@ def test_openretina_itself_gives_the_same_batches(over, chunk):
 BEHAVIOR = {"behavior": ["pupil/dilation", "speed"], "pupil_center": ["pupil/x", "pupil/y"]}
 
 
-def test_neuralpredictors_fields_and_normalisation():
+def test_neuralpredictors_fields_by_the_train_tier():
     tree = image_tree()
-    found = na.torch.loaders(tree, compat="neuralpredictors", batch_size=64, options=BEHAVIOR)
+    options = BEHAVIOR | {"normalize": "train"}
+    found = na.torch.loaders(tree, compat="neuralpredictors", batch_size=64, options=options)
     assert list(found) == ["train", "validation", "test"]
     (point,) = found["test"]["m1"]
     assert point._fields == ("images", "responses", "behavior", "pupil_center")
-    rows = np.arange(60) % 5 == 4
+    rows, train = np.arange(60) % 5 == 4, np.arange(60) % 5 < 3
     area = tree["m1/V1"]
     images = tree["m1/stimulus"].values.astype("f8")
-    np.testing.assert_allclose(
-        point.images, ((images - images.mean()) / images.std())[rows], rtol=1e-4, atol=1e-5
-    )
+    scaled = (images - images[train].mean()) / images[train].std(ddof=1)
+    np.testing.assert_allclose(point.images, scaled[rows], rtol=1e-4, atol=1e-5)
     responses = area["responses"].values.astype("f8")
-    std = responses.std(0)
+    std = responses[train].std(0, ddof=1)
     factor = 1 / np.where(std > 0.01 * std.mean(), std, 0.01 * std.mean())
     np.testing.assert_allclose(point.responses, (responses * factor)[rows], rtol=1e-4)
     speed = area["speed"].values
-    np.testing.assert_allclose(point.behavior[:, 1], (speed / speed.std())[rows], rtol=1e-4)
+    scaled = speed / speed[train].std(ddof=1)
+    np.testing.assert_allclose(point.behavior[:, 1], scaled[rows], rtol=1e-4)
     x = area["pupil/x"].values
-    np.testing.assert_allclose(
-        point.pupil_center[:, 0], ((x - x.mean()) / x.std())[rows], rtol=1e-3, atol=1e-5
-    )
+    scaled = (x - x[train].mean()) / x[train].std(ddof=1)
+    np.testing.assert_allclose(point.pupil_center[:, 0], scaled[rows], rtol=1e-3, atol=1e-5)
     plain = na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": False})
     point = next(iter(plain["validation"]["m1"]))
     assert point._fields == ("images", "responses")
     np.testing.assert_array_equal(point.responses, area["responses"].values[np.arange(60) % 5 == 3])
-    with pytest.raises(ValueError, match="pupil_center= needs behavior="):
-        na.torch.loaders(tree, compat="neuralpredictors", options={"pupil_center": ["pupil/x"]})
+
+
+def test_neuralpredictors_errors():
+    tree = image_tree()
+    for options, error, message in (
+        ({"pupil_center": ["pupil/x"]}, ValueError, "pupil_center= needs behavior="),
+        ({}, NotInTree, 'm1/V1; there are .*normalize="train" takes'),
+        ({"normalize": "test"}, ValueError, "normalize='test': expected True"),
+    ):
+        with pytest.raises(error, match=message):
+            na.torch.loaders(tree, compat="neuralpredictors", options=options)
+    tree["m1/V1/presentations/tier"][:] = "test"
+    with pytest.raises(NotInTree, match="no tier 'train' in m1/V1"):
+        na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": "train"})
+
+
+WITHHELD = StaticOptions(
+    train=12, validation=3, test=1, repeats=3, units=4, size=(3, 4), competition=True
+)
+STREAMS = {
+    "behavior": ["pupil/dilation", "pupil/dilation_derivative", "speed"],
+    "pupil_center": ["pupil/x", "pupil/y"],
+}
+#: First presentation of each tier of that session: three pixels, responses, behavior, pupil_center
+#: as `NeuroNormalizer` of neuralpredictors 0.3.0 makes them.
+PUBLISHED = {
+    "train": [
+        [0.36529, -0.03554, -0.36646], [0.0, 1.61071, 0.10538, 2.47154],
+        [8.52207, -0.95331, 0.62151], [0.617, -1.40547],
+    ],
+    "validation": [
+        [-0.78938, -1.51554, -0.78931], [0.0, 0.0, 0.80612, 0.38688],
+        [10.284, 1.3899, 3.99727], [1.10177, -1.01205],
+    ],
+    "test": [
+        [-0.24596, 0.96845, 0.6835], [0.0, 0.0, 0.0, 0.0],
+        [10.0867, 0.03393, 0.01903], [0.41949, -1.58935],
+    ],
+    "final_test": [
+        [0.06267, 0.24165, -0.35475], [0.0, 0.0, 0.0, 0.0],
+        [10.07971, -0.0212, 0.10698], [-0.02902, -0.58794],
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def withheld(tmp_path):
+    """A session of which 29 % of the responses are withheld, as zeros."""
+    path = tmp_path / "static27204-5-13-GrayImageNet-94c6ff"
+    write_static(path, WITHHELD)
+    return path
+
+
+def test_neuralpredictors_normalises_by_stored_statistics(withheld):
+    found = na.torch.loaders(na.open_datatree(withheld), compat="neuralpredictors", options=STREAMS)
+    assert set(found) == set(PUBLISHED)
+    for tier, expected in PUBLISHED.items():
+        if tier == "train":  # shuffled: the first presentation is number 0
+            data = found[tier]["27204-5-13"].dataset
+            point = data.batch([0])
+        else:
+            (point,) = found[tier]["27204-5-13"]
+        for values, wanted in zip(point, expected, strict=True):
+            ours = values[0].ravel()[: len(wanted)]
+            np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=2e-5)
+
+
+def test_stored_statistics_that_are_missing_or_of_another_size(withheld):
+    folder = withheld / "meta/statistics/responses/all"
+    np.save(folder / "std.npy", np.ones(9, "f4"))
+    for _ in range(2):
+        tree = na.open_datatree(withheld)
+        with pytest.raises(NotInTree, match=r"'responses_std' in .*of another size: see the notes"):
+            na.torch.loaders(tree, compat="neuralpredictors")
+        (folder / "std.npy").unlink(missing_ok=True)
 
 
 @pytest.mark.peers("neuralpredictors")
-def test_neuralpredictors_itself_gives_the_same_values(tmp_path, monkeypatch):
+def test_neuralpredictors_itself_gives_the_same_values(withheld, monkeypatch):
     for name in ("Iterable", "Mapping"):  # its release on PyPI is for Python < 3.10
         monkeypatch.setattr(collections, name, getattr(collections.abc, name), raising=False)
     theirs = pytest.importorskip(
         "neuralpredictors.data.datasets", reason="neuralpredictors is not installed"
     )
     transforms = pytest.importorskip("neuralpredictors.data.transforms")
-    tree = image_tree()
-    area = tree["m1/V1"]
-    values = {
-        "images": tree["m1/stimulus"].values, "responses": area["responses"].values,
-        "behavior": np.stack([area["pupil/dilation"].values, area["speed"].values], 1),
-        "pupil_center": np.stack([area["pupil/x"].values, area["pupil/y"].values], 1),
-    }  # fmt: skip
-    for key, array in values.items():
-        (tmp_path / "data" / key).mkdir(parents=True)
-        for i, row in enumerate(array):
-            np.save(tmp_path / "data" / key / f"{i}.npy", row)
-        where = tmp_path / "meta/statistics" / key / "all"
-        where.mkdir(parents=True)
-        axis = None if key == "images" else 0
-        np.save(where / "mean.npy", array.mean(axis, dtype="f8"))
-        np.save(where / "std.npy", array.std(axis, dtype="f8"))
-    (tmp_path / "meta/trials").mkdir()
-    (tmp_path / "meta/neurons").mkdir()
-    np.save(tmp_path / "meta/trials/tiers.npy", area["presentations/tier"].values.astype(str))
-    np.save(tmp_path / "meta/neurons/unit_ids.npy", np.arange(5))
-    data = theirs.FileTreeDataset(str(tmp_path), *values)
+    names = ("images", "responses", "behavior", "pupil_center")
+    data = theirs.FileTreeDataset(str(withheld), *names)
     data.transforms.extend([transforms.NeuroNormalizer(data), transforms.ToTensor(False)])
-    found = na.torch.loaders(tree, compat="neuralpredictors", options=BEHAVIOR)
-    for tier, k in (("validation", 3), ("test", 4)):
-        want = [data[i] for i in np.flatnonzero(np.arange(60) % 5 == k)]
-        (point,) = found[tier]["m1"]
+    found = na.torch.loaders(na.open_datatree(withheld), compat="neuralpredictors", options=STREAMS)
+    tiers = data.trial_info.tiers
+    assert (tiers == "final_test").any()
+    for tier in set(tiers):
+        want = [data[i] for i in np.flatnonzero(tiers == tier)]
+        point = found[tier]["27204-5-13"].dataset.batch(range(len(want)))
         assert point._fields == want[0]._fields
         for i, one in enumerate(want):
             for name in one._fields:
                 torch.testing.assert_close(
-                    getattr(point, name)[i], getattr(one, name), rtol=1e-4, atol=1e-4
+                    getattr(point, name)[i], getattr(one, name), rtol=1e-4, atol=1e-5
                 )
