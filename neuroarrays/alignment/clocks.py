@@ -57,7 +57,7 @@ def whole_clock(
         raise ValueError(msg)
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     if (
-        not recorded[0].found and low < high
+        not recorded[0].from_data and low < high
     ):  # its stop bounds the last bin; a datum would lie in it
         high = float(np.nextafter(high, -np.inf))
     number = (high - low) / width

@@ -104,21 +104,21 @@ class Encoded:
         return self.native | ({HIDDEN: json.dumps(self.note)} if self.note else {})
 
 
-def encode_places(one: Encoded, places: np.ndarray) -> Encoded:
+def encode_places(encoded: Encoded, places: np.ndarray) -> Encoded:
     """The variable that says which row is which, of a variable whose rows are stored once.
 
     CF calls the form an indexed ragged array: along presentations the number of each one's row,
     with the attribute ``instance_dimension``. What labels presentations goes along with it.
     """
-    assert one.index is not None
-    name, dim = one.index
-    native = {"instance_dimension": dim, "long_name": f"row of {one.name} along {dim}, from 0"}
-    if "coordinates" in one.native:
-        native["coordinates"] = one.native["coordinates"]
-    one.native = {k: v for k, v in one.native.items() if k != "coordinates"}
-    one.note = one.note | {"places": one.places}
-    variable = xr.Variable(one.variable.dims[:1], places)
-    return Encoded(one.node, name, variable, "raw", np.dtype("<i8"), native)
+    assert encoded.index is not None
+    name, dim = encoded.index
+    native = {"instance_dimension": dim, "long_name": f"row of {encoded.name} along {dim}, from 0"}
+    if "coordinates" in encoded.native:
+        native["coordinates"] = encoded.native["coordinates"]
+    encoded.native = {k: v for k, v in encoded.native.items() if k != "coordinates"}
+    encoded.note = encoded.note | {"places": encoded.places}
+    variable = xr.Variable(encoded.variable.dims[:1], places)
+    return Encoded(encoded.node, name, variable, "raw", np.dtype("<i8"), native)
 
 
 def _jsonable(value: Any) -> Any:
@@ -331,10 +331,12 @@ def _name_places(stimulus: Encoded | None, taken: set[Any]) -> None:
     stimulus.index = index, dim
 
 
-def viewable(table: Mapping[Any, Sequence[Hashable]], own: Mapping[Any, Any]) -> list[str]:
+def viewable(table: Mapping[Any, Sequence[Hashable]], variables: Mapping[Any, Any]) -> list[str]:
     """Variables of `presentations` (name -> dims) that an area node shows as coordinates."""
     return [
-        n for n, dims in table.items() if tuple(dims) == (schema.PRESENTATION,) and n not in own
+        n
+        for n, dims in table.items()
+        if tuple(dims) == (schema.PRESENTATION,) and n not in variables
     ]
 
 

@@ -87,30 +87,32 @@ class HDF5Writer:
             group = self.file.create_group(node.path, track_order=True)
         for name, value in node.attrs.items():
             _set_attr(group, name, value)
-        own = sorted(node.variables, key=lambda one: one.variable.dims != (one.name,))
-        named = {one.name for one in own if one.variable.dims == (one.name,)}
+        ordered = sorted(
+            node.variables, key=lambda encoded: encoded.variable.dims != (encoded.name,)
+        )
+        named = {encoded.name for encoded in ordered if encoded.variable.dims == (encoded.name,)}
         sizes: dict[Any, int] = {}
-        for one in own:
-            sizes |= dict(zip(one.variable.dims, one.variable.shape, strict=True))
+        for encoded in ordered:
+            sizes |= dict(zip(encoded.variable.dims, encoded.variable.shape, strict=True))
         for dim, size in sizes.items():
             if dim not in named and self._scale(node.path, dim) is None:
                 self._phony(node.path, group, str(dim), size)
-        for one in own:
-            clash = one.name in sizes and one.name not in named
-            name = _NON_COORDINATE + one.name if clash else one.name
-            self._variable(group, one, name, part)
+        for encoded in ordered:
+            clash = encoded.name in sizes and encoded.name not in named
+            name = _NON_COORDINATE + encoded.name if clash else encoded.name
+            self._variable(group, encoded, name, part)
 
     def values(self, node: Node) -> None:
         """Write the values of a node only: a part, to be taken up by `node` later."""
-        for one in node.variables:
-            key = one.identity()
+        for encoded in node.variables:
+            key = encoded.identity()
             if key in self.written:
-                self.file[one.path] = self.written[key][0]
+                self.file[encoded.path] = self.written[key][0]
                 continue
-            dataset, places = self._write(self.file, one, one.path)
+            dataset, places = self._write(self.file, encoded, encoded.path)
             if places is not None:
-                self.file[one.places] = places
-                _set_attr(dataset, HIDDEN, json.dumps({"places": one.places}))
+                self.file[encoded.places] = places
+                _set_attr(dataset, HIDDEN, json.dumps({"places": encoded.places}))
             self.written[key] = dataset, []
 
     def _scale(self, path: str, dim: Any) -> h5py.Dataset | None:
@@ -128,66 +130,70 @@ class HDF5Writer:
         self.scales[path, dim] = dataset
         return dataset
 
-    def _variable(self, group: h5py.Group, one: Encoded, name: str, part: h5py.File | None) -> None:
-        is_scale = one.variable.dims == (one.name,)
-        scales = [] if is_scale else [self._scale(one.node, dim) for dim in one.variable.dims]
-        key = one.identity()
+    def _variable(
+        self, group: h5py.Group, encoded: Encoded, name: str, part: h5py.File | None
+    ) -> None:
+        is_scale = encoded.variable.dims == (encoded.name,)
+        scales = (
+            [] if is_scale else [self._scale(encoded.node, dim) for dim in encoded.variable.dims]
+        )
+        key = encoded.identity()
         known = self.written.get(key)
         if known is not None and not is_scale and known[1] == scales:
             group[name] = known[0]  # a second name of the same array: netCDF-C follows hard links
             return
-        made = self._write if part is None else partial(_copy, part, self.report)
-        dataset, places = made(group, one, name)
-        attrs, own = one.attrs(), list(scales)
+        write = self._write if part is None else partial(_copy, part, self.report)
+        dataset, places = write(group, encoded, name)
+        attrs, axis_scales = encoded.attrs(), list(scales)
         if places is not None:
-            index = encode_places(one, places)
-            own[0] = self._phony(
-                one.node, group, str(index.native["instance_dimension"]), len(dataset)
+            index = encode_places(encoded, places)
+            axis_scales[0] = self._phony(
+                encoded.node, group, str(index.native["instance_dimension"]), len(dataset)
             )
-            attrs = one.attrs()
+            attrs = encoded.attrs()
             self._variable(group, index, index.name, None)
         for attr, value in attrs.items():
             _set_attr(dataset, attr, value)
         if is_scale:
             dataset.make_scale(name)
-            self.scales[one.node, one.name] = dataset
+            self.scales[encoded.node, encoded.name] = dataset
         else:
-            for axis, scale in enumerate(own):
+            for axis, scale in enumerate(axis_scales):
                 dataset.dims[axis].attach_scale(scale)
             self.written[key] = dataset, scales
 
-    def _write(self, group: h5py.Group, one: Encoded, name: str) -> Made:
+    def _write(self, group: h5py.Group, encoded: Encoded, name: str) -> Made:
         """A dataset with its values; rows that repeat are written once, with their places."""
         import h5py
 
-        shape, chunk = one.variable.shape, one.chunks
-        if one.kind == "text":
+        shape, chunk = encoded.variable.shape, encoded.chunks
+        if encoded.kind == "text":
             dataset = group.create_dataset(name, shape=shape, dtype=h5py.string_dtype())
-            values = text_block(one)
+            values = text_block(encoded)
             for attr in ("missing_value", HIDDEN):  # a part keeps them for `_adopt_notes`
-                if attr in one.attrs():
-                    _set_attr(dataset, attr, one.attrs()[attr])
+                if attr in encoded.attrs():
+                    _set_attr(dataset, attr, encoded.attrs()[attr])
             if values.size:
                 dataset[...] = values
             return dataset, None
         if chunk is None:
-            values = one.block((slice(None),) * len(shape))
+            values = encoded.block((slice(None),) * len(shape))
             self.report(values.nbytes)
-            return group.create_dataset(name, shape=shape, dtype=one.stored, data=values), None
-        packed = self.packing.worth(one)
-        chunk = chunk if packed else one.raw_chunks or chunk
-        distinct = Distinct(one) if Distinct.applies(one) else None
+            return group.create_dataset(name, shape=shape, dtype=encoded.stored, data=values), None
+        packed = self.packing.worth(encoded)
+        chunk = chunk if packed else encoded.raw_chunks or chunk
+        distinct = Distinct(encoded) if Distinct.applies(encoded) else None
         dataset = group.create_dataset(
             name,
             shape=shape,
-            dtype=one.stored,
+            dtype=encoded.stored,
             chunks=chunk,
             maxshape=None if distinct is None else shape,
-            **self._filters(one.stored, packed),
+            **self._filters(encoded.stored, packed),
         )
         if distinct is None:
             contents: Iterable[Block] = (
-                (key, one.block(key)) for key in blocks(shape, chunk, one.stored.itemsize)
+                (key, encoded.block(key)) for key in blocks(shape, chunk, encoded.stored.itemsize)
             )
         else:
             contents = distinct.blocks(chunk)
@@ -220,10 +226,10 @@ class HDF5Writer:
             for key, values in contents:
                 jobs = [
                     (
-                        tuple(k.start + s.start for k, s in zip(key, place, strict=True)),
-                        pool.submit(self.packing.pack, values[place], dataset.chunks),
+                        tuple(k.start + s.start for k, s in zip(key, region, strict=True)),
+                        pool.submit(self.packing.pack, values[region], dataset.chunks),
                     )
-                    for place in grid(values.shape, dataset.chunks)
+                    for region in grid(values.shape, dataset.chunks)
                 ]
                 waiting.append(jobs)
                 if len(waiting) > 1:
@@ -238,16 +244,16 @@ def _write(dataset: h5py.Dataset, jobs: list[tuple[tuple[int, ...], Future[bytes
         dataset.id.write_direct_chunk(offset, job.result())
 
 
-def _copy(part: h5py.File, report: Report, group: h5py.Group, one: Encoded, name: str) -> Made:
+def _copy(part: h5py.File, report: Report, group: h5py.Group, encoded: Encoded, name: str) -> Made:
     """A dataset as it is in a finished part, its chunks as they are."""
     from h5py import Dataset, h5d, h5s
 
-    source = part[one.path]
+    source = part[encoded.path]
     note = json.loads(source.attrs.get(HIDDEN, "{}"))
-    if one.kind == "text":
+    if encoded.kind == "text":
         if "missing" in note:
-            one.native = one.native | {"missing_value": source.attrs["missing_value"]}
-            one.note = one.note | {"missing": note["missing"]}
+            encoded.native = encoded.native | {"missing_value": source.attrs["missing_value"]}
+            encoded.note = encoded.note | {"missing": note["missing"]}
         text = group.create_dataset(name, shape=source.shape, dtype=source.dtype)
         if source.size:
             text[...] = source[...]

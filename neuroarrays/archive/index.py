@@ -49,7 +49,7 @@ class Index:
     sessions: dict[str, list[str]]
     rows: list[dict[str, Any]]
     places: dict[str, list[int]]
-    held: dict[str, Nodes]
+    loaded: dict[str, Nodes]
     probe: Probe | None = None
 
     def fetch(self, names: Iterable[str]) -> dict[str, Nodes]:
@@ -61,13 +61,13 @@ class Index:
             If the entry of one is damaged.
         """
         names = list(names)
-        there = [name for name in names if name not in self.held]
-        if there:
+        missing = [name for name in names if name not in self.loaded]
+        if missing:
             assert self.probe is not None
             packed = self.probe.read_ranges(
-                [(place[0], place[1]) for place in map(self.places.__getitem__, there)]
+                [(entry[0], entry[1]) for entry in map(self.places.__getitem__, missing)]
             )
-            for name, entry in zip(there, packed, strict=True):
+            for name, entry in zip(missing, packed, strict=True):
                 nodes = _unpacked(entry, *self.places[name][1:])
                 if nodes is None:
                     raise FormatError(
@@ -77,8 +77,8 @@ class Index:
                         "damaged bytes",
                         "opening the file once for writing with h5py drops the index",
                     )
-                self.held[name] = nodes
-        return {name: self.held[name] for name in names}
+                self.loaded[name] = nodes
+        return {name: self.loaded[name] for name in names}
 
 
 def session_paths(kind: str, areas: Iterable[str], paths: Iterable[str]) -> list[str]:
@@ -109,22 +109,22 @@ def from_nodes(path: str, nodes: Nodes) -> Index:
     except ValueError as error:
         raise FormatError(path, "/", "the attribute neuroarrays_schema", "none") from error
     below: dict[str, list[str]] = {}
-    for place in nodes:
-        below.setdefault(place.rpartition("/")[0], []).append(place)
+    for node_path in nodes:
+        below.setdefault(node_path.rpartition("/")[0], []).append(node_path)
     areas = [p for p in nodes if p and _is_area(kind, p, nodes, below.get(p, []))]
     sessions = session_paths(kind, areas, nodes)
-    held: dict[str, Nodes] = {s: {} for s in sessions}
+    by_session: dict[str, Nodes] = {s: {} for s in sessions}
     rest: Nodes = {}
-    for place, node in nodes.items():
-        owner = next((p for p in _upwards(place) if p in held), None)
-        (rest if owner is None else held[owner])[place] = node
+    for node_path, node in nodes.items():
+        owner = next((p for p in _upwards(node_path) if p in by_session), None)
+        (rest if owner is None else by_session[owner])[node_path] = node
     rest.setdefault("", {"attrs": nodes[""]["attrs"], "vars": {}, "coords": []})
     names: dict[str, list[str]] = {s: [] for s in sessions}
     for area in areas:
-        owner = next((p for p in _upwards(area.rpartition("/")[0]) if p in held), "")
+        owner = next((p for p in _upwards(area.rpartition("/")[0]) if p in by_session), "")
         names.setdefault(owner, []).append(area.removeprefix(f"{owner}/"))
     rows = contents.of_groups({p or "/": _sizes(node) for p, node in nodes.items()}).rows()
-    return Index(path, rest, names, rows, {}, held)
+    return Index(path, rest, names, rows, {}, by_session)
 
 
 def _upwards(path: str) -> list[str]:
@@ -188,7 +188,7 @@ def _from_end(probe: Probe) -> Index | None:
     if stored is None:
         return None
     parts = {name: stored[name] for name in ("nodes", "sessions", "rows", "places")}
-    return Index(probe.path, **parts, held={}, probe=probe)
+    return Index(probe.path, **parts, loaded={}, probe=probe)
 
 
 def _unpacked(packed: bytes, length: int, checksum: int) -> Any:
@@ -212,7 +212,7 @@ def append(path: str | os.PathLike[str]) -> None:
             file.write(packed)
             return [offset, len(packed), zlib.crc32(packed)]
 
-        places = {name: put(nodes) for name, nodes in index.held.items()}
+        places = {name: put(nodes) for name, nodes in index.loaded.items()}
         table = {
             "nodes": index.nodes,
             "sessions": index.sessions,

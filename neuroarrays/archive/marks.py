@@ -32,7 +32,7 @@ class Block:
     ----------
     wanted : str
         What it is to be made from.
-    made : str
+    made_from : str
         What it was made from when it was last made; "" if something is missing in it.
     stamps : list of stamps
         Of the file that is in its place, and of the one that was about to take it.
@@ -41,7 +41,7 @@ class Block:
     """
 
     wanted: str = ""
-    made: str = ""
+    made_from: str = ""
     stamps: list[list[int]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -121,13 +121,14 @@ class Marks:
     def finished(self, name: str) -> bool:
         """Whether the file of a block is there, and made from what is wanted."""
         block = self.blocks[name]
-        return bool(block.made) and block.made == block.wanted and self._stamp(name) in block.stamps
+        up_to_date = block.made_from and block.made_from == block.wanted
+        return bool(up_to_date) and self._stamp(name) in block.stamps
 
-    def about_to(self, name: str, made: Path, missing: list[str]) -> None:
+    def about_to(self, name: str, file: Path, missing: list[str]) -> None:
         """Mark a file as made just before it is renamed to its name."""
         block = self.blocks[name]
-        block.stamps = [known for known in [self._stamp(name), list(stamp(os.stat(made)))] if known]
-        block.made, block.missing = "" if missing else block.wanted, missing
+        block.stamps = [known for known in [self._stamp(name), list(stamp(os.stat(file)))] if known]
+        block.made_from, block.missing = "" if missing else block.wanted, missing
         self.write()
 
     def _stamp(self, name: str) -> list[int]:
@@ -163,7 +164,7 @@ def _is_there(folder: Probe, name: str, block: Block) -> bool:
     file = folder.child(f"{name}.h5")
     if not file.is_file:
         return False
-    return any(known[1] == file.size for known in block.stamps[-1:]) and block.made in (
+    return any(known[1] == file.size for known in block.stamps[-1:]) and block.made_from in (
         block.wanted,
         "",
     )

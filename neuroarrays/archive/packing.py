@@ -42,19 +42,19 @@ class Packing:
         """
         return dtype.itemsize > 1 and (self.compression != "zstd" or dtype.kind == "f")
 
-    def worth(self, one: Encoded) -> bool:
+    def worth(self, encoded: Encoded) -> bool:
         """Whether compressing a variable saves enough, by chunks from all of it."""
-        chunk = one.chunks
+        chunk = encoded.chunks
         if self.compression is None or chunk is None:
             return False
-        counts = [-(-n // c) for n, c in zip(one.variable.shape, chunk, strict=True)]
+        counts = [-(-n // c) for n, c in zip(encoded.variable.shape, chunk, strict=True)]
         whole = packed = 0
         for number in np.unique(np.linspace(0, math.prod(counts) - 1, SAMPLES).round()):
             corner = np.unravel_index(int(number), counts)
             key = tuple(
                 slice(int(i) * c, (int(i) + 1) * c) for i, c in zip(corner, chunk, strict=True)
             )
-            values = one.block(key)
+            values = encoded.block(key)
             whole += values.nbytes
             packed += len(self.pack(values, values.shape))
         return packed <= WORTH * whole
@@ -90,43 +90,43 @@ class Distinct:
         Which of the distinct rows each row is; complete once `blocks` is exhausted.
     """
 
-    def __init__(self, one: Encoded):
-        self.one = one
-        self.places = np.zeros(one.variable.shape[0], np.int64)
+    def __init__(self, encoded: Encoded):
+        self.encoded = encoded
+        self.places = np.zeros(encoded.variable.shape[0], np.int64)
         self.known: dict[bytes, int] = {}
 
     @staticmethod
-    def applies(one: Encoded) -> bool:
+    def applies(encoded: Encoded) -> bool:
         """Whether rows may repeat: what was shown in presentations, one by one in memory."""
-        nbytes = math.prod(one.variable.shape[1:]) * one.stored.itemsize
-        return one.index is not None and one.chunks is not None and nbytes <= blocks.BLOCK
+        nbytes = math.prod(encoded.variable.shape[1:]) * encoded.stored.itemsize
+        return encoded.index is not None and encoded.chunks is not None and nbytes <= blocks.BLOCK
 
     def blocks(self, chunk: tuple[int, ...]) -> Iterator[Block]:
         """The distinct rows in blocks of whole chunks, and where they go."""
-        shape = self.one.variable.shape
-        nbytes = math.prod(shape[1:]) * self.one.stored.itemsize
+        shape = self.encoded.variable.shape
+        nbytes = math.prod(shape[1:]) * self.encoded.stored.itemsize
         step = max(1, blocks.BLOCK // nbytes // chunk[0]) * chunk[0]
-        held: list[np.ndarray] = []
+        pending: list[np.ndarray] = []
         written = 0
         for start in range(0, shape[0], step):
             rows = slice(start, min(start + step, shape[0]))
-            held += self._new(self.one.block((rows, *_whole(shape))), start)
-            while len(held) >= step:
-                yield _block(written, held[:step])
+            pending += self._new(self.encoded.block((rows, *_whole(shape))), start)
+            while len(pending) >= step:
+                yield _block(written, pending[:step])
                 written += step
-                del held[:step]
-        if held:
-            yield _block(written, held)
+                del pending[:step]
+        if pending:
+            yield _block(written, pending)
 
     def _new(self, values: np.ndarray, start: int) -> list[np.ndarray]:
-        found = []
+        new_rows = []
         for i, row in enumerate(values):
             mark = blake2b(row.tobytes(), digest_size=16).digest()
             if mark not in self.known:
                 self.known[mark] = len(self.known)
-                found.append(row.copy())
+                new_rows.append(row.copy())
             self.places[start + i] = self.known[mark]
-        return found
+        return new_rows
 
 
 def _whole(shape: tuple[int, ...]) -> list[slice]:

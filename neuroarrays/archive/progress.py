@@ -36,12 +36,12 @@ class Bar:
     def __init__(self, wanted: bool | None, name: str, total: int, of_bytes: bool = True):
         self.wanted = sys.stderr.isatty() if wanted is None else wanted
         self.name, self.total, self.of_bytes = printable(name), total, of_bytes
-        self.started, self.done, self.place = time.monotonic(), 0, ""
+        self.started, self.done, self.item = time.monotonic(), 0, ""
         self._shown: tuple[Progress, TaskID] | None = None
 
-    def at(self, place: str) -> None:
+    def at(self, item: str) -> None:
         """Say what is being written."""
-        self.place = printable(place[-_SHOWN:])
+        self.item = printable(item[-_SHOWN:])
         self._show()
 
     def add(self, amount: int) -> None:
@@ -61,9 +61,9 @@ class Bar:
         if self._shown is not None:
             progress, task = self._shown
             if error is None:
-                progress.update(task, completed=self.total, place="done")
+                progress.update(task, completed=self.total, item="done")
             else:
-                progress.update(task, place="not finished")
+                progress.update(task, item="not finished")
             progress.stop()
 
     def _show(self) -> None:
@@ -72,7 +72,7 @@ class Bar:
             self.wanted = self._shown is not None
         if self._shown is not None:
             progress, task = self._shown
-            progress.update(task, completed=self.done, total=self.total, place=self.place)
+            progress.update(task, completed=self.done, total=self.total, item=self.item)
 
     def _begun(self) -> tuple[Progress, TaskID] | None:
         try:
@@ -86,11 +86,11 @@ class Bar:
             parts.BarColumn(24),
             amount,
             parts.TimeRemainingColumn(),
-            parts.TextColumn("{task.fields[place]}", markup=False),
+            parts.TextColumn("{task.fields[item]}", markup=False),
             console=Console(stderr=True),
             redirect_stdout=False,  # a library leaves the streams of the process alone
             redirect_stderr=False,
         )
-        task = progress.add_task(self.name, total=self.total, place="")
+        task = progress.add_task(self.name, total=self.total, item="")
         progress.start()
         return progress, task

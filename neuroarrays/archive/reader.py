@@ -52,9 +52,9 @@ class ArchiveReader(Reader):
     def recognise(self, probe: Probe) -> bool:
         """Whether the root carries our mark; of a folder, of any archive in it."""
         if probe.is_list:
-            return all(asked(_is_archive, one) for one in probe.children)
+            return all(asked(_is_archive, child) for child in probe.children)
         if probe.is_folder:
-            inside = any(asked(_is_archive, one) for one in probe.children)
+            inside = any(asked(_is_archive, child) for child in probe.children)
             return inside or bool(unfinished(probe))
         return _is_archive(probe)
 
@@ -109,11 +109,11 @@ class ArchiveReader(Reader):
             if not picked or not (kept or request.every_area):
                 continue
             for name, node in _groups(archive, index, picked, request).items():
-                place = f"{block}/{name}".rstrip("/")
+                node_path = f"{block}/{name}".rstrip("/")
                 if name == "/":
                     mark = "neuroarrays_schema"
                     node.attrs = {k: v for k, v in node.attrs.items() if k != mark}
-                groups[place] = node
+                groups[node_path] = node
         return groups
 
 
@@ -157,14 +157,14 @@ def _indexes(probe: Probe, request: Request) -> Blocks:
         If two archives have one name, or one is damaged.
     """
     sessions = find(probe, _is_archive, _is_meant)
-    said = "" if sessions or probe.is_list else unfinished(probe)
-    if said:
+    missing = "" if sessions or probe.is_list else unfinished(probe)
+    if missing:
         hint = "run the same build again: it goes on"
-        raise FormatError(probe.given, "", "archives", f"none yet: {said}", hint)
+        raise FormatError(probe.given, "", "archives", f"none yet: {missing}", hint)
     request.notes += sessions.notes
     indexes: Blocks = {}
-    for found, archive in sessions.items():
-        name = schema.node_name(archive.stem) if isinstance(archive, Probe) else found
+    for label, archive in sessions.items():
+        name = schema.node_name(archive.stem) if isinstance(archive, Probe) else label
         if name in indexes:
             other = indexes[name][0]
             raise FormatError(archive.given, "", "archives of different names", f"{other} too")
@@ -180,11 +180,11 @@ def _indexes(probe: Probe, request: Request) -> Blocks:
 
 def _unfinished(probe: Probe) -> str:
     """What a build has not made of a folder of archives, as a warning too."""
-    said = "" if probe.is_list else unfinished(probe)
-    if said:
-        msg = f"{probe}: {said}. Run the same build again: it goes on"
+    missing = "" if probe.is_list else unfinished(probe)
+    if missing:
+        msg = f"{probe}: {missing}. Run the same build again: it goes on"
         warnings.warn(msg, UserWarning, stacklevel=2)
-    return said
+    return missing
 
 
 def _leaf(path: str) -> str:
@@ -233,8 +233,8 @@ class _Builder:
                 n: usual_form(n, record["vars"], self.kind == schema.RECORDING)
                 for n in record["coords"]
             } | record.get("indexes", {})
-            made = {n: self._variable(n, v, forms.get(n)) for n, v in record["vars"].items()}
-            coords = {n: made.pop(n) for n in record["coords"]}
+            variables = {n: self._variable(n, v, forms.get(n)) for n, v in record["vars"].items()}
+            coords = {n: variables.pop(n) for n in record["coords"]}
             table = nodes.get(f"{path}/{schema.PRESENTATIONS}".lstrip("/"))
             if self.kind == schema.ALIGNED and table is not None:
                 coords |= self._views(record, table)
@@ -244,7 +244,9 @@ class _Builder:
             raise FormatError(
                 self.file.path, path, "a node of an archive", f"{type(error).__name__}: {error}"
             ) from error
-        return dataset(made, coords, record["attrs"], [n for n in forms if forms[n] == "plain"])
+        return dataset(
+            variables, coords, record["attrs"], [n for n in forms if forms[n] == "plain"]
+        )
 
     def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:
         """Coordinates along presentation_id that are the columns of the table."""

@@ -126,8 +126,8 @@ def save(
 
 def _needed(units: Units) -> int:
     """Bytes of all values, for the message on a full disk."""
-    every = (one for nodes in units.values() for node in nodes for one in node.variables)
-    return sum(one.variable.nbytes for one in every)
+    every = (encoded for nodes in units.values() for node in nodes for encoded in node.variables)
+    return sum(encoded.variable.nbytes for encoded in every)
 
 
 def join(
@@ -201,9 +201,11 @@ def join(
     return path
 
 
-def _as_is(one: Encoded, part: Any) -> bool:
+def _as_is(encoded: Encoded, part: Any) -> bool:
     """Whether a part holds a variable in the form in which it would be written now."""
-    return one.path in part and (one.kind == "text" or part[one.path].dtype == one.stored)
+    return encoded.path in part and (
+        encoded.kind == "text" or part[encoded.path].dtype == encoded.stored
+    )
 
 
 def _save_layout(
@@ -280,25 +282,30 @@ def _token(units: Units, suffix: str, compression: str | None) -> str:
     for nodes in units.values():
         for node in nodes:
             digest.update(_DATES.sub("", f"{node.path} {node.attrs}").encode("utf-8", "replace"))
-            for one in node.variables:
-                facts = one.name, one.variable.dims, one.variable.shape, str(one.variable.dtype)
-                attrs = json.dumps(one.attrs(), default=str, sort_keys=True)
-                digest.update(f"{facts} {attrs} {_origin(one)}".encode("utf-8", "replace"))
+            for encoded in node.variables:
+                facts = (
+                    encoded.name,
+                    encoded.variable.dims,
+                    encoded.variable.shape,
+                    str(encoded.variable.dtype),
+                )
+                attrs = json.dumps(encoded.attrs(), default=str, sort_keys=True)
+                digest.update(f"{facts} {attrs} {_origin(encoded)}".encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
-def _origin(one: Encoded) -> str:
+def _origin(encoded: Encoded) -> str:
     """What a variable's values are, without reading any from a file.
 
     Where that cannot be told, something new every time: nothing is resumed from other values.
     """
-    data = array_of(one.variable)
+    data = array_of(encoded.variable)
     if isinstance(data, LazyArray) or hasattr(data, "__dask_graph__"):
         from dask.base import tokenize
 
         return str(tokenize(data))
-    if isinstance(one.variable, xr.IndexVariable):
-        data = one.variable.values
+    if isinstance(encoded.variable, xr.IndexVariable):
+        data = encoded.variable.values
     if isinstance(data, np.ndarray):
         content = repr(data.tolist()).encode() if data.dtype == object else data.tobytes()
         return hashlib.sha256(content).hexdigest()

@@ -43,18 +43,18 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
 
     safety.regular_file(path)
     nodes: Nodes = {}
-    place = "/"
+    node_path = "/"
     try:
         with open_file(path) as file:
             ours = SAVED_BY in file.attrs
             seen: dict[int, str] = {}
             todo: list[tuple[str, h5py.Group]] = [("", file)]
             while todo:
-                place, group = todo.pop(0)
-                nodes[place] = _scan_group(path, file, place, group, seen, values)
+                node_path, group = todo.pop(0)
+                nodes[node_path] = _scan_group(path, file, node_path, group, seen, values)
                 if not ours:
-                    _plain_netcdf(nodes[place])
-                below = (f"{place}/{name}".lstrip("/") for name in group)
+                    _plain_netcdf(nodes[node_path])
+                below = (f"{node_path}/{name}".lstrip("/") for name in group)
                 todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
     except FormatError:
         raise
@@ -63,7 +63,7 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
     except Exception as error:  # h5py raises nearly anything on damaged files
         raise FormatError(
             path,
-            place,
+            node_path,
             "readable HDF5",
             f"{type(error).__name__}: {error}",
             "the file is truncated or damaged",
@@ -78,17 +78,22 @@ def _is_group(group: h5py.Group, path: str) -> bool:
 
 
 def _scan_group(
-    path: str, file: h5py.File, place: str, group: h5py.Group, seen: dict[int, str], values: bool
+    path: str,
+    file: h5py.File,
+    node_path: str,
+    group: h5py.Group,
+    seen: dict[int, str],
+    values: bool,
 ) -> dict[str, Any]:
     import h5py
 
     datasets: dict[str, h5py.Dataset] = {}
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise FormatError(path, f"{place}/{name}", "data inside this file", "a link")
+            raise FormatError(path, f"{node_path}/{name}", "data inside this file", "a link")
         if group.get(name, getclass=True) is h5py.Dataset:
             datasets[name] = group[name]
-            seen.setdefault(hash(datasets[name].id), f"{place}/{name}".lstrip("/"))
+            seen.setdefault(hash(datasets[name].id), f"{node_path}/{name}".lstrip("/"))
     variables: dict[str, Any] = {}
     for stored, dataset in datasets.items():
         attrs = _raw_attrs(dataset)
@@ -151,19 +156,21 @@ def scan_zarr(path: str) -> Nodes:
     if metadata is None:
         names = [name.removesuffix(f"/{_ZARR}") for name in folders.names(path, f"/{_ZARR}")]
         metadata = {name: _json(f"{path}/{name}/{_ZARR}") for name in names}
-    place = ""
+    node_path = ""
     try:
         metadata = dict(sorted(metadata.items()))  # zarr before 3.1.2 lists them in no order
         groups = {"": (root, {})} | {
-            place: (meta, {}) for place, meta in metadata.items() if meta["node_type"] == "group"
+            node_path: (meta, {})
+            for node_path, meta in metadata.items()
+            if meta["node_type"] == "group"
         }
-        for place, meta in metadata.items():
+        for node_path, meta in metadata.items():
             if meta["node_type"] == "array":
-                group, _, name = place.rpartition("/")
+                group, _, name = node_path.rpartition("/")
                 text = meta["data_type"] == "string"
                 dtype = "|O" if text else np.dtype(meta["data_type"]).str
                 dims = [str(dim) for dim in meta.get("dimension_names") or []]
-                variable = _variable(dims, meta["shape"], dtype, meta["attributes"], place)
+                variable = _variable(dims, meta["shape"], dtype, meta["attributes"], node_path)
                 groups[group][1][name] = variable
         ordered = sorted(groups, key=lambda p: p.count("/") + bool(p))
         nodes = {p: _node(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
@@ -173,7 +180,7 @@ def scan_zarr(path: str) -> Nodes:
         return nodes
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
-            path, place, "Zarr v3 metadata", f"{type(error).__name__}: {error}"
+            path, node_path, "Zarr v3 metadata", f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -218,14 +225,14 @@ def _with_places(nodes: Nodes, path: str) -> Nodes:
     """Nodes whose variables with rows stored once know which row is which."""
     stored = {v["p"]: v for node in nodes.values() for v in node["vars"].values()}
     used = set()
-    for place, node in nodes.items():
+    for node_path, node in nodes.items():
         for name, variable in node["vars"].items():
             if "i" in variable:
                 index = stored.get(variable["i"])
                 if index is None or len(index["s"]) != 1 or not variable["s"]:
                     raise FormatError(
                         path,
-                        f"{place}/{name}",
+                        f"{node_path}/{name}",
                         "a list of the places of its rows",
                         f"nothing of that kind at {variable['i']}",
                     )

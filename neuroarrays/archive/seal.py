@@ -82,23 +82,23 @@ def make(path: str) -> bytes:
 
 def _extents(dataset: h5py.Dataset) -> list[tuple[int, int]]:
     """Where the values of a dataset lie, and how many bytes they have."""
-    found: list[tuple[int, int]] = []
+    runs: list[tuple[int, int]] = []
     if dataset.chunks is not None:
-        dataset.id.chunk_iter(lambda info: found.append((info.byte_offset, info.size)))
+        dataset.id.chunk_iter(lambda info: runs.append((info.byte_offset, info.size)))
     elif (offset := dataset.id.get_offset()) is not None:
-        found.append((offset, dataset.id.get_storage_size()))
-    return [(offset, nbytes) for offset, nbytes in found if nbytes]
+        runs.append((offset, dataset.id.get_storage_size()))
+    return [(offset, nbytes) for offset, nbytes in runs if nbytes]
 
 
 def _checksum(file: BinaryIO, runs: np.ndarray, page: int, size: int) -> int:
-    found = 0
+    checksum = 0
     for first, last in runs.tolist():
         at, end = first * page, min(last * page, size)
         file.seek(at)
         while at < end and (piece := file.read(min(_PIECE, end - at))):
-            found = zlib.crc32(piece, found)
+            checksum = zlib.crc32(piece, checksum)
             at += len(piece)
-    return found
+    return checksum
 
 
 def check(path: str, known: tuple[int, ...]) -> None:
@@ -151,11 +151,11 @@ def check_end(path: str, head: bytes, size: int) -> None:
     _, version, width, end = _SUPERBLOCK.unpack(head)
     if version not in (2, 3) or width != 8 or end == size:
         return
-    found = f"{size:,} bytes, of which HDF5 knows {end:,}"
+    actual = f"{size:,} bytes, of which HDF5 knows {end:,}"
     if size < end:
-        found = f"{size:,} bytes: it was cut short"
+        actual = f"{size:,} bytes: it was cut short"
     raise FormatError(
-        path, "", f"the index of an archive after {end:,} bytes of HDF5", found, _DAMAGED
+        path, "", f"the index of an archive after {end:,} bytes of HDF5", actual, _DAMAGED
     )
 
 

@@ -49,14 +49,14 @@ class SummedSource(ZarrSource):
         sums = _sums.get_or_make((self.path, self.stamp), self._sums)
         if sums is None or name == NAME:
             return
-        found = None if raw is None else (len(raw), zlib.crc32(raw))
-        if sums.get(name) != found:
-            there = "nothing" if raw is None else "others (their checksum differs)"
+        actual = None if raw is None else (len(raw), zlib.crc32(raw))
+        if sums.get(name) != actual:
+            what = "nothing" if raw is None else "others (their checksum differs)"
             raise FormatError(
                 f"{self.path}/{name}",
                 "",
                 "the bytes that were saved",
-                there,
+                what,
                 "the archive is damaged or was not copied whole; if another program changed it on "
                 f"purpose, delete {NAME} in it",
             )
@@ -86,6 +86,6 @@ class SummedSource(ZarrSource):
 
 def summed_source(path: str) -> SummedSource:
     """The source of a Zarr archive, whose own metadata are compared."""
-    found = SummedSource(path, folders.stamp(path))
-    found.check_bytes("zarr.json", folders.read(path, "zarr.json", found.files()))
-    return found
+    source = SummedSource(path, folders.stamp(path))
+    source.check_bytes("zarr.json", folders.read(path, "zarr.json", source.files()))
+    return source

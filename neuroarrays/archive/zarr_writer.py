@@ -33,26 +33,26 @@ class ZarrWriter:
         group = self.root.require_group(node.path) if node.path else self.root
         group.attrs.put(_plain_attrs(node.attrs))
         self.store.check()
-        for one in node.variables:
-            self._variable(group, one, replace)
+        for encoded in node.variables:
+            self._variable(group, encoded, replace)
             self.store.check()
 
-    def _variable(self, group: Any, one: Encoded, replace: bool) -> None:
+    def _variable(self, group: Any, encoded: Encoded, replace: bool) -> None:
         """Write an array. Rows that repeat too: Zarr cannot rename a dimension once it has begun."""
-        values = text_block(one) if one.kind == "text" else None
-        shape, chunk = one.variable.shape, one.chunks
-        packed = chunk is None or self.packing.worth(one)
+        values = text_block(encoded) if encoded.kind == "text" else None
+        shape, chunk = encoded.variable.shape, encoded.chunks
+        packed = chunk is None or self.packing.worth(encoded)
         if not packed:
-            chunk = one.raw_chunks
+            chunk = encoded.raw_chunks
         chunks = chunk or tuple(max(n, 1) for n in shape)
         array = group.create_array(
-            one.name,
+            encoded.name,
             shape=shape,
-            dtype="string" if values is not None else one.stored,
+            dtype="string" if values is not None else encoded.stored,
             chunks=chunks,
             compressors=[self._codec(packed)],
-            dimension_names=[str(dim) for dim in one.variable.dims],
-            attributes=_plain_attrs(one.attrs()),
+            dimension_names=[str(dim) for dim in encoded.variable.dims],
+            attributes=_plain_attrs(encoded.attrs()),
             config={"write_empty_chunks": True},
             overwrite=replace,
         )
@@ -60,8 +60,8 @@ class ZarrWriter:
             if values.size:
                 array[...] = values
             return
-        for key in blocks(shape, chunks, one.stored.itemsize) if one.variable.size else []:
-            block = one.block(key)
+        for key in blocks(shape, chunks, encoded.stored.itemsize) if encoded.variable.size else []:
+            block = encoded.block(key)
             array[key] = block
             self.store.check()
             self.report(block.nbytes)

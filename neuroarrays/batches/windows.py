@@ -109,7 +109,7 @@ class SpikeWindowSamples(AreaSamples):
             begins = seconds(starts, "starts")
         else:
             spans = shared.rows if window is None else seconds(window, "window").reshape(-1, 2)
-            if window is not None and not shared.found and len(spans):
+            if window is not None and not shared.from_data and len(spans):
                 spans = Stretches(spans, False).within(shared.rows).rows
             slack = 1e-6 * self.bin_width
             begins = np.concatenate(
@@ -218,4 +218,4 @@ def _shared(observed: Sequence[Stretches]) -> Stretches:
     shared = each[0] if each else Stretches(np.empty((0, 2)), False)
     for stretches in each[1:]:
         shared = stretches.within(shared.rows)
-    return Stretches(shared.rows, all(stretches.found for stretches in each))
+    return Stretches(shared.rows, all(stretches.from_data for stretches in each))

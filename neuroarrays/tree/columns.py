@@ -45,8 +45,8 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
         if np.datetime_data(values.dtype)[0] == "generic":
             msg = f"{what}: timedelta64 without a unit; give seconds, or a unit such as 'ms'"
             raise ValueError(msg)
-        found = values / np.timedelta64(1, "s")  # NaT becomes NaN
-        return np.asarray(found, np.float64)
+        durations = values / np.timedelta64(1, "s")  # NaT becomes NaN
+        return np.asarray(durations, np.float64)
     if values.dtype.kind not in "iufb":
         msg = f"{what}: expected seconds as numbers, found {values.dtype}"
         raise ValueError(msg)
@@ -92,14 +92,16 @@ def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
     elif wrong := [v for v in known if not isinstance(v, int | float | np.number | np.bool_)]:
         msg = f"{what}: expected seconds as numbers, found {wrong[0]!r:.60}"
         raise ValueError(msg)
-    made = (
+    unboxed = (
         np.full(values.shape, np.nan)
         if kind is np.float64
         else np.full(values.shape, "NaT", "m8[ns]")
     )
     if known:
-        made[~missing] = known if kind is np.float64 else pd.to_timedelta(known).to_numpy("m8[ns]")
-    return made
+        unboxed[~missing] = (
+            known if kind is np.float64 else pd.to_timedelta(known).to_numpy("m8[ns]")
+        )
+    return unboxed
 
 
 def plain_column(column: Any) -> np.ndarray:

@@ -216,44 +216,46 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     recording tree from nwb: 1 session, 2 areas, 15 units
     session       area  units  spikes  duration ...
     """
-    held = contents.of_tree(tree)
+    facts = contents.of_tree(tree)
     remark = ""
-    if held.kind == schema.RECORDING:
-        reads = _few(held, tree) if rates is None else rates
-        held = contents.timed(held, tree, reads)
-        texts = [_of_recording(session) for session in held.sessions]
-        if held.n_spikes and not reads:
-            what = "Rates" if all(s.is_whole for s in held.sessions) else "Rates and full durations"
+    if facts.kind == schema.RECORDING:
+        reads = _few(facts, tree) if rates is None else rates
+        facts = contents.timed(facts, tree, reads)
+        texts = [_of_recording(session) for session in facts.sessions]
+        if facts.n_spikes and not reads:
+            what = (
+                "Rates" if all(s.is_whole for s in facts.sessions) else "Rates and full durations"
+            )
             remark = (
-                f"{what} are not known before {held.n_spikes:,} spikes are read: "
+                f"{what} are not known before {facts.n_spikes:,} spikes are read: "
                 "na.describe(tree, rates=True) reads them"
             )
     else:
-        masks = len(held.sessions) <= _READ_MASKS
-        texts = [_of_aligned(session, tree.root, masks) for session in held.sessions]
+        masks = len(facts.sessions) <= _READ_MASKS
+        texts = [_of_aligned(session, tree.root, masks) for session in facts.sessions]
     rows: list[dict[str, str]] = []
-    for session, text in zip(held.sessions, texts, strict=True):
+    for session, text in zip(facts.sessions, texts, strict=True):
         if session.notes:
             text["notes"] = f"{len(session.notes)}, in tree[{session.path!r}].attrs['notes']"
         rows += [
             {"session": session.path, **_of_area(area), **text}
             for area in session.areas or (AreaRecord("", ""),)
         ]
-    source = f" from {held.source}" if held.source else ""
+    source = f" from {facts.source}" if facts.source else ""
     counts = [
-        many(len(held.sessions), "session"),
-        many(len(held.areas), "area"),
-        many(held.n_units, "unit"),
+        many(len(facts.sessions), "session"),
+        many(len(facts.areas), "area"),
+        many(facts.n_units, "unit"),
     ]
     rows = [{name: printable(text) for name, text in row.items()} for row in rows]
-    title = printable(f"{held.kind} tree{source}: {', '.join(counts)}")
-    return Description(title, rows, held, remark)
+    title = printable(f"{facts.kind} tree{source}: {', '.join(counts)}")
+    return Description(title, rows, facts, remark)
 
 
-def _few(held: TreeContents, tree: xr.DataTree) -> bool:
+def _few(facts: TreeContents, tree: xr.DataTree) -> bool:
     """Whether the spikes of a recording are so few that they are read without being asked to."""
-    sessions: list[Any] = [tree.root[session.path] for session in held.sessions]
-    return max(held.n_spikes, sum(map(times_to_read, sessions))) <= _READ_SPIKES
+    sessions: list[Any] = [tree.root[session.path] for session in facts.sessions]
+    return max(facts.n_spikes, sum(map(times_to_read, sessions))) <= _READ_SPIKES
 
 
 def _of_area(area: AreaRecord) -> dict[str, str]:

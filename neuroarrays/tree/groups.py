@@ -56,23 +56,23 @@ def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
     return branch
 
 
-def without(groups: Groups, gone: set[str], owners: set[str]) -> Groups:
+def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
     """Without some nodes, what is below them, and nodes above that had others and have none left."""
-    parents = {path.rpartition("/")[0] for path in gone}
-    gone = set(gone)
+    parents = {path.rpartition("/")[0] for path in dropped}
+    dropped = set(dropped)
     while parents := {p for p in parents if p}:
         for parent in parents:
             inside = [path for path in owners if below(path, parent)]
-            if inside and all(path in gone or _in(path, gone) for path in inside):
-                gone.add(parent)
+            if inside and all(path in dropped or _in(path, dropped) for path in inside):
+                dropped.add(parent)
         parents = {path.rpartition("/")[0] for path in parents}
-    return {p: node for p, node in groups.items() if p not in gone and not _in(p, gone)}
+    return {p: node for p, node in groups.items() if p not in dropped and not _in(p, dropped)}
 
 
-def _in(path: str, gone: set[str]) -> bool:
+def _in(path: str, dropped: set[str]) -> bool:
     """Whether any node above is one of some."""
     while path := path.rpartition("/")[0]:
-        if path in gone:
+        if path in dropped:
             return True
     return False
 
@@ -104,11 +104,11 @@ def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
 
 def keep_rows(groups: Groups, chosen: Mapping[str, np.ndarray], keep_empty: bool) -> Groups:
     """Rows of presentations at and below each owner."""
-    gone = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
+    emptied = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
     for owner, rows in chosen.items():
-        if owner in gone or rows.all():
+        if owner in emptied or rows.all():
             continue
         for path, node in groups.items():
             if (path == owner or below(path, owner)) and schema.PRESENTATION in node.sizes:
                 groups[path] = node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
-    return without(groups, gone, set(chosen))
+    return without(groups, emptied, set(chosen))

@@ -105,9 +105,9 @@ def union(first: Any, second: Any) -> xr.Dataset:
         Along ``presentation_id``, numbered anew: `start_time`, `stop_time` and the columns that
         both tables have. Rows that overlap stay apart; `merge` joins them.
     """
-    one, two = _rows(first), _rows(second)
-    names = [name for name in one.data_vars if name in two.data_vars]
-    both = [part[names].drop_vars(_ROWS) for part in (one, two)]
+    earlier, later = _rows(first), _rows(second)
+    names = [name for name in earlier.data_vars if name in later.data_vars]
+    both = [part[names].drop_vars(_ROWS) for part in (earlier, later)]
     joined = xr.concat(both, _ROWS, combine_attrs="drop_conflicts")
     order = np.argsort(joined[schema.START_TIME].values, kind="stable")
     return joined.isel({_ROWS: order}).assign_coords({_ROWS: np.arange(order.size)})
@@ -182,10 +182,10 @@ def _cut(table: Any, begins: np.ndarray, ends: np.ndarray) -> xr.Dataset:
     end = np.minimum(stops[row], ends[stretch])
     kept = begin < end
     out = rows.isel({_ROWS: row[kept]})
-    found = {schema.START_TIME: begin[kept], schema.STOP_TIME: end[kept]}
+    columns = {schema.START_TIME: begin[kept], schema.STOP_TIME: end[kept]}
     if "duration" in out:
-        found["duration"] = found[schema.STOP_TIME] - found[schema.START_TIME]
-    return out.assign({name: out[name].copy(data=values) for name, values in found.items()})
+        columns["duration"] = columns[schema.STOP_TIME] - columns[schema.START_TIME]
+    return out.assign({name: out[name].copy(data=values) for name, values in columns.items()})
 
 
 def _rows(table: Any) -> xr.Dataset:
@@ -199,14 +199,14 @@ def _rows(table: Any) -> xr.Dataset:
             raise SchemaError(msg)
         ids = np.arange(starts.size)
         return table if _ROWS in table.coords else table.assign_coords({_ROWS: ids})
-    made = _table(starts, stops)
+    rows = _table(starts, stops)
     if isinstance(table, pd.DataFrame):
-        others = [name for name in table if name not in made]
-        made = made.assign({str(name): (_ROWS, plain_column(table[name])) for name in others})
-    return made
+        others = [name for name in table if name not in rows]
+        rows = rows.assign({str(name): (_ROWS, plain_column(table[name])) for name in others})
+    return rows
 
 
 def _table(starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
     columns = {schema.START_TIME: starts, schema.STOP_TIME: stops}
-    made = {name: schema.var("table", name, values) for name, values in columns.items()}
-    return xr.Dataset(made, {_ROWS: np.arange(starts.size)})
+    variables = {name: schema.var("table", name, values) for name, values in columns.items()}
+    return xr.Dataset(variables, {_ROWS: np.arange(starts.size)})

@@ -33,12 +33,12 @@ def invalid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> di
     dict of str to (...,) bool
         "" for everything, else by name of a probe; only those with such a bin.
     """
-    found: dict[str, np.ndarray] = {}
+    hits: dict[str, np.ndarray] = {}
     for a, b, name, _ in _rows(session):
         hit = (end > a) & ((begin < b) | (begin == a))  # a row without extent hits one bin
         if hit.any():
-            found[name] = found[name] | hit if name in found else hit
-    return found
+            hits[name] = hits[name] | hit if name in hits else hit
+    return hits
 
 
 def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.ndarray]:

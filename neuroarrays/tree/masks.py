@@ -45,22 +45,22 @@ def unit_validity(
     """
     probes = unit_coords[_PROBE].values if _PROBE in unit_coords else np.empty(0, object)
     names = [name for name in masks if name and (probes == name).any()]
-    said = {id(one): one for one in observed if not one.found}
-    if not names and not said:
+    stated = {id(stretches): stretches for stretches in observed if not stretches.from_data}
+    if not names and not stated:
         return None
     number = len(observed) or probes.size
     which = np.full(number, -1, np.int64)
     for i, name in enumerate(names):
         which[probes == name] = i
-    place = {key: i for i, key in enumerate(said)}
+    group_of = {key: i for i, key in enumerate(stated)}
     group = np.full(number, -1, np.int64)
-    group[: len(observed)] = [place.get(id(one), -1) for one in observed]
+    group[: len(observed)] = [group_of.get(id(stretches), -1) for stretches in observed]
     bad = np.zeros((0, *edges.shape[:-1], edges.shape[-1] - 1), bool)
     if names:
         bad = np.stack([masks[name] for name in names])
     clock, n_bins = edges.ndim == 1, edges.shape[-1] - 1
     rows, bad = (edges[None], bad[:, None]) if clock else (edges, bad)
-    whose = _Invalid(rows, bad, which, tuple(said.values()), group)
+    whose = _Invalid(rows, bad, which, tuple(stated.values()), group)
     shape = (n_bins, number) if clock else (len(edges), number, n_bins)
     function = _valid_clock if clock else _valid_trials
     lazy = Computed(function, shape, np.dtype(bool), (whose,))

@@ -98,9 +98,9 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
         parts = tuple(part for part in parts if part.ordered)
     if not parts and not rows[0].shape[0]:
         return None
-    found = [FoundStretches(parts, rows, column, not epochs) for column in (0, 1)]
-    lazy = any(isinstance(one, LazyArray) for one in (*rows, *(part.times for part in parts)))
-    columns: list[Any] = [wrap(one) if lazy else one.load() for one in found]
+    ends = [FoundStretches(parts, rows, column, not epochs) for column in (0, 1)]
+    lazy = any(isinstance(values, LazyArray) for values in (*rows, *(part.times for part in parts)))
+    columns: list[Any] = [wrap(values) if lazy else values.load() for values in ends]
     if not parts and not epochs:
         columns = list(rows)
     attrs = {"ends": FOUND} if epochs else {}
@@ -229,7 +229,7 @@ def counting(
         key = id(recorded), invalid.tobytes()
         if key not in left:
             if asked is not None:
-                time = asked if recorded.found else recorded.within(asked.rows)
+                time = asked if recorded.from_data else recorded.within(asked.rows)
             else:
                 time = recorded
             left[key] = time.without(invalid)
@@ -365,9 +365,9 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
 def at_least(session: xr.DataTree) -> tuple[float, float]:
     """A stretch that lies in the session, from its clocks and tables: no spikes are read."""
     nodes = {
-        path: one.to_dataset()
-        for path, one in session.subtree_with_keys
-        if path != "." and (schema.TIME in one.coords or schema.PRESENTATION in one.sizes)
+        path: node.to_dataset()
+        for path, node in session.subtree_with_keys
+        if path != "." and (schema.TIME in node.coords or schema.PRESENTATION in node.sizes)
     }
     return hull(parts_of(nodes, spikes=False))
 

@@ -134,8 +134,8 @@ class Query:
     def _comparison(
         self, left: ast.expr, sign: ast.cmpop, right: ast.expr, column: Column, size: int
     ) -> Truth:
-        one = _spread(self._value(left, column), size)
-        known = ~missing(one)
+        subject = _spread(self._value(left, column), size)
+        known = ~missing(subject)
         compare: Callable[[Any, Any], Any] = _COMPARISONS.get(type(sign), operator.eq)
         if isinstance(sign, ast.In | ast.NotIn) and isinstance(
             right, ast.List | ast.Tuple | ast.Set
@@ -146,9 +146,9 @@ class Query:
             known &= ~missing(others[0])
         yes = np.zeros(size, bool)
         for other in others:
-            self._check_kinds(left, one, right, other)
+            self._check_kinds(left, subject, right, other)
             try:
-                yes[known] |= np.asarray(compare(one[known], other[known]), bool)
+                yes[known] |= np.asarray(compare(subject[known], other[known]), bool)
             except (TypeError, ValueError, OverflowError) as error:
                 what = f"cannot be compared with {_text(right)} ({error})"
                 raise self._error(left, what) from error
@@ -157,9 +157,9 @@ class Query:
         return yes & known, ~yes & known
 
     def _check_kinds(
-        self, left: ast.expr, one: np.ndarray, right: ast.expr, other: np.ndarray
+        self, left: ast.expr, subject: np.ndarray, right: ast.expr, other: np.ndarray
     ) -> None:
-        kinds = _kind(one), _kind(other)
+        kinds = _kind(subject), _kind(other)
         if "" not in kinds and kinds[0] != kinds[1]:
             what = f"is {kinds[0]}, and {_text(right)} is {kinds[1]}: they cannot be compared"
             raise self._error(left, what)

@@ -74,10 +74,10 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
     def within(path: str) -> tuple[np.ndarray, np.ndarray]:
         session = path.split("/")[0]
         if session not in sessions:
-            found = intervals
+            table = intervals
             if isinstance(intervals, str):
-                found = _table(tree, session, intervals)
-            sessions[session] = merged(found)
+                table = _table(tree, session, intervals)
+            sessions[session] = merged(table)
         return sessions[session]
 
     if _groups.is_recording(tree):
@@ -144,8 +144,8 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
         kept = {k: _take(v, inside) if v.dims == (schema.SPIKE,) else v for k, v in kept.items()}
         kept[schema.ROW_SIZE] = kept[schema.ROW_SIZE].copy(data=sizes)
         coords = {k: kept.pop(k) for k in map(str, node.coords)}
-        made = dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
-        return clipped(made, *within)
+        kept_node = dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
+        return clipped(kept_node, *within)
     if schema.PRESENTATION in node.dims and schema.START_TIME in node:
         rows = _rows_within(node[schema.START_TIME].values, node.get(schema.STOP_TIME), within)
         return node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
@@ -188,18 +188,18 @@ def _note_what_is_cut(
         name: np.full(some.sum(), text, object)
         for name, text in (("applies_to", ""), ("reason", RESTRICTED))
     }
-    made = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
+    cut = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
     path = f"{session}/{schema.PRESENTATIONS}/{INVALID_TIMES}"
     if path in groups:
         old = groups[path].drop_vars(schema.PRESENTATION, errors="ignore")
         empty = xr.full_like(old[schema.START_TIME], "", dtype=object).drop_attrs()
         told = {name: empty for name in ("applies_to", "reason") if name not in old}
-        made = xr.concat([old.assign(told), made], schema.PRESENTATION, data_vars="all")
+        cut = xr.concat([old.assign(told), cut], schema.PRESENTATION, data_vars="all")
     else:
-        made[schema.START_TIME].attrs["units"] = made[schema.STOP_TIME].attrs["units"] = "s"
+        cut[schema.START_TIME].attrs["units"] = cut[schema.STOP_TIME].attrs["units"] = "s"
     kept.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
-    ids = np.arange(made.sizes[schema.PRESENTATION])
-    kept[path] = made.assign_coords({schema.PRESENTATION: ids})
+    ids = np.arange(cut.sizes[schema.PRESENTATION])
+    kept[path] = cut.assign_coords({schema.PRESENTATION: ids})
 
 
 def _places_of(inside: np.ndarray) -> Any:
@@ -230,8 +230,8 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
         masks[owner] = _inside(time.values, (starts[whole] + half - slack, late))
     if not any(mask.any() for mask in masks.values()):
         raise _nothing_within(within(clocks[0]) if clocks else (np.empty(0), np.empty(0)))
-    gone = {owner for owner, mask in masks.items() if not mask.any()}
-    for owner in set(clocks) - gone:
+    emptied = {owner for owner, mask in masks.items() if not mask.any()}
+    for owner in set(clocks) - emptied:
         mask = masks[owner]
         span = slice(int(np.argmax(mask)), mask.size - int(np.argmax(mask[::-1])))
         apart = any(
@@ -249,7 +249,7 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
                     "area", schema.VALID, mask[span] & old, (schema.TIME,), "aligned"
                 )
                 groups[path] = node.assign(valid=valid)
-    return _groups.without(groups, gone, set(clocks))
+    return _groups.without(groups, emptied, set(clocks))
 
 
 def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:

@@ -70,11 +70,11 @@ def select_units(tree: Tree, query: str) -> Tree:
         for path, node in owners.items()
     }
     chosen = _fitting(condition, names, "unit")
-    gone = {path for path, rows in chosen.items() if not rows.any()}
+    emptied = {path for path, rows in chosen.items() if not rows.any()}
     for path, rows in chosen.items():
-        if path not in gone and not rows.all():
+        if path not in emptied and not rows.all():
             groups[path] = _take_units(groups[path], np.flatnonzero(rows))
-    return _groups.rebuilt(tree, _groups.without(groups, gone, set(owners)))
+    return _groups.rebuilt(tree, _groups.without(groups, emptied, set(owners)))
 
 
 def _places(path: str, recording: bool) -> dict[str, Any]:
@@ -196,19 +196,19 @@ def _fitting(
         path: max((c.size for c in columns.values() if not isinstance(c, str)), default=0)
         for path, columns in nodes.items()
     }
-    found = {
+    chosen = {
         path: condition.where(_reader(columns), sizes[path])
         if path in complete
         else np.zeros(sizes[path], bool)
         for path, columns in nodes.items()
         if path in complete or not partly
     }
-    if not any(rows.any() for rows in found.values()):
+    if not any(rows.any() for rows in chosen.values()):
         what = "unit" if kind == "unit" else "presentation"
-        total = f"{what} of {sum(sizes[path] for path in found)}"
+        total = f"{what} of {sum(sizes[path] for path in chosen)}"
         fitting = {p: (nodes[p], sizes[p]) for p in complete}
         raise NothingLeft("; ".join(_emptied(condition, fitting, total)))
-    return found
+    return chosen
 
 
 def _emptied(

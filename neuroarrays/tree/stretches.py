@@ -21,19 +21,19 @@ class Stretches:
     ----------
     rows : (n, 2) float64, s
         Half-open: a datum at the last moment of the recording lies within.
-    found : bool
-        Whether the first and the last moment are those of the data, and no file's.
+    from_data : bool
+        Whether the first and the last moment are those of the data, since no file states them.
     """
 
     rows: np.ndarray
-    found: bool
+    from_data: bool
 
     @classmethod
-    def of(cls, starts: np.ndarray, stops: np.ndarray, found: bool) -> Stretches:
+    def of(cls, starts: np.ndarray, stops: np.ndarray, from_data: bool) -> Stretches:
         """Of rows in any order, whose stops belong to them; rows with NaN are padding."""
         known = np.isfinite(starts) & np.isfinite(stops) & (starts <= stops)
         rows = np.stack([starts[known], np.nextafter(stops[known], np.inf)], axis=1)
-        return cls(np.stack(merged(rows), axis=1), found)
+        return cls(np.stack(merged(rows), axis=1), from_data)
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -51,11 +51,11 @@ class Stretches:
         """What of them is left."""
         if not len(table):
             return self
-        return Stretches(np.stack(merged(difference(self.rows, table)), axis=1), self.found)
+        return Stretches(np.stack(merged(difference(self.rows, table)), axis=1), self.from_data)
 
     def within(self, table: Any) -> Stretches:
         """What of them lies in some intervals."""
-        return Stretches(np.stack(merged(intersection(self.rows, table)), axis=1), self.found)
+        return Stretches(np.stack(merged(intersection(self.rows, table)), axis=1), self.from_data)
 
     def hold(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Whether half-open bins lie wholly within one of them.
@@ -66,7 +66,7 @@ class Stretches:
             return np.zeros(np.shape(begin), bool)
         slack = ROUNDING * (end - begin)
         some = np.ones(np.shape(begin), bool)
-        if self.found:
+        if self.from_data:
             low, high = self.extent
             some = (end > low) & (begin <= high)
             begin, end = np.maximum(begin, low), np.minimum(end, high)
