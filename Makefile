@@ -93,8 +93,7 @@ peer-%: $(VENV)-peers/%/.installed
 	@$(VENV)-peers/$*/bin/python -m pytest --peer $* $(ARGS) $$(grep -rl --include="test_*.py" "\"$*\"" tests)
 
 # Not part of `make test`: minutes for a sample of 30. Rooms and size: make mutate ARGS="tree lazy -n 100 --seed 1"
-mutate: $(VENV)/.installed-test  ## Make small errors in a copy and see whether the tests notice
-	@$(PIP) --group mutation
+mutate: $(VENV)/.installed-test  ## Make small errors in memory and see whether the tests notice
 	@$(BIN)/python tests/mutate.py $(ARGS)
 
 # CI runs this target, and a commit the same hooks: .pre-commit-config.yaml has them.

@@ -1,121 +1,386 @@
-"""Do the tests of a room notice errors in it? A sample of small errors, made by mutmut in a copy.
+"""Do the tests of a room notice errors in it? A sample of small errors, each made in memory.
 
-    make mutate ARGS="tree lazy -n 30"
+    make mutate ARGS="tree lazy -n 30 --seed 1"
 
-mutmut writes every small change that it knows (another comparison, number, name, argument, ...) and
-runs those tests of ``tests/<room>`` that pass through the changed function. Added here: the sample,
-drawn by a seed; kernels, which it would leave out because they are decorated (numba is off, so
-nothing is lost without); and no changes of prose, which messages are free to be in.
+For each room, lines are drawn by a seed from all lines of its functions that can be changed, and one change
+for each: another comparison, number, operator or name, a missing argument or statement. The tests of
+``tests/<room>`` are collected once and run once, to see which functions each passes through. For each change
+this process forks, exchanges the code of the one function, runs the tests that pass through it, the
+quickest first, and stops at the first that fails.
 
-The checkout is copied and not touched. What survived is printed: each is a test that is missing, or
-a change that changes nothing.
+What survived is printed: each is a test that is missing, or a change that changes nothing. Compiling is off,
+so that kernels are Python functions. Not seen: tests that start processes of their own, default values, and
+statements outside functions. Words of messages and docstrings are free, and are not changed.
+
+Why not mutmut or cosmic-ray: mutmut writes all changes of a room to files before the first runs (six minutes
+for kernels) and leaves out decorated functions; cosmic-ray starts an interpreter for each (five seconds).
 """
 
 import argparse
+import ast
+import contextlib
+import gc
+import importlib
+import json
 import os
+import pkgutil
 import random
-import re
-import shutil
+import resource
+import signal
 import sys
-import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, FunctionType
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("kernels", "alignment", "tree", "lazy", "archive", "batches")
 #: Rooms whose tests stand in the folder of another room too: tensors are made of batches.
 ALSO_TESTED = {"batches": ["torch"]}
-#: What tests look at in a checkout.
-COPIED = ("neuroarrays", "tests", "docs", "pyproject.toml", "constraints.txt", "README.md")
-LITERAL = re.compile(r'"[^"\n]*"')
-CONFIGURATION = """
-[tool.mutmut]
-source_paths = ["neuroarrays"]
-only_mutate = [{mutated}]
-pytest_add_cli_args_test_selection = [{tested}]
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
-also_copy = ["tests", "docs", "constraints.txt", "README.md"]
-use_git_change_detection = false
-"""
+#: A test that takes longer, in seconds of CPU, is left out; so are changes once their tests took so long.
+LONGEST_TEST, LONGEST_CHANGE = 6.0, 60.0
+
+OPERATORS: dict[type, list[type]] = {
+    ast.Lt: [ast.LtE, ast.Gt], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.Lt], ast.GtE: [ast.Gt, ast.Lt],
+    ast.Eq: [ast.NotEq], ast.NotEq: [ast.Eq], ast.Is: [ast.IsNot], ast.IsNot: [ast.Is],
+    ast.In: [ast.NotIn], ast.NotIn: [ast.In], ast.And: [ast.Or], ast.Or: [ast.And],
+    ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult],
+    ast.FloorDiv: [ast.Div], ast.Mod: [ast.FloorDiv], ast.Pow: [ast.Mult],
+    ast.BitAnd: [ast.BitOr], ast.BitOr: [ast.BitAnd], ast.BitXor: [ast.BitAnd],
+    ast.LShift: [ast.RShift], ast.RShift: [ast.LShift], ast.MatMult: [ast.Mult],
+}  # fmt: skip
+#: Functions and methods exchanged by name; in both directions.
+NAMES = {
+    "min": "max", "minimum": "maximum", "floor": "ceil", "any": "all", "nanmin": "nanmax", "argmin": "argmax",
+    "zeros": "ones", "first": "last", "startswith": "endswith", "lstrip": "rstrip", "left": "right",
+}  # fmt: skip
+NAMES |= {other: name for name, other in NAMES.items()}
 
 
-def copy(folder: Path, rooms: list[str]) -> None:
-    """Copy the checkout, to be mutated in some of its rooms; kernels as plain functions."""
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+@dataclass
+class Change:
+    """One small error: where it is, what it says, and how it is made in the syntax tree."""
+
+    path: Path
+    function: str
+    line: int
+    text: str
+    apply: Callable[[], None]
+
+
+# --- what can be changed -----------------------------------------------------------------------------------
+
+
+def replacements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield other nodes that could stand here."""
+    match node:
+        case ast.Compare():
+            for k, operator in enumerate(node.ops):
+                for other in OPERATORS[type(operator)]:
+                    yield ast.Compare(
+                        node.left, [*node.ops[:k], other(), *node.ops[k + 1 :]], node.comparators
+                    )
+        case ast.BinOp(left=left, op=operator, right=right):
+            yield from (ast.BinOp(left, other(), right) for other in OPERATORS[type(operator)])
+        case ast.BoolOp(op=operator, values=values):
+            yield from (ast.BoolOp(other(), values) for other in OPERATORS[type(operator)])
+        case ast.AugAssign(target=target, op=operator, value=value):
+            yield from (
+                ast.AugAssign(target, other(), value) for other in OPERATORS[type(operator)]
             )
+            yield ast.Assign([target], value)
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert(), operand=operand):
+            yield operand
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            yield ast.IfExp(test, orelse, body)
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() | float() as value):
+            yield ast.Constant(value + 1)
+        case ast.Constant(value=str() as value) if " " not in value:
+            yield ast.Constant(f"XX{value}XX")
+        case ast.Name(id=name, ctx=context) if name in NAMES:
+            yield ast.Name(NAMES[name], context)
+        case ast.Attribute(value=value, attr=name, ctx=context) if name in NAMES:
+            yield ast.Attribute(value, NAMES[name], context)
+        case ast.Call(func=function, args=arguments, keywords=keywords):
+            for k in range(len(keywords)):
+                yield ast.Call(function, arguments, keywords[:k] + keywords[k + 1 :])
+            for k in range(len(arguments)):
+                yield ast.Call(
+                    function, [*arguments[:k], ast.Constant(None), *arguments[k + 1 :]], keywords
+                )
+        case ast.Assign(targets=[ast.Name()] as targets, value=value):
+            if not isinstance(value, ast.Constant) or value.value is not None:
+                yield ast.Assign(targets, ast.Constant(None))
+        case ast.Return(value=ast.expr() as value):
+            if not isinstance(value, ast.Constant) or value.value is not None:
+                yield ast.Return(ast.Constant(None))
+        case ast.If(test=test, body=body, orelse=orelse):
+            yield ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
+        case ast.Continue():
+            yield ast.Break()
+        case ast.Break():
+            yield ast.Continue()
+        case ast.Raise() | ast.Delete():
+            yield ast.Pass()
+        case ast.Expr(value=ast.Call() | ast.Yield() | ast.YieldFrom()):
+            yield ast.Expr(ast.Constant(None))
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            for parts in ((None, upper, step), (lower, None, step), (lower, upper, None)):
+                if parts != (lower, upper, step):
+                    yield ast.Slice(*parts)
+
+
+def changes_below(node: ast.AST, path: Path, function: str) -> Iterator[Change]:
+    """Yield the changes of everything in a node: not of annotations, docstrings, defaults, decorators."""
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "args", "decorator_list") and not isinstance(
+            node, ast.Call
+        ):
+            continue
+        for k, child in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(child, ast.AST) or _is_text(child):
+                continue
+            for other in replacements(child):
+                ast.fix_missing_locations(ast.copy_location(other, child))
+                text = f"{_first_line(child)}   ->   {_first_line(other)}"
+                place = (node, field, k if isinstance(value, list) else None)
+                yield Change(path, function, child.lineno, text, _setter(place, other))
+            yield from changes_below(child, path, function)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _first_line(node: ast.AST) -> str:
+    return ast.unparse(node).partition("\n")[0][:110]
+
+
+def _setter(place: tuple[ast.AST, str, int | None], other: ast.AST) -> Callable[[], None]:
+    node, field, index = place
+
+    def apply() -> None:
+        if index is None:
+            setattr(node, field, other)
         else:
-            shutil.copy(ROOT / name, folder / name)
-    for path in (folder / "neuroarrays" / "kernels").glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r"^@compiled.*\n", "", text, flags=re.M), encoding="utf-8")
-    tested = [folder for room in rooms for folder in (room, *ALSO_TESTED.get(room, []))]
-    quoted = [", ".join(f'"{pattern.format(room)}"' for room in names)
-              for pattern, names in (("neuroarrays/{}/*", rooms), ("tests/{}", tested))]  # fmt: skip
-    with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write(CONFIGURATION.format(mutated=quoted[0], tested=quoted[1]))
+            getattr(node, field)[index] = other
+
+    return apply
 
 
-def is_prose(diff: str) -> bool:
-    """Whether nothing but a text with a space in it is changed."""
-    lines = [line for line in diff.splitlines() if line[:3] not in ("---", "+++")]
-    old, new = ("\n".join(line[1:] for line in lines if line[:1] == sign) for sign in "-+")
-    if LITERAL.sub("", old) != LITERAL.sub("", new):
-        return False
-    pairs = zip(LITERAL.findall(old), LITERAL.findall(new), strict=True)
-    return any(" " in one for one, other in pairs if one != other)
+def changes_of(path: Path, trees: dict[Path, ast.Module]) -> Iterator[Change]:
+    """Yield the changes of all functions and methods of a file; its syntax tree is kept in `trees`."""
+    trees[path] = ast.parse(path.read_text(encoding="utf-8"))
+
+    def walk(body: list[ast.stmt], prefix: str) -> Iterator[Change]:
+        for node in body:
+            if isinstance(node, ast.FunctionDef):
+                yield from changes_below(node, path, prefix + node.name)
+            elif isinstance(node, ast.ClassDef):
+                yield from walk(node.body, f"{prefix}{node.name}.")
+
+    yield from walk(trees[path].body, "")
 
 
-def run(folder: Path, rooms: list[str], number: int, seed: int) -> tuple[int, int]:
-    """Make and run a sample; how many survived, and how many there were."""
-    copy(folder, rooms)
-    os.chdir(folder)
-    sys.path[0] = str(folder)
-    from mutmut import __main__ as mutmut
-    from mutmut.mutation.diff_apply import get_diff_for_mutant
+def sample(room: str, number: int, seed: int, trees: dict[Path, ast.Module]) -> list[Change]:
+    """Draw lines of a room, and one change of each."""
+    by_line: dict[tuple[Path, int], list[Change]] = {}
+    for path in sorted((ROOT / "neuroarrays" / room).rglob("*.py")):
+        for change in changes_of(path, trees):
+            by_line.setdefault((path, change.line), []).append(change)
+    draw = random.Random(seed)
+    lines = draw.sample(sorted(by_line), min(number, len(by_line)))
+    print(f"{room}: {len(lines)} of {len(by_line)} lines that can be changed", flush=True)
+    return [draw.choice(by_line[line]) for line in lines]
 
-    collect, drawn = mutmut.collect_source_file_mutation_data, []
 
-    def sample(*, mutant_names):
-        mutants, files = collect(mutant_names=mutant_names)
-        print(f"{len(mutants)} mutants of {', '.join(rooms)}")
-        for one in random.Random(seed).sample(mutants, len(mutants)):
-            if len(drawn) < number and not is_prose(get_diff_for_mutant(one[1])):
-                drawn.append(one)
-        return drawn, files
+# --- running tests in forked children ----------------------------------------------------------------------
 
-    mutmut.collect_source_file_mutation_data = sample
-    mutmut._run((), 1)
-    alive = 0
-    for file, name, _ in drawn:
-        file.load()
-        status = mutmut.status_by_exit_code[file.exit_code_by_key[name]]
-        if status in ("survived", "no tests"):
-            alive += 1
-            print(f"\n{status}: {name}\n{get_diff_for_mutant(name)}")
-    return alive, len(drawn)
+
+def in_child(work: Callable[[], object], cpu: float) -> object:
+    """Return what `work` gives in a forked child, or None where it dies or takes too much CPU time."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(reading)
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(cpu) + 1, int(cpu) + 1))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.alarm(20 * int(cpu + 1))  # for one that waits for ever
+            os.write(writing, b"")
+            answer = json.dumps(work()).encode()
+            with os.fdopen(writing, "wb") as file:
+                file.write(answer)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        answer = file.read()
+    os.waitpid(child, 0)
+    return json.loads(answer) if answer else None
+
+
+def functions_below(folder: Path) -> dict[tuple[str, str, int], list[FunctionType]]:
+    """Every function object whose code stands in a folder, by file, name and line."""
+    functions: dict[tuple[str, str, int], list[FunctionType]] = {}
+    for function in gc.get_objects():
+        if isinstance(function, FunctionType):
+            code = function.__code__
+            if code.co_filename.startswith(str(folder)):
+                key = code.co_filename, code.co_qualname, code.co_firstlineno
+                functions.setdefault(key, []).append(function)
+    return functions
+
+
+def exchange(change: Change, tree: ast.Module, functions: dict) -> None:
+    """Give the function that a change is in its new code, wherever the function is held."""
+    change.apply()
+    new = _code_of(compile(tree, str(change.path), "exec"), change.function)
+    for function in functions.get((str(change.path), new.co_qualname, new.co_firstlineno), []):
+        function.__code__ = new
+
+
+def _code_of(code: CodeType, function: str) -> CodeType:
+    for name in function.split("."):
+        code = [
+            part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == name
+        ][-1]
+    return code
+
+
+class Mutation:
+    """A plugin of pytest that runs changes instead of tests."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.options, self.failed, self.survivors, self.run = options, False, 0, 0
+
+    def pytest_collection(self):
+        from hypothesis import Phase, settings
+
+        settings.register_profile(
+            "mutation", max_examples=25, derandomize=True, database=None, deadline=None,
+            phases=(Phase.explicit, Phase.generate), suppress_health_check=list(settings().suppress_health_check),
+        )  # fmt: skip
+        settings.load_profile("mutation")
+
+    def pytest_runtest_logreport(self, report):
+        self.failed |= report.failed
+
+    def pytest_runtestloop(self, session):
+        import neuroarrays
+
+        for module in pkgutil.walk_packages(neuroarrays.__path__, "neuroarrays."):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
+        self.functions = functions_below(ROOT / "neuroarrays")
+        gc.freeze()  # so that children share its memory
+        for room in self.options.rooms:
+            folders = [ROOT / "tests" / name for name in (room, *ALSO_TESTED.get(room, []))]
+            items = [item for item in session.items if set(folders) & set(item.path.parents)]
+            self.room(room, {item.nodeid: item for item in items})
+        return True
+
+    def room(self, room: str, items: dict) -> None:
+        """Run a sample of one room."""
+        trees: dict[Path, ast.Module] = {}
+        drawn = list(enumerate(sample(room, self.options.n, self.options.seed, trees)))
+        drawn = [
+            (k, change) for k, change in drawn if not self.options.only or k in self.options.only
+        ]
+        tests = in_child(lambda: self.trace(items, ROOT / "neuroarrays" / room), 3000)
+        alive = 0
+        for k, change in drawn:
+            key = f"{change.path}:{change.function}"
+            chosen = sorted((cpu, name) for name, (cpu, keys) in tests.items() if key in keys)
+            limit = 10 + 3 * min(sum(cpu for cpu, _ in chosen), LONGEST_CHANGE)
+            started = time.monotonic()
+            result = in_child(
+                lambda change=change, chosen=chosen: self.survives(change, trees, items, chosen),
+                limit,
+            )
+            if self.options.v:
+                print(f"  {k} {result} {time.monotonic() - started:.1f} s", flush=True)
+            if result == "survived":
+                alive += 1
+                where = f"{change.path.relative_to(ROOT)}:{change.line} {change.function}"
+                print(f"\n#{k} {where} ({len(chosen)} tests)\n    {change.text}", flush=True)
+        self.survivors, self.run = self.survivors + alive, self.run + len(drawn)
+        print(f"\n{room}: {len(drawn) - alive} of {len(drawn)} noticed", flush=True)
+
+    def passes(self, item) -> bool:
+        from _pytest.runner import runtestprotocol
+
+        self.failed = False
+        runtestprotocol(item, log=True, nextitem=None)
+        return not self.failed
+
+    def trace(self, items: dict, folder: Path) -> dict[str, tuple[float, list[str]]]:
+        """Run all tests once; return the CPU time of each that passes, and functions of the folder in it."""
+        tests, called, prefix = {}, set(), str(folder)
+
+        def see(frame, event, argument):
+            if frame.f_code.co_filename.startswith(prefix):
+                called.add(frame.f_code)
+
+        import threading
+
+        for name, item in items.items():
+            called.clear()
+            started = time.process_time()
+            sys.settrace(see)
+            threading.settrace(see)
+            passed = self.passes(item)
+            sys.settrace(None)
+            threading.settrace(None)
+            cpu = time.process_time() - started
+            if passed and cpu < LONGEST_TEST:
+                keys = {
+                    f"{code.co_filename}:{code.co_qualname.partition('.<locals>')[0]}"
+                    for code in called
+                }
+                tests[name] = (cpu, sorted(keys))
+        return tests
+
+    def survives(self, change: Change, trees: dict, items: dict, chosen: list) -> str:
+        exchange(change, trees[change.path], self.functions)
+        started = time.process_time()
+        for _, name in chosen:
+            if not self.passes(items[name]):
+                return name
+            if time.process_time() - started > LONGEST_CHANGE:
+                break
+        return "survived"
 
 
 def main() -> int:
     """Run a sample; the exit status says whether nothing survived."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rooms", nargs="*", default=list(ROOMS), metavar="room")
-    parser.add_argument("-n", type=int, default=30, help="how many errors (30)")
+    parser.add_argument("-n", type=int, default=30, help="how many errors in each room (30)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the sample to run again")
+    parser.add_argument("-v", action="store_true", help="say for each which test noticed it")
     options = parser.parse_args()
     if unknown := [room for room in options.rooms if not (ROOT / "tests" / room).is_dir()]:
         parser.error(f"no tests of {', '.join(unknown)}")
     os.environ["NUMBA_DISABLE_JIT"] = "1"
-    os.environ.pop("CI", None)  # fewer generated examples
-    folder, parent = Path(tempfile.mkdtemp()), os.getpid()
-    try:
-        alive, drawn = run(folder, options.rooms, options.n, options.seed)
-    finally:
-        if os.getpid() == parent:  # mutants run in forked children, which may come here too
-            shutil.rmtree(folder, ignore_errors=True)
-    print(f"\n{drawn - alive} of {drawn} noticed")
-    return bool(alive)
+    os.chdir(ROOT)
+    import pytest
+
+    mutation = Mutation(options)
+    folders = [
+        f"tests/{name}" for room in options.rooms for name in (room, *ALSO_TESTED.get(room, []))
+    ]
+    arguments = ["-q", "-s", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
+    status = pytest.main([*arguments, *folders], plugins=[mutation])
+    print(f"\n{mutation.run - mutation.survivors} of {mutation.run} noticed")
+    return int(status not in (0, 5) or mutation.survivors > 0)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,9 @@ def test_a_disk_that_fills_up_costs_nothing_but_time(module, monkeypatch):
     assert module().add(np.arange(4)) == 7
 
 
+@pytest.mark.skipif(
+    bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="nothing is compiled, so nothing is kept"
+)
 def test_kept_code_that_is_damaged_is_compiled_anew(module, tmp_path):
     assert module().add(np.arange(4)) == 7
     kept = [path for path in tmp_path.rglob("*.nb[ci]")]

@@ -64,6 +64,7 @@ def test_what_is_no_time_on_the_session_clock_is_refused(times, said):
         (pd.array([True, False], dtype="boolean"), "?", [True, False]),
         (pd.array([3, None], dtype="Int64"), "f8", [3.0, np.nan]),
         (pd.array([3, 4], dtype="UInt8"), "u1", [3, 4]),
+        (pd.array([1.5, None], dtype="Float32"), "f8", [1.5, np.nan]),
         (pd.array(["a", None], dtype="string"), "O", ["a", None]),
         (pd.Categorical(["b", "a"]), "O", ["b", "a"]),
         (pd.Categorical([2, 1]), "i8", [2, 1]),

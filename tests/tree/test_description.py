@@ -75,7 +75,12 @@ def test_html_is_well_formed_and_escaped():
     page = na.describe(tree)._repr_html_()
     table = ElementTree.fromstring(page)
     assert table.tag == "table"
-    assert len(table.findall("tbody/tr")) == 2
+    columns = [cell.text for cell in table.findall("thead/tr/th")]
+    rows = [[cell.text for cell in row] for row in table.findall("tbody/tr")]
+    assert columns[:5] == ["session", "area", "units", "spikes", "duration"]
+    assert [row[:5] for row in rows] == [
+        [SESSION, "adn", "7", "79,349", "20.0 min"], [None, "ca1", "8", "19,445", None],
+    ]  # fmt: skip
     assert "<script>" not in page
 
 
@@ -104,7 +109,8 @@ def test_no_spikes_are_read_of_a_large_tree(monkeypatch):
     assert not any("spikes" in name for name in read)
     assert described.contents.areas[0].rate is None
     assert described.rows[0]["duration"] == "at least 20.0 min"
-    assert "98,794 spikes are read: na.describe(tree, rates=True)" in str(described)
+    assert described.remark.startswith("Rates and full durations are not known before 98,794 ")
+    assert described.remark.endswith("spikes are read: na.describe(tree, rates=True) reads them")
     monkeypatch.setattr("neuroarrays.tree.description._READ_SPIKES", 4_000_000)
     monkeypatch.setattr("neuroarrays.tree.description.times_to_read", lambda _: 10**9)
     assert na.describe(tree).contents.areas[0].rate is None

@@ -384,6 +384,14 @@ def test_epochs_against_a_twin(rows, data):
     assert made.seconds == pytest.approx(len(moments), abs=1e-6)
 
 
+def test_nothing_has_no_extent_and_holds_no_bin():
+    nothing = Stretches.of(np.array([np.nan, 2.0]), np.array([1.0, 1.0]), True)
+    assert np.isnan(nothing.extent).tolist() == [True, True]
+    assert nothing.seconds == 0
+    assert nothing.hold(np.zeros(2), np.ones(2)).tolist() == [False, False]
+    assert Stretches.of(np.array([3.0]), np.array([4.0]), True).extent == (3.0, 4.0)
+
+
 def test_bins_at_found_ends_are_whole():
     made = Stretches.of(np.array([1.25]), np.array([3.0]), True)
     edges = np.arange(0, 6.0)

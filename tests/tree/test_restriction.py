@@ -52,3 +52,19 @@ def test_a_column_of_the_table_comes_before_one_of_the_same_name():
     assert {name: np.asarray(column)[0] for name, column in found.items()} == {
         "contrast": 2, "start_time": 2, "valid": 1,
     }  # fmt: skip
+
+
+def test_trials_within_are_told_by_the_times_of_their_own_area():
+    """The table of an area, or of the area and the session: each area keeps its own rows."""
+    nodes = {}
+    for area, starts in (("V1", [0.0, 2.0, 4.0]), ("V2", [3.0, 5.0, 7.0])):
+        counts = ("presentation_id", "unit_id", "time"), np.ones((3, 2, 1), int)
+        rows = {name: ("presentation_id", np.array(starts) + more, {"units": "s"})
+                for name, more in (("start_time", 0), ("stop_time", 1))}  # fmt: skip
+        nodes[f"s/{area}"] = xr.Dataset({"spike_data": counts})
+        nodes[f"s/{area}/presentations"] = xr.Dataset(rows)
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))
+    cut = na.restrict(xr.DataTree.from_dict({"/": root, **nodes}), [(2.0, 6.0)])
+    starts = {area: cut[f"s/{area}/presentations/start_time"].values.tolist() for area in cut["s"]}
+    assert starts == {"V1": [2, 4], "V2": [3, 5]}
+    assert cut["s/V1/spike_data"].sizes["presentation_id"] == 2

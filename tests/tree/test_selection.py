@@ -100,6 +100,16 @@ def test_anything_else_is_refused_and_named(query, part):
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("around", ["not ({})", "good or ({})"])
+def test_conditions_are_nested_to_a_depth_of_fifty(around):
+    text = "good"
+    for _ in range(50):
+        text = around.format(text)
+    assert where(text) == COLUMNS["good"].tolist()
+    with pytest.raises(QueryError, match="nested too deeply"):
+        where(around.format(text))
+
+
 def test_values_that_cannot_be_compared_are_named():
     with pytest.raises(QueryError, match="'name' is a text, and 3 is a number"):
         where("name == 3")
@@ -204,6 +214,7 @@ def test_units_come_with_their_spikes_and_unread(sample):
     for area in ("adn", "ca1"):
         path = f"{SESSION}/{area}/spikes"
         old, new = spikes_of(sample, path), spikes_of(few, path)
+        assert few[path].attrs == sample[path].attrs
         assert set(new) == set(old) & {2, 5, 6, 9}
         for unit, train in new.items():
             np.testing.assert_array_equal(train, old[unit])
