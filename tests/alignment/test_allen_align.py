@@ -348,7 +348,7 @@ PUBLISHED = {
 
 def rows_lasting(duration):
     one = np.array([duration])
-    return mlynarski.Rows(one, one, one, one, one, {})
+    return mlynarski.PublishedRows(one, one, one, one, one, {})
 
 
 @pytest.mark.parametrize("stimulus", PUBLISHED)

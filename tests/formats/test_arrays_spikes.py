@@ -161,7 +161,8 @@ def test_a_damaged_member_of_a_folder_is_named(tmp_path):
         tmp_path, engine="arrays", mapping={"session": "s", "p": {"x": "x.npy"}}
     )
     assert of_spikes(tree) == [
-        "unit1.npy left out: expected 40 bytes of values, found 32; the file is truncated"
+        "unit1.npy left out: expected 40 bytes of values, found 32; the file is truncated; "
+        "compare its size with the original"
     ]
     np.savez(tmp_path / "rec.npz", a=np.arange(3.0))
     (tmp_path / "rec.npz").write_bytes((tmp_path / "rec.npz").read_bytes()[:-30])
