@@ -60,7 +60,7 @@ class FormatError(NeuroArraysError, ValueError):
     ):
         self.path, self.where = os.fspath(path), where
         self.expected, self.found, self.hint = expected, found, hint
-        place = f"{self.path}:{where}" if where else self.path
+        location = f"{self.path}:{where}" if where else self.path
         text = "; ".join(
             part
             for part in (
@@ -70,7 +70,7 @@ class FormatError(NeuroArraysError, ValueError):
             )
             if part
         )
-        super().__init__(f"{place}: {text}")
+        super().__init__(f"{location}: {text}")
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         return type(self), (self.path, self.where, self.expected, self.found, self.hint)
@@ -148,10 +148,11 @@ class NotInTree(NeuroArraysError, KeyError):
             folded[a] for a in difflib.get_close_matches(str(name).lower(), folded, 1, cutoff=0.5)
         ]
         guess = f"; did you mean {close[0]!r}?" if close else ""
-        place = f" in {where}" if where else ""
-        said = quoted(name) if isinstance(name, str) else f"{name!r:.200}"
-        self.message = f"no {kind} {said}{place}; there are {shorten(self.available)}{guess}" + (
-            f"; {hint}" if hint else ""
+        location = f" in {where}" if where else ""
+        shown = quoted(name) if isinstance(name, str) else f"{name!r:.200}"
+        self.message = (
+            f"no {kind} {shown}{location}; there are {shorten(self.available)}{guess}"
+            + (f"; {hint}" if hint else "")
         )
         super().__init__(self.message)
 
@@ -275,12 +276,12 @@ def printable(text: object, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(
-        one
-        if one.isprintable() or one in keep
+        character
+        if character.isprintable() or character in keep
         else " "
-        if one.isspace() and one > "\x7f"
-        else one.encode("unicode_escape").decode()
-        for one in text
+        if character.isspace() and character > "\x7f"
+        else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 

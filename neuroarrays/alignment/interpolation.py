@@ -149,7 +149,9 @@ def interpolate(
     given.check(series, xr.DataArray | xr.Dataset, wanted)
     if isinstance(series, xr.DataArray):
         if series.dims[:1] != (schema.TIME,):
-            msg = f"expected a series whose first dimension is time, found {given.found(series)}"
+            msg = (
+                f"expected a series whose first dimension is time, found {given.described(series)}"
+            )
             raise SchemaError(msg)
         named = series.to_dataset(name="_series")
         return interpolate(named, times, method, max_gap)["_series"].rename(series.name)

@@ -37,7 +37,7 @@ def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
     """
     if not isinstance(area, xr.DataTree | xr.Dataset):
         msg = (
-            f"expected an area of an aligned tree, found {given.found(area)}; "
+            f"expected an area of an aligned tree, found {given.described(area)}; "
             f"{given.instead(area, wanted)}"
         )
         raise SchemaError(msg)
@@ -69,7 +69,7 @@ def trials_of(area: Any) -> tuple[xr.Dataset, Response]:
     if name is None:
         msg = (
             "expected an area with spike_data or responses along presentation_id, found "
-            f"{given.found(area)}; {given.instead(area, 'trials')}"
+            f"{given.described(area)}; {given.instead(area, 'trials')}"
         )
         raise SchemaError(msg)
     if not node.sizes[schema.PRESENTATION]:
@@ -92,7 +92,7 @@ def clock_of(area: Any) -> tuple[xr.Dataset, Response]:
     if name is None or set(node[name].dims) != {schema.TIME, schema.UNIT}:
         msg = (
             "expected an area with spike_data or responses (time, unit_id) on one clock, found "
-            f"{given.found(area)}; {given.instead(area, 'clock')}"
+            f"{given.described(area)}; {given.instead(area, 'clock')}"
         )
         raise SchemaError(msg)
     return node, _response(node, node[name].transpose(schema.TIME, schema.UNIT))
@@ -277,13 +277,13 @@ def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     if name not in parameters(node) and name != schema.PRESENTATION:
         raise NotInTree("parameter of the presentations", name, parameters(node))
     labels = node.coords[name].values
-    gone = missing(labels)
-    if gone.all():
-        msg = f"the parameter {name!r} is missing in all {gone.size} presentations"
+    unknown = missing(labels)
+    if unknown.all():
+        msg = f"the parameter {name!r} is missing in all {unknown.size} presentations"
         raise ValueError(msg)
-    values, index = np.unique(labels[~gone], return_inverse=True)
-    codes = np.full(gone.size, -1, np.int64)
-    codes[~gone] = index
+    values, index = np.unique(labels[~unknown], return_inverse=True)
+    codes = np.full(unknown.size, -1, np.int64)
+    codes[~unknown] = index
     return codes, values
 
 

@@ -99,23 +99,25 @@ def feature_types(
     >>> tree["A2929-200711/head_direction/ry"].attrs["feature_type"]
     'circular'
     """
-    said = {key.strip("/"): _override(key, value) for key, value in (overrides or {}).items()}
-    found = _groups.own(tree)
+    wanted_types = {
+        key.strip("/"): _override(key, value) for key, value in (overrides or {}).items()
+    }
+    nodes = _groups.nodes_of(tree)
     names: dict[str, None] = {}
-    for path, node in found.items():
+    for path, node in nodes.items():
         changed = {}
         for name in _features(path, node):
             names |= {name: None, f"{path}/{name}": None}
-            chosen = said.get(f"{path}/{name}", said.get(name))
+            chosen = wanted_types.get(f"{path}/{name}", wanted_types.get(name))
             feature = node.variables[name].copy(deep=False)
             feature.attrs = _typed(feature, name, chosen)
             changed[name] = feature
-        found[path] = node.assign(changed)
-    for key in said:
+        nodes[path] = node.assign(changed)
+    for key in wanted_types:
         if key not in names:
             known = [name for name in names if ("/" in name) == ("/" in key)]
             raise NotInTree("feature", key, known)
-    return _groups.rebuilt(tree, found)
+    return _groups.rebuilt(tree, nodes)
 
 
 def _features(path: str, node: xr.Dataset) -> list[str]:
@@ -216,15 +218,15 @@ def aggregate(tree: xr.DataTree, components: Mapping[str, Sequence[str]]) -> xr.
     >>> tree["A2929-200711/position/xz"].dims
     ('time', 'xz_component')
     """
-    found = _groups.own(tree)
+    nodes = _groups.nodes_of(tree)
     for name, parts in components.items():
-        having = {path: _features(path, node) for path, node in found.items()}
+        having = {path: _features(path, node) for path, node in nodes.items()}
         places = [path for path, names in having.items() if set(parts) <= set(names)]
         if not places or not parts:
-            known = dict.fromkeys(one for names in having.values() for one in names)
+            known = dict.fromkeys(variable for names in having.values() for variable in names)
             raise NotInTree("node with the features", ", ".join(parts), known)
         for path in places:
-            node = found[path]
+            node = nodes[path]
             _free(path, node, name)
             variables = [node.variables[part] for part in parts]
             shared = {
@@ -232,10 +234,14 @@ def aggregate(tree: xr.DataTree, components: Mapping[str, Sequence[str]]) -> xr.
                 for key, value in variables[0].attrs.items()
                 if all(key in v.attrs and v.attrs[key] == value for v in variables)
             }
-            found[path] = _beside(
-                node, name, side_by_side([as_lazy(one) for one in variables]), list(parts), shared
+            nodes[path] = _beside(
+                node,
+                name,
+                side_by_side([as_lazy(variable) for variable in variables]),
+                list(parts),
+                shared,
             )
-    return _groups.rebuilt(tree, found)
+    return _groups.rebuilt(tree, nodes)
 
 
 def circular_components(tree: xr.DataTree) -> xr.DataTree:
@@ -267,9 +273,9 @@ def circular_components(tree: xr.DataTree) -> xr.DataTree:
     >>> tree["A2929-200711/head_direction/ry_2d"].sel(ry_2d_component="cos").dims
     ('time',)
     """
-    found = _groups.own(tree)
-    made = 0
-    for path, node in found.items():
+    nodes = _groups.nodes_of(tree)
+    n_angles = 0
+    for path, node in nodes.items():
         for name in _features(path, node):
             angle = node.variables[name]
             if not angle.attrs.get(PERIOD):
@@ -277,12 +283,12 @@ def circular_components(tree: xr.DataTree) -> xr.DataTree:
             _free(path, node, f"{name}_2d")
             pair = _cos_sin(angle, float(angle.attrs[PERIOD]))
             attrs = {"units": "1", TYPE: "linear"}
-            found[path] = _beside(found[path], f"{name}_2d", pair, ["cos", "sin"], attrs)
-            made += 1
-    if not made:
+            nodes[path] = _beside(nodes[path], f"{name}_2d", pair, ["cos", "sin"], attrs)
+            n_angles += 1
+    if not n_angles:
         msg = "no feature has the attribute period: na.feature_types(tree) sets that of angles"
         raise SchemaError(msg)
-    return _groups.rebuilt(tree, found)
+    return _groups.rebuilt(tree, nodes)
 
 
 def _free(path: str, node: xr.Dataset, name: str) -> None:
@@ -301,8 +307,10 @@ def _beside(
 
 def _cos_sin(angle: xr.Variable, period: float) -> LazyArray:
     """Cosine and sine of an angle side by side: (time, 2) float."""
-    own = angle.dtype
-    dtype = own if own.kind == "f" and own.itemsize >= 4 else np.dtype("f8")
+    stored_dtype = angle.dtype
+    dtype = (
+        stored_dtype if stored_dtype.kind == "f" and stored_dtype.itemsize >= 4 else np.dtype("f8")
+    )
     stored = as_lazy(angle)
     return side_by_side(
         [Elementwise(part, (stored,), dtype, (period,)) for part in (_cosine, _sine)]

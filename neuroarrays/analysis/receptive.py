@@ -129,7 +129,11 @@ def _since(area: xr.DataTree | xr.Dataset) -> np.ndarray:
 
 
 def _labelled(
-    node: xr.Dataset, film: xr.DataArray, found: dict[str, np.ndarray], total: np.ndarray, lags: int
+    node: xr.Dataset,
+    film: xr.DataArray,
+    results: dict[str, np.ndarray],
+    total: np.ndarray,
+    lags: int,
 ) -> xr.Dataset:
     others = tuple(str(dim) for dim in film.dims[1:])
     dims, shape = (schema.UNIT, "lag", *others), film.shape[1:]
@@ -141,7 +145,7 @@ def _labelled(
     }
     variables = {
         name: (dims, values.reshape(*values.shape[:2], *shape).astype(np.float32), attrs[name])
-        for name, values in found.items()
+        for name, values in results.items()
     }
     timed = schema.TIME in node.coords
     step, unit, what = (bin_width(node), "s", "time") if timed else (1, "1", "frames")

@@ -163,11 +163,11 @@ def check_clock(clock: xr.DataArray, signal: xr.DataArray) -> None:
         or np.allclose(signal[schema.TIME].values, clock.values, rtol=0, atol=1e-6)
     )
     if not same:
-        its = signal[schema.TIME] if schema.TIME in signal.coords else None
+        times = signal[schema.TIME] if schema.TIME in signal.coords else None
         span = (
             ""
-            if its is None or not its.size
-            else f" from {float(its[0]):g} to {float(its[-1]):g} s"
+            if times is None or not times.size
+            else f" from {float(times[0]):g} to {float(times[-1]):g} s"
         )
         msg = (
             f"{what} is on another clock than the responses: {signal.sizes[schema.TIME]:,} samples"

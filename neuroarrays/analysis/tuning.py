@@ -202,7 +202,7 @@ def _intervals(
     vectors: np.ndarray,
     rates: np.ndarray,
     labels: np.ndarray,
-    place: tuple[tuple[int, ...], int],
+    layout: tuple[tuple[int, ...], int],
     turns: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals (low and high, unit[, other]) of angles, in turns, and of lengths.
@@ -210,7 +210,7 @@ def _intervals(
     From presentations resampled within each condition. `place` is the shape of the conditions and
     which axis is circular, `turns` the angles of it.
     """
-    shape, axis = place
+    shape, axis = layout
     random = np.random.default_rng(0)
     tails = [50 * (1 - _CONFIDENCE), 50 * (1 + _CONFIDENCE)]
     grid = np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), axis, -1)

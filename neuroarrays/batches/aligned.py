@@ -37,7 +37,7 @@ class AlignedSamples(AreaSamples):
         super().__init__(area, area, labels, transform)
         names = gathering.names(inputs, targets)
         if not names:
-            msg = f"{self.place}: no variable asked for"
+            msg = f"{self.location}: no variable asked for"
             raise ValueError(msg)
         if isinstance(dtype, Mapping) and (unknown := [n for n in dtype if n not in names]):
             msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
@@ -46,7 +46,7 @@ class AlignedSamples(AreaSamples):
         fields.check_cache(cache)
         self.fields = {name: gathering.field(area, name, dim, cache) for name in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
-        self.masks = masks_of(area, dim, self.place)
+        self.masks = masks_of(area, dim, self.location)
         self.dims = {name: _dims(area, name, dim) for name in names}
         #: The masks of each target that can be NaN.
         self.masked = {
@@ -62,7 +62,7 @@ class AlignedSamples(AreaSamples):
             raise ValueError(msg)
         dtype = field.dtype if wanted is None else np.dtype(wanted)
         if dtype == np.uint8 and field.dtype.kind == "f":
-            msg = f"{self.place}: {name} holds {field.dtype}, which uint8 would cut off"
+            msg = f"{self.location}: {name} holds {field.dtype}, which uint8 would cut off"
             raise ValueError(msg)
         return dtype
 
@@ -81,7 +81,7 @@ class AlignedSamples(AreaSamples):
             wide = np.empty(out.shape, field.dtype)
             gather(field, wide)
             if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
-                msg = f"{self.place}: {name} holds {wide.max()}, more than {out.dtype} can"
+                msg = f"{self.location}: {name} holds {wide.max()}, more than {out.dtype} can"
                 raise OverflowError(msg)
             out[...] = wide
         else:
@@ -154,7 +154,7 @@ class TrialSamples(AlignedSamples):
         dim = schema.PRESENTATION
         super().__init__(area, inputs, targets, dim, dtype, cache, labels, transform)
         n = area.sizes.get(dim, 0)
-        self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.place}: rows")
+        self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
         ids = area.coords[dim].values if dim in area.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
 
@@ -276,7 +276,7 @@ class ClipSamples(AlignedSamples):
                 f"{self.time[0]:g} to {self.time[-1] + step:g} s" if self.time.size else "nothing"
             )
             msg = (
-                f"{self.place}: no window of {length:g} s fits into "
+                f"{self.location}: no window of {length:g} s fits into "
                 f"{'the clock' if window is None else np.asarray(window).tolist()}: the longest "
                 f"stretch without a gap has {longest * step:g} s, the clock spans {span} "
                 f"({', '.join(self.fields)})"
@@ -319,12 +319,15 @@ class ClipSamples(AlignedSamples):
 
     def frames(self) -> ClipSamples:
         """Every frame of the clock as a window, without labels and transform."""
-        own = copy.copy(self)
-        own.bins = own.stride = own.step = 1
-        own.low, own.high = np.array([0]), np.array([self.time.size])
-        own.bounds, own.shifts = np.array([0, self.time.size]), dict.fromkeys(self.fields, 0)
-        own.pad, own.labels, own.transform = False, False, None
-        return own
+        single_frames = copy.copy(self)
+        single_frames.bins = single_frames.stride = single_frames.step = 1
+        single_frames.low, single_frames.high = np.array([0]), np.array([self.time.size])
+        single_frames.bounds, single_frames.shifts = (
+            np.array([0, self.time.size]),
+            dict.fromkeys(self.fields, 0),
+        )
+        single_frames.pad, single_frames.labels, single_frames.transform = False, False, None
+        return single_frames
 
 
 def _bins(what: str, seconds: float, width: float) -> int:

@@ -41,11 +41,11 @@ class RepeatSamples(Samples):
         groups: dict[Any, list[int]] = {}
         for i, label in enumerate(shown):
             groups.setdefault(label, []).append(i)
-        self.trials, self.groups, self.place = trials, list(groups.values()), trials.place
+        self.trials, self.groups, self.location = trials, list(groups.values()), trials.location
         self.most = max(map(len, self.groups))
         wrong = [n for n in sorted(trials.targets) if trials.dtypes[n].kind != "f"]
         if wrong or not trials.targets:
-            msg = f"{self.place}: repeats need targets of a float dtype, not {wrong or 'none'}"
+            msg = f"{self.location}: repeats need targets of a float dtype, not {wrong or 'none'}"
             raise SchemaError(msg)
 
     def load(self) -> None:
@@ -118,7 +118,7 @@ class StackedSamples(Samples):
             raise ValueError(msg)
         for dataset in self.datasets:
             check_samples(dataset, AreaSamples, 'na.batches.TrialSamples(area, ["spike_data"])')
-        self.place = ", ".join(d.place for d in self.datasets)
+        self.location = ", ".join(d.location for d in self.datasets)
         for other in self.datasets[1:]:
             _check_alike(self.datasets[0], other)
         self.ends = np.cumsum([len(d) for d in self.datasets])
@@ -166,7 +166,7 @@ def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
     shapes, others = first.shapes(), other.shapes()
     if list(shapes) != list(others) or type(first) is not type(other):
         kinds = [f"{type(d).__name__} of {list(d.shapes())}" for d in (other, first)]
-        msg = f"{other.place} is a {kinds[0]}, {first.place} a {kinds[1]}: they cannot be stacked"
+        msg = f"{other.location} is a {kinds[0]}, {first.location} a {kinds[1]}: they cannot be stacked"
         raise SchemaError(msg)
     same_units = (first.unit_id is None) == (other.unit_id is None) and (
         first.unit_id is None or np.array_equal(first.unit_id, other.unit_id)
@@ -174,8 +174,8 @@ def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
     for name, shape in shapes.items():
         msg = ""
         if others[name] != shape:
-            msg = f"{other.place}: {name} is {others[name]}, {shape} in {first.place}"
+            msg = f"{other.location}: {name} is {others[name]}, {shape} in {first.location}"
         elif not same_units:
-            msg = f"{other.place}: {name} is of other units than in {first.place}"
+            msg = f"{other.location}: {name} is of other units than in {first.location}"
         if msg:
             raise SchemaError(f"{msg}: they cannot be stacked; take them in turn with cycle")

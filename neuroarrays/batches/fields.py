@@ -140,8 +140,8 @@ class Events(Field):
 class LazyRows(Field):
     """A lazy array: what is asked for is read, chunk by chunk, whatever the order of the rows."""
 
-    def __init__(self, array: LazyArray, axis: int, place: str):
-        self.array, self.axis, self.place = array, axis, place
+    def __init__(self, array: LazyArray, axis: int, location: str):
+        self.array, self.axis, self.location = array, axis, location
         self.shape = (array.shape[axis], *(n for i, n in enumerate(array.shape) if i != axis))
         self.dtype = array.dtype
 
@@ -155,13 +155,13 @@ class LazyRows(Field):
         try:
             return np.moveaxis(self.array.outer(self._key(rows)), self.axis, 0)
         except NeuroArraysError as error:
-            raise _located(error, self.place) from error
+            raise _located(error, self.location) from error
 
     def rows(self, rows: slice | np.ndarray, out: np.ndarray) -> None:
         try:
             self.array.into(self._key(rows), np.moveaxis(out, 0, self.axis))
         except NeuroArraysError as error:
-            raise _located(error, self.place) from error
+            raise _located(error, self.location) from error
 
     def _key(self, rows: slice | np.ndarray) -> tuple[slice | np.ndarray, ...]:
         whole = [slice(0, n, 1) for n in self.array.shape]
@@ -302,21 +302,21 @@ def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
         if values.min() < 0 or needed + 2 * int(values.sum(dtype=np.int64)) > limit:
             return None
         unsigned = values.view(f"u{values.itemsize}").reshape(len(values), width)
-        size, place = events.compress(unsigned)
-        needed += place.nbytes
+        size, positions = events.compress(unsigned)
+        needed += positions.nbytes
         sizes.append(size)
-        places.append(place)
+        places.append(positions)
     first = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
     return Events(first, np.concatenate(places), stored.shape, stored.dtype)
 
 
-def _located(error: NeuroArraysError, place: str) -> NeuroArraysError:
+def _located(error: NeuroArraysError, location: str) -> NeuroArraysError:
     """The error of a read, with the variable it was for."""
     if isinstance(error, FormatError):
-        hint = "; ".join(filter(None, [error.hint, f"it was read for {place}"]))
+        hint = "; ".join(filter(None, [error.hint, f"it was read for {location}"]))
         return FormatError(error.path, error.where, error.expected, error.found, hint)
     kind = MissingPath if isinstance(error, MissingPath) else NeuroArraysError
-    return kind(f"{place}: {error}")
+    return kind(f"{location}: {error}")
 
 
 @runtime_checkable
@@ -334,7 +334,7 @@ def check_cache(cache: bool | str) -> None:
         raise ValueError(msg)
 
 
-def field_of(variable: xr.Variable, dim: str, place: str, cache: bool | str) -> Field:
+def field_of(variable: xr.Variable, dim: str, location: str, cache: bool | str) -> Field:
     """The rows of a variable along a dimension.
 
     Parameters
@@ -343,7 +343,7 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: bool | str) -> 
         Numbers, from anywhere.
     dim : str
         One of its dimensions.
-    place : str
+    location : str
         What errors call it.
     cache : {"auto", True, False}
         Whether a lazy one is kept in memory from its first use on; "auto" if there is room then.
@@ -360,8 +360,8 @@ def field_of(variable: xr.Variable, dim: str, place: str, cache: bool | str) -> 
         return Labelled(variable, dim)
     if isinstance(data, Repeating) and axis == 0:
         base, places = data.distinct()
-        return Looked(_lazily(LazyRows(base, axis, place), cache), places)
-    return _lazily(LazyRows(data, axis, place), cache)
+        return Looked(_lazily(LazyRows(base, axis, location), cache), places)
+    return _lazily(LazyRows(data, axis, location), cache)
 
 
 def _lazily(stored: LazyRows, cache: bool | str) -> Field:

@@ -17,10 +17,10 @@ from neuroarrays.tree.breaks import breaks
 from neuroarrays.tree.columns import seconds
 
 
-def place(area: Any, name: str = "") -> str:
+def location(area: Any, name: str = "") -> str:
     """Session, area and variable, as errors name them."""
     if not isinstance(area, xr.DataTree):
-        msg = f"expected an area of a tree, found {given.found(area)}; {given.instead(area, 'trials')}"
+        msg = f"expected an area of a tree, found {given.described(area)}; {given.instead(area, 'trials')}"
         raise TypeError(msg)
     path = area.path.strip("/") or str(area.name or "the root")
     return f"{path}: {name}" if name else path
@@ -43,7 +43,7 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
     NotInTree
         If it is in none of them.
     """
-    place(area)
+    location(area)
     node: xr.DataTree | None = area
     label = None
     while node is not None:
@@ -62,7 +62,7 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
     known = [
         f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
     ]
-    hint = f"looked in {place(area)} and above it"
+    hint = f"looked in {location(area)} and above it"
     if schema.UNIT not in area.sizes:  # no area of an aligned tree
         hint = f"{hint}; {given.instead(area, 'trials')}"
     raise NotInTree("variable", name, known, hint=hint)
@@ -108,7 +108,7 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
         by_path[path] = area
     if not by_path:
         raise missing or SchemaError(
-            f"expected an aligned tree, found {given.found(tree)}; give the whole, as area.root"
+            f"expected an aligned tree, found {given.described(tree)}; give the whole, as area.root"
         )
     parents = [path.rpartition("/")[0] for path in by_path]
     alone = len(set(parents)) == len(parents)
@@ -127,7 +127,7 @@ def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
         return np.asarray(table[name].values)
     if name in area.coords:
         return np.asarray(area.coords[name].values)
-    raise NotInTree("column of presentations", name, columns, hint, place(area))
+    raise NotInTree("column of presentations", name, columns, hint, location(area))
 
 
 def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
@@ -156,14 +156,14 @@ def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
     """
     array = find(area, name)
     if array.dtype.kind not in "biuf":
-        msg = f"{place(area, name)} has dtype {array.dtype}: not a number, so not a tensor"
+        msg = f"{location(area, name)} has dtype {array.dtype}: not a number, so not a tensor"
         raise SchemaError(msg)
     if dim == schema.PRESENTATION and schema.IMAGE in array.dims and dim not in array.dims:
         return _images(area, name, array, cache)
     if dim not in array.dims:
-        msg = f"{place(area, name)} is not along {dim}: it has dims {array.dims}"
+        msg = f"{location(area, name)} is not along {dim}: it has dims {array.dims}"
         raise SchemaError(msg)
-    return field_of(array.variable, dim, place(area, name), cache)
+    return field_of(array.variable, dim, location(area, name), cache)
 
 
 def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str) -> Looked:
@@ -180,16 +180,16 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
     )
     if shown is None or schema.IMAGE not in array.coords:
         msg = (
-            f"{place(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of each "
+            f"{location(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of each "
             "presentation, or of each image, to look it up"
         )
         raise SchemaError(msg)
     known = {int(image): i for i, image in enumerate(array[schema.IMAGE].values)}
     missing = next((image for image in shown.tolist() if int(image) not in known), None)
     if missing is not None:
-        raise NotInTree("image", missing, list(known), hint=place(area, name))
+        raise NotInTree("image", missing, list(known), hint=location(area, name))
     rows = np.array([known[int(image)] for image in shown], np.int64)
-    return Looked(field_of(array.variable, schema.IMAGE, place(area, name), cache), rows)
+    return Looked(field_of(array.variable, schema.IMAGE, location(area, name), cache), rows)
 
 
 def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.ndarray]:
@@ -206,18 +206,18 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
     for name in names:
         array = find(area, name)
         if schema.TIME in array.dims and schema.TIME not in array.coords:
-            msg = f"{place(area, name)} has no clock: nothing says how long its frames last"
+            msg = f"{location(area, name)} has no clock: nothing says how long its frames last"
             raise SchemaError(f"{msg}; give the reader the rate, or assign the coordinate time")
         if schema.TIME not in array.dims:
-            msg = f"{place(area, name)} is not along time: it has dims {array.dims}"
+            msg = f"{location(area, name)} is not along time: it has dims {array.dims}"
             raise SchemaError(msg)
         if schema.PRESENTATION in array.dims:
-            msg = f"{place(area, name)} is cut into presentations {array.dims}: use TrialDataset"
+            msg = f"{location(area, name)} is cut into presentations {array.dims}: use TrialDataset"
             raise SchemaError(msg)
-        stamps = seconds(array.coords[schema.TIME], f"the clock of {place(area, name)}")
+        stamps = seconds(array.coords[schema.TIME], f"the clock of {location(area, name)}")
         if time is not None and not np.array_equal(stamps, time):
             msg = (
-                f"{place(area, name)} has another clock ({stamps.size:,} samples) than {first} "
+                f"{location(area, name)} has another clock ({stamps.size:,} samples) than {first} "
                 f"({time.size:,} samples): bring both on one with na.align"
             )
             raise SchemaError(msg)
@@ -226,7 +226,9 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
     assert time is not None
     steps = np.diff(time)
     if not (steps > 0).all():
-        msg = f"{place(area, first)}: time goes backwards, stands still or is NaN; see na.validate"
+        msg = (
+            f"{location(area, first)}: time goes backwards, stands still or is NaN; see na.validate"
+        )
         raise SchemaError(msg)
     width = find(area, first).coords[schema.TIME].attrs.get("bin_width")
     if width:

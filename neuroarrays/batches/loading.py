@@ -10,7 +10,7 @@ from neuroarrays.batches.samples import Samples, check_samples
 from neuroarrays.schema.given import check
 
 
-class Place:
+class Position:
     """How far a loader is: the epoch, and how many of its batches were handed out."""
 
     def __init__(self, batches: Batches | Cycled):
@@ -42,19 +42,19 @@ class Place:
 class Resumable:
     """What loaders share: their place in an epoch goes into a checkpoint and comes out of it."""
 
-    _place: Place
+    _position: Position
 
     def state_dict(self) -> dict[str, int]:
         """Epoch, and how many of its batches were handed out."""
-        return self._place.state()
+        return self._position.state()
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on after a batch of an epoch."""
-        self._place.go_to(state)
+        self._position.go_to(state)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch."""
-        self._place.go_to({"epoch": epoch, "batch": 0})
+        self._position.go_to({"epoch": epoch, "batch": 0})
 
 
 class NumpyLoader(Resumable):
@@ -78,13 +78,13 @@ class NumpyLoader(Resumable):
         check_samples(dataset, Samples | SessionBatches, example)
         check_batches(batches, "na.batches.Batches(len(data), 64, shuffle=True)")
         self.dataset: Any = dataset
-        self.batches, self._place = batches, Place(batches)
+        self.batches, self._position = batches, Position(batches)
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Any]:
-        return self._place.through(lambda: map(self.dataset.batch, self.batches))
+        return self._position.through(lambda: map(self.dataset.batch, self.batches))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self):,} batches from {self.dataset!r}>"

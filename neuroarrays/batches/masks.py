@@ -61,7 +61,7 @@ class Mask:
         np.copyto(out, np.nan, where=where)
 
 
-def masks_of(area: xr.DataTree, dim: str, place: str) -> dict[str, Mask]:
+def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:
     """The masks of an area along a dimension.
 
     Parameters
@@ -70,7 +70,7 @@ def masks_of(area: xr.DataTree, dim: str, place: str) -> dict[str, Mask]:
         An area of an aligned tree.
     dim : str
         The dimension whose rows are gathered.
-    place : str
+    location : str
         Session and area, for errors.
 
     Returns
@@ -85,7 +85,7 @@ def masks_of(area: xr.DataTree, dim: str, place: str) -> dict[str, Mask]:
         if isinstance(array, xr.DataArray) and dim in array.dims and array.dtype == bool:
             dims = (dim, *(str(d) for d in array.dims if d != dim))
             keep = schema.UNIT not in dims
-            field = field_of(array.variable, dim, f"{place}: {name}", keep)
+            field = field_of(array.variable, dim, f"{location}: {name}", keep)
             masks[name] = Mask(field, dims, name in VALID)
     return masks
 

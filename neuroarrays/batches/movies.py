@@ -82,13 +82,13 @@ class MovieChunks:
         by_start: bool = False,
     ):
         fields.check_cache(cache)
-        self.place, self.order, self.chunk = gathering.place(area), order, chunk
+        self.location, self.order, self.chunk = gathering.location(area), order, chunk
         self.by_start = by_start
         self.movie = gathering.field(area, movie, schema.TIME, cache)
         self.response = gathering.field(area, response, schema.TIME, cache)
         self.buffers = fields.Buffers()
         if order.size < chunk:
-            msg = f"{self.place}: {movie} has {order.size} frames, fewer than a chunk of {chunk}"
+            msg = f"{self.location}: {movie} has {order.size} frames, fewer than a chunk of {chunk}"
             raise ValueError(msg)
 
     def load(self) -> None:
@@ -151,7 +151,9 @@ class MovieStarts(Batches):
     def __init__(self, data: MovieChunks, batch_size: int, seed: int, scene: int, over: bool):
         self.frames, self.chunk, self.scene, self.over = data.order.size, data.chunk, scene, over
         if not over and self.chunk > scene:
-            msg = f"{data.place}: a chunk of {self.chunk} frames is longer than a clip of {scene}"
+            msg = (
+                f"{data.location}: a chunk of {self.chunk} frames is longer than a clip of {scene}"
+            )
             raise ValueError(msg)
         n = -(-self.frames // self.chunk)
         super().__init__(n, batch_size, shuffle=True, seed=seed, drop_last=True)

@@ -139,7 +139,7 @@ class LoaderPlan:
     def _sides(self, area: xr.DataTree) -> dict[str, np.ndarray | None]:
         """The sides of an area's split, checked."""
         split: Any = self.split
-        where = gathering.place(area)
+        where = gathering.location(area)
         for name in [*self.inputs, *self.targets] if self.length is None else []:
             dims = gathering.find(area, name).dims
             if schema.TIME in dims and schema.PRESENTATION not in dims:
@@ -197,7 +197,7 @@ class LoaderPlan:
                 return Jittered(data, self.batch_size, seed=seed, drop_last=True)
             return Batches(len(data), self.batch_size, shuffle=True, seed=seed, drop_last=True)
         except ValueError as error:
-            msg = f"{data.place}: split {part.side!r} has {error}"
+            msg = f"{data.location}: split {part.side!r} has {error}"
             raise ValueError(msg) from error
 
     def _scales(
@@ -219,7 +219,7 @@ class LoaderPlan:
                 other = next((p.area.path for p in trained if p.key == part.key), None)
                 if other is None:
                     sides = ", ".join(sorted({p.side for p in parts if p.key == part.key}))
-                    where = gathering.place(part.area)
+                    where = gathering.location(part.area)
                     msg = f"{where}: no side 'train' to normalise by, only {sides}"
                     raise SchemaError(msg)
                 scales[part.area.path] = scales[other]

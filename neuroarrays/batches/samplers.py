@@ -120,9 +120,13 @@ class Batches(Resumed):
         order = self.order(epoch)
         if self.drop_last:
             order = order[: order.size // self.world_size * self.world_size]
-        own = order[self.rank :: self.world_size]
-        stop = own.size // self.batch_size * self.batch_size if self.drop_last else own.size
-        return [own[i : i + self.batch_size] for i in range(0, stop, self.batch_size)]
+        rank_order = order[self.rank :: self.world_size]
+        stop = (
+            rank_order.size // self.batch_size * self.batch_size
+            if self.drop_last
+            else rank_order.size
+        )
+        return [rank_order[i : i + self.batch_size] for i in range(0, stop, self.batch_size)]
 
     def __len__(self) -> int:
         share, over = divmod(self._size(), self.world_size)

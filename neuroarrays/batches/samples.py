@@ -13,7 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.errors import printable
-from neuroarrays.schema.given import found
+from neuroarrays.schema.given import described
 
 #: Arrays under the names of the tree's variables; labels are text.
 Batch = dict[str, Any]
@@ -23,7 +23,7 @@ class Samples(ABC):
     """A dataset that gathers whole batches; a sample is a batch of one, less its axis."""
 
     #: What errors call it: session and area.
-    place: str
+    location: str
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -37,7 +37,7 @@ class Samples(ABC):
 
     def __getitem__(self, index: Any) -> Batch:
         if isinstance(index, slice):
-            msg = f"{self.place}: a sample has one number; several come with .batch(range(0, 8))"
+            msg = f"{self.location}: a sample has one number; several come with .batch(range(0, 8))"
             raise TypeError(msg)
         sample: Batch = Gathered(self.batch([operator.index(index)]), 1)[0]
         return sample
@@ -47,7 +47,7 @@ class Samples(ABC):
 
     def __repr__(self) -> str:
         variables = "".join(f", {name} {shape}" for name, shape in self.shapes().items())
-        text = f"<{type(self).__name__} of {self.place}: {len(self):,} samples{variables}>"
+        text = f"<{type(self).__name__} of {self.location}: {len(self):,} samples{variables}>"
         return printable(text)
 
     def delivered(self, values: np.ndarray) -> Any:
@@ -63,7 +63,7 @@ class Samples(ABC):
         numbers, n = np.asarray(indices, np.int64), len(self)
         if numbers.size and (numbers.min() < -n or numbers.max() >= n):
             wrong = numbers.min() if numbers.min() < -n else numbers.max()
-            msg = f"{self.place}: sample {wrong} of {n}"
+            msg = f"{self.location}: sample {wrong} of {n}"
             raise IndexError(msg)
         return np.where(numbers < 0, numbers + n, numbers)
 
@@ -77,7 +77,7 @@ def check_samples(given: Any, kind: Any, example: str) -> None:
         Says what to make.
     """
     if not isinstance(given, kind):
-        msg = f"expected a dataset, such as {example}, found {found(given)}"
+        msg = f"expected a dataset, such as {example}, found {described(given)}"
         raise TypeError(msg)
 
 
@@ -127,7 +127,7 @@ class AreaSamples(Samples):
         labels: bool,
         transform: Callable[[Batch], Batch] | None,
     ):
-        self.place, self.area = gathering.place(area), str(area.name)
+        self.location, self.area = gathering.location(area), str(area.name)
         self.session = str(area.parent.name or "") if area.parent is not None else ""
         ids = units.coords[schema.UNIT].values if schema.UNIT in units.coords else None
         self.unit_id: Any = None if ids is None else self.delivered(np.array(ids, np.int64))

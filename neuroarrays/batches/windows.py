@@ -84,7 +84,7 @@ class SpikeWindowSamples(AreaSamples):
     ):
         from neuroarrays.kernels import grid
 
-        where = gathering.place(area)
+        where = gathering.location(area)
         if schema.SPIKES not in area.children:
             msg = f"{where} has no spikes node: {given.instead(area, 'spikes')}"
             raise SchemaError(msg)
@@ -124,14 +124,14 @@ class SpikeWindowSamples(AreaSamples):
         if begins.ndim != 1 or not begins.size or not np.isfinite(begins).all():
             low, high = shared.extent
             msg = (
-                f"{self.place}: no window of {length:g} s (all units were recorded for "
+                f"{self.location}: no window of {length:g} s (all units were recorded for "
                 f"{shared.seconds:g} s from {low:.3f} to {high:.3f} s, window={window}, starts of "
                 f"shape {begins.shape})"
             )
             raise ValueError(msg)
         if not (whole := self._whole(begins)).all():
             msg = (
-                f"{self.place}: {(~whole).sum():,} of {whole.size:,} windows reach into time in which "
+                f"{self.location}: {(~whole).sum():,} of {whole.size:,} windows reach into time in which "
                 f"not all units were recorded, or are to be trusted: the first starts at "
                 f"{begins[~whole][0]:g} s. No spike there does not mean silence; leave them out, or "
                 "choose units with na.select_units"
@@ -163,7 +163,7 @@ class SpikeWindowSamples(AreaSamples):
             node, self.starts, offsets, "linear", None, dims, self.bin_width
         )
         lazy = array_of(signal[variable])
-        return fields.LazyRows(lazy, 0, gathering.place(area, name))
+        return fields.LazyRows(lazy, 0, gathering.location(area, name))
 
     @property
     def slices(self) -> Any:
@@ -197,7 +197,7 @@ class SpikeWindowSamples(AreaSamples):
         try:
             events.count_windows(self.slices, self.starts[rows], self.bin_width, counted)
         except OverflowError as error:
-            msg = f"{self.place}: spike_data: {error}; take a smaller bin_width"
+            msg = f"{self.location}: spike_data: {error}; take a smaller bin_width"
             raise OverflowError(msg) from error
         out = counted
         if self.dtype != counted.dtype:

@@ -33,7 +33,7 @@ from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks
 from neuroarrays.collection.surveys import Recipe, Survey, survey
-from neuroarrays.collection.tasks import Outcome, Progress, Runner, said
+from neuroarrays.collection.tasks import Outcome, Progress, Runner, error_text
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import partials, state
 from neuroarrays.files.probe import Probe, probe_of
@@ -191,7 +191,7 @@ def _build(
 ) -> None:
     """Look at all sessions, make what parts are missing, put them together."""
     tasks = [(recipe, str(path)) for path in _files(paths, recipe.engine)]
-    surveys = [found for found in run(survey, tasks) if found is not None]
+    surveys = [outcome for outcome in run(survey, tasks) if outcome is not None]
     if not surveys:
         msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
         raise NeuroArraysError(msg)
@@ -244,7 +244,7 @@ def make_part(job: Job) -> Outcome:
         Path(job.part).parent.mkdir(parents=True, exist_ok=True)
         store.save(aligned, job.part, overwrite=True, progress=False)
     except Exception as error:
-        return Outcome(name, error=said(error))
+        return Outcome(name, error=error_text(error))
     return Outcome(name, name)
 
 
@@ -253,21 +253,23 @@ def make_part(job: Job) -> Outcome:
 
 def _files(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[str]:
     """The recordings that paths stand for, in full."""
-    found: list[str] = []
+    recordings: list[str] = []
     for path in paths:
         probe = probe_of(path)
         if not probe.is_folder:
-            found.append(probe.path)
+            recordings.append(probe.path)
         elif engine is None:
-            found += [file.path for file in probe.glob("*.nwb")]
+            recordings += [file.path for file in probe.glob("*.nwb")]
         else:
             sessions = reader_of(probe, engine).list_sessions(probe).values()
             # An error stands for a session that is damaged, and has its path.
-            found += [one.path for one in sessions if isinstance(one, Probe | FormatError)]
-    if not found:
+            recordings += [
+                session.path for session in sessions if isinstance(session, Probe | FormatError)
+            ]
+    if not recordings:
         msg = "no sessions: expected NWB files, or a folder of them; engine= says another format"
         raise NeuroArraysError(msg)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(recordings))
 
 
 def _jobs(
@@ -275,47 +277,58 @@ def _jobs(
 ) -> dict[str, list[Job]]:
     """File of the archive -> its jobs, by session."""
     first: dict[str, Survey] = {}
-    for one in surveys:
-        if one.session in first:
+    for summary in surveys:
+        if summary.session in first:
             raise FormatError(
-                one.path,
+                summary.path,
                 expected="sessions of different names",
-                found=f"{one.session}, which is in {first[one.session].path} too",
+                found=f"{summary.session}, which is in {first[summary.session].path} too",
             )
-        first[one.session] = one
-    if recipe.areas is not None and not any(one.areas for one in surveys):
+        first[summary.session] = summary
+    if recipe.areas is not None and not any(summary.areas for summary in surveys):
         raise NotInTree("area", ", ".join(recipe.areas), _all_areas(surveys))
-    known = dict.fromkeys(name for one in surveys for name in one.durations)
+    known = dict.fromkeys(name for summary in surveys for name in summary.durations)
     stimuli = chosen(known, recipe.stimuli, "stimulus")
     jobs: dict[str, list[Job]] = {}
     medians: dict[str, float] = {}
     for stimulus in sorted(stimuli, reverse=True):  # ..._more_repeats before what it goes with
-        with_it = [one for one in surveys if stimulus in one.durations]
-        limit = max(one.limits.get(stimulus, 0.0) for one in with_it)
-        median, longest = _pooled([one.durations[stimulus] for one in with_it], limit, recipe)
+        with_it = [summary for summary in surveys if stimulus in summary.durations]
+        limit = max(summary.limits.get(stimulus, 0.0) for summary in with_it)
+        median, longest = _pooled(
+            [summary.durations[stimulus] for summary in with_it], limit, recipe
+        )
         medians |= {} if median is None else {stimulus: median}
         stored = mlynarski.stored_with(stimulus) if recipe.compat else (stimulus,)
         usual = tuple((name, medians[name]) for name in stored if name in medians)
-        for one in sorted(with_it, key=lambda one: one.session):
-            job = Job(one.path, one.session, stimulus, recipe, one.areas, usual, longest, one.stamp)
-            part = work / "parts" / stimulus / f"{one.session}-{job.token()}.h5"
-            if one.areas:
+        for summary in sorted(with_it, key=lambda summary: summary.session):
+            job = Job(
+                summary.path,
+                summary.session,
+                stimulus,
+                recipe,
+                summary.areas,
+                usual,
+                longest,
+                summary.stamp,
+            )
+            part = work / "parts" / stimulus / f"{summary.session}-{job.token()}.h5"
+            if summary.areas:
                 jobs.setdefault(_block(stimulus, recipe), []).append(replace(job, part=str(part)))
-        lacking = [one.session for one in surveys if one not in with_it]
+        lacking = [summary.session for summary in surveys if summary not in with_it]
         if lacking and recipe.stimuli is not None:
             report.notes.append(f"{stimulus}: not in {', '.join(sorted(lacking))}")
-    for one in surveys:
-        if not one.areas:
-            report.notes.append(f"{one.session}: no units in the areas asked for")
+    for summary in surveys:
+        if not summary.areas:
+            report.notes.append(f"{summary.session}: no units in the areas asked for")
     return jobs
 
 
 def _all_areas(surveys: Sequence[Survey]) -> list[str]:
-    found: dict[str, None] = {}
-    for one in surveys:
-        paths = schema.area_paths(open_datatree(one.path))
-        found |= dict.fromkeys(path.partition("/")[2] for path in paths)
-    return sorted(found)
+    areas: dict[str, None] = {}
+    for summary in surveys:
+        paths = schema.area_paths(open_datatree(summary.path))
+        areas |= dict.fromkeys(path.partition("/")[2] for path in paths)
+    return sorted(areas)
 
 
 def _block(stimulus: str, recipe: Recipe) -> str:
@@ -368,9 +381,11 @@ def _put_together(
             path,
             layout=layout,
             overwrite=True,
-            before=lambda made: marks.about_to(block, made, missing),
+            before=lambda partial_file: marks.about_to(block, partial_file, missing),
         )
-    report.notes += [f"{block}: {one.message}" for one in caught if one.category is UserWarning]
+    report.notes += [
+        f"{block}: {warning.message}" for warning in caught if warning.category is UserWarning
+    ]
     report.written.append(path)
 
 

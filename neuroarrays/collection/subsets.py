@@ -70,15 +70,15 @@ def subset(
         msg = f"{out}: there is something already; give another name"
         raise PathExists(msg)
     tree = open_datatree(path, engine, sessions=sessions, areas=areas)
-    found = stimuli_of(tree, path)
-    picked = chosen(found, stimuli, "stimulus")
-    places = {name: "" if found[name] is tree else f"{found[name].name}/" for name in picked}
+    trees = stimuli_of(tree, path)
+    picked = chosen(trees, stimuli, "stimulus")
+    prefixes = {name: "" if trees[name] is tree else f"{trees[name].name}/" for name in picked}
     if out.suffix in (*HDF5_SUFFIXES, ZARR_SUFFIX):
-        return save(_part(tree, tuple(places.values())), out, layout=layout)
+        return save(_part(tree, tuple(prefixes.values())), out, layout=layout)
     with written(out) as work:
         work.mkdir()
-        for name, place in places.items():
-            save(_part(tree, (place,), place), work / f"{name}.h5", layout=layout)
+        for name, prefix in prefixes.items():
+            save(_part(tree, (prefix,), prefix), work / f"{name}.h5", layout=layout)
     return out
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.collection.tasks import Outcome, said
+from neuroarrays.collection.tasks import Outcome, error_text
 from neuroarrays.errors import FormatError
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen.stimuli import PARAMETERS
@@ -74,10 +74,10 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
     recipe, path = task
     try:
         tree = open_datatree(path, engine=recipe.engine, probe=True)
-        held = contents.of_tree(tree)
-        if len(held.sessions) != 1:
-            raise FormatError(path, expected="one session", found=f"{len(held.sessions)}")
-        (session,) = held.sessions
+        facts = contents.of_tree(tree)
+        if len(facts.sessions) != 1:
+            raise FormatError(path, expected="one session", found=f"{len(facts.sessions)}")
+        (session,) = facts.sessions
         node: Any = tree[session.path]
         names = [area.name for area in session.areas]
         areas = [name for name in names if recipe.areas is None or matches(name, recipe.areas)]
@@ -85,7 +85,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
             table.name: node[schema.PRESENTATIONS][table.name].to_dataset()
             for table in session.tables
         }
-        stimuli = _stimuli(held.source, tables)
+        stimuli = _stimuli(facts.source, tables)
         lengths = _durations(node, tables, stimuli, recipe.compat)
         limits = {
             name: float(limit)
@@ -96,7 +96,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
         stamp = probe_of(path).content
         result = Survey(path, stamp, session.name, tuple(areas), durations, limits)
     except Exception as error:  # one bad file does not lose the others
-        return Outcome(path, error=said(error))
+        return Outcome(path, error=error_text(error))
     return Outcome(session.name, result)
 
 

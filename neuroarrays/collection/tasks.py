@@ -22,7 +22,7 @@ class Outcome:
     error: str = ""
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error in one line; its type too where it is none of ours."""
     text = " ".join(str(error).split())
     return text if isinstance(error, NeuroArraysError) else f"{type(error).__name__}: {text}"
@@ -133,7 +133,7 @@ class Runner:
                 if future.status == "finished":
                     done(future.result())
                 else:  # its worker died
-                    done(Outcome(str(names[future])[:80], error=said(future.exception())))
+                    done(Outcome(str(names[future])[:80], error=error_text(future.exception())))
 
 
 def _call(function: Callable[[Any], Outcome], boxed: list[Any]) -> Outcome:

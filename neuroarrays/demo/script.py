@@ -127,8 +127,8 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
     )
     batch = test.batch(range(len(test)))
     with torch.no_grad():
-        found = model(batch[names[0]]).numpy()
-    angle = np.arctan2(found[:, 1], found[:, 0])
+        predicted = model(batch[names[0]]).numpy()
+    angle = np.arctan2(predicted[:, 1], predicted[:, 0])
     truth = _middle(batch[names[1]]).numpy()
     constants = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     chance = min(_error(np.full_like(truth, c), truth) for c in constants)
@@ -207,8 +207,8 @@ def _draw_wake(ax: Any, tree: xr.DataTree, clock: xr.DataTree, units: Any, color
     twin.spines["right"].set_visible(True)
 
 
-def _draw_ripples(figure: Any, place: Any, tree: xr.DataTree, ripples: xr.DataTree) -> None:
-    left, right = place.subgridspec(1, 2, width_ratios=(1, 1.1))
+def _draw_ripples(figure: Any, cell: Any, tree: xr.DataTree, ripples: xr.DataTree) -> None:
+    left, right = cell.subgridspec(1, 2, width_ratios=(1, 1.1))
     area = ripples["A2929-200711/ca1"].to_dataset()
     ax = figure.add_subplot(left)
     onsets = area["start_time"].values

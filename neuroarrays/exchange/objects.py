@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.given import found
+from neuroarrays.schema.given import described
 from neuroarrays.tree.columns import plain_column
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import (
@@ -100,7 +100,7 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
 
 def _support(nap: Any, each: list[Stretches]) -> Any:
     """The time support of objects: all time in which any of them was recorded."""
-    rows = np.concatenate([one.rows for one in each] or [np.empty((0, 2))])
+    rows = np.concatenate([stretches.rows for stretches in each] or [np.empty((0, 2))])
     starts, stops = merged(rows)
     some = stops - starts > _SHORTEST  # its own guess loses units with a single spike
     if not some.any():
@@ -138,20 +138,20 @@ def _intervals(nap: Any, node: xr.Dataset) -> Any:
         return None  # pynapple would drop or join rows that overlap
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it takes 1 us from intervals that touch
-        own = ("start", "end", "start_time", "stop_time")
+        reserved = ("start", "end", "start_time", "stop_time")
         return nap.IntervalSet(
-            starts, stops, metadata=_told(node.variables, schema.PRESENTATION, own)
+            starts, stops, metadata=_told(node.variables, schema.PRESENTATION, reserved)
         )
 
 
 def _told(
-    variables: Mapping[Any, Any], dim: Hashable, own: Sequence[str]
+    variables: Mapping[Any, Any], dim: Hashable, reserved: Sequence[str]
 ) -> dict[str, np.ndarray] | None:
     """What is said along a dimension, one value each, as metadata; `own` is pynapple's."""
     return {
-        str(name): one.values
-        for name, one in variables.items()
-        if one.dims == (dim,) and name != dim and name not in own
+        str(name): variable.values
+        for name, variable in variables.items()
+        if variable.dims == (dim,) and name != dim and name not in reserved
     } or None
 
 
@@ -215,7 +215,7 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
         name = "spike_times" if isinstance(objects, nap.TsGroup) else "signal"
         msg = (
             f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found "
-            f"{found(objects)}"
+            f"{described(objects)}"
         )
         raise TypeError(msg)
     observed: dict[str, tuple[np.ndarray, bool]] = {}
@@ -223,29 +223,31 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
         "/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
         session: xr.Dataset(attrs={"session_id": session}),
     }
-    for name, one in objects.items():
-        place = name.strip("/").removeprefix(f"{session}/")
-        if isinstance(one, nap.Ts):
-            one = nap.TsGroup({0: one})
-        if isinstance(one, nap.TsGroup):
-            place = place.removesuffix(f"/{schema.SPIKES}")
-            observed[f"{session}/{place}/{schema.SPIKES}"] = _observed(
-                one, [np.asarray(one[i].index, np.float64) for i in one.index]
+    for name, nap_object in objects.items():
+        path = name.strip("/").removeprefix(f"{session}/")
+        if isinstance(nap_object, nap.Ts):
+            nap_object = nap.TsGroup({0: nap_object})
+        if isinstance(nap_object, nap.TsGroup):
+            path = path.removesuffix(f"/{schema.SPIKES}")
+            observed[f"{session}/{path}/{schema.SPIKES}"] = _observed(
+                nap_object, [np.asarray(nap_object[i].index, np.float64) for i in nap_object.index]
             )
-            groups[f"{session}/{place}/{schema.SPIKES}"] = _spikes(one)
-        elif isinstance(one, nap.IntervalSet):
-            place = place.removeprefix(f"{schema.PRESENTATIONS}/")
-            groups[f"{session}/{schema.PRESENTATIONS}/{place}"] = _table(one)
-        elif isinstance(one, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
-            signal = _signal(one, place.rpartition("/")[2])
-            if schema.UNIT in signal.dims and "/" not in place:
-                place = f"{schema.UNKNOWN_AREA}/{place}"  # units are of an area
-            groups[f"{session}/{place}"] = signal
-            observed[f"{session}/{place}"] = _observed(one, [np.asarray(one.index, np.float64)])
+            groups[f"{session}/{path}/{schema.SPIKES}"] = _spikes(nap_object)
+        elif isinstance(nap_object, nap.IntervalSet):
+            path = path.removeprefix(f"{schema.PRESENTATIONS}/")
+            groups[f"{session}/{schema.PRESENTATIONS}/{path}"] = _table(nap_object)
+        elif isinstance(nap_object, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
+            signal = _signal(nap_object, path.rpartition("/")[2])
+            if schema.UNIT in signal.dims and "/" not in path:
+                path = f"{schema.UNKNOWN_AREA}/{path}"  # units are of an area
+            groups[f"{session}/{path}"] = signal
+            observed[f"{session}/{path}"] = _observed(
+                nap_object, [np.asarray(nap_object.index, np.float64)]
+            )
         else:
-            msg = f"{name} is a {type(one).__name__}; expected an object of pynapple with times"
+            msg = f"{name} is a {type(nap_object).__name__}; expected an object of pynapple with times"
             raise TypeError(msg)
-    if any(said for _, said in observed.values()):
+    if any(stated for _, stated in observed.values()):
         whole = merged(np.concatenate([rows for rows, _ in observed.values()]))
         groups[f"{session}/{schema.OBSERVED}"] = dataset(
             {
@@ -253,19 +255,19 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
                 for name, column in zip(OF_SESSION, whole, strict=True)
             }
         )
-    for path, (rows, said) in observed.items():
-        if said and path.endswith(f"/{schema.SPIKES}"):
+    for path, (rows, stated) in observed.items():
+        if stated and path.endswith(f"/{schema.SPIKES}"):
             groups[path] = with_stretches(groups[path], list(rows.T))
     return xr.DataTree.from_dict(complete(groups, session))
 
 
-def _observed(one: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bool]:
+def _observed(nap_object: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bool]:
     """The time support of an object, (n, 2) s, and whether somebody gave it one.
 
     Without, pynapple takes what lies between the first and the last of each clock.
     """
     ends = np.array([(clock.min(), clock.max()) for clock in clocks if clock.size]).reshape(-1, 2)
-    support = one.time_support
+    support = nap_object.time_support
     if support is None:
         return ends, False
     rows = np.asarray(support.values, np.float64).reshape(-1, 2)
@@ -290,10 +292,10 @@ def _spikes(group: Any) -> xr.Dataset:
     )
 
 
-def _metadata(one: Any) -> dict[str, np.ndarray]:
+def _metadata(nap_object: Any) -> dict[str, np.ndarray]:
     """What somebody said of the units, intervals or columns of an object of pynapple."""
-    names = getattr(one, "metadata_columns", None) or ()
-    return {str(name): plain_column(one.get_info(name)) for name in names}
+    names = getattr(nap_object, "metadata_columns", None) or ()
+    return {str(name): plain_column(nap_object.get_info(name)) for name in names}
 
 
 def _free(name: str) -> str:

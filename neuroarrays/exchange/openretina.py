@@ -17,7 +17,7 @@ from neuroarrays.errors import MissingDependency, SchemaError
 from neuroarrays.files.source import plain
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import floats, pixels
-from neuroarrays.lazy.views import Arranged, Held, transposed
+from neuroarrays.lazy.views import Arranged, InMemory, transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
@@ -132,8 +132,8 @@ def from_openretina(
             part = _part(session, block, movie, response, order)
             part.attrs |= retina.rate_attrs(sampling_rate, None)
             part.time = retina.regular_clock(sampling_rate, min(part.lengths().values()))
-            place = f"{schema.node_name(block)}/{schema.node_name(session)}"
-            nodes |= retina.part_nodes(place, part, mismatch)
+            path = f"{schema.node_name(block)}/{schema.node_name(session)}"
+            nodes |= retina.part_nodes(path, part, mismatch)
     ordered = dict(sorted(nodes.items(), key=lambda item: not item[0].startswith("train/")))
     root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="open-retina"))
     return xr.DataTree.from_dict({"/": root} | ordered)
@@ -246,12 +246,12 @@ def _part(
     movies = _get(movie, "test_dict") or {}
     shown = _get(movie, "train") if train else movies.get(block)
     if shown is not None:
-        part.stimulus = Arranged(pixels(Held(np.asarray(shown))), (1, 0, 2, 3))
+        part.stimulus = Arranged(pixels(InMemory(np.asarray(shown))), (1, 0, 2, 3))
     values = _get(response, "train") if train else _get(response, "test_dict")[block]
-    part.responses = transposed(floats(Held(np.asarray(values))))
+    part.responses = transposed(floats(InMemory(np.asarray(values))))
     trials = (_get(response, "test_by_trial_dict") or {}).get(block)
     if not train and trials is not None:
-        part.by_trial = Arranged(floats(Held(np.asarray(trials))), order)
+        part.by_trial = Arranged(floats(InMemory(np.asarray(trials))), order)
     if (stimulus := _get(response, "stim_id")) is not None:
         part.attrs["stimulus_type"] = stimulus
     for name, value in (_get(response, "session_kwargs") or {}).items():
@@ -274,5 +274,5 @@ def _say(part: retina.Part, name: str, value: Any) -> None:
     elif values.dtype.kind in "biufU" and values.ndim < 2 and values.size <= _MOST:
         part.attrs.setdefault(name, plain(values))
     elif value is not None:
-        said = f"session_kwargs[{name!r}]: not in the tree ({values.dtype} of shape {values.shape})"
-        part.attrs["notes"] = [*part.attrs.get("notes", []), said]
+        note = f"session_kwargs[{name!r}]: not in the tree ({values.dtype} of shape {values.shape})"
+        part.attrs["notes"] = [*part.attrs.get("notes", []), note]

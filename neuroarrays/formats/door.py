@@ -167,7 +167,7 @@ def _probe(path_or_url: object) -> Probe:
     """
     if not isinstance(path_or_url, str | os.PathLike | list | tuple | Probe):
         hint = "; it is open already" if isinstance(path_or_url, xr.DataTree) else ""
-        msg = f"expected a path, or a list of paths, found {given.found(path_or_url)}{hint}"
+        msg = f"expected a path, or a list of paths, found {given.described(path_or_url)}{hint}"
         raise TypeError(msg)
     asked = probe_of(path_or_url)
     for one in asked.children if asked.is_list else (asked,):
@@ -212,7 +212,7 @@ def _asked(asked: Probe, engine: object) -> Reader:
     if not isinstance(engine, str):
         msg = (
             "engine: expected the name of a format or a subclass of "
-            f"neuroarrays.formats.reader.Reader, found {given.found(engine)}"
+            f"neuroarrays.formats.reader.Reader, found {given.described(engine)}"
         )
         raise TypeError(msg)
     format_ = registry.named(engine)

@@ -198,18 +198,18 @@ def count_windows(
 def _count_events(dense, sizes):
     per_row = (dense.shape[1] + 65535) // 65536
     for row in range(dense.shape[0]):
-        for place in range(dense.shape[1]):
-            if dense[row, place]:
-                sizes[row * per_row + place // 65536] += dense[row, place]
+        for column in range(dense.shape[1]):
+            if dense[row, column]:
+                sizes[row * per_row + column // 65536] += dense[row, column]
 
 
 @compiled
 def _name_events(dense, places):
     i = 0
     for row in range(dense.shape[0]):
-        for place in range(dense.shape[1]):
-            for _ in range(dense[row, place]):
-                places[i] = place % 65536
+        for column in range(dense.shape[1]):
+            for _ in range(dense[row, column]):
+                places[i] = column % 65536
                 i += 1
 
 

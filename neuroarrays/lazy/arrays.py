@@ -65,10 +65,10 @@ class LazyArray(BackendArray):
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         if not isinstance(key, indexing.VectorizedIndexer):
             return self._raw(key.tuple)  # xarray's own way fails on empty backward slices
-        found: np.ndarray = indexing.explicit_indexing_adapter(
+        values: np.ndarray = indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._raw
         )
-        return found
+        return values
 
     def _raw(self, key: Key) -> np.ndarray:
         key = outer.normalise(key, self.shape)
@@ -77,8 +77,8 @@ class LazyArray(BackendArray):
         except (NeuroArraysError, MemoryError):
             raise
         except Exception:  # from inside a library, which knows neither file nor place
-            place = origin(self)
-            with safety.named(place) if place else nullcontext():
+            source = origin(self)
+            with safety.named(source) if source else nullcontext():
                 raise
 
     def load(self) -> np.ndarray:
@@ -90,9 +90,9 @@ class LazyArray(BackendArray):
         return xr.Variable(dims, wrap(self), dict(attrs or {}))
 
     def __repr__(self) -> str:
-        place = origin(self)
-        found = f", not read: {place}" if place else ", made where it is indexed"
-        return f"<{type(self).__name__} {self.dtype} {self.shape}{found}>"
+        source = origin(self)
+        where = f", not read: {source}" if source else ", made where it is indexed"
+        return f"<{type(self).__name__} {self.dtype} {self.shape}{where}>"
 
 
 def origin(part: Any, depth: int = 5) -> str:
@@ -104,9 +104,9 @@ def origin(part: Any, depth: int = 5) -> str:
         inside = list(part[:1])
     else:
         inside = list(getattr(part, "__dict__", {}).values()) if depth else []
-    place = next(filter(None, (origin(one, depth - 1) for one in inside)), "")
-    named = isinstance(name, str) and name and " of " not in place
-    return f"{name} of {place}" if place and named else place
+    source = next(filter(None, (origin(inner, depth - 1) for inner in inside)), "")
+    named = isinstance(name, str) and name and " of " not in source
+    return f"{name} of {source}" if source and named else source
 
 
 def exact_token(token: Any) -> Any:
@@ -117,12 +117,12 @@ def exact_token(token: Any) -> Any:
     if isinstance(token, np.ndarray):
         return "array", "object", token.shape, str(token.ravel().tolist())
     if isinstance(token, tuple | list):
-        return tuple(exact_token(one) for one in token)
+        return tuple(exact_token(inner) for inner in token)
     if isinstance(token, FunctionType) and "<" not in token.__qualname__:
         return token.__module__, token.__qualname__
     if hasattr(token, "__dask_tokenize__") and not isinstance(token, type):
-        own = token.__dask_tokenize__()
-        return own if isinstance(token, LazyArray) else exact_token(own)
+        inner_token = token.__dask_tokenize__()
+        return inner_token if isinstance(token, LazyArray) else exact_token(inner_token)
     if is_dataclass(token) and not isinstance(token, type):
         parts = (getattr(token, field.name) for field in fields(token) if field.compare)
         return type(token).__module__, type(token).__qualname__, *map(exact_token, parts)
@@ -168,7 +168,7 @@ def identity(variable: xr.Variable) -> Hashable:
 
 #: Series kept in memory for repeated interpolation.
 _series: state.Cache[tuple[np.ndarray, ...]] = state.Cache(
-    512 << 20, lambda arrays: sum(one.nbytes for one in arrays)
+    512 << 20, lambda arrays: sum(array.nbytes for array in arrays)
 )
 
 

@@ -30,17 +30,17 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
         dataset = node.to_dataset(inherit=False)
         if {schema.PRESENTATIONS, schema.OBSERVED} & set(path.split("/")):
             return dataset
-        made = {}
+        chunked_variables = {}
         for name, array in dataset.data_vars.items():
             if schema.INTERVAL in array.dims:
                 continue
             sizes: Any = chunks
             if isinstance(chunks, Mapping):
-                own = array.encoding.get("preferred_chunks", {})
-                sizes = {dim: chunks.get(dim, own.get(dim, -1)) for dim in array.dims}
+                preferred = array.encoding.get("preferred_chunks", {})
+                sizes = {dim: chunks.get(dim, preferred.get(dim, -1)) for dim in array.dims}
             data = array_of(array.variable)
             token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
-            made[name] = array.variable.chunk(sizes, name=token)
-        return dataset.assign(made)
+            chunked_variables[name] = array.variable.chunk(sizes, name=token)
+        return dataset.assign(chunked_variables)
 
     return xr.DataTree.from_dict({p: chunk(p, node) for p, node in tree.subtree_with_keys})

@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays.files import outer
 from neuroarrays.files.source import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of
-from neuroarrays.lazy.views import Held
+from neuroarrays.lazy.views import InMemory
 
 #: How far a start may lie from a whole number of samples, in samples, and be one.
 _TOLERANCE = 1e-9
@@ -195,4 +195,4 @@ def as_lazy(variable: xr.Variable) -> LazyArray:
     data = array_of(variable)
     if isinstance(data, LazyArray):
         return data
-    return Held(data) if isinstance(data, np.ndarray) else OfVariable(variable)
+    return InMemory(data) if isinstance(data, np.ndarray) else OfVariable(variable)

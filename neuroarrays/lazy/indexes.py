@@ -143,7 +143,7 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None
     ) -> IndexSelResult:
         try:
-            found = super().sel(labels, method, tolerance).dim_indexers[self.dim]
+            positions = super().sel(labels, method, tolerance).dim_indexers[self.dim]
         except KeyError as error:
             (wanted,) = labels.values()
             missing = [k for k in np.atleast_1d(wanted).tolist() if k not in self.index]
@@ -152,17 +152,17 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
             raise NotInTree(
                 "unit", missing[0] if len(missing) == 1 else missing, self.index
             ) from error
-        if isinstance(found, xr.DataArray | xr.Variable):
-            found = found.values
-        if np.ndim(found) == 0 and not isinstance(found, slice):
-            unit = int(found)
+        if isinstance(positions, xr.DataArray | xr.Variable):
+            positions = positions.values
+        if np.ndim(positions) == 0 and not isinstance(positions, slice):
+            unit = int(positions)
             spikes: Any = slice(int(self.starts[unit]), int(self.starts[unit] + self.sizes[unit]))
-            return IndexSelResult({self.dim: found, schema.SPIKE: spikes})
-        units = np.arange(self.sizes.size)[found]
+            return IndexSelResult({self.dim: positions, schema.SPIKE: spikes})
+        units = np.arange(self.sizes.size)[positions]
         index = self.of(self.index[units], self.dim, self.sizes[units])
         name = self.index.name
         return IndexSelResult(
-            {self.dim: found, schema.SPIKE: self._spikes(units)}, indexes={name: index}
+            {self.dim: positions, schema.SPIKE: self._spikes(units)}, indexes={name: index}
         )
 
     def _spikes(self, units: np.ndarray) -> slice | np.ndarray:
@@ -240,35 +240,35 @@ def dataset(
     ValueError
         If two variables differ in the size of a dimension.
     """
-    made: dict[Hashable, Any] = {}
-    made.update(variables)
+    members: dict[Hashable, Any] = {}
+    members.update(variables)
     indexes: dict[Hashable, Index] = {}
     for name, variable in (coords or {}).items():
-        made[name] = variable
+        members[name] = variable
         if variable.dims == (name,):
             others = {} if name in plain else variables
             indexes[name] = index = _index_of(name, variable, others)
-            made |= index.create_variables({name: variable})
+            members |= index.create_variables({name: variable})
     sizes: dict[Hashable, int] = {}
-    for label, variable in made.items():
+    for label, variable in members.items():
         for dim, size in zip(variable.dims, variable.shape, strict=True):
             if sizes.setdefault(dim, size) != size:
                 msg = f"{label} has {size} values along {dim}, others {sizes[dim]}"
                 raise ValueError(msg)
     return xr.Dataset._construct_direct(
-        made, set(coords or ()), dims=sizes, attrs=dict(attrs or {}), indexes=indexes
+        members, set(coords or ()), dims=sizes, attrs=dict(attrs or {}), indexes=indexes
     )
 
 
 def _index_of(name: str, variable: xr.Variable, others: Mapping[str, xr.Variable]) -> Index:
     """The index of a dimension's own coordinate."""
-    one = {name: variable}
+    coordinate = {name: variable}
     if isinstance(array_of(variable), LazyArray) and name == schema.TIME:
-        clock: Index = ClockIndex.from_variables(one, options={})
+        clock: Index = ClockIndex.from_variables(coordinate, options={})
         return clock
     if name == schema.UNIT and {"row_size", "spike_times"} <= set(others):
         sizes = others["row_size"].values
         if others["spike_times"].size == sizes.sum():
-            return UnitIndex.from_variables(one, options={"sizes": sizes})
-    index: Index = PandasIndex.from_variables(one, options={})
+            return UnitIndex.from_variables(coordinate, options={"sizes": sizes})
+    index: Index = PandasIndex.from_variables(coordinate, options={})
     return index

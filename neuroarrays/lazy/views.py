@@ -16,7 +16,7 @@ from neuroarrays.lazy.arrays import LazyArray
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Held(LazyArray):
+class InMemory(LazyArray):
     """An array in memory."""
 
     values: np.ndarray
@@ -100,12 +100,12 @@ class Taken(LazyArray):
     def _rows(self, before: Key, wanted: np.ndarray, after: Key, lead: int) -> np.ndarray:
         """Rows at places in any order, along the axis `lead` of the result; each is read once."""
         distinct, which = np.unique(wanted, return_inverse=True)
-        there = distinct >= 0
-        read = self.base.outer((*before, outer.compact(distinct[there]), *after))
-        if not there.all():
+        known = distinct >= 0
+        read = self.base.outer((*before, outer.compact(distinct[known]), *after))
+        if not known.all():
             shape = (*read.shape[:lead], distinct.size, *read.shape[lead + 1 :])
             filled = np.full(shape, np.nan, self.dtype)
-            filled[(slice(None),) * lead + (there,)] = read
+            filled[(slice(None),) * lead + (known,)] = read
             read = filled
         return read.astype(self.dtype, copy=False).take(which.ravel(), axis=lead)
 
@@ -153,11 +153,11 @@ class Arranged(LazyArray):
         values = self.base.outer(tuple(of_axis[axis] for axis in sorted(of_axis)))
         left = [axis for axis in sorted(of_axis) if not isinstance(of_axis[axis], int)]
         values = values.transpose([left.index(axis) for axis in self.axes if axis in left])
-        place = 0
+        position = 0
         for axis, k in zip(self.axes, key, strict=True):
             if axis == self.NEW:
-                values = np.expand_dims(values, place)[(slice(None),) * place + (k,)]
-            place += not isinstance(k, int)
+                values = np.expand_dims(values, position)[(slice(None),) * position + (k,)]
+            position += not isinstance(k, int)
         return values
 
 
@@ -302,8 +302,8 @@ class ByRow(LazyArray):
         if isinstance(k, int):
             return self.base.outer(key)
         out = np.empty(outer.result_shape(key, self.shape), self.dtype)
-        for row, place in enumerate(outer.positions(k).tolist()):
-            out[row, ...] = self.base.outer((place, *rest))
+        for row, base_row in enumerate(outer.positions(k).tolist()):
+            out[row, ...] = self.base.outer((base_row, *rest))
         return out
 
 

@@ -48,7 +48,7 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     unit = next(iter(np.atleast_1d(labels).tolist()), 0)
     if is_events:
         line = line.replace("area", "events").replace(".sel(unit_id={unit})", ".isel(event=0)")
-    msg = f"expected what {call} gives, found {given.found(values)}; write {line.format(unit=unit)}"
+    msg = f"expected what {call} gives, found {given.described(values)}; write {line.format(unit=unit)}"
     counts = {schema.SPIKE_DATA, schema.RESPONSES}
     if isinstance(values, xr.DataTree) and not is_events and not counts & set(values.data_vars):
         msg += f"; for an area, {given.instead(values, 'trials')}"

@@ -54,17 +54,15 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     SchemaError
         If it is neither kind of tree, or holds no session.
     """
-    held = contents.of_tree(tree)
-    if not held.sessions:
-        msg = (
-            f"the tree has no session; found {given.found(tree)}: give the tree, or a session of it"
-        )
+    facts = contents.of_tree(tree)
+    if not facts.sessions:
+        msg = f"the tree has no session; found {given.described(tree)}: give the tree, or a session of it"
         raise SchemaError(msg)
-    names = list(dict.fromkeys(session.name for session in held.sessions))
-    first = [session for session in held.sessions if session.name == names[0]]
-    if held.kind == schema.RECORDING:
+    names = list(dict.fromkeys(session.name for session in facts.sessions))
+    first = [session for session in facts.sessions if session.name == names[0]]
+    if facts.kind == schema.RECORDING:
         rows, along = timelines.of_recording(tree.root[first[0].path]), "time (s)"
-        rates = rates_by_area(tree.root, held.sessions)
+        rates = rates_by_area(tree.root, facts.sessions)
         title = "Rates of units, and their median"
     else:
         nodes = [
@@ -75,7 +73,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
         rows, along = timelines.of_aligned(nodes)
         positions = np.unique(np.linspace(0, len(names) - 1, _SESSIONS).round().astype(int))
         chosen = {names[i] for i in positions}
-        rates = responses_by_area(tree.root, [s for s in held.sessions if s.name in chosen])
+        rates = responses_by_area(tree.root, [s for s in facts.sessions if s.name in chosen])
         which = "" if len(chosen) == len(names) else f" of {len(chosen)} sessions"
         title = f"Responses of units{which}, and their median"
     height = float(np.clip(1.4 + 0.22 * len(names), 2.6, 9))
@@ -84,7 +82,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     axes: dict[str, Axes] = figure.subplot_mosaic(
         [["units", "rates"], ["timeline", "timeline"]], height_ratios=[height, lower]
     )
-    _draw_units(axes["units"], _numbers_of_units(held, names), names)
+    _draw_units(axes["units"], _numbers_of_units(facts, names), names)
     _draw_rates(axes["rates"], rates, title)
     draw(axes["timeline"], rows)
     axes["timeline"].set_xlabel(along)
@@ -92,10 +90,10 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     return axes
 
 
-def _numbers_of_units(held: TreeContents, names: list[str]) -> dict[str, np.ndarray]:
+def _numbers_of_units(facts: TreeContents, names: list[str]) -> dict[str, np.ndarray]:
     """Number of units by area, (session,) each; NaN where a session has no such area."""
     numbers: dict[str, np.ndarray] = {}
-    for session in held.sessions:
+    for session in facts.sessions:
         for area in session.areas:
             column = numbers.setdefault(area.name, np.full(len(names), np.nan))
             column[names.index(session.name)] = area.n_units

@@ -236,7 +236,7 @@ def kind_of(tree: xr.DataTree | Mapping[str, Any]) -> str:
         path = repr(os.fspath(tree)) if is_path else "path"
         is_part = isinstance(tree, xr.Dataset | xr.DataArray)
         hint = "give the tree it is of" if is_part else f"open one: tree = na.open_datatree({path})"
-        raise SchemaError(f"expected a tree, found {given.found(tree)}; {hint}")
+        raise SchemaError(f"expected a tree, found {given.described(tree)}; {hint}")
     attrs: Mapping[Any, Any] = tree.root.attrs if isinstance(tree, xr.DataTree) else tree
     mark = str(attrs.get("neuroarrays_schema", ""))
     kind = mark.partition("/")[0]

@@ -23,11 +23,11 @@ _COUNTS = ("spike_data", "responses")
 def check(given: Any, kinds: Any, expected: str, error: type[Exception] = SchemaError) -> None:
     """Refuse what is of none of some classes: "<expected>, found <what it is>"."""
     if not isinstance(given, kinds):
-        msg = f"{expected}, found {found(given)}"
+        msg = f"{expected}, found {described(given)}"
         raise error(msg)
 
 
-def found(given: Any) -> str:
+def described(given: Any) -> str:
     """What was given, in a few words: "the session '/mouse-3' of a recording tree"."""
     if isinstance(given, xr.DataTree):
         kind = {"recording": "a recording tree", "aligned": "an aligned tree"}.get(_kind(given))

@@ -23,9 +23,9 @@ def opened(
 def variables(tree: xr.DataTree, coords: bool = True) -> Iterator[tuple[str, xr.Variable]]:
     """Every variable of a tree with its path, coordinates of a node only where they stand."""
     for path, node in tree.subtree_with_keys:
-        own = node.to_dataset(inherit=False)
-        for name in own.variables if coords else own.data_vars:
-            yield f"{path}/{name}", own.variables[name]
+        dataset = node.to_dataset(inherit=False)
+        for name in dataset.variables if coords else dataset.data_vars:
+            yield f"{path}/{name}", dataset.variables[name]
 
 
 def load(tree: xr.DataTree) -> None:
@@ -73,13 +73,13 @@ def assert_same_trees(a: xr.DataTree, b: xr.DataTree, but: Sequence[str] = ()) -
         assert kept[0] == kept[1], path
     of_a, of_b = dict(variables(a)), dict(variables(b))
     assert set(of_a) == set(of_b)
-    for place, one in of_a.items():
-        other = of_b[place]
-        assert one.dims == other.dims, place
-        assert one.dtype == other.dtype, place
-        assert one.attrs == other.attrs, place
-        x, y = one.copy(deep=False).values, other.copy(deep=False).values
-        assert same_values(x, y), place
+    for path, expected in of_a.items():
+        other = of_b[path]
+        assert expected.dims == other.dims, path
+        assert expected.dtype == other.dtype, path
+        assert expected.attrs == other.attrs, path
+        x, y = expected.copy(deep=False).values, other.copy(deep=False).values
+        assert same_values(x, y), path
 
 
 def indexers(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:

@@ -27,9 +27,9 @@ def crash(path: str) -> None:
 
 def grow(path: str) -> None:
     """Take memory without end."""
-    held = []
+    taken = []
     while path:
-        held.append(bytearray(1 << 26))
+        taken.append(bytearray(1 << 26))
 
 
 def again(path: str) -> str:

@@ -294,9 +294,9 @@ def seeds(folder: Path) -> list[Case]:
     import neuroarrays as na
 
     folder.mkdir(parents=True, exist_ok=True)
-    found: list[Case] = [("nwb", _nwb(folder / "a.nwb", lambda file: None), None)]
+    cases: list[Case] = [("nwb", _nwb(folder / "a.nwb", lambda file: None), None)]
     tree = na.open_datatree(folder / "a.nwb")
-    found.append(("h5", Path(na.save(tree, folder / "a.h5", overwrite=True)), None))
+    cases.append(("h5", Path(na.save(tree, folder / "a.h5", overwrite=True)), None))
     meta = {
         "zarr_format": 2,
         "shape": [4],
@@ -309,21 +309,21 @@ def seeds(folder: Path) -> list[Case]:
     }
     import zlib
 
-    found.append(("zarr", _store(folder / "a.zarr", meta, zlib.compress(bytes(16))), "arrays"))
+    cases.append(("zarr", _store(folder / "a.zarr", meta, zlib.compress(bytes(16))), "arrays"))
     np.savez_compressed(folder / "a.npz", x=np.arange(50.0), names=np.array(["a", "b"]))
-    found.append(("npz", folder / "a.npz", "arrays"))
+    cases.append(("npz", folder / "a.npz", "arrays"))
     (folder / "npy").mkdir(exist_ok=True)
     np.save(folder / "npy" / "x.npy", np.arange(9.0))
-    found.append(("npy", folder / "npy", "arrays"))
+    cases.append(("npy", folder / "npy", "arrays"))
     (folder / "a.csv").write_text("time,x\n0,1\n1,2\n2,3\n")
-    found.append(("csv", folder / "a.csv", "arrays"))
+    cases.append(("csv", folder / "a.csv", "arrays"))
     try:
         import scipy.io
     except ImportError:
-        return found
+        return cases
     scipy.io.savemat(folder / "a.mat", {"x": np.arange(5.0), "s": {"a": 1, "b": "text"}})
-    found.append(("mat", folder / "a.mat", "arrays"))
-    return found
+    cases.append(("mat", folder / "a.mat", "arrays"))
+    return cases
 
 
 def damaged(path: Path, into: Path, draw: random.Random) -> tuple[str, Path]:

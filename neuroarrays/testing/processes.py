@@ -39,11 +39,11 @@ def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndar
             process.start()
             theirs.close()
             started.append((process, ours))
-        found = []
+        answers = []
         for _process, pipe in started:
             assert pipe.poll(PATIENCE), f"a process started with {method} hangs"
-            found.append(pipe.recv())
-        return found
+            answers.append(pipe.recv())
+        return answers
     finally:
         for process, pipe in started:
             process.join(1)
@@ -53,7 +53,7 @@ def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndar
 
 def _child(pipe: Connection, sent: bytes) -> None:
     try:
-        pipe.send({place: variable.values for place, variable in pickle.loads(sent).items()})
+        pipe.send({path: variable.values for path, variable in pickle.loads(sent).items()})
     except BaseException as error:
         pipe.send({"error": repr(error)})
 

@@ -95,8 +95,8 @@ class ReaderTests:
             known = registry.named(self.reader)
             assert known is not None, f"no format is called {self.reader!r}"
             return known.load()
-        made: Reader = self.reader() if isinstance(self.reader, type) else self.reader
-        return made
+        reader: Reader = self.reader() if isinstance(self.reader, type) else self.reader
+        return reader
 
     @pytest.fixture
     def tree(self, engine: Reader, golden: Path) -> xr.DataTree:
@@ -123,37 +123,39 @@ class ReaderTests:
     def test_hand_read_values(self, tree: xr.DataTree) -> None:
         assert self.values, "state values read with another tool"
         for (node, name, index), expected in self.values.items():
-            found = np.asarray(tree[node].to_dataset()[name][index].values)
+            read = np.asarray(tree[node].to_dataset()[name][index].values)
             # Means of the last digit differ with the version of numpy.
-            near = found.dtype.kind == "f" and np.allclose(found, expected, 1e-14, 0, True)
-            assert near or same_values(found, expected), (
-                f"{node}/{name}[{index}] is {found.item()!r}, read by hand: {expected!r}"
+            near = read.dtype.kind == "f" and np.allclose(read, expected, 1e-14, 0, True)
+            assert near or same_values(read, expected), (
+                f"{node}/{name}[{index}] is {read.item()!r}, read by hand: {expected!r}"
             )
 
     def test_the_catalog_says_what_the_tree_holds(
         self, engine: Reader, golden: Path, tree: xr.DataTree
     ) -> None:
         rows = engine.catalog(golden)
-        said = {
+        catalogued = {
             "/".join(filter(None, (row["block"], row["session"], row["area"]))): row["units"]
             for row in rows
         }
-        assert len(said) == len(rows), "two rows of one area"
-        held = {
+        assert len(catalogued) == len(rows), "two rows of one area"
+        in_tree = {
             path: max(node.sizes.get(schema.UNIT, 0) for node in (area, *area.children.values()))
             for path, area in ((path, tree[path]) for path in schema.area_paths(tree))
         }
-        assert {path: number for path, number in said.items() if number or path in held} == held
+        assert {
+            path: number for path, number in catalogued.items() if number or path in in_tree
+        } == in_tree
 
     def test_attributes_are_plain(self, tree: xr.DataTree) -> None:
-        for place, attrs in _attributes(tree):
-            assert json.loads(json.dumps(attrs)) == attrs, place
+        for path, attrs in _attributes(tree):
+            assert json.loads(json.dumps(attrs)) == attrs, path
 
     def test_dtype_promised_is_dtype_delivered(self, tree: xr.DataTree) -> None:
-        for place, variable in variables(tree):
+        for path, variable in variables(tree):
             nothing = variable[(slice(0, 0),) * variable.ndim] if variable.ndim else variable
             for read in (variable, nothing):
-                assert read.values.dtype == variable.dtype, place
+                assert read.values.dtype == variable.dtype, path
 
     # ---------------------------------------------------------------------------- laziness
 
@@ -168,14 +170,14 @@ class ReaderTests:
         reads = record_reads(monkeypatch)
         tree = opened(engine, golden)
         read = set(reads)
-        for place, variable in variables(tree, coords=False):
+        for path, variable in variables(tree, coords=False):
             array = innermost(data_of(variable))
             if isinstance(array, LazyArray):
-                if not place.endswith("/event_time"):
-                    assert not (touched := read & stored(array)), f"{place}: {touched} was read"
+                if not path.endswith("/event_time"):
+                    assert not (touched := read & stored(array)), f"{path}: {touched} was read"
             else:
                 along = set(variable.dims) & set(SAMPLES)
-                assert not along, f"{place} was read into memory, along {along}"
+                assert not along, f"{path} was read into memory, along {along}"
 
     def test_no_file_stays_open(self, engine: Reader, golden: Path) -> None:
         load(opened(engine, golden))
@@ -188,19 +190,19 @@ class ReaderTests:
         assert [t for t in targets if t == root or t.startswith(root + os.sep)] == []
 
     def test_variables_pickle(self, tree: xr.DataTree) -> None:
-        for place, variable in variables(tree):
+        for path, variable in variables(tree):
             pickled = pickle.dumps(variable)
-            assert same_values(pickle.loads(pickled).values, variable.values), place
+            assert same_values(pickle.loads(pickled).values, variable.values), path
             if isinstance(array_of(variable), LazyArray):
                 limit = 4096 + 64 * tree_units(tree)
-                assert len(pickled) < limit, f"{place}: pickles its values"
+                assert len(pickled) < limit, f"{path}: pickles its values"
 
     def test_every_kind_of_index(self, tree: xr.DataTree) -> None:
-        for place, variable in variables(tree):
+        for path, variable in variables(tree):
             values = variable.values
             for key in indexers(values.shape):
-                found = variable[key].values
-                assert same_values(found, outer(values, key)), (place, key)
+                read = variable[key].values
+                assert same_values(read, outer(values, key)), (path, key)
 
     def test_chunking_changes_nothing(
         self, engine: Reader, golden: Path, tree: xr.DataTree
@@ -221,8 +223,8 @@ class ReaderTests:
     def test_a_group_is_the_node(self, engine: Reader, golden: Path, tree: xr.DataTree) -> None:
         nodes = [(path, node) for path, node in tree.subtree_with_keys if node.has_data]
         path, node = nodes[-1]
-        found = xr.open_dataset(golden, engine=type(engine), group=path)
-        xr.testing.assert_identical(found.load(), node.to_dataset(inherit=False).load())
+        group = xr.open_dataset(golden, engine=type(engine), group=path)
+        xr.testing.assert_identical(group.load(), node.to_dataset(inherit=False).load())
 
     @pytest.mark.parametrize("suffix", [".h5", ".zarr"])
     def test_saved_and_opened_is_the_same(
@@ -240,19 +242,19 @@ class ReaderTests:
     # ----------------------------------------------------------------------- many at once
 
     def test_threads_read_at_once(self, tree: xr.DataTree) -> None:
-        expected = {place: v.values for place, v in variables(tree)}
+        expected = {path: v.values for path, v in variables(tree)}
         opening.close_all()
         wrong: list[str] = []
 
         def read(seed: int) -> None:
             jobs = list(variables(tree))
             random.Random(seed).shuffle(jobs)
-            for place, variable in jobs:
+            for path, variable in jobs:
                 try:
-                    if not same_values(variable.copy(deep=False).values, expected[place]):
-                        wrong.append(place)
+                    if not same_values(variable.copy(deep=False).values, expected[path]):
+                        wrong.append(path)
                 except Exception as error:
-                    wrong.append(f"{place}: {error!r}")
+                    wrong.append(f"{path}: {error!r}")
 
         threads = [threading.Thread(target=read, args=(i,), daemon=True) for i in range(4)]
         for thread in threads:
@@ -266,16 +268,16 @@ class ReaderTests:
         """Forked ones while a thread reads here, so that they begin with locks that are held."""
         jobs = dict(variables(tree))
         sent = pickle.dumps(jobs)
-        expected = {place: variable.values for place, variable in jobs.items()}
+        expected = {path: variable.values for path, variable in jobs.items()}
         for method in self.start_methods:
             if method not in multiprocessing.get_all_start_methods():
                 continue
             with reading(sent) if method == "fork" else nullcontext():
-                found = in_processes(method, sent, count=1 if method == "spawn" else 2)
-            for one in found:
-                assert one.keys() == expected.keys(), one
-                for place, values in expected.items():
-                    assert same_values(one[place], values), (method, place)
+                answers = in_processes(method, sent, count=1 if method == "spawn" else 2)
+            for answer in answers:
+                assert answer.keys() == expected.keys(), answer
+                for path, values in expected.items():
+                    assert same_values(answer[path], values), (method, path)
 
     # ------------------------------------------------------------------------------- options
 
@@ -380,5 +382,5 @@ class ReaderTests:
 def _attributes(tree: xr.DataTree) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     for path, node in tree.subtree_with_keys:
         yield path, dict(node.attrs)
-    for place, variable in variables(tree):
-        yield place, dict(variable.attrs)
+    for path, variable in variables(tree):
+        yield path, dict(variable.attrs)

@@ -37,14 +37,14 @@ class OnDevice(Tensors):
     def __init__(self, samples: Tensors, device: str | torch.device):
         check_dataset(samples)
         self.samples, self.device = samples, torch.device(device)
-        self.place = f"{samples.place} on {self.device}"
+        self.location = f"{samples.location} on {self.device}"
         kept = samples.frames() if isinstance(samples, ClipSamples) else samples
         n, first = len(kept), kept.batch([0])
         needed = n * sum(v[0].nbytes for v in first.values() if isinstance(v, torch.Tensor))
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if needed > 0.9 * free:
-                msg = f"{self.place}: {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+                msg = f"{self.location}: {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
                 raise MemoryError(msg)
         self.kept: Batch = {}
         for begin in range(0, n, 256):

@@ -128,15 +128,15 @@ def openretina(  # noqa: PLR0913  its own options
         block = parts[0] if len(parts) > 2 else "train"
         frames, others = (gathering.find(area, n).sizes[schema.TIME] for n in (movie, response))
         if frames != others:
-            msg = f"{gathering.place(area)}: {movie} has {frames} frames, {response} {others}"
+            msg = f"{gathering.location(area)}: {movie} has {frames} frames, {response} {others}"
             raise SchemaError(msg)
         if np.isnan(gathering.find(area, response).values).any():
-            msg = f"{gathering.place(area, response)} has NaN, which open-retina cannot train on"
+            msg = f"{gathering.location(area, response)} has NaN, which open-retina cannot train on"
             raise SchemaError(msg)
         sides: dict[str, np.ndarray] = {block: np.arange(frames)}
         if block == "train":
             training, validation = validation_clips(
-                gathering.place(area), frames, clip_length, num_val_clips
+                gathering.location(area), frames, clip_length, num_val_clips
             )
             sides = {"train": training, "validation": validation}
         for side, order in sides.items():
@@ -314,14 +314,16 @@ def _statistics(
     if normalize is True:
         if schema.STATISTICS not in area.children:
             hint = 'normalize="train" takes those of the train tier, normalize=False none'
-            raise NotInTree("node", schema.STATISTICS, area.children, hint, gathering.place(area))
+            raise NotInTree(
+                "node", schema.STATISTICS, area.children, hint, gathering.location(area)
+            )
         return Scaling.stored(area, [name for names in groups.values() for name in names])
     if normalize != "train":
         msg = f'normalize={normalize!r}: expected True, "train" or False'
         raise ValueError(msg)
     tiers = by_tier(gathering.column(area, "tier"))
     if "train" not in tiers:
-        raise NotInTree("tier", "train", tiers, "to normalise by", gathering.place(area))
+        raise NotInTree("tier", "train", tiers, "to normalise by", gathering.location(area))
     by = Scaling({}, {}, "train tier, ddof=1; responses not centred")
     for field, names in groups.items():
         for name in names:

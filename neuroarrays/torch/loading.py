@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from neuroarrays.batches.loading import Place, Resumable, check_batches, in_turn
+from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.batches.samples import Batch, Gathered
 
@@ -54,12 +54,12 @@ class Loader(Resumable, DataLoader[Batch]):
         check_batches(batches, "na.torch.Batches(len(data), 64, shuffle=True)")
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=batches, **options)
-        self.batches, self._place = batches, Place(batches)
+        self.batches, self._position = batches, Position(batches)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.num_workers:  # those that are forked share what is in memory then
             _load(self.dataset)
-        return self._place.through(super().__iter__)
+        return self._position.through(super().__iter__)
 
     def __repr__(self) -> str:
         return f"<Loader of {len(self):,} batches from {self.dataset!r}>"
@@ -107,6 +107,6 @@ def cycle(
         If these are not loaders, but sides of them.
     """
     sessions, batches = in_turn(loaders, Loader, mode, seed)
-    loading.setdefault("num_workers", max(one.num_workers for one in loaders.values()))
-    loading.setdefault("pin_memory", any(one.pin_memory for one in loaders.values()))
+    loading.setdefault("num_workers", max(loader.num_workers for loader in loaders.values()))
+    loading.setdefault("pin_memory", any(loader.pin_memory for loader in loaders.values()))
     return Loader(sessions, batches, **loading)  # type: ignore[arg-type]

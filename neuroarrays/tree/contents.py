@@ -69,7 +69,7 @@ def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:
 
 def of_tree(tree: xr.DataTree) -> TreeContents:
     """What a tree, or a branch of one, holds; nothing is read."""
-    nodes = groups.own(tree)
+    nodes = groups.nodes_of(tree)
     root = NodeRecord.of(nodes.pop("", xr.Dataset()))
     return of_groups({"/": replace(root, attrs=tree.root.attrs), **nodes})
 

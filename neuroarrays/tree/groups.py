@@ -21,7 +21,7 @@ def is_recording(tree: xr.DataTree) -> bool:
     return schema.kind_of(tree) == schema.RECORDING
 
 
-def own(tree: xr.DataTree) -> Groups:
+def nodes_of(tree: xr.DataTree) -> Groups:
     """The nodes of a tree, or of a branch and those above it, as they are stored, by path.
 
     With a branch of a recording goes when its session was recorded, and can be trusted.

@@ -68,7 +68,7 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
     >>> wake["A2929-200711/ca1/spikes"].sizes["spike"]
     11120
     """
-    groups = _groups.own(tree)
+    groups = _groups.nodes_of(tree)
     sessions: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def within(path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def select_units(tree: Tree, query: str) -> Tree:
         columns = {"": _groups.columns(tree, schema.UNIT)}
         kept = _fitting(condition, columns, "unit")[""]
         return _take_units(tree, np.flatnonzero(kept))
-    groups = _groups.own(tree)
+    groups = _groups.nodes_of(tree)
     recording = _groups.is_recording(tree)
     owners = {path: node for path, node in groups.items() if path and schema.UNIT in node.sizes}
     names = {
@@ -159,7 +159,7 @@ def trials(tree: Tree, query: str) -> Tree:
         columns = {"": _groups.columns(tree, schema.PRESENTATION)}
         kept = _fitting(condition, columns, "parameter of the presentations")[""]
         return tree.isel({schema.PRESENTATION: np.flatnonzero(kept)})
-    groups = _groups.own(tree)
+    groups = _groups.nodes_of(tree)
     owners = _groups.owners(groups, schema.PRESENTATION)
     names = {
         path: {"session": _session(tree, path)} | _groups.parameters(path, groups)

@@ -134,7 +134,9 @@ def spikes_node(area: Any, wanted: str = "spikes") -> Any:
 def no_spikes(area: Any, wanted: str = "spikes") -> SchemaError:
     """The error where an area of a recording tree ("rates": or of an aligned one) was expected."""
     what = "an area" if wanted == "rates" else "an area of a recording tree, or its spikes"
-    return SchemaError(f"expected {what}; found {given.found(area)}; {given.instead(area, wanted)}")
+    return SchemaError(
+        f"expected {what}; found {given.described(area)}; {given.instead(area, wanted)}"
+    )
 
 
 def trains_of(spikes: xr.Dataset) -> Trains:

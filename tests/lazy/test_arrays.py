@@ -31,7 +31,7 @@ from neuroarrays.lazy.views import (
     Averaged,
     Blocks,
     Folded,
-    Held,
+    InMemory,
     Joined,
     Segments,
     Stacked,
@@ -109,8 +109,8 @@ DIFFERENT = {
     "stretches": Segments(LINE, ONE, TWO),
     "other stretches": Segments(LINE, TWO, TWO),
     "longer stretches": Segments(LINE, ONE, ONE),
-    "held": Held(ONE),
-    "other held": Held(TWO),
+    "held": InMemory(ONE),
+    "other held": InMemory(TWO),
     "slice": Taken(LINE, range(0, 4, 2)),
     "another slice": Taken(LINE, range(0, 4, 3)),
     "place": Taken(A, 1),
@@ -181,7 +181,7 @@ def test_what_holds_the_values_of_a_variable():
     values = np.arange(3.0)
     held = xr.Variable("x", values)
     assert array_of(held) is values
-    assert as_lazy(held) == Held(values)
+    assert as_lazy(held) == InMemory(values)
     part = lazy[1:]
     assert not isinstance(array_of(part), LazyArray | np.ndarray)
     assert as_lazy(part).load().tolist() == [[97.0] * 4] * 3

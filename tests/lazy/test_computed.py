@@ -17,7 +17,7 @@ from neuroarrays.lazy.computed import (
     RegularClock,
     as_dtype,
 )
-from neuroarrays.lazy.views import Held
+from neuroarrays.lazy.views import InMemory
 from neuroarrays.testing import indexers, outer, same_values
 
 
@@ -44,7 +44,7 @@ def test_what_a_function_computes_from_positions(shape):
 def test_what_a_function_computes_value_by_value(shape):
     base = np.arange(np.prod(shape), dtype="i2").reshape(shape)
     factors = np.array([1.0, 2.0, 0.5, -1.0])
-    array = Elementwise(moved, (Held(base), Held(factors)), np.dtype("f4"), (3.0,))
+    array = Elementwise(moved, (InMemory(base), InMemory(factors)), np.dtype("f4"), (3.0,))
     values = (base * factors + 3).astype("f4")
     variable = array.variable([f"d{i}" for i in range(len(shape))])
     for key in indexers(shape):
@@ -64,7 +64,7 @@ def test_a_variable_of_another_kind(chunks):
 
 
 def test_an_array_of_the_dtype_that_is_asked_for_stays():
-    array = Held(np.arange(3.0))
+    array = InMemory(np.arange(3.0))
     assert as_dtype(array, np.dtype("f8")) is array
     assert as_dtype(array, np.dtype("i2")).load().dtype == "i2"
 

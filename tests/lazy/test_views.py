@@ -13,7 +13,7 @@ from neuroarrays.lazy.views import (
     Blocks,
     ByRow,
     Folded,
-    Held,
+    InMemory,
     Joined,
     Segments,
     Stacked,
@@ -63,26 +63,26 @@ class Draw:
 def a_place(draw, values):
     axis = draw.one_of(np.flatnonzero(values.shape).tolist())
     place = draw.number(0, values.shape[axis] - 1)
-    return Taken(Held(values), place, axis), values.take(place, axis)
+    return Taken(InMemory(values), place, axis), values.take(place, axis)
 
 
 def a_range(draw, values):
     axis = draw.number(0, 2)
     taken = range(values.shape[axis])[draw.slice(values.shape[axis])]
-    return Taken(Held(values), taken, axis), values.take(np.array(taken, int), axis)
+    return Taken(InMemory(values), taken, axis), values.take(np.array(taken, int), axis)
 
 
 def some_places(draw, values):
     axis = draw.number(0, 2)
     taken = draw.places(values.shape[axis])
-    return Taken(Held(values), taken, axis), values.take(taken, axis)
+    return Taken(InMemory(values), taken, axis), values.take(taken, axis)
 
 
 def a_table_of_places(draw, values):
     axis = draw.number(0, 2)
     taken = draw.places(values.shape[axis], 4)
     taken = taken[: taken.size // 2 * 2].reshape(2, -1)
-    return Taken(Held(values), taken, axis), values.take(taken, axis)
+    return Taken(InMemory(values), taken, axis), values.take(taken, axis)
 
 
 def places_with_gaps(draw, values):
@@ -91,51 +91,51 @@ def places_with_gaps(draw, values):
     taken = np.insert(taken, draw.number(0, taken.size), -1)
     shape = (*values.shape[:axis], 1, *values.shape[axis + 1 :])
     padded = np.concatenate([values, np.full(shape, np.nan, "f4")], axis)
-    return Taken(Held(values), taken, axis), padded.take(taken, axis)
+    return Taken(InMemory(values), taken, axis), padded.take(taken, axis)
 
 
 def places_of_a_line(draw, values):
     line = values.ravel()
     taken = draw.places(line.size)
-    return Taken(Held(line), taken), line[taken]
+    return Taken(InMemory(line), taken), line[taken]
 
 
 def slice_of_a_slice(draw, values):
     axis = draw.number(0, 2)
     one = draw.slice(values.shape[axis])
     lead = (slice(None),) * axis
-    view, values = sliced(Held(values), one, axis), values[(*lead, one)]
+    view, values = sliced(InMemory(values), one, axis), values[(*lead, one)]
     two = draw.slice(values.shape[axis])
     view = sliced(view, two, axis)
-    assert isinstance(view.base, Held)
+    assert isinstance(view.base, InMemory)
     return view, values[(*lead, two)]
 
 
 def other_order(draw, values):
     axes = draw.random.permutation(3).tolist()
-    return Arranged(Held(values), tuple(axes)), values.transpose(axes)
+    return Arranged(InMemory(values), tuple(axes)), values.transpose(axes)
 
 
 def new_axis(draw, values):
     axes = (draw.random.permutation(4) - 1).tolist()
     new = axes.index(Arranged.NEW)
-    view = Arranged(Held(values), tuple(axes))
+    view = Arranged(InMemory(values), tuple(axes))
     return view, np.expand_dims(values.transpose([a for a in axes if a >= 0]), new)
 
 
 def reversed_axes(draw, values):
-    return transposed(Held(values)), values.T
+    return transposed(InMemory(values)), values.T
 
 
 def folded(draw, values):
-    return Folded(Held(values)), values.reshape(np.prod(values.shape[:2]), values.shape[2])
+    return Folded(InMemory(values)), values.reshape(np.prod(values.shape[:2]), values.shape[2])
 
 
 def blocks(draw, values):
     line = values.reshape(np.prod(values.shape[:2]), values.shape[2])
     length = draw.number(1, 4)
     whole = len(line) // length
-    return Blocks(Held(line), length), line[: whole * length].reshape(
+    return Blocks(InMemory(line), length), line[: whole * length].reshape(
         whole, length, values.shape[2]
     )
 
@@ -147,41 +147,41 @@ def stretches(draw, values):
     begins = np.array([low for low, _ in ends], np.int64)
     sizes = np.array([high - low for low, high in ends], np.int64)
     parts = [line[low:high] for low, high in ends]
-    return Segments(Held(line), begins, sizes), np.concatenate([line[:0], *parts])
+    return Segments(InMemory(line), begins, sizes), np.concatenate([line[:0], *parts])
 
 
 def mean_of_trials(draw, values):
     trials = np.ones((1, *values.shape[1:])) if not values.shape[0] else values.astype("f8")
-    return Averaged(Held(trials)), trials.mean(axis=0)
+    return Averaged(InMemory(trials)), trials.mean(axis=0)
 
 
 def stacked_in_front(draw, values):
     parts = (values, values + 1, values * 2, values - 1, values, values + 7)
     lead = draw.one_of([(6,), (2, 3), (1, 6), (3, 1, 2)])
     made = np.stack(parts).reshape(*lead, *values.shape)
-    return Stacked(tuple(map(Held, parts)), lead), made
+    return Stacked(tuple(map(InMemory, parts)), lead), made
 
 
 def stacked_behind(draw, values):
     parts = (values, values.astype("f4"), values * 2)
-    return side_by_side([*map(Held, parts)]), np.stack(parts, axis=-1)
+    return side_by_side([*map(InMemory, parts)]), np.stack(parts, axis=-1)
 
 
 def stacked_scalars(draw, values):
     scalars = [np.asarray(value, values.dtype) for value in [*values.ravel().tolist(), 7]]
-    return Stacked(tuple(map(Held, scalars)), (len(scalars),)), np.stack(scalars)
+    return Stacked(tuple(map(InMemory, scalars)), (len(scalars),)), np.stack(scalars)
 
 
 def by_row(draw, values):
     values = draw.one_of([values, values.ravel()])
-    return ByRow(Held(values)), values
+    return ByRow(InMemory(values)), values
 
 
 def joined(draw, values):
     axis = draw.number(0, 2)
     cut = draw.number(0, values.shape[axis])
     parts = [*np.split(values, [cut], axis), values.astype("i2")]
-    return Joined(tuple(map(Held, parts)), axis), np.concatenate(parts, axis)
+    return Joined(tuple(map(InMemory, parts)), axis), np.concatenate(parts, axis)
 
 
 VIEWS = [
@@ -271,12 +271,12 @@ def test_places_that_repeat_are_read_once():
 
 def test_slices_of_two_axes():
     values = np.arange(12).reshape(4, 3)
-    view = sliced(sliced(Held(values), slice(1, 4)), slice(0, 2), 1)
+    view = sliced(sliced(InMemory(values), slice(1, 4)), slice(0, 2), 1)
     assert view.load().tolist() == values[1:4, :2].tolist()
 
 
 def test_all_places_of_blocks_in_another_order():
-    view = Folded(Held(np.arange(6).reshape(2, 3, 1)))
+    view = Folded(InMemory(np.arange(6).reshape(2, 3, 1)))
     assert view._raw((np.array([5, 0, 1, 2, 3, 4]), 0)).tolist() == [5, 0, 1, 2, 3, 4]
     assert view._raw((np.array([0, 1, 1, 3, 4, 5]), 0)).tolist() == [0, 1, 1, 3, 4, 5]
 
@@ -307,7 +307,7 @@ def test_arrays_that_nothing_is_asked_of_are_not_read():
 
 
 def test_views_pickle_and_say_what_they_are_made_of():
-    view = side_by_side([Held(np.arange(3)), Held(np.arange(3.0))])
+    view = side_by_side([InMemory(np.arange(3)), InMemory(np.arange(3.0))])
     again = pickle.loads(pickle.dumps(view))
     assert again == view
     assert same_values(again.load(), view.load())

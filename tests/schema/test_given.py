@@ -167,8 +167,8 @@ def test_a_picture_of_an_area_says_how_it_is_drawn(trees):
     ],
 )
 def test_anything_is_named_in_a_few_words(value, said):
-    assert said in given.found(value)
-    assert len(given.found(value)) < 120
+    assert said in given.described(value)
+    assert len(given.described(value)) < 120
 
 
 def test_a_list_for_a_reader_of_one_path_says_what_to_write(tmp_path):

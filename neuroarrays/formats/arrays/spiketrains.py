@@ -27,7 +27,7 @@ from neuroarrays.formats.arrays.mapping import (
 )
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import as_lazy
-from neuroarrays.lazy.views import Held, Joined, Taken
+from neuroarrays.lazy.views import InMemory, Joined, Taken
 
 #: Keys of a node of spikes that say whose they are, and are no columns.
 _OWN = ("spike_times", "unit", "row_size", schema.UNIT)
@@ -87,7 +87,7 @@ def _times(arrays: Arrays, node: str, said: Mapping[str, Any]) -> tuple[LazyArra
     kept = [train for train in trains if len(train.shape) == 1]
     sizes = np.array([t.shape[0] if len(t.shape) == 1 else 0 for t in trains], np.int64)
     if not kept:
-        return Held(np.empty(0)), sizes
+        return InMemory(np.empty(0)), sizes
     return kept[0] if len(trains) == 1 else Joined(tuple(kept)), sizes
 
 

@@ -19,7 +19,7 @@ from neuroarrays.formats.nwb.units import area_name
 from neuroarrays.lazy.arrays import LazyArray, data_of, file_array, wrap
 from neuroarrays.lazy.computed import Elementwise, RegularClock
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Held, Taken, side_by_side, transposed
+from neuroarrays.lazy.views import InMemory, Taken, side_by_side, transposed
 
 #: What files say in the place of a unit that they do not know.
 _NO_UNIT = ("various", "unknown", "n/a", "none")
@@ -87,7 +87,7 @@ def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
         dtype = np.result_type(stored.dtype, np.float32)
         if len(stored.shape) == 1:
             return Elementwise(_factored, (stored,), dtype, (factors[0], offset))
-        return Elementwise(_factored, (stored, Held(np.array(factors))), dtype, (offset,))
+        return Elementwise(_factored, (stored, InMemory(np.array(factors))), dtype, (offset,))
     array: LazyArray = file_array(source, str(one.data), scale, offset)
     if one.is_row:
         return Taken(array, 0)

@@ -15,7 +15,7 @@ from neuroarrays.files.placed import Member
 from neuroarrays.formats.retina.arrays import pixels
 from neuroarrays.lazy.arrays import FileArray, LazyArray, cached, exact_token, file_array
 from neuroarrays.lazy.computed import Computed
-from neuroarrays.lazy.views import Blocks, Folded, Held, Taken
+from neuroarrays.lazy.views import Blocks, Folded, InMemory, Taken
 
 
 def clips(array: LazyArray, order: np.ndarray, length: int, flip: bool = False) -> LazyArray:
@@ -72,7 +72,7 @@ class Pickled:
             If it is no array of numbers.
         """
         if isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
-            return pixels(Held(np.array(value)))
+            return pixels(InMemory(np.array(value)))
         if not isinstance(value, StoredArray) or value.dtype.kind not in "iufb":
             found = (
                 f"values of dtype {value.dtype}"
