@@ -82,13 +82,14 @@ class SplitSide:
     key: str
     area: xr.DataTree
     side: str
-    #: Positions of presentations, intervals of the clock in s, or None for all of it.
+    #: Positions of presentations, intervals of the clock in s, or None for a whole block.
     where: np.ndarray | None
 
     @property
     def is_test(self) -> bool:
-        """Whether every repeat is wanted, in order."""
-        return self.side.startswith(TEST)
+        """Whether every repeat is wanted, in order: blocks that do not train are tests."""
+        whole_block = self.where is None and self.side not in ("train", "validation")
+        return whole_block or self.side.startswith(TEST)
 
 
 @dataclass(frozen=True)

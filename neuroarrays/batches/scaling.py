@@ -80,13 +80,13 @@ class Scaling:
         """
         mean: dict[str, np.ndarray] = {}
         std, raw = dict(mean), dict(mean)
-        totals = {name: _Moments(per_unit) for name in names}
+        totals = {name: Moments(per_unit) for name in names}
         for begin in range(0, len(samples), _TOGETHER):
             batch = samples.batch(range(begin, min(begin + _TOGETHER, len(samples))))
             for name, total in totals.items():
                 total.add(np.asarray(batch[name]))
         for name, total in totals.items():
-            deviation = np.sqrt(total.squares / np.maximum(total.n - ddof, 1))
+            deviation = total.deviation(ddof)
             raw[name] = deviation
             mean[name] = np.asarray(total.mean if center else np.zeros_like(total.mean))
             std[name] = np.where(deviation > 0, deviation, 1.0)
@@ -174,7 +174,7 @@ def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
     np.multiply(values, factor.astype(values.dtype), out=values)
 
 
-class _Moments:
+class Moments:
     """Number, mean and sum of squared deviations of what was added, in float64."""
 
     def __init__(self, per_unit: bool):
@@ -193,3 +193,7 @@ class _Moments:
         share = n / np.maximum(both, 1)
         self.squares = self.squares + squares + apart**2 * self.n * share
         self.mean, self.n = self.mean + apart * share, both
+
+    def deviation(self, ddof: int) -> np.ndarray:
+        """The square root of the squares' sum over the number minus `ddof`."""
+        return np.asarray(np.sqrt(self.squares / np.maximum(self.n - ddof, 1)))

@@ -28,7 +28,7 @@ _MOST = 16
 def to_openretina(
     tree: xr.DataTree,
     *,
-    normalise: bool = False,
+    normalize_stimuli: bool = False,
     leave_out: tuple[int, int] | None = None,
     containers: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -38,7 +38,7 @@ def to_openretina(
     ----------
     tree : xr.DataTree
         An aligned tree with a block `train` and one or more others, which are tests.
-    normalise : bool
+    normalize_stimuli : bool
         Subtract the mean of all pixels of a session's train movie and divide by their deviation
         (ddof=1); the movies are then float32, and the two numbers stand in the container.
     leave_out : (int, int), optional
@@ -77,7 +77,7 @@ def to_openretina(
         movie: dict[str, Any] = {
             "stim_id": tree[f"{retina.TRAIN}/{session}"].attrs.get("stimulus_type")
         }
-        if normalise:
+        if normalize_stimuli:
             shown, stats = _normalised(shown, session, leave_out)
             movie |= stats
         movie |= {"train": shown[retina.TRAIN], "test_dict": {n: shown[n] for n in here}}

@@ -71,7 +71,7 @@ def loaders(  # noqa: PLR0913
     split: str | SplitRule = "tier",
     repeats: str | None = None,
     normalize: Sequence[str] = (),
-    seed: int = 0,
+    seed: int | None = None,
     compat: str | None = None,
     options: Mapping[str, Any] | None = None,
     **loading: Any,
@@ -99,8 +99,8 @@ def loaders(  # noqa: PLR0913
     normalize : sequence of str
         Variables to normalise by mean and standard deviation (ddof=1) over the train side of
         their session.
-    seed : int
-        Of the order of training samples.
+    seed : int, optional
+        Of the order of training samples; 0, or what is usual in the library of `compat`.
     compat : {"openretina", "neuralpredictors"}, optional
         Deliver what that library's loaders do; see `neuroarrays.torch.dropin`.
     options : mapping, optional
@@ -132,8 +132,13 @@ def loaders(  # noqa: PLR0913
         if unused := [name for name, value in chosen.items() if value is not None]:
             msg = f"compat={compat!r} has ways of its own: it takes no {', '.join(unused)}"
             raise ValueError(msg)
-        given = {"inputs": inputs, "targets": targets, "batch_size": batch_size, "seed": seed}
-        return alike(tree, compat, **given, **(options or {}), **loading)
+        given: dict[str, Any] = {"inputs": inputs, "targets": targets, "batch_size": batch_size}
+        given |= {} if seed is None else {"seed": seed}
+        theirs = {**(options or {}), **loading}
+        if twice := [name for name in theirs if name in ("seed", *given)]:
+            msg = f"options: {twice[0]} is an argument of loaders, give it there"
+            raise ValueError(msg)
+        return alike(tree, compat, **given, **theirs)
     plan = LoaderPlan(
         gathering.names(inputs),
         gathering.names(targets),
@@ -142,7 +147,7 @@ def loaders(  # noqa: PLR0913
         split=split,
         repeats=repeats,
         normalize=normalize,
-        seed=seed,
+        seed=0 if seed is None else seed,
         options=options,
         kinds=_KINDS,
     )

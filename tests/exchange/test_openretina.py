@@ -63,7 +63,7 @@ def test_there_and_back(tree):
 def test_normalisation_is_by_the_train_movie():
     tree = na.open_datatree(GOLDEN / "maheswaranathan" / "data")
     raw, _ = to_openretina(tree, containers=False)
-    movies, _ = to_openretina(tree, normalise=True, containers=False)
+    movies, _ = to_openretina(tree, normalize_stimuli=True, containers=False)
     for session, movie in movies.items():
         train = raw[session]["train"].astype("f8")
         assert movie["norm_mean"] == pytest.approx(train.mean())
@@ -76,7 +76,7 @@ def test_normalisation_is_by_the_train_movie():
 def test_validation_clips_may_be_left_out_of_the_statistics():
     tree = na.open_datatree(GOLDEN / "maheswaranathan" / "data")
     raw, _ = to_openretina(tree, containers=False)
-    movies, _ = to_openretina(tree, normalise=True, leave_out=(3, 2), containers=False)
+    movies, _ = to_openretina(tree, normalize_stimuli=True, leave_out=(3, 2), containers=False)
     held = np.random.RandomState(42).choice(4, 2, replace=False)
     kept = [i for i in range(12) if i // 3 not in held]
     for session, movie in movies.items():
@@ -155,7 +155,7 @@ def test_what_open_retina_cannot_take():
     movie["train"][:] = 1
     tree = from_openretina(movie, {"s": response})
     with pytest.raises(SchemaError, match="constant"):
-        to_openretina(tree, normalise=True, containers=False)
+        to_openretina(tree, normalize_stimuli=True, containers=False)
 
 
 def test_its_own_classes():

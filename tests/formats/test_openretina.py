@@ -70,7 +70,7 @@ def test_the_train_block_joins_in_the_order_of_names():
 
 def test_several_test_stimuli_are_several_blocks():
     tree = na.open_datatree(GOLDEN, test_names=["bars", "noise_2"])
-    assert list(tree.children) == ["train", "test_bars", "test_noise_2"]
+    assert list(tree.children) == ["train", "bars", "noise_2"]
     assert tree["train/one/retina/responses"].sizes["time"] == 5
 
 

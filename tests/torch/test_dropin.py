@@ -104,6 +104,100 @@ def test_openretina_errors_name_the_place():
         na.torch.loaders(tests, compat="openretina", options=OPTIONS)
 
 
+def validates(found, tree, block="train"):
+    """Numbers of the frames on the validation side, by their values."""
+    values = np.concatenate([p.targets.reshape(-1, 4) for p in found["validation"]["s1"]])
+    every = tree[f"{block}/s1/retina/responses"].values
+    return [int(np.flatnonzero((every == row).all(1))[0]) for row in values]
+
+
+def test_the_seed_draws_openretinas_validation_clips():
+    tree = movie_tree()
+    for seed in (None, 7):
+        given = {} if seed is None else {"seed": seed}
+        found = na.torch.loaders(tree, compat="openretina", batch_size=4, options=OPTIONS, **given)
+        drawn = np.random.RandomState(seed or 42).choice(10, 3, replace=False)
+        frames = [50 * clip + i for clip in drawn for i in range(50)]
+        assert validates(found, tree) == frames
+    chosen = {"clip_length": 50, "val_clip_indices": [4, 1]}
+    found = na.torch.loaders(tree, compat="openretina", batch_size=4, options=chosen)
+    assert validates(found, tree) == [*range(200, 250), *range(50, 100)]
+    assert len(found["train"]["s1"].dataset.order) == 400
+
+
+def labelled_tree():
+    """Clips of 53 frames in an order of their own, of which 2 and 7 are labelled to validate."""
+    tree, ids = movie_tree(), np.array([5, 7, 0, 9, 2, 1, 3, 4, 6, 8])
+    labels = {
+        "clip_id": ("time", np.repeat(ids, 53)),
+        "validation": ("time", np.repeat(np.isin(ids, (2, 7)), 53)),
+    }
+    tree["train/s1/retina"].coords.update(labels)
+    return tree
+
+
+def test_labelled_validation_clips_validate_in_the_order_of_their_numbers():
+    tree = labelled_tree()
+    found = na.torch.loaders(
+        tree, compat="openretina", batch_size=4, options={"train_chunk_size": 20}
+    )
+    assert validates(found, tree) == [*range(4 * 53, 5 * 53), *range(53, 106)]
+    options = {"train_chunk_size": 20, "val_clip_indices": [9]}
+    found = na.torch.loaders(tree, compat="openretina", batch_size=4, options=options)
+    assert validates(found, tree) == [*range(3 * 53, 4 * 53)]
+    with pytest.raises(ValueError, match="clip_length=50, but by clip_id a clip has 53 frames"):
+        na.torch.loaders(tree, compat="openretina", batch_size=4, options=OPTIONS)
+
+
+def test_stimuli_are_normalised_by_the_training_movie():
+    tree = movie_tree()
+    train, test = (tree[f"{block}/s1/stimulus"].values.astype("f8") for block in ("train", "test"))
+    found = na.torch.loaders(
+        tree, compat="openretina", batch_size=4, options=OPTIONS | {"normalize_stimuli": True}
+    )
+    (point,) = found["test"]["s1"]
+    expected = (test - train.mean()) / train.std(ddof=1)
+    np.testing.assert_allclose(point.inputs[0].numpy().swapaxes(0, 1), expected, atol=1e-5)
+    tree.attrs["source"] = "karamanlis_2024"  # whose movies that library normalises by default
+    (again,) = na.torch.loaders(tree, compat="openretina", batch_size=4, options=OPTIONS)["test"][
+        "s1"
+    ]
+    assert torch.equal(again.inputs, point.inputs)
+    tree["train/s1/stimulus"][:] = 1
+    with pytest.raises(SchemaError, match="stimulus is constant"):
+        na.torch.loaders(tree, compat="openretina", batch_size=4, options=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"val_clip_indices": [3, 11]}, NotInTree, "no clip 11 in train/s1/retina"),
+        ({"val_clip_indices": [-1]}, NotInTree, "no clip -1"),
+        ({"val_clip_indices": 3}, ValueError, "val_clip_indices: expected a list of clip numbers"),
+        ({"val_clip_indices": [3, 3]}, ValueError, "expected each clip once"),
+        ({"val_clip_indices": []}, ValueError, "0 of 10 clips validate, so that none validates"),
+        ({"val_clip_indices": range(10)}, ValueError, "10 of 10 clips .* none trains"),
+        ({"num_val_clips": 10}, ValueError, "num_val_clips=10 of 10 clips of 50 frames"),
+        ({"clip_length": 0}, ValueError, "clip_length=0"),
+        ({"behavior": ["speed"]}, NotInTree, "'behavior' in compat='openretina'.*'neuralpredictors' has"),
+        ({"num_val_clip": 3}, NotInTree, "did you mean 'num_val_clips'"),
+        ({"seed": 3}, ValueError, "seed is an argument of loaders"),
+        ({}, ValueError, "train/s1/retina: 12 chunks of 30 frames train, fewer than batch_size=64"),
+        ({"batch_size": 3}, ValueError, "batch_size is an argument of loaders"),
+    ],
+)  # fmt: skip
+def test_openretina_options_that_it_cannot_take(options, error, message):
+    with pytest.raises(error, match=message):
+        na.torch.loaders(movie_tree(), compat="openretina", options=OPTIONS | options)
+
+
+def test_openretina_takes_one_variable_on_either_side():
+    with pytest.raises(ValueError, match="targets: expected a list of one variable, found"):
+        na.torch.loaders(movie_tree(), ["stimulus"], "responses", compat="openretina")
+    with pytest.raises(ValueError, match="inputs: expected a list of one variable, found"):
+        na.torch.loaders(movie_tree(), ["a", "b"], compat="openretina")
+
+
 @pytest.mark.peers("openretina")
 @pytest.mark.parametrize("over", [True, False])
 @pytest.mark.parametrize("chunk", [30, 50])
@@ -122,7 +216,7 @@ def test_openretina_itself_gives_the_same_batches(over, chunk):
         {"s1": base.MoviesTrainTestSplit(train=movies["train"].transpose(1, 0, 2, 3),
                                          test=movies["test"].transpose(1, 0, 2, 3))},
         train_chunk_size=chunk, batch_size=2, clip_length=50, num_val_clips=3,
-        allow_over_boundaries=over,
+        allow_over_boundaries=over, seed=11,
     )  # fmt: skip
     ours = na.torch.loaders(
         tree, compat="openretina", batch_size=2, seed=11,

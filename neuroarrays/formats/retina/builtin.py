@@ -63,8 +63,8 @@ class OpenRetinaReader(Reader):
         probe : Probe
             The folder, or one session file in it.
         test_names : str or list of str, optional
-            Stimuli to test on: each session then has the block `test` (``test_<name>`` if there
-            are several) and the block `train`, all others joined in the order of their names.
+            Stimuli to test on: each session then has the block `test` (blocks of their own names
+            if there are several, as open-retina has them) and the block `train`, all others joined in the order of their names.
         """
         sessions = find(probe, _is_session, _is_meant)
         good = [one for one in sessions.good.values() if asked(_is_session, one)]
@@ -121,10 +121,15 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
     """Block -> the stimuli joined in it."""
     if not tests:
         return {name: [name] for name in names}
-    held = {name: "test" if len(tests) == 1 else f"test_{name}" for name in tests}
+    held = {name: "test" if len(tests) == 1 else _block_name(name) for name in tests}
     blocks = {held[name]: [name] for name in names if name in held}
     train = [name for name in names if name not in held]
     return ({retina.TRAIN: train} if train else {}) | blocks
+
+
+def _block_name(test: str) -> str:
+    """The block of one test of several: its own name, as there, unless a side is called so."""
+    return f"test_{test}" if test in (retina.TRAIN, "validation") else test
 
 
 def _files(probe: Probe) -> list[Probe]:
