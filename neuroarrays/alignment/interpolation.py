@@ -112,8 +112,8 @@ def interpolate(
 
     Parameters
     ----------
-    series : DataArray, Dataset or DataTree node
-        Along `time` in seconds; other dimensions follow.
+    series : (time, ...) DataArray, Dataset or DataTree node
+        In any unit, along a coordinate `time` in seconds.
     times : (n,) array or DataArray, s
         Where to have it, session clock; labels of a DataArray are kept.
     method : {"linear", "previous", "nearest"}
@@ -124,8 +124,8 @@ def interpolate(
 
     Returns
     -------
-    DataArray or Dataset
-        The same names and units along the new `time`, lazy.
+    (n, ...) DataArray or Dataset
+        The same variables in the same units, along the new `time` (s); lazy.
 
     Raises
     ------

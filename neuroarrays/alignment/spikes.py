@@ -154,8 +154,8 @@ def bin_spikes(
     Parameters
     ----------
     spikes : Dataset or DataTree node
-        A spikes node of a recording tree, ``spike_times (spike,)`` and ``row_size (unit_id,)``,
-        or its area.
+        A spikes node of a recording tree, ``spike_times (spike,)`` in seconds and ``row_size
+        (unit_id,)``, the number of spikes of each unit; or its area.
     starts : (presentation_id,) array or DataArray, s, optional
         Onsets on the session clock; labels of a DataArray are kept. Without it the counts are on
         one continuous clock.
@@ -177,8 +177,9 @@ def bin_spikes(
     Returns
     -------
     xr.DataArray
-        ``spike_data (presentation_id, unit_id, time)`` with `time` relative to onset, or
-        ``(time, unit_id)`` with `time` on the session clock: bin centres in seconds.
+        ``spike_data``, numbers of spikes, along ``(presentation_id, unit_id, time)`` with `time`
+        relative to onset, or along ``(time, unit_id)`` with `time` on the session clock. `time`
+        holds the centres of the bins in seconds.
 
     Raises
     ------

@@ -26,12 +26,12 @@ _SPLITS = 100
 def autocorrelogram(
     spikes: xr.DataTree | xr.Dataset, bin_width: float = 0.001, window: float = 0.05
 ) -> xr.DataArray:
-    """Rate of a unit around its own spikes.
+    """Firing rate of a unit around its own spikes, by lag.
 
     Parameters
     ----------
     spikes : DataTree node or Dataset
-        An area of a recording tree, or its spikes.
+        An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds.
     bin_width : float, s
         Width of a bin.
     window : float, s
@@ -70,7 +70,7 @@ def crosscorrelogram(
     Parameters
     ----------
     spikes : DataTree node or Dataset
-        An area of a recording tree, or its spikes.
+        An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds.
     bin_width : float, s
         Width of a bin.
     window : float, s
@@ -92,8 +92,8 @@ def crosscorrelogram(
     Notes
     -----
     ``C_ab(l) = #{(i, j): t_bj - t_ai in bin l} / (n_a w)`` (Perkel, Gerstein & Moore 1967,
-    Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that know nothing of each
-    other. Bins as in `autocorrelogram`, so that ``n_a C_ab(l) = n_b C_ba(-l)``.
+    Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that fire independently of
+    each other. Bins as in `autocorrelogram`, so that ``n_a C_ab(l) = n_b C_ba(-l)``.
     """
     return _correlogram(spikes, bin_width, window, (schema.UNIT, OTHER, LAG))
 
@@ -149,14 +149,15 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) 
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
-        Presentations that are masked, or missing (NaN), for one of the units are left out.
+        With ``spike_data`` (counts) or ``responses`` (in any unit) aligned to presentations,
+        ``(presentation_id, unit_id[, time])``; they are averaged over time. Presentations that
+        are masked, or missing (NaN), for one of the units are left out.
     by : str or sequence of str
         A parameter of the presentations, or several: conditions are their combinations.
 
     Returns
     -------
-    (unit_id, other_unit_id) xr.DataArray, -1 to 1
+    (unit_id, other_unit_id) xr.DataArray, no unit, -1 to 1
         NaN for units whose mean is the same in all conditions.
 
     Raises
@@ -189,14 +190,15 @@ def noise_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
-        Presentations that are masked, or missing (NaN), for one of the units are left out.
+        With ``spike_data`` (counts) or ``responses`` (in any unit) aligned to presentations,
+        ``(presentation_id, unit_id[, time])``; they are averaged over time. Presentations that
+        are masked, or missing (NaN), for one of the units are left out.
     by : str or sequence of str
         A parameter of the presentations, or several: conditions are their combinations.
 
     Returns
     -------
-    (unit_id, other_unit_id) xr.DataArray, -1 to 1
+    (unit_id, other_unit_id) xr.DataArray, no unit, -1 to 1
         NaN for units that never vary within a condition.
 
     Raises
@@ -227,8 +229,9 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.D
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` or ``responses`` aligned to presentations, which are averaged over time.
-        Presentations that are masked, or missing (NaN), for one of the units are left out.
+        With ``spike_data`` (counts) or ``responses`` (in any unit) aligned to presentations,
+        ``(presentation_id, unit_id[, time])``; they are averaged over time. Presentations that
+        are masked, or missing (NaN), for one of the units are left out.
     by : str or sequence of str
         A parameter of the presentations that says which were repeats of one another: an image, a
         direction; or several.
@@ -236,9 +239,9 @@ def reliability(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.D
     Returns
     -------
     xr.Dataset
-        Along ``unit_id``: `split_half` and `oracle`, correlations from -1 to 1, and
-        `explainable_variance`, at most 1, below 0 by chance where nothing is explained. NaN for
-        units that do not vary.
+        Three variables along ``(unit_id,)``, without unit: `split_half` and `oracle` are
+        correlations from -1 to 1; `explainable_variance` is at most 1, and below 0 by chance
+        where nothing is explained. NaN for units that do not vary.
 
     Raises
     ------

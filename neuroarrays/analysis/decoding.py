@@ -31,29 +31,32 @@ def bayesian_decoder(
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data (time, unit_id)`` on one clock.
+        With ``spike_data (time, unit_id)``, numbers of spikes, on one clock.
     feature : str, (time,) DataArray, or two of them
-        A path below the area, such as ``"head_direction/ry"``, or values on the area's clock.
+        A path below the area, such as ``"head_direction/ry"``, or values in any unit on the
+        area's clock.
     bins : int or (int, int)
-        Places that are told apart, as in `tuning_curve`.
+        Number of bins of each feature, as in `tuning_curve`.
     window : float, s
         Spikes are counted in a window of this length around each bin of the clock, as far as it
         goes on there: not over a hole of `time`, a change of `block_id`, or time that is not
         `valid`.
     folds : int
-        Parts of the recording, one after another. Each is decoded with rates of the others, of
-        which time within half a window of it is left out.
+        Number of parts, one after another, into which the recording is cut. Each is decoded
+        with the rates of the others; time within half a window of it is left out of these.
     min_occupancy : float, s
-        Places visited for less, in the time that rates are taken from, are never decoded.
+        Bins of the feature visited for less, in the time that rates are taken from, are never
+        decoded.
 
     Returns
     -------
     xr.Dataset
-        Along `time`: the feature under its own name, as it was; ``<feature>_decoded``; `error`,
-        their distance, of angles along the shorter arc; `fold`; and `posterior` along ``(time,
-        <feature>_bin, ...)``, which adds up to 1. What is decoded is the direction of the mean
-        vector of the posterior for one angle, else the most likely place. NaN where the feature is
-        not known, or no bin of the window counts.
+        Along ``(time,)``, in the unit of the feature: the feature under its own name, as it
+        was; ``<feature>_decoded``; and `error`, the distance between them, of angles along the
+        shorter arc. Also `fold`, a number, and `posterior` along ``(time, <feature>_bin, ...)``,
+        probabilities that add up to 1. What is decoded is the direction of the mean vector of
+        the posterior for one angle, else the most likely bin. NaN where the feature is not
+        known, or no bin of the window counts.
 
     Raises
     ------
@@ -113,11 +116,11 @@ def population_vector(
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data (time, unit_id)`` on one clock.
+        With ``spike_data (time, unit_id)``, numbers of spikes, on one clock.
     feature : str or (time,) DataArray
-        An angle, with the attribute `period`.
+        An angle; its attribute `period` is a full turn in its unit.
     bins : int
-        Of the tuning curves that preferred directions are taken from.
+        Number of bins of the tuning curves that preferred directions are taken from.
     window : float, s
         As in `bayesian_decoder`.
     folds : int
@@ -126,9 +129,10 @@ def population_vector(
     Returns
     -------
     xr.Dataset
-        Along `time`: the feature under its own name, ``<feature>_decoded``, `error` along the
-        shorter arc, `fold`, and `strength`, the length of the vector. NaN also where no unit fires
-        in what is learned from.
+        Along ``(time,)``: the feature under its own name, ``<feature>_decoded`` and `error`
+        along the shorter arc, all in the unit of the feature; the number of the `fold`; and
+        `strength`, the length of the vector, without unit. NaN also where no unit fires in the
+        time that rates are taken from.
 
     Raises
     ------

@@ -29,8 +29,9 @@ def psth(
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` or ``responses`` along ``(presentation_id, unit_id, time)``; or a node
-        ``events`` with counts of licks, rewards, ... along ``(presentation_id, time)``.
+        With ``spike_data`` (counts) or ``responses`` (in any unit) along ``(presentation_id,
+        unit_id, time)``; or a node ``events`` with counts of licks, rewards, ... along
+        ``(presentation_id, time)``.
     by : str or sequence of str, optional
         A parameter of the presentations, one histogram per value of it; or several, one histogram
         per combination.
@@ -43,11 +44,12 @@ def psth(
     Returns
     -------
     xr.Dataset
-        ``mean``, ``sem`` and ``n``, the number of presentations, along ``([by, ...] unit_id, time)``;
-        of events ``event``, their names, stands for ``unit_id``, and their rates are events/s. Of
-        counts in spikes/s, of responses in their own units. The standard error has ddof 1; NaN
-        where fewer presentations count than it takes, with a warning where that is a whole
-        condition. Combinations that were never shown are NaN.
+        ``mean``, its standard error ``sem`` (ddof 1) and ``n``, the number of presentations,
+        along ``(by, ..., unit_id, time)``, without `by` along ``(unit_id, time)``. Of counts
+        `mean` and `sem` are in spikes/s, of responses in their own unit. Of events the dimension
+        is ``event`` (their names) in place of ``unit_id``, and the unit events/s. `sem` is NaN
+        where fewer than two presentations count, with a warning where that is a whole condition.
+        Combinations that were never shown are NaN.
 
     Raises
     ------
@@ -117,7 +119,9 @@ def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.Dat
     Parameters
     ----------
     area : DataTree node or Dataset
-        An area or its spikes in a recording tree, or an area, or ``events``, of an aligned tree.
+        An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds. Or an
+        area of an aligned tree, or its ``events``: counts along ``(presentation_id, unit_id,
+        time)`` or ``(time, unit_id)``.
     intervals : Dataset, DataFrame or (n, 2) array, s, optional
         Of a recording: where to count, overlapping ones once. Without, all the time that was
         recorded: what the file says of each unit or of the session, else from the first to the

@@ -29,11 +29,11 @@ def spike_triggered_average(
     Parameters
     ----------
     area : DataTree node or Dataset
-        On one clock, with ``spike_data`` or ``responses`` along ``(time, unit_id)``; of flashed
-        images along ``(presentation_id, unit_id)``.
+        On one clock, with ``spike_data`` (counts) or ``responses`` (in any unit) along ``(time,
+        unit_id)``; of flashed images along ``(presentation_id, unit_id)``.
     stimulus : (time, ...) DataArray, optional
-        Frames on the same clock, lazy or not; that of the session unless given. They are read in
-        blocks, once.
+        Frames on the same clock in any unit, lazy or not; the stimulus of the session unless
+        given. They are read once, in blocks.
     lags : int
         Number of frames to go back, the one at the time of the response included; 1 for flashed
         images, which have no past.
@@ -41,10 +41,11 @@ def spike_triggered_average(
     Returns
     -------
     xr.Dataset
-        Along ``(unit_id, lag, ...)``: `average`, in units of the stimulus, relative to its mean;
-        `z`, how many standard errors from 0. `lag` is how long before the response, s, or frames
-        where there is no `time`; along ``unit_id``, `total` is the sum of weights that was divided by: of counts the number of
-        spikes. NaN for a unit without any.
+        Along ``(unit_id, lag, ...)``: `average`, the stimulus relative to its mean, in the unit
+        of the stimulus; and `z`, how many standard errors that is from 0. The coordinate `lag`
+        is the time before the response in seconds, or in frames where there is no `time`. The
+        coordinate `total`, ``(unit_id,)``, is the sum of weights that was divided by: of counts
+        the number of spikes. NaN for a unit without any.
 
     Raises
     ------

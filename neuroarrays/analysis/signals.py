@@ -112,9 +112,9 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     Parameters
     ----------
     area : DataTree node or Dataset
-        On one clock.
+        On one clock, ``(time, unit_id)``.
     feature : str or (time,) DataArray
-        Path below the area, or the signal itself.
+        Path below the area, or the signal itself in any unit.
 
     Returns
     -------

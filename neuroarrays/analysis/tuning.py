@@ -35,16 +35,17 @@ def tuning_curve(
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` or ``responses``: aligned to presentations, for parameters of these; or
-        ``(time, unit_id)`` on one clock, for behaviour; or a node ``events`` of either, counts of
-        licks, rewards, ...
+        With ``spike_data`` (counts) or ``responses`` (in any unit): ``(presentation_id,
+        unit_id[, time])`` for parameters of the presentations, or ``(time, unit_id)`` on one
+        clock for behaviour; or a node ``events`` of either, counts of licks, rewards, ...
     feature : str, (time,) DataArray, or two of them
         Parameters of the presentations; or a path below the area, such as
         ``"head_direction/ry"`` or ``"speed"``, or values on the area's clock.
     bins : int, (bins + 1,) array of edges, or one of these for each feature
         Of behaviour, the number of half-open bins: over a full turn for an angle, else over the
-        range of the values. Or their edges, so that sessions compare: samples outside belong to no
-        bin. The largest value belongs to the last bin.
+        range of the values. Or their edges in the unit of the feature, ``(bins + 1,)``, so that
+        sessions can be compared: samples outside belong to no bin. The largest value belongs to
+        the last bin.
     min_occupancy : float, s
         Of behaviour: bins visited for less are NaN.
     period : float, optional

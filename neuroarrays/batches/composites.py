@@ -99,7 +99,7 @@ class StackedSamples(Samples):
     Attributes
     ----------
     owner : (sample,) int64
-        Which dataset each sample is of: weights for `balanced`.
+        Number of the dataset that each sample is of: weights for `balanced`.
 
     Notes
     -----

@@ -22,12 +22,12 @@ class Scaling:
 
     Attributes
     ----------
-    mean, std : dict of str to (...) float64 array
-        Per variable and in its unit; they broadcast against its last axes.
+    mean, std : dict of str to () or (last axis,) float64 array
+        Of each variable, in its unit; they broadcast against its last axes.
     stated : str
         Of which samples they are, and by which rule.
-    raw : dict of str to (...) float64 array
-        The deviations as found: 0 where `std` is 1.
+    raw : dict of str to () or (last axis,) float64 array
+        The standard deviations before those of 0 became 1, in the unit of the variable.
     """
 
     mean: dict[str, np.ndarray]

@@ -138,10 +138,11 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
 
     Parameters
     ----------
-    curves : ([unit_id,] feature) DataArray, spikes/s or the unit of the responses
-        From `neuroarrays.tuning_curve`, of units or events; drawn as they are, with the standard error that those of
-        trial parameters have; of many units also their mean. On polar axes the middle is 0, or
-        the lowest value if that is below; 0 is then a dashed circle.
+    curves : (unit_id, feature) or (feature,) DataArray, spikes/s or the unit of the responses
+        From `neuroarrays.tuning_curve`, of units or events. They are drawn as they are, with
+        their standard error where they have one (those of trial parameters do); of many units
+        also the mean. On polar axes the middle is 0, or the lowest value if that is below 0;
+        then 0 is a dashed circle.
     colors : sequence of colours, optional
         One per unit.
     ax : Axes, optional
@@ -242,7 +243,8 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     Parameters
     ----------
     response : Dataset
-        From `neuroarrays.psth`, of one unit: ``mean`` and ``sem`` along ``([condition,] time)``.
+        From `neuroarrays.psth`, of one unit: ``mean`` and ``sem``, spikes/s or the unit of the
+        responses, along ``(time,)`` or ``(condition, time)``.
         Conditions that are numbers have colours in order; angles, with the attribute `period`,
         colours that go round.
     color : colour, optional

@@ -81,8 +81,8 @@ def population(
     Parameters
     ----------
     response : Dataset or (unit_id, time or feature) DataArray
-        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`; of events they
-        are rows in place of units.
+        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`, spikes/s or
+        any other unit. Of events, each is a row in place of a unit.
     by : str, optional
         What the rows are sorted by, from bottom to top: a coordinate along `unit_id` such as
         `preferred`; where each has its peak unless given.

@@ -20,12 +20,12 @@ class Normalize:
 
     Attributes
     ----------
-    mean, std : dict of str to (...) float64 tensor
-        Per variable and in its unit; they broadcast against its last axes.
+    mean, std : dict of str to () or (last axis,) float64 tensor
+        Of each variable, in its unit; they broadcast against its last axes.
     stated : str
         Of which samples they are, and by which rule.
-    raw : dict of str to (...) float64 tensor
-        The deviations as found: 0 where `std` is 1.
+    raw : dict of str to () or (last axis,) float64 tensor
+        The standard deviations before those of 0 became 1, in the unit of the variable.
     """
 
     mean: dict[str, torch.Tensor]

@@ -37,7 +37,8 @@ def select_units(tree: Tree, query: str) -> Tree:
     Returns
     -------
     DataTree or Dataset
-        Of the kind that was given, with all else that it holds. Nothing is read but the columns of
+        Of the kind that was given, with all else that it holds: every variable along
+        ``(unit_id, ...)`` is shorter, units of measurement stay. Nothing is read but the columns of
         the condition. Areas without a unit that fits, and sessions without such an area, are left
         out. A missing value fits neither a condition nor its `not`.
 
@@ -133,8 +134,9 @@ def trials(tree: Tree, query: str) -> Tree:
     Returns
     -------
     DataTree or Dataset
-        Of the kind that was given: responses, behaviour, masks and tables of the presentations
-        that fit, in their order, and all else. Of an aligned tree, sessions without any are left
+        Of the kind that was given: responses, behaviour, masks and tables along
+        ``(presentation_id, ...)`` of the presentations that fit, in their order and their units
+        of measurement; and all else. Of an aligned tree, sessions without any are left
         out. A missing parameter fits neither a condition nor its `not`.
 
     Raises
