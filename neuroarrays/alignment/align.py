@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -42,6 +43,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     binarize: bool = False,
     blanks: str = "drop",
     responses: str | None = None,
+    missing: str | None = None,
     chunks: Any = None,
 ) -> xr.DataTree:
     """Bring every signal of a recording on one clock.
@@ -98,6 +100,12 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         where one is called so, else fluorescence, else the first by name; one called neuropil or
         background only where it is alone. The others stand beside it under their own names, and
         its attribute `signal` says which one it is.
+    missing : {"skip", "raise"}, optional
+        What becomes of sessions that have no table `presentations`: "skip" leaves them out, and
+        `history` and the attribute `notes` say which; "raise" is an error. Unless given it is
+        "raise" where the sessions were opened by their names, or have tables in a mapping, and
+        "skip" where all of them, or those that fit a glob, were opened. If no session has the table
+        it is an error in any case.
     chunks : {}, "auto" or dict, optional
         Put dask on top, as in xarray.
 
@@ -141,6 +149,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         binarize=binarize,
         blanks=blanks,
         responses=responses,
+        missing=None if presentations is None else _missing(tree, presentations, missing),
     )
     sessions = sessions_of(tree)
     if presentations is None:
@@ -148,8 +157,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     else:
         targets = _presented(sessions, presentations, options)
     groups: dict[str, xr.Dataset] = {}
-    for name, session in sessions.items():
-        groups |= on_bins(session, targets.bins[name], targets.tables.get(name), options)
+    for name, bins in targets.bins.items():
+        groups |= on_bins(sessions[name], bins, targets.tables.get(name), options)
     root = _root(tree, targets, options)
     aligned = xr.DataTree.from_dict({"/": root, **groups})
     return aligned if chunks is None else chunked(aligned, chunks)
@@ -170,7 +179,7 @@ class _Targets:
     event_clock : str, optional
         Whose clock the onsets were on.
     left_out : dict of str to str
-        Presentations that were left out: how many, and why.
+        Presentations that were left out: how many, and why; or that the session has none.
     """
 
     bins: dict[str, Bins]
@@ -178,6 +187,14 @@ class _Targets:
     label: str | None = None
     event_clock: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
+
+
+def _missing(tree: xr.DataTree, presentations: Any, missing: str | None) -> str:
+    """What becomes of sessions without the table: as asked for, else by how sessions were chosen."""
+    if missing is not None:
+        return missing
+    by_name = schema.SESSIONS_ASKED in tree.root.attrs
+    return "raise" if by_name or isinstance(presentations, Mapping) else "skip"
 
 
 def _continuous(sessions: Mapping[str, SessionNodes], options: Options) -> _Targets:
@@ -195,10 +212,10 @@ def _continuous(sessions: Mapping[str, SessionNodes], options: Options) -> _Targ
 def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Options) -> _Targets:
     """Bins after the onset of each presentation, the same window in all sessions."""
     label = wanted if isinstance(wanted, str) else "your table"
-    given, left_out = session_tables(sessions, wanted, options.blanks)
+    given, left_out = session_tables(sessions, wanted, options.blanks, options.missing or "raise")
     tables = {
-        name: presentations_of(name, given[name], options.event, options.event_clock, label)
-        for name in sessions
+        name: presentations_of(name, table, options.event, options.event_clock, label)
+        for name, table in given.items()
     }
     window = options.window or longest_window(tables, options.bin_width)
     bins = {}
@@ -227,4 +244,7 @@ def _root(tree: xr.DataTree, targets: _Targets, options: Options) -> xr.Dataset:
     renewed = ("neuroarrays_schema", "event_clock", "history")
     kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
     kept |= {"event_clock": targets.event_clock, "history": history}
+    if skipped := [name for name in targets.left_out if name not in targets.bins]:
+        said = [f"{name}: not aligned, {targets.left_out[name]}" for name in skipped]
+        kept["notes"] = [*np.atleast_1d(kept.get("notes", [])).tolist(), *said]
     return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept))

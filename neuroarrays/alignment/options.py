@@ -17,7 +17,8 @@ class Options:
     Raises
     ------
     ValueError
-        On a method of interpolation or a clock of events that there is not.
+        On a method of interpolation, a clock of events or a choice for missing tables that there
+        is not.
     """
 
     bin_width: float
@@ -32,9 +33,13 @@ class Options:
     binarize: bool
     blanks: str
     responses: str | None
+    missing: str | None
 
     def __post_init__(self) -> None:
         check_method(self.method)
         if self.event_clock not in (None, "session", "presentation"):
             msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
+            raise ValueError(msg)
+        if self.missing not in (None, "skip", "raise"):
+            msg = f"missing={self.missing!r}: expected 'skip' or 'raise'"
             raise ValueError(msg)

@@ -151,9 +151,12 @@ def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray)
 
 
 def session_tables(
-    sessions: Mapping[str, SessionNodes], wanted: Any, blanks: str = "drop"
+    sessions: Mapping[str, SessionNodes],
+    wanted: Any,
+    blanks: str = "drop",
+    missing: str = "raise",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The table of each session, and what was left out of it.
+    """The table of each session that has one, and what was left out.
 
     Parameters
     ----------
@@ -163,26 +166,38 @@ def session_tables(
         As `align` takes them.
     blanks : {"drop", "keep"}
         What becomes of rows that a table marks as `blank`.
+    missing : {"raise", "skip"}
+        What becomes of sessions without the table.
 
     Returns
     -------
     tables, left_out : dict of str to table, dict of str to str
-        By session; what was left out and how many, only where something was.
+        By session; which rows were left out and how many, or that the session has no such table,
+        only where something was.
+
+    Raises
+    ------
+    NotInTree
+        If a session has no table and `missing` is "raise", or if none has one.
     """
     if isinstance(wanted, str):
         known = {name: session.events | session.tables for name, session in sessions.items()}
-        tables = _selected(known, wanted, blanks, "stated", {})
+        tables = _selected(known, wanted, blanks, "stated", {}, missing)
         dropped = {name: str(table.attrs.pop("dropped", "")) for name, table in tables.items()}
-        return dict(tables), {name: text for name, text in dropped.items() if text}
-    if callable(wanted):
-        return {name: wanted(session.node) for name, session in sessions.items()}, {}
+        lacking = {name: f"no table {wanted!r}" for name in sessions if name not in tables}
+        return dict(tables), {name: text for name, text in dropped.items() if text} | lacking
     mapping = isinstance(wanted, Mapping) and not isinstance(wanted, xr.Dataset | pd.DataFrame)
-    if mapping and wanted and set(wanted) & set(sessions):
-        for name in sessions:
-            if name not in wanted:
-                raise NotInTree("table for the session", name, wanted)
-        return {name: wanted[name] for name in sessions}, {}
-    return dict.fromkeys(sessions, wanted), {}
+    if callable(wanted):
+        given = {name: wanted(session.node) for name, session in sessions.items()}
+    elif mapping and wanted and set(wanted) & set(sessions):
+        given = {name: wanted.get(name) for name in sessions}
+    else:
+        return dict.fromkeys(sessions, wanted), {}
+    tables = {name: table for name, table in given.items() if table is not None}
+    lacking = {name: "no table given" for name in sessions if name not in tables}
+    if lacking and (missing == "raise" or not tables):
+        raise NotInTree("table for the session", next(iter(lacking)), tables)
+    return tables, lacking
 
 
 def select(
@@ -192,6 +207,7 @@ def select(
     blanks: str = "drop",
     max_deviation: float | str | None = "stated",
     medians: Mapping[str, float] | None = None,
+    missing: str = "raise",
 ) -> dict[str, xr.Dataset]:
     """The presentations of one table in every session, blank and odd ones left out.
 
@@ -208,6 +224,8 @@ def select(
         states for the table ("stated"), or none (None).
     medians : dict of str to float, s, optional
         Median duration by table; pooled over `sessions`, blanks included, where not given.
+    missing : {"raise", "skip"}
+        What becomes of sessions that have none of the tables: an error, or not in the result.
 
     Returns
     -------
@@ -218,16 +236,16 @@ def select(
     Raises
     ------
     NotInTree
-        If a session has none of the tables.
+        If a session has none of the tables and `missing` is "raise"; if no session has any.
     ValueError
-        If `blanks` is neither.
+        If `blanks` or `missing` is neither.
     """
     nodes = dict(sessions.children) if isinstance(sessions, xr.DataTree) else sessions
     known: dict[str, dict[str, xr.Dataset]] = {}
     for session, node in nodes.items():
         tables = node.children.get(schema.PRESENTATIONS, xr.DataTree()).children
         known[session] = events_of(node) | {n: table.to_dataset() for n, table in tables.items()}
-    return _selected(known, name, blanks, max_deviation, medians or {})
+    return _selected(known, name, blanks, max_deviation, medians or {}, missing)
 
 
 def _selected(
@@ -236,12 +254,23 @@ def _selected(
     blanks: str,
     max_deviation: float | str | None,
     medians: Mapping[str, float],
+    missing: str,
 ) -> dict[str, xr.Dataset]:
-    """The rows that are kept of the tables of a name, by session."""
+    """The rows that are kept of the tables of a name, by session that has one."""
     if blanks not in ("drop", "keep"):
         msg = f"blanks={blanks!r}: expected 'drop' or 'keep'"
         raise ValueError(msg)
-    asked = {session: _named(session, known, name) for session, known in tables.items()}
+    if missing not in ("skip", "raise"):
+        msg = f"missing={missing!r}: expected 'skip' or 'raise'"
+        raise ValueError(msg)
+    asked = _named(tables, name)
+    for session, known in tables.items():
+        if session not in asked and missing == "raise":
+            others = " has it" if len(asked) == 1 else " have it"
+            hint = f"{len(asked)} of {len(tables)} sessions{others}: {option('missing', 'skip')}"
+            where = f"session {session!r}"
+            hint += " aligns those"
+            raise NotInTree("presentation table", name, known, hint, where)
     usual = median_durations(asked.values()) | dict(medians)
     selected = {}
     for session, parts in asked.items():
@@ -265,13 +294,30 @@ def median_durations(tables: Iterable[Mapping[str, xr.Dataset]]) -> dict[str, fl
     return {name: float(np.median(values)) for name, values in pooled.items() if values.size}
 
 
-def _named(session: str, tables: Mapping[str, xr.Dataset], name: str) -> dict[str, xr.Dataset]:
-    """The tables of a session that a name or names joined by "+" mean."""
-    names = [name] if name in tables else [part.strip() for part in name.split("+")]
-    named = {part: _one_row_each(tables[part]) for part in names if part in tables}
+def parts_of_name(name: str) -> list[str]:
+    """The names that are joined by "+" in one."""
+    return [part.strip() for part in name.split("+")]
+
+
+def _named(
+    tables: Mapping[str, Mapping[str, xr.Dataset]], name: str
+) -> dict[str, dict[str, xr.Dataset]]:
+    """The tables that a name, or names joined by "+", mean in each session that has any of them.
+
+    Raises
+    ------
+    NotInTree
+        If no session has any of them.
+    """
+    known = dict.fromkeys(table for session in tables.values() for table in session)
+    names = [name] if name in known else parts_of_name(name)
+    named = {}
+    for session, there in tables.items():
+        if parts := {part: _one_row_each(there[part]) for part in names if part in there}:
+            named[session] = parts
     if not named:
-        where = f"session {session!r}"
-        raise NotInTree("presentation table", names[0], tables, where=where)
+        where = f"session {next(iter(tables))!r}" if len(tables) == 1 else "any session"
+        raise NotInTree("presentation table", names[0], known, where=where)
     return named
 
 

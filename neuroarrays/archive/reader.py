@@ -206,12 +206,15 @@ def _groups(
     file = summed_source(probe.path) if store else SealedSource(probe.path, probe.stamp)
     build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]))
     groups = {"/": build.node("", index.nodes)}
+    asked_for = {s: [a for a in index.sessions[s] if request.area(a)] for s in picked}
+    if not request.every_area:  # one without any of the areas is left out whole
+        picked = [session for session in picked if asked_for[session] or not session]
     for name in index.nodes:
         above = any(session.startswith(name + "/") for session in picked)
-        if name and (above or request.every_session):
+        if name and (above or (request.every_session and request.every_area)):
             groups[name] = build.node(name, index.nodes)
     for session, nodes in index.fetch(picked).items():
-        areas = [area for area in index.sessions[session] if not request.area(area)]
+        areas = set(index.sessions[session]).difference(asked_for[session])
         unwanted = [f"{session}/{area}".lstrip("/") for area in areas]
         for name in nodes:
             if not any(name == a or name.startswith(a + "/") for a in unwanted):

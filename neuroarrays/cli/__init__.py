@@ -323,6 +323,12 @@ def _values(add: Callable[..., Any]) -> None:
         help="which of several series of the same units is `responses` (default: dF/F, else fluorescence)",
     )
     add(
+        "--missing",
+        choices=("skip", "raise"),
+        help="sessions without the table: left out, or an error (default: an error for sessions "
+        "asked for by name)",
+    )
+    add(
         "--compat",
         choices=("mlynarski",),
         help="what the published archive of Allen Visual Coding has; fixes every other option",

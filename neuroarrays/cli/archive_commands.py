@@ -36,6 +36,20 @@ def register(add: Add) -> None:
         help="width of a bin, in seconds or as 20ms (default: %(default)s)",
     )
     build.add_argument(
+        "--window",
+        metavar=("A", "B"),
+        type=seconds,
+        nargs=2,
+        help="from A to B seconds relative to each onset (default: the longest presentation)",
+    )
+    build.add_argument(
+        "--no-clip",
+        dest="clip",
+        action="store_false",
+        help="count spikes after a presentation's stop too",
+    )
+    build.add_argument("--binarize", action="store_true", help="1 where there is any spike")
+    build.add_argument(
         "--compat",
         choices=("mlynarski",),
         help="make the published archive of Allen Visual Coding, file for file",
@@ -123,6 +137,9 @@ def _build(arguments: argparse.Namespace) -> int:
             stimuli=arguments.stimulus,
             areas=arguments.areas,
             bin_width=arguments.bin_width,
+            window=arguments.window,
+            clip=arguments.clip,
+            binarize=arguments.binarize,
             compat=arguments.compat,
             layout=arguments.layout,
             engine=arguments.engine,

@@ -179,6 +179,7 @@ _ALIGN_OPTIONS = {
     "--binarize": "binarize",
     "--blanks": "blanks",
     "--responses": "responses",
+    "--missing": "missing",
 }
 
 

@@ -15,53 +15,28 @@ worker kept of a session is dropped when it begins with another.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from neuroarrays import schema
-from neuroarrays._version import __version__
 from neuroarrays.alignment.align import align
-from neuroarrays.alignment.bins import check_bin_width
+from neuroarrays.alignment.bins import check_bin_width, check_window
 from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks
-from neuroarrays.collection.surveys import Recipe, Survey, survey
+from neuroarrays.collection.plan import Job, contents_of, jobs_of
+from neuroarrays.collection.surveys import Recipe, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, error_text
-from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
+from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import partials, state
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats import registry
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree, reader_of
 from neuroarrays.formats.reader import Reader
-from neuroarrays.schema.names import chosen
-
-
-@dataclass(frozen=True)
-class Job:
-    """One session and stimulus: where it is, and all that its values depend on."""
-
-    path: str
-    session: str
-    stimulus: str
-    recipe: Recipe
-    areas: tuple[str, ...]
-    medians: tuple[tuple[str, float], ...]
-    longest: float | None
-    stamp: tuple[int, ...]
-    part: str = ""
-
-    def token(self) -> str:
-        """Equal for jobs that make the same part."""
-        facts = repr((replace(self, part=""), __version__))
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -95,6 +70,9 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     stimuli: str | Sequence[str] | None = None,
     areas: str | Sequence[str] | None = None,
     bin_width: float = 0.02,
+    window: Sequence[float] | None = None,
+    clip: bool = True,
+    binarize: bool = False,
     compat: str | None = None,
     layout: str | None = None,
     engine: str | type[Reader] | None = None,
@@ -117,12 +95,18 @@ def build(  # noqa: PLR0913  one question each, all but two by name
         The folder of the archive; made if it is not there.
     stimuli, areas : str or list of str, optional
         Names or globs; all unless given. Of an Allen session all stimuli of its schedule, of others
-        every table of presentations.
+        every table of presentations. Stimuli joined by "+", as in `align`, are one file: those that
+        a session showed, one after another.
     bin_width : float, s
         Width of a bin.
+    window : (float, float), s, optional
+        Relative to each onset; by default to the end of the longest presentation of all sessions
+        that is not of odd duration.
+    clip, binarize : bool
+        As for `align`.
     compat : {"mlynarski"}, optional
         Make the published archive of Allen Visual Coding, with its bins, names, types and layout
-        (`neuroarrays.formats.allen_binned.pipeline.published`); it fixes `bin_width`.
+        (`neuroarrays.formats.allen_binned.pipeline.published`); it fixes the options of bins.
     layout : {"allen_binned"}, optional
         As for `save`.
     engine : str or type of Reader, optional
@@ -164,7 +148,17 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     """
     width = check_bin_width(bin_width)
     address = registry.address(engine) if isinstance(engine, type) else engine
-    recipe = Recipe(_names(stimuli), _names(areas), width, compat, layout, address)
+    recipe = Recipe(
+        stimuli=_names(stimuli),
+        areas=_names(areas),
+        bin_width=width,
+        compat=compat,
+        layout=layout,
+        engine=address,
+        window=None if window is None else check_window(window),
+        clip=clip,
+        binarize=binarize,
+    )
     report = Report()
     run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
     report.failures = run.failures
@@ -196,13 +190,13 @@ def _build(
         msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
         raise NeuroArraysError(msg)
     folder = Path(archive).expanduser().absolute()
-    wanted = _jobs(surveys, recipe, folder / WORK, report)
+    wanted = jobs_of(surveys, recipe, folder / WORK, report.notes)
     marks = Marks(folder)
     with partials.locked(marks.work, folder):
         marks = Marks(folder)  # as the build before left it
         marks.refuse_strangers(wanted)
         unread = [os.path.basename(name) for name, _ in report.failures]
-        marks.want({b: _contents(jobs, recipe) for b, jobs in wanted.items()}, unread)
+        marks.want({b: contents_of(jobs, recipe) for b, jobs in wanted.items()}, unread)
         open_ = {b: jobs for b, jobs in wanted.items() if not marks.finished(b)}
         report.unchanged += [folder / f"{block}.h5" for block in wanted if block not in open_]
         marks.clear()
@@ -235,9 +229,16 @@ def make_part(job: Job) -> Outcome:
         state.keep_for(job.path)
         tree = open_datatree(job.path, engine=job.recipe.engine, areas=list(job.areas))
         if job.recipe.compat is None:
-            tables = select(tree, job.stimulus, medians=dict(job.medians))
-            window = None if job.longest is None else (0.0, job.longest)
-            aligned = align(tree, tables, job.recipe.bin_width, window)
+            tables = select(tree, "+".join(job.tables), medians=dict(job.medians))
+            longest = None if job.longest is None else (0.0, job.longest)
+            aligned = align(
+                tree,
+                tables,
+                job.recipe.bin_width,
+                job.recipe.window or longest,
+                clip=job.recipe.clip,
+                binarize=job.recipe.binarize,
+            )
         else:
             aligned = mlynarski.published(tree, job.stimulus, medians=dict(job.medians))
         aligned.attrs["stimulus"] = job.stimulus
@@ -272,95 +273,6 @@ def _files(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[
     return list(dict.fromkeys(recordings))
 
 
-def _jobs(
-    surveys: Sequence[Survey], recipe: Recipe, work: Path, report: Report
-) -> dict[str, list[Job]]:
-    """File of the archive -> its jobs, by session."""
-    first: dict[str, Survey] = {}
-    for summary in surveys:
-        if summary.session in first:
-            raise FormatError(
-                summary.path,
-                expected="sessions of different names",
-                found=f"{summary.session}, which is in {first[summary.session].path} too",
-            )
-        first[summary.session] = summary
-    if recipe.areas is not None and not any(summary.areas for summary in surveys):
-        raise NotInTree("area", ", ".join(recipe.areas), _all_areas(surveys))
-    known = dict.fromkeys(name for summary in surveys for name in summary.durations)
-    stimuli = chosen(known, recipe.stimuli, "stimulus")
-    jobs: dict[str, list[Job]] = {}
-    medians: dict[str, float] = {}
-    for stimulus in sorted(stimuli, reverse=True):  # ..._more_repeats before what it goes with
-        with_it = [summary for summary in surveys if stimulus in summary.durations]
-        limit = max(summary.limits.get(stimulus, 0.0) for summary in with_it)
-        median, longest = _pooled(
-            [summary.durations[stimulus] for summary in with_it], limit, recipe
-        )
-        medians |= {} if median is None else {stimulus: median}
-        stored = mlynarski.stored_with(stimulus) if recipe.compat else (stimulus,)
-        usual = tuple((name, medians[name]) for name in stored if name in medians)
-        for summary in sorted(with_it, key=lambda summary: summary.session):
-            job = Job(
-                summary.path,
-                summary.session,
-                stimulus,
-                recipe,
-                summary.areas,
-                usual,
-                longest,
-                summary.stamp,
-            )
-            part = work / "parts" / stimulus / f"{summary.session}-{job.token()}.h5"
-            if summary.areas:
-                jobs.setdefault(_block(stimulus, recipe), []).append(replace(job, part=str(part)))
-        lacking = [summary.session for summary in surveys if summary not in with_it]
-        if lacking and recipe.stimuli is not None:
-            report.notes.append(f"{stimulus}: not in {', '.join(sorted(lacking))}")
-    for summary in surveys:
-        if not summary.areas:
-            report.notes.append(f"{summary.session}: no units in the areas asked for")
-    return jobs
-
-
-def _all_areas(surveys: Sequence[Survey]) -> list[str]:
-    areas: dict[str, None] = {}
-    for summary in surveys:
-        paths = schema.area_paths(open_datatree(summary.path))
-        areas |= dict.fromkeys(path.partition("/")[2] for path in paths)
-    return sorted(areas)
-
-
-def _block(stimulus: str, recipe: Recipe) -> str:
-    """The file a stimulus is in; the published archive has one for both kinds of session."""
-    return stimulus if recipe.compat is None else mlynarski.stored_as(stimulus)
-
-
-def _pooled(
-    durations: Sequence[np.ndarray], limit: float, recipe: Recipe
-) -> tuple[float | None, float | None]:
-    """The median of all durations, where one is used, and the window that covers all but odd ones.
-
-    Of whole bins and to the nanosecond, so that one more session seldom makes the others anew.
-    """
-    from neuroarrays.kernels import grid
-
-    everything = np.concatenate(durations)
-    if not everything.size:
-        return None, None
-    median: float | None = round(float(np.median(everything)), 9)
-    if recipe.compat is not None:  # has bins of its own for each session
-        return median, None
-    if limit:
-        everything = everything[np.abs(everything - median) < limit]
-    else:
-        median = None
-    if not everything.size or everything.max() <= 0:
-        return median, None
-    n_bins = grid.bins_to_cover(float(everything.max()), recipe.bin_width)
-    return median, round(n_bins * recipe.bin_width, 9)
-
-
 # ----------------------------------------------------------------------------------- the archive
 
 
@@ -387,8 +299,3 @@ def _put_together(
         f"{block}: {warning.message}" for warning in caught if warning.category is UserWarning
     ]
     report.written.append(path)
-
-
-def _contents(jobs: Iterable[Job], recipe: Recipe) -> str:
-    tokens = sorted(job.token() for job in jobs)
-    return hashlib.sha256(repr((tokens, recipe)).encode()).hexdigest()

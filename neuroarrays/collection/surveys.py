@@ -30,10 +30,14 @@ class Recipe:
     Attributes
     ----------
     stimuli, areas : tuple of str, optional
-        Names or globs; all unless given. Of an Allen session all stimuli of its schedule, of others
+        Names or globs, or names of stimuli joined by "+"; all unless given. Of an Allen session all stimuli of its schedule, of others
         every interval table.
     bin_width : float, s
         Width of a bin.
+    window : (float, float), s, optional
+        Relative to each onset; to the end of the longest presentation unless given.
+    clip, binarize : bool
+        As for `neuroarrays.align`.
     compat : {"mlynarski"}, optional
         The published bins of `neuroarrays.formats.allen_binned.pipeline`; the files then have the
         published layout too.
@@ -49,22 +53,52 @@ class Recipe:
     compat: str | None = None
     layout: str | None = None
     engine: str | None = None
+    window: tuple[float, float] | None = None
+    clip: bool = True
+    binarize: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (("compat", "mlynarski"), ("layout", "allen_binned")):
             if getattr(self, name) not in (None, known):
                 msg = f"{name}={getattr(self, name)!r}: expected {known!r} or None"
                 raise ValueError(msg)
+        given = {
+            "window": self.window is not None,
+            "clip": not self.clip,
+            "binarize": self.binarize,
+        }
+        given["a '+' in stimuli"] = any("+" in name for name in self.stimuli or ())
+        if self.compat and any(given.values()):
+            own = ", ".join(name for name, is_given in given.items() if is_given)
+            msg = f"compat={self.compat!r} has bins of its own: leave out {own}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a session has, from its tables alone."""
+    """What a session has, from its tables alone.
+
+    Attributes
+    ----------
+    path : str
+        Of its file.
+    stamp : tuple of int
+        Equal for a file that has not changed.
+    session : str
+        Its name.
+    areas, known_areas : tuple of str
+        Those with units that were asked for, and all.
+    durations : dict of str to (presentation,) float64, s
+        How long each presentation of a table was.
+    limits : dict of str to float, s
+        How far a duration may be from the median of its table, where the table says so.
+    """
 
     path: str
     stamp: tuple[int, ...]
     session: str
     areas: tuple[str, ...]
+    known_areas: tuple[str, ...]
     durations: Mapping[str, np.ndarray]
     limits: Mapping[str, float]
 
@@ -94,7 +128,7 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
         }
         durations = {name: length[np.isfinite(length)] for name, length in lengths.items()}
         stamp = probe_of(path).content
-        result = Survey(path, stamp, session.name, tuple(areas), durations, limits)
+        result = Survey(path, stamp, session.name, tuple(areas), tuple(names), durations, limits)
     except Exception as error:  # one bad file does not lose the others
         return Outcome(path, error=error_text(error))
     return Outcome(session.name, result)

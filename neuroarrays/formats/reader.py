@@ -232,6 +232,8 @@ class Reader(BackendEntrypoint):
             else:
                 groups = self._assembled(probe, request, own)
             request.check()
+            if request.by_name:  # what `align` does with one that lacks a table
+                groups["/"].attrs[schema.SESSIONS_ASKED] = "by name"
             drop = [drop_variables] if isinstance(drop_variables, str) else drop_variables
             if drop is not None:
                 drop = list(drop)

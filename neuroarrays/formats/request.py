@@ -47,6 +47,14 @@ class Request:
         return self._sessions is None
 
     @property
+    def by_name(self) -> bool:
+        """Whether the sessions are named one by one, without a glob."""
+        if self._sessions is None:
+            return False
+        names = [self._sessions] if isinstance(self._sessions, str) else self._sessions
+        return not any(set("*?[") & set(name) for name in names)
+
+    @property
     def every_area(self) -> bool:
         """Whether all areas are wanted."""
         return self._areas is None

@@ -44,6 +44,9 @@ SHIFT = "phase_shift"
 #: Attribute of `unit_id`: the table of ROIs that it numbers.
 ROI_TABLE = "roi_table"
 
+#: Attribute of the root: "by name" where the sessions were asked for by their names.
+SESSIONS_ASKED = "sessions_asked"
+
 #: Children of a session that are never areas.
 RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS, OBSERVED = (
     "running", "pupil", "presentations", "stimulus", "events", "observed",

@@ -12,6 +12,7 @@ from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.files.source import Source
 from neuroarrays.kernels import grid
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.synthetic import write_nwb
 
 SESSION = "A2929-200711"
 
@@ -470,3 +471,47 @@ def test_a_session_is_walked_once(sample, monkeypatch):
     monkeypatch.setattr(schema, "roles", lambda node: walks.append(node.path) or roles(node))
     na.align(sample, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
     assert walks == [f"/{SESSION}"]
+
+
+# --------------------------------------------------------------- sessions without the table
+
+
+@pytest.fixture(scope="module")
+def unlike(tmp_path_factory):
+    """Two sessions, of which one has no table of trials."""
+    folder = tmp_path_factory.mktemp("unlike")
+    write_nwb(folder / "a.nwb", parts=("units", "trials"))
+    write_nwb(folder / "b.nwb", parts=("units",))
+    return [folder / "a.nwb", folder / "b.nwb"]
+
+
+@pytest.mark.parametrize("asked", [None, "*", ["a", "b*"]])
+def test_a_session_without_the_table_is_left_out_and_said(unlike, asked):
+    aligned = na.align(na.open_datatree(unlike, sessions=asked), "trials")
+    assert list(aligned.children) == ["a"]
+    history = aligned.attrs["history"]
+    assert "missing='skip'" in history
+    assert "left out: b: no table 'trials'" in history
+    assert aligned.attrs["notes"] == ["b: not aligned, no table 'trials'"]
+
+
+def test_a_session_asked_for_by_name_has_to_have_the_table(unlike):
+    tree = na.open_datatree(unlike, sessions=["a", "b"])
+    with pytest.raises(NotInTree, match=r"session 'b'.*1 of 2 sessions has it: missing='skip'"):
+        na.align(tree, "trials")
+    assert list(na.align(tree, "trials", missing="skip").children) == ["a"]
+
+
+def test_missing_says_what_is_done(unlike):
+    tree = na.open_datatree(unlike)
+    with pytest.raises(NotInTree, match="session 'b'"):
+        na.align(tree, "trials", missing="raise")
+    with pytest.raises(NotInTree, match="'trails' in any session.*did you mean 'trials'"):
+        na.align(tree, "trails")
+    with pytest.raises(ValueError, match="missing='drop': expected 'skip' or 'raise'"):
+        na.align(tree, "trials", missing="drop")
+    some = {"a": np.array([1.0, 2.0])}
+    with pytest.raises(NotInTree, match="table for the session 'b'"):
+        na.align(tree, some, window=(0, 0.1))
+    for given in (some, lambda node: some.get(node.name)):
+        assert list(na.align(tree, given, window=(0, 0.1), missing="skip").children) == ["a"]

@@ -481,8 +481,10 @@ def test_movies_joined_by_name(tmp_path, two, connectivity):
     area = next(iter(aligned["session_3"].children.values()))
     assert area["table"].values.tolist() == [shown[0]] * 4 + [shown[1]] * 4
     assert area["spike_data"].dtype == np.uint8
+    some = na.align(tree, "natural_movie_one")
+    assert set(some.children) == {"session_1", "session_3"}
     with pytest.raises(NotInTree, match="natural_movie_one_more"):
-        na.align(tree, "natural_movie_one")  # session_2 has none
+        na.align(tree, "natural_movie_one", missing="raise")  # session_2 has none
 
 
 # ------------------------------------------------------------------------------ invalid times

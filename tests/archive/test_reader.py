@@ -117,6 +117,15 @@ def test_sessions_and_areas(archive):
         na.open_datatree(archive, sessions="s9")
 
 
+@pytest.mark.parametrize("suffix", ["h5", "zarr"])
+def test_a_session_without_the_areas_asked_for_is_not_there(tmp_path, suffix):
+    tree = small(2)
+    del tree["s1"]["LGd"]
+    path = na.save(tree, tmp_path / f"a.{suffix}")
+    assert list(na.open_datatree(path, areas="LG*").children) == ["s0"]
+    assert list(na.open_datatree(path).children) == ["s0", "s1"]
+
+
 def test_only_the_sessions_asked_for_are_visited(tmp_path, monkeypatch):
     path = store.save(small(), tmp_path / "x.h5")
     visited = []

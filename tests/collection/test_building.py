@@ -123,8 +123,27 @@ def test_a_session_without_an_area_or_a_stimulus_is_noted(sessions, tmp_path):
     report = build(paths, tmp_path / "archive", stimuli="trials", areas="VIS*", bin_width=0.1)
     assert report.failures == []
     assert "trials: not in e" in report.notes
-    assert "d: no units in the areas asked for" in report.notes
+    assert "no units in the areas asked for: d" in report.notes
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "b", "c"]
+
+
+def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):
+    paths = write(tmp_path, ("a", "b"))
+    for path, other in zip(paths, ("early", "late"), strict=True):
+        with h5py.File(path, "a") as file:
+            file.copy("intervals/trials", f"intervals/{other}")
+    build(
+        paths, tmp_path / "archive", stimuli="early + late", bin_width=0.1,
+        window=(-0.2, 0.4), clip=False, binarize=True,
+    )  # fmt: skip
+    tree = na.open_datatree(tmp_path / "archive" / "early+late.h5")
+    given = {"window": (-0.2, 0.4), "clip": False, "binarize": True, "bin_width": 0.1}
+    together = na.align(na.open_datatree(paths), "early + late", **given)
+    assert_same_trees(tree, together, but=("history", "stimulus", "event_clock"))
+    with pytest.raises(NotInTree, match="no stimulus 'lake'.*'late'"):
+        build(paths, tmp_path / "other", stimuli="early + lake")
+    with pytest.raises(ValueError, match="bins of its own: leave out window, binarize"):
+        build(paths, tmp_path / "other", compat="mlynarski", window=(0, 1), binarize=True)
 
 
 # -------------------------------------------------------------------------------- interruption
