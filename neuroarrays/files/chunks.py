@@ -135,13 +135,13 @@ class ZstdChunks:
 
         decoder = zstandard.ZstdDecompressor()
         for parts in tasks:
-            place, take, put = zip(*parts, strict=True) if parts else ((), (), ())
+            position, take, put = zip(*parts, strict=True) if parts else ((), (), ())
             if sum(isinstance(t, np.ndarray) for t in take) > 1:
                 take, put = outer.mesh(take, self.chunk), outer.mesh(put, out.shape)
-            out[put] = self._chunk(decoder, place)[take]
+            out[put] = self._chunk(decoder, position)[take]
 
-    def _chunk(self, decoder: Any, place: tuple[int, ...]) -> np.ndarray:
-        address, stored = int(self.address[place]), int(self.stored[place])
+    def _chunk(self, decoder: Any, position: tuple[int, ...]) -> np.ndarray:
+        address, stored = int(self.address[position]), int(self.stored[position])
         if address < 0:
             return np.broadcast_to(np.asarray(self.fill, self.dtype), self.chunk)
         import zstandard
@@ -150,21 +150,23 @@ class ZstdChunks:
         try:
             size = zstandard.frame_content_size(raw)
             if size not in (self._nbytes, -1) or len(raw) != stored:
-                self._damaged(place, f"{len(raw):,} bytes that claim to hold {size:,}")
+                self._damaged(position, f"{len(raw):,} bytes that claim to hold {size:,}")
             values = decoder.decompress(raw, max_output_size=self._nbytes)
         except zstandard.ZstdError as error:
-            self._damaged(place, str(error), error)
+            self._damaged(position, str(error), error)
         if len(values) != self._nbytes:
-            self._damaged(place, f"{len(values):,} bytes")
+            self._damaged(position, f"{len(values):,} bytes")
         if self.shuffled:
             return _joined(values, self.dtype).reshape(self.chunk)
         return np.frombuffer(values, self.dtype).reshape(self.chunk)
 
-    def _damaged(self, place: tuple[int, ...], found: str, cause: Exception | None = None) -> None:
+    def _damaged(
+        self, position: tuple[int, ...], found: str, cause: Exception | None = None
+    ) -> None:
         raise FormatError(
             self.path,
             self.name,
-            expected=f"a zstd chunk of {self._nbytes:,} bytes at {place}",
+            expected=f"a zstd chunk of {self._nbytes:,} bytes at {position}",
             found=found,
             hint="the file is truncated or damaged",
         ) from cause

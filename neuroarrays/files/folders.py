@@ -34,19 +34,19 @@ def stamp(path: str, follow: bool = False) -> tuple[int, ...]:
 
     Links to files and folders count as these with `follow`, and not at all without.
     """
-    found = _walked(path, follow)
-    total = sum(size for _, size, _ in found.values())
-    known = os.stat(path).st_ino, total, digest(found)
-    _listings.put((path, known), found)
+    statuses = _walked(path, follow)
+    total = sum(size for _, size, _ in statuses.values())
+    known = os.stat(path).st_ino, total, digest(statuses)
+    _listings.put((path, known), statuses)
     return known
 
 
 def digest(files: Mapping[str, tuple[int, ...]]) -> int:
     """A number that tells names and stamps of files from others."""
-    made = hashlib.blake2b(digest_size=8)
+    hasher = hashlib.blake2b(digest_size=8)
     for name in sorted(files):
-        made.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogateescape"))
-    return int.from_bytes(made.digest(), "little")
+        hasher.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogateescape"))
+    return int.from_bytes(hasher.digest(), "little")
 
 
 def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
@@ -57,12 +57,12 @@ def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
     FormatError
         If they are others now, and this process has not seen them before.
     """
-    found = _listings.get((path, known))
-    if found is None:
+    files = _listings.get((path, known))
+    if files is None:
         if stamp(path, follow) != known:
             raise changed(path, "other files")
-        found = _listings.get_or_make((path, known), lambda: _walked(path, follow))
-    return found
+        files = _listings.get_or_make((path, known), lambda: _walked(path, follow))
+    return files
 
 
 def read(path: str, name: str, files: Listing, start: int = 0, size: int | None = None) -> bytes:
@@ -110,7 +110,7 @@ def size_of(path: str | os.PathLike[str]) -> int:
     """Bytes of a file, or of all files in a folder; 0 where there is nothing."""
     if not os.path.isdir(path):
         return os.path.getsize(path) if os.path.exists(path) else 0
-    inside = (os.path.join(place, name) for place, _, names in os.walk(path) for name in names)
+    inside = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     return sum(os.lstat(name).st_size for name in inside if os.path.lexists(name))
 
 
@@ -133,14 +133,14 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
             raw = file.read(MAX_TEXT + 1)
         if len(raw) > MAX_TEXT:
             raise FormatError(path, "", f"at most {MAX_TEXT:,} bytes", "more")
-        found = json.loads(raw)
+        content = json.loads(raw)
     except FormatError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(path, "", "JSON", f"{type(error).__name__}: {error}"[:200]) from error
-    if not isinstance(found, dict):
-        raise FormatError(path, "", "a mapping", type(found).__name__)
-    return found
+    if not isinstance(content, dict):
+        raise FormatError(path, "", "a mapping", type(content).__name__)
+    return content
 
 
 def _linked(path: str) -> FormatError:
@@ -199,7 +199,7 @@ def changed(path: str, found: str) -> FormatError:
 
 
 def _walked(path: str, follow: bool) -> dict[str, tuple[int, int, int]]:
-    found: dict[str, tuple[int, int, int]] = {}
+    statuses: dict[str, tuple[int, int, int]] = {}
     todo = [("", 0)]
     while todo:
         folder, depth = todo.pop()
@@ -211,7 +211,7 @@ def _walked(path: str, follow: bool) -> dict[str, tuple[int, int, int]]:
                         todo.append((f"{name}/", depth + 1))
                     elif entry.is_file(follow_symlinks=follow):
                         status = entry.stat(follow_symlinks=follow)
-                        found[name] = status.st_ino, status.st_size, status.st_mtime_ns
+                        statuses[name] = status.st_ino, status.st_size, status.st_mtime_ns
         except FileNotFoundError as error:
             msg = f"{os.path.join(path, folder)}: no such folder"
             raise MissingPath(msg) from error
@@ -219,11 +219,11 @@ def _walked(path: str, follow: bool) -> dict[str, tuple[int, int, int]]:
             raise FormatError(
                 os.path.join(path, folder), "", "a readable folder", str(error.strerror)
             ) from error
-        if len(found) > MAX_FILES or depth > MAX_DEPTH:
+        if len(statuses) > MAX_FILES or depth > MAX_DEPTH:
             raise FormatError(
                 path,
                 folder,
                 f"at most {MAX_FILES:,} files in {MAX_DEPTH} levels of folders",
                 "more",
             )
-    return found
+    return statuses

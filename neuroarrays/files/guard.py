@@ -122,7 +122,7 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
 
 def _ended(path: str, code: int, seconds: float) -> FormatError:
     hung = -code in (_SIGXCPU, _SIGKILL)
-    found = (
+    problem = (
         f"reading that does not end within {seconds:,.0f} s"
         if hung
         else f"reading that ends the process (exit status {code})"
@@ -131,17 +131,17 @@ def _ended(path: str, code: int, seconds: float) -> FormatError:
         path,
         "",
         "a file that can be read",
-        found,
+        problem,
         "the file is damaged; compare its size or checksum with the original",
     )
 
 
-def _remade(path: str, said: dict[str, Any], memory: int) -> Exception:
+def _remade(path: str, answer: dict[str, Any], memory: int) -> Exception:
     """The error that was raised in the child."""
-    if said["kind"] == "TypeError":  # an option that there is not
-        return TypeError(said["text"])
-    kind = getattr(errors, str(said["kind"]), None)
-    if said["kind"] == "MemoryError":
+    if answer["kind"] == "TypeError":  # an option that there is not
+        return TypeError(answer["text"])
+    kind = getattr(errors, str(answer["kind"]), None)
+    if answer["kind"] == "MemoryError":
         return FormatError(
             path,
             "",
@@ -150,10 +150,12 @@ def _remade(path: str, said: dict[str, Any], memory: int) -> Exception:
             "the file is damaged or made to exhaust memory",
         )
     if isinstance(kind, type) and issubclass(kind, FormatError):
-        return kind(*said["fields"])
-    if isinstance(kind, type) and issubclass(kind, NeuroArraysError) and said["fields"]:
-        return kind(*said["fields"])
-    return FormatError(path, "", "a file that can be read", f"{said['kind']}: {said['text']}"[:300])
+        return kind(*answer["fields"])
+    if isinstance(kind, type) and issubclass(kind, NeuroArraysError) and answer["fields"]:
+        return kind(*answer["fields"])
+    return FormatError(
+        path, "", "a file that can be read", f"{answer['kind']}: {answer['text']}"[:300]
+    )
 
 
 def _physical() -> int:
@@ -190,11 +192,11 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         known = isinstance(error, NeuroArraysError)
         fields = list(error.__reduce__()[1]) if known else []
-        said = fields if _is_plain(fields) else [str(error)]
+        arguments = fields if _is_plain(fields) else [str(error)]
         return {
             "error": {
                 "kind": type(error).__name__,
-                "fields": said if known else [],
+                "fields": arguments if known else [],
                 "text": str(error),
             }
         }

@@ -166,13 +166,13 @@ class HDF5Source(Source):
         import h5py
 
         location = self._location(handle, name)
-        found = _at(handle, location) if location else None
-        if isinstance(found, h5py.Dataset):
-            safety.check_hdf5_storage(found, self.path, name)
-        handle.objects[name] = found
+        item = _at(handle, location) if location else None
+        if isinstance(item, h5py.Dataset):
+            safety.check_hdf5_storage(item, self.path, name)
+        handle.objects[name] = item
         while len(handle.objects) > _MAX_OBJECTS:
             handle.objects.popitem(last=False)
-        return found
+        return item
 
     def _location(self, handle: _Handle, name: str) -> str:
         """The hard path of a name, "" where nothing is; that of its group is looked up once."""
@@ -180,16 +180,16 @@ class HDF5Source(Source):
         if group not in handle.locations:
             if len(handle.locations) >= _MAX_KNOWN:
                 handle.locations.clear()
-            found = safety.hdf5_location(handle.file, self.path, group) if group else "/"
-            handle.locations[group] = found
+            location = safety.hdf5_location(handle.file, self.path, group) if group else "/"
+            handle.locations[group] = location
         above = handle.locations[group]
         return safety.hdf5_location(handle.file, self.path, last, above) if above else ""
 
     def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
         import h5py
 
-        found = self._object(handle, name)
-        return found if isinstance(found, h5py.Dataset) else None
+        item = self._object(handle, name)
+        return item if isinstance(item, h5py.Dataset) else None
 
     def names(self, group: str = "/") -> list[str]:
         import h5py
@@ -256,8 +256,8 @@ class HDF5Source(Source):
             links = group.id.links
             if not links.exists(encoded) or links.get_info(encoded).type == h5l.TYPE_HARD:
                 return None
-            found = links.get_val(encoded)
-            parts = found if isinstance(found, tuple) else (found,)
+            target = links.get_val(encoded)
+            parts = target if isinstance(target, tuple) else (target,)
             return ":".join(part.decode("utf-8", "replace") for part in parts)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
@@ -309,10 +309,10 @@ def _at(handle: _Handle, location: str) -> h5py.HLObject:
     import h5py
 
     encoded = location.encode("utf-8", "surrogateescape")
-    found = h5py.h5o.open(handle.file.id, encoded)
-    if isinstance(found, h5py.h5d.DatasetID):  # h5py asks the file for each whether it is read-only
-        return h5py.Dataset(found, readonly=True)
-    return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else handle.file[encoded]
+    item = h5py.h5o.open(handle.file.id, encoded)
+    if isinstance(item, h5py.h5d.DatasetID):  # h5py asks the file for each whether it is read-only
+        return h5py.Dataset(item, readonly=True)
+    return h5py.Group(item) if isinstance(item, h5py.h5g.GroupID) else handle.file[encoded]
 
 
 def _info(dataset: h5py.Dataset | None) -> Info | None:
@@ -387,9 +387,9 @@ def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks
         from neuroarrays.files.rows import stored_rows
 
         dataset, file = source._dataset(handle, name), handle.descriptor
-        found: ZstdChunks | Rows | None = None
+        reader: ZstdChunks | Rows | None = None
         if dataset is not None and dataset.shape is not None and file is not None:
-            found = zstd_chunks(dataset, source.path, name, file)
-            found = found or stored_rows(dataset, source.path, name, file)
-        handle.chunks[name] = found
+            reader = zstd_chunks(dataset, source.path, name, file)
+            reader = reader or stored_rows(dataset, source.path, name, file)
+        handle.chunks[name] = reader
     return handle.chunks[name]

@@ -38,7 +38,7 @@ class Header:
 
     Parameters
     ----------
-    place : Location
+    target : Location
         Where. Of a list, its first.
     status : Status, optional
         If it is known already.
@@ -50,12 +50,12 @@ class Header:
 
     def __init__(
         self,
-        place: Location,
+        target: Location,
         status: Status | None = None,
         kind: str = "",
         members: Iterable[Self] | None = None,
     ):
-        self.location = place
+        self.location = target
         self._known = status, kind
         self._members = None if members is None else tuple(members)
 
@@ -74,7 +74,7 @@ class Header:
     @property
     def paths(self) -> list[str]:
         """`path`, or those of the members of a list."""
-        return [one.path for one in self._members or (self,)]
+        return [member.path for member in self._members or (self,)]
 
     @property
     def name(self) -> str:

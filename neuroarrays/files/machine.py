@@ -69,9 +69,9 @@ class Machine:
         end = self.data.find(b"\n", self.place)
         if end < 0:
             raise Refused("a line", "none: the stream ends")
-        found = self.take(end - self.place)
+        line = self.take(end - self.place)
         self.place += 1
-        return found
+        return line
 
     def raw(self, size: int) -> bytes | Blob:
         """Bytes as a value; left in the file when they are many and arrays stay there."""
@@ -103,11 +103,11 @@ class Machine:
         """A global of the stream, if it may occur."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise Refused("the name of a class", f"{module!r}.{name!r}"[:100])
-        found = Global(RENAMED.get(module, module), name)
-        known = str(found) in BUILDERS
-        if not known and self.allowed is not None and str(found) not in self.allowed:
-            raise Refused("plain values and arrays", f"the global {str(found)[:100]}")
-        return found
+        reference = Global(RENAMED.get(module, module), name)
+        known = str(reference) in BUILDERS
+        if not known and self.allowed is not None and str(reference) not in self.allowed:
+            raise Refused("plain values and arrays", f"the global {str(reference)[:100]}")
+        return reference
 
     def call(self, what: Any, args: Any) -> None:
         """Push what stands for a call: a value of ours, or a record of what was asked for."""
@@ -123,8 +123,8 @@ class Machine:
         else:
             self.push(Record(Global("", "a call of a value"), (what, *args)))
 
-    def error(self, place: int, expected: str, found: str) -> FormatError:
+    def error(self, position: int, expected: str, found: str) -> FormatError:
         """What is wrong at a place of the stream."""
-        spot = f"{self.where}, byte {place}" if self.where else f"byte {place}"
+        spot = f"{self.where}, byte {position}" if self.where else f"byte {position}"
         hint = "the file is damaged or made to do harm; nothing in it was run"
         return FormatError(self.path, spot, expected, found, hint)

@@ -52,9 +52,9 @@ def matlab_source(path: str | os.PathLike[str]) -> Source:
     if not header.head.startswith(BEGINNINGS):
         hint = "a file of version 4: load and save it again in MATLAB"
         raise header.unknown("a MATLAB file of version 5 to 7.3", hint)
-    found = Matlab5Source(header.path, header.stamp)
-    found.members()
-    return found
+    source = Matlab5Source(header.path, header.stamp)
+    source.members()
+    return source
 
 
 # ------------------------------------------------------------------------------------ v5, v6, v7
@@ -65,44 +65,46 @@ class Matlab5Source(MemberSource):
     """A MATLAB file before v7.3."""
 
     def _scan(self) -> dict[str, Member]:
-        found: dict[str, Member] = {}
-        for one in _variables(self):
-            name = one.name
-            if one.kind in DTYPES:
-                nbytes = 8 * int(np.prod(one.shape, dtype=object))
+        members: dict[str, Member] = {}
+        for variable in _variables(self):
+            name = variable.name
+            if variable.kind in DTYPES:
+                nbytes = 8 * int(np.prod(variable.shape, dtype=object))
                 safety.check_allocation(self.path, name, nbytes, self.stamp[1])
-                found[name] = Member(np.dtype(DTYPES[one.kind]), one.shape)
-            elif one.kind not in _NEVER:
+                members[name] = Member(np.dtype(DTYPES[variable.kind]), variable.shape)
+            elif variable.kind not in _NEVER:
                 inside = self._inside(name)
-                if len(found) + len(inside) > MAX_ARRAYS:
+                if len(members) + len(inside) > MAX_ARRAYS:
                     raise FormatError(self.path, name, f"at most {MAX_ARRAYS:,} arrays", "more")
                 self._keep(inside)
-                found |= {n: Member(v.dtype, v.shape) for n, v in inside.items()}
-        return found
+                members |= {n: Member(v.dtype, v.shape) for n, v in inside.items()}
+        return members
 
     def left_out(self) -> dict[str, str]:
-        found = {}
-        for one in _variables(self):
-            if one.kind in _NEVER:
-                found[one.name] = one.kind
-            elif one.complex:
-                leaves = _leaves(one.name, self._load(one.name), 0)
-                found |= {name: "complex" for name, v in leaves if v.dtype.kind == "c"}
-        return found
+        reasons = {}
+        for variable in _variables(self):
+            if variable.kind in _NEVER:
+                reasons[variable.name] = variable.kind
+            elif variable.complex:
+                leaves = _leaves(variable.name, self._load(variable.name), 0)
+                reasons |= {name: "complex" for name, v in leaves if v.dtype.kind == "c"}
+        return reasons
 
     def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
-        one = next((v for v in _variables(self) if v.name == name), None)
-        if one is None or not one.stored:
+        variable = next((v for v in _variables(self) if v.name == name), None)
+        if variable is None or not variable.stored:
             return None
         check_unchanged(self.path, self.stamp)
         with open(self.path, "rb") as file:
-            packed = streams.pieces(file, *one.packed, 15, self.path, name)
-            found = streams.pick(packed, one.skip, np.dtype(one.stored), one.shape, True, key)
-        return None if found is None else found.astype(member.dtype)
+            packed = streams.pieces(file, *variable.packed, 15, self.path, name)
+            values = streams.pick(
+                packed, variable.skip, np.dtype(variable.stored), variable.shape, True, key
+            )
+        return None if values is None else values.astype(member.dtype)
 
     def _load(self, name: str) -> Any:
         # With its own dtypes scipy would drop the imaginary parts.
-        real = not any(one.complex for one in _variables(self) if one.name == name)
+        real = not any(variable.complex for variable in _variables(self) if variable.name == name)
         return self._scipy(name, variable_names=[name], mat_dtype=real)[name]
 
     def _inside(self, name: str) -> dict[str, np.ndarray]:
@@ -143,9 +145,9 @@ def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, np.ndarray
         return
     if value.dtype.names is not None:
         for i, element in enumerate(value.ravel(order="F")):
-            place = name if value.size == 1 else f"{name}/{i}"
+            path = name if value.size == 1 else f"{name}/{i}"
             for field in value.dtype.names:
-                yield from _leaves(f"{place}/{field}", element[field], depth + 1)
+                yield from _leaves(f"{path}/{field}", element[field], depth + 1)
     elif value.dtype == object:
         for i, element in enumerate(value.ravel(order="F")):
             yield from _leaves(f"{name}/{i}", element, depth + 1)
@@ -189,85 +191,89 @@ class Matlab73Source(MemberSource):
         return HDF5Source(self.path, self.stamp)
 
     def _scan(self) -> dict[str, Member]:
-        return {name: one for name, one in _walked(self) if not one.left_out}
+        return {name: member for name, member in _walked(self) if not member.left_out}
 
     def left_out(self) -> dict[str, str]:
-        return {name: one.left_out for name, one in _walked(self) if one.left_out}
+        return {name: member.left_out for name, member in _walked(self) if member.left_out}
 
     def _walk(self) -> Iterator[tuple[str, Stored]]:
         """Every array in the order of the file, those of classes that are not read too."""
         file = self._file
         todo = [(name, name, 0) for name in file.names("/")[::-1] if not name.startswith("#")]
-        found = 0
+        count = 0
         known: dict[str, tuple[dict[str, Any], Info | None]] = {}  # cells may share what they hold
         while todo:
-            name, place, depth = todo.pop()
-            found += 1
-            if depth > MAX_DEPTH or found > MAX_ARRAYS:
+            name, path, depth = todo.pop()
+            count += 1
+            if depth > MAX_DEPTH or count > MAX_ARRAYS:
                 raise FormatError(self.path, name, f"at most {MAX_DEPTH} levels of cells", "more")
-            if place not in known:
-                known[place] = file.attrs(place), file.info(place)
-            attrs, info = known[place]
+            if path not in known:
+                known[path] = file.attrs(path), file.info(path)
+            attrs, info = known[path]
             kind = str(attrs.get("MATLAB_class") or "")
             if "MATLAB_sparse" in attrs or kind not in (*DTYPES, *_READ_73):
                 why = "sparse" if "MATLAB_sparse" in attrs else kind
-                yield name, Stored(np.dtype("f8"), (), stored=place, left_out=why)
+                yield name, Stored(np.dtype("f8"), (), stored=path, left_out=why)
             elif info is None:
-                todo += self._fields(name, place, depth + 1)[::-1]
+                todo += self._fields(name, path, depth + 1)[::-1]
             elif info.dtype == object and not info.text and not attrs.get("MATLAB_empty"):
-                cells = file.read(place).ravel()  # stored the other way round: already in order
+                cells = file.read(path).ravel()  # stored the other way round: already in order
                 inner = [(f"{name}/{i}", str(c), depth + 1) for i, c in enumerate(cells) if c]
                 todo += inner[::-1]
             else:
-                yield name, self._stored(place, kind, info, bool(attrs.get("MATLAB_empty")))
+                yield name, self._stored(path, kind, info, bool(attrs.get("MATLAB_empty")))
 
-    def _fields(self, name: str, place: str, depth: int) -> list[tuple[str, str, int]]:
+    def _fields(self, name: str, path: str, depth: int) -> list[tuple[str, str, int]]:
         """What is in a struct. In an array of structs a field holds a reference for each."""
-        file, found = self._file, []
-        for field in file.names(place):
-            inner = f"{place}/{field}"
+        file, fields = self._file, []
+        for field in file.names(path):
+            inner = f"{path}/{field}"
             info = file.info(inner)
             refs = info is not None and info.dtype == object and not info.text
             if refs and not file.attr(inner, "MATLAB_class"):
                 elements = enumerate(file.read(inner).ravel())
-                found += [(f"{name}/{i}/{field}", str(one), depth) for i, one in elements if one]
+                fields += [
+                    (f"{name}/{i}/{field}", str(reference), depth)
+                    for i, reference in elements
+                    if reference
+                ]
             else:
-                found.append((f"{name}/{field}", inner, depth))
-        return found
+                fields.append((f"{name}/{field}", inner, depth))
+        return fields
 
-    def _stored(self, place: str, kind: str, info: Info, empty: bool) -> Stored:
+    def _stored(self, path: str, kind: str, info: Info, empty: bool) -> Stored:
         if empty:  # the values are the shape
-            sizes = self._file.read(place).ravel()[:32] if info.dtype.kind in "iu" else ()
+            sizes = self._file.read(path).ravel()[:32] if info.dtype.kind in "iu" else ()
             shape = tuple(int(n) for n in sizes) if 0 in sizes else (0, 0)
             dtype = np.dtype("U1" if kind == "char" else DTYPES.get(kind, "f8"))
             return Stored(
                 dtype,
                 (1,) if kind == "char" else shape,
-                stored=place,
+                stored=path,
                 text=("",) if kind == "char" else (),
             )
         if info.text or kind == "char":
-            text = self._text(place, info)
+            text = self._text(path, info)
             return Stored(
                 np.dtype(f"U{max(map(len, text), default=1) or 1}"),
                 (len(text),),
-                stored=place,
+                stored=path,
                 text=text,
             )
         if info.dtype.kind not in "biuf":
             why = "complex" if info.dtype.names == ("real", "imag") else str(info.dtype)
-            return Stored(np.dtype("f8"), (), stored=place, left_out=why)
+            return Stored(np.dtype("f8"), (), stored=path, left_out=why)
         dtype = np.dtype(bool) if kind == "logical" else info.dtype
-        return Stored(dtype, info.shape[::-1], stored=place)
+        return Stored(dtype, info.shape[::-1], stored=path)
 
-    def _text(self, place: str, info: Info) -> tuple[str, ...]:
+    def _text(self, path: str, info: Info) -> tuple[str, ...]:
         """Rows of characters as texts; the beginning of long ones."""
         if info.text:
-            return tuple(str(t) for t in self._file.read(place).ravel()[:_LONGEST])
+            return tuple(str(t) for t in self._file.read(path).ravel()[:_LONGEST])
         if info.dtype.kind not in "iu" or len(info.shape) != 2:
             return ("",)
         length, rows = (min(n, _LONGEST) for n in info.shape)
-        codes = self._file.read(place, (slice(length), slice(rows))).T
+        codes = self._file.read(path, (slice(length), slice(rows))).T
         return tuple("".join(chr(c) for c in row if 0 < c < 0x110000).rstrip() for row in codes)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
@@ -279,5 +285,5 @@ class Matlab73Source(MemberSource):
             return np.array(member.text, object)[key]
         if not np.prod(member.shape, dtype=object):
             return np.empty(outer.result_shape(key, member.shape), member.dtype)
-        found = self._file.read(member.stored, key[::-1]).T
-        return found.astype(member.dtype.newbyteorder("="), copy=False)
+        values = self._file.read(member.stored, key[::-1]).T
+        return values.astype(member.dtype.newbyteorder("="), copy=False)

@@ -107,59 +107,61 @@ def check_v5(path: str, size: int) -> list[Variable]:
     FormatError
         If it is cut, nested too deep, or holds a cell or struct of more elements than its bytes.
     """
-    found = []
+    variables = []
     with open(path, "rb") as file:
         head = file.read(128)
         if len(head) < 128:
             raise FormatError(path, "", "a header of 128 bytes", f"{len(head)}: truncated")
         order = ">" if head[126:128] == b"MI" else "<"
-        place = 128
-        while place + 8 <= size:
-            file.seek(place)
+        position = 128
+        while position + 8 <= size:
+            file.seek(position)
             kind, nbytes = struct.unpack(f"{order}II", file.read(8))
-            if nbytes > size - place - 8:
+            if nbytes > size - position - 8:
                 raise FormatError(
                     path,
-                    f"byte {place}",
+                    f"byte {position}",
                     f"{nbytes:,} bytes",
-                    f"{size - place - 8:,}: the file is truncated",
+                    f"{size - position - 8:,}: the file is truncated",
                 )
             if kind in (_MATRIX, _COMPRESSED):
                 data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
-                first = _inflated(path, place, data, _HEAD) if kind == _COMPRESSED else data
+                first = _inflated(path, position, data, _HEAD) if kind == _COMPRESSED else data
                 nested = _flags(first, order) & 0xFF in (_CELL, _STRUCT)
                 if nested and kind == _COMPRESSED:
                     most = max(ALWAYS, MAX_RATIO * nbytes)
-                    first = _inflated(path, place, data, most, whole=True)
+                    first = _inflated(path, position, data, most, whole=True)
                 elif nested:
                     first = data + file.read(nbytes - len(data))
-                has_complex = _check_matrix(path, place, first, order)
-                one = _variable(first, order, has_complex)
-                if kind == _COMPRESSED and one.kind in DTYPES:
-                    one = _with_place(one, first, order, (place + 8, nbytes))
-                found += [one] if one.name else []  # without: what functions keep for themselves
-            place += 8 + nbytes
-    return found
+                has_complex = _check_matrix(path, position, first, order)
+                variable = _variable(first, order, has_complex)
+                if kind == _COMPRESSED and variable.kind in DTYPES:
+                    variable = _with_place(variable, first, order, (position + 8, nbytes))
+                variables += (
+                    [variable] if variable.name else []
+                )  # without: what functions keep for themselves
+            position += 8 + nbytes
+    return variables
 
 
-def _inflated(path: str, place: int, data: bytes, most: int, whole: bool = False) -> bytes:
+def _inflated(path: str, position: int, data: bytes, most: int, whole: bool = False) -> bytes:
     """A matrix without its own tag, or its beginning."""
     try:
         engine = zlib.decompressobj()
-        found = engine.decompress(data, most)
+        inflated = engine.decompress(data, most)
     except zlib.error as error:
         raise FormatError(
-            path, f"byte {place}", "deflated bytes", str(error), "the file is damaged"
+            path, f"byte {position}", "deflated bytes", str(error), "the file is damaged"
         ) from error
     if whole and engine.unconsumed_tail:
         raise FormatError(
             path,
-            f"byte {place}",
+            f"byte {position}",
             f"at most {most:,} bytes, unpacked, of a cell or struct",
             "more",
             "save it again with -v7.3 if it is so",
         )
-    return found[8:]
+    return inflated[8:]
 
 
 def _flags(view: bytes | memoryview, order: str, start: int = 0) -> int:
@@ -192,17 +194,17 @@ def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
     return Variable(name, shape, kind, has_complex)
 
 
-def _with_place(one: Variable, data: bytes, order: str, packed: tuple[int, int]) -> Variable:
+def _with_place(variable: Variable, data: bytes, order: str, packed: tuple[int, int]) -> Variable:
     """A deflated variable of numbers with where its values lie, if its header says it here."""
     try:
         at = _element(data, order, _element(data, order, 16)[1])[1]
         tag, nbytes = struct.unpack_from(f"{order}II", data, at)
     except struct.error:
-        return one
+        return variable
     stored = _TYPES.get(tag)
-    if stored is None or nbytes != math.prod(one.shape) * int(stored[1]):
-        return one
-    return replace(one, packed=packed, stored=order + stored, skip=16 + at)
+    if stored is None or nbytes != math.prod(variable.shape) * int(stored[1]):
+        return variable
+    return replace(variable, packed=packed, stored=order + stored, skip=16 + at)
 
 
 def _element(data: bytes | memoryview, order: str, at: int) -> tuple[bytes | memoryview, int]:
@@ -233,21 +235,21 @@ def _elements(data: memoryview, order: str) -> int:
 
 def _tags(view: memoryview, order: str, start: int, end: int) -> list[tuple[int, int, int]]:
     """Type, beginning and end of each element of a matrix."""
-    found, at = [], start
+    tags, at = [], start
     while at + _TAG <= end:
         tag, nbytes = struct.unpack_from(f"{order}II", view, at)
         if tag >> 16:  # a small element: type, size and bytes in one
-            found.append((tag & 0xFFFF, at + _TAG, at + _TAG))
+            tags.append((tag & 0xFFFF, at + _TAG, at + _TAG))
             at += _TAG
         else:
-            found.append((tag, at + _TAG, at + _TAG + nbytes))
+            tags.append((tag, at + _TAG, at + _TAG + nbytes))
             at += _TAG + nbytes + (-nbytes % 8)
-    return found
+    return tags
 
 
 def _is_sound(tags: list[tuple[int, int, int]], flags: int, count: int, end: int) -> bool:
     """Whether a matrix has the elements that scipy will look for: it believes any type it finds."""
-    kind, types = flags & 0xFF, [one for one, _, _ in tags]
+    kind, types = flags & 0xFF, [tag for tag, _, _ in tags]
     if len(tags) < 3 or any(stop > end for _, _, stop in tags):
         return False
     if kind != _OPAQUE and (tags[1][2] - tags[1][1]) not in range(8, 129, 4):
@@ -259,7 +261,7 @@ def _is_sound(tags: list[tuple[int, int, int]], flags: int, count: int, end: int
     return set(types[:lead]) <= _PLAIN and types[lead:] == [_MATRIX] * count
 
 
-def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
+def _check_matrix(path: str, position: int, data: bytes, order: str) -> bool:
     """Depth of cells and structs in one variable, without recursion; whether any is complex."""
     view = memoryview(data)
     todo, any_complex = [(0, len(view), 0)], False
@@ -268,7 +270,7 @@ def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
         if depth > MAX_DEPTH:
             raise FormatError(
                 path,
-                f"byte {place}",
+                f"byte {position}",
                 f"at most {MAX_DEPTH} levels of cells",
                 "more: the file is made to exhaust the stack",
             )
@@ -281,7 +283,7 @@ def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
         if not 0 <= count <= (end - start) // _TAG:
             raise FormatError(
                 path,
-                f"byte {place}",
+                f"byte {position}",
                 f"a cell or struct of {end - start:,} bytes",
                 f"one of {count:,} elements",
                 "the file is damaged",
@@ -289,13 +291,17 @@ def _check_matrix(path: str, place: int, data: bytes, order: str) -> bool:
         tags = _tags(view, order, start, end)
         if depth == 0 and kind not in _LEAD:  # only its header is here: values may reach beyond
             tags = [
-                (one, at, min(stop, end)) if i > 2 else (one, at, stop)
-                for i, (one, at, stop) in enumerate(tags[:4])
+                (tag, at, min(stop, end)) if i > 2 else (tag, at, stop)
+                for i, (tag, at, stop) in enumerate(tags[:4])
             ]
             flags &= ~_COMPLEX
         if not _is_sound(tags, flags, count, end):
             raise FormatError(
-                path, f"byte {place}", "the elements of a matrix", "others", "the file is damaged"
+                path,
+                f"byte {position}",
+                "the elements of a matrix",
+                "others",
+                "the file is damaged",
             )
-        todo += [(at, stop, depth + 1) for one, at, stop in tags if one == _MATRIX]
+        todo += [(at, stop, depth + 1) for tag, at, stop in tags if tag == _MATRIX]
     return any_complex

@@ -55,11 +55,11 @@ class MemberSource(Source):
 
     def members(self) -> Mapping[str, Member]:
         """All members by name, looked for once per process."""
-        found = _scanned.get(self)
-        if found is None:
+        members = _scanned.get(self)
+        if members is None:
             check_unchanged(self.path, self.stamp)
-            found = _scanned.put(self, self._scan())
-        return found
+            members = _scanned.put(self, self._scan())
+        return members
 
     def names(self, group: str = "/") -> list[str]:
         prefix = group.strip("/")

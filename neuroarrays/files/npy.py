@@ -73,8 +73,8 @@ def length(head: bytes, path: str, where: str = "") -> int:
         If it is no npy file, of an unknown version, or cut short.
     """
     if len(head) < 12 or head[:6] != MAGIC or head[6] not in (1, 2, 3):
-        found = "an empty file" if not head else f"{head[:8]!r}"
-        raise FormatError(path, where, "an npy file", found, "it is truncated or of another kind")
+        problem = "an empty file" if not head else f"{head[:8]!r}"
+        raise FormatError(path, where, "an npy file", problem, "it is truncated or of another kind")
     if head[6] == 1:
         return 10 + int(struct.unpack("<H", head[8:10])[0])
     size = 12 + int(struct.unpack("<I", head[8:12])[0])
@@ -124,11 +124,11 @@ def declared(raw: bytes, path: str, where: str = "") -> Header:
         raise FormatError(path, where, f"a header of {size} bytes", f"{len(raw)} bytes: truncated")
     start = 10 if raw[6] == 1 else 12
     try:
-        said = ast.literal_eval(raw[start:size].decode("utf-8" if raw[6] == 3 else "latin-1"))
-        dtype, fortran, shape = np.dtype(said["descr"]), said["fortran_order"], said["shape"]
+        stated = ast.literal_eval(raw[start:size].decode("utf-8" if raw[6] == 3 else "latin-1"))
+        dtype, fortran, shape = np.dtype(stated["descr"]), stated["fortran_order"], stated["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise FormatError(path, where, "the header of an npy file", found) from error
+        problem = f"{type(error).__name__}: {error}"
+        raise FormatError(path, where, "the header of an npy file", problem) from error
     sizes = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not sizes or not isinstance(fortran, bool):
         raise FormatError(path, where, "a shape and an order", f"{shape!r:.80} and {fortran!r:.80}")
@@ -177,11 +177,11 @@ def values_in(files: Store, name: str) -> np.ndarray:
     FormatError
         If it is damaged, larger than `store.LARGEST`, or holds objects.
     """
-    place, found = files.place(name), header_in(files, name)
-    if found.nbytes > LARGEST:
-        raise FormatError(place, "", f"at most {LARGEST:,} bytes", f"{found.nbytes:,}")
-    body = files.read(name, len(found.raw), found.nbytes)
-    return values(found.raw + body, place)
+    path, head = files.place(name), header_in(files, name)
+    if head.nbytes > LARGEST:
+        raise FormatError(path, "", f"at most {LARGEST:,} bytes", f"{head.nbytes:,}")
+    body = files.read(name, len(head.raw), head.nbytes)
+    return values(head.raw + body, path)
 
 
 def values(data: bytes, path: str, where: str = "") -> np.ndarray:
@@ -199,8 +199,8 @@ def values(data: bytes, path: str, where: str = "") -> np.ndarray:
             path, where, f"{header.nbytes:,} bytes of values", f"{len(body):,}: truncated"
         )
     flat = np.frombuffer(body[: header.nbytes], header.dtype)
-    made = flat.reshape(header.shape, order="F" if header.fortran else "C")
-    return made.astype(header.dtype.newbyteorder("="))  # a copy: writable, not tied to the bytes
+    array = flat.reshape(header.shape, order="F" if header.fortran else "C")
+    return array.astype(header.dtype.newbyteorder("="))  # a copy: writable, not tied to the bytes
 
 
 def write(
@@ -222,18 +222,18 @@ def write(
     """
     steps = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
     with open(path, "xb") as file:
-        said = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, said)
+        stated = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, stated)
         begin = file.tell()
         file.truncate(begin + math.prod(shape) * dtype.itemsize)
         for key, values in blocks:
             places = [k.indices(n)[:2] for k, n in zip(key, shape, strict=True)]
-            whole = [place == (0, n) for place, n in zip(places, shape, strict=True)]
+            whole = [span == (0, n) for span, n in zip(places, shape, strict=True)]
             # Values of the last axis that is cut, and of all after it, lie one after another.
             cut = max((axis for axis, all_ in enumerate(whole) if not all_), default=0)
             values = np.ascontiguousarray(values, dtype)
             for corner in np.ndindex(*values.shape[:cut]):
-                first = [place[0] for place in places[: cut + 1]]
+                first = [span[0] for span in places[: cut + 1]]
                 at = [low + i for low, i in zip(first, (*corner, 0), strict=False)]
                 file.seek(begin + sum(i * step for i, step in zip(at, steps, strict=False)))
                 file.write(values[corner].data)

@@ -50,47 +50,49 @@ class NPZSource(MemberSource):
     """A numpy NPZ file."""
 
     def _scan(self) -> dict[str, Member]:
-        return {name: one for name, one in _every(self).items() if _is_read(one)}
+        return {name: packed for name, packed in _every(self).items() if _is_read(packed)}
 
     def left_out(self) -> dict[str, str]:
         return {
-            name: f"{one.dtype}"[:80] for name, one in _every(self).items() if not _is_read(one)
+            name: f"{packed.dtype}"[:80]
+            for name, packed in _every(self).items()
+            if not _is_read(packed)
         }
 
     def every(self) -> dict[str, Packed]:
         """Every array of the file, of kinds that are not read too; reads headers only."""
-        found: dict[str, Packed] = {}
+        arrays: dict[str, Packed] = {}
         with store.opened(self.path, self.stamp) as descriptor:
-            for name, one in zips.members(self.path, self.stamp).items():
+            for name, zipped in zips.members(self.path, self.stamp).items():
                 if name.startswith(("/", ".npy")):
                     raise FormatError(self.path, name, "the name of an array", "none")
                 if name.endswith(".npy"):
-                    found[name[:-4]] = self._member(descriptor, one)
-        return found
+                    arrays[name[:-4]] = self._member(descriptor, zipped)
+        return arrays
 
-    def _member(self, descriptor: int, one: zips.Member) -> Packed:
-        zips.check_plain(self.path, one)
-        begin = zips.start(self.path, descriptor, one)
+    def _member(self, descriptor: int, zipped: zips.Member) -> Packed:
+        zips.check_plain(self.path, zipped)
+        begin = zips.start(self.path, descriptor, zipped)
 
         def fetch(start: int, size: int) -> bytes:
-            if one.stored:
-                return os.pread(descriptor, min(size, one.packed), begin + start)
-            raw = os.pread(descriptor, min(one.packed, npy.LONGEST), begin)
-            return zips.inflate(raw, start + size, self.path, one.name)[start:]
+            if zipped.stored:
+                return os.pread(descriptor, min(size, zipped.packed), begin + start)
+            raw = os.pread(descriptor, min(zipped.packed, npy.LONGEST), begin)
+            return zips.inflate(raw, start + size, self.path, zipped.name)[start:]
 
-        header = npy.header(fetch, self.path, one.name, any_kind=True)
+        header = npy.header(fetch, self.path, zipped.name, any_kind=True)
         if header.dtype.hasobject:
-            return Packed(np.dtype(object), header.shape, False, -1, one)
-        if len(header.raw) + header.nbytes != one.size:
+            return Packed(np.dtype(object), header.shape, False, -1, zipped)
+        if len(header.raw) + header.nbytes != zipped.size:
             raise FormatError(
                 self.path,
-                one.name,
+                zipped.name,
                 f"{header.nbytes:,} bytes of values, as {header} needs",
-                f"{one.size - len(header.raw):,}",
+                f"{zipped.size - len(header.raw):,}",
                 "the file is damaged",
             )
-        offset = begin + len(header.raw) if one.stored else -1
-        return Packed(header.dtype, header.shape, header.fortran, offset, one)
+        offset = begin + len(header.raw) if zipped.stored else -1
+        return Packed(header.dtype, header.shape, header.fortran, offset, zipped)
 
     def _bytes(self, member: Packed) -> bytes:
         """The bytes of a member, checked against its checksum."""
@@ -101,16 +103,16 @@ class NPZSource(MemberSource):
             return None
         packed = zips.pieces(self.path, self.stamp, member.zipped)
         skip = member.zipped.size - member.nbytes
-        found = streams.pick(packed, skip, member.dtype, member.shape, member.fortran, key)
-        return None if found is None else found.astype(member.dtype.newbyteorder("="))
+        values = streams.pick(packed, skip, member.dtype, member.shape, member.fortran, key)
+        return None if values is None else values.astype(member.dtype.newbyteorder("="))
 
     def _verify(self, name: str, member: Member, descriptor: int, values: np.ndarray) -> None:
         assert isinstance(member, Packed)
-        one = member.zipped
-        begin = zips.start(self.path, descriptor, one)
+        zipped = member.zipped
+        begin = zips.start(self.path, descriptor, zipped)
         header = os.pread(descriptor, member.offset - begin, begin)
-        if zlib.crc32(values.view(np.uint8).data, zlib.crc32(header)) != one.checksum:
-            raise zips.differs(self.path, one, one.size)
+        if zlib.crc32(values.view(np.uint8).data, zlib.crc32(header)) != zipped.checksum:
+            raise zips.differs(self.path, zipped, zipped.size)
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         if not isinstance(member, Packed) or member.dtype == object:
@@ -118,11 +120,11 @@ class NPZSource(MemberSource):
         return npy.values(self._bytes(member), self.path, name)
 
     def _objects(self, name: str, member: Member) -> np.ndarray:
-        value, made = self._unpickled(name, ()), np.empty(member.shape, object)
+        value, objects = self._unpickled(name, ()), np.empty(member.shape, object)
         if member.shape == ():
-            made[()] = value
+            objects[()] = value
         elif isinstance(value, np.ndarray) and value.shape == member.shape:
-            made[...] = value
+            objects[...] = value
         else:
             raise FormatError(
                 self.path,
@@ -132,7 +134,7 @@ class NPZSource(MemberSource):
                 if isinstance(value, np.ndarray)
                 else type(value).__name__,
             )
-        return made
+        return objects
 
     def value(self, name: str) -> Any:
         """A member that holds Python objects, as plain values: a dict, a list, text.
@@ -156,10 +158,10 @@ class NPZSource(MemberSource):
                 self.path, name, f"objects of at most {MAX_OBJECT:,} bytes", f"{size:,}"
             )
         data = self._bytes(member)
-        found = load_pickle(
+        loaded = load_pickle(
             data[npy.length(data[:12], self.path, name) :], allowed, where=name, path=self.path
         )
-        return found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
+        return loaded.item() if isinstance(loaded, np.ndarray) and loaded.ndim == 0 else loaded
 
 
 _listed: state.Cache[dict[str, Packed]] = state.Cache(64 << 20, state.entries)

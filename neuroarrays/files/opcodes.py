@@ -265,14 +265,14 @@ def _build(m: Machine) -> None:
     state = m.pop()
     target = m.stack[-1]
     if isinstance(target, Pending):
-        made: Any
+        built: Any
         if target.kind == "dtype":
-            made = build_dtype(target, state)
+            built = build_dtype(target, state)
         else:
-            made = build_array(state, m.budget)
+            built = build_array(state, m.budget)
         for key in target.keys:
-            m.memo[key] = made
-        m.stack[-1] = made
+            m.memo[key] = built
+        m.stack[-1] = built
     elif isinstance(target, Record):
         target.state = state if target.state is None else (target.state, state)
     elif not isinstance(target, dict | list | set | np.ndarray):
@@ -281,12 +281,12 @@ def _build(m: Machine) -> None:
 
 def run(machine: Machine) -> Any:
     """Carry out the opcodes up to STOP, and give what is left on the stack."""
-    place = 0
+    position = 0
     try:
         for _ in range(MAX_STEPS):
-            place = machine.place
-            code = machine.data[place] if place < machine.size else -1
-            machine.place = place + 1
+            position = machine.place
+            code = machine.data[position] if position < machine.size else -1
+            machine.place = position + 1
             if code == _STOP:
                 value = settle(machine.stack.pop())
                 check_depth(value)
@@ -297,14 +297,14 @@ def run(machine: Machine) -> Any:
             step(machine)
         raise Refused(f"at most {MAX_STEPS:,} steps", "more")
     except Refused as error:
-        raise machine.error(place, error.expected, error.found) from error
+        raise machine.error(position, error.expected, error.found) from error
     except FormatError:
         raise
     except MemoryError:
         raise
     except Exception as error:  # a damaged stream can go wrong in any way that values can
-        found = f"{type(error).__name__}: {error}"[:200]
-        raise machine.error(place, "a readable pickle", found) from error
+        problem = f"{type(error).__name__}: {error}"[:200]
+        raise machine.error(position, "a readable pickle", problem) from error
 
 
 def _named(code: int) -> str:

@@ -53,11 +53,11 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
     """
     folder = path
     try:
-        folder, found = _own_folder(path, token)
+        folder, resumed = _own_folder(path, token)
         with locked(folder, path):
-            partial = Partial(folder, found)
+            partial = Partial(folder, resumed)
             try:
-                if not found:
+                if not resumed:
                     mark = {"neuroarrays": "an unfinished save", "of": path.name, "token": token}
                     with open(folder / _MARK, "x", encoding="utf-8") as file:
                         json.dump(mark, file)
@@ -100,8 +100,8 @@ def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
 
 def _left(path: Path) -> list[Path]:
     """What saves of a path that were interrupted, or are at work, have beside it."""
-    found = path.parent.glob(f"{glob.escape(temporary_stem(path))}*.part")
-    return sorted(folder for folder in found if token_of(folder, path) is not None)
+    folders = path.parent.glob(f"{glob.escape(temporary_stem(path))}*.part")
+    return sorted(folder for folder in folders if token_of(folder, path) is not None)
 
 
 def token_of(folder: Path, path: Path) -> str | None:

@@ -118,14 +118,14 @@ def _whole(
 
 def _stretch(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
     """What is indexed of values that lie together, in one read; None where little of it is wanted."""
-    one = Stretch.of(member.dtype, member.shape, member.fortran, key)
-    size = one.stop - one.start
-    if size > max(_FAR, 2 * math.prod(one.shape) * member.dtype.itemsize):
+    stretch = Stretch.of(member.dtype, member.shape, member.fortran, key)
+    size = stretch.stop - stretch.start
+    if size > max(_FAR, 2 * math.prod(stretch.shape) * member.dtype.itemsize):
         return None
     buffer = np.empty(size, np.uint8)
-    if store.fill(descriptor, [buffer.data], member.offset + one.start) < size:
+    if store.fill(descriptor, [buffer.data], member.offset + stretch.start) < size:
         return None  # cut meanwhile: mapping it says so
-    values = one.select(buffer)
+    values = stretch.select(buffer)
     return values.astype(values.dtype.newbyteorder("="), order="C", copy=False)
 
 

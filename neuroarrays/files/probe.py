@@ -161,8 +161,8 @@ class Probe(Header):
             kind = "" if kind in (None, location.LINK) else kind
             self._children[first] = Probe(self.location.child(first), known, kind)
             self._children[first].parent = self
-        found = self._children[first]
-        return found.child(rest) if rest else found
+        child = self._children[first]
+        return child.child(rest) if rest else child
 
     def glob(self, pattern: str) -> tuple[Probe, ...]:
         """Those in a folder whose names match, as in ``"*_data.h5"``; with / level by level.
@@ -173,8 +173,10 @@ class Probe(Header):
             If the folder cannot be listed.
         """
         first, _, rest = pattern.partition("/")
-        found = tuple(child for child in self.children if fnmatchcase(child.name, first))
-        return tuple(below for one in found for below in one.glob(rest)) if rest else found
+        matching = tuple(child for child in self.children if fnmatchcase(child.name, first))
+        return (
+            tuple(below for folder in matching for below in folder.glob(rest)) if rest else matching
+        )
 
     @cached_property
     def parent(self) -> Probe:
@@ -325,11 +327,15 @@ def naming_as_given(probe: Probe) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        for one in probe.children if probe.is_list else (probe,):
-            rest = error.path.removeprefix(one.path)
-            if one.given != one.path and rest != error.path and (not rest or rest[0] in "/\\"):
+        for member in probe.children if probe.is_list else (probe,):
+            rest = error.path.removeprefix(member.path)
+            if (
+                member.given != member.path
+                and rest != error.path
+                and (not rest or rest[0] in "/\\")
+            ):
                 fields = (error.where, error.expected, error.found, error.hint)
-                again = type(error)(one.given + rest, *fields)
+                again = type(error)(member.given + rest, *fields)
                 raise again.with_traceback(error.__traceback__) from error.__cause__
         raise
 

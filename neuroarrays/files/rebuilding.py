@@ -137,12 +137,12 @@ def check_key(value: Any) -> None:
     """Refuse a key of a dict, or member of a set, that is too deep to be hashed (in C: a crash)."""
     todo, steps = [(value, 0)], 0
     while todo:
-        one, depth = todo.pop()
+        item, depth = todo.pop()
         steps += 1
         if depth > 8 or steps > MAX_KEY:
             raise Refused("keys that are names or numbers", "a deeply nested key")
-        if isinstance(one, tuple):
-            todo.extend((part, depth + 1) for part in one)
+        if isinstance(item, tuple):
+            todo.extend((part, depth + 1) for part in item)
 
 
 def check_depth(value: Any) -> None:
@@ -151,8 +151,8 @@ def check_depth(value: Any) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
-        for one in level:
-            for child in children(one):
+        for container in level:
+            for child in children(container):
                 if isinstance(child, list | tuple | dict | Record) and id(child) not in seen:
                     seen.add(id(child))
                     below.append(child)
@@ -232,9 +232,9 @@ def _array(
     if isinstance(raw, str):  # written by Python 2
         budget.take(len(raw))
         raw = raw.encode("latin-1")
-    found = raw.size if isinstance(raw, Blob) else len(raw) if isinstance(raw, bytes) else -1
-    if found != size * dtype.itemsize or (not dtype.itemsize and size):
-        raise Refused(f"{size * dtype.itemsize:,} bytes for {dtype} {shape}", f"{found:,} bytes")
+    nbytes = raw.size if isinstance(raw, Blob) else len(raw) if isinstance(raw, bytes) else -1
+    if nbytes != size * dtype.itemsize or (not dtype.itemsize and size):
+        raise Refused(f"{size * dtype.itemsize:,} bytes for {dtype} {shape}", f"{nbytes:,} bytes")
     if isinstance(raw, Blob):
         return StoredArray(raw.offset, dtype, shape, fortran)
     flat = np.frombuffer(raw, dtype) if size else np.empty(0, dtype)
@@ -328,12 +328,12 @@ def _reconstructor(args: tuple[Any, ...], budget: Budget) -> Any:
     """Protocols 0 and 1: class, its built-in base, and what the base holds."""
     if not args or not isinstance(args[0], Global):
         raise Refused("a class by name", "something else")
-    made, content = Record(args[0], args[2:]), args[2] if len(args) > 2 else None
+    record, content = Record(args[0], args[2:]), args[2] if len(args) > 2 else None
     if isinstance(content, dict):
-        made.mapping = content
+        record.mapping = content
     elif isinstance(content, list):
-        made.items = content
-    return made
+        record.items = content
+    return record
 
 
 def _path(args: tuple[Any, ...], budget: Budget) -> str:

@@ -107,13 +107,13 @@ class Rows:
         scratch = np.empty(0, np.uint8)
         for first, count, put in self._pieces(rows):
             self._check(first, count)
-            place = self._place(first)
+            position = self._place(first)
             if memory is not None and isinstance(put, slice):
-                self._get(memory[put.start * self.nbytes : put.stop * self.nbytes], place)
+                self._get(memory[put.start * self.nbytes : put.stop * self.nbytes], position)
                 continue
             if scratch.size < count * self.nbytes:
                 scratch = np.empty(count * self.nbytes, np.uint8)
-            self._get(scratch[: count * self.nbytes].data, place)
+            self._get(scratch[: count * self.nbytes].data, position)
             values = scratch[: count * self.nbytes].view(self.dtype)
             values = values.reshape(count, *self.shape[1:])
             where, taken = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
@@ -141,12 +141,12 @@ class Rows:
     def _place(self, row: int) -> int:
         return int(self.address[row // self.block]) + row % self.block * self.nbytes
 
-    def _get(self, memory: memoryview, place: int) -> None:
+    def _get(self, memory: memoryview, position: int) -> None:
         while memory:
-            got = os.preadv(self.file.descriptor, [memory], place)
+            got = os.preadv(self.file.descriptor, [memory], position)
             if got == 0:
-                self._damaged(f"{len(memory):,} bytes at {place:,}", "the end of the file")
-            memory, place = memory[got:], place + got
+                self._damaged(f"{len(memory):,} bytes at {position:,}", "the end of the file")
+            memory, position = memory[got:], position + got
 
     def _check(self, first: int, count: int) -> None:
         """See that the chunks of some rows are as they were written, once."""

@@ -155,8 +155,8 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
         part = todo.pop()
         if part in ("", "."):
             continue
-        place = f"{done}/{part}"
-        encoded = place.encode("utf-8", "surrogateescape")
+        location = f"{done}/{part}"
+        encoded = location.encode("utf-8", "surrogateescape")
         try:
             if not file.id.links.exists(encoded):
                 return ""
@@ -164,7 +164,7 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
         except KeyError:
             return ""
         if kind == h5l.TYPE_HARD:
-            done = place
+            done = location
         elif kind == h5l.TYPE_SOFT:
             followed += 1
             if followed > _MAX_LINKS:
@@ -175,7 +175,7 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
         else:
             raise FormatError(
                 path,
-                place,
+                location,
                 expected="data inside this file",
                 found="an HDF5 external link",
                 hint="copy what it points to into one file (h5py: file.copy(..., "
@@ -236,8 +236,8 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
             "rename the file, or what is called so in it",
         ) from error
     except OSError as error:
-        place = error.filename if isinstance(error.filename, str) else path
-        raise FormatError(place, where, *_told(error, os.fspath(place))) from error
+        file = error.filename if isinstance(error.filename, str) else path
+        raise FormatError(file, where, *_told(error, os.fspath(file))) from error
     except Exception as error:
         if _on_purpose(error):
             raise

@@ -58,10 +58,10 @@ class Source(ABC):
         FormatError
             If it is not.
         """
-        found = self.info(name)
-        if found is None:
+        info = self.info(name)
+        if info is None:
             raise FormatError(self.path, name, "an array", "a group or nothing")
-        return found
+        return info
 
     @abstractmethod
     def attrs(self, name: str = "/") -> dict[str, Any]:

@@ -130,17 +130,17 @@ class Cache(Generic[V]):
     def get(self, key: Hashable) -> V | None:
         """The value of a key, None if it is not kept."""
         with _tables:
-            found = self._kept.get(key)
-            if found is None:
+            entry = self._kept.get(key)
+            if entry is None:
                 return None
             self._kept.move_to_end(key)
-            return found[0]
+            return entry[0]
 
     def put(self, key: Hashable, value: V) -> V:
         """Keep a value; gives what is kept, which is another thread's if that was first."""
         weight = self._weigh(value)
         most = None if self._entries is None else max(1, self._entries())
-        gone: list[V] = []
+        values: list[V] = []
         with _tables:
             if key in self._kept:
                 value = self._kept[key][0]
@@ -151,10 +151,10 @@ class Cache(Generic[V]):
             while len(self._kept) > 1 and (
                 self._nbytes > self.limit or (most is not None and len(self._kept) > most)
             ):
-                dropped, its = self._kept.popitem(last=False)[1]
-                self._nbytes -= its
-                gone.append(dropped)
-        self._let_go(gone)
+                dropped, freed = self._kept.popitem(last=False)[1]
+                self._nbytes -= freed
+                values.append(dropped)
+        self._let_go(values)
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], V]) -> V:
@@ -164,13 +164,13 @@ class Cache(Generic[V]):
 
     def drop(self, which: Callable[[Any], bool] = lambda _: True) -> None:
         """Let go of the values whose keys are chosen; of all by default."""
-        gone: list[V] = []
+        values: list[V] = []
         with _tables:
             for key in [key for key in self._kept if which(key)]:
                 value, weight = self._kept.pop(key)
                 self._nbytes -= weight
-                gone.append(value)
-        self._let_go(gone)
+                values.append(value)
+        self._let_go(values)
 
     def release(self) -> None:
         """Let go of all."""
@@ -229,10 +229,10 @@ def entries(table: Sized) -> int:
 def pool(name: str, threads: int) -> ThreadPoolExecutor:
     """The threads of that name in this process; a forked child makes its own."""
     with _tables:
-        found = _POOLS.get(name)
-        if found is None:
-            found = _POOLS[name] = ThreadPoolExecutor(threads, f"neuroarrays-{name}")
-        return found
+        executor = _POOLS.get(name)
+        if executor is None:
+            executor = _POOLS[name] = ThreadPoolExecutor(threads, f"neuroarrays-{name}")
+        return executor
 
 
 def release() -> None:
@@ -315,10 +315,10 @@ _GUARDED: set[str] = set()
 
 def before_fork() -> None:
     """Wait until no other thread is where a child could not go on from."""
-    held = [hdf5, _tables, *_compiling()]
-    for lock in held:
+    locks = [hdf5, _tables, *_compiling()]
+    for lock in locks:
         lock.__enter__()
-    _HELD.append(held)
+    _HELD.append(locks)
     deadline = time.monotonic() + _IMPORTS
     while _imported_elsewhere() and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -335,8 +335,8 @@ def after_fork_in_child() -> None:
     for lock in _HELD.pop()[2:]:
         lock.__exit__(None, None, None)
     _import_anew()
-    for own in list(_LOCKS):
-        own.renew()
+    for renewable in list(_LOCKS):
+        renewable.renew()
     for cache in _CACHES:
         cache.after_fork()
     if _POOLS:

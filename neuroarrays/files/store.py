@@ -100,11 +100,11 @@ class FolderStore(Store):
     """Files of a folder: one open and one positioned read for each place."""
 
     def listing(self) -> Listing:
-        found: Listing = {}
+        listing: Listing = {}
         todo = [""]
         while todo:
             folder = todo.pop()
-            names = found.setdefault(folder, [])
+            names = listing.setdefault(folder, [])
             try:
                 with os.scandir(os.path.join(self.path, folder)) as entries:
                     for entry in entries:
@@ -116,9 +116,9 @@ class FolderStore(Store):
                 raise FormatError(
                     os.path.join(self.path, folder), "", "a readable folder", str(error.strerror)
                 ) from error
-            if len(found) > _MAX_FOLDERS or folder.count("/") > _MAX_DEPTH:
+            if len(listing) > _MAX_FOLDERS or folder.count("/") > _MAX_DEPTH:
                 raise FormatError(self.path, folder, "a session's folders", "folders without end")
-        return found
+        return listing
 
     def size(self, name: str) -> int:
         return safety.regular_file(self.place(name)).st_size
@@ -153,8 +153,8 @@ def opened(path: str, known: tuple[int, ...] | None = None) -> Iterator[int]:
         yield descriptor
     except OSError as error:
         mode = os.fstat(descriptor).st_mode
-        found = error.strerror if stat.S_ISREG(mode) else "no regular file"
-        raise FormatError(path, "", "a readable file", str(found)) from error
+        problem = error.strerror if stat.S_ISREG(mode) else "no regular file"
+        raise FormatError(path, "", "a readable file", str(problem)) from error
     finally:
         os.close(descriptor)
 

@@ -40,14 +40,14 @@ def pieces(
             if not tail:
                 return
         try:
-            found = engine.decompress(tail, _PIECE)
+            piece = engine.decompress(tail, _PIECE)
         except zlib.error as error:
             raise FormatError(
                 path, where, "deflated bytes", str(error), "the file is damaged"
             ) from error
         tail = engine.unconsumed_tail
-        if found:
-            yield found
+        if piece:
+            yield piece
 
 
 def pick(
@@ -78,8 +78,8 @@ def pick(
         also where the stream ends early.
     """
     if fortran:
-        found = pick(stream, skip, dtype, shape[::-1], False, key[::-1])
-        return None if found is None else found.T
+        picked = pick(stream, skip, dtype, shape[::-1], False, key[::-1])
+        return None if picked is None else picked.T
     axis = next((i for i, n in enumerate(shape) if n > 1), 0)
     row = math.prod(shape[axis + 1 :]) * dtype.itemsize
     k = key[axis]

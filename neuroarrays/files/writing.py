@@ -124,30 +124,30 @@ def _refuse_existing(path: Path) -> None:
         raise PathExists(msg)
 
 
-def replace(made: Path, path: Path, overwrite: bool = True) -> None:
+def replace(new: Path, path: Path, overwrite: bool = True) -> None:
     """Give what was made its name, in the place of what was there only if that is wanted."""
     if not overwrite:
-        _take_free_name(made, path)
-    elif made.is_dir() and os.path.lexists(path):
-        old = made.with_name("replaced")
+        _take_free_name(new, path)
+    elif new.is_dir() and os.path.lexists(path):
+        old = new.with_name("replaced")
         os.replace(path, old)
         try:
-            os.replace(made, path)
+            os.replace(new, path)
         except BaseException:
             os.replace(old, path)
             raise
     else:
-        os.replace(made, path)
+        os.replace(new, path)
     with suppress(OSError):  # it is there, and whole
         flush(path.parent)
 
 
-def _take_free_name(made: Path, path: Path) -> None:
+def _take_free_name(new: Path, path: Path) -> None:
     """Rename without replacing what another process may have put there since."""
     try:
-        if not made.is_dir():
-            os.link(made, path, follow_symlinks=False)
-            made.unlink()
+        if not new.is_dir():
+            os.link(new, path, follow_symlinks=False)
+            new.unlink()
             return
     except FileExistsError:
         pass
@@ -155,7 +155,7 @@ def _take_free_name(made: Path, path: Path) -> None:
         if isinstance(error, OSError) and error.errno not in _NO_LINKS:
             raise
     _refuse_existing(path)
-    os.replace(made, path)
+    os.replace(new, path)
 
 
 def flush(path: Path) -> None:
@@ -366,12 +366,12 @@ class _Waiting:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Here Ctrl-C is raised at once: values are computed, and HDF5 is not at work."""
-        mine = threading.current_thread() is threading.main_thread()
-        self.free += mine
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self.free += in_main_thread
         try:
             yield
         finally:
-            self.free -= mine
+            self.free -= in_main_thread
 
     def _note(self, number: int, frame: Any) -> None:
         if self.free:

@@ -45,17 +45,17 @@ class ZarrSource(Source):
             part = todo.pop()
             if part in ("", "."):
                 continue
-            place = f"{here}/{part}" if here else part
+            path = f"{here}/{part}" if here else part
             if part == "..":
-                raise FormatError(self.path, place, "data inside this store", "a path out of it")
-            if not _is_zarr_node(Path(self.path, place)):
+                raise FormatError(self.path, path, "data inside this store", "a path out of it")
+            if not _is_zarr_node(Path(self.path, path)):
                 target = _link_at(Path(self.path, here), part)
                 if target is None:
                     return name.strip("/")
                 if not self._is_own(target):
                     raise FormatError(
                         self.path,
-                        place,
+                        path,
                         "data inside this store",
                         f"a link to another store, {target.get('source')}",
                         "links out of a store are not followed",
@@ -64,8 +64,8 @@ class ZarrSource(Source):
                 if followed > _MAX_LINKS:
                     raise FormatError(self.path, name, "an array or group", "links in a circle")
                 todo.extend(str(target.get("path", "")).strip("/").split("/")[::-1])
-                place = ""
-            here = place
+                path = ""
+            here = path
         return here
 
     def _is_own(self, link: dict[str, Any]) -> bool:
@@ -136,8 +136,8 @@ class ZarrSource(Source):
         """See that the store is there and the array in it is the one that was opened."""
         files = self.files()
         for marker in (".zarray", "zarr.json"):
-            if (place := f"{name}/{marker}".lstrip("/")) in files:
-                folders.check(self.path, place, files)
+            if (path := f"{name}/{marker}".lstrip("/")) in files:
+                folders.check(self.path, path, files)
                 return
         raise folders.changed(f"{self.path}/{name}", "no metadata")
 
@@ -146,7 +146,7 @@ class ZarrSource(Source):
             safety.check_whole(self.path, name, nbytes, self.stamp[1])
         if nbytes > safety.ALWAYS_ALLOWED:
             prefix = f"{name}/".lstrip("/")
-            stored = sum(one[1] for at, one in self.files().items() if at.startswith(prefix))
+            stored = sum(status[1] for at, status in self.files().items() if at.startswith(prefix))
             safety.check_allocation(self.path, name, nbytes, stored)
 
 
@@ -171,8 +171,8 @@ def _json(folder: Path, key: str | None = None) -> Any:
 
 def _links(folder: Path) -> list[dict[str, Any]]:
     """The links that hdmf-zarr keeps in an attribute of a group, of another name since 0.14."""
-    found = (_json(folder, "_LINKS") or []) + (_json(folder, "zarr_link") or [])
-    return [link for link in found if isinstance(link, dict) and "name" in link]
+    links = (_json(folder, "_LINKS") or []) + (_json(folder, "zarr_link") or [])
+    return [link for link in links if isinstance(link, dict) and "name" in link]
 
 
 def _link_at(folder: Path, name: str) -> dict[str, Any] | None:
@@ -230,10 +230,10 @@ def _opened(source: ZarrSource, name: str) -> Any:
 def _refuse_pickle(source: ZarrSource, name: str, codecs: list[Any]) -> None:
     """Refuse numcodecs' pickle codec wherever it stands: it would run what the file says."""
     for codec in codecs:
-        said = json.dumps(codec).lower()
-        if "pickle" in said:
+        text = json.dumps(codec).lower()
+        if "pickle" in text:
             raise FormatError(
-                source.path, name, "numbers or text", f"the codec 'pickle': {said[:80]}"
+                source.path, name, "numbers or text", f"the codec 'pickle': {text[:80]}"
             )
 
 
@@ -269,13 +269,13 @@ def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
     """
     expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
     prefix = f"{name}/".lstrip("/")
-    found = sum(place.startswith(prefix) for place in source.files()) - 1
-    if found < expected:
+    present = sum(path.startswith(prefix) for path in source.files()) - 1
+    if present < expected:
         raise FormatError(
             source.path,
             name,
             expected=f"{expected} chunks",
-            found=str(found),
+            found=str(present),
             hint="the store was not copied whole",
         )
 
@@ -335,14 +335,14 @@ class _ObjectArray:
 
         files = self.source.files()
         chunk = name.replace(".", self.meta.get("dimension_separator", "."))
-        place = f"{self.name}/{chunk}".lstrip("/")
-        if place not in files:
-            folders.check_absent(self.source.path, place)
+        path = f"{self.name}/{chunk}".lstrip("/")
+        if path not in files:
+            folders.check_absent(self.source.path, path)
             return None
-        data: Any = folders.read(self.source.path, place, files)
+        data: Any = folders.read(self.source.path, path, files)
         if self.meta["compressor"]:
             packing = outer_packing([self.meta["compressor"]]), safety.WHOLE
-            check_packed(data, packing, f"{self.source.path}/{place}")
+            check_packed(data, packing, f"{self.source.path}/{path}")
             data = numcodecs.get_codec(self.meta["compressor"]).decode(data)
         for codec in reversed(self.meta["filters"] or []):
             data = numcodecs.get_codec(codec).decode(data)

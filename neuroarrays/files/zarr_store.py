@@ -68,21 +68,21 @@ class CheckedStore(LocalStore):
         raw = folders.read(self.folder, key, self.files, start, size)
         if byte_range is None:
             self.check(key, raw)
-            array = next((one for one in _above(key) if one in self.packings), None)
+            array = next((above for above in _above(key) if above in self.packings), None)
             if array is not None and key.rpartition("/")[2] not in _METADATA:
                 check_packed(raw, self.packings[array], f"{self.folder}/{key}")
         return raw
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         raw = await asyncio.to_thread(self.bytes_of, key, byte_range)
-        made = prototype or default_buffer_prototype()
-        return None if raw is None else made.buffer.from_bytes(raw)
+        buffers = prototype or default_buffer_prototype()
+        return None if raw is None else buffers.buffer.from_bytes(raw)
 
     def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
         """As `get`, for Zarr from 3.1.6 on."""
         raw = self.bytes_of(key, byte_range)
-        made = prototype or default_buffer_prototype()
-        return None if raw is None else made.buffer.from_bytes(raw)
+        buffers = prototype or default_buffer_prototype()
+        return None if raw is None else buffers.buffer.from_bytes(raw)
 
     async def get_partial_values(self, prototype: Any, key_ranges: Any) -> list[Any]:
         return [await self.get(key, prototype, part) for key, part in key_ranges]
@@ -120,7 +120,7 @@ def outer_packing(codecs: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def check_packed(raw: bytes, packing: tuple[str, int], place: str) -> None:
+def check_packed(raw: bytes, packing: tuple[str, int], path: str) -> None:
     """Refuse a packed chunk that becomes larger than an unpacked one and `ALWAYS_ALLOWED`.
 
     Raises
@@ -130,21 +130,21 @@ def check_packed(raw: bytes, packing: tuple[str, int], place: str) -> None:
     """
     name, nbytes = packing
     allowed = max(2 * nbytes, safety.SMALL)
-    found = 0
+    unpacked = 0
     if name == "blosc" and len(raw) >= 16:
-        found = int(struct.unpack_from("<I", raw, 4)[0])
+        unpacked = int(struct.unpack_from("<I", raw, 4)[0])
     elif name == "lz4" and len(raw) >= 4:
-        found = int(struct.unpack_from("<I", raw)[0])
+        unpacked = int(struct.unpack_from("<I", raw)[0])
     elif name == "zstd":
-        found = _zstd_size(raw, allowed)
+        unpacked = _zstd_size(raw, allowed)
     elif name in _MOST and _MOST[name] * len(raw) > allowed:
-        found = _unpacked_size(name, raw, allowed)
-    if found > allowed:
+        unpacked = _unpacked_size(name, raw, allowed)
+    if unpacked > allowed:
         raise FormatError(
-            place,
+            path,
             "",
             f"a chunk of at most {allowed:,} bytes",
-            f"one of {found:,}, packed",
+            f"one of {unpacked:,}, packed",
             "it is damaged or made to exhaust memory",
         )
 
@@ -153,9 +153,9 @@ def _zstd_size(raw: bytes, allowed: int) -> int:
     import zstandard
 
     try:
-        found: int = zstandard.frame_content_size(raw)
-        if found >= 0:
-            return found
+        size: int = zstandard.frame_content_size(raw)
+        if size >= 0:
+            return size
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw)
         total = 0
         while total <= allowed and (piece := reader.read(1 << 20)):

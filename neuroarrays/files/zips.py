@@ -100,21 +100,21 @@ def member(path: str, known: tuple[int, ...], name: str) -> Member:
     FormatError
         If there is none, or it is encrypted or packed in another way than deflate.
     """
-    one = members(path, known).get(name)
-    if one is None:
+    entry = members(path, known).get(name)
+    if entry is None:
         raise FormatError(path, name, "a file in the zip", "nothing of that name")
-    check_plain(path, one)
-    return one
+    check_plain(path, entry)
+    return entry
 
 
-def check_plain(path: str, one: Member) -> None:
+def check_plain(path: str, entry: Member) -> None:
     """Refuse a member that is encrypted or packed in another way than deflate."""
-    if one.flags & 1 or one.method not in (_STORED, _DEFLATED):
+    if entry.flags & 1 or entry.method not in (_STORED, _DEFLATED):
         raise FormatError(
             path,
-            one.name,
+            entry.name,
             "a member stored or deflated, not encrypted",
-            f"method {one.method}, flags {one.flags}",
+            f"method {entry.method}, flags {entry.flags}",
         )
 
 
@@ -135,13 +135,13 @@ def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
         ) from error
     if len(entries) > MAX_MEMBERS:
         raise FormatError(path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}")
-    found: dict[str, Member] = {}
+    by_name: dict[str, Member] = {}
     for entry in entries:
         if entry.filename.endswith("/"):
             continue
-        if entry.filename in found:
+        if entry.filename in by_name:
             raise FormatError(path, entry.filename, "one member of a name", "two of this name")
-        found[entry.filename] = Member(
+        by_name[entry.filename] = Member(
             entry.filename,
             entry.header_offset,
             entry.compress_size,
@@ -151,34 +151,34 @@ def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
             entry.CRC,
             len(entry.orig_filename.encode("utf-8", "surrogateescape")),
         )
-    _check_sizes(path, found, known[1])
-    return found
+    _check_sizes(path, by_name, known[1])
+    return by_name
 
 
-def _check_sizes(path: str, found: dict[str, Member], total: int) -> None:
+def _check_sizes(path: str, entries: dict[str, Member], total: int) -> None:
     """Refuse members that overlap, are cut, or claim more than their bytes can become."""
     end = None
-    for one in sorted(found.values(), key=lambda one: one.offset):
-        if end is not None and one.offset < end:
+    for entry in sorted(entries.values(), key=lambda entry: entry.offset):
+        if end is not None and entry.offset < end:
             raise FormatError(
                 path,
-                one.name,
+                entry.name,
                 "members one after another",
                 "members that overlap",
                 "the zip is made to exhaust memory",
             )
-        end = one.offset + _LOCAL.size + one.name_bytes + one.packed
+        end = entry.offset + _LOCAL.size + entry.name_bytes + entry.packed
         if end > total:
             raise FormatError(
-                path, one.name, "a whole member", "a cut one", "the file is truncated"
+                path, entry.name, "a whole member", "a cut one", "the file is truncated"
             )
-        most = one.packed if one.stored else MAX_RATIO * one.packed + 64
-        if one.method in (_STORED, _DEFLATED) and one.size > most:
+        most = entry.packed if entry.stored else MAX_RATIO * entry.packed + 64
+        if entry.method in (_STORED, _DEFLATED) and entry.size > most:
             raise FormatError(
                 path,
-                one.name,
+                entry.name,
                 "no more bytes than its packed ones can make",
-                f"{one.size:,} from {one.packed:,}",
+                f"{entry.size:,} from {entry.packed:,}",
                 "the zip is damaged",
             )
 
@@ -186,7 +186,7 @@ def _check_sizes(path: str, found: dict[str, Member], total: int) -> None:
 # ------------------------------------------------------------------------------ a member's bytes
 
 
-def start(path: str, descriptor: int, one: Member) -> int:
+def start(path: str, descriptor: int, entry: Member) -> int:
     """Where the bytes of a member begin in an open zip, after its local header.
 
     Raises
@@ -194,16 +194,16 @@ def start(path: str, descriptor: int, one: Member) -> int:
     FormatError
         If there is no local header.
     """
-    raw = os.pread(descriptor, _LOCAL.size, one.offset) if one.offset >= 0 else b""
-    return one.offset + _after_header(raw, path, one)
+    raw = os.pread(descriptor, _LOCAL.size, entry.offset) if entry.offset >= 0 else b""
+    return entry.offset + _after_header(raw, path, entry)
 
 
-def _after_header(raw: bytes, path: str, one: Member) -> int:
+def _after_header(raw: bytes, path: str, entry: Member) -> int:
     """Bytes from a member's local header on to its own."""
     if len(raw) < _LOCAL.size or raw[:4] != MAGIC:
         raise FormatError(
             path,
-            one.name,
+            entry.name,
             "the beginning of a member",
             "other bytes",
             "the zip is truncated or damaged",
@@ -212,7 +212,7 @@ def _after_header(raw: bytes, path: str, one: Member) -> int:
     return int(_LOCAL.size + fields[-2] + fields[-1])
 
 
-def content(path: str, known: tuple[int, ...], one: Member) -> bytes:
+def content(path: str, known: tuple[int, ...], entry: Member) -> bytes:
     """All bytes of a member, compared with its checksum: one open and one read.
 
     Raises
@@ -220,18 +220,18 @@ def content(path: str, known: tuple[int, ...], one: Member) -> bytes:
     FormatError
         If the zip has changed or the member is damaged.
     """
-    check_plain(path, one)
-    safety.check_allocation(path, one.name, one.size, known[1])
+    check_plain(path, entry)
+    safety.check_allocation(path, entry.name, entry.size, known[1])
     with store.opened(path, known) as descriptor:
-        wanted = _LOCAL.size + one.name_bytes + _SLACK + one.packed
-        raw = os.pread(descriptor, wanted, one.offset) if one.offset >= 0 else b""
-        begin = _after_header(raw, path, one)
-        if len(raw) < begin + one.packed:  # a long extra field
-            raw = os.pread(descriptor, begin + one.packed, one.offset)
-    packed = memoryview(raw)[begin : begin + one.packed]
-    data = bytes(packed) if one.stored else inflate(packed, one.size + 1, path, one.name)
-    if len(data) != one.size or zlib.crc32(data) != one.checksum:
-        raise differs(path, one, len(data))
+        wanted = _LOCAL.size + entry.name_bytes + _SLACK + entry.packed
+        raw = os.pread(descriptor, wanted, entry.offset) if entry.offset >= 0 else b""
+        begin = _after_header(raw, path, entry)
+        if len(raw) < begin + entry.packed:  # a long extra field
+            raw = os.pread(descriptor, begin + entry.packed, entry.offset)
+    packed = memoryview(raw)[begin : begin + entry.packed]
+    data = bytes(packed) if entry.stored else inflate(packed, entry.size + 1, path, entry.name)
+    if len(data) != entry.size or zlib.crc32(data) != entry.checksum:
+        raise differs(path, entry, len(data))
     return data
 
 
@@ -251,23 +251,23 @@ def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> byt
         ) from error
 
 
-def differs(path: str, one: Member, size: int) -> FormatError:
+def differs(path: str, entry: Member, size: int) -> FormatError:
     """The error on a member whose bytes are others than the directory says."""
     return FormatError(
         path,
-        one.name,
-        f"{one.size:,} bytes and their checksum",
+        entry.name,
+        f"{entry.size:,} bytes and their checksum",
         f"{size:,} that differ",
         "the zip is damaged; download it again",
     )
 
 
-def pieces(path: str, known: tuple[int, ...], one: Member) -> Iterator[bytes]:
+def pieces(path: str, known: tuple[int, ...], entry: Member) -> Iterator[bytes]:
     """What the bytes of a member become, at most a megabyte at once; not compared with a checksum."""
-    check_plain(path, one)
+    check_plain(path, entry)
     with store.stream(path, known) as file:
-        begin = start(path, file.fileno(), one)
-        yield from streams.pieces(file, begin, one.packed, -15, path, one.name)
+        begin = start(path, file.fileno(), entry)
+        yield from streams.pieces(file, begin, entry.packed, -15, path, entry.name)
 
 
 # ------------------------------------------------------------------------------ a member as a file
@@ -300,19 +300,19 @@ def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
     return _mapped.get_or_make((path, known, name), unpack)
 
 
-def _unpacked(path: str, known: tuple[int, ...], one: Member) -> IO[bytes]:
+def _unpacked(path: str, known: tuple[int, ...], entry: Member) -> IO[bytes]:
     """A nameless file of a member's bytes, compared with its checksum."""
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
     size = checksum = 0
-    for piece in [content(path, known, one)] if one.stored else pieces(path, known, one):
+    for piece in [content(path, known, entry)] if entry.stored else pieces(path, known, entry):
         size += len(piece)
-        if size > one.size:
+        if size > entry.size:
             break
         checksum = zlib.crc32(piece, checksum)
         unpacked.write(piece)
-    if size != one.size or checksum != one.checksum:
+    if size != entry.size or checksum != entry.checksum:
         unpacked.close()
-        raise differs(path, one, size)
+        raise differs(path, entry, size)
     unpacked.flush()
     unpacked.seek(0)
     return unpacked
@@ -321,10 +321,10 @@ def _unpacked(path: str, known: tuple[int, ...], one: Member) -> IO[bytes]:
 class _Window(io.RawIOBase):
     """A stored member as a file of its own, read-only."""
 
-    def __init__(self, path: str, known: tuple[int, ...], one: Member):
-        self.size, self.at, self.descriptor = one.size, 0, -1
+    def __init__(self, path: str, known: tuple[int, ...], entry: Member):
+        self.size, self.at, self.descriptor = entry.size, 0, -1
         with store.opened(path, known) as descriptor:
-            self.begin = start(path, descriptor, one)
+            self.begin = start(path, descriptor, entry)
             self.descriptor = os.dup(descriptor)
 
     def readable(self) -> bool:
@@ -361,12 +361,12 @@ class ZipStore(store.Store):
     prefix: str = ""
 
     def listing(self) -> store.Listing:
-        found: store.Listing = {"": []}
+        files: store.Listing = {"": []}
         for name in members(self.path, self.stamp):
             if name.startswith(self.prefix):
                 folder, _, leaf = name[len(self.prefix) :].rpartition("/")
-                found.setdefault(folder, []).append(leaf)
-        return found
+                files.setdefault(folder, []).append(leaf)
+        return files
 
     def size(self, name: str) -> int:
         return member(self.path, self.stamp, self.prefix + name).size
@@ -375,8 +375,8 @@ class ZipStore(store.Store):
         return f"{self.path}/{self.prefix}{name}"
 
     def readv(self, name: str, parts: Sequence[store.Part]) -> list[int]:
-        one = member(self.path, self.stamp, self.prefix + name)
-        data = memoryview(content(self.path, self.stamp, one))
+        entry = member(self.path, self.stamp, self.prefix + name)
+        data = memoryview(content(self.path, self.stamp, entry))
         done = []
         for begin, buffers in parts:
             at = begin

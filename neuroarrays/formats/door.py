@@ -106,9 +106,9 @@ def open_datatree(
     except SchemaError as error:
         msg = f"{asked}: {error}"
         raise SchemaError(msg) from error
-    made = tree if chunks is None else chunked(tree, chunks)
-    made.set_close(partial(state.close, asked.paths))
-    return made
+    opened = tree if chunks is None else chunked(tree, chunks)
+    opened.set_close(partial(state.close, asked.paths))
+    return opened
 
 
 def catalog(
@@ -143,8 +143,8 @@ def catalog(
     asked = _probe(path_or_url)
     with compared_once(), safety.named(asked.given):
         reader = reader_of(asked, engine)
-        found = reader.catalog(asked, **reader._checked(options))
-    rows = [{key: _printable(value) for key, value in row.items()} for row in found]
+        records = reader.catalog(asked, **reader._checked(options))
+    rows = [{key: _printable(value) for key, value in row.items()} for row in records]
     return pd.DataFrame(rows).convert_dtypes()
 
 
@@ -170,12 +170,12 @@ def _probe(path_or_url: object) -> Probe:
         msg = f"expected a path, or a list of paths, found {given.described(path_or_url)}{hint}"
         raise TypeError(msg)
     asked = probe_of(path_or_url)
-    for one in asked.children if asked.is_list else (asked,):
-        one.check_pointer()
-        if not one.exists:
-            folder = one.parent
+    for member in asked.children if asked.is_list else (asked,):
+        member.check_pointer()
+        if not member.exists:
+            folder = member.parent
             hint = "" if folder.kind == FOLDER else f"; the folder {folder} does not exist either"
-            msg = f"{one}: no such file or folder{hint}"
+            msg = f"{member}: no such file or folder{hint}"
             raise MissingPath(msg)
     return asked
 
@@ -217,7 +217,7 @@ def _asked(asked: Probe, engine: object) -> Reader:
         raise TypeError(msg)
     format_ = registry.named(engine)
     if format_ is None:
-        known = [one.name for one in registry.formats() if not one.fault]
+        known = [format_known.name for format_known in registry.formats() if not format_known.fault]
         raise UnknownFormat(
             asked.given,
             expected=f"an engine among {shorten(known, 30)}",
@@ -244,7 +244,7 @@ def _found(asked: Probe) -> Reader:
     raise UnknownFormat(
         first.given,
         expected="a file or folder that one of the readers recognises "
-        f"({', '.join(one.name for one in registry.formats() if not one.fault)})",
+        f"({', '.join(known.name for known in registry.formats() if not known.fault)})",
         found=first.described() + _inside(first),
         hint="`neuroarrays formats` lists what can be read, engine= forces one; arrays in a layout "
         "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",

@@ -41,7 +41,7 @@ def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[s
         memory.
     """
     paths = probe_of(path).paths
-    nbytes = sum(size_of(one) for one in paths)
+    nbytes = sum(size_of(member) for member in paths)
     given = {name: value for name, value in options.items() if value is not None}
     done = guard.in_child(f"{__name__}:check", paths, nbytes=nbytes, options=given)
     return done["notes"], done["faults"]
@@ -74,7 +74,7 @@ def check(path: str | list[str], options: dict[str, Any]) -> dict[str, Any]:
 
 def _notes(tree: xr.DataTree) -> Iterator[str]:
     """What the readers say about the sessions: what is not in the tree, and why."""
-    for place, node in tree.subtree_with_keys:
-        found = node.attrs.get("notes", [])
-        for note in [found] if isinstance(found, str) else found:
-            yield str(note) if place == "." else f"{place}: {note}"
+    for node_path, node in tree.subtree_with_keys:
+        notes = node.attrs.get("notes", [])
+        for note in [notes] if isinstance(notes, str) else notes:
+            yield str(note) if node_path == "." else f"{node_path}: {note}"

@@ -184,8 +184,8 @@ class Reader(BackendEntrypoint):
             raise FormatError(probe.given, "", "a session that can be read", notes)
         root = schema.root_attrs(self.kind, source=self.name, notes=request.notes)
         groups = {"/": xr.Dataset(attrs=root)}
-        there = {path.partition("/")[0] for path in nodes} if self.blocks else set()
-        order = [*self.blocks, *sorted(there.difference(self.blocks))]
+        present = {path.partition("/")[0] for path in nodes} if self.blocks else set()
+        order = [*self.blocks, *sorted(present.difference(self.blocks))]
         by_block = {block: _below(block, nodes) for block in order}
         groups |= {block: xr.Dataset() for block, below in by_block.items() if below}
         for below in by_block.values() if self.blocks else [nodes]:
@@ -223,14 +223,14 @@ class Reader(BackendEntrypoint):
         """
         probe = probe_of(filename_or_obj)
         with naming_as_given(probe), named(probe.given), compared_once():
-            request, own = self._request(options)
+            request, reader_options = self._request(options)
             if self.only_area:
                 request.area(self.only_area)
                 request.check()
             if self._writes("open_groups"):
-                groups = self.open_groups(probe, request, **own)
+                groups = self.open_groups(probe, request, **reader_options)
             else:
-                groups = self._assembled(probe, request, own)
+                groups = self._assembled(probe, request, reader_options)
             request.check()
             if request.by_name:  # what `align` does with one that lacks a table
                 groups["/"].attrs[schema.SESSIONS_ASKED] = "by name"
@@ -242,9 +242,9 @@ class Reader(BackendEntrypoint):
 
     def _request(self, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
         """What is asked for, and the options that are the reader's own."""
-        own = self._checked(options)
-        base = {k: own.pop(k) for k in ("sessions", "areas", "skip_damaged") if k in own}
-        return Request(**base), own
+        checked = self._checked(options)
+        base = {k: checked.pop(k) for k in ("sessions", "areas", "skip_damaged") if k in checked}
+        return Request(**base), checked
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """The whole tree."""
@@ -352,35 +352,37 @@ def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
         above = path.strip("/")
         while "/" in above:
             above = above.rpartition("/")[0]
-            own = groups.get(above)
-            shared = set() if own is None else set(own.dims) & set(node.dims)
-            if own is not None and (
+            parent = groups.get(above)
+            shared = set() if parent is None else set(parent.dims) & set(node.dims)
+            if parent is not None and (
                 (recording and schema.TIME in shared)
-                or any(own.sizes[d] != node.sizes[d] for d in shared)
+                or any(parent.sizes[d] != node.sizes[d] for d in shared)
             ):
                 clashes.setdefault(above, path)
     if not clashes:
         return groups
-    made: dict[str, xr.Dataset] = {}
+    renamed: dict[str, xr.Dataset] = {}
     for path, node in groups.items():
         name = path
         while name in clashes or (name != path and name in groups):
             name += "_series"
-        made[name] = node
+        renamed[name] = node
         if name != path:
             session = path.partition("/")[0]
             note = f"{path} is called {name.rpartition('/')[2]}: {clashes[path]} has another clock"
-            said = np.atleast_1d(groups[session].attrs.get("notes", [])).tolist()
-            made[session] = made[session].assign_attrs(notes=[*said, note])
-    return made
+            notes = np.atleast_1d(groups[session].attrs.get("notes", [])).tolist()
+            renamed[session] = renamed[session].assign_attrs(notes=[*notes, note])
+    return renamed
 
 
 def _plain(node: xr.Dataset) -> xr.Dataset:
     """A node whose names and attributes can be printed: they come from a file, and steer a terminal."""
     everything: list[Any] = [node, *node.variables.values()]
-    for held in everything:
-        if not all(map(_is_plain, (*held.attrs, *held.attrs.values()))):
-            held.attrs = {_cleaned(key): _cleaned(value) for key, value in held.attrs.items()}
+    for labelled in everything:
+        if not all(map(_is_plain, (*labelled.attrs, *labelled.attrs.values()))):
+            labelled.attrs = {
+                _cleaned(key): _cleaned(value) for key, value in labelled.attrs.items()
+            }
     odd = {name: printable(name) for name in node.variables if not str(name).isprintable()}
     return node.rename(odd) if odd else node
 
@@ -394,5 +396,5 @@ def _is_plain(value: Any) -> bool:
 def _cleaned(value: Any) -> Any:
     """A text, or a list with texts, without control characters but line ends and tabs."""
     if isinstance(value, list):
-        return [_cleaned(one) for one in value]
+        return [_cleaned(entry) for entry in value]
     return printable(value, keep="\n\t") if isinstance(value, str) else value

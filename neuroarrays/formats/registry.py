@@ -119,8 +119,10 @@ def named(engine: str) -> Format | None:
     """
     if ":" in engine:
         return Format(engine, engine, "installed", "", "", package=engine.partition(":")[0])
-    own = [format_ for format_ in FORMATS if format_.name == engine]
-    return next(iter(own or (format_ for format_ in formats() if format_.name == engine)), None)
+    built_in = [format_ for format_ in FORMATS if format_.name == engine]
+    return next(
+        iter(built_in or (format_ for format_ in formats() if format_.name == engine)), None
+    )
 
 
 def address(reader: type[Reader]) -> str:
@@ -146,20 +148,20 @@ def _read() -> tuple[Format, ...]:
     for point in entry_points(group=GROUP):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
         claims.setdefault(point.name, {}).setdefault(point.value, package)
-    own = {format_.name for format_ in FORMATS}
-    found = []
+    built_in = {format_.name for format_ in FORMATS}
+    installed = []
     for name, by_value in sorted(claims.items()):
         who = ", ".join(f"{package} ({value})" for value, package in by_value.items())
         fault = ""
-        if name in own:
+        if name in built_in:
             fault = f"the name is taken by neuroarrays; engine={next(iter(by_value))!r} is this one"
         elif len(by_value) > 1:
             fault = (
                 f"several claim the name: {who}; say which, as in engine={next(iter(by_value))!r}"
             )
         packages = ", ".join(dict.fromkeys(by_value.values()))
-        found.append(Format(name, next(iter(by_value)), "installed", "", "", packages, fault))
-    return tuple(found)
+        installed.append(Format(name, next(iter(by_value)), "installed", "", "", packages, fault))
+    return tuple(installed)
 
 
 def _imported(format_: Format) -> type[Reader] | str:
@@ -169,15 +171,15 @@ def _imported(format_: Format) -> type[Reader] | str:
     if format_.fault:
         return format_.fault
     try:
-        found = EntryPoint(format_.name, format_.reader, GROUP).load()
+        loaded = EntryPoint(format_.name, format_.reader, GROUP).load()
     except Exception as error:  # whatever another package does on import
         return f"{format_.reader} cannot be imported: {type(error).__name__}: {error}"
-    if not (isinstance(found, type) and issubclass(found, Reader)):
+    if not (isinstance(loaded, type) and issubclass(loaded, Reader)):
         return f"{format_.reader} is no subclass of neuroarrays.formats.reader.Reader"
-    name = getattr(found, "name", None)
+    name = getattr(loaded, "name", None)
     if format_.name not in (name, format_.reader):
         return f"{format_.reader} has name = {name!r}; its entry point says {format_.name!r}"
-    return found
+    return loaded
 
 
 _installed: state.Cache[tuple[Format, ...]] = state.Cache(1 << 20, state.entries)

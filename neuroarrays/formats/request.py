@@ -88,8 +88,8 @@ class Request:
         """
         rows = list(rows)
         picked = set(self.sessions(dict.fromkeys(row.get("session", "") for row in rows)))
-        mine = [row for row in rows if row.get("session", "") in picked]
-        kept = [row for row in mine if not row.get("area") or self.area(row["area"])]
+        of_sessions = [row for row in rows if row.get("session", "") in picked]
+        kept = [row for row in of_sessions if not row.get("area") or self.area(row["area"])]
         self.check()
         return kept
 

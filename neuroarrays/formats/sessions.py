@@ -35,7 +35,9 @@ class Sessions(dict[str, Any]):
     @property
     def good(self) -> dict[str, Any]:
         """Those that can be read."""
-        return {name: one for name, one in self.items() if not isinstance(one, Exception)}
+        return {
+            name: session for name, session in self.items() if not isinstance(session, Exception)
+        }
 
 
 def find(
@@ -63,7 +65,7 @@ def find(
     """
     if not probe.is_list and (not probe.is_folder or asked(accepts, probe)):
         return Sessions({schema.node_name(called(probe)): probe})
-    children = [one for one in probe.children if probe.is_list or one.name[0] != "_"]
+    children = [member for member in probe.children if probe.is_list or member.name[0] != "_"]
     answers = {child: _answer(accepts, child) for child in children}
     kinds = {(child.suffix, child.is_file) for child, answer in answers.items() if answer is True}
     taken: dict[Probe, Any] = {}

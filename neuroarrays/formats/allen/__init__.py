@@ -122,9 +122,9 @@ def by_session_id(files: Sessions) -> Sessions:
 
 def session_id(source: Source) -> str:
     """The id of a session: what the file says, else the last number in its name."""
-    for place in ("general/session_id", "identifier"):
-        if source.info(place) is not None:
-            text = str(source.read(place))
+    for path in ("general/session_id", "identifier"):
+        if source.info(path) is not None:
+            text = str(source.read(path))
             if text.isdigit():
                 return text
     stem = source.path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
@@ -152,11 +152,11 @@ def session_groups(
     used = {k: default.get(k) if v == "auto" else v for k, v in filters.items()}
     units.check_electrodes(source)
     account = Account(source)
-    found: units.Units | None = None
+    read: units.Units | None = None
     groups: dict[str, xr.Dataset] = {}
     with account.step(UNITS):
-        found = units.read_units(source, used)
-        groups = unit_nodes(account, wanted, found.labels, found.order, found.columns)
+        read = units.read_units(source, used)
+        groups = unit_nodes(account, wanted, read.labels, read.order, read.columns)
     for name, rows in stimuli.tables(account).items():
         nodes.place(groups, f"{schema.PRESENTATIONS}/{name}", rows)
     found_series, kinds = decode.find(account)
@@ -169,12 +169,12 @@ def session_groups(
     series = found_series
     if kind != "visual_behavior":
         groups |= behaviour.running(account) | behaviour.gaze(account)
-        series = [one for one in series if not one.path.startswith(behaviour.HANDLED)]
+        series = [signal for signal in series if not signal.path.startswith(behaviour.HANDLED)]
     nodes.place_all(groups, series_nodes(account, series, wanted))
     with account.step("units"):
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}
-    notes = [] if found is None else list(found.notes)
+    notes = [] if read is None else list(read.notes)
     notes += [
         f"no {name}"
         for name, node in (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))

@@ -88,7 +88,7 @@ def _running(account: Account) -> dict[str, xr.Dataset]:
 
 def gaze(account: Account) -> dict[str, xr.Dataset]:
     """``pupil`` as measured and ``pupil_filtered`` without blinks; NaN where the fit failed."""
-    source, made = account.source, {}
+    source, nodes = account.source, {}
     for node, module in _GAZE.items():
         with account.step(module):
             clock = source.info(f"{module}/eye_area/timestamps")
@@ -106,19 +106,19 @@ def gaze(account: Account) -> dict[str, xr.Dataset]:
                     (schema.TIME, "axis")[: len(info.shape)]
                 )
                 for column, name in enumerate(names):
-                    one = whole if whole.ndim == 1 else whole[:, column]
+                    signal = whole if whole.ndim == 1 else whole[:, column]
                     attrs = {"units": unit, "long_name": _LONG_NAMES[name], "nwb_path": path}
-                    one.attrs = {key: value for key, value in attrs.items() if value}
-                    variables[name] = one
-            made[node] = dataset(
+                    signal.attrs = {key: value for key, value in attrs.items() if value}
+                    variables[name] = signal
+            nodes[node] = dataset(
                 variables, {schema.TIME: _clock(source, f"{module}/eye_area/timestamps")}
             )
-    return made | _ellipses(account)
+    return nodes | _ellipses(account)
 
 
 def _ellipses(account: Account) -> dict[str, xr.Dataset]:
     """``ellipses/pupil``, ...: what was fitted to the camera's picture; axes whole, not half."""
-    source, made = account.source, {}
+    source, nodes = account.source, {}
     clock = "processing/raw_gaze_mapping/eye_area/timestamps"
     for node, table in _ELLIPSES.items():
         path = f"processing/eye_tracking/{table}"
@@ -137,8 +137,8 @@ def _ellipses(account: Account) -> dict[str, xr.Dataset]:
                     unit = "radian" if name == "phi" else "pixel"
                     variables[name] = array.variable((schema.TIME,), {"units": unit})
                     account.take(f"{path}/{name}")
-            made[f"ellipses/{node}"] = dataset(variables, {schema.TIME: _clock(source, here)})
-    return made
+            nodes[f"ellipses/{node}"] = dataset(variables, {schema.TIME: _clock(source, here)})
+    return nodes
 
 
 def _shape(source: Source, name: str) -> tuple[int, ...] | None:

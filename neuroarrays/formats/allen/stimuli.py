@@ -76,10 +76,10 @@ def is_movie(name: str) -> bool:
 def tables(account: Account) -> dict[str, xr.Dataset]:
     """Every interval table below `presentations`, by its name in the tree."""
     source = account.source
-    found = source.names("intervals")
-    found = [name for name in found if source.info(f"intervals/{name}/start_time")]
-    shown = [name for name in found if name.endswith(SUFFIX)]
-    if not shown and "epochs" in found:
+    names = source.names("intervals")
+    names = [name for name in names if source.info(f"intervals/{name}/start_time")]
+    shown = [name for name in names if name.endswith(SUFFIX)]
+    if not shown and "epochs" in names:
         raise FormatError(
             source.path,
             "/intervals",
@@ -88,16 +88,16 @@ def tables(account: Account) -> dict[str, xr.Dataset]:
             hint="download the session again: DANDI 000021 or 000022, or AllenSDK's cache",
         )
     intervals: list[Interval] = []
-    if "invalid_times" in found:
+    if "invalid_times" in names:
         with account.step("intervals/invalid_times"):
             intervals = invalid_times(source)
             account.take(*(f"intervals/invalid_times/{name}" for name in _OF_INVALID_TIMES))
-    masked = [one for one in intervals if one.label == "stimulus"]
+    masked = [interval for interval in intervals if interval.label == "stimulus"]
     starts: dict[str, np.ndarray] = {}
     for name in shown:
         with account.step(f"intervals/{name}"):
             starts[name] = columns.number_array(source, f"intervals/{name}/start_time").load()
-    made: dict[str, xr.Dataset] = {}
+    nodes: dict[str, xr.Dataset] = {}
     for name, ids in presentation_ids(starts).items():
         stimulus, rows = name.removesuffix(SUFFIX), None
         with account.step(f"intervals/{name}"):
@@ -105,19 +105,19 @@ def tables(account: Account) -> dict[str, xr.Dataset]:
         if rows is None:
             continue
         if is_movie(stimulus) and "frame" in rows:
-            made[stimulus + FRAMES] = rows
+            nodes[stimulus + FRAMES] = rows
             rows = whole_movies(rows)
         if stimulus in PARAMETERS:
             limit = MAX_DEVIATION_OF_MOVIES if is_movie(stimulus) else MAX_DEVIATION
             rows.attrs["max_deviation"] = limit
-        made[stimulus] = rows
+        nodes[stimulus] = rows
     if intervals:
-        made["invalid_times"] = _invalid_table(intervals)
-    for name in found:
+        nodes["invalid_times"] = _invalid_table(intervals)
+    for name in names:
         if name not in shown and name != "invalid_times":
             with account.step(f"intervals/{name}"):
-                made[name] = table_node(account, f"intervals/{name}")
-    return {schema.node_name(name): rows for name, rows in made.items()}
+                nodes[name] = table_node(account, f"intervals/{name}")
+    return {schema.node_name(name): rows for name, rows in nodes.items()}
 
 
 def presentation_ids(starts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -130,7 +130,7 @@ def presentation_ids(starts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     everything = np.concatenate(list(starts.values()))
     rank = np.empty(everything.size, np.int64)
     rank[np.argsort(everything, kind="stable")] = np.arange(everything.size)
-    ends = np.cumsum([one.size for one in starts.values()])
+    ends = np.cumsum([times.size for times in starts.values()])
     return dict(zip(starts, np.split(rank, ends[:-1]), strict=True))
 
 
@@ -153,11 +153,11 @@ def _stimulus_table(
     blank = blanks(stimulus, {name: v.values for name, v in variables.items() if name in wanted})
     here |= {} if blank is None else {"blank": blank}
     here["invalid"] = overlaps(here["start_time"], here["stop_time"], masked)
-    made = {
+    times = {
         name: schema.var("table", name, values, (schema.PRESENTATION,), **_MEANING.get(name, {}))
         for name, values in here.items()
     }
-    return dataset(made | variables, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids)})
+    return dataset(times | variables, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids)})
 
 
 def _stimulus_column(
@@ -222,8 +222,8 @@ def blanks(stimulus: str, columns: dict[str, np.ndarray]) -> np.ndarray | None:
 def overlaps(start: np.ndarray, stop: np.ndarray, intervals: list[Interval]) -> np.ndarray:
     """Whether each closed span meets any of the closed intervals; touching counts."""
     out = np.zeros(start.size, bool)
-    for one in intervals:
-        out |= (start <= one.stop) & (stop >= one.start)
+    for interval in intervals:
+        out |= (start <= interval.stop) & (stop >= interval.start)
     return out
 
 
@@ -269,16 +269,16 @@ def invalid_times(source: Source) -> list[Interval]:
         values = source.read(f"{path}/tags")
         tags = [tuple(values[a:b]) for a, b in zip(first, last, strict=True)]
     rows = [Interval(float(a), float(b), t) for a, b, t in zip(start, stop, tags, strict=True)]
-    return sorted(rows, key=lambda one: one.start)
+    return sorted(rows, key=lambda interval: interval.start)
 
 
 def _invalid_table(intervals: list[Interval]) -> xr.Dataset:
     columns = {
-        "start_time": np.array([one.start for one in intervals]),
-        "stop_time": np.array([one.stop for one in intervals]),
-        "label": np.array([one.label for one in intervals], object),
-        "tags": np.array([", ".join(one.tags) for one in intervals], object),
-        "applies_to": np.array([one.applies_to for one in intervals], object),
+        "start_time": np.array([interval.start for interval in intervals]),
+        "stop_time": np.array([interval.stop for interval in intervals]),
+        "label": np.array([interval.label for interval in intervals], object),
+        "tags": np.array([", ".join(interval.tags) for interval in intervals], object),
+        "applies_to": np.array([interval.applies_to for interval in intervals], object),
     }
     meaning = {"applies_to": '"" for everything, or the name of a probe'}
     variables = {

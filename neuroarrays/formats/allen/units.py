@@ -72,14 +72,16 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     """
     channel = _channels(source)
     ids = source.read("units/peak_channel_id")
-    place = {int(one): row for row, one in enumerate(channel["id"].tolist())}
-    rows = np.array([place.get(int(one), -1) for one in ids], np.int64)
+    row_of = {int(channel_id): row for row, channel_id in enumerate(channel["id"].tolist())}
+    rows = np.array([row_of.get(int(channel_id), -1) for channel_id in ids], np.int64)
     columns = {name: values[rows] for name, values in channel.items() if name != "id"}
     for name, nothing in (("structure", ""), ("valid_data", False)):
         columns[name][rows < 0] = nothing
-    inside = np.array([one.strip().lower() not in _OUTSIDE for one in columns["structure"]], bool)
+    inside = np.array(
+        [channel_id.strip().lower() not in _OUTSIDE for channel_id in columns["structure"]], bool
+    )
     labels = np.full(ids.size, schema.UNKNOWN_AREA, object)
-    labels[inside] = [schema.node_name(one) for one in columns["structure"][inside]]
+    labels[inside] = [schema.node_name(channel_id) for channel_id in columns["structure"][inside]]
     keep, notes = _passing(source, filters, inside, columns["valid_data"].astype(bool))
     order = np.lexsort(
         [
@@ -120,10 +122,10 @@ def _channels(source: Source) -> dict[str, np.ndarray]:
     size = ids.size
 
     def column(*candidates: str, default: Any) -> np.ndarray:
-        found = next((name for name in candidates if name in names), None)
-        if found is None:
+        present = next((name for name in candidates if name in names), None)
+        if present is None:
             return np.full(size, default)
-        return np.array(source.read(f"{ELECTRODES}/{found}"))
+        return np.array(source.read(f"{ELECTRODES}/{present}"))
 
     return {
         "id": ids,
@@ -161,8 +163,8 @@ def _passing(
             passes = side * source.read(f"units/{name}") >= side * float(wanted)
         count = int((keep & ~passes).sum())
         if count:
-            said = "" if wanted is True else f"={wanted}"
-            dropped.append(f"{count} by {name}{said}")
+            value = "" if wanted is True else f"={wanted}"
+            dropped.append(f"{count} by {name}{value}")
         keep &= passes
     notes.insert(
         0,

@@ -119,10 +119,10 @@ def _block(probe: Probe, file: Probe) -> str:
 
 def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
     for area in walk.areas(session):
-        place = f"{session}/{area}"
-        with files.naming(walk.path, place):
-            groups = walk.groups(place)
-            sizes = walk.shapes(place)
+        path = f"{session}/{area}"
+        with files.naming(walk.path, path):
+            groups = walk.groups(path)
+            sizes = walk.shapes(path)
         yield {
             "block": block,
             "session": session,
@@ -182,26 +182,26 @@ class _BinnedFile:
 
     def groups(self, wanted: dict[str, list[str]], block: str) -> dict[str, xr.Dataset]:
         """The nodes of the sessions and areas wanted, below the block's name."""
-        made: dict[str, xr.Dataset] = {}
+        nodes: dict[str, xr.Dataset] = {}
         shown = self._frames()
         if block:
-            made[block] = xr.Dataset()
+            nodes[block] = xr.Dataset()
         with files.walking(self.source) as walk:
             for session, areas in wanted.items():
-                place = f"{block}/{session}".lstrip("/")
+                node = f"{block}/{session}".lstrip("/")
                 with (
                     self.request.sparing(session, self.probe),
                     files.naming(self.source.path, session),
                 ):
-                    made |= self._session(walk, session, areas, place, shown)
-        return made
+                    nodes |= self._session(walk, session, areas, node, shown)
+        return nodes
 
     def _session(
         self,
         walk: Walk,
         session: str,
         areas: list[str],
-        place: str,
+        node: str,
         shown: tuple[xr.Variable, xr.Variable] | None,
     ) -> dict[str, xr.Dataset]:
         contents = {area: self._area(walk, f"{session}/{area}") for area in areas}
@@ -216,21 +216,21 @@ class _BinnedFile:
         if shown is not None:
             coords[schema.IMAGE], variables[schema.STIMULUS] = shown
         attrs = {"session_id": session.removeprefix("session_")}
-        made = {place: dataset(variables, coords, attrs)}
+        nodes = {node: dataset(variables, coords, attrs)}
         for area, groups in contents.items():
-            made |= self._nodes(f"{place}/{area}", groups, set(shared))
-        return made
+            nodes |= self._nodes(f"{node}/{area}", groups, set(shared))
+        return nodes
 
-    def _area(self, walk: Walk, place: str) -> dict[str, BinnedGroup]:
+    def _area(self, walk: Walk, path: str) -> dict[str, BinnedGroup]:
         """The groups of an area, checked to be on one clock."""
-        names = walk.groups(place)
+        names = walk.groups(path)
         for needed in (files.SPIKES, files.TRIALS):
             if needed not in names:
-                raise walk.fault(f"{place}/{needed}", "a group", f"only {', '.join(names)}")
+                raise walk.fault(f"{path}/{needed}", "a group", f"only {', '.join(names)}")
         known = (files.SPIKES, files.TRIALS, files.SPEED, *files.PUPILS)
         if strangers := [name for name in names if name not in known]:
-            self.notes.append(f"{place}: left out {', '.join(strangers)}")
-        groups = {name: walk.group(f"{place}/{name}") for name in names if name in known}
+            self.notes.append(f"{path}: left out {', '.join(strangers)}")
+        groups = {name: walk.group(f"{path}/{name}") for name in names if name in known}
         spikes = groups[files.SPIKES]
         for label in _ORDER:
             if label not in spikes.labels:
@@ -244,7 +244,7 @@ class _BinnedFile:
         return groups
 
     def _nodes(
-        self, place: str, groups: dict[str, BinnedGroup], shared: set[str]
+        self, node: str, groups: dict[str, BinnedGroup], shared: set[str]
     ) -> dict[str, xr.Dataset]:
         """The nodes of one area."""
         labels = groups[files.SPIKES].labels
@@ -258,18 +258,18 @@ class _BinnedFile:
             name: self._variable("table", name, array)
             for name, array in groups[files.TRIALS].arrays.items()
         }
-        below = {f"{place}/{schema.PRESENTATIONS}": dataset(table)}
+        below = {f"{node}/{schema.PRESENTATIONS}": dataset(table)}
         pupil = {
             name: self._variable("behaviour", name, array)
             for group in files.PUPILS
             for name, array in (groups[group].arrays.items() if group in groups else ())
         }
         if pupil:
-            below[f"{place}/{schema.PUPIL}"] = dataset(pupil)
+            below[f"{node}/{schema.PUPIL}"] = dataset(pupil)
         coords = {name: _label(name, labels[name]) for name in _ORDER if name not in shared}
-        rows = below[f"{place}/{schema.PRESENTATIONS}"]
+        rows = below[f"{node}/{schema.PRESENTATIONS}"]
         views = schema.trial_labels(dataset(variables), rows)
-        return {place: dataset(variables, coords | views)} | below
+        return {node: dataset(variables, coords | views)} | below
 
     def _variable(self, role: str, name: str, array: Array) -> xr.Variable:
         stored = FileArray(self.source, array.place, array.shape, array.dtype)

@@ -114,8 +114,8 @@ def published(
         if kept:
             groups |= _session(session, sessions[session], kept)
     if not groups:
-        there = {t for node in sessions.values() for t in node[schema.PRESENTATIONS].children}
-        raise NotInTree("stimulus", stimulus, sorted(there))
+        present = {t for node in sessions.values() for t in node[schema.PRESENTATIONS].children}
+        raise NotInTree("stimulus", stimulus, sorted(present))
     line = f"neuroarrays {__version__}: published({stimulus!r})"
     history = "\n".join(filter(None, [str(tree.attrs.get("history", "")), line]))
     kept_attrs = {

@@ -77,32 +77,32 @@ class Walk:
         names = ("presentation_id", "unit_id", "time")
         return {name: int(self._child(group, name, area).shape[0]) for name in names}
 
-    def group(self, place: str) -> BinnedGroup:
+    def group(self, path: str) -> BinnedGroup:
         """A group with its variables and labels."""
         from h5py import h5a, h5ds
 
-        parent = self._open(place)
+        parent = self._open(path)
         datasets: dict[str, Any] = {}
         for name in self._names(parent):
-            child = self._child(parent, name, place)
+            child = self._child(parent, name, path)
             if isinstance(child, self._dataset):
                 datasets[name] = child
         scales = {
-            name: found
-            for name, found in datasets.items()
-            if h5a.exists(found, b"CLASS") and h5ds.is_scale(found)
+            name: dataset
+            for name, dataset in datasets.items()
+            if h5a.exists(dataset, b"CLASS") and h5ds.is_scale(dataset)
         }
-        sizes = {name: found.shape[0] for name, found in scales.items() if found.rank == 1}
-        made = BinnedGroup(place)
-        for name, found in datasets.items():
+        sizes = {name: dataset.shape[0] for name, dataset in scales.items() if dataset.rank == 1}
+        group = BinnedGroup(path)
+        for name, dataset in datasets.items():
             if name in sizes:
-                if not h5ds.get_scale_name(found).startswith(_NO_VARIABLE):
-                    made.labels[name] = self._values(found)
+                if not h5ds.get_scale_name(dataset).startswith(_NO_VARIABLE):
+                    group.labels[name] = self._values(dataset)
             elif name not in scales:
-                dims = _by_size(found.shape, sizes) or self._by_reference(found, scales, place)
-                dtype = found.dtype.newbyteorder("=")
-                made.arrays[name] = Array(f"{place}/{name}", dims, found.shape, dtype)
-        return made
+                dims = _by_size(dataset.shape, sizes) or self._by_reference(dataset, scales, path)
+                dtype = dataset.dtype.newbyteorder("=")
+                group.arrays[name] = Array(f"{path}/{name}", dims, dataset.shape, dtype)
+        return group
 
     def fault(self, where: str, expected: str, found: str, hint: str = "") -> FormatError:
         """An error that names the file and the place."""
@@ -112,19 +112,19 @@ class Walk:
     def _names(self, group: Any) -> list[str]:
         return sorted(name.decode() for name in group)
 
-    def _open(self, place: str) -> Any:
+    def _open(self, path: str) -> Any:
         """A group by its path; the session and area last opened stay open."""
-        if place in self._held:
-            return self._held[place]
-        above, _, name = place.rpartition("/")
-        found = self._child(self._open(above) if above else self.file, name, above)
-        if not isinstance(found, self._group):
-            raise self.fault(place, "a group", "a dataset")
-        depth = place.count("/")
+        if path in self._held:
+            return self._held[path]
+        above, _, name = path.rpartition("/")
+        group = self._child(self._open(above) if above else self.file, name, above)
+        if not isinstance(group, self._group):
+            raise self.fault(path, "a group", "a dataset")
+        depth = path.count("/")
         if depth < 2:
             self._held = {p: g for p, g in self._held.items() if p.count("/") < depth}
-            self._held[place] = found
-        return found
+            self._held[path] = group
+        return group
 
     def _child(self, parent: Any, name: str, where: str) -> Any:
         """What a name in a group is; only what lies inside this file."""
@@ -145,17 +145,17 @@ class Walk:
             dataset.read(h5s.ALL, h5s.ALL, values)
         return values
 
-    def _by_reference(self, dataset: Any, scales: dict[str, Any], place: str) -> tuple[str, ...]:
+    def _by_reference(self, dataset: Any, scales: dict[str, Any], group: str) -> tuple[str, ...]:
         """Names of the dims where sizes do not tell, from the addresses references point to."""
         import h5py
         from h5py import h5o, h5r
 
-        known = {h5o.get_info(found).addr: name for name, found in scales.items()}
+        known = {h5o.get_info(dims).addr: name for name, dims in scales.items()}
         lists = h5py.Dataset(dataset).attrs.get("DIMENSION_LIST", ())
-        found = [h5r.dereference(refs[0], self.file) for refs in lists if len(refs)]
-        names = [known.get(h5o.get_info(scale).addr, "") for scale in found]
+        dims = [h5r.dereference(refs[0], self.file) for refs in lists if len(refs)]
+        names = [known.get(h5o.get_info(scale).addr, "") for scale in dims]
         if len(names) != dataset.rank or not all(names):
-            raise self.fault(place, "dimensions with coordinates in the group", f"{names}")
+            raise self.fault(group, "dimensions with coordinates in the group", f"{names}")
         return tuple(names)
 
 

@@ -125,8 +125,8 @@ def _areas(tree: xr.DataTree, left: dict[str, str]) -> Iterator[PublishedArea]:
         _leave(left, f"attributes {shorten(node.attrs)}" if node.attrs else "", node_path)
         for name in node.to_dataset(inherit=False).data_vars:
             _leave(left, str(name), node_path)
-    for path, place in zip(paths, named, strict=True):
-        yield _area(nodes[path], path, place, left)
+    for path, name_in_file in zip(paths, named, strict=True):
+        yield _area(nodes[path], path, name_in_file, left)
 
 
 def _place(path: str) -> str:
@@ -140,9 +140,9 @@ def _leave(left: dict[str, str], what: str, where: str) -> None:
         left.setdefault(what, where)
 
 
-def _area(node: xr.DataTree, path: str, place: str, left: dict[str, str]) -> PublishedArea:
+def _area(node: xr.DataTree, path: str, name_in_file: str, left: dict[str, str]) -> PublishedArea:
     dataset = node.to_dataset()
-    area = PublishedArea(place)
+    area = PublishedArea(name_in_file)
     for name in _SPIKE_DIMS:
         if name not in dataset.coords:
             msg = f"{path}: the coordinate {name} is missing; the layout allen_binned needs it"
@@ -151,8 +151,10 @@ def _area(node: xr.DataTree, path: str, place: str, left: dict[str, str]) -> Pub
         area.labels[name] = values.astype("f8") if name == TIME else _int32(values, path, name)
     spikes = dataset.get("spike_data")
     if spikes is None or set(spikes.dims) != set(_SPIKE_DIMS):
-        found = "none" if spikes is None else f"dims {spikes.dims}"
-        msg = f"{path}: expected spike_data along presentation_id, unit_id and time, found {found}"
+        problem = "none" if spikes is None else f"dims {spikes.dims}"
+        msg = (
+            f"{path}: expected spike_data along presentation_id, unit_id and time, found {problem}"
+        )
         raise SchemaError(msg)
     table = node.children.get(schema.PRESENTATIONS)
     if table is None:
@@ -201,17 +203,17 @@ def _fitting(
 
 def _numbers(rows: xr.Dataset, path: str, left: dict[str, str]) -> dict[str, xr.Variable]:
     """Columns of the table as numbers; text that is none is left out."""
-    made = {}
+    columns = {}
     for name, column in rows.data_vars.items():
         if column.dims != (PRESENTATION,):
             _leave(left, f"{name} along {', '.join(map(str, column.dims))}", path)
         elif column.dtype.kind in "fiub":
-            made[str(name)] = column.variable
+            columns[str(name)] = column.variable
         elif (numbers := _as_numbers(column.values)) is not None:
-            made[str(name)] = xr.Variable((PRESENTATION,), numbers)
+            columns[str(name)] = xr.Variable((PRESENTATION,), numbers)
         else:
             _leave(left, f"text {name}", path)
-    return made
+    return columns
 
 
 def _as_numbers(texts: np.ndarray) -> np.ndarray | None:
@@ -241,14 +243,14 @@ class _PublishedWriter:
             self.session, self.computed = but, {}
 
     def group(
-        self, place: str, variables: Mapping[str, xr.Variable], labels: Mapping[str, np.ndarray]
+        self, path: str, variables: Mapping[str, xr.Variable], labels: Mapping[str, np.ndarray]
     ) -> None:
         """Write one group: its coordinates, then its variables."""
-        name = place.rpartition("/")[2]
+        name = path.rpartition("/")[2]
         order = {"spike_data": _SPIKE_DIMS, "presentations": (PRESENTATION,)}.get(
             name, _SIGNAL_DIMS
         )
-        group = self.file.create_group(place, track_order=True)
+        group = self.file.create_group(path, track_order=True)
         scales = {}
         for dim in order:
             scales[dim] = scale = self._create(group, dim, labels[dim].shape, labels[dim].dtype)

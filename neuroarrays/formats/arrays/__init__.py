@@ -100,10 +100,10 @@ def _data_of(probe: Probe, named: Any) -> Probe:
     expected = "the path of the data, from this folder"
     if not isinstance(named, str):
         raise FormatError(probe.given, "file", expected, f"{named!r}")
-    found = probe.beside(named)
-    if not found.exists:
+    data = probe.beside(named)
+    if not data.exists:
         raise FormatError(probe.given, "file", expected, f"{named!r}, where there is nothing")
-    return found
+    return data
 
 
 def _chart(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -138,9 +138,9 @@ def tree_groups(
     request.sessions([session])
     nodes = _nodes(path, mapping)
     asked = _of_areas(nodes, kind, request)
-    made = {name: node(arrays, kind, name, nodes[name]) for name in asked}
-    made = {_of_area(kind, name, one): one for name, one in made.items()}
-    shared = made.pop("", xr.Dataset())
+    opened = {name: node(arrays, kind, name, nodes[name]) for name in asked}
+    opened = {_of_area(kind, name, contents): contents for name, contents in opened.items()}
+    shared = opened.pop("", xr.Dataset())
     groups = {
         "/": xr.Dataset(attrs=schema.root_attrs(kind)),
         session: shared.assign_attrs({"session_id": session, **attrs}),
@@ -150,20 +150,20 @@ def tree_groups(
     notes = [*arrays.notes, *arrays.left_out()]
     if notes:
         groups[session].attrs.setdefault("notes", notes)
-    for name, one in made.items():
-        rows = made.get(f"{name}/{schema.PRESENTATIONS}")
-        if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in one.dims:
-            one = one.assign_coords(schema.trial_labels(one, rows))
-        groups[f"{session}/{name}"] = one
+    for name, contents in opened.items():
+        rows = opened.get(f"{name}/{schema.PRESENTATIONS}")
+        if kind == schema.ALIGNED and rows is not None and schema.PRESENTATION in contents.dims:
+            contents = contents.assign_coords(schema.trial_labels(contents, rows))
+        groups[f"{session}/{name}"] = contents
     _check_parents(path, groups)
     if kind == schema.ALIGNED:
         return groups
-    return complete(groups, session, parts_of(made | every) if hidden else None)
+    return complete(groups, session, parts_of(opened | every) if hidden else None)
 
 
-def _of_area(kind: str, name: str, one: xr.Dataset) -> str:
+def _of_area(kind: str, name: str, dataset: xr.Dataset) -> str:
     """Where a node of a recording stands: series of units are of an area, "unknown" if none is said."""
-    if kind == schema.ALIGNED or not name or "/" in name or schema.UNIT not in one.dims:
+    if kind == schema.ALIGNED or not name or "/" in name or schema.UNIT not in dataset.dims:
         return name
     return f"{schema.UNKNOWN_AREA}/{name}"
 
@@ -194,37 +194,37 @@ def _nodes(path: str, mapping: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             f"{wrong[0]} = {nodes[wrong[0]]!r}"[:80] if wrong else "none",
             f"settings are {shorten(SETTINGS)}",
         )
-    made: dict[str, dict[str, Any]] = {}
+    by_path: dict[str, dict[str, Any]] = {}
     for key, value in nodes.items():
         parts = str(key).strip("/").split("/")
         bad = [part for part in parts if part != schema.node_name(part)] if any(parts) else []
         if bad:
             raise FormatError(path, str(key), "names of nodes, with / between them", f"{bad[0]!r}")
-        made["/".join(parts)] = dict(value)
-    return made
+        by_path["/".join(parts)] = dict(value)
+    return by_path
 
 
 def _check_parents(path: str, groups: Mapping[str, xr.Dataset]) -> None:
     """Refuse a node whose sizes are not those of the nodes above it: it would share their clock."""
-    for place, one in groups.items():
-        parent = place
+    for name, dataset in groups.items():
+        parent = name
         while "/" in parent:
             parent, _, leaf = parent.rpartition("/")
             if leaf in groups.get(parent, xr.Dataset()).variables:
                 raise FormatError(
                     path,
-                    place,
+                    name,
                     f"a name that {parent} has not given to an array",
                     f"{leaf!r}, which is both",
                 )
             above = groups.get(parent, xr.Dataset())
-            for dim in set(one.dims) & set(above.dims):
-                if one.sizes[dim] != above.sizes[dim]:
+            for dim in set(dataset.dims) & set(above.dims):
+                if dataset.sizes[dim] != above.sizes[dim]:
                     raise FormatError(
                         path,
-                        place,
+                        name,
                         f"{above.sizes[dim]:,} along {dim}, as {parent} above it has",
-                        f"{one.sizes[dim]:,}",
+                        f"{dataset.sizes[dim]:,}",
                         "what has a clock of its own is a node beside it",
                     )
 
@@ -234,40 +234,48 @@ def _of_areas(nodes: Mapping[str, Any], kind: str, request: Request) -> list[str
     if kind == schema.ALIGNED:
         of = {n: n.partition("/")[0] for n in nodes if n}
     else:
-        own = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
-        of = {n: n.partition("/")[0] for n in nodes if "/" in n and n.partition("/")[0] not in own}
+        shared = (
+            schema.RUNNING,
+            schema.PUPIL,
+            schema.PRESENTATIONS,
+            schema.STIMULUS,
+            schema.EVENTS,
+        )
+        of = {
+            n: n.partition("/")[0] for n in nodes if "/" in n and n.partition("/")[0] not in shared
+        }
     wanted = set(request.areas(dict.fromkeys(of.values())))
     return [n for n in nodes if n not in of or of[n] in wanted]
 
 
-def node(arrays: Arrays, kind: str, name: str, said: Mapping[str, Any]) -> xr.Dataset:
+def node(arrays: Arrays, kind: str, name: str, entries: Mapping[str, Any]) -> xr.Dataset:
     """One node of the tree."""
-    role = _role(kind, name, said)
+    role = _role(kind, name, entries)
     if role == "spikes":
-        return spikes(arrays, name, said)
-    check_stars(arrays, name, said)
-    made = {
+        return spikes(arrays, name, entries)
+    check_stars(arrays, name, entries)
+    variables = {
         key: variable(arrays, kind, role, (name, key), value)
-        for key, value in said.items()
+        for key, value in entries.items()
         if key not in (schema.TIME, schema.UNIT, schema.PRESENTATION)
     }
-    if not made:
+    if not variables:
         raise FormatError(arrays.source.path, name, "at least one variable", "none")
     sizes: dict[str, int] = {}
-    for one in made.values():
-        sizes = {**{str(d): n for d, n in one.sizes.items()}, **sizes}
-    _suspect(arrays, name, sizes, said.get(schema.TIME))
+    for array in variables.values():
+        sizes = {**{str(d): n for d, n in array.sizes.items()}, **sizes}
+    _suspect(arrays, name, sizes, entries.get(schema.TIME))
     coords: dict[str, xr.Variable] = {}
-    if schema.TIME in said:
-        coords[schema.TIME] = clock(arrays, name, said[schema.TIME], sizes.get(schema.TIME, 0))
+    if schema.TIME in entries:
+        coords[schema.TIME] = clock(arrays, name, entries[schema.TIME], sizes.get(schema.TIME, 0))
     for dim in (schema.UNIT, schema.PRESENTATION):
         if dim in sizes:
             arrays.source.check_rows(f"{name}/{dim}", sizes[dim])
             ids = np.arange(sizes[dim])
-            if dim in said:
-                ids = integers(arrays, said[dim], f"{name}/{dim}")
+            if dim in entries:
+                ids = integers(arrays, entries[dim], f"{name}/{dim}")
             coords[dim] = xr.Variable(dim, ids)
-    return together(arrays, name, made, coords)
+    return together(arrays, name, variables, coords)
 
 
 def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) -> None:
@@ -283,18 +291,18 @@ def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) ->
         )
 
 
-def _role(kind: str, name: str, said: Mapping[str, Any]) -> str:
+def _role(kind: str, name: str, entries: Mapping[str, Any]) -> str:
     parent, _, leaf = name.rpartition("/")
     if kind == schema.ALIGNED:
         if not name:
             return "session"
         if leaf == schema.PRESENTATIONS:
             return "table"
-        return "area" if set(said) & set(_OF_AREAS) else "behaviour"
-    if leaf == schema.SPIKES or "spike_times" in said:
+        return "area" if set(entries) & set(_OF_AREAS) else "behaviour"
+    if leaf == schema.SPIKES or "spike_times" in entries:
         return "spikes"
     if parent == schema.PRESENTATIONS:
         return "table"
-    if name == schema.OBSERVED and "start_time" in said:
+    if name == schema.OBSERVED and "start_time" in entries:
         return "observed"
     return parent if parent in (schema.STIMULUS, schema.EVENTS) else "series"

@@ -43,12 +43,12 @@ class Entry:
     long_name: str = ""
 
 
-def read_entry(said: Any, path: str, where: str) -> Entry:
+def read_entry(stated: Any, path: str, where: str) -> Entry:
     """An entry of a mapping.
 
     Parameters
     ----------
-    said : str or mapping
+    stated : str or mapping
         The name of an array, or a table with `Entry`'s attributes.
     path, where : str
         The file and the place in the mapping, for messages.
@@ -58,11 +58,11 @@ def read_entry(said: Any, path: str, where: str) -> Entry:
     FormatError
         If it is neither, or a value of it is of the wrong kind.
     """
-    said = {"array": said} if isinstance(said, str) else said
-    if not isinstance(said, Mapping) or not isinstance(said.get("array"), str):
-        raise FormatError(path, where, "the name of an array, or {array = ...}", f"{said!r:.80}")
+    stated = {"array": stated} if isinstance(stated, str) else stated
+    if not isinstance(stated, Mapping) or not isinstance(stated.get("array"), str):
+        raise FormatError(path, where, "the name of an array, or {array = ...}", f"{stated!r:.80}")
     known = [field.name for field in fields(Entry)]
-    unknown = [key for key in said if key not in known]
+    unknown = [key for key in stated if key not in known]
     if unknown:
         raise FormatError(
             path,
@@ -70,12 +70,12 @@ def read_entry(said: Any, path: str, where: str) -> Entry:
             f"keys among {shorten(known)}",
             f"{unknown[0]!r}{nearest(str(unknown[0]), known)}",
         )
-    made: dict[str, Any] = {"array": said["array"]}
-    for key in set(said) - {"array"}:
-        made[key] = _READ[key](said[key])
-        if made[key] is None:
-            raise FormatError(path, f"{where}/{key}", _EXPECTED[key], f"{said[key]!r:.80}")
-    return Entry(**made)
+    options: dict[str, Any] = {"array": stated["array"]}
+    for key in set(stated) - {"array"}:
+        options[key] = _READ[key](stated[key])
+        if options[key] is None:
+            raise FormatError(path, f"{where}/{key}", _EXPECTED[key], f"{stated[key]!r:.80}")
+    return Entry(**options)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -60,8 +60,8 @@ def cast(array: LazyArray, dtype: np.dtype, path: str) -> LazyArray:
 
 def _exactly(values: np.ndarray, dtype: np.dtype, path: str) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        made = np.asarray(values).astype(dtype)
-    if dtype.kind in "iub" and not np.array_equal(made, values):
+        converted = np.asarray(values).astype(dtype)
+    if dtype.kind in "iub" and not np.array_equal(converted, values):
         raise FormatError(
             path,
             "",
@@ -69,35 +69,36 @@ def _exactly(values: np.ndarray, dtype: np.dtype, path: str) -> np.ndarray:
             "others",
             "take another dtype in the mapping",
         )
-    return made
+    return converted
 
 
 def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
     """The arrays of an array of records: name -> field, and place along it where it has names."""
-    found: dict[str, tuple[str, int | None]] = {}
+    by_name: dict[str, tuple[str, int | None]] = {}
     for field in info.dtype.names or ():
         shape = np.dtype(info.dtype[field]).shape
         columns = _columns(source, name, field) if len(shape) == 1 else []
         if len(shape) == 1 and len(columns) == shape[0]:
-            found |= {f"{name}/{column}": (field, i) for i, column in enumerate(columns)}
+            by_name |= {f"{name}/{column}": (field, i) for i, column in enumerate(columns)}
         else:
-            found[f"{name}/{field}"] = (field, None)
-    return found
+            by_name[f"{name}/{field}"] = (field, None)
+    return by_name
 
 
 def _columns(source: Source, name: str, field: str) -> list[str]:
     """Names of the columns of a block of a table of pandas, [] if it does not say them."""
-    said = source.attr(name, f"{field}_kind")
-    if not isinstance(said, str):
+    stated = source.attr(name, f"{field}_kind")
+    if not isinstance(stated, str):
         return []
     try:
-        found = load_pickle(said.encode("latin-1", "replace"), (), path=source.path, where=name)
+        labels = load_pickle(stated.encode("latin-1", "replace"), (), path=source.path, where=name)
     except NeuroArraysError:
         return []
-    if not isinstance(found, list | tuple):
+    if not isinstance(labels, list | tuple):
         return []
     levels = [
-        [str(part) for part in one] if isinstance(one, tuple) else [str(one)] for one in found
+        [str(part) for part in label] if isinstance(label, tuple) else [str(label)]
+        for label in labels
     ]
     names = joined(levels)
     return names if len(set(names)) == len(names) else []
@@ -111,10 +112,10 @@ def joined(levels: list[list[str]]) -> list[str]:
     return [
         "/".join(
             part.replace("/", "_")
-            for part, kept in zip(one, telling, strict=False)
+            for part, kept in zip(parts, telling, strict=False)
             if kept and part
         )
-        for one in levels
+        for parts in levels
     ]
 
 
@@ -128,19 +129,19 @@ def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) 
     """
     parts = name.strip("/").split("/")
     for i in range(1, len(parts) + 1):  # downwards: HDF5 does not look below an array
-        place = "/".join(parts[:i])
-        info = source.info(place)
+        above = "/".join(parts[:i])
+        info = source.info(above)
         if info is None:
             continue
         if i == len(parts) and info.dtype.kind == "m":
             return Elementwise(
-                _scaled_seconds, (file_array(source, place),), np.dtype("f8"), (scale, offset)
+                _scaled_seconds, (file_array(source, above),), np.dtype("f8"), (scale, offset)
             )
         if i == len(parts) and info.dtype.names is None:
-            return file_array(source, place, scale, offset)
-        known = fields_of(source, place, info)
+            return file_array(source, above, scale, offset)
+        known = fields_of(source, above, info)
         if name.strip("/") in known:
             field, column = known[name.strip("/")]
-            return RecordField(file_array(source, place), field, column, scale, offset)
+            return RecordField(file_array(source, above), field, column, scale, offset)
         break
     raise FormatError(source.path, name, "an array", "nothing of that name")

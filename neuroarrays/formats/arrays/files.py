@@ -83,9 +83,9 @@ class FolderSource(Source):
     """A folder of files of arrays: ``table.csv/column``, ``file.npz/member``, ``file.npy``."""
 
     def names(self, group: str = "/") -> list[str]:
-        found = self._inside(group)
-        if found is not None:
-            return found[0].names(found[1] or "/")
+        inner = self._inside(group)
+        if inner is not None:
+            return inner[0].names(inner[1] or "/")
         prefix = group.strip("/")
         prefix += "/" if prefix else ""
         inside = (name[len(prefix) :] for name in self.files() if name.startswith(prefix))
@@ -97,12 +97,12 @@ class FolderSource(Source):
 
     def _stamps(self) -> dict[str, tuple[int, ...]]:
         """The files as they were when the folder was opened."""
-        found = _stamps.get((self.path, self.stamp))
-        if found is None:
-            known, found = _known(probe_of(self.path))
+        stamps = _stamps.get((self.path, self.stamp))
+        if stamps is None:
+            known, stamps = _known(probe_of(self.path))
             if known != self.stamp:
                 raise folders.changed(self.path, "other files")
-        return found
+        return stamps
 
     def _inside(self, name: str) -> tuple[Source, str] | None:
         """The source of the file that a name is in, and the rest of the name."""
@@ -123,17 +123,17 @@ class FolderSource(Source):
         return None
 
     def info(self, name: str) -> Info | None:
-        found = self._inside(name)
-        return found[0].info(found[1]) if found and found[1] else None
+        inner = self._inside(name)
+        return inner[0].info(inner[1]) if inner and inner[1] else None
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
         return {}
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
-        found = self._inside(name)
-        if found is None:
+        inner = self._inside(name)
+        if inner is None:
             raise FormatError(self.path, name, "an array", "nothing of that name")
-        return found[0].read(found[1], key)
+        return inner[0].read(inner[1], key)
 
 
 #: Stamps of the files of a folder, by its path and stamp.
@@ -142,38 +142,38 @@ _stamps: state.Cache[dict[str, tuple[int, ...]]] = state.Cache(64 << 20, state.e
 
 def _known(folder: Probe) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     """What tells one content of a folder from another, and the stamp of each file of arrays."""
-    found = {inner: file.content for inner, file in _files(folder).items()}
-    total, digest = sum(one[1] for one in found.values()), folders.digest(found)
+    stamps = {inner: file.content for inner, file in _files(folder).items()}
+    total, digest = sum(status[1] for status in stamps.values()), folders.digest(stamps)
     known = folder.stamp[0], total, digest
-    return known, _stamps.put((folder.path, known), found)
+    return known, _stamps.put((folder.path, known), stamps)
 
 
 def _files(top: Probe) -> dict[str, Probe]:
     """Files of arrays and Zarr stores below a folder by name; links to folders are not followed."""
-    found: dict[str, Probe] = {}
+    by_name: dict[str, Probe] = {}
     todo = [("", top, 0)]
     while todo:
         inner, folder, depth = todo.pop(0)
         folder.check_listing()
         for name in by_number(list(folder.listing)):
-            child, place = folder.child(name), f"{inner}/{name}".lstrip("/")
+            child, path = folder.child(name), f"{inner}/{name}".lstrip("/")
             if child.kind == FOLDER:
                 if child.is_link:
                     continue
                 if child.container == "zarr":
-                    found[place] = child
+                    by_name[path] = child
                 elif depth < MAX_DEPTH:
-                    todo.append((place, child, depth + 1))
+                    todo.append((path, child, depth + 1))
             elif child.is_file and name.lower().endswith(_SUFFIXES):
-                found[place] = child
-        if len(found) > MAX_FILES:
+                by_name[path] = child
+        if len(by_name) > MAX_FILES:
             raise FormatError(top.given, "", f"at most {MAX_FILES:,} files", "more")
-    return found
+    return by_name
 
 
 def by_number(names: list[str]) -> list[str]:
     """Names in alphabetical order with 2 before 10; in any other order as they are."""
-    if any(one > other for one, other in pairwise(names)):
+    if any(name > other for name, other in pairwise(names)):
         return names
     split = {name: re.split(r"(\d+)", name) for name in names}
     return sorted(
@@ -212,21 +212,24 @@ def _walk(
         for inner in file.files():
             try:
                 inside = arrays_source(f"{file.path}/{inner}")
-                found = listing(inside)
+                infos = listing(inside)
             except NeuroArraysError as error:
                 broken[inner] = error
                 continue
-            for name, info in found.items():
+            for name, info in infos.items():
                 yield inner if isinstance(inside, ArraySource) else f"{inner}/{name}", info
         return
     for child in by_number(file.names(group or "/")) if depth < 16 else ():
         name = f"{group}/{child}".lstrip("/")
         info = file.info(name)
         if info is not None and info.dtype.names:
-            for one, (field, column) in fields_of(file, name, info).items():
+            for column_name, (field, column) in fields_of(file, name, info).items():
                 kind = np.dtype(info.dtype[field])
                 rest = () if column is not None else kind.shape
-                yield one, Info((*info.shape, *rest), kind.base, None, kind.base.kind in "SU")
+                yield (
+                    column_name,
+                    Info((*info.shape, *rest), kind.base, None, kind.base.kind in "SU"),
+                )
         elif info is not None:
             yield name, info
         else:

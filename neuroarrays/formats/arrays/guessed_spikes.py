@@ -90,8 +90,8 @@ class SpikeGuess:
         if wrong:
             self.words.append(f"# {shown(train.pattern)!r} may hold spikes, but {wrong}")
             return
-        for key, found in (("unit", labels), ("row_size", [] if labels else counts)):
-            entries += [f"{key} = {quoted(g.pattern)}" for g in self._take(found[:1])]
+        for key, groups in (("unit", labels), ("row_size", [] if labels else counts)):
+            entries += [f"{key} = {quoted(g.pattern)}" for g in self._take(groups[:1])]
         units = (
             len(train.infos) if train.many else 0 if labels else counts[0].length if counts else 0
         )
@@ -110,24 +110,29 @@ class SpikeGuess:
     def _lists_units(self, group: Group, labels: Group) -> bool:
         """Whether row i of an array is of the unit that labels of spikes call i: "clusters.depths"."""
         kind = object_of(labels.pattern)
-        mine = object_of(group.pattern)
+        rows_of = object_of(group.pattern)
         rows = group.per_row
-        if not kind or not mine or labels.leaf.split(".")[1] != mine.rpartition("/")[2] or not rows:
+        if (
+            not kind
+            or not rows_of
+            or labels.leaf.split(".")[1] != rows_of.rpartition("/")[2]
+            or not rows
+        ):
             return False
         values = self._values(labels)
-        return kind.rpartition("/")[0] == mine.rpartition("/")[0] and bool(values.max() < rows)
+        return kind.rpartition("/")[0] == rows_of.rpartition("/")[0] and bool(values.max() < rows)
 
     def _table_of_units(self, labels: Group) -> list[Group]:
         """Of tables that list every unit of the labels, the widest: its identifiers, then the rest."""
-        found: list[Group] = []
+        widest: list[Group] = []
         for ids in [g for g in self.left if _IDS.search(g.leaf) and g.info.dtype.kind in "iu"]:
             file = file_of(ids.pattern)
             rows = [g for g in self.left if g.length == ids.length and file_of(g.pattern) == file]
             known = self._values(ids)
             whole = file and np.isin(self._values(labels), known).all()
-            if whole and np.unique(known).size == known.size and len(rows) > len(found):
-                found = [ids, *(g for g in rows if g is not ids)]
-        return found
+            if whole and np.unique(known).size == known.size and len(rows) > len(widest):
+                widest = [ids, *(g for g in rows if g is not ids)]
+        return widest
 
     def _of_each_spike(self, group: Group, train: Group) -> bool:
         """Whether an array has a value for each spike: as long, and of no other object or clock."""

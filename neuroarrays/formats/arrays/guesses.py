@@ -44,10 +44,10 @@ class Guess(SpikeGuess):
         self._without_clock({clock.length: clock for clock in reversed(clocks)})
         if not self.nodes:
             self.words.append("# nothing in it looks like a signal: name the arrays to open")
-        made = []
+        written = []
         for name, entries in self.nodes.items():
-            made += [f"[{quoted(name)}]", *entries, ""]
-        return [*self.words, *([""] if self.words and made else []), *made[:-1]]
+            written += [f"[{quoted(name)}]", *entries, ""]
+        return [*self.words, *([""] if self.words and written else []), *written[:-1]]
 
     def _ticks(self, clock: Group) -> bool:
         """Whether values go forward, as those of a clock do."""
@@ -60,13 +60,13 @@ class Guess(SpikeGuess):
             if object_of(pair.pattern) and pair.leaf.split(".")[1] == "intervals":
                 self._intervals(pair)
         for start in [g for g in self.left if g.length and g.numbers and _START.search(g.leaf)]:
-            place = place_of(start.pattern)
-            if not place or start not in self.left:
+            table = place_of(start.pattern)
+            if not table or start not in self.left:
                 continue
             columns = self._take(
                 g
                 for g in self.left
-                if g.pattern.startswith(f"{place}/") and g.per_row == start.length
+                if g.pattern.startswith(f"{table}/") and g.per_row == start.length
             )
             names = Names()
             stop = next((g for g in columns if g is not start and _STOP.search(g.leaf)), None)
@@ -75,7 +75,7 @@ class Guess(SpikeGuess):
             names.used |= {"start_time", "stop_time"}
             others = [g for g in columns if g is not start and g is not stop]
             entries += [f"{names.of(g.pattern)} = {quoted(g.pattern)}" for g in others[:GUESSED]]
-            self.rows[start.length] = f"presentations/{name_of(place)}"
+            self.rows[start.length] = f"presentations/{name_of(table)}"
             self._node(self.rows[start.length], entries)
 
     def _intervals(self, pair: Group) -> None:
@@ -181,7 +181,7 @@ class Guess(SpikeGuess):
         """One array per unit, or per unit and trial, if all have one shape and none is missing."""
         before = group.pattern.split("*")[:-1]
         trials = [bool(TRIALS.search(text)) for text in before]
-        lead = ["presentation_id" if one else "unit_id" for one in trials]
+        lead = ["presentation_id" if is_trial else "unit_id" for is_trial in trials]
         if len(lead) == 2 and len(set(lead)) == 1:
             lead = ["unit_id", "presentation_id"]
         full = math.prod(group.places) == len(group.infos)
@@ -205,17 +205,17 @@ def _nearest(group: Group, clocks: list[Group]) -> Group | None:
     """The clock that an array lies beside, None if it lies beside several or none."""
     if len(clocks) == 1:
         return clocks[0]
-    place = place_of(group.pattern)
-    depth = [_shared(place.split("/"), place_of(c.pattern).split("/")) for c in clocks]
+    folder = place_of(group.pattern)
+    depth = [_shared(folder.split("/"), place_of(c.pattern).split("/")) for c in clocks]
     best = max(depth)
     return clocks[depth.index(best)] if best and depth.count(best) == 1 else None
 
 
-def _shared(one: list[str], other: list[str]) -> int:
+def _shared(levels: list[str], other: list[str]) -> int:
     """How many levels two places share."""
     return next(
-        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
+        (i for i, (a, b) in enumerate(zip(levels, other, strict=False)) if a != b),
+        min(len(levels), len(other)),
     )
 
 

@@ -70,13 +70,13 @@ class Arrays:
 
     def left_out(self) -> list[str]:
         """What the file holds and is not read, with the reason."""
-        found = [f"{name} left out: {kind}" for name, kind in self.named_left_out().items()]
-        found += [f"{name} left out: {told(error)}" for name, error in self.broken.items()]
-        if len(found) > _NOTES:
-            found = [*found[:_NOTES], f"{len(found) - _NOTES} more left out"]
+        notes = [f"{name} left out: {kind}" for name, kind in self.named_left_out().items()]
+        notes += [f"{name} left out: {told(error)}" for name, error in self.broken.items()]
+        if len(notes) > _NOTES:
+            notes = [*notes[:_NOTES], f"{len(notes) - _NOTES} more left out"]
         if rest := [name for name in self.infos if name not in self.used]:
-            found.append(f"not in the mapping: {shorten(rest, _NAMED)}")
-        return found
+            notes.append(f"not in the mapping: {shorten(rest, _NAMED)}")
+        return notes
 
     def missing(self, name: str, where: str) -> FormatError:
         """The error for a name that is not there, with the nearest that is."""
@@ -104,15 +104,15 @@ class Arrays:
             self.used.add(pattern)
             return {(): pattern}
         self._check_readable(pattern)
-        found = {}
+        names = {}
         for name in self.infos:
             stars = fitted(name, pattern)
             if stars is not None:
-                found[stars] = name
-        if not found:
+                names[stars] = name
+        if not names:
             raise self.missing(pattern, where)
-        self.used.update(found.values())
-        return found
+        self.used.update(names.values())
+        return names
 
     def _check_readable(self, pattern: str) -> None:
         """Raise what is wrong with a file that the pattern means: a unit is not left out silently."""
@@ -157,9 +157,9 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
                 f"column = {entry.column}",
             )
         return Taken(array, entry.column, len(array.shape) - 1)
-    found = arrays.matching(entry.array, where)
-    bases = [arrays.one(name, where, *factors) for name in found.values()]
-    axes = [list(dict.fromkeys(part)) for part in zip(*found, strict=True)]
+    names = arrays.matching(entry.array, where)
+    bases = [arrays.one(name, where, *factors) for name in names.values()]
+    axes = [list(dict.fromkeys(part)) for part in zip(*names, strict=True)]
     lead = tuple(len(axis) for axis in axes)
     shapes = {base.shape for base in bases}
     if len(bases) != int(np.prod(lead)):
@@ -174,18 +174,18 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
     return Stacked(tuple(squeezed(base, 1) for base in bases), lead)
 
 
-def check_stars(arrays: Arrays, node: str, said: Mapping[str, Any]) -> None:
+def check_stars(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> None:
     """Refuse arrays per unit of which some are there for other units than the rest of the node."""
     first: tuple[str, set[tuple[str, ...]]] | None = None
-    for name, value in said.items():
+    for name, value in entries.items():
         array = value.get("array") if isinstance(value, Mapping) else value
         if not isinstance(array, str) or "*" not in array or array.strip("/") in arrays.infos:
             continue
-        mine = set(arrays.matching(array, f"{node}/{name}"))
-        known, units = first = first or (name, mine)
-        same_kind = len(next(iter(mine))) == len(next(iter(units)))
-        if same_kind and mine & units and mine != units:
-            odd = sorted("/".join(one) for one in mine ^ units)
+        stars = set(arrays.matching(array, f"{node}/{name}"))
+        known, units = first = first or (name, stars)
+        same_kind = len(next(iter(stars))) == len(next(iter(units)))
+        if same_kind and stars & units and stars != units:
+            odd = sorted("/".join(star) for star in stars ^ units)
             raise FormatError(
                 arrays.source.path,
                 f"{node}/{name}",
@@ -223,11 +223,11 @@ _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
 
 
 def variable(
-    arrays: Arrays, tree: str, role: str, place: tuple[str, str], said: Any
+    arrays: Arrays, tree: str, role: str, address: tuple[str, str], stated: Any
 ) -> xr.Variable:
-    """A variable of a node; `place` is the node and the name."""
-    where, name = "/".join(place), place[1]
-    entry = read_entry(said, arrays.source.path, where)
+    """A variable of a node; `address` is the node and the name."""
+    where, name = "/".join(address), address[1]
+    entry = read_entry(stated, arrays.source.path, where)
     array, dims = array_of(arrays, entry, where), entry.dims
     if not dims:
         usual: Mapping[int, tuple[str, ...]] = _DIMS.get(role, _DIMS[""])
@@ -302,9 +302,9 @@ def _arranged(
     return Arranged(array, axes), wanted
 
 
-def _whole(arrays: Arrays, said: Any, where: str) -> np.ndarray:
+def _whole(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
     """All values of an array along one axis."""
-    array = squeezed(array_of(arrays, read_entry(said, arrays.source.path, where), where), 1)
+    array = squeezed(array_of(arrays, read_entry(stated, arrays.source.path, where), where), 1)
     if len(array.shape) != 1 or array.dtype.kind not in "biuf":
         raise FormatError(
             arrays.source.path,
@@ -315,27 +315,30 @@ def _whole(arrays: Arrays, said: Any, where: str) -> np.ndarray:
     return np.asarray(array.load())
 
 
-def integers(arrays: Arrays, said: Any, where: str) -> np.ndarray:
+def integers(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
     """All values of an array along one axis, as int64; labels and counts."""
-    values = _whole(arrays, said, where)
+    values = _whole(arrays, stated, where)
     with np.errstate(invalid="ignore"):
-        made = values.astype(np.int64)
-    if not np.array_equal(made, values):
+        whole = values.astype(np.int64)
+    if not np.array_equal(whole, values):
         raise FormatError(arrays.source.path, where, "whole numbers", f"{values[:5]}")
-    return made
+    return whole
 
 
-def clock(arrays: Arrays, node: str, said: Any, length: int) -> xr.Variable:
+def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
     """The time coordinate of a node: an array, or {rate, start}."""
     path, where = arrays.source.path, f"{node}/time"
-    if isinstance(said, Mapping) and "rate" in said:
-        rate, start = number(said["rate"]), number(said.get("start", 0.0))
-        if rate is None or start is None or rate <= 0 or set(said) - {"rate", "start"}:
+    if isinstance(stated, Mapping) and "rate" in stated:
+        rate, start = number(stated["rate"]), number(stated.get("start", 0.0))
+        if rate is None or start is None or rate <= 0 or set(stated) - {"rate", "start"}:
             raise FormatError(
-                path, where, "{rate, start}: a rate above 0 Hz, a start in s", f"{dict(said)!r:.80}"
+                path,
+                where,
+                "{rate, start}: a rate above 0 Hz, a start in s",
+                f"{dict(stated)!r:.80}",
             )
         return xr.Variable(schema.TIME, wrap(RegularClock(start, rate, length)), {"units": "s"})
-    array = array_of(arrays, read_entry(said, path, where), where)
+    array = array_of(arrays, read_entry(stated, path, where), where)
     if (
         array.dtype.kind in "iuf"
         and len(array.shape) == 2
@@ -380,31 +383,34 @@ def _between(wanted: np.ndarray, samples: np.ndarray, times: np.ndarray) -> np.n
 
 
 def together(
-    arrays: Arrays, node: str, made: Mapping[str, xr.Variable], coords: Mapping[str, xr.Variable]
+    arrays: Arrays,
+    node: str,
+    variables: Mapping[str, xr.Variable],
+    coords: Mapping[str, xr.Variable],
 ) -> xr.Dataset:
     """The dataset of a node, if its sizes agree."""
     sizes: dict[str, tuple[int, str]] = {}
-    for name, one in {**coords, **made}.items():
-        for dim, size in zip(one.dims, one.shape, strict=True):
+    for name, array in {**coords, **variables}.items():
+        for dim, size in zip(array.dims, array.shape, strict=True):
             known, other = sizes.setdefault(str(dim), (size, name))
             if known != size:
                 hint = ""
-                if known in one.shape:
+                if known in array.shape:
                     hint = (
                         f"{name} looks transposed: its axis of {known:,} is {dim}; say dims = "
                         '["unit_id", "time"], or the other way round'
                     )
                 if (
                     dim == schema.UNIT
-                    and "spike_times" in made
-                    and size == made["spike_times"].size
+                    and "spike_times" in variables
+                    and size == variables["spike_times"].size
                 ):
                     hint = 'a value for each spike has dims = ["spike"]'
                 raise FormatError(
                     arrays.source.path,
                     f"{node}/{name}",
                     f"{known:,} along {dim}, as {other}",
-                    f"{size:,} (shape {one.shape})",
+                    f"{size:,} (shape {array.shape})",
                     hint,
                 )
-    return dataset(made, coords)
+    return dataset(variables, coords)

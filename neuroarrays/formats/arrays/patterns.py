@@ -71,20 +71,20 @@ def groups_of(infos: Mapping[str, Info]) -> list[Group]:
     alike: dict[tuple[str, bool], list[str]] = {}
     for name, info in infos.items():
         alike.setdefault((re.sub(r"\d+", "#", name), info.text), []).append(name)
-    found: dict[str, Group] = {}
+    groups: dict[str, Group] = {}
     in_file = Counter(map(file_of, infos))
     looked = 0
     for names in alike.values():
         files = {file_of(name) for name in names}
         # Files of several arrays each are recordings side by side, not units of one.
-        own = len(files) == 1 or all(in_file[file] == 1 for file in files)
+        apart = len(files) == 1 or all(in_file[file] == 1 for file in files)
         looked += len(names) > 1
-        group = _group(names, infos) if len(names) > 1 and own and looked <= _PATTERNS else None
+        group = _group(names, infos) if len(names) > 1 and apart and looked <= _PATTERNS else None
         if group is None:
-            found |= {name: Group(name, (infos[name],)) for name in names}
+            groups |= {name: Group(name, (infos[name],)) for name in names}
         else:
-            found[names[0]] = group
-    return [found[name] for name in infos if name in found]
+            groups[names[0]] = group
+    return [groups[name] for name in infos if name in groups]
 
 
 def _group(names: list[str], infos: Mapping[str, Info]) -> Group | None:
@@ -94,7 +94,7 @@ def _group(names: list[str], infos: Mapping[str, Info]) -> Group | None:
         column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True)
     )
     stars = [fitted(name, pattern) for name in infos]
-    fits = [one for one in stars if one is not None]
+    fits = [fit for fit in stars if fit is not None]
     if len(fits) != len(names):
         return None
     places = tuple(len(set(star)) for star in zip(*fits, strict=True))
@@ -103,8 +103,8 @@ def _group(names: list[str], infos: Mapping[str, Info]) -> Group | None:
 
 def file_of(name: str) -> str:
     """The file in a folder that an array is in; "" in a single file."""
-    found = re.match(rf".*?({_CONTAINER}|\.npy)(?=/|$)", name)
-    return found[0] if found else ""
+    match = re.match(rf".*?({_CONTAINER}|\.npy)(?=/|$)", name)
+    return match[0] if match else ""
 
 
 def place_of(name: str) -> str:

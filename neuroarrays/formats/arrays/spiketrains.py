@@ -45,39 +45,41 @@ class Owners:
     order: np.ndarray | None = None
 
 
-def spikes(arrays: Arrays, node: str, said: Mapping[str, Any]) -> xr.Dataset:
+def spikes(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> xr.Dataset:
     """A node of spike trains."""
-    times, sizes = _times(arrays, node, said)
+    times, sizes = _times(arrays, node, entries)
     columns = {
         name: variable(arrays, schema.RECORDING, "spikes", (node, name), value)
-        for name, value in said.items()
+        for name, value in entries.items()
         if name not in _OWN
     }
-    rows = next((one.sizes[schema.UNIT] for one in columns.values() if schema.UNIT in one.dims), 0)
+    rows = next(
+        (column.sizes[schema.UNIT] for column in columns.values() if schema.UNIT in column.dims), 0
+    )
     n_spikes = times.shape[0]
-    owners = _owners(arrays, node, said, sizes, n_spikes, rows)
+    owners = _owners(arrays, node, entries, sizes, n_spikes, rows)
     if owners.order is not None:
         times = Taken(times, owners.order)
         columns = {
-            name: _moved(arrays, f"{node}/{name}", one, owners.order, n_spikes)
-            for name, one in columns.items()
+            name: _moved(arrays, f"{node}/{name}", column, owners.order, n_spikes)
+            for name, column in columns.items()
         }
-    made = {
+    variables = {
         "spike_times": schema.var("spikes", "spike_times", wrap(times)),
         "row_size": schema.var("spikes", "row_size", owners.sizes, sample_dimension="spike"),
     }
     coords = {schema.UNIT: xr.Variable(schema.UNIT, owners.ids), **columns}
-    return together(arrays, node, made, coords)
+    return together(arrays, node, variables, coords)
 
 
-def _times(arrays: Arrays, node: str, said: Mapping[str, Any]) -> tuple[LazyArray, np.ndarray]:
+def _times(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> tuple[LazyArray, np.ndarray]:
     """All spike times in the order of the file, and how many each array has."""
     path, where = arrays.source.path, f"{node}/spike_times"
-    entry = read_entry(said.get("spike_times"), path, where)
-    found = arrays.matching(entry.array, where)
-    check_stars(arrays, node, said)
+    entry = read_entry(entries.get("spike_times"), path, where)
+    names = arrays.matching(entry.array, where)
+    check_stars(arrays, node, entries)
     trains = []
-    for name in found.values():
+    for name in names.values():
         train = squeezed(arrays.one(name, where, entry.scale, entry.offset), 1)
         if len(train.shape) != 1 and 0 not in train.shape:
             raise FormatError(path, name, "spike times along one axis", f"shape {train.shape}")
@@ -92,12 +94,21 @@ def _times(arrays: Arrays, node: str, said: Mapping[str, Any]) -> tuple[LazyArra
 
 
 def _owners(
-    arrays: Arrays, node: str, said: Mapping[str, Any], sizes: np.ndarray, n_spikes: int, rows: int
+    arrays: Arrays,
+    node: str,
+    entries: Mapping[str, Any],
+    sizes: np.ndarray,
+    n_spikes: int,
+    rows: int,
 ) -> Owners:
     """Whose spikes they are, by what the mapping says; `rows` is how long its columns are."""
-    listed = integers(arrays, said[schema.UNIT], f"{node}/unit_id") if schema.UNIT in said else None
-    if "unit" in said:
-        labels = integers(arrays, said["unit"], f"{node}/unit")
+    listed = (
+        integers(arrays, entries[schema.UNIT], f"{node}/unit_id")
+        if schema.UNIT in entries
+        else None
+    )
+    if "unit" in entries:
+        labels = integers(arrays, entries["unit"], f"{node}/unit")
         if labels.size != n_spikes:
             raise FormatError(
                 arrays.source.path,
@@ -108,8 +119,8 @@ def _owners(
         if listed is None:
             return _by_label(arrays, node, labels, rows)
         return _by_table(arrays, node, labels, listed)
-    if "row_size" in said:
-        sizes = integers(arrays, said["row_size"], f"{node}/row_size")
+    if "row_size" in entries:
+        sizes = integers(arrays, entries["row_size"], f"{node}/row_size")
         if sizes.sum() != n_spikes or (sizes < 0).any():
             raise FormatError(
                 arrays.source.path, f"{node}/row_size", f"a sum of {n_spikes}", str(sizes.sum())
@@ -157,15 +168,15 @@ def _by_table(arrays: Arrays, node: str, labels: np.ndarray, listed: np.ndarray)
         )
     rows = np.full(labels.size, -1, np.int64)
     if listed.size:
-        place = np.minimum(np.searchsorted(listed[ranked], labels), listed.size - 1)
-        rows = np.where(listed[ranked][place] == labels, ranked[place], -1)
-    gone = labels[rows < 0]
-    if gone.size:
+        rank = np.minimum(np.searchsorted(listed[ranked], labels), listed.size - 1)
+        rows = np.where(listed[ranked][rank] == labels, ranked[rank], -1)
+    unlisted = labels[rows < 0]
+    if unlisted.size:
         arrays.notes.append(
-            f"{node}: {gone.size:,} of {labels.size:,} spikes left out; unit_id does not list their "
-            f"units {shorten(np.unique(gone).tolist())}"
+            f"{node}: {unlisted.size:,} of {labels.size:,} spikes left out; unit_id does not list their "
+            f"units {shorten(np.unique(unlisted).tolist())}"
         )
-    order = np.argsort(rows, kind="stable")[gone.size :]
+    order = np.argsort(rows, kind="stable")[unlisted.size :]
     sizes = np.bincount(rows[rows >= 0], minlength=listed.size)
     return Owners(listed, sizes.astype(np.int64), order)
 

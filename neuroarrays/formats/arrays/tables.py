@@ -64,10 +64,10 @@ class TableSource(MemberSource):
                 self.path, "", "a readable table", f"{type(error).__name__}: {error}"[:200]
             ) from error
         columns = {}
-        for place, name in enumerate(frame.columns):
-            values = plain_column(frame.iloc[:, place])
+        for position, name in enumerate(frame.columns):
+            values = plain_column(frame.iloc[:, position])
             if values.dtype.kind not in "biuf":
-                values = frame.iloc[:, place].astype(str).to_numpy().astype("U")
+                values = frame.iloc[:, position].astype(str).to_numpy().astype("U")
             columns[str(name)] = values
         if len(columns) < frame.shape[1]:
             twice = Counter(map(str, frame.columns)).most_common(1)[0][0]
@@ -107,8 +107,8 @@ class TableSource(MemberSource):
             from pyarrow import parquet
         except ImportError as error:
             raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
-        said = parquet.read_metadata(content)
-        nbytes = 8 * said.num_rows * said.num_columns
+        metadata = parquet.read_metadata(content)
+        nbytes = 8 * metadata.num_rows * metadata.num_columns
         if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
             raise FormatError(
                 self.path,
@@ -149,13 +149,13 @@ class Layout:
 
 def _layout(content: io.BytesIO) -> Layout:
     """Look at the beginning of a table."""
-    comments, said = 0, ""
+    comments, comment = 0, ""
     lines: list[str] = []
     at: list[int] = []
     file = io.TextIOWrapper(content, encoding="utf-8-sig", errors="replace")
     line = file.readline(_LINE)
     while line.startswith("#"):
-        comments, said, line = comments + 1, line, file.readline(_LINE)
+        comments, comment, line = comments + 1, line, file.readline(_LINE)
     number = comments
     while line and len(lines) < _LOOKED:
         if line.strip():
@@ -173,7 +173,7 @@ def _layout(content: io.BytesIO) -> Layout:
         body = at[headers] if headers < len(at) else number
         return Layout(comments, headers, body, names, separator, decimal)
     words = re.split(
-        r"[,;\t]\s*" if re.search(r"[,;\t]", said) else r"\s+", said.lstrip("# ").strip()
+        r"[,;\t]\s*" if re.search(r"[,;\t]", comment) else r"\s+", comment.lstrip("# ").strip()
     )
     return Layout(comments, headers, comments, [word for word in words if word], separator, decimal)
 
@@ -181,11 +181,13 @@ def _layout(content: io.BytesIO) -> Layout:
 def _separator(lines: list[str]) -> str:
     """What stands between the cells: what the last lines have most evenly."""
     body = lines[len(lines) // 2 :]
-    for one in ("\t", ";", ","):
-        counts = {line.count(one) for line in body}
-        if counts and 0 not in counts and (len(counts) == 1 or one == ","):
-            return one
-    return next((one for one in (",", "\t", ";") if lines and one in lines[0]), r"\s+")
+    for candidate in ("\t", ";", ","):
+        counts = {line.count(candidate) for line in body}
+        if counts and 0 not in counts and (len(counts) == 1 or candidate == ","):
+            return candidate
+    return next(
+        (candidate for candidate in (",", "\t", ";") if lines and candidate in lines[0]), r"\s+"
+    )
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -207,17 +209,17 @@ def _headers(rows: list[list[str]], decimal: str) -> int:
     if _counts(rows):
         return 1
     width = max(map(len, rows), default=0)
-    said: Counter[int] = Counter()
-    for place in range(width):
-        cells = [row[place] if place < len(row) else "" for row in rows]
+    votes: Counter[int] = Counter()
+    for column in range(width):
+        cells = [row[column] if column < len(row) else "" for row in rows]
         known = [c.lower() not in _MISSING for c in cells]
         text = [k and not _is_number(c, decimal) for c, k in zip(cells, known, strict=True)]
-        above = max((i + 1 for i, one in enumerate(text) if one), default=0)
+        above = max((i + 1 for i, is_text in enumerate(text) if is_text), default=0)
         if above < len(cells) and any(known[above:]) and above <= _HEADERS:
-            said[above] += 1
-    if not said:
+            votes[above] += 1
+    if not votes:
         return min(1, len(rows))
-    return max(said, key=lambda n: (said[n], n == 1, -n))
+    return max(votes, key=lambda n: (votes[n], n == 1, -n))
 
 
 def _counts(rows: list[list[str]]) -> bool:

@@ -147,13 +147,13 @@ class DriadaReader(Reader):
             raise ValueError(msg)
         file = _source(session)
         wanted = [features] if isinstance(features, str) else features
-        found = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
-        rate, origin = rate_of(found, sampling_rate, file.path)
-        _suspect(file, found)
-        attrs = _attributes(found)
+        content = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
+        rate, origin = rate_of(content, sampling_rate, file.path)
+        _suspect(file, content)
+        attrs = _attributes(content)
         attrs |= {"session_id": name, **{k: v for k, v in parse_iabs_name(name).items() if v}}
         attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
-        node = _area(file, found, rate, _bad(file, found, bad_frames))
+        node = _area(file, content, rate, _bad(file, content, bad_frames))
         return {"": xr.Dataset(attrs=attrs), schema.UNKNOWN_AREA: node}
 
 
@@ -168,29 +168,29 @@ def _source(probe: Probe) -> MemberSource:
 def _said_name(file: MemberSource) -> str:
     """The name of the session in a file: what its metadata say, else that of the file."""
     metadata = file.value(METADATA) if METADATA in file.members() else None
-    said = metadata.get("session_name") if isinstance(metadata, dict) else None
-    return said if isinstance(said, str) and 0 < len(said) < 256 else session_of(file.path)
+    stated = metadata.get("session_name") if isinstance(metadata, dict) else None
+    return stated if isinstance(stated, str) and 0 < len(stated) < 256 else session_of(file.path)
 
 
-def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:
+def _area(file: MemberSource, content: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:
     both = (schema.TIME, schema.UNIT)
     variables = {
         "responses": schema.var(
             "area",
             "responses",
-            wrap(_matrix(file, found, found.neural, "f")),
+            wrap(_matrix(file, content, content.neural, "f")),
             both,
             schema.ALIGNED,
-            stored_as=found.neural,
+            stored_as=content.neural,
         ),
     }
-    for kind, name in found.companions.items():
+    for kind, name in content.companions.items():
         counts = kind == "spikes" and file.members()[name].dtype.kind in "iu"
         label = "spike_data" if counts else kind
-        matrix = wrap(_matrix(file, found, name))
+        matrix = wrap(_matrix(file, content, name))
         variables[label] = schema.var("area", label, matrix, both, schema.ALIGNED, stored_as=name)
     types = file.feature_types() if isinstance(file, ExperimentSource) else {}
-    for name, first in found.features.items():
+    for name, first in content.features.items():
         array: LazyArray = _array(file, name)
         label = _label(name, array.dtype, variables)
         more = tuple(
@@ -205,11 +205,11 @@ def _area(file: MemberSource, found: Contents, rate: float | None, bad: list[int
             ({"stored_as": name} if label != name else {}) | types.get(name, {}),
         )
     if bad:
-        kept = wrap(Computed(_trusted, (found.times,), np.dtype(bool), (tuple(bad),)))
+        kept = wrap(Computed(_trusted, (content.times,), np.dtype(bool), (tuple(bad),)))
         variables["valid"] = schema.var("area", "valid", kept, (schema.TIME,), schema.ALIGNED)
-    coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(found.units)), **_metrics(found)}
+    coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(content.units)), **_metrics(content)}
     if rate is not None:
-        clock = wrap(RegularClock(0.0, rate, found.times))
+        clock = wrap(RegularClock(0.0, rate, content.times))
         coords[schema.TIME] = xr.Variable(schema.TIME, clock, {"units": "s"})
     return dataset(variables, coords)
 
@@ -224,9 +224,9 @@ def _array(file: MemberSource, name: str, kind: str = "") -> FileArray:
     return FileArray(file, name, info.shape, dtype)
 
 
-def _matrix(file: MemberSource, found: Contents, name: str, kind: str = "") -> LazyArray:
+def _matrix(file: MemberSource, content: Contents, name: str, kind: str = "") -> LazyArray:
     array = _array(file, name, kind)
-    return array if found.time_first else transposed(array)
+    return array if content.time_first else transposed(array)
 
 
 def _time_first(array: LazyArray) -> LazyArray:
@@ -247,15 +247,15 @@ def _label(name: str, dtype: np.dtype, variables: dict[str, xr.Variable]) -> str
     return label
 
 
-def _metrics(found: Contents) -> dict[str, xr.Variable]:
+def _metrics(content: Contents) -> dict[str, xr.Variable]:
     """Metrics of the neurons, where there is one number or text for each."""
-    table = found.metadata.get("metrics_df")
+    table = content.metadata.get("metrics_df")
     coords = {}
     for name, column in table.items() if isinstance(table, dict) else ():
         values = (
             np.asarray(column) if isinstance(column, list | np.ndarray) and _flat(column) else None
         )
-        if values is not None and values.shape == (found.units,) and values.dtype.kind in "biufU":
+        if values is not None and values.shape == (content.units,) and values.dtype.kind in "biufU":
             coords[schema.node_name(str(name))] = xr.Variable(schema.UNIT, values)
     return {k: v for k, v in coords.items() if k not in _TAKEN}
 
@@ -264,11 +264,11 @@ def _flat(column: Any) -> bool:
     return all(isinstance(v, int | float | str | bool | np.generic) for v in column)
 
 
-def _attributes(found: Contents) -> dict[str, Any]:
+def _attributes(content: Contents) -> dict[str, Any]:
     """Scalars and texts of the file; the rest of its metadata as one text (JSON)."""
-    attrs: dict[str, Any] = dict(found.attributes)
-    rest, not_read = {}, list(found.not_read)
-    for key, value in found.metadata.items():
+    attrs: dict[str, Any] = dict(content.attributes)
+    rest, not_read = {}, list(content.not_read)
+    for key, value in content.metadata.items():
         plain = value.item() if isinstance(value, np.generic) else value
         if isinstance(plain, int | float | str) and key not in attrs and _fits(plain):
             attrs[str(key)] = plain
@@ -303,34 +303,34 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)[:200]
 
 
-def _bad(file: MemberSource, found: Contents, argument: Sequence[int] | None) -> list[int]:
+def _bad(file: MemberSource, content: Contents, argument: Sequence[int] | None) -> list[int]:
     """Frames not to be trusted: the argument's, else those that the file names."""
-    said = argument if argument is not None else found.metadata.get("bad_frames")
-    if said is None:
+    stated = argument if argument is not None else content.metadata.get("bad_frames")
+    if stated is None:
         return []
     try:
-        values = np.unique(np.asarray(said))
+        values = np.unique(np.asarray(stated))
     except (TypeError, ValueError) as error:
         raise FormatError(file.path, "bad_frames", "a list of frames", str(error)) from error
     if values.size and (
-        values.dtype.kind not in "iu" or values[0] < 0 or values[-1] >= found.times
+        values.dtype.kind not in "iu" or values[0] < 0 or values[-1] >= content.times
     ):
         raise FormatError(
             file.path,
             "bad_frames",
-            f"frames from 0 to {found.times - 1}",
+            f"frames from 0 to {content.times - 1}",
             f"{values[0]} to {values[-1]}",
             "of a mask, say np.flatnonzero(mask)" if values.dtype == bool else "",
         )
     return [int(v) for v in values]
 
 
-def _suspect(file: MemberSource, found: Contents) -> None:
+def _suspect(file: MemberSource, content: Contents) -> None:
     """Warn of a matrix that looks like it is the other way round."""
-    if not found.features and found.units > found.times:
+    if not content.features and content.units > content.times:
         warnings.warn(
-            f"{file.path}: {found.neural} has {found.units:,} neurons and {found.times:,} frames; "
-            f"if these are exchanged, say time_axis={-1 if found.time_first else 0}",
+            f"{file.path}: {content.neural} has {content.units:,} neurons and {content.times:,} frames; "
+            f"if these are exchanged, say time_axis={-1 if content.time_first else 0}",
             UserWarning,
             stacklevel=2,
         )

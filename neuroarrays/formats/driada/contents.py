@@ -90,37 +90,37 @@ def contents(
         If there is no neural matrix, more than one, or lengths differ.
     """
     members = source.members()
-    made = _matrix(source, members, time_axis, neural)
+    content = _matrix(source, members, time_axis, neural)
     for name, member in members.items():
         lower = name.lower()
-        if name == made.neural or lower in (RESERVED, *ALIASES):
+        if name == content.neural or lower in (RESERVED, *ALIASES):
             continue
         if name in (METADATA, SYNC):
             value = source.value(name)
-            made.metadata |= value if name == METADATA and isinstance(value, dict) else {}
-            made.metadata |= {"sync_info": value} if name == SYNC else {}
+            content.metadata |= value if name == METADATA and isinstance(value, dict) else {}
+            content.metadata |= {"sync_info": value} if name == SYNC else {}
         elif lower in COMPANIONS:
-            _companion(source, made, name, member)
-        elif not member.shape or (math.prod(member.shape) == 1 and made.times > 1):
+            _companion(source, content, name, member)
+        elif not member.shape or (math.prod(member.shape) == 1 and content.times > 1):
             value = source.read(name).item() if member.dtype.kind != "O" else None
             kept = value is not None and len(str(value)) <= _LONGEST
-            made.attributes |= {name: value} if kept else {}
-            made.not_read += [] if kept else [name]
+            content.attributes |= {name: value} if kept else {}
+            content.not_read += [] if kept else [name]
         elif wanted is None or name in wanted:
-            _feature(source, made, name, member)
-    made.not_read += source.left_out()
-    for key in [key for key, value in made.metadata.items() if not _walkable(value)]:
-        del made.metadata[key]
-        made.not_read.append(f"{METADATA}/{str(key)[:80]}")
-    missing = set(wanted or ()) - set(made.features)
+            _feature(source, content, name, member)
+    content.not_read += source.left_out()
+    for key in [key for key, value in content.metadata.items() if not _walkable(value)]:
+        del content.metadata[key]
+        content.not_read.append(f"{METADATA}/{str(key)[:80]}")
+    missing = set(wanted or ()) - set(content.features)
     if missing:
         raise FormatError(
             source.path,
             "",
             f"features {shorten(sorted(missing))}",
-            f"features {shorten(made.features)}",
+            f"features {shorten(content.features)}",
         )
-    return made
+    return content
 
 
 def _walkable(value: Any) -> bool:
@@ -129,23 +129,23 @@ def _walkable(value: Any) -> bool:
     for _ in range(_STEPS):
         if not todo:
             return True
-        one = todo.pop()
-        if isinstance(one, np.ndarray) and one.dtype == object:
-            todo += one.ravel().tolist()
-        elif isinstance(one, dict | list | tuple):
-            todo += one.values() if isinstance(one, dict) else one
+        item = todo.pop()
+        if isinstance(item, np.ndarray) and item.dtype == object:
+            todo += item.ravel().tolist()
+        elif isinstance(item, dict | list | tuple):
+            todo += item.values() if isinstance(item, dict) else item
     return False
 
 
 def _matrix(
     source: MemberSource, members: Mapping[str, Member], time_axis: int, neural: str | None
 ) -> Contents:
-    found = neural_member(members)
+    matrices = neural_member(members)
     if neural is not None:
         if neural not in members:
             raise NotInTree("array", neural, members, where=source.path)
-        found = [neural]
-    if not found:
+        matrices = [neural]
+    if not matrices:
         raise FormatError(
             source.path,
             "",
@@ -153,15 +153,15 @@ def _matrix(
             f"{shorten(members)}",
             "give a mapping and engine='arrays' for other layouts",
         )
-    if len(found) > 1:
+    if len(matrices) > 1:
         raise FormatError(
             source.path,
             "",
             "one neural matrix",
-            f"{len(found)}: {shorten(found)}",
+            f"{len(matrices)}: {shorten(matrices)}",
             "DRIADA takes one of them by chance; say neural= which",
         )
-    return matrix_of(source, found[0], time_axis)
+    return matrix_of(source, matrices[0], time_axis)
 
 
 def matrix_of(source: MemberSource, name: str, time_axis: int) -> Contents:
@@ -184,49 +184,49 @@ def matrix_of(source: MemberSource, name: str, time_axis: int) -> Contents:
     return Contents(name, units, times, first)
 
 
-def _companion(source: MemberSource, made: Contents, name: str, member: Member) -> None:
-    expected = source.members()[made.neural].shape
+def _companion(source: MemberSource, content: Contents, name: str, member: Member) -> None:
+    expected = source.members()[content.neural].shape
     if member.shape != expected or member.dtype.kind not in "biuf":
         raise FormatError(
             source.path,
             name,
-            f"numbers of shape {expected}, as {made.neural}",
+            f"numbers of shape {expected}, as {content.neural}",
             f"{member.dtype} of shape {member.shape}",
         )
-    if name.lower() in made.companions:
+    if name.lower() in content.companions:
         raise FormatError(source.path, name, f"one array of {name.lower()}", "two")
-    made.companions[name.lower()] = name
+    content.companions[name.lower()] = name
 
 
-def _feature(source: MemberSource, made: Contents, name: str, member: Member) -> None:
+def _feature(source: MemberSource, content: Contents, name: str, member: Member) -> None:
     if member.dtype.kind == "O":
-        made.not_read.append(name)
+        content.not_read.append(name)
         return
-    axes = [axis for axis, size in enumerate(member.shape) if size == made.times]
+    axes = [axis for axis, size in enumerate(member.shape) if size == content.times]
     last = len(member.shape) - 1
-    if last in axes and not (made.time_first and 0 in axes):
-        made.features[name] = last == 0
+    if last in axes and not (content.time_first and 0 in axes):
+        content.features[name] = last == 0
     elif 0 in axes:
-        made.features[name] = True
+        content.features[name] = True
     elif member.dtype.kind in "SU" or last > 1:
-        made.not_read.append(name)
+        content.not_read.append(name)
     else:
-        other = made.units if member.shape[-1] == made.units else None
+        other = content.units if member.shape[-1] == content.units else None
         raise FormatError(
             source.path,
             name,
-            f"{made.times:,} samples, as {made.neural} has",
+            f"{content.times:,} samples, as {content.neural} has",
             f"shape {member.shape}",
-            f"{made.neural} looks transposed: say time_axis={-1 if made.time_first else 0}"
-            if other and other > made.times
+            f"{content.neural} looks transposed: say time_axis={-1 if content.time_first else 0}"
+            if other and other > content.times
             else "name the features to take with features=[...]; this one is left out then",
         )
 
 
-def sampling_rate(made: Contents, argument: float | None, path: str) -> tuple[float | None, str]:
+def sampling_rate(content: Contents, argument: float | None, path: str) -> tuple[float | None, str]:
     """The rate in Hz and where it is from: the argument, the file, or nowhere."""
-    said = made.metadata.get("fps", made.attributes.get("fps"))
-    rate, origin = (argument, "argument") if argument is not None else (said, "file")
+    stated = content.metadata.get("fps", content.attributes.get("fps"))
+    rate, origin = (argument, "argument") if argument is not None else (stated, "file")
     if rate is None:
         return None, "unknown"
     good = isinstance(rate, numbers.Real) and not isinstance(rate, bool)

@@ -54,20 +54,20 @@ class ExperimentSource(MemberSource):
         experiment = load_pickle(self.path, stored=True)
         if not isinstance(experiment, Record) or experiment.cls.name != "Experiment":
             raise FormatError(self.path, "", "a pickled DRIADA experiment", f"{experiment!r}"[:80])
-        found: dict[str, Member] = {}
+        members: dict[str, Member] = {}
         small: dict[str, np.ndarray] = {}
         for name, value in _arrays(experiment):
             if isinstance(value, StoredArray):
-                found[name] = Member(value.dtype, value.shape, value.fortran, value.offset)
+                members[name] = Member(value.dtype, value.shape, value.fortran, value.offset)
             elif isinstance(value, np.ndarray) and value.dtype.kind in "biufSU":
                 small[name] = value
-                found[name] = Member(value.dtype, value.shape)
-        if "calcium" not in found:
+                members[name] = Member(value.dtype, value.shape)
+        if "calcium" not in members:
             raise FormatError(self.path, "calcium", "a matrix", "none")
         self._keep(small)
         facts = tuple((str(k), v) for k, v in _facts(experiment).items())
         types = tuple(_types(experiment))
-        return {**found, METADATA: Facts(np.dtype(object), (), facts=facts, types=types)}
+        return {**members, METADATA: Facts(np.dtype(object), (), facts=facts, types=types)}
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         for other, value in _arrays(load_pickle(self.path, stored=True)):
@@ -97,8 +97,8 @@ def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
     """Names and arrays. Spikes only where a neuron has some: without, DRIADA stores zeros."""
     yield "calcium", _data(experiment.get("calcium"))
     neurons = experiment.get("neurons")
-    for one in neurons if isinstance(neurons, list) else ():
-        if isinstance(one, Record) and one.get("sp") is not None:
+    for neuron in neurons if isinstance(neurons, list) else ():
+        if isinstance(neuron, Record) and neuron.get("sp") is not None:
             yield "spikes", _data(experiment.get("spikes"))
             break
     features = experiment.get("dynamic_features")
@@ -111,9 +111,9 @@ def _types(experiment: Record) -> Iterator[tuple[str, str, float]]:
     """Name, type and confidence of each feature that has one."""
     features = experiment.get("dynamic_features")
     for name, series in features.items() if isinstance(features, dict) else ():
-        found = series.get("type_info") if isinstance(series, Record) else None
-        if isinstance(name, str) and isinstance(found, Record):
-            kind, score = found.get("subtype"), found.get("confidence")
+        info = series.get("type_info") if isinstance(series, Record) else None
+        if isinstance(name, str) and isinstance(info, Record):
+            kind, score = info.get("subtype"), info.get("confidence")
             if isinstance(kind, str) and isinstance(score, int | float):
                 yield name, kind, float(score)
 

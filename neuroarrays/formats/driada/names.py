@@ -71,11 +71,11 @@ def parse_iabs_name(name: str) -> dict[str, str]:
     """
     stem = session_of(name)
     for track, (_, pattern) in _PATTERNS.items():
-        found = pattern.fullmatch(stem)
-        if found:
-            return {"track": track, **found.groupdict()}
-    found = _OTHER.fullmatch(stem)
-    return dict(found.groupdict()) if found else {}
+        match = pattern.fullmatch(stem)
+        if match:
+            return {"track": track, **match.groupdict()}
+    match = _OTHER.fullmatch(stem)
+    return dict(match.groupdict()) if match else {}
 
 
 def session_of(path: str) -> str:
@@ -92,14 +92,17 @@ def session_files(probe: Probe) -> Sessions:
     """
     inside = find(probe, holds, _is_meant, called=lambda folder: folder.name)
     files = {
-        name: one if isinstance(one, Exception) else _file_of(one) for name, one in inside.items()
+        name: session if isinstance(session, Exception) else _file_of(session)
+        for name, session in inside.items()
     }
-    return Sessions({name: one for name, one in files.items() if one is not None}, inside.notes)
+    return Sessions(
+        {name: session for name, session in files.items() if session is not None}, inside.notes
+    )
 
 
 def _file_of(session: Probe) -> Probe | None:
     """The file of a session's folder, None if there is none."""
-    files = (session.child(place.format(name=session.name)) for place in _PLACES.values())
+    files = (session.child(pattern.format(name=session.name)) for pattern in _PLACES.values())
     return next((file for file in files if file.is_file), None)
 
 
@@ -110,11 +113,11 @@ def holds(session: Probe) -> bool:
 
 def _is_meant(session: Probe) -> bool:
     """Whether a folder without such a file has something in its place, be it a link to nothing."""
-    places = [place.format(name=session.name) for place in _PLACES.values()]
-    there = (session.child(place) for place in (*places, "Aligned data"))
-    return any(one.exists or one.status.link for one in there)
+    places = [pattern.format(name=session.name) for pattern in _PLACES.values()]
+    meant = (session.child(pattern) for pattern in (*places, "Aligned data"))
+    return any(path.exists or path.status.link for path in meant)
 
 
 def iabs_paths(root: str, name: str) -> dict[str, str]:
     """Where the laboratory keeps a session below a folder: "data" and "experiment"."""
-    return {kind: f"{root}/{name}/{place.format(name=name)}" for kind, place in _PLACES.items()}
+    return {kind: f"{root}/{name}/{pattern.format(name=name)}" for kind, pattern in _PLACES.items()}

@@ -32,7 +32,7 @@ class StructSource(MemberSource):
     base: MemberSource
 
     def _scan(self) -> dict[str, Member]:
-        found: dict[str, Member] = {}
+        members: dict[str, Member] = {}
         for stored, member in self.base.members().items():
             if not stored.startswith(STRUCT):
                 continue
@@ -42,10 +42,10 @@ class StructSource(MemberSource):
             axes = range(len(member.shape))
             matrix = name.lower() in ("calcium", "spikes")
             kept = tuple(a for a in axes if matrix or member.shape[a] != 1)
-            found[name] = Field(
+            members[name] = Field(
                 member.dtype, tuple(member.shape[a] for a in kept), False, -1, stored, kept
             )
-        return found
+        return members
 
     def info(self, name: str) -> Info | None:
         member = self.members().get(name.strip("/"))

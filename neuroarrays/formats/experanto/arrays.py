@@ -59,11 +59,11 @@ class Screen:
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
         """Frames of a trial: the stretch of its file that holds them is read, and no more."""
-        header, place = npy.header_in(self.files, name), self.files.place(name)
+        header, path = npy.header_in(self.files, name), self.files.place(name)
         frame = (*self.shape[2:], *(self.shape[1:2] if self.shape[1] > 1 else ()))
         shape = header.shape if len(header.shape) == len(frame) + 1 else (1, *header.shape)
         if shape[1:] != frame or shape[0] == 0 or not np.can_cast(header.dtype, self.dtype):
-            raise FormatError(place, "", f"frames of {self.dtype} {frame}", str(header))
+            raise FormatError(path, "", f"frames of {self.dtype} {frame}", str(header))
         frames = np.minimum(frames, shape[0] - 1)  # the last one stays until the next trial
         low, high = int(frames.min()), int(frames.max()) + 1
         if header.fortran:  # a frame's values lie apart
@@ -74,7 +74,7 @@ class Screen:
             (got,) = self.files.readv(name, [(begin, [values.reshape(-1).view(np.uint8)])])
             if got < values.nbytes:
                 raise FormatError(
-                    place, "", f"{begin + values.nbytes:,} bytes", f"{begin + got:,}: truncated"
+                    path, "", f"{begin + values.nbytes:,} bytes", f"{begin + got:,}: truncated"
                 )
-        found: np.ndarray = values[frames - low]
-        return np.moveaxis(found, 3, 1) if found.ndim == 4 else found[:, None]
+        shown: np.ndarray = values[frames - low]
+        return np.moveaxis(shown, 3, 1) if shown.ndim == 4 else shown[:, None]

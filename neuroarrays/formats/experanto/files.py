@@ -29,9 +29,9 @@ def sessions(probe: Probe) -> Sessions:
         return Sessions()
     inside = find(probe, has_modalities, _is_meant, called=lambda folder: folder.name)
     keys = {name: _key(folder) for name, folder in inside.good.items()}
-    said = list(keys.values())
-    named = {name: key for name, key in keys.items() if key and said.count(key) == 1}
-    renamed = {schema.node_name(named.get(name, name)): one for name, one in inside.items()}
+    stated = list(keys.values())
+    named = {name: key for name, key in keys.items() if key and stated.count(key) == 1}
+    renamed = {schema.node_name(named.get(name, name)): session for name, session in inside.items()}
     return Sessions(renamed, inside.notes)
 
 
@@ -124,9 +124,9 @@ def mapping(file: Probe) -> dict[str, Any]:
 
     text = file.read_text(_LARGEST)
     try:
-        found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FormatError(file.given, "", "YAML", f"{type(error).__name__}: {error}") from error
-    if not isinstance(found, dict):
-        raise FormatError(file.given, "", "a mapping", type(found).__name__)
-    return found
+    if not isinstance(content, dict):
+        raise FormatError(file.given, "", "a mapping", type(content).__name__)
+    return content

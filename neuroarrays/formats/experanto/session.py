@@ -87,7 +87,7 @@ def spikes(folder: Probe, meta: dict[str, Any]) -> Trains:
     try:
         ends = np.array(meta["spike_indices"], np.int64)
         start = float(meta["start_time"])
-        said = int(meta.get("n_signals", ends.size - 1))
+        units = int(meta.get("n_signals", ends.size - 1))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(
             path,
@@ -99,14 +99,14 @@ def spikes(folder: Probe, meta: dict[str, Any]) -> Trains:
         raise FormatError(
             path, "", "spike_indices from 0 upwards, one more than units", f"{ends.tolist()!r:.60}"
         )
-    if said != ends.size - 1:
-        raise FormatError(path, "", f"n_signals of {ends.size - 1}, as spike_indices", f"{said}")
+    if units != ends.size - 1:
+        raise FormatError(path, "", f"n_signals of {ends.size - 1}, as spike_indices", f"{units}")
     shape = (int(ends[-1]),)
     if meta.get("is_mem_mapped"):
         times = _plain(folder.child("spikes.mem"), str(meta.get("dtype", "float64")), shape)
     else:
         times = _npy(folder.child("spikes.npy"), lambda _: shape)
-    return Trains(folder.name, times, np.diff(ends), start, _labels(folder, said))
+    return Trains(folder.name, times, np.diff(ends), start, _labels(folder, units))
 
 
 def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
@@ -153,19 +153,19 @@ def _placed(file: Probe, member: Member) -> LazyArray:
 
 def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
     """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
-    found: dict[str, np.ndarray] = {}
+    labels: dict[str, np.ndarray] = {}
     files = FolderStore(folder.path, ())
     for file in folder.glob("meta/*.npy"):
         values, name = npy.values_in(files, f"meta/{file.name}"), file.stem
         if values.shape == (size, 3) and name == "cell_motor_coordinates":
-            found |= dict(zip(_MOTOR, values.T.copy(), strict=True))
+            labels |= dict(zip(_MOTOR, values.T.copy(), strict=True))
         elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":
-            found[_LABELS.get(name, name)] = values.reshape(size)
+            labels[_LABELS.get(name, name)] = values.reshape(size)
         elif name == "phase_shifts":
             raise FormatError(
                 file.given, "", f"a shift for each of {size} signals", f"{values.shape}"
             )
-    return found
+    return labels
 
 
 # ------------------------------------------------------------------------------------- the session
@@ -188,10 +188,10 @@ class Session:
         self.start = min(starts, default=0.0)
         #: Area -> its modality of spikes. Files tell no area: several are told apart by folder.
         self.areas: dict[str, Trains | None] = {
-            schema.node_name(one.name) if len(self.trains) > 1 else schema.UNKNOWN_AREA: one
-            for one in self.trains
+            schema.node_name(stream.name) if len(self.trains) > 1 else schema.UNKNOWN_AREA: stream
+            for stream in self.trains
         }
-        if any(one.name == _UNITS for one in self.sequences):
+        if any(stream.name == _UNITS for stream in self.sequences):
             self.areas.setdefault(schema.UNKNOWN_AREA, None)
 
     def _sparing(self, modality: str) -> AbstractContextManager[None]:
@@ -222,7 +222,7 @@ class Session:
             return [self.trains[-1].start]
         if kind == "screen" and modality == "screen":
             self.flips, self.named = _flips(inside), bool(meta.get("use_stimuli_names"))
-            return [float(one) for one in self.flips[:1]]
+            return [float(time) for time in self.flips[:1]]
         if kind == "time_interval":
             self.intervals[modality] = meta
         else:
@@ -231,39 +231,41 @@ class Session:
 
     def groups(self) -> dict[str, xr.Dataset]:
         """The nodes of the session by their path below it."""
-        made: dict[str, xr.Dataset] = {}
-        for one in self.sequences:
-            if one.name != _UNITS:
-                made[schema.node_name(one.name)] = self._series(one, "signal")
+        nodes: dict[str, xr.Dataset] = {}
+        for series in self.sequences:
+            if series.name != _UNITS:
+                nodes[schema.node_name(series.name)] = self._series(series, "signal")
             else:
-                made[f"{schema.UNKNOWN_AREA}/{_UNITS}"] = self._series(one, schema.UNIT)
+                nodes[f"{schema.UNKNOWN_AREA}/{_UNITS}"] = self._series(series, schema.UNIT)
         for area, trains in self.areas.items():
             if trains is not None:
-                made[f"{area}/{schema.SPIKES}"] = self._spikes(trains)
+                nodes[f"{area}/{schema.SPIKES}"] = self._spikes(trains)
         if self.flips is not None:
             with self._sparing("screen"):
-                made |= self._screen(self.flips)
+                nodes |= self._screen(self.flips)
         for modality, meta in self.intervals.items():
             with self._sparing(modality):
-                made |= self._tables(modality, meta)
+                nodes |= self._tables(modality, meta)
         attrs = {"session_id": self.name, "start_time_unix": self.start, "notes": self.notes}
-        return {"": xr.Dataset(attrs={k: v for k, v in attrs.items() if v != []})} | made
+        return {"": xr.Dataset(attrs={k: v for k, v in attrs.items() if v != []})} | nodes
 
-    def _series(self, one: Sequence, dim: str) -> xr.Dataset:
-        length, size = one.array.shape
-        clock = RegularClock(one.start - self.start, one.rate, length)
-        told = {"units": "s", "sampling_rate": one.rate, "sampling_rate_source": "file"}
+    def _series(self, series: Sequence, dim: str) -> xr.Dataset:
+        length, size = series.array.shape
+        clock = RegularClock(series.start - self.start, series.rate, length)
+        told = {"units": "s", "sampling_rate": series.rate, "sampling_rate_source": "file"}
         coords = {schema.TIME: clock.variable((schema.TIME,), told)}
-        variable = schema.var("series", one.name, wrap(one.array), (schema.TIME, dim))
-        return dataset({one.name: variable}, coords | _coords(one.labels, dim, size))
+        variable = schema.var("series", series.name, wrap(series.array), (schema.TIME, dim))
+        return dataset({series.name: variable}, coords | _coords(series.labels, dim, size))
 
-    def _spikes(self, one: Trains) -> xr.Dataset:
-        times = since(one.times, self.start)
-        made = {
+    def _spikes(self, trains: Trains) -> xr.Dataset:
+        times = since(trains.times, self.start)
+        variables = {
             "spike_times": schema.var("spikes", "spike_times", wrap(times)),
-            "row_size": schema.var("spikes", "row_size", one.sizes, sample_dimension=schema.SPIKE),
+            "row_size": schema.var(
+                "spikes", "row_size", trains.sizes, sample_dimension=schema.SPIKE
+            ),
         }
-        return dataset(made, _coords(one.labels, schema.UNIT, one.sizes.size))
+        return dataset(variables, _coords(trains.labels, schema.UNIT, trains.sizes.size))
 
     def _screen(self, flips: np.ndarray) -> dict[str, xr.Dataset]:
         """`presentations/screen`, a row per trial, and `screen`, a frame per flip."""
@@ -293,14 +295,14 @@ class Session:
             for name, values in columns.items()
         }
         ids = {schema.PRESENTATION: xr.Variable((schema.PRESENTATION,), np.arange(len(metas)))}
-        made = {f"{schema.PRESENTATIONS}/screen": dataset(rows, ids)}
+        nodes = {f"{schema.PRESENTATIONS}/screen": dataset(rows, ids)}
         shown = self._shown(trials, firsts, flips.size)
         if shown is not None:
             clock = xr.Variable((schema.TIME,), since, {"units": "s"})
             dims = (schema.TIME, "channel", "y", "x")
             variable = schema.var("series", "stimulus", wrap(shown), dims)
-            made["screen"] = dataset({"stimulus": variable}, {schema.TIME: clock})
-        return made
+            nodes["screen"] = dataset({"stimulus": variable}, {schema.TIME: clock})
+        return nodes
 
     def _shown(
         self, trials: dict[str, dict[str, Any]], firsts: np.ndarray, flips: int
@@ -315,9 +317,9 @@ class Session:
             self.notes.append(f"screen/stimulus left out: image sizes are {sorted(sizes)}")
             return None
         channels = int(size[2]) if len(size) == 3 else 1
-        there = {file.stem for file in folder.glob("data/*.npy")}
+        present = {file.stem for file in folder.glob("data/*.npy")}
         named = tuple(
-            f"data/{_file(number, meta, there, self.named)}.npy" if p else ""
+            f"data/{_file(number, meta, present, self.named)}.npy" if p else ""
             for (number, meta), p in zip(trials.items(), pictured, strict=True)
         )
         files = FolderStore(folder.path, whole.stamp(folder.path, follow=True))
@@ -346,7 +348,7 @@ class Session:
 
     def _tables(self, modality: str, meta: dict[str, Any]) -> dict[str, xr.Dataset]:
         """A table of presentations for each label of intervals."""
-        folder, made = self.folder.child(modality), {}
+        folder, nodes = self.folder.child(modality), {}
         for label, name in dict(meta.get("labels") or {}).items():
             if not _is_name(name):
                 raise FormatError(
@@ -368,9 +370,9 @@ class Session:
                 for i, column in enumerate(("start_time", "stop_time"))
             }
             ids = xr.Variable((schema.PRESENTATION,), np.arange(len(spans)))
-            place = f"{schema.PRESENTATIONS}/{schema.node_name(f'{modality}_{label}')}"
-            made[place] = dataset(rows, {schema.PRESENTATION: ids})
-        return made
+            path = f"{schema.PRESENTATIONS}/{schema.node_name(f'{modality}_{label}')}"
+            nodes[path] = dataset(rows, {schema.PRESENTATION: ids})
+        return nodes
 
 
 def _flips(screen: Probe) -> np.ndarray:
@@ -387,12 +389,12 @@ def _is_name(name: Any) -> TypeGuard[str]:
     return isinstance(name, str) and not set("/\\") & set(name) and name not in ("", ".", "..")
 
 
-def _file(number: str, meta: dict[str, Any], there: set[str], by_name: bool) -> str:
+def _file(number: str, meta: dict[str, Any], present: set[str], by_name: bool) -> str:
     """The file of a trial: its number, or the stimulus's name where many trials share a file."""
     name = meta.get("stimulus_name")
     if not _is_name(name):
         return number
-    shared = by_name or (number not in there and name.removesuffix(".npy") in there)
+    shared = by_name or (number not in present and name.removesuffix(".npy") in present)
     return name.removesuffix(".npy") if shared else number
 
 
@@ -414,16 +416,16 @@ def _coords(labels: dict[str, np.ndarray], dim: str, size: int) -> dict[str, xr.
 
 def _columns(metas: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Plain values of the trials' metadata as columns; what a trial lacks is NaN, or None in text."""
-    found: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(key for meta in metas for key in meta):
         values = [meta.get(name) for meta in metas]
         kinds = {type(value) for value in values if value is not None}
         if kinds == {bool} and None not in values:
-            found[str(name)] = np.array(values, bool)
+            columns[str(name)] = np.array(values, bool)
         elif kinds == {int} and None not in values:
-            found[str(name)] = np.array(values, np.int64)
+            columns[str(name)] = np.array(values, np.int64)
         elif kinds and kinds <= {int, float}:
-            found[str(name)] = np.array([np.nan if v is None else v for v in values], np.float64)
+            columns[str(name)] = np.array([np.nan if v is None else v for v in values], np.float64)
         elif kinds == {str}:
-            found[str(name)] = np.array(values, object)
-    return found
+            columns[str(name)] = np.array(values, object)
+    return columns

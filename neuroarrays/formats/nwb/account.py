@@ -124,14 +124,14 @@ class Account:
                 self.leave(path, reason)
         remarks = [f"{path}: {text}" for path, text in self._remarks.items()]
         metadata = [path for path, reason in self._left.items() if reason == _IS_METADATA]
-        lost = [one for one in self._left.items() if one[1] != _IS_METADATA]
-        groups = groupby(lost, lambda one: (one[0].rpartition("/")[0], one[1]))
+        lost = [entry for entry in self._left.items() if entry[1] != _IS_METADATA]
+        groups = groupby(lost, lambda entry: (entry[0].rpartition("/")[0], entry[1]))
         left = [f"{', '.join(path for path, _ in ones)} ({reason})" for (_, reason), ones in groups]
-        said = {
+        attrs = {
             "notes": [*notes, *remarks, *(["not in the tree: " + "; ".join(left)] if left else [])],
             "metadata_in_file": metadata,
         }
-        return {name: list(map(printable, texts)) for name, texts in said.items() if texts}
+        return {name: list(map(printable, texts)) for name, texts in attrs.items() if texts}
 
 
 @dataclass(frozen=True)
@@ -189,12 +189,12 @@ def _reason(error: Exception, path: str) -> str:
     if not isinstance(error, FormatError):
         return f"{type(error).__name__}: {error}"[:_LONGEST]
     where = error.where.strip("/")
-    place = f"{where}: " if where and where != path.strip("/") else ""
+    prefix = f"{where}: " if where and where != path.strip("/") else ""
     parts = (
         f"expected {error.expected}" if error.expected else "",
         f"found {error.found}" if error.found else "",
     )
-    return (place + ", ".join(part for part in parts if part))[:_LONGEST]
+    return (prefix + ", ".join(part for part in parts if part))[:_LONGEST]
 
 
 def _unsettled(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
@@ -203,48 +203,48 @@ def _unsettled(account: Account, path: str) -> tuple[list[tuple[str, str]], bool
     A typed group of which nothing was taken is one entry.
     """
     source = account.source
-    found: list[tuple[str, str]] = []
+    unsettled: list[tuple[str, str]] = []
     used = False
     for name in source.names(path or "/"):
-        place = f"{path}/{name}".strip("/")
-        with account.step(place):
-            if account.is_whole(place):
+        child = f"{path}/{name}".strip("/")
+        with account.step(child):
+            if account.is_whole(child):
                 used = True
-            elif place.count("/") > _DEEPEST:
-                account.leave(place, f"more than {_DEEPEST} groups deep, not looked into")
-            elif not account.is_settled(place):
-                entries, some = _of_child(account, place)
-                found += entries
+            elif child.count("/") > _DEEPEST:
+                account.leave(child, f"more than {_DEEPEST} groups deep, not looked into")
+            elif not account.is_settled(child):
+                entries, some = _of_child(account, child)
+                unsettled += entries
                 used |= some
-        used |= account.is_settled(place)
-    return found, used
+        used |= account.is_settled(child)
+    return unsettled, used
 
 
-def _of_child(account: Account, place: str) -> tuple[list[tuple[str, str]], bool]:
+def _of_child(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
     source = account.source
-    target = source.link(place)
-    info = source.info(place)
+    target = source.link(path)
+    info = source.info(path)
     if target is not None:  # what it leads to is met at its own place
-        if info is not None or source.exists(place) or source.attrs(place):
+        if info is not None or source.exists(path) or source.attrs(path):
             return [], False
-        account.leave(place, f"a link to {target}, which is not there")
+        account.leave(path, f"a link to {target}, which is not there")
         return [], True
     if info is not None:
-        return [(place, _what(source, place, info))], False
-    first = account.first_name(place)
-    if first != place:
-        account.leave(place, f"another name of {first}")
+        return [(path, _what(source, path, info))], False
+    first = account.first_name(path)
+    if first != path:
+        account.leave(path, f"another name of {first}")
         return [], True
-    if place.partition("/")[0] in _METADATA and place != "general":
-        return [(place, _IS_METADATA)], False
-    entries, used = _unsettled(account, place)
-    kind = str(source.attr(place, "neurodata_type") or "")
+    if path.partition("/")[0] in _METADATA and path != "general":
+        return [(path, _IS_METADATA)], False
+    entries, used = _unsettled(account, path)
+    kind = str(source.attr(path, "neurodata_type") or "")
     is_empty = not entries and not kind
-    if used or is_empty or place in _CONTAINERS or kind == "ProcessingModule":
+    if used or is_empty or path in _CONTAINERS or kind == "ProcessingModule":
         return entries, used
     if len(entries) == 1:
         return entries, False
-    return [(place, _what(source, place, None))], False
+    return [(path, _what(source, path, None))], False
 
 
 def _what(source: Source, path: str, info: Info | None) -> str:

@@ -50,7 +50,7 @@ def read_table(account: Account, path: str) -> Table:
     source = account.source
     names = source.names(path)
     stated = source.attr(path, "colnames")
-    stated = [str(one) for one in stated] if isinstance(stated, list) else []
+    stated = [str(name_stated) for name_stated in stated] if isinstance(stated, list) else []
     for name in stated:
         if name not in names:
             account.leave(f"{path}/{name}", "named in colnames, not in the file")
@@ -152,8 +152,8 @@ def ragged_bounds(source: Source, column: str, index: str = "") -> tuple[np.ndar
     index = index or f"{column}_index"
     info, values = source.info(index), source.info(column)
     if info is None or values is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-        found = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
-        raise FormatError(source.path, f"/{index}", "a list of row ends", found)
+        problem = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
+        raise FormatError(source.path, f"/{index}", "a list of row ends", problem)
     stored = source.read(index)
     ends = stored.astype(np.int64)  # widened: uint8 would wrap
     starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
@@ -246,9 +246,9 @@ def read_columns(
         if name in skip or account.is_left(path):
             continue
         with account.step(path):
-            found = read_column(account, table, name, size, dim)
-            if found is not None:
-                columns[free(name)] = found
+            column = read_column(account, table, name, size, dim)
+            if column is not None:
+                columns[free(name)] = column
                 account.take(path, *table.indexes.get(name, ()))
                 account.take(*filter(None, [table.elements.get(name)]))
         if account.is_left(path):
@@ -326,15 +326,15 @@ def check_rows(account: Account, path: str, rows: np.ndarray, size: int, target:
 
 def labels_of(account: Account, path: str, codes: np.ndarray, labels: Any) -> np.ndarray:
     """The labels of codes, as text; "" for codes without, which are a remark."""
-    names = np.array([str(one) for one in np.ravel(labels)] + [""], object)
+    names = np.array([str(label) for label in np.ravel(labels)] + [""], object)
     if codes.dtype.kind not in "iufb":
         raise FormatError(account.source.path, f"/{path}", "numbers of labels", str(codes.dtype))
     known = (codes >= 0) & (codes < names.size - 1)
     wrong = int((~known).sum())
     if wrong:
         account.remark(path, f"{wrong:,} of {codes.size:,} codes have no label")
-    found: np.ndarray = names[np.where(known, codes, names.size - 1).astype(np.int64)]
-    return found
+    texts: np.ndarray = names[np.where(known, codes, names.size - 1).astype(np.int64)]
+    return texts
 
 
 def _padded(account: Account, table: Table, name: str, size: int) -> np.ndarray:

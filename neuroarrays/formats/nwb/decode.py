@@ -112,8 +112,8 @@ def _walk(
         if kind != "none":
             kinds[path] = kind
         elif {"data", "timestamps", "starting_time"} & set(names):
-            found = read_series(account, path, names, types)
-            series += [] if found is None else [found]
+            read = read_series(account, path, names, types)
+            series += [] if read is None else [read]
         elif path.count("/") < _MAX_DEPTH:
             for name in names:
                 _walk(account, f"{path}/{name}", series, kinds, types)
@@ -142,29 +142,29 @@ def by_node(source: Source, series: list[Series]) -> dict[str, list[Series]]:
     Series of one container on one clock share a node; others get nodes below the container's.
     """
     nodes: dict[str, list[Series]] = {}
-    for one in series:
-        base = _node_of(one)
-        for path in _candidates(base, one):
+    for signal in series:
+        base = _node_of(signal)
+        for path in _candidates(base, signal):
             if path not in nodes:
-                nodes[path] = [one]
+                nodes[path] = [signal]
                 break
             first = nodes[path][0]
-            same_place = first.path.rpartition("/")[0] == one.path.rpartition("/")[0]
-            if same_place and same_clock(source, first, one):
-                nodes[path].append(one)
+            same_place = first.path.rpartition("/")[0] == signal.path.rpartition("/")[0]
+            if same_place and same_clock(source, first, signal):
+                nodes[path].append(signal)
                 break
     return _without_parents(nodes)
 
 
-def _node_of(one: Series) -> str:
+def _node_of(series: Series) -> str:
     """The node a series asks for: a standard one, its container's, or its own name."""
-    place = "/".join(one.path.split("/")[1:])
-    if one.is_event:
-        return f"events/{clean(one.name)}"
+    location = "/".join(series.path.split("/")[1:])
+    if series.is_event:
+        return f"events/{clean(series.name)}"
     for pattern, node in STANDARD_NODES:
-        if pattern.search(place) and (node != "running" or one.unit in ("cm/s", "m/s")):
+        if pattern.search(location) and (node != "running" or series.unit in ("cm/s", "m/s")):
             return node
-    parts = one.path.split("/")
+    parts = series.path.split("/")
     inside = parts[2 if parts[0] in ("processing", "stimulus") else 1 :] or parts
     return _own(inside[-2] if len(inside) > 1 else inside[-1])
 
@@ -181,12 +181,12 @@ def _own(name: str) -> str:
     return f"{name}_series" if name in _RESERVED else name
 
 
-def _candidates(base: str, one: Series) -> Iterator[str]:
+def _candidates(base: str, series: Series) -> Iterator[str]:
     """Node paths to try in turn: shared, then one of its own, then with the place in the file."""
     yield base
-    own = clean(one.name)
-    yield f"{base}/{own}" if own != base.rpartition("/")[2] else f"{base}_2"
-    yield f"{base}/{clean(one.path.replace('/', '_'))}"
+    name = clean(series.name)
+    yield f"{base}/{name}" if name != base.rpartition("/")[2] else f"{base}_2"
+    yield f"{base}/{clean(series.path.replace('/', '_'))}"
 
 
 def _without_parents(nodes: dict[str, list[Series]]) -> dict[str, list[Series]]:

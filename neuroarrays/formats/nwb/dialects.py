@@ -30,7 +30,7 @@ def is_allen_session(source: Source) -> bool:
 
 def looks_allen(probe: Probe) -> bool:
     """Whether a file is an Allen Neuropixels session; False for anything unreadable."""
-    return probe.container == "hdf5" and asked(lambda one: is_allen_session(one.source), probe)
+    return probe.container == "hdf5" and asked(lambda file: is_allen_session(file.source), probe)
 
 
 def find_allen(probe: Probe) -> Sessions:

@@ -39,10 +39,10 @@ def session_groups(
     units = sorted((p for p, kind in kinds.items() if kind == "units"), key=_own_units_first)
     for path in units:
         with account.step(path):
-            found = unit_nodes(account, wanted, path=path)
+            by_node = unit_nodes(account, wanted, path=path)
             prefix = "" if path == UNITS else f"{schema.node_name(path.rpartition('/')[2])}_"
-            taken = any(node in groups for node in found)
-            for node, rows in found.items():
+            taken = any(node in groups for node in by_node)
+            for node, rows in by_node.items():
                 place(groups, f"{prefix}{node}" if taken else node, rows)
     groups = table_nodes(account, kinds, groups)
     place_all(groups, series_nodes(account, series, wanted))
@@ -92,11 +92,11 @@ def place_all(groups: dict[str, xr.Dataset], nodes: Mapping[str, xr.Dataset]) ->
     above = {parent for path in groups for parent in decode.parents(path)}
     for wanted, node in nodes.items():
         is_below = any(parent in groups for parent in decode.parents(wanted))
-        own = wanted.replace("/", "_") if is_below else wanted
+        base = wanted.replace("/", "_") if is_below else wanted
         path, number = wanted, 1
         while path in groups or path in above or any(p in groups for p in decode.parents(path)):
             number += 1
-            path = f"{own}_{number}"
+            path = f"{base}_{number}"
         groups[path] = node
         above.update(decode.parents(path))
 

@@ -93,14 +93,14 @@ def with_observed(
         All tables of units.
     """
     more = []
-    for one in series:  # of areas that were not asked for, too
-        if one.is_units:
+    for signal in series:  # of areas that were not asked for, too
+        if signal.is_units:
             clock: LazyArray = (
-                RegularClock(*one.clock, one.size)
-                if isinstance(one.clock, tuple)
-                else file_array(source, one.clock)
+                RegularClock(*signal.clock, signal.size)
+                if isinstance(signal.clock, tuple)
+                else file_array(source, signal.clock)
             )
-            more.append(Part(one.path, clock, ordered=True))
+            more.append(Part(signal.path, clock, ordered=True))
     for table in tables:
         spikes = f"{table}/spike_times"
         info = source.info(spikes) if "spike_times" in source.names(table) else None

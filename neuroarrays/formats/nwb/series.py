@@ -202,11 +202,11 @@ def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[floa
         return 0.0, _number(source.attr(where, "rate")) or 0.0
     if info is None:
         target = source.link(f"{path}/timestamps")
-        found = (
+        problem = (
             f"a link to {target}, which is not there" if target else "no time stamps and no rate"
         )
         raise FormatError(
-            source.path, f"/{path}", "timestamps, or starting_time with a rate", found
+            source.path, f"/{path}", "timestamps, or starting_time with a rate", problem
         )
     start = _number(source.read(where))
     rate = _number(source.attr(where, "rate"))
@@ -234,7 +234,7 @@ def _number(value: Any) -> float | None:
 def _scale(account: Account, path: str, attrs: dict[str, Any]) -> tuple[float, float, str]:
     """Conversion, offset and unit of the values; no unit where the conversion is not known."""
     unit = attrs.get("unit")
-    found: dict[str, float] = {}
+    factors: dict[str, float] = {}
     for name, default in (("conversion", 1.0), ("offset", 0.0)):
         stated = attrs.get(name)
         number = _number(stated)
@@ -244,8 +244,8 @@ def _scale(account: Account, path: str, attrs: dict[str, Any]) -> tuple[float, f
                 f"{name} is {stated!r:.40}, which is no factor: values are as stored, without unit",
             )
             unit, number = "", None
-        found[name] = default if number is None else number
-    return found["conversion"], found["offset"], printable(str(unit or ""))
+        factors[name] = default if number is None else number
+    return factors["conversion"], factors["offset"], printable(str(unit or ""))
 
 
 def _factors(account: Account, path: str, info: Info | None, axis: int) -> tuple[float, ...]:
@@ -277,7 +277,7 @@ def _labels(attrs: dict[str, Any]) -> tuple[str, ...]:
     """What codes mean: the attribute `labels` of the values."""
     stated = attrs.get("labels")
     stated = [stated] if isinstance(stated, str) and stated else stated
-    return tuple(str(one) for one in stated) if isinstance(stated, list) else ()
+    return tuple(str(label) for label in stated) if isinstance(stated, list) else ()
 
 
 def _length(source: Source, path: str) -> int:
@@ -287,14 +287,14 @@ def _length(source: Source, path: str) -> int:
 
 def _extra(account: Account, path: str, names: list[str], size: int) -> tuple[str, ...]:
     """Further datasets of a series with a value for each sample."""
-    found = []
+    extra = []
     for name in names:
         with account.step(f"{path}/{name}"):
             info = account.source.info(f"{path}/{name}")
             along = name not in _KNOWN and info is not None and info.shape[:1] == (size,)
             if along and not unreadable(info):
-                found.append(name)
-    return tuple(found)
+                extra.append(name)
+    return tuple(extra)
 
 
 def _series_attrs(
@@ -303,20 +303,20 @@ def _series_attrs(
     """What else is said of a series: attributes, single values and short lists."""
     source = account.source
     stated = {key: str(source.attr(path, key) or "no ") for key in ("description", "comments")}
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         key: printable(text) for key, text in stated.items() if text.lower()[:3] != "no "
     }
     for name in set(names) - _KNOWN - set(extra):
-        place = f"{path}/{name}"
-        with account.step(place):
-            info = source.info(place)
+        dataset = f"{path}/{name}"
+        with account.step(dataset):
+            info = source.info(dataset)
             if info is None or unreadable(info) or np.prod(info.shape, dtype=object) > _SMALL:
                 continue
-            value = plain(source.read(place))
-            account.take(place)
+            value = plain(source.read(dataset))
+            account.take(dataset)
             if value not in ("", []):
-                found.setdefault(name, value)
+                facts.setdefault(name, value)
     for name in ("indexed_timeseries", "indexed_images"):
         if name in names and (target := source.link(f"{path}/{name}")):
-            found[name] = target
-    return found
+            facts[name] = target
+    return facts

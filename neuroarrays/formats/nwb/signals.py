@@ -41,20 +41,23 @@ def series_nodes(
     nodes: dict[str, xr.Dataset] = {}
     neurons: dict[tuple[str, str], list[Series]] = {}
     others = []
-    for one in series:
-        if one.path.startswith("stimulus/templates/"):
-            with account.step(one.path):
-                name = decode.clean(one.name)
-                nodes[f"{schema.STIMULUS}/{name}"] = _template_node(account, one)
+    for signal in series:
+        if signal.path.startswith("stimulus/templates/"):
+            with account.step(signal.path):
+                name = decode.clean(signal.name)
+                nodes[f"{schema.STIMULUS}/{name}"] = _template_node(account, signal)
             continue
-        with account.step(one.path):
-            if _is_one_neuron(source, one):
-                place = one.path.rpartition("/")[0], _imaging_area(source, _roi_table(source, one))
-                neurons.setdefault(place, []).append(one)
-            elif one.is_units:
-                nodes |= _roi_node(account, one, wanted, nodes)
+        with account.step(signal.path):
+            if _is_one_neuron(source, signal):
+                key = (
+                    signal.path.rpartition("/")[0],
+                    _imaging_area(source, _roi_table(source, signal)),
+                )
+                neurons.setdefault(key, []).append(signal)
+            elif signal.is_units:
+                nodes |= _roi_node(account, signal, wanted, nodes)
             else:
-                others.append(one)
+                others.append(signal)
     for (container, area), members in neurons.items():
         others += _by_neuron(account, container, area, members, wanted, nodes)
     for path, members in decode.by_node(source, others).items():
@@ -63,59 +66,59 @@ def series_nodes(
                 nodes[path] = _event_node(account, members)
             else:
                 nodes[path] = _clock_node(account, path, members)
-        for one in members:
+        for signal in members:
             if path in nodes:
-                account.take(*filter(None, [one.data]))
+                account.take(*filter(None, [signal.data]))
             else:
-                account.leave(one.path, f"on the clock of {members[0].name}, which was left")
+                account.leave(signal.path, f"on the clock of {members[0].name}, which was left")
     return nodes
 
 
-def _clock(source: Source, one: Series) -> xr.Variable:
-    if isinstance(one.clock, tuple):
-        array: LazyArray = RegularClock(*one.clock, one.size)
+def _clock(source: Source, series: Series) -> xr.Variable:
+    if isinstance(series.clock, tuple):
+        array: LazyArray = RegularClock(*series.clock, series.size)
     else:
-        array = number_array(source, one.clock)
+        array = number_array(source, series.clock)
     return array.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
 
 
-def _values(source: Source, one: Series, factor: float = 1.0) -> LazyArray:
-    scale, offset = one.scale * factor, one.offset * factor
-    if one.factors:
-        stored = file_array(source, str(one.data))
-        factors = [scale * each for each in one.factors]
+def _values(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
+    scale, offset = series.scale * factor, series.offset * factor
+    if series.factors:
+        stored = file_array(source, str(series.data))
+        factors = [scale * each for each in series.factors]
         dtype = np.result_type(stored.dtype, np.float32)
         if len(stored.shape) == 1:
             return Elementwise(_factored, (stored,), dtype, (factors[0], offset))
         return Elementwise(_factored, (stored, InMemory(np.array(factors))), dtype, (offset,))
-    array: LazyArray = file_array(source, str(one.data), scale, offset)
-    if one.is_row:
+    array: LazyArray = file_array(source, str(series.data), scale, offset)
+    if series.is_row:
         return Taken(array, 0)
-    return transposed(array) if one.transposed else array
+    return transposed(array) if series.transposed else array
 
 
-def _attrs(one: Series) -> dict[str, Any]:
-    rate = one.clock[1] or None if isinstance(one.clock, tuple) else None
-    unit = "" if one.unit.lower() in _NO_UNIT else one.unit
-    own = {"units": unit, "nwb_path": one.path, "sampling_rate": rate}
-    found = own | {key: value for key, value in one.attrs.items() if key not in own}
-    return {key: value for key, value in found.items() if value not in (None, "")}
+def _attrs(series: Series) -> dict[str, Any]:
+    rate = series.clock[1] or None if isinstance(series.clock, tuple) else None
+    unit = "" if series.unit.lower() in _NO_UNIT else series.unit
+    known = {"units": unit, "nwb_path": series.path, "sampling_rate": rate}
+    attrs = known | {key: value for key, value in series.attrs.items() if key not in known}
+    return {key: value for key, value in attrs.items() if value not in (None, "")}
 
 
 def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Dataset:
     source = account.source
     variables: dict[str, xr.Variable] = {}
     node = path.partition("/")[0]
-    for one in members:
-        name = "speed" if node == schema.RUNNING and len(members) == 1 else free(one.name)
-        attrs, to_cm = _attrs(one), 1.0
-        if one.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
+    for series in members:
+        name = "speed" if node == schema.RUNNING and len(members) == 1 else free(series.name)
+        attrs, to_cm = _attrs(series), 1.0
+        if series.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
             attrs["units"], to_cm = "cm/s", 100.0
-        elif name == "speed" and one.unit != "cm/s":
+        elif name == "speed" and series.unit != "cm/s":
             name = "speed_signal"  # the tree's `speed` is running speed, cm/s
-        if one.period is not None:
-            attrs["period"] = one.period
-        array = _values(source, one, to_cm)
+        if series.period is not None:
+            attrs["period"] = series.period
+        array = _values(source, series, to_cm)
         if name == "speed" and (array.ndim != 1 or array.dtype.kind not in "iuf"):
             name = "speed_signal"
         split = node in ("position", schema.PUPIL) and array.ndim == 2 and array.shape[1] <= 3
@@ -127,29 +130,29 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
         else:
             dims = (schema.TIME, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
             variables[name] = schema.var("series", name, wrap(array), dims, **attrs)
-        variables |= _extras(account, one, schema.TIME, "" if len(members) == 1 else f"{name}_")
+        variables |= _extras(account, series, schema.TIME, "" if len(members) == 1 else f"{name}_")
     return dataset(variables, {schema.TIME: _clock(source, members[0])})
 
 
-def _extras(account: Account, one: Series, dim: str, prefix: str) -> dict[str, xr.Variable]:
+def _extras(account: Account, series: Series, dim: str, prefix: str) -> dict[str, xr.Variable]:
     """Further values of each sample."""
-    found = {}
-    for extra in one.extra:
-        path = f"{one.path}/{extra}"
+    variables = {}
+    for extra in series.extra:
+        path = f"{series.path}/{extra}"
         with account.step(path):
             array = file_array(account.source, path)
             label = free(f"{prefix}{extra}")
             label = f"{label}_signal" if label == "speed" else label
             dims = (dim, *(f"{label}_axis{i}" for i in range(1, array.ndim)))
-            found[label] = array.variable(dims, columns.description(account.source, path))
+            variables[label] = array.variable(dims, columns.description(account.source, path))
             account.take(path)
-    return found
+    return variables
 
 
 def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
-    source, one = account.source, members[0]
-    times = _clock(source, one)
-    more = {} if one.data else {k: v for k, v in _attrs(one).items() if k != "units"}
+    source, first = account.source, members[0]
+    times = _clock(source, first)
+    more = {} if first.data else {k: v for k, v in _attrs(first).items() if k != "units"}
     variables = {"event_time": xr.Variable(("event",), data_of(times), more | times.attrs)}
     for member in members:
         prefix = "" if len(members) == 1 else f"{free(member.name)}_"
@@ -166,15 +169,15 @@ def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
     return dataset(variables)
 
 
-def _template_node(account: Account, one: Series) -> xr.Dataset:
+def _template_node(account: Account, series: Series) -> xr.Dataset:
     """What was shown: frames of a movie, or pictures, along `frame`; its clock is not a session's."""
-    array = _values(account.source, one)
-    account.take(str(one.data))
-    name = free(one.name)
+    array = _values(account.source, series)
+    account.take(str(series.data))
+    name = free(series.name)
     dims = (schema.FRAME, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
-    variables = {name: schema.var("stimulus", name, wrap(array), dims, **_attrs(one))}
-    if not isinstance(one.clock, tuple):
-        clock = number_array(account.source, one.clock)
+    variables = {name: schema.var("stimulus", name, wrap(array), dims, **_attrs(series))}
+    if not isinstance(series.clock, tuple):
+        clock = number_array(account.source, series.clock)
         variables["frame_time"] = clock.variable((schema.FRAME,), {"units": "s"})
     return dataset(variables)
 
@@ -183,34 +186,34 @@ def _template_node(account: Account, one: Series) -> xr.Dataset:
 
 
 def _roi_node(
-    account: Account, one: Series, wanted: Callable[[str], bool], nodes: dict[str, xr.Dataset]
+    account: Account, series: Series, wanted: Callable[[str], bool], nodes: dict[str, xr.Dataset]
 ) -> dict[str, xr.Dataset]:
     """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
     source = account.source
-    array = _values(source, one)
+    array = _values(source, series)
     array = side_by_side([array]) if array.ndim == 1 else array
     n_rois = array.shape[1]
-    table = _roi_table(source, one)
+    table = _roi_table(source, series)
     area = _imaging_area(source, table)
     if not wanted(area):
-        account.pass_over(one.path)
+        account.pass_over(series.path)
         account.pass_over(table)
         return {}
-    ids, columns_ = _rois(account, [one], table, n_rois)
-    name = free(one.name)
+    ids, columns_ = _rois(account, [series], table, n_rois)
+    name = free(series.name)
     name = f"{name}_signal" if name == "speed" else name
     rest = tuple(f"{name}_axis{i}" for i in range(2, array.ndim))
     dims = (schema.TIME, schema.UNIT, *rest)
-    variables = {name: schema.var("series", name, wrap(array), dims, **_attrs(one))}
-    account.take(str(one.data))
-    coords = {schema.TIME: _clock(source, one), schema.UNIT: _identifiers(ids, table)}
+    variables = {name: schema.var("series", name, wrap(array), dims, **_attrs(series))}
+    account.take(str(series.data))
+    coords = {schema.TIME: _clock(source, series), schema.UNIT: _identifiers(ids, table)}
     coords |= {key: c for key, c in columns_.items() if c.ndim == 1 and key != name}
     variables |= {key: c for key, c in columns_.items() if c.ndim > 1 and key != name}
     path = f"{area}/{decode.clean(name)}"
     if path in nodes:
-        path = f"{area}/{decode.clean('_'.join(one.path.split('/')[-2:]))}"
+        path = f"{area}/{decode.clean('_'.join(series.path.split('/')[-2:]))}"
     if path in nodes:
-        path = f"{area}/{decode.clean(one.path.replace('/', '_'))}"
+        path = f"{area}/{decode.clean(series.path.replace('/', '_'))}"
     return {path: dataset(variables, coords)}
 
 
@@ -223,34 +226,36 @@ def _rois(
     account: Account, members: list[Series], table: str, n_rois: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
     """Identifiers and columns of the ROIs of series; only numbers where it is not known whose."""
-    source, one = account.source, members[0]
-    source.check_rows(one.rois or "", n_rois)
+    source, first = account.source, members[0]
+    source.check_rows(first.rois or "", n_rois)
     numbers = np.arange(n_rois, dtype=np.int64)
     if not all(member.rois for member in members):
         return numbers, {}
-    with account.step(one.rois):
+    with account.step(first.rois):
         rows = np.concatenate([np.atleast_1d(source.read(member.rois)) for member in members])
         account.take(*(member.rois for member in members))
         if rows.shape != (n_rois,) or rows.dtype.kind not in "iu":
             account.remark(
-                one.rois,
+                first.rois,
                 f"{rows.shape[0] if rows.ndim == 1 else rows.shape} rows for "
-                f"{n_rois} columns of {one.data}: which ROI a column is of is not "
+                f"{n_rois} columns of {first.data}: which ROI a column is of is not "
                 "known, unit_id only numbers them",
             )
             return numbers, {}
         rows = rows.astype(np.int64)
         info = source.info(f"{table}/id") if table else None
         if info is None or len(info.shape) != 1:
-            account.remark(one.rois, "rows of a table that is not in the file: unit_id is the row")
+            account.remark(
+                first.rois, "rows of a table that is not in the file: unit_id is the row"
+            )
             return rows, {}
         size = info.shape[0]
-        if not columns.check_rows(account, one.rois, rows, size, table):
+        if not columns.check_rows(account, first.rois, rows, size, table):
             return numbers, {}
         ids, more = columns.read_ids(account, table, size)
-        found = _roi_columns(account, table, size)
-        found |= {name: xr.Variable(schema.UNIT, column) for name, column in more.items()}
-        return ids[rows], {name: column[rows] for name, column in found.items()}
+        labels = _roi_columns(account, table, size)
+        labels |= {name: xr.Variable(schema.UNIT, column) for name, column in more.items()}
+        return ids[rows], {name: column[rows] for name, column in labels.items()}
     return numbers, {}
 
 
@@ -262,8 +267,8 @@ def _roi_columns(account: Account, path: str, size: int) -> dict[str, xr.Variabl
         info = account.source.info(f"{path}/{name}")
         if name in table.indexes or (info is not None and len(info.shape) > 2):
             columns.leave_ragged(account, table, name, "masks of ROIs")
-    found = columns.read_columns(account, again, size, schema.UNIT)
-    return {name: label for key, column in found.items() for name, label in _labels(key, column)}
+    read = columns.read_columns(account, again, size, schema.UNIT)
+    return {name: label for key, column in read.items() for name, label in _labels(key, column)}
 
 
 def _labels(name: str, column: xr.Variable) -> list[tuple[str, xr.Variable]]:
@@ -277,17 +282,19 @@ def _labels(name: str, column: xr.Variable) -> list[tuple[str, xr.Variable]]:
     return [(names[i] if names else f"{name}_{i}", column[:, i]) for i in range(column.shape[1])]
 
 
-def _roi_table(source: Source, one: Series) -> str:
+def _roi_table(source: Source, series: Series) -> str:
     """The table that the ROIs of a series are rows of; "" if it names none."""
-    return str(source.attr(one.rois, "table") or "").strip("/") if one.rois else ""
+    return str(source.attr(series.rois, "table") or "").strip("/") if series.rois else ""
 
 
-def _is_one_neuron(source: Source, one: Series) -> bool:
+def _is_one_neuron(source: Source, series: Series) -> bool:
     """Whether a series holds one neuron, as its type or its name says."""
-    if one.info is None or not (one.is_units or decode.neuron_number(one.name) is not None):
+    if series.info is None or not (
+        series.is_units or decode.neuron_number(series.name) is not None
+    ):
         return False
-    shape = _values(source, one).shape
-    return len(shape) == 1 or (one.is_units and shape[1:] == (1,))
+    shape = _values(source, series).shape
+    return len(shape) == 1 or (series.is_units and shape[1:] == (1,))
 
 
 def _imaging_area(source: Source, table: str) -> str:
@@ -295,8 +302,8 @@ def _imaging_area(source: Source, table: str) -> str:
     if not table:
         return schema.UNKNOWN_AREA
     plane = f"{table}/imaging_plane/location"
-    found = source.info(plane)
-    return area_name(str(source.read(plane))) if found else schema.UNKNOWN_AREA
+    info = source.info(plane)
+    return area_name(str(source.read(plane))) if info else schema.UNKNOWN_AREA
 
 
 def _by_neuron(
@@ -308,7 +315,7 @@ def _by_neuron(
     nodes: dict[str, xr.Dataset],
 ) -> list[Series]:
     """Add series of one neuron each to the nodes; gives back those that are signals by themselves."""
-    same = all(decode.same_clock(account.source, members[0], one) for one in members)
+    same = all(decode.same_clock(account.source, members[0], series) for series in members)
     if len(members) > 1 and same:
         with account.step(container):
             if wanted(area):
@@ -316,11 +323,11 @@ def _by_neuron(
             else:
                 account.pass_over(container)
         return []
-    for one in members:
-        if one.is_units:
-            with account.step(one.path):
-                nodes |= _roi_node(account, one, wanted, nodes)
-    return [one for one in members if not one.is_units]
+    for series in members:
+        if series.is_units:
+            with account.step(series.path):
+                nodes |= _roi_node(account, series, wanted, nodes)
+    return [series for series in members if not series.is_units]
 
 
 def _neuron_node(
@@ -328,22 +335,22 @@ def _neuron_node(
 ) -> dict[str, xr.Dataset]:
     """Series of one neuron each, side by side along unit_id."""
     source = account.source
-    numbers = [decode.neuron_number(one.name) for one in members]
+    numbers = [decode.neuron_number(series.name) for series in members]
     ids, labels = _rois(account, members, _roi_table(source, members[0]), len(members))
     if not labels or np.unique(ids).size < ids.size:
         known = None not in numbers and len(set(numbers)) == len(numbers)
         ids = np.array(numbers if known else range(len(members)), np.int64)
     order = np.argsort(ids, kind="stable")
     ordered = [members[i] for i in order]
-    array = side_by_side([_single(_values(source, one)) for one in ordered])
-    account.take(*(str(one.data) for one in ordered))
+    array = side_by_side([_single(_values(source, series)) for series in ordered])
+    account.take(*(str(series.data) for series in ordered))
     name = decode.clean(container.rpartition("/")[2])
     name = f"{name}_signal" if name == "speed" else name
     attrs = _attrs(ordered[0]) | {"nwb_path": container}
     coords = {
         schema.TIME: _clock(source, ordered[0]),
         schema.UNIT: _identifiers(ids[order], _roi_table(source, members[0])),
-        "name": xr.Variable(schema.UNIT, np.array([one.name for one in ordered], object)),
+        "name": xr.Variable(schema.UNIT, np.array([series.name for series in ordered], object)),
     }
     coords |= {k: c[order] for k, c in labels.items() if c.ndim == 1 and k not in coords}
     variable = array.variable((schema.TIME, schema.UNIT), attrs)

@@ -40,10 +40,10 @@ def kind_of(account: Account, path: str, names: list[str], stated: str) -> str:
         return "presentations"
     if not is_table and "spike_times_index" not in names:
         return "none"
-    found = next((KINDS[name] for name in KINDS if name in names), "")
-    if found == "samples" and re.search("event", stated, re.I):
+    kind = next((KINDS[name] for name in KINDS if name in names), "")
+    if kind == "samples" and re.search("event", stated, re.I):
         return "events"
-    return found
+    return kind
 
 
 def _size(account: Account, path: str) -> int:
@@ -56,8 +56,8 @@ def _size(account: Account, path: str) -> int:
     """
     info = account.source.info(path)
     if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-        found = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
-        raise FormatError(account.source.path, f"/{path}", "(row,) numbers, s", found)
+        problem = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
+        raise FormatError(account.source.path, f"/{path}", "(row,) numbers, s", problem)
     return info.shape[0]
 
 
@@ -76,16 +76,18 @@ def table_node(account: Account, path: str) -> xr.Dataset:
                 array = columns.number_array(account.source, f"{path}/{name}")
                 variables[name] = array.variable((schema.PRESENTATION,))
                 account.take(f"{path}/{name}")
-    found = columns.read_columns(account, table, size, schema.PRESENTATION, tuple(variables))
-    variables |= found
+    read = columns.read_columns(account, table, size, schema.PRESENTATION, tuple(variables))
+    variables |= read
     variables |= {name: xr.Variable(schema.PRESENTATION, column) for name, column in more.items()}
-    made = {
-        name: schema.var("table", name, data_of(one), tuple(map(str, one.dims)), **one.attrs)
-        for name, one in variables.items()
+    rows = {
+        name: schema.var(
+            "table", name, data_of(variable), tuple(map(str, variable.dims)), **variable.attrs
+        )
+        for name, variable in variables.items()
     }
     index = xr.Variable(schema.PRESENTATION, ids)
     attrs = columns.description(account.source, path)
-    return dataset(made, {schema.PRESENTATION: index}, attrs)
+    return dataset(rows, {schema.PRESENTATION: index}, attrs)
 
 
 def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dataset:
@@ -96,8 +98,8 @@ def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dat
     account.take(f"{path}/{times}")
     variables = {"event_time": array.variable((EVENT,), _CLOCK)}
     variables |= _labels_of_rows(account, table, size)
-    found = columns.read_columns(account, table, size, EVENT, (times,))
-    variables |= {_other(name): column for name, column in found.items()}
+    read = columns.read_columns(account, table, size, EVENT, (times,))
+    variables |= {_other(name): column for name, column in read.items()}
     _, more = columns.read_ids(account, path, size)
     account.take(f"{path}/id")
     variables |= {name: xr.Variable(EVENT, column) for name, column in more.items()}
@@ -110,7 +112,7 @@ def _other(name: str) -> str:
 
 def _labels_of_rows(account: Account, table: Table, size: int) -> dict[str, xr.Variable]:
     """Text of the table that a column of row numbers refers to, as ``<column>_<text column>``."""
-    source, found = account.source, {}
+    source, labels = account.source, {}
     for name in table.names:
         path = f"{table.path}/{name}"
         target = str(source.attr(path, "table") or "").strip("/")
@@ -125,9 +127,9 @@ def _labels_of_rows(account: Account, table: Table, size: int) -> dict[str, xr.V
                 if texts is None or not texts.text or len(texts.shape) != 1:
                     continue
                 values = columns.labels_of(account, path, rows, source.read(f"{target}/{label}"))
-                found[columns.free(f"{name}_{label}")] = xr.Variable(EVENT, values)
+                labels[columns.free(f"{name}_{label}")] = xr.Variable(EVENT, values)
                 account.take(f"{target}/{label}", f"{target}/id")
-    return found
+    return labels
 
 
 def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
@@ -150,10 +152,10 @@ def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
     account.take(times, *table.indexes["event_times"])
     variables = {"event_time": xr.Variable(EVENT, flat[order], _CLOCK)}
     ids, more = columns.read_ids(account, path, ends.size)
-    found = {"kind": xr.Variable(EVENT, ids)}
-    found |= {name: xr.Variable(EVENT, column) for name, column in more.items()}
-    found |= columns.read_columns(account, table, ends.size, EVENT, ("event_times",))
-    for name, column in found.items():
+    by_kind = {"kind": xr.Variable(EVENT, ids)}
+    by_kind |= {name: xr.Variable(EVENT, column) for name, column in more.items()}
+    by_kind |= columns.read_columns(account, table, ends.size, EVENT, ("event_times",))
+    for name, column in by_kind.items():
         picked: Any = column[row[order]]
         variables[_other(name)] = picked
     return dataset(variables, attrs=columns.description(source, path))

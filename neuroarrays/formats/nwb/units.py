@@ -101,8 +101,8 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
     source, path = account.source, table.path
     info = source.info(f"{path}/spike_times")
     if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-        found = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
-        raise FormatError(source.path, f"/{path}/spike_times", "(spike,) numbers, s", found)
+        problem = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
+        raise FormatError(source.path, f"/{path}/spike_times", "(spike,) numbers, s", problem)
     if info.dtype.kind in "iu":
         account.remark(f"{path}/spike_times", "whole numbers, taken for seconds as NWB has it")
     if len(table.indexes["spike_times"]) > 1:
@@ -145,8 +145,8 @@ def _unit_columns(
     if path == UNITS and "obs_intervals" in table.names:
         skip.append("obs_intervals")
         stretches = unit_stretches(account, ends.size)
-    found = columns.read_columns(account, table, ends.size, schema.UNIT, skip)
-    return found | stretches, per_spike
+    read = columns.read_columns(account, table, ends.size, schema.UNIT, skip)
+    return read | stretches, per_spike
 
 
 # ---------------------------------------------------------------------------------------- areas

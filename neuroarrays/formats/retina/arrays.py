@@ -24,8 +24,8 @@ def npy_array(path: str | os.PathLike[str]) -> FileArray:
     """
     source = members.npy_source(path)
     if source.member.dtype.kind not in "iufb":
-        found = f"values of dtype {source.member.dtype}"
-        raise FormatError(source.path, expected="numbers", found=found)
+        problem = f"values of dtype {source.member.dtype}"
+        raise FormatError(source.path, expected="numbers", found=problem)
     return file_array(source, source.name)
 
 

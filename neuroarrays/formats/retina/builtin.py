@@ -67,10 +67,10 @@ class OpenRetinaReader(Reader):
             if there are several, as open-retina has them) and the block `train`, all others joined in the order of their names.
         """
         sessions = find(probe, _is_session, _is_meant)
-        good = [one for one in sessions.good.values() if asked(_is_session, one)]
+        good = [session for session in sessions.good.values() if asked(_is_session, session)]
         if not good and sessions.good:
             raise probe.unknown("session files with responses_<stimulus>", "")
-        every = sorted({name for one in good for name in _stimuli(one)})
+        every = sorted({name for session in good for name in _stimuli(session)})
         for name in _listed(test_names):
             if name not in every:
                 raise NotInTree("stimulus", name, every)
@@ -108,8 +108,8 @@ class OpenRetinaReader(Reader):
         nodes: dict[str, xr.Dataset] = {}
         for block, stimuli in _blocks(opened.names, _listed(test_names)).items():
             part = opened.part(stimuli, sampling_rate, mismatch)
-            place = schema.node_name(block)
-            nodes |= retina.part_nodes(place, part, mismatch) | opened.info(place)
+            node = schema.node_name(block)
+            nodes |= retina.part_nodes(node, part, mismatch) | opened.info(node)
         return nodes
 
 
@@ -233,16 +233,16 @@ class _Session:
             if (info := self.file.info(f"{_INFO}/{key}")) is not None and info.shape == (count,)
         }
 
-    def info(self, place: str) -> dict[str, xr.Dataset]:
+    def info(self, node: str) -> dict[str, xr.Dataset]:
         """The rest of `session_info`, as a node of arrays with dims of their own."""
         count = (self.file.info(_RESPONSES + self.names[0]) or _NO_INFO).shape[0]
         rest: dict[str, xr.Variable] = {}
         for key in self.file.names(_INFO):
-            found = self.file.info(f"{_INFO}/{key}")
-            if found is not None and found.shape != (count,):
-                dims = [f"{key}_{axis}" for axis in range(len(found.shape))]
+            info = self.file.info(f"{_INFO}/{key}")
+            if info is not None and info.shape != (count,):
+                dims = [f"{key}_{axis}" for axis in range(len(info.shape))]
                 rest[key] = file_array(self.file, f"{_INFO}/{key}").variable(dims)
-        return {f"{place}/{_INFO}": dataset(rest)} if rest else {}
+        return {f"{node}/{_INFO}": dataset(rest)} if rest else {}
 
 
 _NO_INFO = source.Info((0,), np.dtype("f8"), None)

@@ -15,8 +15,8 @@ _CELL = re.compile(r"cell_?(\d+)$")
 
 def numbers(file: Source, group: str) -> dict[str, int]:
     """Names of the cells in a group and their numbers, in the order of these."""
-    found = {name: int(m[1]) for name in file.names(group) if (m := _CELL.match(name))}
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+    by_name = {name: int(m[1]) for name in file.names(group) if (m := _CELL.match(name))}
+    return dict(sorted(by_name.items(), key=lambda item: item[1]))
 
 
 def repeats(file: Source, group: str, units: int) -> LazyArray | None:

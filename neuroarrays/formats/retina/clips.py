@@ -74,12 +74,12 @@ class Pickled:
         if isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
             return pixels(InMemory(np.array(value)))
         if not isinstance(value, StoredArray) or value.dtype.kind not in "iufb":
-            found = (
+            problem = (
                 f"values of dtype {value.dtype}"
                 if hasattr(value, "dtype")
                 else type(value).__name__
             )
-            raise FormatError(self.path, self.member, "an array of numbers", found)
+            raise FormatError(self.path, self.member, "an array of numbers", problem)
         stored = Member(value.dtype, value.shape, value.fortran, value.offset)
         name = f"{self.member} at {value.offset}".strip()
         source = ArraySource(self.path, self.stamp, name, stored, self.member)

@@ -31,12 +31,12 @@ class Experiment:
     """
 
     def __init__(self, name: str, probe: Probe):
-        found = [m for m in containers.members(probe) if m.rpartition("/")[2] == _EXPDATA]
+        members = [m for m in containers.members(probe) if m.rpartition("/")[2] == _EXPDATA]
         self.file: Source | None = None
         #: Why the file is of no use, though there is one.
         self.note = ""
         try:
-            self.file = containers.member_source(probe, found[0]) if found else None
+            self.file = containers.member_source(probe, members[0]) if members else None
         except FormatError as error:
             self.note = (
                 f"{name}: {_EXPDATA} is not read: expected {error.expected}, found {error.found}"
@@ -98,5 +98,5 @@ class Experiment:
         if self.file is None or info is None or info.dtype.kind != "O":
             return []
         places = np.ravel(self.file.read("typelabels"))
-        texts = (np.ravel(self.file.read(str(place))) for place in places)
+        texts = (np.ravel(self.file.read(str(reference))) for reference in places)
         return ["".join(chr(int(c)) for c in text) for text in texts]

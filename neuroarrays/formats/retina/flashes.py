@@ -51,12 +51,12 @@ class Flashes:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
+def flash_nodes(block: str, flashes: Flashes) -> dict[str, xr.Dataset]:
     """The session, retina and table of presentations of one block.
 
     Parameters
     ----------
-    place : str
+    block : str
         Path of the session, ``<block>/<session>``.
     flashes : Flashes
         What is in it.
@@ -75,7 +75,7 @@ def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
     ):
         if length != count:
             raise FormatError(
-                flashes.path, place, f"{name} for each of the {count} responses", f"{length}"
+                flashes.path, block, f"{name} for each of the {count} responses", f"{length}"
             )
     shown: dict[str, xr.Variable] = {}
     if images is not None:
@@ -84,7 +84,7 @@ def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
         shown["stimulus"] = retina.variable("session", "stimulus", movie, axes)
     pair = (schema.PRESENTATION, schema.UNIT)
     area = {"responses": retina.variable("area", "responses", responses, pair)}
-    coords = retina.unit_coords(flashes.path, place, flashes.units, units)
+    coords = retina.unit_coords(flashes.path, block, flashes.units, units)
     if by_trial is not None:
         name = "responses_by_trial"
         area[name] = retina.variable("area", name, by_trial, (schema.TRIAL, *pair))
@@ -98,10 +98,10 @@ def flash_nodes(place: str, flashes: Flashes) -> dict[str, xr.Dataset]:
         )
         for name, values in flashes.table.items()
     }
-    table, below = dataset(rows), f"{place}/{retina.RETINA}"
+    table, below = dataset(rows), f"{block}/{retina.RETINA}"
     ids = {schema.PRESENTATION: retina.along(schema.PRESENTATION, np.arange(count))}
     return {
-        place: dataset(shown, ids, flashes.attrs),
+        block: dataset(shown, ids, flashes.attrs),
         below: dataset(area, coords | schema.trial_labels(dataset(area), table)),
         f"{below}/{schema.PRESENTATIONS}": table,
     }

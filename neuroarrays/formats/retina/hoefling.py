@@ -210,18 +210,18 @@ class _Field:
 
     def _column(self, name: str) -> np.ndarray | None:
         """A value per unit, None if the field has none."""
-        place = f"{self.name}/{name}"
-        info = self.file.info(place)
+        path = f"{self.name}/{name}"
+        info = self.file.info(path)
         if info is None:
             return None
         if info.shape[:1] != (self.count,):
             raise FormatError(
                 self.file.path,
-                place,
+                path,
                 f"a value for each of {self.count} units",
                 f"shape {info.shape}",
             )
-        return self.file.read(place)
+        return self.file.read(path)
 
     def kept(self, filters: Mapping[str, Any]) -> np.ndarray:
         """Rows of the units that pass."""
@@ -236,8 +236,8 @@ class _Field:
         return np.flatnonzero(keep)
 
     def _needed(self, name: str) -> np.ndarray:
-        found = self._column(name)
-        if found is None:
+        values = self._column(name)
+        if values is None:
             raise FormatError(
                 self.file.path,
                 f"{self.name}/{name}",
@@ -245,7 +245,7 @@ class _Field:
                 "nothing",
                 'units="all" filters nothing',
             )
-        return found
+        return values
 
     def nodes(self, block: str, kept: np.ndarray, movie: Movie | None) -> dict[str, xr.Dataset]:
         """Session and retina of one block."""
@@ -334,14 +334,14 @@ class _Field:
 
     def _triggers(self) -> np.ndarray:
         """Trigger times, s: the first row of what may be repeated for each unit."""
-        place = f"{self.name}/{self.stimulus}_trigger_times"
-        if self.file.info(place) is None:
-            raise FormatError(self.file.path, place, "trigger times", "nothing")
-        stored = np.asarray(self.file.read(place))
+        path = f"{self.name}/{self.stimulus}_trigger_times"
+        if self.file.info(path) is None:
+            raise FormatError(self.file.path, path, "trigger times", "nothing")
+        stored = np.asarray(self.file.read(path))
         first: np.ndarray = stored[0] if stored.ndim == 2 else stored
         if first.ndim != 1 or not np.isfinite(first).all():
             raise FormatError(
-                self.file.path, place, "finite times (unit, trigger)", f"shape {stored.shape}"
+                self.file.path, path, "finite times (unit, trigger)", f"shape {stored.shape}"
             )
         return first
 
@@ -354,18 +354,18 @@ class _Field:
         raise FormatError(self.file.path, stem + "times", "times, or t0 and dt", "neither")
 
     def _units(self, kept: np.ndarray) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        coords: dict[str, Any] = {}
         ids = self._column("roi_ids")
-        made[schema.UNIT] = kept if ids is None else ids[kept]
+        coords[schema.UNIT] = kept if ids is None else ids[kept]
         for name, column in (
             ("cell_type_id", "group_assignment"),
             ("d_qi", "d_qi"),
             ("chirp_qi", "chirp_qi"),
         ):
-            if (found := self._column(column)) is not None:
-                made[name] = found[kept]
-        if (found := self._column("group_confidences")) is not None:
-            made["cell_type_confidence"] = found.max(axis=1)[kept]
+            if (values := self._column(column)) is not None:
+                coords[name] = values[kept]
+        if (values := self._column("group_confidences")) is not None:
+            coords["cell_type_confidence"] = values.max(axis=1)[kept]
         if ids is not None and self.file.info(f"{self.name}/roi_mask") is not None:
             mask = self.file.read(f"{self.name}/roi_mask")
             centres = [
@@ -374,5 +374,5 @@ class _Field:
                 else np.full(2, np.nan)
                 for roi in ids[kept]
             ]
-            made["roi_y"], made["roi_x"] = np.reshape(centres, (-1, 2)).T
-        return made
+            coords["roi_y"], coords["roi_x"] = np.reshape(centres, (-1, 2)).T
+        return coords

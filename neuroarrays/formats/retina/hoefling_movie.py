@@ -30,17 +30,17 @@ class Movie:
     """
 
     def __init__(self, pickled: Pickled):
-        held, path = pickled.load(), pickled.path
-        if not isinstance(held, dict):
-            raise FormatError(path, expected="a dict", found=type(held).__name__)
+        content, path = pickled.load(), pickled.path
+        if not isinstance(content, dict):
+            raise FormatError(path, expected="a dict", found=type(content).__name__)
         for name in ("train", "test", "random_sequences"):
-            if name not in held:
+            if name not in content:
                 raise FormatError(
-                    path, expected=f"the key {name!r}", found=", ".join(map(str, held))
+                    path, expected=f"the key {name!r}", found=", ".join(map(str, content))
                 )
         self.pickled = pickled
-        self.train, self.test = (self._movie(held[name], name) for name in ("train", "test"))
-        self.orders = np.asarray(pickled.array(held["random_sequences"]).load()).astype(int)
+        self.train, self.test = (self._movie(content[name], name) for name in ("train", "test"))
+        self.orders = np.asarray(pickled.array(content["random_sequences"]).load()).astype(int)
         clips = self.train.shape[0] // CLIP
         if (
             self.orders.ndim != 2
@@ -70,17 +70,20 @@ class Movie:
     def find(cls, probe: Probe, wanted: str | None) -> Movie | None:
         """The movie beside the responses, unpacked or in its zip; None where there is none."""
         folder = probe if probe.is_folder else probe.parent
-        found = {
+        movies = {
             name.rpartition("/")[2]: Pickled(packed.path, packed.stamp, name)
             for packed in folder.glob("*.zip")
             for name in containers.members(packed)
             if name.endswith(".pkl")
         }
-        found |= {file.name: Pickled(file.path, file.stamp) for file in folder.glob("*.pkl")}
+        movies |= {file.name: Pickled(file.path, file.stamp) for file in folder.glob("*.pkl")}
         if wanted is not None:
-            found = {name: found[name] for name in chosen(found, wanted, "movie")}
-        if len(found) > 1:
+            movies = {name: movies[name] for name in chosen(movies, wanted, "movie")}
+        if len(movies) > 1:
             raise FormatError(
-                folder.given, expected="one movie", found=", ".join(found), hint="say which: movie="
+                folder.given,
+                expected="one movie",
+                found=", ".join(movies),
+                hint="say which: movie=",
             )
-        return cls(next(iter(found.values()))) if found else None
+        return cls(next(iter(movies.values()))) if movies else None

@@ -83,10 +83,12 @@ class KaramanlisReader(Reader):
         retina.choice("stimulus", stimulus, STIMULI)
         sessions = _folders(probe)
         if species is not None:
-            there = sorted({species_of(name) for name in sessions})
-            kept = {name: one for name, one in sessions.items() if species_of(name) == species}
+            present = sorted({species_of(name) for name in sessions})
+            kept = {
+                name: session for name, session in sessions.items() if species_of(name) == species
+            }
             if not kept:
-                raise NotInTree("species", species, there)
+                raise NotInTree("species", species, present)
             sessions = Sessions(kept, sessions.notes)
         return containers.with_ending(probe, sessions, "{}_data.mat", (stimulus, *STIMULI))
 
@@ -174,9 +176,9 @@ class _Session:
 
     def nodes(self, block: str, size: tuple[int, int] | None, wrap: bool) -> dict[str, xr.Dataset]:
         """Session, images and retina of one block; flashed images are all of the train block."""
-        prefix, place = _PREFIX[block], block
+        prefix, node = _PREFIX[block], block
         if self.flashed:
-            return self._flashes(place) if block == retina.TRAIN else {}
+            return self._flashes(node) if block == retina.TRAIN else {}
         binned = self._binned(prefix)
         part = Part(self.where, attrs=self._attrs())
         if block == retina.TRAIN:
@@ -187,11 +189,11 @@ class _Session:
         part.units = self.experiment.units(binned.shape[2])
         part.time = retina.regular_clock(part.attrs.get("sampling_rate"), part.responses.shape[0])
         images = self._show(part, prefix, size, wrap)
-        made = retina.part_nodes(place, part)
+        nodes = retina.part_nodes(node, part)
         for name in ("responses", "responses_by_trial"):
-            if name in (area := made[f"{place}/{retina.RETINA}"]):
+            if name in (area := nodes[f"{node}/{retina.RETINA}"]):
                 area[name].attrs["units"] = "spikes per frame"
-        return made | ({f"{place}/images": images} if images is not None else {})
+        return nodes | ({f"{node}/images": images} if images is not None else {})
 
     def _attrs(self) -> dict[str, Any]:
         """Facts of the session, and the numbers that its stimulus was made from."""
@@ -201,25 +203,25 @@ class _Session:
             "stimulus_type": self.stimulus,
             **self.experiment.rate,
         }
-        for place in self.parameters[:1]:
-            for name in self.file.names(place):
-                info = self.file.info(f"{place}/{name}")
+        for group in self.parameters[:1]:
+            for name in self.file.names(group):
+                info = self.file.info(f"{group}/{name}")
                 if info is not None and info.dtype.kind in "iuf" and math.prod(info.shape) == 1:
-                    facts[f"stimulus_{name}"] = self._number(place, name)
+                    facts[f"stimulus_{name}"] = self._number(group, name)
         return facts
 
-    def _number(self, place: str, name: str) -> float:
-        if self.file.info(f"{place}/{name}") is None:
-            raise FormatError(self.where, f"{place}/{name}", "a number", "nothing of that name")
-        return float(np.ravel(self.file.read(f"{place}/{name}"))[0])
+    def _number(self, group: str, name: str) -> float:
+        if self.file.info(f"{group}/{name}") is None:
+            raise FormatError(self.where, f"{group}/{name}", "a number", "nothing of that name")
+        return float(np.ravel(self.file.read(f"{group}/{name}"))[0])
 
     def _parts(self, name: str) -> list[str]:
         """Places of a field of `rawdata`: one, or of each part of the recording."""
         info = self.file.info(f"rawdata/{name}")
         if info is not None and info.dtype.kind == "O":
-            return [str(place) for place in np.ravel(self.file.read(f"rawdata/{name}"))]
-        there = info is not None or bool(self.file.names(f"rawdata/{name}"))
-        return [f"rawdata/{name}"] if there else []
+            return [str(reference) for reference in np.ravel(self.file.read(f"rawdata/{name}"))]
+        stored = info is not None or bool(self.file.names(f"rawdata/{name}"))
+        return [f"rawdata/{name}"] if stored else []
 
     def _binned(self, prefix: str) -> LazyArray:
         """Spikes per frame, (trial or block, time, unit)."""
@@ -227,15 +229,15 @@ class _Session:
         if not recorded or self.file.info(f"{prefix}bin") is not None:
             return self._three(f"{prefix}bin", "(trial or block, time, unit)")
         trials: list[LazyArray] = []
-        for place, parameters in zip(recorded, self.parameters, strict=True):
-            stored = arrays.floats(file_array(self.file, place))
+        for path, parameters in zip(recorded, self.parameters, strict=True):
+            stored = arrays.floats(file_array(self.file, path))
             running, frozen = (
                 int(self._number(parameters, f"{kind}Frames")) for kind in ("Running", "Frozen")
             )
             if len(stored.shape) != 2 or running < 1 or frozen < 1:
                 raise FormatError(
                     self.where,
-                    place,
+                    path,
                     "(time, unit), and running and frozen frames",
                     f"{stored.shape}, {running} and {frozen}",
                 )
@@ -244,7 +246,7 @@ class _Session:
             trials.append(Taken(Blocks(stored, period), cut, 1))
         return arrays.joined(trials, self.where, "rawdata/spikesbin")
 
-    def _flashes(self, place: str) -> dict[str, xr.Dataset]:
+    def _flashes(self, block: str) -> dict[str, xr.Dataset]:
         """Flashed images: spikes of each presentation, and the image that was shown."""
         counts = arrays.floats(file_array(self.file, "trialCounts"))
         order = np.ravel(self.file.read("presentOrder")).astype(np.int64)
@@ -278,7 +280,7 @@ class _Session:
         shown = None if stored is None else Taken(Arranged(stored, (0, 2, 1)), order - 1)
         units = self.experiment.units(counts.shape[1])
         return flash_nodes(
-            place, Flashes(self.where, shown, counts, None, units, table, "1", attrs)
+            block, Flashes(self.where, shown, counts, None, units, table, "1", attrs)
         )
 
     def _three(self, name: str, axes: str) -> LazyArray:
@@ -308,8 +310,8 @@ class _Session:
             part.attrs["note"] = _NO_STIMULUS
             return
         number, across, down, frames = (int(value) for value in known if value is not None)
-        blocks, held, _ = self._binned(prefix).shape
-        if min(across, down, frames) < 1 or frames != held:
+        blocks, length, _ = self._binned(prefix).shape
+        if min(across, down, frames) < 1 or frames != length:
             part.attrs["note"] = _NO_STIMULUS
             return
         if across * down * frames > _MOST_CHECKERS:

@@ -163,32 +163,32 @@ class _Recording:
                 by_time = self._on_clock(Arranged(trials, (1, 0, 2)), part, _REPEATS)
                 part.by_trial = Arranged(by_time, (1, 0, 2))
                 part.area_attrs["repeats"] = unit
-        made = retina.part_nodes(block, part)
-        area = made[f"{block}/{retina.RETINA}"]
+        nodes = retina.part_nodes(block, part)
+        area = nodes[f"{block}/{retina.RETINA}"]
         area["responses"].attrs["units"] = "1" if self.response == "binned" else "Hz"
         if block == retina.TRAIN and self.cells:
-            made[f"{block}/{retina.RETINA}/{schema.SPIKES}"] = self._spikes()
-        return made
+            nodes[f"{block}/{retina.RETINA}/{schema.SPIKES}"] = self._spikes()
+        return nodes
 
     def _arrays(self, block: str) -> dict[str, Any]:
-        place = f"{block}/response/{self.response}"
-        stored = arrays.floats(file_array(self.file, place))
+        path = f"{block}/response/{self.response}"
+        stored = arrays.floats(file_array(self.file, path))
         if len(stored.shape) != 2:
-            raise FormatError(self.path, place, "(unit, time)", f"shape {stored.shape}")
+            raise FormatError(self.path, path, "(unit, time)", f"shape {stored.shape}")
         movie = file_array(self.file, f"{block}/stimulus")
         if len(movie.shape) != 3:
             raise FormatError(self.path, f"{block}/stimulus", "(time, y, x)", f"{movie.shape}")
-        found: dict[str, Any] = {"responses": transposed(stored)}
-        found["stimulus"] = Arranged(arrays.pixels(movie), (0, Arranged.NEW, 1, 2))
-        found["time"] = file_array(self.file, f"{block}/time")
-        if found["time"].shape != movie.shape[:1]:
+        fields: dict[str, Any] = {"responses": transposed(stored)}
+        fields["stimulus"] = Arranged(arrays.pixels(movie), (0, Arranged.NEW, 1, 2))
+        fields["time"] = file_array(self.file, f"{block}/time")
+        if fields["time"].shape != movie.shape[:1]:
             raise FormatError(
                 self.path,
                 f"{block}/time",
                 f"{movie.shape[0]} times, one per frame",
-                f"shape {found['time'].shape}",
+                f"shape {fields['time'].shape}",
             )
-        return found
+        return fields
 
     def _rate(self, block: str) -> dict[str, Any]:
         """Frames per second, from the ends of the clock."""
@@ -238,11 +238,11 @@ class _Recording:
     def _repeats(self, units: int) -> tuple[LazyArray | None, str]:
         """Repeats as (trial, time, unit) and what is known of their unit."""
         if self.response in self.file.names(_REPEATS):
-            place = f"{_REPEATS}/{self.response}"
-            stored = arrays.floats(file_array(self.file, place))
+            path = f"{_REPEATS}/{self.response}"
+            stored = arrays.floats(file_array(self.file, path))
             if len(stored.shape) != 3 or stored.shape[1] != units:
                 raise FormatError(
-                    self.path, place, f"(trial, {units} units, time)", f"shape {stored.shape}"
+                    self.path, path, f"(trial, {units} units, time)", f"shape {stored.shape}"
                 )
             return Arranged(stored, (0, 2, 1)), self.response
         return cells.repeats(self.file, _REPEATS, units), "per cell, unit not documented"

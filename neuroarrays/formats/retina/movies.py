@@ -60,8 +60,10 @@ class FixationMovie:
         stored = self.fixations.outer((outer.compact(picked), slice(0, 3, 1)))
         count, across, down = self.images.shape
         whole = np.where(np.isfinite(stored), stored, 0)
-        found = np.clip(whole, -(2**40), 2**40).astype(np.int64)
-        bad = ~((found[:, 0] >= 1) & (found[:, 0] <= count)) | ~np.isfinite(stored).all(axis=1)
+        fixations = np.clip(whole, -(2**40), 2**40).astype(np.int64)
+        bad = ~((fixations[:, 0] >= 1) & (fixations[:, 0] <= count)) | ~np.isfinite(stored).all(
+            axis=1
+        )
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise FormatError(
@@ -70,16 +72,16 @@ class FixationMovie:
                 f"an image from 1 to {count}, finite x and y",
                 f"{stored[row].tolist()}",
             )
-        off = ~kernel.inside((across, down), found[:, 1:], self.screen)
+        off = ~kernel.inside((across, down), fixations[:, 1:], self.screen)
         if off.any():
             row = int(np.flatnonzero(off)[0])
             raise FormatError(
                 self.path,
                 f"{self.where}, frame {picked[row]}",
                 "a fixation that leaves some of the image on the screen",
-                f"x, y = {found[row, 1:].tolist()} of {(across, down)} pixels",
+                f"x, y = {fixations[row, 1:].tolist()} of {(across, down)} pixels",
             )
-        return found
+        return fixations
 
     def _rendered(self, fixations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and their frames (row, 1, y, x), image after image: one image in memory at a time."""

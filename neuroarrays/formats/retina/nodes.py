@@ -62,7 +62,7 @@ class Part:
 
     def lengths(self) -> dict[str, int]:
         """Number of frames of each thing along time."""
-        found = {}
+        lengths = {}
         for name, array, axis in (
             ("stimulus", self.stimulus, 0),
             ("responses", self.responses, 0),
@@ -70,8 +70,8 @@ class Part:
             ("time", self.time, 0),
         ):
             if array is not None:
-                found[name] = array.shape[axis]
-        return found
+                lengths[name] = array.shape[axis]
+        return lengths
 
 
 def check_lengths(part: Part, where: str, mismatch: str | None) -> int:
@@ -100,12 +100,12 @@ def check_lengths(part: Part, where: str, mismatch: str | None) -> int:
     return shortest
 
 
-def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str, xr.Dataset]:
+def part_nodes(block: str, part: Part, mismatch: str | None = None) -> dict[str, xr.Dataset]:
     """The session and retina nodes of one block.
 
     Parameters
     ----------
-    place : str
+    block : str
         Path of the session, ``<block>/<session>``.
     part : Part
         What is in it.
@@ -117,18 +117,18 @@ def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str,
     FormatError
         If lengths differ, or the number of units does.
     """
-    frames = check_lengths(part, place, mismatch)
+    frames = check_lengths(part, block, mismatch)
     shown: dict[str, xr.Variable] = {}
     if part.stimulus is not None:
-        _check_axes(part.path, place, "stimulus", part.stimulus, 4)
+        _check_axes(part.path, block, "stimulus", part.stimulus, 4)
         shown["stimulus"] = variable("session", "stimulus", part.stimulus, _STIMULUS)[:frames]
     area: dict[str, xr.Variable] = {}
     if part.responses is not None:
-        _check_axes(part.path, place, "responses", part.responses, 2)
+        _check_axes(part.path, block, "responses", part.responses, 2)
         dims = (schema.TIME, schema.UNIT)
         area["responses"] = variable("area", "responses", part.responses, dims)[:frames]
     if part.by_trial is not None:
-        _check_axes(part.path, place, "responses_by_trial", part.by_trial, 3)
+        _check_axes(part.path, block, "responses_by_trial", part.by_trial, 3)
         dims3 = (schema.TRIAL, schema.TIME, schema.UNIT)
         area["responses_by_trial"] = variable("area", "responses_by_trial", part.by_trial, dims3)[
             :, :frames
@@ -137,7 +137,7 @@ def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str,
     if len(count) > 1:
         raise FormatError(
             part.path,
-            place,
+            block,
             "as many units by trial as on average",
             " and ".join(str(n) for n in sorted(count)),
         )
@@ -146,18 +146,18 @@ def part_nodes(place: str, part: Part, mismatch: str | None = None) -> dict[str,
     if part.time is not None:
         whole = part.time.shape[0] == frames  # sliced by xarray, it would be read for its index
         coords[schema.TIME] = clock(part.time if whole else sliced(part.time, slice(0, frames)))
-    made = {place: dataset(shown, coords, part.attrs)}
+    nodes = {block: dataset(shown, coords, part.attrs)}
     if area:
-        below = dict(labels) | unit_coords(part.path, place, part.units, next(iter(count)))
+        below = dict(labels) | unit_coords(part.path, block, part.units, next(iter(count)))
         if part.by_trial is not None:
             trials = np.arange(part.by_trial.shape[0]) if part.trials is None else part.trials
             below[schema.TRIAL] = along(schema.TRIAL, trials)
-        made[f"{place}/{RETINA}"] = dataset(area, below, part.area_attrs)
-    return made
+        nodes[f"{block}/{RETINA}"] = dataset(area, below, part.area_attrs)
+    return nodes
 
 
 def unit_coords(
-    path: str, place: str, units: Mapping[str, Any], count: int
+    path: str, block: str, units: Mapping[str, Any], count: int
 ) -> dict[str, xr.Variable]:
     """Labels of units as coordinates; `unit_id` counted from 0 unless it is given.
 
@@ -169,22 +169,22 @@ def unit_coords(
     for name, values in units.items():
         if len(values) != count:
             raise FormatError(
-                path, f"{place}: {name}", f"a value for each of {count} units", f"{len(values)}"
+                path, f"{block}: {name}", f"a value for each of {count} units", f"{len(values)}"
             )
     labels = {schema.UNIT: np.arange(count)} | dict(units)
     return {name: along(schema.UNIT, values) for name, values in labels.items()}
 
 
-def _check_axes(path: str, place: str, name: str, array: LazyArray, ndim: int) -> None:
+def _check_axes(path: str, block: str, name: str, array: LazyArray, ndim: int) -> None:
     if len(array.shape) != ndim:
-        raise FormatError(path, f"{place}/{name}", f"{ndim} axes", f"shape {array.shape}")
+        raise FormatError(path, f"{block}/{name}", f"{ndim} axes", f"shape {array.shape}")
 
 
 def variable(role: str, name: str, array: LazyArray, dims: tuple[str, ...]) -> xr.Variable:
     """A lazy variable of an aligned tree, with the chunks that suit it."""
-    made = schema.var(role, name, wrap(array), dims, tree=schema.ALIGNED)
-    made.encoding["preferred_chunks"] = dict(zip(dims, chunks_of(array, dims), strict=True))
-    return made
+    labelled = schema.var(role, name, wrap(array), dims, tree=schema.ALIGNED)
+    labelled.encoding["preferred_chunks"] = dict(zip(dims, chunks_of(array, dims), strict=True))
+    return labelled
 
 
 def chunks_of(array: LazyArray, dims: tuple[str, ...]) -> tuple[int, ...]:

@@ -55,7 +55,9 @@ class SensoriumReader(Reader):
 
     def recognise(self, probe: Probe) -> bool:
         """Whether there are folders of trials with tiers, or zips of them."""
-        return any(layout.is_session(one) for one in (probe.children if probe.is_list else [probe]))
+        return any(
+            layout.is_session(child) for child in (probe.children if probe.is_list else [probe])
+        )
 
     def list_sessions(self, probe: Probe) -> Sessions:
         """Sessions as <animal>-<session>-<scan>."""
@@ -149,20 +151,20 @@ class _Session:
             {"sampling_rate": layout.RATE, "sampling_rate_source": "format"} if self.movies else {}
         )
         shown = {"stimulus": self._stimulus()} if "stimulus" in self.arrays else {}
-        made = {"": dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
+        nodes = {"": dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
         table, pupil = self._table(), self._pupil()
         stored = statistics_of(self.listing, self.files, self.sizes, self.movies, self.trials.notes)
         for area in areas:
-            place = area
+            path = area
             units = np.flatnonzero(self.area == area)
-            made[place] = self._area(units, table)
-            made[f"{place}/{schema.PRESENTATIONS}"] = table
+            nodes[path] = self._area(units, table)
+            nodes[f"{path}/{schema.PRESENTATIONS}"] = table
             if pupil:
-                made[f"{place}/{schema.PUPIL}"] = dataset(pupil)
+                nodes[f"{path}/{schema.PUPIL}"] = dataset(pupil)
             for scope, variables in stored.items():
                 node = {n: self._of_units(v, units) for n, v in variables.items()}
-                made[f"{place}/{schema.STATISTICS}/{scope}"] = dataset(node)
-        return made
+                nodes[f"{path}/{schema.STATISTICS}/{scope}"] = dataset(node)
+        return nodes
 
     def _stimulus(self) -> xr.Variable:
         """`(presentation_id[, time], channel, y, x)`."""
@@ -185,23 +187,23 @@ class _Session:
     def _signals(self) -> dict[str, LazyArray]:
         """Behaviour by signal: `(trial[, time])`."""
         named = {"behavior": layout.BEHAVIOR[self.movies], "pupil_center": layout.CENTER}
-        found: dict[str, LazyArray] = {}
+        by_signal: dict[str, LazyArray] = {}
         for kind, signals in named.items():
             if kind in self.arrays:
                 base = self._behaviour(kind)
-                found |= {name: Taken(base, i, 1) for i, name in enumerate(signals)}
-        return found
+                by_signal |= {name: Taken(base, i, 1) for i, name in enumerate(signals)}
+        return by_signal
 
     def _behaviour(self, kind: str) -> LazyArray:
         array = self.arrays[kind]
         return array if self.movies else Remembered.of(array)
 
     def _pupil(self) -> dict[str, xr.Variable]:
-        found = {}
+        variables = {}
         for name, array in self._signals().items():
             if name.startswith("pupil_"):
                 short, (units, doc) = name.removeprefix("pupil_"), layout.MEANING[name]
-                found[short] = schema.var(
+                variables[short] = schema.var(
                     "behaviour",
                     short,
                     wrap(array),
@@ -210,7 +212,7 @@ class _Session:
                     units=units,
                     long_name=doc,
                 )
-        return found
+        return variables
 
     def _table(self) -> xr.Dataset:
         """The trials, in the order of their files."""
@@ -243,7 +245,7 @@ class _Session:
         if units.size < self.sizes[schema.UNIT]:
             lazy = Taken(responses, units, 1)
         dims = (schema.PRESENTATION, schema.UNIT, *((schema.TIME,) if self.movies else ()))
-        made = {
+        variables = {
             "responses": schema.var(
                 "area",
                 "responses",
@@ -255,7 +257,7 @@ class _Session:
             **self._masks(),
         }
         if "speed" in (signals := self._signals()):
-            made["speed"] = schema.var(
+            variables["speed"] = schema.var(
                 "area", "speed", wrap(signals["speed"]), self._dims(), schema.ALIGNED
             )
         labels = {
@@ -264,7 +266,7 @@ class _Session:
             )
             for name, column in self.units.items()
         }
-        return dataset(made, labels | schema.trial_labels(dataset(made, labels), table))
+        return dataset(variables, labels | schema.trial_labels(dataset(variables, labels), table))
 
     def _masks(self) -> dict[str, xr.Variable]:
         """`withheld`, `behavior_withheld`; of movies `valid`, `valid_length` and `stimulus_id`."""
@@ -272,25 +274,25 @@ class _Session:
         suspects = np.array([bool(layout.HIDDEN_TIERS.fullmatch(str(t))) for t in tiers], bool)
         everyone = np.ones(suspects.size, bool)
         dims = (schema.PRESENTATION,)
-        found: dict[str, tuple[LazyArray, tuple[str, ...], str]] = {
+        computed: dict[str, tuple[LazyArray, tuple[str, ...], str]] = {
             "withheld": (masks.blank((self.arrays["responses"],), suspects), dims, "")
         }
         kinds = [kind for kind in ("behavior", "pupil_center") if kind in self.arrays]
         if kinds:
             bases = tuple(self._behaviour(kind) for kind in kinds)
             told = "behaviour that a competition blanked: every value is zero"
-            found["behavior_withheld"] = (masks.blank(bases, everyone), dims, told)
+            computed["behavior_withheld"] = (masks.blank(bases, everyone), dims, told)
         if self.movies and "stimulus" in self.arrays:
             movie = self.arrays["stimulus"]
             streams = tuple(a for kind, a in self.arrays.items() if kind != "stimulus")
             told = "frames of the movie, before the padding with NaN"
-            found["valid_length"] = (masks.valid_length(movie), dims, told)
+            computed["valid_length"] = (masks.valid_length(movie), dims, told)
             told = "inside the movie, and no other stream has NaN; False is padding"
-            found["valid"] = (masks.valid(movie, streams), self._dims(), told)
+            computed["valid"] = (masks.valid(movie, streams), self._dims(), told)
         if schema.IMAGE not in self.trials.columns and "stimulus" in self.arrays:
             numbers = np.asarray(self.trials.numbers, np.int64)
             shown = masks.same_as(self.arrays["stimulus"], numbers)
-            found[schema.SHOWN] = (shown, dims, "first presentation that shows the same")
+            computed[schema.SHOWN] = (shown, dims, "first presentation that shows the same")
         return {
             name: schema.var(
                 "area",
@@ -300,7 +302,7 @@ class _Session:
                 schema.ALIGNED,
                 **({"long_name": told} if told else {}),
             )
-            for name, (array, along, told) in found.items()
+            for name, (array, along, told) in computed.items()
         }
 
     def _of_units(self, variable: xr.Variable, units: np.ndarray) -> xr.Variable:

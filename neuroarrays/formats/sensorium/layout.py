@@ -114,20 +114,20 @@ def sessions_of(probe: Probe) -> Sessions:
     """
     if probe.is_list:
         return _of_list(probe)
-    found: list[tuple[str, Held | Exception]] = list(_at(probe))
+    named: list[tuple[str, Held | Exception]] = list(_at(probe))
     notes: list[str] = []
-    if not found and probe.is_folder:
+    if not named and probe.is_folder:
         inside = find(probe, _in_folder, _is_meant, _unpacked, called=lambda child: child.name)
         notes = inside.notes
         for name, child in inside.items():
             damaged = isinstance(child, Exception)
-            found += [(name.removesuffix(".zip"), child)] if damaged else _at(child)
-    keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in found]
+            named += [(name.removesuffix(".zip"), child)] if damaged else _at(child)
+    keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in named]
     names = [
-        key if keys.count(key) == 1 else name for key, (name, _) in zip(keys, found, strict=True)
+        key if keys.count(key) == 1 else name for key, (name, _) in zip(keys, named, strict=True)
     ]
-    held = zip(map(schema.node_name, names), (one for _, one in found), strict=True)
-    return Sessions(held, notes)
+    keyed = zip(map(schema.node_name, names), (session for _, session in named), strict=True)
+    return Sessions(keyed, notes)
 
 
 def _of_list(probe: Probe) -> Sessions:
@@ -136,7 +136,7 @@ def _of_list(probe: Probe) -> Sessions:
         member.check()
         inside = sessions_of(member)
         every.notes += inside.notes
-        for name, held in inside.items():
+        for name, session in inside.items():
             if name in every:
                 raise FormatError(
                     member.given,
@@ -144,7 +144,7 @@ def _of_list(probe: Probe) -> Sessions:
                     "sessions of different names",
                     f"{name} twice, also in {getattr(every[name], 'path', '')}",
                 )
-            every[name] = held
+            every[name] = session
     return every
 
 
@@ -182,14 +182,14 @@ def _at(probe: Probe) -> list[tuple[str, Held]]:
         members = None
     if members is None:
         return [(probe.stem, Held(probe))] if named and probe.suffix == ".zip" else []
-    found = []
+    sessions = []
     for member in members:
         if member == _MARK or member.endswith("/" + _MARK):
             prefix = member.removesuffix(_MARK)
             if any(other.startswith(prefix + "data/") for other in members):
                 called = prefix.rstrip("/").rpartition("/")[2] or probe.stem
-                found.append((called, Held(probe, prefix)))
-    return found
+                sessions.append((called, Held(probe, prefix)))
+    return sessions
 
 
 def animal_of(name: str) -> str:
@@ -218,16 +218,16 @@ def data_folders(listing: Listing, files: Store) -> dict[str, str]:
     FormatError
         If responses are missing, or two folders mean the same.
     """
-    found: dict[str, str] = {}
+    by_kind: dict[str, str] = {}
     for name, variants in FOLDERS.items():
-        there = [f"data/{v}" for v in variants if listing.get(f"data/{v}")]
-        if len(there) > 1:
-            raise FormatError(files.path, "data", f"one folder of {name}", shorten(there))
-        found |= {name: there[0]} if there else {}
-    if "responses" not in found:
+        present = [f"data/{v}" for v in variants if listing.get(f"data/{v}")]
+        if len(present) > 1:
+            raise FormatError(files.path, "data", f"one folder of {name}", shorten(present))
+        by_kind |= {name: present[0]} if present else {}
+    if "responses" not in by_kind:
         have = [folder for folder in listing if folder.startswith("data/")]
         raise FormatError(files.path, "data", "a folder responses with files", shorten(have))
-    return found
+    return by_kind
 
 
 def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials:
@@ -288,26 +288,26 @@ def _numbers(names: Sequence[str]) -> np.ndarray:
 
 def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.ndarray]:
     """The columns of meta/trials under stable names, text as it is."""
-    found: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     for name in sorted(listing.get("meta/trials", ())):
         if not name.endswith(".npy") or name[0] == ".":
             continue
-        place = f"meta/trials/{name}"
+        path = f"meta/trials/{name}"
         try:
-            column = npy.values_in(files, place)
+            column = npy.values_in(files, path)
         except FormatError as error:
-            if place == _MARK or not error.found.startswith("Python objects"):
+            if path == _MARK or not error.found.startswith("Python objects"):
                 raise
-            notes.append(f"{place} left out: {error.found}")
+            notes.append(f"{path} left out: {error.found}")
             continue
-        if place == _MARK and column.ndim != 1:
-            raise FormatError(files.place(place), "", "one tier per trial", f"{column.shape}")
+        if path == _MARK and column.ndim != 1:
+            raise FormatError(files.place(path), "", "one tier per trial", f"{column.shape}")
         if column.ndim != 1:
-            notes.append(f"{place} left out: it has shape {column.shape}")
+            notes.append(f"{path} left out: it has shape {column.shape}")
             continue
         plain = _STIMULUS_PREFIX.sub("", name.removesuffix(".npy"))
-        found.setdefault(COLUMNS.get(plain, plain), column)
-    if "tier" not in found:
+        columns.setdefault(COLUMNS.get(plain, plain), column)
+    if "tier" not in columns:
         raise FormatError(
             files.path,
             _MARK,
@@ -315,21 +315,21 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
             "no such file",
             "restore it from the original",
         )
-    for name, column in found.items():
-        if column.size != found["tier"].size:
+    for name, column in columns.items():
+        if column.size != columns["tier"].size:
             raise FormatError(
                 files.path,
                 "meta/trials",
                 "columns of one length",
-                f"{found['tier'].size:,} rows of tier, {column.size:,} of {name}",
+                f"{columns['tier'].size:,} rows of tier, {column.size:,} of {name}",
                 "restore the one that is damaged from the original",
             )
         if column.dtype.kind == "S":
-            found[name] = text_array(column).astype(str)
-    if "time_stamp" in found and found["time_stamp"].dtype.kind == "U":
-        texts = [_STAMP.sub(r"\1", text) for text in found["time_stamp"].tolist()]
-        found["time_stamp"] = np.array(texts)
-    return found
+            columns[name] = text_array(column).astype(str)
+    if "time_stamp" in columns and columns["time_stamp"].dtype.kind == "U":
+        texts = [_STAMP.sub(r"\1", text) for text in columns["time_stamp"].tolist()]
+        columns["time_stamp"] = np.array(texts)
+    return columns
 
 
 def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
@@ -345,9 +345,9 @@ def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
         return np.argsort(np.argsort(index)).astype(np.int64), "exact, from trial_idx"
     if stamps is None:
         return None
-    place = np.searchsorted(np.sort(stamps), stamps, side="left").astype(np.int64)
+    rank = np.searchsorted(np.sort(stamps), stamps, side="left").astype(np.int64)
     ties = stamps.size - np.unique(stamps).size
-    return place, f"1 s, from time stamps; {ties} trials share a place with another"
+    return rank, f"1 s, from time stamps; {ties} trials share a place with another"
 
 
 def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
@@ -383,16 +383,16 @@ def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str,
     FormatError
         If a column is not of `size` units, or ids are not whole numbers.
     """
-    found: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     for name in sorted(listing.get("meta/neurons", ())):
         if not name.endswith(".npy") or name[0] == ".":
             continue
-        place, plain = f"meta/neurons/{name}", name.removesuffix(".npy")
-        column = npy.values_in(files, place)
+        path, plain = f"meta/neurons/{name}", name.removesuffix(".npy")
+        column = npy.values_in(files, path)
         wanted = (size, 3) if plain == _MOTOR else (size,)
         if column.shape != wanted:
             raise FormatError(
-                files.place(place),
+                files.place(path),
                 "",
                 f"shape {wanted}, as {first} has {size} units",
                 f"{column.shape}",
@@ -401,11 +401,11 @@ def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str,
         if column.dtype.kind == "S":
             column = text_array(column).astype(str)
         if plain == _MOTOR:
-            found |= dict(zip(MOTOR, column.T.copy(), strict=True))
+            columns |= dict(zip(MOTOR, column.T.copy(), strict=True))
         else:
-            found[UNITS.get(plain, plain)] = column
-    ids = found.get(schema.UNIT, np.arange(size))
+            columns[UNITS.get(plain, plain)] = column
+    ids = columns.get(schema.UNIT, np.arange(size))
     if ids.dtype.kind not in "iu":
         raise FormatError(files.path, "meta/neurons/unit_ids.npy", "whole numbers", str(ids.dtype))
-    found[schema.UNIT] = ids.astype(np.int64)
-    return found
+    columns[schema.UNIT] = ids.astype(np.int64)
+    return columns

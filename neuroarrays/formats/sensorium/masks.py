@@ -41,9 +41,9 @@ def _blank(base: LazyArray, rows: np.ndarray) -> np.ndarray:
     size = base.shape[1]
     each = max(1, math.prod(base.shape[2:]) * base.dtype.itemsize)
     first = min(size, max(1, _GLANCE // each))
-    found = np.ones(rows.size, bool)
+    all_zero = np.ones(rows.size, bool)
     for part in (slice(0, first), slice(first, size)):
-        left = np.flatnonzero(found)
+        left = np.flatnonzero(all_zero)
         some = max(1, _BLOCK // max(1, (part.stop - part.start) * each))
         for begin in range(0, left.size if part.start < part.stop else 0, some):
             those = left[begin : begin + some]
@@ -51,8 +51,8 @@ def _blank(base: LazyArray, rows: np.ndarray) -> np.ndarray:
             other = values != 0
             if values.dtype.kind == "f":
                 other &= ~np.isnan(values)
-            found[those] = ~other.any(axis=1)
-    return found
+            all_zero[those] = ~other.any(axis=1)
+    return all_zero
 
 
 def _lines(movie: LazyArray, rows: np.ndarray) -> np.ndarray:
@@ -137,5 +137,5 @@ def _firsts(stimulus: LazyArray, ids: np.ndarray) -> np.ndarray:
 
 def _digests(values: np.ndarray) -> np.ndarray:
     """`(row,)` of 32 letters each, which tell the bytes of rows apart."""
-    found = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in values]
-    return np.array(found, "S32")
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in values]
+    return np.array(digests, "S32")

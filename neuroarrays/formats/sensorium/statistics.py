@@ -33,8 +33,8 @@ def _statistic(*positions_and_file: Any) -> np.ndarray:
     *positions, files, name, shape = positions_and_file
     values = np.asarray(npy.values_in(files, name))
     if values.shape != shape:
-        place = files.place(name)
-        raise FormatError(place, "", f"shape {shape} as on opening", str(values.shape))
+        path = files.place(name)
+        raise FormatError(path, "", f"shape {shape} as on opening", str(values.shape))
     return outer.take(values, tuple(positions))
 
 
@@ -54,7 +54,7 @@ def statistics_of(
     notes : list of str
         Gets a line for each statistic that fits nothing.
     """
-    found: dict[str, dict[str, xr.Variable]] = {}
+    by_scope: dict[str, dict[str, xr.Variable]] = {}
     folders = {variant: name for name, known in layout.FOLDERS.items() for variant in known}
     for folder in sorted(listing):
         parts = folder.removeprefix(_FOLDER).split("/")
@@ -67,24 +67,26 @@ def statistics_of(
             name = f"{folder}/{stat}.npy"
             header = npy.header_in(files, name)
             dtype = header.dtype.newbyteorder("=")
-            one = Computed(_statistic, header.shape, dtype, (files, name, header.shape))
-            laid = _laid_out(folders[parts[0]], one, sizes, movies)
+            statistic = Computed(_statistic, header.shape, dtype, (files, name, header.shape))
+            laid = _laid_out(folders[parts[0]], statistic, sizes, movies)
             if laid is None:
-                notes.append(f"{name} left out: shape {one.shape} fits neither units nor signals")
+                notes.append(
+                    f"{name} left out: shape {statistic.shape} fits neither units nor signals"
+                )
                 continue
             for signal, (dims, array) in laid.items():
                 attrs = {**_STATED, "scope": parts[1]}
-                found.setdefault(scope, {})[f"{signal}_{stat}"] = array.variable(dims, attrs)
-    return found
+                by_scope.setdefault(scope, {})[f"{signal}_{stat}"] = array.variable(dims, attrs)
+    return by_scope
 
 
-def _laid_out(name: str, one: LazyArray, sizes: dict[str, int], movies: bool) -> Parts | None:
+def _laid_out(name: str, statistic: LazyArray, sizes: dict[str, int], movies: bool) -> Parts | None:
     """What stands where in a statistic of one kind of file."""
-    shape, frames = one.shape, sizes.get(schema.TIME, -1)
+    shape, frames = statistic.shape, sizes.get(schema.TIME, -1)
     along = ((schema.TIME,), ()) if shape[-1:] == (frames,) and len(shape) > 1 else ((), None)
     if name == "stimulus":
-        return _of_stimulus(one, frames)
-    flat: LazyArray = Taken(one, 0, 1) if len(shape) == 2 and shape[1] == 1 else one
+        return _of_stimulus(statistic, frames)
+    flat: LazyArray = Taken(statistic, 0, 1) if len(shape) == 2 and shape[1] == 1 else statistic
     if along[1] is None and len(flat.shape) != 1:
         return None
     if name == "responses":
@@ -96,12 +98,12 @@ def _laid_out(name: str, one: LazyArray, sizes: dict[str, int], movies: bool) ->
     return {signal: (along[0], Taken(flat, i)) for i, signal in enumerate(signals)}
 
 
-def _of_stimulus(one: LazyArray, frames: int) -> Parts | None:
-    if one.shape == ():
-        return {"stimulus": ((), one)}
-    if len(one.shape) == 3 and one.shape[-1] == frames:
-        moved = Arranged(one, (2, Arranged.NEW, 0, 1))
+def _of_stimulus(statistic: LazyArray, frames: int) -> Parts | None:
+    if statistic.shape == ():
+        return {"stimulus": ((), statistic)}
+    if len(statistic.shape) == 3 and statistic.shape[-1] == frames:
+        moved = Arranged(statistic, (2, Arranged.NEW, 0, 1))
         return {"stimulus": ((schema.TIME, "channel", "y", "x"), moved)}
-    if len(one.shape) == 3 and frames < 0:
-        return {"stimulus": (("channel", "y", "x"), one)}
+    if len(statistic.shape) == 3 and frames < 0:
+        return {"stimulus": (("channel", "y", "x"), statistic)}
     return None

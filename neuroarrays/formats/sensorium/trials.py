@@ -60,14 +60,14 @@ class TrialFiles(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         first, item = key[0], key[1:]
-        one = isinstance(first, int)
+        single = isinstance(first, int)
         numbers = _named(self.numbers, first)
         cut = Stretch.of(self.header.dtype, self.header.shape, self.header.fortran, item)
         out = np.empty((len(numbers), *cut.shape), self.dtype)
         if out.size:
             read = self._whole if cut.whole else self._part
             share(len(numbers), lambda rows: read(numbers, rows, out, cut))
-        return out[0] if one else out
+        return out[0] if single else out
 
     def _whole(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
         """Each file in one read, straight into its row."""
@@ -103,21 +103,21 @@ class TrialFiles(LazyArray):
 
     def _differs(self, name: str, head: bytes, got: int, cut: Stretch | None = None) -> None:
         """Raise if a file is another than the first; return if only its header is longer."""
-        place = self.files.place(name)
+        path = self.files.place(name)
         if got < npy.HEAD and len(head) < len(self.header.raw):
-            found = f"{got} bytes: truncated" if got else "an empty file"
+            length = f"{got} bytes: truncated" if got else "an empty file"
             raise FormatError(
-                place,
+                path,
                 "",
                 f"{self.header}, as {self.numbers[0]}.npy beside it has",
-                found,
+                length,
                 "restore the file from the original",
             )
-        header = npy.parse(head, place) if npy.length(head, place) <= len(head) else None
+        header = npy.parse(head, path) if npy.length(head, path) <= len(head) else None
         header = npy.header_in(self.files, name) if header is None else header
         if not header.same_values(self.header):
             raise FormatError(
-                place,
+                path,
                 "",
                 f"{self.header}, as {self.numbers[0]}.npy beside it has",
                 str(header),
@@ -127,7 +127,7 @@ class TrialFiles(LazyArray):
         if header.raw == self.header.raw:
             stop = self.header.nbytes if cut is None else cut.stop
             raise FormatError(
-                place,
+                path,
                 "",
                 f"{len(header.raw) + stop:,} bytes or more",
                 f"{got:,}: truncated",
@@ -152,8 +152,8 @@ def _named(numbers: Numbers, key: Any) -> list[int]:
     if isinstance(numbers, range) and not isinstance(key, np.ndarray):
         return [numbers[key]] if isinstance(key, int) else list(numbers[key])
     picked = numbers[0] + key if isinstance(numbers, range) else numbers[key]
-    found: list[int] = np.atleast_1d(picked).tolist()
-    return found
+    listed: list[int] = np.atleast_1d(picked).tolist()
+    return listed
 
 
 # --------------------------------------------------------------------------------------- threads

@@ -94,7 +94,9 @@ class SridharReader(Reader):
         others = {name for kind in folders for name in _files(folders[kind], kind)} - set(files)
         notes = [f"{name} has no {shown}" for name in sorted(others)]
         stored = {name: _Stored(folders[shown], file, name, shown) for name, file in files.items()}
-        return Sessions({schema.node_name(name): one for name, one in stored.items()}, notes)
+        return Sessions(
+            {schema.node_name(name): session for name, session in stored.items()}, notes
+        )
 
     def open_session(
         self,
@@ -170,29 +172,29 @@ class _Wanted:
 
 def _folders(probe: Probe) -> dict[str, Probe]:
     """Stimulus -> its folder: the one given, or one right below."""
-    found: dict[str, Probe] = {}
+    by_stimulus: dict[str, Probe] = {}
     below = [child for child in probe.children if child.is_folder and child.name[0] != "_"]
     for folder in (probe, *below) if probe.is_folder else ():
         for stimulus in STIMULI:
             if not _files(folder, stimulus):
                 continue
-            if stimulus in found:
+            if stimulus in by_stimulus:
                 raise FormatError(
                     probe.given,
                     expected=f"one folder of the {stimulus}",
-                    found=f"{found[stimulus].name} and {folder.name}",
+                    found=f"{by_stimulus[stimulus].name} and {folder.name}",
                     hint="open one of them",
                 )
-            found[stimulus] = folder
-    return found
+            by_stimulus[stimulus] = folder
+    return by_stimulus
 
 
 def _files(folder: Probe, stimulus: str) -> dict[str, Probe]:
     """Session -> its responses to a stimulus."""
     if not folder.has("responses"):
         return {}
-    found = {file: _FILE.fullmatch(file.name) for file in folder.child("responses").children}
-    return {m[1]: file for file, m in found.items() if m and m[2] == STIMULI[stimulus]}
+    matches = {file: _FILE.fullmatch(file.name) for file in folder.child("responses").children}
+    return {m[1]: file for file, m in matches.items() if m and m[2] == STIMULI[stimulus]}
 
 
 def validation_trials(trials: int) -> np.ndarray:
@@ -212,10 +214,10 @@ def validation_trials(trials: int) -> np.ndarray:
     draw = np.random.RandomState(_SEED)
     while True:
         order = draw.permutation(trials)
-        held = order[int(trials * _SHARE) :]
-        sides = [{(trial in held) for trial in pair if trial < trials} for pair in _PAIRS]
+        validation = order[int(trials * _SHARE) :]
+        sides = [{(trial in validation) for trial in pair if trial < trials} for pair in _PAIRS]
         if all(len(side) < 2 for side in sides):
-            return held.astype(np.int64)
+            return validation.astype(np.int64)
 
 
 class _Session:
@@ -226,18 +228,18 @@ class _Session:
         self.id, self.stimulus = session.id, session.stimulus
         session.file.check("file")
         pickled = Pickled(self.path, session.file.stamp)
-        path, held = self.path, pickled.load()
-        if not isinstance(held, dict):
-            raise FormatError(path, expected="a dict", found=type(held).__name__)
-        self.held: Mapping[Any, Any] = held
+        path, content = self.path, pickled.load()
+        if not isinstance(content, dict):
+            raise FormatError(path, expected="a dict", found=type(content).__name__)
+        self.held: Mapping[Any, Any] = content
         self.responses = {}
         for block in (retina.TRAIN, retina.TEST):
             key = f"{block}_responses"
-            if key not in held:
+            if key not in content:
                 raise FormatError(
-                    path, expected=f"the key {key!r}", found=", ".join(map(str, held))
+                    path, expected=f"the key {key!r}", found=", ".join(map(str, content))
                 )
-            stored = arrays.floats(ByRow(pickled.array(held[key])))
+            stored = arrays.floats(ByRow(pickled.array(content[key])))
             axes = len(stored.shape)
             if axes != 3 and (axes, block) != (2, retina.TEST):
                 raise FormatError(path, key, "(unit, time, trial)", f"shape {stored.shape}")
@@ -301,11 +303,11 @@ class _Session:
                 seeds = None if seeds is None else seeds[:limit]
             part.by_trial, part.responses = trials, Averaged(trials)
         shown = self._shown(stimuli.Trials(retina.TEST, 1, stored.shape[1]))
-        made = self._nodes(retina.TEST, part, shown)
+        nodes = self._nodes(retina.TEST, part, shown)
         if seeds is not None:
-            place = f"{retina.TEST}/{retina.RETINA}"
-            made[place] = made[place].assign_coords(seed=retina.along(schema.TRIAL, seeds))
-        return made
+            area = f"{retina.TEST}/{retina.RETINA}"
+            nodes[area] = nodes[area].assign_coords(seed=retina.along(schema.TRIAL, seeds))
+        return nodes
 
     def _shown(self, trials: stimuli.Trials) -> stimuli.Shown:
         if self.stimulus == "whitenoise":

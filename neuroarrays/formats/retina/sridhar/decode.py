@@ -147,14 +147,14 @@ class Images:
     def read(self, number: int) -> np.ndarray:
         """One of them, (x, y)."""
         path = f"{self.folder}/{_listed(self.folder, self.changed)[number]}"
-        found = _image(path)
-        if found.shape != self.size or found.dtype != self.dtype:
+        image = _image(path)
+        if image.shape != self.size or image.dtype != self.dtype:
             raise FormatError(
                 path,
                 expected=f"{self.dtype} {self.size}, as the first image",
-                found=f"{found.dtype} {found.shape}",
+                found=f"{image.dtype} {image.shape}",
             )
-        return found.load()
+        return image.load()
 
 
 def _listed(folder: str, changed: tuple[int, ...]) -> tuple[str, ...]:
@@ -163,21 +163,21 @@ def _listed(folder: str, changed: tuple[int, ...]) -> tuple[str, ...]:
 
 def _images(folder: Probe) -> tuple[str, ...]:
     """Names of the images in their order, which has no gaps."""
-    found = sorted((int(m[1]), m[0]) for name in folder.names if (m := _IMAGE.fullmatch(name)))
-    for place, (order, name) in enumerate(found):
-        if order != place:
-            what = "two of one number" if order < place else f"no image {place:05d}"
+    numbered = sorted((int(m[1]), m[0]) for name in folder.names if (m := _IMAGE.fullmatch(name)))
+    for position, (order, name) in enumerate(numbered):
+        if order != position:
+            what = "two of one number" if order < position else f"no image {position:05d}"
             raise FormatError(folder.given, name, "images numbered from 0 without gaps", what)
-    return tuple(name for _, name in found)
+    return tuple(name for _, name in numbered)
 
 
 def _image(path: str) -> LazyArray:
-    found = npy_array(path)
-    if len(found.shape) != 2 or found.dtype.kind not in "uf":
+    image = npy_array(path)
+    if len(image.shape) != 2 or image.dtype.kind not in "uf":
         raise FormatError(
-            path, expected="grey values (x, y)", found=f"{found.dtype} of shape {found.shape}"
+            path, expected="grey values (x, y)", found=f"{image.dtype} of shape {image.shape}"
         )
-    return found
+    return image
 
 
 @dataclass(frozen=True)
@@ -231,17 +231,17 @@ class Windows:
             ~known, picked, stored, f"an image from 0 to {count - 1}, finite x and y, and 0 or 1"
         )
         down, across = self.shape[2:]
-        found: np.ndarray = np.clip(stored, -(2**40), 2**40).astype(np.int64)
-        found[:, 1:3] += self.padding - np.array([across, down]) // 2
+        windows: np.ndarray = np.clip(stored, -(2**40), 2**40).astype(np.int64)
+        windows[:, 1:3] += self.padding - np.array([across, down]) // 2
         room = np.array(self.images.size) - (across, down)
-        outside = (found[:, 1:3] < 0) | (found[:, 1:3] > room)
+        outside = (windows[:, 1:3] < 0) | (windows[:, 1:3] > room)
         self._refuse(
             outside[:, 0] | outside[:, 1],
             picked,
             stored,
             f"a window of {across} x {down} inside the image of {self.images.size}",
         )
-        return found
+        return windows
 
     def _refuse(
         self, bad: np.ndarray, picked: np.ndarray, stored: np.ndarray, expected: str
@@ -298,8 +298,8 @@ def _fields(
 def _place(path: str, frame: tuple[int, int]) -> np.ndarray:
     """Row and column of one unit, (2,) float64, pixels."""
     known = stamp(safety.regular_file(path))
-    (place,) = cached(("field", path, known), lambda: (_most_varying(path, frame),))
-    return place
+    (position,) = cached(("field", path, known), lambda: (_most_varying(path, frame),))
+    return position
 
 
 def _most_varying(path: str, size: tuple[int, int]) -> np.ndarray:

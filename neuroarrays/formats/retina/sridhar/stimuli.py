@@ -90,12 +90,12 @@ def noise(folder: Probe, session: str, trials: Trials) -> Shown:
     """
     kind = "non_repeating_stimuli" if trials.block == TRAIN else "repeating_stimuli"
     number = _NOISE.get(session)
-    found = [child for child in folder.glob(f"{kind}_{number or '*'}") if child.is_folder]
-    if len(found) != 1:
-        return _nothing(trials, f"{len(found) or 'no'} folders {kind}_{number or '<n>'}")
-    files = [found[0].child("all_images.npy")]
+    folders = [child for child in folder.glob(f"{kind}_{number or '*'}") if child.is_folder]
+    if len(folders) != 1:
+        return _nothing(trials, f"{len(folders) or 'no'} folders {kind}_{number or '<n>'}")
+    files = [folders[0].child("all_images.npy")]
     if trials.block == TRAIN:
-        files = [found[0].child(f"trial_{k:03d}/all_images.npy") for k in range(trials.count)]
+        files = [folders[0].child(f"trial_{k:03d}/all_images.npy") for k in range(trials.count)]
     movies: dict[int, LazyArray] = {}
     for k, file in enumerate(files):
         if not file.exists:
@@ -110,14 +110,14 @@ def noise(folder: Probe, session: str, trials: Trials) -> Shown:
             )
         movies[k] = Arranged(stored, (2, Arranged.NEW, 0, 1))
     if not movies:
-        return _nothing(trials, f"no {files[0].name} in {found[0].name}")
+        return _nothing(trials, f"no {files[0].name} in {folders[0].name}")
     if trials.block == TEST:
         return Shown(movies[0], np.arange(1), trials.frames)
     lengths = [movies[k].shape[0] if k in movies else 0 for k in range(len(files))]
     frames = min(trials.frames, *(movie.shape[0] for movie in movies.values()))
     same = lengths == [trials.frames] * len(files)
     cut = [arrays.cut(movie, frames) for movie in movies.values()]
-    movie = arrays.joined(cut, found[0].given, "trials")
+    movie = arrays.joined(cut, folders[0].given, "trials")
     return Shown(movie, np.array(list(movies)), frames, "" if same else _several(lengths))
 
 
@@ -181,21 +181,21 @@ def windows(
 
 def _fixations(folder: Probe, session: str, wanted: str | None) -> Probe | None:
     """The fixations of a session, None where there are none at all."""
-    found = {file.name: file for file in folder.glob("*.txt")}
-    names = list(found)
+    files = {file.name: file for file in folder.glob("*.txt")}
+    names = list(files)
     if wanted is not None:
-        names = chosen(found, wanted, "file of fixations")
-    elif len(found) > 1:
+        names = chosen(files, wanted, "file of fixations")
+    elif len(files) > 1:
         known = _FIXATIONS.get(session, _OTHER_FIXATIONS)
-        names = [name for name in found if fnmatchcase(name, known)]
-    if len(names) > 1 or (found and not names):
+        names = [name for name in files if fnmatchcase(name, known)]
+    if len(names) > 1 or (files and not names):
         raise FormatError(
             folder.given,
             expected=f"one file of fixations for session {session}",
-            found=", ".join(names or found),
+            found=", ".join(names or files),
             hint="say which: fixations=",
         )
-    return found[names[0]] if names else None
+    return files[names[0]] if names else None
 
 
 def _padding(size: tuple[int, int], given: int | None) -> int | None:
