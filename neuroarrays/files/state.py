@@ -140,7 +140,7 @@ class Cache(Generic[V]):
         """Keep a value; gives what is kept, which is another thread's if that was first."""
         weight = self._weigh(value)
         most = None if self._entries is None else max(1, self._entries())
-        values: list[V] = []
+        evicted: list[V] = []
         with _tables:
             if key in self._kept:
                 value = self._kept[key][0]
@@ -153,8 +153,8 @@ class Cache(Generic[V]):
             ):
                 dropped, freed = self._kept.popitem(last=False)[1]
                 self._nbytes -= freed
-                values.append(dropped)
-        self._let_go(values)
+                evicted.append(dropped)
+        self._let_go(evicted)
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], V]) -> V:
