@@ -37,7 +37,8 @@ def whole_clock(
     width : float, s
         Width of a bin.
     spikes : Dataset, optional
-        A spikes node; then the time in which any of its units was recorded.
+        A spikes node with ``spike_times (spike,)`` in seconds; if given, the clock covers
+        the time in which any of its units was recorded.
 
     Raises
     ------

@@ -211,7 +211,7 @@ def series_at(
     Parameters
     ----------
     series : Dataset
-        Along `time`, s, session clock.
+        Variables ``(time, ...)`` in any unit along `time`, seconds of the session clock.
     origins : (presentation,) float64, s, optional
         Session clock; times are each of them plus each offset.
     offsets : (n,) float64, s

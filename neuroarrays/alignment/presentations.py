@@ -28,7 +28,8 @@ class Presentations:
     name : str
         What their table is called.
     node : Dataset
-        Their table, along ``presentation_id``.
+        Their table, one column ``(presentation_id,)`` for each parameter; times are in
+        seconds.
     onsets, stops : (presentation_id,) float64, s
         Session clock; a stop is NaN where it is not known.
     clock : {"session", "presentation"}
@@ -62,7 +63,7 @@ def presentations_of(
     ----------
     name : str
         The session.
-    wanted : Dataset, DataFrame, or (n,) onsets
+    wanted : Dataset, DataFrame, or (n,) onsets, s
         Its table.
     event : str
         Column that onsets are taken from.
@@ -230,8 +231,8 @@ def select(
     Returns
     -------
     dict of str to Dataset
-        By session, along ``presentation_id``, to give to `align`; attribute ``dropped`` says what
-        was left out.
+        By session, tables along ``(presentation_id,)`` with times in seconds, to give to
+        `align`; the attribute ``dropped`` says what was left out.
 
     Raises
     ------

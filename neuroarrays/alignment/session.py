@@ -48,7 +48,8 @@ def on_bins(
     bins : Bins
         Where to count and interpolate.
     table : Dataset, optional
-        Its presentations along ``presentation_id``, a row for each of the onsets of `bins`.
+        The presentations, columns ``(presentation_id,)`` with times in seconds: one row for
+        each of the onsets of `bins`.
     options : Options
         Those of `align`.
 
@@ -56,7 +57,8 @@ def on_bins(
     -------
     dict of str to Dataset
         By path in the tree: the session, its areas, and below each behaviour, events and
-        presentations.
+        presentations, along ``(presentation_id, ...)`` or ``(time, ...)``; counts, or the
+        units of the recording.
     """
     coords = _coordinates(bins, table)
     masks = _Masks.of(session, bins)

@@ -27,6 +27,8 @@ def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
     Parameters
     ----------
     area : DataTree node or Dataset
+        An area along ``(presentation_id, ...)`` or ``(time, ...)``: counts, or responses in
+        any unit.
     wanted : {"trials", "clock"}
         What is asked of it, for the error.
 
@@ -137,9 +139,10 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
     Parameters
     ----------
     node : Dataset
-        An area; its `valid`, `valid_units` and `withheld` are looked at.
-    values : DataArray
-        Its responses, units second.
+        An area, along ``(presentation_id, ...)`` or ``(time, ...)``; its masks `valid`,
+        `valid_units` and `withheld` (bool) are applied.
+    values : (presentation_id or time, unit_id, ...) DataArray
+        Its responses, counts or any unit.
     rows : slice
         Along the first dimension.
 
@@ -175,9 +178,9 @@ def blocks_of(
     Parameters
     ----------
     node : Dataset
-        An area.
-    values : DataArray
-        Its responses, units second.
+        An area, along ``(presentation_id, ...)`` or ``(time, ...)``, with times in seconds.
+    values : (presentation_id or time, unit_id, ...) DataArray
+        Its responses, counts or any unit.
     row_bytes : int
         What a row takes while it is worked on, if more than as it is stored.
 
@@ -245,7 +248,7 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     Parameters
     ----------
     node : Dataset
-        An area with presentations.
+        An area with presentations, ``(presentation_id,)`` labels in any unit.
     by : str or sequence of str, optional
         Parameters; one condition without.
 
@@ -299,13 +302,14 @@ def totals(node: xr.Dataset, values: xr.DataArray) -> tuple[np.ndarray, np.ndarr
     Parameters
     ----------
     node : Dataset
-        An area.
-    values : DataArray
-        Its responses, units second.
+        An area, with masks (bool) along ``(presentation_id, ...)`` or ``(time, ...)``.
+    values : (presentation_id or time, unit_id, ...) DataArray
+        Its responses, counts or any unit.
 
     Returns
     -------
     total, n : (unit_id,) float64
+        The sum of the values that count, in their unit, and how many there are.
     """
     total, n = np.zeros((2, values.sizes[schema.UNIT]))
     for _, block, mask in blocks_of(node, values):
@@ -326,7 +330,8 @@ def means(node: xr.Dataset, response: Response) -> np.ndarray:
     Parameters
     ----------
     node : Dataset
-        An area with presentations.
+        An area with presentations: counts or responses (any unit) along ``(presentation_id,
+        unit_id[, time])``.
     response : Response
         From `trials_of`.
 

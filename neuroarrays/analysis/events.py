@@ -23,8 +23,9 @@ def as_area(node: Any) -> xr.Dataset | None:
     Returns
     -------
     Dataset or None
-        `spike_data`, `valid` and the labels of presentations; None for anything else than a node
-        ``events`` with counts.
+        `spike_data`, `valid` and the labels of presentations; None for anything else than a
+        node ``events`` with counts. Counts are along ``(presentation_id, unit_id, time)``
+        or ``(time, unit_id)``.
     """
     if not isinstance(node, xr.DataTree) or node.name != schema.EVENTS:
         return None

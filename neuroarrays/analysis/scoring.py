@@ -35,7 +35,8 @@ def repeats(
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area of an aligned tree, of images or of movies.
+        An area of an aligned tree with ``responses`` (presentation_id, unit_id[, time]) in
+        any unit: of images or of movies.
     by : str, optional
         A label along presentation_id that is equal for repeats; ``image_id``, else ``stimulus_id``,
         unless given.
@@ -77,7 +78,7 @@ def repeat_average(
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id[, time]).
+        An area with ``responses`` (presentation_id, unit_id[, time]) in any unit.
     by, at_least
         As for `repeats`.
 
@@ -115,15 +116,15 @@ def explainable_variance(
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id[, time]).
+        An area with ``responses`` (presentation_id, unit_id[, time]) in any unit.
     by, at_least
         As for `repeats`.
 
     Returns
     -------
-    xr.DataArray
-        (unit_id,) float64, at most 1, below 0 by chance; NaN for units that never respond, and for
-        all where nothing is repeated.
+    (unit_id,) float64 xr.DataArray, no unit
+        At most 1, and below 0 by chance; NaN for units that never respond, and for all
+        where nothing is repeated.
 
     Notes
     -----
@@ -159,15 +160,14 @@ def repeat_correlation(
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id[, time]).
+        An area with ``responses`` (presentation_id, unit_id[, time]) in any unit.
     by, at_least
         As for `repeats`.
 
     Returns
     -------
-    xr.DataArray
-        (unit_id,) float64 in [-1, 1]; NaN for units that never respond, and for all where nothing is
-        repeated.
+    (unit_id,) float64 xr.DataArray, no unit, -1 to 1
+        NaN for units that never respond, and for all where nothing is repeated.
 
     Notes
     -----
@@ -207,18 +207,19 @@ def signal_correlation(
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area with ``responses`` (presentation_id, unit_id[, time]).
-    predicted : xr.DataArray
-        As the responses, averaged over the same presentations as these, or with the label of repeats
-        in place of presentation_id; in any order and of more than needed.
+        An area with ``responses`` (presentation_id, unit_id[, time]) in any unit.
+    predicted : (presentation_id or repeat, unit_id[, time]) xr.DataArray
+        In the unit of the responses: averaged over the same presentations as these, or with
+        the label of repeats in place of presentation_id. The rows may be in any order, and
+        more than are needed.
     by, at_least
         As for `repeats`.
 
     Returns
     -------
-    xr.DataArray
-        (unit_id,) float64 in [-1, 1]; NaN for units whose mean or prediction never changes, and for
-        all where nothing is repeated.
+    (unit_id,) float64 xr.DataArray, no unit, -1 to 1
+        NaN for units whose mean or prediction never changes, and for all where nothing is
+        repeated.
 
     Raises
     ------

@@ -62,9 +62,9 @@ def binned(
     Parameters
     ----------
     signal : (time,) DataArray
-        Behaviour.
+        Behaviour in any unit.
     bins : int or (bins + 1,) array
-        How many, or their edges.
+        How many bins, or their edges in the unit of the signal.
     period : float, optional
         A full turn; the attribute of the signal unless given.
 
@@ -73,7 +73,8 @@ def binned(
     index : (time,) int64
         Bin of each sample, -1 where it is not finite or outside the edges given.
     edges : (bins + 1,) float64
-        Half-open bins; the largest value belongs to the last.
+        Edges of half-open bins in the unit of the signal; the largest value belongs to the
+        last bin.
     period : float or None
         The full turn that was used.
 
@@ -112,13 +113,14 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     Parameters
     ----------
     area : DataTree node or Dataset
-        On one clock, ``(time, unit_id)``.
+        On one clock, ``(time, unit_id)``, with `time` in seconds.
     feature : str or (time,) DataArray
         Path below the area, or the signal itself in any unit.
 
     Returns
     -------
     (time,) xr.DataArray
+        The signal in its unit.
 
     Raises
     ------

@@ -87,7 +87,8 @@ class Distinct:
     Attributes
     ----------
     places : (row,) int64
-        Which of the distinct rows each row is; complete once `blocks` is exhausted.
+        Number of the distinct row that each row equals, from 0; complete when `blocks` has
+        come to its end.
     """
 
     def __init__(self, encoded: Encoded):

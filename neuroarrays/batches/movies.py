@@ -248,7 +248,7 @@ class MovieChunks:
         Returns
         -------
         (n, channel, time, y, x) and (n, time, unit_id) float32
-            Of the movie and of the responses, in their units.
+            The movie and the responses, each in its unit.
         """
         starts = np.asarray(indices) * (1 if self.by_start else self.chunk)
         movie = self._gather(self.movie, starts)

@@ -228,8 +228,9 @@ def checked_spikes(
 
     Returns
     -------
-    times, first, last : float64, int64, int64
-        The same, C-contiguous.
+    times, first, last : (spike,) float64, (unit,) int64, (unit,) int64
+        The same, C-contiguous: times in seconds, positions of the first spike of each unit
+        and after its last.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def compress(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sizes : (row * stretches,) int64
         Number of events of each stretch of 65,536 places of each row.
     places : (event,) uint16
-        Place in its stretch of each spike, in order.
+        Position of each event in its stretch, in order.
 
     Raises
     ------
@@ -53,11 +53,11 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
     Parameters
     ----------
     first : (row * stretches + 1,) int64
-        Where the events of each stretch begin, and the last end.
+        Position of the first event of each stretch; the last entry is the number of events.
     places : (event,) uint16
-        Place in its stretch of each spike.
+        Position of each event in its stretch.
     rows : (n,) int64
-        Rows wanted, in any order, also repeated.
+        Numbers of the rows wanted, in any order; a row may be asked for twice.
     out : (n, width) number
         C-contiguous array to write to.
 
@@ -99,11 +99,11 @@ class Slices(NamedTuple):
     per_second : float, 1/s
         Number of slices per second.
     bounds : (slice + 1,) int64
-        Where the spikes of each slice begin, and the last end.
+        Position of the first spike of each slice; the last entry is the number of spikes.
     times : (spike,) float64, s
         Their times.
     units : (spike,) uint16 or uint32
-        Their units, counted from 0.
+        Number of the unit of each spike, counted from 0.
     n_units : int
         Number of units.
     """

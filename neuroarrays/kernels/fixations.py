@@ -21,7 +21,7 @@ def render(
     Parameters
     ----------
     image : (x, y) uint8 or float32
-        As MATLAB v7.3 files hold images: the first axis is x.
+        Brightness in any unit. The first axis is x, as MATLAB v7.3 files hold images.
     centres : (frame, 2) int64, pixels
         Column x and row y of the image that fall on the middle of the screen.
     screen : (int, int), pixels

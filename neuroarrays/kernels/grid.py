@@ -56,8 +56,8 @@ def grid_numbers(times: Any, bin_width: float) -> Any:
     Returns
     -------
     (...) float64
-        A whole number where the time is one of bins to 1e-9, or to the rounding of the time itself
-        where that is coarser; else NaN.
+        Number of the edge on which each time lies (a whole number to 1e-9, or to the
+        rounding of the time itself where that is coarser); else NaN.
 
     Raises
     ------

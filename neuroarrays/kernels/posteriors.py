@@ -12,7 +12,7 @@ def window_sums(values: np.ndarray, size: int, stretches: np.ndarray) -> np.ndar
     Parameters
     ----------
     values : (time, column) number
-        Rows in order.
+        Rows in order, in any unit.
     size : int
         Rows of the window; odd.
     stretches : (n, 2) int
@@ -21,7 +21,8 @@ def window_sums(values: np.ndarray, size: int, stretches: np.ndarray) -> np.ndar
     Returns
     -------
     (time, column) float64
-        At the ends of a stretch over the rows that it has.
+        In the unit of the rows; at the ends of a stretch, the sum over the rows that there
+        are.
     """
     half = size // 2
     sums = np.zeros((len(values) + 1, values.shape[1]))
@@ -47,7 +48,7 @@ def poisson_posterior(
     rates : (unit, place) float64, spikes/s
         Mean rate of each unit in each place; NaN where it is not known.
     prior : (place,) float64
-        How likely each place is beforehand; need not add up to 1.
+        Probability of each place beforehand, without unit; it need not add up to 1.
 
     Returns
     -------

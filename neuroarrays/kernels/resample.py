@@ -44,7 +44,7 @@ def interpolate(
     times : (sample,) float64, s
         Times of the samples, nondecreasing and finite.
     values : (sample,) or (sample, column) float64 or float32
-        Samples; other real types are taken as float64.
+        Samples in any unit; other real types are taken as float64.
     at : (time,) float64, s
         Times to evaluate, in any order.
     method : {"linear", "previous", "nearest"}
@@ -56,8 +56,8 @@ def interpolate(
     Returns
     -------
     (time,) or (time, column) float64 or float32
-        Values of the type of `values`, computed in float64; NaN before the first and after the
-        last finite sample, in gaps, and where `at` is NaN.
+        Values of the type of `values`, computed in float64; NaN before the first and after
+        the last finite sample, in gaps, and where `at` is NaN. In the unit of `values`.
 
     Raises
     ------

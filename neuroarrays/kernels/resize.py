@@ -19,7 +19,7 @@ def weights(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     first : (wanted,) int64
         First input pixel of each output.
     table : (wanted, taps) float32
-        Weights from there on; 0 past the last one.
+        Weights of the pixels from there on, without unit; 0 past the last pixel.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def draws(n: int, *seeds: int) -> np.ndarray:
     Returns
     -------
     (n,) uint64
-        The first `n` of the stream of these seeds, uniform from 0 to 2**64 - 1.
+        The first `n` numbers of the stream of these seeds, uniform from 0 to 2**64 - 1.
     """
     seed, *key = [seed & 0xFFFFFFFFFFFFFFFF for seed in seeds]
     stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=key))

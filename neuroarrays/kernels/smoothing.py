@@ -16,7 +16,7 @@ def gaussian_taps(sigma: float) -> np.ndarray:
     Returns
     -------
     (n,) float32
-        Weights of the bins at distance 0, 1, ...; not normalised.
+        Weights of the bins at distance 0, 1, ..., without unit and not normalised.
     """
     distance = np.arange(int(4 * sigma * (1 + 1e-9)) + 1)
     return np.exp(-0.5 * (distance / sigma) ** 2).astype(np.float32)
@@ -32,7 +32,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
     valid : (presentation, 1 or unit, n_bins) bool
         Bins that count.
     taps : (n,) float32
-        Weights by distance, from `gaussian_taps`.
+        Weights by distance in bins, from `gaussian_taps`; no unit.
 
     Returns
     -------

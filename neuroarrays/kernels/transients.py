@@ -14,15 +14,15 @@ def rises(trace: np.ndarray, width: int) -> np.ndarray:
     Parameters
     ----------
     trace : (sample,) float64
-        Finite.
+        In any unit, all finite.
     width : int
         Samples that are averaged on either side.
 
     Returns
     -------
     (sample,) float64
-        The mean of samples ``t`` to ``t + width - 1`` minus that of ``t - width`` to ``t - 1``; NaN
-        where these are not all there.
+        The mean of samples ``t`` to ``t + width - 1`` minus that of ``t - width`` to ``t -
+        1``; NaN where these are not all there. In the unit of the trace.
     """
     differences = np.full(trace.size, np.nan)
     if trace.size >= 2 * width:
@@ -38,7 +38,7 @@ def noise(values: np.ndarray) -> float:
     Parameters
     ----------
     values : (n,) float64
-        NaN are left out.
+        In any unit; NaN are left out.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def persistence(trace: np.ndarray, lags: int = 3) -> float:
     Parameters
     ----------
     trace : (sample,) float64
-        Finite.
+        In any unit, all finite.
     lags : int
         Samples that are looked ahead.
 

@@ -100,7 +100,7 @@ class FrameMaker(Protocol):
         Yields
         ------
         rows : (m,) int64
-            Which of `picked` they are.
+            Numbers of the entries of `picked` that they are.
         frames : (m, ...) array
             The frames.
         """

@@ -45,8 +45,8 @@ class Taken(LazyArray):
     base : LazyArray
         The array.
     places : int, range or (...) int64
-        An int takes the axis away, an array puts its own axes in its place. -1 in an array is no
-        place: NaN.
+        Positions along the axis. An int removes the axis; an array puts its own axes in
+        place of it. -1 in an array stands for no position and gives NaN.
     axis : int
         Which axis of the base.
     """
@@ -241,7 +241,7 @@ class Segments(LazyArray):
     base : (n,) LazyArray
         The array.
     starts, sizes : (stretch,) int64
-        Where each begins and how long it is.
+        Number of the first row of each stretch, and its number of rows.
     """
 
     base: LazyArray

@@ -70,8 +70,8 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
 
     Parameters
     ----------
-    values : DataArray
-        Its attribute `units` is written unless it is "1".
+    values : (...) DataArray
+        Its attribute `units` is written unless it is "1". Any shape, any unit.
     name : str, optional
         The name of the array unless given.
     """

@@ -199,8 +199,8 @@ def var(
     ----------
     role, name : str
         Kind of node, and name in it.
-    data : array or lazy array
-        Its values.
+    data : (...) array or lazy array
+        Its values, of the shape of `dims` and in the unit of the schema.
     dims : tuple of str, optional
         Needed where the schema allows several of this number of dimensions.
     tree : {"recording", "aligned"}

@@ -23,7 +23,8 @@ def odd_trains(node: xr.Dataset) -> Iterator[str]:
     Parameters
     ----------
     node : Dataset
-        A spikes node, `row_size` in order.
+        A spikes node: ``spike_times (spike,)`` in seconds, ``row_size (unit_id,)`` counts
+        in order.
 
     Yields
     ------

@@ -20,7 +20,7 @@ def rates(
     Parameters
     ----------
     movie : (time, y, x) array
-        What is shown.
+        What is shown; brightness in any unit.
     units : int
         How many, their centres spread at random, half of them preferring dark.
     rng : np.random.Generator

@@ -20,7 +20,8 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
     Parameters
     ----------
     area : DataTree node, Dataset or DataArray
-        On one clock, along `time`. Of a node also the session above it is asked.
+        On one clock, variables ``(time, ...)`` with `time` in seconds. Of a node, the
+        session above it is asked too.
     masked : bool
         Whether time that is not `valid` breaks the clock.
     clock : (time,) DataArray, s, optional
@@ -55,7 +56,7 @@ def stretches(area: Area) -> np.ndarray:
     Parameters
     ----------
     area : DataTree node, Dataset or DataArray
-        As for `breaks`.
+        On one clock, variables ``(time, ...)`` with `time` in seconds, as for `breaks`.
 
     Returns
     -------

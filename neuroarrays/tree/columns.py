@@ -25,7 +25,8 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
 
     Returns
     -------
-    float64 array of the shape of `times`, s
+    (...) float64, s
+        Of the shape of `times`.
 
     Raises
     ------
@@ -109,13 +110,15 @@ def plain_column(column: Any) -> np.ndarray:
 
     Parameters
     ----------
-    column : Series, Index, DataArray or array
-        Also of the nullable and categorical dtypes of pandas, and durations.
+    column : (n,) Series, Index, DataArray or array
+        Values in any unit, also durations and the nullable and categorical dtypes of
+        pandas.
 
     Returns
     -------
-    array of the length of `column`
-        Durations in seconds; whole numbers and bool with missing ones as float64 with NaN.
+    (n,) array
+        Durations in seconds; whole numbers and bool with missing ones as float64 with NaN;
+        else in the unit given.
     """
     if isinstance(column, xr.DataArray | xr.Variable):
         raw = column.data

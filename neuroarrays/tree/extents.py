@@ -97,7 +97,7 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
     Parameters
     ----------
     nodes : dict of str to Dataset
-        By path below the session.
+        By path below the session; times, ``(time,)`` and the like, in seconds.
     spikes : bool
         Whether to take the spikes.
     """

@@ -102,8 +102,9 @@ def union(first: Any, second: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Along ``presentation_id``, numbered anew: `start_time`, `stop_time` and the columns that
-        both tables have. Rows that overlap stay apart; `merge` joins them.
+        Along ``(presentation_id,)``, numbered anew: `start_time` and `stop_time` in
+        seconds, and the columns that both tables have. Rows that overlap stay apart;
+        `merge` joins them.
     """
     earlier, later = _rows(first), _rows(second)
     names = [name for name in earlier.data_vars if name in later.data_vars]
@@ -124,7 +125,8 @@ def merge(table: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        `start_time` and `stop_time` along ``presentation_id``; a joined row has no labels.
+        `start_time` and `stop_time` in seconds, ``(presentation_id,)``; a joined row has no
+        labels.
     """
     starts, stops = merged(table)
     return _table(starts, stops)
@@ -143,8 +145,9 @@ def intersection(first: Any, second: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        As `first`. A row of which several parts are left stands once for each, with the same
-        ``presentation_id``; parts of no length are left out.
+        The columns ``(presentation_id,)`` of `first`, times in seconds. A row of which
+        several parts are left stands once for each, with the same ``presentation_id``;
+        parts of no length are left out.
     """
     return _cut(first, *merged(second))
 
@@ -162,8 +165,9 @@ def difference(first: Any, second: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        As `first`. A row of which several parts are left stands once for each, with the same
-        ``presentation_id``; parts of no length are left out.
+        The columns ``(presentation_id,)`` of `first`, times in seconds. A row of which
+        several parts are left stands once for each, with the same ``presentation_id``;
+        parts of no length are left out.
     """
     starts, stops = merged(second)
     return _cut(first, np.append(-np.inf, stops), np.append(starts, np.inf))

@@ -49,7 +49,7 @@ def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.nda
     session : DataTree node or None
         A session of a recording tree.
     units : Dataset
-        A node of it along `unit_id`.
+        A node of the session with labels along ``(unit_id,)``; times are in seconds.
 
     Returns
     -------

@@ -46,8 +46,9 @@ def complete(
     Parameters
     ----------
     groups : dict of str to Dataset
-        The nodes of one session by path. A node ``observed``, and spikes nodes that have their
-        stretches, stay as they are.
+        The nodes of one session by path, with times ``(time,)``, ``(spike,)``, ... in
+        seconds. A node ``observed``, and spikes nodes that have their stretches, stay as
+        they are.
     session : str
         Path of the session in `groups`.
     more : sequence of Part, optional
@@ -62,7 +63,8 @@ def complete(
     Returns
     -------
     dict of str to Dataset
-        `groups` with ``<session>/observed``, if there is anything with times.
+        `groups` with ``<session>/observed``, ``(interval,)`` starts and stops in seconds,
+        if there is anything with times.
     """
     observed_path = f"{session}/{schema.OBSERVED}".lstrip("/")
     prefix = f"{session}/" if session else ""
@@ -118,7 +120,7 @@ def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr
     Parameters
     ----------
     node : Dataset
-        A spikes node.
+        A spikes node, ``spike_times (spike,)`` in seconds.
     columns : (starts, stops)
         Each (interval,) or (unit_id, interval), s.
     **attrs
@@ -170,7 +172,8 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
     Parameters
     ----------
     spikes : Dataset
-        A spikes node. If it does not say, its session does; without one, recording went from its
+        A spikes node, ``spike_times (spike,)`` in seconds. If it does not say when its
+        units were recorded, its session does; without a session, recording went from its
         first spike to its last.
     session : DataTree node, optional
         The session that it is of.
@@ -210,7 +213,7 @@ def counting(
     Parameters
     ----------
     spikes : Dataset
-        A spikes node.
+        A spikes node, ``spike_times (spike,)`` in seconds.
     session : DataTree node, optional
         The session that it is of.
     within : table of intervals, s, optional

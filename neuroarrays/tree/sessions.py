@@ -33,13 +33,16 @@ class SessionNodes:
         Series of other units than the first (cells imaged beside neurons recorded, a second imaged
         plane) cannot share their `unit_id`: they are an area of their own, ``<area>_<series>``.
     series : dict of str to Dataset
-        Signals of no unit on their own clock, by path: running, pupil, temperature, ...
+        Signals of no unit on their own clock, ``(time, ...)`` in their units, by path:
+        running, pupil, temperature, ...
     frames : dict of str to Dataset
-        What was shown, on a clock, by path.
+        What was shown, ``(time, ...)`` on a clock in seconds, by path.
     events : dict of str to Dataset
-        Point events (licks, rewards) by name: nodes with `event_time`.
+        Point events (licks, rewards) by name: nodes with `event_time`, ``(event,)`` in
+        seconds.
     tables : dict of str to Dataset
-        Presentations by the name of their table.
+        Presentations, ``(presentation_id,)`` with times in seconds, by the name of their
+        table.
     """
 
     name: str
@@ -188,8 +191,9 @@ def times_by_name(events: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
     Parameters
     ----------
     events : dict of str to Dataset
-        By name, each with `event_time`. Where one has no texts along `label`, only one, or so many
-        that they are no kinds of event, its events stand alone.
+        By name, each with `event_time`, ``(event,)`` in seconds. Where one has no texts
+        along `label`, only one, or so many that they are no kinds of event, its events
+        stand alone.
 
     Returns
     -------

@@ -42,8 +42,9 @@ def within(node: Any, window: tuple[float, float], order: Sequence[Any] | None =
     Parameters
     ----------
     node : DataTree node or Dataset
-        A spikes node of a recording tree or its area; or its node ``events``, or one below. Events
-        with a `label` are there as a whole, and for each label: ``<name>_<label>``.
+        A spikes node of a recording tree or its area, ``spike_times (spike,)`` in seconds;
+        or its node ``events``, or one below. Events with a `label` are there as a whole,
+        and for each label: ``<name>_<label>``.
     window : (float, float), s
         Half-open, session clock.
     order : sequence, optional
