@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -233,27 +233,30 @@ def option(name: str, value: object) -> str:
     Returns
     -------
     str
-        As a keyword; within `options_written` as that says.
+        As a keyword; as a flag, ``--bin-width 0.0``, of the names given to `options_typed`.
     """
-    return _written.get()(name, value)
+    if name not in _typed.get():
+        return f"{name}={value!r:.60}"
+    values = value if isinstance(value, list | tuple) else [value]
+    return " ".join([f"--{name.replace('_', '-')}", *(str(v) for v in values if v is not True)])
 
 
 @contextmanager
-def options_written(by: Callable[[str, object], str]) -> Iterator[None]:
-    """Have `option` write options in another way: the command writes ``--bin-width 0.0``."""
-    token = _written.set(by)
+def options_typed(names: Iterable[str]) -> Iterator[None]:
+    """Have `option` write these options as they are typed on the command line."""
+    token = _typed.set(frozenset(names))
     try:
         yield
     finally:
-        _written.reset(token)
+        _typed.reset(token)
 
 
-def keyword(name: str, value: object) -> str:
-    """An option as a keyword of Python, of a long value its beginning."""
-    return f"{name}={value!r:.60}"
+def typed_options() -> list[str]:
+    """The names that `options_typed` was given: for a process that writes errors for this one."""
+    return sorted(_typed.get())
 
 
-_written: ContextVar[Callable[[str, object], str]] = ContextVar("_written", default=keyword)
+_typed: ContextVar[frozenset[str]] = ContextVar("_typed", default=frozenset())
 
 
 def printable(text: object, keep: str = "") -> str:

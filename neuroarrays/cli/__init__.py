@@ -12,13 +12,12 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NoReturn
 
 import neuroarrays as na
 from neuroarrays.cli import archive_commands, commands
 from neuroarrays.cli.options import seconds
-from neuroarrays.errors import NeuroArraysError, keyword, options_written, printable
+from neuroarrays.errors import NeuroArraysError, options_typed, printable
 
 PROGRAM = "neuroarrays"
 FINE, REFUSED, BROKEN, INTERRUPTED = 0, 2, 3, 130
@@ -55,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        with options_written(partial(_flag, arguments)):
+        with options_typed(vars(arguments)):
             code = run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -85,14 +84,6 @@ def _message(error: BaseException) -> str:
         text = f"{type(error).__name__}: {text}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "; ".join(lines) or type(error).__name__
-
-
-def _flag(arguments: argparse.Namespace, name: str, value: object) -> str:
-    """An option as it is typed, if the command has it."""
-    if name not in vars(arguments):
-        return keyword(name, value)
-    values = value if isinstance(value, list | tuple) else [value]
-    return " ".join([f"--{name.replace('_', '-')}", *(str(v) for v in values if v is not True)])
 
 
 # ------------------------------------------------------------------------------------ the parser

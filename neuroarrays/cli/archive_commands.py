@@ -19,7 +19,7 @@ FINE, FAULTS = 0, 1
 def register(add: Add) -> None:
     """Put the commands into a parser; `add` makes one from its name, function and summary."""
     build = add("build", _build, "align many sessions and save an archive with a file per stimulus")
-    build.add_argument("path", metavar="SESSION", nargs="+", help="NWB files, or a folder of them")
+    build.add_argument("path", metavar="SESSION", nargs="+", help="recordings, or folders of them")
     build.add_argument(
         "-o",
         "--output",

@@ -30,7 +30,7 @@ from neuroarrays.archive.marks import WORK, Marks
 from neuroarrays.collection.plan import Job, contents_of, jobs_of
 from neuroarrays.collection.surveys import Recipe, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, error_text
-from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
 from neuroarrays.files import partials, state
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats import registry
@@ -64,7 +64,7 @@ class Report:
 
 
 def build(  # noqa: PLR0913  one question each, all but two by name
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     archive: str | os.PathLike[str],
     *,
     stimuli: str | Sequence[str] | None = None,
@@ -88,9 +88,9 @@ def build(  # noqa: PLR0913  one question each, all but two by name
 
     Parameters
     ----------
-    paths : iterable of paths
-        One recording each. A folder stands for the ``.nwb`` files in it, with `engine` for the
-        sessions that the reader finds there.
+    paths : path or iterable of paths
+        One recording each. A folder stands for the ``.nwb`` files in it; where there are none, or
+        with `engine`, for the sessions that the reader finds there.
     archive : path
         The folder of the archive; made if it is not there.
     stimuli, areas : str or list of str, optional
@@ -162,8 +162,9 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     report = Report()
     run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
     report.failures = run.failures
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
     try:
-        _build(paths, archive, recipe, run, report)
+        _build(several, archive, recipe, run, report)
     finally:
         run.close()
     return report
@@ -254,23 +255,33 @@ def make_part(job: Job) -> Outcome:
 
 def _files(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[str]:
     """The recordings that paths stand for, in full."""
+    probes = [probe_of(path) for path in paths]
     recordings: list[str] = []
-    for path in paths:
-        probe = probe_of(path)
-        if not probe.is_folder:
-            recordings.append(probe.path)
-        elif engine is None:
-            recordings += [file.path for file in probe.glob("*.nwb")]
-        else:
-            sessions = reader_of(probe, engine).list_sessions(probe).values()
-            # An error stands for a session that is damaged, and has its path.
-            recordings += [
-                session.path for session in sessions if isinstance(session, Probe | FormatError)
-            ]
+    for probe in probes:
+        recordings += _in_folder(probe, engine) if probe.is_folder else [probe.path]
     if not recordings:
-        msg = "no sessions: expected NWB files, or a folder of them; engine= says another format"
+        msg = (
+            f"no sessions in {shorten([probe.given for probe in probes])}: expected NWB files, or "
+            "folders of sessions that a reader recognises; engine= says which reader"
+        )
         raise NeuroArraysError(msg)
     return list(dict.fromkeys(recordings))
+
+
+def _in_folder(folder: Probe, engine: str | None) -> list[str]:
+    """The recordings in a folder: of NWB unless another format is asked for, or alone is there."""
+    files = [file.path for file in folder.glob("*.nwb")] if engine is None else []
+    if files:
+        return files
+    try:
+        reader = reader_of(folder, engine)
+    except UnknownFormat:
+        if engine is None:
+            return []
+        raise
+    # An error stands for a session that is damaged, and has its path.
+    sessions = reader.list_sessions(folder).values()
+    return [one.path for one in sessions if isinstance(one, Probe | FormatError)]
 
 
 # ----------------------------------------------------------------------------------- the archive

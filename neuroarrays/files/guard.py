@@ -105,6 +105,7 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
             "arguments": arguments,
             "seconds": seconds,
             "memory": memory,
+            "typed": errors.typed_options(),
         }
         try:
             answer = child.ask(request, seconds)
@@ -182,7 +183,8 @@ def main() -> None:
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        with _limits(request["seconds"], request["memory"]):
+        limits = _limits(request["seconds"], request["memory"])
+        with limits, errors.options_typed(request["typed"]):
             module, _, name = request["function"].partition(":")
             function: Callable[..., Any] = getattr(import_module(module), name)
             return {"result": function(request["path"], **request["arguments"])}

@@ -12,6 +12,7 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files.source import stamp
@@ -135,6 +136,8 @@ class LocalLocation(Location):
             target = ""
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             return Status(OTHER, words="no permission")
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            return Status(MISSING, words=f"a link to {target!r}, which leads in a circle")
         if target:
             words = f"a link to {target!r}, where there is nothing"
             return Status(MISSING, words=words, link=target)
@@ -149,7 +152,7 @@ class LocalLocation(Location):
             pieces = []
             for start, count in ranges:
                 file.seek(start)
-                pieces.append(file.read(count) or b"")
+                pieces.append(_read(file, count))
             return pieces
 
     def child(self, name: str) -> LocalLocation:
@@ -168,9 +171,12 @@ def locate(path_or_url: str | os.PathLike[str]) -> Location:
     Raises
     ------
     MissingPath
-        On a URL: these are not read yet.
+        On a URL: these are not read yet. On an empty path.
     """
-    text = os.fspath(path_or_url)
+    text = os.fsdecode(path_or_url)
+    if not text:
+        msg = 'an empty path; expected a file or folder, "." for the current folder'
+        raise MissingPath(msg)
     if "://" in text:
         msg = f"{text}: URLs are not read yet; download the file and give its path"
         raise MissingPath(msg)
@@ -198,8 +204,12 @@ def check(location: Location, status: Status) -> None:
         raise MissingPath(msg)
 
 
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def _read(file: RawIOBase, count: int) -> bytes:
+    """So many bytes from where a file stands, fewer only where it ends: one read may give less."""
+    pieces = [file.read(count) or b""]
+    while pieces[-1] and (left := count - sum(map(len, pieces))) > 0:
+        pieces.append(file.read(left) or b"")
+    return b"".join(pieces)
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

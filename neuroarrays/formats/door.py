@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neuroarrays.errors import MissingPath, SchemaError, UnknownFormat, option, printable, shorten
+from neuroarrays.errors import (
+    FormatError,
+    MissingPath,
+    SchemaError,
+    UnknownFormat,
+    option,
+    printable,
+    shorten,
+)
 from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER
-from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.files.probe import Probe, naming_as_given, probe_of
 from neuroarrays.files.source import compared_once
 from neuroarrays.formats import registry
 from neuroarrays.lazy.chunking import chunked
@@ -92,7 +100,8 @@ def open_datatree(
         reader._checked(options)
         if probe:
             known = {"engine": registry.address(type(reader)), **options}
-            guard.in_child("neuroarrays.formats.probing:touch", asked.paths, options=known)
+            with naming_as_given(asked):
+                guard.in_child("neuroarrays.formats.probing:touch", asked.paths, options=known)
         # Readers make every index themselves; xarray looking for more costs as much as opening.
         with safety.named(asked.given):
             tree = xr.open_datatree(
@@ -164,19 +173,36 @@ def _probe(path_or_url: object) -> Probe:
         If it is neither.
     MissingPath
         If there is nothing.
+    FormatError
+        If a list has one path twice.
     """
     if not isinstance(path_or_url, str | os.PathLike | list | tuple | Probe):
         hint = "; it is open already" if isinstance(path_or_url, xr.DataTree) else ""
         msg = f"expected a path, or a list of paths, found {given.described(path_or_url)}{hint}"
         raise TypeError(msg)
     asked = probe_of(path_or_url)
+    listed: dict[str, str] = {}
     for member in asked.children if asked.is_list else (asked,):
         member.check_pointer()
         if not member.exists:
+            words = member.status.words
             folder = member.parent
-            hint = "" if folder.kind == FOLDER else f"; the folder {folder} does not exist either"
+            if words != "nothing":
+                hint = f": {words}"
+            elif folder.exists and folder.kind != FOLDER:
+                hint = f"; {folder} is no folder"
+            else:
+                hint = "" if folder.exists else f"; the folder {folder} does not exist either"
             msg = f"{member}: no such file or folder{hint}"
             raise MissingPath(msg)
+        if member.path in listed:
+            raise FormatError(
+                member.given,
+                "",
+                "each path of a list once",
+                f"it twice, as {listed[member.path]!r} too",
+            )
+        listed[member.path] = member.given
     return asked
 
 
@@ -193,7 +219,7 @@ def reader_of(asked: Probe, engine: str | type[Reader] | None) -> Reader:
         If the engine is neither name nor reader.
     """
     reader = _found(asked) if engine is None else _asked(asked, engine)
-    if asked.is_list and not reader.several:
+    if asked.is_list and not reader.takes_lists:
         raise UnknownFormat(
             asked.given,
             expected=f"one path for the engine {reader.name!r}",
@@ -238,7 +264,18 @@ def _found(asked: Probe) -> Reader:
             found=f"{shorten([reader.name for reader in claimed])}, all claim it",
             hint=f"say which: {option('engine', claimed[0].name)}",
         )
-    first = asked.children[0] if asked.is_list else asked
+    first = asked
+    if asked.is_list:
+        names = {one: _names_of(one) for one in asked.children}
+        if all(names.values()):
+            found = ", ".join(f"{one} ({' or '.join(names[one])})" for one in asked.children[:12])
+            raise UnknownFormat(
+                asked.given,
+                expected="a list of paths that one reader opens as one tree",
+                found=found,
+                hint="open each",
+            )
+        first = next(one for one in asked.children if not names[one])
     for child in first.children if first.kind == FOLDER else ():
         child.check_pointer()
     raise UnknownFormat(
@@ -251,13 +288,21 @@ def _found(asked: Probe) -> Reader:
     )
 
 
+def _names_of(probe: Probe) -> list[str]:
+    """Names of the readers that recognise one path."""
+    return [
+        reader.name for format_, reader in registry.readers() if _claims(format_, reader, probe)
+    ]
+
+
 def _inside(probe: Probe) -> str:
     """What the root of a file of arrays holds, in words for messages; "" of any other."""
     if probe.container == "hdf5":
         return f" with {shorten(probe.names)} at its root"
     from neuroarrays.formats.arrays.files import names_inside
 
-    return names_inside(probe)
+    with naming_as_given(probe):
+        return names_inside(probe)
 
 
 def _claims(format_: registry.Format, reader: Reader, asked: Probe) -> bool:

@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays.errors import FormatError, SchemaError
 from neuroarrays.files import guard
 from neuroarrays.files.folders import size_of
-from neuroarrays.files.probe import probe_of
+from neuroarrays.files.probe import naming_as_given, probe_of
 from neuroarrays.formats import door
 from neuroarrays.schema.validation import validate
 
@@ -40,10 +40,11 @@ def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[s
         As `neuroarrays.open_datatree`; a `FormatError` if reading hangs, ends the process or exhausts
         memory.
     """
-    paths = probe_of(path).paths
-    nbytes = sum(size_of(member) for member in paths)
+    probe = probe_of(path)
+    nbytes = sum(size_of(member) for member in probe.paths)
     given = {name: value for name, value in options.items() if value is not None}
-    done = guard.in_child(f"{__name__}:check", paths, nbytes=nbytes, options=given)
+    with naming_as_given(probe):
+        done = guard.in_child(f"{__name__}:check", probe.paths, nbytes=nbytes, options=given)
     return done["notes"], done["faults"]
 
 

@@ -38,7 +38,7 @@ class Reader(BackendEntrypoint):
     url: ClassVar[str] = ""
     #: The kind of tree: `schema.RECORDING` or `schema.ALIGNED`.
     kind: ClassVar[str] = schema.RECORDING
-    #: Whether it opens a list of files as one tree.
+    #: Whether it opens a list of paths as one tree, where it lists its sessions itself.
     several: ClassVar[bool] = False
     #: Whether a path holds one session, so that there is none to skip.
     one_session: ClassVar[bool] = False
@@ -136,15 +136,20 @@ class Reader(BackendEntrypoint):
 
     def claims(self, probe: Probe) -> bool:
         """Whether a path, folder or list is this reader's."""
-        if not probe.exists or (probe.is_list and not self.several):
+        if not probe.exists or (probe.is_list and not self.takes_lists):
             return False
-        if self._writes("list_sessions") or self._writes("open_groups"):
+        if self._writes("list_sessions", "open_groups"):
             return asked(self.recognise, probe)
         return recognised(probe, self.recognise)
 
-    def _writes(self, method: str) -> bool:
-        """Whether the reader has a method of its own in place of the base's."""
-        return getattr(type(self), method) is not getattr(Reader, method)
+    @property
+    def takes_lists(self) -> bool:
+        """Whether a list of paths opens as one tree."""
+        return self.several or not self._writes("list_sessions", "open_groups")
+
+    def _writes(self, *methods: str) -> bool:
+        """Whether the reader has a method of its own in place of one of the base's."""
+        return any(getattr(type(self), name) is not getattr(Reader, name) for name in methods)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether this reader reads a path; never raises. What xarray calls."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, shorten
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, UnknownFormat, shorten
 from neuroarrays.files.location import FOLDER
 from neuroarrays.files.probe import Probe, asked
 
@@ -62,6 +62,11 @@ def find(
         Whether what is not accepted is a good file of another kind: it is passed over.
     called : callable, optional
         The name of a session; where two are equal, that of its folder is put before.
+
+    Raises
+    ------
+    UnknownFormat
+        If a member of a list is no session: what was asked for by its name is not passed over.
     """
     if not probe.is_list and (not probe.is_folder or asked(accepts, probe)):
         return Sessions({schema.node_name(called(probe)): probe})
@@ -69,7 +74,7 @@ def find(
     answers = {child: _answer(accepts, child) for child in children}
     kinds = {(child.suffix, child.is_file) for child, answer in answers.items() if answer is True}
     taken: dict[Probe, Any] = {}
-    plain: list[str] = []
+    plain: list[Probe] = []
     notes: list[str] = []
     for child, answer in answers.items():
         if answer is True:
@@ -81,9 +86,11 @@ def find(
         elif not asked(sound, child) and (asked(meant, child) or _is_broken(child, kinds)):
             taken[child] = child.unknown("a session, as its name says")
         else:
-            plain.append(child.name)
+            plain.append(child)
+    if plain and probe.is_list:
+        raise plain[0].unknown("a session, as each path of a list", "leave it out")
     if plain:
-        notes.append(f"passed over: {shorten(plain)}")
+        notes.append(f"passed over: {shorten([child.name for child in plain])}")
     return Sessions(zip(_distinct(list(taken), called), taken.values(), strict=True), notes)
 
 
@@ -99,7 +106,10 @@ def recognised(
     """
     if not probe.is_list and not probe.is_folder:
         return asked(accepts, probe)
-    sessions = find(probe, accepts, meant, sound)
+    try:
+        sessions = find(probe, accepts, meant, sound)
+    except UnknownFormat:
+        return False
     return bool(sessions) and not (probe.is_list and sessions.notes)
 
 

@@ -282,7 +282,12 @@ def _of_recording(session: SessionRecord) -> dict[str, str]:
 
 def _clock(signal: SignalRecord) -> str:
     """How often a signal was sampled."""
-    return many(signal.n_times, "sample") if signal.rate is None else f"{signal.rate:.3g} Hz"
+    return many(signal.n_times, "sample") if signal.rate is None else f"{_digits(signal.rate)} Hz"
+
+
+def _digits(number: float) -> str:
+    """A number to three digits, or to all before the point: 0.5, 29.9, 1,250."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
@@ -291,7 +296,7 @@ def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> 
     n_bins, width = node.sizes.get(schema.TIME, 0), _width(node)
     texts = {"events": ", ".join(events.name for events in session.events)}
     if width:
-        texts["clock"] = f"{n_bins:,} bins of {1000 * width:.3g} ms"
+        texts["clock"] = f"{n_bins:,} bins of {_digits(1000 * width)} ms"
     elif n_bins:
         texts["clock"] = many(n_bins, "frame")
     if schema.PRESENTATION not in node.sizes:

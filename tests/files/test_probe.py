@@ -1,5 +1,6 @@
 """What lies at a path, looked at once; and what opening costs."""
 
+import io
 import os
 import sys
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.files import location
 from neuroarrays.files.probe import Probe, naming_as_given, probe_of
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -224,3 +226,16 @@ def test_a_probe_passes_through():
     assert probe_of(probe) is probe
     assert repr(probe).startswith("Probe(")
     assert isinstance(probe, Probe)
+
+
+def test_reads_that_give_less_than_was_asked_are_gone_on_with(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_bytes(bytes(range(100)))
+
+    class Slow(io.FileIO):
+        def read(self, size=-1):
+            return super().read(min(size, 7))
+
+    monkeypatch.setattr(location, "open", lambda file, *_, **__: Slow(file), raising=False)
+    probe = probe_of(tmp_path / "a.txt")
+    assert probe.read_bytes() == bytes(range(100))
+    assert probe.read_ranges([(3, 20), (90, 50)]) == [bytes(range(3, 23)), bytes(range(90, 100))]

@@ -15,7 +15,7 @@ from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import reader_of
-from neuroarrays.synthetic import aligned_tree, write_nwb
+from neuroarrays.synthetic import aligned_tree, write_dynamic, write_nwb
 from neuroarrays.testing import variables
 
 SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
@@ -51,6 +51,50 @@ def test_missing_path(tmp_path):
 
 def test_missing_folder_is_named(tmp_path):
     refused(MissingPath, tmp_path / "gone" / "a.nwb", f"the folder {tmp_path / 'gone'} does not")
+
+
+def test_a_link_that_leads_nowhere_says_so(tmp_path):
+    (tmp_path / "a.nwb").symlink_to("gone.nwb")
+    (tmp_path / "b.nwb").symlink_to("b.nwb")
+    refused(MissingPath, tmp_path / "a.nwb", "a link to 'gone.nwb', where there is nothing")
+    refused(MissingPath, tmp_path / "b.nwb", "a link to 'b.nwb', which leads in a circle")
+
+
+def test_a_path_below_a_file(tmp_path):
+    (tmp_path / "a.nwb").write_text("x")
+    message = refused(MissingPath, tmp_path / "a.nwb" / "b", "a.nwb is no folder")
+    assert "does not exist" not in message
+
+
+def test_an_empty_path_is_not_the_current_folder():
+    with pytest.raises(MissingPath, match="an empty path"):
+        na.open_datatree("")
+
+
+def test_paths_of_bytes_are_decoded(tmp_path):
+    class Path:
+        def __fspath__(self):
+            return os.fsencode(tmp_path / "gone.nwb")
+
+    with pytest.raises(MissingPath, match=r"gone\.nwb: no such file"):
+        na.open_datatree(Path())
+
+
+def test_a_list_is_opened_whole(tmp_path, monkeypatch):
+    """No member is passed over, and none is there twice."""
+    monkeypatch.chdir(tmp_path)
+    write_nwb("a.nwb", units=2)
+    mouse = "dynamic1-2-3-Video"
+    write_dynamic(mouse)
+    for paths in (["a.nwb", mouse], [mouse, "a.nwb"]):
+        with pytest.raises(UnknownFormat, match=r"a\.nwb \(nwb\).*open each") as caught:
+            na.open_datatree(paths)
+        assert f"{mouse} (sensorium)" in str(caught.value)
+    for engine, paths in (("nwb", ["a.nwb", mouse]), ("sensorium", [mouse, "a.nwb"])):
+        with pytest.raises(UnknownFormat, match=rf"{paths[1]}: expected a session, as each path"):
+            na.open_datatree(paths, engine=engine)
+    with pytest.raises(FormatError, match=r"\./a\.nwb: expected each path of a list once"):
+        na.open_datatree(["a.nwb", "./a.nwb"])
 
 
 def test_url():

@@ -122,6 +122,36 @@ def test_it_is_named_where_readers_are(gridlab, session, tmp_path):
         na.open_datatree(tmp_path / "notes.txt")
 
 
+def test_a_list_of_its_files_is_one_tree(gridlab, session, tmp_path):
+    other = write_session(tmp_path / "other.h5")
+    assert list(na.open_datatree([session, other]).children) == [session.stem, "other"]
+    (tmp_path / "notes.txt").write_text("spikes were fine")
+    with pytest.raises(na.UnknownFormat, match="recognises"):
+        na.open_datatree([session, tmp_path / "notes.txt"])
+
+
+def test_an_archive_is_built_of_what_is_found_by_looking(gridlab, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_session(tmp_path / "in" / "a.h5")
+    report = na.build(tmp_path / "in", tmp_path / "out", bin_width=0.1)
+    assert (report.failures, report.made) == ([], 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(na.NeuroArraysError, match=r"no sessions in '.*empty': expected"):
+        na.build(str(tmp_path / "empty"), tmp_path / "none")
+
+
+def test_a_damaged_one_is_named_as_it_was_typed(gridlab, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    write_session(tmp_path / "in" / "a.h5")
+    (tmp_path / "in" / "b.h5").write_bytes((tmp_path / "in" / "a.h5").read_bytes()[:900])
+    assert cli.main(["check", "in"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("neuroarrays: error: in/b.h5:")
+    assert "--skip-damaged opens the other sessions" in said
+    assert cli.main(["check", "in", "--skip-damaged"]) == 0
+
+
 def test_it_is_read_in_another_process(gridlab, session):
     assert na.open_datatree(session, probe=True)["session/V1/spikes"].sizes["unit_id"] == 2
 

@@ -124,9 +124,12 @@ def test_events_with_labels_are_rows_of_a_raster():
 
 
 def test_errors_write_options_as_their_caller_does():
-    from neuroarrays.errors import option, options_written
+    from neuroarrays.errors import option, options_typed
 
     assert option("window", (0, 1)) == "window=(0, 1)"
-    with options_written(lambda name, value: f"--{name} {value}"):
+    with options_typed(["workers", "bin_width", "skip_damaged"]):
         assert option("workers", 0) == "--workers 0"
+        assert option("bin_width", [1, 2]) == "--bin-width 1 2"
+        assert option("skip_damaged", True) == "--skip-damaged"
+        assert option("window", (0, 1)) == "window=(0, 1)"
     assert option("workers", 0) == "workers=0"

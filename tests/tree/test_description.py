@@ -155,3 +155,13 @@ def test_frames_without_a_clock_are_counted():
     tree = xr.DataTree.from_dict(nodes)
     tree.attrs["neuroarrays_schema"] = "aligned/1"
     assert na.describe(tree).rows[0]["clock"] == "30 frames"
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.5, "0.5"), (29.97, "30"), (1000.0, "1,000")])
+def test_rates_are_written_out(rate, said):
+    times = np.arange(20) / rate
+    series = xr.Dataset({"lfp": ("time", times)}, {"time": times})
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}), "/s/probe": series}
+    )
+    assert f"signals  probe {said} Hz" in str(na.describe(tree))

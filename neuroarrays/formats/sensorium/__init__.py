@@ -55,7 +55,7 @@ class SensoriumReader(Reader):
 
     def recognise(self, probe: Probe) -> bool:
         """Whether there are folders of trials with tiers, or zips of them."""
-        return any(
+        return all(
             layout.is_session(child) for child in (probe.children if probe.is_list else [probe])
         )
 

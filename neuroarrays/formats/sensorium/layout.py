@@ -110,7 +110,7 @@ def sessions_of(probe: Probe) -> Sessions:
     Raises
     ------
     FormatError
-        If a list has two sessions of one name.
+        If a list has two sessions of one name, or a member without any.
     """
     if probe.is_list:
         return _of_list(probe)
@@ -135,6 +135,8 @@ def _of_list(probe: Probe) -> Sessions:
     for member in probe.children:
         member.check()
         inside = sessions_of(member)
+        if not inside:
+            raise member.unknown("a session, as each path of a list", "leave it out")
         every.notes += inside.notes
         for name, session in inside.items():
             if name in every:
