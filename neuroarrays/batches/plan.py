@@ -22,10 +22,12 @@ from neuroarrays.errors import NotInTree, SchemaError
 
 #: A side of a split whose name begins so gets every repeat, in order.
 TEST = ("test", "final_test", "live_test")
+#: How to split without a column of presentations; a continuous clock has none.
 _SPLIT_HINT = (
     "to split without one, split=lambda area: "
     "na.batches.splits.by_block(area.sizes['presentation_id'])"
 )
+_CLOCK_HINT = "to split a clock, split=lambda area: na.batches.splits.by_time(area['time'])"
 #: From an area to the sides of its split: positions of presentations, or intervals of its clock.
 SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
 
@@ -151,8 +153,9 @@ class LoaderPlan:
         if not isinstance(split, str) and not callable(split):
             msg = f"split={split!r}: expected a column, 'block' or a function of the area"
             raise TypeError(msg)
+        hint = _SPLIT_HINT if schema.PRESENTATION in area.dims else _CLOCK_HINT
         sides = (
-            splits.by_tier(gathering.column(area, split, _SPLIT_HINT))
+            splits.by_tier(gathering.column(area, split, hint))
             if isinstance(split, str)
             else dict(split(area))
         )

@@ -1,5 +1,6 @@
 """Batches of numpy arrays: the same as those of torch, without torch."""
 
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays import schema, synthetic
 from neuroarrays.batches import fields
-from neuroarrays.errors import FormatError, SchemaError
+from neuroarrays.errors import FormatError, NotInTree, SchemaError
 
 AREA = "session_0/VISp"
 
@@ -149,3 +150,20 @@ def test_errors_name_the_argument_and_the_variable():
     rows = fields.LazyRows(Damaged(), 0, "m/V1: speed")
     with pytest.raises(FormatError, match="it was read for m/V1: speed"):
         rows.rows(np.array([1]), np.empty((1, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (
+            {"presentations": "sleep_ripples", "window": (0, 0.1)},
+            "by_block(area.sizes['presentation",
+        ),
+        ({"bin_width": 1.0}, "by_time(area['time'])"),
+    ],
+)
+def test_without_a_column_of_tiers_it_says_how_to_split(options, rule):
+    tree = na.align(na.load_sample(), **{"bin_width": 0.1, **options})
+    length = None if "presentations" in options else 10.0
+    with pytest.raises(NotInTree, match=re.escape(rule)):
+        na.batches.loaders(tree, ["spike_data"], length=length)
