@@ -33,7 +33,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     bin_width: float = 0.02,
     window: Sequence[float] | None = None,
     *,
-    event: str = "start_time",
+    event: str = schema.START_TIME,
     event_clock: str | None = None,
     clip: bool = True,
     series: str | Sequence[str] | None = None,

@@ -118,9 +118,9 @@ def deconvolve(
     array, masks, attrs = _parts(responses)
     rate, breaks = _clock(array, responses)
     given = {"rise": rise, "decay": decay}
-    constants = {name: _constants(array, attrs, name, labels) for name, labels in given.items()}
+    constants = {name: _constants(array, attrs, name, value) for name, value in given.items()}
     METHODS[method].check(rate, constants)
-    kind = array.dtype
+    stored = array.dtype
     lazy = Deconvolved(
         traces=array.variable,
         units=array[schema.UNIT].values,
@@ -130,7 +130,7 @@ def deconvolve(
         rate=rate,
         **constants,
         threshold=float(threshold),
-        dtype=kind if kind.kind == "f" and kind.itemsize >= 4 else np.dtype("f8"),
+        dtype=stored if stored.kind == "f" and stored.itemsize >= 4 else np.dtype("f8"),
         key=uuid4().hex,
     )
     units = "1" if method == "wavelet" else array.attrs.get("units")
@@ -151,8 +151,7 @@ def _parts(
         node = responses.to_dataset() if isinstance(responses, xr.DataTree) else responses
         if schema.RESPONSES not in node:
             known = [name for name, v in node.data_vars.items() if schema.UNIT in v.dims]
-            hint = "pass the traces themselves: na.deconvolve(node['...'])"
-            raise NotInTree("variable", schema.RESPONSES, known, hint)
+            raise NotInTree("variable", schema.RESPONSES, known, _NO_RESPONSES)
         array = node[schema.RESPONSES]
         masks = [node[name].variable for name in (schema.VALID, schema.VALID_UNITS) if name in node]
         attrs = {}
@@ -241,8 +240,9 @@ class Deconvolved(LazyArray):
         stretches = self._stretches(np.isfinite(trace))
         if not stretches:
             return out
-        how = How(self.rate, float(self.rise[unit]), float(self.decay[unit]), self.threshold)
-        parts = METHODS[self.method].run([trace[part] for part in stretches], how)
+        rise, decay = float(self.rise[unit]), float(self.decay[unit])
+        settings = UnitSettings(self.rate, rise, decay, self.threshold)
+        parts = METHODS[self.method].run([trace[part] for part in stretches], settings)
         if parts is None:
             warnings.warn(
                 f"the trace of unit {self.units[unit]} does not show how fast it decays: its events "
@@ -267,12 +267,11 @@ class Deconvolved(LazyArray):
         from dask.base import normalize_token
 
         arrays = [normalize_token(array) for array in (self.traces, *self.masks)]
-        settings = (self.breaks, self.rise, self.decay, self.method, self.rate, self.threshold)
-        return (arrays, *settings)
+        return (arrays, self.breaks, self.rise, self.decay, self.method, self.rate, self.threshold)
 
 
 @dataclass(frozen=True)
-class How:
+class UnitSettings:
     """Frames per second, time constants of a unit (s, NaN where unknown), deviations of noise."""
 
     rate: float | None
@@ -293,7 +292,7 @@ class Method:
         Raises if a package or number that it needs is not there.
     """
 
-    run: Callable[[list[np.ndarray], How], list[np.ndarray] | None]
+    run: Callable[[list[np.ndarray], UnitSettings], list[np.ndarray] | None]
     check: Callable[[float | None, Mapping[str, np.ndarray]], None]
 
 
@@ -316,19 +315,18 @@ def _check_oasis(rate: float | None, constants: Mapping[str, np.ndarray]) -> Non
         raise ValueError(msg)
 
 
-def _run_oasis(stretches: list[np.ndarray], how: How) -> list[np.ndarray] | None:
-    functions = _oasis()
-    joined = np.concatenate(stretches)
-    rate = how.rate or 1.0
+def _run_oasis(stretches: list[np.ndarray], settings: UnitSettings) -> list[np.ndarray] | None:
+    functions, joined = _oasis(), np.concatenate(stretches)
+    rate = settings.rate or 1.0
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "nperseg")  # of traces below 256 frames
-        if np.isnan(how.decay):
+        if np.isnan(settings.decay):
             decay, rise, noise = *_estimated(functions, joined, rate), functions.GetSn(joined)
             if np.isnan(decay):
                 return None
         else:
-            decay, noise = how.decay, functions.GetSn(joined)
-            rise = 0.0 if np.isnan(how.rise) else how.rise * decay / (how.rise + decay)
+            decay, noise = settings.decay, functions.GetSn(joined)
+            rise = np.nan_to_num(settings.rise * decay / (settings.rise + decay))
         model = {"tau_d": decay, "tau_r": rise, "framerate": rate, "sn": noise}
         whole = functions.deconvolve(joined, **model)
         if len(stretches) == 1:
@@ -354,13 +352,13 @@ def _check_threshold(rate: float | None, constants: Mapping[str, np.ndarray]) ->
         raise SchemaError(_NO_RATE)
 
 
-def _run_threshold(stretches: list[np.ndarray], how: How) -> list[np.ndarray]:
+def _run_threshold(stretches: list[np.ndarray], settings: UnitSettings) -> list[np.ndarray]:
     from neuroarrays.kernels import transients
 
-    assert how.rate is not None
-    width = max(1, round((_RISE if np.isnan(how.rise) else how.rise) * how.rate))
+    assert settings.rate is not None
+    width = max(1, round((_RISE if np.isnan(settings.rise) else settings.rise) * settings.rate))
     steps = [transients.rises(trace, width) for trace in stretches]
-    least = how.threshold * transients.noise(np.concatenate(steps))
+    least = settings.threshold * transients.noise(np.concatenate(steps))
     return [transients.peaks(rise, least) for rise in steps]
 
 
@@ -377,18 +375,19 @@ def _check_wavelet(rate: float | None, constants: Mapping[str, np.ndarray]) -> N
     _check_threshold(rate, constants)
 
 
-def _run_wavelet(stretches: list[np.ndarray], how: How) -> list[np.ndarray]:
+def _run_wavelet(stretches: list[np.ndarray], settings: UnitSettings) -> list[np.ndarray]:
     driada = _driada()
     each = []
     for trace in stretches:
         events = np.zeros(trace.size)
         if np.ptp(trace) > 0:
-            starts, ends, _ = driada.extract_wvt_events(trace[None], {"fps": how.rate})
-            events = driada.events_to_ts_array(trace.size, starts, ends, how.rate)[0]
+            starts, ends, _ = driada.extract_wvt_events(trace[None], {"fps": settings.rate})
+            events = driada.events_to_ts_array(trace.size, starts, ends, settings.rate)[0]
         each.append(events)
     return each
 
 
+_NO_RESPONSES = "pass the traces themselves: na.deconvolve(node['...'])"
 _NO_RATE = (
     "these responses have no time coordinate, from which the sampling rate follows: open the file "
     "with sampling_rate=, or assign time in seconds"

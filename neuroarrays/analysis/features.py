@@ -26,7 +26,7 @@ _TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
 }
 _ANGLES = {"angle", "azimuth", "bearing", "direction", "hd", "heading", "phase", "yaw"}
 #: Masks, which are no features.
-_MASKS = ("valid", "valid_units", "withheld")
+_MASKS = (schema.VALID, schema.VALID_UNITS, schema.WITHHELD)
 
 Override = str | tuple[str, float]
 

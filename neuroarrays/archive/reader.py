@@ -267,7 +267,7 @@ class _Builder:
         if len(dims) != len(shape):
             msg = f"{name} has {len(dims)} dims and {len(shape)} sizes"
             raise ValueError(msg)
-        eager = (dims == (name,) and form != "clock") or name == "row_size"
+        eager = (dims == (name,) and form != "clock") or name == schema.ROW_SIZE
         if eager and "v" in record:
             raw = np.frombuffer(base64.b64decode(record["v"]), _stored_dtype(record))
             values = decode(raw.reshape(shape).copy(), record["k"], dtype, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroarrays import schema
 from neuroarrays.archive.attributes import CODED, HIDDEN, MACHINE, SAVED_BY
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, safety
@@ -133,7 +134,7 @@ def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> li
 
 
 def _add_values(variable: dict[str, Any], dataset: h5py.Dataset, name: str) -> None:
-    inline = variable["d"] == [name] or name == "row_size"
+    inline = variable["d"] == [name] or name == schema.ROW_SIZE
     if variable["k"] == "text":
         values = dataset.asstr()[...] if dataset.size else np.empty(0, object)
         variable["c"] = text_checksum(values)

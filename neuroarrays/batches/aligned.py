@@ -304,8 +304,8 @@ class ClipSamples(AlignedSamples):
             out = self._values(name, lead, gather)
             self._blank(name, out, self._masks(lead, gather) if shift else masks)
             arrays[name] = out
-        if self.pad and "valid" not in masks:
-            masks["valid"] = starts[:, None] + np.arange(self.bins) < ends[:, None]
+        if self.pad and schema.VALID not in masks:
+            masks[schema.VALID] = starts[:, None] + np.arange(self.bins) < ends[:, None]
         arrays |= masks
         arrays[schema.TIME] = self.time[starts]
         return self._finish(arrays)

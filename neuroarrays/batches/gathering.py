@@ -285,7 +285,7 @@ def stretches(
     slack = width * 1e-6
     pairs = np.asarray((-np.inf, np.inf) if window is None else window, np.float64).reshape(-1, 2)
     low, high = np.searchsorted(time, pairs.T - slack)
-    valid = None if across_gaps else mask(area, "valid", (schema.TIME,))
+    valid = None if across_gaps else mask(area, schema.VALID, (schema.TIME,))
     clock = xr.DataArray(time, dims=schema.TIME, attrs={"bin_width": width})
     cuts = np.empty(0, np.int64) if across_gaps else np.flatnonzero(breaks(area, clock=clock))
     spans = []

@@ -12,9 +12,9 @@ from neuroarrays import schema
 from neuroarrays.batches.fields import Field, field_of
 
 #: True where values are to be trusted.
-VALID = ("valid", "valid_units")
+VALID = (schema.VALID, schema.VALID_UNITS)
 #: True where a competition blanked values: the responses; running and pupil.
-WITHHELD, BEHAVIOR_WITHHELD = "withheld", "behavior_withheld"
+WITHHELD, BEHAVIOR_WITHHELD = schema.WITHHELD, "behavior_withheld"
 
 
 @dataclass(frozen=True)

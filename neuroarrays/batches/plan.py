@@ -176,7 +176,7 @@ class LoaderPlan:
         if self.length is None:
             return self.kinds.trials(part.area, self.inputs, self.targets, part.where, **options)
         targets, by_trial = list(self.targets), "responses_by_trial"
-        if part.is_test and "responses" in targets and by_trial in part.area.data_vars:
+        if part.is_test and schema.RESPONSES in targets and by_trial in part.area.data_vars:
             targets.append(by_trial)
         train = part.side == "train"
         bin_width = gathering.clock(part.area, [*self.inputs, *targets])[1]

@@ -133,7 +133,7 @@ class Scaling:
             centre = table[f"{key}_mean"].values.astype(np.float64)
             deviation = table[f"{key}_std"].values.astype(np.float64)
             raw[name] = deviation
-            if name == "responses":
+            if name == schema.RESPONSES:
                 centre = np.where(np.isnan(centre), np.nan, 0.0)
                 least = 0.01 * _mean_deviation(area, scope)
                 deviation = np.where(deviation <= least, least, deviation)

@@ -185,7 +185,7 @@ class SpikeWindowSamples(AreaSamples):
         return int(self.starts.size)
 
     def shapes(self) -> dict[str, str]:
-        counts = {"spike_data": f"{(self.bins, len(self.trains.first))} {self.dtype}"}
+        counts = {schema.SPIKE_DATA: f"{(self.bins, len(self.trains.first))} {self.dtype}"}
         return counts | dict.fromkeys(self.series, f"{(self.bins,)} float32")
 
     def batch(self, indices: Sequence[int]) -> Batch:
@@ -197,13 +197,13 @@ class SpikeWindowSamples(AreaSamples):
         try:
             events.count_windows(self.slices, self.starts[rows], self.bin_width, counted)
         except OverflowError as error:
-            msg = f"{self.location}: spike_data: {error}; take a smaller bin_width"
+            msg = f"{self.location}: {schema.SPIKE_DATA}: {error}; take a smaller bin_width"
             raise OverflowError(msg) from error
         out = counted
         if self.dtype != counted.dtype:
             out = self.buffers.get(shape, self.dtype)
             out[...] = counted
-        arrays = {"spike_data": out}
+        arrays = {schema.SPIKE_DATA: out}
         for name, field in self.series.items():
             values = self.buffers.get((rows.size, *field.shape[1:]), np.dtype(np.float32))
             field.rows(rows, values)

@@ -18,6 +18,34 @@ FINE, FAULTS = 0, 1
 
 def register(add: Add) -> None:
     """Put the commands into a parser; `add` makes one from its name, function and summary."""
+    _register_build(add)
+    subset = add("subset", _subset, "save chosen stimuli, sessions and areas of an archive")
+    subset.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
+    subset.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus",
+    )
+    _chosen(subset, "stimulus", "sessions", "areas")
+    _layout(subset)
+    _engine(subset)
+    export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
+    export.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
+    export.add_argument("stimulus", metavar="STIMULUS")
+    export.add_argument("area", metavar="AREA")
+    export.add_argument("output", metavar="OUTDIR")
+    export.add_argument(
+        "--data",
+        choices=("spike_data", "speed"),
+        default="spike_data",
+        help="units x presentations x time, or presentations x time (default: %(default)s)",
+    )
+    _engine(export)
+
+
+def _register_build(add: Add) -> None:
     build = add("build", _build, "align many sessions and save an archive with a file per stimulus")
     build.add_argument("path", metavar="SESSION", nargs="+", help="recordings, or folders of them")
     build.add_argument(
@@ -66,30 +94,6 @@ def register(add: Add) -> None:
         "e.g. tcp://host:8786",
     )
     build.add_argument("--strict", action="store_true", help="stop at the first bad session")
-    subset = add("subset", _subset, "save chosen stimuli, sessions and areas of an archive")
-    subset.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
-    subset.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT",
-        required=True,
-        help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus",
-    )
-    _chosen(subset, "stimulus", "sessions", "areas")
-    _layout(subset)
-    _engine(subset)
-    export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
-    export.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
-    export.add_argument("stimulus", metavar="STIMULUS")
-    export.add_argument("area", metavar="AREA")
-    export.add_argument("output", metavar="OUTDIR")
-    export.add_argument(
-        "--data",
-        choices=("spike_data", "speed"),
-        default="spike_data",
-        help="units x presentations x time, or presentations x time (default: %(default)s)",
-    )
-    _engine(export)
 
 
 def _chosen(command: argparse.ArgumentParser, *names: str) -> None:

@@ -21,7 +21,7 @@ from neuroarrays.schema.names import chosen
 
 #: Axes of exported arrays.
 AXES = {
-    "spike_data": (schema.UNIT, schema.PRESENTATION, schema.TIME),
+    schema.SPIKE_DATA: (schema.UNIT, schema.PRESENTATION, schema.TIME),
     "speed": (schema.PRESENTATION, schema.TIME),
 }
 
@@ -112,7 +112,7 @@ def export_npy(
     stimulus: str,
     area: str,
     folder: str | os.PathLike[str],
-    data: str = "spike_data",
+    data: str = schema.SPIKE_DATA,
     engine: str | type[Reader] | None = None,
 ) -> list[Path]:
     """Write an array per session that has an area, as the published repository does.

@@ -110,8 +110,8 @@ def _support(nap: Any, each: list[Stretches]) -> Any:
 
 
 def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
-    ends = np.cumsum(node["row_size"].values, dtype=np.int64)
-    times = node["spike_times"].values
+    ends = np.cumsum(node[schema.ROW_SIZE].values, dtype=np.int64)
+    times = node[schema.SPIKE_TIMES].values
     trains = np.split(times, ends[:-1]) if ends.size else []
     whole = session is not None and schema.kind_of(session) == schema.RECORDING
     support = _support(nap, of_units(node, session if whole else None))
@@ -130,15 +130,15 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
 
 
 def _intervals(nap: Any, node: xr.Dataset) -> Any:
-    if not {"start_time", "stop_time"} <= set(node.data_vars):
+    if not {schema.START_TIME, schema.STOP_TIME} <= set(node.data_vars):
         return None
-    starts, stops = node["start_time"].values, node["stop_time"].values
+    starts, stops = node[schema.START_TIME].values, node[schema.STOP_TIME].values
     good = np.isfinite(starts).all() and np.isfinite(stops).all() and (stops > starts).all()
     if not good or (starts[1:] < stops[:-1]).any():
         return None  # pynapple would drop or join rows that overlap
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it takes 1 us from intervals that touch
-        reserved = ("start", "end", "start_time", "stop_time")
+        reserved = ("start", "end", schema.START_TIME, schema.STOP_TIME)
         return nap.IntervalSet(
             starts, stops, metadata=_told(node.variables, schema.PRESENTATION, reserved)
         )
@@ -212,7 +212,7 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
     """
     nap = _pynapple()
     if not isinstance(objects, Mapping) or isinstance(objects, xr.Dataset | xr.DataTree):
-        name = "spike_times" if isinstance(objects, nap.TsGroup) else "signal"
+        name = schema.SPIKE_TIMES if isinstance(objects, nap.TsGroup) else "signal"
         msg = (
             f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found "
             f"{described(objects)}"
@@ -285,8 +285,10 @@ def _spikes(group: Any) -> xr.Dataset:
     times = np.concatenate(trains) if trains else np.empty(0)
     return dataset(
         {
-            "spike_times": schema.var("spikes", "spike_times", times),
-            "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
+            schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
+            schema.ROW_SIZE: schema.var(
+                "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
+            ),
         },
         coords,
     )
@@ -306,7 +308,10 @@ def _free(name: str) -> str:
 def _table(intervals: Any) -> xr.Dataset:
     columns = {
         name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
-        for name, values in (("start_time", intervals.start), ("stop_time", intervals.end))
+        for name, values in (
+            (schema.START_TIME, intervals.start),
+            (schema.STOP_TIME, intervals.end),
+        )
     }
     columns |= {
         _free(name): xr.Variable(schema.PRESENTATION, values)
@@ -371,8 +376,8 @@ def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, np.ndarra
         for name, array in node.to_dataset(inherit=False).data_vars.items():
             if array.dims[:1] != (schema.TIME,) or array.dtype.kind not in "biuf":
                 continue
-            neural = {"responses": "calcium", "spike_data": "spikes"}
-            if name in ("valid", "valid_units") or array.ndim > 2:
+            neural = {schema.RESPONSES: "calcium", schema.SPIKE_DATA: "spikes"}
+            if name in (schema.VALID, schema.VALID_UNITS) or array.ndim > 2:
                 continue
             arrays[neural.get(str(name), str(name))] = _driada(array)
     if "calcium" not in arrays:

@@ -178,7 +178,7 @@ def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, A
     }
     by_block = {}
     for name, area in areas.items():
-        values = area["responses"]
+        values = area[schema.RESPONSES]
         by_block[name] = values.transpose(schema.UNIT, _frame(values)).values
         if np.isnan(by_block[name]).any():
             msg = (

@@ -220,7 +220,7 @@ def usual_form(name: Hashable, names: Container[Hashable], lazy_clock: bool) -> 
     """Which index a dimension's coordinate has when a node of these variables is opened."""
     if name == schema.TIME and lazy_clock:
         return "clock"
-    ragged = name == schema.UNIT and "row_size" in names and "spike_times" in names
+    ragged = name == schema.UNIT and schema.ROW_SIZE in names and schema.SPIKE_TIMES in names
     return "units" if ragged else "plain"
 
 
@@ -266,9 +266,9 @@ def _index_of(name: str, variable: xr.Variable, others: Mapping[str, xr.Variable
     if isinstance(array_of(variable), LazyArray) and name == schema.TIME:
         clock: Index = ClockIndex.from_variables(coordinate, options={})
         return clock
-    if name == schema.UNIT and {"row_size", "spike_times"} <= set(others):
-        sizes = others["row_size"].values
-        if others["spike_times"].size == sizes.sum():
+    if name == schema.UNIT and {schema.ROW_SIZE, schema.SPIKE_TIMES} <= set(others):
+        sizes = others[schema.ROW_SIZE].values
+        if others[schema.SPIKE_TIMES].size == sizes.sum():
             return UnitIndex.from_variables(coordinate, options={"sizes": sizes})
     index: Index = PandasIndex.from_variables(coordinate, options={})
     return index

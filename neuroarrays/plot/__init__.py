@@ -199,20 +199,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     if n > 1:
         legend(ax, n if few else 1)
     if polar:
-        quarters = (
-            ["0", "π/2", "π", "3π/2"]
-            if np.isclose(turn, 2 * np.pi)
-            else [f"{k * turn / 4:.3g}" for k in range(4)]
-        )
-        ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
-        lowest = float(np.nanmin(curves.values, initial=0))
-        ax.set_ylim(lowest, None)
-        if lowest < 0:
-            ax.plot(np.linspace(0, 2 * np.pi, 200), np.zeros(200), color="0.4", lw=0.8, ls="--")
-        ax.set_yticks(ax.get_yticks()[1:-1:2])
-        ax.set_rlabel_position(22.5)  # type: ignore[attr-defined]
-        ax.tick_params(labelsize="small")
-        ax.set_title(quantity_of(curves), fontsize="small")
+        _polar_axes(ax, curves, turn)
         return ax
     ax.set(xlabel=label_of(along), ylabel=quantity_of(curves))
     from_zero(ax, curves.values)
@@ -220,6 +207,24 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
         ax.set_xticks(x, [text_of(label) for label in along.values])
     frameless(ax)
     return ax
+
+
+def _polar_axes(ax: Axes, curves: xr.DataArray, turn: float) -> None:
+    """Label the quarters of the circle, let the middle be 0 or the lowest value below it."""
+    quarters = (
+        ["0", "π/2", "π", "3π/2"]
+        if np.isclose(turn, 2 * np.pi)
+        else [f"{k * turn / 4:.3g}" for k in range(4)]
+    )
+    ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
+    lowest = float(np.nanmin(curves.values, initial=0))
+    ax.set_ylim(lowest, None)
+    if lowest < 0:
+        ax.plot(np.linspace(0, 2 * np.pi, 200), np.zeros(200), color="0.4", lw=0.8, ls="--")
+    ax.set_yticks(ax.get_yticks()[1:-1:2])
+    ax.set_rlabel_position(22.5)  # type: ignore[attr-defined]
+    ax.tick_params(labelsize="small")
+    ax.set_title(quantity_of(curves), fontsize="small")
 
 
 def _turn(along: xr.DataArray) -> float:

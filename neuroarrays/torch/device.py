@@ -93,7 +93,7 @@ class OnDevice(Tensors):
             if outside is not None:
                 values[outside] = float("nan") if values.is_floating_point() else 0
             batch[name] = values
-        if clips.pad and "valid" not in batch:
-            batch["valid"] = torch.from_numpy(~past).to(self.device)
+        if clips.pad and schema.VALID not in batch:
+            batch[schema.VALID] = torch.from_numpy(~past).to(self.device)
         batch[schema.TIME] = torch.from_numpy(clips.time[starts]).to(self.device)
         return clips.finished(batch)
