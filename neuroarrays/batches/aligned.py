@@ -12,8 +12,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering, splits
+from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.batches.masks import masks_for, masks_of
-from neuroarrays.batches.samples import AreaSamples, Batch
 
 DTYPES = ("float32", "float16", "uint8", None)
 #: Writes the rows, or clips, of a batch.

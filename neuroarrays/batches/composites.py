@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.batches.aligned import TrialSamples
-from neuroarrays.batches.samples import AreaSamples, Batch, Samples, check_samples, is_per_sample
+from neuroarrays.batches.base import AreaSamples, Batch, Samples, check_samples, is_per_sample
 from neuroarrays.errors import SchemaError
 
 

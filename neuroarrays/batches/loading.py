@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.samplers import Batches, Cycled
-from neuroarrays.batches.samples import Samples, check_samples
 from neuroarrays.schema.given import check
 
 

@@ -13,10 +13,10 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import gathering, splits
 from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSamples
+from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.composites import RepeatSamples
 from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.samplers import Batches, Jittered
-from neuroarrays.batches.samples import Batch, Samples
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree, SchemaError
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.batches.samples import Batch, Samples
+from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.errors import NotInTree
 
 #: Samples whose values are summed together.

@@ -12,7 +12,7 @@ from neuroarrays import schema
 from neuroarrays.alignment import interpolation
 from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
-from neuroarrays.batches.samples import AreaSamples, Batch
+from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.schema import given

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset
 
 from neuroarrays.batches.aligned import ClipSamples, TrialSamples
+from neuroarrays.batches.base import Batch, Samples, check_samples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
-from neuroarrays.batches.samples import Batch, Samples, check_samples
 from neuroarrays.batches.windows import SpikeWindowSamples
 
 

@@ -9,7 +9,7 @@ import torch
 
 from neuroarrays import schema
 from neuroarrays.batches.aligned import ClipSamples
-from neuroarrays.batches.samples import Batch, is_per_sample
+from neuroarrays.batches.base import Batch, is_per_sample
 from neuroarrays.torch.datasets import Tensors, check_dataset
 
 

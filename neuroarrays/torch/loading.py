@@ -7,9 +7,9 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from neuroarrays.batches.base import Batch, Gathered
 from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
 from neuroarrays.batches.samplers import Batches, Cycled
-from neuroarrays.batches.samples import Batch, Gathered
 
 
 def collate(batch: Any) -> Any:

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from neuroarrays import schema
 from neuroarrays.batches import gathering
 from neuroarrays.batches.aligned import TrialSamples
+from neuroarrays.batches.base import Gathered
 from neuroarrays.batches.samplers import Batches
-from neuroarrays.batches.samples import Gathered
 from neuroarrays.batches.scaling import Scaling, scale
 from neuroarrays.batches.splits import by_tier
 from neuroarrays.errors import NotInTree

@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from neuroarrays import schema
 from neuroarrays.batches import gathering
+from neuroarrays.batches.base import Gathered
 from neuroarrays.batches.movies import MovieChunks, MovieStarts, pixel_statistics, split_clips
 from neuroarrays.batches.samplers import Batches
-from neuroarrays.batches.samples import Gathered
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.torch.loading import Loader
 

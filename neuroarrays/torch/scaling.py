@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from neuroarrays.batches.samples import Batch
+from neuroarrays.batches.base import Batch
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.batches.scaling import scale as scale_array
 

@@ -1,4 +1,4 @@
-"""What all datasets are: samples by number, whole batches of them gathered at once as dicts of arrays."""
+"""The base of all datasets of samples: a sample by its number, many samples as one dict of arrays."""
 
 from __future__ import annotations
 
