@@ -47,7 +47,7 @@ def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
 
 
 class Response(NamedTuple):
-    """What the units of an area did, and how it is reported.
+    """The responses of the units of an area, and their unit.
 
     `values` is (presentation_id, unit_id[, time]) or (time, unit_id); times `scale` it has the unit
     that `attrs` names: spikes/s for counts (spikes where there is no clock), its own for a signal.
@@ -134,7 +134,7 @@ def bin_width(node: xr.Dataset) -> float:
 
 
 def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -> np.ndarray | None:
-    """What counts of the rows of an area's responses; None where all does.
+    """Which values of an area's responses count; None if all do.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
 def blocks_of(
     node: xr.Dataset, values: xr.DataArray, row_bytes: int = 0
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-    """The responses of an area in blocks, each with what counts of it.
+    """The responses of an area in blocks, each with the mask of the values that count.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def blocks_of(
 
 
 def parameters(node: xr.Dataset) -> list[str]:
-    """The names of what stands along presentations."""
+    """The names of the coordinates along presentations."""
     return [
         str(name)
         for name, coord in node.coords.items()
@@ -231,14 +231,14 @@ class Conditions(NamedTuple):
 
     @property
     def titles(self) -> list[str]:
-        """What to call each combination."""
+        """A label for each combination."""
         return [
             " and ".join(f"{n} {v[k]}" for (n, v), k in zip(self.values.items(), at, strict=True))
             for at in np.ndindex(self.shape)
         ]
 
     def coords(self, node: xr.Dataset) -> dict[str, xr.Variable]:
-        """The values as coordinates, with what the node says of them."""
+        """The values as coordinates, with their attributes in the node."""
         return {name: xr.Variable(name, v, node[name].attrs) for name, v in self.values.items()}
 
 
@@ -276,7 +276,7 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
 
 
 def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The place of each presentation among the values of a parameter, -1 where it is missing."""
+    """Number of the value of a parameter in each presentation, -1 where missing; and the values."""
     if name not in parameters(node) and name != schema.PRESENTATION:
         raise NotInTree("parameter of the presentations", name, parameters(node))
     labels = node.coords[name].values

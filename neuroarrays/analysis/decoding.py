@@ -1,4 +1,4 @@
-"""What the animal did, read from its spikes and checked on time that was held out."""
+"""Decode what the animal did from its spikes, tested on time that was held out."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def population_vector(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What decoders share: counts in windows, places in bins, folds in time."""
+    """What decoders share: counts in windows, features in bins, folds in time."""
 
     area: xr.Dataset
     signals: list[xr.DataArray]
@@ -283,7 +283,7 @@ def _most_likely(posterior: np.ndarray, plan: _Plan) -> list[np.ndarray]:
 
 
 def _answer(plan: _Plan, decoded: list[np.ndarray]) -> xr.Dataset:
-    """The truth, what was decoded, and how far they are apart."""
+    """The feature, the decoded feature, and the distance between them."""
     variables: dict[str, Any] = {}
     squares = np.zeros(plan.size)
     known = plan.labels >= 0

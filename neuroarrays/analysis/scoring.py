@@ -30,7 +30,7 @@ REPEATS = "repeats"
 def repeats(
     area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> dict[int, np.ndarray]:
-    """Which presentations show the same, by what they show.
+    """The presentations that show the same stimulus, by stimulus.
 
     Parameters
     ----------

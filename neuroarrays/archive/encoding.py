@@ -84,11 +84,11 @@ class Encoded:
 
     @property
     def places(self) -> str:
-        """Where it stands in the file which row is which, should rows repeat."""
+        """Path in the file of the numbers of the rows, if repeated rows are stored once."""
         return f"{self.node}/{self.index[0]}".lstrip("/") if self.index else ""
 
     def block(self, key: tuple[slice, ...]) -> np.ndarray:
-        """Values of a part, as they are stored; the only place where values are computed."""
+        """Values of a block in the form in which they are stored; values are computed only here."""
         with interruptible():
             values = np.asarray(self.variable[key].values)
         return np.ascontiguousarray(values, self.stored).reshape(values.shape)
@@ -271,7 +271,7 @@ class Node:
 
 
 def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
-    """How to write one node of a tree, without what it inherits and what is made on opening."""
+    """How to write a node of a tree, without what it inherits or what opening computes again."""
     dataset = tree.to_dataset(inherit=False)
     views = _views(tree, dataset) if kind == schema.ALIGNED else []
     encoded = {
@@ -322,7 +322,7 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
 
 
 def _name_places(stimulus: Encoded | None, taken: set[Any]) -> None:
-    """Let what is shown in presentations be stored once, under names that are free."""
+    """Mark variables whose rows may repeat, to be stored once, with names that are not in use."""
     if stimulus is None or stimulus.variable.dims[:1] != (schema.PRESENTATION,):
         return
     index, dim = f"{stimulus.name}_index", f"{stimulus.name}_instance"

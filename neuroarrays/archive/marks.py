@@ -98,14 +98,14 @@ class Marks:
             shutil.rmtree(folder, ignore_errors=True)
 
     def want(self, wanted: dict[str, str], failures: Iterable[str]) -> None:
-        """Say what the archive will hold, and which sessions could not be read."""
+        """Record what the archive will hold, and which sessions could not be read."""
         for name, token in wanted.items():
             self.blocks.setdefault(name, Block()).wanted = token
         self.failures = list(failures)
         self.write()
 
     def refuse_strangers(self, names: Iterable[str]) -> None:
-        """Refuse to replace a file that no build made.
+        """Raise an error rather than replace a file that no build made.
 
         Raises
         ------

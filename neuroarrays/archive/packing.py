@@ -98,7 +98,7 @@ class Distinct:
 
     @staticmethod
     def applies(encoded: Encoded) -> bool:
-        """Whether rows may repeat: what was shown in presentations, one by one in memory."""
+        """Whether rows may repeat: frames shown in presentations, of which one fits in memory."""
         nbytes = math.prod(encoded.variable.shape[1:]) * encoded.stored.itemsize
         return encoded.index is not None and encoded.chunks is not None and nbytes <= blocks.BLOCK
 

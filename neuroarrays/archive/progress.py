@@ -40,12 +40,12 @@ class Bar:
         self._shown: tuple[Progress, TaskID] | None = None
 
     def at(self, item: str) -> None:
-        """Say what is being written."""
+        """Show which item is being written."""
         self.item = printable(item[-_SHOWN:])
         self._show()
 
     def add(self, amount: int) -> None:
-        """Count what was done since."""
+        """Add to the amount that is done."""
         self.done += amount
         self._show()
 

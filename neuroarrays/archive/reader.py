@@ -96,7 +96,7 @@ class ArchiveReader(Reader):
     def _open_blocks(
         self, probe: Probe, indexes: Blocks, request: Request
     ) -> dict[str, xr.Dataset]:
-        """The groups of several archives, each below its name; what is asked for is in any."""
+        """The groups of several archives, each below its name; any may answer a request."""
         kinds = {schema.kind_of(index.nodes[""]["attrs"]) for _, index in indexes.values()}
         if len(kinds) > 1:
             raise FormatError(probe.given, "/", "archives of one kind", " and ".join(kinds))
@@ -229,7 +229,7 @@ class _Builder:
         self.file, self.kind = file, kind
 
     def node(self, path: str, nodes: Nodes) -> xr.Dataset:
-        """The dataset of one node; what is made from its `presentations` too."""
+        """The dataset of one node, with the coordinates that come from its `presentations`."""
         record = nodes[path]
         try:
             forms = {

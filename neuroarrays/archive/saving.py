@@ -277,7 +277,7 @@ def _units(tree: xr.DataTree) -> Units:
 
 
 def _token(units: Units, suffix: str, compression: str | None) -> str:
-    """What makes two saves the same: names, shapes, dtypes, attributes, where values come from."""
+    """A checksum, equal for equal saves: names, shapes, dtypes, attributes, sources of values."""
     digest = hashlib.sha256(f"{suffix} {compression} {__version__}".encode())
     for nodes in units.values():
         for node in nodes:
@@ -295,7 +295,7 @@ def _token(units: Units, suffix: str, compression: str | None) -> str:
 
 
 def _origin(encoded: Encoded) -> str:
-    """What a variable's values are, without reading any from a file.
+    """A checksum of the values of a variable, or of where they come from: no file is read.
 
     Where that cannot be told, something new every time: nothing is resumed from other values.
     """

@@ -284,6 +284,6 @@ def _plain_netcdf(node: dict[str, Any]) -> None:
 
 
 def _scalar(value: Any) -> Any:
-    """The number of a list of one."""
+    """The number in a list of length one."""
     alone = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], str)
     return value[0] if alone else value

@@ -49,7 +49,7 @@ def read_footer(file: BinaryIO) -> tuple[Any, ...] | None:
 
 
 def take(file: BinaryIO, offset: int, length: int, checksum: int) -> bytes | None:
-    """Bytes of a place in a file; None if they are others than were put there."""
+    """Bytes at an offset of a file; None if their checksum differs from the stored one."""
     if offset + length > os.fstat(file.fileno()).st_size:
         return None
     file.seek(offset)

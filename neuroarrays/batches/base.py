@@ -20,7 +20,7 @@ Batch = dict[str, Any]
 
 
 class Samples(ABC):
-    """A dataset that gathers whole batches; a sample is a batch of one, less its axis."""
+    """A dataset that gathers whole batches; a sample is a batch of one without the batch axis."""
 
     #: What errors call it: session and area.
     location: str
@@ -33,7 +33,7 @@ class Samples(ABC):
         """Samples by number, in any order, as one dict whose arrays have an axis in front."""
 
     def load(self) -> None:  # noqa: B027  some keep nothing
-        """Read now what is kept in memory; otherwise the first batch does."""
+        """Read now what is kept in memory; otherwise it is read with the first batch."""
 
     def __getitem__(self, index: Any) -> Batch:
         if isinstance(index, slice):
@@ -69,7 +69,7 @@ class Samples(ABC):
 
 
 def check_samples(given: Any, kind: Any, example: str) -> None:
-    """Refuse what is no dataset of a kind.
+    """Raise an error if something is not a dataset of some kind.
 
     Raises
     ------

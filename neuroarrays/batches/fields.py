@@ -31,7 +31,7 @@ _SPARE = 6
 
 
 class Buffers:
-    """Memory that is handed out again once nobody holds what was made of it.
+    """Memory for batches, used again once no array refers to it any more.
 
     Half the time of gathering a large batch goes into fresh pages; memory used before has them.
     An array counts as free when no view and no tensor refers to it any more.
@@ -77,7 +77,7 @@ class Field(ABC):
         """Write ``(n, ...)`` rows, in any order, cast to the dtype of `out`."""
 
     def load(self) -> None:  # noqa: B027  most have nothing to read
-        """Read now what is kept in memory; otherwise the first batch does."""
+        """Read now what is kept in memory; otherwise it is read with the first batch."""
 
     def clips(self, starts: np.ndarray, out: np.ndarray) -> None:
         """Write ``(n, length, ...)`` rows that follow one another from each start."""
@@ -138,7 +138,7 @@ class Events(Field):
 
 
 class LazyRows(Field):
-    """A lazy array: what is asked for is read, chunk by chunk, whatever the order of the rows."""
+    """Rows of a lazy array: only the rows asked for are read, chunk by chunk, in any order."""
 
     def __init__(self, array: LazyArray, axis: int, location: str):
         self.array, self.axis, self.location = array, axis, location
@@ -214,7 +214,7 @@ class Looked(Field):
 
 
 class Kept(Field):
-    """A stored field in memory. It travels to another process as what it was read from.
+    """A stored field in memory. Pickled, it is sent as the file it was read from, not its values.
 
     Unless kept `always`, it is read from where it is stored if there is no room at its first use.
     """

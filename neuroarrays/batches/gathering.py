@@ -120,7 +120,7 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
 
 
 def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
-    """A column of the presentations of an area; `hint` says what to do where there is none."""
+    """A column of the presentations of an area; `hint` goes into the error if there is none."""
     table = area.children.get(schema.PRESENTATIONS)
     columns = [] if table is None else list(table.data_vars)
     if table is not None and name in columns:

@@ -40,7 +40,7 @@ class Position:
 
 
 class Resumable:
-    """What loaders share: their place in an epoch goes into a checkpoint and comes out of it."""
+    """What loaders share: their position in an epoch can be saved in a checkpoint and restored."""
 
     _position: Position
 
@@ -91,7 +91,7 @@ class NumpyLoader(Resumable):
 
 
 def check_batches(given: Any, example: str) -> None:
-    """Refuse what does not say which samples make which batch.
+    """Raise an error if something does not say which samples make which batch.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int =
 def in_turn(
     loaders: Mapping[str, Any], kind: Any, mode: str, seed: int
 ) -> tuple[SessionBatches, Cycled]:
-    """What a loader needs that takes the batches of some loaders in turn; see `cycle`."""
+    """The dataset and batches of a loader that takes some loaders in turn; see `cycle`."""
     check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
     for key, loader in loaders.items():
         if not isinstance(loader, kind):

@@ -1,4 +1,4 @@
-"""Masks of an area: which values of a batch are known. What is not must never look like a zero."""
+"""Masks of an area: which values of a batch are known. An unknown one must not look like 0."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:
 
 
 def masks_for(name: str, dims: Sequence[str], masks: Mapping[str, Mask]) -> list[str]:
-    """Which masks say what is known of a variable.
+    """The masks that tell which values of a variable are known.
 
     Parameters
     ----------

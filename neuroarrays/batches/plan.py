@@ -96,7 +96,7 @@ class SplitSide:
 
 @dataclass(frozen=True)
 class LoaderPlan:
-    """What is asked for of every area of a tree; see `na.torch.loaders`."""
+    """What to load from every area of a tree; see `na.torch.loaders`."""
 
     inputs: list[str]
     targets: list[str]

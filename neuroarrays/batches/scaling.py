@@ -145,7 +145,7 @@ class Scaling:
 
 
 def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The statistics of an area, by what they are over."""
+    """The stored statistics of an area, by the samples that they were taken over."""
     node = area.children.get(schema.STATISTICS)
     return {} if node is None else dict(node.children)
 
@@ -175,7 +175,7 @@ def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
 
 
 class Moments:
-    """Number, mean and sum of squared deviations of what was added, in float64."""
+    """Number, mean and sum of squared deviations of the values added so far, in float64."""
 
     def __init__(self, per_unit: bool):
         self.per_unit = per_unit

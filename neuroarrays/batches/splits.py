@@ -177,7 +177,7 @@ def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float 
 
 
 def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 0) -> Split:
-    """A clock cut into clips of one length, some of which validate.
+    """A clock cut into clips of one length; some of them are for validation.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 
 
 
 def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
-    """The intervals of chosen validation clips, and of what is left.
+    """The intervals of the chosen validation clips, and of the remaining time.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ from neuroarrays.formats.reader import Reader
 
 @dataclass
 class Report:
-    """What a build did.
+    """The result of a build.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ def _build(
     run: Runner,
     report: Report,
 ) -> None:
-    """Look at all sessions, make what parts are missing, put them together."""
+    """Survey all sessions, make the parts that are missing, and join them."""
     tasks = [(recipe, str(path)) for path in _files(paths, recipe.engine)]
     surveys = [outcome for outcome in run(survey, tasks) if outcome is not None]
     if not surveys:
@@ -214,7 +214,7 @@ def _build(
 
 
 def _clear_dead(folder: Path, wanted: dict[str, list[Job]]) -> None:
-    """Remove what killed builds of these files were in the middle of, and nothing else."""
+    """Remove unfinished files of earlier builds that were killed, and nothing else."""
     for block, jobs in wanted.items():
         for path in (folder / f"{block}.h5", *(Path(job.part) for job in jobs)):
             partials.clear_dead(path)
@@ -290,7 +290,7 @@ def _in_folder(folder: Probe, engine: str | None) -> list[str]:
 def _put_together(
     block: str, jobs: list[Job], recipe: Recipe, marks: Marks, report: Report
 ) -> None:
-    """The file of one stimulus from the parts that there are."""
+    """Join the parts that exist into the file of one stimulus."""
     parts = [job.part for job in jobs if Path(job.part).is_file()]
     if not parts:
         return

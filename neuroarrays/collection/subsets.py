@@ -35,7 +35,7 @@ def subset(
     layout: str | None = None,
     engine: str | type[Reader] | None = None,
 ) -> Path:
-    """Save what is chosen of an archive as another.
+    """Save chosen parts of an archive as another archive.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ _NO_STIMULI = ("invalid_times", "spontaneous")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made of every session.
+    """How every session is to be aligned and saved.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a session has, from its tables alone.
+    """The areas, stimuli and durations of a session, from its tables alone.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: what it gives, or the error in words."""
+    """How a task ended: its result, or the error as text."""
 
     name: str
     result: Any = None
@@ -23,7 +23,7 @@ class Outcome:
 
 
 def error_text(error: BaseException) -> str:
-    """An error in one line; its type too where it is none of ours."""
+    """An error in one line, with its type unless it is one of this library."""
     text = " ".join(str(error).split())
     return text if isinstance(error, NeuroArraysError) else f"{type(error).__name__}: {text}"
 

@@ -147,7 +147,7 @@ def _intervals(nap: Any, node: xr.Dataset) -> Any:
 def _told(
     variables: Mapping[Any, Any], dim: Hashable, reserved: Sequence[str]
 ) -> dict[str, np.ndarray] | None:
-    """What is said along a dimension, one value each, as metadata; `own` is pynapple's."""
+    """Labels along a dimension as metadata, without the `reserved` names that pynapple uses."""
     return {
         str(name): variable.values
         for name, variable in variables.items()
@@ -262,7 +262,7 @@ def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.Da
 
 
 def _observed(nap_object: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bool]:
-    """The time support of an object, (n, 2) s, and whether somebody gave it one.
+    """The time support of an object, (n, 2) s, and whether it was given explicitly.
 
     Without, pynapple takes what lies between the first and the last of each clock.
     """
@@ -295,7 +295,7 @@ def _spikes(group: Any) -> xr.Dataset:
 
 
 def _metadata(nap_object: Any) -> dict[str, np.ndarray]:
-    """What somebody said of the units, intervals or columns of an object of pynapple."""
+    """The metadata of the units, intervals or columns of a pynapple object."""
     names = getattr(nap_object, "metadata_columns", None) or ()
     return {str(name): plain_column(nap_object.get_info(name)) for name in names}
 

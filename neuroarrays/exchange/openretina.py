@@ -260,7 +260,7 @@ def _part(
 
 
 def _say(part: retina.Part, name: str, value: Any) -> None:
-    """What is said of units as labels, of the session as an attribute, and a note of what is neither."""
+    """Store a value as labels of the units or as an attribute of the session, else as a note."""
     n_units = part.responses.shape[1]  # type: ignore[union-attr]
     try:
         values = np.asarray(value)

@@ -23,7 +23,7 @@ from neuroarrays.files.source import Key, Source
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LazyArray(BackendArray):
-    """An array that reads what is indexed. Subclasses give shape, dtype and `outer`.
+    """An array that reads only what is indexed. Subclasses give shape, dtype and `outer`.
 
     A subclass is a frozen dataclass with ``eq=False``: its fields say what its values depend on,
     and arrays of equal fields are equal. Picklable; a chunked dask graph holds the array itself
@@ -47,7 +47,7 @@ class LazyArray(BackendArray):
         out[...] = self.outer(key)
 
     def depends(self) -> tuple[Any, ...]:
-        """What the values depend on: every field. A class of its own has fewer, or shorter ones."""
+        """What the values depend on: every field, unless a subclass names fewer or shorter ones."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def __dask_tokenize__(self) -> object:
@@ -154,7 +154,7 @@ def array_of(variable: xr.Variable) -> Any:
 
 
 def data_of(variable: xr.Variable) -> Any:
-    """A variable's data as another variable can hold them too, under other dimensions; none is read."""
+    """The data of a variable, for a second variable of other dimensions; nothing is read."""
     return variable._data
 
 

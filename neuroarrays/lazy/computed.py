@@ -88,11 +88,11 @@ class FrameMaker(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(frame, ...)."""
+        """Shape of the movie, (frame, ...)."""
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the frames."""
+        """Type of the values of the frames."""
 
     def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Frames at (n,) int64 positions, some at a time.
@@ -108,7 +108,7 @@ class FrameMaker(Protocol):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Movie(LazyArray):
-    """Frames that are made where they are indexed, some at a time: rendered, decoded, drawn."""
+    """Frames that are computed when they are indexed: rendered, decoded or drawn."""
 
     maker: FrameMaker
 
@@ -170,7 +170,7 @@ class RegularClock(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class OfVariable(LazyArray):
-    """A variable of xarray: of dask, or lazy in a way of its own."""
+    """The values of an xarray variable that is a dask array, or lazy in some other way."""
 
     stored: xr.Variable
 

@@ -28,7 +28,7 @@ class _Aligned(type):
 
 
 class ClockIndex(PandasIndex, metaclass=_Aligned):
-    """An index over a clock that is read when somebody asks for a time, not on opening.
+    """An index over a clock. The clock is read when a time is looked up, not on opening.
 
     Where its values are at hand (after a join, a concatenation, ...) xarray makes a plain
     `PandasIndex`, which it aligns with.
@@ -210,7 +210,7 @@ def _unit_index(ids: Any, dim: Hashable, starts: np.ndarray, sizes: np.ndarray) 
 
 
 def form_of(index: Index) -> str:
-    """Which index it is: "clock", "units", or "plain" for one of xarray's own."""
+    """The kind of an index: "clock", "units", or "plain" for one of xarray's own."""
     if type(index) is ClockIndex:  # by identity: `_Aligned` makes them equal to a `PandasIndex`
         return "clock"
     return "units" if type(index) is UnitIndex else "plain"

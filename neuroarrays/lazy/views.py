@@ -38,7 +38,7 @@ class InMemory(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Taken(LazyArray):
-    """Some places of one axis, as `numpy.take`; rows that are asked for twice are read once.
+    """Some positions along one axis, as `numpy.take` gives them; a repeated row is read once.
 
     Attributes
     ----------
@@ -92,13 +92,13 @@ class Taken(LazyArray):
 
     @cached_property
     def _different(self) -> bool:
-        """Whether no two places are the same; values of a line are quickly read again."""
+        """Whether no position repeats, or the array is 1-D, where rereading values is quick."""
         if self._gaps:
             return False
         return len(self.base.shape) == 1 or np.unique(self.places).size == np.size(self.places)
 
     def _rows(self, before: Key, wanted: np.ndarray, after: Key, lead: int) -> np.ndarray:
-        """Rows at places in any order, along the axis `lead` of the result; each is read once."""
+        """Rows at positions in any order, along axis `lead` of the result; each is read once."""
         distinct, which = np.unique(wanted, return_inverse=True)
         known = distinct >= 0
         read = self.base.outer((*before, outer.compact(distinct[known]), *after))
@@ -111,7 +111,7 @@ class Taken(LazyArray):
 
 
 def _of_range(places: range, k: int | slice | np.ndarray) -> int | slice | np.ndarray:
-    """An entry of a key of some places as one of the axis that they are places of."""
+    """An index into the chosen positions, as an index into the axis that they are chosen from."""
     if isinstance(k, int):
         return places[k]
     if isinstance(k, np.ndarray):
@@ -125,7 +125,7 @@ def _of_range(places: range, k: int | slice | np.ndarray) -> int | slice | np.nd
 
 
 def sliced(array: LazyArray, key: slice, axis: int = 0) -> LazyArray:
-    """A slice of an array along one axis; of a slice, one slice."""
+    """A slice of an array along one axis; slicing a slice gives one slice again."""
     if isinstance(array, Taken) and array.axis == axis and isinstance(array.places, range):
         return Taken(array.base, array.places[key], axis)
     return Taken(array, range(array.shape[axis])[key], axis)
@@ -162,7 +162,7 @@ class Arranged(LazyArray):
 
 
 def transposed(array: LazyArray) -> LazyArray:
-    """An array with its axes reversed: a series that is written as ROI x time."""
+    """An array with its axes reversed, such as a series that was written as ROI x time."""
     return Arranged(array, tuple(reversed(range(len(array.shape)))))
 
 
@@ -202,7 +202,7 @@ class Folded(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Blocks(LazyArray):
-    """An array (time, ...) cut into blocks: (block, time, ...), without what is left at the end.
+    """An array (time, ...) cut into blocks: (block, time, ...); an incomplete last one is left out.
 
     Attributes
     ----------
@@ -285,7 +285,7 @@ class Segments(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ByRow(LazyArray):
-    """An array that is read a row at a time, where what is asked for lies all over the file."""
+    """An array that is read row by row, because the values asked for are scattered in the file."""
 
     base: LazyArray
 
@@ -331,7 +331,7 @@ class Averaged(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Stacked(LazyArray):
-    """Arrays of one shape as one: `lead` axes in front of theirs (one per neuron, per trial)."""
+    """Arrays of one shape stacked along `lead` new first axes (one per neuron or per trial)."""
 
     bases: tuple[LazyArray, ...]
     lead: tuple[int, ...]
@@ -364,7 +364,7 @@ def side_by_side(arrays: Sequence[LazyArray]) -> LazyArray:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Joined(LazyArray):
-    """Arrays one after another along an axis; those that nothing is asked of are not read."""
+    """Arrays joined along an axis; only those that are indexed are read."""
 
     bases: tuple[LazyArray, ...]
     axis: int = 0

@@ -228,7 +228,7 @@ def _polar_axes(ax: Axes, curves: xr.DataArray, turn: float) -> None:
 
 
 def _turn(along: xr.DataArray) -> float:
-    """What a circle stands for: a full turn, or as many as the values need.
+    """The full turn that a circle stands for, or as many turns as the values need.
 
     Directions that were summed up as orientations have a period of half a circle.
     """

@@ -1,4 +1,4 @@
-"""What pictures have in common: colours, and what stands at their axes."""
+"""What all plots share: colours, and the labels of axes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TICKS = 30
 
 
 def check(values: Any, kind: Any, call: str, line: str) -> None:
-    """Refuse what is not the answer that a picture is drawn of.
+    """Raise an error if something is not the result that a plot is drawn of.
 
     Parameters
     ----------
@@ -81,14 +81,14 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
 
 
 def quantity_of(values: xr.DataArray) -> str:
-    """What an array of answers is, with its unit: its `long_name`, else "rate (spikes/s)"."""
+    """The label of a result with its unit: its `long_name`, else "rate (spikes/s)"."""
     if "long_name" not in values.attrs:
         return "rate (spikes/s)"
     return label_of(values, values.attrs["long_name"])
 
 
 def from_zero(ax: Axes, values: np.ndarray) -> None:
-    """Let the upright axis begin at 0, unless there is something below."""
+    """Let the vertical axis begin at 0, unless there are values below."""
     if not np.nanmin(values, initial=0) < 0:
         ax.set_ylim(bottom=0)
 
@@ -99,7 +99,7 @@ def frameless(ax: Axes) -> None:
 
 
 def nothing(ax: Axes, why: str) -> None:
-    """Say in place of a picture why there is none."""
+    """Write on the axes why there is nothing to plot."""
     ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="0.5")
     ax.axis("off")
 

@@ -70,7 +70,7 @@ def stretches(area: Area) -> np.ndarray:
 
 
 def step(clock: xr.DataArray) -> float:
-    """From one bin or frame of a clock to the next, s: as its attribute says, else as usual.
+    """The step of a clock in seconds: what its attribute says, else the median.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def step(clock: xr.DataArray) -> float:
 
 
 def _labels(node: Area, name: str) -> np.ndarray | None:
-    """What stands along the time of a node under a name."""
+    """The variable or coordinate of a name along the time of a node."""
     if isinstance(node, xr.DataArray):
         label = node.coords[name].variable if name in node.coords else None
     else:

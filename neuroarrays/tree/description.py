@@ -67,7 +67,7 @@ class Description:
 
     @property
     def columns(self) -> list[str]:
-        """The columns in which something stands."""
+        """The columns that are not empty."""
         return [name for name in _COLUMNS if any(row.get(name) for row in self.rows)]
 
     def __str__(self) -> str:
@@ -133,16 +133,16 @@ class Description:
         return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody>{foot}</table>"
 
     def _lists(self) -> list[str]:
-        """The lists in which something stands."""
+        """The lists that are not empty."""
         return [name for name in _LISTS if any(row.get(name) for row in self.rows)]
 
     def _first_of_session(self, last: int) -> dict[str, str]:
-        """The first row of the session whose last row stands at a place."""
+        """The first row of the session whose last row is given."""
         rows = self._sparse()
         return next(self.rows[i] for i in range(last, -1, -1) if rows[i]["session"])
 
     def _sparse(self) -> list[dict[str, str]]:
-        """Rows in which what is said of a session stands once."""
+        """Rows in which the facts about a session are written once, not for every area."""
         out: list[dict[str, str]] = []
         before: dict[str, str] = {}
         for row in self.rows:
@@ -259,7 +259,7 @@ def _few(facts: TreeContents, tree: xr.DataTree) -> bool:
 
 
 def _of_area(area: AreaRecord) -> dict[str, str]:
-    """What is said of an area."""
+    """The cells of an area, as text."""
     numbers = {"spikes": area.n_spikes, "presentations": area.n_presentations}
     texts = {name: f"{number:,}" for name, number in numbers.items() if number is not None}
     if area.rate is not None and np.isfinite(area.rate):
@@ -269,7 +269,7 @@ def _of_area(area: AreaRecord) -> dict[str, str]:
 
 
 def _of_recording(session: SessionRecord) -> dict[str, str]:
-    """What is said of a session of a recording."""
+    """The cells of a session of a recording tree, as text."""
     seconds = session.seconds or 0.0
     least = "" if session.is_whole or not seconds > 0 else "at least "
     return {
@@ -291,7 +291,7 @@ def _digits(number: float) -> str:
 
 
 def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> dict[str, str]:
-    """What is said of a session of an aligned tree; its areas have one clock."""
+    """The cells of a session of an aligned tree, as text; its areas share one clock."""
     node: Any = root[session.areas[0].path if session.areas else session.path]
     n_bins, width = node.sizes.get(schema.TIME, 0), _width(node)
     texts = {"events": ", ".join(events.name for events in session.events)}

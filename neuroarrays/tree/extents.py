@@ -1,4 +1,4 @@
-"""From when to when data of a session go: lazy, because it may take reading all spikes."""
+"""From when to when a session has data. Lazy, because finding it may mean reading all spikes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Part:
         return float(low), float(np.nextafter(high, -np.inf) if self.stops else high)
 
     def any_between(self, begin: np.ndarray, end: np.ndarray) -> bool:
-        """Whether a time lies in one of some stretches that are in order."""
+        """Whether some time lies within stretches, which are in order."""
         for piece in self.pieces():
             stretch = np.searchsorted(begin, piece, side="right") - 1
             if ((stretch >= 0) & (piece < end[np.maximum(stretch, 0)])).any():
@@ -136,7 +136,7 @@ def hull(parts: Sequence[Part]) -> tuple[float, float]:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class FoundStretches(LazyArray):
-    """Starts or stops of what was recorded, found when somebody asks, once.
+    """Starts or stops of the time that was recorded, found once, when they are first read.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ def below(path: str, other: str) -> bool:
 
 
 def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
-    """A tree of the groups; the node that stands where the given one does."""
+    """A tree of the groups; returns the node at the path of the given one."""
     whole = xr.DataTree.from_dict({"/" + path: node for path, node in groups.items()})
     path = tree.path.strip("/")
     branch = whole[path] if path else whole
@@ -57,7 +57,7 @@ def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
 
 
 def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
-    """Without some nodes, what is below them, and nodes above that had others and have none left."""
+    """Drop some nodes with all below them, and nodes above that have no such node left."""
     parents = {path.rpartition("/")[0] for path in dropped}
     dropped = set(dropped)
     while parents := {p for p in parents if p}:
@@ -70,7 +70,7 @@ def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
 
 
 def _in(path: str, dropped: set[str]) -> bool:
-    """Whether any node above is one of some."""
+    """Whether any node above a path was dropped."""
     while path := path.rpartition("/")[0]:
         if path in dropped:
             return True
@@ -78,7 +78,7 @@ def _in(path: str, dropped: set[str]) -> bool:
 
 
 def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
-    """What has one value for each along a dimension."""
+    """The variables and coordinates with one value for each entry of a dimension."""
     return {str(name): node[name] for name, v in node.variables.items() if v.dims == (dim,)}
 
 
@@ -103,7 +103,7 @@ def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
 
 
 def keep_rows(groups: Groups, chosen: Mapping[str, np.ndarray], keep_empty: bool) -> Groups:
-    """Rows of presentations at and below each owner."""
+    """Keep the chosen rows of presentations, at and below each node that owns them."""
     emptied = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
     for owner, rows in chosen.items():
         if owner in emptied or rows.all():

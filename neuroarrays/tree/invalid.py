@@ -67,7 +67,7 @@ def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.nda
 
 
 def cut_away(session: xr.DataTree) -> np.ndarray:
-    """Stretches of time of which nothing is left in a session.
+    """Stretches of time that `restrict` cut out of a session.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def _valid_clock(bins: np.ndarray, units: np.ndarray, whose: _Invalid) -> np.nda
 
 @dataclass(frozen=True, eq=False)
 class _Invalid:
-    """What does not count, and whose it is.
+    """The bins that do not count, and the units that they belong to.
 
     Attributes
     ----------

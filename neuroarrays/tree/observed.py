@@ -95,7 +95,7 @@ def complete(
 
 
 def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) -> xr.Dataset | None:
-    """The node ``observed``, whose values are found when somebody asks; None if there are no times."""
+    """The node ``observed``, whose values are found when they are read; None without any times."""
     if not epochs:
         parts = tuple(part for part in parts if part.ordered)
     if not parts and not rows[0].shape[0]:
@@ -199,7 +199,7 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
 
 
 def told_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
-    """When each unit was recorded if a file says it, else none: nothing is read then."""
+    """When each unit was recorded, if the file states it; else an empty list. Reads no spikes."""
     if spikes is None or OF_UNITS[0] not in spikes or _found(spikes, OF_UNITS[0]):
         return []
     return of_units(spikes)
@@ -366,7 +366,7 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
 
 
 def at_least(session: xr.DataTree) -> tuple[float, float]:
-    """A stretch that lies in the session, from its clocks and tables: no spikes are read."""
+    """A stretch of time within the session, from its clocks and tables; no spikes are read."""
     nodes = {
         path: node.to_dataset()
         for path, node in session.subtree_with_keys
@@ -376,7 +376,7 @@ def at_least(session: xr.DataTree) -> tuple[float, float]:
 
 
 def clipped(node: xr.Dataset, starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
-    """A node whose observed time, if it has any, is cut to some stretches in order and apart."""
+    """A node whose observed time, if it has any, is cut to stretches that do not overlap."""
     if schema.INTERVAL not in node.dims:
         return node
     names = OF_UNITS if OF_UNITS[0] in node else OF_SESSION

@@ -57,7 +57,7 @@ Column = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Query:
-    """A condition that was understood.
+    """A parsed condition.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Query:
 
     @property
     def names(self) -> list[str]:
-        """The columns it speaks of, in order."""
+        """Names of the columns in the condition, in order."""
         names_in_order = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)]
         return list(dict.fromkeys(names_in_order))
 
@@ -236,7 +236,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def parse(text: Any) -> Query:
-    """Understand a condition.
+    """Parse a condition.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
 
 
 def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
-    """Some of what stands along spikes; of a lazy array the stretches, unread."""
+    """Some of the values along spikes; a lazy array stays unread."""
     data = array_of(variable)
     if not isinstance(data, LazyArray):
         return variable.isel({schema.SPIKE: np.flatnonzero(inside)})
@@ -203,7 +203,7 @@ def _note_what_is_cut(
 
 
 def _places_of(inside: np.ndarray) -> Any:
-    """True places as a slice where they follow one another, so that a lazy clock stays lazy."""
+    """Positions that are True; a slice if they are contiguous, which keeps a lazy clock lazy."""
     positions = np.flatnonzero(inside)
     if positions.size and positions[-1] - positions[0] + 1 == positions.size:
         return slice(int(positions[0]), int(positions[-1]) + 1)

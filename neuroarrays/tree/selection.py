@@ -79,14 +79,14 @@ def select_units(tree: Tree, query: str) -> Tree:
 
 
 def _places(path: str, recording: bool) -> dict[str, Any]:
-    """Session, area and block that a path of a node with units speaks of."""
+    """Session, area and block in the path of a node with units."""
     parts = path.split("/")
     parts = parts[:-1] if recording and len(parts) > 2 else parts
     return dict(zip(("area", "session", "block"), reversed(parts), strict=False))
 
 
 def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
-    """Units by position; of a spikes node with their spikes, which stay unread."""
+    """Select units by position, in a spikes node together with their spikes, which stay unread."""
     if schema.SPIKE not in node.dims or schema.ROW_SIZE not in node:
         return node.isel({schema.UNIT: rows})
     sizes = np.asarray(node[schema.ROW_SIZE].values, np.int64)
@@ -107,7 +107,7 @@ def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
 def _take_spikes(
     variable: xr.Variable, starts: np.ndarray, sizes: np.ndarray, all_sizes: np.ndarray
 ) -> xr.Variable:
-    """The stretches of a variable along spikes that some units own."""
+    """The values along spikes that belong to some units."""
     data = array_of(variable)
     if isinstance(data, LazyArray) and len(data.shape) == 1:
         if isinstance(data, Segments) and np.array_equal(data.sizes, all_sizes):
@@ -216,7 +216,7 @@ def _fitting(
 def _emptied(
     condition: Query, nodes: Mapping[str, tuple[Mapping[str, Any], int]], total: str
 ) -> Iterator[str]:
-    """Which parts of a condition left nothing of some nodes, and what their columns hold."""
+    """Which parts of a condition matched no row, and which values the columns have."""
     parts = condition.conditions
     counts = [
         sum(int(part.where(_reader(columns), size).sum()) for columns, size in nodes.values())
@@ -244,7 +244,7 @@ def _held(name: str, columns: list[Any]) -> str:
 
 
 def _reader(columns: Mapping[str, Any]) -> Column:
-    """Gives the values of a column by its name."""
+    """A function from the name of a column to its values."""
 
     def read(name: str) -> Any:
         column = columns[name]

@@ -55,7 +55,7 @@ class SessionNodes:
 
     @classmethod
     def walked(cls, name: str, node: xr.DataTree) -> SessionNodes:
-        """The session that stands at a node.
+        """The session at a node.
 
         Raises
         ------
@@ -163,7 +163,7 @@ def _areas(
 
 
 def _same_units(units: xr.DataArray, others: xr.DataArray) -> bool:
-    """By their identifiers; of ROIs also by the table that these number."""
+    """Whether units are the same: by their identifiers, and for ROIs by the table they number."""
     tables = [each.attrs.get(schema.ROI_TABLE) for each in (units, others)]
     same = np.array_equal(units.values, others.values)
     return same and (None in tables or tables[0] == tables[1])

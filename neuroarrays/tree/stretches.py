@@ -30,7 +30,7 @@ class Stretches:
 
     @classmethod
     def of(cls, starts: np.ndarray, stops: np.ndarray, from_data: bool) -> Stretches:
-        """Of rows in any order, whose stops belong to them; rows with NaN are padding."""
+        """Stretches from rows in any order; rows with NaN are padding and left out."""
         known = np.isfinite(starts) & np.isfinite(stops) & (starts <= stops)
         rows = np.stack([starts[known], np.nextafter(stops[known], np.inf)], axis=1)
         return cls(np.stack(merged(rows), axis=1), from_data)
@@ -44,17 +44,17 @@ class Stretches:
 
     @property
     def seconds(self) -> float:
-        """How long all of them last, to the nanosecond: stops are moved by the last bit."""
+        """Total duration, rounded to the nanosecond, as stops are moved by their last bit."""
         return round(float((self.rows[:, 1] - self.rows[:, 0]).sum()), 9)
 
     def without(self, table: Any) -> Stretches:
-        """What of them is left."""
+        """The stretches without the time of some intervals."""
         if not len(table):
             return self
         return Stretches(np.stack(merged(difference(self.rows, table)), axis=1), self.from_data)
 
     def within(self, table: Any) -> Stretches:
-        """What of them lies in some intervals."""
+        """The part of the stretches within some intervals."""
         return Stretches(np.stack(merged(intersection(self.rows, table)), axis=1), self.from_data)
 
     def hold(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""When what was recorded, done and shown in a session: rows over its time."""
+"""Rows of a timeline: when signals, events and stimuli of a session took place."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _buffers: state.Cache[_Buffer] = state.Cache(2 << 30, lambda buffer: buffer.time
 
 @dataclass(frozen=True)
 class Trains:
-    """A handle on ragged spike trains: where they are, not what they are.
+    """A handle on ragged spike trains: it knows where the spikes are, and reads them when asked.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class Trains:
 
 
 def spikes_node(area: Any, wanted: str = "spikes") -> Any:
-    """The spikes of an area of a recording tree; what else is given as it is.
+    """The spikes node of an area of a recording tree; anything else is returned unchanged.
 
     Raises
     ------
