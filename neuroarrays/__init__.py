@@ -30,7 +30,7 @@ _HOME = {
     "build": "collection.building",
     "to_pynapple": "exchange.objects",
     "from_pynapple": "exchange.objects",
-    "to_driada": "exchange.objects",
+    "to_driada": "exchange.driada",
     "feature_types": "analysis.features",
     "aggregate": "analysis.features",
     "circular_components": "analysis.features",

@@ -18,6 +18,12 @@ from neuroarrays.tree import groups as _groups
 
 #: Types of features.
 DISCRETE, CONTINUOUS = ("binary", "categorical", "count", "timeline"), ("linear", "circular")
+#: Other names that DRIADA has for types; "discrete" is one of the discrete ones, by the values.
+_DRIADA = {
+    "continuous": "linear", "c": "linear", "phase": "circular", "angle": "circular",
+    "spike": "binary", "cat": "categorical", "time": "timeline", "discrete": "discrete",
+    "d": "discrete", "ambiguous": "unknown",
+}  # fmt: skip
 #: Attributes that say what a feature is; the period of an angle is the one that `interpolate` knows.
 TYPE, SCORE, PERIOD = "feature_type", "feature_type_score", "period"
 
@@ -44,7 +50,8 @@ def feature_types(
         Recording or aligned.
     overrides : mapping of str to str or (str, float), optional
         Types of some features, by name or path: ``{"licks": "binary"}``; an angle with its full
-        turn, ``{"wheel": ("circular", 1.0)}``.
+        turn, ``{"wheel": ("circular", 1.0)}``. DRIADA's other names are taken, too: "continuous",
+        "discrete", "cat", "spike", "phase", "angle", "time", "ambiguous", "c", "d".
 
     Returns
     -------
@@ -135,8 +142,9 @@ def _features(path: str, node: xr.Dataset) -> list[str]:
 
 def _override(key: str, value: Override) -> tuple[str, float | None]:
     kind, period = (value, None) if isinstance(value, str) else value
-    if kind not in (*DISCRETE, *CONTINUOUS):
-        known = ", ".join(map(repr, (*DISCRETE, *CONTINUOUS)))
+    kind = _DRIADA.get(str(kind).lower(), kind)
+    if kind not in (*DISCRETE, *CONTINUOUS, *_DRIADA.values()):
+        known = ", ".join(map(repr, (*DISCRETE, *CONTINUOUS, *_DRIADA)))
         msg = f"overrides[{key!r}]={value!r}: expected one of {known}"
         raise ValueError(msg)
     if period is not None and (kind != "circular" or not 0 < float(period) < np.inf):
@@ -156,6 +164,9 @@ def _typed(
     period = feature.attrs.get(PERIOD)
     if chosen is not None:
         kind, score = chosen[0], 1.0
+        if kind == "discrete":
+            kind = features.classify(feature.values, (), False)[0]
+            kind = kind if kind in DISCRETE else "categorical"
         period = chosen[1] or period or turn or _turn_of(feature, name) if kind == "circular" else 0
     elif period:
         before = feature.attrs.get(SCORE, 1.0) if feature.attrs.get(TYPE) == "circular" else 1.0

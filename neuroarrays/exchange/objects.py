@@ -1,4 +1,4 @@
-"""Trees as objects of other libraries, and back: pynapple, DRIADA."""
+"""Trees as objects of pynapple, and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, shorten
+from neuroarrays.errors import MissingDependency, SchemaError
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema.given import described
 from neuroarrays.tree.columns import plain_column
@@ -336,60 +336,3 @@ def _signal(series: Any, name: str) -> xr.Dataset:
             _free(key): xr.Variable(dims[1], column) for key, column in _metadata(series).items()
         }
     return dataset({name: xr.Variable(dims, values)}, coords)
-
-
-def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, np.ndarray]:
-    """The arrays that DRIADA's ``load_exp_from_aligned_data`` takes, of one area.
-
-    Parameters
-    ----------
-    tree : xr.DataTree
-        An aligned tree on a continuous clock.
-    area : str, optional
-        Path of the area; needed where there are several.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        ``calcium`` (unit, time) float, ``spikes`` where there are counts, and every numeric signal
-        along time as (time,) or (component, time); bool and small integers as int64, which DRIADA
-        takes. Its sampling rate is an argument of the builder: pass
-        ``static_features={"fps": ...}``.
-
-    Raises
-    ------
-    SchemaError
-        If the area has no continuous responses, or a value is NaN (DRIADA refuses the session).
-    NotInTree
-        If there is no such area.
-    """
-    areas = schema.area_paths(tree)
-    if area is None and len(areas) != 1:
-        msg = f"there are {len(areas)} areas, {shorten(areas)}; say area="
-        raise SchemaError(msg)
-    path = areas[0] if area is None else area.strip("/")
-    if path not in areas:
-        raise NotInTree("area", path, areas)
-    arrays: dict[str, np.ndarray] = {}
-    nodes = [tree[path], *tree[path].children.values()]
-    for node in nodes:
-        for name, array in node.to_dataset(inherit=False).data_vars.items():
-            if array.dims[:1] != (schema.TIME,) or array.dtype.kind not in "biuf":
-                continue
-            neural = {schema.RESPONSES: "calcium", schema.SPIKE_DATA: "spikes"}
-            if name in (schema.VALID, schema.VALID_UNITS) or array.ndim > 2:
-                continue
-            arrays[neural.get(str(name), str(name))] = _driada(array)
-    if "calcium" not in arrays:
-        msg = f"{path} has no responses along (time, unit_id), which DRIADA needs"
-        raise SchemaError(msg)
-    missing = [name for name, values in arrays.items() if np.isnan(values).any()]
-    if missing:
-        msg = f"{shorten(missing)} of {path} have NaN, which DRIADA refuses; fill or leave them out"
-        raise SchemaError(msg)
-    return arrays
-
-
-def _driada(array: xr.DataArray) -> np.ndarray:
-    values = np.asarray(array.values).T
-    return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,19 @@ def write_driada(
 
 
 def write_driada_experiment(
-    path: str | os.PathLike[str], units: int = 20, frames: int = 4000, seed: int = 0
+    path: str | os.PathLike[str],
+    units: int = 20,
+    frames: int = 4000,
+    seed: int = 0,
+    bad_frames: Sequence[int] = (),
 ) -> Path:
     """Write the pickle of an ``Experiment`` with the attributes that are read of one.
 
-    Parameters and result are those of `write_driada`.
+    Parameters and result are those of `write_driada`; `bad_frames` are deleted from the data, as
+    DRIADA does, and kept as a mask.
     """
-    arrays = _session(units, frames, seed)
+    bad = np.isin(np.arange(frames), list(bad_frames))
+    arrays = {name: values[..., ~bad] for name, values in _session(units, frames, seed).items()}
     calcium, spikes = arrays.pop("calcium"), arrays.pop("spikes")
     name = "driada.experiment.exp_base.Experiment", "driada.information.info_base"
     single, several = (f"{name[1]}.{kind}" for kind in ("TimeSeries", "MultiTimeSeries"))
@@ -56,6 +63,8 @@ def write_driada_experiment(
         signature="Exp generated",
         exp_identificators={"name": "generated"},
         metadata=None,
+        filtered_flag=bool(bad.any()),
+        **({"bad_frames_mask": bad} if bad.any() else {}),
         static_features={"fps": FPS, "t_off_sec": DECAY},
         calcium=_Stored(several, data=calcium),
         spikes=_Stored(several, data=spikes),

@@ -88,6 +88,24 @@ def test_a_unit_or_a_name_may_say_that_it_is_an_angle():
     }  # fmt: skip
 
 
+def test_driadas_names_of_types_are_taken():
+    values = {
+        "x": np.linspace(0, 1, 50) ** 2,
+        "code": np.arange(50) // 9 % 3,
+        "turn": np.arange(50.0),
+    }
+    node = xr.Dataset({k: ("time", v) for k, v in values.items()}, {"time": np.arange(50.0)})
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))
+    tree = xr.DataTree.from_dict({"/": root, "/s/a": node})
+    given = {"x": "c", "code": "discrete", "turn": ("phase", 50.0)}
+    typed = na.feature_types(tree, given)["s/a"]
+    found = [typed[name].attrs["feature_type"] for name in values]
+    assert found == ["linear", "categorical", "circular"]
+    again = na.feature_types(tree, {"x": "d", "code": "spike", "turn": "time"})["s/a"]
+    found = [again[name].attrs["feature_type"] for name in values]
+    assert found == ["categorical", "binary", "timeline"]
+
+
 def test_overrides_by_name_and_path():
     tree = a_tree(a=walk(), b=walk() % TURN, c=walk() % 1.0, d=walk() % TURN)
     typed = na.feature_types(

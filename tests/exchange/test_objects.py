@@ -1,6 +1,4 @@
-"""Trees to pynapple and back, and to DRIADA, each against the installed package."""
-
-from pathlib import Path
+"""Trees to pynapple and back, against the installed package."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +6,8 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.errors import SchemaError
 from neuroarrays.schema.validation import validate
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.peers("pynapple")
@@ -66,61 +61,6 @@ def test_kinds_of_pynapple_objects():
     np.testing.assert_array_equal(back["session/V1/dff/dff"].values, objects["V1/dff"].values)
     with pytest.raises(TypeError, match="bad is a int"):
         na.from_pynapple({"bad": 3})
-
-
-def golden(**options):
-    names = ["speed", "licks", "trial_type", "big"]
-    return na.open_datatree(GOLDEN / "driada" / "session.npz", features=names, **options)
-
-
-def test_driada_arrays():
-    tree = golden()
-    found = na.to_driada(tree)
-    area = tree["RT_A5_3D/unknown"]
-    np.testing.assert_array_equal(found["calcium"], area["responses"].values.T)
-    np.testing.assert_array_equal(found["spikes"], area["spike_data"].values.T)
-    assert found["licks"].dtype == np.int64
-    assert found["trial_type"].dtype == np.int64
-    assert found["big"].shape == (3, 30)
-    assert "valid" not in found
-    with pytest.raises(NotInTree, match="did you mean"):
-        na.to_driada(tree, area="RT_A5_3D/unknow")
-
-
-def test_driada_refusals():
-    tree = na.open_datatree(GOLDEN / "driada" / "session.npz")
-    with pytest.raises(SchemaError, match="'position' of .* have NaN"):
-        na.to_driada(tree)
-    with pytest.raises(SchemaError, match="no responses"):
-        na.to_driada(na.load_sample(), area="A2929-200711/adn")
-    with pytest.raises(SchemaError, match="2 areas"):
-        na.to_driada(na.load_sample())
-
-
-@pytest.mark.peers("driada")
-def test_driada_takes_them():
-    build = pytest.importorskip("driada.experiment.exp_build").load_exp_from_aligned_data
-    rng = np.random.default_rng(0)
-    node = xr.Dataset(
-        {
-            "responses": (("time", "unit_id"), rng.random((1200, 3))),
-            "spike_data": (("time", "unit_id"), rng.integers(0, 2, (1200, 3), dtype=np.uint8)),
-            "x": ("time", rng.random(1200)),
-            "xy": (("time", "axis"), rng.random((1200, 2))),
-            "licks": ("time", rng.random(1200) > 0.5),
-        },
-        {"unit_id": np.arange(3), "time": np.arange(1200) / 20},
-    )
-    tree = xr.DataTree.from_dict(
-        {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)), "s/unknown": node}
-    )
-    made = build("lab", {"name": "s"}, na.to_driada(tree), static_features={"fps": 20.0})
-    assert made.n_cells == 3
-    np.testing.assert_array_equal(made.dynamic_features["x"].data, node["x"])
-    np.testing.assert_array_equal(made.dynamic_features["xy"].data, node["xy"].values.T)
-    np.testing.assert_array_equal(made.dynamic_features["licks"].data, node["licks"])
-    np.testing.assert_array_equal(made.spikes.data, node["spike_data"].values.T)
-    np.testing.assert_allclose(made.calcium.data, node["responses"].values.T, atol=1e-7)
 
 
 def test_pynapple_gets_values_with_their_times_and_labels_with_their_units():

@@ -17,6 +17,7 @@ from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.driada import DriadaReader
 from neuroarrays.formats.driada.contents import ALIASES
 from neuroarrays.formats.driada.names import iabs_name, iabs_paths, parse_iabs_name
+from neuroarrays.synthetic.driada import write_driada_experiment
 from neuroarrays.testing import ReaderTests
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "driada"
@@ -421,6 +422,34 @@ def test_zeros_that_stand_for_no_spikes_are_absent(tmp_path):
     experiment(tmp_path / "e.pickle", spikes=False)
     found = area(tmp_path / "e.pickle")
     assert set(found.data_vars) == {"responses", "x", "xy"}
+
+
+@pytest.mark.parametrize(
+    "frames", [900, 6000]
+)  # small masks are unpacked, large ones stay in the file
+def test_bad_frames_that_an_experiment_lacks_are_gaps_of_its_clock(tmp_path, frames):
+    path = write_driada_experiment(
+        tmp_path / "e.pickle", units=3, frames=frames, bad_frames=range(300, 500)
+    )
+    tree = na.open_datatree(path)
+    (session,) = tree.children.values()
+    time = session["unknown/time"].values
+    kept = np.r_[0:300, 500:frames]
+    assert np.array_equal(time, kept / 20)
+    assert time[500] == 35.0
+    assert session["unknown"].sizes["time"] == kept.size
+    assert "_bad_frames_mask" not in session["unknown"].data_vars
+    assert session.attrs["frames_deleted"] == 200
+    assert any("the clock has their gaps" in note for note in tree.attrs["notes"])
+    with pytest.raises(ValueError, match="bad frames DRIADA has deleted already"):
+        na.open_datatree(path, bad_frames=[3])
+
+
+@pytest.mark.parametrize("mask", [np.zeros(7, bool), np.zeros(1300, bool), np.zeros(1200, int)])
+def test_a_mask_of_another_length_than_the_data_is_named(tmp_path, mask):
+    experiment(tmp_path / "e.pickle", bad_frames_mask=mask)
+    with pytest.raises(FormatError, match=r"bad_frames_mask: expected a mask that leaves the"):
+        na.open_datatree(tmp_path / "e.pickle")
 
 
 def test_a_payload_in_an_experiment_does_not_run(tmp_path, capsys):

@@ -31,6 +31,7 @@ from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.driada.contents import (
+    MASK,
     METADATA,
     Contents,
     contents,
@@ -153,7 +154,20 @@ class DriadaReader(Reader):
         attrs = _attributes(content)
         attrs |= {"session_id": name, **{k: v for k, v in parse_iabs_name(name).items() if v}}
         attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
-        node = _area(file, content, rate, _bad(file, content, bad_frames))
+        kept = file.kept_frames() if isinstance(file, ExperimentSource) else None
+        if kept is not None:
+            if bad_frames is not None:
+                msg = (
+                    f"{file.path}: bad_frames= of an experiment whose bad frames DRIADA has deleted "
+                    "already; leave it out, or give it with the NPZ that the experiment is from"
+                )
+                raise ValueError(msg)
+            request.notes.append(
+                f"{name}: DRIADA deleted the bad frames, {content.times:,} are left; the clock has "
+                "their gaps"
+            )
+            attrs["frames_deleted"] = int(len(file.read(MASK)) - kept.size)
+        node = _area(file, content, rate, _bad(file, content, bad_frames), kept)
         return {"": xr.Dataset(attrs=attrs), schema.UNKNOWN_AREA: node}
 
 
@@ -172,7 +186,13 @@ def _said_name(file: MemberSource) -> str:
     return stated if isinstance(stated, str) and 0 < len(stated) < 256 else session_of(file.path)
 
 
-def _area(file: MemberSource, content: Contents, rate: float | None, bad: list[int]) -> xr.Dataset:
+def _area(
+    file: MemberSource,
+    content: Contents,
+    rate: float | None,
+    bad: list[int],
+    kept: np.ndarray | None = None,
+) -> xr.Dataset:
     both = (schema.TIME, schema.UNIT)
     variables = {
         "responses": schema.var(
@@ -205,11 +225,11 @@ def _area(file: MemberSource, content: Contents, rate: float | None, bad: list[i
             ({"stored_as": name} if label != name else {}) | types.get(name, {}),
         )
     if bad:
-        kept = wrap(Computed(_trusted, (content.times,), np.dtype(bool), (tuple(bad),)))
-        variables["valid"] = schema.var("area", "valid", kept, (schema.TIME,), schema.ALIGNED)
+        trusted = wrap(Computed(_trusted, (content.times,), np.dtype(bool), (tuple(bad),)))
+        variables["valid"] = schema.var("area", "valid", trusted, (schema.TIME,), schema.ALIGNED)
     coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(content.units)), **_metrics(content)}
     if rate is not None:
-        clock = wrap(RegularClock(0.0, rate, content.times))
+        clock = wrap(RegularClock(0.0, rate, content.times)) if kept is None else kept / rate
         coords[schema.TIME] = xr.Variable(schema.TIME, clock, {"units": "s"})
     return dataset(variables, coords)
 

@@ -19,6 +19,8 @@ ALIASES = ("calcium", "activations", "neural_data", "activity", "rates")
 #: Further matrices of the neurons, in any case, and the name that DRIADA keeps for itself.
 COMPANIONS, RESERVED = ("spikes", "asp", "reconstructions"), "sp"
 METADATA, SYNC = "_metadata", "_sync_info"
+#: The mask of frames that DRIADA deleted from the data of a pickled experiment, as a member.
+MASK = "_bad_frames_mask"
 #: Text of the file that becomes an attribute, at most; Hz that no camera has.
 _LONGEST, _FASTEST = 1000, 1e9
 #: Values inside an entry of the metadata, at most.
@@ -93,7 +95,7 @@ def contents(
     content = _matrix(source, members, time_axis, neural)
     for name, member in members.items():
         lower = name.lower()
-        if name == content.neural or lower in (RESERVED, *ALIASES):
+        if name == content.neural or lower in (RESERVED, MASK, *ALIASES):
             continue
         if name in (METADATA, SYNC):
             value = source.value(name)

@@ -13,7 +13,7 @@ from neuroarrays.files.members import MemberSource
 from neuroarrays.files.pickles import Record, StoredArray, load_pickle
 from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.driada.contents import METADATA, neural_member
+from neuroarrays.formats.driada.contents import MASK, METADATA, neural_member
 
 #: Bytes at the beginning of a pickle that its class is named in.
 _HEAD = 256
@@ -88,6 +88,28 @@ class ExperimentSource(MemberSource):
             for name, kind, score in member.types
         }
 
+    def kept_frames(self) -> np.ndarray | None:
+        """Numbers of the frames that are left, (time,) int64; None where none was deleted.
+
+        Raises
+        ------
+        FormatError
+            If the mask leaves another number of frames than there is.
+        """
+        if MASK not in self.members():
+            return None
+        mask = np.asarray(self.read(MASK))
+        kept = np.flatnonzero(~mask.astype(bool))
+        left = self.members()["calcium"].shape[-1]
+        if mask.ndim != 1 or mask.dtype != bool or kept.size != left:
+            raise FormatError(
+                self.path,
+                "bad_frames_mask",
+                f"a mask that leaves the {left:,} frames of calcium",
+                f"{mask.dtype} of shape {mask.shape}, which leaves {kept.size:,}",
+            )
+        return kept
+
     def value(self, name: str) -> Any:
         member = self.members().get(name)
         return dict(member.facts) if isinstance(member, Facts) else super().value(name)
@@ -101,9 +123,12 @@ def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
         if isinstance(neuron, Record) and neuron.get("sp") is not None:
             yield "spikes", _data(experiment.get("spikes"))
             break
+    mask = experiment.get("bad_frames_mask")
+    if mask is not None and experiment.get("filtered_flag") is not False:
+        yield MASK, mask
     features = experiment.get("dynamic_features")
     for name, series in features.items() if isinstance(features, dict) else ():
-        if isinstance(name, str) and name != METADATA and not neural_member([name]):
+        if isinstance(name, str) and name not in (METADATA, MASK) and not neural_member([name]):
             yield name, _data(series)
 
 
