@@ -245,6 +245,6 @@ def _root(tree: xr.DataTree, targets: _Targets, options: Options) -> xr.Dataset:
     kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
     kept |= {"event_clock": targets.event_clock, "history": history}
     if skipped := [name for name in targets.left_out if name not in targets.bins]:
-        said = [f"{name}: not aligned, {targets.left_out[name]}" for name in skipped]
-        kept["notes"] = [*np.atleast_1d(kept.get("notes", [])).tolist(), *said]
+        skipped_notes = [f"{name}: not aligned, {targets.left_out[name]}" for name in skipped]
+        kept["notes"] = [*np.atleast_1d(kept.get("notes", [])).tolist(), *skipped_notes]
     return xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, **kept))

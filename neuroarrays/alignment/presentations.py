@@ -313,8 +313,10 @@ def _named(
     known = dict.fromkeys(table for session in tables.values() for table in session)
     names = [name] if name in known else parts_of_name(name)
     named = {}
-    for session, there in tables.items():
-        if parts := {part: _one_row_each(there[part]) for part in names if part in there}:
+    for session, session_tables in tables.items():
+        if parts := {
+            part: _one_row_each(session_tables[part]) for part in names if part in session_tables
+        }:
             named[session] = parts
     if not named:
         where = f"session {next(iter(tables))!r}" if len(tables) == 1 else "any session"

@@ -281,7 +281,7 @@ def _in_folder(folder: Probe, engine: str | None) -> list[str]:
         raise
     # An error stands for a session that is damaged, and has its path.
     sessions = reader.list_sessions(folder).values()
-    return [one.path for one in sessions if isinstance(one, Probe | FormatError)]
+    return [session.path for session in sessions if isinstance(session, Probe | FormatError)]
 
 
 # ----------------------------------------------------------------------------------- the archive

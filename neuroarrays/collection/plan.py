@@ -66,8 +66,8 @@ def jobs_of(
             )
         first[summary.session] = summary
     if recipe.areas is not None and not any(summary.areas for summary in surveys):
-        there = sorted({area for summary in surveys for area in summary.known_areas})
-        raise NotInTree("area", ", ".join(recipe.areas), there)
+        known = sorted({area for summary in surveys for area in summary.known_areas})
+        raise NotInTree("area", ", ".join(recipe.areas), known)
     jobs: dict[str, list[Job]] = {}
     medians: dict[str, float] = {}
     # ..._more_repeats comes before what it is stored with, whose job takes both medians.
@@ -82,7 +82,7 @@ def jobs_of(
         stored = mlynarski.stored_with(stimulus) if recipe.compat else tables
         usual = tuple((name, medians[name]) for name in stored if name in medians)
         for summary in sorted(with_it, key=lambda summary: summary.session):
-            own = tuple(table for table in tables if table in summary.durations)
+            session_tables = tuple(table for table in tables if table in summary.durations)
             job = Job(
                 path=summary.path,
                 session=summary.session,
@@ -92,7 +92,7 @@ def jobs_of(
                 medians=usual,
                 longest=longest,
                 stamp=summary.stamp,
-                tables=own,
+                tables=session_tables,
             )
             part = work / "parts" / stimulus / f"{summary.session}-{job.token()}.h5"
             if summary.areas:

@@ -69,8 +69,8 @@ class Recipe:
         }
         given["a '+' in stimuli"] = any("+" in name for name in self.stimuli or ())
         if self.compat and any(given.values()):
-            own = ", ".join(name for name, is_given in given.items() if is_given)
-            msg = f"compat={self.compat!r} has bins of its own: leave out {own}"
+            conflicting = ", ".join(name for name, is_given in given.items() if is_given)
+            msg = f"compat={self.compat!r} has bins of its own: leave out {conflicting}"
             raise ValueError(msg)
 
 
