@@ -76,6 +76,8 @@ with-peers: $(VENV)/.installed-peers
 # An environment of its own for each peer, laid over $(VENV): what it brings along stays there. torch and the other
 # versions stay those of the constraints. One of them: make peers PEERS=flox
 PEERS ?= flox lightning neuralpredictors openretina driada
+# What a peer imports and does not say.
+WITH_neuralpredictors := scikit-image
 peers: $(PEERS:%=peer-%)  ## Compare with other packages, each in an environment of its own
 
 $(VENV)-peers/%/.installed: $(VENV)/.installed-test
@@ -84,7 +86,7 @@ $(VENV)-peers/%/.installed: $(VENV)/.installed-test
 	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth"
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(@D)/bin/python -m pip install -qq \
-		-c $(CONSTRAINTS) $(PIPFLAGS) $*
+		-c $(CONSTRAINTS) $(PIPFLAGS) $* $(WITH_$*)
 	@touch $@
 
 .PRECIOUS: $(VENV)-peers/%/.installed

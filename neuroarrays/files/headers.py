@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import Self
 
 from neuroarrays.errors import FormatError, MissingPath, UnknownFormat
@@ -76,20 +75,21 @@ class Header:
         """`path`, or those of the members of a list."""
         return [member.path for member in self._members or (self,)]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The last part of the path."""
         return self.location.name
 
-    @property
+    @cached_property
     def stem(self) -> str:
         """The name without its last suffix."""
-        return PurePosixPath(self.name).stem
+        return self.name.removesuffix(self.suffix)
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         """The last suffix, with its dot; "" where there is none."""
-        return PurePosixPath(self.name).suffix
+        stem, _, ending = self.name.rpartition(".")
+        return f".{ending}" if stem and ending else ""
 
     def __str__(self) -> str:
         return self.given

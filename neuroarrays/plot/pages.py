@@ -164,14 +164,21 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
         ax.set_ylim(bottom=0)
     elif counts:
         ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
-        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        ax.yaxis.set_major_formatter(_PlainNumbers())
+        ax.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(2, 0.5)))
     labels = {quantity_of(means) for means in rates.values()}
     names = [text_of(name) for name in rates]
     ax.set_xticks(range(len(rates)), names, rotation=90 if len(rates) > 8 else 0)
     label = f"mean {labels.pop()}" if len(labels) == 1 else "mean response"
     ax.set(xlim=_around(len(rates)), ylabel=label)
     frameless(ax)
+
+
+class _PlainNumbers(LogFormatter):
+    """Ticks of a logarithmic axis as 0.2 and 20, not as 2e-01 or 2 x 10^1."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ subpackages. Its release on the package index will do for all but the transforms
 
 import collections
 import collections.abc
+import importlib
 import os
 import pickle
 import shutil
@@ -30,14 +31,12 @@ KINDS = ("images", "responses", "behavior", "pupil_center")
 def peer(monkeypatch):
     for name in ("Iterable", "Mapping"):  # its release on the index is for Python < 3.10
         monkeypatch.setattr(collections, name, getattr(collections.abc, name), raising=False)
-    return pytest.importorskip(
-        "neuralpredictors.data.datasets", reason="neuralpredictors is not installed"
-    )
+    return importlib.import_module("neuralpredictors.data.datasets")
 
 
 @pytest.fixture
 def of_movies():
-    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    transforms = importlib.import_module("neuralpredictors.data.transforms")
     if not hasattr(transforms, "CutVideos"):
         pytest.skip("the release of neuralpredictors has no transforms of 2023's movies")
     return transforms
@@ -119,7 +118,7 @@ def test_raw_values_of_movies(peer, tmp_path, as_zip):
 
 @pytest.mark.peers("neuralpredictors")
 def test_normalised_values_with_silent_units(peer, folder):
-    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    transforms = importlib.import_module("neuralpredictors.data.transforms")
     theirs = peer.FileTreeDataset(str(folder), *KINDS)
     theirs.transforms.append(transforms.NeuroNormalizer(theirs))
     found = normalised(folder)
@@ -138,7 +137,7 @@ def test_normalised_values_with_silent_units(peer, folder):
 def test_a_silent_unit_is_judged_by_its_session(peer, tmp_path):
     """The mean deviation is over the units of all areas, as theirs, which knows no areas."""
     pytest.importorskip("torch")
-    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    transforms = importlib.import_module("neuralpredictors.data.transforms")
     folder = tmp_path / "static26872-17-20-GrayImageNet-94c6ff"
     write_static(folder, StaticOptions(train=12, validation=3, areas=("V1", "LM")))
     file = folder / "meta" / "statistics" / "responses" / "all" / "std.npy"
@@ -221,7 +220,7 @@ def test_transforms_are_selections(peer, of_movies, tmp_path):
 @pytest.mark.peers("neuralpredictors")
 def test_what_theirs_does(peer, folder, tmp_path):
     """The faults that the tests below show not to be ours."""
-    transforms = pytest.importorskip("neuralpredictors.data.transforms")
+    transforms = importlib.import_module("neuralpredictors.data.transforms")
     swapped = peer.FileTreeDataset(str(folder), "responses", "images")[0]
     assert swapped.responses.shape == (1, 9, 16)
     assert swapped.images.shape == (8,)
