@@ -155,7 +155,7 @@ class Header:
         try:
             head, *later = self.location.read(places)
         except OSError as error:
-            return b"", False, str(error.strerror)
+            return b"", False, location.words_of(error)
         pieces = [head[at : at + 8] for at in (0, *_USER_BLOCKS) if at + 8 <= _HEAD] + later
         return head, HDF5_MAGIC in pieces, ""
 
@@ -261,6 +261,13 @@ class Header:
             words = "a text file" if text else "a binary file of an unknown kind"
         return words
 
+    @property
+    def denied(self) -> str:
+        """What to do where there is no permission to read what is there; "" where there is."""
+        words = (self.status.words, self._beginning[2])
+        return location.ASK.format(self.given) if location.NO_PERMISSION in words else ""
+
     def unknown(self, expected: str, hint: str = "get it again, or leave it out") -> FormatError:
         """The error for something that should be readable and is not."""
+        hint = self.denied or hint
         return UnknownFormat(self.given, "", expected, self.described(), hint)

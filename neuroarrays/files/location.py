@@ -21,6 +21,8 @@ from neuroarrays.files.source import stamp
 MISSING, FILE, FOLDER, OTHER = "missing", "file", "folder", "other"
 #: What a listing says of a symbolic link, wherever it leads.
 LINK = "link"
+#: Of what may not be looked at or read, and what to do.
+NO_PERMISSION, ASK = "no permission", "ask its owner, or: chmod u+rX {}"
 #: Opened without waiting where a FIFO stands in the place of a file.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
@@ -134,8 +136,8 @@ class LocalLocation(Location):
             target = os.readlink(self.path)
         except (OSError, ValueError, AttributeError):
             target = ""
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
-            return Status(OTHER, words="no permission")
+        if words_of(error) == NO_PERMISSION:
+            return Status(OTHER, words=NO_PERMISSION)
         if isinstance(error, OSError) and error.errno == errno.ELOOP:
             return Status(MISSING, words=f"a link to {target!r}, which leads in a circle")
         if target:
@@ -163,6 +165,13 @@ class LocalLocation(Location):
     def parent(self) -> LocalLocation:
         path = os.path.dirname(self.path)
         return LocalLocation(os.path.dirname(self.given.rstrip("/")) or path, path)
+
+
+def words_of(error: Exception) -> str:
+    """Why something cannot be read, in the system's words but for permissions."""
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return NO_PERMISSION
+    return str(getattr(error, "strerror", "") or error)
 
 
 def locate(path_or_url: str | os.PathLike[str]) -> Location:
@@ -194,9 +203,7 @@ def check(location: Location, status: Status) -> None:
         If it is a FIFO, a socket or a device, or may not be looked at.
     """
     if status.kind == OTHER:
-        hint = ""
-        if status.words == "no permission":
-            hint = f"ask its owner, or: chmod u+r {location.given}"
+        hint = ASK.format(location.given) if status.words == NO_PERMISSION else ""
         raise FormatError(location.given, "", "a file or folder", status.words, hint)
     if status.kind == MISSING:
         words = f": {status.words}" if status.words != "nothing" else ""

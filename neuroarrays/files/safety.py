@@ -270,7 +270,7 @@ def _told(error: OSError, path: str) -> tuple[str, str, str]:
             "raise the limit (`ulimit -n 4096`), or close some (`na.release()`)",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "a file that may be read", "no permission", f"ask its owner, or: chmod u+r {path}"
+        return "a file that may be read", "no permission", f"ask its owner, or: chmod u+rX {path}"
     return "a file that can be read", error.strerror or str(error), ""
 
 

@@ -278,6 +278,8 @@ def _found(asked: Probe) -> Reader:
         first = next(one for one in asked.children if not names[one])
     for child in first.children if first.kind == FOLDER else ():
         child.check_pointer()
+    if first.denied:
+        raise first.unknown("a file or folder that may be read")
     raise UnknownFormat(
         first.given,
         expected="a file or folder that one of the readers recognises "

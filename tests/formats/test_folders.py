@@ -105,8 +105,11 @@ def test_a_session_without_permission(tmp_path, monkeypatch):
         return real(file, *args, **options)
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(FormatError, match=r"b\.nwb: .*Permission denied"):
-        na.open_datatree(tmp_path)
+    for path in (tmp_path, tmp_path / "b.nwb"):
+        with pytest.raises(
+            FormatError, match=r"b\.nwb: .*no permission\); ask its owner, or: chmod"
+        ):
+            na.open_datatree(path)
 
 
 def test_a_folder_of_nothing_but_damage_names_it(tmp_path):

@@ -349,3 +349,21 @@ def test_the_gallery_shows_every_picture():
         plt.figure(number).canvas.draw()
     assert set(re.findall(r"na\.plot\.(\w+)", page.read_text())) == set(na.plot.__all__)
     plt.close("all")
+
+
+def test_rates_are_written_as_plain_numbers():
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", np.linspace(0, 100, 130)), "row_size": ("unit_id", [30, 100])},
+        {"unit_id": [0, 1]},
+    )
+    spikes.spike_times.attrs, spikes.row_size.attrs = {"units": "s"}, {"sample_dimension": "spike"}
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}), "/s/V1/spikes": spikes}
+    )
+    axes = na.plot.overview(tree)
+    (rates,) = [ax for ax in axes.values() if ax.get_yscale() == "log"]
+    rates.figure.canvas.draw()
+    texts = [text.get_text() for text in rates.get_yticklabels(which="both")]
+    plt.close(rates.figure)
+    assert {"0.3", "1"} <= set(texts)
+    assert not [text for text in texts if "e" in text]
