@@ -133,7 +133,7 @@ class Probe(Header):
 
     # ---------------------------------------------------------------------------------- a folder
 
-    @property
+    @cached_property
     def children(self) -> tuple[Probe, ...]:
         """What is in a folder by name, without hidden files; the members of a list as given.
 
