@@ -6,7 +6,8 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.alignment.presentations import select
-from neuroarrays.collection.building import Recipe, _pooled
+from neuroarrays.collection.plan import _pooled
+from neuroarrays.collection.surveys import Recipe, Survey
 from neuroarrays.synthetic import write_nwb
 
 
@@ -36,9 +37,14 @@ def test_a_duration_at_the_limit_is_odd():
 
 def test_a_build_takes_the_same_ones_to_be_odd():
     """The window of a build covers what `select` keeps, and not what it leaves out."""
-    median, window = _pooled([DURATIONS[:4], DURATIONS[4:]], 0.25, Recipe(bin_width=1 / 128))
-    assert (median, window) == (1.0, 1.2421875)
-    assert _pooled([DURATIONS], 0.0, Recipe(bin_width=1 / 128)) == (None, 1.2578125)
+    recipe = Recipe(bin_width=1 / 128)
+
+    def surveyed(durations, **limits):
+        return Survey("a.nwb", (0,), "a", ("V1",), ("V1",), {"bars": durations}, limits)
+
+    two = [surveyed(DURATIONS[:4], bars=0.25), surveyed(DURATIONS[4:], bars=0.25)]
+    assert _pooled("bars", two, recipe) == (1.0, 1.2421875)
+    assert _pooled("bars", [surveyed(DURATIONS)], recipe) == (None, 1.2578125)
 
 
 @pytest.mark.parametrize("relative", [True, False])
