@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-#: An attribute of the root of every archive that `na.save` wrote.
-SAVED_BY = "_saved_by"
+from neuroarrays.files.headers import SAVED_BY
+
 #: Our attribute, and those of the file format: no part of a tree.
 HIDDEN = "_neuroarrays"
 MACHINE = frozenset(

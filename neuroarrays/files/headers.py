@@ -16,6 +16,8 @@ LIST = "list"
 #: Files that make a folder a Zarr group, and the list of checksums in a Zarr archive of ours: a store
 #: that lost its metadata is still one.
 CHECKSUMS = ".checksums"
+#: Attribute of the root of what `neuroarrays.save` wrote.
+SAVED_BY = "_saved_by"
 _ZARR = (".zgroup", "zarr.json", CHECKSUMS)
 #: First bytes -> container, and what it is called in messages.
 _MAGIC = {

@@ -17,6 +17,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
 from neuroarrays.files import folders, outer, safety, state
+from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.source import Info, Key, Source, text_array
 
 #: Codecs of cells that are text; others (pickle) are never run.
@@ -257,7 +258,9 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
     source._check_size(name, chunk)
     text = array.dtype.kind not in "biufcmMV"  # of any length
     store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk
-    if "neuroarrays_schema" in (_json(Path(source.path)) or {}):
+    if SAVED_BY in (
+        _json(Path(source.path)) or {}
+    ):  # plain xarray leaves out chunks of fill values
         _check_chunks(source, name, array)
     return array
 
@@ -276,7 +279,8 @@ def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
             name,
             expected=f"{expected} chunks",
             found=str(present),
-            hint="the store was not copied whole",
+            hint="the store was not copied whole; if another program wrote it anew, delete the "
+            f"attribute {SAVED_BY} of its root",
         )
 
 

@@ -55,6 +55,24 @@ def test_what_xarray_wrote_is_read_when_it_is_indexed(tmp_path):
     np.testing.assert_allclose(opened.values, speed, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*[Zz]arr")
+def test_chunks_of_fill_values_that_xarray_leaves_out_are_read(tmp_path):
+    pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
+    tree = synthetic.aligned_tree(1, presentations=6)
+    tree[AREA]["spike_data"] = tree[AREA]["spike_data"] * 0
+    tree.to_zarr(tmp_path / "plain.zarr")
+    assert not list((tmp_path / "plain.zarr" / AREA / "spike_data").rglob("c/*"))
+    xr.testing.assert_identical(na.open_datatree(tmp_path / "plain.zarr"), tree)
+
+
+@pytest.mark.filterwarnings("ignore:.*[Zz]arr")
+def test_the_sample_through_zarr_of_xarray(tmp_path):
+    pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
+    tree = na.load_sample()
+    tree.to_zarr(tmp_path / "plain.zarr")
+    xr.testing.assert_equal(na.open_datatree(tmp_path / "plain.zarr"), tree)
+
+
 @pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 def test_ours_through_plain_xarray_and_back(tmp_path, engine):
     """An archive that xarray opens, and writes again, is the tree that was saved."""
