@@ -146,7 +146,6 @@ def _looking(add: archive_commands.Add) -> None:
     check = add("check", commands.check, "check a recording against the schema, its values too")
     for command in (info, catalog, check):
         _input(command)
-    for command in (info, check):
         _selection(command)
     _probe(info)
     catalog.add_argument(

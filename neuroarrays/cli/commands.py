@@ -105,7 +105,9 @@ def _arrays_inside(paths: Sequence[str]) -> str:
 
 def catalog(arguments: argparse.Namespace) -> int:
     """Print a row per session and area."""
-    frame = na.catalog(_paths(arguments), engine=arguments.engine, **_skipping(arguments))
+    names = {"sessions": arguments.sessions, "areas": arguments.areas}
+    options = {key: value for key, value in names.items() if value is not None}
+    frame = na.catalog(_paths(arguments), arguments.engine, **options, **_skipping(arguments))
     if arguments.figure:
         drawn = na.plot.catalog(frame)["units"].figure
         figure = Path(arguments.figure)  # without a suffix matplotlib would add its own

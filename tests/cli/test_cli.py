@@ -414,6 +414,13 @@ def test_durations_may_be_milliseconds(run, tmp_path):
     assert "expected e.g. 0.02 or 20ms" in err
 
 
+def test_the_catalog_of_chosen_sessions_and_areas(run):
+    code, out, _ = run("catalog", na.sample_path(), "--areas", "c*", "--sessions", "A2929*")
+    assert code == 0
+    assert "ca1" in out
+    assert "adn" not in out
+
+
 def test_the_catalog_has_the_columns_that_python_has(run):
     code, out, _ = run("catalog", na.sample_path())
     assert code == 0
