@@ -75,7 +75,7 @@ def aligned_tree(
             unit_id = xr.Variable(schema.UNIT, 10 * i + np.arange(units))
             groups[path] = xr.Dataset(
                 {
-                    "spike_data": variable("area", "spike_data", counts),
+                    schema.SPIKE_DATA: variable("area", schema.SPIKE_DATA, counts),
                     "speed": variable(
                         "area", "speed", random.gamma(2, 5, shape).astype("f4"), both
                     ),
