@@ -29,7 +29,7 @@ _HOME = {
     "save": "archive.saving",
     "build": "collection.building",
     "to_pynapple": "exchange.objects",
-    "from_pynapple": "exchange.objects",
+    "from_pynapple": "exchange.restoring",
     "to_driada": "exchange.driada",
     "feature_types": "analysis.features",
     "aggregate": "analysis.features",

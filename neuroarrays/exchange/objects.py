@@ -1,4 +1,4 @@
-"""Trees as objects of pynapple, and back."""
+"""Trees as objects of pynapple; `restoring` has the way back."""
 
 from __future__ import annotations
 
@@ -11,37 +11,19 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError
-from neuroarrays.lazy.indexes import dataset
-from neuroarrays.schema.given import described
-from neuroarrays.tree.columns import plain_column
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import (
-    OF_SESSION,
-    OF_UNITS,
-    complete,
     of_session,
     of_units,
-    with_stretches,
 )
 from neuroarrays.tree.stretches import Stretches
 
 #: The shortest stretch that pynapple keeps, s.
 _SHORTEST = 1e-6
-#: Names that metadata of pynapple cannot have in a tree.
-_USED = (
-    "start_time",
-    "stop_time",
-    "spike_times",
-    "row_size",
-    schema.UNIT,
-    schema.PRESENTATION,
-    schema.SPIKE,
-    schema.TIME,
-    *OF_UNITS,
-)
 
 
-def _pynapple() -> Any:
+def pynapple_module() -> Any:
+    """The package; an error that says how to get it, if it is not installed."""
     try:
         import pynapple
     except ImportError as error:
@@ -50,7 +32,20 @@ def _pynapple() -> Any:
     return pynapple
 
 
-def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
+class PynappleObjects(dict[str, Any]):
+    """Objects of pynapple by path, and the tree that they are of.
+
+    Attributes
+    ----------
+    tree : xr.DataTree
+        What pynapple has no place for (attributes, periods of angles, text along time, tables that
+        overlap) is still there; `from_pynapple` takes it from here.
+    """
+
+    tree: xr.DataTree
+
+
+def to_pynapple(tree: xr.DataTree) -> PynappleObjects:
     """A tree as pynapple objects, loaded into memory.
 
     Parameters
@@ -60,13 +55,15 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to object
-        With the time that was recorded as their time support. By path: ``TsGroup`` for spikes (NaN
+    PynappleObjects
+        A dict, with the time that was recorded as their time support. By path: ``TsGroup`` for spikes (NaN
         times left out), ``Tsd``, ``TsdFrame`` or ``TsdTensor``
         for each numeric variable along time (path of the node and name), ``IntervalSet`` for each
         table with finite, ordered start and stop times (s; pynapple takes 1 us from intervals that
-        touch). What is said of units and presentations, one value each, is their metadata. Text
-        along time and tables without stops are left out: pynapple has no object for them.
+        touch). What is said of units and presentations, one value each, is their metadata.
+        ``Ts`` for events and for tables without stops. Text along time has no object. `valid`
+        frames of an aligned tree are the time support of its signals. `from_pynapple` makes the
+        tree of them again.
 
     Examples
     --------
@@ -75,8 +72,9 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
     >>> objects["A2929-200711/adn/spikes"].index.size
     7
     """
-    nap = _pynapple()
-    objects: dict[str, Any] = {}
+    nap = pynapple_module()
+    objects = PynappleObjects()
+    objects.tree = tree
     for path, role, node in schema.roles(tree):
         contents = node.to_dataset(inherit=False)
         if role == "spikes":
@@ -85,17 +83,34 @@ def to_pynapple(tree: xr.DataTree) -> dict[str, Any]:
             intervals = _intervals(nap, contents)
             if intervals is not None:
                 objects[path] = intervals
-        elif schema.TIME in node.coords:
-            times = node.coords[schema.TIME].values
+        elif role == "events" and schema.EVENT_TIME in contents:
+            times = contents[schema.EVENT_TIME].values
+            objects[path] = nap.Ts(np.sort(times[np.isfinite(times)]))
+        elif schema.TIME in node.coords and schema.PRESENTATION not in node.dims:
+            times = np.asarray(node.coords[schema.TIME].values, np.float64)
             kept = np.flatnonzero(np.isfinite(times))
             kept = kept[np.argsort(times[kept], kind="stable")]  # pynapple sorts the times alone
             if kept.size < times.size or (np.diff(kept) < 0).any():
                 contents, times = contents.isel({schema.TIME: kept}), times[kept]
-            support = _of_clock(nap, tree, path, times)
+            support = _of_valid(nap, contents, times) or _of_clock(nap, tree, path, times)
             for name, array in contents.data_vars.items():
                 if array.dims[:1] == (schema.TIME,) and array.dtype.kind in "biuf":
                     objects[f"{path}/{name}"] = _series(nap, times, array, support)
     return objects
+
+
+def _of_valid(nap: Any, contents: xr.Dataset, times: np.ndarray) -> Any:
+    """The stretches of a clock whose frames are valid; None where nothing says which are."""
+    valid = contents.get(schema.VALID)
+    if valid is None or valid.dims != (schema.TIME,) or not times.size or valid.values.all():
+        return None
+    half = float(np.median(np.diff(times))) / 2 if times.size > 1 else 0.5
+    good = np.asarray(valid.values, bool)
+    if not good.any():
+        return None
+    edges = np.diff(good.astype(np.int8), prepend=0, append=0)
+    first, past = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    return nap.IntervalSet(times[first] - half, times[past - 1] + half)
 
 
 def _support(nap: Any, each: list[Stretches]) -> Any:
@@ -130,6 +145,9 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
 
 
 def _intervals(nap: Any, node: xr.Dataset) -> Any:
+    if schema.START_TIME in node.data_vars and schema.STOP_TIME not in node.data_vars:
+        starts = node[schema.START_TIME].values
+        return nap.Ts(np.sort(starts[np.isfinite(starts)]))
     if not {schema.START_TIME, schema.STOP_TIME} <= set(node.data_vars):
         return None
     starts, stops = node[schema.START_TIME].values, node[schema.STOP_TIME].values
@@ -177,162 +195,3 @@ def _series(nap: Any, times: np.ndarray, array: xr.DataArray, support: Any) -> A
         return nap.TsdFrame(
             times, array.values, columns=columns, time_support=support, metadata=told
         )
-
-
-def from_pynapple(objects: Mapping[str, Any], session: str = "session") -> xr.DataTree:
-    """Pynapple objects as a recording tree.
-
-    Parameters
-    ----------
-    objects : mapping of str to object
-        By name: ``TsGroup`` becomes ``<name>/spikes``, ``Ts`` the same with one unit,
-        ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
-        a node ``<name>`` on its own clock, s; with whole numbers as columns, which are units, one of
-        the area "unknown". Names may be paths. Time supports that were given
-        are the time that was recorded; those that pynapple found are not.
-    session : str
-        Name of the session.
-
-    Returns
-    -------
-    xr.DataTree
-        A recording tree, in memory.
-
-    Raises
-    ------
-    TypeError
-        If an object is none of these.
-
-    Examples
-    --------
-    >>> import pynapple as nap
-    >>> tree = from_pynapple({"speed": nap.Tsd([0.0, 0.5], [3.0, 4.0])})
-    >>> tree["session/speed"]["speed"].values.tolist()
-    [3.0, 4.0]
-    """
-    nap = _pynapple()
-    if not isinstance(objects, Mapping) or isinstance(objects, xr.Dataset | xr.DataTree):
-        name = schema.SPIKE_TIMES if isinstance(objects, nap.TsGroup) else "signal"
-        msg = (
-            f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found "
-            f"{described(objects)}"
-        )
-        raise TypeError(msg)
-    observed: dict[str, tuple[np.ndarray, bool]] = {}
-    groups = {
-        "/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple")),
-        session: xr.Dataset(attrs={"session_id": session}),
-    }
-    for name, nap_object in objects.items():
-        path = name.strip("/").removeprefix(f"{session}/")
-        if isinstance(nap_object, nap.Ts):
-            nap_object = nap.TsGroup({0: nap_object})
-        if isinstance(nap_object, nap.TsGroup):
-            path = path.removesuffix(f"/{schema.SPIKES}")
-            observed[f"{session}/{path}/{schema.SPIKES}"] = _observed(
-                nap_object, [np.asarray(nap_object[i].index, np.float64) for i in nap_object.index]
-            )
-            groups[f"{session}/{path}/{schema.SPIKES}"] = _spikes(nap_object)
-        elif isinstance(nap_object, nap.IntervalSet):
-            path = path.removeprefix(f"{schema.PRESENTATIONS}/")
-            groups[f"{session}/{schema.PRESENTATIONS}/{path}"] = _table(nap_object)
-        elif isinstance(nap_object, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
-            signal = _signal(nap_object, path.rpartition("/")[2])
-            if schema.UNIT in signal.dims and "/" not in path:
-                path = f"{schema.UNKNOWN_AREA}/{path}"  # units are of an area
-            groups[f"{session}/{path}"] = signal
-            observed[f"{session}/{path}"] = _observed(
-                nap_object, [np.asarray(nap_object.index, np.float64)]
-            )
-        else:
-            msg = f"{name} is a {type(nap_object).__name__}; expected an object of pynapple with times"
-            raise TypeError(msg)
-    if any(stated for _, stated in observed.values()):
-        whole = merged(np.concatenate([rows for rows, _ in observed.values()]))
-        groups[f"{session}/{schema.OBSERVED}"] = dataset(
-            {
-                name: schema.var("observed", name, column)
-                for name, column in zip(OF_SESSION, whole, strict=True)
-            }
-        )
-    for path, (rows, stated) in observed.items():
-        if stated and path.endswith(f"/{schema.SPIKES}"):
-            groups[path] = with_stretches(groups[path], list(rows.T))
-    return xr.DataTree.from_dict(complete(groups, session))
-
-
-def _observed(nap_object: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bool]:
-    """The time support of an object, (n, 2) s, and whether it was given explicitly.
-
-    Without, pynapple takes what lies between the first and the last of each clock.
-    """
-    ends = np.array([(clock.min(), clock.max()) for clock in clocks if clock.size]).reshape(-1, 2)
-    support = nap_object.time_support
-    if support is None:
-        return ends, False
-    rows = np.asarray(support.values, np.float64).reshape(-1, 2)
-    guess = np.stack(merged(ends), axis=1)
-    return rows, rows.shape != guess.shape or not np.allclose(rows, guess, rtol=0, atol=2e-6)
-
-
-def _spikes(group: Any) -> xr.Dataset:
-    ids = np.asarray(group.index, np.int64)
-    trains = [np.asarray(group[i].index, np.float64) for i in group.index]
-    coords: dict[str, xr.Variable] = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
-    for name, values in _metadata(group).items():
-        coords[_free(name)] = xr.Variable(schema.UNIT, values)
-    sizes = np.array([train.size for train in trains], np.int64)
-    times = np.concatenate(trains) if trains else np.empty(0)
-    return dataset(
-        {
-            schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
-            schema.ROW_SIZE: schema.var(
-                "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
-            ),
-        },
-        coords,
-    )
-
-
-def _metadata(nap_object: Any) -> dict[str, np.ndarray]:
-    """The metadata of the units, intervals or columns of a pynapple object."""
-    names = getattr(nap_object, "metadata_columns", None) or ()
-    return {str(name): plain_column(nap_object.get_info(name)) for name in names}
-
-
-def _free(name: str) -> str:
-    """A name that the tree does not use itself."""
-    return f"{name}_column" if name in _USED else name
-
-
-def _table(intervals: Any) -> xr.Dataset:
-    columns = {
-        name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
-        for name, values in (
-            (schema.START_TIME, intervals.start),
-            (schema.STOP_TIME, intervals.end),
-        )
-    }
-    columns |= {
-        _free(name): xr.Variable(schema.PRESENTATION, values)
-        for name, values in _metadata(intervals).items()
-    }
-    rows = np.arange(len(intervals))
-    return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
-
-
-def _signal(series: Any, name: str) -> xr.Dataset:
-    values, times = np.asarray(series.values), np.asarray(series.index, np.float64)
-    coords = {schema.TIME: xr.Variable(schema.TIME, times, {"units": "s"})}
-    dims = [schema.TIME, *(f"axis_{i}" for i in range(1, values.ndim))]
-    columns = np.asarray(getattr(series, "columns", ()))
-    if values.ndim == 2 and columns.dtype.kind in "iu":
-        dims[1] = schema.UNIT
-        coords[schema.UNIT] = xr.Variable(schema.UNIT, columns)
-    elif values.ndim == 2 and columns.size:
-        coords["axis_1"] = xr.Variable("axis_1", columns.astype(str))
-    if values.ndim == 2:
-        coords |= {
-            _free(key): xr.Variable(dims[1], column) for key, column in _metadata(series).items()
-        }
-    return dataset({name: xr.Variable(dims, values)}, coords)

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.schema.validation import validate
 
@@ -115,3 +116,90 @@ def test_an_archive_of_units_directly_in_a_session_opens(tmp_path):
     root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
     tree = xr.DataTree.from_dict({"/": root, "s/f": series, "s/a/spikes": spikes})
     assert na.open_datatree(na.save(tree, tmp_path / "t.h5")).identical(tree)
+
+
+def everything():
+    """A tree with what pynapple has no place for: attributes, text, events, rows that overlap."""
+    node = xr.Dataset
+    onset = ("presentation_id", [1.0, 2.0, 3.0])
+    ids = {"presentation_id": np.arange(3)}
+    stop = ("presentation_id", [2.5, 3.5, 4.0])
+    time = {"time": ("time", np.arange(4.0), {"units": "s"})}
+    groups = {
+        "/": node(attrs=schema.root_attrs(schema.RECORDING)),
+        "s": node(attrs={"session_id": "s", "subject": "m"}),
+        "s/a/spikes": node(
+            {"spike_times": ("spike", [1.0, 2.0, 3.0]), "row_size": ("unit_id", [1, 2])},
+            {"unit_id": [5, 2], "depth": ("unit_id", [50.0, 20.0], {"units": "um"})},
+        ),
+        "s/head": node(
+            {
+                "hd": ("time", np.arange(4.0), {"period": 360.0, "units": "deg"}),
+                "speed": ("time", np.ones(4)),
+                "state": ("time", np.array(["run", "run", "sit", "sit"], object)),
+            },
+            time,
+        ),
+        "s/presentations/go": node({"start_time": onset, "side": ("presentation_id", [1, 2, 3])}, ids),
+        "s/presentations/overlap": node({"start_time": onset, "stop_time": stop}, ids),
+        "s/events/licks": node({schema.EVENT_TIME: (schema.EVENT, [0.5, 1.5])}),
+    }  # fmt: skip
+    return xr.DataTree.from_dict(groups)
+
+
+def test_a_tree_comes_back_as_it_was():
+    nap = pytest.importorskip("pynapple")
+    tree = everything()
+    objects = na.to_pynapple(tree)
+    assert isinstance(objects["s/events/licks"], nap.Ts)
+    assert objects["s/presentations/go"].index.tolist() == [1.0, 2.0, 3.0]
+    assert na.from_pynapple(objects).identical(tree)
+    sample = na.load_sample()
+    assert na.from_pynapple(na.to_pynapple(sample)).identical(sample)
+
+
+def test_objects_that_were_replaced_or_taken_out_are_what_comes_back():
+    nap = pytest.importorskip("pynapple")
+    tree = everything()
+    objects = na.to_pynapple(tree)
+    objects["s/head/hd"] = nap.Tsd(np.arange(4.0), np.full(4, 7.0))
+    objects["s/new/x"] = nap.Tsd([0.0, 1.0], [2.0, 3.0])
+    del objects["s/events/licks"], objects["s/head/speed"]
+    back = na.from_pynapple(objects)
+    assert back["s/head/hd"].values.tolist() == [7.0] * 4
+    assert back["s/head/hd"].attrs["period"] == 360.0
+    assert set(back["s/head"].data_vars) == {"hd", "state"}
+    assert back["s/new/x"].values.tolist() == [2.0, 3.0]
+    assert "licks" not in [path.rpartition("/")[2] for path, _ in back.subtree_with_keys]
+    assert back["s/a/spikes"].to_dataset().identical(tree["s/a/spikes"].to_dataset())
+
+
+def test_a_plain_dict_of_objects_has_the_sessions_of_its_names():
+    pytest.importorskip("pynapple")
+    back = na.from_pynapple(dict(na.to_pynapple(everything())))
+    validate(back, values=True)
+    assert list(back.children) == ["s"]
+    assert set(back["s/head"].data_vars) == {"hd", "speed"}
+    assert back["s/events/licks"][schema.EVENT_TIME].values.tolist() == [0.5, 1.5]
+    assert back["s/presentations/go"]["start_time"].values.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_valid_frames_are_the_time_support():
+    pytest.importorskip("pynapple")
+    time = ("time", np.arange(6) + 0.5, {"units": "s", "bin_width": 1.0})
+    area = xr.Dataset(
+        {
+            "spike_data": (("time", "unit_id"), np.ones((6, 2), "u1")),
+            "valid": ("time", [True, True, False, False, True, True]),
+        },
+        {"time": time, "unit_id": [0, 1]},
+    )
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))
+    tree = xr.DataTree.from_dict({"/": root, "s/a": area})
+    objects = na.to_pynapple(tree)
+    counts = objects["s/a/spike_data"]
+    assert counts.time_support.values.tolist() == [[0.0, 2.0], [4.0, 6.0]]
+    assert counts.index.tolist() == [0.5, 1.5, 4.5, 5.5]
+    assert na.from_pynapple(objects).identical(tree)
+    observed = na.from_pynapple(dict(objects))["s/observed"]
+    assert observed["start_time"].values.tolist() == [0.0, 4.0]

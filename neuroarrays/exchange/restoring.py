@@ -1,0 +1,309 @@
+"""Objects of pynapple as trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.exchange.objects import PynappleObjects, pynapple_module, to_pynapple
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.schema.given import described
+from neuroarrays.tree.columns import plain_column
+from neuroarrays.tree.intervals import merged
+from neuroarrays.tree.observed import OF_SESSION, OF_UNITS, complete, with_stretches
+
+#: Names that metadata of pynapple cannot have in a tree.
+_USED = (
+    "start_time",
+    "stop_time",
+    "spike_times",
+    "row_size",
+    schema.UNIT,
+    schema.PRESENTATION,
+    schema.SPIKE,
+    schema.TIME,
+    *OF_UNITS,
+)
+
+
+def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.DataTree:
+    """Pynapple objects as a recording tree.
+
+    Parameters
+    ----------
+    objects : mapping of str to object
+        By name: ``TsGroup`` becomes ``<name>/spikes``, ``Ts`` the same with one unit (below ``events``, events),
+        ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
+        a node ``<name>`` on its own clock, s; with whole numbers as columns, which are units, one of
+        the area "unknown". Names may be paths. Time supports that were given
+        are the time that was recorded; those that pynapple found are not.
+    session : str, optional
+        Name of the session; of names that do not begin with one as those of `to_pynapple` do.
+
+    Returns
+    -------
+    xr.DataTree
+        A recording tree, in memory. Of what `to_pynapple` returned, the tree that it was given:
+        objects that were replaced in it are built anew, those that were taken out are gone.
+
+    Raises
+    ------
+    TypeError
+        If an object is none of these.
+
+    Examples
+    --------
+    >>> import pynapple as nap
+    >>> tree = from_pynapple({"speed": nap.Tsd([0.0, 0.5], [3.0, 4.0])})
+    >>> tree["session/speed"]["speed"].values.tolist()
+    [3.0, 4.0]
+    """
+    nap = pynapple_module()
+    if not isinstance(objects, Mapping) or isinstance(objects, xr.Dataset | xr.DataTree):
+        name = schema.SPIKE_TIMES if isinstance(objects, nap.TsGroup) else "signal"
+        msg = (
+            f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found "
+            f"{described(objects)}"
+        )
+        raise TypeError(msg)
+    if isinstance(objects, PynappleObjects) and objects.tree.parent is None:
+        return _restored(objects)
+    parts = {name: _split(name, objects, session) for name in objects}
+    groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple"))}
+    for each in dict.fromkeys(part[0] for part in parts.values()) or [session or "session"]:
+        inside = {part[1:]: objects[name] for name, part in parts.items() if part[0] == each}
+        groups |= _session(inside, each)
+    return xr.DataTree.from_dict(groups)
+
+
+def _split(name: str, names: Iterable[str], session: str | None) -> tuple[str, str, bool]:
+    """The session of an object, its path there, and whether the name is as of `to_pynapple`.
+
+    It is where one of the session is of spikes, a table or events, or where all names have a
+    session, a node and a variable.
+    """
+    split = [each.strip("/").split("/") for each in names]
+    first, _, rest = name.strip("/").partition("/")
+    kinds = (schema.PRESENTATIONS, schema.EVENTS)
+    known = session == first or any(
+        len(parts) > 2 and parts[0] == first and (parts[1] in kinds or parts[-1] == schema.SPIKES)
+        for parts in split
+    )
+    if rest and session in (None, first) and (known or all(len(parts) > 2 for parts in split)):
+        return first, rest, True
+    return session or "session", name.strip("/"), False
+
+
+def _session(objects: Mapping[tuple[str, bool], Any], session: str) -> dict[str, xr.Dataset]:
+    """The nodes of one session."""
+    observed: dict[str, tuple[np.ndarray, bool]] = {}
+    groups = {session: xr.Dataset(attrs={"session_id": session})}
+    for (path, of_tree), nap_object in objects.items():
+        place, node, clocks = _node(path, nap_object, of_tree)
+        place = f"{session}/{place}"
+        if place in groups and schema.TIME in groups[place].dims:
+            if node.indexes[schema.TIME].equals(groups[place].indexes[schema.TIME]):
+                node = groups[place].merge(node)
+            else:
+                place = f"{session}/{path}"  # on a clock of its own
+        groups[place] = node
+        if clocks:
+            observed[place] = _observed(nap_object, clocks)
+    if any(stated for _, stated in observed.values()):
+        whole = merged(np.concatenate([rows for rows, _ in observed.values()]))
+        groups[f"{session}/{schema.OBSERVED}"] = dataset(
+            {
+                name: schema.var("observed", name, column)
+                for name, column in zip(OF_SESSION, whole, strict=True)
+            }
+        )
+    for path, (rows, stated) in observed.items():
+        if stated and path.endswith(f"/{schema.SPIKES}"):
+            groups[path] = with_stretches(groups[path], list(rows.T))
+    return complete(groups, session)
+
+
+def _node(path: str, nap_object: Any, of_tree: bool) -> tuple[str, xr.Dataset, list[np.ndarray]]:
+    """Where an object stands in its session, as what, and the clocks that tell its support."""
+    nap = pynapple_module()
+    first = path.partition("/")[0]
+    if isinstance(nap_object, nap.Ts) and first in (schema.EVENTS, schema.PRESENTATIONS):
+        times = np.asarray(nap_object.index, np.float64)
+        name, dim = (
+            (schema.EVENT_TIME, schema.EVENT)
+            if first == schema.EVENTS
+            else (schema.START_TIME, schema.PRESENTATION)
+        )
+        coords = {dim: np.arange(times.size)} if dim == schema.PRESENTATION else {}
+        return path, xr.Dataset({name: (dim, times, {"units": "s"})}, coords), []
+    if isinstance(nap_object, nap.Ts | nap.TsGroup):
+        group = nap_object
+        if isinstance(nap_object, nap.Ts):
+            group = nap.TsGroup({0: nap_object}, time_support=nap_object.time_support)
+        clocks = [np.asarray(group[i].index, np.float64) for i in group.index]
+        return f"{path.removesuffix(f'/{schema.SPIKES}')}/{schema.SPIKES}", _spikes(group), clocks
+    if isinstance(nap_object, nap.IntervalSet):
+        name = path.removeprefix(f"{schema.PRESENTATIONS}/")
+        return f"{schema.PRESENTATIONS}/{name}", _table(nap_object), []
+    if isinstance(nap_object, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
+        node, _, variable = path.rpartition("/")
+        signal = _signal(nap_object, variable)
+        if not (of_tree and node):
+            node = path
+        if schema.UNIT in signal.dims and "/" not in node and not of_tree:
+            node = path if "/" in path else f"{schema.UNKNOWN_AREA}/{path}"  # units are of an area
+        return node, signal, [np.asarray(nap_object.index, np.float64)]
+    msg = f"{path} is a {type(nap_object).__name__}; expected an object of pynapple with times"
+    raise TypeError(msg)
+
+
+def _restored(objects: PynappleObjects) -> xr.DataTree:
+    """The tree that objects are of, with those built anew that are not as they were."""
+    before = to_pynapple(objects.tree)
+    changed = {k: v for k, v in objects.items() if k not in before or not _same(v, before[k])}
+    nodes = {path: node.to_dataset(inherit=False) for path, node in objects.tree.subtree_with_keys}
+    nodes["/"] = nodes.pop(".")
+    for name in before.keys() - (objects.keys() - changed.keys()):
+        path, _, variable = name.rpartition("/")
+        if name in nodes:
+            del nodes[name]
+        else:
+            nodes[path] = nodes[path].drop_vars(variable)
+            if not nodes[path].data_vars:
+                del nodes[path]
+    if changed:
+        _put(nodes, from_pynapple(changed), objects.tree)
+    return xr.DataTree.from_dict(nodes)
+
+
+def _put(nodes: dict[str, xr.Dataset], made: xr.DataTree, tree: xr.DataTree) -> None:
+    """Put nodes that were built anew among those of a tree, with the attributes of the old."""
+    before = dict(tree.subtree_with_keys)
+    for path, node in made.subtree_with_keys:
+        built = node.to_dataset(inherit=False)
+        session, _, below = path.partition("/")
+        if not below or (below == schema.OBSERVED and session in tree.children):
+            nodes.setdefault("/" if path == "." else path, built)
+            continue
+        old = before[path].to_dataset(inherit=False).variables if path in before else {}
+        for name, variable in built.variables.items():
+            if name in old:
+                variable.attrs = variable.attrs | old[name].attrs
+        kept = nodes.get(path)
+        if kept is not None and schema.TIME in kept.dims and schema.TIME in built.dims:
+            same = kept.indexes[schema.TIME].equals(built.indexes[schema.TIME])
+            path = path if same else f"{path}/{'_'.join(map(str, built.data_vars))}"
+            built = kept.merge(built) if same else built
+        nodes[path] = built
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two objects of pynapple hold the same."""
+    nap = pynapple_module()
+    if type(one) is not type(other) or len(one) != len(other):
+        return False
+    mine, theirs = _metadata(one), _metadata(other)
+    alike = list(mine) == list(theirs) and all(
+        pd.Series(mine[name]).equals(pd.Series(theirs[name])) for name in mine
+    )
+    if not alike or not np.array_equal(_support_of(one), _support_of(other)):
+        return False
+    if isinstance(one, nap.IntervalSet):
+        return True
+    if isinstance(one, nap.TsGroup):
+        return np.array_equal(one.index, other.index) and all(
+            np.array_equal(one[i].index, other[i].index) for i in one.index
+        )
+    if not np.array_equal(one.index, other.index):
+        return False
+    return isinstance(one, nap.Ts) or np.array_equal(
+        one.values, other.values, equal_nan=one.values.dtype.kind == "f"
+    )
+
+
+def _support_of(nap_object: Any) -> np.ndarray:
+    """The rows of an object's time support, or of intervals themselves; (n, 2) s."""
+    support = getattr(nap_object, "time_support", nap_object)
+    return np.asarray(support.values, np.float64)
+
+
+def _observed(nap_object: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """The time support of an object, (n, 2) s, and whether it was given explicitly.
+
+    Without, pynapple takes what lies between the first and the last of each clock.
+    """
+    ends = np.array([(clock.min(), clock.max()) for clock in clocks if clock.size]).reshape(-1, 2)
+    support = nap_object.time_support
+    if support is None:
+        return ends, False
+    rows = np.asarray(support.values, np.float64).reshape(-1, 2)
+    guess = np.stack(merged(ends), axis=1)
+    return rows, rows.shape != guess.shape or not np.allclose(rows, guess, rtol=0, atol=2e-6)
+
+
+def _spikes(group: Any) -> xr.Dataset:
+    ids = np.asarray(group.index, np.int64)
+    trains = [np.asarray(group[i].index, np.float64) for i in group.index]
+    coords: dict[str, xr.Variable] = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
+    for name, values in _metadata(group).items():
+        coords[_free(name)] = xr.Variable(schema.UNIT, values)
+    sizes = np.array([train.size for train in trains], np.int64)
+    times = np.concatenate(trains) if trains else np.empty(0)
+    return dataset(
+        {
+            schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
+            schema.ROW_SIZE: schema.var(
+                "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
+            ),
+        },
+        coords,
+    )
+
+
+def _metadata(nap_object: Any) -> dict[str, np.ndarray]:
+    """The metadata of the units, intervals or columns of a pynapple object."""
+    names = getattr(nap_object, "metadata_columns", None) or ()
+    return {str(name): plain_column(nap_object.get_info(name)) for name in names}
+
+
+def _free(name: str) -> str:
+    """A name that the tree does not use itself."""
+    return f"{name}_column" if name in _USED else name
+
+
+def _table(intervals: Any) -> xr.Dataset:
+    columns = {
+        name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
+        for name, values in (
+            (schema.START_TIME, intervals.start),
+            (schema.STOP_TIME, intervals.end),
+        )
+    }
+    columns |= {
+        _free(name): xr.Variable(schema.PRESENTATION, values)
+        for name, values in _metadata(intervals).items()
+    }
+    rows = np.arange(len(intervals))
+    return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
+
+
+def _signal(series: Any, name: str) -> xr.Dataset:
+    values, times = np.asarray(series.values), np.asarray(series.index, np.float64)
+    coords = {schema.TIME: xr.Variable(schema.TIME, times, {"units": "s"})}
+    dims = [schema.TIME, *(f"axis_{i}" for i in range(1, values.ndim))]
+    columns = np.asarray(getattr(series, "columns", ()))
+    if values.ndim == 2 and columns.dtype.kind in "iu":
+        dims[1] = schema.UNIT
+        coords[schema.UNIT] = xr.Variable(schema.UNIT, columns)
+    elif values.ndim == 2 and columns.size:
+        coords["axis_1"] = xr.Variable("axis_1", columns.astype(str))
+    if values.ndim == 2:
+        coords |= {
+            _free(key): xr.Variable(dims[1], column) for key, column in _metadata(series).items()
+        }
+    return dataset({name: xr.Variable(dims, values)}, coords)
