@@ -240,8 +240,8 @@ def _get(container: Any, name: str) -> Any:
 
 def _part(
     session: str, block: str, movie: Any, response: Any, order: tuple[int, ...]
-) -> retina.Part:
-    part = retina.Part("containers", attrs={"session_id": session})
+) -> retina.BlockData:
+    part = retina.BlockData("containers", attrs={"session_id": session})
     train = block == retina.TRAIN
     movies = _get(movie, "test_dict") or {}
     shown = _get(movie, "train") if train else movies.get(block)
@@ -259,7 +259,7 @@ def _part(
     return part
 
 
-def _say(part: retina.Part, name: str, value: Any) -> None:
+def _say(part: retina.BlockData, name: str, value: Any) -> None:
     """Store a value as labels of the units or as an attribute of the session, else as a note."""
     n_units = part.responses.shape[1]  # type: ignore[union-attr]
     try:

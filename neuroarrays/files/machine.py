@@ -42,7 +42,7 @@ class Machine:
     ):
         self.data, self.path, self.where = data, path, where
         self.allowed, self.stored = allowed, stored
-        self.place, self.size = 0, len(data)
+        self.position, self.size = 0, len(data)
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -54,10 +54,10 @@ class Machine:
         return bytes(self.data[start : start + size])
 
     def _skip(self, size: int) -> int:
-        start = self.place
+        start = self.position
         if size < 0 or size > self.size - start:
             raise Refused(f"{size:,} bytes", f"{self.size - start:,}: the stream ends")
-        self.place = start + size
+        self.position = start + size
         return start
 
     def number(self, layout: str) -> Any:
@@ -66,11 +66,11 @@ class Machine:
 
     def line(self) -> bytes:
         """The bytes up to a newline."""
-        end = self.data.find(b"\n", self.place)
+        end = self.data.find(b"\n", self.position)
         if end < 0:
             raise Refused("a line", "none: the stream ends")
-        line = self.take(end - self.place)
-        self.place += 1
+        line = self.take(end - self.position)
+        self.position += 1
         return line
 
     def raw(self, size: int) -> bytes | Blob:

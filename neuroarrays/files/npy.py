@@ -26,7 +26,7 @@ _KINDS, _AXES = "biufUS", 32
 
 
 @dataclass(frozen=True)
-class Header:
+class NpyHeader:
     """What an npy file says of itself.
 
     Attributes
@@ -56,7 +56,7 @@ class Header:
         """Whether the values are numbers, bool, text or durations."""
         return (self.dtype.kind in _KINDS and self.dtype.itemsize > 0) or is_duration(self.dtype)
 
-    def same_values(self, other: Header) -> bool:
+    def same_values(self, other: NpyHeader) -> bool:
         """Whether values are laid out as in another file."""
         return (self.dtype, self.shape, self.fortran) == (other.dtype, other.shape, other.fortran)
 
@@ -88,7 +88,7 @@ def is_duration(dtype: np.dtype) -> bool:
     return dtype.kind == "m" and np.datetime_data(dtype)[0] not in ("generic", "Y", "M")
 
 
-def parse(raw: bytes, path: str, where: str = "") -> Header:
+def parse(raw: bytes, path: str, where: str = "") -> NpyHeader:
     """The header from all of its bytes, of an array that can be read.
 
     Raises
@@ -111,7 +111,7 @@ def parse(raw: bytes, path: str, where: str = "") -> Header:
     return header
 
 
-def declared(raw: bytes, path: str, where: str = "") -> Header:
+def declared(raw: bytes, path: str, where: str = "") -> NpyHeader:
     """The header from all of its bytes, whatever its values are.
 
     Raises
@@ -140,12 +140,12 @@ def declared(raw: bytes, path: str, where: str = "") -> Header:
             f"at most {_AXES} axes, of sizes that memory has",
             f"{len(shape)} axes, {shape!r:.80}",
         )
-    return Header(raw[:size], dtype, shape, fortran and len(shape) > 1)
+    return NpyHeader(raw[:size], dtype, shape, fortran and len(shape) > 1)
 
 
 def header(
     fetch: Callable[[int, int], bytes], path: str, where: str = "", any_kind: bool = False
-) -> Header:
+) -> NpyHeader:
     """The header of an npy file anywhere: a file, a member of a zip, a stream.
 
     Parameters
@@ -164,9 +164,9 @@ def header(
     return (declared if any_kind else parse)(raw, path, where)
 
 
-def header_in(files: Store, name: str) -> Header:
+def header_in(files: Store, name: str) -> NpyHeader:
     """The header of an npy file in a store."""
-    return header(lambda start, size: files.read(name, start, size), files.place(name))
+    return header(lambda start, size: files.read(name, start, size), files.path_of(name))
 
 
 def values_in(files: Store, name: str) -> np.ndarray:
@@ -177,7 +177,7 @@ def values_in(files: Store, name: str) -> np.ndarray:
     FormatError
         If it is damaged, larger than `store.LARGEST`, or holds objects.
     """
-    path, head = files.place(name), header_in(files, name)
+    path, head = files.path_of(name), header_in(files, name)
     if head.nbytes > LARGEST:
         raise FormatError(path, "", f"at most {LARGEST:,} bytes", f"{head.nbytes:,}")
     body = files.read(name, len(head.raw), head.nbytes)

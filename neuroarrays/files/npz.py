@@ -36,10 +36,10 @@ class Packed(Member):
         The npy file in the zip that holds it.
     """
 
-    file: zips.Member | None = None
+    file: zips.ZipMember | None = None
 
     @property
-    def zipped(self) -> zips.Member:
+    def zipped(self) -> zips.ZipMember:
         """The npy file in the zip, which there always is."""
         assert self.file is not None
         return self.file
@@ -70,7 +70,7 @@ class NPZSource(MemberSource):
                     arrays[name[:-4]] = self._member(descriptor, zipped)
         return arrays
 
-    def _member(self, descriptor: int, zipped: zips.Member) -> Packed:
+    def _member(self, descriptor: int, zipped: zips.ZipMember) -> Packed:
         zips.check_plain(self.path, zipped)
         begin = zips.start(self.path, descriptor, zipped)
 

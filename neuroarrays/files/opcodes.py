@@ -284,9 +284,9 @@ def run(machine: Machine) -> Any:
     position = 0
     try:
         for _ in range(MAX_STEPS):
-            position = machine.place
+            position = machine.position
             code = machine.data[position] if position < machine.size else -1
-            machine.place = position + 1
+            machine.position = position + 1
             if code == _STOP:
                 value = settle(machine.stack.pop())
                 check_depth(value)

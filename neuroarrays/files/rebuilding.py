@@ -287,7 +287,7 @@ def _encode(args: tuple[Any, ...], budget: Budget) -> bytes:
 
 
 def _copy(kind: Callable[[Any], Any]) -> Callable[[tuple[Any, ...], Budget], Any]:
-    def made(args: tuple[Any, ...], budget: Budget) -> Any:
+    def copied(args: tuple[Any, ...], budget: Budget) -> Any:
         values = args[0] if args else ()
         if not isinstance(values, list | tuple | dict | set | frozenset):
             raise Refused("a list of values", type(values).__name__)
@@ -300,7 +300,7 @@ def _copy(kind: Callable[[Any], Any]) -> Callable[[tuple[Any, ...], Budget], Any
                 check_key(key)
         return kind(values)
 
-    return made
+    return copied
 
 
 def _bytes(args: tuple[Any, ...], budget: Budget) -> bytes:
@@ -312,12 +312,12 @@ def _bytes(args: tuple[Any, ...], budget: Budget) -> bytes:
 
 
 def _time(kind: Callable[..., Any]) -> Callable[[tuple[Any, ...], Budget], Any]:
-    def made(args: tuple[Any, ...], budget: Budget) -> Any:
+    def moment(args: tuple[Any, ...], budget: Budget) -> Any:
         if any(not isinstance(a, int | bytes | datetime.tzinfo | datetime.timedelta) for a in args):
             raise Refused("a date or time", f"{str(args)[:60]}")
         return kind(*args)
 
-    return made
+    return moment
 
 
 def _complex(args: tuple[Any, ...], budget: Budget) -> complex:

@@ -90,7 +90,7 @@ class Store(ABC):
         (got,) = self.readv(name, [(start, [buffer])])
         return bytes(buffer[:got])
 
-    def place(self, name: str) -> str:
+    def path_of(self, name: str) -> str:
         """How a file is called in an error."""
         return os.path.join(self.path, name)
 
@@ -121,7 +121,7 @@ class FolderStore(Store):
         return listing
 
     def size(self, name: str) -> int:
-        return safety.regular_file(self.place(name)).st_size
+        return safety.regular_file(self.path_of(name)).st_size
 
     def readv(self, name: str, parts: Sequence[Part]) -> list[int]:
         path = f"{self.path}/{name}"

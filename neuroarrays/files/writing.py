@@ -198,7 +198,7 @@ class Output:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.file = os.fdopen(os.open(path, os.O_RDWR | _NEW, 0o666), "r+b", buffering=0)
-        self.place = self.end = self.whole = 0
+        self.position = self.end = self.whole = 0
         self.error: BaseException | None = None
         self.lost: list[tuple[int, bytes]] = []
 
@@ -211,12 +211,12 @@ class Output:
     # The methods that h5py calls from inside HDF5: none of them may raise.
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go to a place."""
-        self.place = offset + (0, self.place, self.end)[whence]
-        return self.place
+        self.position = offset + (0, self.position, self.end)[whence]
+        return self.position
 
     def tell(self) -> int:
         """The place."""
-        return self.place
+        return self.position
 
     def write(self, data: Any) -> int:
         """Write all of some bytes."""
@@ -227,20 +227,20 @@ class Output:
             except BaseException as error:
                 self.error = error
         if self.error is not None:
-            self.lost.append((self.place, bytes(view)))
-        self.place += len(view)
-        self.end = max(self.end, self.place)
+            self.lost.append((self.position, bytes(view)))
+        self.position += len(view)
+        self.end = max(self.end, self.position)
         return len(view)
 
     def _put(self, view: memoryview) -> None:
-        self.file.seek(self.place)
+        self.file.seek(self.position)
         done = 0
         while done < len(view):
             count = self.file.write(view[done:])
             if not count:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             done += count
-        self.whole = max(self.whole, self.place + len(view))
+        self.whole = max(self.whole, self.position + len(view))
 
     def read(self, size: int) -> bytes:
         """Read back; h5py takes only what has this method for a file."""
@@ -253,21 +253,21 @@ class Output:
         view = memoryview(buffer).cast("B")
         view[:] = bytes(len(view))
         try:
-            self.file.seek(self.place)
+            self.file.seek(self.position)
             done = 0
             while done < len(view) and (count := self.file.readinto(view[done:])):
                 done += count
-            if done < len(view) and self.place + done < self.whole:
+            if done < len(view) and self.position + done < self.whole:
                 msg = "what was written is not there any more"
                 raise OSError(errno.EIO, f"{os.strerror(errno.EIO)}: {msg}")
         except BaseException as error:
             self.error = self.error or error
         for start, piece in self.lost:
-            low = max(start, self.place)
-            high = min(start + len(piece), self.place + len(view))
+            low = max(start, self.position)
+            high = min(start + len(piece), self.position + len(view))
             if low < high:
-                view[low - self.place : high - self.place] = piece[low - start : high - start]
-        self.place += len(view)
+                view[low - self.position : high - self.position] = piece[low - start : high - start]
+        self.position += len(view)
         return len(view)
 
     def truncate(self, size: int) -> int:

@@ -32,7 +32,7 @@ _STORED, _DEFLATED = 0, 8
 
 
 @dataclass(frozen=True)
-class Member:
+class ZipMember:
     """Where a file lies in a zip.
 
     Attributes
@@ -65,7 +65,7 @@ class Member:
 
 
 #: Directories by path and stamp; unpacked members by path, stamp and name (bytes of temporary files).
-_directories: state.Cache[dict[str, Member]] = state.Cache(128 << 20, state.entries)
+_directories: state.Cache[dict[str, ZipMember]] = state.Cache(128 << 20, state.entries)
 _mapped: state.Cache[mmap.mmap] = state.Cache(8 << 30, len)
 
 
@@ -74,7 +74,7 @@ def is_zip(path: str | os.PathLike[str]) -> bool:
     return store.head(path, 4) == MAGIC
 
 
-def members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
+def members(path: str, known: tuple[int, ...]) -> dict[str, ZipMember]:
     """What the central directory of a zip lists, folders left out; kept for the process.
 
     Parameters
@@ -92,7 +92,7 @@ def members(path: str, known: tuple[int, ...]) -> dict[str, Member]:
     return _directories.get_or_make((path, known), lambda: _directory(path, known))
 
 
-def member(path: str, known: tuple[int, ...], name: str) -> Member:
+def member(path: str, known: tuple[int, ...], name: str) -> ZipMember:
     """The member of that name.
 
     Raises
@@ -107,7 +107,7 @@ def member(path: str, known: tuple[int, ...], name: str) -> Member:
     return entry
 
 
-def check_plain(path: str, entry: Member) -> None:
+def check_plain(path: str, entry: ZipMember) -> None:
     """Refuse a member that is encrypted or packed in another way than deflate."""
     if entry.flags & 1 or entry.method not in (_STORED, _DEFLATED):
         raise FormatError(
@@ -118,7 +118,7 @@ def check_plain(path: str, entry: Member) -> None:
         )
 
 
-def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
+def _directory(path: str, known: tuple[int, ...]) -> dict[str, ZipMember]:
     check_unchanged(path, known)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -135,13 +135,13 @@ def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
         ) from error
     if len(entries) > MAX_MEMBERS:
         raise FormatError(path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}")
-    by_name: dict[str, Member] = {}
+    by_name: dict[str, ZipMember] = {}
     for entry in entries:
         if entry.filename.endswith("/"):
             continue
         if entry.filename in by_name:
             raise FormatError(path, entry.filename, "one member of a name", "two of this name")
-        by_name[entry.filename] = Member(
+        by_name[entry.filename] = ZipMember(
             entry.filename,
             entry.header_offset,
             entry.compress_size,
@@ -155,7 +155,7 @@ def _directory(path: str, known: tuple[int, ...]) -> dict[str, Member]:
     return by_name
 
 
-def _check_sizes(path: str, entries: dict[str, Member], total: int) -> None:
+def _check_sizes(path: str, entries: dict[str, ZipMember], total: int) -> None:
     """Refuse members that overlap, are cut, or claim more than their bytes can become."""
     end = None
     for entry in sorted(entries.values(), key=lambda entry: entry.offset):
@@ -186,7 +186,7 @@ def _check_sizes(path: str, entries: dict[str, Member], total: int) -> None:
 # ------------------------------------------------------------------------------ a member's bytes
 
 
-def start(path: str, descriptor: int, entry: Member) -> int:
+def start(path: str, descriptor: int, entry: ZipMember) -> int:
     """Where the bytes of a member begin in an open zip, after its local header.
 
     Raises
@@ -198,7 +198,7 @@ def start(path: str, descriptor: int, entry: Member) -> int:
     return entry.offset + _after_header(raw, path, entry)
 
 
-def _after_header(raw: bytes, path: str, entry: Member) -> int:
+def _after_header(raw: bytes, path: str, entry: ZipMember) -> int:
     """Bytes from a member's local header on to its own."""
     if len(raw) < _LOCAL.size or raw[:4] != MAGIC:
         raise FormatError(
@@ -212,7 +212,7 @@ def _after_header(raw: bytes, path: str, entry: Member) -> int:
     return int(_LOCAL.size + fields[-2] + fields[-1])
 
 
-def content(path: str, known: tuple[int, ...], entry: Member) -> bytes:
+def content(path: str, known: tuple[int, ...], entry: ZipMember) -> bytes:
     """All bytes of a member, compared with its checksum: one open and one read.
 
     Raises
@@ -251,7 +251,7 @@ def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> byt
         ) from error
 
 
-def differs(path: str, entry: Member, size: int) -> FormatError:
+def differs(path: str, entry: ZipMember, size: int) -> FormatError:
     """The error on a member whose bytes are others than the directory says."""
     return FormatError(
         path,
@@ -262,7 +262,7 @@ def differs(path: str, entry: Member, size: int) -> FormatError:
     )
 
 
-def pieces(path: str, known: tuple[int, ...], entry: Member) -> Iterator[bytes]:
+def pieces(path: str, known: tuple[int, ...], entry: ZipMember) -> Iterator[bytes]:
     """What the bytes of a member become, at most a megabyte at once; not compared with a checksum."""
     check_plain(path, entry)
     with store.stream(path, known) as file:
@@ -279,8 +279,8 @@ def open_member(path: str, known: tuple[int, ...], name: str) -> IO[bytes] | io.
     Nothing is written beside the data: the nameless file is in the folder for temporary files
     (``TMPDIR``) and is gone when it is closed.
     """
-    one = member(path, known, name)
-    return _Window(path, known, one) if one.stored else _unpacked(path, known, one)
+    entry = member(path, known, name)
+    return _Window(path, known, entry) if entry.stored else _unpacked(path, known, entry)
 
 
 def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
@@ -300,7 +300,7 @@ def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
     return _mapped.get_or_make((path, known, name), unpack)
 
 
-def _unpacked(path: str, known: tuple[int, ...], entry: Member) -> IO[bytes]:
+def _unpacked(path: str, known: tuple[int, ...], entry: ZipMember) -> IO[bytes]:
     """A nameless file of a member's bytes, compared with its checksum."""
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
     size = checksum = 0
@@ -321,7 +321,7 @@ def _unpacked(path: str, known: tuple[int, ...], entry: Member) -> IO[bytes]:
 class _Window(io.RawIOBase):
     """A stored member as a file of its own, read-only."""
 
-    def __init__(self, path: str, known: tuple[int, ...], entry: Member):
+    def __init__(self, path: str, known: tuple[int, ...], entry: ZipMember):
         self.size, self.at, self.descriptor = entry.size, 0, -1
         with store.opened(path, known) as descriptor:
             self.begin = start(path, descriptor, entry)
@@ -371,7 +371,7 @@ class ZipStore(store.Store):
     def size(self, name: str) -> int:
         return member(self.path, self.stamp, self.prefix + name).size
 
-    def place(self, name: str) -> str:
+    def path_of(self, name: str) -> str:
         return f"{self.path}/{self.prefix}{name}"
 
     def readv(self, name: str, parts: Sequence[store.Part]) -> list[int]:

@@ -158,7 +158,7 @@ def session_groups(
         read = units.read_units(source, used)
         groups = unit_nodes(account, wanted, read.labels, read.order, read.columns)
     for name, rows in stimuli.tables(account).items():
-        nodes.place(groups, f"{schema.PRESENTATIONS}/{name}", rows)
+        nodes.add_node(groups, f"{schema.PRESENTATIONS}/{name}", rows)
     found_series, kinds = decode.find(account)
     others = {
         path: k
@@ -170,7 +170,7 @@ def session_groups(
     if kind != "visual_behavior":
         groups |= behaviour.running(account) | behaviour.gaze(account)
         series = [signal for signal in series if not signal.path.startswith(behaviour.HANDLED)]
-    nodes.place_all(groups, series_nodes(account, series, wanted))
+    nodes.add_nodes(groups, series_nodes(account, series, wanted))
     with account.step("units"):
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}

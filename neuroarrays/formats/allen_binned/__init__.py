@@ -234,13 +234,13 @@ class _BinnedFile:
         spikes = groups[files.SPIKES]
         for label in _ORDER:
             if label not in spikes.labels:
-                raise walk.fault(spikes.place, f"the coordinate {label}", "none")
+                raise walk.fault(spikes.path, f"the coordinate {label}", "none")
         if not any(schema.UNIT in array.dims for array in spikes.arrays.values()):
-            raise walk.fault(spikes.place, "a variable along unit_id", "none")
+            raise walk.fault(spikes.path, "a variable along unit_id", "none")
         for group in groups.values():
             for label, values in group.labels.items():
                 if label in _ORDER and not np.array_equal(values, spikes.labels[label]):
-                    raise walk.fault(group.place, f"the {label} of the spikes", "others")
+                    raise walk.fault(group.path, f"the {label} of the spikes", "others")
         return groups
 
     def _nodes(
@@ -272,7 +272,7 @@ class _BinnedFile:
         return {node: dataset(variables, coords | views)} | below
 
     def _variable(self, role: str, name: str, array: Array) -> xr.Variable:
-        stored = FileArray(self.source, array.place, array.shape, array.dtype)
+        stored = FileArray(self.source, array.path, array.shape, array.dtype)
         known = [dim for dim in _ORDER if dim in array.dims]
         dims = (*known, *(dim for dim in array.dims if dim not in known))
         axes = tuple(array.dims.index(dim) for dim in dims)

@@ -33,7 +33,7 @@ _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 class Array:
     """One dataset: where it stands, and its dims."""
 
-    place: str
+    path: str
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -43,7 +43,7 @@ class Array:
 class BinnedGroup:
     """One netCDF group: its variables, and the values of its coordinates."""
 
-    place: str
+    path: str
     arrays: dict[str, Array] = field(default_factory=dict)
     labels: dict[str, np.ndarray] = field(default_factory=dict)
 

@@ -41,7 +41,7 @@ class PublishedArea:
 
     Attributes
     ----------
-    place : str
+    path : str
         ``session_<id>/<area>``.
     groups : dict
         BinnedGroup -> variables with their dims in the order of the file.
@@ -49,7 +49,7 @@ class PublishedArea:
         Coordinates, as stored.
     """
 
-    place: str
+    path: str
     groups: dict[str, dict[str, xr.Variable]] = field(default_factory=dict)
     labels: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -90,10 +90,10 @@ def write_allen_binned(
         file.attrs["_NCProperties"] = np.bytes_(versions)
         writer = _PublishedWriter(file, add, check)
         for area in areas:
-            at(area.place)
-            writer.forget(but=area.place.partition("/")[0])
+            at(area.path)
+            writer.forget(but=area.path.partition("/")[0])
             for name, variables in area.groups.items():
-                writer.group(f"{area.place}/{name}", variables, area.labels)
+                writer.group(f"{area.path}/{name}", variables, area.labels)
 
 
 # ------------------------------------------------------------------------------- what is written

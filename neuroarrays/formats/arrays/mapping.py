@@ -121,7 +121,9 @@ class Arrays:
             if fitted(name, inside) is not None:
                 raise error
 
-    def one(self, name: str, where: str, scale: float = 1.0, offset: float = 0.0) -> LazyArray:
+    def lazy_array(
+        self, name: str, where: str, scale: float = 1.0, offset: float = 0.0
+    ) -> LazyArray:
         """A lazy array by name."""
         name = name.strip("/")
         if name not in self.infos:
@@ -146,7 +148,7 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
     """The array that an entry of a mapping names, all "*" as leading axes."""
     factors = entry.scale, entry.offset
     if "*" not in entry.array or entry.array.strip("/") in arrays.infos:
-        array: LazyArray = arrays.one(entry.array, where, *factors)
+        array: LazyArray = arrays.lazy_array(entry.array, where, *factors)
         if entry.column is None:
             return array
         if not array.shape or entry.column >= array.shape[-1]:
@@ -158,7 +160,7 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
             )
         return Taken(array, entry.column, len(array.shape) - 1)
     names = arrays.matching(entry.array, where)
-    bases = [arrays.one(name, where, *factors) for name in names.values()]
+    bases = [arrays.lazy_array(name, where, *factors) for name in names.values()]
     axes = [list(dict.fromkeys(part)) for part in zip(*names, strict=True)]
     lead = tuple(len(axis) for axis in axes)
     shapes = {base.shape for base in bases}

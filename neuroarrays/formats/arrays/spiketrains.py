@@ -80,7 +80,7 @@ def _times(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> tuple[LazyA
     check_stars(arrays, node, entries)
     trains = []
     for name in names.values():
-        train = squeezed(arrays.one(name, where, entry.scale, entry.offset), 1)
+        train = squeezed(arrays.lazy_array(name, where, entry.scale, entry.offset), 1)
         if len(train.shape) != 1 and 0 not in train.shape:
             raise FormatError(path, name, "spike times along one axis", f"shape {train.shape}")
         if train.dtype.kind not in "biuf":

@@ -126,7 +126,7 @@ _ROW = "index"
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """What a text table looks like.
 
     Attributes
@@ -147,7 +147,7 @@ class Layout:
     decimal: str
 
 
-def _layout(content: io.BytesIO) -> Layout:
+def _layout(content: io.BytesIO) -> TableLayout:
     """Look at the beginning of a table."""
     comments, comment = 0, ""
     lines: list[str] = []
@@ -171,11 +171,13 @@ def _layout(content: io.BytesIO) -> Layout:
     if headers > 1:
         headers, names = _names(rows, headers, decimal)
         body = at[headers] if headers < len(at) else number
-        return Layout(comments, headers, body, names, separator, decimal)
+        return TableLayout(comments, headers, body, names, separator, decimal)
     words = re.split(
         r"[,;\t]\s*" if re.search(r"[,;\t]", comment) else r"\s+", comment.lstrip("# ").strip()
     )
-    return Layout(comments, headers, comments, [word for word in words if word], separator, decimal)
+    return TableLayout(
+        comments, headers, comments, [word for word in words if word], separator, decimal
+    )
 
 
 def _separator(lines: list[str]) -> str:

@@ -18,7 +18,7 @@ STRUCT, INNER = "data/", ("behavior/", "info/")
 
 
 @dataclass(frozen=True)
-class Field(Member):
+class StructField(Member):
     """A field of the struct: where it is stored, and which of its axes are kept."""
 
     stored: str = ""
@@ -42,21 +42,21 @@ class StructSource(MemberSource):
             axes = range(len(member.shape))
             matrix = name.lower() in ("calcium", "spikes")
             kept = tuple(a for a in axes if matrix or member.shape[a] != 1)
-            members[name] = Field(
+            members[name] = StructField(
                 member.dtype, tuple(member.shape[a] for a in kept), False, -1, stored, kept
             )
         return members
 
     def info(self, name: str) -> Info | None:
         member = self.members().get(name.strip("/"))
-        stored = self.base.info(member.stored) if isinstance(member, Field) else None
+        stored = self.base.info(member.stored) if isinstance(member, StructField) else None
         if member is None or stored is None:
             return None
         return Info(member.shape, stored.dtype, None, stored.text)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         member = self.members().get(name.strip("/"))
-        if not isinstance(member, Field):
+        if not isinstance(member, StructField):
             return super().read(name, key)
         given = dict(zip(member.kept, outer.normalise(key, member.shape), strict=True))
         axes = len(self.base.members()[member.stored].shape)

@@ -59,7 +59,7 @@ class Screen:
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
         """Frames of a trial: the stretch of its file that holds them is read, and no more."""
-        header, path = npy.header_in(self.files, name), self.files.place(name)
+        header, path = npy.header_in(self.files, name), self.files.path_of(name)
         frame = (*self.shape[2:], *(self.shape[1:2] if self.shape[1] > 1 else ()))
         shape = header.shape if len(header.shape) == len(frame) + 1 else (1, *header.shape)
         if shape[1:] != frame or shape[0] == 0 or not np.can_cast(header.dtype, self.dtype):

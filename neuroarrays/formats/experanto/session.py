@@ -71,7 +71,7 @@ def sequence(folder: Probe, meta: dict[str, Any]) -> Sequence:
 
 
 @dataclass(frozen=True)
-class Trains:
+class SpikeModality:
     """Spike times of units, one after another: Unix times, and how many each has."""
 
     name: str
@@ -81,7 +81,7 @@ class Trains:
     labels: dict[str, np.ndarray]
 
 
-def spikes(folder: Probe, meta: dict[str, Any]) -> Trains:
+def spikes(folder: Probe, meta: dict[str, Any]) -> SpikeModality:
     """The spikes of a modality of ragged times."""
     path = folder.child("meta.yml").given
     try:
@@ -106,7 +106,7 @@ def spikes(folder: Probe, meta: dict[str, Any]) -> Trains:
         times = _plain(folder.child("spikes.mem"), str(meta.get("dtype", "float64")), shape)
     else:
         times = _npy(folder.child("spikes.npy"), lambda _: shape)
-    return Trains(folder.name, times, np.diff(ends), start, _labels(folder, units))
+    return SpikeModality(folder.name, times, np.diff(ends), start, _labels(folder, units))
 
 
 def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
@@ -178,7 +178,7 @@ class Session:
         self.folder, self.name, self.request = folder, name, request
         self.notes: list[str] = []
         self.sequences: list[Sequence] = []
-        self.trains: list[Trains] = []
+        self.trains: list[SpikeModality] = []
         self.intervals: dict[str, dict[str, Any]] = {}
         self.flips: np.ndarray | None = None
         starts: list[float] = []
@@ -187,7 +187,7 @@ class Session:
                 starts += self._modality(modality, why)
         self.start = min(starts, default=0.0)
         #: Area -> its modality of spikes. Files tell no area: several are told apart by folder.
-        self.areas: dict[str, Trains | None] = {
+        self.areas: dict[str, SpikeModality | None] = {
             schema.node_name(stream.name) if len(self.trains) > 1 else schema.UNKNOWN_AREA: stream
             for stream in self.trains
         }
@@ -257,7 +257,7 @@ class Session:
         variable = schema.var("series", series.name, wrap(series.array), (schema.TIME, dim))
         return dataset({series.name: variable}, coords | _coords(series.labels, dim, size))
 
-    def _spikes(self, trains: Trains) -> xr.Dataset:
+    def _spikes(self, trains: SpikeModality) -> xr.Dataset:
         times = since(trains.times, self.start)
         variables = {
             "spike_times": schema.var("spikes", "spike_times", wrap(times)),

@@ -43,9 +43,9 @@ def session_groups(
             prefix = "" if path == UNITS else f"{schema.node_name(path.rpartition('/')[2])}_"
             taken = any(node in groups for node in by_node)
             for node, rows in by_node.items():
-                place(groups, f"{prefix}{node}" if taken else node, rows)
+                add_node(groups, f"{prefix}{node}" if taken else node, rows)
     groups = table_nodes(account, kinds, groups)
-    place_all(groups, series_nodes(account, series, wanted))
+    add_nodes(groups, series_nodes(account, series, wanted))
     with account.step("units"):
         groups = with_observed(account.source, groups, series, units)
     attrs = session_attrs(account) | {"nwb_version": version}
@@ -66,25 +66,27 @@ def table_nodes(
         with account.step(path):
             if kind == "presentations":
                 rows = tables.table_node(account, path)
-                place(groups, f"{schema.PRESENTATIONS}/{name}", rows)
+                add_node(groups, f"{schema.PRESENTATIONS}/{name}", rows)
             elif kind == "events":
                 times = "timestamp" if "timestamp" in account.source.names(path) else "timestamps"
                 rows = tables.events_node(account, path, times)
-                place(groups, f"{schema.EVENTS}/{name}", rows)
+                add_node(groups, f"{schema.EVENTS}/{name}", rows)
             elif kind == "events of kinds":
-                place(groups, f"{schema.EVENTS}/{name}", tables.events_of_kinds_node(account, path))
+                add_node(
+                    groups, f"{schema.EVENTS}/{name}", tables.events_of_kinds_node(account, path)
+                )
             elif kind == "samples":
                 node = decode.node_of_table(path)
-                place(groups, node, tables.samples_node(account, path))
+                add_node(groups, node, tables.samples_node(account, path))
     return groups
 
 
-def place(groups: dict[str, xr.Dataset], path: str, node: xr.Dataset) -> None:
+def add_node(groups: dict[str, xr.Dataset], path: str, node: xr.Dataset) -> None:
     """Put a node where it belongs, under another name where that is taken."""
-    place_all(groups, {path: node})
+    add_nodes(groups, {path: node})
 
 
-def place_all(groups: dict[str, xr.Dataset], nodes: Mapping[str, xr.Dataset]) -> None:
+def add_nodes(groups: dict[str, xr.Dataset], nodes: Mapping[str, xr.Dataset]) -> None:
     """Put nodes where they belong, under other names where these are taken.
 
     A node with values has no children: each clock is a leaf of its own.

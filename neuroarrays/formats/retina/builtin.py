@@ -27,7 +27,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
@@ -104,7 +104,7 @@ class OpenRetinaReader(Reader):
             Where responses and stimulus differ in length: refuse, or drop the end of the longer.
         """
         retina.choice("mismatch", mismatch, ("error", "cut"))
-        opened = _Session(session)
+        opened = _OpenRetinaSession(session)
         nodes: dict[str, xr.Dataset] = {}
         for block, stimuli in _blocks(opened.names, _listed(test_names)).items():
             part = opened.part(stimuli, sampling_rate, mismatch)
@@ -121,9 +121,9 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
     """Block -> the stimuli joined in it."""
     if not tests:
         return {name: [name] for name in names}
-    held = {name: "test" if len(tests) == 1 else _block_name(name) for name in tests}
-    blocks = {held[name]: [name] for name in names if name in held}
-    train = [name for name in names if name not in held]
+    test_blocks = {name: "test" if len(tests) == 1 else _block_name(name) for name in tests}
+    blocks = {test_blocks[name]: [name] for name in names if name in test_blocks}
+    train = [name for name in names if name not in test_blocks]
     return ({retina.TRAIN: train} if train else {}) | blocks
 
 
@@ -158,7 +158,7 @@ def _is_meant(probe: Probe) -> bool:
         return True
 
 
-class _Session:
+class _OpenRetinaSession:
     """One session file and the folder of stimuli beside it."""
 
     def __init__(self, probe: Probe):
@@ -168,15 +168,15 @@ class _Session:
         #: The folder of stimuli that sessions share.
         self.shared = probe.parent.child("stimuli")
 
-    def part(self, names: list[str], rate: float | None, mismatch: str) -> Part:
+    def part(self, names: list[str], rate: float | None, mismatch: str) -> BlockData:
         """Stimuli of these names one after another."""
         attrs = retina.rate_attrs(rate, None) | {"session_id": self.id, "stimuli": names}
         responses, movies, lengths, missing = [], [], [], []
         for name in names:
             stored, movie = self._responses(name), self._movie(name)
-            one = Part(self.path, responses=stored, stimulus=movie)
-            lengths.append(retina.check_lengths(one, _RESPONSES + name, mismatch))
-            for key, dropped in one.attrs.items():
+            stimulus_data = BlockData(self.path, responses=stored, stimulus=movie)
+            lengths.append(retina.check_lengths(stimulus_data, _RESPONSES + name, mismatch))
+            for key, dropped in stimulus_data.attrs.items():
                 attrs[key] = attrs.get(key, 0) + dropped
             responses.append(arrays.cut(stored, lengths[-1]))
             if movie is None:
@@ -193,7 +193,7 @@ class _Session:
             order = np.repeat(np.arange(len(names)), lengths)
             labels = {schema.BLOCK: order, "stimulus_name": np.array(names, object)[order]}
         where = f"stimuli {', '.join(names)}"
-        return Part(
+        return BlockData(
             self.path,
             responses=(joined := arrays.joined(responses, self.path, f"responses to {where}")),
             stimulus=None if missing else arrays.joined(movies, self.path, where),

@@ -71,7 +71,7 @@ class GoldinReader(Reader):
             Spikes per image, or these over its 0.3 s (Hz).
         """
         retina.choice("response", response, ("counts", "rate"))
-        opened = _Session(session, name, 1.0 if response == "counts" else 1 / _SECONDS)
+        opened = _GoldinSession(session, name, 1.0 if response == "counts" else 1 / _SECONDS)
         return opened.nodes(retina.TRAIN) | opened.nodes(retina.TEST)
 
 
@@ -95,7 +95,7 @@ def _is_session(probe: Probe) -> bool:
     )
 
 
-class _Session:
+class _GoldinSession:
     """One file on its way to the tree."""
 
     def __init__(self, probe: Probe, name: str, scale: float):

@@ -33,8 +33,8 @@ from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import clips as take_clips
 from neuroarrays.formats.retina.clips import frame_times, upsampled
-from neuroarrays.formats.retina.hoefling_movie import CLIP, Movie
-from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.retina.hoefling_movie import CLIP, NaturalMovie
+from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.views import Averaged, Stacked
@@ -105,13 +105,13 @@ class HoeflingReader(Reader):
                 found=", ".join(file.name for file in files) or "none",
             )
         file = files[0].source
-        shown = Movie.find(probe, movie) if stimulus == "natural" else None
+        shown = NaturalMovie.find(probe, movie) if stimulus == "natural" else None
         names = [n for n in file.names("/") if file.info(n) is None and file.names(n)]
-        return Sessions({schema.node_name(n): _Stored(file, n, shown) for n in names})
+        return Sessions({schema.node_name(n): _HoeflingSession(file, n, shown) for n in names})
 
     def open_session(
         self,
-        session: _Stored,
+        session: _HoeflingSession,
         name: str,
         request: Request,
         *,
@@ -123,7 +123,7 @@ class HoeflingReader(Reader):
 
         Parameters
         ----------
-        session : _Stored
+        session : _HoeflingSession
             The field.
         name : str
             Of the session.
@@ -155,12 +155,12 @@ class HoeflingReader(Reader):
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _HoeflingSession:
     """A field of the file of responses, and the movie that all fields saw."""
 
     file: Source
     name: str
-    movie: Movie | None
+    movie: NaturalMovie | None
 
     @property
     def path(self) -> str:
@@ -247,9 +247,11 @@ class _Field:
             )
         return values
 
-    def nodes(self, block: str, kept: np.ndarray, movie: Movie | None) -> dict[str, xr.Dataset]:
+    def nodes(
+        self, block: str, kept: np.ndarray, movie: NaturalMovie | None
+    ) -> dict[str, xr.Dataset]:
         """Session and retina of one block."""
-        part = Part(f"{self.file.path}:{self.name}", units=self._units(kept))
+        part = BlockData(f"{self.file.path}:{self.name}", units=self._units(kept))
         duration, frames, every = _GRIDS[self.stimulus]
         triggers = self._triggers()
         shown = triggers[::every]
@@ -280,11 +282,11 @@ class _Field:
 
     def _natural(
         self,
-        part: Part,
+        part: BlockData,
         block: str,
         whole: LazyArray,
         grid: LazyArray,
-        movie: Movie | None,
+        movie: NaturalMovie | None,
         triggers: int,
     ) -> None:
         """Clips of the natural movie: train in the order of the scan, test by trial."""
@@ -316,7 +318,7 @@ class _Field:
                 part.stimulus = take_clips(movie.train, clips, CLIP, flip)
         part.frames["clip_id"] = np.repeat(clips, CLIP)
 
-    def _order(self, movie: Movie | None) -> np.ndarray:
+    def _order(self, movie: NaturalMovie | None) -> np.ndarray:
         scan = self.attrs.get("scan_sequence_idx")
         if movie is None:
             return np.arange(len(TRAIN_PLACES))

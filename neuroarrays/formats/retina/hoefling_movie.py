@@ -18,7 +18,7 @@ from neuroarrays.schema.names import chosen
 CLIP = 150
 
 
-class Movie:
+class NaturalMovie:
     """The movie of one pickle.
 
     Attributes
@@ -67,7 +67,7 @@ class Movie:
         return Arranged(stored, (1, 0, 2, 3))
 
     @classmethod
-    def find(cls, probe: Probe, wanted: str | None) -> Movie | None:
+    def find(cls, probe: Probe, wanted: str | None) -> NaturalMovie | None:
         """The movie beside the responses, unpacked or in its zip; None where there is none."""
         folder = probe if probe.is_folder else probe.parent
         movies = {

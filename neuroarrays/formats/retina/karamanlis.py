@@ -38,7 +38,7 @@ from neuroarrays.formats.retina.containers import Recorded
 from neuroarrays.formats.retina.expdata import Experiment, species_of
 from neuroarrays.formats.retina.flashes import Flashes, flash_nodes
 from neuroarrays.formats.retina.movies import Checkers, FixationMovie
-from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import Movie
@@ -122,7 +122,7 @@ class KaramanlisReader(Reader):
             also one column and row of its other edge, as open-retina has it.
         """
         retina.choice("geometry", geometry, ("matlab", "openretina"))
-        opened = _Session(name, session, stimulus)
+        opened = _KaramanlisSession(name, session, stimulus)
         wrap = geometry == "openretina"
         nodes = opened.nodes(retina.TRAIN, size, wrap) | opened.nodes(retina.TEST, size, wrap)
         request.notes.extend(filter(None, [opened.experiment.note]))
@@ -158,7 +158,7 @@ def _name(probe: Probe) -> str:
     return probe.name.removesuffix(".zip")
 
 
-class _Session:
+class _KaramanlisSession:
     """One stimulus of one session on its way to the tree."""
 
     def __init__(self, name: str, recorded: Recorded, stimulus: str):
@@ -180,7 +180,7 @@ class _Session:
         if self.flashed:
             return self._flashes(node) if block == retina.TRAIN else {}
         binned = self._binned(prefix)
-        part = Part(self.where, attrs=self._attrs())
+        part = BlockData(self.where, attrs=self._attrs())
         if block == retina.TRAIN:
             part.responses = Folded(binned)
             part.frames[schema.BLOCK] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
@@ -300,7 +300,7 @@ class _Session:
             raise FormatError(self.where, name, axes, f"shape {stored.shape}")
         return stored
 
-    def _draw(self, part: Part, prefix: str) -> None:
+    def _draw(self, part: BlockData, prefix: str) -> None:
         """Put checkers into the part, where the file says how they were drawn."""
         seed = {"running": "seed", "frozen": "secondseed"}[prefix]
         wanted = (seed, "Nx", "Ny", f"{prefix.capitalize()}Frames")
@@ -328,7 +328,7 @@ class _Session:
             part.attrs["um_per_pixel"] = round(self.experiment.pixel * stixel, 9)
 
     def _show(
-        self, part: Part, prefix: str, size: tuple[int, int] | None, wrap: bool
+        self, part: BlockData, prefix: str, size: tuple[int, int] | None, wrap: bool
     ) -> xr.Dataset | None:
         """Put the movie into the part; the images it is rendered from as a node of their own."""
         names = (f"{prefix}Images", f"{prefix}fixations")

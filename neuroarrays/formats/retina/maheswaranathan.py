@@ -28,7 +28,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays, cells, containers
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
@@ -139,7 +139,7 @@ class _Recording:
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
         """Session, retina and, of the train block, spikes."""
-        part = Part(self.path, **self._arrays(block))
+        part = BlockData(self.path, **self._arrays(block))
         rate = self._rate(block)
         part.attrs |= {
             "session_id": self.session,
@@ -207,7 +207,7 @@ class _Recording:
             )
         return retina.rate_attrs(None, round((frames - 1) / (last - first), 6))
 
-    def _on_clock(self, array: LazyArray, part: Part, where: str) -> LazyArray:
+    def _on_clock(self, array: LazyArray, part: BlockData, where: str) -> LazyArray:
         """The bins (time, ...) that the clock has; how many are left out is recorded."""
         assert part.time is not None
         frames, length = part.time.shape[0], array.shape[0]

@@ -24,7 +24,7 @@ _CUT = 'mismatch="cut" drops what is over at the end, and records it'
 
 
 @dataclass
-class Part:
+class BlockData:
     """One block of one session on its way to the tree.
 
     Attributes
@@ -74,7 +74,7 @@ class Part:
         return lengths
 
 
-def check_lengths(part: Part, where: str, mismatch: str | None) -> int:
+def check_lengths(part: BlockData, where: str, mismatch: str | None) -> int:
     """The number of frames that everything has; with "cut", of the shortest, and recorded.
 
     `mismatch` is None where the reader has no such option.
@@ -100,14 +100,14 @@ def check_lengths(part: Part, where: str, mismatch: str | None) -> int:
     return shortest
 
 
-def part_nodes(block: str, part: Part, mismatch: str | None = None) -> dict[str, xr.Dataset]:
+def part_nodes(block: str, part: BlockData, mismatch: str | None = None) -> dict[str, xr.Dataset]:
     """The session and retina nodes of one block.
 
     Parameters
     ----------
     block : str
         Path of the session, ``<block>/<session>``.
-    part : Part
+    part : BlockData
         What is in it.
     mismatch : {"error", "cut"}, optional
         What to do where stimulus and responses differ in length, if the reader lets one choose.

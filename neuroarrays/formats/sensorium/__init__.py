@@ -70,10 +70,10 @@ class SensoriumReader(Reader):
         return sessions
 
     def open_session(
-        self, session: layout.Held, name: str, request: Request
+        self, session: layout.SessionFiles, name: str, request: Request
     ) -> dict[str, xr.Dataset]:
         """Open a session's folder or zip; areas are those of meta/neurons/area.npy, else "unknown"."""
-        opened = _Session(name, session.store())
+        opened = _SensoriumSession(name, session.store())
         kept = request.areas(opened.areas)
         nodes = opened.groups(kept) if kept or request.every_area else {}
         request.notes += [f"{name}: {note}" for note in opened.trials.notes]
@@ -83,7 +83,7 @@ class SensoriumReader(Reader):
 # --------------------------------------------------------------------------------- one session
 
 
-class _Session:
+class _SensoriumSession:
     """One session on its way to the groups of a tree."""
 
     def __init__(self, name: str, files: Store):
@@ -130,7 +130,7 @@ class _Session:
                 expected, good = f"{frames[0]} frames last, as responses", shape[-1:] == frames
             if not good:
                 where = f"{array.folder}/{self.trials.numbers[0]}.npy"
-                raise FormatError(self.files.place(where), "", expected, f"{array.dtype} {shape}")
+                raise FormatError(self.files.path_of(where), "", expected, f"{array.dtype} {shape}")
 
     # --------------------------------------------------------------------------- the session
 

@@ -61,7 +61,7 @@ _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 
 
 @dataclass(frozen=True)
-class Held:
+class SessionFiles:
     """Where a session lies.
 
     Attributes
@@ -114,7 +114,7 @@ def sessions_of(probe: Probe) -> Sessions:
     """
     if probe.is_list:
         return _of_list(probe)
-    named: list[tuple[str, Held | Exception]] = list(_at(probe))
+    named: list[tuple[str, SessionFiles | Exception]] = list(_at(probe))
     notes: list[str] = []
     if not named and probe.is_folder:
         inside = find(probe, _in_folder, _is_meant, _unpacked, called=lambda child: child.name)
@@ -166,7 +166,7 @@ def _is_meant(probe: Probe) -> bool:
     return bool(_NAMED.match(probe.name)) and probe.suffix in ("", ".zip")
 
 
-def _at(probe: Probe) -> list[tuple[str, Held]]:
+def _at(probe: Probe) -> list[tuple[str, SessionFiles]]:
     """The session of a folder, or those of a zip, by name.
 
     What is only called like a session (a zip that is cut short, a folder without meta) is one, too:
@@ -175,7 +175,9 @@ def _at(probe: Probe) -> list[tuple[str, Held]]:
     named = bool(_NAMED.match(probe.name))
     if probe.is_folder:
         marked = named or probe.child(_MARK).is_file
-        return [(probe.name, Held(probe))] if marked and probe.child("data").is_folder else []
+        return (
+            [(probe.name, SessionFiles(probe))] if marked and probe.child("data").is_folder else []
+        )
     if not probe.is_file:
         return []
     try:
@@ -183,14 +185,14 @@ def _at(probe: Probe) -> list[tuple[str, Held]]:
     except FormatError:
         members = None
     if members is None:
-        return [(probe.stem, Held(probe))] if named and probe.suffix == ".zip" else []
+        return [(probe.stem, SessionFiles(probe))] if named and probe.suffix == ".zip" else []
     sessions = []
     for member in members:
         if member == _MARK or member.endswith("/" + _MARK):
             prefix = member.removesuffix(_MARK)
             if any(other.startswith(prefix + "data/") for other in members):
                 called = prefix.rstrip("/").rpartition("/")[2] or probe.stem
-                sessions.append((called, Held(probe, prefix)))
+                sessions.append((called, SessionFiles(probe, prefix)))
     return sessions
 
 
@@ -303,7 +305,7 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
             notes.append(f"{path} left out: {error.found}")
             continue
         if path == _MARK and column.ndim != 1:
-            raise FormatError(files.place(path), "", "one tier per trial", f"{column.shape}")
+            raise FormatError(files.path_of(path), "", "one tier per trial", f"{column.shape}")
         if column.ndim != 1:
             notes.append(f"{path} left out: it has shape {column.shape}")
             continue
@@ -394,7 +396,7 @@ def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str,
         wanted = (size, 3) if plain == _MOTOR else (size,)
         if column.shape != wanted:
             raise FormatError(
-                files.place(path),
+                files.path_of(path),
                 "",
                 f"shape {wanted}, as {first} has {size} units",
                 f"{column.shape}",

@@ -33,7 +33,7 @@ def _statistic(*positions_and_file: Any) -> np.ndarray:
     *positions, files, name, shape = positions_and_file
     values = np.asarray(npy.values_in(files, name))
     if values.shape != shape:
-        path = files.place(name)
+        path = files.path_of(name)
         raise FormatError(path, "", f"shape {shape} as on opening", str(values.shape))
     return outer.take(values, tuple(positions))
 

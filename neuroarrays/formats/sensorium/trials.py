@@ -48,7 +48,7 @@ class TrialFiles(LazyArray):
     files: Store
     folder: str
     numbers: Numbers
-    header: npy.Header
+    header: npy.NpyHeader
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -103,7 +103,7 @@ class TrialFiles(LazyArray):
 
     def _differs(self, name: str, head: bytes, got: int, cut: Stretch | None = None) -> None:
         """Raise if a file is another than the first; return if only its header is longer."""
-        path = self.files.place(name)
+        path = self.files.path_of(name)
         if got < npy.HEAD and len(head) < len(self.header.raw):
             length = f"{got} bytes: truncated" if got else "an empty file"
             raise FormatError(
@@ -140,7 +140,7 @@ class TrialFiles(LazyArray):
         (got,) = self.files.readv(name, [(at, [buffer])])
         if got < len(buffer):
             raise FormatError(
-                self.files.place(name),
+                self.files.path_of(name),
                 "",
                 f"{at + len(buffer):,} bytes or more",
                 f"{at + got:,}: truncated",

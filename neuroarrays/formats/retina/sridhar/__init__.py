@@ -35,7 +35,7 @@ from neuroarrays.formats.request import Request
 from neuroarrays.formats.retina import arrays
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.clips import Pickled
-from neuroarrays.formats.retina.nodes import Part
+from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import fields
 from neuroarrays.formats.sessions import Sessions
@@ -93,14 +93,16 @@ class SridharReader(Reader):
         files = _files(folders[shown], shown)
         others = {name for kind in folders for name in _files(folders[kind], kind)} - set(files)
         notes = [f"{name} has no {shown}" for name in sorted(others)]
-        stored = {name: _Stored(folders[shown], file, name, shown) for name, file in files.items()}
+        stored = {
+            name: _SridharFiles(folders[shown], file, name, shown) for name, file in files.items()
+        }
         return Sessions(
             {schema.node_name(name): session for name, session in stored.items()}, notes
         )
 
     def open_session(
         self,
-        session: _Stored,
+        session: _SridharFiles,
         name: str,
         request: Request,
         *,
@@ -113,7 +115,7 @@ class SridharReader(Reader):
 
         Parameters
         ----------
-        session : _Stored
+        session : _SridharFiles
             Its responses, and the folder of the stimulus.
         name : str
             Of the session.
@@ -133,12 +135,14 @@ class SridharReader(Reader):
         """
         retina.choice("trials", trials, ("published", "all"))
         retina.choice("mismatch", mismatch, ("error", "cut"))
-        opened = _Session(session, _Wanted(trials == "published", fixations, padding, mismatch))
+        opened = _SridharSession(
+            session, _Wanted(trials == "published", fixations, padding, mismatch)
+        )
         return opened.train() | opened.test()
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _SridharFiles:
     """Where a session lies.
 
     Attributes
@@ -220,10 +224,10 @@ def validation_trials(trials: int) -> np.ndarray:
             return validation.astype(np.int64)
 
 
-class _Session:
+class _SridharSession:
     """One session on its way to the tree."""
 
-    def __init__(self, session: _Stored, wanted: _Wanted):
+    def __init__(self, session: _SridharFiles, wanted: _Wanted):
         self.folder, self.path, self.wanted = session.folder, session.file.path, wanted
         self.id, self.stimulus = session.id, session.stimulus
         session.file.check("file")
@@ -231,7 +235,7 @@ class _Session:
         path, content = self.path, pickled.load()
         if not isinstance(content, dict):
             raise FormatError(path, expected="a dict", found=type(content).__name__)
-        self.held: Mapping[Any, Any] = content
+        self.content: Mapping[Any, Any] = content
         self.responses = {}
         for block in (retina.TRAIN, retina.TEST):
             key = f"{block}_responses"
@@ -257,7 +261,7 @@ class _Session:
         """Session and retina of the train block: trials one after another."""
         part = self._part()
         test = self.responses[retina.TEST].shape[1]
-        shown = self._shown(stimuli.Trials(retina.TRAIN, self.count, self.frames, test))
+        shown = self._shown(stimuli.BlockTrials(retina.TRAIN, self.count, self.frames, test))
         strict = self.wanted.mismatch == "error"
         if shown.misfit and (strict or not shown.trials.size):
             raise FormatError(
@@ -295,29 +299,29 @@ class _Session:
             trials: LazyArray = Arranged(stored, (2, 1, 0))
             seeds = self._seeds(trials.shape[0])
             limit = _TEST_TRIALS.get(self.id, trials.shape[0])
-            if self.wanted.published and "seeds" in self.held and limit < trials.shape[0]:
+            if self.wanted.published and "seeds" in self.content and limit < trials.shape[0]:
                 part.area_attrs["note"] = (
                     f'test trials from {limit} on are left out, their seed is another: trials="all"'
                 )
                 trials = arrays.cut(trials, limit)
                 seeds = None if seeds is None else seeds[:limit]
             part.by_trial, part.responses = trials, Averaged(trials)
-        shown = self._shown(stimuli.Trials(retina.TEST, 1, stored.shape[1]))
+        shown = self._shown(stimuli.BlockTrials(retina.TEST, 1, stored.shape[1]))
         nodes = self._nodes(retina.TEST, part, shown)
         if seeds is not None:
             area = f"{retina.TEST}/{retina.RETINA}"
             nodes[area] = nodes[area].assign_coords(seed=retina.along(schema.TRIAL, seeds))
         return nodes
 
-    def _shown(self, trials: stimuli.Trials) -> stimuli.Shown:
+    def _shown(self, trials: stimuli.BlockTrials) -> stimuli.Shown:
         if self.stimulus == "whitenoise":
             return stimuli.noise(self.folder, self.id, trials)
         return stimuli.windows(
             self.folder, self.id, trials, self.wanted.fixations, self.wanted.padding
         )
 
-    def _part(self) -> Part:
-        part = Part(self.path)
+    def _part(self) -> BlockData:
+        part = BlockData(self.path)
         part.attrs = {
             "session_id": self.id,
             "species": "marmoset",
@@ -326,7 +330,7 @@ class _Session:
         }
         return part
 
-    def _nodes(self, block: str, part: Part, shown: stimuli.Shown) -> dict[str, xr.Dataset]:
+    def _nodes(self, block: str, part: BlockData, shown: stimuli.Shown) -> dict[str, xr.Dataset]:
         part.stimulus = shown.movie
         part.frames |= shown.labels
         part.attrs |= shown.attrs
@@ -353,7 +357,7 @@ class _Session:
 
     def _seeds(self, trials: int) -> np.ndarray | None:
         """(trial,) int64: the seed of each trial, -1 where the file does not say."""
-        groups = self.held.get("trial_separation")
+        groups = self.content.get("trial_separation")
         if not isinstance(groups, dict):
             return None
         seeds = np.full(trials, -1)

@@ -26,7 +26,7 @@ _COLUMNS = {"image_id": (0, "i8"), "gaze_x": (1, "f8"), "gaze_y": (2, "f8"), "fl
 
 
 @dataclass(frozen=True)
-class Trials:
+class BlockTrials:
     """Trials of a block as the responses have them.
 
     Attributes
@@ -73,14 +73,14 @@ class Shown:
     attrs: Mapping[str, str] = field(default_factory=dict)
 
 
-def _nothing(trials: Trials, why: str) -> Shown:
+def _nothing(trials: BlockTrials, why: str) -> Shown:
     """Where the files do not hold the stimulus."""
     return Shown(
         None, np.arange(trials.count), trials.frames, attrs={"note": f"no stimulus: {why}"}
     )
 
 
-def noise(folder: Probe, session: str, trials: Trials) -> Shown:
+def noise(folder: Probe, session: str, trials: BlockTrials) -> Shown:
     """White noise: a file per train trial, one for the test.
 
     Raises
@@ -128,7 +128,7 @@ def _several(lengths: list[int]) -> str:
 
 
 def windows(
-    folder: Probe, session: str, trials: Trials, wanted: str | None, padding: int | None
+    folder: Probe, session: str, trials: BlockTrials, wanted: str | None, padding: int | None
 ) -> Shown:
     """Windows on the frames of a film, around fixations.
 
@@ -138,7 +138,7 @@ def windows(
         Of the natural movie.
     session : str
         Its name.
-    trials : Trials
+    trials : BlockTrials
         As the responses have them.
     wanted : str, optional
         Name or glob of the file of fixations.
