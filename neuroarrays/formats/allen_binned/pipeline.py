@@ -32,8 +32,9 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.formats.allen import stimuli
-from neuroarrays.lazy.arrays import LazyArray, wrap
-from neuroarrays.lazy.computed import Computed, as_lazy
+from neuroarrays.formats.allen_binned.signals import GAZE, signals_at
+from neuroarrays.lazy.arrays import wrap
+from neuroarrays.lazy.computed import Computed
 from neuroarrays.tree.trains import Trains, trains_of
 
 BIN_WIDTH = 0.02
@@ -41,15 +42,6 @@ _MORE_REPEATS = "natural_movie_one_more_repeats"
 #: Stored together under the first name, in this order.
 _TOGETHER = {"natural_movie_one": ("natural_movie_one", _MORE_REPEATS)}
 _NEVER = ("spontaneous", "shuffled", "invalid")
-#: Published name -> node and variable in the recording tree.
-GAZE = {
-    "raw_eye_area": "eye_area",
-    "raw_pupil_area": "area",
-    "raw_screen_coordinates_x_cm": "x",
-    "raw_screen_coordinates_y_cm": "y",
-    "raw_screen_coordinates_spherical_x_deg": "x_angle",
-    "raw_screen_coordinates_spherical_y_deg": "y_angle",
-}
 
 
 @dataclass(frozen=True)
@@ -293,7 +285,7 @@ def _session(
         schema.TIME: xr.Variable(schema.TIME, time, {"units": "s", "long_name": "bin centre"}),
     }
     table = _table(parts)
-    signals = _signals(session, time, start)
+    signals = signals_at(session, time, start)
     groups = {name: xr.Dataset(coords=coords, attrs=session.attrs)}
     for area in sorted(session.children):
         if schema.SPIKES not in session[area].children:
@@ -350,27 +342,6 @@ def _table(parts: dict[str, PublishedRows]) -> xr.Dataset:
     )
 
 
-def _signals(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dict[str, xr.Variable]:
-    """Speed and gaze at the bins, (time, presentation_id) float32, by published name."""
-    signals: dict[str, xr.Variable] = {}
-    dims = (schema.TIME, schema.PRESENTATION)
-    if schema.RUNNING in session.children:
-        node = session[schema.RUNNING].to_dataset()
-        clock = node[schema.START_TIME if schema.START_TIME in node.coords else schema.TIME]
-        lazy = _interpolated(node["speed"], clock, time, start)
-        signals["speed"] = schema.var("area", "speed", wrap(lazy), dims, schema.ALIGNED)
-    if {schema.PUPIL, "pupil_filtered"} <= set(session.children):
-        node = session[schema.PUPIL].to_dataset()
-        for name, column in GAZE.items():
-            if column in node:
-                lazy = _interpolated(node[column], node[schema.TIME], time, start)
-                units = node[column].attrs.get("units")
-                signals[name] = schema.var(
-                    "behaviour", name, wrap(lazy), dims, schema.ALIGNED, units=units
-                )
-    return signals
-
-
 def _closed_counts(
     rows: np.ndarray,
     bins: np.ndarray,
@@ -386,24 +357,3 @@ def _closed_counts(
     times, first, last = trains.load(units), trains.first[units], trains.last[units]
     spiked = closed.any_in_closed_bins(times, first, last, starts[rows], stops[rows], offsets)
     return np.asarray(spiked[:, bins])
-
-
-def _interpolated(
-    series: xr.DataArray, clock: xr.DataArray, offsets: np.ndarray, origins: np.ndarray
-) -> LazyArray:
-    """A series at offsets x origins, flat beyond its ends, NaN beside any NaN: ``np.interp``."""
-    shape = (offsets.size, origins.size)
-    given = (as_lazy(series.variable), as_lazy(clock.variable), offsets, origins)
-    return Computed(_at_times, shape, np.dtype(np.float32), given)
-
-
-def _at_times(
-    bins: np.ndarray,
-    rows: np.ndarray,
-    values: LazyArray,
-    clock: LazyArray,
-    offsets: np.ndarray,
-    origins: np.ndarray,
-) -> np.ndarray:
-    at = offsets[bins][:, None] + origins[rows]
-    return np.asarray(np.interp(at, clock.load(), values.load()), np.float32)

@@ -23,13 +23,13 @@ from neuroarrays.formats.arrays.mapping import (
     SETTINGS,
     Arrays,
     check_stars,
-    clock,
     integers,
     together,
     variable,
 )
 from neuroarrays.formats.arrays.outlines import outline
 from neuroarrays.formats.arrays.spiketrains import spikes
+from neuroarrays.formats.arrays.times import clock
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.tree.extents import parts_of

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,9 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.source import Info, Source
-from neuroarrays.formats.arrays.entries import Entry, nearest, number, read_entry
+from neuroarrays.formats.arrays.entries import Entry, nearest, read_entry
 from neuroarrays.formats.arrays.fields import cast, lazy_of
-from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
-from neuroarrays.lazy.computed import Computed, RegularClock
+from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, Stacked, Taken
 from neuroarrays.schema.names import fitted
@@ -325,63 +324,6 @@ def integers(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
     if not np.array_equal(whole, values):
         raise FormatError(arrays.source.path, where, "whole numbers", f"{values[:5]}")
     return whole
-
-
-def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
-    """The time coordinate of a node: an array, or {rate, start}."""
-    path, where = arrays.source.path, f"{node}/time"
-    if isinstance(stated, Mapping) and "rate" in stated:
-        rate, start = number(stated["rate"]), number(stated.get("start", 0.0))
-        if rate is None or start is None or rate <= 0 or set(stated) - {"rate", "start"}:
-            raise FormatError(
-                path,
-                where,
-                "{rate, start}: a rate above 0 Hz, a start in s",
-                f"{dict(stated)!r:.80}",
-            )
-        return xr.Variable(schema.TIME, wrap(RegularClock(start, rate, length)), {"units": "s"})
-    array = array_of(arrays, read_entry(stated, path, where), where)
-    if (
-        array.dtype.kind in "iuf"
-        and len(array.shape) == 2
-        and array.shape[0] > 1 == array.shape[1] - 1
-    ):
-        array = _knots(arrays, where, np.asarray(array.load(), float), length)
-    array = squeezed(array, 1)
-    if len(array.shape) != 1 or array.dtype.kind not in "iuf":
-        hint = "dates and texts are no seconds: convert them where they were made" * (
-            array.dtype.kind not in "iuf"
-        )
-        raise FormatError(
-            path, where, "times along one axis", f"{array.dtype} of shape {array.shape}", hint
-        )
-    return xr.Variable(schema.TIME, wrap(as_times(array, path)), {"units": "s"})
-
-
-def as_times(array: LazyArray, path: str) -> LazyArray:
-    """Times in float64, also where the file has smaller numbers and a mapping scales them."""
-    if isinstance(array, FileArray) and (array.scale, array.offset) != (1.0, 0.0):
-        return replace(array, dtype=np.dtype("f8"))
-    return array if array.dtype == np.float64 else cast(array, np.dtype("f8"), path)
-
-
-def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> LazyArray:
-    """A clock as the Open Neurophysiology Environment (ALF) writes it: rows of (sample, time)."""
-    samples, times = rows.T
-    good = samples[0] == 0 and (np.diff(samples) > 0).all() and (samples % 1 == 0).all()
-    if not good or samples[-1] != length - 1 or not np.isfinite(times).all():
-        raise FormatError(
-            arrays.source.path,
-            where,
-            f"times along one axis, or rows of (sample, time) from 0 to {length - 1:,}",
-            f"shape {rows.shape}, the first {rows[0].tolist()}, the last {rows[-1].tolist()}",
-        )
-    return Computed(_between, (length,), np.dtype("f8"), (samples, times))
-
-
-def _between(wanted: np.ndarray, samples: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Times of samples, (n,) float64, s: on straight lines between those that are given."""
-    return np.asarray(np.interp(wanted, samples, times))
 
 
 def together(

@@ -18,13 +18,13 @@ from neuroarrays.errors import FormatError, shorten
 from neuroarrays.formats.arrays.entries import read_entry
 from neuroarrays.formats.arrays.mapping import (
     Arrays,
-    as_times,
     check_stars,
     integers,
     squeezed,
     together,
     variable,
 )
+from neuroarrays.formats.arrays.times import as_times
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.views import InMemory, Joined, Taken

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -14,158 +12,26 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, option
 from neuroarrays.files import folders as whole
 from neuroarrays.files import npy
-from neuroarrays.files.members import ArraySource
-from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.experanto import files as folders
 from neuroarrays.formats.experanto.arrays import Screen, since
+from neuroarrays.formats.experanto.modalities import (
+    MOTOR,
+    Sequence,
+    SpikeModality,
+    sequence,
+    spikes,
+)
 from neuroarrays.formats.request import Request
-from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.lazy.arrays import wrap
 from neuroarrays.lazy.computed import Movie, RegularClock
 from neuroarrays.lazy.indexes import dataset
 
 _UNITS = "responses"
-_MOTOR = ("motor_x", "motor_y", "motor_z")
-#: Files of meta/ with a value for each signal -> their names here.
-_LABELS = {"means": "mean", "stds": "std", "phase_shifts": schema.SHIFT, "unit_ids": schema.UNIT}
 
 
 # ----------------------------------------------------------------------------- signals and spikes
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """A modality of regular samples, from its meta.yml."""
-
-    name: str
-    array: LazyArray
-    rate: float
-    start: float
-    labels: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def sequence(folder: Probe, meta: dict[str, Any]) -> Sequence:
-    """The samples of a modality; what meta.yml says is checked against the file."""
-    path = folder.child("meta.yml").given
-    try:
-        rate, start = float(meta["sampling_rate"]), float(meta["start_time"])
-        size = int(meta["n_signals"])
-        length = int(meta.get("n_timestamps", -1))
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            path,
-            "",
-            "numbers sampling_rate, start_time, n_timestamps, n_signals",
-            f"{type(error).__name__}: {error}",
-        ) from error
-    if not (np.isfinite([rate, start]).all() and rate > 0 and size >= 0):
-        raise FormatError(path, "", "a positive rate and sizes", f"rate {rate}, {size} signals")
-    if meta.get("is_mem_mapped"):
-        if length < 0:
-            raise FormatError(path, "", "n_timestamps, the length of data.mem", f"{length}")
-        array = _plain(folder.child("data.mem"), str(meta.get("dtype")), (length, size))
-    else:
-        array = _npy(folder.child("data.npy"), lambda n: (n if length < 0 else length, size))
-    return Sequence(folder.name, array, rate, start, _labels(folder, size))
-
-
-@dataclass(frozen=True)
-class SpikeModality:
-    """Spike times of units, one after another: Unix times, and how many each has."""
-
-    name: str
-    times: LazyArray
-    sizes: np.ndarray
-    start: float
-    labels: dict[str, np.ndarray]
-
-
-def spikes(folder: Probe, meta: dict[str, Any]) -> SpikeModality:
-    """The spikes of a modality of ragged times."""
-    path = folder.child("meta.yml").given
-    try:
-        ends = np.array(meta["spike_indices"], np.int64)
-        start = float(meta["start_time"])
-        units = int(meta.get("n_signals", ends.size - 1))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FormatError(
-            path,
-            "",
-            "start_time, and whole numbers spike_indices",
-            f"{type(error).__name__}: {error}",
-        ) from error
-    if ends.ndim != 1 or ends.size == 0 or ends[0] != 0 or (np.diff(ends) < 0).any():
-        raise FormatError(
-            path, "", "spike_indices from 0 upwards, one more than units", f"{ends.tolist()!r:.60}"
-        )
-    if units != ends.size - 1:
-        raise FormatError(path, "", f"n_signals of {ends.size - 1}, as spike_indices", f"{units}")
-    shape = (int(ends[-1]),)
-    if meta.get("is_mem_mapped"):
-        times = _plain(folder.child("spikes.mem"), str(meta.get("dtype", "float64")), shape)
-    else:
-        times = _npy(folder.child("spikes.npy"), lambda _: shape)
-    return SpikeModality(folder.name, times, np.diff(ends), start, _labels(folder, units))
-
-
-def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
-    """A file of numbers without a header."""
-    try:
-        dtype = np.dtype(name)
-    except TypeError as error:
-        raise FormatError(file.given, "", "a dtype in meta.yml", name) from error
-    file.check("file")
-    wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if dtype.kind not in "iuf" or file.size != wanted:
-        raise FormatError(
-            file.given,
-            "",
-            f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
-            f"{file.size:,}",
-        )
-    return _placed(file, Member(dtype, shape, False, 0))
-
-
-def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
-    """An npy file of the shape that meta.yml says, given how many rows it has."""
-    file.check("file")
-    header = npy.header_in(FolderStore(file.parent.path, ()), file.name)
-    shape = shape_of(header.shape[0] if header.shape else 0)
-    if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
-        raise FormatError(
-            file.given, "", f"numbers of shape {shape}, as meta.yml says", str(header)
-        )
-    if file.size < len(header.raw) + header.nbytes:
-        raise FormatError(
-            file.given,
-            "",
-            f"{len(header.raw) + header.nbytes:,} bytes",
-            f"{file.size:,}: truncated",
-        )
-    return _placed(file, Member(header.dtype, shape, header.fortran, len(header.raw)))
-
-
-def _placed(file: Probe, member: Member) -> LazyArray:
-    """The lazy array of values that lie in a file as they are."""
-    return file_array(ArraySource(file.path, file.stamp, file.name, member), file.name)
-
-
-def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
-    """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
-    labels: dict[str, np.ndarray] = {}
-    files = FolderStore(folder.path, ())
-    for file in folder.glob("meta/*.npy"):
-        values, name = npy.values_in(files, f"meta/{file.name}"), file.stem
-        if values.shape == (size, 3) and name == "cell_motor_coordinates":
-            labels |= dict(zip(_MOTOR, values.T.copy(), strict=True))
-        elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":
-            labels[_LABELS.get(name, name)] = values.reshape(size)
-        elif name == "phase_shifts":
-            raise FormatError(
-                file.given, "", f"a shift for each of {size} signals", f"{values.shape}"
-            )
-    return labels
 
 
 # ------------------------------------------------------------------------------------- the session
@@ -407,7 +273,7 @@ def _fits(values: np.ndarray, dtype: np.dtype) -> bool:
 def _coords(labels: dict[str, np.ndarray], dim: str, size: int) -> dict[str, xr.Variable]:
     """Labels along signals or units; units without ids are counted."""
     told = {schema.SHIFT: {"units": "s", "long_name": "a sample is taken this much later"}}
-    told |= {name: {"units": "um"} for name in _MOTOR}
+    told |= {name: {"units": "um"} for name in MOTOR}
     labels = dict(labels)
     if dim == schema.UNIT:
         labels[dim] = labels.get(dim, np.arange(size)).astype(np.int64)

@@ -29,7 +29,7 @@ from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import Store
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.formats.sensorium import layout, masks
+from neuroarrays.formats.sensorium import folders, layout, masks
 from neuroarrays.formats.sensorium.statistics import statistics_of
 from neuroarrays.formats.sensorium.trials import Remembered, TrialFiles
 from neuroarrays.formats.sessions import Sessions
@@ -56,12 +56,12 @@ class SensoriumReader(Reader):
     def recognise(self, probe: Probe) -> bool:
         """Whether there are folders of trials with tiers, or zips of them."""
         return all(
-            layout.is_session(child) for child in (probe.children if probe.is_list else [probe])
+            folders.is_session(child) for child in (probe.children if probe.is_list else [probe])
         )
 
     def list_sessions(self, probe: Probe) -> Sessions:
         """Sessions as <animal>-<session>-<scan>."""
-        sessions = layout.sessions_of(probe)
+        sessions = folders.sessions_of(probe)
         if not sessions:
             expected = (
                 "data/responses and meta/trials/tiers.npy, or a zip or folder of such folders"
@@ -70,7 +70,7 @@ class SensoriumReader(Reader):
         return sessions
 
     def open_session(
-        self, session: layout.SessionFiles, name: str, request: Request
+        self, session: folders.SessionFiles, name: str, request: Request
     ) -> dict[str, xr.Dataset]:
         """Open a session's folder or zip; areas are those of meta/neurons/area.npy, else "unknown"."""
         opened = _SensoriumSession(name, session.store())
@@ -144,7 +144,7 @@ class _SensoriumSession:
             coords[schema.TIME] = xr.Variable((schema.TIME,), clock, told)
         attrs = {
             "session_id": self.name,
-            "subject": layout.animal_of(self.name),
+            "subject": folders.animal_of(self.name),
             "species": "Mus musculus",
             "citation": _CITATIONS[self.movies],
         } | (

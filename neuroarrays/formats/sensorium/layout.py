@@ -10,13 +10,11 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
-from neuroarrays.files import folders, npy
-from neuroarrays.files.probe import Probe
+from neuroarrays.files import npy
 from neuroarrays.files.source import text_array
-from neuroarrays.files.store import FolderStore, Listing, Store
-from neuroarrays.files.zips import ZipStore
+from neuroarrays.files.store import Listing, Store
+from neuroarrays.formats.sensorium.folders import MARK
 from neuroarrays.formats.sensorium.trials import Numbers
-from neuroarrays.formats.sessions import Sessions, find
 
 #: Our name of a folder below ``data`` -> its names in the exports.
 FOLDERS = {
@@ -50,156 +48,8 @@ HIDDEN_TIERS = re.compile(r"(live_|final_)?test(_main|_bonus)?|(live|final)_(mai
 #: Frames per second of the movies, by the description of the data; no file says it.
 RATE = 30.0
 
-_MARK = "meta/trials/tiers.npy"
-_KEY = re.compile(r"(?:static|dynamic)?(\d+-\d+-\d+)(?:-|$)")
-_NAMED = re.compile(r"(static|dynamic)\d+-\d+-\d+")
 _NUMBER = re.compile(r"(\d+)\.npy")
 _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
-
-
-# ------------------------------------------------------------------------------- which sessions
-
-
-@dataclass(frozen=True)
-class SessionFiles:
-    """Where a session lies.
-
-    Attributes
-    ----------
-    probe : Probe
-        Its folder, or the zip that it is in.
-    prefix : str
-        The folder in the zip, with a slash at its end; "" for the whole.
-    """
-
-    probe: Probe
-    prefix: str = ""
-
-    @property
-    def path(self) -> str:
-        """Where it is, for messages."""
-        return self.probe.given
-
-    def store(self) -> Store:
-        """Its files.
-
-        Raises
-        ------
-        FormatError
-            If they cannot be listed.
-        """
-        path = self.probe.path
-        if self.probe.is_folder:
-            return FolderStore(path, folders.stamp(path, follow=True))
-        return ZipStore(path, self.probe.stamp, self.prefix)
-
-
-def is_session(probe: Probe) -> bool:
-    """Whether there is a session, at a path itself or in its folder."""
-    return bool(_at(probe)) or any(_in_folder(child) for child in probe.children)
-
-
-def sessions_of(probe: Probe) -> Sessions:
-    """Name of each session -> where it lies; none for a path of another kind.
-
-    Parameters
-    ----------
-    probe : Probe
-        The folder of a session or its zip; a folder of these, a zip of several, or a list of all this.
-
-    Raises
-    ------
-    FormatError
-        If a list has two sessions of one name, or a member without any.
-    """
-    if probe.is_list:
-        return _of_list(probe)
-    named: list[tuple[str, SessionFiles | Exception]] = list(_at(probe))
-    notes: list[str] = []
-    if not named and probe.is_folder:
-        inside = find(probe, _in_folder, _is_meant, _unpacked, called=lambda child: child.name)
-        notes = inside.notes
-        for name, child in inside.items():
-            damaged = isinstance(child, Exception)
-            named += [(name.removesuffix(".zip"), child)] if damaged else _at(child)
-    keys = [match[1] if (match := _KEY.match(name)) else name for name, _ in named]
-    names = [
-        key if keys.count(key) == 1 else name for key, (name, _) in zip(keys, named, strict=True)
-    ]
-    keyed = zip(map(schema.node_name, names), (session for _, session in named), strict=True)
-    return Sessions(keyed, notes)
-
-
-def _of_list(probe: Probe) -> Sessions:
-    every = Sessions()
-    for member in probe.children:
-        member.check()
-        inside = sessions_of(member)
-        if not inside:
-            raise member.unknown("a session, as each path of a list", "leave it out")
-        every.notes += inside.notes
-        for name, session in inside.items():
-            if name in every:
-                raise FormatError(
-                    member.given,
-                    "",
-                    "sessions of different names",
-                    f"{name} twice, also in {getattr(every[name], 'path', '')}",
-                )
-            every[name] = session
-    return every
-
-
-def _in_folder(child: Probe) -> bool:
-    """Whether there is a session in a folder's child; of files only zips are opened."""
-    packed = child.suffix == ".zip" and not _unpacked(child)
-    return bool(_at(child)) if packed or child.is_folder else False
-
-
-def _unpacked(probe: Probe) -> bool:
-    """Whether a zip lies beside the folder that it was unpacked to."""
-    return probe.suffix == ".zip" and probe.parent.child(probe.stem).is_folder
-
-
-def _is_meant(probe: Probe) -> bool:
-    """Whether what holds no session is called like one."""
-    return bool(_NAMED.match(probe.name)) and probe.suffix in ("", ".zip")
-
-
-def _at(probe: Probe) -> list[tuple[str, SessionFiles]]:
-    """The session of a folder, or those of a zip, by name.
-
-    What is only called like a session (a zip that is cut short, a folder without meta) is one, too:
-    what it lacks is said when it is opened.
-    """
-    named = bool(_NAMED.match(probe.name))
-    if probe.is_folder:
-        marked = named or probe.child(_MARK).is_file
-        return (
-            [(probe.name, SessionFiles(probe))] if marked and probe.child("data").is_folder else []
-        )
-    if not probe.is_file:
-        return []
-    try:
-        members = probe.names if probe.container == "zip" else None
-    except FormatError:
-        members = None
-    if members is None:
-        return [(probe.stem, SessionFiles(probe))] if named and probe.suffix == ".zip" else []
-    sessions = []
-    for member in members:
-        if member == _MARK or member.endswith("/" + _MARK):
-            prefix = member.removesuffix(_MARK)
-            if any(other.startswith(prefix + "data/") for other in members):
-                called = prefix.rstrip("/").rpartition("/")[2] or probe.stem
-                sessions.append((called, SessionFiles(probe, prefix)))
-    return sessions
-
-
-def animal_of(name: str) -> str:
-    """The animal of a session's name, "" if it does not say."""
-    match = _KEY.match(name)
-    return match[1].partition("-")[0] if match else ""
 
 
 # ------------------------------------------------------------------------------------ its trials
@@ -261,7 +111,7 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
     tiers = columns["tier"]
     if first.size and first[-1] >= tiers.size:
         raise FormatError(
-            files.path, _MARK, f"a tier for each file, {first[-1] + 1:,}", f"{tiers.size:,}"
+            files.path, MARK, f"a tier for each file, {first[-1] + 1:,}", f"{tiers.size:,}"
         )
     absent = np.setdiff1d(np.arange(tiers.size), first)
     lost = absent[tiers[absent] != "none"]
@@ -269,7 +119,7 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
         raise FormatError(
             files.path,
             folders["responses"],
-            f"a file for each of the {tiers.size:,} rows of {_MARK}",
+            f"a file for each of the {tiers.size:,} rows of {MARK}",
             f"none for {_files(lost)}",
             "restore them from the original; only rows of tier 'none' may lack files",
         )
@@ -300,11 +150,11 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
         try:
             column = npy.values_in(files, path)
         except FormatError as error:
-            if path == _MARK or not error.found.startswith("Python objects"):
+            if path == MARK or not error.found.startswith("Python objects"):
                 raise
             notes.append(f"{path} left out: {error.found}")
             continue
-        if path == _MARK and column.ndim != 1:
+        if path == MARK and column.ndim != 1:
             raise FormatError(files.path_of(path), "", "one tier per trial", f"{column.shape}")
         if column.ndim != 1:
             notes.append(f"{path} left out: it has shape {column.shape}")
@@ -314,7 +164,7 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
     if "tier" not in columns:
         raise FormatError(
             files.path,
-            _MARK,
+            MARK,
             "a tier for each trial",
             "no such file",
             "restore it from the original",
