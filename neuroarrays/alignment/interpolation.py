@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of, cached, wrap
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import duration, seconds

@@ -17,7 +17,7 @@ from neuroarrays.alignment.bins import Bins, check_bin_width, check_window, long
 from neuroarrays.alignment.clocks import whole_clock
 from neuroarrays.errors import NotInTree, option
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import Trains, spikes_node, trains_of

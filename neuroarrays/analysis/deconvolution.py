@@ -16,7 +16,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.schema.given import check
 from neuroarrays.tree.breaks import breaks, step

@@ -11,7 +11,8 @@ from neuroarrays.archive.encoding import decode
 from neuroarrays.archive.scan import text_checksum
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key, Source
+from neuroarrays.files.outer import Key
+from neuroarrays.files.source import Source
 from neuroarrays.lazy.arrays import LazyArray, cached
 
 

@@ -23,7 +23,7 @@ from neuroarrays.files.state import cached_property
 if TYPE_CHECKING:
     import h5py
 
-    from neuroarrays.files.source import Key
+    from neuroarrays.files.outer import Key
 
 #: HDF5's numbers of the filters.
 ZSTD, SHUFFLE = 32015, 2

@@ -13,14 +13,8 @@ import numpy as np
 
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import outer, safety, state
-from neuroarrays.files.source import (
-    Info,
-    Key,
-    Source,
-    check_unchanged,
-    plain,
-    text_array,
-)
+from neuroarrays.files.outer import Key
+from neuroarrays.files.source import Info, Source, check_unchanged, plain, text_array
 from neuroarrays.files.state import cached_property
 
 if TYPE_CHECKING:

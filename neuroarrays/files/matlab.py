@@ -21,8 +21,9 @@ from neuroarrays.files.headers import Header
 from neuroarrays.files.location import FILE, locate
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import MemberSource
+from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Info, Key, Source, check_unchanged
+from neuroarrays.files.source import Info, Source, check_unchanged
 
 #: Arrays in a file.
 MAX_ARRAYS = 1_000_000

@@ -18,8 +18,9 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, outer, placed, safety, state, store, streams, zips
+from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Info, Key, Source, check_unchanged, stamp, text_array
+from neuroarrays.files.source import Info, Source, check_unchanged, stamp, text_array
 
 #: Tables of members by source, and unpacked values by source and name.
 _scanned: state.Cache[dict[str, Member]] = state.Cache(64 << 20, state.entries)

@@ -18,9 +18,10 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, safety, state, store, streams, zips
 from neuroarrays.files.members import MemberSource
+from neuroarrays.files.outer import Key
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Key, stamp
+from neuroarrays.files.source import stamp
 
 #: The most bytes of a member of objects.
 MAX_OBJECT = 64 << 20

@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from neuroarrays.files.source import Key
-
-#: One entry of a key.
+#: One entry of a key, and a key: an entry for each axis.
 Entry = int | slice | np.ndarray
+Key = tuple[Entry, ...]
 #: A chunk's number along one axis, what to take of it, and where that goes.
 Part = tuple[int, slice | np.ndarray, slice | np.ndarray]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, store
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 
 #: Bytes from run to run from which on each is read by itself, and how many are.
 _FAR, _RUNS = 1 << 14, 1 << 16

@@ -24,7 +24,7 @@ from neuroarrays.files.chunks import File
 if TYPE_CHECKING:
     import h5py
 
-    from neuroarrays.files.source import Key
+    from neuroarrays.files.outer import Key
 
 #: HDF5's number of the checksum, and its bytes behind each chunk.
 FLETCHER, _SUM = 3, 4

@@ -19,8 +19,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
-
-Key = tuple[int | slice | np.ndarray, ...]
+from neuroarrays.files.outer import Key
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 
 #: Bytes of an array from which on it is unpacked in pieces; of a piece, and the most of a row of it.
 LARGE, _PIECE, _ROW = 128 << 20, 1 << 20, 16 << 20

@@ -18,7 +18,8 @@ import numpy as np
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
 from neuroarrays.files import folders, outer, safety, state
 from neuroarrays.files.headers import SAVED_BY
-from neuroarrays.files.source import Info, Key, Source, text_array
+from neuroarrays.files.outer import Key
+from neuroarrays.files.source import Info, Source, text_array
 
 #: Codecs of cells that are text; others (pickle) are never run.
 _TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")

@@ -18,7 +18,8 @@ from xarray.core import indexing
 
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import outer, safety, state
-from neuroarrays.files.source import Key, Source
+from neuroarrays.files.outer import Key
+from neuroarrays.files.source import Source
 
 
 @dataclass(frozen=True, repr=False, eq=False)

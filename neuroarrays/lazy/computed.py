@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.lazy.views import InMemory
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuroarrays.files import outer
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 from neuroarrays.files.state import cached_property
 from neuroarrays.lazy.arrays import LazyArray
 

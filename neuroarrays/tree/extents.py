@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.files.source import Key
+from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of, cached, exact_token
 from neuroarrays.tree.invalid import INVALID_TIMES
 

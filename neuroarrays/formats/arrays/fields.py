@@ -8,8 +8,9 @@ import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import outer
+from neuroarrays.files.outer import Key
 from neuroarrays.files.pickles import load_pickle
-from neuroarrays.files.source import Info, Key, Source
+from neuroarrays.files.source import Info, Source
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
 from neuroarrays.lazy.computed import Elementwise
 from neuroarrays.tree.columns import seconds

@@ -17,8 +17,9 @@ from neuroarrays.files.location import FOLDER
 from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.members import ArraySource, MemberSource, npy_source
 from neuroarrays.files.npz import npz_source
+from neuroarrays.files.outer import Key
 from neuroarrays.files.probe import Probe, probe_of
-from neuroarrays.files.source import Info, Key, Source
+from neuroarrays.files.source import Info, Source
 from neuroarrays.files.zarr import ZarrSource
 from neuroarrays.formats.arrays.fields import fields_of
 from neuroarrays.formats.arrays.tables import TableSource

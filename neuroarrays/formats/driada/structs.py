@@ -9,9 +9,10 @@ import numpy as np
 from neuroarrays.files import outer
 from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.members import MemberSource
+from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
-from neuroarrays.files.source import Info, Key
+from neuroarrays.files.source import Info
 
 #: The struct, and the fields of it that hold fields of their own.
 STRUCT, INNER = "data/", ("behavior/", "info/")

@@ -13,8 +13,8 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import npy, outer, state
+from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Stretch
-from neuroarrays.files.source import Key
 from neuroarrays.files.state import cached_property
 from neuroarrays.files.store import Store
 from neuroarrays.lazy.arrays import LazyArray, cached

@@ -10,8 +10,9 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, safety, state, store
+from neuroarrays.files.outer import Key
 from neuroarrays.files.probe import Probe, probe_of
-from neuroarrays.files.source import Key, check_unchanged, stamp
+from neuroarrays.files.source import check_unchanged, stamp
 from neuroarrays.formats.retina.arrays import npy_array
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import Computed
