@@ -77,7 +77,7 @@ def _running(account: Account) -> dict[str, xr.Dataset]:
         clock = Elementwise(_middle, (starts, last), np.dtype("f8"))
         account.take(f"{_ENDS}/timestamps")
         coords["end_time"] = last.variable((schema.TIME,), {"units": "s"})
-    coords["start_time"] = starts.variable((schema.TIME,), {"units": "s"})
+    coords[schema.START_TIME] = starts.variable((schema.TIME,), {"units": "s"})
     attrs = {"units": "s", "long_name": "session clock"}
     return {
         schema.RUNNING: dataset(

@@ -144,7 +144,10 @@ def _stimulus_table(
     account.take(f"{path}/id", f"{path}/start_time", f"{path}/stop_time")
     stop = source.read(f"{path}/stop_time") if "stop_time" in names else np.full(start.size, np.nan)
     wanted = (*PARAMETERS.get(stimulus, ()), *_NUMBERS_AS_TEXT, "stimulus_block")
-    here: dict[str, Any] = {"start_time": start.astype(float), "stop_time": stop.astype(float)}
+    here: dict[str, Any] = {
+        schema.START_TIME: start.astype(float),
+        schema.STOP_TIME: stop.astype(float),
+    }
     variables: dict[str, xr.Variable] = {}
     for name in names:
         if name not in here:
@@ -152,7 +155,7 @@ def _stimulus_table(
                 variables |= _stimulus_column(account, table, name, start.shape, wanted)
     blank = blanks(stimulus, {name: v.values for name, v in variables.items() if name in wanted})
     here |= {} if blank is None else {"blank": blank}
-    here["invalid"] = overlaps(here["start_time"], here["stop_time"], masked)
+    here["invalid"] = overlaps(here[schema.START_TIME], here[schema.STOP_TIME], masked)
     times = {
         name: schema.var("table", name, values, (schema.PRESENTATION,), **_MEANING.get(name, {}))
         for name, values in here.items()
@@ -233,10 +236,10 @@ def whole_movies(frames: xr.Dataset) -> xr.Dataset:
     A showing ends where the frame number decreases, where the next frame is late by more than a
     frame, and where the block changes: a gap in the table never joins two showings.
     """
-    start, stop = frames["start_time"].values, frames["stop_time"].values
+    start, stop = frames[schema.START_TIME].values, frames[schema.STOP_TIME].values
     number = frames["frame"].values
     if not start.size:
-        return frames[["start_time", "stop_time", "invalid"]]
+        return frames[[schema.START_TIME, schema.STOP_TIME, "invalid"]]
     longest_pause = np.nanmedian(stop - start)
     new = np.ones(start.size, bool)
     new[1:] = (np.diff(number) < 0) | (start[1:] - stop[:-1] > longest_pause)
@@ -244,8 +247,8 @@ def whole_movies(frames: xr.Dataset) -> xr.Dataset:
         new[1:] |= np.diff(frames["stimulus_block"].values.astype(float)) != 0
     first = np.flatnonzero(new)
     columns: dict[str, np.ndarray] = {
-        "start_time": start[first],
-        "stop_time": np.maximum.reduceat(stop, first),
+        schema.START_TIME: start[first],
+        schema.STOP_TIME: np.maximum.reduceat(stop, first),
         "n_frames": np.diff(first, append=start.size),
         "invalid": np.logical_or.reduceat(frames["invalid"].values, first),
     }
@@ -274,8 +277,8 @@ def invalid_times(source: Source) -> list[Interval]:
 
 def _invalid_table(intervals: list[Interval]) -> xr.Dataset:
     columns = {
-        "start_time": np.array([interval.start for interval in intervals]),
-        "stop_time": np.array([interval.stop for interval in intervals]),
+        schema.START_TIME: np.array([interval.start for interval in intervals]),
+        schema.STOP_TIME: np.array([interval.stop for interval in intervals]),
         "label": np.array([interval.label for interval in intervals], object),
         "tags": np.array([", ".join(interval.tags) for interval in intervals], object),
         "applies_to": np.array([interval.applies_to for interval in intervals], object),

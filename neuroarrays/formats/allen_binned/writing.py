@@ -149,7 +149,7 @@ def _area(node: xr.DataTree, path: str, name_in_file: str, left: dict[str, str])
             raise SchemaError(msg)
         values = dataset[name].values
         area.labels[name] = values.astype("f8") if name == TIME else _int32(values, path, name)
-    spikes = dataset.get("spike_data")
+    spikes = dataset.get(schema.SPIKE_DATA)
     if spikes is None or set(spikes.dims) != set(_SPIKE_DIMS):
         problem = "none" if spikes is None else f"dims {spikes.dims}"
         msg = (
@@ -169,9 +169,9 @@ def _area(node: xr.DataTree, path: str, name_in_file: str, left: dict[str, str])
     area.groups["presentations"] = _numbers(rows, f"{path}/presentations", left)
     if "speed" in dataset:
         area.groups["speed"] = _fitting({"speed": dataset["speed"]}, _SIGNAL_DIMS, path, left)
-    for other in set(dataset.data_vars) - {"spike_data", "speed", "valid"}:
+    for other in set(dataset.data_vars) - {schema.SPIKE_DATA, "speed", schema.VALID}:
         _leave(left, str(other), path)
-    if "valid" in dataset and not bool(dataset["valid"].all()):
+    if schema.VALID in dataset and not bool(dataset[schema.VALID].all()):
         _leave(left, "valid, which is False in some bins", path)
     for label, coord in dataset.coords.items():
         if coord.dims == (UNIT,) and label != UNIT:

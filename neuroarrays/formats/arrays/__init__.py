@@ -40,7 +40,7 @@ __all__ = ["ArraysReader", "outline"]
 _LARGEST = 1 << 20
 _MARK = "neuroarrays_mapping"
 #: Variables that make a node of an aligned tree an area.
-_OF_AREAS = ("responses", "spike_data", "responses_by_trial")
+_OF_AREAS = (schema.RESPONSES, schema.SPIKE_DATA, "responses_by_trial")
 
 
 class ArraysReader(Reader):
@@ -299,10 +299,10 @@ def _role(kind: str, name: str, entries: Mapping[str, Any]) -> str:
         if leaf == schema.PRESENTATIONS:
             return "table"
         return "area" if set(entries) & set(_OF_AREAS) else "behaviour"
-    if leaf == schema.SPIKES or "spike_times" in entries:
+    if leaf == schema.SPIKES or schema.SPIKE_TIMES in entries:
         return "spikes"
     if parent == schema.PRESENTATIONS:
         return "table"
-    if name == schema.OBSERVED and "start_time" in entries:
+    if name == schema.OBSERVED and schema.START_TIME in entries:
         return "observed"
     return parent if parent in (schema.STIMULUS, schema.EVENTS) else "series"

@@ -28,7 +28,14 @@ _NO_SPIKES = re.compile(
 _LABELS = re.compile(r"cluster|unit|label|neuron|cell", re.I)
 _IDS = re.compile(r"^(cluster|unit)_?ids?$", re.I)
 TRIALS = re.compile(r"(trial|trl|rep|repeat|sweep|epoch|presentation|stim)s?[-_. /]*$", re.I)
-_TAKEN = (schema.TIME, schema.UNIT, schema.PRESENTATION, "spike_times", "row_size", "unit")
+_TAKEN = (
+    schema.TIME,
+    schema.UNIT,
+    schema.PRESENTATION,
+    schema.SPIKE_TIMES,
+    schema.ROW_SIZE,
+    "unit",
+)
 
 
 class SpikeGuess:

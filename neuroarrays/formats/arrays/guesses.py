@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from neuroarrays import schema
 from neuroarrays.formats.arrays.guessed_spikes import (
     CLOCK,
     GUESSED,
@@ -72,7 +73,7 @@ class Guess(SpikeGuess):
             stop = next((g for g in columns if g is not start and _STOP.search(g.leaf)), None)
             entries = [f"start_time = {quoted(start.pattern)}"]
             entries += [f"stop_time = {quoted(stop.pattern)}"] if stop and stop.numbers else []
-            names.used |= {"start_time", "stop_time"}
+            names.used |= {schema.START_TIME, schema.STOP_TIME}
             others = [g for g in columns if g is not start and g is not stop]
             entries += [f"{names.of(g.pattern)} = {quoted(g.pattern)}" for g in others[:GUESSED]]
             self.rows[start.length] = f"presentations/{name_of(table)}"
@@ -82,10 +83,10 @@ class Guess(SpikeGuess):
         """A table of ALF: starts and stops side by side, and what else is of the same rows."""
         thing, rows = object_of(pair.pattern), pair.info.shape[0]
         names = Names()
-        names.used |= {"start_time", "stop_time"}
+        names.used |= {schema.START_TIME, schema.STOP_TIME}
         entries = [
             f"{name} = {{array = {quoted(pair.pattern)}, column = {column}}}"
-            for column, name in enumerate(("start_time", "stop_time"))
+            for column, name in enumerate((schema.START_TIME, schema.STOP_TIME))
         ]
         columns = self._take(
             g
@@ -181,22 +182,22 @@ class Guess(SpikeGuess):
         """One array per unit, or per unit and trial, if all have one shape and none is missing."""
         before = group.pattern.split("*")[:-1]
         trials = [bool(TRIALS.search(text)) for text in before]
-        lead = ["presentation_id" if is_trial else "unit_id" for is_trial in trials]
+        lead = [schema.PRESENTATION if is_trial else schema.UNIT for is_trial in trials]
         if len(lead) == 2 and len(set(lead)) == 1:
-            lead = ["unit_id", "presentation_id"]
+            lead = [schema.UNIT, schema.PRESENTATION]
         full = math.prod(group.places) == len(group.infos)
         if len({info.shape for info in group.infos}) > 1 or len(lead) > 2 or not full:
             return
-        if lead == ["presentation_id"]:
+        if lead == [schema.PRESENTATION]:
             self.words.append(
                 f"# {shown(group.pattern)!r} holds an array per trial, not per unit: "
                 'it belongs into tree = "aligned", dims = ["presentation_id", "time"]'
             )
             return
         name = Names().of(group.pattern, matrix=True)
-        dims = json.dumps([*lead, "time"])
+        dims = json.dumps([*lead, schema.TIME])
         entry = f"{name} = {{array = {quoted(group.pattern)}, dims = {dims}}}"
-        if lead == ["unit_id"] and len(group.infos) in self.rows:
+        if lead == [schema.UNIT] and len(group.infos) in self.rows:
             entry += f"  # unit_id? {self.rows[len(group.infos)]} has as many rows"
         self._node(f"unknown/{name}", [time, entry])
 

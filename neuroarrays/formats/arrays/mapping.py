@@ -205,7 +205,7 @@ def squeezed(array: LazyArray, ndim: int) -> LazyArray:
 
 #: Dims where a mapping does not say them, by role and number of axes.
 _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
-    schema.EVENTS: {1: ("event",)},
+    schema.EVENTS: {1: (schema.EVENT,)},
     "table": {1: (schema.PRESENTATION,)},
     "spikes": {1: (schema.UNIT,)},
     "observed": {1: (schema.INTERVAL,)},
@@ -346,8 +346,8 @@ def together(
                     )
                 if (
                     dim == schema.UNIT
-                    and "spike_times" in variables
-                    and size == variables["spike_times"].size
+                    and schema.SPIKE_TIMES in variables
+                    and size == variables[schema.SPIKE_TIMES].size
                 ):
                     hint = 'a value for each spike has dims = ["spike"]'
                 raise FormatError(

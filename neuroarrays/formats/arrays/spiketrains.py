@@ -30,7 +30,7 @@ from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.views import InMemory, Joined, Taken
 
 #: Keys of a node of spikes that say whose they are, and are no columns.
-_OWN = ("spike_times", "unit", "row_size", schema.UNIT)
+_OWN = (schema.SPIKE_TIMES, "unit", schema.ROW_SIZE, schema.UNIT)
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,10 @@ def spikes(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> xr.Dataset:
             for name, column in columns.items()
         }
     variables = {
-        "spike_times": schema.var("spikes", "spike_times", wrap(times)),
-        "row_size": schema.var("spikes", "row_size", owners.sizes, sample_dimension="spike"),
+        schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, wrap(times)),
+        schema.ROW_SIZE: schema.var(
+            "spikes", schema.ROW_SIZE, owners.sizes, sample_dimension=schema.SPIKE
+        ),
     }
     coords = {schema.UNIT: xr.Variable(schema.UNIT, owners.ids), **columns}
     return together(arrays, node, variables, coords)
@@ -75,7 +77,7 @@ def spikes(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> xr.Dataset:
 def _times(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> tuple[LazyArray, np.ndarray]:
     """All spike times in the order of the file, and how many each array has."""
     path, where = arrays.source.path, f"{node}/spike_times"
-    entry = read_entry(entries.get("spike_times"), path, where)
+    entry = read_entry(entries.get(schema.SPIKE_TIMES), path, where)
     names = arrays.matching(entry.array, where)
     check_stars(arrays, node, entries)
     trains = []
@@ -119,8 +121,8 @@ def _owners(
         if listed is None:
             return _by_label(arrays, node, labels, rows)
         return _by_table(arrays, node, labels, listed)
-    if "row_size" in entries:
-        sizes = integers(arrays, entries["row_size"], f"{node}/row_size")
+    if schema.ROW_SIZE in entries:
+        sizes = integers(arrays, entries[schema.ROW_SIZE], f"{node}/row_size")
         if sizes.sum() != n_spikes or (sizes < 0).any():
             raise FormatError(
                 arrays.source.path, f"{node}/row_size", f"a sum of {n_spikes}", str(sizes.sum())

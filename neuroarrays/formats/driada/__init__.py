@@ -57,12 +57,12 @@ from neuroarrays.lazy.views import Arranged, transposed
 _LONGEST = 1 << 16
 #: Names of an area's variables and coordinates that a feature may not take.
 _TAKEN = (
-    "responses",
-    "spike_data",
+    schema.RESPONSES,
+    schema.SPIKE_DATA,
     "responses_by_trial",
-    "valid",
+    schema.VALID,
     "valid_units",
-    "withheld",
+    schema.WITHHELD,
     "spikes",
     "asp",
     "reconstructions",
@@ -195,9 +195,9 @@ def _area(
 ) -> xr.Dataset:
     both = (schema.TIME, schema.UNIT)
     variables = {
-        "responses": schema.var(
+        schema.RESPONSES: schema.var(
             "area",
-            "responses",
+            schema.RESPONSES,
             wrap(_matrix(file, content, content.neural, "f")),
             both,
             schema.ALIGNED,
@@ -206,7 +206,7 @@ def _area(
     }
     for kind, name in content.companions.items():
         counts = kind == "spikes" and file.members()[name].dtype.kind in "iu"
-        label = "spike_data" if counts else kind
+        label = schema.SPIKE_DATA if counts else kind
         matrix = wrap(_matrix(file, content, name))
         variables[label] = schema.var("area", label, matrix, both, schema.ALIGNED, stored_as=name)
     types = file.feature_types() if isinstance(file, ExperimentSource) else {}
@@ -226,7 +226,9 @@ def _area(
         )
     if bad:
         trusted = wrap(Computed(_trusted, (content.times,), np.dtype(bool), (tuple(bad),)))
-        variables["valid"] = schema.var("area", "valid", trusted, (schema.TIME,), schema.ALIGNED)
+        variables[schema.VALID] = schema.var(
+            "area", schema.VALID, trusted, (schema.TIME,), schema.ALIGNED
+        )
     coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(content.units)), **_metrics(content)}
     if rate is not None:
         clock = wrap(RegularClock(0.0, rate, content.times)) if kept is None else kept / rate

@@ -126,9 +126,9 @@ class Session:
     def _spikes(self, trains: SpikeModality) -> xr.Dataset:
         times = since(trains.times, self.start)
         variables = {
-            "spike_times": schema.var("spikes", "spike_times", wrap(times)),
-            "row_size": schema.var(
-                "spikes", "row_size", trains.sizes, sample_dimension=schema.SPIKE
+            schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, wrap(times)),
+            schema.ROW_SIZE: schema.var(
+                "spikes", schema.ROW_SIZE, trains.sizes, sample_dimension=schema.SPIKE
             ),
         }
         return dataset(variables, _coords(trains.labels, schema.UNIT, trains.sizes.size))
@@ -154,7 +154,10 @@ class Session:
                 "others",
             )
         starts = since[firsts]
-        columns = {"start_time": starts, "stop_time": np.append(starts[1:], np.nan)[: starts.size]}
+        columns = {
+            schema.START_TIME: starts,
+            schema.STOP_TIME: np.append(starts[1:], np.nan)[: starts.size],
+        }
         columns |= _columns(metas)
         rows = {
             name: schema.var("table", name, values, (schema.PRESENTATION,))
@@ -233,7 +236,7 @@ class Session:
                 column: schema.var(
                     "table", column, spans[:, i] - self.start, (schema.PRESENTATION,)
                 )
-                for i, column in enumerate(("start_time", "stop_time"))
+                for i, column in enumerate((schema.START_TIME, schema.STOP_TIME))
             }
             ids = xr.Variable((schema.PRESENTATION,), np.arange(len(spans)))
             path = f"{schema.PRESENTATIONS}/{schema.node_name(f'{modality}_{label}')}"

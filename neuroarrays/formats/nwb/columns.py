@@ -209,8 +209,8 @@ def free(name: str) -> str:
         schema.SPIKE,
         schema.TIME,
         schema.PRESENTATION,
-        "row_size",
-        "event",
+        schema.ROW_SIZE,
+        schema.EVENT,
         *OF_UNITS,
     }
     return printable(f"{name}_column" if name in taken else name)

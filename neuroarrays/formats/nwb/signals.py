@@ -153,19 +153,21 @@ def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
     source, first = account.source, members[0]
     times = _clock(source, first)
     more = {} if first.data else {k: v for k, v in _attrs(first).items() if k != "units"}
-    variables = {"event_time": xr.Variable(("event",), data_of(times), more | times.attrs)}
+    variables = {
+        schema.EVENT_TIME: xr.Variable((schema.EVENT,), data_of(times), more | times.attrs)
+    }
     for member in members:
         prefix = "" if len(members) == 1 else f"{free(member.name)}_"
         if member.data is not None:
             array = _values(source, member)
             name = "value" if len(members) == 1 else free(member.name)
-            dims = ("event", *(f"{name}_axis{i}" for i in range(1, array.ndim)))
+            dims = (schema.EVENT, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
             variables[name] = array.variable(dims, _attrs(member))
             if member.labels and array.ndim == 1:
                 codes = source.read(member.data)
                 labels = columns.labels_of(account, member.data, codes, list(member.labels))
-                variables[f"{prefix}label"] = xr.Variable(("event",), labels)
-        variables |= _extras(account, member, "event", prefix)
+                variables[f"{prefix}label"] = xr.Variable((schema.EVENT,), labels)
+        variables |= _extras(account, member, schema.EVENT, prefix)
     return dataset(variables)
 
 

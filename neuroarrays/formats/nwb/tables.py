@@ -24,7 +24,7 @@ KINDS = {
     "event_times": "events of kinds",
     "timestamps": "samples",
 }
-EVENT = "event"
+EVENT = schema.EVENT
 _CLOCK = {"units": "s", "long_name": "session clock"}
 
 
@@ -96,7 +96,7 @@ def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dat
     table = columns.read_table(account, path)
     array = columns.number_array(account.source, f"{path}/{times}")
     account.take(f"{path}/{times}")
-    variables = {"event_time": array.variable((EVENT,), _CLOCK)}
+    variables = {schema.EVENT_TIME: array.variable((EVENT,), _CLOCK)}
     variables |= _labels_of_rows(account, table, size)
     read = columns.read_columns(account, table, size, EVENT, (times,))
     variables |= {_other(name): column for name, column in read.items()}
@@ -107,7 +107,7 @@ def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dat
 
 
 def _other(name: str) -> str:
-    return "event_time_column" if name == "event_time" else name
+    return "event_time_column" if name == schema.EVENT_TIME else name
 
 
 def _labels_of_rows(account: Account, table: Table, size: int) -> dict[str, xr.Variable]:
@@ -150,7 +150,7 @@ def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
     flat = np.concatenate([np.empty(0), *values])
     order = np.argsort(flat, kind="stable")
     account.take(times, *table.indexes["event_times"])
-    variables = {"event_time": xr.Variable(EVENT, flat[order], _CLOCK)}
+    variables = {schema.EVENT_TIME: xr.Variable(EVENT, flat[order], _CLOCK)}
     ids, more = columns.read_ids(account, path, ends.size)
     by_kind = {"kind": xr.Variable(EVENT, ids)}
     by_kind |= {name: xr.Variable(EVENT, column) for name, column in more.items()}

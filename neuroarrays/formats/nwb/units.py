@@ -72,14 +72,14 @@ def unit_nodes(
         rows = order[labels[order] == area]
         spikes = {
             name: Segments(array, starts[rows], sizes[rows])
-            for name, array in {"spike_times": times, **per_spike}.items()
+            for name, array in {schema.SPIKE_TIMES: times, **per_spike}.items()
         }
         variables = {
             name: schema.var("spikes", name, wrap(array), (schema.SPIKE,))
             for name, array in spikes.items()
         }
-        variables["row_size"] = schema.var(
-            "spikes", "row_size", sizes[rows], sample_dimension=schema.SPIKE
+        variables[schema.ROW_SIZE] = schema.var(
+            "spikes", schema.ROW_SIZE, sizes[rows], sample_dimension=schema.SPIKE
         )
         whole = np.array_equal(rows, np.arange(sizes.size))
         picked = {name: c if whole else c.isel({schema.UNIT: rows}) for name, c in coords.items()}

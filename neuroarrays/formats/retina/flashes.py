@@ -83,7 +83,7 @@ def flash_nodes(block: str, flashes: Flashes) -> dict[str, xr.Dataset]:
         axes = (schema.PRESENTATION, "channel", "y", "x")
         shown["stimulus"] = retina.variable("session", "stimulus", movie, axes)
     pair = (schema.PRESENTATION, schema.UNIT)
-    area = {"responses": retina.variable("area", "responses", responses, pair)}
+    area = {schema.RESPONSES: retina.variable("area", schema.RESPONSES, responses, pair)}
     coords = retina.unit_coords(flashes.path, block, flashes.units, units)
     if by_trial is not None:
         name = "responses_by_trial"

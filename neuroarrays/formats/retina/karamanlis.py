@@ -190,7 +190,7 @@ class _KaramanlisSession:
         part.time = retina.regular_clock(part.attrs.get("sampling_rate"), part.responses.shape[0])
         images = self._show(part, prefix, size, wrap)
         nodes = retina.part_nodes(node, part)
-        for name in ("responses", "responses_by_trial"):
+        for name in (schema.RESPONSES, "responses_by_trial"):
             if name in (area := nodes[f"{node}/{retina.RETINA}"]):
                 area[name].attrs["units"] = "spikes per frame"
         return nodes | ({f"{node}/images": images} if images is not None else {})

@@ -165,7 +165,7 @@ class _Recording:
                 part.area_attrs["repeats"] = unit
         nodes = retina.part_nodes(block, part)
         area = nodes[f"{block}/{retina.RETINA}"]
-        area["responses"].attrs["units"] = "1" if self.response == "binned" else "Hz"
+        area[schema.RESPONSES].attrs["units"] = "1" if self.response == "binned" else "Hz"
         if block == retina.TRAIN and self.cells:
             nodes[f"{block}/{retina.RETINA}/{schema.SPIKES}"] = self._spikes()
         return nodes
@@ -257,7 +257,9 @@ class _Recording:
                 )
         sizes = np.array([base.shape[0] for base in bases], np.int64)
         variables = {
-            "spike_times": schema.var("spikes", "spike_times", wrap(Joined(bases))),
-            "row_size": schema.var("spikes", "row_size", sizes, sample_dimension=schema.SPIKE),
+            schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, wrap(Joined(bases))),
+            schema.ROW_SIZE: schema.var(
+                "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
+            ),
         }
         return dataset(variables)  # unit_id is that of the retina above

@@ -65,9 +65,9 @@ class BlockData:
         lengths = {}
         for name, array, axis in (
             ("stimulus", self.stimulus, 0),
-            ("responses", self.responses, 0),
+            (schema.RESPONSES, self.responses, 0),
             ("responses_by_trial", self.by_trial, 1),
-            ("time", self.time, 0),
+            (schema.TIME, self.time, 0),
         ):
             if array is not None:
                 lengths[name] = array.shape[axis]
@@ -124,9 +124,9 @@ def part_nodes(block: str, part: BlockData, mismatch: str | None = None) -> dict
         shown["stimulus"] = variable("session", "stimulus", part.stimulus, _STIMULUS)[:frames]
     area: dict[str, xr.Variable] = {}
     if part.responses is not None:
-        _check_axes(part.path, block, "responses", part.responses, 2)
+        _check_axes(part.path, block, schema.RESPONSES, part.responses, 2)
         dims = (schema.TIME, schema.UNIT)
-        area["responses"] = variable("area", "responses", part.responses, dims)[:frames]
+        area[schema.RESPONSES] = variable("area", schema.RESPONSES, part.responses, dims)[:frames]
     if part.by_trial is not None:
         _check_axes(part.path, block, "responses_by_trial", part.by_trial, 3)
         dims3 = (schema.TRIAL, schema.TIME, schema.UNIT)

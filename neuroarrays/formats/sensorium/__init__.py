@@ -220,8 +220,11 @@ class _SensoriumSession:
         attrs: dict[str, dict[str, Any]] = {"pre_blank_period": {"units": "s"}}
         seconds = layout.seconds_of(columns)
         if seconds is not None:
-            columns["start_time"] = seconds
-            attrs["start_time"] = {"resolution": "1 s", "long_name": "time stamp, since the first"}
+            columns[schema.START_TIME] = seconds
+            attrs[schema.START_TIME] = {
+                "resolution": "1 s",
+                "long_name": "time stamp, since the first",
+            }
         order = layout.order_of(columns)
         if order is not None:
             columns["trial_order"] = order[0]
@@ -246,9 +249,9 @@ class _SensoriumSession:
             lazy = Taken(responses, units, 1)
         dims = (schema.PRESENTATION, schema.UNIT, *((schema.TIME,) if self.movies else ()))
         variables = {
-            "responses": schema.var(
+            schema.RESPONSES: schema.var(
                 "area",
-                "responses",
+                schema.RESPONSES,
                 wrap(lazy),
                 dims,
                 schema.ALIGNED,
@@ -275,7 +278,7 @@ class _SensoriumSession:
         everyone = np.ones(suspects.size, bool)
         dims = (schema.PRESENTATION,)
         computed: dict[str, tuple[LazyArray, tuple[str, ...], str]] = {
-            "withheld": (masks.blank((self.arrays["responses"],), suspects), dims, "")
+            schema.WITHHELD: (masks.blank((self.arrays["responses"],), suspects), dims, "")
         }
         kinds = [kind for kind in ("behavior", "pupil_center") if kind in self.arrays]
         if kinds:
@@ -288,7 +291,7 @@ class _SensoriumSession:
             told = "frames of the movie, before the padding with NaN"
             computed["valid_length"] = (masks.valid_length(movie), dims, told)
             told = "inside the movie, and no other stream has NaN; False is padding"
-            computed["valid"] = (masks.valid(movie, streams), self._dims(), told)
+            computed[schema.VALID] = (masks.valid(movie, streams), self._dims(), told)
         if schema.IMAGE not in self.trials.columns and "stimulus" in self.arrays:
             numbers = np.asarray(self.trials.numbers, np.int64)
             shown = masks.same_as(self.arrays["stimulus"], numbers)

@@ -91,7 +91,7 @@ def _laid_out(name: str, statistic: LazyArray, sizes: dict[str, int], movies: bo
         return None
     if name == "responses":
         fits = shape[:1] == (sizes[schema.UNIT],)
-        return {"responses": ((schema.UNIT, *along[0]), flat)} if fits else None
+        return {schema.RESPONSES: ((schema.UNIT, *along[0]), flat)} if fits else None
     signals = layout.BEHAVIOR[movies] if name == "behavior" else layout.CENTER
     if shape[0] != len(signals):
         return None
