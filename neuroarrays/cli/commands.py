@@ -123,7 +123,7 @@ def catalog(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what is wrong with a recording; 1 if anything is. It is read in another process."""
-    from neuroarrays.formats.probing import checked
+    from neuroarrays.formats.checking import checked
 
     name = _name(arguments.path)
     try:

@@ -101,7 +101,7 @@ def open_datatree(
         if probe:
             known = {"engine": registry.address(type(reader)), **options}
             with naming_as_given(asked):
-                guard.in_child("neuroarrays.formats.probing:touch", asked.paths, options=known)
+                guard.in_child("neuroarrays.formats.checking:touch", asked.paths, options=known)
         # Readers make every index themselves; xarray looking for more costs as much as opening.
         with safety.named(asked.given):
             tree = xr.open_datatree(

@@ -8,7 +8,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError
 from neuroarrays.files import guard, state
-from neuroarrays.formats import probing
+from neuroarrays.formats import checking
 
 HERE = "neuroarrays.testing.guarded"
 NAME = "os.path:basename"
@@ -31,7 +31,7 @@ def test_one_child_answers_all():
 
 def test_errors_come_back_as_they_were(tmp_path):
     with pytest.raises(MissingPath, match="no such file"):
-        guard.in_child("neuroarrays.formats.probing:touch", str(tmp_path / "x.nwb"), options={})
+        guard.in_child("neuroarrays.formats.checking:touch", str(tmp_path / "x.nwb"), options={})
     with pytest.raises(NotInTree, match="no area 'VISp'"):
         na.open_datatree(na.sample_path(), areas="VISp", probe=True)
     with pytest.raises(TypeError, match="no option"):
@@ -71,7 +71,7 @@ def test_a_child_of_a_child_makes_its_own():
 
 def test_probe_and_check_of_a_good_file():
     assert na.open_datatree(na.sample_path(), probe=True).identical(na.load_sample())
-    notes, faults = probing.checked(na.sample_path())
+    notes, faults = checking.checked(na.sample_path())
     assert faults == []
     assert all(note.startswith("A2929-200711: ") for note in notes)
 
@@ -81,4 +81,4 @@ def test_check_says_what_is_wrong(tmp_path):
     with h5py.File(path, "a") as file:
         del file["A2929-200711/adn/spikes/row_size"]
     with pytest.raises(SchemaError, match="A2929-200711/adn/spikes: spike_times has dims"):
-        probing.checked(path)
+        checking.checked(path)

@@ -14,7 +14,7 @@ from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files.location import LocalLocation
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.experanto import ExperantoReader
-from neuroarrays.formats.experanto.files import mapping
+from neuroarrays.formats.experanto.folders import mapping
 from neuroarrays.synthetic.experanto import RATES, write_experanto
 from neuroarrays.testing import ReaderTests, assert_same_trees, indexers, outer, same_values
 

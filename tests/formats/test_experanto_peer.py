@@ -11,7 +11,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.files.probe import probe_of
-from neuroarrays.formats.experanto.files import mapping
+from neuroarrays.formats.experanto.folders import mapping
 from neuroarrays.synthetic.experanto import write_experanto
 from neuroarrays.testing import same_values
 

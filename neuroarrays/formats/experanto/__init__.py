@@ -21,8 +21,8 @@ from __future__ import annotations
 import xarray as xr
 
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.experanto import files
-from neuroarrays.formats.experanto.session import Session
+from neuroarrays.formats.experanto import folders
+from neuroarrays.formats.experanto.nodes import Session
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import Sessions
@@ -37,11 +37,11 @@ class ExperantoReader(Reader):
 
     def recognise(self, probe: Probe) -> bool:
         """Whether a folder, or one in it, has modalities with a meta.yml."""
-        return files.is_session(probe)
+        return folders.is_session(probe)
 
     def list_sessions(self, probe: Probe) -> Sessions:
         """Folders: <animal>-<session>-<scan> where meta.json says it, else the folder's name."""
-        sessions = files.sessions(probe)
+        sessions = folders.sessions(probe)
         if not sessions:
             raise probe.unknown("folders with a meta.yml that states a modality", "")
         return sessions

@@ -10,11 +10,11 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, option
-from neuroarrays.files import folders as whole
 from neuroarrays.files import npy
+from neuroarrays.files.folders import stamp
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore
-from neuroarrays.formats.experanto import files as folders
+from neuroarrays.formats.experanto import folders
 from neuroarrays.formats.experanto.arrays import Screen, since
 from neuroarrays.formats.experanto.modalities import (
     MOTOR,
@@ -191,7 +191,7 @@ class Session:
             f"data/{_file(number, meta, present, self.named)}.npy" if p else ""
             for (number, meta), p in zip(trials.items(), pictured, strict=True)
         )
-        files = FolderStore(folder.path, whole.stamp(folder.path, follow=True))
+        files = FolderStore(folder.path, stamp(folder.path, follow=True))
         dtype = npy.header_in(files, next(filter(None, named))).dtype.newbyteorder("=")
         try:
             blanks = np.array(
