@@ -30,7 +30,7 @@ _listings: state.Cache[Listing] = state.Cache(512 << 20, lambda table: 256 * (1 
 
 
 def stamp(path: str, follow: bool = False) -> tuple[int, ...]:
-    """What tells one content of a folder from another: inode, bytes of all files, a digest.
+    """A stamp of a folder that changes with its content: inode, bytes of all files, a digest.
 
     Links to files and folders count as these with `follow`, and not at all without.
     """
@@ -42,7 +42,7 @@ def stamp(path: str, follow: bool = False) -> tuple[int, ...]:
 
 
 def digest(files: Mapping[str, tuple[int, ...]]) -> int:
-    """A number that tells names and stamps of files from others."""
+    """A hash of the names and stamps of files, as a number."""
     hasher = hashlib.blake2b(digest_size=8)
     for name in sorted(files):
         hasher.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogateescape"))
@@ -96,7 +96,7 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
 
 
 def names(path: str, ending: str = "") -> list[str]:
-    """Names of the files below a folder that end so, in order; links are not followed.
+    """Sorted names of the files below a folder that have a suffix; links are not followed.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def check(path: str, name: str, files: Listing) -> None:
 
 
 def check_status(full: str, status: os.stat_result, known: tuple[int, int, int] | None) -> None:
-    """Refuse a file whose `status` is another than was listed."""
+    """Refuse a file whose `status` differs from the one in the listing."""
     if not stat.S_ISREG(status.st_mode):
         raise changed(full, "no regular file")
     if (status.st_ino, status.st_size, status.st_mtime_ns) != known:
@@ -178,7 +178,7 @@ def check_status(full: str, status: os.stat_result, known: tuple[int, int, int] 
 
 
 def check_absent(path: str, name: str) -> None:
-    """Refuse a file that is there now and was not listed.
+    """Refuse a file that was added after the folder was listed.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def check_absent(path: str, name: str) -> None:
 
 
 def changed(path: str, found: str) -> FormatError:
-    """The error on a folder or file that is not as it was."""
+    """The error for a folder or file that has changed since it was opened."""
     return FormatError(path, "", "the file as it was when it was opened", found, "open it again")
 
 

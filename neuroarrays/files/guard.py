@@ -32,7 +32,7 @@ _SIGXCPU, _SIGKILL = 24, 9
 
 
 class Child:
-    """The process, and its pipes."""
+    """The child process and the pipes to it."""
 
     def __init__(self) -> None:
         environment = {**os.environ, **dict.fromkeys(_ALONE, "1")}
@@ -63,7 +63,7 @@ class Child:
         return json.loads(line) if line.endswith(b"\n") else None
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 if pipe is not None:
@@ -76,7 +76,7 @@ _children: state.Cache[Child] = state.Cache(1, lambda _: 1, close=Child.close, a
 
 
 def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **arguments: Any) -> Any:
-    """What a function gives, called in a child with bounds.
+    """Call a function in a child process with limits on time and memory, and return its result.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ _BLOCK = 1 << 18
 
 
 class _Handle:
-    """An open file, and what was looked at in it, by name; None where nothing is."""
+    """An open file and the objects already looked up in it, by name; None where there is no object."""
 
     def __init__(self, file: h5py.File):
         self.file = file
@@ -83,7 +83,7 @@ def _close(handle: _Handle) -> None:
 
 
 def _most_open() -> int:
-    """Files that may stay open: a file has two descriptors, and others need some too."""
+    """How many files may stay open: each has two descriptors, and other code needs some as well."""
     return min(MAX_OPEN, (safety.descriptors() or 8 * MAX_OPEN) // 8)
 
 
@@ -102,7 +102,7 @@ class HDF5Source(Source):
 
     @contextmanager
     def _open(self, where: str = "") -> Iterator[_Handle]:
-        """The handle under the lock; whatever h5py raises comes out with file and place."""
+        """The handle, held under the lock; errors of h5py are raised with the file and the place."""
         with state.hdf5:
             try:
                 yield self._handle()
@@ -123,7 +123,7 @@ class HDF5Source(Source):
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
-        """The file under HDF5's lock, for what asks HDF5 itself; its errors name file and place."""
+        """The file under the lock of HDF5, for code that calls HDF5 itself; errors name file and place."""
         with self._open() as handle:
             yield handle.file
 
@@ -153,7 +153,7 @@ class HDF5Source(Source):
         return open_file(self.path)
 
     def _object(self, handle: _Handle, name: str) -> h5py.HLObject | None:
-        """What stands at a name, a dataset or group; None where nothing is."""
+        """The dataset or group of a name; None where there is none."""
         if name in handle.objects:
             handle.objects.move_to_end(name)
             return handle.objects[name]
@@ -169,7 +169,7 @@ class HDF5Source(Source):
         return item
 
     def _location(self, handle: _Handle, name: str) -> str:
-        """The hard path of a name, "" where nothing is; that of its group is looked up once."""
+        """The hard path of a name, "" where there is nothing; the path of its group is looked up once."""
         group, _, last = name.strip("/").rpartition("/")
         if group not in handle.locations:
             if len(handle.locations) >= _MAX_KNOWN:
@@ -263,7 +263,7 @@ class HDF5Source(Source):
             out[...] = values
 
     def _read(self, name: str, key: Key, out: np.ndarray | None = None) -> np.ndarray:
-        """Values, in `out` if these are read past HDF5 and outside the lock."""
+        """Values of a key; written into `out` if they are read without HDF5 and outside the lock."""
         with self._open(name) as handle:
             direct = _direct_reader(self, handle, name)
             if direct is None:
@@ -299,7 +299,7 @@ class HDF5Source(Source):
 
 
 def _at(handle: _Handle, location: str) -> h5py.HLObject:
-    """What stands at a hard path; its names may be no UTF-8."""
+    """The object at a hard path; names in it need not be UTF-8."""
     import h5py
 
     encoded = location.encode("utf-8", "surrogateescape")
@@ -364,7 +364,7 @@ def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _place_of(handle: _Handle, reference: h5py.Reference) -> str:
-    """The path of what a reference points to; "" where that is nothing, or was deleted."""
+    """The path that a reference points to; "" where the object was deleted or never existed."""
     from h5py import h5r
 
     try:  # by its name alone: opening the object takes ten times as long
@@ -375,7 +375,7 @@ def _place_of(handle: _Handle, reference: h5py.Reference) -> str:
 
 
 def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks | Rows | None:
-    """None, or a reader that takes chunks or rows past HDF5."""
+    """A reader that reads chunks or rows without HDF5, or None where only HDF5 can read them."""
     if name not in handle.chunks:
         from neuroarrays.files.chunks import zstd_chunks
         from neuroarrays.files.rows import stored_rows

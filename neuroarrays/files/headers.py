@@ -35,7 +35,7 @@ _HEAD, _USER_BLOCKS = 4096, tuple(512 << n for n in range(7))
 
 
 class Header:
-    """What is at a location, or at those of a list; every question is answered once.
+    """What is at a location, or at the locations of a list; each question is looked up once.
 
     Parameters
     ----------
@@ -64,17 +64,17 @@ class Header:
 
     @property
     def given(self) -> str:
-        """As the user wrote it: errors say this."""
+        """The path as the user wrote it, for messages."""
         return self.location.given
 
     @property
     def path(self) -> str:
-        """In full: an absolute path, or a URL."""
+        """The absolute path, or a URL."""
         return self.location.path
 
     @property
     def paths(self) -> list[str]:
-        """`path`, or those of the members of a list."""
+        """The path, or the paths of the members of a list."""
         return [member.path for member in self._members or (self,)]
 
     @cached_property
@@ -140,7 +140,7 @@ class Header:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """What tells one content of a file from another: inode, bytes, time of change in ns."""
+        """A stamp that changes with the content of a file: inode, bytes, time of change in ns."""
         return self.status.stamp
 
     @cached_property
@@ -150,7 +150,7 @@ class Header:
 
     @cached_property
     def _beginning(self) -> tuple[bytes, bool, str]:
-        """The first bytes, whether HDF5 begins there or after a block of the user's, what went wrong."""
+        """The first bytes, whether the file is HDF5 (also after a user block), and what went wrong."""
         if not self.is_file:
             return b"", False, ""
         places = [(0, _HEAD), *((at, 8) for at in _USER_BLOCKS if at + 8 > _HEAD)]
@@ -163,7 +163,7 @@ class Header:
 
     @cached_property
     def container(self) -> str:
-        """What holds the values, "" if that is unknown, or nothing is there.
+        """The kind of container that holds the values, "" if it is unknown or there is nothing.
 
         One of "hdf5" (netCDF-4, NWB and MATLAB 7.3 too), "zarr", "zip" (NPZ too), "npy", "pickle",
         "mat5" and "netcdf3".
@@ -184,7 +184,7 @@ class Header:
             return {}
 
     def check_listing(self) -> None:
-        """Refuse a folder that may not be listed: nothing found in it would be no answer."""
+        """Refuse a folder that may not be listed: it would look empty."""
         if not self.listing:
             with safety.named(self.given):
                 self.location.listing()
@@ -192,7 +192,7 @@ class Header:
     # ------------------------------------------------------------------------------------- errors
 
     def check(self, kind: str = "") -> None:
-        """Refuse what is not there, or is of another kind ("file", "folder") than is expected.
+        """Refuse a path that does not exist or is of another kind ("file", "folder") than expected.
 
         Raises
         ------
@@ -235,7 +235,7 @@ class Header:
         return ""
 
     def described(self, full: bool = True) -> str:
-        """What is there, in words for messages; with what its root holds if `full`."""
+        """A description of what is at the path, for messages; with the names at its root if `full`."""
         if self.is_list:
             return f"a list of {len(self._members or ()):,} paths"
         if self.kind == FOLDER:
@@ -270,6 +270,6 @@ class Header:
         return location.ASK.format(self.given) if location.NO_PERMISSION in words else ""
 
     def unknown(self, expected: str, hint: str = "get it again, or leave it out") -> FormatError:
-        """The error for something that should be readable and is not."""
+        """The error for a path that should be readable and is not."""
         hint = self.denied or hint
         return UnknownFormat(self.given, "", expected, self.described(), hint)

@@ -131,7 +131,7 @@ class LocalLocation(Location):
         return Status(OTHER, words=words)
 
     def _missing(self, error: OSError | ValueError) -> Status:
-        """What is to be said of a path that has no status: nothing there, a dead link, no permission."""
+        """Why a path has no status: nothing is there, a dead link, or no permission."""
         try:
             target = os.readlink(self.path)
         except (OSError, ValueError, AttributeError):
@@ -193,7 +193,7 @@ def locate(path_or_url: str | os.PathLike[str]) -> Location:
 
 
 def check(location: Location, status: Status) -> None:
-    """Refuse what is no file and no folder.
+    """Refuse a path that is neither a file nor a folder.
 
     Raises
     ------

@@ -40,7 +40,7 @@ class MemberSource(Source):
         raise NotImplementedError
 
     def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
-        """What is indexed of a large packed member, without all of it in memory; None if it cannot."""
+        """The indexed values of a large packed member without unpacking all of it; None if it needs all."""
         return None
 
     def left_out(self) -> dict[str, str]:
@@ -103,7 +103,7 @@ class MemberSource(Source):
         return text_array(values) if member.dtype.kind in "SUO" else values
 
     def _values(self, name: str, member: Member) -> np.ndarray:
-        """All values of a packed member; kept while there is room."""
+        """All values of a packed member; cached while there is room."""
         values = _unpacked.get((self, name))
         if values is None:
             check_unchanged(self.path, self.stamp)
@@ -116,7 +116,7 @@ class MemberSource(Source):
             _unpacked.put((self, name), values)
 
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
-        """What is indexed of values that lie in the file as they are."""
+        """The indexed values of a member that is stored unpacked."""
         return placed.read(
             self.path,
             self.stamp,

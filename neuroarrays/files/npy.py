@@ -27,7 +27,7 @@ _KINDS, _AXES = "biufUS", 32
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What an npy file says of itself.
+    """The header of an npy file.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class NpyHeader:
         return (self.dtype.kind in _KINDS and self.dtype.itemsize > 0) or is_duration(self.dtype)
 
     def same_values(self, other: NpyHeader) -> bool:
-        """Whether values are laid out as in another file."""
+        """Whether the values have the shape, dtype and order of another file."""
         return (self.dtype, self.shape, self.fortran) == (other.dtype, other.shape, other.fortran)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class NpyHeader:
 
 
 def length(head: bytes, path: str, where: str = "") -> int:
-    """Bytes that the header takes, from its first twelve.
+    """Size of the header in bytes, from its first twelve bytes.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def length(head: bytes, path: str, where: str = "") -> int:
 
 
 def is_duration(dtype: np.dtype) -> bool:
-    """Whether values are durations (timedelta64) of a unit that is said."""
+    """Whether values are durations (timedelta64) with a unit."""
     return dtype.kind == "m" and np.datetime_data(dtype)[0] not in ("generic", "Y", "M")
 
 

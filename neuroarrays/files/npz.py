@@ -41,7 +41,7 @@ class Packed(Member):
 
     @property
     def zipped(self) -> zips.ZipMember:
-        """The npy file in the zip, which there always is."""
+        """The member of the zip that holds the npy file."""
         assert self.file is not None
         return self.file
 

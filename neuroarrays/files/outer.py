@@ -67,7 +67,7 @@ def normalise(key: Key, shape: tuple[int, ...]) -> Key:
 
 
 def positions(k: Entry) -> np.ndarray:
-    """The positions of one entry of a normalised key, (n,) int64; (1,) for an int."""
+    """The positions that one entry of a normalised key picks, (n,) int64; (1,) for an int."""
     if isinstance(k, slice):
         return np.arange(k.start, k.stop, k.step, dtype=np.int64)
     return np.atleast_1d(np.asarray(k, np.int64))
@@ -88,7 +88,7 @@ def length(k: Entry, n: int) -> int:
 
 
 def result_shape(key: Key, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that a normalised key gives: the axes of its ints are gone."""
+    """The shape of what a normalised key picks: axes indexed by an int are dropped."""
     pairs = zip(key, shape, strict=True)
     return tuple(length(k, n) for k, n in pairs if not isinstance(k, int))
 
@@ -104,7 +104,7 @@ def is_whole(key: Key, shape: tuple[int, ...]) -> bool:
 
 
 def span(k: Entry) -> tuple[int, int, Entry]:
-    """First position of an entry, the one after its last, and what it picks of these."""
+    """First position of an entry, the position after its last, and what it picks of this range."""
     if isinstance(k, int):
         return k, k + 1, 0
     if isinstance(k, slice):
@@ -119,7 +119,7 @@ def span(k: Entry) -> tuple[int, int, Entry]:
 
 
 def take(values: np.ndarray, key: Key) -> np.ndarray:
-    """What an outer key picks: a view where it has no arrays, else a copy of no more than that."""
+    """The values that an outer key picks: a view where it has no arrays, else a copy of just these."""
     if not any(isinstance(k, np.ndarray) for k in key):
         return values[(*key, ...)]  # "...": an array also where an object is picked
     plain = tuple(slice(None) if isinstance(k, np.ndarray) else k for k in key)
@@ -147,7 +147,7 @@ def copy(values: np.ndarray, key: Key) -> np.ndarray:
 
 
 def left(key: Key) -> tuple[int | slice, ...]:
-    """What is left to index where a key was applied with an axis of one for each of its ints."""
+    """The index that is left to apply where a key was read with an axis of length 1 for each of its ints."""
     return tuple(0 if isinstance(k, int) else slice(None) for k in key)
 
 

@@ -83,7 +83,7 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
 
 
 def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
-    """A folder for an unfinished save, made now or left by the same one; and whether it was left."""
+    """The folder for an unfinished save, new or left by an interrupted save; and whether it was left."""
     for folder in _left(path):
         with locked(folder, path):  # refused while its save is at work
             if token_of(folder, path) == token:
@@ -99,7 +99,7 @@ def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
 
 
 def _left(path: Path) -> list[Path]:
-    """What saves of a path that were interrupted, or are at work, have beside it."""
+    """Folders beside a path of saves that were interrupted or are still running."""
     folders = path.parent.glob(f"{glob.escape(temporary_stem(path))}*.part")
     return sorted(folder for folder in folders if token_of(folder, path) is not None)
 

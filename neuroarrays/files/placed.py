@@ -107,7 +107,7 @@ def _whole(
     member: Member,
     verify: Callable[[int, np.ndarray], None],
 ) -> np.ndarray:
-    """All values, read at once: mapping each page costs more."""
+    """All values in one read, which is faster than mapping every page."""
     flat = np.empty(math.prod(member.shape), member.dtype)
     if store.fill(descriptor, [flat.view(np.uint8).data], member.offset) < flat.nbytes:
         raise FormatError(path, name, f"{flat.nbytes:,} bytes of values", "fewer")
@@ -117,7 +117,7 @@ def _whole(
 
 
 def _stretch(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
-    """What is indexed of values that lie together, in one read; None where little of it is wanted."""
+    """The indexed values in one read of the range that holds them; None where most of it is not wanted."""
     stretch = Stretch.of(member.dtype, member.shape, member.fortran, key)
     size = stretch.stop - stretch.start
     if size > max(_FAR, 2 * math.prod(stretch.shape) * member.dtype.itemsize):
@@ -130,7 +130,7 @@ def _stretch(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
 
 
 def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
-    """What is indexed of values that lie in short runs far apart, such as some frames of all units.
+    """The indexed values where they lie in short runs far apart, such as some frames of all units.
 
     A map of the file would bring in what lies between them. None where it is as good.
     """

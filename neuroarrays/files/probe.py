@@ -150,7 +150,7 @@ class Probe(Header):
         return tuple(self.child(name) for name in self.listing if name[0] != ".")
 
     def child(self, name: str) -> Probe:
-        """What has that name in a folder, hidden or not; with / between names, in folders in it.
+        """The path of that name in a folder, hidden or not; names may have / between them.
 
         It is there to be asked also where nothing is: its `kind` is "missing" then.
         """
@@ -191,7 +191,7 @@ class Probe(Header):
 
     @property
     def content(self) -> tuple[int, ...]:
-        """What tells one content from another: `stamp`; of a folder a digest of all files below.
+        """A stamp that changes with the content: `stamp` of a file, of a folder a digest of all files below.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Probe(Header):
         return folders.stamp(self.path)
 
     def beside(self, name: str) -> Probe:
-        """What has that name in the same folder, or lies on a path from there ("../x.mat")."""
+        """The path of that name in the same folder, or relative to it ("../x.mat")."""
         if "parent" in vars(self) and "/" not in name:
             return self.parent.child(name)
         return Probe(self.location.parent.child(name))  # which does not list the folder for it
@@ -272,7 +272,7 @@ class Probe(Header):
             raise FormatError(self.given, "", "text (UTF-8)", str(error)) from error
 
     def read_json(self, most: int = MAX_TEXT) -> Any:
-        """What a file of JSON says.
+        """The content of a JSON file.
 
         Raises
         ------
@@ -341,7 +341,7 @@ def naming_as_given(probe: Probe) -> Iterator[None]:
 
 
 def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
-    """The answer to a question about a probe; what cannot be read is a no."""
+    """The answer to a question about a probe; False where the path cannot be read."""
     try:
         return bool(question(probe))
     except (OSError, TypeError, ValueError, NeuroArraysError):

@@ -21,7 +21,7 @@ _SPEC = re.compile(r"[|<>=]?([?bBhHiIlLqQefdgFDGOSUVMm])\d{0,9}|[|<>=]?[biufcOSU
 
 
 class Refused(ValueError):
-    """Something in a stream that is not made; `expected` says what would have been."""
+    """Something in a pickle that is refused; `expected` says what would have been accepted."""
 
     def __init__(self, expected: str, found: str):
         self.expected, self.found = expected, found
@@ -47,7 +47,7 @@ class Global:
 
 @dataclass(eq=False, repr=False)
 class Record:
-    """An object of a class that is not loaded: what was stored of it, and no behaviour.
+    """An object whose class is not loaded: its stored state, without behaviour.
 
     Attributes
     ----------
@@ -108,13 +108,13 @@ class Pending:
 
 
 class Budget:
-    """Bytes that values may take beyond those which stand in the stream as they are."""
+    """A limit on the bytes that values may take beyond those stored in the stream itself."""
 
     def __init__(self, nbytes: int):
         self.left = nbytes
 
     def take(self, nbytes: int) -> None:
-        """Take some.
+        """Take some bytes of the budget.
 
         Raises
         ------

@@ -137,7 +137,7 @@ class Cache(Generic[V]):
             return entry[0]
 
     def put(self, key: Hashable, value: V) -> V:
-        """Keep a value; gives what is kept, which is another thread's if that was first."""
+        """Keep a value, and return the one that is kept: that of another thread if it was first."""
         weight = self._weigh(value)
         most = None if self._entries is None else max(1, self._entries())
         evicted: list[V] = []
@@ -173,7 +173,7 @@ class Cache(Generic[V]):
         self._let_go(values)
 
     def release(self) -> None:
-        """Let go of all."""
+        """Let go of all values."""
         self.drop()
 
     def _let_go(self, values: list[V]) -> None:
@@ -188,7 +188,7 @@ class Cache(Generic[V]):
 
 
 class Shared(Generic[V]):
-    """Objects that whoever asks for the same has together, for as long as somebody has them.
+    """Objects that are shared by all callers that ask for the same key, as long as any caller holds them.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class Shared(Generic[V]):
         return shared
 
     def release(self) -> None:
-        """Let each let go of its memory."""
+        """Ask every object to free its memory."""
         for value in self.values():
             self._forget(value)
 
@@ -222,12 +222,12 @@ class Shared(Generic[V]):
 
 
 def entries(table: Sized) -> int:
-    """What a table of small things weighs, bytes."""
+    """Size of a table of small entries, bytes (an estimate)."""
     return ENTRY * (1 + len(table))
 
 
 def pool(name: str, threads: int) -> ThreadPoolExecutor:
-    """The threads of that name in this process; a forked child makes its own."""
+    """The thread pool of that name in this process; a forked child makes its own."""
     with _tables:
         executor = _POOLS.get(name)
         if executor is None:
@@ -269,7 +269,7 @@ def close(paths: Sequence[str]) -> None:
 
 
 def keep_for(what: str) -> None:
-    """Release what was read for any other session: a worker needs no more than its own."""
+    """Release what was read for other sessions: a worker needs only its own."""
     if [what] != _FOR:
         for cache in _CACHES:
             if not (isinstance(cache, Cache) and cache.any_session):
@@ -325,7 +325,7 @@ def before_fork() -> None:
 
 
 def after_fork_in_parent() -> None:
-    """Go on."""
+    """Release the locks that `before_fork` took."""
     for lock in reversed(_HELD.pop()):
         lock.__exit__(None, None, None)
 

@@ -64,7 +64,7 @@ class Store(ABC):
 
     @abstractmethod
     def readv(self, name: str, parts: Sequence[Part]) -> list[int]:
-        """Read from places of a file into buffers.
+        """Read from several positions of a file into buffers.
 
         Parameters
         ----------
@@ -85,13 +85,13 @@ class Store(ABC):
         """
 
     def read(self, name: str, start: int, size: int) -> bytes:
-        """Bytes of a file from a place on; fewer where it ends."""
+        """Bytes of a file from a position on; fewer where it ends."""
         buffer = bytearray(size)
         (got,) = self.readv(name, [(start, [buffer])])
         return bytes(buffer[:got])
 
     def path_of(self, name: str) -> str:
-        """How a file is called in an error."""
+        """The path of a file, for messages."""
         return os.path.join(self.path, name)
 
 
@@ -184,7 +184,7 @@ def text_stream(
 
 
 def fill(descriptor: int, buffers: Sequence[Any], at: int) -> int:
-    """Fill buffers, one after another; a short read is gone on with until the file ends."""
+    """Fill buffers one after another, continuing after short reads until the file ends."""
     wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
     got = os.preadv(descriptor, buffers, at)
     if got in (0, wanted):
@@ -204,7 +204,7 @@ def fill(descriptor: int, buffers: Sequence[Any], at: int) -> int:
 
 
 def head(path: str | os.PathLike[str], size: int) -> bytes:
-    """The first bytes of a file, b"" for what is no regular file or cannot be read."""
+    """The first bytes of a file, b"" if it is no regular file or cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return b""

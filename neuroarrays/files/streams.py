@@ -24,7 +24,7 @@ LARGE, _PIECE, _ROW = 128 << 20, 1 << 20, 16 << 20
 def pieces(
     file: BinaryIO, start: int, packed: int, wbits: int, path: str, where: str
 ) -> Iterator[bytes]:
-    """What deflated bytes become, at most a piece at once.
+    """The inflated bytes of a deflated stream, in pieces.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def pick(
     fortran: bool,
     key: Key,
 ) -> np.ndarray | None:
-    """What an outer key picks of an array whose bytes come in pieces.
+    """The values that an outer key picks of an array whose bytes arrive in pieces.
 
     Parameters
     ----------

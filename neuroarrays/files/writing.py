@@ -38,7 +38,7 @@ _FLUSHING = 16
 
 
 def check_place(path: Path) -> None:
-    """Refuse, before any work, a path that nothing can be written to.
+    """Refuse a path that cannot be written to, before any work is done.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def flush_all(path: Path) -> None:
 
 
 class Output:
-    """A new file that HDF5 writes into through Python. It takes everything, whatever the disk says.
+    """A new file that HDF5 writes into through Python; errors of the disk are kept until `check`.
 
     The first failure is kept for `check` to raise. What was to be written after it stays in
     memory, so that HDF5 finds its own and closes in peace; the file is not to be used then.
@@ -210,12 +210,12 @@ class Output:
 
     # The methods that h5py calls from inside HDF5: none of them may raise.
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place."""
+        """Go to a position."""
         self.position = offset + (0, self.position, self.end)[whence]
         return self.position
 
     def tell(self) -> int:
-        """The place."""
+        """The current position."""
         return self.position
 
     def write(self, data: Any) -> int:
@@ -281,10 +281,10 @@ class Output:
         return size
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: writes are not buffered."""
 
     def close(self) -> None:
-        """See that everything is on the disk, and close."""
+        """Flush everything to the disk, and close."""
         try:
             if self.error is None:
                 os.fsync(self.file.fileno())
@@ -298,7 +298,7 @@ class Output:
 def new_hdf5(
     path: str | os.PathLike[str], *, replaced: bool = False, **options: Any
 ) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """A new HDF5 file to write into, and what raises if a write has failed: call it now and then.
+    """A new HDF5 file, and a function to call now and then that raises if a write has failed.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def new_hdf5(
 
 
 class _Waiting:
-    """Ctrl-C while HDF5 is at work waits for `check`: raised inside of it, it ends the interpreter."""
+    """Holds back Ctrl-C until `check` while HDF5 is at work: raised inside HDF5 it ends the interpreter."""
 
     def __init__(self) -> None:
         self.came, self.inside, self.free = False, 0, 0
@@ -365,7 +365,7 @@ class _Waiting:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Here Ctrl-C is raised at once: values are computed, and HDF5 is not at work."""
+        """A block in which Ctrl-C is raised at once: values are computed, HDF5 is not at work."""
         in_main_thread = threading.current_thread() is threading.main_thread()
         self.free += in_main_thread
         try:

@@ -31,7 +31,7 @@ _MOST = {"gzip": 1032, "zlib": 1032, "bz2": 1 << 20, "lzma": 1 << 20}
 
 
 class CheckedStore(LocalStore):
-    """A local store of which every file is compared with what it was.
+    """A local store that checks every file against its stamp from when the store was opened.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _place(byte_range: Any, total: int) -> tuple[int, int | None]:
 
 
 def outer_packing(codecs: Sequence[Mapping[str, Any]]) -> str:
-    """The name of the packing that is undone first: "" if chunks are not packed."""
+    """The name of the compression to undo first; "" if chunks are not compressed."""
     for codec in reversed(codecs):
         name = str(codec.get("id") or codec.get("name") or "").removeprefix("numcodecs.")
         if name not in ("crc32c", "crc32", "adler32", "fletcher32", "jenkins_lookup3"):
@@ -166,7 +166,7 @@ def _zstd_size(raw: bytes, allowed: int) -> int:
 
 
 def _unpacked_size(name: str, raw: bytes, allowed: int) -> int:
-    """Bytes that a chunk becomes, up to a little more than what is allowed."""
+    """Unpacked size of a chunk in bytes, counted up to a little more than is allowed."""
     machines: dict[str, Any] = {
         "gzip": lambda: zlib.decompressobj(31),
         "zlib": lambda: zlib.decompressobj(),

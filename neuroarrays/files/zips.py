@@ -60,7 +60,7 @@ class ZipMember:
 
     @property
     def stored(self) -> bool:
-        """Whether its bytes lie there as they are."""
+        """Whether its bytes are stored unpacked."""
         return self.method == _STORED
 
 
@@ -199,7 +199,7 @@ def start(path: str, descriptor: int, entry: ZipMember) -> int:
 
 
 def _after_header(raw: bytes, path: str, entry: ZipMember) -> int:
-    """Bytes from a member's local header on to its own."""
+    """Size of the local header of a member in bytes, with its name and extra field."""
     if len(raw) < _LOCAL.size or raw[:4] != MAGIC:
         raise FormatError(
             path,
@@ -236,7 +236,7 @@ def content(path: str, known: tuple[int, ...], entry: ZipMember) -> bytes:
 
 
 def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> bytes:
-    """What deflated bytes become, at most `size` of it.
+    """The inflated bytes, at most `size` of them.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> byt
 
 
 def differs(path: str, entry: ZipMember, size: int) -> FormatError:
-    """The error on a member whose bytes are others than the directory says."""
+    """The error for a member whose bytes differ from what the directory says."""
     return FormatError(
         path,
         entry.name,
@@ -263,7 +263,7 @@ def differs(path: str, entry: ZipMember, size: int) -> FormatError:
 
 
 def pieces(path: str, known: tuple[int, ...], entry: ZipMember) -> Iterator[bytes]:
-    """What the bytes of a member become, at most a megabyte at once; not compared with a checksum."""
+    """The unpacked bytes of a member in pieces of at most 1 MiB; the checksum is not compared."""
     check_plain(path, entry)
     with store.stream(path, known) as file:
         begin = start(path, file.fileno(), entry)

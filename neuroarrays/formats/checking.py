@@ -20,7 +20,7 @@ PathLike = str | os.PathLike[str]
 
 
 def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[str], list[str]]:
-    """What is worth knowing of a recording, and what is wrong with it; all values are read.
+    """Notes and faults of a recording, after reading all of its values.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def touch(path: str | list[str], options: dict[str, Any]) -> None:
 
 
 def check(path: str | list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Open, and read and check all values."""
+    """Open a recording, read all values and check them."""
     tree = door.open_datatree(path, **options)
     notes = list(_notes(tree))
     try:

@@ -158,14 +158,14 @@ def catalog(
 
 
 def _printable(value: Any) -> Any:
-    """A value of a catalogue: names come from a file, and steer a terminal."""
+    """A value of a catalogue without control characters: names come from a file and could steer a terminal."""
     if isinstance(value, dict):
         return {printable(name): number for name, number in value.items()}
     return printable(value) if isinstance(value, str) else value
 
 
 def _probe(path_or_url: object) -> Probe:
-    """What lies at a path or at those of a list.
+    """The probe of a path, or of the paths of a list.
 
     Raises
     ------

@@ -135,7 +135,7 @@ class Reader(BackendEntrypoint):
     # ------------------------------------------------------------------------- what the base does
 
     def claims(self, probe: Probe) -> bool:
-        """Whether a path, folder or list is this reader's."""
+        """Whether this reader recognises a path, folder or list."""
         if not probe.exists or (probe.is_list and not self.takes_lists):
             return False
         if self._writes("list_sessions", "open_groups"):
@@ -281,7 +281,7 @@ class Reader(BackendEntrypoint):
         return dict(options)
 
     def list_rows(self, probe: Probe, request: Request) -> Iterable[dict[str, Any]]:
-        """Rows of the catalogue of all sessions, where they are had without opening them.
+        """Rows of the catalogue of all sessions, where they can be had without opening them.
 
         Written by a reader only whose files say what they hold.
 
@@ -321,7 +321,7 @@ def _those_of(method: Callable[..., Any], options: dict[str, Any]) -> dict[str, 
 
 
 def _named_among(request: Request, sessions: Mapping[str, Any]) -> list[str]:
-    """Those that are wanted; of one that is not there, what was passed over is said too."""
+    """Names of the sessions that are wanted; an error on a missing one lists what was passed over."""
     try:
         return request.sessions(sessions)
     except NotInTree as error:
@@ -381,7 +381,7 @@ def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
 
 
 def _plain(node: xr.Dataset) -> xr.Dataset:
-    """A node whose names and attributes can be printed: they come from a file, and steer a terminal."""
+    """A node without control characters in names and attributes: these come from a file and could steer a terminal."""
     everything: list[Any] = [node, *node.variables.values()]
     for labelled in everything:
         if not all(map(_is_plain, (*labelled.attrs, *labelled.attrs.values()))):

@@ -126,7 +126,7 @@ def named(engine: str) -> Format | None:
 
 
 def address(reader: type[Reader]) -> str:
-    """What `named` finds a reader by, in another process too: its name if it is ours, else its address."""
+    """The text by which `named` finds a reader, also in another process: the name of a built-in one, else its address."""
     where = f"{reader.__module__}:{reader.__qualname__}"
     return next((format_.name for format_ in FORMATS if format_.reader == where), where)
 
@@ -143,7 +143,7 @@ def readers() -> Iterator[tuple[Format, Reader]]:
 
 
 def _read() -> tuple[Format, ...]:
-    """The formats of installed packages; of a name that is claimed twice, one with a fault."""
+    """The formats of installed packages; a name that is claimed twice gives one format with a fault."""
     claims: dict[str, dict[str, str]] = {}
     for point in entry_points(group=GROUP):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"

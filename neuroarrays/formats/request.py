@@ -60,7 +60,7 @@ class Request:
         return self._areas is None
 
     def sessions(self, names: Iterable[str]) -> list[str]:
-        """Those that are wanted of all sessions that there are.
+        """The wanted ones among all sessions.
 
         Raises
         ------
@@ -70,16 +70,16 @@ class Request:
         return chosen(names, self._sessions, "session")
 
     def area(self, name: str) -> bool:
-        """Whether an area that there is, in some session, is wanted."""
+        """Whether an area of some session is wanted."""
         self._there[name] = None
         return self._areas is None or matches(name, self._areas)
 
     def areas(self, names: Iterable[str]) -> list[str]:
-        """Those that are wanted of the areas of a session, or of several."""
+        """The wanted ones among the areas of one or several sessions."""
         return [name for name in names if self.area(name)]
 
     def rows(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those of a catalogue that are of the sessions and areas wanted.
+        """The rows of a catalogue that belong to the wanted sessions and areas.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Request:
                 raise
 
     def check(self) -> None:
-        """See to it that every area asked for was in some session; the base of readers does.
+        """Check that every area asked for was in some session; called by the base of readers.
 
         Raises
         ------
@@ -141,5 +141,5 @@ class Request:
 
 
 def _hint() -> str:
-    """What to do for those who want what is not damaged."""
+    """The hint to open all sessions that are not damaged."""
     return f"{option('skip_damaged', True)} opens the other sessions"

@@ -34,7 +34,7 @@ class Sessions(dict[str, Any]):
 
     @property
     def good(self) -> dict[str, Any]:
-        """Those that can be read."""
+        """The sessions that can be read."""
         return {
             name: session for name, session in self.items() if not isinstance(session, Exception)
         }
@@ -126,7 +126,7 @@ def _distinct(probes: list[Probe], called: Callable[[Probe], str]) -> list[str]:
 
 
 def _answer(question: Question, child: Probe) -> bool | FormatError:
-    """The answer, or what is wrong with the file that was asked about."""
+    """The answer to a question about a path, or the error if the path cannot be read."""
     try:
         return bool(question(child))
     except FormatError as error:
@@ -160,7 +160,7 @@ def _can_be_listed(folder: Probe) -> bool:
 
 
 def _is_readable(child: Probe) -> bool:
-    """Whether something is there that could be another kind of file."""
+    """Whether the path holds a file of some other readable kind."""
     if not child.is_file:
         return child.kind == FOLDER
     if child.suffix in (".h5", ".hdf5", ".nwb"):

@@ -51,7 +51,7 @@ FRAMES = "_frames"
 
 @dataclass(frozen=True)
 class Interval:
-    """A row of ``/intervals/invalid_times``: when, and what of (`applies_to` "" is everything)."""
+    """A row of ``/intervals/invalid_times``: start, stop and what it applies to ("" is everything)."""
 
     start: float
     stop: float
@@ -64,7 +64,7 @@ class Interval:
 
     @property
     def applies_to(self) -> str:
-        """Nothing for everything; else the name of a probe, or of another part of the session."""
+        """The probe or part of the session that is invalid; "" for all of it."""
         return "" if self.label in ("stimulus", "all_probes") else self.label
 
 

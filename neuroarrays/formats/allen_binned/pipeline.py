@@ -123,7 +123,7 @@ def stored_with(stimulus: str) -> tuple[str, ...]:
 
 
 def stored_as(stimulus: str) -> str:
-    """The stimulus that the published file is called by in which another, or itself, is."""
+    """The name of the published file that a stimulus is stored in."""
     return next((first for first, names in _TOGETHER.items() if stimulus in names), stimulus)
 
 
@@ -156,7 +156,7 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, PublishedRows]:
-    """PublishedRows of those stimuli that the session showed, before any is dropped for its duration."""
+    """Rows of the stimuli that the session showed, before any is dropped for its duration."""
     tables = dict(session[schema.PRESENTATIONS].children)
     movies = _whole_movies(tables) if any(stimuli.is_movie(name) for name in names) else {}
     rows: dict[str, PublishedRows] = {}
@@ -242,7 +242,7 @@ def medians_of(sessions: Any) -> dict[str, float]:
 
 
 def _of_usual_length(name: str, rows: PublishedRows, median: float) -> PublishedRows:
-    """PublishedRows near the median duration, then without blanks."""
+    """The rows near the median duration, without blanks."""
     movie = "natural_movie" in name
     limit = stimuli.MAX_DEVIATION_OF_MOVIES if movie else stimuli.MAX_DEVIATION
     keep = np.abs(rows.duration - median) < limit

@@ -169,7 +169,7 @@ def _by_size(shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
 
 @contextmanager
 def walking(source: Source) -> Iterator[Walk]:
-    """An open file; whatever h5py raises comes out naming it.
+    """An open file; errors of h5py are raised with its name.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class PublishedArea:
     path : str
         ``session_<id>/<area>``.
     groups : dict
-        BinnedGroup -> variables with their dims in the order of the file.
+        Name of a group -> its variables, with their dims in the order of the file.
     labels : dict
         Coordinates, as stored.
     """

@@ -68,7 +68,7 @@ class Arrays:
         return self.source.left_out() if isinstance(self.source, MemberSource) else {}
 
     def left_out(self) -> list[str]:
-        """What the file holds and is not read, with the reason."""
+        """Arrays of the file that are not read, each with the reason."""
         notes = [f"{name} left out: {kind}" for name, kind in self.named_left_out().items()]
         notes += [f"{name} left out: {told(error)}" for name, error in self.broken.items()]
         if len(notes) > _NOTES:
@@ -114,7 +114,7 @@ class Arrays:
         return names
 
     def _check_readable(self, pattern: str) -> None:
-        """Raise what is wrong with a file that the pattern means: a unit is not left out silently."""
+        """Raise the error of a damaged file that the pattern matches, so that no unit is lost silently."""
         for name, error in self.broken.items():
             inside = "/".join(pattern.split("/")[: name.count("/") + 1])
             if fitted(name, inside) is not None:
@@ -196,7 +196,7 @@ def check_stars(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> None:
 
 
 def squeezed(array: LazyArray, ndim: int) -> LazyArray:
-    """Without axes of length 1, as far as it takes to have so few."""
+    """The array without axes of length 1, until it has at most `ndim` axes."""
     for axis in reversed(range(len(array.shape))):
         if len(array.shape) > ndim and array.shape[axis] == 1:
             array = Taken(array, 0, axis)
@@ -284,7 +284,7 @@ def _cast(arrays: Arrays, array: LazyArray, dtype: str, where: str) -> LazyArray
 def _arranged(
     array: LazyArray, dims: tuple[str, ...], tree: str, role: str, name: str
 ) -> tuple[LazyArray, tuple[str, ...]]:
-    """In an order that the schema has, with an axis of one unit or channel where it wants one."""
+    """The array with its axes in the order of the schema; a missing unit or channel axis has length 1."""
     allowed = schema.spec(tree, role, name).dims
     wanted = None
     for new in ((), (schema.UNIT,), ("channel",)):

@@ -31,7 +31,7 @@ class Group:
 
     @property
     def info(self) -> Info:
-        """The first of them."""
+        """Shape and dtype of the first array."""
         return self.infos[0]
 
     @property
@@ -140,7 +140,7 @@ def sayable(text: str) -> bool:
 
 
 def object_of(pattern: str) -> str:
-    """What an array of a folder in ALF is of: "spikes" of "probe00/spikes.times.npy"; "" else."""
+    """The object of an array in an ALF folder, "spikes" in "probe00/spikes.times.npy"; else ""."""
     parts = pattern.split("/")[-1].split(".")
     return "/".join([*pattern.split("/")[:-1], parts[0]]) if _is_alf(parts) else ""
 

@@ -35,7 +35,7 @@ _OWN = (schema.SPIKE_TIMES, "unit", schema.ROW_SIZE, schema.UNIT)
 
 @dataclass(frozen=True)
 class Owners:
-    """Whose the spikes are: ids and sizes (unit,), and the order (spike,) that puts them together.
+    """Which unit each spike is of: ids and sizes (unit,), and the order (spike,) that sorts spikes by unit.
 
     `order` is None where they lie unit after unit already.
     """
@@ -103,7 +103,7 @@ def _owners(
     n_spikes: int,
     rows: int,
 ) -> Owners:
-    """Whose spikes they are, by what the mapping says; `rows` is how long its columns are."""
+    """The owners of the spikes, by the entries of the mapping; `rows` is the length of its columns."""
     listed = (
         integers(arrays, entries[schema.UNIT], f"{node}/unit_id")
         if schema.UNIT in entries

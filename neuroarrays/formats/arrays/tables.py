@@ -181,7 +181,7 @@ def _layout(content: io.BytesIO) -> TableLayout:
 
 
 def _separator(lines: list[str]) -> str:
-    """What stands between the cells: what the last lines have most evenly."""
+    """The separator of cells: the one that the last lines have the same number of."""
     body = lines[len(lines) // 2 :]
     for candidate in ("\t", ";", ","):
         counts = {line.count(candidate) for line in body}

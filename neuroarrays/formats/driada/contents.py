@@ -126,7 +126,7 @@ def contents(
 
 
 def _walkable(value: Any) -> bool:
-    """Whether walking through a value ends soon: it may hold itself, or a list twice that does so."""
+    """Whether a value can be walked through in bounded time: containers may hold themselves."""
     todo = [value]
     for _ in range(_STEPS):
         if not todo:

@@ -53,7 +53,7 @@ def _is_meant(folder: Probe) -> bool:
 
 
 def modalities(folder: Probe) -> dict[str, str]:
-    """What lies in a session, in order -> why it states no modality, "" for what does."""
+    """Folders of a session in order -> why each states no modality; "" for one that does."""
     others = {
         child.name: child.described()
         for child in folder.children
@@ -70,7 +70,7 @@ def holds_data(folder: Probe) -> bool:
 
 
 def _modalities(folder: Probe) -> Iterator[tuple[str, str]]:
-    """As they lie there, and why they are none; looks at the beginning of meta.yml only."""
+    """Folders of a session, each with why it is no modality; only the beginning of meta.yml is read."""
     for child in folder.children:
         if child.kind != "folder":
             continue

@@ -65,7 +65,7 @@ class Session:
         return self.request.sparing(modality, self.folder.child(modality), False, self.notes)
 
     def _modality(self, modality: str, why: str) -> list[float]:
-        """Take up one modality; when it starts."""
+        """Read one modality; returns its start times."""
         inside = self.folder.child(modality)
         if why:
             if folders.holds_data(inside):
@@ -254,7 +254,7 @@ def _flips(screen: Probe) -> np.ndarray:
 
 
 def _is_name(name: Any) -> TypeGuard[str]:
-    """Whether it is the name of a file, and no path to elsewhere."""
+    """Whether it is a plain file name, not a path to another folder."""
     return isinstance(name, str) and not set("/\\") & set(name) and name not in ("", ".", "..")
 
 

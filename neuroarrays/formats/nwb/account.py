@@ -41,7 +41,7 @@ _NEVER_OF_AN_OBJECT = (MemoryError, MissingPath, MissingDependency)
 
 
 class Account:
-    """What was taken from a file, what was left, and why.
+    """Which datasets of a file are in the tree, which are not, and why.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Step:
-    """A block that reads one object of a file; its failure is a reason in the account."""
+    """A ``with`` block that reads one object of a file; a failure is recorded as the reason to leave it."""
 
     account: Account
     path: str
@@ -198,7 +198,7 @@ def _reason(error: Exception, path: str) -> str:
 
 
 def _unsettled(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
-    """What below a group is neither taken nor left, and whether anything else is there.
+    """Objects below a group that are neither taken nor left, and whether there is anything else.
 
     A typed group of which nothing was taken is one entry.
     """
@@ -248,7 +248,7 @@ def _of_child(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]
 
 
 def _what(source: Source, path: str, info: Info | None) -> str:
-    """What an object that is not read is, in a few words."""
+    """A short description of an object that is not read."""
     if path.partition("/")[0] in _METADATA:
         return _IS_METADATA
     kind = str(source.attr(path, "neurodata_type") or "")

@@ -82,12 +82,12 @@ def table_nodes(
 
 
 def add_node(groups: dict[str, xr.Dataset], path: str, node: xr.Dataset) -> None:
-    """Put a node where it belongs, under another name where that is taken."""
+    """Add a node, under another name where its own is taken."""
     add_nodes(groups, {path: node})
 
 
 def add_nodes(groups: dict[str, xr.Dataset], nodes: Mapping[str, xr.Dataset]) -> None:
-    """Put nodes where they belong, under other names where these are taken.
+    """Add nodes, under other names where their own are taken.
 
     A node with values has no children: each clock is a leaf of its own.
     """
@@ -104,7 +104,7 @@ def add_nodes(groups: dict[str, xr.Dataset], nodes: Mapping[str, xr.Dataset]) ->
 
 
 def session_attrs(account: Account) -> dict[str, Any]:
-    """What the file says of session and subject, as text."""
+    """Attributes of session and subject, as text."""
     source = account.source
     attrs: dict[str, Any] = {}
     for group in _PLACES:

@@ -91,7 +91,7 @@ class Series:
 
     @property
     def period(self) -> float | None:
-        """A full turn in its unit, where it is an angle; by unit, type and what it is called."""
+        """A full turn in the unit of the series if it is an angle, by its unit, type and name; else None."""
         turn = _FULL_TURN.get(self.unit.lower())
         if turn is None or _UNWRAPPED.search(self.path):
             return None
@@ -274,7 +274,7 @@ def _factors(account: Account, path: str, info: Info | None, axis: int) -> tuple
 
 
 def _labels(attrs: dict[str, Any]) -> tuple[str, ...]:
-    """What codes mean: the attribute `labels` of the values."""
+    """The labels of codes: the attribute `labels` of the values."""
     stated = attrs.get("labels")
     stated = [stated] if isinstance(stated, str) and stated else stated
     return tuple(str(label) for label in stated) if isinstance(stated, list) else ()
@@ -300,7 +300,7 @@ def _extra(account: Account, path: str, names: list[str], size: int) -> tuple[st
 def _series_attrs(
     account: Account, path: str, names: list[str], extra: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What else is said of a series: attributes, single values and short lists."""
+    """Further attributes of a series: attributes of the file, single values and short lists."""
     source = account.source
     stated = {key: str(source.attr(path, key) or "no ") for key in ("description", "comments")}
     facts: dict[str, Any] = {

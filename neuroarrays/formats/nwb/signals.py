@@ -227,7 +227,7 @@ def _identifiers(ids: np.ndarray, table: str) -> xr.Variable:
 def _rois(
     account: Account, members: list[Series], table: str, n_rois: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and columns of the ROIs of series; only numbers where it is not known whose."""
+    """Identifiers and columns of the ROIs of series; plain numbers where the ROIs are not known."""
     source, first = account.source, members[0]
     source.check_rows(first.rois or "", n_rois)
     numbers = np.arange(n_rois, dtype=np.int64)
@@ -316,7 +316,7 @@ def _by_neuron(
     wanted: Callable[[str], bool],
     nodes: dict[str, xr.Dataset],
 ) -> list[Series]:
-    """Add series of one neuron each to the nodes; gives back those that are signals by themselves."""
+    """Add series of one neuron each to the nodes; returns the series that are plain signals."""
     same = all(decode.same_clock(account.source, members[0], series) for series in members)
     if len(members) > 1 and same:
         with account.step(container):

@@ -69,7 +69,7 @@ def _repeated(frames: np.ndarray, values: np.ndarray, times: int) -> np.ndarray:
 
 
 def cut(array: LazyArray, length: int) -> LazyArray:
-    """The array without what it has along its first axis after so many rows."""
+    """The first rows of an array."""
     return array if array.shape[0] <= length else sliced(array, slice(length))
 
 

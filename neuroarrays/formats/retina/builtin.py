@@ -128,7 +128,7 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
 
 
 def _block_name(test: str) -> str:
-    """The block of one test of several: its own name, as there, unless a side is called so."""
+    """The name of the block of one test of several: the stimulus's own, unless it is "train" or "test"."""
     return f"test_{test}" if test in (retina.TRAIN, "validation") else test
 
 
@@ -149,7 +149,7 @@ def _is_session(probe: Probe) -> bool:
 
 
 def _is_meant(probe: Probe) -> bool:
-    """Whether what is no session that can be read is called like one."""
+    """Whether a path that cannot be read as a session has the name of one."""
     if probe.suffix not in _SUFFIXES or probe.kind == "folder":
         return False
     try:

@@ -51,7 +51,7 @@ class Pickled:
     member: str = ""
 
     def load(self) -> Any:
-        """What it holds; only plain values and arrays may be in it.
+        """The content of the pickle; only plain values and arrays may be in it.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Pickled:
         return load_pickle(data, (), stored=True, where=self.member, path=self.path)
 
     def array(self, value: Any) -> LazyArray:
-        """The lazy array of something that was loaded.
+        """The lazy array of a loaded value.
 
         Raises
         ------
@@ -99,7 +99,7 @@ def frame_times(triggers: np.ndarray, duration: float, frames: int) -> LazyArray
 def _frame_times(
     wanted: np.ndarray, triggers: np.ndarray, duration: float, frames: int
 ) -> np.ndarray:
-    """As `numpy.linspace` has them, bit by bit."""
+    """Frame times exactly as `numpy.linspace` gives them."""
     start: np.ndarray = triggers[wanted // frames]
     stop, number = start + duration, wanted % frames
     step = (stop - start) / max(frames - 1, 1)

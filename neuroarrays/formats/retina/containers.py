@@ -74,7 +74,7 @@ def member_source(probe: Probe, name: str) -> Source:
 
 
 def with_ending(probe: Probe, sessions: Sessions, ending: str, stimuli: Sequence[str]) -> Sessions:
-    """The one file of each session that ends so; notes on sessions that have none.
+    """The file with a given ending in each session; sessions without one become notes.
 
     Parameters
     ----------

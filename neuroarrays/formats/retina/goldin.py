@@ -96,7 +96,7 @@ def _is_session(probe: Probe) -> bool:
 
 
 class _GoldinSession:
-    """One file on its way to the tree."""
+    """One session file, and the nodes that are made of it."""
 
     def __init__(self, probe: Probe, name: str, scale: float):
         self.path, self.name, self.scale = probe.path, name, scale

@@ -190,7 +190,7 @@ def _is_responses(probe: Probe) -> bool:
 
 
 class _Field:
-    """One field on its way to the tree."""
+    """One field, and the nodes that are made of it."""
 
     def __init__(self, file: Source, name: str, stimulus: str, response: str):
         self.file, self.name, self.stimulus = file, name, stimulus

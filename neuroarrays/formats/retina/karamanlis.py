@@ -159,7 +159,7 @@ def _name(probe: Probe) -> str:
 
 
 class _KaramanlisSession:
-    """One stimulus of one session on its way to the tree."""
+    """One stimulus of one session, and the nodes that are made of it."""
 
     def __init__(self, name: str, recorded: Recorded, stimulus: str):
         self.name, self.stimulus, self.where = name, stimulus, recorded.path
@@ -301,7 +301,7 @@ class _KaramanlisSession:
         return stored
 
     def _draw(self, part: BlockData, prefix: str) -> None:
-        """Put checkers into the part, where the file says how they were drawn."""
+        """Add the checkers to the block, where the file says how they were drawn."""
         seed = {"running": "seed", "frozen": "secondseed"}[prefix]
         wanted = (seed, "Nx", "Ny", f"{prefix.capitalize()}Frames")
         known = [part.attrs.get(f"stimulus_{name}") for name in wanted]
@@ -330,7 +330,7 @@ class _KaramanlisSession:
     def _show(
         self, part: BlockData, prefix: str, size: tuple[int, int] | None, wrap: bool
     ) -> xr.Dataset | None:
-        """Put the movie into the part; the images it is rendered from as a node of their own."""
+        """Add the movie to the block; returns the images it is rendered from as a node."""
         names = (f"{prefix}Images", f"{prefix}fixations")
         if any(self.file.info(name) is None for name in names):
             self._draw(part, prefix)

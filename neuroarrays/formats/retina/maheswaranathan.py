@@ -124,7 +124,7 @@ def _is_one(probe: Probe) -> bool:
 
 
 class _Recording:
-    """One file on its way to the tree."""
+    """One file, and the nodes that are made of it."""
 
     def __init__(self, probe: Probe, session: str, response: str):
         self.path, self.session, self.response = probe.path, session, response

@@ -25,7 +25,7 @@ _CUT = 'mismatch="cut" drops what is over at the end, and records it'
 
 @dataclass
 class BlockData:
-    """One block of one session on its way to the tree.
+    """The arrays of one block of one session.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class BlockData:
 
 
 def check_lengths(part: BlockData, where: str, mismatch: str | None) -> int:
-    """The number of frames that everything has; with "cut", of the shortest, and recorded.
+    """The number of frames that all arrays have; with "cut" that of the shortest, which is recorded.
 
     `mismatch` is None where the reader has no such option.
 

@@ -84,7 +84,7 @@ class SensoriumReader(Reader):
 
 
 class _SensoriumSession:
-    """One session on its way to the groups of a tree."""
+    """One session, and the nodes that are made of it."""
 
     def __init__(self, name: str, files: Store):
         self.name, self.files = name, files
@@ -112,7 +112,7 @@ class _SensoriumSession:
         return TrialFiles(self.files, folder, numbers, header)
 
     def _check_shapes(self) -> None:
-        """That the first file of each kind is one of its kind."""
+        """Check the shape and dtype of the first file of each kind."""
         frames = self.arrays["responses"].shape[2:]
         allowed = {
             "stimulus": ((2, 3), (3, 4))[self.movies],

@@ -54,7 +54,7 @@ class SessionFiles:
 
 
 def is_session(probe: Probe) -> bool:
-    """Whether there is a session, at a path itself or in its folder."""
+    """Whether a path is a session, or a folder with sessions in it."""
     return bool(_at(probe)) or any(_in_folder(child) for child in probe.children)
 
 
@@ -121,7 +121,7 @@ def _unpacked(probe: Probe) -> bool:
 
 
 def _is_meant(probe: Probe) -> bool:
-    """Whether what holds no session is called like one."""
+    """Whether a path without a session has the name of one."""
     return bool(_NAMED.match(probe.name)) and probe.suffix in ("", ".zip")
 
 

@@ -57,7 +57,7 @@ _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 
 @dataclass(frozen=True)
 class Trials:
-    """Which trials there are: names of their files, and the columns of meta/trials for them."""
+    """The trials of a session: numbers of their files, and the columns of meta/trials for them."""
 
     numbers: Numbers
     columns: dict[str, np.ndarray]
@@ -131,7 +131,7 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
 
 
 def _files(numbers: np.ndarray) -> str:
-    """Store by their numbers, a few of them."""
+    """Names of files from their numbers, a few of them, for messages."""
     return shorten([f"{n}.npy" for n in numbers.tolist()], 5)
 
 
@@ -187,7 +187,7 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
 
 
 def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
-    """How many trials were shown before each, as far as can be told, and from what.
+    """How many trials were shown before each, `(trial,)` int64, and what this was found from.
 
     Returns
     -------

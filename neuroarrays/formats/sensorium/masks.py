@@ -37,7 +37,7 @@ def _blanks(rows: np.ndarray, bases: tuple[LazyArray, ...], suspects: np.ndarray
 
 
 def _blank(base: LazyArray, rows: np.ndarray) -> np.ndarray:
-    """`(rows,)` bool. A glance at the first units or signals, then at all of what that left open."""
+    """`(rows,)` bool. Looks at the first units or signals, then at all of those rows that may still be blank."""
     size = base.shape[1]
     each = max(1, math.prod(base.shape[2:]) * base.dtype.itemsize)
     first = min(size, max(1, _GLANCE // each))
@@ -136,6 +136,6 @@ def _firsts(stimulus: LazyArray, ids: np.ndarray) -> np.ndarray:
 
 
 def _digests(values: np.ndarray) -> np.ndarray:
-    """`(row,)` of 32 letters each, which tell the bytes of rows apart."""
+    """`(row,)` hashes of the bytes of rows, 32 letters each."""
     digests = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in values]
     return np.array(digests, "S32")

@@ -81,7 +81,7 @@ def statistics_of(
 
 
 def _laid_out(name: str, statistic: LazyArray, sizes: dict[str, int], movies: bool) -> Parts | None:
-    """What stands where in a statistic of one kind of file."""
+    """The variables in a statistic of one kind of file: name -> dims and array."""
     shape, frames = statistic.shape, sizes.get(schema.TIME, -1)
     along = ((schema.TIME,), ()) if shape[-1:] == (frames,) and len(shape) > 1 else ((), None)
     if name == "stimulus":

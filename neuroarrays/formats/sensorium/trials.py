@@ -82,7 +82,7 @@ class TrialFiles(LazyArray):
                 self._again(name, flat[row], 0)
 
     def _part(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
-        """Of each file the stretch that holds what was asked for, then a selection of it."""
+        """Read from each file the stretch that holds what was asked for, then select from it."""
         raw = self.header.raw
         head, buffer = bytearray(len(raw)), np.empty(cut.stop - cut.start, np.uint8)
         near = cut.start <= _ALONG
@@ -102,7 +102,7 @@ class TrialFiles(LazyArray):
             out[row] = cut.select(buffer)
 
     def _differs(self, name: str, head: bytes, got: int, cut: Stretch | None = None) -> None:
-        """Raise if a file is another than the first; return if only its header is longer."""
+        """Raise if a file differs from the first; return if only its header is longer."""
         path = self.files.path_of(name)
         if got < npy.HEAD and len(head) < len(self.header.raw):
             length = f"{got} bytes: truncated" if got else "an empty file"
@@ -135,7 +135,7 @@ class TrialFiles(LazyArray):
             )
 
     def _again(self, name: str, buffer: np.ndarray, start: int) -> None:
-        """Values of a file whose header is written in another way."""
+        """Read the values of a file whose header has another length."""
         at = len(npy.header_in(self.files, name).raw) + start
         (got,) = self.files.readv(name, [(at, [buffer])])
         if got < len(buffer):
@@ -181,7 +181,7 @@ def share(count: int, work: Callable[[range], None]) -> None:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Remembered(LazyArray):
-    """A small value per trial in a file each, read once: three numbers are not worth 5,000 opens.
+    """An array of small values, one file per trial, that is read once and kept.
 
     Rows are read when they are asked for, and stay in memory.
     """

@@ -143,7 +143,7 @@ class SridharReader(Reader):
 
 @dataclass(frozen=True)
 class _SridharFiles:
-    """Where a session lies.
+    """The folder and the file of one session.
 
     Attributes
     ----------
@@ -166,7 +166,7 @@ class _SridharFiles:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The options of a reading."""
+    """The options of the reader."""
 
     published: bool
     fixations: str | None
@@ -225,7 +225,7 @@ def validation_trials(trials: int) -> np.ndarray:
 
 
 class _SridharSession:
-    """One session on its way to the tree."""
+    """One session, and the nodes that are made of it."""
 
     def __init__(self, session: _SridharFiles, wanted: _Wanted):
         self.folder, self.path, self.wanted = session.folder, session.file.path, wanted

@@ -142,11 +142,11 @@ class Images:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of images."""
         return len(_listed(self.folder, self.changed))
 
     def read(self, number: int) -> np.ndarray:
-        """One of them, (x, y)."""
+        """One image, (x, y), grey values as stored."""
         path = f"{self.folder}/{_listed(self.folder, self.changed)[number]}"
         image = _image(path)
         if image.shape != self.size or image.dtype != self.dtype:
@@ -163,7 +163,7 @@ def _listed(folder: str, changed: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def _images(folder: Probe) -> tuple[str, ...]:
-    """Names of the images in their order, which has no gaps."""
+    """Names of the images in order; their numbers must have no gaps."""
     numbered = sorted((int(m[1]), m[0]) for name in folder.names if (m := _IMAGE.fullmatch(name)))
     for position, (order, name) in enumerate(numbered):
         if order != position:
