@@ -128,7 +128,7 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
 
 
 def _block_name(test: str) -> str:
-    """The name of the block of one test of several: the stimulus's own, unless it is "train" or "test"."""
+    """The name of the block of one test of several: the stimulus's own, unless it names a side ("train", "validation")."""
     return f"test_{test}" if test in (retina.TRAIN, "validation") else test
 
 
