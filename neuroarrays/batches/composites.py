@@ -48,6 +48,15 @@ class RepeatSamples(Samples):
             msg = f"{self.location}: repeats need targets of a float dtype, not {wrong or 'none'}"
             raise SchemaError(msg)
 
+    @property
+    def transform(self) -> Any:
+        """That of the presentations: it sees each of them before their mean is taken."""
+        return self.trials.transform
+
+    @transform.setter
+    def transform(self, transform: Any) -> None:
+        self.trials.transform = transform
+
     def load(self) -> None:
         self.trials.load()
 

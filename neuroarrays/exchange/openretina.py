@@ -21,6 +21,8 @@ from neuroarrays.lazy.views import Arranged, InMemory, transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
+#: Attributes of a session that the tree has of its own.
+_OURS = ("session_id", "stimulus_type", "sampling_rate", "sampling_rate_source", "note", "notes")
 #: Columns of a label of units, and values of an attribute.
 _MOST = 16
 
@@ -206,8 +208,14 @@ def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, A
         "test_dict": {name: by_block[name] for name in tests},
         "test_by_trial_dict": trials,
         "stim_id": tree[f"{retina.TRAIN}/{session}"].attrs.get("stimulus_type"),
-        "session_kwargs": labels,
+        "session_kwargs": _of_session(tree[f"{retina.TRAIN}/{session}"]) | labels,
     }
+
+
+def _of_session(node: Any) -> dict[str, Any]:
+    """What is said of a session as a whole, such as the eye: attributes that are no one's else."""
+    attrs = {str(name): value for name, value in node.attrs.items() if name not in _OURS}
+    return {k: v for k, v in attrs.items() if isinstance(v, str | int | float | np.generic)}
 
 
 def _normalised(

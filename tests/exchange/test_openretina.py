@@ -110,6 +110,10 @@ def test_what_is_said_of_a_session_is_kept_or_noted(tmp_path):
     assert "(64, 64)" in noted
     assert "ragged" in noted
     assert na.open_datatree(na.save(tree, tmp_path / "t.h5")).identical(tree)
+    _, again = to_openretina(tree, containers=False)
+    assert again["s"]["session_kwargs"]["eye"] == "left"
+    assert again["s"]["session_kwargs"]["roi_coords_1"].tolist() == [1, 3, 5]
+    assert "session_id" not in again["s"]["session_kwargs"]
 
 
 def test_axes_by_trial_are_declared():

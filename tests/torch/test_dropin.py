@@ -361,3 +361,12 @@ def test_neuralpredictors_itself_gives_the_same_values(withheld, monkeypatch):
                 torch.testing.assert_close(
                     getattr(point, name)[i], getattr(one, name), rtol=1e-4, atol=1e-5
                 )
+
+
+def test_a_transform_set_on_repeats_is_used():
+    area = image_tree()["m1/V1"]
+    trials = na.torch.TrialDataset(area, ["stimulus"], ["responses"])
+    repeats = na.torch.RepeatDataset(trials, np.arange(60) % 20)
+    before = repeats.batch([0])["responses"].clone()
+    repeats.transform = lambda batch: batch | {"responses": batch["responses"] * 2}
+    torch.testing.assert_close(repeats.batch([0])["responses"], 2 * before)
