@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays import schema
-from neuroarrays.archive.attributes import CODED, HIDDEN, MACHINE, SAVED_BY
+from neuroarrays.archive.attributes import CODED, HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
 from neuroarrays.files import folders, safety
 from neuroarrays.files.hdf5 import open_file
+from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.source import plain
 
 if TYPE_CHECKING:
