@@ -360,3 +360,16 @@ def test_gaps_in_the_numbers_are_noticed_on_opening(folder):
         (folder / "data" / kind / "4.npy").unlink()
     with pytest.raises(na.FormatError, match=r"4\.npy"):
         na.open_datatree(folder)
+
+
+def test_behaviour_of_one_row_is_as_flat(folder):
+    """The description of the data says 1 x 3."""
+    expected = ours(folder)
+    for kind in ("behavior", "pupil_center"):
+        for path in (folder / "data" / kind).iterdir():
+            np.save(path, np.load(path)[None])
+    found = ours(folder)
+    for kind in ("behavior", "pupil_center"):
+        assert same_values(found[kind], expected[kind])
+    area = na.open_datatree(folder)["26872-17-20/V1"]
+    assert not area["behavior_withheld"].values.any()

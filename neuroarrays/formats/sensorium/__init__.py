@@ -123,6 +123,8 @@ class _SensoriumSession:
         counts = {"behavior": len(layout.BEHAVIOR[self.movies]), "pupil_center": 2}
         for kind, array in self.arrays.items():
             shape, expected = array.shape[1:], f"{allowed[kind]} axes"
+            if kind in counts and not self.movies and len(shape) == 2 and shape[0] == 1:
+                shape = shape[1:]  # a row of values, as the description of the data has it
             good = len(shape) in allowed[kind] and array.dtype.kind in "iuf"
             if kind in counts and good:
                 expected, good = f"{counts[kind]} signals first", shape[0] == counts[kind]
@@ -195,8 +197,10 @@ class _SensoriumSession:
         return by_signal
 
     def _behaviour(self, kind: str) -> LazyArray:
-        array = self.arrays[kind]
-        return array if self.movies else Remembered.of(array)
+        array: LazyArray = self.arrays[kind]
+        if self.movies:
+            return array
+        return Remembered.of(Taken(array, 0, 1) if len(array.shape) == 3 else array)
 
     def _pupil(self) -> dict[str, xr.Variable]:
         variables = {}
