@@ -75,6 +75,7 @@ class Kinds:
     clips: type[ClipSamples] = ClipSamples
     repeats: type[RepeatSamples] = RepeatSamples
     fit: Callable[[Any, Sequence[str]], Callable[[Batch], Batch]] = Scaling.fit
+    stored: Callable[[xr.DataTree, Sequence[str]], Callable[[Batch], Batch]] = Scaling.stored
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class LoaderPlan:
     length: float | None = None
     split: str | SplitRule = "tier"
     repeats: str | None = None
-    normalize: Sequence[str] = ()
+    normalize: Sequence[str] | str = ()
     seed: int = 0
     options: Mapping[str, Any] | None = None
     kinds: Kinds = field(default_factory=Kinds)
@@ -208,6 +209,9 @@ class LoaderPlan:
         self, parts: Sequence[SplitSide], sources: Sequence[AlignedSamples]
     ) -> dict[str, Callable[[Batch], Batch]]:
         """The normalisation of each area, by its train side, or that of its session's other block."""
+        if self.normalize == "stored":
+            every = gathering.names(self.inputs, self.targets)
+            return {part.area.path: self.kinds.stored(part.area, every) for part in parts}
         names = gathering.names(self.normalize)
         if unknown := [n for n in names if n not in [*self.inputs, *self.targets]]:
             known = gathering.names(self.inputs, self.targets)

@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 #: What `loaders` makes of an area.
-_KINDS = Kinds(TrialDataset, ClipDataset, RepeatDataset, Normalize.fit)
+_KINDS = Kinds(TrialDataset, ClipDataset, RepeatDataset, Normalize.fit, Normalize.stored)
 
 
 def loaders(  # noqa: PLR0913
@@ -70,7 +70,7 @@ def loaders(  # noqa: PLR0913
     length: float | None = None,
     split: str | SplitRule = "tier",
     repeats: str | None = None,
-    normalize: Sequence[str] = (),
+    normalize: Sequence[str] | str = (),
     seed: int | None = None,
     compat: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -96,9 +96,9 @@ def loaders(  # noqa: PLR0913
         Column of `presentations` that says what was shown: test sides then have a sample per
         stimulus, with the mean and every repeat of its targets. Continuous responses bring
         `responses_by_trial` where the tree has it.
-    normalize : sequence of str
+    normalize : sequence of str or "stored"
         Variables to normalise by mean and standard deviation (ddof=1) over the train side of
-        their session.
+        their session; "stored": all, by the statistics beside the data, see `Normalize.stored`.
     seed : int, optional
         Of the order of training samples; 0, or what is usual in the library of `compat`.
     compat : {"openretina", "neuralpredictors"}, optional

@@ -373,3 +373,16 @@ def test_behaviour_of_one_row_is_as_flat(folder):
         assert same_values(found[kind], expected[kind])
     area = na.open_datatree(folder)["26872-17-20/V1"]
     assert not area["behavior_withheld"].values.any()
+
+
+def test_loaders_normalise_by_stored_statistics(folder):
+    """Responses are divided by their deviation and not centred, as Sensorium's models take them."""
+    pytest.importorskip("torch")
+    tree = na.open_datatree(folder)
+    area = tree["26872-17-20/V1"]
+    found = na.torch.loaders(tree, ["stimulus"], ["responses"], batch_size=4, normalize="stored")
+    scale = na.torch.Normalize.stored(area, ["responses"]).std["responses"].numpy()
+    rows = np.flatnonzero(area["tier"].values == "validation")
+    (batch,) = found["validation"]["26872-17-20"]
+    expected = area["responses"].values[rows] / scale
+    np.testing.assert_allclose(batch["responses"].numpy(), expected, rtol=1e-5)
