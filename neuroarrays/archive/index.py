@@ -25,7 +25,7 @@ from neuroarrays import schema
 from neuroarrays.archive import seal
 from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
-from neuroarrays.files.probe import Probe
+from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.tree import contents
 from neuroarrays.tree.records import NodeRecord
 
@@ -198,9 +198,45 @@ def _unpacked(packed: bytes, length: int, checksum: int) -> Any:
     return json.loads(zlib.decompress(packed))
 
 
-def append(path: str | os.PathLike[str]) -> None:
-    """Write the index of a finished HDF5 file at its end, and its seal."""
-    index = from_nodes(os.fspath(path), scan_hdf5(os.fspath(path), values=True))
+def merged(path: str, parts: Iterable[str]) -> Index | None:
+    """The index of an archive that has the sessions of others as they are, from theirs.
+
+    Parameters
+    ----------
+    path : str
+        The archive.
+    parts : iterable of str
+        Paths of archives with different sessions.
+
+    Returns
+    -------
+    Index or None
+        None where it has to be found by looking: without parts, of a part without an index at its
+        end, or with nodes beside the root and its sessions.
+    """
+    whole: Index | None = None
+    for part in map(load, map(probe_of, parts)):
+        if part.probe is None or "" in part.sessions or set(part.nodes) != {""}:
+            return None
+        whole = whole or Index(path, part.nodes, {}, [], {}, {})
+        whole.sessions |= part.sessions
+        whole.rows += part.rows
+        whole.loaded |= part.fetch(part.sessions)
+    return whole
+
+
+def append(path: str | os.PathLike[str], parts: Iterable[str] = ()) -> None:
+    """Write the index of a finished HDF5 file at its end, and its seal.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    parts : iterable of str
+        Archives whose sessions it has as they are, so that nothing of it has to be looked at.
+    """
+    known = merged(os.fspath(path), parts)
+    index = known or from_nodes(os.fspath(path), scan_hdf5(os.fspath(path), values=True))
     sealed = seal.make(os.fspath(path))
     with open(path, "ab") as file:
 

@@ -143,8 +143,7 @@ def join(
     Parameters
     ----------
     parts : sequence of paths
-        HDF5 archives that `save` wrote; attributes of the root are those
-        of the first.
+        HDF5 archives that `save` wrote; attributes of the root are those of the first.
     path, overwrite
         As for `save`.
     layout : str, optional
@@ -167,7 +166,8 @@ def join(
     path = _target(path, "zstd", layout, overwrite)
     groups: dict[str, xr.Dataset] = {}
     owner: dict[str, str] = {}
-    for part in [os.fspath(part) for part in parts]:
+    paths = [os.fspath(part) for part in parts]
+    for part in paths:
         opened = ArchiveReader().open_groups_as_dict(part)
         if both := (set(opened) - {"/"}) & set(groups):
             msg = f"{sorted(both)[0]} is in {owner[sorted(both)[0]]} and in {part}"
@@ -178,12 +178,13 @@ def join(
     if layout is not None:
         validate(tree)
         return _save_layout(tree, path, layout, overwrite, before=before)
-    needed = sum(os.path.getsize(part) for part in parts)
+    needed = sum(os.path.getsize(part) for part in paths)
     with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial, ExitStack() as stack:
         whole = partial.folder / "whole.h5"
         with create_hdf5(whole) as (file, check):
             writer = HDF5Writer(file, "zstd", lambda nbytes: check())
             files: dict[str, Any] = {}
+            copied = True
             for name, nodes in _units(tree).items():
                 for node in nodes:
                     part = owner[node.path or "/"]
@@ -191,9 +192,10 @@ def join(
                         files[part] = stack.enter_context(_part(Path(part)))
                     here = name is not None and all(_as_is(v, files[part]) for v in node.variables)
                     writer.node(node, files[part] if here else None)
+                    copied &= here or name is None
                     check()
         stack.close()
-        index.append(whole)
+        index.append(whole, paths if copied else ())
         flush(whole)
         if before is not None:
             before(whole)

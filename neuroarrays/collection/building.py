@@ -22,12 +22,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import xarray as xr
+
 from neuroarrays.alignment.align import align
 from neuroarrays.alignment.bins import check_bin_width, check_window
 from neuroarrays.alignment.presentations import select
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks
-from neuroarrays.collection.plan import Job, contents_of, jobs_of
+from neuroarrays.collection.plan import Job, contents_of, jobs_of, listed
 from neuroarrays.collection.surveys import Recipe, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, error_text
 from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
@@ -35,6 +37,7 @@ from neuroarrays.files import partials, state
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats import registry
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
+from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.formats.door import open_datatree, reader_of
 from neuroarrays.formats.reader import Reader
 
@@ -167,6 +170,7 @@ def build(  # noqa: PLR0913  one question each, all but two by name
         _build(several, archive, recipe, run, report)
     finally:
         run.close()
+        _trees.release()
     return report
 
 
@@ -207,8 +211,13 @@ def _build(
         report.reused = sum(map(len, open_.values())) - len(todo)
         todo.sort(key=lambda job: (job.session, job.stimulus))
         report.made = len([name for name in run(make_part, todo) if name])
+        left: dict[str, list[str]] = {}
         for block, jobs in open_.items():
-            _put_together(block, jobs, recipe, marks, report)
+            for what in _put_together(block, jobs, recipe, marks, report):
+                left.setdefault(what, []).append(block)
+        if left:
+            said = (w if len(b) == len(open_) else f"{w} ({listed(b)})" for w, b in left.items())
+            report.notes.append(f"the layout has no place for: {'; '.join(said)}")
         if not report.failures:
             shutil.rmtree(marks.work / "parts", ignore_errors=True)
 
@@ -223,12 +232,19 @@ def _clear_dead(folder: Path, wanted: dict[str, list[Job]]) -> None:
 # ------------------------------------------------------------------------------------- the tasks
 
 
+#: The session that a worker is at, opened once for all its stimuli.
+_trees: state.Cache[xr.DataTree] = state.Cache(0, lambda _: 1)
+
+
 def make_part(job: Job) -> Outcome:
     """Align one session to one stimulus and save it."""
     name = f"{job.session}, {job.stimulus}"
     try:
         state.keep_for(job.path)
-        tree = open_datatree(job.path, engine=job.recipe.engine, areas=list(job.areas))
+        tree = _trees.get_or_make(
+            (job.path, job.stamp, job.recipe.engine, job.areas),
+            lambda: open_datatree(job.path, engine=job.recipe.engine, areas=list(job.areas)),
+        )
         if job.recipe.compat is None:
             tables = select(tree, "+".join(job.tables), medians=dict(job.medians))
             longest = None if job.longest is None else (0.0, job.longest)
@@ -289,11 +305,11 @@ def _in_folder(folder: Probe, engine: str | None) -> list[str]:
 
 def _put_together(
     block: str, jobs: list[Job], recipe: Recipe, marks: Marks, report: Report
-) -> None:
-    """Join the parts that exist into the file of one stimulus."""
+) -> list[str]:
+    """Join the parts that exist into the file of one stimulus; gives what its layout cannot hold."""
     parts = [job.part for job in jobs if Path(job.part).is_file()]
     if not parts:
-        return
+        return []
     path = marks.archive / f"{block}.h5"
     layout = recipe.layout or ("allen_binned" if recipe.compat else None)
     missing = [job.session for job in jobs if job.part not in parts]
@@ -306,7 +322,11 @@ def _put_together(
             overwrite=True,
             before=lambda partial_file: marks.about_to(block, partial_file, missing),
         )
-    report.notes += [
-        f"{block}: {warning.message}" for warning in caught if warning.category is UserWarning
-    ]
+    left: list[str] = []
+    for warning in caught:
+        if isinstance(warning.message, LeftOut):
+            left += warning.message.left
+        elif warning.category is UserWarning:
+            report.notes.append(f"{block}: {warning.message}")
     report.written.append(path)
+    return left

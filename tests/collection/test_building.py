@@ -1,5 +1,6 @@
 """Building archives: what is in them, what an interruption leaves, what one bad session does."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import cli
+from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
 from neuroarrays.collection import building as pipeline
 from neuroarrays.collection.building import build
@@ -27,6 +29,7 @@ from neuroarrays.errors import (
     WriteFailed,
 )
 from neuroarrays.files import opening, writing
+from neuroarrays.files.probe import probe_of
 from neuroarrays.files.writing import replace
 from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic import write_nwb
@@ -125,6 +128,34 @@ def test_a_session_without_an_area_or_a_stimulus_is_noted(sessions, tmp_path):
     assert "trials: not in e" in report.notes
     assert "no units in the areas asked for: d" in report.notes
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "b", "c"]
+
+
+def test_the_index_of_joined_parts_is_that_of_looking(sessions, tmp_path, monkeypatch):
+    """The parts know what they hold: nothing of the whole is looked at again."""
+    looked = []
+    scan = index.scan_hdf5
+    monkeypatch.setattr(index, "scan_hdf5", lambda p, **how: looked.append(p) or scan(p, **how))
+    build(sessions, tmp_path / "archive", **TENTHS)
+    assert len(looked) == 3  # the parts
+    path = tmp_path / "archive" / "trials.h5"
+    stored = index.load(probe_of(path))
+    fresh = index.from_nodes(str(path), scan(str(path), values=True))
+    stored.fetch(stored.sessions)
+    for part in ("nodes", "sessions", "rows", "loaded"):
+        assert json.loads(json.dumps(getattr(fresh, part))) == getattr(stored, part), part
+    assert list(stored.sessions) == list(fresh.sessions)
+
+
+def test_each_session_is_opened_once_for_all_its_stimuli(one, tmp_path, monkeypatch):
+    with h5py.File(one[0], "a") as file:
+        file.copy("intervals/trials", "intervals/later")
+    opened = []
+    door = pipeline.open_datatree
+    monkeypatch.setattr(
+        pipeline, "open_datatree", lambda *args, **how: opened.append(args) or door(*args, **how)
+    )
+    assert build(one, tmp_path / "archive", **TENTHS).made == 2
+    assert len(opened) == 1
 
 
 def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):

@@ -94,7 +94,7 @@ def test_any_trial_tree_can_be_saved(aligned, tmp_path):
     with pytest.warns(UserWarning, match="has no place for") as caught:
         path = na.save(aligned, tmp_path / "trials.h5", layout="allen_binned")
     (warning,) = caught
-    for word in ("attributes", "history", "unit metadata quality", "text "):
+    for word in ("attributes", "history", "unit metadata", "quality", "text "):
         assert word in str(warning.message)
     found = na.open_datatree(path)
     assert list(found.children) == ["session_s1"]

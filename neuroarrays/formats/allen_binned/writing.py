@@ -54,6 +54,15 @@ class PublishedArea:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+class LeftOut(UserWarning):
+    """What the layout has no place for: `left` has it, and the first place where it was."""
+
+    def __init__(self, left: dict[str, str]):
+        self.left = left
+        listed = "; ".join(f"{what} ({where})" for what, where in left.items())
+        super().__init__(f"the layout allen_binned has no place for: {listed}")
+
+
 def write_allen_binned(
     tree: xr.DataTree, path: Path, at: Callable[[str], None], add: Report
 ) -> None:
@@ -83,8 +92,7 @@ def write_allen_binned(
     left: dict[str, str] = {}
     areas = list(_areas(tree, left))
     if left:
-        listed = "; ".join(f"{what} ({where})" for what, where in left.items())
-        warnings.warn(f"the layout allen_binned has no place for: {listed}", stacklevel=4)
+        warnings.warn(LeftOut(left), stacklevel=4)
     with new_hdf5(path, track_order=True) as (file, check):
         versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
         file.attrs["_NCProperties"] = np.bytes_(versions)
@@ -173,9 +181,8 @@ def _area(node: xr.DataTree, path: str, name_in_file: str, left: dict[str, str])
         _leave(left, str(other), path)
     if schema.VALID in dataset and not bool(dataset[schema.VALID].all()):
         _leave(left, "valid, which is False in some bins", path)
-    for label, coord in dataset.coords.items():
-        if coord.dims == (UNIT,) and label != UNIT:
-            _leave(left, f"unit metadata {label}", path)
+    labels = [str(n) for n, c in dataset.coords.items() if c.dims == (UNIT,) and n != UNIT]
+    _leave(left, f"unit metadata {', '.join(labels)}" if labels else "", path)
     for name in set(node.children) - {schema.PRESENTATIONS, schema.PUPIL}:
         _leave(left, str(name), path)
     return area
