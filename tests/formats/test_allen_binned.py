@@ -246,3 +246,15 @@ def test_an_outer_join_with_gaps_is_a_response(archive):
         for i, scale in enumerate(scales):
             group["spike_data"].dims[i].attach_scale(scale)
     assert na.open_datatree(archive)[f"{LAST}/VISp/responses"].dtype == np.float32
+
+
+@pytest.mark.parametrize("given", ["", "data", "data/02_stimulus_types"])
+def test_a_clone_opens_from_its_root(tmp_path, given):
+    from neuroarrays.synthetic import aligned_tree
+
+    folder = tmp_path / "data" / "02_stimulus_types"
+    folder.mkdir(parents=True)
+    with pytest.warns(UserWarning, match="no place for"):
+        na.save(aligned_tree(1, presentations=6), folder / "gabors.h5", layout="allen_binned")
+    tree = na.open_datatree(tmp_path / given)
+    assert list(tree.children) == ["gabors"]

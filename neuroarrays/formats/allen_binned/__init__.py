@@ -37,6 +37,8 @@ from neuroarrays.lazy.views import Arranged
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)
 _UNITS = {"_cm": "cm", "_deg": "degree"}
 _FRAMES = "_frames"
+#: Where the files of stimuli stand in a clone of the published repository, from its root or `data`.
+_IN_CLONE = ("data/02_stimulus_types", "02_stimulus_types")
 #: What an archive file may be called.
 _SUFFIXES = (".h5", ".hdf5", ".nc")
 
@@ -140,7 +142,9 @@ def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
 def _files(probe: Probe) -> list[Probe]:
     """The files that a path, folder or list stands for, whatever they hold."""
     if probe.is_folder:
-        return [file for file in probe.children if file.suffix in _SUFFIXES]
+        inside = (probe.child(place) for place in _IN_CLONE)
+        folder = next((place for place in inside if place.is_folder), probe)
+        return [file for file in folder.children if file.suffix in _SUFFIXES]
     return list(probe.children) if probe.is_list else [probe]
 
 
