@@ -258,3 +258,12 @@ def test_a_clone_opens_from_its_root(tmp_path, given):
         na.save(aligned_tree(1, presentations=6), folder / "gabors.h5", layout="allen_binned")
     tree = na.open_datatree(tmp_path / given)
     assert list(tree.children) == ["gabors"]
+
+
+@pytest.mark.parametrize("given", ["", "data"])
+def test_a_clone_without_contents_says_what_gets_them(tmp_path, given):
+    folder = tmp_path / "data" / "02_stimulus_types"
+    folder.mkdir(parents=True)
+    (folder / "gabors.h5").write_text("/annex/objects/MD5E-s100--abc.h5\n")
+    with pytest.raises(FormatError, match="git-annex pointer.*datalad get"):
+        na.open_datatree(tmp_path / given)

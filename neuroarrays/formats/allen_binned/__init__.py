@@ -54,7 +54,10 @@ class AllenBinnedReader(Reader):
         """Whether the first session has areas with spikes; of a folder, whether any file has."""
         if probe.is_list:
             return all(asked(_is_archive, file) for file in probe.children)
-        return any(asked(_is_archive, file) for file in _files(probe))
+        if any(asked(_is_archive, file) for file in _files(probe)):
+            return True
+        is_clone = probe.is_folder and any(probe.child(place).is_folder for place in _IN_CLONE)
+        return is_clone and any(file.pointer for file in _files(probe))
 
     def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """Open the archive as the groups of an aligned tree.
@@ -166,6 +169,8 @@ def _archives(probe: Probe, notes: list[str]) -> list[Probe]:
             continue
         archives.append(file)
     if not archives:
+        for file in _files(probe):
+            file.check_pointer()
         raise FormatError(probe.given, "", "files of the binned archive", "none")
     return archives
 
