@@ -296,8 +296,15 @@ def _in_folder(folder: Probe, engine: str | None) -> list[str]:
             return []
         raise
     # An error stands for a session that is damaged, and has its path.
-    sessions = reader.list_sessions(folder).values()
-    return [session.path for session in sessions if isinstance(session, Probe | FormatError)]
+    sessions = reader.list_sessions(folder)
+    pathless = [name for name, s in sessions.items() if not isinstance(s, Probe | FormatError)]
+    if pathless:
+        msg = (
+            f"{folder.given}: the reader {reader.name!r} has no path for the sessions "
+            f"{shorten(pathless)}; give build the paths of the sessions, not of their folder"
+        )
+        raise NeuroArraysError(msg)
+    return [session.path for session in sessions.values()]
 
 
 # ----------------------------------------------------------------------------------- the archive

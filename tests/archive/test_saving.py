@@ -690,6 +690,7 @@ def test_a_file_that_is_written_to_while_it_is_open(tmp_path, compression):
     np.testing.assert_array_equal(variable[:3].values, made[0][:3])
     with open(paths[0], "r+b") as file:
         file.write(paths[1].read_bytes())
+        file.truncate()  # the other may be shorter
     with pytest.raises(FormatError, match=r"0\.h5: expected the file as it was"):
         _ = variable[:3].values
     np.testing.assert_array_equal(na.open_datatree(paths[0])["s/A/a"].values, made[1])

@@ -32,6 +32,7 @@ from neuroarrays.files import opening, writing
 from neuroarrays.files.probe import probe_of
 from neuroarrays.files.writing import replace
 from neuroarrays.formats.allen_binned.pipeline import published
+from neuroarrays.formats.reader import Reader
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
@@ -521,3 +522,18 @@ def test_an_option_that_there_is_not_is_refused_before_anything_is_read(tmp_path
     with pytest.raises(ValueError, match=option):
         build([tmp_path / "gone.nwb"], tmp_path / "archive", **{option: value})
     assert not (tmp_path / "archive").exists()
+
+
+def test_sessions_without_a_path_are_not_left_out(tmp_path):
+    class Pathless(Reader):
+        name = "pathless"
+        description = "sessions that are tables of one file"
+
+        def recognise(self, probe):
+            return True
+
+        def list_sessions(self, probe):
+            return {"a": 1, "b": 2}
+
+    with pytest.raises(NeuroArraysError, match=r"'pathless' has no path for the sessions .*'?b"):
+        na.build(tmp_path, tmp_path / "archive", engine=Pathless)
