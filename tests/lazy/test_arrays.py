@@ -345,3 +345,36 @@ def test_lazy_arrays_say_where_they_come_from(tmp_path):
                     assert repr(data).endswith(f" of {path}>"), data
                     assert "not read: " in repr(data)
     assert seen >= {"FileArray", "Segments", "ClockCounts", "Interpolated"}
+
+
+@dataclass(frozen=True, eq=False)
+class Failing(LazyArray):
+    path: str
+    name: str
+    error: Exception
+    shape = (3,)
+    dtype = np.dtype("f8")
+
+    def outer(self, key):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (KeyError("chunk"), FormatError, r"b\.h5: .*KeyError: 'chunk'"),
+        (OSError("unpacking failed"), FormatError, r"b\.h5: .*unpacking failed"),
+        (MemoryError("3 GB"), MemoryError, "3 GB"),
+        (FormatError("a.h5", "x", "numbers", "text"), FormatError, r"a\.h5.*numbers"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_fails_while_values_are_read_is_an_error_of_the_file(error, kind, message):
+    variable = Failing("b.h5", "x", error).variable(["time"])
+    with pytest.raises(kind, match=message):
+        _ = variable[:2].values
+
+
+def test_what_fails_without_a_file_is_the_error_itself():
+    with pytest.raises(ZeroDivisionError, match="by hand"):
+        Failing(None, "", ZeroDivisionError("by hand")).load()
