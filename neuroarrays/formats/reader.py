@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
@@ -15,6 +14,7 @@ from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, printab
 from neuroarrays.files.probe import Probe, asked, naming_as_given, probe_of
 from neuroarrays.files.safety import named
 from neuroarrays.files.source import compared_once
+from neuroarrays.formats.groups import apart, plain
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import find, recognised
 from neuroarrays.tree import contents
@@ -256,8 +256,8 @@ class Reader(BackendEntrypoint):
         probe = probe_of(filename_or_obj)
         with named(probe.given):
             groups = self.open_groups_as_dict(probe, **options)
-            plain = {printable(path): _plain(node) for path, node in groups.items()}
-            return xr.DataTree.from_dict(plain)
+            nodes = {printable(path): plain(node) for path, node in groups.items()}
+            return xr.DataTree.from_dict(nodes)
 
     def open_dataset(
         self, filename_or_obj: Any, *, group: str | None = None, **options: Any
@@ -343,63 +343,3 @@ def _areas(kind: str, nodes: Mapping[str, xr.Dataset]) -> list[str]:
         elif role == "spikes" or (role == "series" and schema.UNIT in node.dims):
             areas[path.rpartition("/")[0]] = None
     return [path for path in areas if path]
-
-
-def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Groups with a series and an area of one name as two nodes.
-
-    A node shares its clock with the nodes below it, which two recordings cannot. The series is
-    called ``<name>_series``, and the session's `notes` say so.
-    """
-    recording = schema.kind_of(groups["/"].attrs) == schema.RECORDING
-    clashes: dict[str, str] = {}
-    for path, node in groups.items():
-        above = path.strip("/")
-        while "/" in above:
-            above = above.rpartition("/")[0]
-            parent = groups.get(above)
-            shared = set() if parent is None else set(parent.dims) & set(node.dims)
-            if parent is not None and (
-                (recording and schema.TIME in shared)
-                or any(parent.sizes[d] != node.sizes[d] for d in shared)
-            ):
-                clashes.setdefault(above, path)
-    if not clashes:
-        return groups
-    renamed: dict[str, xr.Dataset] = {}
-    for path, node in groups.items():
-        name = path
-        while name in clashes or (name != path and name in groups):
-            name += "_series"
-        renamed[name] = node
-        if name != path:
-            session = path.partition("/")[0]
-            note = f"{path} is called {name.rpartition('/')[2]}: {clashes[path]} has another clock"
-            notes = np.atleast_1d(groups[session].attrs.get("notes", [])).tolist()
-            renamed[session] = renamed[session].assign_attrs(notes=[*notes, note])
-    return renamed
-
-
-def _plain(node: xr.Dataset) -> xr.Dataset:
-    """A node without control characters in names and attributes: these come from a file and could steer a terminal."""
-    everything: list[Any] = [node, *node.variables.values()]
-    for labelled in everything:
-        if not all(map(_is_plain, (*labelled.attrs, *labelled.attrs.values()))):
-            labelled.attrs = {
-                _cleaned(key): _cleaned(value) for key, value in labelled.attrs.items()
-            }
-    odd = {name: printable(name) for name in node.variables if not str(name).isprintable()}
-    return node.rename(odd) if odd else node
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return not isinstance(value, str) or value.isprintable()
-
-
-def _cleaned(value: Any) -> Any:
-    """A text, or a list with texts, without control characters but line ends and tabs."""
-    if isinstance(value, list):
-        return [_cleaned(entry) for entry in value]
-    return printable(value, keep="\n\t") if isinstance(value, str) else value

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays.formats
-from neuroarrays.formats.reader import apart
+from neuroarrays.formats.groups import apart
 
 
 def test_a_series_called_like_an_area_is_a_node_of_its_own():
