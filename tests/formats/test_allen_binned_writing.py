@@ -1,5 +1,6 @@
 """The published layout: our files against those of plain xarray and h5netcdf, and what is refused."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.errors import PathExists, SchemaError
 from neuroarrays.files import opening
+from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
 
@@ -173,3 +175,9 @@ def test_options_are_checked(archive, tmp_path):
         na.save(tree, tmp_path / "x.zarr", layout="allen_binned")
     with pytest.raises(PathExists):
         na.save(tree, archive, layout="allen_binned")
+
+
+def test_what_was_left_out_comes_from_another_process_as_it_was():
+    warning = pickle.loads(pickle.dumps(LeftOut({"attributes": "a/VISp"})))
+    assert warning.left == {"attributes": "a/VISp"}
+    assert str(warning) == "the layout allen_binned has no place for: attributes (a/VISp)"

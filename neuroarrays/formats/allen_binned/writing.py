@@ -58,9 +58,12 @@ class LeftOut(UserWarning):
     """What the layout has no place for: `left` has it, and the first place where it was."""
 
     def __init__(self, left: dict[str, str]):
+        super().__init__(left)  # so that it is the same after it came from another process
         self.left = left
-        listed = "; ".join(f"{what} ({where})" for what, where in left.items())
-        super().__init__(f"the layout allen_binned has no place for: {listed}")
+
+    def __str__(self) -> str:
+        listed = "; ".join(f"{what} ({where})" for what, where in self.left.items())
+        return f"the layout allen_binned has no place for: {listed}"
 
 
 def write_allen_binned(
