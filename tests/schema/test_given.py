@@ -1,6 +1,7 @@
 """What a newcomer gives by mistake: every function says what it found, and a line that works."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -172,7 +173,8 @@ def test_anything_is_named_in_a_few_words(value, said):
 
 
 def test_a_list_for_a_reader_of_one_path_says_what_to_write(tmp_path):
-    paths = [na.sample_path(), na.sample_path()]
+    copy = shutil.copy(na.sample_path(), tmp_path)
+    paths = [na.sample_path(), copy]
     for function in (na.open_datatree, na.catalog):
         with pytest.raises(na.UnknownFormat, match=r"\[na\.open_datatree\(path, engine='arrays'\)"):
             function(paths, engine="arrays")
