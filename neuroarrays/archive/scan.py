@@ -45,31 +45,18 @@ def scan_hdf5(path: str, values: bool = False) -> Nodes:
 
     safety.regular_file(path)
     nodes: Nodes = {}
-    node_path = "/"
-    try:
-        with open_file(path) as file:
-            ours = SAVED_BY in file.attrs
-            seen: dict[int, str] = {}
-            todo: list[tuple[str, h5py.Group]] = [("", file)]
-            while todo:
-                node_path, group = todo.pop(0)
+    with safety.readable(path, "/", "readable HDF5"), open_file(path) as file:
+        ours = SAVED_BY in file.attrs
+        seen: dict[int, str] = {}
+        todo: list[tuple[str, h5py.Group]] = [("", file)]
+        while todo:
+            node_path, group = todo.pop(0)
+            with safety.readable(path, node_path, "readable HDF5"):
                 nodes[node_path] = _scan_group(path, file, node_path, group, seen, values)
                 if not ours:
                     _plain_netcdf(nodes[node_path])
                 below = (f"{node_path}/{name}".lstrip("/") for name in group)
                 todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
-    except FormatError:
-        raise
-    except MemoryError:
-        raise
-    except Exception as error:  # h5py raises nearly anything on damaged files
-        raise FormatError(
-            path,
-            node_path,
-            "readable HDF5",
-            f"{type(error).__name__}: {error}",
-            "the file is truncated or damaged",
-        ) from error
     return _with_places(nodes, path)
 
 

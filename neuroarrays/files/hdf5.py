@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, safety, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.source import Info, Source, check_unchanged, plain, text_array
@@ -103,23 +103,8 @@ class HDF5Source(Source):
     @contextmanager
     def _open(self, where: str = "") -> Iterator[_Handle]:
         """The handle, held under the lock; errors of h5py are raised with the file and the place."""
-        with state.hdf5:
-            try:
-                yield self._handle()
-            except (FormatError, MissingPath):
-                raise
-            # h5py raises nearly anything on damaged files: OSError, KeyError, RuntimeError, ...
-            except MemoryError:
-                raise
-            except Exception as error:
-                raise FormatError(
-                    self.path,
-                    where,
-                    expected="readable HDF5",
-                    found=f"{type(error).__name__}: {error}",
-                    hint="the file is truncated or damaged; compare its size or checksum with "
-                    "the original",
-                ) from error
+        with state.hdf5, safety.readable(self.path, where, "readable HDF5"):
+            yield self._handle()
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:

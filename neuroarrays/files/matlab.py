@@ -117,19 +117,9 @@ class Matlab5Source(MemberSource):
             import scipy.io
         except ImportError as error:
             raise MissingDependency("scipy", "matlab", "reading MATLAB files") from error
-        try:
-            with open(self.path, "rb") as file:
-                return scipy.io.loadmat(file, **options)
-        except MemoryError:
-            raise
-        except Exception as error:  # scipy raises nearly anything on damaged files
-            raise FormatError(
-                self.path,
-                where,
-                "a readable MATLAB file",
-                f"{type(error).__name__}: {error}"[:200],
-                "the file is truncated or damaged",
-            ) from error
+        expected = "a readable MATLAB file"
+        with safety.readable(self.path, where, expected), open(self.path, "rb") as file:
+            return scipy.io.loadmat(file, **options)
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         top = name.partition("/")[0]

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 
+#: What to do about a file that a library cannot read.
+DAMAGED = "the file is truncated or damaged; compare its size or checksum with the original"
+
 if TYPE_CHECKING:
     import h5py
 
@@ -249,6 +252,29 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
             what,
             "it is damaged, or has what nobody expected",
         ) from error
+
+
+@contextmanager
+def readable(
+    path: str | os.PathLike[str], where: str, expected: str, hint: str = DAMAGED
+) -> Iterator[None]:
+    """Make an error that names the file of whatever a library raises on damaged bytes.
+
+    h5py, zarr, zipfile, scipy and parsers of tables raise nearly anything there: OSError, KeyError,
+    RuntimeError, struct.error, ... To be put around calls of a library, and around nothing else.
+
+    Raises
+    ------
+    FormatError
+        Where the library failed, with what it said. Errors of ours and of memory pass.
+    """
+    try:
+        yield
+    except (NeuroArraysError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"[:300]
+        raise FormatError(path, where, expected, what, hint) from error
 
 
 def _on_purpose(error: BaseException) -> bool:

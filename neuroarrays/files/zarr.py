@@ -107,7 +107,7 @@ class ZarrSource(Source):
             raise FormatError(self.path, name, "a Zarr array", "nothing or a group")
         self._check_metadata(resolved)
         scalar = self.attrs(name).get("zarr_dtype") == "scalar"
-        try:
+        with safety.readable(self.path, name, "readable Zarr chunks"):
             if scalar or array.shape == ():
                 raw = np.asarray(array[(0,) * len(array.shape)], array.dtype).reshape(())
             else:
@@ -119,12 +119,6 @@ class ZarrSource(Source):
                     key,
                     lambda nbytes: self._check_size(resolved, nbytes, key == ()),
                 )
-        except (NeuroArraysError, MemoryError):
-            raise
-        except Exception as error:  # zarr and its codecs raise anything on damaged chunks
-            raise FormatError(
-                self.path, name, "readable Zarr chunks", f"{type(error).__name__}: {error}"
-            ) from error
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
 
     def files(self) -> folders.Listing:
@@ -247,15 +241,9 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
     except ImportError as error:
         raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
     store = CheckedStore(source.path, source.files(), source.check_bytes)
-    try:
+    with safety.readable(source.path, name, "a Zarr array"):
         array = zarr.open_array(store=store, path=name, mode="r")
         chunk = math.prod(int(n) for n in array.chunks) * np.dtype(array.dtype).itemsize
-    except NeuroArraysError:
-        raise
-    except Exception as error:  # zarr raises anything on damaged metadata
-        raise FormatError(
-            source.path, name, "a Zarr array", f"{type(error).__name__}: {error}"[:300]
-        ) from error
     source._check_size(name, chunk)
     text = array.dtype.kind not in "biufcmMV"  # of any length
     store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk

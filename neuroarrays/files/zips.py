@@ -120,19 +120,9 @@ def check_plain(path: str, entry: ZipMember) -> None:
 
 def _directory(path: str, known: tuple[int, ...]) -> dict[str, ZipMember]:
     check_unchanged(path, known)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile lets struct.error, IndexError, ... through
-        raise FormatError(
-            path,
-            "",
-            "a readable zip",
-            f"{type(error).__name__}: {error}",
-            "it is truncated or damaged; download it again",
-        ) from error
+    hint = "it is truncated or damaged; download it again"
+    with safety.readable(path, "", "a readable zip", hint), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
     if len(entries) > MAX_MEMBERS:
         raise FormatError(path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}")
     by_name: dict[str, ZipMember] = {}

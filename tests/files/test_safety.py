@@ -1,11 +1,12 @@
 """Pointers that git-annex and Git LFS leave in the place of files."""
 
 import os
+import struct
 
 import pytest
 
 import neuroarrays as na
-from neuroarrays.errors import FormatError, MissingPath
+from neuroarrays.errors import FormatError, MissingPath, NotInTree
 from neuroarrays.files import hdf5, safety
 from neuroarrays.files.opening import open_source
 
@@ -121,3 +122,15 @@ def test_close_lets_go_of_the_files_of_a_tree(tmp_path):
     assert str(tmp_path / "b.h5") in kept
     assert str(tmp_path / "a.h5") not in kept
     assert one.identical(na.load_sample())  # read anew
+
+
+def test_what_a_library_raises_names_the_file_and_ours_passes():
+    with (
+        pytest.raises(FormatError, match=r"a\.h5:x: expected numbers; found struct.*cut.*checksum"),
+        safety.readable("a.h5", "x", "numbers"),
+    ):
+        raise struct.error("struct cut")
+    for ours in (NotInTree("area", "x", ["y"]), MemoryError("8 GB")):
+        with pytest.raises(type(ours)) as caught, safety.readable("a.h5", "x", "numbers"):
+            raise ours
+        assert caught.value is ours

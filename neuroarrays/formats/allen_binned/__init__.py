@@ -23,6 +23,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
 from neuroarrays.formats.allen_binned import walk as files
@@ -125,7 +126,7 @@ def _block(probe: Probe, file: Probe) -> str:
 def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
     for area in walk.areas(session):
         path = f"{session}/{area}"
-        with files.naming(walk.path, path):
+        with safety.readable(walk.path, path, "readable HDF5"):
             groups = walk.groups(path)
             sizes = walk.shapes(path)
         yield {
@@ -200,7 +201,7 @@ class _BinnedFile:
                 node = f"{block}/{session}".lstrip("/")
                 with (
                     self.request.sparing(session, self.probe),
-                    files.naming(self.source.path, session),
+                    safety.readable(self.source.path, session, "readable HDF5"),
                 ):
                     nodes |= self._session(walk, session, areas, node, shown)
         return nodes

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.errors import FormatError
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
@@ -180,23 +180,6 @@ def walking(source: Source) -> Iterator[Walk]:
         raise FormatError(source.path, "", "an HDF5 file", "a Zarr store")
     with source.opened() as file:
         yield Walk(source.path, file)
-
-
-@contextmanager
-def naming(path: str, where: str) -> Iterator[None]:
-    """Give errors of h5py the file and the place."""
-    try:
-        yield
-    except (NeuroArraysError, MemoryError):
-        raise
-    except Exception as error:  # h5py raises nearly anything on damaged files
-        raise FormatError(
-            path,
-            where,
-            expected="readable HDF5",
-            found=f"{type(error).__name__}: {error}",
-            hint="the file is truncated or damaged; compare its size or checksum with the original",
-        ) from error
 
 
 def claims(probe: Probe) -> bool:

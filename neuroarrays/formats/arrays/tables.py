@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
+from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.files import safety
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import probe_of
@@ -54,15 +55,9 @@ class TableSource(MemberSource):
                 self.path, "", f"a table of at most {LARGEST:,} bytes", f"{self.stamp[1]:,}"
             )
         content = io.BytesIO(probe_of(self.path).read_bytes(LARGEST))
-        try:
+        with safety.readable(self.path, "", "a readable table"):
             parquet = self.path.endswith(".parquet")
             frame = self._parquet(content) if parquet else self._text(content)
-        except (MemoryError, NeuroArraysError):
-            raise
-        except Exception as error:  # parsers raise nearly anything on damaged files
-            raise FormatError(
-                self.path, "", "a readable table", f"{type(error).__name__}: {error}"[:200]
-            ) from error
         columns = {}
         for position, name in enumerate(frame.columns):
             values = plain_column(frame.iloc[:, position])
