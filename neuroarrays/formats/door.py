@@ -268,7 +268,9 @@ def _found(asked: Probe) -> Reader:
     if asked.is_list:
         names = {one: _names_of(one) for one in asked.children}
         if all(names.values()):
-            found = ", ".join(f"{one} ({' or '.join(names[one])})" for one in asked.children[:12])
+            found = ", ".join(
+                f"{one.given} ({' or '.join(names[one])})" for one in asked.children[:12]
+            )
             raise UnknownFormat(
                 asked.given,
                 expected="a list of paths that one reader opens as one tree",

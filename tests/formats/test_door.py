@@ -90,6 +90,7 @@ def test_a_list_is_opened_whole(tmp_path, monkeypatch):
         with pytest.raises(UnknownFormat, match=r"a\.nwb \(nwb\).*open each") as caught:
             na.open_datatree(paths)
         assert f"{mouse} (sensorium)" in str(caught.value)
+        assert str(tmp_path) not in str(caught.value)  # named as they were given
     for engine, paths in (("nwb", ["a.nwb", mouse]), ("sensorium", [mouse, "a.nwb"])):
         with pytest.raises(UnknownFormat, match=rf"{paths[1]}: expected a session, as each path"):
             na.open_datatree(paths, engine=engine)
