@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuroarrays.errors import MissingDependency, NeuroArraysError, option
+from neuroarrays.files.safety import on_purpose
 
 Progress = Callable[[int, int, str], None]
 
@@ -23,9 +24,10 @@ class Outcome:
 
 
 def error_text(error: BaseException) -> str:
-    """An error in one line, with its type unless it is one of this library."""
+    """An error in one line, with its type unless this library raised it: then it speaks to the user."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, NeuroArraysError) else f"{type(error).__name__}: {text}"
+    ours = isinstance(error, NeuroArraysError) or on_purpose(error)
+    return text if ours else f"{type(error).__name__}: {text}"
 
 
 class Runner:

@@ -242,7 +242,7 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
         file = error.filename if isinstance(error.filename, str) else path
         raise FormatError(file, where, *_told(error, os.fspath(file))) from error
     except Exception as error:
-        if _on_purpose(error):
+        if on_purpose(error):
             raise
         what = f"{type(error).__name__}: {error}"[:300]
         raise FormatError(
@@ -277,7 +277,7 @@ def readable(
         raise FormatError(path, where, expected, what, hint) from error
 
 
-def _on_purpose(error: BaseException) -> bool:
+def on_purpose(error: BaseException) -> bool:
     """Whether a line of ours says `raise`: it speaks of a wrong option, not of a wrong file."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

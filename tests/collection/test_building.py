@@ -534,3 +534,15 @@ def test_sessions_without_a_path_are_not_left_out(monkeypatch, tmp_path):
     monkeypatch.setattr(pipeline, "reader_of", lambda folder, engine: Pathless())
     with pytest.raises(NeuroArraysError, match="'pathless' has no path for the sessions"):
         na.build(tmp_path, tmp_path / "archive")
+
+
+def test_what_we_say_ourselves_has_no_type_before_it(tmp_path):
+    """Without stops there is no length: the report says what to give, in the user's words."""
+    (path,) = write(tmp_path, ("a",))
+    with h5py.File(path, "a") as file:
+        file["intervals/trials/stop_time"][:] = np.nan
+    report = na.build(path, tmp_path / "archive", bin_width=0.1)
+    ((what, why),) = report.failures
+    assert what == "a, trials"
+    assert why.startswith("no presentation has a stop time")
+    assert "window" in why

@@ -126,7 +126,9 @@ def test_close_lets_go_of_the_files_of_a_tree(tmp_path):
 
 def test_what_a_library_raises_names_the_file_and_ours_passes():
     with (
-        pytest.raises(FormatError, match=r"a\.h5:x: expected numbers; found error: struct cut.*checksum"),
+        pytest.raises(
+            FormatError, match=r"a\.h5:x: expected numbers; found error: struct cut.*checksum"
+        ),
         safety.readable("a.h5", "x", "numbers"),
     ):
         raise struct.error("struct cut")
