@@ -22,7 +22,6 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.collection.building import Recipe, build
 from neuroarrays.files import opening
 from neuroarrays.synthetic.allen import write_allen
 
@@ -290,10 +289,10 @@ def bench_build(folder, small):
         f"{size:.0f} MB of NWB, imports and start of workers included")  # fmt: skip
     took = {}
     for workers in (1, 2):
-        for name, recipe in (("ours", Recipe()), ("compat", Recipe(compat="mlynarski"))):
+        for name, compat in (("ours", None), ("compat", "mlynarski")):
             out = folder / f"built_{name}_{workers}"
             begin = time.perf_counter()
-            report = build([sessions], out, recipe, workers=workers)
+            report = na.build(sessions, out, compat=compat, workers=workers)
             took[name, workers] = time.perf_counter() - begin
             assert not report.failures, report.failures
             size = sum(path.stat().st_size for path in report.written) / 1e6

@@ -26,8 +26,8 @@ CODE = """
 import resource, sys, time
 import dask, h5py, hdf5plugin, numba, pandas, scipy, xarray
 import neuroarrays as na
-from neuroarrays.alignment import aligned as alignment
-from neuroarrays.analysis import rates as analysis
+from neuroarrays.alignment import align
+from neuroarrays.analysis import rates
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.formats.allen_binned import closed
 from neuroarrays.formats.allen_binned.pipeline import published

@@ -74,7 +74,7 @@ def main(argv=None):
     print(f"{n_units} units, {len(times):,} spikes, {4 * each:,} presentations x {N_BINS} bins")
     print("best of 5; the two-thread wall time suffers most from other work on the machine")
     for name, origins in layouts.items():
-        edges = origins[:, None] + grid.bin_edges(0.0, N_BINS, WIDTH)
+        edges = grid.bin_edges(origins, N_BINS, WIDTH)
         limits = np.full(len(origins), np.inf)
         args = (*spikes, origins, limits, N_BINS, WIDTH, np.uint8)
         counts.count_trials(*args, threads=2)  # compiles
