@@ -84,13 +84,21 @@ def write_published(path, sessions, areas, presentations=5, bins=14, units=6):
                 counts = rng.integers(0, 2, (presentations, bins, units), np.int8)
                 signal = np.zeros((bins, presentations), "f4")
                 both, rows = ("time", "presentation_id"), np.zeros(presentations, "f4")
-                group(f"{place}/spike_data", ("presentation_id", "time", "unit_id"),
-                      {"spike_data": counts}, labels)  # fmt: skip
+                group(
+                    f"{place}/spike_data",
+                    ("presentation_id", "time", "unit_id"),
+                    {"spike_data": counts},
+                    labels,
+                )
                 group(f"{place}/speed", both, {"speed": signal}, labels)
                 group(f"{place}/gaze_data", both, dict.fromkeys(GAZE, signal), labels)
                 columns = ("frame", "stimulus_block", "start_time", "stop_time", "duration")
-                group(f"{place}/presentations", ("presentation_id",), dict.fromkeys(columns, rows),
-                      labels)  # fmt: skip
+                group(
+                    f"{place}/presentations",
+                    ("presentation_id",),
+                    dict.fromkeys(columns, rows),
+                    labels,
+                )
 
 
 def nodes_of(sessions, areas):
@@ -151,13 +159,17 @@ def bench_nodes(folder, small):
         write_published(smaller, part, few)
         wall, cpu, memory, nodes = opened_apart("h5netcdf", smaller)
         walls.append(cpu)
-        say(f"h5netcdf     {wall:8.2f} s   {cpu:6.2f} s CPU   {memory:6.0f} MB   {nodes:.0f} nodes "
-            f"({part} sessions)")  # fmt: skip
+        say(
+            f"h5netcdf     {wall:8.2f} s   {cpu:6.2f} s CPU   {memory:6.0f} MB   {nodes:.0f} nodes "
+            f"({part} sessions)"
+        )
     # a n + b n^2 through both, as many groups as the whole has.
     n = np.array([nodes_of(part, few) for part in parts], float)
     linear, square = np.linalg.solve(np.stack([n, n**2], 1), walls)
-    say(f"h5netcdf     {linear * total + square * total**2:8.0f} s CPU, extrapolated to {total} groups "
-        "from these two (it grows with their square); not measured")  # fmt: skip
+    say(
+        f"h5netcdf     {linear * total + square * total**2:8.0f} s CPU, extrapolated to {total} groups "
+        "from these two (it grows with their square); not measured"
+    )
 
 
 # ------------------------------------------------------------------------------ size and reads
@@ -239,10 +251,14 @@ def bench_sizes(folder, small):
         na.save(tree, theirs, layout="allen_binned")
     say()
     say(f"one session: {presentations} presentations x {bins} bins, {areas} areas x {units} units")
-    say(f"published layout   {theirs.stat().st_size / 1e6:8.1f} MB   saved in "
-        f"{time.perf_counter() - begin:.2f} s")  # fmt: skip
-    say(f"ours               {own.stat().st_size / 1e6:8.1f} MB   saved in {ours_took:.2f} s   "
-        f"{theirs.stat().st_size / own.stat().st_size:.1f} x smaller")  # fmt: skip
+    say(
+        f"published layout   {theirs.stat().st_size / 1e6:8.1f} MB   saved in "
+        f"{time.perf_counter() - begin:.2f} s"
+    )
+    say(
+        f"ours               {own.stat().st_size / 1e6:8.1f} MB   saved in {ours_took:.2f} s   "
+        f"{theirs.stat().st_size / own.stat().st_size:.1f} x smaller"
+    )
     raw = presentations * bins * areas * units
     spikes = raw / stored(own, ["spike_data"])
     floats = presentations * bins * 4 * 7 / stored(own, ["speed", "raw_"])
@@ -280,13 +296,22 @@ def bench_build(folder, small):
     sessions = folder / "sessions"
     sessions.mkdir()
     for i in range(count):
-        write_allen(sessions / f"{i}.nwb", session_id=700000000 + i, seed=i, units=units, rows=rows,
-                    stimuli=("gabors", "drifting_gratings", "natural_scenes"),
-                    probes=4, parts=("running", "eye"))  # fmt: skip
+        write_allen(
+            sessions / f"{i}.nwb",
+            session_id=700000000 + i,
+            seed=i,
+            units=units,
+            rows=rows,
+            stimuli=("gabors", "drifting_gratings", "natural_scenes"),
+            probes=4,
+            parts=("running", "eye"),
+        )
     say()
     size = sum(path.stat().st_size for path in sessions.iterdir()) / 1e6
-    say(f"build: {count} sessions x 3 stimuli, {units} units, {rows} presentations each, "
-        f"{size:.0f} MB of NWB, imports and start of workers included")  # fmt: skip
+    say(
+        f"build: {count} sessions x 3 stimuli, {units} units, {rows} presentations each, "
+        f"{size:.0f} MB of NWB, imports and start of workers included"
+    )
     took = {}
     for workers in (1, 2):
         for name, compat in (("ours", None), ("compat", "mlynarski")):
@@ -299,8 +324,10 @@ def bench_build(folder, small):
             memory = resource.getrusage(
                 resource.RUSAGE_SELF if workers == 1 else resource.RUSAGE_CHILDREN
             ).ru_maxrss
-            say(f"{name:8s} {workers} worker{'s' * (workers > 1):1s} {took[name, workers]:8.2f} s   "
-                f"{size:6.1f} MB   peak {memory / 1024:.0f} MB in a process")  # fmt: skip
+            say(
+                f"{name:8s} {workers} worker{'s' * (workers > 1):1s} {took[name, workers]:8.2f} s   "
+                f"{size:6.1f} MB   peak {memory / 1024:.0f} MB in a process"
+            )
     for name in ("ours", "compat"):
         say(f"{name:8s} speed-up with two: {took[name, 1] / took[name, 2]:.2f}")
 
@@ -319,11 +346,15 @@ def estimate(shapes, spikes, floats):
     rows = (table["n_presentations"] * 8 * 8).sum()
     ours = binned / spikes + signals / floats + rows
     say()
-    say(f"estimate: the {len(table)} session files of the published archive (its shapes are real, "
-        "the values behind these ratios are not)")  # fmt: skip
+    say(
+        f"estimate: the {len(table)} session files of the published archive (its shapes are real, "
+        "the values behind these ratios are not)"
+    )
     say(f"published  20.2 GB, {binned / 1e9:.1f} GB of them spikes")
-    say(f"ours       {ours / 1e9:.1f} GB: spikes {binned / spikes / 1e9:.1f} GB ({spikes:.1f} x), speed and "
-        f"gaze {signals / floats / 1e9:.2f} GB ({floats:.1f} x), tables {rows / 1e9:.2f} GB (not compressed)")  # fmt: skip
+    say(
+        f"ours       {ours / 1e9:.1f} GB: spikes {binned / spikes / 1e9:.1f} GB ({spikes:.1f} x), speed and "
+        f"gaze {signals / floats / 1e9:.2f} GB ({floats:.1f} x), tables {rows / 1e9:.2f} GB (not compressed)"
+    )
 
 
 def main(argv=None):

@@ -15,10 +15,20 @@ from pathlib import Path
 from neuroarrays.synthetic.allen import BRAIN_OBSERVATORY, write_allen
 
 FULL = {
-    "units": 300, "bad_units": 75, "probes": 6, "channels": 384, "rate": 5.0, "movie": (12, 900),
-    "rows": {"gabors": 500, "flashes": 30, "drifting_gratings": 50, "static_gratings": 600,
-             "natural_scenes": 700},
-}  # fmt: skip
+    "units": 300,
+    "bad_units": 75,
+    "probes": 6,
+    "channels": 384,
+    "rate": 5.0,
+    "movie": (12, 900),
+    "rows": {
+        "gabors": 500,
+        "flashes": 30,
+        "drifting_gratings": 50,
+        "static_gratings": 600,
+        "natural_scenes": 700,
+    },
+}
 SMALL = {"units": 20, "bad_units": 7, "channels": 48, "sampling": 0.2}
 #: In a process of its own. With "warm", the bundled recording is aligned first: what is imported and
 #: which compiled loops are loaded on first use then counts as imports.
@@ -63,8 +73,10 @@ def measure(path, compat, warm, stimuli):
     for _ in range(3):
         done = subprocess.run(
             [sys.executable, "-c", CODE, str(path), compat, warm, *stimuli],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         runs.append([float(word) for word in done.stdout.split()])
     return min(runs, key=lambda run: run[1])
 
@@ -80,9 +92,11 @@ def main(argv=None):
         spikes = sum(train.size for train in truth["units"]["train"])
         rows = sum(len(table["start_time"]) for table in truth["tables"].values())
         good = truth["units"]["why"].count("")
-        print(f"a generated session: {good} good units of {len(truth['units']['why'])}, "
-              f"{truth['end']:.0f} s, {spikes:,} spikes, {rows:,} rows of {len(BRAIN_OBSERVATORY)} "
-              f"stimuli, {os.path.getsize(path) / 1e6:.0f} MB")  # fmt: skip
+        print(
+            f"a generated session: {good} good units of {len(truth['units']['why'])}, "
+            f"{truth['end']:.0f} s, {spikes:,} spikes, {rows:,} rows of {len(BRAIN_OBSERVATORY)} "
+            f"stimuli, {os.path.getsize(path) / 1e6:.0f} MB"
+        )
         print(
             "everything loaded: spikes, speed, gaze, tables; best of 3 processes. first use: imports"
         )
@@ -92,9 +106,11 @@ def main(argv=None):
                 opened, cpu, wall, above, base, cells = measure(
                     path, compat, warm, BRAIN_OBSERVATORY
                 )
-                print(f"  {label + ', ' + use:<24} {cpu:6.2f} s CPU ({opened:.2f} s to open), "
-                      f"{wall:.2f} s wall, {above:.0f} MB above imports ({base:.0f} MB), "
-                      f"{cells:,.0f} cells")  # fmt: skip
+                print(
+                    f"  {label + ', ' + use:<24} {cpu:6.2f} s CPU ({opened:.2f} s to open), "
+                    f"{wall:.2f} s wall, {above:.0f} MB above imports ({base:.0f} MB), "
+                    f"{cells:,.0f} cells"
+                )
         print("  AllenSDK and the published pipeline: 63 s, 1,100 MB (quoted, see above)")
 
 

@@ -47,10 +47,13 @@ def histograms(presentations, units, bins):
     labels = random.integers(0, 8, presentations)
     area = xr.Dataset(
         {"spike_data": (("presentation_id", "unit_id", "time"), counts)},
-        {"presentation_id": np.arange(presentations), "unit_id": np.arange(units),
-         "time": ("time", np.arange(bins) / 100, {"bin_width": 0.01}),
-         "orientation": ("presentation_id", labels * 45.0)},
-    )  # fmt: skip
+        {
+            "presentation_id": np.arange(presentations),
+            "unit_id": np.arange(units),
+            "time": ("time", np.arange(bins) / 100, {"bin_width": 0.01}),
+            "orientation": ("presentation_id", labels * 45.0),
+        },
+    )
     na.psth(area.isel(presentation_id=slice(0, 200)), by="orientation")  # compiles
     ours, mine = best(lambda: na.psth(area, by="orientation"), 7)
     grown = memory(lambda: na.psth(area, by="orientation"))
@@ -78,9 +81,12 @@ def tuning(units, duration):
     angle = np.cumsum(random.normal(0, 0.2, n)) % (2 * np.pi)
     trains = [np.sort(random.uniform(0, duration, int(5 * duration))) for _ in range(units)]
     node = xr.Dataset(
-        {"spike_times": ("spike", np.concatenate(trains)),
-         "row_size": ("unit_id", [len(t) for t in trains])}, {"unit_id": np.arange(units)},
-    )  # fmt: skip
+        {
+            "spike_times": ("spike", np.concatenate(trains)),
+            "row_size": ("unit_id", [len(t) for t in trains]),
+        },
+        {"unit_id": np.arange(units)},
+    )
     group = nap.TsGroup({u: nap.Ts(t) for u, t in enumerate(trains)})
     feature = nap.Tsd(t=time_, d=angle)
     signal = ("time", angle, {"period": 2 * np.pi})
@@ -106,8 +112,10 @@ def tuning(units, duration):
     theirs, yours = best(lambda: nap.compute_tuning_curves(frame, feature, **whole), 2)
     same = np.allclose(yours.values * 50, mine.values)
     print(f"tuning curves of {units} units, {duration:,.0f} s at 50 Hz, 60 directions; CPU s")
-    print(f"  ours, from spikes      {from_spikes:7.3f}   from counts {from_counts:7.3f}   "
-          f"the first time, spikes checked {first:.3f}")  # fmt: skip
+    print(
+        f"  ours, from spikes      {from_spikes:7.3f}   from counts {from_counts:7.3f}   "
+        f"the first time, spikes checked {first:.3f}"
+    )
     print(f"  pynapple, from spikes  {spikes:7.3f}   from counts {theirs:7.3f}   same: {same}")
 
 
@@ -131,8 +139,10 @@ def averages(frames, height, width, units, lags):
         f"average of {units} units over ({frames:,}, {height}, {width}) uint8, {lags} lags; CPU s"
     )
     print(f"  spike_triggered_average {ours:7.2f}   {work / ours:5.0f} Gflop/s")
-    print(f"  its matrix products     {limit:7.2f}   {work / limit:5.0f} Gflop/s   "
-          f"{limit / ours:.0%} of the limit")  # fmt: skip
+    print(
+        f"  its matrix products     {limit:7.2f}   {work / limit:5.0f} Gflop/s   "
+        f"{limit / ours:.0%} of the limit"
+    )
 
 
 def correlograms(units, duration, rate=10):
@@ -140,9 +150,12 @@ def correlograms(units, duration, rate=10):
     random = np.random.default_rng(0)
     trains = [np.sort(random.uniform(0, duration, int(rate * duration))) for _ in range(units)]
     node = xr.Dataset(
-        {"spike_times": ("spike", np.concatenate(trains)),
-         "row_size": ("unit_id", [len(t) for t in trains])}, {"unit_id": np.arange(units)},
-    )  # fmt: skip
+        {
+            "spike_times": ("spike", np.concatenate(trains)),
+            "row_size": ("unit_id", [len(t) for t in trains]),
+        },
+        {"unit_id": np.arange(units)},
+    )
     group = nap.TsGroup({u: nap.Ts(t) for u, t in enumerate(trains)})
     few = na.select_units(node, "unit_id < 2")
     na.crosscorrelogram(few)
@@ -155,8 +168,10 @@ def correlograms(units, duration, rate=10):
         f"crosscorrelograms of {units} units, {duration:,.0f} s at {rate} Hz, 1 ms to 50 ms; CPU s"
     )
     print(f"  crosscorrelogram {ours:7.3f}   both ways of {pairs:,} pairs, and each with itself")
-    print(f"  pynapple         {theirs:7.3f}   one way of each pair   most apart by "
-          f"{apart * rate * duration * 0.001:.2g} of a count")  # fmt: skip
+    print(
+        f"  pynapple         {theirs:7.3f}   one way of each pair   most apart by "
+        f"{apart * rate * duration * 0.001:.2g} of a count"
+    )
 
 
 def main(argv=None):

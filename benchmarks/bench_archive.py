@@ -191,8 +191,10 @@ def bench_trials(folder, trials, units=8000):
         }
     )
     raw = images.nbytes + tree["m/V1/responses"].nbytes
-    say(f"\n{trials} trials, float32: 36 x 64 images, a fifth of them of 20 repeated, {units} units, "
-        f"{raw / 1e6:.0f} MB; 128 random trials")  # fmt: skip
+    say(
+        f"\n{trials} trials, float32: 36 x 64 images, a fifth of them of 20 repeated, {units} units, "
+        f"{raw / 1e6:.0f} MB; 128 random trials"
+    )
     wanted = rng.integers(0, trials, 128)
     for compression in ("zstd", None):
         path = na.save(tree, folder / f"trials-{compression}.h5", compression=compression)
@@ -210,8 +212,10 @@ def bench_trials(folder, trials, units=8000):
             b, _ = best(lambda r=responses: r[wanted].values)
             assert np.array_equal(got, images[wanted])
             label = f"compression={compression!r}, {name}"
-            say(f"{label:34s} file {path.stat().st_size / 1e6:6.1f} MB | images "
-                f"{a * 1e3:7.2f} ms | responses {b * 1e3:7.2f} ms")  # fmt: skip
+            say(
+                f"{label:34s} file {path.stat().st_size / 1e6:6.1f} MB | images "
+                f"{a * 1e3:7.2f} ms | responses {b * 1e3:7.2f} ms"
+            )
 
 
 def bench_structure(folder, sessions, areas, peer):
@@ -225,12 +229,16 @@ def bench_structure(folder, sessions, areas, peer):
         ("catalog", lambda: na.catalog(path)),
         ("one session, na.open_datatree", lambda: na.open_datatree(path, sessions="session_3")),
         ("one session, reader", lambda: ArchiveReader().open_datatree(path, sessions="session_3")),
-        ("8 areas of it, na.open_datatree", lambda: na.open_datatree(
-            path, sessions="session_3", areas=[f"area_{i}" for i in range(min(8, areas))])),
+        (
+            "8 areas of it, na.open_datatree",
+            lambda: na.open_datatree(
+                path, sessions="session_3", areas=[f"area_{i}" for i in range(min(8, areas))]
+            ),
+        ),
         ("all, reader's groups only", lambda: ArchiveReader().open_groups_as_dict(path)),
         ("all, reader", lambda: ArchiveReader().open_datatree(path)),
         ("all, na.open_datatree", lambda: na.open_datatree(path)),
-    ]  # fmt: skip
+    ]
     took = {}
     for name, function in rows:
         took[name], _ = best(function, 3)

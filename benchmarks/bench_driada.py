@@ -48,8 +48,14 @@ def load_driada(folder):
     from driada.experiment import load_experiment
 
     with tempfile.TemporaryDirectory() as root:
-        load_experiment("lab", {"name": "s"}, data_path=str(folder / "stored.npz"), root=root,
-                        reconstruct_spikes=False, verbose=False)  # fmt: skip
+        load_experiment(
+            "lab",
+            {"name": "s"},
+            data_path=str(folder / "stored.npz"),
+            root=root,
+            reconstruct_spikes=False,
+            verbose=False,
+        )
 
 
 def load_pickle(folder, stored):
@@ -110,8 +116,12 @@ def main(argv=None):
         ]
         for case in CASES:
             python = options.peers_python if case.startswith("DRIADA") else sys.executable
-            done = subprocess.run([python, __file__, "--case", case, name], check=False,
-                                  capture_output=True, text=True)  # fmt: skip
+            done = subprocess.run(
+                [python, __file__, "--case", case, name],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
             if done.returncode:
                 lines.append(f"{case:<27} not measured: {done.stderr.strip().splitlines()[-1]:.60}")
                 continue

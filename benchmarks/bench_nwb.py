@@ -81,8 +81,14 @@ def write(path, n_units, n_spikes, seed=0):
         file.add_unit_column(column, column)
     for _ in range(n_units):
         times = np.sort(rng.uniform(0, 9000, n_spikes // n_units))
-        file.add_unit(spike_times=times, location="CA1", snr=1.0, presence_ratio=1.0,
-                      amplitude_cutoff=0.0, isi_violations=0.0)  # fmt: skip
+        file.add_unit(
+            spike_times=times,
+            location="CA1",
+            snr=1.0,
+            presence_ratio=1.0,
+            amplitude_cutoff=0.0,
+            isi_violations=0.0,
+        )
     for start in np.arange(0, 100, 0.25):
         file.add_trial(start_time=start, stop_time=start + 0.25)
     with NWBHDF5IO(path, "w") as io:
@@ -93,8 +99,11 @@ def main(argv=None):
     """Print CPU time of each way, and its ratio to raw h5py."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="seconds instead of a minute")
-    parser.add_argument("--peers-python", default=sys.executable,
-                        help="an interpreter with lazynwb, which wants another zarr")  # fmt: skip
+    parser.add_argument(
+        "--peers-python",
+        default=sys.executable,
+        help="an interpreter with lazynwb, which wants another zarr",
+    )
     args = parser.parse_args(argv)
     n_units, n_spikes = (20, 20_000) if args.small else (800, 36_000_000)
     with tempfile.TemporaryDirectory() as folder:
@@ -112,8 +121,10 @@ def main(argv=None):
                 continue
             run = subprocess.run(
                 [python, "-c", TIMER.format(code=code), path, str(n_units // 2)],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if run.returncode:
                 print(f"  {name:<24} failed: {run.stderr.strip().splitlines()[-1]}")
                 continue

@@ -81,17 +81,23 @@ def karamanlis(folder, args):
     begun = time.process_time()
     block = shown[:frames].values
     took = 1e3 * (time.process_time() - begun) / frames
-    say(f"a frame of 60 x 80 of images under fixations, CPU: neuroarrays {took:9.3f} ms "
-        f"({1e3 / took:,.0f} per second)")  # fmt: skip
-    say(f"any second of a session of {blocks * frames:,} frames, peak above imports: neuroarrays "
-        f"{peak:9.1f} MB")  # fmt: skip
+    say(
+        f"a frame of 60 x 80 of images under fixations, CPU: neuroarrays {took:9.3f} ms "
+        f"({1e3 / took:,.0f} per second)"
+    )
+    say(
+        f"any second of a session of {blocks * frames:,} frames, peak above imports: neuroarrays "
+        f"{peak:9.1f} MB"
+    )
     some = min(frames, 750)
     if theirs := peer(args, "karamanlis", folder, some):
         assert np.abs(block[:some, 0] - np.load(folder / "theirs.npy")).max() < 2e-3
         rate = 1e3 * theirs["cpu"] / some
-        say(f"  openretina {theirs['version']}, a block of {some} frames, equal to 0.002: "
+        say(
+            f"  openretina {theirs['version']}, a block of {some} frames, equal to 0.002: "
             f"{rate:9.3f} ms a frame, {theirs['peak']:9.1f} MB (a block of {frames}: "
-            f"{theirs['peak'] * frames / some:,.0f} MB)")  # fmt: skip
+            f"{theirs['peak'] * frames / some:,.0f} MB)"
+        )
 
 
 def write_hoefling(folder, units, scans, size):
@@ -127,11 +133,15 @@ def hoefling(folder, args):
         for start in range(0, shown.sizes["time"], 150):
             np.asarray(shown[start : start + 150])
     most = resident("VmHWM") - before
-    say(f"a movie of {movie:.0f} MB in {scans} orders for two eyes, all used, peak above imports: "
-        f"neuroarrays {most:9.1f} MB, {most / movie:.2f} x")  # fmt: skip
+    say(
+        f"a movie of {movie:.0f} MB in {scans} orders for two eyes, all used, peak above imports: "
+        f"neuroarrays {most:9.1f} MB, {most / movie:.2f} x"
+    )
     if theirs := peer(args, "hoefling", folder):
-        say(f"  openretina {theirs['version']}: {theirs['peak']:9.1f} MB, "
-            f"{theirs['peak'] / movie:.1f} x")  # fmt: skip
+        say(
+            f"  openretina {theirs['version']}: {theirs['peak']:9.1f} MB, "
+            f"{theirs['peak'] / movie:.1f} x"
+        )
 
 
 def write_sridhar(folder, images, trials, frames, session="02", units=20):
@@ -193,8 +203,10 @@ def sridhar(folder, args):
         shown = na.open_datatree(folder, stimulus=stimulus)["train/02/stimulus"]
         for start in range(0, shown.sizes["time"] - 85, shown.sizes["time"] // 7):
             np.asarray(shown[start : start + 85])
-        say(f"one second of the {stimulus:<13s} of Sridhar et al., peak above imports "
-              f"{resident('VmHWM') - before:9.1f} MB")  # fmt: skip
+        say(
+            f"one second of the {stimulus:<13s} of Sridhar et al., peak above imports "
+            f"{resident('VmHWM') - before:9.1f} MB"
+        )
     before, begun = resident("VmRSS"), time.process_time()
     session = na.open_datatree(folder)["train/02"]
     block = session["stimulus"][:frames].values
@@ -204,16 +216,22 @@ def sridhar(folder, args):
     theirs = all_images_in_memory(folder, np.stack(words, axis=1))
     memory, rate = resident("VmHWM") - before, frames / (time.process_time() - begun)
     assert np.array_equal((block[:, 0] / 255).astype("f2"), theirs)
-    say(f"{frames} windows of 150 x 200: ours {frames / took:9.0f} frames per second of CPU, "
-          f"{ours:.0f} MB; all {images} images in memory {rate:9.0f}, {memory:.0f} MB")  # fmt: skip
+    say(
+        f"{frames} windows of 150 x 200: ours {frames / took:9.0f} frames per second of CPU, "
+        f"{ours:.0f} MB; all {images} images in memory {rate:9.0f}, {memory:.0f} MB"
+    )
     for i in range(9):
         name = f"cell_responses_{i:02d}x_fixation_movie.pkl"
-        shutil.copy(folder / "natural_movie/responses/cell_responses_02_fixation_movie.pkl",
-                    folder / "natural_movie/responses" / name)  # fmt: skip
+        shutil.copy(
+            folder / "natural_movie/responses/cell_responses_02_fixation_movie.pkl",
+            folder / "natural_movie/responses" / name,
+        )
     begun = time.process_time()
     tree = na.open_datatree(folder)
-    say(f"{len(tree['train'].children)} sessions of it opened in "
-          f"{1e3 * (time.process_time() - begun):9.1f} ms of CPU")  # fmt: skip
+    say(
+        f"{len(tree['train'].children)} sessions of it opened in "
+        f"{1e3 * (time.process_time() - begun):9.1f} ms of CPU"
+    )
 
 
 def opening_ten(folder, args):
@@ -244,8 +262,9 @@ def main(argv=None):
     """Print memory and speed of each, and write them down at full size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="seconds instead of a minute")
-    parser.add_argument("--peers-python", default=sys.executable,
-                        help="an interpreter that has openretina")  # fmt: skip
+    parser.add_argument(
+        "--peers-python", default=sys.executable, help="an interpreter that has openretina"
+    )
     args = parser.parse_args(argv)
     LINES.clear()
     for measure in (karamanlis, hoefling, opening_ten, sridhar):

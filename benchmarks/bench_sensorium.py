@@ -60,9 +60,11 @@ def variables(path):
     pupil = area["pupil"]
     names = ("dilation", "dilation_derivative", "x", "y")
     return [
-        session["stimulus"].variable, area["responses"].variable, area["speed"].variable,
+        session["stimulus"].variable,
+        area["responses"].variable,
+        area["speed"].variable,
         *(pupil[name].variable for name in names),
-    ]  # fmt: skip
+    ]
 
 
 def epoch(arrays, plan):
@@ -155,9 +157,13 @@ def peak(arrays, plan):
 def static(folder, small):
     trials, units = (300, 200) if small else (5000, 8000)
     options = StaticOptions(
-        train=int(trials * 0.7), validation=trials - int(trials * 0.7) - trials // 5,
-        test=trials // 50, repeats=10, units=units, size=(36, 64),
-    )  # fmt: skip
+        train=int(trials * 0.7),
+        validation=trials - int(trials * 0.7) - trials // 5,
+        test=trials // 50,
+        repeats=10,
+        units=units,
+        size=(36, 64),
+    )
     path = folder / "static26872-17-20-GrayImageNet-94c6ff"
     write_static(path, options)
     plan = batches(trials)
@@ -180,8 +186,10 @@ def static(folder, small):
         say(f"neuralpredictors opens      {count:8.2f}")
     na.release()
     timed("neuroarrays, first epoch", lambda: epoch(arrays, plan), trials, 1)
-    rows = [("neuroarrays, folder", lambda: epoch(arrays, plan)),
-            ("np.load, np.stack", lambda: plainly(path, plan))]  # fmt: skip
+    rows = [
+        ("neuroarrays, folder", lambda: epoch(arrays, plan)),
+        ("np.load, np.stack", lambda: plainly(path, plan)),
+    ]
     if there:
         rows.append(("neuralpredictors", theirs(path, plan, normalised=False)))
     for name, other in (("deflated zip", packed), ("archive", saved)):

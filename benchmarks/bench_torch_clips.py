@@ -4,9 +4,25 @@ import numpy as np
 from loading import compile_kernels, measure, run
 
 SIZES = (
-    {"frames": 50_000, "height": 72, "width": 64, "neurons": 60, "chunk": 50, "batch": 64, "batches": 60},
-    {"frames": 2_000, "height": 18, "width": 16, "neurons": 6, "chunk": 50, "batch": 8, "batches": 8},
-)  # fmt: skip
+    {
+        "frames": 50_000,
+        "height": 72,
+        "width": 64,
+        "neurons": 60,
+        "chunk": 50,
+        "batch": 64,
+        "batches": 60,
+    },
+    {
+        "frames": 2_000,
+        "height": 18,
+        "width": 16,
+        "neurons": 6,
+        "chunk": 50,
+        "batch": 8,
+        "batches": 8,
+    },
+)
 RATE = 30.0
 
 
@@ -32,12 +48,18 @@ def write(folder, size):
         "time", (np.arange(size["frames"]) + 0.5) / RATE, {"units": "s", "bin_width": 1 / RATE}
     )
     for name, stimulus in (("float32", movie), ("uint8", grey)):
-        tree = xr.DataTree.from_dict({
-            "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
-            "s": xr.Dataset({"stimulus": (("time", "channel", "y", "x"), stimulus)}, {"time": time}),
-            "s/retina": xr.Dataset({"responses": (("time", "unit_id"), responses)},
-                                   {"unit_id": np.arange(size["neurons"])}),
-        })  # fmt: skip
+        tree = xr.DataTree.from_dict(
+            {
+                "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
+                "s": xr.Dataset(
+                    {"stimulus": (("time", "channel", "y", "x"), stimulus)}, {"time": time}
+                ),
+                "s/retina": xr.Dataset(
+                    {"responses": (("time", "unit_id"), responses)},
+                    {"unit_id": np.arange(size["neurons"])},
+                ),
+            }
+        )
         na.save(tree, folder / f"{name}.h5")
     with h5py.File(folder / "plain.h5", "w") as file:  # not compressed, as stimuli often are
         file["stimulus"] = movie
@@ -58,8 +80,14 @@ def plain(workers):
         tree["s"].dataset = tree["s"].to_dataset().assign(stimulus=xr.DataArray(variable))
 
         def make():
-            data = nt.ClipDataset(tree["s/retina"], ["stimulus"], size["chunk"] / RATE, ["responses"],
-                                  stride=1 / RATE, cache=False)  # fmt: skip
+            data = nt.ClipDataset(
+                tree["s/retina"],
+                ["stimulus"],
+                size["chunk"] / RATE,
+                ["responses"],
+                stride=1 / RATE,
+                cache=False,
+            )
             batches = nt.Jittered(data, size["batch"], drop_last=True)
             return nt.Loader(data, batches, num_workers=workers)
 
@@ -106,8 +134,14 @@ def ours(cache, workers, kind="float32", compat=False):
         compile_kernels()
 
         def make():
-            data = nt.ClipDataset(tree["s/retina"], ["stimulus"], size["chunk"] / RATE, ["responses"],
-                                  stride=1 / RATE, cache=cache)  # fmt: skip
+            data = nt.ClipDataset(
+                tree["s/retina"],
+                ["stimulus"],
+                size["chunk"] / RATE,
+                ["responses"],
+                stride=1 / RATE,
+                cache=cache,
+            )
             return nt.Loader(
                 data, nt.Jittered(data, size["batch"], drop_last=True), num_workers=workers
             )
@@ -128,9 +162,14 @@ def openretina(workers):
             )
             responses = torch.tensor(np.load(folder / "responses.npy"))
             return get_movie_dataloader(
-                movie, responses, split="train", scene_length=size["chunk"] * 4, chunk_size=size["chunk"],
-                batch_size=size["batch"], num_workers=workers,
-            )  # fmt: skip
+                movie,
+                responses,
+                split="train",
+                scene_length=size["chunk"] * 4,
+                chunk_size=size["chunk"],
+                batch_size=size["batch"],
+                num_workers=workers,
+            )
 
         return measure(make, size["batches"], lambda b: len(b[0]))
 

@@ -22,17 +22,21 @@ def write(folder, size):
     np.add.at(counts.reshape(-1), rng.integers(0, counts.size, n), 1)
     area = xr.Dataset(
         {"spike_data": (("presentation_id", "unit_id", "time"), counts)},
-        {"presentation_id": np.arange(shape[0]), "unit_id": np.arange(shape[1]),
-         "time": (np.arange(shape[2]) + 0.5) / 1000},
-    )  # fmt: skip
+        {
+            "presentation_id": np.arange(shape[0]),
+            "unit_id": np.arange(shape[1]),
+            "time": (np.arange(shape[2]) + 0.5) / 1000,
+        },
+    )
     attrs = {"neuroarrays_schema": "aligned/1"}
     na.save(
         xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), "s/VISp": area}), folder / "ours.h5"
     )
     area.to_netcdf(
-        folder / "xarray.nc", engine="h5netcdf",
+        folder / "xarray.nc",
+        engine="h5netcdf",
         encoding={"spike_data": {"zlib": True, "chunksizes": (16, *shape[1:])}},
-    )  # fmt: skip
+    )
     np.save(folder / "counts.npy", counts)
 
 
@@ -78,9 +82,13 @@ def items(read, divide, workers=0):
 
         def make():
             return torch.utils.data.DataLoader(
-                Items(), size["batch"], shuffle=True, drop_last=True, num_workers=workers,
+                Items(),
+                size["batch"],
+                shuffle=True,
+                drop_last=True,
+                num_workers=workers,
                 generator=torch.Generator().manual_seed(0),
-            )  # fmt: skip
+            )
 
         return measure(make, max(size["batches"] // divide, 2), len)
 
@@ -118,9 +126,12 @@ def xbatcher(folder, size):
         sizes = {"presentation_id": 1, "unit_id": size["units"], "time": size["bins"]}
         batches = xbatcher.BatchGenerator(data["spike_data"], sizes)
         return torch.utils.data.DataLoader(
-            MapDataset(batches), size["batch"], shuffle=True, drop_last=True,
+            MapDataset(batches),
+            size["batch"],
+            shuffle=True,
+            drop_last=True,
             generator=torch.Generator().manual_seed(0),
-        )  # fmt: skip
+        )
 
     return measure(make, max(size["batches"] // 50, 2), len)
 

@@ -34,13 +34,21 @@ def write(folder, size):
     (folder / "static/meta/neurons").mkdir(parents=True)
     np.save(folder / "static/meta/neurons/unit_ids.npy", np.arange(size["neurons"]))
     along = ("presentation_id",)
-    tree = xr.DataTree.from_dict({
-        "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
-        "m": xr.Dataset({"stimulus": ((*along, "channel", "y", "x"), images)}, {along[0]: np.arange(n)}),
-        "m/V1": xr.Dataset({"responses": ((*along, "unit_id"), responses)},
-                           {"unit_id": np.arange(size["neurons"])}),
-        "m/V1/presentations": xr.Dataset({"tier": (along, tiers), "start_time": (along, np.arange(n) * 1.0)}),
-    })  # fmt: skip
+    tree = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
+            "m": xr.Dataset(
+                {"stimulus": ((*along, "channel", "y", "x"), images)}, {along[0]: np.arange(n)}
+            ),
+            "m/V1": xr.Dataset(
+                {"responses": ((*along, "unit_id"), responses)},
+                {"unit_id": np.arange(size["neurons"])},
+            ),
+            "m/V1/presentations": xr.Dataset(
+                {"tier": (along, tiers), "start_time": (along, np.arange(n) * 1.0)}
+            ),
+        }
+    )
     na.save(tree, folder / "archive.h5")
 
 
@@ -55,8 +63,15 @@ def ours(cache, workers):
         compile_kernels()
 
         def make():
-            found = nt.loaders(tree, ["stimulus"], ["responses"], batch_size=size["batch"],
-                               options={"cache": cache}, normalize=["stimulus"], num_workers=workers)  # fmt: skip
+            found = nt.loaders(
+                tree,
+                ["stimulus"],
+                ["responses"],
+                batch_size=size["batch"],
+                options={"cache": cache},
+                normalize=["stimulus"],
+                num_workers=workers,
+            )
             return found["train"]["m"]
 
         return measure(make, size["batches"], lambda b: len(b["stimulus"]))

@@ -29,10 +29,12 @@ def ours(workers, dtype="uint8"):
 
         times, counts = np.load(folder / "times.npy"), np.load(folder / "counts.npy")
         spikes = xr.Dataset(
-            {"spike_times": ("spike", times),
-             "row_size": ("unit_id", counts, {"sample_dimension": "spike"})},
+            {
+                "spike_times": ("spike", times),
+                "row_size": ("unit_id", counts, {"sample_dimension": "spike"}),
+            },
             {"unit_id": np.arange(counts.size)},
-        )  # fmt: skip
+        )
         tree = xr.DataTree.from_dict({"s/VISp/spikes": spikes})
 
         def make():
@@ -68,8 +70,9 @@ def _torch_brain(folder, size, workers):
             whole = Interval(start=np.array([0.0]), end=np.array([float(size["seconds"])]))
             self.data = Data(
                 spikes=IrregularTimeSeries(timestamps=times[order], unit_index=unit, domain=whole),
-                units=ArrayDict(id=np.arange(counts.size).astype(str)), domain=whole,
-            )  # fmt: skip
+                units=ArrayDict(id=np.arange(counts.size).astype(str)),
+                domain=whole,
+            )
 
         def __len__(self):
             return 2 * size["seconds"] - 1
@@ -80,9 +83,12 @@ def _torch_brain(folder, size, workers):
 
     def make():
         return torch.utils.data.DataLoader(
-            Windows(), size["batch"], shuffle=True, num_workers=workers,
+            Windows(),
+            size["batch"],
+            shuffle=True,
+            num_workers=workers,
             generator=torch.Generator().manual_seed(0),
-        )  # fmt: skip
+        )
 
     return measure(make, max(size["batches"] // 10, 4), len)
 

@@ -53,10 +53,14 @@ def measure(make, n_batches, size_of):
     _, samples, batches = _pass(loader, n_batches, size_of, wall)
     cpu, wall = _cpu() - cpu, time.perf_counter() - wall
     return {
-        "cpu_ms": 1e3 * cpu / batches, "cpu_us_sample": 1e6 * cpu / samples,
-        "per_s": samples / cpu, "wall_per_s": samples / wall, "first_s": first,
-        "made_mb": made, "peak_mb": _memory("VmHWM") - imports,
-    }  # fmt: skip
+        "cpu_ms": 1e3 * cpu / batches,
+        "cpu_us_sample": 1e6 * cpu / samples,
+        "per_s": samples / cpu,
+        "wall_per_s": samples / wall,
+        "first_s": first,
+        "made_mb": made,
+        "peak_mb": _memory("VmHWM") - imports,
+    }
 
 
 def _pass(loader, n_batches, size_of, begun):
@@ -93,8 +97,9 @@ def run(cases, write, script, doc, sizes, argv):
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--small", action="store_true", help="seconds instead of minutes")
-    parser.add_argument("--peers-python", default=sys.executable,
-                        help="an interpreter that has the peers")  # fmt: skip
+    parser.add_argument(
+        "--peers-python", default=sys.executable, help="an interpreter that has the peers"
+    )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -120,8 +125,10 @@ def run(cases, write, script, doc, sizes, argv):
             command = [python, script, "--case", name, "--folder", folder]
             done = subprocess.run(
                 [*command, *(["--small"] if args.small else [])],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.returncode:
                 error = (done.stderr.strip().splitlines() or ["killed"])[-1]
                 say(f"{name:<46} did not run: {error[:90]}")

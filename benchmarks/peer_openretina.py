@@ -64,9 +64,10 @@ def main():
     before, begun = memory("VmRSS"), time.process_time()
     next(work, None)
     found = {
-        "cpu": time.process_time() - begun, "peak": memory("VmHWM") - before,
+        "cpu": time.process_time() - begun,
+        "peak": memory("VmHWM") - before,
         "version": importlib.metadata.version("openretina"),
-    }  # fmt: skip
+    }
     print(json.dumps(found))
 
 

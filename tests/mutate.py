@@ -42,19 +42,46 @@ ALSO_TESTED = {"batches": ["torch"], "kernels": ["analysis"]}
 LONGEST_TEST, LONGEST_CHANGE = 6.0, 60.0
 
 OPERATORS: dict[type, list[type]] = {
-    ast.Lt: [ast.LtE, ast.Gt], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.Lt], ast.GtE: [ast.Gt, ast.Lt],
-    ast.Eq: [ast.NotEq], ast.NotEq: [ast.Eq], ast.Is: [ast.IsNot], ast.IsNot: [ast.Is],
-    ast.In: [ast.NotIn], ast.NotIn: [ast.In], ast.And: [ast.Or], ast.Or: [ast.And],
-    ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult],
-    ast.FloorDiv: [ast.Div], ast.Mod: [ast.FloorDiv], ast.Pow: [ast.Mult],
-    ast.BitAnd: [ast.BitOr], ast.BitOr: [ast.BitAnd], ast.BitXor: [ast.BitAnd],
-    ast.LShift: [ast.RShift], ast.RShift: [ast.LShift], ast.MatMult: [ast.Mult],
-}  # fmt: skip
+    ast.Lt: [ast.LtE, ast.Gt],
+    ast.LtE: [ast.Lt, ast.Gt],
+    ast.Gt: [ast.GtE, ast.Lt],
+    ast.GtE: [ast.Gt, ast.Lt],
+    ast.Eq: [ast.NotEq],
+    ast.NotEq: [ast.Eq],
+    ast.Is: [ast.IsNot],
+    ast.IsNot: [ast.Is],
+    ast.In: [ast.NotIn],
+    ast.NotIn: [ast.In],
+    ast.And: [ast.Or],
+    ast.Or: [ast.And],
+    ast.Add: [ast.Sub],
+    ast.Sub: [ast.Add],
+    ast.Mult: [ast.Div],
+    ast.Div: [ast.Mult],
+    ast.FloorDiv: [ast.Div],
+    ast.Mod: [ast.FloorDiv],
+    ast.Pow: [ast.Mult],
+    ast.BitAnd: [ast.BitOr],
+    ast.BitOr: [ast.BitAnd],
+    ast.BitXor: [ast.BitAnd],
+    ast.LShift: [ast.RShift],
+    ast.RShift: [ast.LShift],
+    ast.MatMult: [ast.Mult],
+}
 #: Functions and methods exchanged by name; in both directions.
 NAMES = {
-    "min": "max", "minimum": "maximum", "floor": "ceil", "any": "all", "nanmin": "nanmax", "argmin": "argmax",
-    "zeros": "ones", "first": "last", "startswith": "endswith", "lstrip": "rstrip", "left": "right",
-}  # fmt: skip
+    "min": "max",
+    "minimum": "maximum",
+    "floor": "ceil",
+    "any": "all",
+    "nanmin": "nanmax",
+    "argmin": "argmax",
+    "zeros": "ones",
+    "first": "last",
+    "startswith": "endswith",
+    "lstrip": "rstrip",
+    "left": "right",
+}
 NAMES |= {other: name for name, other in NAMES.items()}
 
 
@@ -264,9 +291,14 @@ class Mutation:
         from hypothesis import Phase, settings
 
         settings.register_profile(
-            "mutation", max_examples=25, derandomize=True, database=None, deadline=None,
-            phases=(Phase.explicit, Phase.generate), suppress_health_check=list(settings().suppress_health_check),
-        )  # fmt: skip
+            "mutation",
+            max_examples=25,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=(Phase.explicit, Phase.generate),
+            suppress_health_check=list(settings().suppress_health_check),
+        )
         settings.load_profile("mutation")
 
     def pytest_runtest_logreport(self, report):

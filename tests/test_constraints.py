@@ -49,8 +49,11 @@ def test_hooks_of_a_commit_have_the_versions_of_the_constraints():
     text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     used = set(re.findall(r"additional_dependencies: \[([^]]*)\]", text))
     assert {one.partition("==")[0] for one in used} == {
-        "pre-commit-hooks", "ruff", "codespell", "nbstripout",
-    }  # fmt: skip
+        "pre-commit-hooks",
+        "ruff",
+        "codespell",
+        "nbstripout",
+    }
     for one in used:
         name, _, version = one.partition("==")
         assert newest[canonicalize_name(name)] == Version(version), one

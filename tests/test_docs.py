@@ -193,8 +193,10 @@ def test_builds_without_warnings(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     done = subprocess.run(
         [*command, "-d", tmp_path / "doctrees", DOCS, tmp_path / "html"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     pages = {path.name for path in (tmp_path / "html").glob("*.html")}
     assert pages >= {f"{path.stem}.html" for path in DOCS.glob("*.md")}

@@ -10,9 +10,18 @@ from neuroarrays.formats.registry import FORMATS
 #: Loaded by xarray itself, so only forbidden where nothing of xarray is needed.
 XARRAY = {"xarray", "numpy", "pandas"}
 HEAVY = {
-    "h5py", "hdf5plugin", "h5netcdf", "netCDF4", "zarr", "numcodecs", "dask", "numba", "torch",
-    "matplotlib", "scipy",
-}  # fmt: skip
+    "h5py",
+    "hdf5plugin",
+    "h5netcdf",
+    "netCDF4",
+    "zarr",
+    "numcodecs",
+    "dask",
+    "numba",
+    "torch",
+    "matplotlib",
+    "scipy",
+}
 
 
 def loaded_by(code):

@@ -9,13 +9,59 @@ import neuroarrays as na
 from neuroarrays import errors
 
 PUBLIC = {
-    "BrokenReader", "FormatError", "MissingDependency", "MissingPath", "NeuroArraysError", "NotInTree",
-    "aggregate", "batches", "circular_components", "deconvolve", "feature_types",
-    "from_pynapple", "to_driada", "to_pynapple", "PathExists", "SchemaError", "WriteFailed", "UnknownFormat", "__version__", "align",
-    "bin_spikes", "build", "catalog", "describe", "firing_rate", "bayesian_decoder", "population_vector", "spike_triggered_average", "autocorrelogram", "crosscorrelogram",
-    "signal_correlation", "noise_correlation", "reliability", "interpolate", "load_sample", "open_datatree", "plot", "psth",
-    "NothingLeft", "QueryError", "intervals", "openretina", "scoring", "restrict", "select_units", "trials", "sample_path", "release", "save", "torch", "tuning_curve", "validate",
-}  # fmt: skip
+    "BrokenReader",
+    "FormatError",
+    "MissingDependency",
+    "MissingPath",
+    "NeuroArraysError",
+    "NotInTree",
+    "aggregate",
+    "batches",
+    "circular_components",
+    "deconvolve",
+    "feature_types",
+    "from_pynapple",
+    "to_driada",
+    "to_pynapple",
+    "PathExists",
+    "SchemaError",
+    "WriteFailed",
+    "UnknownFormat",
+    "__version__",
+    "align",
+    "bin_spikes",
+    "build",
+    "catalog",
+    "describe",
+    "firing_rate",
+    "bayesian_decoder",
+    "population_vector",
+    "spike_triggered_average",
+    "autocorrelogram",
+    "crosscorrelogram",
+    "signal_correlation",
+    "noise_correlation",
+    "reliability",
+    "interpolate",
+    "load_sample",
+    "open_datatree",
+    "plot",
+    "psth",
+    "NothingLeft",
+    "QueryError",
+    "intervals",
+    "openretina",
+    "scoring",
+    "restrict",
+    "select_units",
+    "trials",
+    "sample_path",
+    "release",
+    "save",
+    "torch",
+    "tuning_curve",
+    "validate",
+}
 ADAPTERS = {"plot": "matplotlib", "torch": "torch"}
 
 
@@ -71,10 +117,13 @@ def test_errors_pickle(error):
 
 def test_every_error_is_ours_and_a_builtin():
     builtins = {
-        errors.FormatError: ValueError, errors.SchemaError: ValueError,
-        errors.MissingPath: FileNotFoundError, errors.NotInTree: KeyError,
-        errors.MissingDependency: ImportError, errors.BrokenReader: ImportError,
-    }  # fmt: skip
+        errors.FormatError: ValueError,
+        errors.SchemaError: ValueError,
+        errors.MissingPath: FileNotFoundError,
+        errors.NotInTree: KeyError,
+        errors.MissingDependency: ImportError,
+        errors.BrokenReader: ImportError,
+    }
     for error, builtin in builtins.items():
         assert issubclass(error, errors.NeuroArraysError)
         assert issubclass(error, builtin)

@@ -90,8 +90,10 @@ def test_delay_activity_is_that_of_the_spikes(page, shared_data):
     with h5py.File(path) as file:
         trials, units = file["intervals/trials"], file["units"]
         cue = trials["start_time"][:] + trials["cue_start_time"][:]
-        text = {k: np.array([v if isinstance(v, str) else v.decode() for v in trials[k][:]])
-                for k in ("type", "response")}  # fmt: skip
+        text = {
+            k: np.array([v if isinstance(v, str) else v.decode() for v in trials[k][:]])
+            for k in ("type", "response")
+        }
         place = int(np.flatnonzero(units["id"][:] == page["unit"])[0])
         ends = units["spike_times_index"][:]
         begin = ends[place - 1] if place else 0

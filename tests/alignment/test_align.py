@@ -101,9 +101,9 @@ def test_a_window_on_the_grid_agrees_with_the_whole_session(width):
     onsets = (
         (first + rows + 10) / round(1 / width) if width != 0.03 else (first + rows + 10) * width
     )
-    parts = na.align(
-        tree, onsets, width, (-10 * width, 40 * width), method="nearest", clip=False
-    )["s"]  # fmt: skip
+    parts = na.align(tree, onsets, width, (-10 * width, 40 * width), method="nearest", clip=False)[
+        "s"
+    ]
     inside = rows[:, None] + np.arange(50)
     np.testing.assert_array_equal(
         parts["VISp/spike_data"][:, 0], whole["VISp/spike_data"].values[inside, 0]
@@ -315,8 +315,10 @@ def test_interpolate_keeps_names_units_and_labels(sample):
 def test_one_session_of_a_tree_and_bare_onsets(sample):
     one = na.align(sample[SESSION], [700.0, 701.0], 0.1, (0, 0.5))
     assert one[f"{SESSION}/adn/spike_data"].sizes == {
-        "presentation_id": 2, "unit_id": 7, "time": 5,
-    }  # fmt: skip
+        "presentation_id": 2,
+        "unit_id": 7,
+        "time": 5,
+    }
     assert one.attrs["history"].startswith("neuroarrays")
     with pytest.raises(SchemaError, match="part of a session"):
         na.align(sample[f"{SESSION}/adn"])
@@ -324,10 +326,13 @@ def test_one_session_of_a_tree_and_bare_onsets(sample):
 
 def test_one_continuous_series_becomes_responses():
     tree = recording([[0.0, 1.9]])
-    groups = {"/": tree.to_dataset(), "s1/VISp/dff": xr.Dataset(
-        {"dff": (("time", "unit_id"), np.arange(8.0).reshape(4, 2), {"units": "1"})},
-        {"time": [0.0, 0.5, 1.0, 1.5], "unit_id": [4, 9]},
-    )}  # fmt: skip
+    groups = {
+        "/": tree.to_dataset(),
+        "s1/VISp/dff": xr.Dataset(
+            {"dff": (("time", "unit_id"), np.arange(8.0).reshape(4, 2), {"units": "1"})},
+            {"time": [0.0, 0.5, 1.0, 1.5], "unit_id": [4, 9]},
+        ),
+    }
     found = na.align(xr.DataTree.from_dict(groups), bin_width=0.5, window=(0, 1.5))["s1/VISp"]
     assert found["responses"].attrs["signal"] == "dff"
     np.testing.assert_allclose(found["responses"][:, 0], [1.0, 3.0, 5.0])
@@ -416,10 +421,14 @@ def test_a_stimulus_is_the_frame_that_was_shown(held):
 
     def twin(times):
         at = [np.flatnonzero(clock <= t) for t in times.ravel()]
-        gone = [not k.size or t > clock[-1] or (gap is not None and t - clock[k[-1]] > gap)
-                for k, t in zip(at, times.ravel(), strict=True)]  # fmt: skip
-        rows = [np.full((1, 2, 3), np.nan) if lost else frames[k[-1]]
-                for k, lost in zip(at, gone, strict=True)]  # fmt: skip
+        gone = [
+            not k.size or t > clock[-1] or (gap is not None and t - clock[k[-1]] > gap)
+            for k, t in zip(at, times.ravel(), strict=True)
+        ]
+        rows = [
+            np.full((1, 2, 3), np.nan) if lost else frames[k[-1]]
+            for k, lost in zip(at, gone, strict=True)
+        ]
         return np.reshape(rows, (*times.shape, 1, 2, 3))
 
     session = na.align(tree, bin_width=0.05, max_gap=gap)["s1"]
@@ -427,7 +436,9 @@ def test_a_stimulus_is_the_frame_that_was_shown(held):
     assert session.stimulus.dtype == np.float32
     assert np.isnan(expected).any()
     np.testing.assert_array_equal(session.stimulus, expected)
-    np.testing.assert_array_equal(session.stimulus[3:40:4, :, 1, [0, 2]], expected[3:40:4, :, 1, [0, 2]])  # fmt: skip
+    np.testing.assert_array_equal(
+        session.stimulus[3:40:4, :, 1, [0, 2]], expected[3:40:4, :, 1, [0, 2]]
+    )
     np.testing.assert_array_equal(session.stimulus[17, 0], expected[17, 0])
     trials = na.align(tree, "trials", bin_width=0.05, max_gap=gap)["s1"]
     onsets = trials["VISp/presentations"].start_time.values

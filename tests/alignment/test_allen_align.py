@@ -26,21 +26,26 @@ from neuroarrays.testing import assert_same_trees, load
 FIRST, SECOND = 715093703, 819701982
 SMALL = {"units": 6, "bad_units": 7, "sampling": 0.3, "rate": 8.0, "irregular": 0.1}
 COLUMNS = {
-    "gabors": ["orientation", "y_position", "x_position"], "flashes": ["color"],
+    "gabors": ["orientation", "y_position", "x_position"],
+    "flashes": ["color"],
     "drifting_gratings": ["temporal_frequency", "orientation"],
     "static_gratings": ["phase", "spatial_frequency", "orientation"],
-    "natural_scenes": ["frame"], "natural_movie_one": ["frame"], "natural_movie_three": ["frame"],
+    "natural_scenes": ["frame"],
+    "natural_movie_one": ["frame"],
+    "natural_movie_three": ["frame"],
     "natural_movie_one_more_repeats": ["frame"],
     "drifting_gratings_contrast": ["contrast", "orientation"],
-    "drifting_gratings_75_repeats": ["contrast", "orientation"], "dot_motion": ["Speed", "Dir"],
-}  # fmt: skip
+    "drifting_gratings_75_repeats": ["contrast", "orientation"],
+    "dot_motion": ["Speed", "Dir"],
+}
 GAZE = {
-    "raw_eye_area": ("raw_eye_area", None), "raw_pupil_area": ("raw_pupil_area", None),
+    "raw_eye_area": ("raw_eye_area", None),
+    "raw_pupil_area": ("raw_pupil_area", None),
     "raw_screen_coordinates_x_cm": ("raw_screen_coordinates", 1),
     "raw_screen_coordinates_y_cm": ("raw_screen_coordinates", 0),
     "raw_screen_coordinates_spherical_x_deg": ("raw_screen_coordinates_spherical", 1),
     "raw_screen_coordinates_spherical_y_deg": ("raw_screen_coordinates_spherical", 0),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -99,12 +104,17 @@ def slow_movies(rows):
             before = row["frame"]
             showings.setdefault((group, row["name"]), []).append(row)
     whole = [
-        {"name": name, "id": frames[0]["id"], "stimulus_block": frames[0]["stimulus_block"],
-         "start_time": min(f["start_time"] for f in frames),
-         "stop_time": max(f["stop_time"] for f in frames),
-         "duration": sum(f["duration"] for f in frames), "frame": math.nan}
+        {
+            "name": name,
+            "id": frames[0]["id"],
+            "stimulus_block": frames[0]["stimulus_block"],
+            "start_time": min(f["start_time"] for f in frames),
+            "stop_time": max(f["stop_time"] for f in frames),
+            "duration": sum(f["duration"] for f in frames),
+            "frame": math.nan,
+        }
         for (_, name), frames in showings.items()
-    ]  # fmt: skip
+    ]
     others = [row for row in rows if "natural_movie" not in row["name"]]
     return sorted(others + whole, key=lambda row: row["id"])
 
@@ -123,11 +133,15 @@ def slow_published(made, stimulus):
     for session in sorted(made):
         parts = []
         for name in names:
-            median = np.median([r["duration"] for rows in every.values() for r in rows
-                                if r["name"] == name] or [0])  # fmt: skip
+            median = np.median(
+                [r["duration"] for rows in every.values() for r in rows if r["name"] == name] or [0]
+            )
             limit = 0.01 if "natural_movie" in name else 0.001
-            rows = [r for r in every[session]
-                    if r["name"] == name and abs(r["duration"] - median) < limit]  # fmt: skip
+            rows = [
+                r
+                for r in every[session]
+                if r["name"] == name and abs(r["duration"] - median) < limit
+            ]
             if "gratings" in name or "dot_motion" in name:
                 rows = [r for r in rows if not any(math.isnan(number(r[c])) for c in COLUMNS[name])]
             if "natural_scenes" in name:
@@ -186,9 +200,14 @@ def slow_joined(parts):
     }
     join = {k: np.concatenate([v, b["table"][k]]) for k, v in a["table"].items()}
     gaze = {k: np.concatenate([v, b["gaze"][k]], axis=1) for k, v in a["gaze"].items()}
-    return {"areas": areas, "time": a["time"], "table": join, "gaze": gaze,
-            "speed": np.concatenate([a["speed"], b["speed"]], axis=1),
-            "ids": np.concatenate([a["ids"], b["ids"]])}  # fmt: skip
+    return {
+        "areas": areas,
+        "time": a["time"],
+        "table": join,
+        "gaze": gaze,
+        "speed": np.concatenate([a["speed"], b["speed"]], axis=1),
+        "ids": np.concatenate([a["ids"], b["ids"]]),
+    }
 
 
 def assert_published(tree, expected):
@@ -338,12 +357,18 @@ def test_published_is_lazy_and_chunks(two):
 
 #: Median durations (s) and bins of the published files, from their sizes.
 PUBLISHED = {
-    "gabors": (0.2502, 14), "flashes": (0.2502, 14), "drifting_gratings": (2.0017, 101),
-    "static_gratings": (0.2502, 14), "natural_scenes": (0.2502, 14),
-    "natural_movie_one": (30.0251, 1502), "natural_movie_three": (120.1003, 6006),
-    "natural_movie_one_more_repeats": (30.0251, 1502), "drifting_gratings_contrast": (0.5004, 26),
-    "drifting_gratings_75_repeats": (2.0017, 101), "dot_motion": (1.0008, 51),
-}  # fmt: skip
+    "gabors": (0.2502, 14),
+    "flashes": (0.2502, 14),
+    "drifting_gratings": (2.0017, 101),
+    "static_gratings": (0.2502, 14),
+    "natural_scenes": (0.2502, 14),
+    "natural_movie_one": (30.0251, 1502),
+    "natural_movie_three": (120.1003, 6006),
+    "natural_movie_one_more_repeats": (30.0251, 1502),
+    "drifting_gratings_contrast": (0.5004, 26),
+    "drifting_gratings_75_repeats": (2.0017, 101),
+    "dot_motion": (1.0008, 51),
+}
 
 
 def rows_lasting(duration):
@@ -454,8 +479,9 @@ def test_tables_may_be_selected_otherwise(two):
     none = select(tree, "gabors", medians={"gabors": 0.5})
     assert all(t.sizes["presentation_id"] == 0 for t in none.values())
     assert all("25 of odd duration" in t.attrs["dropped"] for t in none.values())
-    medians = median_durations([{"gabors": t["presentations/gabors"].to_dataset()}
-                                for t in tree.children.values()])  # fmt: skip
+    medians = median_durations(
+        [{"gabors": t["presentations/gabors"].to_dataset()} for t in tree.children.values()]
+    )
     assert medians["gabors"] == pytest.approx(0.2502, abs=1e-4)
     aligned = na.align(tree, loose)
     assert aligned[f"session_{FIRST}"].sizes["presentation_id"] == 25
@@ -492,8 +518,9 @@ def test_movies_joined_by_name(tmp_path, two, connectivity):
 
 def test_invalid_times_are_masks(two):
     folder, made = two
-    aligned = na.align(na.open_datatree(folder), select(na.open_datatree(folder), "gabors",
-                                                        max_deviation=None))  # fmt: skip
+    aligned = na.align(
+        na.open_datatree(folder), select(na.open_datatree(folder), "gabors", max_deviation=None)
+    )
     for session, truth in made.items():
         table, rows = truth["tables"]["gabors"], truth["invalid"]
         start, stop = table["start_time"], table["stop_time"]
@@ -502,8 +529,9 @@ def test_invalid_times_are_masks(two):
             by_probe = {"": np.ones((start.size, bins), bool)}
             for _, _, label, low, high in rows:
                 everything = label in ("stimulus", "all_probes")
-                mask = by_probe.setdefault("" if everything else label,
-                                           np.ones((start.size, bins), bool))  # fmt: skip
+                mask = by_probe.setdefault(
+                    "" if everything else label, np.ones((start.size, bins), bool)
+                )
                 for p in range(start.size):
                     for k in range(bins):
                         if start[p] + k / 50 <= high and start[p] + (k + 1) / 50 > low:
@@ -543,9 +571,10 @@ def test_invalid_times_on_one_clock(two, tmp_path):
 
 def test_a_plain_table_of_invalid_times_applies_to_everything(two):
     tree = na.open_datatree(two[0], sessions=f"session_{FIRST}")
-    bare = xr.Dataset({"start_time": ("presentation_id", [40.0]),
-                       "stop_time": ("presentation_id", [41.0])},
-                      {"presentation_id": [0]})  # fmt: skip
+    bare = xr.Dataset(
+        {"start_time": ("presentation_id", [40.0]), "stop_time": ("presentation_id", [41.0])},
+        {"presentation_id": [0]},
+    )
     tree[f"session_{FIRST}/presentations/invalid_times"] = xr.DataTree(bare)
     aligned = na.align(tree, [40.5, 50.0], window=(0, 0.1))
     area = next(iter(aligned[f"session_{FIRST}"].children.values()))

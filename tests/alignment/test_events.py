@@ -45,8 +45,10 @@ ticks = st.integers(-20, 260).map(lambda tick: tick / 100)
 
 @given(
     st.lists(st.one_of(ticks, st.floats(-1, 4), st.just(np.nan)), max_size=30),
-    st.lists(ticks, min_size=1, max_size=5), st.sampled_from([0.1, 0.02, 0.03]), st.booleans(),
-)  # fmt: skip
+    st.lists(ticks, min_size=1, max_size=5),
+    st.sampled_from([0.1, 0.02, 0.03]),
+    st.booleans(),
+)
 def test_counts_equal_a_slow_twin(times, onsets, width, binarize):
     tree = session(licks=times)
     options = {"binarize": binarize, "clip": False}
@@ -82,7 +84,11 @@ def test_events_and_behaviour_need_no_units():
     with pytest.raises(
         SchemaError, match="no units, signals or events to align: found presentations"
     ):
-        na.align(xr.DataTree.from_dict({"/": tree.to_dataset(), "/s/presentations": tree["s/presentations"].to_dataset()}))  # fmt: skip
+        na.align(
+            xr.DataTree.from_dict(
+                {"/": tree.to_dataset(), "/s/presentations": tree["s/presentations"].to_dataset()}
+            )
+        )
 
 
 def test_events_stand_below_every_area_and_change_nothing_of_it():
@@ -100,9 +106,12 @@ def test_events_stand_below_every_area_and_change_nothing_of_it():
 def test_a_psth_of_events_is_that_of_a_unit_with_their_times():
     tree = session()
     unit = xr.Dataset(
-        {"spike_times": ("spike", tree["s/events/licks"].event_time.values),
-         "row_size": ("unit_id", [4])}, {"unit_id": [0]},
-    )  # fmt: skip
+        {
+            "spike_times": ("spike", tree["s/events/licks"].event_time.values),
+            "row_size": ("unit_id", [4]),
+        },
+        {"unit_id": [0]},
+    )
     aligned = na.align(session(**{"s/x/spikes": unit}), "trials", bin_width=0.1)
     licks = na.psth(aligned["s/x/events"], by="choice", smooth=0.1).sel(event="licks")
     as_unit = na.psth(aligned["s/x"], by="choice", smooth=0.1).sel(unit_id=0)
@@ -186,5 +195,9 @@ def test_events_are_counted_by_label_too():
     assert counted["ttl_a"].values.tolist() == [[1, 0], [1, 0]]
     assert counted["ttl_c"].values.tolist() == [[1, 0], [0, 0]]
     assert na.psth(na.align(tree, "trials", 0.1)["s/events"])["event"].values.tolist() == [
-        "licks", "rewards", "ttl", "ttl_a", "ttl_c",
-    ]  # fmt: skip
+        "licks",
+        "rewards",
+        "ttl",
+        "ttl_a",
+        "ttl_c",
+    ]

@@ -14,10 +14,13 @@ from neuroarrays.synthetic import write_nwb
 def session(durations, **attrs):
     start = np.arange(len(durations)) * 4.0
     table = xr.Dataset(
-        {"start_time": ("presentation_id", start),
-         "stop_time": ("presentation_id", start + durations)},
-        {"presentation_id": np.arange(len(durations))}, attrs,
-    )  # fmt: skip
+        {
+            "start_time": ("presentation_id", start),
+            "stop_time": ("presentation_id", start + durations),
+        },
+        {"presentation_id": np.arange(len(durations))},
+        attrs,
+    )
     return {"s": xr.DataTree.from_dict({"/presentations/bars": table})}
 
 

@@ -15,10 +15,12 @@ SESSION = "A2929-200711"
 
 def ragged(trains):
     return xr.Dataset(
-        {"spike_times": ("spike", np.concatenate(trains).astype(float)),
-         "row_size": ("unit_id", [len(t) for t in trains])},
+        {
+            "spike_times": ("spike", np.concatenate(trains).astype(float)),
+            "row_size": ("unit_id", [len(t) for t in trains]),
+        },
         {"unit_id": np.arange(len(trains)) + 3},
-    )  # fmt: skip
+    )
 
 
 def slow_differences(trains, n_lags, width):
@@ -36,9 +38,11 @@ def slow_differences(trains, n_lags, width):
 
 @given(
     st.lists(st.lists(st.integers(0, 400), max_size=15).map(sorted), min_size=1, max_size=4),
-    st.integers(0, 4), st.sampled_from([2, 6, 30]), st.sampled_from([30_000, 1000]),
+    st.integers(0, 4),
+    st.sampled_from([2, 6, 30]),
+    st.sampled_from([30_000, 1000]),
     st.sampled_from([0.0, 7.3, 1234.56]),
-)  # fmt: skip
+)
 def test_differences_on_a_sample_clock_are_exact(trains, n_lags, width, rate, origin):
     times = np.concatenate([np.asarray(t, float) for t in trains]) / rate + origin
     last = np.cumsum([len(t) for t in trains])
@@ -133,12 +137,17 @@ def trials():
     valid = np.ones((image.size, 4), bool)
     valid[::5, 3] = False
     return xr.Dataset(
-        {"spike_data": (("presentation_id", "unit_id", "time"), counts),
-         "valid": (("presentation_id", "time"), valid)},
-        {"presentation_id": np.arange(image.size), "unit_id": np.arange(5),
-         "time": ("time", np.arange(4) * 0.1, {"bin_width": 0.1}),
-         "image": ("presentation_id", image)},
-    )  # fmt: skip
+        {
+            "spike_data": (("presentation_id", "unit_id", "time"), counts),
+            "valid": (("presentation_id", "time"), valid),
+        },
+        {
+            "presentation_id": np.arange(image.size),
+            "unit_id": np.arange(5),
+            "time": ("time", np.arange(4) * 0.1, {"bin_width": 0.1}),
+            "image": ("presentation_id", image),
+        },
+    )
 
 
 def rates_of(trials):
@@ -188,8 +197,9 @@ def test_reliability_equals_slow_references(trials):
         within = sum(((r[image == k] - r[image == k].mean()) ** 2).sum() for k in range(5)) / 55
         want = 1 - within / r.var(ddof=1)
         np.testing.assert_allclose(found["explainable_variance"][unit], want)
-        others = [np.mean([r[q] for q in range(60) if image[q] == image[p] and q != p])
-                  for p in range(60)]  # fmt: skip
+        others = [
+            np.mean([r[q] for q in range(60) if image[q] == image[p] and q != p]) for p in range(60)
+        ]
         np.testing.assert_allclose(found["oracle"][unit], np.corrcoef(r, others)[0, 1])
     random = np.random.default_rng(8)
     halves = []

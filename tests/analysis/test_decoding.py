@@ -127,8 +127,9 @@ def test_two_features_are_decoded_together(awake):
     assert found["posterior"].dims == ("time", "x_bin", "z_bin")
     away = np.hypot(found["x_decoded"] - found["x"], found["z_decoded"] - found["z"])
     np.testing.assert_allclose(found["error"], away)
-    shuffled = np.hypot(found["x_decoded"] - found["x"].values[::-1],
-                        found["z_decoded"] - found["z"].values[::-1])  # fmt: skip
+    shuffled = np.hypot(
+        found["x_decoded"] - found["x"].values[::-1], found["z_decoded"] - found["z"].values[::-1]
+    )
     assert float(found["error"].median()) < float(shuffled.median())
 
 

@@ -41,10 +41,13 @@ def simulated(noise=0.05, decay=1.0, rise=0.0, seed=0, spacing=45):
 
 def a_tree(traces, session=(), **variables):
     area = traces.rename("responses").to_dataset().assign(variables)
-    return xr.DataTree.from_dict({
-        "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)),
-        "mouse": xr.Dataset(attrs=dict(session)), "mouse/CA1": area,
-    })  # fmt: skip
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)),
+            "mouse": xr.Dataset(attrs=dict(session)),
+            "mouse/CA1": area,
+        }
+    )
 
 
 class Counting(LazyArray):
@@ -67,7 +70,7 @@ def counting(traces):
     array = Counting(traces.values)
     return array, traces.copy(data=None).to_dataset().assign(
         fluorescence=array.variable(traces.dims, traces.attrs)
-    )["fluorescence"]  # fmt: skip
+    )["fluorescence"]
 
 
 # All methods
@@ -95,8 +98,10 @@ def test_the_result_is_what_responses_are():
     assert events.dims == ("time", "unit_id")
     assert events.name == "responses"
     assert events.attrs == {
-        "long_name": "deconvolved events", "method": "threshold", "units": "dF/F"
-    }  # fmt: skip
+        "long_name": "deconvolved events",
+        "method": "threshold",
+        "units": "dF/F",
+    }
     by_dataset = na.deconvolve(tree["mouse/CA1"].to_dataset(), "threshold")
     xr.testing.assert_identical(by_dataset, events)
     tree["mouse/CA1"] = tree["mouse/CA1"].to_dataset().assign(responses=events)
@@ -175,9 +180,13 @@ def test_a_jump_of_the_clock_is_a_gap():
         (lambda a: na.deconvolve(a.T, "threshold"), SchemaError, "expected .time, unit_id."),
         (lambda a: na.deconvolve(a.drop_vars("time"), "threshold"), SchemaError, "sampling_rate="),
         (lambda a: na.deconvolve(a[::-1], "threshold"), SchemaError, "does not always rise"),
-        (lambda a: na.deconvolve(a_tree(a)["mouse"], "threshold"), NotInTree, "no variable 'responses'"),
+        (
+            lambda a: na.deconvolve(a_tree(a)["mouse"], "threshold"),
+            NotInTree,
+            "no variable 'responses'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be(change, error, text):
     with pytest.raises(error, match=text):
         change(simulated()[0])

@@ -24,9 +24,13 @@ def a_tree(attrs=(), **signals):
     variables = {"responses": (("time", "unit_id"), rng.random((N, 3)))}
     variables |= {k: ("time", np.asarray(v), attrs.get(k, {})) for k, v in signals.items()}
     area = xr.Dataset(variables, {"time": np.arange(N) / 20, "unit_id": [3, 5, 8]})
-    return xr.DataTree.from_dict({
-        "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)), "mouse": xr.Dataset(), SESSION: area
-    })  # fmt: skip
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)),
+            "mouse": xr.Dataset(),
+            SESSION: area,
+        }
+    )
 
 
 def walk(seed=0, step=0.2):
@@ -44,16 +48,27 @@ def types(tree, path=SESSION):
 def test_every_signal_with_one_value_per_time_has_a_type_and_nothing_else():
     rng = np.random.default_rng(0)
     tree = a_tree(
-        speed=np.abs(walk()), angle=walk() % TURN, licks=rng.random(N) < 0.1, constant=np.ones(N),
-        trial_type=np.repeat(np.arange(N // 100) % 4, 100).astype("u1"), frame=np.arange(N),
-        spikes_of_another=rng.poisson(2, N), valid=np.ones(N, bool), phase_name=np.repeat(["a", "b"], N // 2),
-    )  # fmt: skip
+        speed=np.abs(walk()),
+        angle=walk() % TURN,
+        licks=rng.random(N) < 0.1,
+        constant=np.ones(N),
+        trial_type=np.repeat(np.arange(N // 100) % 4, 100).astype("u1"),
+        frame=np.arange(N),
+        spikes_of_another=rng.poisson(2, N),
+        valid=np.ones(N, bool),
+        phase_name=np.repeat(["a", "b"], N // 2),
+    )
     typed = na.feature_types(tree)
     assert types(typed) == {
-        "speed": "linear", "angle": "circular", "licks": "binary", "constant": "unknown",
-        "trial_type": "categorical", "frame": "timeline", "spikes_of_another": "count",
+        "speed": "linear",
+        "angle": "circular",
+        "licks": "binary",
+        "constant": "unknown",
+        "trial_type": "categorical",
+        "frame": "timeline",
+        "spikes_of_another": "count",
         "phase_name": "categorical",
-    }  # fmt: skip
+    }
     assert typed[SESSION]["angle"].attrs["period"] == pytest.approx(TURN)
     assert 0.5 < typed[SESSION]["angle"].attrs["feature_type_score"] <= 1
     assert "period" not in typed[SESSION]["speed"].attrs
@@ -79,13 +94,22 @@ def test_a_second_call_changes_nothing():
 
 def test_a_unit_or_a_name_may_say_that_it_is_an_angle():
     hugging = (walk(3, 0.05) * 0.2) % 360  # goes through the seam, and never far from it
-    tree = a_tree({"rx": {"units": "degree"}}, rx=hugging, other=hugging, heading=hugging, headDirection=hugging,
-                  x=np.abs(walk()) % 180)  # fmt: skip
+    tree = a_tree(
+        {"rx": {"units": "degree"}},
+        rx=hugging,
+        other=hugging,
+        heading=hugging,
+        headDirection=hugging,
+        x=np.abs(walk()) % 180,
+    )
     assert np.ptp(hugging) > 300
     assert types(na.feature_types(tree)) == {
-        "rx": "circular", "other": "linear", "heading": "circular", "headDirection": "circular",
+        "rx": "circular",
+        "other": "linear",
+        "heading": "circular",
+        "headDirection": "circular",
         "x": "linear",
-    }  # fmt: skip
+    }
 
 
 def test_driadas_names_of_types_are_taken():
@@ -224,8 +248,11 @@ def test_components_side_by_side_are_lazy():
 
 
 def test_components_keep_the_attributes_that_all_have():
-    tree = a_tree({"x": {"units": "cm", "side": "l"}, "y": {"units": "cm", "side": "r"}},
-                  x=walk(0), y=walk(1).astype("f4"))  # fmt: skip
+    tree = a_tree(
+        {"x": {"units": "cm", "side": "l"}, "y": {"units": "cm", "side": "r"}},
+        x=walk(0),
+        y=walk(1).astype("f4"),
+    )
     made = na.aggregate(tree, {"position": ["x", "y"]})[SESSION]["position"]
     assert made.attrs == {"units": "cm"}
     assert made.dtype == np.float64

@@ -153,10 +153,14 @@ def slow_moments(counts, labels, n_labels, valid):
 
 
 @given(
-    st.integers(0, 12), st.integers(0, 5), st.integers(0, 4), st.integers(1, 3),
-    st.sampled_from(["u1", "i1", "u2", "i8", "f4", "f8"]), st.sampled_from(["", "all", "each"]),
+    st.integers(0, 12),
+    st.integers(0, 5),
+    st.integers(0, 4),
+    st.integers(1, 3),
+    st.sampled_from(["u1", "i1", "u2", "i8", "f4", "f8"]),
+    st.sampled_from(["", "all", "each"]),
     st.integers(0, 99),
-)  # fmt: skip
+)
 def test_moments_equal_a_slow_twin(rows, units, bins, n_labels, dtype, masked, seed):
     random = np.random.default_rng(seed)
     counts = random.integers(0, 120, (rows, units, bins)).astype(dtype)
@@ -183,8 +187,15 @@ def test_smoothing_equals_a_slow_twin(ripples):
     smooth = np.full(counts.shape, np.nan)
     for p in range(60):
         for k in np.flatnonzero(valid[p]):
-            weight = np.array([np.exp(-0.5 * ((k - j) * 0.01 / 0.015) ** 2) * (abs(k - j) <= 6)
-                               for j in range(counts.shape[2])]) * valid[p]  # fmt: skip
+            weight = (
+                np.array(
+                    [
+                        np.exp(-0.5 * ((k - j) * 0.01 / 0.015) ** 2) * (abs(k - j) <= 6)
+                        for j in range(counts.shape[2])
+                    ]
+                )
+                * valid[p]
+            )
             smooth[p, :, k] = counts[p] @ weight / weight.sum()
     few = valid.sum(axis=0) > 1
     smooth, n = smooth[:, :, few], valid.sum(axis=0)[few]
@@ -324,19 +335,31 @@ def directions():
     direction = np.repeat([0.0, 90.0, 180.0, 270.0], 25)
     direction[7] = np.nan
     contrast = np.tile([0.1, 1.0, 1.0, 0.5, 0.5], 20)
-    mean = np.stack([np.where(direction == 0, 8, 2), np.where(direction == 90, 8, 2),
-                     np.full(100, 4), np.zeros(100)], axis=1)  # fmt: skip
+    mean = np.stack(
+        [
+            np.where(direction == 0, 8, 2),
+            np.where(direction == 90, 8, 2),
+            np.full(100, 4),
+            np.zeros(100),
+        ],
+        axis=1,
+    )
     counts = random.poisson(np.repeat(mean[:, :, None] / 5, 5, axis=2)).astype(np.uint8)
     valid = np.ones((100, 5), bool)
     valid[::3, 4] = False
     return xr.Dataset(
-        {"spike_data": (("presentation_id", "unit_id", "time"), counts),
-         "valid": (("presentation_id", "time"), valid)},
-        {"presentation_id": np.arange(100), "unit_id": [3, 1, 4, 5],
-         "time": ("time", np.arange(5) / 10 + 0.05, {"bin_width": 0.1}),
-         "direction": ("presentation_id", direction, {"units": "degrees"}),
-         "contrast": ("presentation_id", contrast)},
-    )  # fmt: skip
+        {
+            "spike_data": (("presentation_id", "unit_id", "time"), counts),
+            "valid": (("presentation_id", "time"), valid),
+        },
+        {
+            "presentation_id": np.arange(100),
+            "unit_id": [3, 1, 4, 5],
+            "time": ("time", np.arange(5) / 10 + 0.05, {"bin_width": 0.1}),
+            "direction": ("presentation_id", direction, {"units": "degrees"}),
+            "contrast": ("presentation_id", contrast),
+        },
+    )
 
 
 def test_tuning_to_a_parameter_equals_a_slow_reference(directions):
@@ -394,9 +417,13 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     counts = random.poisson(rates[:, None, None], (160, 200, 1)).astype(np.uint8)
     area = xr.Dataset(
         {"spike_data": (("presentation_id", "unit_id", "time"), counts)},
-        {"presentation_id": np.arange(160), "unit_id": np.arange(200),
-         "time": ("time", [0.5], {"bin_width": 1.0}), "d": ("presentation_id", direction)},
-    )  # fmt: skip
+        {
+            "presentation_id": np.arange(160),
+            "unit_id": np.arange(200),
+            "time": ("time", [0.5], {"bin_width": 1.0}),
+            "d": ("presentation_id", direction),
+        },
+    )
     found = na.tuning_curve(area, "d", period=360)
     low, high = found["preferred_low"].values, found["preferred_high"].values
     assert 0.9 < ((low < 100) & (high > 100)).mean() < 0.99
@@ -469,9 +496,12 @@ def test_maps_agree_with_pynapple(clock):
 
 
 @given(
-    st.lists(st.integers(-50, 4000), max_size=60), st.sampled_from([0.02, 0.001, 0.03]),
-    st.sampled_from([0.0, 0.1, 12.3456]), st.integers(0, 40), st.integers(0, 99),
-)  # fmt: skip
+    st.lists(st.integers(-50, 4000), max_size=60),
+    st.sampled_from([0.02, 0.001, 0.03]),
+    st.sampled_from([0.0, 0.1, 12.3456]),
+    st.integers(0, 40),
+    st.integers(0, 99),
+)
 def test_spikes_by_label_are_the_counts_of_their_bins(ticks, width, origin, n_bins, seed):
     random = np.random.default_rng(seed)
     times = np.sort(np.asarray(ticks, float) / 3000 + origin)
@@ -537,13 +567,19 @@ def calcium():
     withheld = np.arange(48) % 6 == 5
     values[withheld] = 0.0  # blanked: not silence
     return xr.Dataset(
-        {"responses": (("presentation_id", "time", "unit_id"), values, {"units": "dF/F"}),
-         "valid": (("presentation_id", "time"), valid),
-         "withheld": ("presentation_id", withheld)},
-        {"presentation_id": np.arange(48), "unit_id": [7, 3, 5], "time": np.arange(7) / 10.0,
-         "depth": ("unit_id", [100.0, 150.0, 200.0]),
-         "direction": ("presentation_id", direction, {"units": "degrees"})},
-    )  # fmt: skip
+        {
+            "responses": (("presentation_id", "time", "unit_id"), values, {"units": "dF/F"}),
+            "valid": (("presentation_id", "time"), valid),
+            "withheld": ("presentation_id", withheld),
+        },
+        {
+            "presentation_id": np.arange(48),
+            "unit_id": [7, 3, 5],
+            "time": np.arange(7) / 10.0,
+            "depth": ("unit_id", [100.0, 150.0, 200.0]),
+            "direction": ("presentation_id", direction, {"units": "degrees"}),
+        },
+    )
 
 
 def test_responses_are_averaged_like_counts(calcium):

@@ -171,10 +171,12 @@ def test_movies_are_scored_frame_by_frame(movies):
     assert np.isnan(found.values[0])
     assert (found.values[1:] > 0.3).all()
     own = np.concatenate(groups)
-    others = np.concatenate([
-        np.stack([np.delete(group, i, axis=0).mean(axis=0) for i in range(len(group))])
-        for group in groups
-    ])  # fmt: skip
+    others = np.concatenate(
+        [
+            np.stack([np.delete(group, i, axis=0).mean(axis=0) for i in range(len(group))])
+            for group in groups
+        ]
+    )
     expected = [np.corrcoef(own[:, unit], others[:, unit])[0, 1] for unit in range(1, 6)]
     np.testing.assert_allclose(scoring.repeat_correlation(area).values[1:], expected, rtol=1e-9)
 
@@ -270,21 +272,26 @@ def test_as_neuralpredictors(area):
     groups = np.array(twins(equal))
     np.testing.assert_allclose(
         scoring.explainable_variance(equal).values[[0, 1, 3, 4]],
-        peer.explainable_var(groups)[[0, 1, 3, 4]], rtol=1e-6,
-    )  # fmt: skip
+        peer.explainable_var(groups)[[0, 1, 3, 4]],
+        rtol=1e-6,
+    )
     np.testing.assert_allclose(
         scoring.repeat_correlation(equal).values[[0, 1, 3, 4]],
-        peer.oracle_corr_jackknife(groups)[[0, 1, 3, 4]], rtol=1e-6,
-    )  # fmt: skip
+        peer.oracle_corr_jackknife(groups)[[0, 1, 3, 4]],
+        rtol=1e-6,
+    )
     model = equal["responses"] + np.random.default_rng(3).normal(0, 1, equal["responses"].shape)
-    means = np.array([
-        model.values[~equal["withheld"].values & (equal["image_id"].values == i)].mean(axis=0)
-        for i in scoring.repeats(equal)
-    ])  # fmt: skip
+    means = np.array(
+        [
+            model.values[~equal["withheld"].values & (equal["image_id"].values == i)].mean(axis=0)
+            for i in scoring.repeats(equal)
+        ]
+    )
     np.testing.assert_allclose(
         scoring.signal_correlation(equal, model).values[[0, 1, 3, 4]],
-        peer.corr(groups.mean(axis=1), means, axis=0)[[0, 1, 3, 4]], rtol=1e-6,
-    )  # fmt: skip
+        peer.corr(groups.mean(axis=1), means, axis=0)[[0, 1, 3, 4]],
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.peers("neuralpredictors")

@@ -61,7 +61,7 @@ class Archive(ReaderTests):
         ("s1/LGd/presentations", "start_time", -1): 58.0,
         ("s1/LGd/presentations", "image", 0): "dog",
         ("s1/LGd", "valid", (0, 0)): False,
-    }  # fmt: skip
+    }
 
 
 class TestHDF5(Archive):
@@ -110,8 +110,12 @@ def archive(request, tmp_path):
 def test_sessions_and_areas(archive):
     tree = na.open_datatree(archive, sessions="s1", areas="VIS*")
     assert {p for p, _ in tree.subtree_with_keys} == {
-        ".", "s1", "s1/VISp", "s1/VISp/presentations", "s1/VISp/pupil"
-    }  # fmt: skip
+        ".",
+        "s1",
+        "s1/VISp",
+        "s1/VISp/presentations",
+        "s1/VISp/pupil",
+    }
     xr.testing.assert_identical(tree["s1/VISp"].to_dataset(), small()["s1/VISp"].to_dataset())
     with pytest.raises(NotInTree, match="s9"):
         na.open_datatree(archive, sessions="s9")
@@ -356,11 +360,13 @@ def test_a_damaged_archive_in_a_folder_is_named(folder_of_archives):
 
 def test_rows_stored_once_are_read_into_a_buffer(tmp_path):
     frames = np.random.default_rng(0).random((3, 1, 24, 48), "f4")[[0, 1, 0, 2, 1]]
-    tree = xr.DataTree.from_dict({
-        "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
-        "m": xr.Dataset({"stimulus": (("presentation_id", "channel", "y", "x"), frames)}),
-        "m/V1": xr.Dataset({"responses": (("presentation_id", "unit_id"), np.ones((5, 2)))}),
-    })  # fmt: skip
+    tree = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"}),
+            "m": xr.Dataset({"stimulus": (("presentation_id", "channel", "y", "x"), frames)}),
+            "m/V1": xr.Dataset({"responses": (("presentation_id", "unit_id"), np.ones((5, 2)))}),
+        }
+    )
     opened = na.open_datatree(store.save(tree, tmp_path / "x.h5"))
     array = array_of(opened["m/stimulus"].variable)
     out = np.full((3, 1, 2, 48), np.nan, "f4")

@@ -35,10 +35,12 @@ def aligned(sessions=1, areas=("VISp", "LGd"), presentations=40, units=30, bins=
     groups = {
         "/": xr.Dataset(
             attrs={
-                "neuroarrays_schema": "aligned/1", "source": "test", "history": ["align(bin_width=0.02)"]
+                "neuroarrays_schema": "aligned/1",
+                "source": "test",
+                "history": ["align(bin_width=0.02)"],
             }
         )
-    }  # fmt: skip
+    }
     for s in range(sessions):
         ids = np.arange(presentations) + 100
         speed = xr.Variable(
@@ -135,13 +137,16 @@ def test_an_aligned_tree_comes_back(tmp_path, name, compression):
     assert opened["session_1/LGd/spike_data"].coords["orientation"].dims == ("presentation_id",)
 
 
-@pytest.mark.parametrize(("place", "name", "compression"), [
-    ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.h5", "zstd"),
-    ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.zarr", "portable"),
-    ("dandi000006_ALM_ephys", "x.nc", "portable"),
-    ("dandi000006_ALM_ephys", "x.zarr", "zstd"),
-    ("pynapple_A0662_suite2p/2022_08_08.nwb", "x.h5", "zstd"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "name", "compression"),
+    [
+        ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.h5", "zstd"),
+        ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.zarr", "portable"),
+        ("dandi000006_ALM_ephys", "x.nc", "portable"),
+        ("dandi000006_ALM_ephys", "x.zarr", "zstd"),
+        ("pynapple_A0662_suite2p/2022_08_08.nwb", "x.h5", "zstd"),
+    ],
+)
 def test_real_recordings_come_back(shared_data, tmp_path, name, compression, place):
     tree = na.open_datatree(shared_data / place)
     path = store.save(tree, tmp_path / name, compression=compression)
@@ -157,10 +162,16 @@ def test_saving_twice_changes_nothing(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["x.h5", "x.zarr"])
-@pytest.mark.parametrize("sizes", [
-    {"units": 0}, {"presentations": 0}, {"bins": 0}, {"units": 0, "presentations": 0},
-    {"units": 1, "presentations": 1, "bins": 1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"units": 0},
+        {"presentations": 0},
+        {"bins": 0},
+        {"units": 0, "presentations": 0},
+        {"units": 1, "presentations": 1, "bins": 1},
+    ],
+)
 def test_empty_dimensions(tmp_path, name, sizes):
     tree = aligned(**sizes)
     assert_identical_trees(tree, reopened(tree, tmp_path / name))
@@ -185,9 +196,16 @@ def test_every_dtype(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["x.h5", "x.zarr"])
-@pytest.mark.parametrize("values", [
-    ["a", None, ""], ["a", np.nan, ""], ["<missing>", None, "<<missing>>"], [None, None, None], ["", "", ""],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", None, ""],
+        ["a", np.nan, ""],
+        ["<missing>", None, "<<missing>>"],
+        [None, None, None],
+        ["", "", ""],
+    ],
+)
 def test_missing_text_is_not_empty_text(tmp_path, name, values):
     label = xr.Variable("unit_id", np.array(["", "", ""], object))
     label.values[:] = values  # xarray makes NaN of None when it is given None
@@ -207,12 +225,30 @@ def test_objects_that_are_no_text_are_named(tmp_path, bad):
 
 
 ATTRS = {
-    "text": "é", "empty": "", "long": "x" * 100_000, "int": 3, "float": 0.1, "yes": True,
-    "nothing": None, "texts": ["a", "b"], "one": ["a"], "ints": [1, 2], "floats": [0.5, 1.0],
-    "no items": [], "mixed": [1, 0.5, "a", None], "nested": {"a": [1, {"b": None}]}, "big": 2**70,
-    "scale_factor": 2.0, "_FillValue": 0, "missing_value": "a", "dtype": "bool", "coordinates": "x y",
-    "bools": [True, False], "units": "s", "CLASS": "mine",
-}  # fmt: skip
+    "text": "é",
+    "empty": "",
+    "long": "x" * 100_000,
+    "int": 3,
+    "float": 0.1,
+    "yes": True,
+    "nothing": None,
+    "texts": ["a", "b"],
+    "one": ["a"],
+    "ints": [1, 2],
+    "floats": [0.5, 1.0],
+    "no items": [],
+    "mixed": [1, 0.5, "a", None],
+    "nested": {"a": [1, {"b": None}]},
+    "big": 2**70,
+    "scale_factor": 2.0,
+    "_FillValue": 0,
+    "missing_value": "a",
+    "dtype": "bool",
+    "coordinates": "x y",
+    "bools": [True, False],
+    "units": "s",
+    "CLASS": "mine",
+}
 
 
 @pytest.mark.parametrize("name", ["x.h5", "x.zarr"])
@@ -421,9 +457,9 @@ class Fragile(LazyArray):
         if self.fail:
             raise OSError(28, "No space left on device")
         self.reads += 1
-        return np.full(self.shape, self.number, "u1")[np.ix_(*(
-            np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)
-        ))]  # fmt: skip
+        return np.full(self.shape, self.number, "u1")[
+            np.ix_(*(np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)))
+        ]
 
     def __dask_tokenize__(self):
         return self.number
@@ -528,9 +564,13 @@ def test_dask_arrays_are_computed_by_block(tmp_path, monkeypatch):
     monkeypatch.setattr("neuroarrays.files.blocks.BLOCK", 1 << 14)
     tree = aligned()
     chunked = xr.DataTree.from_dict(
-        {p: n.to_dataset(inherit=False).chunk(presentation_id=7) if "spike_data" in n else
-         n.to_dataset(inherit=False) for p, n in tree.subtree_with_keys}
-    )  # fmt: skip
+        {
+            p: n.to_dataset(inherit=False).chunk(presentation_id=7)
+            if "spike_data" in n
+            else n.to_dataset(inherit=False)
+            for p, n in tree.subtree_with_keys
+        }
+    )
     assert_identical_trees(tree, reopened(chunked, tmp_path / "x.h5"))
 
 
@@ -610,9 +650,13 @@ def numbers(tmp_path_factory):
 def keys(n):
     position = st.integers(-n, n - 1) if n else st.nothing()
     return st.one_of(
-        *([position, st.lists(position, max_size=12).map(lambda k: np.array(k, np.int64))] if n else []),
+        *(
+            [position, st.lists(position, max_size=12).map(lambda k: np.array(k, np.int64))]
+            if n
+            else []
+        ),
         st.slices(n),
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=300)
@@ -637,9 +681,20 @@ def test_which_datasets_go_past_hdf5(numbers):
     handle = hdf5.handles.get(file)
     direct = {name for name, chunks in handle.chunks.items() if chunks is not None}
     assert direct == {
-        "counts", "odd", "long", "floats", "doubles", "holes", "none",
-        "contiguous", "line", "wide", "pieces", "summed", "odd sum",
-    }  # fmt: skip
+        "counts",
+        "odd",
+        "long",
+        "floats",
+        "doubles",
+        "holes",
+        "none",
+        "contiguous",
+        "line",
+        "wide",
+        "pieces",
+        "summed",
+        "odd sum",
+    }
 
 
 @settings(max_examples=200)
@@ -682,10 +737,13 @@ def test_a_file_that_is_written_to_while_it_is_open(tmp_path, compression):
     """Old values and new ones in one batch would be noticed by nobody."""
     made = [np.random.default_rng(i).random((300, 100)) < 0.1 for i in (0, 1)]
     paths = [
-        store.save(one_node({"a": (("presentation_id9", "u"), values.astype("u1"))}),
-                   tmp_path / f"{i}.h5", compression=compression)
+        store.save(
+            one_node({"a": (("presentation_id9", "u"), values.astype("u1"))}),
+            tmp_path / f"{i}.h5",
+            compression=compression,
+        )
         for i, values in enumerate(made)
-    ]  # fmt: skip
+    ]
     variable = na.open_datatree(paths[0])["s/A/a"].variable
     np.testing.assert_array_equal(variable[:3].values, made[0][:3])
     with open(paths[0], "r+b") as file:

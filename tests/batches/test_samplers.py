@@ -46,8 +46,10 @@ def test_ranks_share_without_duplicates(n, batch_size, world):
     every = [flat(p) for p in parts]
     assert sorted(flat(every)) == list(range(n))
     if n // world >= batch_size:
-        even = [Batches(n, batch_size, shuffle=True, drop_last=True, rank=r, world_size=world)
-                for r in range(world)]  # fmt: skip
+        even = [
+            Batches(n, batch_size, shuffle=True, drop_last=True, rank=r, world_size=world)
+            for r in range(world)
+        ]
         assert len({len(p) for p in even}) == 1
         got = flat(flat(p) for p in even)
         assert len(got) == len(set(got)) == len(even[0]) * batch_size * world

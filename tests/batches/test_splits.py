@@ -43,8 +43,10 @@ def test_repeats_stay_together(labels, seed):
 def test_tiers_are_taken_as_they_are():
     split = splits.by_tier(np.array(["train", "test", "none", "train", "validation"], object))
     assert {k: v.tolist() for k, v in split.items()} == {
-        "train": [0, 3], "test": [1], "validation": [4],
-    }  # fmt: skip
+        "train": [0, 3],
+        "test": [1],
+        "validation": [4],
+    }
 
 
 def test_blocks_follow_one_another():

@@ -121,17 +121,37 @@ def test_check_with_faults_says_which_and_exits_with_1(run, tmp_path):
 def test_align_writes_what_na_align_gives(run, tmp_path):
     out = tmp_path / "aligned.h5"
     code, said, err = run(
-        "align", na.sample_path(), "--presentations", "sleep_ripples", "--bin-width", "0.01",
-        "--window", "-0.1", "0.2", "--no-clip", "--series", "head_direction", "--areas", "ca1",
-        "--dtype", "uint16", "-o", out,
-    )  # fmt: skip
+        "align",
+        na.sample_path(),
+        "--presentations",
+        "sleep_ripples",
+        "--bin-width",
+        "0.01",
+        "--window",
+        "-0.1",
+        "0.2",
+        "--no-clip",
+        "--series",
+        "head_direction",
+        "--areas",
+        "ca1",
+        "--dtype",
+        "uint16",
+        "-o",
+        out,
+    )
     assert (code, err) == (0, "")
     assert "ca1/spike_data" in said
     assert str(out) in said
     expected = na.align(
-        na.open_datatree(na.sample_path(), areas="ca1"), "sleep_ripples", 0.01, (-0.1, 0.2),
-        clip=False, series="head_direction", dtype="uint16",
-    )  # fmt: skip
+        na.open_datatree(na.sample_path(), areas="ca1"),
+        "sleep_ripples",
+        0.01,
+        (-0.1, 0.2),
+        clip=False,
+        series="head_direction",
+        dtype="uint16",
+    )
     found = na.open_datatree(out)["A2929-200711/ca1"]
     assert found["spike_data"].dtype == np.uint16
     assert found["spike_data"].identical(expected["A2929-200711/ca1/spike_data"])
@@ -177,9 +197,15 @@ def test_align_on_a_cluster(run, tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
         code, _, _ = run(
-            "align", na.sample_path(), "--presentations", "sleep_ripples", "--scheduler",
-            cluster.scheduler_address, "-o", tmp_path / "a.h5",
-        )  # fmt: skip
+            "align",
+            na.sample_path(),
+            "--presentations",
+            "sleep_ripples",
+            "--scheduler",
+            cluster.scheduler_address,
+            "-o",
+            tmp_path / "a.h5",
+        )
     assert code == 0
     expected = na.align(na.load_sample(), "sleep_ripples")
     assert na.open_datatree(tmp_path / "a.h5").identical(expected)
@@ -396,15 +422,28 @@ def test_output_that_is_cut_off_is_no_error(session):
 def test_python_runs_the_package_as_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "neuroarrays", "--version"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (done.returncode, done.stdout) == (0, f"neuroarrays {na.__version__}\n")
 
 
 def test_durations_may_be_milliseconds(run, tmp_path):
     out = tmp_path / "a.h5"
-    code, *_ = run("align", na.sample_path(), "-o", out, "--presentations", "sleep_ripples",
-                   "--bin-width", "20ms", "--window", "-100ms", "0.2")  # fmt: skip
+    code, *_ = run(
+        "align",
+        na.sample_path(),
+        "-o",
+        out,
+        "--presentations",
+        "sleep_ripples",
+        "--bin-width",
+        "20ms",
+        "--window",
+        "-100ms",
+        "0.2",
+    )
     assert code == 0
     time = na.open_datatree(out)["A2929-200711/adn"]["time"]
     assert time.attrs["bin_width"] == 0.02

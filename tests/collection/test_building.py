@@ -165,9 +165,14 @@ def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):
         with h5py.File(path, "a") as file:
             file.copy("intervals/trials", f"intervals/{other}")
     build(
-        paths, tmp_path / "archive", stimuli="early + late", bin_width=0.1,
-        window=(-0.2, 0.4), clip=False, binarize=True,
-    )  # fmt: skip
+        paths,
+        tmp_path / "archive",
+        stimuli="early + late",
+        bin_width=0.1,
+        window=(-0.2, 0.4),
+        clip=False,
+        binarize=True,
+    )
     tree = na.open_datatree(tmp_path / "archive" / "early+late.h5")
     given = {"window": (-0.2, 0.4), "clip": False, "binarize": True, "bin_width": 0.1}
     together = na.align(na.open_datatree(paths), "early + late", **given)
@@ -249,9 +254,14 @@ def test_a_build_that_was_killed_says_so_and_goes_on(one, tmp_path, monkeypatch,
 
     with monkeypatch.context() as patch:
         if place == "before a name":
-            patch.setattr("neuroarrays.archive.saving.replace", lambda made, *_: (
-                killed() if made.name == "whole.h5" and ".build" not in made.parts else replace(made, *_)
-            ))  # fmt: skip
+            patch.setattr(
+                "neuroarrays.archive.saving.replace",
+                lambda made, *_: (
+                    killed()
+                    if made.name == "whole.h5" and ".build" not in made.parts
+                    else replace(made, *_)
+                ),
+            )
         else:
             put = pipeline._put_together
             patch.setattr(pipeline, "_put_together", lambda *args: (put(*args), killed()))
@@ -452,8 +462,15 @@ def allen(tmp_path):
     folder = tmp_path / "allen"
     folder.mkdir()
     write_allen(folder / "a.nwb", session_id=715093703, seed=1, rows=5, movie=(2, 5))
-    write_allen(folder / "b.nwb", session_id=766640955, seed=2, rows=5, movie=(2, 5),
-                stimuli=("gabors", "natural_movie_one_more_repeats"), parts=("running",))  # fmt: skip
+    write_allen(
+        folder / "b.nwb",
+        session_id=766640955,
+        seed=2,
+        rows=5,
+        movie=(2, 5),
+        stimuli=("gabors", "natural_movie_one_more_repeats"),
+        parts=("running",),
+    )
     return folder
 
 
@@ -463,8 +480,10 @@ def test_an_allen_archive_has_a_file_per_stimulus(allen, tmp_path):
     assert report.failures == []
     rows = na.catalog(tmp_path / "archive")
     assert rows["block"].unique().tolist() == [
-        "gabors", "natural_movie_one", "natural_movie_one_more_repeats",
-    ]  # fmt: skip
+        "gabors",
+        "natural_movie_one",
+        "natural_movie_one_more_repeats",
+    ]
     tree = na.open_datatree(tmp_path / "archive")
     session = tree["gabors/session_715093703"]
     alone = na.align(na.open_datatree(allen), "gabors")["session_715093703"]

@@ -103,8 +103,9 @@ def test_npy_files_have_the_published_names_and_axes(request, kind, tmp_path):
     area = na.open_datatree(path)[f"gabors/{LAST}/VISp"]
     spikes = archives.export_npy(path, "gabors", "VISp", tmp_path / "npy")
     assert [p.name for p in spikes] == [
-        f"{FIRST}-gabors-VISp-spike_data.npy", f"{LAST}-gabors-VISp-spike_data.npy",
-    ]  # fmt: skip
+        f"{FIRST}-gabors-VISp-spike_data.npy",
+        f"{LAST}-gabors-VISp-spike_data.npy",
+    ]
     found = np.load(spikes[1])
     assert found.dtype == np.int8
     expected = area["spike_data"].transpose("unit_id", "presentation_id", "time")
@@ -141,8 +142,9 @@ def test_npy_of_what_no_session_has(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("0.02", 0.02), ("20ms", 0.02), ("20 ms", 0.02), ("0.5s", 0.5), ("1e-2", 0.01)]
-)  # fmt: skip
+    ("text", "expected"),
+    [("0.02", 0.02), ("20ms", 0.02), ("20 ms", 0.02), ("0.5s", 0.5), ("1e-2", 0.01)],
+)
 def test_durations(text, expected):
     assert options.seconds(text) == expected
 

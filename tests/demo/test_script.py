@@ -20,8 +20,11 @@ def test_the_demo_does_the_main_job(tmp_path, monkeypatch):
     assert all(p.exists() for p in written)
     text = "\n".join(lines)
     assert text.count("identical after reopening") == 4
-    error, chance = (float(w) for w in text.split("held-out error ")[1].replace(",", "").split()
-                     if w.replace(".", "").isdigit())  # fmt: skip
+    error, chance = (
+        float(w)
+        for w in text.split("held-out error ")[1].replace(",", "").split()
+        if w.replace(".", "").isdigit()
+    )
     assert error < 0.7 * chance
     assert lines[-1].strip() == str(written[-1])
     monkeypatch.setattr(demo, "SECONDS_OF_TRAINING", 0.1)

@@ -86,12 +86,18 @@ def test_pynapple_gets_values_with_their_times_and_labels_with_their_units():
 def test_what_pynapple_objects_say_of_rows_and_columns_is_kept(tmp_path):
     nap = pytest.importorskip("pynapple")
     frame = np.array([[1.0, 2.0], [3.0, 4.0]])
-    tree = na.from_pynapple({
-        "g": nap.TsGroup({5: nap.Ts([1.0, 2.0]), 2: nap.Ts([0.5, 0.6])}, metadata={"time": [50, 20]}),
-        "ep": nap.IntervalSet([0, 1], [1, 3], metadata={"side": ["l", None], "start_time": [7, 8]}),
-        "f": nap.TsdFrame([0.0, 1.0], frame, columns=[4, 7], metadata={"layer": ["II", "IV"]}),
-        "pose": nap.TsdFrame([0.0, 1.0], frame, columns=["x", "y"], metadata={"scale": [1, 2]}),
-    })  # fmt: skip
+    tree = na.from_pynapple(
+        {
+            "g": nap.TsGroup(
+                {5: nap.Ts([1.0, 2.0]), 2: nap.Ts([0.5, 0.6])}, metadata={"time": [50, 20]}
+            ),
+            "ep": nap.IntervalSet(
+                [0, 1], [1, 3], metadata={"side": ["l", None], "start_time": [7, 8]}
+            ),
+            "f": nap.TsdFrame([0.0, 1.0], frame, columns=[4, 7], metadata={"layer": ["II", "IV"]}),
+            "pose": nap.TsdFrame([0.0, 1.0], frame, columns=["x", "y"], metadata={"scale": [1, 2]}),
+        }
+    )
     table = tree["session/presentations/ep"].to_dataset()
     assert table["side"].values[0] == "l"
     assert pd.isna(table["side"].values[1])  # None, or NaN: which one pandas decides
@@ -140,10 +146,12 @@ def everything():
             },
             time,
         ),
-        "s/presentations/go": node({"start_time": onset, "side": ("presentation_id", [1, 2, 3])}, ids),
+        "s/presentations/go": node(
+            {"start_time": onset, "side": ("presentation_id", [1, 2, 3])}, ids
+        ),
         "s/presentations/overlap": node({"start_time": onset, "stop_time": stop}, ids),
         "s/events/licks": node({schema.EVENT_TIME: (schema.EVENT, [0.5, 1.5])}),
-    }  # fmt: skip
+    }
     return xr.DataTree.from_dict(groups)
 
 

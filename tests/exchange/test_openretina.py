@@ -12,9 +12,11 @@ from neuroarrays.testing import same_values
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TREES = {
-    "maheswaranathan": {}, "karamanlis": {"size": (6, 8)}, "hoefling": {},
+    "maheswaranathan": {},
+    "karamanlis": {"size": (6, 8)},
+    "hoefling": {},
     "openretina": {"test_names": "noise_2"},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=sorted(TREES))
@@ -87,19 +89,24 @@ def containers(frames=8, units=3, trials=3):
     rng = np.random.default_rng(0)
     movie = {"train": rng.random((1, frames, 4, 5)), "test_dict": {"a": rng.random((1, 4, 4, 5))}}
     response = {
-        "train": rng.random((units, frames)), "test_dict": {"a": rng.random((units, 4))},
+        "train": rng.random((units, frames)),
+        "test_dict": {"a": rng.random((units, 4))},
         "test_by_trial_dict": {"a": rng.random((trials, units, 4))},
-        "session_kwargs": {"group": np.arange(units), "eye": "left"}, "stim_id": "noise",
-    }  # fmt: skip
+        "session_kwargs": {"group": np.arange(units), "eye": "left"},
+        "stim_id": "noise",
+    }
     return movie, response
 
 
 def test_what_is_said_of_a_session_is_kept_or_noted(tmp_path):
     movie, response = containers(units=3)
     response["session_kwargs"] |= {
-        "roi_coords": np.arange(6.0).reshape(3, 2), "roi_mask": np.zeros((64, 64)),
-        "ragged": [[1], [1, 2]], "nothing": None, "rate": 30.0,
-    }  # fmt: skip
+        "roi_coords": np.arange(6.0).reshape(3, 2),
+        "roi_mask": np.zeros((64, 64)),
+        "ragged": [[1], [1, 2]],
+        "nothing": None,
+        "rate": 30.0,
+    }
     tree = from_openretina(movie, {"s": response})
     session = tree["train/s"]
     assert session.attrs["eye"] == "left"

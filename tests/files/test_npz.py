@@ -52,11 +52,14 @@ def test_values_and_every_axis(path):
 @given(
     st.dictionaries(
         st.text("abcXYZ_0", min_size=1, max_size=5).filter(lambda t: t != "file"),
-        hnp.arrays(hnp.scalar_dtypes().filter(lambda d: d.kind in "biuf"), hnp.array_shapes(min_dims=0, min_side=0)),
+        hnp.arrays(
+            hnp.scalar_dtypes().filter(lambda d: d.kind in "biuf"),
+            hnp.array_shapes(min_dims=0, min_side=0),
+        ),
         max_size=4,
     ),
     st.booleans(),
-)  # fmt: skip
+)
 def test_equals_numpy(tmp_path_factory, arrays, compressed):
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     (np.savez_compressed if compressed else np.savez)(path, **arrays)
@@ -151,8 +154,11 @@ def test_members_without_a_name(tmp_path, name):
 
 
 def test_what_is_no_number_does_not_hide_the_rest(tmp_path):
-    others = {"z": np.ones(3, complex), "day": np.arange(3).astype("M8[D]"),
-              "table": np.zeros(3, [("a", "f8"), ("O", "i4")])}  # fmt: skip
+    others = {
+        "z": np.ones(3, complex),
+        "day": np.arange(3).astype("M8[D]"),
+        "table": np.zeros(3, [("a", "f8"), ("O", "i4")]),
+    }
     np.savez(tmp_path / "a.npz", x=np.arange(3), **others)
     source = npz_source(tmp_path / "a.npz")
     assert list(source.members()) == ["x"]

@@ -82,12 +82,20 @@ def test_numpy_scalars_and_shared_objects(protocol):
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-    | st.binary() | st.datetimes(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
-    | st.tuples(inner, inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.datetimes(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(), inner, max_size=4)
+        | st.tuples(inner, inner)
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(PLAIN, st.sampled_from(list(PROTOCOLS)))
@@ -294,10 +302,17 @@ BOMBS = {
     "bytearray by number": b"\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x40\x85R.",
     "digits": b"I" + b"9" * 100_000 + b"\n.",
     "encoded again and again": b"\x80\x02c_codecs\nencode\nq\x00X"
-    + struct.pack("<I", 100_000) + b"a" * 100_000 + b"\x85q\x010" + b"h\x00h\x01R" * 5_000 + b".",
-    "copied again and again": b"\x80\x02cbuiltins\nlist\nq\x00](" + b"K\x01" * 100_000
-    + b"e\x85q\x010" + b"h\x00h\x01R" * 5_000 + b".",
-}  # fmt: skip
+    + struct.pack("<I", 100_000)
+    + b"a" * 100_000
+    + b"\x85q\x010"
+    + b"h\x00h\x01R" * 5_000
+    + b".",
+    "copied again and again": b"\x80\x02cbuiltins\nlist\nq\x00]("
+    + b"K\x01" * 100_000
+    + b"e\x85q\x010"
+    + b"h\x00h\x01R" * 5_000
+    + b".",
+}
 HARMLESS = {"memo", "FRAME"}
 
 
@@ -369,10 +384,25 @@ CODES = b"".join(op.code.encode("latin-1") for op in pickletools.opcodes)
 SNIPPETS = st.one_of(
     st.sampled_from([bytes([c]) for c in CODES]),
     st.binary(max_size=9),
-    st.sampled_from([b"cos\nsystem\n", b"cnumpy\ndtype\n", b"cbuiltins\nset\n", b"S'f8'\n", b"(", b"t",
-                     b"cnumpy.core.multiarray\n_reconstruct\n", b"K\x01", b"\x94", b"h\x00", b"R",
-                     b"cnumpy.core.multiarray\nscalar\n", b"cdatetime\ndatetime\n", b"b"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            b"cos\nsystem\n",
+            b"cnumpy\ndtype\n",
+            b"cbuiltins\nset\n",
+            b"S'f8'\n",
+            b"(",
+            b"t",
+            b"cnumpy.core.multiarray\n_reconstruct\n",
+            b"K\x01",
+            b"\x94",
+            b"h\x00",
+            b"R",
+            b"cnumpy.core.multiarray\nscalar\n",
+            b"cdatetime\ndatetime\n",
+            b"b",
+        ]
+    ),
+)
 
 
 @given(st.lists(SNIPPETS, max_size=40))

@@ -461,8 +461,10 @@ def test_zarr_bad_metadata_is_named(store, content):
 
 
 def test_zarr_links_out_of_the_store_are_refused(store):
-    links = [{"name": "up", "path": "../../secret", "source": "."},
-             {"name": "other", "path": "/x", "source": "../other.zarr"}]  # fmt: skip
+    links = [
+        {"name": "up", "path": "../../secret", "source": "."},
+        {"name": "other", "path": "/x", "source": "../other.zarr"},
+    ]
     (store / "group" / ".zattrs").write_text(json.dumps({"zarr_link": links}))
     with pytest.raises(FormatError, match="a path out of it"):
         open_source(store).info("group/up")
@@ -488,7 +490,13 @@ def test_links_and_groups_of_two_names(tmp_path):
         h5py.h5g.create(file.id, b"caf\xe9")
     one = opening.open_source(path)
     assert [one.link(name) for name in ("a", "a/x", "soft", "gone", "out", "none/at/all")] == [
-        None, None, "/a/x", "/nowhere", "other.h5:/x", None]  # fmt: skip
+        None,
+        None,
+        "/a/x",
+        "/nowhere",
+        "other.h5:/x",
+        None,
+    ]
     assert one.identity("a") == one.identity("b") != one.identity("a/x")
     assert one.identity("soft") == one.identity("a/x")
     assert one.identity("gone") is None

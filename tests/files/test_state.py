@@ -236,8 +236,7 @@ def test_everything_loads_where_there_is_no_fork():
 #: Tables that are filled while their module is imported, and never after.
 FILLED_ONCE = {"opcodes.py": {"STEPS"}}
 #: What makes or guards state that outlives a call.
-MAKERS = {"Lock", "RLock", "WeakSet", "WeakValueDictionary",
-          "register_at_fork", "OrderedDict"}  # fmt: skip
+MAKERS = {"Lock", "RLock", "WeakSet", "WeakValueDictionary", "register_at_fork", "OrderedDict"}
 OUTSIDE = {"threading", "os", "weakref", "collections"}
 
 
@@ -258,9 +257,11 @@ def keeps(path, source):
             value = node.value
             empty = isinstance(value, ast.Dict) and not value.keys
             empty |= isinstance(value, ast.List | ast.Set) and not value.elts
-            empty |= isinstance(value, ast.Call) and getattr(value.func, "id", "") in (
-                "dict", "list", "set", "ThreadPoolExecutor"
-            ) and not value.args  # fmt: skip
+            empty |= (
+                isinstance(value, ast.Call)
+                and getattr(value.func, "id", "") in ("dict", "list", "set", "ThreadPoolExecutor")
+                and not value.args
+            )
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if empty and target.id not in FILLED_ONCE.get(path.name, ()):
                 found.append(target.id)

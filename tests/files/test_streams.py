@@ -10,9 +10,15 @@ from neuroarrays.files import matlab, npz, streams
 from neuroarrays.files.opening import close_all
 
 KEYS = [
-    (3, slice(None)), (slice(2, 9, 3), 1), (np.array([30, 2, 2]), slice(1, 3)), (slice(0, 0), 0),
-    (5, np.array([3, 0])), (slice(None), slice(None)), (slice(None), 2), (39, 4),
-]  # fmt: skip
+    (3, slice(None)),
+    (slice(2, 9, 3), 1),
+    (np.array([30, 2, 2]), slice(1, 3)),
+    (slice(0, 0), 0),
+    (5, np.array([3, 0])),
+    (slice(None), slice(None)),
+    (slice(None), 2),
+    (39, 4),
+]
 
 
 @pytest.fixture(autouse=True)

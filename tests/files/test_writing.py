@@ -106,9 +106,17 @@ for kind, number in CASES:
 """
 #: What writes, and the first write that fails; negative: the system's limit on the size of files.
 CASES = [
-    ("hdf5", 1), ("hdf5", 12), ("hdf5", 40), ("hdf5", -600), ("layout", 9), ("join", 15),
-    ("zarr", 12), ("data", 30), ("npy", 1), ("npy", -600),
-]  # fmt: skip
+    ("hdf5", 1),
+    ("hdf5", 12),
+    ("hdf5", 40),
+    ("hdf5", -600),
+    ("layout", 9),
+    ("join", 15),
+    ("zarr", 12),
+    ("data", 30),
+    ("npy", 1),
+    ("npy", -600),
+]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")

@@ -57,8 +57,11 @@ def read_on_opening(session):
     """Values at hand: what attributes say, and columns that are not lazy, as text."""
     found = set()
     for node in session.subtree:
-        held = [v.values for v in node.variables.values()
-                if not isinstance(innermost(v._data), LazyArray)]  # fmt: skip
+        held = [
+            v.values
+            for v in node.variables.values()
+            if not isinstance(innermost(v._data), LazyArray)
+        ]
         held += list(node.attrs.values()) + [
             a for v in node.variables.values() for a in v.attrs.values()
         ]

@@ -54,9 +54,13 @@ class TestGolden(ReaderTests):
     path = GOLDEN
     foreign = FOREIGN
     options = {
-        "quality": None, "amplitude_cutoff": None, "presence_ratio": None, "isi_violations": None,
-        "valid_channels": False, "structures_only": None,
-    }  # fmt: skip
+        "quality": None,
+        "amplitude_cutoff": None,
+        "presence_ratio": None,
+        "isi_violations": None,
+        "valid_channels": False,
+        "structures_only": None,
+    }
     values = {
         (f"{NODE}/VISp/spikes", "unit_id", 0): 950900033,
         (f"{NODE}/VISp/spikes", "unit_id", 1): 950900003,
@@ -84,8 +88,14 @@ class TestGolden(ReaderTests):
         **table(
             "static_gratings",
             presentation_id=[1, 2, 20, 21, 32, 33],
-            start_time=[30, 30.250214611482701, 49.426184694186688, 49.676388658383203,
-                        56.593799963400826, 56.844024977898904],
+            start_time=[
+                30,
+                30.250214611482701,
+                49.426184694186688,
+                49.676388658383203,
+                56.593799963400826,
+                56.844024977898904,
+            ],
             phase=[0.25, 0, 0.5, np.nan, 0.25, 0],
             spatial_frequency=[0.02, 0.04, 0.08, np.nan, 0.32, 0.02],
             orientation=[0, 120, 150, np.nan, 90, 60],
@@ -97,8 +107,14 @@ class TestGolden(ReaderTests):
             presentation_id=[4, 5, 23, 24, 35, 36],
             frame=[3, -1, 1, 0, 4, 5],
             blank=[False, True, False, False, False, False],
-            stop_time=[32.750592475146668, 33.000797336161, 52.176828628033036,
-                       52.426994545598433, 59.344447313129436, 59.594652430695767],
+            stop_time=[
+                32.750592475146668,
+                33.000797336161,
+                52.176828628033036,
+                52.426994545598433,
+                59.344447313129436,
+                59.594652430695767,
+            ],
         ),
         **table(
             "natural_movie_one",
@@ -116,8 +132,12 @@ class TestGolden(ReaderTests):
         **table("spontaneous", presentation_id=[0, 3, 6, 12, 19, 22, 25, 31, 34, 37]),
         **table(
             "invalid_times",
-            start_time=[30.280214611482702, 49.686388658383201, 49.706388658383204,
-                        76.59465243069576],
+            start_time=[
+                30.280214611482702,
+                49.686388658383201,
+                49.706388658383204,
+                76.59465243069576,
+            ],
             label=["probeA", "stimulus", "all_probes", "optotagging"],
             applies_to=["probeA", "", "", "optotagging"],
         ),
@@ -137,7 +157,7 @@ class TestGolden(ReaderTests):
         (f"{NODE}/pupil", "time", -1): 75.567551303184473,
         (f"{NODE}/pupil_filtered", "area", 1): 0.0049808505857624578,
         (f"{NODE}/ellipses/pupil", "width", 0): 2 * 91.316288173806527,
-    }  # fmt: skip
+    }
 
 
 # ------------------------------------------------------------------------------------- units
@@ -259,12 +279,15 @@ def test_every_table_has_its_ids_and_parameters(tmp_path, shown):
             assert node[column].dtype == np.float64
             np.testing.assert_array_equal(node[column], expected)
         np.testing.assert_array_equal(node["stop_time"], columns["stop_time"])
-    everything = np.concatenate([
-        node["presentation_id"].values
-        for name, node in tables.items()
-        if "presentation_id" in node.coords and name.removesuffix("_frames") in truth["tables"]
-        and not stimuli.is_movie(name)
-    ])  # fmt: skip
+    everything = np.concatenate(
+        [
+            node["presentation_id"].values
+            for name, node in tables.items()
+            if "presentation_id" in node.coords
+            and name.removesuffix("_frames") in truth["tables"]
+            and not stimuli.is_movie(name)
+        ]
+    )
     np.testing.assert_array_equal(np.sort(everything), np.arange(together.size))
     session_type = (
         "brain_observatory_1.1" if "natural_scenes" in shown else "functional_connectivity"
@@ -297,8 +320,12 @@ def test_numbers_as_text(text, numbers):
 
 
 def frames(start, stop, frame, block=None):
-    columns = {"start_time": start, "stop_time": stop, "frame": frame,
-               "invalid": np.zeros(len(start), bool)}  # fmt: skip
+    columns = {
+        "start_time": start,
+        "stop_time": stop,
+        "frame": frame,
+        "invalid": np.zeros(len(start), bool),
+    }
     columns |= {} if block is None else {"stimulus_block": block}
     data = {k: ("presentation_id", np.asarray(v)) for k, v in columns.items()}
     return xr.Dataset(data, {"presentation_id": 100 + np.arange(len(start))})
@@ -522,9 +549,12 @@ def test_a_link_into_an_annex_that_has_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("stored", "name", "expected"),
-    [("715093703", "x.nwb", "715093703"), ("mouse", "ecephys_session_719161530.nwb", "719161530"),
-     ("mouse", "x.nwb", "x")],
-)  # fmt: skip
+    [
+        ("715093703", "x.nwb", "715093703"),
+        ("mouse", "ecephys_session_719161530.nwb", "719161530"),
+        ("mouse", "x.nwb", "x"),
+    ],
+)
 def test_the_id_of_a_session(tmp_path, stored, name, expected):
     path = tmp_path / name
     write_allen(path, **SMALL)

@@ -44,8 +44,18 @@ def described(path):
         if isinstance(node, h5py.Dataset):
             plist = node.id.get_create_plist()
             dims = [[scale.name for scale in dim.values()] for dim in node.dims]
-            found[name] = (node.shape, node.dtype, node.chunks, node.compression, dims, attrs, kept,
-                           repr(node.fillvalue), plist.get_layout(), node[...].tobytes())  # fmt: skip
+            found[name] = (
+                node.shape,
+                node.dtype,
+                node.chunks,
+                node.compression,
+                dims,
+                attrs,
+                kept,
+                repr(node.fillvalue),
+                plist.get_layout(),
+                node[...].tobytes(),
+            )
         else:
             found[name] = (attrs, sorted(node))
 
@@ -67,12 +77,16 @@ def test_the_file_is_the_published_one(archive, tmp_path):
 @pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 def test_code_written_for_the_published_files_reads_it(archive, tmp_path, engine):
     ours = na.save(na.open_datatree(archive), tmp_path / "ours.h5", layout="allen_binned")
-    with xr.open_datatree(archive, engine=engine) as theirs, \
-            xr.open_datatree(ours, engine=engine) as mine:  # fmt: skip
+    with (
+        xr.open_datatree(archive, engine=engine) as theirs,
+        xr.open_datatree(ours, engine=engine) as mine,
+    ):
         xr.testing.assert_identical(mine, theirs)
         assert mine["session_715093703/VISp/spike_data"]["spike_data"].dims == (
-            "presentation_id", "time", "unit_id",
-        )  # fmt: skip
+            "presentation_id",
+            "time",
+            "unit_id",
+        )
 
 
 @pytest.mark.filterwarnings("ignore:the layout allen_binned")

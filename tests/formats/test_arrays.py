@@ -159,8 +159,12 @@ def test_real_units_of_nested_cells(shared_data):
     cells = scipy.io.loadmat(
         shared_data / "nelpy_hippocampus" / "linear-track" / "spikes.mat", squeeze_me=False
     )["spikes"][0, 0][0, 0]
-    trains = [unit["time"][0, 0].ravel() for tetrode in cells.ravel() for unit in tetrode.ravel()
-              if unit.dtype.names]  # fmt: skip
+    trains = [
+        unit["time"][0, 0].ravel()
+        for tetrode in cells.ravel()
+        for unit in tetrode.ravel()
+        if unit.dtype.names
+    ]
     assert spikes["row_size"].values.tolist() == [t.size for t in trains]
     np.testing.assert_array_equal(spikes["spike_times"], np.concatenate(trains))
     np.testing.assert_array_equal(spikes.sel(unit_id=7)["spike_times"], trains[7])
@@ -245,7 +249,7 @@ WRITERS = {
     "rec_v73.mat": as_v73,
     "rec": as_folder,
     "rec.h5": as_hdf5,
-}  # fmt: skip
+}
 
 
 def pasted(path, capsys):
@@ -335,10 +339,16 @@ def test_info_of_golden_files(capsys, tmp_path):
 
 
 def test_info_of_real_files(shared_data, capsys):
-    places = ["kramer_placecell/spikes-1.mat", "waverepo_retina_h5/Wong1993_P12a.h5",
-              "miniscope_placecell/regression_2d", "gollisch_DS_RGC", "rfest_rgc_dendrite_h5/RGC_dendrite.h5",
-              "ibl_prior_localization_npy", "zhang_desimone_IT/bp1014spk_03A_raster_data.mat",
-              "park2024_V1_pupil_running/230810_mrcuts29_fov2_grat-000_data.mat"]  # fmt: skip
+    places = [
+        "kramer_placecell/spikes-1.mat",
+        "waverepo_retina_h5/Wong1993_P12a.h5",
+        "miniscope_placecell/regression_2d",
+        "gollisch_DS_RGC",
+        "rfest_rgc_dendrite_h5/RGC_dendrite.h5",
+        "ibl_prior_localization_npy",
+        "zhang_desimone_IT/bp1014spk_03A_raster_data.mat",
+        "park2024_V1_pupil_running/230810_mrcuts29_fov2_grat-000_data.mat",
+    ]
     for place in places:
         load(opened(shared_data / place, tomllib.loads(outline(shared_data / place))))
     text = outline(shared_data / "waverepo_retina_h5" / "Wong1993_P12a.h5")
@@ -390,15 +400,26 @@ def test_no_mapping_says_what_is_inside():
         ({"position": {"time": "dff", "x": "x"}}, "times along one axis"),
         ({"position": {"time": "behav_time"}}, "at least one variable"),
         ({"position": {"time": "ca_time", "x": "x"}}, "12 along time, as time; found 25"),
-        ({"CA1/f": {"time": "ca_time", "f": "dff"}}, "its axis of 12 is time; say dims = .*unit_id"),
-        ({"running": {"speed": {"array": "x", "units": "m/s"}}},
-         "running/speed/units: expected 'cm/s', which speed has in a tree; found 'm/s'; convert it"),
-        ({"CA1/f": {"f": {"array": "dff", "dims": ["time"]}}}, r"dims for an array of shape \(3, 12\)"),
+        (
+            {"CA1/f": {"time": "ca_time", "f": "dff"}},
+            "its axis of 12 is time; say dims = .*unit_id",
+        ),
+        (
+            {"running": {"speed": {"array": "x", "units": "m/s"}}},
+            "running/speed/units: expected 'cm/s', which speed has in a tree; found 'm/s'; convert it",
+        ),
+        (
+            {"CA1/f": {"f": {"array": "dff", "dims": ["time"]}}},
+            r"dims for an array of shape \(3, 12\)",
+        ),
         ({"CA1/spikes": {"spike_times": "dff"}}, "spike times along one axis"),
         ({"CA1/spikes": {"spike_times": "x", "unit": "trials/on"}}, "a unit for each spike"),
         ({"CA1/spikes": {"spike_times": "x", "unit": "ca_time"}}, "whole numbers; found .0.  0.5"),
         ({"CA1/spikes": {"spike_times": "x", "row_size": "lick"}}, "a sum of 25"),
-        ({"CA1/spikes": {"spike_times": {"array": "x", "scale": "ms"}}}, "scale: expected a finite"),
+        (
+            {"CA1/spikes": {"spike_times": {"array": "x", "scale": "ms"}}},
+            "scale: expected a finite",
+        ),
         ({"position": {"x": {"array": "x", "dims": ["time", "time"]}}}, "different names of axes"),
         ({"position": {"x": {"array": "x", "dtype": "words"}}}, "a dtype of numbers"),
         ({"position": {"x": {"array": "x", "unit": "cm"}}}, "found 'unit'; did you mean 'units'"),
@@ -406,7 +427,7 @@ def test_no_mapping_says_what_is_inside():
         ({"position": {"time": {"rate": float("nan")}, "x": "x"}}, "a rate above 0 Hz"),
         ({"position": {"x": {"array": "dff", "column": 12}}}, "a column of shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_mappings(mapping, message):
     with pytest.raises(FormatError, match=message):
         opened(GOLDEN / "rig.mat", mapping)
@@ -455,15 +476,27 @@ def test_any_mapping_is_a_tree_or_an_error_that_names_the_file(nodes, tree):
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"tree": "aligned", "/": {"V1": "x"}, "V1": {"responses": {"array": "dff", "dims": ["unit_id", "time"]}}},
-         "a name that rig has not given to an array; found 'V1'"),
-        ({"tree": "aligned", "/": {"x": "x"}, "V1": {"responses": {"array": "dff", "dims": ["unit_id", "time"]}}},
-         "25 along time, as rig above it has; found 12; what has a clock of its own"),
+        (
+            {
+                "tree": "aligned",
+                "/": {"V1": "x"},
+                "V1": {"responses": {"array": "dff", "dims": ["unit_id", "time"]}},
+            },
+            "a name that rig has not given to an array; found 'V1'",
+        ),
+        (
+            {
+                "tree": "aligned",
+                "/": {"x": "x"},
+                "V1": {"responses": {"array": "dff", "dims": ["unit_id", "time"]}},
+            },
+            "25 along time, as rig above it has; found 12; what has a clock of its own",
+        ),
         ({"attrs": ["a"], **NODE}, "attrs: expected a table"),
         ({"session": 3, **NODE}, "session: expected the name"),
         ({"a//b": {"x": "x"}}, "names of nodes, with / between"),
     ],
-)  # fmt: skip
+)
 def test_nodes_that_do_not_fit(mapping, message):
     with pytest.raises(FormatError, match=message):
         opened(GOLDEN / "rig.mat", mapping)
@@ -503,8 +536,11 @@ def test_a_matrix_that_looks_transposed_without_a_clock_is_warned_of(tmp_path):
 @pytest.mark.parametrize("kind", ["big-endian", "Fortran", "empty", "float16", "zip64"])
 def test_arrays_of_every_make(tmp_path, kind):
     values = np.random.default_rng(0).random((3, 0 if kind == "empty" else 40))
-    stored = {"big-endian": values.astype(">f4"), "Fortran": np.asfortranarray(values),
-              "float16": values.astype("f2")}.get(kind, values)  # fmt: skip
+    stored = {
+        "big-endian": values.astype(">f4"),
+        "Fortran": np.asfortranarray(values),
+        "float16": values.astype("f2"),
+    }.get(kind, values)
     np.savez(tmp_path / "a.npz", dff=stored)
     if kind == "zip64":
         raw = io.BytesIO()
@@ -523,8 +559,10 @@ def test_arrays_of_every_make(tmp_path, kind):
 
 def test_a_dtype_must_hold_the_values(tmp_path):
     np.savez(tmp_path / "a.npz", r=np.array([[0.0, 1.0], [2.0, 0.5]]))
-    mapping = {"tree": "aligned", "V1": {"spike_data": {
-        "array": "r", "dims": ["presentation_id", "time"], "dtype": "uint8"}}}  # fmt: skip
+    mapping = {
+        "tree": "aligned",
+        "V1": {"spike_data": {"array": "r", "dims": ["presentation_id", "time"], "dtype": "uint8"}},
+    }
     found = opened(tmp_path / "a.npz", mapping)["a/V1/spike_data"]
     assert found.dtype == np.uint8
     assert found.dims == ("presentation_id", "unit_id", "time")
@@ -539,9 +577,13 @@ def test_a_dtype_must_hold_the_values(tmp_path):
 def test_matlab_v5(tmp_path):
     path = tmp_path / "a.mat"
     stored = {
-        "b": np.array([[True, False]]), "i": np.int16([[1, 2]]), "big": np.arange(6.0).reshape(2, 3),
-        "t": "words", "s": {"a": 1.0, "c": np.array([1.0, "two"], object)}, "e": np.empty((0, 3)),
-    }  # fmt: skip
+        "b": np.array([[True, False]]),
+        "i": np.int16([[1, 2]]),
+        "big": np.arange(6.0).reshape(2, 3),
+        "t": "words",
+        "s": {"a": 1.0, "c": np.array([1.0, "two"], object)},
+        "e": np.empty((0, 3)),
+    }
     for compressed in (False, True):
         scipy.io.savemat(path, stored, do_compression=compressed)
         found = matlab_source(path)
@@ -656,8 +698,11 @@ def classes_v73(tmp_path):
 def test_every_class_of_v73(classes_v73):
     found = matlab_source(classes_v73)
     assert found.left_out() == {
-        "z": "complex", "tab": "table", "sp": "sparse", "f": "function_handle",
-    }  # fmt: skip
+        "z": "complex",
+        "tab": "table",
+        "sp": "sparse",
+        "f": "function_handle",
+    }
     assert found.read("i64").tolist() == [[2**60 + 1, -5]]
     assert found.read("flag").tolist() == [[True, False, True]]
     assert found.read("word").tolist() == ["go"]
@@ -692,8 +737,11 @@ def nested(depth):
     """A v5 variable of cells in cells, byte by byte."""
     data = b""
     for _ in range(depth):
-        head = (np.array([6, 8, 1, 0], "<u4").tobytes() + np.array([5, 8, 1, 1], "<u4").tobytes()
-                + np.array([1, 0], "<u4").tobytes())  # fmt: skip
+        head = (
+            np.array([6, 8, 1, 0], "<u4").tobytes()
+            + np.array([5, 8, 1, 1], "<u4").tobytes()
+            + np.array([1, 0], "<u4").tobytes()
+        )
         data = np.array([14, len(head) + len(data)], "<u4").tobytes() + head + data
     return data
 
@@ -749,18 +797,28 @@ def test_cells_of_more_elements_than_bytes(tmp_path, name):
 ONE = element(9, np.ones(1).tobytes())
 INNER = matrix_v5(6, (1, 1), b"", ONE)
 BROKEN_V5 = {
-    "a name beyond its matrix": matrix_v5(1, (1, 1), b"x", INNER.replace(
-        np.array([1, 0], "<u4").tobytes(), np.array([1, 127], "<u4").tobytes(), 1)),
-    "values of no type": matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, 1), b"", element(99, bytes(8)))),
-    "a matrix for values": matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, 1), b"", element(14, bytes(8)))),
+    "a name beyond its matrix": matrix_v5(
+        1,
+        (1, 1),
+        b"x",
+        INNER.replace(np.array([1, 0], "<u4").tobytes(), np.array([1, 127], "<u4").tobytes(), 1),
+    ),
+    "values of no type": matrix_v5(
+        1, (1, 1), b"x", matrix_v5(6, (1, 1), b"", element(99, bytes(8)))
+    ),
+    "a matrix for values": matrix_v5(
+        1, (1, 1), b"x", matrix_v5(6, (1, 1), b"", element(14, bytes(8)))
+    ),
     "no values": matrix_v5(1, (1, 1), b"x", matrix_v5(6, (1, 1))),
     "a cell too few": matrix_v5(1, (1, 2), b"x", INNER),
     "a cell too many": matrix_v5(1, (1, 1), b"x", INNER + INNER),
     "no imaginary part": matrix_v5(1, (1, 1), b"x", matrix_v5(6 | 0x800, (1, 1), b"", ONE)),
-    "names of no length": matrix_v5(2, (1, 1), b"x", element(5, bytes(4)) + element(1, b"") + INNER),
+    "names of no length": matrix_v5(
+        2, (1, 1), b"x", element(5, bytes(4)) + element(1, b"") + INNER
+    ),
     "no sizes": matrix_v5(1, (1, 1), b"x", matrix_v5(4, (), b"", ONE)),
     "text of no type": matrix_v5(4, (1, 1), b"x", element(99, bytes(8))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN_V5)
@@ -911,9 +969,12 @@ def test_two_columns_of_one_name_are_an_error(tmp_path):
 
 def test_times_of_parquet_are_seconds(tmp_path):
     pytest.importorskip("pyarrow")
-    pd.DataFrame({
-        "t": pd.to_timedelta([500, 1500], unit="ms"), "ok": pd.array([True, None], dtype="boolean"),
-    }).to_parquet(tmp_path / "a.parquet")  # fmt: skip
+    pd.DataFrame(
+        {
+            "t": pd.to_timedelta([500, 1500], unit="ms"),
+            "ok": pd.array([True, None], dtype="boolean"),
+        }
+    ).to_parquet(tmp_path / "a.parquet")
     found = arrays_source(tmp_path / "a.parquet")
     assert found.read("t").tolist() == [0.5, 1.5]
     np.testing.assert_array_equal(found.read("ok"), [1.0, np.nan])

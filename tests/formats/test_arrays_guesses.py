@@ -46,10 +46,13 @@ def test_the_name_of_a_file_counts_beside_labels(tmp_path):
     [
         ({"spike_times": np.sort(RNG.random(5000))}, "one unit would have 5,0"),
         ({"spike_samples": np.arange(0, 3000, 30)}, "it ticks every 30 s: a clock"),
-        ({f"trial_{i}_spikes": RNG.random(5) for i in range(4)}, "an array per trial, not per unit"),
+        (
+            {f"trial_{i}_spikes": RNG.random(5) for i in range(4)},
+            "an array per trial, not per unit",
+        ),
         ({f"unit{i}_spikes": np.sort(RNG.random(900)) for i in range(3)}, "one unit would have 9"),
     ],
-)  # fmt: skip
+)
 def test_spikes_that_cannot_be_are_not_suggested(tmp_path, arrays, word):
     said, text = guessed(save(tmp_path / "a.npz", **arrays))
     assert "unknown/spikes" not in said
@@ -100,8 +103,23 @@ def test_what_does_not_go_forward_is_no_clock(tmp_path):
     assert said["series"] == {"reaction_time": "reaction_time", "choice": "choice"}
 
 
-NAMES = ['a"b', "a\\b", "a.b", "größe 1", "x\ty", "l\nm", "\x1b[31m", "d\x7f", "#c", "[t]", "a=b",
-         "\u2028", "日本", "'q'", "\x85"]  # fmt: skip
+NAMES = [
+    'a"b',
+    "a\\b",
+    "a.b",
+    "größe 1",
+    "x\ty",
+    "l\nm",
+    "\x1b[31m",
+    "d\x7f",
+    "#c",
+    "[t]",
+    "a=b",
+    "\u2028",
+    "日本",
+    "'q'",
+    "\x85",
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -109,8 +127,13 @@ def test_every_name_is_toml(tmp_path, name):
     path = save(tmp_path / "a.npz", **{name: RNG.random((3, 40)), "fs": 20.0})
     said, text = guessed(path)
     assert not any(c != "\n" and (ord(c) < 32 or ord(c) == 127) for c in text)
-    arrays = [v["array"] for node in said.values() if isinstance(node, dict)
-              for v in node.values() if isinstance(v, dict) and "array" in v]  # fmt: skip
+    arrays = [
+        v["array"]
+        for node in said.values()
+        if isinstance(node, dict)
+        for v in node.values()
+        if isinstance(v, dict) and "array" in v
+    ]
     assert arrays == [name]
     assert na.open_datatree(path, engine="arrays", mapping=said)
 
@@ -153,12 +176,17 @@ def test_a_folder_of_objects_and_attributes(tmp_path):
     """ALF: times are those of spikes.times, not the first array along spikes; trials are no units."""
     path = folder(
         tmp_path / "alf",
-        spikes__times=[0.3, 0.1, 0.2, 0.4], spikes__clusters=[1, 0, 1, 1],
-        spikes__depths=[30.0, 10, 20, 40], clusters__channels=[5, 6],
-        wheel__position=np.arange(4.0), wheel__timestamps=np.arange(4) / 10,
-        trials__intervals=[[0.0, 1.0], [1.0, 2.0]], trials__choice=[1, -1],
-        trials__stimOn_times=[0.1, 1.1], licks__times=[0.1, 0.2],
-    )  # fmt: skip
+        spikes__times=[0.3, 0.1, 0.2, 0.4],
+        spikes__clusters=[1, 0, 1, 1],
+        spikes__depths=[30.0, 10, 20, 40],
+        clusters__channels=[5, 6],
+        wheel__position=np.arange(4.0),
+        wheel__timestamps=np.arange(4) / 10,
+        trials__intervals=[[0.0, 1.0], [1.0, 2.0]],
+        trials__choice=[1, -1],
+        trials__stimOn_times=[0.1, 1.1],
+        licks__times=[0.1, 0.2],
+    )
     said, _ = guessed(path)
     tree = na.open_datatree(path, engine="arrays", mapping=said)["alf"]
     spikes = tree["unknown/spikes"].to_dataset()
@@ -175,9 +203,11 @@ def test_a_folder_of_objects_and_attributes(tmp_path):
 
 def test_a_table_that_lists_the_units_of_labels(tmp_path):
     path = folder(
-        tmp_path / "phy", spike_times=np.array([[0.3], [0.1], [0.2], [0.05]]),
-        spike_clusters=[4, 2, 4, 9], amplitudes=[[3.0], [1], [2], [0.5]],
-    )  # fmt: skip
+        tmp_path / "phy",
+        spike_times=np.array([[0.3], [0.1], [0.2], [0.05]]),
+        spike_clusters=[4, 2, 4, 9],
+        amplitudes=[[3.0], [1], [2], [0.5]],
+    )
     (path / "cluster_info.tsv").write_text("cluster_id\tdepth\n9\t20.0\n4\t30.0\n2\t10.0\n")
     said, _ = guessed(path)
     spikes = na.open_datatree(path, engine="arrays", mapping=said)[
@@ -201,8 +231,11 @@ def test_durations_are_seconds_and_what_is_not_named_is_said(tmp_path):
     starts = np.array([1000, 2500], "m8[ms]")
     path = folder(tmp_path / "d", starts=starts, other=np.zeros(3))
     save(tmp_path / "d.npz", starts=starts, months=np.array([1], "m8[M]"))
-    for place, name in ((path, "starts.npy"), (path / "starts.npy", "starts"),
-                        (tmp_path / "d.npz", "starts")):  # fmt: skip
+    for place, name in (
+        (path, "starts.npy"),
+        (path / "starts.npy", "starts"),
+        (tmp_path / "d.npz", "starts"),
+    ):
         tree = na.open_datatree(
             place, engine="arrays", mapping={"presentations/t": {"start_time": name}}
         )

@@ -44,9 +44,13 @@ def spikes(path, **node):
 
 def trains(node):
     ends = np.cumsum(node["row_size"].values)
-    return dict(zip(node["unit_id"].values.tolist(),
-                    [t.tolist() for t in np.split(node["spike_times"].values, ends[:-1])],
-                    strict=True))  # fmt: skip
+    return dict(
+        zip(
+            node["unit_id"].values.tolist(),
+            [t.tolist() for t in np.split(node["spike_times"].values, ends[:-1])],
+            strict=True,
+        )
+    )
 
 
 def test_units_are_in_the_order_of_the_table_that_lists_them(sorted_by_phy):
@@ -67,8 +71,10 @@ def test_units_that_a_table_leaves_out_are_said_and_those_without_spikes_stay(so
 
 
 def test_a_value_per_spike_goes_with_its_spike(sorted_by_phy):
-    columns = {"amp": {"array": "amp.npy", "dims": ["spike"]},
-               "xy": {"array": "xy.npy", "dims": ["spike", "axis"]}}  # fmt: skip
+    columns = {
+        "amp": {"array": "amp.npy", "dims": ["spike"]},
+        "xy": {"array": "xy.npy", "dims": ["spike", "axis"]},
+    }
     for listed in ({}, {"unit_id": "some.tsv/cluster_id"}):
         node, _ = spikes(sorted_by_phy, **columns, **listed)
         np.testing.assert_array_equal(node["amp"], node["spike_times"] * 10)
@@ -80,8 +86,10 @@ def test_columns_without_ids_say_how_they_were_taken(sorted_by_phy):
     np.save(sorted_by_phy / "depth.npy", np.arange(3.0))
     node, notes = spikes(sorted_by_phy, depth="depth.npy")
     assert node["unit_id"].values.tolist() == [0, 3, 6]
-    assert notes == ["x/spikes: the columns are taken to be in ascending order of the labels; "
-                     "unit_id = says it otherwise"]  # fmt: skip
+    assert notes == [
+        "x/spikes: the columns are taken to be in ascending order of the labels; "
+        "unit_id = says it otherwise"
+    ]
     np.save(sorted_by_phy / "depth.npy", np.arange(7.0))  # a row for every label there may be
     node, notes = spikes(sorted_by_phy, depth="depth.npy")
     assert node.sel(unit_id=6)["depth"] == 6
@@ -123,8 +131,10 @@ def test_scaled_times_are_doubles(tmp_path):
         tmp_path / "a.npz", t=np.array([1, 30_001], "u2"), c=np.array([1, 3], "u2"), x=[1.0, 2]
     )
     scaled = {"scale": 1 / 30_000}
-    mapping = {"x/spikes": {"spike_times": {"array": "t", **scaled}},
-               "pos": {"x": "x", "time": {"array": "c", **scaled}}}  # fmt: skip
+    mapping = {
+        "x/spikes": {"spike_times": {"array": "t", **scaled}},
+        "pos": {"x": "x", "time": {"array": "c", **scaled}},
+    }
     session = na.open_datatree(tmp_path / "a.npz", engine="arrays", mapping=mapping)["a"]
     assert session["x/spikes/spike_times"].values.tolist() == [1 / 30_000, 30_001 / 30_000]
     assert session["pos/time"].values.tolist() == [1 / 30_000, 3 / 30_000]
@@ -191,9 +201,13 @@ def test_fields_of_records_are_arrays(tmp_path):
         file["df/table"].attrs["values_block_0_kind"] = np.bytes_(pickled)
         file["plain"] = records
     mapping = {
-        "pose": {"time": {"array": "df/table/index", "scale": 0.5}, "x": "df/table/tail/x",
-                 "flag": "plain/flag", "both": {"array": "plain/values_block_0", "column": 1}},
-    }  # fmt: skip
+        "pose": {
+            "time": {"array": "df/table/index", "scale": 0.5},
+            "x": "df/table/tail/x",
+            "flag": "plain/flag",
+            "both": {"array": "plain/values_block_0", "column": 1},
+        },
+    }
     node = na.open_datatree(tmp_path / "a.h5", engine="arrays", mapping=mapping)["a/pose"]
     assert node["x"].values.tolist() == [2, 5, 8, 11, 14]
     assert node["time"].values.tolist() == [3.5, 4, 4.5, 5, 5.5]

@@ -209,7 +209,7 @@ def test_components_in_either_order(tmp_path):
         ({"calcium": MATRIX, "spikes": MATRIX[:2]}, r"spikes: expected numbers of shape \(3, 20\)"),
         ({"calcium": MATRIX, "asp": MATRIX, "ASP": MATRIX}, "one array of asp"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(tmp_path, arrays, message):
     with pytest.raises(FormatError, match=message):
         area(write(tmp_path / "s.npz", **arrays))
@@ -236,11 +236,21 @@ def test_metadata_of_every_kind(tmp_path):
     for _ in range(60):
         twice = [twice, twice]  # 2 ** 60 lists to whoever walks through
     said = {
-        "fps": np.float32(20), "mouse": "m7", "frame": pd.DataFrame({"a": [1]}), "loop": loop,
-        "twice": twice, "bad_frames": twice, "of lists": np.array([{"a": twice}], object),
-        "huge": 10**5000, "huge inside": [10**5000], "long": "a" * 100_000, "pair": (1, 2),
-        "session_name": "../" * 1000, 3: "three", "share": Fraction(1, 2),
-    }  # fmt: skip
+        "fps": np.float32(20),
+        "mouse": "m7",
+        "frame": pd.DataFrame({"a": [1]}),
+        "loop": loop,
+        "twice": twice,
+        "bad_frames": twice,
+        "of lists": np.array([{"a": twice}], object),
+        "huge": 10**5000,
+        "huge inside": [10**5000],
+        "long": "a" * 100_000,
+        "pair": (1, 2),
+        "session_name": "../" * 1000,
+        3: "three",
+        "share": Fraction(1, 2),
+    }
     path = write(tmp_path / "s.npz", calcium=MATRIX, _metadata=np.array(said, object))
     session = na.open_datatree(path)["s"]
     assert session.attrs["sampling_rate"] == 20.0
@@ -248,8 +258,9 @@ def test_metadata_of_every_kind(tmp_path):
     metadata = json.loads(session.attrs["metadata"])
     # pandas before 3 names the module inside it that defines the class
     assert metadata.pop("frame") in (
-        "<Record of pandas.DataFrame>", "<Record of pandas.core.frame.DataFrame>",
-    )  # fmt: skip
+        "<Record of pandas.DataFrame>",
+        "<Record of pandas.core.frame.DataFrame>",
+    )
     assert metadata == {
         "pair": [1, 2],
         "share": "<Record of fractions.Fraction>",
@@ -474,10 +485,17 @@ def write_struct(path, version):
     rng = np.random.default_rng(2)
     calcium, position = rng.random((3, 40)), rng.random((2, 40))
     if version == 5:
-        scipy.io.savemat(path, {"data": {
-            "calcium": calcium, "fps": 30.0, "behavior": {"position": position, "speed": position[0]},
-            "info": {"mouse_id": "m7"},
-        }})  # fmt: skip
+        scipy.io.savemat(
+            path,
+            {
+                "data": {
+                    "calcium": calcium,
+                    "fps": 30.0,
+                    "behavior": {"position": position, "speed": position[0]},
+                    "info": {"mouse_id": "m7"},
+                }
+            },
+        )
         return calcium, position
     with h5py.File(path, "w", userblock_size=512) as file:
         file["data/calcium"], file["data/behavior/position"] = calcium.T, position.T

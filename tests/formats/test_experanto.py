@@ -321,9 +321,10 @@ def test_everything_on_one_clock(spiking):
         area["unit_id"].values.tolist() == tree[S]["unknown/responses"]["unit_id"].values.tolist()
     )
     for place, name in (
-        ("unknown_responses", "responses"), ("unknown/eye_tracker", "eye_tracker"),
+        ("unknown_responses", "responses"),
+        ("unknown/eye_tracker", "eye_tracker"),
         ("unknown_responses/treadmill", "treadmill"),
-    ):  # fmt: skip
+    ):
         found, values = session[place][name].values, truth[name]
         since = truth["starts"][name] - 1520193100.0
         times = since + np.arange(len(values)) / RATES[name]
@@ -392,9 +393,11 @@ def test_intervals_become_tables(session):
     tree = na.open_datatree(path)[S]
     table = tree["presentations/quality_good"]
     np.testing.assert_allclose(
-        table["start_time"].values + tree.attrs["start_time_unix"], 1520193100.0 + np.array([1, 6]),
-        rtol=0, atol=1e-6,
-    )  # fmt: skip
+        table["start_time"].values + tree.attrs["start_time_unix"],
+        1520193100.0 + np.array([1, 6]),
+        rtol=0,
+        atol=1e-6,
+    )
 
 
 @both
@@ -454,13 +457,20 @@ def test_a_modality_that_is_not_known_is_said(session):
         ("responses/meta.yml", "modality: [", "YAML"),
         ("responses/meta.yml", "modality: sequence\n", "sampling_rate"),
         ("responses/meta.yml", "!!python/object/apply:os.system ['modality']", "YAML"),
-        ("treadmill/meta.yml", "modality: sequence\nsampling_rate: 0\nstart_time: 1\n"
-         "n_timestamps: 5\nn_signals: 1\n", "positive rate"),
+        (
+            "treadmill/meta.yml",
+            "modality: sequence\nsampling_rate: 0\nstart_time: 1\nn_timestamps: 5\nn_signals: 1\n",
+            "positive rate",
+        ),
         ("screen/meta/00001.yml", "modality: blank\n", "first_frame_idx"),
         ("screen/meta/00001.yml", "modality: blank\nfirst_frame_idx: 9999\n", "in order"),
-        ("quality/meta.yml", "modality: time_interval\nlabels: {good: ../../../etc/passwd}\n", "beside it"),
+        (
+            "quality/meta.yml",
+            "modality: time_interval\nlabels: {good: ../../../etc/passwd}\n",
+            "beside it",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_metadata_is_named(session, place, damage, match):
     path, _ = session
     (path / place).write_text(damage)

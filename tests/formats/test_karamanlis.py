@@ -64,8 +64,11 @@ class TestGolden(ReaderTests):
     start_methods = ("fork",)
     foreign = (GOLDEN.parents[1] / "nwb" / "session.nwb", GOLDEN.parents[1] / "openretina" / "data")
     options = {
-        "species": "mouse", "stimulus": "gratingflicker", "size": (6, 8), "geometry": "openretina",
-    }  # fmt: skip
+        "species": "mouse",
+        "stimulus": "gratingflicker",
+        "size": (6, 8),
+        "geometry": "openretina",
+    }
     values = {
         (f"test/{MOUSE}/retina", "responses_by_trial", (0, 0, 0)): 1.0,
         (f"test/{MOUSE}/retina", "responses_by_trial", (0, 0, 1)): 3.0,
@@ -170,8 +173,10 @@ def test_zips_are_read_in_place(folder, packing, top):
     assert_same_trees(na.open_datatree(packed.parent), plain)
     assert [p.name for p in packed.parent.iterdir()] == [packed.name]
     assert sorted(p.name for p in (folder / MOUSE).iterdir()) == [
-        "expdata.mat", "fixationmovie_data.mat", "gratingflicker_data.mat",
-    ]  # fmt: skip
+        "expdata.mat",
+        "fixationmovie_data.mat",
+        "gratingflicker_data.mat",
+    ]
 
 
 def test_a_session_in_a_folder_and_a_zip(folder):
@@ -380,8 +385,16 @@ def checkers(folder):
     """Two blocks of 5 frames and 3 repeats of 4, 3 checkers wide and 2 high, 4 units."""
     with h5py.File(folder / MOUSE / "frozencheckerflicker_data.mat", "w") as file:
         file["runningbin"], file["frozenbin"] = np.ones((2, 5, 4)), np.zeros((3, 4, 4))
-        numbers = {"seed": -1000, "secondseed": -10000, "Nx": 3, "Ny": 2, "RunningFrames": 5,
-                   "FrozenFrames": 4, "stixelheight": 16, "blackwhite": 1}  # fmt: skip
+        numbers = {
+            "seed": -1000,
+            "secondseed": -10000,
+            "Nx": 3,
+            "Ny": 2,
+            "RunningFrames": 5,
+            "FrozenFrames": 4,
+            "stixelheight": 16,
+            "blackwhite": 1,
+        }
         for name, number in numbers.items():
             file[f"stimPara/{name}"] = [[float(number)]]
     return folder

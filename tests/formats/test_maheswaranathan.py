@@ -75,8 +75,10 @@ def test_the_bin_that_the_clock_lacks_is_dropped_and_recorded():
         node = tree[f"test/{session}"]
         assert node.attrs["dropped_trailing_bins"] == 1
         assert node["retina/responses_by_trial"].sizes == {
-            "trial": 2, "time": 5, "unit_id": len(node["retina/unit_id"]),
-        }  # fmt: skip
+            "trial": 2,
+            "time": 5,
+            "unit_id": len(node["retina/unit_id"]),
+        }
         assert "dropped_trailing_bins" not in tree[f"train/{session}"].attrs
 
 

@@ -400,8 +400,10 @@ def test_an_impossible_rate_costs_its_series_only(tmp_path, rate):
         file["acquisition/ElectricalSeries/starting_time"].attrs["rate"] = rate
     session = na.open_datatree(path, engine="nwb")["s"]
     assert "ElectricalSeries" not in session
-    assert "acquisition/ElectricalSeries (acquisition/ElectricalSeries/starting_time: expected a " \
-        "positive attribute `rate` in Hz" in session.attrs["notes"][-1]  # fmt: skip
+    assert (
+        "acquisition/ElectricalSeries (acquisition/ElectricalSeries/starting_time: expected a "
+        "positive attribute `rate` in Hz" in session.attrs["notes"][-1]
+    )
 
 
 def test_complex_values_are_left_out(tmp_path):
@@ -516,9 +518,14 @@ def driada_nwb(tmp_path):
     device = nwb.create_device("UCLA Miniscope v4.4")
     channel = OpticalChannel(name="GCaMP_channel", description="green", emission_lambda=525.0)
     plane = nwb.create_imaging_plane(
-        name="CA1_imaging_plane", optical_channel=channel, device=device, indicator="GCaMP6s",
-        description="CA1", excitation_lambda=470.0, location="Hippocampus, dorsal CA1",
-    )  # fmt: skip
+        name="CA1_imaging_plane",
+        optical_channel=channel,
+        device=device,
+        indicator="GCaMP6s",
+        description="CA1",
+        excitation_lambda=470.0,
+        location="Hippocampus, dorsal CA1",
+    )
     ophys = nwb.create_processing_module("ophys", "Calcium imaging data")
     segmentation = ImageSegmentation()
     ophys.add(segmentation)
@@ -528,10 +535,14 @@ def driada_nwb(tmp_path):
     for i in range(3):
         rois.add_roi(image_mask=np.zeros((1, 1), np.uint8), center_x=np.nan, t_rise=i / 4)
     region = rois.create_roi_table_region("All ROIs", region=[0, 1, 2])
-    ophys.add(Fluorescence(roi_response_series=[
-        RoiResponseSeries(name=name, data=values[name], unit="df/f", rois=region, rate=20.0)
-        for name in ("Calcium", "Reconstructions")
-    ]))  # fmt: skip
+    ophys.add(
+        Fluorescence(
+            roi_response_series=[
+                RoiResponseSeries(name=name, data=values[name], unit="df/f", rois=region, rate=20.0)
+                for name in ("Calcium", "Reconstructions")
+            ]
+        )
+    )
     behavior = nwb.create_processing_module("behavior", "features")
     position = Position()
     position.create_spatial_series(
@@ -543,9 +554,11 @@ def driada_nwb(tmp_path):
     )
     behavior.add(position)
     for name in ("speed", "lick"):
-        behavior.add(SpatialSeries(
-            name=name, data=values[name], reference_frame="none", unit="various", rate=20.0
-        ))  # fmt: skip
+        behavior.add(
+            SpatialSeries(
+                name=name, data=values[name], reference_frame="none", unit="various", rate=20.0
+            )
+        )
     with pynwb.NWBHDF5IO(tmp_path / "RT_A5_3D.nwb", "w") as io:
         io.write(nwb)
     return tmp_path / "RT_A5_3D.nwb", values

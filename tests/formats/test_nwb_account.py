@@ -16,8 +16,13 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL = sorted(SHARED.glob("*/*.nwb"))
-FILES = [GOLDEN / "nwb/session.nwb", GOLDEN / "nwb/session_zarr.nwb", SAMPLE,
-         GOLDEN / "allen/session_715093703.nwb", *REAL]  # fmt: skip
+FILES = [
+    GOLDEN / "nwb/session.nwb",
+    GOLDEN / "nwb/session_zarr.nwb",
+    SAMPLE,
+    GOLDEN / "allen/session_715093703.nwb",
+    *REAL,
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

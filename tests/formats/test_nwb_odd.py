@@ -116,8 +116,11 @@ def test_a_column_that_is_elsewhere_or_of_arrays(changed, kind):
         elif kind == "storage":
             group.create_dataset("odd", (6,), "f8", external=[("elsewhere.bin", 0, 48)])
         else:
-            links = {"external": h5py.ExternalLink("elsewhere.h5", "/odd"),
-                     "dangling": h5py.SoftLink("/elsewhere"), "circle": h5py.SoftLink("odd")}  # fmt: skip
+            links = {
+                "external": h5py.ExternalLink("elsewhere.h5", "/odd"),
+                "dangling": h5py.SoftLink("/elsewhere"),
+                "circle": h5py.SoftLink("odd"),
+            }
             group["odd"] = links[kind]
 
     session = changed(edit)
@@ -260,8 +263,11 @@ def test_identifiers_that_are_none(changed, place, ids):
             put(file, f"{place}/id", values.astype(TEXT) if values.dtype.kind == "U" else values)
 
     session = changed(edit)
-    nodes = [session["presentations/trials"]] if place == TRIALS else [
-        node for node in session.subtree if node.name == "spikes"]  # fmt: skip
+    nodes = (
+        [session["presentations/trials"]]
+        if place == TRIALS
+        else [node for node in session.subtree if node.name == "spikes"]
+    )
     dim = "presentation_id" if place == TRIALS else "unit_id"
     found = sorted(i for node in nodes for i in node[dim].values.tolist())
     assert found == list(range(n))
@@ -289,10 +295,15 @@ def test_fewer_ends_than_units_leave_the_others_out(changed):
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("spike_times", np.array(["1"] * 5, object)), ("spike_times", np.zeros((5, 1))),
-     ("spike_times", 1.0), ("spike_times", None), ("spike_times_index", None),
-     ("spike_times_index", [9, 1, 2, 3])],
-)  # fmt: skip
+    [
+        ("spike_times", np.array(["1"] * 5, object)),
+        ("spike_times", np.zeros((5, 1))),
+        ("spike_times", 1.0),
+        ("spike_times", None),
+        ("spike_times_index", None),
+        ("spike_times_index", [9, 1, 2, 3]),
+    ],
+)
 def test_units_that_cannot_be_read_cost_the_units(changed, name, data):
     def edit(file):
         del file[f"units/{name}"]
@@ -361,8 +372,11 @@ def test_time_stamps_that_do_not_fit_cost_their_series(changed, times):
 @pytest.mark.parametrize("what", ["external", "dangling", "circle", "loop"])
 def test_links_of_series(changed, what):
     def edit(file):
-        links = {"external": h5py.ExternalLink("raw.nwb", "/acquisition/raw"),
-                 "dangling": h5py.SoftLink("/nowhere"), "circle": h5py.SoftLink("raw")}  # fmt: skip
+        links = {
+            "external": h5py.ExternalLink("raw.nwb", "/acquisition/raw"),
+            "dangling": h5py.SoftLink("/nowhere"),
+            "circle": h5py.SoftLink("raw"),
+        }
         file["acquisition/raw"] = links.get(what) or file["/"]
 
     session = changed(edit)
@@ -393,8 +407,9 @@ def test_scalars_that_are_arrays_of_one(changed):
 
 @pytest.mark.parametrize("conversion", [np.nan, 0.0, "x", [1.0, 2.0]])
 def test_a_conversion_that_is_no_factor(changed, conversion):
-    session = changed(lambda file: series(file, "acquisition/x", np.arange(4.0), rate=1.0,
-                                          conversion=conversion))  # fmt: skip
+    session = changed(
+        lambda file: series(file, "acquisition/x", np.arange(4.0), rate=1.0, conversion=conversion)
+    )
     assert session["x"]["x"].values.tolist() == [0, 1, 2, 3]
     assert "units" not in session["x"]["x"].attrs
     assert "acquisition/x/data: conversion is" in notes(session)
@@ -435,10 +450,14 @@ def test_rows_of_samples(changed):
 
 @pytest.mark.parametrize(
     ("container", "kind", "name", "unit", "halfway"),
-    [("hd", "CompassDirection", "theta", "degrees", 0), ("m", "", "heading", "deg", 0),
-     ("m", "", "elevation", "degrees", 180), ("c", "CompassDirection", "wheel", "degrees", 180),
-     ("hd", "CompassDirection", "theta", "cm", 180)],
-)  # fmt: skip
+    [
+        ("hd", "CompassDirection", "theta", "degrees", 0),
+        ("m", "", "heading", "deg", 0),
+        ("m", "", "elevation", "degrees", 180),
+        ("c", "CompassDirection", "wheel", "degrees", 180),
+        ("hd", "CompassDirection", "theta", "cm", 180),
+    ],
+)
 def test_what_is_an_angle(changed, container, kind, name, unit, halfway):
     def edit(file):
         path = f"processing/behavior/{container}/{name}"
@@ -476,8 +495,13 @@ def test_an_infinite_time_stamp_has_no_part_in_a_rate(changed):
 
 def test_rois_of_another_number_are_not_made_up(changed):
     def edit(file):
-        rois = table(file, "processing/ophys/ImageSegmentation/PS", "PlaneSegmentation",
-                     id=[7, 8, 9, 10, 11], iscell=[1.0, 0, 1, 1, 0])  # fmt: skip
+        rois = table(
+            file,
+            "processing/ophys/ImageSegmentation/PS",
+            "PlaneSegmentation",
+            id=[7, 8, 9, 10, 11],
+            iscell=[1.0, 0, 1, 1, 0],
+        )
         for name, rows in (("many", [1, 2, 4, 0, 3]), ("out", [0, 1, 9]), ("right", [4, 0, 2])):
             group = series(file, f"processing/ophys/F/{name}", np.zeros((9, 3)), rate=10.0)
             put(group, "rois", rows).attrs["table"] = rois.ref
@@ -505,8 +529,14 @@ def test_a_table_of_events(changed):
             id=[0, 1],
             event_name=["lick", "tone"],
         )
-        events = table(file, "events/licks", "EventsTable", timestamp=[0.1, 0.2, 0.3],
-                       duration=[0.5, np.nan, 1.0], side=["l", "r", "l"])  # fmt: skip
+        events = table(
+            file,
+            "events/licks",
+            "EventsTable",
+            timestamp=[0.1, 0.2, 0.3],
+            duration=[0.5, np.nan, 1.0],
+            side=["l", "r", "l"],
+        )
         put(events, "what", [1, 0, 1], neurodata_type="DynamicTableRegion").attrs["table"] = (
             kinds.ref
         )
@@ -520,9 +550,17 @@ def test_a_table_of_events(changed):
 
 
 def test_events_by_kind_in_order_of_time(changed):
-    session = changed(lambda file: table(
-        file, "processing/events/annotated", "AnnotatedEventsTable", {"event_times": [2, 3]},
-        id=[4, 9], event_times=[0.3, 0.1, 0.2], label=["x", "y"]))  # fmt: skip
+    session = changed(
+        lambda file: table(
+            file,
+            "processing/events/annotated",
+            "AnnotatedEventsTable",
+            {"event_times": [2, 3]},
+            id=[4, 9],
+            event_times=[0.3, 0.1, 0.2],
+            label=["x", "y"],
+        )
+    )
     node = session["events/annotated"]
     assert node["event_time"].values.tolist() == [0.1, 0.2, 0.3]
     assert node["label"].values.tolist() == ["x", "y", "x"]
@@ -532,8 +570,14 @@ def test_events_by_kind_in_order_of_time(changed):
 def test_labels_of_events(changed):
     def edit(file):
         labels = np.array(["cue", "reward"], TEXT)
-        series(file, "acquisition/bits", np.array([1, 0, 5], "u1"), np.arange(3.0),
-               kind="LabeledEvents", labels=labels)  # fmt: skip
+        series(
+            file,
+            "acquisition/bits",
+            np.array([1, 0, 5], "u1"),
+            np.arange(3.0),
+            kind="LabeledEvents",
+            labels=labels,
+        )
 
     session = changed(edit)
     assert session["events/bits"]["label"].values.tolist() == ["reward", "cue", ""]
@@ -543,8 +587,15 @@ def test_labels_of_events(changed):
 
 def test_a_table_of_samples(changed):
     def edit(file):
-        group = table(file, "processing/eye_tracking/pupil_tracking", "DynamicTable", id=np.arange(4),
-                      timestamps=np.arange(4.0), area=np.arange(4.0), phi=np.arange(4.0))  # fmt: skip
+        group = table(
+            file,
+            "processing/eye_tracking/pupil_tracking",
+            "DynamicTable",
+            id=np.arange(4),
+            timestamps=np.arange(4.0),
+            area=np.arange(4.0),
+            phi=np.arange(4.0),
+        )
         group["area"].attrs["unit"] = "pixels"
 
     node = changed(edit)["pupil"]
@@ -555,8 +606,14 @@ def test_a_table_of_samples(changed):
 
 def test_units_of_a_module(changed):
     def edit(file):
-        table(file, "processing/ecephys/sorter_b", "Units", {"spike_times": [2, 3]}, id=[0, 1],
-              spike_times=[0.1, 0.2, 0.3])  # fmt: skip
+        table(
+            file,
+            "processing/ecephys/sorter_b",
+            "Units",
+            {"spike_times": [2, 3]},
+            id=[0, 1],
+            spike_times=[0.1, 0.2, 0.3],
+        )
 
     session = changed(edit)
     other = [n for n in session.subtree if n.name == "spikes" and "sorter_b" in n.parent.name]
@@ -567,8 +624,14 @@ def test_units_of_a_module(changed):
 
 def test_spikes_of_every_table_of_units_are_within_what_was_recorded(changed):
     def edit(file):
-        table(file, "processing/ecephys/other", "Units", {"spike_times": [2, 3]}, id=[0, 1],
-              spike_times=[0.1, 0.2, 1e4])  # fmt: skip
+        table(
+            file,
+            "processing/ecephys/other",
+            "Units",
+            {"spike_times": [2, 3]},
+            id=[0, 1],
+            spike_times=[0.1, 0.2, 1e4],
+        )
 
     assert float(changed(edit)["observed"].to_dataset()["stop_time"].max()) == 1e4
 
@@ -661,25 +724,42 @@ def zarr_session(tmp_path):
     """A store as hdmf-zarr writes it since 0.14: two units, and links in an attribute."""
     root = tmp_path / "z.nwb.zarr"
     zarr_group(root, nwb_version="2.9.0")
-    for name in ("acquisition", "units", "intervals", "intervals/trials", "processing",
-                 "processing/behavior", "processing/behavior/shared"):  # fmt: skip
+    for name in (
+        "acquisition",
+        "units",
+        "intervals",
+        "intervals/trials",
+        "processing",
+        "processing/behavior",
+        "processing/behavior/shared",
+    ):
         zarr_group(root / name)
     zarr_array(root / "units/id", np.arange(2))
     zarr_array(root / "units/spike_times", [0.1, 0.2, 1.5, 0.3, 2.0])
-    zarr_array(root / "units/spike_times_index", [3, 5], neurodata_type="VectorIndex",
-               target={"_REFERENCE": {"source": ".", "path": "/units/spike_times"}})  # fmt: skip
+    zarr_array(
+        root / "units/spike_times_index",
+        [3, 5],
+        neurodata_type="VectorIndex",
+        target={"_REFERENCE": {"source": ".", "path": "/units/spike_times"}},
+    )
     zarr_array(root / "units/kind_elements", ["good", "mua"])
-    zarr_array(root / "units/kind", np.array([1, 0], "u1"), neurodata_type="EnumData",
-               elements={"_REFERENCE": {"source": ".", "path": "/units/kind_elements"}})  # fmt: skip
+    zarr_array(
+        root / "units/kind",
+        np.array([1, 0], "u1"),
+        neurodata_type="EnumData",
+        elements={"_REFERENCE": {"source": ".", "path": "/units/kind_elements"}},
+    )
     zarr_array(root / "processing/behavior/shared/data", np.arange(3.0), unit="V")
     zarr_array(root / "processing/behavior/shared/timestamps", np.arange(3.0))
     return root
 
 
 def test_links_and_references_of_new_zarr_stores(zarr_session):
-    links = [{"source": "../raw.nwb.zarr", "path": "/acquisition/raw", "name": "raw"},
-             {"source": ".", "path": "/processing/behavior/shared", "name": "alias"},
-             {"source": ".", "path": "/nowhere", "name": "gone"}]  # fmt: skip
+    links = [
+        {"source": "../raw.nwb.zarr", "path": "/acquisition/raw", "name": "raw"},
+        {"source": ".", "path": "/processing/behavior/shared", "name": "alias"},
+        {"source": ".", "path": "/nowhere", "name": "gone"},
+    ]
     zarr_group(zarr_session / "acquisition", _LINKS=links)
     zarr_group(zarr_session / "processing/behavior/other")
     zarr_array(zarr_session / "processing/behavior/other/data", np.arange(3.0), unit="V")
@@ -697,8 +777,10 @@ def test_links_and_references_of_new_zarr_stores(zarr_session):
 
 
 def test_zarr_links_in_a_circle_end(zarr_session):
-    loop = [{"source": ".", "path": "/acquisition/b", "name": "a"},
-            {"source": ".", "path": "/acquisition/a", "name": "b"}]  # fmt: skip
+    loop = [
+        {"source": ".", "path": "/acquisition/b", "name": "a"},
+        {"source": ".", "path": "/acquisition/a", "name": "b"},
+    ]
     zarr_group(zarr_session / "acquisition", _LINKS=loop)
     session = na.open_datatree(zarr_session)["z"]
     assert "acquisition/a, acquisition/b (" in notes(session)

@@ -211,11 +211,14 @@ def test_session_and_subject(session, nwb):
     assert attrs.get("session_description", "") == nwb.session_description
     assert attrs["session_start_time"][:19] == nwb.session_start_time.isoformat()[:19]
     for name, value in {
-        "session_id": nwb.session_id, "institution": nwb.institution, "lab": nwb.lab,
+        "session_id": nwb.session_id,
+        "institution": nwb.institution,
+        "lab": nwb.lab,
         "subject": nwb.subject and nwb.subject.subject_id,
-        "species": nwb.subject and nwb.subject.species, "sex": nwb.subject and nwb.subject.sex,
+        "species": nwb.subject and nwb.subject.species,
+        "sex": nwb.subject and nwb.subject.sex,
         "age": nwb.subject and nwb.subject.age,
-    }.items():  # fmt: skip
+    }.items():
         assert attrs.get(name, "") == (value or ""), name
 
 

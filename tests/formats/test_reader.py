@@ -14,9 +14,11 @@ def test_a_series_called_like_an_area_is_a_node_of_its_own():
     root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
     clock, other = ({"time": np.arange(n) / 1.0} for n in (4, 20))
     groups = {
-        "/": root, "a": xr.Dataset(), "a/x": xr.Dataset({"x": ("time", np.zeros(4))}, clock),
+        "/": root,
+        "a": xr.Dataset(),
+        "a/x": xr.Dataset({"x": ("time", np.zeros(4))}, clock),
         "a/x/rrs": xr.Dataset({"rrs": (("time", "unit_id"), np.zeros((20, 3)))}, other),
-    }  # fmt: skip
+    }
     made = apart(groups)
     tree = xr.DataTree.from_dict(made)
     assert tree["a/x_series"].sizes["time"] == 4

@@ -45,8 +45,11 @@ def test_each_format(format_):
     assert not format_.extra or format_.extra in project()["optional-dependencies"]
     assert {"sessions", "areas"} <= set(reader.options())
     assert set(reader.open_dataset_parameters) == {
-        "filename_or_obj", "drop_variables", "group", *reader.options(),
-    }  # fmt: skip
+        "filename_or_obj",
+        "drop_variables",
+        "group",
+        *reader.options(),
+    }
 
 
 def test_extras_that_errors_name_can_be_installed():

@@ -145,10 +145,12 @@ def test_variables_are_left_out_at_every_door(tmp_path):
     assert gone <= has
     opened = {
         "na": na.open_datatree(path, drop_variables=gone)[place].to_dataset(),
-        "tree": xr.open_datatree(path, engine="neuroarrays", drop_variables=gone)[place].to_dataset(),
+        "tree": xr.open_datatree(path, engine="neuroarrays", drop_variables=gone)[
+            place
+        ].to_dataset(),
         "groups": xr.open_groups(path, engine=ArchiveReader, drop_variables=gone)[place.strip("/")],
         "one": xr.open_dataset(path, engine=ArchiveReader, group=place, drop_variables=gone),
-    }  # fmt: skip
+    }
     for door, node in opened.items():
         assert set(node.variables) & gone == set(), door
         assert set(node.variables) >= has - gone - {"presentation_id"}, door

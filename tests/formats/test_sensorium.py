@@ -156,8 +156,11 @@ def test_opening_reads_one_header_per_kind_of_file_and_no_other_trial(static, op
     na.open_datatree(static)
     data = [path for path in opens["open"] if "/data/" in path]
     assert sorted(Path(p).parent.name for p in data) == [
-        "behavior", "images", "pupil_center", "responses",
-    ]  # fmt: skip
+        "behavior",
+        "images",
+        "pupil_center",
+        "responses",
+    ]
     assert {Path(p).name for p in data} == {"0.npy"}
 
 
@@ -578,12 +581,15 @@ def test_a_header_that_declares_more_than_the_file_has(static):
 @pytest.mark.parametrize(
     "header",
     [
-        b"__import__('os').system('true')", b"{'descr': 'O'}", b"[" * 90, b"{}",
+        b"__import__('os').system('true')",
+        b"{'descr': 'O'}",
+        b"[" * 90,
+        b"{}",
         b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
         b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
         b"{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,)}",
     ],
-)  # fmt: skip
+)
 def test_a_header_of_nonsense(static, header):
     text = header.ljust(117) + b"\n"
     path = static / "data" / "images" / "0.npy"
@@ -721,10 +727,11 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     for row, length in trials["valid_frames"].items():
         padding = np.where(np.arange(414) < length, 1, np.nan).astype("f4")
         for folder, values in (
-            ("videos", padding[None, None]), ("behavior", np.stack([padding, padding])),
+            ("videos", padding[None, None]),
+            ("behavior", np.stack([padding, padding])),
             ("pupil_center", np.stack([padding, padding])),
             ("responses", np.zeros((1, 414), "f4") if withheld[row] else padding[None]),
-        ):  # fmt: skip
+        ):
             path, kind = root / "data" / folder / f"{row}.npy", (folder, length, withheld[row])
             if kind in made:
                 path.hardlink_to(made[kind])
@@ -741,8 +748,13 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     counts = pd.Series(area["tier"].values).value_counts()
     assert counts.to_dict() == trials["trial_type"].value_counts().to_dict()
     assert set(counts.index) == {
-        "train", "oracle", "live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus",
-    }  # fmt: skip
+        "train",
+        "oracle",
+        "live_test_main",
+        "live_test_bonus",
+        "final_test_main",
+        "final_test_bonus",
+    }
     listing = {"meta/neurons": ["unit_ids.npy", "cell_motor_coordinates.npy"]}
     np.save(root / "meta" / "neurons" / "unit_ids.npy", units["ID"].to_numpy(np.uint16))
     places = units[["coord_x", "coord_y", "coord_z"]].to_numpy(np.int64)

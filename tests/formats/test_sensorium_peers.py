@@ -64,11 +64,12 @@ def ours(path):
     if "dilation_derivative" in pupil:
         behavior.append(pupil["dilation_derivative"].values)
     return {
-        "images": session["stimulus"].values, "responses": area["responses"].values,
+        "images": session["stimulus"].values,
+        "responses": area["responses"].values,
         "behavior": np.stack([*behavior, area["speed"].values], axis=1),
         "pupil_center": np.stack([pupil["x"].values, pupil["y"].values], axis=1),
         "tiers": area["tier"].values,
-    }  # fmt: skip
+    }
 
 
 def packed(folder, as_zip):

@@ -61,8 +61,11 @@ class TestGolden(ReaderTests):
         GOLDEN / FILM / "responses",
     )
     options = {
-        "stimulus": "whitenoise", "trials": "all", "fixations": "*2023_s4_fixed.txt", "padding": 5,
-    }  # fmt: skip
+        "stimulus": "whitenoise",
+        "trials": "all",
+        "fixations": "*2023_s4_fixed.txt",
+        "padding": 5,
+    }
     inert_options = {"mismatch": "every trial has a stimulus as long as its responses"}
     values = {
         ("train/01/retina", "responses", (0, 0)): 2.0,
@@ -104,8 +107,9 @@ class TestNoise(ReaderTests):
     options = {}
     start_methods = ("fork",)
     inert_options = dict.fromkeys(
-        ("stimulus", "trials", "fixations", "padding", "mismatch", "skip_damaged"), "there is only one, whole"
-    )  # fmt: skip
+        ("stimulus", "trials", "fixations", "padding", "mismatch", "skip_damaged"),
+        "there is only one, whole",
+    )
     values = {
         ("train/04", "stimulus", (6, 0, 0, 1)): 1.0,  # frame 0 of trial 1
         ("train/04", "stimulus", (10, 0, 2, 3)): -1.0,
@@ -140,8 +144,9 @@ def test_the_layout_says_which_axis_is_which(stimulus, session):
 def test_every_frame_is_the_window_around_its_fixation():
     tree = na.open_datatree(GOLDEN)
     for session, name, test, train in (
-        ("01", Path(BOTH).name, 24, 480), ("02", "complete_fixations_seed2022_s4.txt", 9, 81),
-    ):  # fmt: skip
+        ("01", Path(BOTH).name, 24, 480),
+        ("02", "complete_fixations_seed2022_s4.txt", 9, 81),
+    ):
         assert tree[f"train/{session}"].attrs["fixations"] == name
         expected = np.array([shown_by_hand(GOLDEN, name, line) for line in range(test + train)])
         assert np.array_equal(tree[f"test/{session}/stimulus"].values[:, 0], expected[:test])
@@ -162,8 +167,10 @@ def test_what_is_known_of_a_session():
     tree = na.open_datatree(GOLDEN)
     attrs = tree["train/01"].attrs
     assert (attrs["species"], attrs["sampling_rate"], attrs["sampling_rate_source"]) == (
-        "marmoset", 85.0, "published",
-    )  # fmt: skip
+        "marmoset",
+        85.0,
+        "published",
+    )
     assert attrs["um_per_pixel"] == 375.0  # 6 mm: 200 pixels of 30 um in the published files
     assert tree.attrs["notes"] == ["04 has no natural_movie"]
     assert list(na.open_datatree(GOLDEN, stimulus="whitenoise")["test"].children) == ["04"]
@@ -225,8 +232,10 @@ def test_generated_units_respond_where_their_averages_say(tmp_path):
 
 
 def test_generated_files_are_seeded(tmp_path):
-    trees = [na.open_datatree(write_sridhar(tmp_path / name, trials=3, frames=30, seed=seed))
-             for name, seed in (("a", 0), ("b", 0), ("c", 1))]  # fmt: skip
+    trees = [
+        na.open_datatree(write_sridhar(tmp_path / name, trials=3, frames=30, seed=seed))
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     assert_same_trees(trees[0], trees[1])
     with pytest.raises(AssertionError):
         assert_same_trees(trees[0], trees[2])
@@ -309,7 +318,7 @@ def edit_lines(folder, lines):
         ("1.0 0.0 7 left 8.0 9 1", "five or more numbers"),
         ("", "a fixation in each of 504 lines; found 503"),
     ],
-)  # fmt: skip
+)
 def test_fixations_that_cannot_be(folder, line, message):
     lines = lines_of(folder)
     lines[25] = line  # frame 1 of the train block
@@ -487,8 +496,9 @@ def test_stimuli_that_are_not_there(folder):
     shutil.rmtree(folder / FILM / "stimuli_padded_4")
     (folder / NOISE.format(0)).parents[1].rename(folder / "whitenoise" / "non_repeating_stimuli_1")
     for stimulus, session, missing in (
-        (FILM, "01", "no stimuli_padded_4"), ("whitenoise", "04", "no folders non_repeating_stimuli_2"),
-    ):  # fmt: skip
+        (FILM, "01", "no stimuli_padded_4"),
+        ("whitenoise", "04", "no folders non_repeating_stimuli_2"),
+    ):
         train = na.open_datatree(folder, stimulus=stimulus)[f"train/{session}"]
         assert "stimulus" not in train
         assert missing in train.attrs["note"]

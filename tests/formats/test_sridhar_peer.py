@@ -27,11 +27,19 @@ def film(folder):
     loaders = frame_movie_loader(
         files={SESSION: f"responses/cell_responses_{SESSION}_fixation_movie.pkl"},
         fixation_files={SESSION: "fixations/complete_fixations_seed_2022_s4.txt"},
-        big_crops={SESSION: (0, 0, 0, 0)}, basepath=folder / "natural_movie", padding=PADDING,
-        full_img_w=7 * PADDING, full_img_h=6 * PADDING, img_w=4 * PADDING, img_h=3 * PADDING,
-        img_dir_name="stimuli_padded_4", num_of_frames=1, num_of_layers=1, time_chunk_size=FRAMES // 2,
+        big_crops={SESSION: (0, 0, 0, 0)},
+        basepath=folder / "natural_movie",
+        padding=PADDING,
+        full_img_w=7 * PADDING,
+        full_img_h=6 * PADDING,
+        img_w=4 * PADDING,
+        img_h=3 * PADDING,
+        img_dir_name="stimuli_padded_4",
+        num_of_frames=1,
+        num_of_layers=1,
+        time_chunk_size=FRAMES // 2,
         excluded_cells={SESSION: []},
-    )  # fmt: skip
+    )
     for block in loaders.values():
         block[SESSION].dataset.test_frames = TEST  # a constant there, of the published files
     return loaders
@@ -43,11 +51,17 @@ def noise(folder):
     return white_noise_loader(
         basepath=folder / "whitenoise",
         files={SESSION: f"responses/cell_responses_{SESSION}_wn.pkl"},
-        big_crops={SESSION: (0, 0, 0, 0)}, train_image_path={SESSION: "non_repeating_stimuli_1"},
-        test_image_path={SESSION: "repeating_stimuli_1"}, excluded_cells={SESSION: []},
-        num_of_frames=1, num_of_layers=1, time_chunk_size=FRAMES // 2, cell_index=None,
-        chunked_sampling=False, use_cache=False,
-    )  # fmt: skip
+        big_crops={SESSION: (0, 0, 0, 0)},
+        train_image_path={SESSION: "non_repeating_stimuli_1"},
+        test_image_path={SESSION: "repeating_stimuli_1"},
+        excluded_cells={SESSION: []},
+        num_of_frames=1,
+        num_of_layers=1,
+        time_chunk_size=FRAMES // 2,
+        cell_index=None,
+        chunked_sampling=False,
+        use_cache=False,
+    )
 
 
 @pytest.mark.parametrize(("stimulus", "make"), [("natural_movie", film), ("whitenoise", noise)])

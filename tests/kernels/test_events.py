@@ -18,10 +18,13 @@ def back(dense, rows, dtype=None):
 
 
 @given(
-    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6),
-               elements=st.sampled_from([0, 0, 0, 1, 2, 255])),
+    hnp.arrays(
+        np.uint8,
+        hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6),
+        elements=st.sampled_from([0, 0, 0, 1, 2, 255]),
+    ),
     st.data(),
-)  # fmt: skip
+)
 def test_events_are_the_counts_in_any_order(dense, data):
     rows = data.draw(st.lists(st.integers(0, len(dense) - 1), max_size=8)) if len(dense) else []
     for dtype in (np.uint8, np.float32):
@@ -51,12 +54,18 @@ def test_what_is_not_there_is_refused():
 
 
 @given(
-    st.lists(st.lists(st.sampled_from([0.0, 0.02, 0.05, 1.0, 2.5, 7.0, np.nan]) |
-                      st.floats(-3, 9), max_size=12), min_size=1, max_size=4),
+    st.lists(
+        st.lists(
+            st.sampled_from([0.0, 0.02, 0.05, 1.0, 2.5, 7.0, np.nan]) | st.floats(-3, 9),
+            max_size=12,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
     st.lists(st.sampled_from([-5.0, 0.0, 0.02, 0.5, 6.98, 20.0]) | st.floats(-4, 10), max_size=5),
     st.sampled_from([0.02, 0.05, 0.3]),
     st.sampled_from([0.5, 64.0]),
-)  # fmt: skip
+)
 def test_windows_are_counted_as_trials_are(trains, starts, width, per_second):
     last = np.cumsum([len(t) for t in trains])
     first = last - [len(t) for t in trains]

@@ -36,16 +36,19 @@ def scaled(x, low, high):
 @given(series)
 def test_the_summary_is_what_a_loop_over_samples_says(x):
     finite = [v for v in x if math.isfinite(v)]
-    steps = [b - a for a, b in itertools.pairwise(x)
-             if math.isfinite(a) and math.isfinite(b)]  # fmt: skip
+    steps = [b - a for a, b in itertools.pairwise(x) if math.isfinite(a) and math.isfinite(b)]
     known, low, high, whole, rises, falls, same = features._summary(x)
     assert (known, low, high) == (
-        len(finite), min(finite, default=math.inf), max(finite, default=-math.inf)
-    )  # fmt: skip
+        len(finite),
+        min(finite, default=math.inf),
+        max(finite, default=-math.inf),
+    )
     assert whole == all(v == int(v) for v in finite)
     assert (rises, falls, same) == (
-        sum(d > 0 for d in steps), sum(d < 0 for d in steps), sum(d == 0 for d in steps)
-    )  # fmt: skip
+        sum(d > 0 for d in steps),
+        sum(d < 0 for d in steps),
+        sum(d == 0 for d in steps),
+    )
 
 
 @given(series)
@@ -55,8 +58,11 @@ def test_levels_are_the_distinct_values_and_hops_pass_over_one(x):
     np.testing.assert_array_equal(levels, values)
     np.testing.assert_array_equal(tallies, counts)
     place = {v: i for i, v in enumerate(values)}
-    pairs = [(place[a], place[b]) for a, b in itertools.pairwise(x)
-             if math.isfinite(a) and math.isfinite(b)]  # fmt: skip
+    pairs = [
+        (place[a], place[b])
+        for a, b in itertools.pairwise(x)
+        if math.isfinite(a) and math.isfinite(b)
+    ]
     assert hops == sum(abs(a - b) > 1 for a, b in pairs)
 
 
@@ -91,8 +97,11 @@ def test_turns_are_what_a_loop_over_steps_says(rng, step):
 # What is an angle
 
 
-@given(seeds, st.sampled_from([(0, 6.2), (0, TURN), (-math.pi, math.pi), (0, 360), (-180, 180)]),
-       st.sampled_from(["normal", "cauchy", "t"]))  # fmt: skip
+@given(
+    seeds,
+    st.sampled_from([(0, 6.2), (0, TURN), (-math.pi, math.pi), (0, 360), (-180, 180)]),
+    st.sampled_from(["normal", "cauchy", "t"]),
+)
 def test_a_walk_is_no_angle_whatever_its_range(rng, ends, steps):
     draw = {"normal": rng.normal, "cauchy": rng.standard_cauchy}.get(
         steps, lambda size: rng.standard_t(2, size)

@@ -75,10 +75,21 @@ def test_a_read_only_install_without_a_home_counts(tmp_path):
         "import neuroarrays as na; tree = na.load_sample()\n"
         "print(int(na.bin_spikes(tree['A2929-200711/adn'], bin_width=1.0).sum()))"
     )
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": os.devnull,
-                   "NUMBA_CACHE_DIR": "", "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
-                          text=True, timeout=300, cwd=tmp_path)  # fmt: skip
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "HOME": os.devnull,
+        "NUMBA_CACHE_DIR": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
     for file in tmp_path.rglob("*"):
         file.chmod(0o755)
     assert done.returncode == 0, done.stderr

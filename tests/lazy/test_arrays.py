@@ -335,8 +335,12 @@ def test_lazy_arrays_say_where_they_come_from(tmp_path):
     chosen = na.select_units(recording, "unit_id > 1")
     saved = na.open_datatree(na.save(aligned, tmp_path / "saved.h5"))
     seen = set()
-    for tree, path in ((recording, SAMPLE), (aligned, SAMPLE), (chosen, SAMPLE),
-                       (saved, tmp_path / "saved.h5")):  # fmt: skip
+    for tree, path in (
+        (recording, SAMPLE),
+        (aligned, SAMPLE),
+        (chosen, SAMPLE),
+        (saved, tmp_path / "saved.h5"),
+    ):
         for node in tree.subtree:
             for variable in node.to_dataset(inherit=False).data_vars.values():
                 data = innermost(variable.variable._data)

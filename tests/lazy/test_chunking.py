@@ -19,16 +19,26 @@ def tree():
     stored = lazy(5.0)
     stored.encoding["preferred_chunks"] = {"time": 4}
     whole = lazy(7.0)
-    area = xr.Dataset({
-        "stored": stored, "whole": whole, "again": lazy(7.0), "x": ("time", np.arange(12.0)),
-        "edges": lazy(1.0, (schema.INTERVAL,)),
-    })  # fmt: skip
+    area = xr.Dataset(
+        {
+            "stored": stored,
+            "whole": whole,
+            "again": lazy(7.0),
+            "x": ("time", np.arange(12.0)),
+            "edges": lazy(1.0, (schema.INTERVAL,)),
+        }
+    )
     table = xr.Dataset({"start_time": lazy(0.0, (schema.PRESENTATION,))})
     observed = xr.Dataset({"start_time": lazy(0.0, (schema.INTERVAL,))})
-    return xr.DataTree.from_dict({
-        "/s": xr.Dataset(coords={"time": np.arange(12.0)}), "/s/area": area,
-        "/s/area/presentations": table, "/s/presentations/bars": table, "/s/observed": observed,
-    })  # fmt: skip
+    return xr.DataTree.from_dict(
+        {
+            "/s": xr.Dataset(coords={"time": np.arange(12.0)}),
+            "/s/area": area,
+            "/s/area/presentations": table,
+            "/s/presentations/bars": table,
+            "/s/observed": observed,
+        }
+    )
 
 
 def pieces(tree, chunks):
@@ -46,9 +56,11 @@ def pieces(tree, chunks):
 
 
 LEFT = {
-    "s/area/edges": None, "s/area/presentations/start_time": None,
-    "s/presentations/bars/start_time": None, "s/observed/start_time": None,
-}  # fmt: skip
+    "s/area/edges": None,
+    "s/area/presentations/start_time": None,
+    "s/presentations/bars/start_time": None,
+    "s/observed/start_time": None,
+}
 
 
 @pytest.mark.parametrize(

@@ -189,13 +189,20 @@ def test_a_unit_selects_its_spikes(spikes, unit):
 @pytest.mark.parametrize(
     ("label", "units"),
     [
-        ([20, 30], [20, 30]), ([5, 10], [5, 10]), ([10, 10], [10, 10]), ([], []), ([20], [20]),
-        (slice(20, 5), [20, 30, 5]), (slice(None, 20), [10, 20]), (slice(None), UNITS),
-        (slice(30, 20), []), (np.array([30, 10]), [30, 10]),
+        ([20, 30], [20, 30]),
+        ([5, 10], [5, 10]),
+        ([10, 10], [10, 10]),
+        ([], []),
+        ([20], [20]),
+        (slice(20, 5), [20, 30, 5]),
+        (slice(None, 20), [10, 20]),
+        (slice(None), UNITS),
+        (slice(30, 20), []),
+        (np.array([30, 10]), [30, 10]),
         (np.array([True, False, True, False]), [10, 30]),
         (xr.DataArray([5, 30], dims="unit_id"), [5, 30]),
     ],
-)  # fmt: skip
+)
 def test_units_select_their_spikes(spikes, label, units):
     some = spikes.sel(unit_id=label)
     assert some.unit_id.values.tolist() == units

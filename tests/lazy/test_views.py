@@ -185,10 +185,26 @@ def joined(draw, values):
 
 
 VIEWS = [
-    a_place, a_range, some_places, a_table_of_places, places_with_gaps, places_of_a_line,
-    slice_of_a_slice, other_order, new_axis, reversed_axes, folded, blocks, stretches,
-    mean_of_trials, stacked_in_front, stacked_behind, stacked_scalars, by_row, joined,
-]  # fmt: skip
+    a_place,
+    a_range,
+    some_places,
+    a_table_of_places,
+    places_with_gaps,
+    places_of_a_line,
+    slice_of_a_slice,
+    other_order,
+    new_axis,
+    reversed_axes,
+    folded,
+    blocks,
+    stretches,
+    mean_of_trials,
+    stacked_in_front,
+    stacked_behind,
+    stacked_scalars,
+    by_row,
+    joined,
+]
 
 
 def made(draw, view):

@@ -13,9 +13,12 @@ plt = pytest.importorskip("matplotlib.pyplot", reason="the extra `plot` is not i
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
 #: What is in the names -> how a picture writes it.
 NAMES = {
-    r"$\alpha_{$": r"$\alpha_{$", "$x$": "$x$", r"\$1": r"\$1", "a_b^": "a_b^",
+    r"$\alpha_{$": r"$\alpha_{$",
+    "$x$": "$x$",
+    r"\$1": r"\$1",
+    "a_b^": "a_b^",
     "\x1b[31m\x07": r"\x1b[31m\x07",
-}  # fmt: skip
+}
 
 
 def tree_of(bad):
@@ -33,15 +36,17 @@ def tree_of(bad):
     }
     session = f"s{bad}"
     attrs = schema.root_attrs(schema.RECORDING, source=bad, **{f"key{bad}": bad})
-    return xr.DataTree.from_dict({
-        "/": xr.Dataset(attrs=attrs),
-        session: xr.Dataset(attrs={"notes": [f"seen {bad}"]}),
-        f"{session}/area{bad}/spikes": xr.Dataset(spikes, {"unit_id": np.arange(3)}),
-        f"{session}/signal{bad}": xr.Dataset(signal, clock),
-        f"{session}/presentations/table{bad}": xr.Dataset(
-            table, {"presentation_id": np.arange(8)}
-        ),
-    })  # fmt: skip
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=attrs),
+            session: xr.Dataset(attrs={"notes": [f"seen {bad}"]}),
+            f"{session}/area{bad}/spikes": xr.Dataset(spikes, {"unit_id": np.arange(3)}),
+            f"{session}/signal{bad}": xr.Dataset(signal, clock),
+            f"{session}/presentations/table{bad}": xr.Dataset(
+                table, {"presentation_id": np.arange(8)}
+            ),
+        }
+    )
 
 
 @pytest.fixture(params=NAMES, ids=list(map(ascii, NAMES)))
@@ -95,10 +100,14 @@ def test_no_control_character_reaches_a_terminal(tmp_path, capsys):
     path = tmp_path / "a.h5"
     opened = na.open_datatree(na.save(tree, path))
     for command in (
-        ["info", path], ["catalog", path], ["check", path], ["info", path, "--areas", "\x1b[1m"],
-        ["align", path, "-o", tmp_path / "b.h5", "--presentations", "\x07"], ["info", "\x1b"],
+        ["info", path],
+        ["catalog", path],
+        ["check", path],
+        ["info", path, "--areas", "\x1b[1m"],
+        ["align", path, "-o", tmp_path / "b.h5", "--presentations", "\x07"],
+        ["info", "\x1b"],
         ["align", path, "-o", tmp_path / "b.h5", "--method", "\x1b"],
-    ):  # fmt: skip
+    ):
         main([str(word) for word in command])
     out, err = capsys.readouterr()
     with pytest.raises(na.NotInTree) as caught:

@@ -235,9 +235,13 @@ def test_behaviour_has_a_row_for_each_signal(ax, tree):
     labels = [t.get_text() for t in ax.get_yticklabels()]
     # what was recorded during sleep only has no row
     assert [label.split("\n")[0] for label in labels] == [
-        "position/z", "position/y", "position/x", "head_direction/rz (radian)",
-        "head_direction/ry (radian)", "head_direction/rx (radian)",
-    ]  # fmt: skip
+        "position/z",
+        "position/y",
+        "position/x",
+        "head_direction/rz (radian)",
+        "head_direction/ry (radian)",
+        "head_direction/rx (radian)",
+    ]
     z = tree[f"{SESSION}/position"]["z"].sel(time=slice(850, 860)).values
     assert labels[0].split("\n")[1] == f"{z.min():.3g} to {z.max():.3g}"
     for row, line in enumerate(ax.lines):

@@ -12,10 +12,12 @@ ROOT = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
 
 def notes_of(*trains, ids=None, **nodes):
     spikes = xr.Dataset(
-        {"spike_times": ("spike", np.concatenate(trains)),
-         "row_size": ("unit_id", [len(t) for t in trains])},
+        {
+            "spike_times": ("spike", np.concatenate(trains)),
+            "row_size": ("unit_id", [len(t) for t in trains]),
+        },
         {"unit_id": np.arange(len(trains)) if ids is None else ids},
-    )  # fmt: skip
+    )
     groups = {"/": ROOT, "s": xr.Dataset(), "s/x/spikes": spikes}
     tree = xr.DataTree.from_dict(
         groups | {f"s/{k.replace('__', '/')}": v for k, v in nodes.items()}
@@ -77,8 +79,9 @@ def test_as_many_units_as_trials():
     table = xr.Dataset({"start_time": ("presentation_id", np.arange(12.0))})
     table["stop_time"] = table["start_time"] + 0.5
     notes = notes_of(*np.split(TRAIN[:480], 12), presentations__trials=table)
-    assert notes == ["s/x/spikes: it has 12 units, and s/presentations/trials has as many rows: "
-                     "are they trials?"]  # fmt: skip
+    assert notes == [
+        "s/x/spikes: it has 12 units, and s/presentations/trials has as many rows: are they trials?"
+    ]
     assert notes_of(*np.split(TRAIN[:480], 8), presentations__trials=table) == []
 
 

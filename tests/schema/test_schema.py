@@ -70,16 +70,22 @@ def test_valid_trees():
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        ({"V1/spikes": spikes([1], [1.0]).rename(spike="event")}, "has dims ('event',), expected ("),
+        (
+            {"V1/spikes": spikes([1], [1.0]).rename(spike="event")},
+            "has dims ('event',), expected (",
+        ),
         ({"V1/spikes": spikes([1], [1.0], units="ms")}, "has units 'ms', expected 's'"),
         ({"V1/spikes": spikes([1], [1.0]).drop_vars("spike_times")}, "spike_times is missing"),
         ({"V1/spikes": spikes([1], [1.0], ids=["a"])}, "unit_id has dtype"),
         ({"V1/spikes": spikes([1.5], [1.0])}, "row_size has dtype float64, expected kind 'iu'"),
-        ({"presentations/t": series([0.0])}, "x has dims ('time',), expected presentation_id first"),
+        (
+            {"presentations/t": series([0.0])},
+            "x has dims ('time',), expected presentation_id first",
+        ),
         ({"eeg": xr.Dataset({"x": ("sample", [0.0])})}, "expected time or unit_id first"),
         ({"eeg": xr.Dataset({"x": ("time", [1j])})}, "x has dtype complex128"),
     ],
-)  # fmt: skip
+)
 def test_faults_name_the_node(node, words):
     message = faults(recording(**node))
     (path,) = node
@@ -88,10 +94,12 @@ def test_faults_name_the_node(node, words):
 
 
 def test_every_fault_is_listed():
-    bad = recording(**{
-        "V1/spikes": spikes([1], [1.0], units="ms"),
-        "presentations/t": table(start_time=np.array(["a"])),
-    })  # fmt: skip
+    bad = recording(
+        **{
+            "V1/spikes": spikes([1], [1.0], units="ms"),
+            "presentations/t": table(start_time=np.array(["a"])),
+        }
+    )
     assert len(faults(bad).splitlines()) == 3
 
 
@@ -105,27 +113,36 @@ def test_sizes_that_do_not_add_up():
 
 def test_notes():
     nan = np.nan
-    tree = recording(**{
-        "V1/spikes": spikes([2, 2], [2, 1, 1, nan], ids=[4, 4]),
-        "running": series([0, 2, 1, 1]),
-        "presentations/t": table(start_time=[3.0, 1.0, nan], stop_time=[4.0, 0.5, nan]),
-    })  # fmt: skip
+    tree = recording(
+        **{
+            "V1/spikes": spikes([2, 2], [2, 1, 1, nan], ids=[4, 4]),
+            "running": series([0, 2, 1, 1]),
+            "presentations/t": table(start_time=[3.0, 1.0, nan], stop_time=[4.0, 0.5, nan]),
+        }
+    )
     notes = "\n".join(validate(tree, values=True))
     for word in (
-        "s/V1/spikes: 1 of 2 spike trains are not in order", "1 spike times are NaN",
-        "unit_id holds an identifier twice", "time goes backwards 1 times",
-        "1 time stamps are duplicated", "1 of 3 values of start_time are missing",
-        "1 of 3 values of stop_time are missing", "1 presentations stop before they start",
+        "s/V1/spikes: 1 of 2 spike trains are not in order",
+        "1 spike times are NaN",
+        "unit_id holds an identifier twice",
+        "time goes backwards 1 times",
+        "1 time stamps are duplicated",
+        "1 of 3 values of start_time are missing",
+        "1 of 3 values of stop_time are missing",
+        "1 presentations stop before they start",
         "not in order of start_time",
-    ):  # fmt: skip
+    ):
         assert word in notes, notes
 
 
 def test_empty_nodes_are_valid():
-    tree = recording(**{
-        "V1/spikes": spikes([], []), "running": series([]),
-        "presentations/t": table(start_time=np.empty(0), stop_time=np.empty(0)),
-    })  # fmt: skip
+    tree = recording(
+        **{
+            "V1/spikes": spikes([], []),
+            "running": series([]),
+            "presentations/t": table(start_time=np.empty(0), stop_time=np.empty(0)),
+        }
+    )
     assert validate(tree, values=True) == []
 
 
@@ -164,8 +181,15 @@ def test_area_paths():
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("a/b", "a_b"), ("a\\b", "a_b"), ("..", "unnamed"), ("", "unnamed"), (" V1 ", "V1"),
-     ("x\0y", "x_y"), ("µ", "µ")],
-)  # fmt: skip
+    [
+        ("a/b", "a_b"),
+        ("a\\b", "a_b"),
+        ("..", "unnamed"),
+        ("", "unnamed"),
+        (" V1 ", "V1"),
+        ("x\0y", "x_y"),
+        ("µ", "µ"),
+    ],
+)
 def test_node_name(text, name):
     assert schema.node_name(text) == name

@@ -36,9 +36,11 @@ def clock_tree(n=400, units=5, seed=0, valid=None, start=10.0):
     area = {
         "responses": (("time", "unit_id"), random.normal(size=(n, units)).astype(np.float32)),
         "spike_data": (("time", "unit_id"), random.poisson(0.3, (n, units)).astype(np.uint8)),
-        "responses_by_trial": (("trial", "time", "unit_id"),
-                               random.normal(size=(3, n, units)).astype(np.float32)),
-    }  # fmt: skip
+        "responses_by_trial": (
+            ("trial", "time", "unit_id"),
+            random.normal(size=(3, n, units)).astype(np.float32),
+        ),
+    }
     if valid is not None:
         area["valid"] = (("time",), valid)
     groups = {
@@ -211,8 +213,9 @@ def test_withheld_behaviour_is_never_zeros_either():
     assert batch["behavior_withheld"].tolist() == [True, False]
 
 
-@pytest.mark.parametrize("dims", [("presentation_id", "unit_id", "time"),
-                                  ("time", "presentation_id", "unit_id")])  # fmt: skip
+@pytest.mark.parametrize(
+    "dims", [("presentation_id", "unit_id", "time"), ("time", "presentation_id", "unit_id")]
+)
 def test_units_that_are_not_valid_are_never_zeros(dims):
     made = tree()
     known = np.random.default_rng(0).random((40, 6, 9)) < 0.7
@@ -287,8 +290,14 @@ def test_clips_are_the_clocks_values(tmp_path):
     made = clock_tree()
     opened = na.open_datatree(na.save(made, tmp_path / "a.h5"))
     for source_, cache in ((made, "auto"), (opened, True), (opened, False)):
-        clips = ClipDataset(source_["s/retina"], ["stimulus"], 1.0, ["responses", "spike_data"],
-                            stride=0.05, cache=cache)  # fmt: skip
+        clips = ClipDataset(
+            source_["s/retina"],
+            ["stimulus"],
+            1.0,
+            ["responses", "spike_data"],
+            stride=0.05,
+            cache=cache,
+        )
         assert len(clips) == 381
         batch = clips.batch([380, 0, 7, 8, 200])
         for i, start in enumerate([380, 0, 7, 8, 200]):
@@ -305,8 +314,15 @@ def test_clips_are_the_clocks_values(tmp_path):
 
 def test_offsets_read_later_and_stay_inside():
     made = clock_tree()
-    clips = ClipDataset(made["s/retina"], ["stimulus"], 1.0, ["responses"], stride=0.05,
-                        window=(12.0, 15.0), offsets={"responses": 0.1, "stimulus": -0.2})  # fmt: skip
+    clips = ClipDataset(
+        made["s/retina"],
+        ["stimulus"],
+        1.0,
+        ["responses"],
+        stride=0.05,
+        window=(12.0, 15.0),
+        offsets={"responses": 0.1, "stimulus": -0.2},
+    )
     batch = clips.batch(range(len(clips)))
     starts = np.round((batch["time"].numpy() - 10) * 20).astype(int)
     assert starts.min() == 44  # 12.0 s and the 0.2 s the stimulus comes before
@@ -345,8 +361,11 @@ def test_a_frame_lies_where_its_stamp_does(binned):
     made = clock_tree(n=100)
     if not binned:
         onsets = xr.Variable("time", np.arange(100) / 20, {"units": "s"})
-        nodes = {"/": made.to_dataset(), "s": made["s"].to_dataset().assign_coords(time=onsets),
-                 "s/retina": made["s/retina"].to_dataset(inherit=False)}  # fmt: skip
+        nodes = {
+            "/": made.to_dataset(),
+            "s": made["s"].to_dataset().assign_coords(time=onsets),
+            "s/retina": made["s/retina"].to_dataset(inherit=False),
+        }
         made = xr.DataTree.from_dict(nodes)
     begin = 10.0 if binned else 0.0
     data = ClipDataset(
@@ -462,8 +481,10 @@ def test_repeats_that_are_not_known_are_in_no_mean():
     assert batch["repeats"].tolist() == [3, 2, 2]
     assert batch["withheld"].tolist() == [False, False, False]
     assert batch["withheld_by_trial"].tolist() == [
-        [False, True, True], [False, False, True], [False, True, True],
-    ]  # fmt: skip
+        [False, True, True],
+        [False, False, True],
+        [False, True, True],
+    ]
     assert batch["valid"].all()
     np.testing.assert_array_equal(batch["valid_by_trial"][0], valid[1:4])
     assert not batch["valid_by_trial"][1, 2].any()  # there was no third
@@ -500,11 +521,14 @@ def test_a_dataset_on_a_device_is_the_dataset():
     assert held.kept["stimulus"].shape[0] == 400  # every frame once, however many windows
 
 
-@pytest.mark.parametrize("options", [
-    {"pad": True, "window": [(10.0, 13.3), (20.0, 22.0)], "stride": 0.7},
-    {"offsets": {"responses": 0.3}, "labels": True},
-    {"transform": "normalise"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pad": True, "window": [(10.0, 13.3), (20.0, 22.0)], "stride": 0.7},
+        {"offsets": {"responses": 0.3}, "labels": True},
+        {"transform": "normalise"},
+    ],
+)
 def test_clips_on_a_device_are_the_clips(options):
     area = clock_tree()["s/retina"]
     area.dataset = area.to_dataset().assign(valid=("time", np.arange(400) % 70 != 5))
@@ -638,8 +662,11 @@ def test_numbers_of_samples_are_checked():
 
 def test_durations_are_whole_bins():
     area = clock_tree()["s/retina"]
-    for options in ({"length": 0.33}, {"length": 1.0, "stride": 0.16},
-                    {"length": 1.0, "offsets": {"responses": 0.02}}):  # fmt: skip
+    for options in (
+        {"length": 0.33},
+        {"length": 1.0, "stride": 0.16},
+        {"length": 1.0, "offsets": {"responses": 0.02}},
+    ):
         with pytest.raises(ValueError, match=r"s are \d\.\d+ bins of 0.05 s, not a whole number"):
             ClipDataset(area, ["responses"], **options)
     with pytest.raises(

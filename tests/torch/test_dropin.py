@@ -46,19 +46,26 @@ def image_tree(n=60, units=5, behavior=False):
     groups = {
         "/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED)),
         "m1": xr.Dataset(
-            {"stimulus": ((*along, "channel", "y", "x"), random.normal(9, 3, (n, 1, 4, 6)).astype("f4"))},
+            {
+                "stimulus": (
+                    (*along, "channel", "y", "x"),
+                    random.normal(9, 3, (n, 1, 4, 6)).astype("f4"),
+                )
+            },
             {"presentation_id": np.arange(n)},
         ),
         "m1/V1": xr.Dataset(
-            {"responses": ((*along, "unit_id"), responses),
-             "speed": (along, random.gamma(2, 2, n).astype("f4"))},
+            {
+                "responses": ((*along, "unit_id"), responses),
+                "speed": (along, random.gamma(2, 2, n).astype("f4")),
+            },
             {"unit_id": np.arange(units)},
         ),
-        "m1/V1/pupil": xr.Dataset({
-            name: (along, random.normal(5, 2, n).astype("f4")) for name in ("dilation", "x", "y")
-        }),
+        "m1/V1/pupil": xr.Dataset(
+            {name: (along, random.normal(5, 2, n).astype("f4")) for name in ("dilation", "x", "y")}
+        ),
         "m1/V1/presentations": xr.Dataset({"tier": (along, tiers.astype(object))}),
-    }  # fmt: skip
+    }
     return xr.DataTree.from_dict(groups)
 
 
@@ -68,9 +75,12 @@ OPTIONS = {"train_chunk_size": 30, "clip_length": 50, "num_val_clips": 3}
 @pytest.mark.parametrize("over", [True, False])
 def test_openretina_has_its_shapes(over):
     found = na.torch.loaders(
-        movie_tree(), compat="openretina", batch_size=4, seed=7,
+        movie_tree(),
+        compat="openretina",
+        batch_size=4,
+        seed=7,
         options=OPTIONS | {"allow_over_boundaries": over},
-    )  # fmt: skip
+    )
     assert list(found) == ["train", "validation", "test"]
     point = next(iter(found["train"]["s1"]))
     assert point._fields == ("inputs", "targets")
@@ -94,9 +104,16 @@ def test_openretina_errors_name_the_place():
     with pytest.raises(SchemaError, match="train/s1/retina: responses has NaN"):
         na.torch.loaders(movie_tree(nan=True), compat="openretina", options=OPTIONS)
     with pytest.raises(ValueError, match="train/s1/retina: a chunk of 60 frames is longer"):
-        na.torch.loaders(movie_tree(), compat="openretina", batch_size=2, options=OPTIONS | {
-            "train_chunk_size": 60, "allow_over_boundaries": False,
-        })  # fmt: skip
+        na.torch.loaders(
+            movie_tree(),
+            compat="openretina",
+            batch_size=2,
+            options=OPTIONS
+            | {
+                "train_chunk_size": 60,
+                "allow_over_boundaries": False,
+            },
+        )
     with pytest.raises(ValueError, match="expected one of"):
         na.torch.loaders(movie_tree(), compat="sensorium")
     tests = movie_tree()
@@ -180,13 +197,17 @@ def test_stimuli_are_normalised_by_the_training_movie():
         ({"val_clip_indices": range(10)}, ValueError, "10 of 10 clips .* none trains"),
         ({"num_val_clips": 10}, ValueError, "num_val_clips=10 of 10 clips of 50 frames"),
         ({"clip_length": 0}, ValueError, "clip_length=0"),
-        ({"behavior": ["speed"]}, NotInTree, "'behavior' in compat='openretina'.*'neuralpredictors' has"),
+        (
+            {"behavior": ["speed"]},
+            NotInTree,
+            "'behavior' in compat='openretina'.*'neuralpredictors' has",
+        ),
         ({"num_val_clip": 3}, NotInTree, "did you mean 'num_val_clips'"),
         ({"seed": 3}, ValueError, "seed is an argument of loaders"),
         ({}, ValueError, "train/s1/retina: 12 chunks of 30 frames train, fewer than batch_size=64"),
         ({"batch_size": 3}, ValueError, "batch_size is an argument of loaders"),
     ],
-)  # fmt: skip
+)
 def test_openretina_options_that_it_cannot_take(options, error, message):
     with pytest.raises(error, match=message):
         na.torch.loaders(movie_tree(), compat="openretina", options=OPTIONS | options)
@@ -214,15 +235,26 @@ def test_openretina_itself_gives_the_same_batches(over, chunk):
     )
     found = theirs.multiple_movies_dataloaders(
         {"s1": base.ResponsesTrainTestSplit(train=answers["train"].T, test=answers["test"].T)},
-        {"s1": base.MoviesTrainTestSplit(train=movies["train"].transpose(1, 0, 2, 3),
-                                         test=movies["test"].transpose(1, 0, 2, 3))},
-        train_chunk_size=chunk, batch_size=2, clip_length=50, num_val_clips=3,
-        allow_over_boundaries=over, seed=11,
-    )  # fmt: skip
+        {
+            "s1": base.MoviesTrainTestSplit(
+                train=movies["train"].transpose(1, 0, 2, 3),
+                test=movies["test"].transpose(1, 0, 2, 3),
+            )
+        },
+        train_chunk_size=chunk,
+        batch_size=2,
+        clip_length=50,
+        num_val_clips=3,
+        allow_over_boundaries=over,
+        seed=11,
+    )
     ours = na.torch.loaders(
-        tree, compat="openretina", batch_size=2, seed=11,
+        tree,
+        compat="openretina",
+        batch_size=2,
+        seed=11,
         options=OPTIONS | {"train_chunk_size": chunk, "allow_over_boundaries": over},
-    )  # fmt: skip
+    )
     np.random.seed(11)  # noqa: NPY002  what its sampler draws from
     sides = ["train", "train", "train", "validation", *(["test"] if over else [])]
     for side in sides:
@@ -290,22 +322,30 @@ STREAMS = {
 #: as `NeuroNormalizer` of neuralpredictors 0.3.0 makes them.
 PUBLISHED = {
     "train": [
-        [0.36529, -0.03554, -0.36646], [0.0, 1.61071, 0.10538, 2.47154],
-        [8.52207, -0.95331, 0.62151], [0.617, -1.40547],
+        [0.36529, -0.03554, -0.36646],
+        [0.0, 1.61071, 0.10538, 2.47154],
+        [8.52207, -0.95331, 0.62151],
+        [0.617, -1.40547],
     ],
     "validation": [
-        [-0.78938, -1.51554, -0.78931], [0.0, 0.0, 0.80612, 0.38688],
-        [10.284, 1.3899, 3.99727], [1.10177, -1.01205],
+        [-0.78938, -1.51554, -0.78931],
+        [0.0, 0.0, 0.80612, 0.38688],
+        [10.284, 1.3899, 3.99727],
+        [1.10177, -1.01205],
     ],
     "test": [
-        [-0.24596, 0.96845, 0.6835], [0.0, 0.0, 0.0, 0.0],
-        [10.0867, 0.03393, 0.01903], [0.41949, -1.58935],
+        [-0.24596, 0.96845, 0.6835],
+        [0.0, 0.0, 0.0, 0.0],
+        [10.0867, 0.03393, 0.01903],
+        [0.41949, -1.58935],
     ],
     "final_test": [
-        [0.06267, 0.24165, -0.35475], [0.0, 0.0, 0.0, 0.0],
-        [10.07971, -0.0212, 0.10698], [-0.02902, -0.58794],
+        [0.06267, 0.24165, -0.35475],
+        [0.0, 0.0, 0.0, 0.0],
+        [10.07971, -0.0212, 0.10698],
+        [-0.02902, -0.58794],
     ],
-}  # fmt: skip
+}
 
 
 @pytest.fixture

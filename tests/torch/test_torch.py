@@ -63,9 +63,13 @@ def test_loaders_shuffle_and_workers_agree(area, tmp_path):
     again = pickle.loads(pickle.dumps(clips))
     torch.testing.assert_close(again.batch(range(30))["spike_data"], want)
     loader = torch.utils.data.DataLoader(
-        clips, batch_size=8, shuffle=True, num_workers=2, collate_fn=_same,
+        clips,
+        batch_size=8,
+        shuffle=True,
+        num_workers=2,
+        collate_fn=_same,
         generator=torch.Generator().manual_seed(1),
-    )  # fmt: skip
+    )
     batches = list(loader)
     order = torch.cat([b["time"] for b in batches])
     assert sorted(order.tolist()) == clips.batch(range(30))["time"].tolist()
@@ -224,8 +228,9 @@ def test_blocks_are_sides(blocks):
     tree, _, two = blocks
     found = na.torch.loaders(tree, ["spike_data"], split="block", batch_size=4)
     assert {side: len(loader) for side, part in found.items() for loader in part.values()} == {
-        "train": 3, "test": 3,
-    }  # fmt: skip
+        "train": 3,
+        "test": 3,
+    }
     assert list(found["train"]) == list(found["test"]) == ["session_0"]
     (loader,) = found["test"].values()
     np.testing.assert_array_equal(
@@ -398,9 +403,13 @@ def test_lightning_takes_the_loaders_and_resumes_inside_an_epoch(trials, tmp_pat
     def fit(ckpt_path=None, **options):
         model = Model()
         trainer = lightning.Trainer(
-            logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
-            use_distributed_sampler=False, **options,
-        )  # fmt: skip
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            accelerator="cpu",
+            use_distributed_sampler=False,
+            **options,
+        )
         trainer.fit(model, na.torch.cycle(found["train"], "weighted"), ckpt_path=ckpt_path)
         return model.seen
 

@@ -12,10 +12,19 @@ from neuroarrays.tree import breaks
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([0.1, 0.1, 0.1, 0.14, 0.3, -0.2, 50.0, np.nan]),
-                       st.integers(0, 1), st.booleans(), st.integers(0, 1)), min_size=1, max_size=30),
-    st.booleans(), st.booleans(),
-)  # fmt: skip
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.1, 0.1, 0.1, 0.14, 0.3, -0.2, 50.0, np.nan]),
+            st.integers(0, 1),
+            st.booleans(),
+            st.integers(0, 1),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.booleans(),
+    st.booleans(),
+)
 def test_breaks_equal_a_slow_twin(frames, masked, said):
     steps, block, valid, above = (list(column) for column in zip(*frames, strict=True))
     time = np.cumsum(steps)

@@ -39,9 +39,12 @@ def test_records_of_a_recording():
     )
     table = xr.Dataset({"start_time": ("presentation_id", [0.0, 1.0], {"units": "s"})})
     tree = recording(
-        s__V1__spikes=trains(2, 3), s__lever=lever, s__events__lick=events(1.0, 2.0, 3.0),
-        s__presentations__trials=table, s=xr.Dataset(attrs={"notes": ["a", "b"]}),
-    )  # fmt: skip
+        s__V1__spikes=trains(2, 3),
+        s__lever=lever,
+        s__events__lick=events(1.0, 2.0, 3.0),
+        s__presentations__trials=table,
+        s=xr.Dataset(attrs={"notes": ["a", "b"]}),
+    )
     held = contents.of_tree(tree)
     assert (held.kind, held.source, held.n_units, held.n_spikes) == ("recording", "test", 2, 5)
     (session,) = held.sessions
@@ -52,9 +55,15 @@ def test_records_of_a_recording():
     assert session.tables == (records.TableRecord("trials", 2, {"start_time": "s"}),)
     assert session.seconds is None
     assert held.rows() == [
-        {"block": "", "session": "s", "area": "V1", "units": 2, "spikes": 5,
-         "presentations": {"trials": 2}},
-    ]  # fmt: skip
+        {
+            "block": "",
+            "session": "s",
+            "area": "V1",
+            "units": 2,
+            "spikes": 5,
+            "presentations": {"trials": 2},
+        },
+    ]
     assert json.loads(json.dumps(dataclasses.asdict(held)))["sessions"][0]["path"] == "s"
 
 
@@ -70,8 +79,12 @@ def test_blocks_and_sessions_without_units_of_an_aligned_tree():
     counts = xr.Dataset({"spike_data": (("time", "unit_id"), np.zeros((4, 2), int))})
     licks = xr.Dataset({"lick": ("time", [0, 1]), "valid": ("time", [True, False])})
     mark = xr.Dataset(attrs={"neuroarrays_schema": "aligned/1"})
-    nodes = {"/gratings/s/V1": counts, "/gratings/s/V1/pupil": xr.Dataset({"x": ("time", [1.0] * 4)}),
-             "/gratings/s/V1/statistics/mean": counts, "/gratings/other/events": licks}  # fmt: skip
+    nodes = {
+        "/gratings/s/V1": counts,
+        "/gratings/s/V1/pupil": xr.Dataset({"x": ("time", [1.0] * 4)}),
+        "/gratings/s/V1/statistics/mean": counts,
+        "/gratings/other/events": licks,
+    }
     held = contents.of_tree(xr.DataTree.from_dict({"/": mark, **nodes}))
     assert [(s.block, s.name) for s in held.sessions] == [("gratings", "s"), ("gratings", "other")]
     first, second = held.sessions
@@ -83,7 +96,9 @@ def test_blocks_and_sessions_without_units_of_an_aligned_tree():
 
 def test_times_and_rates_are_read_when_asked():
     clock = {"time": ("time", np.arange(11.0))}
-    tree = recording(s__V1__spikes=trains(4, 7), s__run=xr.Dataset({"speed": ("time", np.ones(11))}, clock))  # fmt: skip
+    tree = recording(
+        s__V1__spikes=trains(4, 7), s__run=xr.Dataset({"speed": ("time", np.ones(11))}, clock)
+    )
     held = contents.of_tree(tree)
     assert held.areas[0].rate is None
     few = contents.timed(held, tree, spikes=False).sessions[0]

@@ -79,8 +79,9 @@ def test_html_is_well_formed_and_escaped():
     rows = [[cell.text for cell in row] for row in table.findall("tbody/tr")]
     assert columns[:5] == ["session", "area", "units", "spikes", "duration"]
     assert [row[:5] for row in rows] == [
-        [SESSION, "adn", "7", "79,349", "20.0 min"], [None, "ca1", "8", "19,445", None],
-    ]  # fmt: skip
+        [SESSION, "adn", "7", "79,349", "20.0 min"],
+        [None, "ca1", "8", "19,445", None],
+    ]
     assert "<script>" not in page
 
 

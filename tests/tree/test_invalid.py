@@ -14,9 +14,11 @@ TABLE = f"{SESSION}/presentations/invalid_times"
 def session(*rows):
     starts, stops = zip(*rows, strict=True)
     table = xr.Dataset(
-        {"start_time": ("presentation_id", np.array(starts, float)),
-         "stop_time": ("presentation_id", np.array(stops, float))}
-    )  # fmt: skip
+        {
+            "start_time": ("presentation_id", np.array(starts, float)),
+            "stop_time": ("presentation_id", np.array(stops, float)),
+        }
+    )
     return xr.DataTree.from_dict({"/presentations/invalid_times": table})
 
 

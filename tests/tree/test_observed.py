@@ -355,9 +355,10 @@ def test_stretches_against_a_twin_that_looks_at_every_moment(rows, gone, kept, w
     made = made.within([(a, a + n) for a, n in kept]) if kept else made
     # Whole numbers: what holds half a unit later holds up to the next.
     moments = [
-        m for m in range(60)
+        m
+        for m in range(60)
         if inside(m, rows) and not inside(m, gone) and (not kept or inside(m, kept))
-    ]  # fmt: skip
+    ]
     assert made.seconds == len(moments)
     bins = np.arange(0, 60 - width, dtype=float)
     want = [all(m + k in moments for k in range(width)) for m in range(60 - width)]

@@ -11,10 +11,13 @@ from neuroarrays.tree.restriction import _places_of
 
 
 def test_events_are_cut_with_their_values():
-    events = xr.Dataset({
-        "event_time": ("event", [1.0, 2.0, 3.0, 4.0]), "value": ("event", [10, 20, 30, 40]),
-        "of": ("kind", ["lick"]),
-    })  # fmt: skip
+    events = xr.Dataset(
+        {
+            "event_time": ("event", [1.0, 2.0, 3.0, 4.0]),
+            "value": ("event", [10, 20, 30, 40]),
+            "of": ("kind", ["lick"]),
+        }
+    )
     root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
     tree = xr.DataTree.from_dict({"/": root, "s": xr.Dataset(), "s/events/licks": events})
     cut = na.restrict(tree, [(2.0, 3.0), (4.0, 5.0)])["s/events/licks"]
@@ -41,8 +44,9 @@ def test_places_that_follow_one_another_are_a_slice(inside, want):
 
 
 def test_a_column_of_the_table_comes_before_one_of_the_same_name():
-    rows = {name: ("presentation_id", np.full(2, value))
-            for name, value in (("area", 1), ("table", 2))}  # fmt: skip
+    rows = {
+        name: ("presentation_id", np.full(2, value)) for name, value in (("area", 1), ("table", 2))
+    }
     groups = {
         "s/V1": xr.Dataset({"contrast": rows["area"], "valid": rows["area"]}),
         "s/V1/presentations": xr.Dataset({"contrast": rows["table"], "start_time": rows["table"]}),
@@ -50,8 +54,10 @@ def test_a_column_of_the_table_comes_before_one_of_the_same_name():
     }
     found = parameters("s/V1", groups)
     assert {name: np.asarray(column)[0] for name, column in found.items()} == {
-        "contrast": 2, "start_time": 2, "valid": 1,
-    }  # fmt: skip
+        "contrast": 2,
+        "start_time": 2,
+        "valid": 1,
+    }
 
 
 def test_trials_within_are_told_by_the_times_of_their_own_area():
@@ -59,8 +65,10 @@ def test_trials_within_are_told_by_the_times_of_their_own_area():
     nodes = {}
     for area, starts in (("V1", [0.0, 2.0, 4.0]), ("V2", [3.0, 5.0, 7.0])):
         counts = ("presentation_id", "unit_id", "time"), np.ones((3, 2, 1), int)
-        rows = {name: ("presentation_id", np.array(starts) + more, {"units": "s"})
-                for name, more in (("start_time", 0), ("stop_time", 1))}  # fmt: skip
+        rows = {
+            name: ("presentation_id", np.array(starts) + more, {"units": "s"})
+            for name, more in (("start_time", 0), ("stop_time", 1))
+        }
         nodes[f"s/{area}"] = xr.Dataset({"spike_data": counts})
         nodes[f"s/{area}/presentations"] = xr.Dataset(rows)
     root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))

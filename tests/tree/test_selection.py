@@ -160,15 +160,78 @@ def test_columns_that_cannot_be_compared_are_named(query, part):
 
 
 ALLOWED = (
-    ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd, ast.Compare, ast.Eq,
-    ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Name, ast.Load,
-    ast.Constant, ast.List, ast.Tuple, ast.Set,
-)  # fmt: skip
+    ast.BoolOp,
+    ast.And,
+    ast.Or,
+    ast.UnaryOp,
+    ast.Not,
+    ast.USub,
+    ast.UAdd,
+    ast.Compare,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.In,
+    ast.NotIn,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.List,
+    ast.Tuple,
+    ast.Set,
+)
 PIECES = [
-    "x", "y", "name", "good", "1", "-2.5", "'a'", "[1, 2]", "(", ")", "[", "]", " and ", " or ",
-    " not ", " in ", "==", "<", ">=", "!=", ".", ",", ":", "=", "lambda", "f'", "{", "}", "__",
-    "import", "eval", "@", "1e999", "9" * 400, "0x" + "f" * 4000, "-" * 200, "*", "None", "\\", "\n", ";", "#", " if ", " else ", ":=", " is ", "'",
-]  # fmt: skip
+    "x",
+    "y",
+    "name",
+    "good",
+    "1",
+    "-2.5",
+    "'a'",
+    "[1, 2]",
+    "(",
+    ")",
+    "[",
+    "]",
+    " and ",
+    " or ",
+    " not ",
+    " in ",
+    "==",
+    "<",
+    ">=",
+    "!=",
+    ".",
+    ",",
+    ":",
+    "=",
+    "lambda",
+    "f'",
+    "{",
+    "}",
+    "__",
+    "import",
+    "eval",
+    "@",
+    "1e999",
+    "9" * 400,
+    "0x" + "f" * 4000,
+    "-" * 200,
+    "*",
+    "None",
+    "\\",
+    "\n",
+    ";",
+    "#",
+    " if ",
+    " else ",
+    ":=",
+    " is ",
+    "'",
+]
 
 
 @given(st.one_of(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.text()))
@@ -335,8 +398,9 @@ def test_trials_that_nothing_fits_say_which_condition_emptied_them(two):
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 6)).map(lambda p: (p[0], p[0] + p[1])),
-    min_size=1, max_size=8,
-)  # fmt: skip
+    min_size=1,
+    max_size=8,
+)
 
 
 def covered(table):

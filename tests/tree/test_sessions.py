@@ -40,10 +40,14 @@ def walked(**nodes):
 
 def test_nodes_are_told_apart_by_what_they_hold():
     session = walked(
-        V1__spikes=spikes(1, 2), V1__lfp=signal(), running=signal(), movie=signal("stimulus"),
-        events__licks__left=events([1.0]), events__reward=events([2.0]),
+        V1__spikes=spikes(1, 2),
+        V1__lfp=signal(),
+        running=signal(),
+        movie=signal("stimulus"),
+        events__licks__left=events([1.0]),
+        events__reward=events([2.0]),
         presentations__trials=xr.Dataset({"start_time": ("presentation_id", [0.0])}),
-    )  # fmt: skip
+    )
     assert {name: list(nodes) for name, nodes in session.areas.items()} == {"V1": ["spikes"]}
     assert sorted(session.series) == ["V1/lfp", "running"]
     assert list(session.frames) == ["movie"]
@@ -56,8 +60,9 @@ def test_nodes_are_told_apart_by_what_they_hold():
 def test_series_of_other_units_are_an_area_of_their_own():
     session = walked(V1__dff=traces(1, 2), V1__spikes=spikes(4, 5), V1__raw=traces(1, 2))
     assert {name: sorted(nodes) for name, nodes in session.areas.items()} == {
-        "V1": ["spikes"], "V1_dff": ["dff", "raw"],
-    }  # fmt: skip
+        "V1": ["spikes"],
+        "V1_dff": ["dff", "raw"],
+    }
     planes = walked(V1__a=traces(1, 2, roi_table="p"), V1__b=traces(1, 2, roi_table="q"))
     assert list(planes.areas) == ["V1", "V1_b"]
     assert list(walked(V1__spikes=spikes(1, 2), V1__dff=traces(1, 2)).areas) == ["V1"]

@@ -25,19 +25,28 @@ def area(data, **children):
 
 def test_a_recording_has_signals_then_events_then_tables_then_when_it_was_recorded():
     nodes = {
-        "/s/eye_tracker/deep": clock(np.ones(4)), "/s/many": clock(np.ones((4, 2))),
-        "/s/running": clock(np.arange(4.0)), "/s/one_sample": clock([1.0], time=[0.0]),
+        "/s/eye_tracker/deep": clock(np.ones(4)),
+        "/s/many": clock(np.ones((4, 2))),
+        "/s/running": clock(np.arange(4.0)),
+        "/s/one_sample": clock([1.0], time=[0.0]),
         "/s/two": clock(np.ones(4)).assign(y=("time", np.zeros(4))),
         "/s/events/lick": xr.Dataset({"event_time": ("event", [1.0, 2.0], {"units": "s"})}),
         "/s/presentations/gratings": trials([0.0, 1.0, 2.0], stop_time=[0.5, np.nan, 2.5]),
-        "/s/presentations/flashes": trials([0.0]), "/s/presentations/none": trials([]),
-    }  # fmt: skip
+        "/s/presentations/flashes": trials([0.0]),
+        "/s/presentations/none": trials([]),
+    }
     mark = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
     rows = of_recording(xr.DataTree.from_dict({"/": mark, **nodes})["s"])
     assert [row.name for row in rows] == [
-        "many", "running", "two/x", "two/y", "eye_tracker/deep",
-        "lick (2)", "gratings (3)", "flashes (1)",
-    ]  # fmt: skip
+        "many",
+        "running",
+        "two/x",
+        "two/y",
+        "eye_tracker/deep",
+        "lick (2)",
+        "gratings (3)",
+        "flashes (1)",
+    ]
     assert (rows[0].clock, rows[0].signal) == ((0.0, 3.0), None)
     assert rows[1].signal.values.tolist() == [0, 1, 2, 3]
     assert rows[5].events.tolist() == [1, 2]
@@ -56,8 +65,9 @@ def test_of_many_signals_the_last_row_counts_the_others():
 def test_aligned_trials_have_the_means_of_behaviour_in_the_order_of_time():
     data = xr.Dataset().assign(
         running=(("presentation_id", "time"), [[1.0, 3.0], [4.0, np.nan]]),
-        empty=("presentation_id", [np.nan, np.nan]), whole=("presentation_id", [1, 2]),
-    )  # fmt: skip
+        empty=("presentation_id", [np.nan, np.nan]),
+        whole=("presentation_id", [1, 2]),
+    )
     table = trials([5.0, 1.0], stop_time=[6.0, 2.0], contrast=[0.5, 1.0])
     first, second = (area(data, presentations=table) for _ in range(2))
     nothing = area(xr.Dataset({"x": ("y", [1.0])}))
@@ -68,8 +78,10 @@ def test_aligned_trials_have_the_means_of_behaviour_in_the_order_of_time():
     assert rows[0].signal["time"].values.tolist() == [1, 5]
     assert rows[1].intervals.tolist() == [[5, 6], [1, 2]]
     assert [row.name for row in of_aligned([("a", first), ("b", second)])[0]] == [
-        "running", "a (2)", "b (2)",
-    ]  # fmt: skip
+        "running",
+        "a (2)",
+        "b (2)",
+    ]
 
 
 def test_aligned_trials_without_times_and_clocks():

@@ -30,10 +30,12 @@ def node(sizes, chunked=False):
     """A spikes node of the stored times, cut into trains of some sizes."""
     times = xr.Variable("spike", wrap(Stored()), {"units": "s"})
     return dataset(
-        {"spike_times": times.chunk(4) if chunked else times,
-         "row_size": xr.Variable("unit_id", np.array(sizes))},
+        {
+            "spike_times": times.chunk(4) if chunked else times,
+            "row_size": xr.Variable("unit_id", np.array(sizes)),
+        },
         {"unit_id": xr.Variable("unit_id", np.arange(len(sizes)))},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -9,10 +9,18 @@ from neuroarrays.synthetic.allen import write_allen
 
 HERE = Path(__file__).parent
 OPTIONS = {
-    "seed": 3, "session_id": 715093703, "stimuli": ("static_gratings", "natural_scenes",
-    "natural_movie_one", "flashes"), "rows": 6, "movie": (2, 5), "units": 6, "bad_units": 7,
-    "channels": 20, "rate": 1.0, "sampling": 0.04, "irregular": 0.0,
-}  # fmt: skip
+    "seed": 3,
+    "session_id": 715093703,
+    "stimuli": ("static_gratings", "natural_scenes", "natural_movie_one", "flashes"),
+    "rows": 6,
+    "movie": (2, 5),
+    "units": 6,
+    "bad_units": 7,
+    "channels": 20,
+    "rate": 1.0,
+    "sampling": 0.04,
+    "irregular": 0.0,
+}
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:

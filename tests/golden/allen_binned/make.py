@@ -16,9 +16,13 @@ SCENES = HERE / "natural_scenes.h5"
 FRAMES = HERE / "natural_scenes_frames.h5"
 TIME = np.arange(3) * 0.02 + 0.01
 GAZE = (
-    "raw_eye_area", "raw_pupil_area", "raw_screen_coordinates_x_cm", "raw_screen_coordinates_y_cm",
-    "raw_screen_coordinates_spherical_x_deg", "raw_screen_coordinates_spherical_y_deg",
-)  # fmt: skip
+    "raw_eye_area",
+    "raw_pupil_area",
+    "raw_screen_coordinates_x_cm",
+    "raw_screen_coordinates_y_cm",
+    "raw_screen_coordinates_spherical_x_deg",
+    "raw_screen_coordinates_spherical_y_deg",
+)
 
 
 def area(place, ids, units, seed, gaze):

@@ -26,14 +26,17 @@ def main():
     train[1] += 1
     test = rng.integers(0, 256, (2, 750, 1, 2))
     movie = {
-        "train": train.astype("u1"), "test": test.astype("u1"), "eye": "right",
+        "train": train.astype("u1"),
+        "test": test.astype("u1"),
+        "eye": "right",
         "random_sequences": np.stack([rng.permutation(108) for _ in range(20)], 1).astype("u1"),
         "movie_stats": {"dichromatic": {"mean": np.array([36.98]), "sd": np.array([36.98])}},
-    }  # fmt: skip
+    }
     (HERE / "rgc_natstim_2x1.pkl").write_bytes(pickle.dumps(movie, protocol=4))
     with h5py.File(HERE / "rgc_natstim.h5", "w") as file:
-        for k, (name, eye) in enumerate({"session_1_dorsal1_20200226": "left",
-                                         "session_2_ventral1_20200226": "right"}.items()):  # fmt: skip
+        for k, (name, eye) in enumerate(
+            {"session_1_dorsal1_20200226": "left", "session_2_ventral1_20200226": "right"}.items()
+        ):
             group = file.create_group(name)
             group.attrs.update(eye=eye, scan_sequence_idx=3 + k, exp_num=k, date="2020-02-26")
             units = UNITS

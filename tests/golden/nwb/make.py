@@ -120,10 +120,15 @@ def write_hdf5(path):
     )
     nwb.add_acquisition(
         ImageSeries(
-            "video", external_file=["eye.avi"], format="external", rate=30.0, unit="n.a.",
-            starting_frame=[0], num_samples=900,
+            "video",
+            external_file=["eye.avi"],
+            format="external",
+            rate=30.0,
+            unit="n.a.",
+            starting_frame=[0],
+            num_samples=900,
         )
-    )  # fmt: skip
+    )
 
     plane = nwb.create_imaging_plane(
         name="plane",
@@ -230,9 +235,11 @@ def write_zarr(folder):
     store.array("units/spike_times", np.concatenate([first, third]), 32, zarr_dtype="float64")
     store.array("units/spike_times_index", np.array([40, 65], np.uint8), zarr_dtype="uint8")
     store.array(
-        "units/electrodes", np.array([1, 0]), zarr_dtype="int",
+        "units/electrodes",
+        np.array([1, 0]),
+        zarr_dtype="int",
         table=reference(f"/{electrodes}"),
-    )  # fmt: skip
+    )
     store.array("units/electrodes_index", np.array([1, 2], np.uint8), zarr_dtype="uint8")
 
     trials = "intervals/trials"
@@ -255,8 +262,13 @@ def write_zarr(folder):
     store.group("acquisition/G_1", neurodata_type="TimeSeries", description="green")
     store.array("acquisition/G_1/data", rng.normal(size=60), 25, zarr_dtype="float64", **unit)
     store.array("acquisition/G_1/timestamps", clock, 25, zarr_dtype="float64")
-    link = {"name": "timestamps", "source": ".", "path": "/acquisition/G_1/timestamps",
-            "object_id": None, "source_object_id": None}  # fmt: skip
+    link = {
+        "name": "timestamps",
+        "source": ".",
+        "path": "/acquisition/G_1/timestamps",
+        "object_id": None,
+        "source_object_id": None,
+    }
     store.group("acquisition/R_1", neurodata_type="TimeSeries", zarr_link=[link])
     store.array("acquisition/R_1/data", rng.normal(size=60), 25, zarr_dtype="float64", **unit)
 

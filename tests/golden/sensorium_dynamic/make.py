@@ -11,10 +11,17 @@ if __name__ == "__main__":
     write_dynamic(
         FOLDER,
         DynamicOptions(
-            train=2, repeated=1, repeats=1, surplus=1, units=3, frames=14, size=(2, 3),
-            competition=True, seed=5,
+            train=2,
+            repeated=1,
+            repeats=1,
+            surplus=1,
+            units=3,
+            frames=14,
+            size=(2, 3),
+            competition=True,
+            seed=5,
         ),
-    )  # fmt: skip
+    )
     for path in FOLDER.glob("meta/statistics/*/stimulus_Clip/*.npy"):
         if path.stem not in ("mean", "std"):  # those of "all" tell the rest
             path.unlink()

@@ -12,10 +12,17 @@ if __name__ == "__main__":
     write_static(
         FOLDER,
         StaticOptions(
-            train=2, validation=1, test=1, repeats=2, units=3, areas=("V1", "LM"), size=(2, 3),
-            competition=True, seed=5,
+            train=2,
+            validation=1,
+            test=1,
+            repeats=2,
+            units=3,
+            areas=("V1", "LM"),
+            size=(2, 3),
+            competition=True,
+            seed=5,
         ),
-    )  # fmt: skip
+    )
     for path in FOLDER.glob("meta/statistics/*/stimulus_Frame/*.npy"):
         if path.stem not in ("mean", "std"):  # those of "all" tell the rest
             path.unlink()

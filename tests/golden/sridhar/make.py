@@ -14,8 +14,9 @@ import numpy as np
 
 HERE = Path(__file__).parent / "data"
 NAMES = {
-    "01": "complete_fixations_seed_2022and2023_s4_fixed.txt", "02": "complete_fixations_seed2022_s4.txt",
-}  # fmt: skip
+    "01": "complete_fixations_seed_2022and2023_s4_fixed.txt",
+    "02": "complete_fixations_seed2022_s4.txt",
+}
 
 
 def responses(path, rng, units, frames, trials, test_frames, test_trials, seeds=None):
@@ -34,8 +35,10 @@ def natural_movie(rng):
     for name in ("stimuli_padded_4", "fixations", "stas"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for i in range(4):
-        np.save(folder / f"stimuli_padded_4/{i:05d}_img_{10088 + i}.npy",
-                rng.integers(0, 256, (28, 24), dtype="u1"))  # fmt: skip
+        np.save(
+            folder / f"stimuli_padded_4/{i:05d}_img_{10088 + i}.npy",
+            rng.integers(0, 256, (28, 24), dtype="u1"),
+        )
     seeds = {2022: list(range(10)), 2023: np.arange(10, 12)}
     responses(
         folder / "responses/cell_responses_01_fixation_movie.pkl", rng, 3, 40, 12, 24, 12, seeds
@@ -58,8 +61,10 @@ def natural_movie(rng):
 def white_noise(rng):
     folder = HERE / "whitenoise"
     responses(folder / "responses/cell_responses_04_wn.pkl", rng, 2, 6, 3, 4, 3)
-    for name, frames in (("repeating_stimuli_2", 4),
-                         *((f"non_repeating_stimuli_2/trial_{k:03d}", 6) for k in range(4))):  # fmt: skip
+    for name, frames in (
+        ("repeating_stimuli_2", 4),
+        *((f"non_repeating_stimuli_2/trial_{k:03d}", 6) for k in range(4)),
+    ):
         (folder / name).mkdir(parents=True, exist_ok=True)
         grey = rng.choice(np.array([-1, 1], "i1"), (6, 8, frames))
         np.save(folder / name / "all_images.npy", grey)
