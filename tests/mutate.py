@@ -171,6 +171,8 @@ def changes_below(node: ast.AST, path: Path, function: str) -> Iterator[Change]:
             if not isinstance(child, ast.AST) or _is_text(child):
                 continue
             for other in replacements(child):
+                if _is_words(child) or ast.unparse(other) == ast.unparse(child):
+                    continue
                 ast.fix_missing_locations(ast.copy_location(other, child))
                 text = f"{_first_line(child)}   ->   {_first_line(other)}"
                 place = (node, field, k if isinstance(value, list) else None)
@@ -180,6 +182,14 @@ def changes_below(node: ast.AST, path: Path, function: str) -> Iterator[Change]:
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_words(node: ast.AST) -> bool:
+    """Whether a node is the sentence of an error: ``msg = ...``, ``ValueError(msg)``."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id="msg")]) | ast.Call(args=[ast.Name(id="msg")]):
+            return True
+    return False
 
 
 def _first_line(node: ast.AST) -> str:

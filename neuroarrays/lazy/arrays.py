@@ -112,11 +112,13 @@ def origin(part: Any, depth: int = 5) -> str:
 
 def exact_token(token: Any) -> Any:
     """A token with arrays as checksums of their bytes: dask takes it as text, and cuts long ones."""
-    if isinstance(token, np.ndarray) and token.dtype != object:
-        digest = hashlib.blake2b(np.ascontiguousarray(token).tobytes(), digest_size=16).hexdigest()
-        return "array", str(token.dtype), token.shape, digest
     if isinstance(token, np.ndarray):
-        return "array", "object", token.shape, str(token.ravel().tolist())
+        is_text = token.dtype == object
+        content = (
+            repr(token.tolist()).encode() if is_text else np.ascontiguousarray(token).tobytes()
+        )
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        return str(token.dtype), token.shape, digest
     if isinstance(token, tuple | list):
         return tuple(exact_token(inner) for inner in token)
     if isinstance(token, FunctionType) and "<" not in token.__qualname__:
@@ -192,8 +194,8 @@ class FileArray(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         values = self.source.read(self.name, key)
         if self.scale == 1.0 and self.offset == 0.0:
-            return values.astype(self.dtype, copy=False)  # big-endian files
-        return (values * self.scale + self.offset).astype(self.dtype)
+            return np.asarray(values, self.dtype)  # big-endian files
+        return np.asarray(values * self.scale + self.offset, self.dtype)
 
     def into(self, key: Key, out: np.ndarray) -> None:
         if self.scale == 1.0 and self.offset == 0.0:

@@ -45,7 +45,7 @@ class Elementwise(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         values = (base.outer(key[len(key) - len(base.shape) :]) for base in self.bases)
-        return np.asarray(self.function(*values, *self.arguments)).astype(self.dtype, copy=False)
+        return np.asarray(self.function(*values, *self.arguments), self.dtype)
 
 
 def as_dtype(array: LazyArray, dtype: np.dtype) -> LazyArray:

@@ -81,11 +81,11 @@ class Taken(LazyArray):
         wanted = np.asarray(outer.take(places, along))
         if wanted.ndim == 0 and wanted >= 0:
             values = self.base.outer((*before, int(wanted), *after))
-            return values.astype(self.dtype, copy=False)
+            return np.asarray(values, self.dtype)
         lead = sum(not isinstance(k, int) for k in before)
         if self._different and not any(isinstance(k, np.ndarray) for k in along):
             rows = outer.compact(wanted.ravel())
-            values = self.base.outer((*before, rows, *after)).astype(self.dtype, copy=False)
+            values = np.asarray(self.base.outer((*before, rows, *after)), self.dtype)
         else:
             values = self._rows(before, wanted.ravel(), after, lead)
         return values.reshape((*values.shape[:lead], *wanted.shape, *values.shape[lead + 1 :]))
@@ -107,7 +107,7 @@ class Taken(LazyArray):
             filled = np.full(shape, np.nan, self.dtype)
             filled[(slice(None),) * lead + (known,)] = read
             read = filled
-        return read.astype(self.dtype, copy=False).take(which.ravel(), axis=lead)
+        return np.asarray(read, self.dtype).take(which.ravel(), axis=lead)
 
 
 def _of_range(places: range, k: int | slice | np.ndarray) -> int | slice | np.ndarray:
@@ -270,9 +270,7 @@ class Segments(LazyArray):
         parts: list[tuple[int, int]] = []
         first = int(np.searchsorted(ends, start, side="right"))
         begins = ends - self.sizes
-        for i in range(first, ends.size):
-            if begins[i] >= stop:
-                break
+        for i in range(first, int(np.searchsorted(begins, stop))):
             low = self.starts[i] + max(start - begins[i], 0)
             high = self.starts[i] + min(stop - begins[i], self.sizes[i])
             if parts and parts[-1][1] == low:

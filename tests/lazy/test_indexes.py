@@ -107,6 +107,12 @@ def test_clock_equals(clock):
     assert not index.equals(PandasIndex(TIMES, "t"))
 
 
+def test_a_clock_taken_from_its_index_has_its_units(clock):
+    again = xr.Coordinates.from_xindex(on(clock).xindexes["time"])
+    assert again["time"].attrs == {"units": "s"}
+    assert clock.reads == 0
+
+
 def test_clock_aligns_with_any_other(clock):
     node = on(clock)
     plain = xr.DataArray(np.ones(3), {"time": TIMES[1:4]}, "time")
@@ -258,6 +264,16 @@ def test_units_pickle_and_copy(spikes):
     ):
         assert again.identical(spikes)
         assert again.sel(unit_id=5).spike_times.values.tolist() == train(5)
+
+
+def test_units_are_equal_if_labels_and_sizes_are():
+    ids, sizes = [10, 20], np.array([3, 4])
+    index = UnitIndex.of(ids, "unit_id", sizes)
+    assert index.equals(UnitIndex.of(ids, "unit_id", sizes.copy()))
+    assert index.equals(PandasIndex(ids, "unit_id"))
+    assert not index.equals(UnitIndex.of([10, 30], "unit_id", sizes))
+    assert not index.equals(UnitIndex.of(ids, "unit_id", sizes + 1))
+    assert not index.equals(PandasIndex([10, 30], "unit_id"))
 
 
 def test_sizes_that_do_not_add_up_get_no_unit_index():
