@@ -293,6 +293,11 @@ def quoted(text: str, most: int = 200) -> str:
     return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text):,} characters)"
 
 
+def many(number: int, noun: str, plural: str = "") -> str:
+    """A number of things in words: "1 area", "2 areas", "1,000 stimuli" (`plural`)."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def shorten(names: Iterable[object], limit: int = 12) -> str:
     """A readable list of names: all of them, or the first few and how many more."""
     names = list(names)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
-from neuroarrays.errors import printable
+from neuroarrays.errors import many, printable
 from neuroarrays.schema.given import described
 
 #: Arrays under the names of the tree's variables; labels are text.
@@ -47,7 +47,7 @@ class Samples(ABC):
 
     def __repr__(self) -> str:
         variables = "".join(f", {name} {shape}" for name, shape in self.shapes().items())
-        text = f"<{type(self).__name__} of {self.location}: {len(self):,} samples{variables}>"
+        text = f"<{type(self).__name__} of {self.location}: {many(len(self), 'sample')}{variables}>"
         return printable(text)
 
     def delivered(self, values: np.ndarray) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.samplers import Batches, Cycled
+from neuroarrays.errors import many
 from neuroarrays.schema.given import check
 
 
@@ -116,7 +117,7 @@ class SessionBatches:
         self.keys, self.datasets = list(datasets), list(datasets.values())
 
     def __repr__(self) -> str:
-        return f"{len(self.keys)} sessions"
+        return many(len(self.keys), "session")
 
     def load(self) -> None:
         """Read now what is kept in memory."""

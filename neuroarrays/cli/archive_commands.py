@@ -11,6 +11,7 @@ from typing import Any
 
 from neuroarrays.cli.options import seconds
 from neuroarrays.cli.printing import say
+from neuroarrays.errors import many
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 FINE, FAULTS = 0, 1
@@ -158,7 +159,7 @@ def _build(arguments: argparse.Namespace) -> int:
         say(f"{path}: {os.path.getsize(path) / 1e6:,.1f} MB")
     for path in report.unchanged:
         say(f"{path}: complete already")
-    done = f"{report.made} parts made, {report.reused} from an earlier run"
+    done = f"{many(report.made, 'part')} made, {report.reused} from an earlier run"
     is_there = report.written or report.unchanged
     opened = f"in Python: na.open_datatree({str(Path(arguments.output))!r})"
     say(f"{done}; {opened if is_there else 'there is no archive, as nothing could be made'}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import printing
-from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat
+from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat, many
 from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
@@ -140,10 +140,9 @@ def check(arguments: argparse.Namespace) -> int:
     printing.show(printing.bullets("note", notes, "warn"))
     if faults:
         printing.show(printing.bullets("fault", faults, "bad"))
-        many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-        printing.show([[(f"{name}: ", "title"), (many, "bad")]])
+        printing.show([[(f"{name}: ", "title"), (many(len(faults), "fault"), "bad")]])
         return FAULTS
-    verdict = "no faults" + (f", {len(notes)} note{'s' * (len(notes) > 1)}" if notes else "")
+    verdict = "no faults" + (f", {many(len(notes), 'note')}" if notes else "")
     printing.show([[(f"{name}: ", "title"), (verdict, "good")]])
     return FINE
 

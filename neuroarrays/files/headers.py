@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Self
 
-from neuroarrays.errors import FormatError, MissingPath, UnknownFormat
+from neuroarrays.errors import FormatError, MissingPath, UnknownFormat, many
 from neuroarrays.files import location, safety
 from neuroarrays.files.location import FILE, FOLDER, Location, Status
 from neuroarrays.files.source import HDF5_MAGIC
@@ -237,19 +237,16 @@ class Header:
     def described(self, full: bool = True) -> str:
         """A description of what is at the path, for messages; with the names at its root if `full`."""
         if self.is_list:
-            return f"a list of {len(self._members or ()):,} paths"
+            return f"a list of {many(len(self._members or ()), 'path')}"
         if self.kind == FOLDER:
             try:
                 self.check_listing()
             except (FormatError, MissingPath) as error:
                 return f"something unreadable ({getattr(error, 'found', error)})"
-            count = len(self.listing)
-            first = next(iter(self.listing), "")
-            return (
-                f"a folder with {count} entries, the first {first!r}"
-                if count
-                else "an empty folder"
-            )
+            if not self.listing:
+                return "an empty folder"
+            count, first = many(len(self.listing), "entry", "entries"), next(iter(self.listing))
+            return f"a folder with {count}, the first {first!r}"
         if not self.is_file:
             return self.status.words
         if not self.head:

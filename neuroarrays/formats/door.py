@@ -114,6 +114,10 @@ def open_datatree(
         validate(tree)
     except SchemaError as error:
         msg = f"{asked}: {error}"
+        if options.get("drop_variables"):
+            name = type(reader).name
+            msg += f"\n{option('drop_variables', options['drop_variables'])} left out variables"
+            msg += f"; xr.open_datatree(path, engine={name!r}) opens such a tree without this check"
         raise SchemaError(msg) from error
     opened = tree if chunks is None else chunked(tree, chunks)
     opened.set_close(partial(state.close, asked.paths))

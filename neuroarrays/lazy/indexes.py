@@ -12,7 +12,7 @@ from xarray.core.indexes import Index, PandasIndex
 from xarray.core.indexing import IndexSelResult
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree
+from neuroarrays.errors import NotInTree, many
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.lazy.views import sliced
 
@@ -102,7 +102,7 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
         return type(self), (self.array, self.dim, self.name, self.attrs)
 
     def _repr_inline_(self, max_width: int) -> str:
-        return f"{type(self).__name__} ({self.array.shape[0]:,} times, read when needed)"
+        return f"{type(self).__name__} ({many(self.array.shape[0], 'time')}, read when needed)"
 
     def __repr__(self) -> str:
         return self._repr_inline_(80)
@@ -196,9 +196,8 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         return _unit_index, (self.index, self.dim, self.starts, self.sizes)
 
     def _repr_inline_(self, max_width: int) -> str:
-        return (
-            f"{type(self).__name__} ({self.sizes.size:,} units, {int(self.sizes.sum()):,} spikes)"
-        )
+        units, spikes = many(self.sizes.size, "unit"), many(int(self.sizes.sum()), "spike")
+        return f"{type(self).__name__} ({units}, {spikes})"
 
     def __repr__(self) -> str:
         return self._repr_inline_(80)

@@ -13,12 +13,11 @@ from pandas import DataFrame
 from neuroarrays import schema
 from neuroarrays.analysis.activity import rates_by_area, responses_by_area
 from neuroarrays.analysis.conditions import RATE
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, many
 from neuroarrays.plot.drawing import PALETTE, check, frameless, nothing, quantity_of, text_of
 from neuroarrays.plot.timelines import draw
 from neuroarrays.schema import given
 from neuroarrays.tree import contents, timelines
-from neuroarrays.tree.description import many
 from neuroarrays.tree.records import TreeContents
 
 if TYPE_CHECKING:
@@ -274,7 +273,7 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str, noun: str) 
     above.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     if name == "presentations":
         above.set(yscale="log", ylim=(0.7, None))
-    kinds = many(n, noun) if noun != "stimulus" or n == 1 else f"{n:,} stimuli"
+    kinds = many(n, noun, "stimuli" if noun == "stimulus" else "")
     above.set_title(f"{int(totals.sum()):,} {name}, {kinds}", fontsize="medium")
     frameless(above)
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, many
 from neuroarrays.schema.oddities import empty_series, odd_clock, odd_trains
 
 #: Units and rows of a table up to which equal numbers of them say nothing.
@@ -186,9 +186,8 @@ def _check_clock(node: xr.Dataset) -> list[str]:
         times = times[np.isfinite(times)]
     steps = np.diff(times)
     if (steps < 0).any():
-        notes.append(
-            f"time goes backwards {(steps < 0).sum()} times; it is sorted where it is used"
-        )
+        back = many(int((steps < 0).sum()), "time")
+        notes.append(f"time goes backwards {back}; it is sorted where it is used")
     if (steps == 0).any():
         notes.append(f"{(steps == 0).sum()} time stamps are duplicated; the last of each counts")
     return [*notes, *odd_clock(times), *empty_series(node)]

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import printable
+from neuroarrays.errors import many, printable
 from neuroarrays.tree import contents
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.observed import times_to_read
@@ -322,8 +322,3 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def many(number: int, noun: str) -> str:
-    """A number of things in words: "1 area", "2 areas"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

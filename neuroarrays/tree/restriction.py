@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NothingLeft, NotInTree
+from neuroarrays.errors import NothingLeft, NotInTree, many
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments
@@ -255,7 +255,7 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
 def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:
     starts, stops = within
     spans = (
-        f"{starts.size} {'stretch' if starts.size == 1 else 'stretches'} from {starts[0]:g} to {stops[-1]:g} s"
+        f"{many(starts.size, 'stretch', 'stretches')} from {starts[0]:g} to {stops[-1]:g} s"
         if starts.size
         else "0 s"
     )

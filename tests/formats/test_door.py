@@ -128,7 +128,13 @@ def test_a_file_of_another_kind(tmp_path, content, found):
 def test_a_folder_with_no_dataset(tmp_path):
     refused(UnknownFormat, tmp_path, "found an empty folder")
     (tmp_path / "a.txt").write_text("a")
-    refused(UnknownFormat, tmp_path, "found a folder with 1 entries, the first 'a.txt'")
+    refused(UnknownFormat, tmp_path, "found a folder with 1 entry, the first 'a.txt'")
+
+
+def test_what_the_caller_left_out_is_not_blamed_on_the_file(nwb):
+    refused(SchemaError, nwb, "drop_variables='spike_times'", drop_variables="spike_times")
+    tree = xr.open_datatree(nwb, engine="nwb", drop_variables="spike_times")
+    assert not any(path.endswith("/spike_times") for path, _ in variables(tree))
 
 
 def test_hdf5_of_no_format_says_what_is_in_it(tmp_path):

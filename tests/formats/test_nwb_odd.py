@@ -289,7 +289,7 @@ def test_fewer_ends_than_units_leave_the_others_out(changed):
     session = changed(edit)
     units = [u for node in session.subtree if node.name == "spikes" for u in node["unit_id"].values]
     assert sorted(units) == sorted(edit.ids[:3])
-    assert "ends of 3 units for 4 identifiers; of the last 1 units no spikes" in notes(session)
+    assert "ends of 3 units for 4 identifiers; of the last 1 unit no spikes" in notes(session)
     assert f"units/spike_times: the last {edit.lost} of" in notes(session)
 
 

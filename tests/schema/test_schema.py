@@ -125,7 +125,7 @@ def test_notes():
         "s/V1/spikes: 1 of 2 spike trains are not in order",
         "1 spike times are NaN",
         "unit_id holds an identifier twice",
-        "time goes backwards 1 times",
+        "time goes backwards 1 time;",
         "1 time stamps are duplicated",
         "1 of 3 values of start_time are missing",
         "1 of 3 values of stop_time are missing",

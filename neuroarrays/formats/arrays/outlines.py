@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from neuroarrays.errors import NeuroArraysError
+from neuroarrays.errors import NeuroArraysError, many
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Info
 from neuroarrays.formats.arrays.files import arrays_source, listing
@@ -42,7 +42,7 @@ def outline(path: str | os.PathLike[str] | Probe) -> str:
     arrays = Arrays(source, listing(source, broken), broken)
     groups = groups_of(arrays.infos)
     width = min(max((len(shown(group.pattern)) for group in groups), default=1), 50)
-    lines = [f"# {shown(probe.name)}: {len(arrays.infos):,} array{'s' * (len(arrays.infos) != 1)}"]
+    lines = [f"# {shown(probe.name)}: {many(len(arrays.infos), 'array')}"]
     lines += [
         f"#   {shown(g.pattern):<{width}}  {_kind(g.info)}  {_shapes(g)}" for g in groups[:_SHOWN]
     ]

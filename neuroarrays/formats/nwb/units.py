@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, many
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import columns
 from neuroarrays.formats.nwb.account import Account, printable
@@ -115,7 +115,7 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
         account.remark(
             index,
             f"ends of {ends.size} units for {known.shape[0]} identifiers; of "
-            f"the last {known.shape[0] - ends.size} units no spikes are known, they "
+            f"the last {many(known.shape[0] - ends.size, 'unit')} no spikes are known, they "
             "are not in the tree",
         )
     return starts, ends - starts
