@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering, splits
 from neuroarrays.batches.base import AreaSamples, Batch
+from neuroarrays.batches.labels import Labels, presentation_labels, unit_labels
 from neuroarrays.batches.masks import masks_for, masks_of
 
 DTYPES = ("float32", "float16", "uint8", None)
@@ -125,6 +126,12 @@ class TrialSamples(AlignedSamples):
     transform : callable, optional
         From batch to batch, such as `Scaling`.
 
+    Attributes
+    ----------
+    neurons, trial_info : Labels
+        Of the units and of the samples, as attributes, also by the names of SENSORIUM's files:
+        ``neurons.cell_motor_coordinates``, ``trial_info.tiers``.
+
     Notes
     -----
     A batch is ``{name: (n, ...)}``, axes and units as in the tree, with `presentation_id` ``(n,)``
@@ -157,6 +164,13 @@ class TrialSamples(AlignedSamples):
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
         ids = area.coords[dim].values if dim in area.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
+        self.neurons: Labels = unit_labels(area)
+        self.trial_info: Labels = presentation_labels(area, self.rows)
+
+    @property
+    def tiers(self) -> np.ndarray:
+        """The tier of each sample, (n,) str."""
+        return self.trial_info.tiers
 
     def __len__(self) -> int:
         return int(self.rows.size)

@@ -37,3 +37,46 @@ def weights(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     away = np.abs(first[:, None] + taps + 0.5 - centre[:, None]) / support
     table = np.where(taps < (last - first)[:, None], np.maximum(1.0 - away, 0.0), 0.0)
     return first, (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def shrink(images: np.ndarray, scale: float) -> np.ndarray:
+    """Images at a smaller size, each pixel interpolated linearly between its nearest four.
+
+    Nothing is averaged beyond these four: fine patterns alias, as with
+    ``skimage.transform.rescale(..., order=1, anti_aliasing=False)``, whose values these are.
+
+    Parameters
+    ----------
+    images : (..., y, x) float
+        In any unit.
+    scale : float
+        New size over old one, above 0 and at most 1; the new size is rounded.
+
+    Returns
+    -------
+    (..., y * scale, x * scale) float
+        In the unit and dtype of `images`.
+
+    Raises
+    ------
+    ValueError
+        If no pixel is left, or the scale is not in that range.
+    """
+    if not 0 < scale <= 1:
+        msg = f"scale={scale!r}: expected a number above 0 and at most 1"
+        raise ValueError(msg)
+    for axis in (-2, -1):
+        size = images.shape[axis]
+        wanted = round(size * scale)  # half to even, as numpy's
+        if wanted < 1:
+            msg = f"scale={scale!r} leaves no pixel of {size}"
+            raise ValueError(msg)
+        at = (np.arange(wanted) + 0.5) * (size / wanted) - 0.5
+        before = np.floor(at).astype(np.int64)
+        after = np.minimum(before + 1, size - 1)
+        share = (at - before).astype(images.dtype)
+        if axis == -2:
+            share = share[:, None]
+        low, high = images.take(before, axis), images.take(after, axis)
+        images = low + (high - low) * share
+    return images

@@ -300,12 +300,22 @@ def test_neuralpredictors_fields_by_the_train_tier():
 def test_neuralpredictors_errors():
     tree = image_tree()
     for options, error, message in (
-        ({"pupil_center": ["pupil/x"]}, ValueError, "pupil_center= needs behavior="),
-        ({}, NotInTree, 'm1/V1; there are .*normalize="train" takes'),
+        ({"add_eye_pos_as_channels": True}, ValueError, "say include_eye_position=True"),
+        ({"scale": 4}, ValueError, "scale=4: expected a number above 0 and at most 1"),
+        ({"scale": 0.01}, ValueError, "scale=0.01 leaves no pixel of 4"),
+        ({"exclude": "image"}, NotInTree, "no field 'image' in exclude; .*did you mean 'images'"),
+        ({"normalize": True}, NotInTree, 'm1/V1; there are .*normalize="train" takes'),
         ({"normalize": "test"}, ValueError, "normalize='test': expected True"),
     ):
         with pytest.raises(error, match=message):
-            na.torch.loaders(tree, compat="neuralpredictors", options=options)
+            na.torch.loaders(
+                tree, compat="neuralpredictors", options={"normalize": False} | options
+            )
+    nodes = {node.path: node.to_dataset(inherit=False) for node in image_tree().subtree}
+    nodes["/m1/V1"] = nodes["/m1/V1"].drop_vars("speed")
+    without = xr.DataTree.from_dict({k: v for k, v in nodes.items() if k != "/m1/V1/pupil"})
+    with pytest.raises(NotInTree, match=r"no signal of 'behavior' in m1/V1.*behavior=\[...\]"):
+        na.torch.loaders(without, compat="neuralpredictors", options={"include_behavior": True})
     tree["m1/V1/presentations/tier"][:] = "test"
     with pytest.raises(NotInTree, match="no tier 'train' in m1/V1"):
         na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": "train"})
@@ -360,14 +370,43 @@ def test_neuralpredictors_normalises_by_stored_statistics(withheld):
     found = na.torch.loaders(na.open_datatree(withheld), compat="neuralpredictors", options=STREAMS)
     assert set(found) == set(PUBLISHED)
     for tier, expected in PUBLISHED.items():
-        if tier == "train":  # shuffled: the first presentation is number 0
-            data = found[tier]["27204-5-13"].dataset
-            point = data.batch([0])
-        else:
-            (point,) = found[tier]["27204-5-13"]
+        data = found[tier]["27204-5-13"].dataset
+        point = data.batch(np.flatnonzero(data.tiers == tier)[:1])
         for values, wanted in zip(point, expected, strict=True):
             ours = values[0].ravel()[: len(wanted)]
             np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=2e-5)
+
+
+def test_the_inputs_of_sensorium_plus(withheld):
+    """Behaviour and pupil as channels, images at a quarter of their size."""
+    tree = na.open_datatree(withheld)
+    options = {"include_behavior": True, "include_eye_position": True}
+    plain, plus = (
+        na.torch.loaders(tree, compat="neuralpredictors", options=options | more)["test"][
+            "27204-5-13"
+        ]
+        for more in (
+            {"add_behavior_as_channels": False},
+            {"add_eye_pos_as_channels": True, "scale": 0.5},
+        )
+    )
+    (without,), (point,) = plain, plus
+    assert without.images.shape == (3, 1, 3, 4)
+    assert point.images.shape == (3, 6, 2, 2)
+    signals = torch.cat([point.behavior, point.pupil_center], 1)
+    assert (point.images[:, 1:] == signals[:, :, None, None]).all()
+    # pixels of 3 x 4 at (0.25, 1.75) and (0.5, 2.5)
+    row = 0.75 * without.images[:, 0, 0] + 0.25 * without.images[:, 0, 1]
+    torch.testing.assert_close(point.images[:, 0, 0, 1], (row[:, 2] + row[:, 3]) / 2)
+    assert plus.dataset.img_shape == (1, 6, 2, 2)
+    assert plus.dataset.n_neurons == 4
+    raw = options | {"exclude": ["images", "behavior"], "add_behavior_as_channels": False}
+    loader = na.torch.loaders(tree, compat="neuralpredictors", options=raw)["test"]["27204-5-13"]
+    (point,) = loader
+    rows = loader.dataset.tiers == "test"
+    area = tree["27204-5-13/V1"]
+    np.testing.assert_array_equal(point.images, tree["27204-5-13/stimulus"].values[rows])
+    np.testing.assert_allclose(point.behavior[:, 2], area["speed"].values[rows], rtol=1e-6)
 
 
 def test_stored_statistics_that_are_missing_or_of_another_size(withheld):
@@ -392,15 +431,13 @@ def test_neuralpredictors_itself_gives_the_same_values(withheld, monkeypatch):
     found = na.torch.loaders(na.open_datatree(withheld), compat="neuralpredictors", options=STREAMS)
     tiers = data.trial_info.tiers
     assert (tiers == "final_test").any()
-    for tier in set(tiers):
-        want = [data[i] for i in np.flatnonzero(tiers == tier)]
-        point = found[tier]["27204-5-13"].dataset.batch(range(len(want)))
-        assert point._fields == want[0]._fields
-        for i, one in enumerate(want):
-            for name in one._fields:
-                torch.testing.assert_close(
-                    getattr(point, name)[i], getattr(one, name), rtol=1e-4, atol=1e-5
-                )
+    assert set(tiers) == set(found)
+    whole = found["test"]["27204-5-13"].dataset
+    assert len(whole) == len(data)
+    for ours, theirs in zip(whole, data, strict=True):
+        assert ours._fields == theirs._fields
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_a_transform_set_on_repeats_is_used():

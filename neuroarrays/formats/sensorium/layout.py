@@ -42,7 +42,7 @@ COLUMNS = {"tiers": "tier", "presentation_time": "duration", "trial_ts": "time_s
 _STIMULUS_PREFIX = re.compile(r"^(frame|colorframeprojector)_")
 #: Columns of meta/neurons.
 UNITS = {"unit_ids": schema.UNIT, "animal_ids": "animal_id", "sessions": "session"}
-_MOTOR, MOTOR = "cell_motor_coordinates", ("motor_x", "motor_y", "motor_z")
+MOTOR_FILE, MOTOR = "cell_motor_coordinates", ("motor_x", "motor_y", "motor_z")
 #: Tiers whose responses a competition may have replaced by zeros.
 HIDDEN_TIERS = re.compile(r"(live_|final_)?test(_main|_bonus)?|(live|final)_(main|bonus)")
 #: Frames per second of the movies, by the description of the data; no file says it.
@@ -130,6 +130,17 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
     return Trials(kept, {name: column[first] for name, column in columns.items()}, notes)
 
 
+def plain_name(name: str) -> str:
+    """The name of a file of meta/trials without the kind of stimulus in front of it.
+
+    Examples
+    --------
+    >>> plain_name("frame_image_id"), plain_name("colorframeprojector_image_id")
+    ('image_id', 'image_id')
+    """
+    return _STIMULUS_PREFIX.sub("", name)
+
+
 def _files(numbers: np.ndarray) -> str:
     """Names of files from their numbers, a few of them, for messages."""
     return shorten([f"{n}.npy" for n in numbers.tolist()], 5)
@@ -159,7 +170,7 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
         if column.ndim != 1:
             notes.append(f"{path} left out: it has shape {column.shape}")
             continue
-        plain = _STIMULUS_PREFIX.sub("", name.removesuffix(".npy"))
+        plain = plain_name(name.removesuffix(".npy"))
         columns.setdefault(COLUMNS.get(plain, plain), column)
     if "tier" not in columns:
         raise FormatError(
@@ -243,7 +254,7 @@ def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str,
             continue
         path, plain = f"meta/neurons/{name}", name.removesuffix(".npy")
         column = npy.values_in(files, path)
-        wanted = (size, 3) if plain == _MOTOR else (size,)
+        wanted = (size, 3) if plain == MOTOR_FILE else (size,)
         if column.shape != wanted:
             raise FormatError(
                 files.path_of(path),
@@ -254,7 +265,7 @@ def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str,
             )
         if column.dtype.kind == "S":
             column = text_array(column).astype(str)
-        if plain == _MOTOR:
+        if plain == MOTOR_FILE:
             columns |= dict(zip(MOTOR, column.T.copy(), strict=True))
         else:
             columns[UNITS.get(plain, plain)] = column
