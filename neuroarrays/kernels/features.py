@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from neuroarrays.kernels.jit import compiled
+from neuroarrays.kernels.loops import seek
 
 FULL_TURN = 2 * math.pi
 #: Fewer samples than this lower the score.
@@ -162,10 +163,10 @@ def _levels(x, most):
     for value in x:
         if not math.isfinite(value):
             continue
-        position = np.searchsorted(levels[:size], value)
+        position = seek(levels, 0, size, value)
         if position == size or levels[position] != value:
-            levels[position + 1 : size + 1] = levels[position:size].copy()
-            tallies[position + 1 : size + 1] = tallies[position:size].copy()
+            for later in range(size, position, -1):
+                levels[later], tallies[later] = levels[later - 1], tallies[later - 1]
             levels[position], tallies[position] = value, 0
             size += 1
             if size > most:
@@ -175,7 +176,7 @@ def _levels(x, most):
     for value in x:
         position = -1
         if math.isfinite(value):
-            position = np.searchsorted(levels[:size], value)
+            position = seek(levels, 0, size, value)
             hops += before >= 0 and abs(position - before) > 1
         before = position
     return levels[:size], tallies[:size], hops

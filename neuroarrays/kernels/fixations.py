@@ -101,7 +101,8 @@ def _render(image, centres, screen, limits, line, out, wrap_edge):
         r0 = max(top, 0)
         r1 = min(top + image.shape[1], screen[0])
         for j in range(out.shape[2]):
-            line[:] = 0
+            for r in range(line.size):
+                line[r] = 0
             for tap in range(by_column.shape[1]):
                 c = columns[j] + tap
                 weight = by_column[j, tap]

@@ -1,4 +1,8 @@
-"""The compiled loops behind `neuroarrays.kernels.counts`, which checks what they are given."""
+"""The compiled loops behind `neuroarrays.kernels.counts`, which checks what they are given.
+
+Arrays are filled element by element, here and in the other kernels: numba needs a second or more
+to compile one assignment to a slice, for each type of array, and runs it no faster.
+"""
 
 import numpy as np
 
@@ -130,7 +134,9 @@ def trials(spikes, presentations, bins, units, out):
     for begin in range(0, len(rows), block):
         end = min(begin + block, len(rows))
         for row in rows[begin:end]:
-            out[row] = 0
+            for unit in range(n_units):
+                for k in range(n_bins):
+                    out[row, unit, k] = 0
         starts = all_starts[begin:end]
         stops = all_stops[begin:end]
         # The latest stop so far tells whether any earlier presentation still lasts.
@@ -142,7 +148,8 @@ def trials(spikes, presentations, bins, units, out):
             if numbers[begin + q] == numbers[begin + q]:
                 fill_edges(starts[q], numbers[begin + q], bins, edges[q])
             else:
-                edges[q] = starts[q] + offsets  # the same, without a division for each edge
+                for k in range(n_bins + 1):
+                    edges[q, k] = starts[q] + offsets[k]  # the same, without dividing each time
         block_presentations = (rows[begin:end], starts, stops, reach)
         if not trial_block(spikes, cursors, block_presentations, edges, units, out):
             fits = False
@@ -201,7 +208,9 @@ def clock(spikes, clock, part, units, out):
         for k in range(n_bins + 1):
             edge = start_bin + begin + k
             edges[k] = origin + (edge / rate if rate > 0 else edge * width)
-        out[begin : begin + n_bins] = 0
+        for k in range(begin, begin + n_bins):
+            for unit in range(out.shape[1]):
+                out[k, unit] = 0
         start = edges[0]
         stop = edges[n_bins]
         for unit in range(out.shape[1]):

@@ -153,30 +153,29 @@ def _locate(times, time, hint):
 def _interpolate(times, values, at, how, out):
     method, max_gap = how
     n = len(times)
-    n_columns = values.shape[1]
     i = 0
     for m in range(len(at)):
         time = at[m]
+        before = after = -1  # the samples that the value lies between; -1 of none
+        weight = 0.0
         # Written so that NaN falls outside too.
-        if n == 0 or not times[0] <= time <= times[n - 1]:
-            out[m] = np.nan
-            continue
-        i = _locate(times, time, i)
-        left = time - times[i]
-        if left == 0:
-            out[m] = values[i]
-            continue
-        gap = times[i + 1] - times[i]
-        if gap > max_gap:
-            out[m] = np.nan
-        elif method == _PREVIOUS:
-            out[m] = values[i]
-        elif method == _LINEAR:
-            weight = left / gap
-            for c in range(n_columns):
-                before = np.float64(values[i, c])
-                out[m, c] = before + (np.float64(values[i + 1, c]) - before) * weight
-        elif left <= times[i + 1] - time:
-            out[m] = values[i]
-        else:
-            out[m] = values[i + 1]
+        if n > 0 and times[0] <= time <= times[n - 1]:
+            i = _locate(times, time, i)
+            left = time - times[i]
+            if left == 0:
+                before = after = i
+            elif times[i + 1] - times[i] <= max_gap:
+                before = after = i
+                if method == _LINEAR:
+                    after = i + 1
+                    weight = left / (times[i + 1] - times[i])
+                elif method != _PREVIOUS and left > times[i + 1] - time:
+                    before = after = i + 1
+        for c in range(values.shape[1]):
+            if before < 0:
+                out[m, c] = np.nan
+            elif before == after:
+                out[m, c] = values[before, c]
+            else:
+                low = np.float64(values[before, c])
+                out[m, c] = low + (np.float64(values[after, c]) - low) * weight

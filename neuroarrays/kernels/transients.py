@@ -91,9 +91,11 @@ def peaks(values, least):
     (sample,) float64
         Of equal largest values the first.
     """
-    tops = np.where(np.isnan(values), np.nan, 0.0)
+    tops = np.empty(values.size)
     best = -1
     for i in range(values.size + 1):
+        if i < values.size:
+            tops[i] = np.nan if np.isnan(values[i]) else 0.0
         above = i < values.size and values[i] > least
         if above and (best < 0 or values[i] > values[best]):
             best = i
