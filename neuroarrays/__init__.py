@@ -70,6 +70,7 @@ _MODULES = {
     "intervals": "tree.intervals",
     "scoring": "analysis.scoring",
     "openretina": "exchange.openretina",
+    "sensorium": "exchange.sensorium",
 }
 
 __all__ = ["__version__", *_HOME, *_MODULES]

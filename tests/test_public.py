@@ -52,6 +52,7 @@ PUBLIC = {
     "intervals",
     "openretina",
     "scoring",
+    "sensorium",
     "restrict",
     "select_units",
     "trials",
