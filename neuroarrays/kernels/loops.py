@@ -51,12 +51,7 @@ def is_sorted(times, first, last):
 def settle(guess, time, edges, n_bins):
     """The bin [edges[k], edges[k+1]) that holds `time`, known to be in one."""
     # Compared as floats first: no cast of a number too large for an integer, or of NaN.
-    if guess >= n_bins:
-        k = n_bins - 1
-    elif guess > 0:
-        k = int(guess)
-    else:
-        k = 0
+    k = int(min(guess, n_bins - 1)) if guess > 0 else 0
     # No test of k is needed: the first and the last edge stop both loops.
     while time < edges[k]:
         k -= 1
@@ -99,10 +94,7 @@ def signposts(starts):
 def latest(time, starts, posts, per_second):
     """Last of the sorted starts at or before `time`, which is not before the first."""
     in_cells = (time - starts[0]) * per_second
-    if in_cells >= len(posts) - 2:
-        cell = len(posts) - 2
-    else:
-        cell = int(in_cells) if in_cells > 0 else 0
+    cell = int(min(in_cells, len(posts) - 2)) if in_cells > 0 else 0  # 0 of NaN too
     low = posts[cell]
     high = posts[cell + 1]
     while low < high:
@@ -127,7 +119,7 @@ def trials(spikes, presentations, bins, units, out):
     row_bytes = max(1, n_units * n_bins * out.itemsize)
     block = min(4096, max(1, BLOCK_BYTES // row_bytes))
     cursors = spikes[1].copy()
-    all_edges = np.empty((min(block, len(rows)), n_bins + 1))
+    edges = np.empty((min(block, len(rows)), n_bins + 1))
     offsets = np.empty(n_bins + 1)
     fill_edges(0.0, np.nan, bins, offsets)
     fits = True
@@ -143,7 +135,6 @@ def trials(spikes, presentations, bins, units, out):
         reach = stops.copy()
         for q in range(1, len(reach)):
             reach[q] = max(reach[q], reach[q - 1])
-        edges = all_edges[: end - begin]
         for q in range(end - begin):
             if numbers[begin + q] == numbers[begin + q]:
                 fill_edges(starts[q], numbers[begin + q], bins, edges[q])

@@ -73,19 +73,15 @@ def moments(
     small = counts.dtype.itemsize == 1 and counts.dtype.kind in "iub"
     wide = np.int32 if small else np.int64 if counts.dtype.kind in "iub" else np.float64
     tile = max(1, _TILE // max(1, 2 * n_bins * np.dtype(wide).itemsize))
-    parts = np.linspace(0, n_units, max(1, min(threads, n_units)) + 1).astype(int)
+    parts = np.linspace(0, n_units, threads + 1).astype(int)
 
     def add(part: int) -> None:
         units = (parts[part], parts[part + 1], tile)
         scratch = np.zeros((2, tile, n_bins), wide)
         _add(counts, order, bounds, used, whole, units, scratch, total, squares)
 
-    if len(parts) == 2 or counts.size < 1 << 20:
-        for part in range(len(parts) - 1):
-            add(part)
-    else:
-        with ThreadPoolExecutor(len(parts) - 1) as pool:
-            list(pool.map(add, range(len(parts) - 1)))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(add, range(threads)))
     return total, squares, n
 
 

@@ -8,8 +8,6 @@ from neuroarrays.kernels.jit import compiled
 
 #: A difference whose size is this close below an edge of a bin is taken to lie on it: rounding of sample clocks.
 SLACK = 1e-9
-#: Spikes from which threads are worth starting.
-_MANY = 20_000
 
 
 def count_differences(
@@ -61,17 +59,14 @@ def count_differences(
     merged = np.concatenate(owned) if owned else times[:0]
     order = np.argsort(merged, kind="stable")
     everyone = merged[order], (owner * n_bins)[order]
-    threads = max(1, min(threads, n_units)) if merged.size > _MANY else 1
+    lags = int(n_lags), float(bin_width)
 
     def count(part: int) -> None:
         flat = out.reshape(n_units, n_units * n_bins)
-        _walk(times, spans, everyone, (part, threads), (int(n_lags), float(bin_width)), flat)
+        _walk(times, spans, everyone, (part, threads), lags, flat)
 
-    if threads == 1:
-        count(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(count, range(threads)))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(count, range(threads)))
     same = np.arange(n_units)
     out[same, same, n_lags] -= spans[1] - spans[0]  # each spike met itself
     return out
@@ -79,43 +74,41 @@ def count_differences(
 
 @compiled
 def _autos(times, spans, n_lags, width, out):
-    reach = (n_lags + 0.5) * width + 2 * SLACK
-    for u in range(spans.shape[1]):
-        bins = out[u]
-        for i in range(spans[0, u], spans[1, u]):
-            j = i + 1
-            while j < spans[1, u] and times[j] - times[i] <= reach:
-                lag = _lag(times[j] - times[i], 1 / width)
-                if lag <= n_lags:
-                    bins[n_lags + lag] += 1
-                    bins[n_lags - lag] += 1
-                j += 1
+    per_bin = 1 / width
+    for unit in range(spans.shape[1]):
+        bins = out[unit]
+        for i in range(spans[0, unit], spans[1, unit]):
+            for j in range(i + 1, spans[1, unit]):
+                apart = _bins_apart(times[j] - times[i], per_bin)
+                if not apart < n_lags + 1:
+                    break
+                bins[n_lags + int(apart)] += 1
+                bins[n_lags - int(apart)] += 1
 
 
 @compiled
 def _walk(times, spans, everyone, part, lags, out):
     merged, offsets = everyone
     n_lags, width = lags
-    reach = (n_lags + 0.5) * width + 2 * SLACK
     per_bin = 1 / width
     for unit in range(part[0], spans.shape[1], part[1]):
         bins = out[unit]
         start = 0
         for i in range(spans[0, unit], spans[1, unit]):
             time = times[i]
-            while merged[start] < time - reach:
+            while _bins_apart(time - merged[start], per_bin) >= n_lags + 1:
                 start += 1
-            j = start
-            while j < len(merged) and merged[j] <= time + reach:
+            for j in range(start, len(merged)):
                 difference = merged[j] - time
-                lag = _lag(abs(difference), per_bin)
-                if lag <= n_lags:
-                    bins[offsets[j] + n_lags + (lag if difference > 0 else -lag)] += 1
-                j += 1
+                apart = _bins_apart(abs(difference), per_bin)
+                if not apart < n_lags + 1:
+                    break
+                lag = int(apart) if difference > 0 else -int(apart)
+                bins[offsets[j] + n_lags + lag] += 1
 
 
 @compiled(inline="always")
-def _lag(distance, per_bin):
-    """How many bins two spikes are apart, whichever is the first."""
+def _bins_apart(distance, per_bin):
+    """How many bins two spikes are apart: the whole part is the lag."""
     # Rounding of the product is far below the slack.
-    return int((distance + SLACK) * per_bin + 0.5)
+    return (distance + SLACK) * per_bin + 0.5

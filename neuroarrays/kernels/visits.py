@@ -75,10 +75,10 @@ def _count(times, spans, clock, labels, out):
             if not start <= time < end:  # NaN too
                 continue
             k = min(int((time - start) * per_second), n_bins - 1)
-            # The product only guesses: the edges decide.
-            while k > 0 and time < _edge(k, clock):
+            # The product only guesses: the edges decide, and the outer ones stop both loops.
+            while time < _edge(k, clock):
                 k -= 1
-            while k + 1 < n_bins and time >= _edge(k + 1, clock):
+            while time >= _edge(k + 1, clock):
                 k += 1
             if labels[k] >= 0:
                 out[unit, labels[k]] += 1

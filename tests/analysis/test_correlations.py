@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.kernels import pairs
 
 SESSION = "A2929-200711"
 
@@ -21,38 +18,6 @@ def ragged(trains):
         },
         {"unit_id": np.arange(len(trains)) + 3},
     )
-
-
-def slow_differences(trains, n_lags, width):
-    """Every pair, on an integer clock: trains and width in ticks, width even."""
-    out = np.zeros((len(trains), len(trains), 2 * n_lags + 1), int)
-    for a, one in enumerate(trains):
-        for b, two in enumerate(trains):
-            for i, s in enumerate(one):
-                for j, t in enumerate(two):
-                    lag = (abs(t - s) + width // 2) // width * (1 if t > s else -1)
-                    if (a != b or i != j) and abs(lag) <= n_lags:
-                        out[a, b, n_lags + lag] += 1
-    return out
-
-
-@given(
-    st.lists(st.lists(st.integers(0, 400), max_size=15).map(sorted), min_size=1, max_size=4),
-    st.integers(0, 4),
-    st.sampled_from([2, 6, 30]),
-    st.sampled_from([30_000, 1000]),
-    st.sampled_from([0.0, 7.3, 1234.56]),
-)
-def test_differences_on_a_sample_clock_are_exact(trains, n_lags, width, rate, origin):
-    times = np.concatenate([np.asarray(t, float) for t in trains]) / rate + origin
-    last = np.cumsum([len(t) for t in trains])
-    first = last - [len(t) for t in trains]
-    want = slow_differences(trains, n_lags, width)
-    found = pairs.count_differences(times, first, last, n_lags, width / rate)
-    np.testing.assert_array_equal(found, want)
-    np.testing.assert_array_equal(found, found.transpose(1, 0, 2)[:, :, ::-1])  # its mirror
-    alone = pairs.count_differences(times, first, last, n_lags, width / rate, autos_only=True)
-    np.testing.assert_array_equal(alone, want[np.arange(len(trains)), np.arange(len(trains))])
 
 
 def test_correlograms_are_labelled_rates():
@@ -71,16 +36,6 @@ def test_correlograms_are_labelled_rates():
     alone = na.autocorrelogram(spikes, bin_width=0.001, window=0.02)
     np.testing.assert_array_equal(alone.sel(unit_id=3), found.sel(unit_id=3, other_unit_id=3))
     assert float(alone.sel(unit_id=3, lag=0.0, method="nearest")) == 0
-
-
-def test_threads_change_nothing():
-    random = np.random.default_rng(0)
-    times = np.sort(random.uniform(0, 100, (9, 3000)), axis=1).ravel()
-    last = np.arange(1, 10) * 3000
-    one, three = (
-        pairs.count_differences(times, last - 3000, last, 20, 0.001, threads=n) for n in (1, 3)
-    )
-    np.testing.assert_array_equal(one, three)
 
 
 def test_spikes_out_of_order_and_missing_ones_change_nothing():

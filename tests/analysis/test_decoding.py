@@ -43,23 +43,6 @@ def test_what_is_decoded_never_saw_its_own_time(awake):
     assert np.ptp(silent[50:-50], axis=0).max() < 1e-6  # no spikes: what the others say, alike
 
 
-def test_posteriors_equal_a_slow_reference():
-    random = np.random.default_rng(0)
-    counts = random.poisson(1.0, (7, 3)).astype(float)
-    rates = random.uniform(0, 9, (3, 5))
-    rates[1, 2], rates[0, 4] = 0.0, np.nan
-    prior, seconds = np.array([1.0, 2, 3, 0, 4]), random.uniform(0.1, 1, 7)
-    found = posteriors.poisson_posterior(counts, seconds, rates, prior)
-    for t in range(7):
-        want = np.zeros(5)
-        for x in (0, 1, 2):
-            want[x] = prior[x]
-            for u in range(3):
-                mean = max(rates[u, x], 1e-3) * seconds[t]
-                want[x] *= mean ** counts[t, u] * np.exp(-mean)
-        np.testing.assert_allclose(found[t], want / want.sum(), rtol=1e-4, atol=1e-7)
-
-
 @pytest.mark.parametrize("broken", ["hole", "area", "session", "invalid"])
 def test_windows_stop_where_the_clock_does(broken):
     """A spike on the other side of a break changes nothing of what is decoded on this side."""
@@ -94,13 +77,6 @@ def test_windows_stop_where_the_clock_does(broken):
     moved = change[::-1]
     where[half + 1 : half + 3] = 0.5
     np.testing.assert_array_equal(posterior(change), posterior(moved))
-
-
-def test_windows_are_centred():
-    values = np.arange(10.0)[:, None] ** 2
-    found = posteriors.window_sums(values, 5, np.array([[0, len(values)]]))
-    for k in range(10):
-        np.testing.assert_allclose(found[k], values[max(k - 2, 0) : k + 3].sum(axis=0))
 
 
 def test_the_vector_equals_a_slow_reference(awake):

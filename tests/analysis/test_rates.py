@@ -3,13 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.kernels import counts as counting
-from neuroarrays.kernels import moments, smoothing, visits
 
 SESSION = "A2929-200711"
 
@@ -135,49 +131,7 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
         na.firing_rate(signal)
 
 
-# ------------------------------------------------------------------------------ sums and smoothing
-
-
-def slow_moments(counts, labels, n_labels, valid):
-    total, squares = np.zeros((2, n_labels, *counts.shape[1:]))
-    n = np.zeros((n_labels, *valid.shape[1:]), int)
-    for row, label in enumerate(labels):
-        if label < 0:
-            continue
-        n[label] += valid[row]
-        for unit, k in np.ndindex(counts.shape[1:]):
-            if valid[row, unit if valid.shape[1] > 1 else 0, k]:
-                total[label, unit, k] += float(counts[row, unit, k])
-                squares[label, unit, k] += float(counts[row, unit, k]) ** 2
-    return total, squares, n
-
-
-@given(
-    st.integers(0, 12),
-    st.integers(0, 5),
-    st.integers(0, 4),
-    st.integers(1, 3),
-    st.sampled_from(["u1", "i1", "u2", "i8", "f4", "f8"]),
-    st.sampled_from(["", "all", "each"]),
-    st.integers(0, 99),
-)
-def test_moments_equal_a_slow_twin(rows, units, bins, n_labels, dtype, masked, seed):
-    random = np.random.default_rng(seed)
-    counts = random.integers(0, 120, (rows, units, bins)).astype(dtype)
-    labels = random.integers(-1, n_labels, rows)
-    apart = (rows, units if masked == "each" else 1, bins)
-    valid = random.random(apart) < 0.7 if masked else np.ones(apart, bool)
-    found = moments.moments(counts, labels, n_labels, valid if masked else None)
-    for ours, theirs in zip(found, slow_moments(counts, labels, n_labels, valid), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_moments_do_not_overflow_and_share_threads():
-    counts = np.full((70_000, 2, 8), 255, np.uint8)
-    total, squares, n = moments.moments(counts, np.zeros(70_000, int), 1)
-    assert (total == 255 * 70_000).all()
-    assert (squares == 255**2 * 70_000).all()
-    assert (n == 70_000).all()
+# ------------------------------------------------------------------------------ smoothing
 
 
 def test_smoothing_equals_a_slow_twin(ripples):
@@ -204,13 +158,6 @@ def test_smoothing_equals_a_slow_twin(ripples):
     np.testing.assert_allclose(found["mean"].values[:, few], mean, atol=2e-4)
     np.testing.assert_allclose(found["sem"].values[:, few], sem, atol=2e-3)
     assert na.psth(area, smooth=0.015).identical(found)
-
-
-def test_smoothing_a_constant_changes_nothing():
-    taps = smoothing.gaussian_taps(2.5)
-    valid = np.random.default_rng(0).random((3, 1, 20)) < 0.8
-    flat = smoothing.smooth(np.full((3, 2, 20), 7.0), valid, taps)
-    np.testing.assert_allclose(flat, 7, rtol=1e-6)
 
 
 def test_smoothing_takes_seconds(ripples):
@@ -493,25 +440,6 @@ def test_maps_agree_with_pynapple(clock):
     counts = nap.TsdFrame(t=time, d=area["spike_data"].values[good].astype(float))
     theirs = nap.compute_tuning_curves(counts, feature, bins=8, fs=50.0)
     np.testing.assert_allclose(theirs.values * 50.0, found.values, rtol=1e-6, atol=1e-9)
-
-
-@given(
-    st.lists(st.integers(-50, 4000), max_size=60),
-    st.sampled_from([0.02, 0.001, 0.03]),
-    st.sampled_from([0.0, 0.1, 12.3456]),
-    st.integers(0, 40),
-    st.integers(0, 99),
-)
-def test_spikes_by_label_are_the_counts_of_their_bins(ticks, width, origin, n_bins, seed):
-    random = np.random.default_rng(seed)
-    times = np.sort(np.asarray(ticks, float) / 3000 + origin)
-    cut = len(times) // 3
-    first, last = np.array([0, cut]), np.array([cut, len(times)])
-    labels = random.integers(-1, 3, n_bins)
-    counts = counting.count_clock(times, first, last, origin, n_bins, width, "u4")
-    found = visits.count_by_label(times, first, last, origin, width, labels, 3)
-    want = np.array([counts[labels == label].sum(axis=0) for label in range(3)])
-    np.testing.assert_array_equal(found, want)
 
 
 def test_tuning_is_the_same_from_spikes_and_from_counts(clock):
