@@ -37,7 +37,7 @@ from types import CodeType, FunctionType
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("kernels", "alignment", "tree", "lazy", "archive", "batches")
 #: Rooms whose tests stand in the folder of another room too: tensors are made of batches.
-ALSO_TESTED = {"batches": ["torch"], "kernels": ["analysis"]}
+ALSO_TESTED = {"batches": ["torch"]}
 #: A test that takes longer, in seconds of CPU, is left out; so are changes once their tests took so long.
 LONGEST_TEST, LONGEST_CHANGE = 6.0, 60.0
 
