@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ _SPLIT_HINT = (
     "na.batches.splits.by_block(area.sizes['presentation_id'])"
 )
 _CLOCK_HINT = "to split a clock, split=lambda area: na.batches.splits.by_time(area['time'])"
+#: Arguments of `LoaderPlan`, and of the datasets, that `loaders` gives itself.
+_GIVEN = ("inputs", "targets", "kinds")
+_MADE = ("self", "area", "inputs", "targets", "rows", "length", "window", "stride", "pad")
 #: From an area to the sides of its split: positions of presentations, or intervals of its clock.
 SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
 
@@ -62,9 +66,29 @@ def loaders(
     NotInTree, SchemaError, ValueError
         What is missing or empty, in which session and area.
     """
+    known = [name for name in inspect.signature(LoaderPlan).parameters if name not in _GIVEN]
+    check_options(options, known, "na.batches.loaders")
     return LoaderPlan(gathering.names(inputs), gathering.names(targets), **options).loaders(
         tree, NumpyLoader
     )
+
+
+def check_options(options: Any, known: Sequence[str], where: str, hint: str = "") -> None:
+    """Refuse options that there are none of.
+
+    Raises
+    ------
+    NotInTree
+        Names the first, and those there are.
+    TypeError
+        If it is no mapping.
+    """
+    if not isinstance(options, Mapping):
+        msg = f"options of {where}: expected a dict, found {options!r:.60}"
+        raise TypeError(msg)
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise NotInTree("option", unknown[0], sorted(known), hint, where)
 
 
 @dataclass(frozen=True)
@@ -173,7 +197,13 @@ class LoaderPlan:
 
     def _dataset(self, part: SplitSide) -> AlignedSamples:
         """The samples of a part."""
-        options = dict(self.options or {})
+        kind: Any = self.kinds.trials if self.length is None else self.kinds.clips
+        options = {} if self.options is None else self.options
+        known = [name for name in inspect.signature(kind.__init__).parameters if name not in _MADE]
+        check_options(options, known, kind.__name__)
+        if self.normalize and options.get("transform") is not None:
+            msg = "normalize= is a transform as well: give transform= a function that does both"
+            raise ValueError(msg)
         if self.length is None:
             return self.kinds.trials(part.area, self.inputs, self.targets, part.where, **options)
         targets, by_trial = list(self.targets), "responses_by_trial"

@@ -62,7 +62,8 @@ def shrink(images: np.ndarray, scale: float) -> np.ndarray:
     ValueError
         If no pixel is left, or the scale is not in that range.
     """
-    if not 0 < scale <= 1:
+    given: object = scale
+    if not isinstance(given, int | float) or not 0 < given <= 1:
         msg = f"scale={scale!r}: expected a number above 0 and at most 1"
         raise ValueError(msg)
     for axis in (-2, -1):

@@ -57,6 +57,8 @@ __all__ = [
     "splits",
 ]
 
+#: What `loaders` is asked for.
+_ARGUMENTS = ("batch_size", "length", "split", "repeats", "normalize", "seed", "compat", "options")
 #: What `loaders` makes of an area.
 _KINDS = Kinds(TrialDataset, ClipDataset, RepeatDataset, Normalize.fit, Normalize.stored)
 
@@ -120,9 +122,9 @@ def loaders(  # noqa: PLR0913
     NotInTree, SchemaError, ValueError
         What is missing or empty, in which session and area.
     """
-    if compat is not None:
-        from neuroarrays.torch.dropin import loaders as alike
+    from neuroarrays.torch import dropin
 
+    if compat is not None:
         chosen: dict[str, Any] = {
             "length": length,
             "repeats": repeats,
@@ -138,7 +140,8 @@ def loaders(  # noqa: PLR0913
         if twice := [name for name in theirs if name in ("seed", *given)]:
             msg = f"options: {twice[0]} is an argument of loaders, give it there"
             raise ValueError(msg)
-        return alike(tree, compat, **given, **theirs)
+        return dropin.loaders(tree, compat, **given, **theirs)
+    dropin.check_loading(loading, _ARGUMENTS, "na.torch.loaders")
     plan = LoaderPlan(
         gathering.names(inputs),
         gathering.names(targets),

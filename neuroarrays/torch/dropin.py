@@ -17,7 +17,7 @@ Some of what they do is not what one would choose: a window may run across a rem
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import xarray as xr
@@ -36,6 +36,21 @@ WAYS: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {
 _LOADING = set(inspect.signature(DataLoader).parameters) - {
     "dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last",
 }  # fmt: skip
+
+
+def check_loading(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse options that are neither known nor of torch's DataLoader.
+
+    Raises
+    ------
+    NotInTree
+        Names the first, those there are, and the library of `compat` that has it.
+    """
+    for name in options:
+        if name not in {*known, *_LOADING}:
+            ways = [way for way, make in WAYS.items() if name in inspect.signature(make).parameters]
+            hint = " and ".join(f"compat={way!r} has it" for way in ways)
+            raise NotInTree("option", name, sorted(known), hint, where)
 
 
 def loaders(tree: xr.DataTree, compat: str, **options: Any) -> dict[str, dict[str, Any]]:
@@ -58,11 +73,7 @@ def loaders(tree: xr.DataTree, compat: str, **options: Any) -> dict[str, dict[st
     if compat not in WAYS:
         msg = f"compat={compat!r}: expected one of {tuple(WAYS)}"
         raise ValueError(msg)
-    taken = {way: set(inspect.signature(make).parameters) for way, make in WAYS.items()}
-    known = taken[compat] - {"tree", "loading"}
-    for name in options:
-        if name not in known | _LOADING:
-            other = [f"compat={way!r} has it" for way in WAYS if name in taken[way]]
-            raise NotInTree("option", name, sorted(known), "".join(other), f"compat={compat!r}")
+    known = set(inspect.signature(WAYS[compat]).parameters) - {"tree", "loading"}
+    check_loading(options, known, f"compat={compat!r}")
     given = {k: v for k, v in options.items() if k not in ("inputs", "targets") or v}
     return WAYS[compat](tree, **given)

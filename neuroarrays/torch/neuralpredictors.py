@@ -122,9 +122,9 @@ def neuralpredictors(  # noqa: PLR0913  its own options
             for field, (included, given) in asked.items()
             if included or given
         }
+        trials = TrialSamples(area, [n for group in groups.values() for n in group], cache=cache)
         scales = _scales(area, groups, excluded, normalize, cache)
-        names = [name for group in groups.values() for name in group]
-        data = Points(TrialSamples(area, names, cache=cache), groups, scales, as_channels, scale)
+        data = Points(trials, groups, scales, as_channels, scale)
         for tier, rows in splits.by_tier(gathering.column(area, "tier")).items():
             batches = BatchesOf(rows, batch_size, shuffle=tier == "train", seed=seed)
             by_side.setdefault(tier, {})[key] = Loader(data, batches, **loading)

@@ -302,6 +302,10 @@ def test_neuralpredictors_errors():
     for options, error, message in (
         ({"add_eye_pos_as_channels": True}, ValueError, "say include_eye_position=True"),
         ({"scale": 4}, ValueError, "scale=4: expected a number above 0 and at most 1"),
+        ({"scale": (36, 64)}, ValueError, r"scale=\(36, 64\): expected a number"),
+        ({"behavior": ["pupil/dilatation"]}, NotInTree, "no variable 'pupil/dilatation'"),
+        ({"behavior": "speed"}, ValueError, "expected a list of variables, got the text 'speed'"),
+        ({"train_chunk_size": 3}, NotInTree, "compat='openretina' has it"),
         ({"scale": 0.01}, ValueError, "scale=0.01 leaves no pixel of 4"),
         ({"exclude": "image"}, NotInTree, "no field 'image' in exclude; .*did you mean 'images'"),
         ({"normalize": True}, NotInTree, 'm1/V1; there are .*normalize="train" takes'),
@@ -409,14 +413,29 @@ def test_the_inputs_of_sensorium_plus(withheld):
     np.testing.assert_allclose(point.behavior[:, 2], area["speed"].values[rows], rtol=1e-6)
 
 
-def test_stored_statistics_that_are_missing_or_of_another_size(withheld):
-    folder = withheld / "meta/statistics/responses/all"
-    np.save(folder / "std.npy", np.ones(9, "f4"))
-    for _ in range(2):
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("images", "stimulus_std"),
+        ("responses", "responses_std"),
+        ("behavior", "pupil_dilation_std"),
+        ("pupil_center", "pupil_x_std"),
+    ],
+)
+def test_stored_statistics_that_are_missing_or_of_another_size(withheld, kind, name):
+    file = withheld / f"meta/statistics/{kind}/all/std.npy"
+    np.save(file, np.ones(9, "f4"))
+    message = f"'{name}' in .*of another size: see the notes"
+    for noted in (1, 0):
         tree = na.open_datatree(withheld)
-        with pytest.raises(NotInTree, match=r"'responses_std' in .*of another size: see the notes"):
-            na.torch.loaders(tree, compat="neuralpredictors")
-        (folder / "std.npy").unlink(missing_ok=True)
+        assert str(tree.attrs.get("notes", "")).count(f"{kind}/all/std.npy") == noted
+        with pytest.raises(NotInTree, match=message):
+            na.torch.loaders(tree, compat="neuralpredictors", options=STREAMS)
+        names = {"stimulus_std": "stimulus", "responses_std": "responses"}
+        asked = names.get(name, name.removesuffix("_std").replace("pupil_", "pupil/"))
+        with pytest.raises(NotInTree, match=message):
+            na.torch.loaders(tree, [asked], ["responses"], batch_size=2, normalize="stored")
+        file.unlink(missing_ok=True)
 
 
 @pytest.mark.peers("neuralpredictors")
@@ -438,6 +457,30 @@ def test_neuralpredictors_itself_gives_the_same_values(withheld, monkeypatch):
         assert ours._fields == theirs._fields
         for a, b in zip(ours, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"scale": 0.25}, NotInTree, "'scale' in na.torch.loaders.*'neuralpredictors' has it"),
+        ({"cache": False}, NotInTree, "no option 'cache' in na.torch.loaders"),
+        ({"options": {"scale": 0.25}}, NotInTree, "no option 'scale' in TrialDataset"),
+        ({"options": {"rows": [1]}}, NotInTree, "no option 'rows' in TrialDataset"),
+        ({"options": {"offsets": {}}}, NotInTree, "no option 'offsets' in TrialDataset"),
+        ({"options": ["cache"]}, TypeError, "options of TrialDataset: expected a dict, found"),
+        (
+            {"options": {"transform": dict}, "normalize": ["stimulus"]},
+            ValueError,
+            "normalize= is a transform as well",
+        ),
+    ],
+)
+def test_options_that_the_loaders_cannot_take(options, error, message):
+    with pytest.raises(error, match=message):
+        na.torch.loaders(image_tree(), ["stimulus"], ["responses"], batch_size=4, **options)
+    if "options" not in options:
+        with pytest.raises(NotInTree, match=r"in na\.batches\.loaders"):
+            na.batches.loaders(image_tree(), ["stimulus"], ["responses"], **options)
 
 
 def test_a_transform_set_on_repeats_is_used():
