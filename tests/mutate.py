@@ -1,6 +1,6 @@
 """Do the tests of a room notice errors in it? A sample of small errors, each made in memory.
 
-    make mutate ARGS="tree lazy -n 30 --seed 1"
+    make mutate ARGS="tree lazy -n 30 --seed 1 2"
 
 For each room, lines are drawn by a seed from all lines of its functions that can be changed, and one change
 for each: another comparison, number, operator or name, a missing argument or statement. The tests of
@@ -22,6 +22,7 @@ import contextlib
 import gc
 import importlib
 import json
+import math
 import os
 import pkgutil
 import random
@@ -31,6 +32,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -38,8 +40,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("kernels", "alignment", "tree", "lazy", "archive", "batches")
 #: Rooms whose tests stand in the folder of another room too: tensors are made of batches.
 ALSO_TESTED = {"batches": ["torch"]}
-#: A test that takes longer, in seconds of CPU, is left out; so are changes once their tests took so long.
-LONGEST_TEST, LONGEST_CHANGE = 6.0, 60.0
+#: A test that takes longer, in seconds of CPU, is left out.
+LONGEST_TEST = 6.0
 
 OPERATORS: dict[type, list[type]] = {
     ast.Lt: [ast.LtE, ast.Gt],
@@ -171,7 +173,7 @@ def changes_below(node: ast.AST, path: Path, function: str) -> Iterator[Change]:
             if not isinstance(child, ast.AST) or _is_text(child):
                 continue
             for other in replacements(child):
-                if _is_words(child) or ast.unparse(other) == ast.unparse(child):
+                if _is_words(child) or ast.dump(other) == ast.dump(child):
                     continue
                 ast.fix_missing_locations(ast.copy_location(other, child))
                 text = f"{_first_line(child)}   ->   {_first_line(other)}"
@@ -325,22 +327,25 @@ class Mutation:
         for room in self.options.rooms:
             folders = [ROOT / "tests" / name for name in (room, *ALSO_TESTED.get(room, []))]
             items = [item for item in session.items if set(folders) & set(item.path.parents)]
-            self.room(room, {item.nodeid: item for item in items})
+            items = {item.nodeid: item for item in items}
+            tests = in_child(lambda r=room, i=items: self.trace(i, ROOT / "neuroarrays" / r), 3000)
+            for seed in self.options.seed:
+                self.room(room, seed, items, tests)
         return True
 
-    def room(self, room: str, items: dict) -> None:
+    def room(self, room: str, seed: int, items: dict, tests: dict) -> None:
         """Run a sample of one room."""
         trees: dict[Path, ast.Module] = {}
-        drawn = list(enumerate(sample(room, self.options.n, self.options.seed, trees)))
+        drawn = list(enumerate(sample(room, self.options.n, seed, trees)))
         drawn = [
             (k, change) for k, change in drawn if not self.options.only or k in self.options.only
         ]
-        tests = in_child(lambda: self.trace(items, ROOT / "neuroarrays" / room), 3000)
         alive = 0
         for k, change in drawn:
             key = f"{change.path}:{change.function}"
-            chosen = sorted((cpu, name) for name, (cpu, keys) in tests.items() if key in keys)
-            limit = 10 + 3 * min(sum(cpu for cpu, _ in chosen), LONGEST_CHANGE)
+            costs = {name: cpu for name, (cpu, keys) in tests.items() if key in keys}
+            chosen = sorted(costs, key=lambda name: (round(math.log2(costs[name])), name))
+            limit = 10 + 3 * min(sum(costs.values()), self.options.longest)
             started = time.monotonic()
             result = in_child(
                 lambda change=change, chosen=chosen: self.survives(change, trees, items, chosen),
@@ -353,13 +358,14 @@ class Mutation:
                 where = f"{change.path.relative_to(ROOT)}:{change.line} {change.function}"
                 print(f"\n#{k} {where} ({len(chosen)} tests)\n    {change.text}", flush=True)
         self.survivors, self.run = self.survivors + alive, self.run + len(drawn)
-        print(f"\n{room}: {len(drawn) - alive} of {len(drawn)} noticed", flush=True)
+        print(f"\n{room}, seed {seed}: {len(drawn) - alive} of {len(drawn)} noticed", flush=True)
 
-    def passes(self, item) -> bool:
+    def passes(self, item, following=None) -> bool:
+        """Whether a test passes; fixtures that the `following` one needs too are kept."""
         from _pytest.runner import runtestprotocol
 
         self.failed = False
-        runtestprotocol(item, log=True, nextitem=None)
+        runtestprotocol(item, log=True, nextitem=following)
         return not self.failed
 
     def trace(self, items: dict, folder: Path) -> dict[str, tuple[float, list[str]]]:
@@ -392,10 +398,10 @@ class Mutation:
     def survives(self, change: Change, trees: dict, items: dict, chosen: list) -> str:
         exchange(change, trees[change.path], self.functions)
         started = time.process_time()
-        for _, name in chosen:
-            if not self.passes(items[name]):
+        for name, following in zip_longest(chosen, chosen[1:]):
+            if not self.passes(items[name], items.get(following)):
                 return name
-            if time.process_time() - started > LONGEST_CHANGE:
+            if time.process_time() - started > self.options.longest:
                 break
         return "survived"
 
@@ -405,7 +411,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rooms", nargs="*", default=list(ROOMS), metavar="room")
     parser.add_argument("-n", type=int, default=30, help="how many errors in each room (30)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="a sample for each")
+    parser.add_argument("--longest", type=float, default=60, help="CPU seconds for one change (60)")
     parser.add_argument("--only", type=int, nargs="+", help="numbers of the sample to run again")
     parser.add_argument("-v", action="store_true", help="say for each which test noticed it")
     options = parser.parse_args()

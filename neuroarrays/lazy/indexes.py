@@ -102,10 +102,10 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
         return type(self), (self.array, self.dim, self.name, self.attrs)
 
     def _repr_inline_(self, max_width: int) -> str:
-        return f"{type(self).__name__} ({many(self.array.shape[0], 'time')}, read when needed)"
+        return repr(self)
 
     def __repr__(self) -> str:
-        return self._repr_inline_(80)
+        return f"{type(self).__name__} ({many(self.array.shape[0], 'time')}, read when needed)"
 
 
 class UnitIndex(PandasIndex, metaclass=_Aligned):
@@ -146,7 +146,9 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
             positions = super().sel(labels, method, tolerance).dim_indexers[self.dim]
         except KeyError as error:
             (wanted,) = labels.values()
-            missing = [k for k in np.atleast_1d(wanted).tolist() if k not in self.index]
+            if isinstance(wanted, slice):
+                wanted = [end for end in (wanted.start, wanted.stop) if end is not None]
+            missing = [k for k in np.ravel(wanted).tolist() if k not in self.index]
             if not missing:
                 raise
             raise NotInTree(
@@ -196,11 +198,11 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         return _unit_index, (self.index, self.dim, self.starts, self.sizes)
 
     def _repr_inline_(self, max_width: int) -> str:
-        units, spikes = many(self.sizes.size, "unit"), many(int(self.sizes.sum()), "spike")
-        return f"{type(self).__name__} ({units}, {spikes})"
+        return repr(self)
 
     def __repr__(self) -> str:
-        return self._repr_inline_(80)
+        units, spikes = many(self.sizes.size, "unit"), many(int(self.sizes.sum()), "spike")
+        return f"{type(self).__name__} ({units}, {spikes})"
 
 
 def _unit_index(ids: Any, dim: Hashable, starts: np.ndarray, sizes: np.ndarray) -> UnitIndex:
@@ -262,10 +264,11 @@ def dataset(
 def _index_of(name: str, variable: xr.Variable, others: Mapping[str, xr.Variable]) -> Index:
     """The index of a dimension's own coordinate."""
     coordinate = {name: variable}
-    if isinstance(array_of(variable), LazyArray) and name == schema.TIME:
+    form = usual_form(name, others, isinstance(array_of(variable), LazyArray))
+    if form == "clock":
         clock: Index = ClockIndex.from_variables(coordinate, options={})
         return clock
-    if name == schema.UNIT and {schema.ROW_SIZE, schema.SPIKE_TIMES} <= set(others):
+    if form == "units":
         sizes = others[schema.ROW_SIZE].values
         if others[schema.SPIKE_TIMES].size == sizes.sum():
             return UnitIndex.from_variables(coordinate, options={"sizes": sizes})

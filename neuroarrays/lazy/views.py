@@ -85,7 +85,7 @@ class Taken(LazyArray):
         lead = sum(not isinstance(k, int) for k in before)
         if self._different and not any(isinstance(k, np.ndarray) for k in along):
             rows = outer.compact(wanted.ravel())
-            values = np.asarray(self.base.outer((*before, rows, *after)), self.dtype)
+            values = self.base.outer((*before, rows, *after))
         else:
             values = self._rows(before, wanted.ravel(), after, lead)
         return values.reshape((*values.shape[:lead], *wanted.shape, *values.shape[lead + 1 :]))
@@ -93,9 +93,8 @@ class Taken(LazyArray):
     @cached_property
     def _different(self) -> bool:
         """Whether no position repeats, or the array is 1-D, where rereading values is quick."""
-        if self._gaps:
-            return False
-        return len(self.base.shape) == 1 or np.unique(self.places).size == np.size(self.places)
+        line = len(self.base.shape) == 1
+        return not self._gaps and (line or np.unique(self.places).size == np.size(self.places))
 
     def _rows(self, before: Key, wanted: np.ndarray, after: Key, lead: int) -> np.ndarray:
         """Rows at positions in any order, along axis `lead` of the result; each is read once."""
@@ -117,8 +116,6 @@ def _of_range(places: range, k: int | slice | np.ndarray) -> int | slice | np.nd
     if isinstance(k, np.ndarray):
         return places.start + k * places.step
     part = places[k]
-    if not part:
-        return slice(0, 0, 1)
     if part.step < 0:
         return np.arange(part.start, part.stop, part.step, dtype=np.int64)
     return slice(part.start, part.stop, part.step)
@@ -320,8 +317,8 @@ class Averaged(LazyArray):
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        trials = slice(0, self.base.shape[0], 1)
-        return np.asarray(self.base.outer((trials, *key)).mean(axis=0), self.dtype)
+        trials = outer.normalise((), self.base.shape[:1])
+        return np.asarray(self.base.outer((*trials, *key)).mean(axis=0), self.dtype)
 
 
 # ------------------------------------------------------------------------------ of several
@@ -393,4 +390,4 @@ class Joined(LazyArray):
             start = self._ends[number] - self.bases[number].shape[self.axis]
             within = outer.compact(picked[places] - start)
             out[(*lead, places)] = self.bases[number].outer((*before, within, *after))
-        return out[(*lead, 0)] if isinstance(k, int) else out
+        return out[(*lead, 0, ...)] if isinstance(k, int) else out

@@ -184,6 +184,7 @@ def test_what_holds_the_values_of_a_variable():
     assert as_lazy(held) == InMemory(values)
     part = lazy[1:]
     assert not isinstance(array_of(part), LazyArray | np.ndarray)
+    assert array_of(part).shape == (3, 4)
     assert as_lazy(part).load().tolist() == [[97.0] * 4] * 3
     assert not part._in_memory
     dasked = held.chunk(2)
@@ -241,6 +242,7 @@ def test_tokens_of_what_holds_arrays():
     assert exact_token(Named(one, "a")) == exact_token(Named(one, "b"))
     first, second = (lambda: 1), (lambda: 2)  # of one name
     assert exact_token(first) != exact_token(second)
+    assert exact_token((Named, Tokened)) == (Named, Tokened)  # the classes themselves
 
 
 # ------------------------------------------------------------------------------------- dtypes

@@ -108,9 +108,35 @@ def test_clock_equals(clock):
 
 
 def test_a_clock_taken_from_its_index_has_its_units(clock):
-    again = xr.Coordinates.from_xindex(on(clock).xindexes["time"])
-    assert again["time"].attrs == {"units": "s"}
+    node = on(clock)
+    for name, of_it in (("time", node), ("t", node.rename(time="t"))):
+        again = xr.Coordinates.from_xindex(of_it.xindexes[name])
+        assert again[name].attrs == {"units": "s"}
     assert clock.reads == 0
+
+
+def test_a_clock_in_memory_gets_an_index_of_xarray(clock):
+    node = on(clock).load().drop_indexes("time").set_xindex("time", ClockIndex)
+    assert type(node.xindexes["time"]) is PandasIndex
+    assert node.sel(time=1.75).x == 3
+
+
+def test_indexes_in_words(clock, spikes):
+    assert repr(on(clock).xindexes["time"]) == "ClockIndex (6 times, read when needed)"
+    units = spikes.xindexes["unit_id"]
+    assert repr(units) == units._repr_inline_(9) == "UnitIndex (4 units, 9 spikes)"
+    assert "ClockIndex (6 times, read when needed)" in repr(on(clock).xindexes)
+
+
+def test_a_dataset_keeps_what_its_coordinates_say():
+    kept = indexes.dataset({}, {"x": xr.Variable("x", [1, 2], {"units": "um"}, {"dtype": "i2"})})
+    assert kept.x.attrs == {"units": "um"}
+    assert kept.x.encoding == {"dtype": "i2"}
+
+
+def test_sizes_that_differ_are_an_error():
+    with pytest.raises(ValueError, match="b has 3 values along x, others 2"):
+        indexes.dataset({"a": xr.Variable("x", [1, 2]), "b": xr.Variable("x", [1, 2, 3])})
 
 
 def test_clock_aligns_with_any_other(clock):
@@ -228,7 +254,16 @@ def test_nearest_unit(spikes):
     assert ordered.sel(unit_id=28, method="nearest").spike_times.values.tolist() == train(30)
 
 
-@pytest.mark.parametrize(("label", "named"), [(99, "99"), ([10, 99], "99"), ([98, 99], "[98, 99]")])
+@pytest.mark.parametrize(
+    ("label", "named"),
+    [
+        (99, "99"),
+        ([10, 99], "99"),
+        ([98, 99], "[98, 99]"),
+        (slice(20, 99), "99"),
+        (slice(98, None), "98"),
+    ],
+)
 def test_an_unknown_unit_is_named(spikes, label, named):
     with pytest.raises(NotInTree) as caught:
         spikes.sel(unit_id=label)

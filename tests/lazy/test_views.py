@@ -229,7 +229,7 @@ def test_a_view_is_what_numpy_gives(view):
             variable, wanted = variable[key], np.asarray(outer(wanted, key), array.dtype)
         assert not variable._in_memory, seed
         assert same_values(variable.values, wanted), (seed, key)
-        assert variable.dtype == array.dtype, seed
+        assert variable.dtype == variable.values.dtype == array.dtype, seed
 
 
 @pytest.mark.parametrize("view", VIEWS)
