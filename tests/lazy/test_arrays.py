@@ -2,7 +2,7 @@
 
 import importlib
 import pickle
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 
 import dask
@@ -213,6 +213,8 @@ def test_long_arrays_count_to_their_middle(size):
     other = text.copy()
     other[size // 2] = "b"
     assert tokenize(exact_token(text)) != tokenize(exact_token(other))
+    again = np.array(["".join("ab") for _ in range(size)], object)  # other objects of one text
+    assert exact_token(again) == exact_token(np.array(["ab"] * size, object))
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,10 @@ def test_tokens_of_what_holds_arrays():
     assert exact_token(Named(one, "a")) == exact_token(Named(one, "b"))
     first, second = (lambda: 1), (lambda: 2)  # of one name
     assert exact_token(first) != exact_token(second)
+    here, there = (
+        make_dataclass("Named", ["a"], namespace={"__module__": name}) for name in ("here", "there")
+    )
+    assert exact_token(here(1)) != exact_token(there(1))
     assert exact_token((Named, Tokened)) == (Named, Tokened)  # the classes themselves
 
 

@@ -121,6 +121,19 @@ def test_a_clock_in_memory_gets_an_index_of_xarray(clock):
     assert node.sel(time=1.75).x == 3
 
 
+def test_the_kind_of_each_index(clock, spikes):
+    along = xr.Variable("x", [1, 2])
+    for node, forms in (
+        (on(clock), {"time": "clock"}),
+        (spikes, {"unit_id": "units"}),
+        (indexes.dataset({}, {"x": along, "time": xr.Variable("time", TIMES)}), None),
+        (indexes.dataset({}, {"x": clock.variable(("x",))}), None),
+        (indexes.dataset({}, {"unit_id": xr.Variable("unit_id", UNITS)}), None),
+    ):
+        kinds = {name: indexes.form_of(index) for name, index in node.xindexes.items()}
+        assert kinds == (forms or dict.fromkeys(kinds, "plain"))
+
+
 def test_indexes_in_words(clock, spikes):
     assert repr(on(clock).xindexes["time"]) == "ClockIndex (6 times, read when needed)"
     units = spikes.xindexes["unit_id"]
@@ -268,6 +281,11 @@ def test_an_unknown_unit_is_named(spikes, label, named):
     with pytest.raises(NotInTree) as caught:
         spikes.sel(unit_id=label)
     assert str(caught.value).startswith(f"no unit {named}; there are 10, 20, 30, 5")
+
+
+def test_a_tuple_of_units_is_one_label(spikes):
+    with pytest.raises(KeyError, match="not all values found"):
+        spikes.sel(unit_id=(10, 20))
 
 
 @pytest.mark.parametrize("key", [[1, 3], slice(2, None), np.array([False, True, True, False]), [3]])

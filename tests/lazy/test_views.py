@@ -297,6 +297,13 @@ def test_all_places_of_blocks_in_another_order():
     assert view._raw((np.array([0, 1, 1, 3, 4, 5]), 0)).tolist() == [0, 1, 1, 3, 4, 5]
 
 
+def test_whole_blocks_are_one_read():
+    watched = Watched(np.arange(24.0).reshape(4, 3, 2))
+    assert same_values(Folded(watched).load(), np.arange(24.0).reshape(12, 2))
+    assert same_values(Folded(watched)._raw((slice(3, 9), 1)), np.arange(7.0, 18, 2))
+    assert rows_read(watched) == [[0, 1, 2, 3], [1, 2]]
+
+
 def test_what_follows_is_read_as_a_slice():
     watched = Watched(np.arange(12.0).reshape(6, 2))
     Taken(watched, np.array([2, 3, 4])).load()
