@@ -90,7 +90,6 @@ def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
     if schema.SPIKE not in node.dims or schema.ROW_SIZE not in node:
         return node.isel({schema.UNIT: rows})
     sizes = np.asarray(node[schema.ROW_SIZE].values, np.int64)
-    starts = np.cumsum(sizes) - sizes
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}
     for name, variable in node.variables.items():
@@ -99,24 +98,22 @@ def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
             if dim == schema.UNIT:
                 taken = taken.isel({dim: rows})
             elif dim == schema.SPIKE:
-                taken = _take_spikes(taken, starts[rows], sizes[rows], sizes)
+                taken = _take_spikes(taken, sizes, rows)
         (coords if name in node.coords else variables)[str(name)] = taken
     return dataset(variables, coords, {str(k): v for k, v in node.attrs.items()})
 
 
-def _take_spikes(
-    variable: xr.Variable, starts: np.ndarray, sizes: np.ndarray, all_sizes: np.ndarray
-) -> xr.Variable:
-    """The values along spikes that belong to some units."""
-    data = array_of(variable)
+def _take_spikes(variable: xr.Variable, sizes: np.ndarray, rows: np.ndarray) -> xr.Variable:
+    """The values along spikes that belong to some of the units, which have `sizes` of them."""
+    data, ends = array_of(variable), np.cumsum(sizes)
     if isinstance(data, LazyArray) and len(data.shape) == 1:
-        if isinstance(data, Segments) and np.array_equal(data.sizes, all_sizes):
-            units = np.searchsorted(np.cumsum(all_sizes) - all_sizes, starts, side="right") - 1
-            begins = data.starts[units] + starts - (np.cumsum(all_sizes) - all_sizes)[units]
-            data, starts = data.base, begins
-        return xr.Variable(variable.dims, wrap(Segments(data, starts, sizes)), variable.attrs)
-    parts = [np.arange(start, start + n) for start, n in zip(starts, sizes, strict=True)]
-    return variable.isel({schema.SPIKE: np.concatenate(parts) if parts else np.arange(0)})
+        starts = ends - sizes
+        if isinstance(data, Segments) and np.array_equal(data.sizes, sizes):
+            data, starts = data.base, data.starts  # chosen before: one view instead of two
+        chosen = Segments(data, starts[rows], sizes[rows])
+        return xr.Variable(variable.dims, wrap(chosen), variable.attrs)
+    parts = [np.arange(ends[row] - sizes[row], ends[row]) for row in rows]
+    return variable.isel({schema.SPIKE: np.concatenate([np.arange(0), *parts])})
 
 
 def trials(tree: Tree, query: str) -> Tree:

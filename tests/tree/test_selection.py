@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays.errors import NeuroArraysError, NothingLeft, NotInTree, QueryError, SchemaError
+from neuroarrays.lazy.arrays import array_of
+from neuroarrays.lazy.computed import as_lazy
+from neuroarrays.lazy.views import Arranged, InMemory, Segments
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.tree import intervals
 from neuroarrays.tree.query import parse
@@ -292,6 +295,40 @@ def test_units_come_with_their_spikes_and_unread(sample):
     counts = na.bin_spikes(area, [700.0], 0.1, (0, 20.0)).values
     whole = na.bin_spikes(sample[f"{SESSION}/adn/spikes"], [700.0], 0.1, (0, 20.0))
     np.testing.assert_array_equal(counts, whole.sel(unit_id=[2, 5, 6]).values)
+
+
+SIZES, BEGINS = np.array([3, 0, 4, 2]), np.array([10, 0, 2, 17])
+HELD = np.concatenate([np.arange(b, b + n) for b, n in zip(BEGINS, SIZES, strict=True)])
+SPIKES = {
+    "in memory": HELD,
+    "lazy": as_lazy(xr.Variable("spike", HELD)).variable(["spike"]),
+    "chosen before": Segments(InMemory(np.arange(20)), BEGINS, SIZES).variable(["spike"]),
+    "of other stretches": Segments(
+        InMemory(np.arange(20)), BEGINS[[0, 2, 3]], SIZES[[0, 2, 3]]
+    ).variable(["spike"]),
+    "of dask": xr.Variable("spike", HELD).chunk(2),
+    "shapes": Arranged(InMemory(HELD), (0, Arranged.NEW)).variable(["spike", "one"]),
+}
+
+
+@pytest.mark.parametrize("units", [[0, 2, 3], [1], [2], [1, 3], [0]])
+@pytest.mark.parametrize("kind", SPIKES)
+def test_spikes_of_units_whatever_holds_them(kind, units):
+    stored = xr.as_variable(SPIKES[kind] if kind != "in memory" else ("spike", HELD))
+    node = xr.Dataset(
+        {"spike_times": stored.copy(deep=False), "row_size": ("unit_id", SIZES)},
+        {"unit_id": np.arange(4)},
+        {"place": "here"},
+    )
+    node["spike_times"].attrs["units"] = "s"
+    few = na.select_units(node, f"unit_id in {units}")
+    parts = np.split(HELD, np.cumsum(SIZES)[:-1])
+    assert few.spike_times.variable._in_memory == (kind == "in memory")
+    assert few.spike_times.values.ravel().tolist() == [t for u in units for t in parts[u]]
+    assert few.attrs == {"place": "here"}
+    assert few.spike_times.attrs == {"units": "s"}
+    if kind == "chosen before":
+        assert isinstance(array_of(few.spike_times.variable).base, InMemory)
 
 
 def test_areas_and_sessions_without_a_unit_are_left_out(two):
