@@ -75,6 +75,14 @@ def write_allen(
         return _AllenWriter(file, options).write()
 
 
+def _coordinates(structure: list[str], probe_of: np.ndarray) -> dict[str, np.ndarray]:
+    """Places of channels in the brain, um: (channel,) float64 each, -1 outside."""
+    row = np.arange(probe_of.size)
+    columns = {"x": 8200.0 - 3 * row, "y": 300.0 + 7 * row, "z": 6800.0 + 500 * probe_of}
+    outside = np.array([not name for name in structure])
+    return {axis: np.where(outside, -1.0, at) for axis, at in columns.items()}
+
+
 class _AllenWriter(AllenPieces):
     """The order of the parts; channels and units."""
 
@@ -155,6 +163,7 @@ class _AllenWriter(AllenPieces):
             "probe_horizontal_position": np.array([43, 11, 59, 27])[index % 4],
             "probe_id": 810755797 + 2 * probe_of,
             "imp": np.full(total, np.nan),
+            **_coordinates(structure, probe_of),
             "probe_channel_number" if newer else "local_index": index,
         }
         ids = 850249267 + 2 * np.arange(total)

@@ -174,6 +174,7 @@ def session_groups(
     with account.step("units"):
         groups = with_observed(source, groups, found_series)
     attrs = nodes.session_attrs(account) | {"session_type": kind, "nwb_version": version}
+    attrs |= {} if read is None else read.attrs
     notes = [] if read is None else list(read.notes)
     notes += [
         f"no {name}"

@@ -29,6 +29,12 @@ DEFAULTS: dict[str, Any] = {
     "presence_ratio": 0.95,
     "isi_violations": 0.5,
 }
+#: Places in the Allen common coordinate framework -> columns of the electrodes.
+CCF = {
+    "anterior_posterior_ccf_coordinate": "x",
+    "dorsal_ventral_ccf_coordinate": "y",
+    "left_right_ccf_coordinate": "z",
+}
 #: Whether a value must be at most (-1) or at least (+1) the threshold; equal passes, NaN fails.
 _SIDE = {"amplitude_cutoff": -1, "presence_ratio": 1, "isi_violations": -1}
 
@@ -47,12 +53,16 @@ class Units:
         What the peak channel says: probe and place on it, for every row.
     notes : list of str
         What was dropped, and why.
+    attrs : dict
+        Of the session: ``probe_count``, ``channel_count`` (of the channels that are sound), and
+        ``structures`` of all of these, joined by ", ", with "nan" for channels outside the brain.
     """
 
     labels: np.ndarray
     order: np.ndarray
     columns: dict[str, xr.Variable]
     notes: list[str]
+    attrs: dict[str, Any]
 
 
 def read_units(source: Source, filters: dict[str, Any]) -> Units:
@@ -75,8 +85,8 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     row_of = {int(channel_id): row for row, channel_id in enumerate(channel["id"].tolist())}
     rows = np.array([row_of.get(int(channel_id), -1) for channel_id in ids], np.int64)
     columns = {name: values[rows] for name, values in channel.items() if name != "id"}
-    for name, nothing in (("structure", ""), ("valid_data", False)):
-        columns[name][rows < 0] = nothing
+    for values in columns.values():
+        values[rows < 0] = {"O": "", "b": False, "f": np.nan}.get(values.dtype.kind, -1)
     inside = np.array(
         [channel_id.strip().lower() not in _OUTSIDE for channel_id in columns["structure"]], bool
     )
@@ -92,7 +102,20 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     )
     if (rows < 0).any():
         notes.append(f"units: {int((rows < 0).sum())} have a peak channel that is not in the file")
-    return Units(labels, order[keep[order]], _as_labels(columns, ids.size), notes)
+    labelled = _as_labels(columns, ids.size)
+    return Units(labels, order[keep[order]], labelled, notes, _counts(channel))
+
+
+def _counts(channel: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Attributes of a session that count its probes and channels."""
+    sound = channel["valid_data"].astype(bool)
+    names = (str(name).strip() for name in channel["structure"][sound])
+    names = ("nan" if name.lower() in _OUTSIDE else name for name in names)
+    return {
+        "probe_count": len(set(channel["probe"].tolist())),
+        "channel_count": int(sound.sum()),
+        "structures": ", ".join(dict.fromkeys(names)),
+    }
 
 
 def check_electrodes(source: Source) -> None:
@@ -135,7 +158,19 @@ def _channels(source: Source) -> dict[str, np.ndarray]:
         "probe_vertical_position": column("probe_vertical_position", default=0),
         "probe_horizontal_position": column("probe_horizontal_position", default=0),
         "channel": column("local_index", "probe_channel_number", default=-1),
-    }
+    } | _places(source, names)
+
+
+def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
+    """The id of each channel's probe, and where it is in the brain, um; -1 there stands for nowhere."""
+    columns = (
+        {"probe_id": np.array(source.read(f"{ELECTRODES}/probe_id"))} if "probe_id" in names else {}
+    )
+    for name, axis in CCF.items():
+        if axis in names:
+            at = source.read(f"{ELECTRODES}/{axis}").astype(float)
+            columns[name] = np.where(at < 0, np.nan, at)
+    return columns
 
 
 def _passing(
@@ -183,5 +218,9 @@ def _as_labels(columns: dict[str, np.ndarray], size: int) -> dict[str, xr.Variab
         "probe_horizontal_position": {"units": "um", "description": "across the probe"},
         "channel": {"description": "number of the peak channel on its probe"},
     }
-    names = ("probe", "probe_vertical_position", "probe_horizontal_position", "channel")
+    attrs |= {
+        name: {"units": "um", "description": "in the common coordinate framework"} for name in CCF
+    }
+    names = ["probe", "probe_vertical_position", "probe_horizontal_position", "channel"]
+    names += [name for name in ("probe_id", *CCF) if name in columns]
     return {name: xr.Variable(schema.UNIT, columns[name], attrs.get(name)) for name in names}

@@ -41,7 +41,8 @@ BIN_WIDTH = 0.02
 _MORE_REPEATS = "natural_movie_one_more_repeats"
 #: Stored together under the first name, in this order.
 _TOGETHER = {"natural_movie_one": ("natural_movie_one", _MORE_REPEATS)}
-_NEVER = ("spontaneous", "shuffled", "invalid")
+#: Words in the names of tables that the archive does not have.
+NEVER = ("spontaneous", "shuffled", "invalid")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, Published
     movies = _whole_movies(tables) if any(stimuli.is_movie(name) for name in names) else {}
     rows: dict[str, PublishedRows] = {}
     for name in names:
-        if any(word in name for word in _NEVER):
+        if any(word in name for word in NEVER):
             continue
         if stimuli.is_movie(name):
             rows |= {name: movies[name]} if name in movies else {}

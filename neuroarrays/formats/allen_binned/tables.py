@@ -1,0 +1,401 @@
+"""The tables of the published binned archive, made again from session files.
+
+``units.csv`` and ``sessions.csv`` are AllenSDK's `get_units` and `get_session_table`;
+``01_presentations_original.csv`` its `stimulus_presentations` of all sessions, ``02_...`` with whole
+movies, ``03_...`` without odd durations, and two summaries. Columns have the published names, values
+are theirs; what only the database of the Allen Institute knows is left out (`NOT_IN_FILES`), and the
+order of rows within a session is that of the tree. Written from the names of columns and the rules
+above; no code of the repository or of AllenSDK is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import SchemaError
+from neuroarrays.formats.allen import stimuli
+from neuroarrays.formats.allen.units import CCF
+from neuroarrays.formats.allen_binned.pipeline import NEVER
+from neuroarrays.schema import given
+from neuroarrays.tree import groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Published columns that session files do not have, by table.
+NOT_IN_FILES = {
+    "units": (
+        "ecephys_structure_id",
+        "lfp_sampling_rate",
+        "phase",
+        "sampling_rate",
+        "has_lfp_data",
+        "date_of_acquisition",
+        "published_at",
+    ),
+    "sessions": ("published_at",),
+}
+#: Published column of units -> label along `unit_id`, in the published order.
+_UNITS = {
+    "waveform_PT_ratio": "PT_ratio",
+    "waveform_amplitude": "amplitude",
+    "amplitude_cutoff": "amplitude_cutoff",
+    "cluster_id": "cluster_id",
+    "cumulative_drift": "cumulative_drift",
+    "d_prime": "d_prime",
+    "waveform_duration": "waveform_duration",
+    "ecephys_channel_id": "peak_channel_id",
+    "firing_rate": "firing_rate",
+    "waveform_halfwidth": "waveform_halfwidth",
+    "isi_violations": "isi_violations",
+    "isolation_distance": "isolation_distance",
+    "L_ratio": "l_ratio",
+    "local_index_unit": "local_index",
+    "max_drift": "max_drift",
+    "nn_hit_rate": "nn_hit_rate",
+    "nn_miss_rate": "nn_miss_rate",
+    "presence_ratio": "presence_ratio",
+    "waveform_recovery_slope": "recovery_slope",
+    "waveform_repolarization_slope": "repolarization_slope",
+    "silhouette_score": "silhouette_score",
+    "snr": "snr",
+    "waveform_spread": "spread",
+    "waveform_velocity_above": "velocity_above",
+    "waveform_velocity_below": "velocity_below",
+    "ecephys_probe_id": "probe_id",
+    "local_index_channel": "channel",
+    "probe_horizontal_position": "probe_horizontal_position",
+    "probe_vertical_position": "probe_vertical_position",
+    **{name: name for name in CCF},
+}
+#: Columns of presentations that say how a stimulus was drawn; AllenSDK does not show them.
+_DETAILS = [
+    "colorSpace",
+    "flipHoriz",
+    "flipVert",
+    "depth",
+    "interpolate",
+    "mask",
+    "opacity",
+    "rgbPedestal",
+    "tex",
+    "texRes",
+    "units",
+    "rgb",
+    "signalDots",
+    "noiseDots",
+    "fieldSize",
+    "fieldShape",
+    "fieldPos",
+    "nDots",
+    "dotSize",
+    "dotLife",
+    "color_triplet",
+]
+_NO_PARAMETERS = (
+    schema.PRESENTATION,
+    schema.START_TIME,
+    schema.STOP_TIME,
+    "invalid",
+    "blank",
+    "stimulus_index",
+    "stimulus_block",
+    "stimulus_name",
+    "duration",
+)
+_ID, _NAME, _SESSION = "stimulus_presentation_id", "stimulus_name", "session_id"
+
+
+def units_of(tree: xr.DataTree) -> pd.DataFrame:
+    """The units of a tree with the columns of ``units.csv``.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording tree of Allen Visual Coding.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per unit, ``id`` first; (unit,) each. Positions are in micrometres, rates in spikes/s,
+        durations of waveforms in ms.
+
+    Raises
+    ------
+    SchemaError
+        If it is no such tree.
+    """
+    import pandas as pd
+
+    frames = []
+    for name, session in _sessions(tree).items():
+        about = _about(name, session)
+        del about["id"]
+        about["genotype"] = about.pop("full_genotype")
+        for area, node in session.children.items():
+            if schema.SPIKES not in node.children:
+                continue
+            labels = node[schema.SPIKES].to_dataset()
+            frame = pd.DataFrame({"id": labels[schema.UNIT].values})
+            for column, label in _UNITS.items():
+                if label in labels:
+                    frame[column] = labels[label].values
+            frame["ecephys_structure_acronym"] = area
+            frame["ecephys_session_id"] = _number(name)
+            if "probe" in labels:
+                frame["name"] = labels["probe"].values
+            frames.append(frame.assign(**about))
+    return joined(frames)
+
+
+def sessions_of(tree: xr.DataTree) -> pd.DataFrame:
+    """The sessions of a tree with the columns of ``sessions.csv``.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording tree of Allen Visual Coding.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per session, ``id`` first. ``unit_count`` is of the units in the tree,
+        ``channel_count`` of the channels that are sound.
+
+    Raises
+    ------
+    SchemaError
+        If it is no such tree.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, session in _sessions(tree).items():
+        areas = (node for node in session.children.values() if schema.SPIKES in node.children)
+        counts = {
+            "unit_count": sum(node[schema.SPIKES].sizes[schema.UNIT] for node in areas),
+            "channel_count": session.attrs.get("channel_count"),
+            "probe_count": session.attrs.get("probe_count"),
+        }
+        acronyms = str(session.attrs.get("structures", "")).split(", ")
+        rows.append(_about(name, session) | counts | {"ecephys_structure_acronyms": acronyms})
+    return pd.DataFrame(rows)
+
+
+def presentations_of(tree: xr.DataTree) -> pd.DataFrame:
+    """The presentations of a tree with the rows and columns of ``01_presentations_original.csv``.
+
+    Parameters
+    ----------
+    tree : xr.DataTree
+        A recording tree of Allen Visual Coding.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per presentation, of movies per frame, by session and id: (row,) each. Times are in s on
+        the clock of the session. Not among them are spontaneous activity, shuffled movies, and
+        presentations that overlap an invalid time. What a stimulus has no value of is missing.
+
+    Raises
+    ------
+    SchemaError
+        If it is no such tree.
+    """
+    return joined(_presentations(name, session) for name, session in _sessions(tree).items())
+
+
+def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
+    """All rows of a session in the order of their ids, then those that the archive has."""
+    import pandas as pd
+
+    frames, parameters = [], set()
+    for table, node in session[schema.PRESENTATIONS].children.items():
+        dataset = node.to_dataset()
+        if "invalid" not in dataset or (stimuli.is_movie(table) and "frame" not in dataset):
+            continue  # no stimulus; a movie's frames have a table of their own
+        columns = groups.columns(dataset, schema.PRESENTATION)
+        frame = pd.DataFrame({column: values.values for column, values in columns.items()})
+        parameters |= set(columns) - set(_NO_PARAMETERS)
+        frames.append(frame.assign(**{_NAME: table.removesuffix(stimuli.FRAMES)}))
+    rows = joined(frames).rename(columns={schema.PRESENTATION: _ID})
+    rows = rows.sort_values(_ID, kind="stable").reset_index(drop=True)
+    # A condition has the number of its first presentation among all, invalid ones too.
+    named = [_NAME, *sorted(parameters)]
+    condition = rows.groupby(named, sort=False, dropna=False).ngroup()
+    rows["stimulus_condition_id"] = condition.astype(float)
+    rows["duration"] = rows[schema.STOP_TIME] - rows[schema.START_TIME]
+    rows.insert(0, _SESSION, _number(name))
+    if "color" in rows:  # of flashes; elsewhere red, green and blue of how it was drawn
+        rows["color"] = pd.to_numeric(rows["color"], errors="coerce")
+    shown = sorted(parameters - set(_DETAILS))
+    first = [_SESSION, _ID, "stimulus_block", schema.START_TIME, schema.STOP_TIME]
+    kept = ~rows["invalid"].astype(bool) & ~rows[_NAME].str.contains("|".join(NEVER))
+    last = [_NAME, "duration", "stimulus_condition_id"]
+    return rows.loc[kept, [*first, *shown, *last]].reset_index(drop=True)
+
+
+def whole_movies(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with whole movies in the place of their frames: ``02_presentations_whole_movies.csv``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `presentations_of`, of all sessions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By session and id. A showing begins where the number of the frame decreases, and lasts as long
+        as its frames together, s.
+    """
+    import pandas as pd
+
+    is_movie = rows[_NAME].str.contains("natural_movie")
+    frames = rows[is_movie]
+    showing = (frames["frame"].diff() < 0).cumsum().rename("showing")
+    grouped = frames.groupby([frames[_SESSION], showing, frames[_NAME]], sort=False)
+    movies = grouped.agg(
+        **{
+            _ID: (_ID, "first"),
+            "stimulus_block": ("stimulus_block", "first"),
+            schema.START_TIME: (schema.START_TIME, "min"),
+            schema.STOP_TIME: (schema.STOP_TIME, "max"),
+            "duration": ("duration", "sum"),
+        }
+    ).reset_index()
+    together = joined([rows[~is_movie], movies.drop(columns="showing")])
+    order = pd.Series({s: i for i, s in enumerate(rows[_SESSION].unique())}, dtype="int64")
+    rank = together[_SESSION].map(order)
+    by = np.lexsort([together[_ID], rank])
+    return together.iloc[by].reindex(columns=rows.columns).reset_index(drop=True)
+
+
+def of_usual_length(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows near the median duration: ``03_presentations_filtered_by_duration.csv``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `whole_movies`, of all sessions: medians are over them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By session, within it by stimulus. Rows that are 1 ms or more (of movies 10 ms) from the median
+        of their stimulus are left out.
+    """
+    limit = np.where(
+        rows[_NAME].str.contains("natural_movie"),
+        stimuli.MAX_DEVIATION_OF_MOVIES,
+        stimuli.MAX_DEVIATION,
+    )
+    median = rows.groupby(_NAME)["duration"].transform("median")
+    stimulus = rows[_NAME].map({name: i for i, name in enumerate(rows[_NAME].unique())})
+    session = rows[_SESSION].map({name: i for i, name in enumerate(rows[_SESSION].unique())})
+    order = np.lexsort([stimulus, session])
+    kept = ((rows["duration"] - median).abs() < limit).to_numpy()
+    return rows.iloc[order[kept[order]]].reset_index(drop=True)
+
+
+def filter_summary(rows: pd.DataFrame, filtered: pd.DataFrame) -> pd.DataFrame:
+    """How many presentations have an odd duration: ``presentations_filtered_summary.csv``.
+
+    Parameters
+    ----------
+    rows, filtered : DataFrame
+        From `whole_movies`, and from `of_usual_length` of it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per stimulus: numbers before and after, removed, and removed in percent.
+    """
+    import pandas as pd
+
+    names = rows[_NAME].unique()
+    before = rows[_NAME].value_counts().reindex(names).to_numpy()
+    after = filtered[_NAME].value_counts().reindex(names, fill_value=0).to_numpy()
+    removed = before - after
+    return pd.DataFrame(
+        {
+            _NAME: names,
+            "num_presentations_before": before,
+            "num_presentations_after": after,
+            "num_presentations_removed": removed,
+            "percent_presentations_removed": (removed / before * 100).round(2),
+        }
+    )
+
+
+def median_durations(rows: pd.DataFrame) -> pd.DataFrame:
+    """The median duration of each stimulus, s: ``presentations_median_durations.csv``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `whole_movies`, of all sessions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``stimulus_name`` and ``median_duration``, s, to a tenth of a millisecond.
+    """
+    medians = rows.groupby(_NAME, sort=False)["duration"].median().round(4)
+    return medians.rename("median_duration").reset_index()
+
+
+def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Frames one below the other; a column that one lacks is missing in its rows."""
+    import pandas as pd
+
+    several = [frame for frame in frames if len(frame)]
+    if not several:
+        return pd.DataFrame()
+    names = dict.fromkeys(name for frame in several for name in frame.columns)
+    # Of an empty column pandas could not say which type it has.
+    known = [frame.dropna(axis="columns", how="all") for frame in several]
+    return pd.concat(known, ignore_index=True).reindex(columns=list(names))
+
+
+def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The sessions, by the number of each.
+
+    Raises
+    ------
+    SchemaError
+        If they are no recordings of Allen Visual Coding.
+    """
+    sessions = dict(tree.children)
+    if tree.attrs.get("source") != "allen" or schema.kind_of(tree) != schema.RECORDING:
+        msg = (
+            "the tables of the published archive are made from session files of Allen Visual Coding; "
+            f"found {given.described(tree)} opened by the reader {tree.attrs.get('source')!r}"
+        )
+        raise SchemaError(msg)
+    return dict(sorted(sessions.items(), key=lambda pair: _number(pair[0])))
+
+
+def _number(name: str) -> int:
+    digits = name.rpartition("_")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _about(name: str, session: xr.DataTree) -> dict[str, Any]:
+    """What the table of sessions says of the animal."""
+    attrs = session.attrs
+    specimen, age = str(attrs.get("subject", "")), str(attrs.get("age", ""))
+    days = age.removeprefix("P").removesuffix("D")
+    return {
+        "id": _number(name),
+        "specimen_id": int(specimen) if specimen.isdigit() else None,
+        "session_type": attrs.get("session_type"),
+        "age_in_days": float(days) if days.isdigit() else np.nan,
+        "sex": attrs.get("sex"),
+        "full_genotype": attrs.get("genotype"),
+    }
