@@ -72,6 +72,7 @@ _MODULES = {
     "plot": "plot",
     "intervals": "tree.intervals",
     "scoring": "analysis.scoring",
+    "driada": "exchange.driada",
     "openretina": "exchange.openretina",
     "sensorium": "exchange.sensorium",
 }

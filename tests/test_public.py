@@ -53,6 +53,7 @@ PUBLIC = {
     "NothingLeft",
     "QueryError",
     "intervals",
+    "driada",
     "openretina",
     "scoring",
     "sensorium",

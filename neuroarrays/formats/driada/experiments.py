@@ -10,19 +10,25 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files.members import MemberSource
-from neuroarrays.files.pickles import Record, StoredArray, load_pickle
+from neuroarrays.files.pickles import Global, Record, StoredArray, load_pickle
 from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.driada.contents import MASK, METADATA, neural_member
 
 #: Bytes at the beginning of a pickle that its class is named in.
 _HEAD = 256
+#: DRIADA's builder of experiments. A pickle of ours names it with its arguments; DRIADA calls it
+#: when it loads the file, and nothing does here.
+BUILDER = Global("driada.experiment.exp_build", "load_exp_from_aligned_data")
+#: Places of its arguments.
+_PARAMS, _DATA, _TYPES, _BAD, _STATIC = 1, 2, 4, 5, 6
 
 
 def is_experiment(probe: Probe) -> bool:
     """Whether the file begins like a pickled DRIADA experiment."""
     head = probe.head[:_HEAD]
-    return head[:1] == b"\x80" and b"driada." in head and b"Experiment" in head
+    named = b"Experiment" in head or BUILDER.name.encode() in head
+    return head[:1] == b"\x80" and b"driada." in head and named
 
 
 def experiment_source(probe: Probe) -> ExperimentSource:
@@ -52,7 +58,7 @@ class ExperimentSource(MemberSource):
 
     def _scan(self) -> dict[str, Member]:
         experiment = load_pickle(self.path, stored=True)
-        if not isinstance(experiment, Record) or experiment.cls.name != "Experiment":
+        if not _is_meant(experiment):
             raise FormatError(self.path, "", "a pickled DRIADA experiment", f"{experiment!r}"[:80])
         members: dict[str, Member] = {}
         small: dict[str, np.ndarray] = {}
@@ -115,8 +121,20 @@ class ExperimentSource(MemberSource):
         return dict(member.facts) if isinstance(member, Facts) else super().value(name)
 
 
+def _is_meant(value: Any) -> bool:
+    """Whether it is an experiment, or the arguments that its builder makes one of."""
+    if not isinstance(value, Record):
+        return False
+    data = value.args[_DATA] if value.cls == BUILDER and len(value.args) > _STATIC else None
+    return value.cls.name == "Experiment" or isinstance(data, dict)
+
+
 def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
     """Names and arrays. Spikes only where a neuron has some: without, DRIADA stores zeros."""
+    if experiment.cls == BUILDER:
+        data = experiment.args[_DATA].items()
+        yield from ((name, v) for name, v in data if isinstance(name, str) and name != METADATA)
+        return
     yield "calcium", _data(experiment.get("calcium"))
     neurons = experiment.get("neurons")
     for neuron in neurons if isinstance(neurons, list) else ():
@@ -134,6 +152,12 @@ def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
 
 def _types(experiment: Record) -> Iterator[tuple[str, str, float]]:
     """Name, type and confidence of each feature that has one."""
+    if experiment.cls == BUILDER:
+        given = experiment.args[_TYPES]
+        for name, kind in given.items() if isinstance(given, dict) else ():
+            if isinstance(name, str) and isinstance(kind, str):
+                yield name, kind, 1.0
+        return
     features = experiment.get("dynamic_features")
     for name, series in features.items() if isinstance(features, dict) else ():
         info = series.get("type_info") if isinstance(series, Record) else None
@@ -149,6 +173,13 @@ def _data(series: Any) -> Any:
 
 def _facts(experiment: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {}
+    if experiment.cls == BUILDER:
+        params = experiment.args[_PARAMS]
+        for part in (experiment.args[_DATA].get(METADATA), experiment.args[_STATIC], params):
+            facts |= part if isinstance(part, dict) else {}
+        bad = experiment.args[_BAD]
+        facts |= {"session_name": facts.pop("name")} if isinstance(facts.get("name"), str) else {}
+        return facts | ({} if bad is None else {"bad_frames": bad})
     for name in ("metadata", "static_features", "exp_identificators"):
         part = experiment.get(name)
         facts |= part if isinstance(part, dict) else {}
