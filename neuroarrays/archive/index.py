@@ -25,6 +25,7 @@ from neuroarrays import schema
 from neuroarrays.archive import seal
 from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
+from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.tree import contents
 from neuroarrays.tree.records import NodeRecord
@@ -169,12 +170,12 @@ def load(probe: Probe) -> Index:
         If it is no archive or damaged.
     """
     if probe.container == "zarr":
-        return from_nodes(probe.path, scan_zarr(probe.path))
+        return from_nodes(probe.path, scan_zarr(probe.location))
     probe.check("file")
     stored = _from_end(probe)
     if stored is None:
         seal.check_end(probe.given, probe.head, probe.size)
-        stored = from_nodes(probe.path, scan_hdf5(probe.path))
+        stored = from_nodes(probe.path, scan_hdf5(probe.location))
     return stored
 
 
@@ -235,8 +236,9 @@ def append(path: str | os.PathLike[str], parts: Iterable[str] = ()) -> None:
     parts : iterable of str
         Archives whose sessions it has as they are, so that nothing of it has to be looked at.
     """
-    known = merged(os.fspath(path), parts)
-    index = known or from_nodes(os.fspath(path), scan_hdf5(os.fspath(path), values=True))
+    location = locate(path)
+    known = merged(location.path, parts)
+    index = known or from_nodes(location.path, scan_hdf5(location, values=True))
     sealed = seal.make(os.fspath(path))
     with open(path, "ab") as file:
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath, PathExists, shorten
+from neuroarrays.files.local import stamp
 from neuroarrays.files.probe import Probe
-from neuroarrays.files.source import stamp
 from neuroarrays.files.writing import written
 
 WORK, _MARK = ".build", "build.json"

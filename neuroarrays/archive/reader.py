@@ -203,7 +203,7 @@ def _groups(
     """The groups of one archive: the sessions of some paths, with the areas asked for."""
     # The file itself is opened when a value is read.
     store = probe.container == "zarr"
-    file = summed_source(probe.path) if store else SealedSource(probe.path, probe.stamp)
+    file = summed_source(probe.location) if store else SealedSource(probe.location, probe.stamp)
     build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]))
     groups = {"/": build.node("", index.nodes)}
     asked_for = {s: [a for a in index.sessions[s] if request.area(a)] for s in picked}

@@ -14,9 +14,10 @@ import numpy as np
 from neuroarrays import schema
 from neuroarrays.archive.attributes import CODED, HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
-from neuroarrays.files import folders, safety
+from neuroarrays.files import safety
 from neuroarrays.files.hdf5 import open_file
 from neuroarrays.files.headers import SAVED_BY
+from neuroarrays.files.location import Folder, Location
 from neuroarrays.files.source import plain
 
 if TYPE_CHECKING:
@@ -31,21 +32,20 @@ _NON_COORDINATE = "_nc4_non_coord_"
 _ZARR = "zarr.json"
 
 
-def scan_hdf5(path: str, values: bool = False) -> Nodes:
+def scan_hdf5(location: Location, values: bool = False) -> Nodes:
     """Every node of an HDF5 archive.
 
     Parameters
     ----------
-    path : str
+    location : Location
         The file.
     values : bool
         Also small coordinates and the checksums of what HDF5 itself does not check.
     """
     import hdf5plugin  # noqa: F401
 
-    safety.regular_file(path)
-    nodes: Nodes = {}
-    with safety.readable(path, "/", "readable HDF5"), open_file(path) as file:
+    path, nodes = location.path, Nodes()
+    with safety.readable(path, "/", "readable HDF5"), open_file(location) as file:
         ours = SAVED_BY in file.attrs
         seen: dict[int, str] = {}
         todo: list[tuple[str, h5py.Group]] = [("", file)]
@@ -138,13 +138,14 @@ def text_checksum(values: np.ndarray) -> int:
     return zlib.crc32("\0".join(np.asarray(values, object).ravel()).encode("utf-8", "replace"))
 
 
-def scan_zarr(path: str) -> Nodes:
+def scan_zarr(location: Location) -> Nodes:
     """Every node of a Zarr archive, from its consolidated metadata if it has them."""
-    root = _json(f"{path}/{_ZARR}")
+    path, folder = location.path, location.folder(location.folder_stamp())
+    root = _json(folder, _ZARR)
     metadata = (root.get("consolidated_metadata") or {}).get("metadata")
     if metadata is None:
-        names = [name.removesuffix(f"/{_ZARR}") for name in folders.names(path, f"/{_ZARR}")]
-        metadata = {name: _json(f"{path}/{name}/{_ZARR}") for name in names}
+        files = sorted(name for name in folder.files if name.endswith(f"/{_ZARR}"))
+        metadata = {name.removesuffix(f"/{_ZARR}"): _json(folder, name) for name in files}
     node_path = ""
     try:
         metadata = dict(sorted(metadata.items()))  # zarr before 3.1.2 lists them in no order
@@ -173,10 +174,10 @@ def scan_zarr(path: str) -> Nodes:
         ) from error
 
 
-def _json(file: str) -> Any:
-    content = folders.read_json(file)
+def _json(folder: Folder, name: str) -> Any:
+    content = folder.document(name)
     if content is None:
-        raise FormatError(file, expected="metadata of Zarr", found="no file")
+        raise FormatError(f"{folder.path}/{name}", expected="metadata of Zarr", found="no file")
     return content
 
 

@@ -7,17 +7,18 @@ would go round in circles for ever, or read fill values.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import store
 from neuroarrays.files.hdf5 import HDF5Source, open_file
+from neuroarrays.files.locating import locate
+from neuroarrays.files.location import Location, Stamp
+from neuroarrays.files.positioned import PositionedFile
 from neuroarrays.files.source import HDF5_MAGIC
 
 if TYPE_CHECKING:
@@ -41,19 +42,16 @@ def footer_of(tail: bytes) -> tuple[Any, ...] | None:
     return FOOTER.unpack(footer)
 
 
-def read_footer(file: BinaryIO) -> tuple[Any, ...] | None:
+def read_footer(file: PositionedFile) -> tuple[Any, ...] | None:
     """The footer of an open file, None if it has none."""
-    size = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size - FOOTER.size))
-    return footer_of(file.read())
+    return footer_of(file.read(max(0, file.size - FOOTER.size), FOOTER.size))
 
 
-def take(file: BinaryIO, offset: int, length: int, checksum: int) -> bytes | None:
+def take(file: PositionedFile, offset: int, length: int, checksum: int) -> bytes | None:
     """Bytes at an offset of a file; None if their checksum differs from the stored one."""
-    if offset + length > os.fstat(file.fileno()).st_size:
+    if offset + length > file.size:
         return None
-    file.seek(offset)
-    packed = file.read(length)
+    packed = file.read(offset, length)
     return packed if zlib.crc32(packed) == checksum else None
 
 
@@ -61,8 +59,9 @@ def make(path: str) -> bytes:
     """The seal of a finished file: all of its pages in which there are no values."""
     import h5py
 
-    size = os.path.getsize(path)
-    with open_file(path) as file:
+    location = locate(path)
+    with location.open() as raw, open_file(location) as file:
+        size = raw.size
         page = int(file.id.get_create_plist().get_file_space_page_size())
         values = np.zeros(-(-size // page) + 1, bool)
 
@@ -75,7 +74,7 @@ def make(path: str) -> bytes:
     values[-1] = True
     edges = np.flatnonzero(np.diff(values, prepend=True))
     runs = edges.reshape(-1, 2).astype("<u8")
-    with open(path, "rb") as raw:
+    with location.open() as raw:
         checksum = _checksum(raw, runs, page, size)
     return zlib.compress(_SEAL.pack(size, page, checksum) + runs.tobytes(), 6)
 
@@ -90,18 +89,17 @@ def _extents(dataset: h5py.Dataset) -> list[tuple[int, int]]:
     return [(offset, nbytes) for offset, nbytes in runs if nbytes]
 
 
-def _checksum(file: BinaryIO, runs: np.ndarray, page: int, size: int) -> int:
+def _checksum(file: PositionedFile, runs: np.ndarray, page: int, size: int) -> int:
     checksum = 0
     for first, last in runs.tolist():
         at, end = first * page, min(last * page, size)
-        file.seek(at)
-        while at < end and (piece := file.read(min(_PIECE, end - at))):
+        while at < end and (piece := file.read(at, min(_PIECE, end - at))):
             checksum = zlib.crc32(piece, checksum)
             at += len(piece)
     return checksum
 
 
-def check(path: str, known: tuple[int, ...]) -> None:
+def check(location: Location, known: Stamp) -> None:
     """Refuse an archive whose seal is broken.
 
     A file without a footer, and that ends where HDF5 does, was written to by another program:
@@ -112,11 +110,11 @@ def check(path: str, known: tuple[int, ...]) -> None:
     FormatError
         If it is cut short or damaged, or has changed since its stamp was `known`.
     """
-    with store.stream(path, known) as file:
+    path = location.path
+    with location.open(known) as file:
         footer = read_footer(file)
         if footer is None:
-            file.seek(0)
-            check_end(path, file.read(_SUPERBLOCK.size), os.fstat(file.fileno()).st_size)
+            check_end(path, file.read(0, _SUPERBLOCK.size), file.size)
             return
         packed = take(file, *footer[3:6])
         if packed is None:
@@ -171,5 +169,5 @@ class SealedSource(HDF5Source):
     """An HDF5 archive, whose seal is checked each time before HDF5 opens it."""
 
     def _file(self) -> h5py.File:
-        check(self.path, self.stamp)
+        check(self.location, self.stamp)
         return super()._file()

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import folders, state
+from neuroarrays.files import state
 from neuroarrays.files.headers import CHECKSUMS
+from neuroarrays.files.location import Location
 from neuroarrays.files.zarr import ZarrSource
 
 NAME = CHECKSUMS
@@ -46,7 +47,7 @@ class SummedSource(ZarrSource):
     """A Zarr archive, of which every file that is read is compared with its checksum."""
 
     def check_bytes(self, name: str, raw: bytes | None) -> None:
-        sums = _sums.get_or_make((self.path, self.stamp), self._sums)
+        sums = _sums.get_or_make((self.location, self.stamp), self._sums)
         if sums is None or name == NAME:
             return
         actual = None if raw is None else (len(raw), zlib.crc32(raw))
@@ -62,17 +63,17 @@ class SummedSource(ZarrSource):
             )
 
     def _sums(self) -> Sums | None:
-        files = self.files()
-        if NAME not in files:
+        folder = self.folder()
+        raw = folder.read(NAME)
+        if raw is None:
             return None
-        raw = folders.read(self.path, NAME, files)
         start = len(_MAGIC) + 4
         checksum, packed = int.from_bytes(raw[start - 4 : start], "little"), raw[start:]
         try:
             if not raw.startswith(_MAGIC) or zlib.crc32(packed) != checksum:
                 msg = "other bytes"
                 raise ValueError(msg)
-            text = zlib.decompressobj().decompress(packed, _LEAST + _EACH * len(files))
+            text = zlib.decompressobj().decompress(packed, _LEAST + _EACH * len(folder.files))
             return {name: (int(size), int(sum_)) for name, (size, sum_) in json.loads(text).items()}
         except (ValueError, TypeError, AttributeError, zlib.error) as error:
             raise FormatError(
@@ -84,8 +85,8 @@ class SummedSource(ZarrSource):
             ) from error
 
 
-def summed_source(path: str) -> SummedSource:
+def summed_source(location: Location) -> SummedSource:
     """The source of a Zarr archive, whose own metadata are compared."""
-    source = SummedSource(path, folders.stamp(path))
-    source.check_bytes("zarr.json", folders.read(path, "zarr.json", source.files()))
+    source = SummedSource(location, location.folder_stamp())
+    source.check_bytes("zarr.json", source.folder().read("zarr.json"))
     return source

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import h5py
 
     from neuroarrays.files.outer import Key
+    from neuroarrays.files.positioned import PositionedFile
 
 #: HDF5's numbers of the filters.
 ZSTD, SHUFFLE = 32015, 2
@@ -33,38 +34,11 @@ THREADS = max(1, min(2, os.cpu_count() or 1))
 _WORTH_A_THREAD, _LARGE = 1 << 20, 1 << 15
 
 
-class File:
-    """A file descriptor of our own for `pread`, closed with the last reader that holds it."""
-
-    def __init__(self, descriptor: int):
-        self.descriptor = os.dup(descriptor)
-        self._stamp = self._now()
-
-    def _now(self) -> tuple[int, int]:
-        status = os.fstat(self.descriptor)
-        return status.st_size, status.st_mtime_ns
-
-    def check_unchanged(self, path: str, name: str) -> None:
-        """Refuse a file that is written to: nothing says which values are old and which new."""
-        if self._now() != self._stamp:
-            raise FormatError(
-                path,
-                name,
-                "the file as it was when it was opened",
-                "another size or modification time",
-                "open it again",
-            )
-
-    # Bound here: at the end of the interpreter the module's names are gone before its objects.
-    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
-        _close(self.descriptor)
-
-
 @dataclass(frozen=True)
 class ZstdChunks:
     """Where the chunks of one dataset lie, and how to decode them. Safe from several threads."""
 
-    file: File
+    file: PositionedFile
     path: str
     name: str
     shape: tuple[int, ...]
@@ -100,7 +74,7 @@ class ZstdChunks:
         """
         sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
         allowed(math.prod(sizes) * self.dtype.itemsize)
-        self.file.check_unchanged(self.path, self.name)
+        self.file.check_unchanged(self.name)
         dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int))
         full = np.empty(sizes, self.dtype) if out is None else np.expand_dims(out, dropped)
         if full.size:
@@ -146,7 +120,7 @@ class ZstdChunks:
             return np.broadcast_to(np.asarray(self.fill, self.dtype), self.chunk)
         import zstandard
 
-        raw = os.pread(self.file.descriptor, stored, address)
+        raw = self.file.read(address, stored)
         try:
             size = zstandard.frame_content_size(raw)
             if size not in (self._nbytes, -1) or len(raw) != stored:
@@ -184,7 +158,9 @@ def _joined(values: bytes, dtype: np.dtype) -> np.ndarray:
     return joined.view(dtype)
 
 
-def zstd_chunks(dataset: h5py.Dataset, path: str, name: str, file: File) -> ZstdChunks | None:
+def zstd_chunks(
+    dataset: h5py.Dataset, path: str, name: str, file: PositionedFile
+) -> ZstdChunks | None:
     """The chunk reader of a dataset, or None where only HDF5 itself can read it.
 
     To be called under the lock. Visits the index of the chunks once.
@@ -197,7 +173,7 @@ def zstd_chunks(dataset: h5py.Dataset, path: str, name: str, file: File) -> Zstd
         return None
     grid = tuple(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
     count = int(np.prod(grid, dtype=object))
-    if count > os.fstat(file.descriptor).st_size:  # more chunks than bytes: a damaged shape
+    if count > file.size:  # more chunks than bytes: a damaged shape
         return None
     address, stored = np.full(grid, -1, np.int64), np.zeros(grid, np.int64)
     masked = []

@@ -17,7 +17,7 @@ from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import safety, state
 
 #: Relative path -> inode, bytes and time of change in ns, of the regular files below a folder.
-Listing = Mapping[str, tuple[int, int, int]]
+Listing = Mapping[str, tuple[int, ...]]
 #: Levels of folders in folders, and files in all.
 MAX_DEPTH, MAX_FILES = 32, 4_000_000
 #: Bytes of a file of metadata.
@@ -66,7 +66,7 @@ def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
 
 
 def read(path: str, name: str, files: Listing, start: int = 0, size: int | None = None) -> bytes:
-    """Bytes of a file, which has to be as it was listed.
+    """Bytes of a file, which has to be as it was listed; the last ones from a negative start on.
 
     Raises
     ------
@@ -82,6 +82,7 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
     try:
         status = os.fstat(descriptor)
         check_status(full, status, files.get(name))
+        start = max(0, start + status.st_size) if start < 0 else start
         wanted = max(0, status.st_size - start) if size is None else size
         pieces = []
         os.lseek(descriptor, start, os.SEEK_SET)
@@ -169,7 +170,7 @@ def check(path: str, name: str, files: Listing) -> None:
     check_status(full, status, files.get(name))
 
 
-def check_status(full: str, status: os.stat_result, known: tuple[int, int, int] | None) -> None:
+def check_status(full: str, status: os.stat_result, known: tuple[int, ...] | None) -> None:
     """Refuse a file whose `status` differs from the one in the listing."""
     if not stat.S_ISREG(status.st_mode):
         raise changed(full, "no regular file")

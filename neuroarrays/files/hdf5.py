@@ -14,13 +14,15 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, safety, state
 from neuroarrays.files.outer import Key
+from neuroarrays.files.positioned import LocalFile, Stream
 from neuroarrays.files.source import Info, Source, check_unchanged, plain, text_array
-from neuroarrays.files.state import cached_property
 
 if TYPE_CHECKING:
     import h5py
 
-    from neuroarrays.files.chunks import File, ZstdChunks
+    from neuroarrays.files.chunks import ZstdChunks
+    from neuroarrays.files.location import Location, Stamp
+    from neuroarrays.files.positioned import PositionedFile
     from neuroarrays.files.rows import Rows
 
 #: Files kept open per process, datasets per file that values were read of, and the chunk cache that
@@ -46,21 +48,26 @@ class _Handle:
         self.locations: dict[str, str] = {}
         #: Readers of datasets past HDF5; None where only HDF5 can.
         self.chunks: dict[str, ZstdChunks | Rows | None] = {}
+        self._positioned: list[PositionedFile | None] = []
 
-    @cached_property
-    def descriptor(self) -> File | None:
-        """For `pread`; None without it (Windows), or where another driver reads the file."""
+    def positioned(self, location: Location, known: Stamp) -> PositionedFile | None:
+        """The open file for positioned reads; None where only HDF5's own driver can read it."""
+        if not self._positioned:
+            self._positioned.append(self._opened_again(location, known))
+        return self._positioned[0]
+
+    def _opened_again(self, location: Location, known: Stamp) -> PositionedFile | None:
         from h5py import h5fd
 
-        from neuroarrays.files.chunks import File
-
+        if location.local_path is None:
+            return location.open(known)
         default = self.file.id.get_access_plist().get_driver() == h5fd.SEC2
-        if not (default and hasattr(os, "preadv")):
+        if not (default and hasattr(os, "preadv")):  # no descriptor of ours on Windows
             return None
-        return File(self.file.id.get_vfd_handle())
+        return LocalFile(location.path, os.dup(self.file.id.get_vfd_handle()))
 
 
-def open_file(path: str) -> h5py.File:
+def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
     """Open read-only, with h5py's own default for locking.
 
     HDF5 lets one process open a file only with one locking flag, so any other flag here would
@@ -69,6 +76,9 @@ def open_file(path: str) -> h5py.File:
     """
     import h5py
 
+    path = location.local_path
+    if path is None:
+        return h5py.File(Stream(location.open(known)), "r")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -114,7 +124,7 @@ class HDF5Source(Source):
 
     def _handle(self) -> _Handle:
         handle = handles.get(self)
-        check_unchanged(self.path, self.stamp)
+        check_unchanged(self.location, self.stamp)
         if handle is not None:
             return handle
         import h5py  # noqa: F401
@@ -122,7 +132,7 @@ class HDF5Source(Source):
 
         state.guard_forks("h5py")
         # HDF5 would take a file that was written anew in place for the one it has open.
-        handles.drop(lambda other: other.path == self.path and other.stamp != self.stamp)
+        handles.drop(lambda other: other.location == self.location and other.stamp != self.stamp)
         try:
             file = self._file()
         except OSError as error:
@@ -135,7 +145,11 @@ class HDF5Source(Source):
 
     def _file(self) -> h5py.File:
         """The file, opened."""
-        return open_file(self.path)
+        return open_file(self.location, self.stamp)
+
+    def _positioned(self, handle: _Handle) -> PositionedFile | None:
+        """The open file for positioned reads past HDF5; None where HDF5 alone can read it."""
+        return handle.positioned(self.location, self.stamp)
 
     def _object(self, handle: _Handle, name: str) -> h5py.HLObject | None:
         """The dataset or group of a name; None where there is none."""
@@ -365,7 +379,7 @@ def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks
         from neuroarrays.files.chunks import zstd_chunks
         from neuroarrays.files.rows import stored_rows
 
-        dataset, file = source._dataset(handle, name), handle.descriptor
+        dataset, file = source._dataset(handle, name), source._positioned(handle)
         reader: ZstdChunks | Rows | None = None
         if dataset is not None and dataset.shape is not None and file is not None:
             reader = zstd_chunks(dataset, source.path, name, file)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neuroarrays.files import zips
 from neuroarrays.files.hdf5 import HDF5Source
 
 if TYPE_CHECKING:
     import h5py
+
+    from neuroarrays.files.positioned import PositionedFile
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,12 @@ class ZippedHDF5(HDF5Source):
     def _file(self) -> h5py.File:
         import h5py
 
-        file = zips.open_member(self.path, self.stamp, self.member)
+        file = zips.open_member(self.location, self.stamp, self.member)
         try:
             return h5py.File(file, "r")
         except Exception:
             file.close()
             raise
+
+    def _positioned(self, handle: Any) -> PositionedFile | None:
+        return None

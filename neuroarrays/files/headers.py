@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Self
 
 from neuroarrays.errors import FormatError, MissingPath, UnknownFormat, many
 from neuroarrays.files import location, safety
+from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, FOLDER, Location, Status
 from neuroarrays.files.source import HDF5_MAGIC
 from neuroarrays.files.state import cached_property
@@ -148,6 +150,13 @@ class Header:
         """The first 4096 bytes of a file, or all; b"" of anything else, and of what is unreadable."""
         return self._beginning[0]
 
+    def beginning(self, start: int, size: int) -> bytes:
+        """Bytes near the beginning of a file, from the first ones that are known if they reach so far."""
+        if start + size <= len(self.head) or len(self.head) < _HEAD:
+            return self.head[start : start + size]
+        with safety.named(self.given):
+            return self.location.read([(start, size)])[0]
+
     @cached_property
     def _beginning(self) -> tuple[bytes, bool, str]:
         """The first bytes, whether the file is HDF5 (also after a user block), and what went wrong."""
@@ -270,3 +279,8 @@ class Header:
         """The error for a path that should be readable and is not."""
         hint = self.denied or hint
         return UnknownFormat(self.given, "", expected, self.described(), hint)
+
+
+def header_of(path: str | os.PathLike[str] | Location | Header) -> Header:
+    """What a path, URL or location says; a header, such as a probe, as it is."""
+    return path if isinstance(path, Header) else Header(locate(path))

@@ -1,21 +1,21 @@
-"""Where bytes lie: what the package knows of file systems, and the one place that asks them.
+"""Where bytes lie: what is asked of a place, whatever it is.
 
-A reader is given a `Probe` (`neuroarrays.files.probe`), which asks a location. Another kind of place
-(https, S3, a zip) is another `Location`, and `locate` picks it by how the path is written.
+A reader is given a `Probe` (`neuroarrays.files.probe`), which asks a location; a source holds the location
+that it reads. `local` has those of this machine, `remote` those behind an address, and `locating` picks
+one by how the path is written. Nobody else knows which it is.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import RawIOBase
+from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files.source import stamp
+from neuroarrays.files.positioned import PositionedFile
 
 #: What can be at a location.
 MISSING, FILE, FOLDER, OTHER = "missing", "file", "folder", "other"
@@ -23,8 +23,8 @@ MISSING, FILE, FOLDER, OTHER = "missing", "file", "folder", "other"
 LINK = "link"
 #: Of what may not be looked at or read, and what to do.
 NO_PERMISSION, ASK = "no permission", "ask its owner, or: chmod u+rX {}"
-#: Opened without waiting where a FIFO stands in the place of a file.
-_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+#: What tells one content of a place from another; its second number is the size in bytes.
+Stamp = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,83 @@ class Status:
         What it is, for messages, where it is neither file nor folder.
     link : str
         Where a link leads that leads nowhere.
+    hint : str
+        What to do, where it is neither file nor folder and that is known.
     """
 
     kind: str
     size: int = 0
-    stamp: tuple[int, ...] = ()
+    stamp: Stamp = ()
     words: str = ""
     link: str = ""
+    hint: str = ""
+
+
+class Folder(ABC):
+    """The files in a folder and in the folders below it, by their names with / between.
+
+    Attributes
+    ----------
+    path : str
+        Of the folder.
+    complete : bool
+        Whether `files` has all of them; a server that lists nothing has files that only `read` finds.
+    """
+
+    path: str
+    complete: bool = True
+
+    @property
+    @abstractmethod
+    def files(self) -> Mapping[str, Stamp]:
+        """Name -> stamp of each file, as they were when the folder was opened.
+
+        Raises
+        ------
+        FormatError
+            If they are others now.
+        """
+
+    @abstractmethod
+    def names(self, inner: str) -> list[str]:
+        """What is in a folder below, "" for this one; [] where there is none."""
+
+    @abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name now."""
+
+    @abstractmethod
+    def document(self, name: str) -> dict[str, Any] | None:
+        """The mapping in a small file of JSON; None if there is no such file.
+
+        Raises
+        ------
+        FormatError
+            If it is a link, no regular file, too large, or no mapping.
+        """
+
+    @abstractmethod
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
+        """Bytes of a file, which has to be as it was listed; None if there was none and is none.
+
+        Raises
+        ------
+        FormatError
+            If it is another now, or was not there before.
+        """
+
+    @abstractmethod
+    def check(self, name: str) -> None:
+        """Refuse a file that is not as it was listed, without reading it."""
 
 
 class Location(ABC):
-    """A place that may hold a file or a folder.
+    """A place that may hold a file or a folder. Equal, and hashed, by its full path; pickles small.
 
     Attributes
     ----------
     given : str
-        As the user wrote it: messages say this.
+        As the user wrote it, without what is secret: messages say this. Not kept by a pickle.
     path : str
         In full: an absolute path or a URL. Sources and caches are known by it.
     """
@@ -66,10 +127,48 @@ class Location(ABC):
     def __init__(self, given: str, path: str):
         self.given, self.path = given, path
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and getattr(other, "path", None) == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.path)
+
+    def __dask_tokenize__(self) -> object:
+        return type(self).__qualname__, self.path
+
+    # ----------------------------------------------------------------------------- where it is
+
     @property
     @abstractmethod
     def name(self) -> str:
         """The last part of the path."""
+
+    @property
+    def address(self) -> str:
+        """What opens it again in another process of ours; may hold what is secret, so nobody prints it."""
+        return self.path
+
+    @property
+    def local_path(self) -> str | None:
+        """The path for libraries that open files by themselves; None where it is not on this machine."""
+        return None
+
+    @abstractmethod
+    def child(self, name: str) -> Location:
+        """The place of a name, or of several with / between them, in this folder."""
+
+    @property
+    @abstractmethod
+    def parent(self) -> Location:
+        """The folder that it is in."""
+
+    # ---------------------------------------------------------------------------- what is there
 
     @abstractmethod
     def status(self) -> Status:
@@ -88,6 +187,30 @@ class Location(ABC):
         """
 
     @abstractmethod
+    def folder(self, known: Stamp = (), follow: bool = False) -> Folder:
+        """What is in a folder and below it, as it was when its stamp was `known`.
+
+        Parameters
+        ----------
+        known : tuple of int
+            From `folder_stamp`.
+        follow : bool
+            Whether links to files and folders count as these.
+        """
+
+    @abstractmethod
+    def folder_stamp(self, follow: bool = False) -> Stamp:
+        """What changes with any file in a folder or below it: of all files, the second number their size.
+
+        Raises
+        ------
+        MissingPath, FormatError
+            If it is not there, or cannot be looked through.
+        """
+
+    # -------------------------------------------------------------------------------- its bytes
+
+    @abstractmethod
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Bytes of a file, for each pair of start and count; fewer where the file ends.
 
@@ -98,98 +221,24 @@ class Location(ABC):
         """
 
     @abstractmethod
-    def child(self, name: str) -> Location:
-        """The place of a name, or of several with / between them, in this folder."""
+    def open(self, known: Stamp | None = None) -> PositionedFile:
+        """The file, open for reading.
 
-    @property
+        Raises
+        ------
+        FormatError
+            If it cannot be read, or its stamp is not the one that was `known`.
+        """
+
     @abstractmethod
-    def parent(self) -> Location:
-        """The folder that it is in."""
+    def check_unchanged(self, known: Stamp) -> None:
+        """Refuse a file whose stamp is not the one that was `known`.
 
-
-class LocalLocation(Location):
-    """A path of this machine."""
-
-    def __init__(self, given: str, path: str = ""):
-        super().__init__(given, path or os.path.abspath(os.path.expanduser(given)))
-
-    @property
-    def name(self) -> str:
-        return os.path.basename(self.path)
-
-    def status(self) -> Status:
-        try:
-            status = os.stat(self.path)
-        except (OSError, ValueError) as error:
-            return self._missing(error)
-        if stat.S_ISDIR(status.st_mode):
-            return Status(FOLDER, stamp=stamp(status))
-        if stat.S_ISREG(status.st_mode):
-            return Status(FILE, status.st_size, stamp(status))
-        kinds = {stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket"}
-        words = next((name for test, name in kinds.items() if test(status.st_mode)), "a device")
-        return Status(OTHER, words=words)
-
-    def _missing(self, error: OSError | ValueError) -> Status:
-        """Why a path has no status: nothing is there, a dead link, or no permission."""
-        try:
-            target = os.readlink(self.path)
-        except (OSError, ValueError, AttributeError):
-            target = ""
-        if words_of(error) == NO_PERMISSION:
-            return Status(OTHER, words=NO_PERMISSION)
-        if isinstance(error, OSError) and error.errno == errno.ELOOP:
-            return Status(MISSING, words=f"a link to {target!r}, which leads in a circle")
-        if target:
-            words = f"a link to {target!r}, where there is nothing"
-            return Status(MISSING, words=words, link=target)
-        return Status(MISSING, words="nothing")
-
-    def listing(self) -> dict[str, str]:
-        with os.scandir(self.path) as entries:
-            return {entry.name: _kind(entry) for entry in entries}
-
-    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        with open(os.open(self.path, _FLAGS), "rb", buffering=0) as file:
-            pieces = []
-            for start, count in ranges:
-                file.seek(start)
-                pieces.append(_read(file, count))
-            return pieces
-
-    def child(self, name: str) -> LocalLocation:
-        path = os.path.normpath(os.path.join(self.path, name))
-        return LocalLocation(_joined(self.given, name), path)
-
-    @property
-    def parent(self) -> LocalLocation:
-        path = os.path.dirname(self.path)
-        return LocalLocation(os.path.dirname(self.given.rstrip("/")) or path, path)
-
-
-def words_of(error: Exception) -> str:
-    """Why something cannot be read, in the system's words but for permissions."""
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
-        return NO_PERMISSION
-    return str(getattr(error, "strerror", "") or error)
-
-
-def locate(path_or_url: str | os.PathLike[str]) -> Location:
-    """The place that a path or URL means.
-
-    Raises
-    ------
-    MissingPath
-        On a URL: these are not read yet. On an empty path.
-    """
-    text = os.fsdecode(path_or_url)
-    if not text:
-        msg = 'an empty path; expected a file or folder, "." for the current folder'
-        raise MissingPath(msg)
-    if "://" in text:
-        msg = f"{text}: URLs are not read yet; download the file and give its path"
-        raise MissingPath(msg)
-    return LocalLocation(text)
+        Raises
+        ------
+        MissingPath, FormatError
+            If it is gone, or another.
+        """
 
 
 def check(location: Location, status: Status) -> None:
@@ -203,31 +252,39 @@ def check(location: Location, status: Status) -> None:
         If it is a FIFO, a socket or a device, or may not be looked at.
     """
     if status.kind == OTHER:
-        hint = ASK.format(location.given) if status.words == NO_PERMISSION else ""
+        hint = status.hint
+        if status.words == NO_PERMISSION and not hint:
+            hint = ASK.format(location.given)
         raise FormatError(location.given, "", "a file or folder", status.words, hint)
     if status.kind == MISSING:
         words = f": {status.words}" if status.words != "nothing" else ""
-        msg = f"{location.given}: no such file or folder{words}"
+        hint = f"; {status.hint}" if status.hint else ""
+        msg = f"{location.given}: no such file or folder{words}{hint}"
         raise MissingPath(msg)
 
 
-def _read(file: RawIOBase, count: int) -> bytes:
-    """So many bytes from where a file stands, fewer only where it ends: one read may give less."""
-    pieces = [file.read(count) or b""]
-    while pieces[-1] and (left := count - sum(map(len, pieces))) > 0:
-        pieces.append(file.read(left) or b"")
-    return b"".join(pieces)
+def words_of(error: Exception) -> str:
+    """Why something cannot be read, in the system's words but for permissions."""
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return NO_PERMISSION
+    return str(getattr(error, "strerror", "") or error)
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
-    """What an entry of a folder is, as far as the listing says it without looking at the entry."""
-    try:
-        if entry.is_symlink():
-            return LINK
-        return FOLDER if entry.is_dir() else FILE if entry.is_file() else ""
-    except OSError:
-        return ""
-
-
-def _joined(given: str, name: str) -> str:
+def joined(given: str, name: str) -> str:
+    """The name below a folder, as the user wrote the folder."""
     return f"{given.rstrip('/')}/{name}" if given not in ("", ".") else name
+
+
+def as_text(path_or_url: str | os.PathLike[str]) -> str:
+    """A path or URL as text.
+
+    Raises
+    ------
+    MissingPath
+        On an empty one.
+    """
+    text = os.fsdecode(path_or_url)
+    if not text:
+        msg = 'an empty path; expected a file or folder, "." for the current folder'
+        raise MissingPath(msg)
+    return text

@@ -17,13 +17,13 @@ import numpy as np
 from neuroarrays.errors import FormatError, MissingDependency
 from neuroarrays.files import outer, safety, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
-from neuroarrays.files.headers import Header
-from neuroarrays.files.location import FILE, locate
+from neuroarrays.files.headers import Header, header_of
+from neuroarrays.files.location import FILE
 from neuroarrays.files.matlab5 import DTYPES, MAX_DEPTH, Variable, check_v5
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Info, Source, check_unchanged
+from neuroarrays.files.source import Info, Source
 
 #: Arrays in a file.
 MAX_ARRAYS = 1_000_000
@@ -38,7 +38,7 @@ _LONGEST = 4096
 BEGINNINGS = (b"MATLAB 5.0", b"MATLAB 7.3")
 
 
-def matlab_source(path: str | os.PathLike[str]) -> Source:
+def matlab_source(path: str | os.PathLike[str] | Header) -> Source:
     """The arrays of a MATLAB file.
 
     Raises
@@ -46,14 +46,14 @@ def matlab_source(path: str | os.PathLike[str]) -> Source:
     FormatError
         If it is damaged, nested deeper than 32 levels, or of version 4.
     """
-    header = Header(locate(path))
+    header = header_of(path)
     header.check(FILE)
     if header.container == "hdf5":
-        return Matlab73Source(header.path, header.stamp)
+        return Matlab73Source(header.location, header.stamp)
     if not header.head.startswith(BEGINNINGS):
         hint = "a file of version 4: load and save it again in MATLAB"
         raise header.unknown("a MATLAB file of version 5 to 7.3", hint)
-    source = Matlab5Source(header.path, header.stamp)
+    source = Matlab5Source(header.location, header.stamp)
     source.members()
     return source
 
@@ -95,9 +95,8 @@ class Matlab5Source(MemberSource):
         variable = next((v for v in _variables(self) if v.name == name), None)
         if variable is None or not variable.stored:
             return None
-        check_unchanged(self.path, self.stamp)
-        with open(self.path, "rb") as file:
-            packed = streams.pieces(file, *variable.packed, 15, self.path, name)
+        with self.location.open(self.stamp) as file:
+            packed = streams.pieces(file.stream(), *variable.packed, 15, self.path, name)
             values = streams.pick(
                 packed, variable.skip, np.dtype(variable.stored), variable.shape, True, key
             )
@@ -118,8 +117,11 @@ class Matlab5Source(MemberSource):
         except ImportError as error:
             raise MissingDependency("scipy", "matlab", "reading MATLAB files") from error
         expected = "a readable MATLAB file"
-        with safety.readable(self.path, where, expected), open(self.path, "rb") as file:
-            return scipy.io.loadmat(file, **options)
+        with (
+            self.location.open(self.stamp) as file,
+            safety.readable(self.path, where, expected),
+        ):
+            return scipy.io.loadmat(file.stream(), **options)
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         top = name.partition("/")[0]
@@ -150,7 +152,12 @@ _listed: state.Cache[tuple[Variable, ...]] = state.Cache(16 << 20, state.entries
 
 
 def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
-    return _listed.get_or_make(source, lambda: tuple(check_v5(source.path, source.stamp[1])))
+    return _listed.get_or_make(source, lambda: _checked(source))
+
+
+def _checked(source: Matlab5Source) -> tuple[Variable, ...]:
+    with source.location.open(source.stamp) as file:
+        return tuple(check_v5(file.stream(), source.path, source.stamp[1]))
 
 
 #: Every array of v7.3 files, those that are not read too.
@@ -179,7 +186,7 @@ class Matlab73Source(MemberSource):
 
     @property
     def _file(self) -> HDF5Source:
-        return HDF5Source(self.path, self.stamp)
+        return HDF5Source(self.location, self.stamp)
 
     def _scan(self) -> dict[str, Member]:
         return {name: member for name, member in _walked(self) if not member.left_out}

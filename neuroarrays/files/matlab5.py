@@ -11,6 +11,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 from neuroarrays.errors import FormatError
 
@@ -97,10 +98,19 @@ class Variable:
     skip: int = 0
 
 
-def check_v5(path: str, size: int) -> list[Variable]:
+def check_v5(file: BinaryIO, path: str, size: int) -> list[Variable]:
     """Walk the tags of a file before scipy does: depth, sizes, and what deflate makes of them.
 
     Of variables that are no cells or structs the header alone is unpacked.
+
+    Parameters
+    ----------
+    file : stream of bytes
+        The file.
+    path : str
+        For messages.
+    size : int
+        Bytes of the file.
 
     Raises
     ------
@@ -108,39 +118,38 @@ def check_v5(path: str, size: int) -> list[Variable]:
         If it is cut, nested too deep, or holds a cell or struct of more elements than its bytes.
     """
     variables = []
-    with open(path, "rb") as file:
-        head = file.read(128)
-        if len(head) < 128:
-            raise FormatError(path, "", "a header of 128 bytes", f"{len(head)}: truncated")
-        order = ">" if head[126:128] == b"MI" else "<"
-        position = 128
-        while position + 8 <= size:
-            file.seek(position)
-            kind, nbytes = struct.unpack(f"{order}II", file.read(8))
-            if nbytes > size - position - 8:
-                raise FormatError(
-                    path,
-                    f"byte {position}",
-                    f"{nbytes:,} bytes",
-                    f"{size - position - 8:,}: the file is truncated",
-                )
-            if kind in (_MATRIX, _COMPRESSED):
-                data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
-                first = _inflated(path, position, data, _HEAD) if kind == _COMPRESSED else data
-                nested = _flags(first, order) & 0xFF in (_CELL, _STRUCT)
-                if nested and kind == _COMPRESSED:
-                    most = max(ALWAYS, MAX_RATIO * nbytes)
-                    first = _inflated(path, position, data, most, whole=True)
-                elif nested:
-                    first = data + file.read(nbytes - len(data))
-                has_complex = _check_matrix(path, position, first, order)
-                variable = _variable(first, order, has_complex)
-                if kind == _COMPRESSED and variable.kind in DTYPES:
-                    variable = _with_place(variable, first, order, (position + 8, nbytes))
-                variables += (
-                    [variable] if variable.name else []
-                )  # without: what functions keep for themselves
-            position += 8 + nbytes
+    head = file.read(128)
+    if len(head) < 128:
+        raise FormatError(path, "", "a header of 128 bytes", f"{len(head)}: truncated")
+    order = ">" if head[126:128] == b"MI" else "<"
+    position = 128
+    while position + 8 <= size:
+        file.seek(position)
+        kind, nbytes = struct.unpack(f"{order}II", file.read(8))
+        if nbytes > size - position - 8:
+            raise FormatError(
+                path,
+                f"byte {position}",
+                f"{nbytes:,} bytes",
+                f"{size - position - 8:,}: the file is truncated",
+            )
+        if kind in (_MATRIX, _COMPRESSED):
+            data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
+            first = _inflated(path, position, data, _HEAD) if kind == _COMPRESSED else data
+            nested = _flags(first, order) & 0xFF in (_CELL, _STRUCT)
+            if nested and kind == _COMPRESSED:
+                most = max(ALWAYS, MAX_RATIO * nbytes)
+                first = _inflated(path, position, data, most, whole=True)
+            elif nested:
+                first = data + file.read(nbytes - len(data))
+            has_complex = _check_matrix(path, position, first, order)
+            variable = _variable(first, order, has_complex)
+            if kind == _COMPRESSED and variable.kind in DTYPES:
+                variable = _with_place(variable, first, order, (position + 8, nbytes))
+            variables += (
+                [variable] if variable.name else []
+            )  # without: what functions keep for themselves
+        position += 8 + nbytes
     return variables
 
 

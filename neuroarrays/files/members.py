@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, outer, placed, safety, state, store, streams, zips
+from neuroarrays.files import npy, outer, placed, state, streams, zips
+from neuroarrays.files.headers import Header, header_of
+from neuroarrays.files.location import FILE
 from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import Info, Source, check_unchanged, stamp, text_array
+from neuroarrays.files.positioned import PositionedFile
+from neuroarrays.files.source import Info, Source, check_unchanged, text_array
 
 #: Tables of members by source, and unpacked values by source and name.
 _scanned: state.Cache[dict[str, Member]] = state.Cache(64 << 20, state.entries)
@@ -47,7 +50,7 @@ class MemberSource(Source):
         """What the file holds and is never loaded: name -> kind."""
         return {}
 
-    def _verify(self, name: str, member: Member, descriptor: int, values: np.ndarray) -> None:
+    def _verify(self, name: str, member: Member, file: PositionedFile, values: np.ndarray) -> None:
         """Compare a member that lies in the file as it is with its checksum, if there is one."""
 
     def value(self, name: str) -> Any:
@@ -58,7 +61,7 @@ class MemberSource(Source):
         """All members by name, looked for once per process."""
         members = _scanned.get(self)
         if members is None:
-            check_unchanged(self.path, self.stamp)
+            check_unchanged(self.location, self.stamp)
             members = _scanned.put(self, self._scan())
         return members
 
@@ -83,7 +86,7 @@ class MemberSource(Source):
         member = self.members().get(name)
         if member is None:
             raise FormatError(self.path, name, "an array", "nothing of that name")
-        check_unchanged(self.path, self.stamp)
+        check_unchanged(self.location, self.stamp)
         key = outer.normalise(key, member.shape)
         values = self._placed(name, member, key) if member.offset >= 0 else None
         if (
@@ -106,7 +109,7 @@ class MemberSource(Source):
         """All values of a packed member; cached while there is room."""
         values = _unpacked.get((self, name))
         if values is None:
-            check_unchanged(self.path, self.stamp)
+            check_unchanged(self.location, self.stamp)
             values = _unpacked.put((self, name), self._unpack(name, member))
         return values
 
@@ -118,12 +121,12 @@ class MemberSource(Source):
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
         """The indexed values of a member that is stored unpacked."""
         return placed.read(
-            self.path,
+            self.location,
             self.stamp,
             name,
             member,
             key,
-            lambda descriptor, values: self._verify(name, member, descriptor, values),
+            lambda file, values: self._verify(name, member, file, values),
         )
 
 
@@ -154,10 +157,12 @@ class ArraySource(MemberSource):
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
         if not self.inside or not member.nbytes:
             return super()._placed(name, member, key)
-        return outer.copy(placed.view(zips.mapped(self.path, self.stamp, self.inside), member), key)
+        return outer.copy(
+            placed.view(zips.mapped(self.location, self.stamp, self.inside), member), key
+        )
 
 
-def npy_source(path: str | os.PathLike[str]) -> ArraySource:
+def npy_source(path: str | os.PathLike[str] | Header) -> ArraySource:
     """The source of a single npy file; its array has the name of the file without suffix.
 
     Only the header is read.
@@ -167,19 +172,17 @@ def npy_source(path: str | os.PathLike[str]) -> ArraySource:
     FormatError
         If it is no npy file of plain values, or is cut short.
     """
-    path = os.path.abspath(path)
-    safety.check_pointer(path)
-    known = stamp(safety.regular_file(path))
-    with store.opened(path, known) as descriptor:
-        header = npy.header(lambda start, size: os.pread(descriptor, size, start), path)
+    file = header_of(path)
+    file.check(FILE)
+    header = npy.header(file.beginning, file.path)
     begin = len(header.raw)
-    if begin + header.nbytes > known[1]:
+    if begin + header.nbytes > file.size:
         raise FormatError(
-            path,
+            file.path,
             "",
             f"{header.nbytes:,} bytes of values",
-            f"{known[1] - begin:,}",
+            f"{file.size - begin:,}",
             "the file is truncated; compare its size with the original",
         )
-    name = os.path.splitext(os.path.basename(path))[0]
-    return ArraySource(path, known, name, Member(header.dtype, header.shape, header.fortran, begin))
+    member = Member(header.dtype, header.shape, header.fortran, begin)
+    return ArraySource(file.location, file.stamp, os.path.splitext(file.name)[0], member)

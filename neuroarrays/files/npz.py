@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, safety, state, store, streams, zips
+from neuroarrays.files import npy, state, streams, zips
+from neuroarrays.files.headers import Header, header_of
+from neuroarrays.files.location import FILE
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.outer import Key
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.placed import Member
-from neuroarrays.files.source import stamp
+from neuroarrays.files.positioned import PositionedFile
 
 #: The most bytes of a member of objects.
 MAX_OBJECT = 64 << 20
@@ -63,22 +65,22 @@ class NPZSource(MemberSource):
     def every(self) -> dict[str, Packed]:
         """Every array of the file, of kinds that are not read too; reads headers only."""
         arrays: dict[str, Packed] = {}
-        with store.opened(self.path, self.stamp) as descriptor:
-            for name, zipped in zips.members(self.path, self.stamp).items():
+        with self.location.open(self.stamp) as file:
+            for name, zipped in zips.members(self.location, self.stamp).items():
                 if name.startswith(("/", ".npy")):
                     raise FormatError(self.path, name, "the name of an array", "none")
                 if name.endswith(".npy"):
-                    arrays[name[:-4]] = self._member(descriptor, zipped)
+                    arrays[name[:-4]] = self._member(file, zipped)
         return arrays
 
-    def _member(self, descriptor: int, zipped: zips.ZipMember) -> Packed:
+    def _member(self, file: PositionedFile, zipped: zips.ZipMember) -> Packed:
         zips.check_plain(self.path, zipped)
-        begin = zips.start(self.path, descriptor, zipped)
+        begin = zips.start(file, zipped)
 
         def fetch(start: int, size: int) -> bytes:
             if zipped.stored:
-                return os.pread(descriptor, min(size, zipped.packed), begin + start)
-            raw = os.pread(descriptor, min(zipped.packed, npy.LONGEST), begin)
+                return file.read(begin + start, min(size, zipped.packed))
+            raw = file.read(begin, min(zipped.packed, npy.LONGEST))
             return zips.inflate(raw, start + size, self.path, zipped.name)[start:]
 
         header = npy.header(fetch, self.path, zipped.name, any_kind=True)
@@ -97,21 +99,21 @@ class NPZSource(MemberSource):
 
     def _bytes(self, member: Packed) -> bytes:
         """The bytes of a member, checked against its checksum."""
-        return zips.content(self.path, self.stamp, member.zipped)
+        return zips.content(self.location, self.stamp, member.zipped)
 
     def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
         if not isinstance(member, Packed) or member.dtype == object or member.zipped.stored:
             return None
-        packed = zips.pieces(self.path, self.stamp, member.zipped)
+        packed = zips.pieces(self.location, self.stamp, member.zipped)
         skip = member.zipped.size - member.nbytes
         values = streams.pick(packed, skip, member.dtype, member.shape, member.fortran, key)
         return None if values is None else values.astype(member.dtype.newbyteorder("="))
 
-    def _verify(self, name: str, member: Member, descriptor: int, values: np.ndarray) -> None:
+    def _verify(self, name: str, member: Member, file: PositionedFile, values: np.ndarray) -> None:
         assert isinstance(member, Packed)
         zipped = member.zipped
-        begin = zips.start(self.path, descriptor, zipped)
-        header = os.pread(descriptor, member.offset - begin, begin)
+        begin = zips.start(file, zipped)
+        header = file.read(begin, member.offset - begin)
         if zlib.crc32(values.view(np.uint8).data, zlib.crc32(header)) != zipped.checksum:
             raise zips.differs(self.path, zipped, zipped.size)
 
@@ -178,7 +180,7 @@ def _is_read(member: Member) -> bool:
     return plain or npy.is_duration(member.dtype)
 
 
-def npz_source(path: str | os.PathLike[str]) -> NPZSource:
+def npz_source(path: str | os.PathLike[str] | Header) -> NPZSource:
     """The source of an NPZ file; its directory is read at once.
 
     Raises
@@ -186,8 +188,8 @@ def npz_source(path: str | os.PathLike[str]) -> NPZSource:
     FormatError
         If it is damaged or made to do harm.
     """
-    path = os.path.abspath(path)
-    safety.check_pointer(path)
-    source = NPZSource(path, stamp(safety.regular_file(path)))
+    file = header_of(path)
+    file.check(FILE)
+    source = NPZSource(file.location, file.stamp)
     source.members()
     return source

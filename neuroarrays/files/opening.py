@@ -1,4 +1,4 @@
-"""Sources of paths, and closing them: for those who have a path of their own and no probe."""
+"""Sources of paths and URLs, and closing them: for those who have a path of their own and no probe."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ import os
 from collections.abc import Collection
 from typing import Any
 
-from neuroarrays.files import safety
+from neuroarrays.files.headers import Header, header_of
+from neuroarrays.files.location import FILE, Location
 from neuroarrays.files.machine import Machine
 from neuroarrays.files.opcodes import run
 from neuroarrays.files.rebuilding import Global, Record, StoredArray
@@ -22,7 +23,7 @@ __all__ = ["Global", "Record", "StoredArray", "load_pickle"]
 
 
 def load_pickle(
-    path_or_bytes: str | os.PathLike[str] | bytes | mmap.mmap,
+    path_or_bytes: str | os.PathLike[str] | Location | Header | bytes | mmap.mmap,
     allowed: Collection[str] | None = None,
     *,
     stored: bool = False,
@@ -67,11 +68,12 @@ def load_pickle(
     """
     if isinstance(path_or_bytes, bytes | mmap.mmap):
         return run(Machine(path_or_bytes, path, where, allowed, stored))
-    path = os.fspath(path_or_bytes)
-    safety.check_pointer(path)
-    size = safety.regular_file(path).st_size
-    with open(path, "rb") as file:
-        if not stored or not size:
-            return run(Machine(file.read(), path, where, allowed, False))
-        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
+    header = header_of(path_or_bytes)
+    header.check(FILE)
+    path = header.path
+    with header.location.open(header.stamp) as file:
+        data = file.mapped() if stored and file.size else None
+        if data is None:
+            return run(Machine(file.read(0, file.size), path, where, allowed, stored))
+        with data:
             return run(Machine(data, path, where, allowed, stored))

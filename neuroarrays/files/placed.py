@@ -8,8 +8,6 @@ is mapped.
 from __future__ import annotations
 
 import math
-import mmap
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,8 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, store
+from neuroarrays.files import outer
+from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.outer import Key
+from neuroarrays.files.positioned import PositionedFile
 
 #: Bytes from run to run from which on each is read by itself, and how many are.
 _FAR, _RUNS = 1 << 14, 1 << 16
@@ -48,18 +48,18 @@ class Member:
 
 
 def read(
-    path: str,
-    known: tuple[int, ...],
+    location: Location,
+    known: Stamp,
     name: str,
     member: Member,
     key: Key,
-    verify: Callable[[int, np.ndarray], None] = lambda _descriptor, _values: None,
+    verify: Callable[[PositionedFile, np.ndarray], None] = lambda _file, _values: None,
 ) -> np.ndarray:
     """What a normalised outer key picks of an array that lies in a file as it is.
 
     Parameters
     ----------
-    path, known : str, tuple of int
+    location, known : Location, tuple of int
         The file, and its stamp.
     name : str
         Of the array, for messages.
@@ -77,17 +77,25 @@ def read(
     """
     if member.nbytes == 0:
         return outer.copy(np.empty(member.shape, member.dtype), key)
-    with store.opened(path, known) as descriptor:
+    with location.open(known) as file:
         if member.offset + member.nbytes > known[1]:
-            raise FormatError(path, name, f"{member.nbytes:,} bytes of values", "fewer")
+            raise FormatError(location.path, name, f"{member.nbytes:,} bytes of values", "fewer")
         if outer.is_whole(key, member.shape):
-            return _whole(path, descriptor, name, member, verify)
-        picked = _stretch(descriptor, member, key)
+            return _whole(file, name, member, verify)
+        picked = _stretch(file, member, key)
         if picked is None:
-            picked = _runs_apart(descriptor, member, key)
+            picked = _runs_apart(file, member, key)
         if picked is not None:
             return picked
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
+        mapped = file.mapped()
+        if mapped is None:
+            picked = _stretch(file, member, key, anyway=True)
+            if picked is None:
+                raise FormatError(
+                    location.path, name, f"{member.nbytes:,} bytes of values", "fewer"
+                )
+            return picked
+        with mapped:
             values = view(mapped, member)
             picked = outer.copy(values, key)
             del values  # the map can be closed
@@ -101,35 +109,39 @@ def view(buffer: Any, member: Member) -> np.ndarray:
 
 
 def _whole(
-    path: str,
-    descriptor: int,
+    file: PositionedFile,
     name: str,
     member: Member,
-    verify: Callable[[int, np.ndarray], None],
+    verify: Callable[[PositionedFile, np.ndarray], None],
 ) -> np.ndarray:
     """All values in one read, which is faster than mapping every page."""
     flat = np.empty(math.prod(member.shape), member.dtype)
-    if store.fill(descriptor, [flat.view(np.uint8).data], member.offset) < flat.nbytes:
-        raise FormatError(path, name, f"{flat.nbytes:,} bytes of values", "fewer")
-    verify(descriptor, flat)
+    if file.fill([flat.view(np.uint8).data], member.offset) < flat.nbytes:
+        raise FormatError(file.path, name, f"{flat.nbytes:,} bytes of values", "fewer")
+    verify(file, flat)
     values = flat.reshape(member.shape, order="F" if member.fortran else "C")
     return values.astype(member.dtype.newbyteorder("="), order="C", copy=False)
 
 
-def _stretch(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
-    """The indexed values in one read of the range that holds them; None where most of it is not wanted."""
+def _stretch(
+    file: PositionedFile, member: Member, key: Key, anyway: bool = False
+) -> np.ndarray | None:
+    """The indexed values in one read of the range that holds them.
+
+    None where most of it is not wanted, unless `anyway`; and where the file ends before.
+    """
     stretch = Stretch.of(member.dtype, member.shape, member.fortran, key)
     size = stretch.stop - stretch.start
-    if size > max(_FAR, 2 * math.prod(stretch.shape) * member.dtype.itemsize):
+    if not anyway and size > max(_FAR, 2 * math.prod(stretch.shape) * member.dtype.itemsize):
         return None
     buffer = np.empty(size, np.uint8)
-    if store.fill(descriptor, [buffer.data], member.offset + stretch.start) < size:
+    if file.fill([buffer.data], member.offset + stretch.start) < size:
         return None  # cut meanwhile: mapping it says so
     values = stretch.select(buffer)
     return values.astype(values.dtype.newbyteorder("="), order="C", copy=False)
 
 
-def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
+def _runs_apart(file: PositionedFile, member: Member, key: Key) -> np.ndarray | None:
     """The indexed values where they lie in short runs far apart, such as some frames of all units.
 
     A map of the file would bring in what lies between them. None where it is as good.
@@ -153,10 +165,11 @@ def _runs_apart(descriptor: int, member: Member, key: Key) -> np.ndarray | None:
     if not 0 < starts.size <= _RUNS:
         return None
     runs = np.empty((starts.size, run), member.dtype)
-    for values, start in zip(runs, starts.ravel().tolist(), strict=True):
-        at = member.offset + (start * row + low * inside) * size
-        if os.preadv(descriptor, [values.view(np.uint8).data], at) < values.nbytes:
-            return None  # cut meanwhile: mapping it says so
+    places = (member.offset + (starts.ravel() * row + low * inside) * size).tolist()
+    file.prefetch([(at, run * size) for at in places])
+    parts = [(at, [run.view(np.uint8).data]) for at, run in zip(places, runs, strict=True)]
+    if sum(file.readv(parts)) < runs.nbytes:
+        return None  # cut meanwhile: mapping it says so
     values = runs.reshape(*starts.shape, high - low, *shape[axis + 1 :])
     wanted = (*outer.left(keys[:axis]), cut, *(slice(None) for _ in keys[axis + 1 :]))
     return outer.copy(values.T, wanted[::-1]) if member.fortran else outer.copy(values, wanted)

@@ -17,6 +17,7 @@ from typing import Any
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.files import location, safety
 from neuroarrays.files.headers import Header
+from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, FOLDER, Status
 from neuroarrays.files.source import Source, trust
 from neuroarrays.files.state import cached_property
@@ -101,19 +102,19 @@ class Probe(Header):
         if self.container == "zarr":
             from neuroarrays.files.zarr import ZarrSource
 
-            return ZarrSource(self.path, self.content)
+            return ZarrSource(self.location, self.content)
         if self.container == "npy":
             from neuroarrays.files.members import npy_source
 
-            return npy_source(self.path)
+            return npy_source(self)
         if self.container == "zip":
             from neuroarrays.files.npz import npz_source
 
-            return npz_source(self.path)
+            return npz_source(self)
         if self.container == "mat5":
             from neuroarrays.files.matlab import matlab_source
 
-            return matlab_source(self.path)
+            return matlab_source(self)
         expected = "an HDF5 file or a Zarr folder, or arrays of numpy or MATLAB"
         raise FormatError(self.given, "", expected, self.described())
 
@@ -123,11 +124,11 @@ class Probe(Header):
         if self.container == "zarr":
             from neuroarrays.files.zarr import ZarrSource
 
-            return ZarrSource(self.path, self.stamp)
+            return ZarrSource(self.location, self.stamp)
         from neuroarrays.files.hdf5 import HDF5Source
 
-        opened = HDF5Source(self.path, self.stamp)
-        trust(self.path, self.stamp)
+        opened = HDF5Source(self.location, self.stamp)
+        trust(self.location, self.stamp)
         opened.names("/")  # a truncated file is reported on opening, not at the first read
         return opened
 
@@ -200,9 +201,7 @@ class Probe(Header):
         """
         if self.kind != FOLDER:
             return self.stamp
-        from neuroarrays.files import folders
-
-        return folders.stamp(self.path)
+        return self.location.folder_stamp()
 
     def beside(self, name: str) -> Probe:
         """The path of that name in the same folder, or relative to it ("../x.mat")."""
@@ -300,7 +299,7 @@ def probe_of(path_or_paths: object) -> Probe:
     if isinstance(path_or_paths, Probe):
         return path_or_paths
     if isinstance(path_or_paths, str | os.PathLike):
-        return Probe(location.locate(path_or_paths))
+        return Probe(locate(path_or_paths))
     if not isinstance(path_or_paths, list | tuple):
         msg = f"expected a path, or a list of paths, found {type(path_or_paths).__name__}"
         raise TypeError(msg)
@@ -351,4 +350,4 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:
     from neuroarrays.files import zips
 
-    return tuple(zips.members(probe.path, probe.stamp))
+    return tuple(zips.members(probe.location, probe.stamp))

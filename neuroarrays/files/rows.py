@@ -1,7 +1,7 @@
 """Rows of an HDF5 dataset that is stored as it is: read where they lie, into the caller's memory.
 
 A contiguous dataset, or one of chunks of whole rows without compression, needs nothing of HDF5
-but its addresses: rows are read with `preadv` outside its lock, those that lie side by side at once,
+but its addresses: rows are read by their positions outside its lock, those that lie side by side at once,
 large ones without a copy in between. Chunks with HDF5's Fletcher checksum are checked when a
 process first reads of them. By hand because h5py reads rows one under another under its lock, and
 wants them sorted and without repeats: a batch of shuffled trials is neither.
@@ -10,7 +10,6 @@ wants them sorted and without repeats: a batch of shuffled trials is neither.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,12 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer
-from neuroarrays.files.chunks import File
 
 if TYPE_CHECKING:
     import h5py
 
     from neuroarrays.files.outer import Key
+    from neuroarrays.files.positioned import PositionedFile
 
 #: HDF5's number of the checksum, and its bytes behind each chunk.
 FLETCHER, _SUM = 3, 4
@@ -59,7 +58,7 @@ class Rows:
         Whose checksums were found right; None where there are none.
     """
 
-    file: File
+    file: PositionedFile
     path: str
     name: str
     shape: tuple[int, ...]
@@ -93,7 +92,7 @@ class Rows:
         if not whole and self.nbytes > _WIDE:
             return None
         allowed(math.prod(sizes) * self.dtype.itemsize)
-        self.file.check_unchanged(self.path, self.name)
+        self.file.check_unchanged(self.name)
         if out is None:
             out = np.empty(outer.result_shape(key, self.shape), self.dtype)
         if out.size:
@@ -142,11 +141,9 @@ class Rows:
         return int(self.address[row // self.block]) + row % self.block * self.nbytes
 
     def _get(self, memory: memoryview, position: int) -> None:
-        while memory:
-            got = os.preadv(self.file.descriptor, [memory], position)
-            if got == 0:
-                self._damaged(f"{len(memory):,} bytes at {position:,}", "the end of the file")
-            memory, position = memory[got:], position + got
+        got = self.file.fill([memory], position)
+        if got < len(memory):
+            self._damaged(f"{len(memory):,} bytes at {position:,}", "the end of the file")
 
     def _check(self, first: int, count: int) -> None:
         """See that the chunks of some rows are as they were written, once."""
@@ -168,7 +165,7 @@ class Rows:
         raise FormatError(self.path, self.name, expected, found, "the file is truncated or damaged")
 
 
-def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: File) -> Rows | None:
+def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: PositionedFile) -> Rows | None:
     """The rows of a dataset, or None where only HDF5 itself can read it.
 
     To be called under the lock. Visits the index of the chunks once.
@@ -192,7 +189,7 @@ def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: File) -> Rows
         return None
     block = dataset.chunks[0]
     count = -(-shape[0] // block)
-    if count > os.fstat(file.descriptor).st_size:  # more chunks than bytes: a damaged shape
+    if count > file.size:  # more chunks than bytes: a damaged shape
         return None
     address = np.full(count, -1, np.int64)
     expected = block * nbytes + (_SUM if filters else 0)

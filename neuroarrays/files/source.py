@@ -1,13 +1,12 @@
 """Files behind one interface: names, attributes, shapes, and reads by numpy index.
 
-A `Source` is a path with a stamp (size, inode, modification time): it pickles in a few bytes,
+A `Source` is a location with a stamp (size, inode, modification time): it pickles in a few bytes,
 opens its file once per process, and may be used from several threads and after a fork. Readers
-never see a handle of h5py or zarr, so another source (a remote one) can take its place.
+never see a handle of h5py or zarr, nor whether the file is on this machine.
 """
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
+from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.outer import Key
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -38,8 +38,13 @@ class Info:
 class Source(ABC):
     """One file or folder of arrays. Hashable, picklable, equal when it is the same content."""
 
-    path: str
-    stamp: tuple[int, ...]
+    location: Location
+    stamp: Stamp
+
+    @property
+    def path(self) -> str:
+        """The full path or URL, for messages."""
+        return self.location.path
 
     @abstractmethod
     def names(self, group: str = "/") -> list[str]:
@@ -99,15 +104,8 @@ class Source(ABC):
         return self.info(name) is not None or bool(self.names(name))
 
 
-def stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What tells one content of a path from another."""
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
 #: Files that were compared with their stamps in the opening that is under way, with these stamps.
-_compared: ContextVar[set[tuple[str, tuple[int, ...]]] | None] = ContextVar(
-    "compared", default=None
-)
+_compared: ContextVar[set[tuple[Location, Stamp]] | None] = ContextVar("compared", default=None)
 
 
 @contextmanager
@@ -127,16 +125,14 @@ def compared_once() -> Iterator[None]:
         _compared.reset(token)
 
 
-def trust(path: str, known: tuple[int, ...]) -> None:
+def trust(location: Location, known: Stamp) -> None:
     """Take a file as compared: its stamp was taken in the opening that is under way."""
     compared = _compared.get()
     if compared is not None:
-        compared.add((path, known))
+        compared.add((location, known))
 
 
-def check_unchanged(
-    path: str, known: tuple[int, ...], status: os.stat_result | None = None
-) -> None:
+def check_unchanged(location: Location, known: Stamp) -> None:
     """Refuse a file that has changed since its stamp was `known`.
 
     In `compared_once` it is looked at the first time only.
@@ -144,21 +140,12 @@ def check_unchanged(
     Raises
     ------
     FormatError
-        If its stamp is another now, or that of an open file whose `status` is given.
+        If its stamp is another now.
     """
     compared = _compared.get()
-    if status is None and compared is not None and (path, known) in compared:
-        return
-    if stamp(status or safety.regular_file(path)) == known:
-        trust(path, known)
-    else:
-        raise FormatError(
-            path,
-            "",
-            "the file as it was when it was opened",
-            "another size or modification time",
-            "open it again",
-        )
+    if compared is None or (location, known) not in compared:
+        location.check_unchanged(known)
+        trust(location, known)
 
 
 def plain(value: Any) -> Any:

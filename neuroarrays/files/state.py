@@ -254,13 +254,13 @@ def release() -> None:
 
 def close(paths: Sequence[str]) -> None:
     """Close what is open at some paths or below them, and forget what was read from there."""
-    tops = [os.path.abspath(path) for path in paths]
+    tops = [path if "://" in path else os.path.abspath(path) for path in paths]
 
     def inside(key: Any) -> bool:
         first = key[0] if isinstance(key, tuple) and key else key
         path = getattr(first, "path", first)
         return isinstance(path, str) and any(
-            path == top or path.startswith(top.rstrip(os.sep) + os.sep) for top in tops
+            path == top or path.startswith((top.rstrip("/") + "/", top + os.sep)) for top in tops
         )
 
     for cache in _CACHES:

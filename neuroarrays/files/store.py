@@ -6,27 +6,21 @@ The lower floor of this folder. A folder is one, a zip is another (`zips`); what
 
 from __future__ import annotations
 
-import os
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import Any, BinaryIO, TextIO
+from typing import TextIO
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import folders, safety
-from neuroarrays.files.source import check_unchanged
+from neuroarrays.files.location import FILE, FOLDER, LINK, Location, Stamp, check, words_of
+from neuroarrays.files.positioned import Part
 
 #: The largest file that is read whole on opening (labels of trials and units), bytes.
 LARGEST = 1 << 28
-#: A place in a file, and the buffers that the bytes from there go into, one after another.
-Part = tuple[int, Sequence[Any]]
 #: Folder ("data/responses", "" for the store itself) -> names of its files.
 Listing = dict[str, list[str]]
-#: Without waiting for a writer where a FIFO stands in place of a file.
-_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 #: Folders of a store, and levels of folders in folders.
 _MAX_FOLDERS, _MAX_DEPTH = 10_000, 8
 
@@ -39,14 +33,19 @@ class Store(ABC):
 
     Attributes
     ----------
-    path : str
+    location : Location
         Of the folder or container.
     stamp : tuple of int
         What tells its content from another; () where nothing is compared.
     """
 
-    path: str
-    stamp: tuple[int, ...]
+    location: Location
+    stamp: Stamp
+
+    @property
+    def path(self) -> str:
+        """The full path of the folder or container, for messages."""
+        return self.location.path
 
     @abstractmethod
     def listing(self) -> Listing:
@@ -92,7 +91,7 @@ class Store(ABC):
 
     def path_of(self, name: str) -> str:
         """The path of a file, for messages."""
-        return os.path.join(self.path, name)
+        return f"{self.path}/{name}"
 
 
 @dataclass(frozen=True)
@@ -105,142 +104,50 @@ class FolderStore(Store):
         while todo:
             folder = todo.pop()
             names = listing.setdefault(folder, [])
+            place = self.location.child(folder) if folder else self.location
             try:
-                with os.scandir(os.path.join(self.path, folder)) as entries:
-                    for entry in entries:
-                        if entry.is_dir():
-                            todo.append(f"{folder}/{entry.name}".lstrip("/"))
-                        else:
-                            names.append(entry.name)
+                kinds = place.listing()
             except OSError as error:
-                raise FormatError(
-                    os.path.join(self.path, folder), "", "a readable folder", str(error.strerror)
-                ) from error
+                raise FormatError(place.path, "", "a readable folder", words_of(error)) from error
+            for name, kind in kinds.items():
+                if kind in (LINK, ""):
+                    kind = place.child(name).status().kind
+                if kind == FOLDER:
+                    todo.append(f"{folder}/{name}".lstrip("/"))
+                else:
+                    names.append(name)
             if len(listing) > _MAX_FOLDERS or folder.count("/") > _MAX_DEPTH:
                 raise FormatError(self.path, folder, "a session's folders", "folders without end")
         return listing
 
     def size(self, name: str) -> int:
-        return safety.regular_file(self.path_of(name)).st_size
+        file = self.location.child(name)
+        status = file.status()
+        check(file, status)
+        if status.kind != FILE:
+            raise FormatError(file.path, "", "a regular file", "a folder")
+        return status.size
 
     def readv(self, name: str, parts: Sequence[Part]) -> list[int]:
-        path = f"{self.path}/{name}"
-        known = folders.listing(self.path, self.stamp, follow=True) if self.stamp else None
-        with opened(path) as descriptor:
-            if known is not None:
-                folders.check_status(path, os.fstat(descriptor), known.get(name))
-            return [fill(descriptor, buffers, at) for at, buffers in parts]
-
-
-@contextmanager
-def opened(path: str, known: tuple[int, ...] | None = None) -> Iterator[int]:
-    """The descriptor of a regular file for one read.
-
-    Raises
-    ------
-    FormatError
-        If it cannot be read, or is another than was `known`.
-    """
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except OSError as error:
-        raise FormatError(
-            path, "", "a readable file", f"{error.strerror}", "restore it from the original"
-        ) from error
-    try:
-        if known is not None:
-            check_unchanged(path, known, os.fstat(descriptor))
-        yield descriptor
-    except OSError as error:
-        mode = os.fstat(descriptor).st_mode
-        problem = error.strerror if stat.S_ISREG(mode) else "no regular file"
-        raise FormatError(path, "", "a readable file", str(problem)) from error
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def stream(path: str, known: tuple[int, ...] | None = None) -> Iterator[BinaryIO]:
-    """A regular file as a stream of bytes, for what reads it in order.
-
-    Raises
-    ------
-    FormatError
-        If it cannot be read, or is another than was `known`.
-    """
-    with opened(path, known) as descriptor, open(descriptor, "rb", closefd=False) as file:
-        yield file
+        known: Stamp | None = None
+        if self.stamp:
+            known = self.location.folder(self.stamp, follow=True).files.get(name, ())
+        with self.location.child(name).open(known) as file:
+            return file.readv(parts)
 
 
 @contextmanager
 def text_stream(
-    path: str, encoding: str, errors: str = "strict", known: tuple[int, ...] | None = None
+    location: Location, encoding: str, errors: str = "strict", known: Stamp | None = None
 ) -> Iterator[TextIO]:
-    """A regular file as a stream of text, as `stream`."""
-    with stream(path, known) as raw:
-        text = TextIOWrapper(raw, encoding, errors)
+    """A regular file as a stream of text, for what reads it in order.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read, or is another than was `known`.
+    """
+    with location.open(known) as file:
+        text = TextIOWrapper(file.stream(), encoding, errors)
         yield text
         text.detach()
-
-
-def fill(descriptor: int, buffers: Sequence[Any], at: int) -> int:
-    """Fill buffers one after another, continuing after short reads until the file ends."""
-    wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-    got = os.preadv(descriptor, buffers, at)
-    if got in (0, wanted):
-        return got
-    views = [memoryview(buffer).cast("B") for buffer in buffers]
-    while got < wanted:
-        left, rest = got, []
-        for view in views:
-            if left < len(view):
-                rest.append(view[left:])
-            left = max(0, left - len(view))
-        more = os.preadv(descriptor, rest, at + got)
-        if more == 0:
-            break
-        got += more
-    return got
-
-
-def head(path: str | os.PathLike[str], size: int) -> bytes:
-    """The first bytes of a file, b"" if it is no regular file or cannot be read."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return b""
-        with opened(os.fspath(path)) as descriptor:
-            return os.read(descriptor, size)
-    except (OSError, ValueError, FormatError):
-        return b""
-
-
-def content(path: str | os.PathLike[str], largest: int) -> bytes:
-    """All bytes of a regular file.
-
-    Raises
-    ------
-    MissingPath
-        If there is nothing.
-    FormatError
-        If it is no regular file, cannot be read, or has more bytes than `largest`.
-    """
-    size = safety.regular_file(path).st_size
-    if size > largest:
-        raise FormatError(path, "", f"at most {largest:,} bytes", f"{size:,}")
-    buffer = bytearray(size)
-    with opened(os.fspath(path)) as descriptor:
-        return bytes(buffer[: fill(descriptor, [buffer], 0)]) if size else b""
-
-
-def text(path: str | os.PathLike[str], largest: int) -> str:
-    """The text of a file in UTF-8, as `content`.
-
-    Raises
-    ------
-    FormatError
-        Also if it is no UTF-8.
-    """
-    try:
-        return content(path, largest).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(path, "", "readable text", str(error)) from error

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import posixpath
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
-from neuroarrays.files import folders, outer, safety, state
+from neuroarrays.files import outer, safety, state
 from neuroarrays.files.headers import SAVED_BY
+from neuroarrays.files.location import Folder
 from neuroarrays.files.outer import Key
+from neuroarrays.files.positioned import changed
 from neuroarrays.files.source import Info, Source, text_array
 
 #: Codecs of cells that are text; others (pickle) are never run.
@@ -33,16 +34,15 @@ class ZarrSource(Source):
     """A Zarr group in a folder, format 2 or 3."""
 
     def names(self, group: str = "/") -> list[str]:
-        folder = Path(self.path, self._resolve(group))
-        try:
-            names = [entry.name for entry in os.scandir(folder) if _is_zarr_node(entry.path)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted({*names, *(str(link["name"]) for link in _links(folder))})
+        above = self._resolve(group)
+        folder = self.folder()
+        names = [name for name in folder.names(above) if _is_node(folder, _below(above, name))]
+        return sorted({*names, *(str(link["name"]) for link in _links(folder, above))})
 
     def _resolve(self, name: str) -> str:
         """Follow hdmf-zarr's links, which stand in an attribute of the parent group."""
         todo, here, followed = name.strip("/").split("/")[::-1], "", 0
+        folder = self.folder()
         while todo:
             part = todo.pop()
             if part in ("", "."):
@@ -50,8 +50,8 @@ class ZarrSource(Source):
             path = f"{here}/{part}" if here else part
             if part == "..":
                 raise FormatError(self.path, path, "data inside this store", "a path out of it")
-            if not _is_zarr_node(Path(self.path, path)):
-                target = _link_at(Path(self.path, here), part)
+            if not _is_node(folder, path):
+                target = _link_at(folder, here, part)
                 if target is None:
                     return name.strip("/")
                 if not self._is_own(target):
@@ -72,20 +72,21 @@ class ZarrSource(Source):
 
     def _is_own(self, link: dict[str, Any]) -> bool:
         """Whether a link stays in this store."""
-        return os.path.abspath(os.path.join(self.path, str(link.get("source", ".")))) == self.path
+        target = posixpath.join(self.path, str(link.get("source", ".")))
+        return posixpath.normpath(target) == posixpath.normpath(self.path)
 
     def link(self, name: str) -> str | None:
         parent, _, last = name.strip("/").rpartition("/")
-        folder = Path(self.path, self._resolve(parent))
-        target = None if _is_zarr_node(folder / last) else _link_at(folder, last)
+        folder, above = self.folder(), self._resolve(parent)
+        is_node = _is_node(folder, _below(above, last))
+        target = None if is_node else _link_at(folder, above, last)
         if target is None:
             return None
         inside = str(target.get("path", ""))
         return inside if self._is_own(target) else f"{target.get('source')}:{inside}"
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
-        folder = Path(self.path, self._resolve(name))
-        raw = _json(folder) or {}
+        raw = _json(self.folder(), self._resolve(name)) or {}
         return {key: _zarr_reference(value) for key, value in raw.items()}
 
     def identity(self, name: str) -> object:
@@ -121,58 +122,66 @@ class ZarrSource(Source):
                 )
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
 
-    def files(self) -> folders.Listing:
+    def folder(self) -> Folder:
         """The files of the store as they were when it was opened."""
-        return folders.listing(self.path, self.stamp)
+        return _folders.get_or_make(self, lambda: self.location.folder(self.stamp))
 
     def check_bytes(self, name: str, raw: bytes | None) -> None:
         """Compare what is read of a file (None: it is not there) with what is known of it."""
 
     def _check_metadata(self, name: str) -> None:
         """See that the store is there and the array in it is the one that was opened."""
-        files = self.files()
+        folder = self.folder()
         for marker in (".zarray", "zarr.json"):
-            if (path := f"{name}/{marker}".lstrip("/")) in files:
-                folders.check(self.path, path, files)
+            if (path := _below(name, marker)) in folder.files:
+                folder.check(path)
                 return
-        raise folders.changed(f"{self.path}/{name}", "no metadata")
+        raise changed(f"{self.path}/{name}")
 
     def _check_size(self, name: str, nbytes: int, whole: bool = False) -> None:
         if whole:
             safety.check_whole(self.path, name, nbytes, self.stamp[1])
         if nbytes > safety.ALWAYS_ALLOWED:
             prefix = f"{name}/".lstrip("/")
-            stored = sum(status[1] for at, status in self.files().items() if at.startswith(prefix))
-            safety.check_allocation(self.path, name, nbytes, stored)
+            folder = self.folder()
+            stored = sum(status[1] for at, status in folder.files.items() if at.startswith(prefix))
+            if folder.complete:
+                safety.check_allocation(self.path, name, nbytes, stored)
 
 
-def _is_zarr_node(folder: str | os.PathLike[str]) -> bool:
-    return any(
-        os.path.isfile(os.path.join(folder, marker))
-        for marker in ("zarr.json", ".zgroup", ".zarray")
-    )
+#: What is known of the files of each source.
+_folders: state.Cache[Folder] = state.Cache(64 << 20, lambda _: 1 << 16)
 
 
-def _json(folder: Path, key: str | None = None) -> Any:
+def _below(group: str, name: str) -> str:
+    return f"{group}/{name}" if group else name
+
+
+def _is_node(folder: Folder, name: str) -> bool:
+    return any(folder.has(_below(name, marker)) for marker in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _json(folder: Folder, group: str, key: str | None = None) -> Any:
     """User attributes of a Zarr node, read from its metadata file."""
     for name in ("zarr.json", ".zattrs"):
-        content = folders.read_json(folder / name)
+        content = folder.document(_below(group, name))
         if content is not None:
             attrs = content.get("attributes", {}) if name == "zarr.json" else content
             if not isinstance(attrs, dict):
-                raise FormatError(folder / name, "", "a mapping", type(attrs).__name__)
+                where = f"{folder.path}/{_below(group, name)}"
+                raise FormatError(where, "", "a mapping", type(attrs).__name__)
             return attrs if key is None else attrs.get(key)
     return None if key else {}
 
 
-def _links(folder: Path) -> list[dict[str, Any]]:
+def _links(folder: Folder, group: str) -> list[dict[str, Any]]:
     """The links that hdmf-zarr keeps in an attribute of a group, of another name since 0.14."""
-    links = (_json(folder, "_LINKS") or []) + (_json(folder, "zarr_link") or [])
+    links = (_json(folder, group, "_LINKS") or []) + (_json(folder, group, "zarr_link") or [])
     return [link for link in links if isinstance(link, dict) and "name" in link]
 
 
-def _link_at(folder: Path, name: str) -> dict[str, Any] | None:
-    return next((link for link in _links(folder) if link["name"] == name), None)
+def _link_at(folder: Folder, group: str, name: str) -> dict[str, Any] | None:
+    return next((link for link in _links(folder, group) if link["name"] == name), None)
 
 
 def _zarr_reference(value: Any) -> Any:
@@ -195,10 +204,10 @@ def _zarr_array(source: ZarrSource, name: str) -> Any:
 
 
 def _opened(source: ZarrSource, name: str) -> Any:
-    files, prefix = source.files(), f"{name}/".lstrip("/")
+    folder = source.folder()
     try:
-        if f"{prefix}.zarray" in files:
-            meta = json.loads(folders.read(source.path, f"{prefix}.zarray", files))
+        if (raw := folder.read(_below(name, ".zarray"))) is not None:
+            meta = json.loads(raw)
             is_object = meta.get("dtype") == "|O"
             filters = [] if is_object else meta.get("filters") or []
             codecs = [*filters, *([meta["compressor"]] if meta.get("compressor") else [])]
@@ -206,14 +215,11 @@ def _opened(source: ZarrSource, name: str) -> Any:
             if is_object:
                 return _ObjectArray(source, name, meta)
             return _open_zarr(source, name, codecs)
-        if f"{prefix}zarr.json" in files:
-            node = json.loads(folders.read(source.path, f"{prefix}zarr.json", files))
+        if (raw := folder.read(_below(name, "zarr.json"))) is not None:
+            node = json.loads(raw)
             if node["node_type"] == "array":
                 _refuse_pickle(source, name, node.get("codecs") or [])
                 return _open_zarr(source, name, node.get("codecs") or [])
-            return None
-        for marker in (".zarray", "zarr.json"):
-            folders.check_absent(source.path, prefix + marker)
     except NeuroArraysError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -240,16 +246,15 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
         from neuroarrays.files.zarr_store import CheckedStore, outer_packing
     except ImportError as error:
         raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
-    store = CheckedStore(source.path, source.files(), source.check_bytes)
+    store = CheckedStore(source.folder(), source.check_bytes)
     with safety.readable(source.path, name, "a Zarr array"):
         array = zarr.open_array(store=store, path=name, mode="r")
         chunk = math.prod(int(n) for n in array.chunks) * np.dtype(array.dtype).itemsize
     source._check_size(name, chunk)
     text = array.dtype.kind not in "biufcmMV"  # of any length
     store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk
-    if SAVED_BY in (
-        _json(Path(source.path)) or {}
-    ):  # plain xarray leaves out chunks of fill values
+    # Plain xarray leaves out chunks of fill values.
+    if SAVED_BY in (_json(source.folder(), "") or {}):
         _check_chunks(source, name, array)
     return array
 
@@ -261,8 +266,9 @@ def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
     """
     expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
     prefix = f"{name}/".lstrip("/")
-    present = sum(path.startswith(prefix) for path in source.files()) - 1
-    if present < expected:
+    folder = source.folder()
+    present = sum(path.startswith(prefix) for path in folder.files) - 1
+    if present < expected and folder.complete:
         raise FormatError(
             source.path,
             name,
@@ -326,13 +332,11 @@ class _ObjectArray:
 
         from neuroarrays.files.zarr_store import check_packed, outer_packing
 
-        files = self.source.files()
         chunk = name.replace(".", self.meta.get("dimension_separator", "."))
         path = f"{self.name}/{chunk}".lstrip("/")
-        if path not in files:
-            folders.check_absent(self.source.path, path)
+        data: Any = self.source.folder().read(path)
+        if data is None:
             return None
-        data: Any = folders.read(self.source.path, path, files)
         if self.meta["compressor"]:
             packing = outer_packing([self.meta["compressor"]]), safety.WHOLE
             check_packed(data, packing, f"{self.source.path}/{path}")

@@ -12,42 +12,42 @@ import bz2
 import lzma
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from zarr.abc.store import (
     OffsetByteRequest,
     RangeByteRequest,
+    Store,
     SuffixByteRequest,
 )
 from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import LocalStore
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import folders, safety
+from neuroarrays.files import safety
+from neuroarrays.files.location import Folder
 
 #: The most that a byte of each packing can become; blosc, lz4 and zstd say it in their first bytes.
 _MOST = {"gzip": 1032, "zlib": 1032, "bz2": 1 << 20, "lzma": 1 << 20}
 
 
-class CheckedStore(LocalStore):
-    """A local store that checks every file against its stamp from when the store was opened.
+class CheckedStore(Store):
+    """A store that is read only and checks every file against its stamp from when it was opened.
 
     Parameters
     ----------
-    path : str
-        The folder.
-    files : mapping
-        What was in it when it was opened.
+    folder : Folder
+        The files, as they were when it was opened.
     check : callable
         Told the name and the bytes of each file that is read, None for one that is not there.
     """
 
-    def __init__(
-        self, path: str, files: folders.Listing, check: Callable[[str, bytes | None], None]
-    ):
-        super().__init__(path, read_only=True)
-        self.folder, self.files, self.check = path, files, check
+    supports_writes = supports_deletes = False
+    supports_listing = True
+
+    def __init__(self, folder: Folder, check: Callable[[str, bytes | None], None]):
+        super().__init__(read_only=True)
+        self.folder, self.check = folder, check
         #: Array -> the name of its outer packing, and the bytes of an unpacked chunk.
         self.packings: dict[str, tuple[str, int]] = {}
 
@@ -55,22 +55,20 @@ class CheckedStore(LocalStore):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.folder, self.files, self.check)
+        return type(self), (self.folder, self.check)
 
     def bytes_of(self, key: str, byte_range: Any = None) -> bytes | None:
         """A file's bytes, None if there was none."""
         key = key.strip("/")
-        if key not in self.files:
-            folders.check_absent(self.folder, key)
+        start, size = _place(byte_range, self.folder, key)
+        raw = self.folder.read(key, start, size)
+        if raw is None:
             self.check(key, None)
-            return None
-        start, size = _place(byte_range, self.files[key][1])
-        raw = folders.read(self.folder, key, self.files, start, size)
-        if byte_range is None:
+        elif byte_range is None:
             self.check(key, raw)
             array = next((above for above in _above(key) if above in self.packings), None)
             if array is not None and key.rpartition("/")[2] not in _METADATA:
-                check_packed(raw, self.packings[array], f"{self.folder}/{key}")
+                check_packed(raw, self.packings[array], f"{self.folder.path}/{key}")
         return raw
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
@@ -88,7 +86,34 @@ class CheckedStore(LocalStore):
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        return key.strip("/") in self.files
+        return self.folder.has(key.strip("/"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CheckedStore) and other.folder is self.folder
+
+    __hash__ = Store.__hash__
+
+    async def list(self) -> AsyncIterator[str]:
+        for name in self.folder.files:
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        for name in self.folder.files:
+            if name.startswith(prefix):
+                yield name
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        for name in self.folder.names(prefix.strip("/")):
+            yield name
+
+    async def set(self, key: str, value: Any) -> None:
+        raise self._refused()
+
+    async def delete(self, key: str) -> None:
+        raise self._refused()
+
+    def _refused(self) -> FormatError:
+        return FormatError(self.folder.path, "", "nothing to be written", "a write")
 
 
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
@@ -100,14 +125,14 @@ def _above(key: str) -> list[str]:
     return ["/".join(parts[:i]) for i in range(len(parts) - 1, -1, -1)]
 
 
-def _place(byte_range: Any, total: int) -> tuple[int, int | None]:
+def _place(byte_range: Any, folder: Folder, name: str) -> tuple[int, int | None]:
     """Where a part of a file begins, and how many bytes it has."""
     if isinstance(byte_range, RangeByteRequest):
         return byte_range.start, max(0, byte_range.end - byte_range.start)
     if isinstance(byte_range, OffsetByteRequest):
         return byte_range.offset, None
     if isinstance(byte_range, SuffixByteRequest):
-        return max(0, total - byte_range.suffix), None
+        return -byte_range.suffix, None
     return 0, None
 
 

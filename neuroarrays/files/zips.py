@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import mmap
-import os
 import struct
 import tempfile
 import zipfile
@@ -20,6 +19,8 @@ from typing import IO, Any
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety, state, store, streams
+from neuroarrays.files.location import Location, Stamp
+from neuroarrays.files.positioned import Part, PositionedFile, Stream
 from neuroarrays.files.source import check_unchanged
 
 MAGIC = b"PK\x03\x04"
@@ -69,17 +70,12 @@ _directories: state.Cache[dict[str, ZipMember]] = state.Cache(128 << 20, state.e
 _mapped: state.Cache[mmap.mmap] = state.Cache(8 << 30, len)
 
 
-def is_zip(path: str | os.PathLike[str]) -> bool:
-    """Whether the file begins like a zip."""
-    return store.head(path, 4) == MAGIC
-
-
-def members(path: str, known: tuple[int, ...]) -> dict[str, ZipMember]:
+def members(location: Location, known: Stamp) -> dict[str, ZipMember]:
     """What the central directory of a zip lists, folders left out; kept for the process.
 
     Parameters
     ----------
-    path : str
+    location : Location
         Of the zip.
     known : tuple of int
         Its stamp.
@@ -89,10 +85,10 @@ def members(path: str, known: tuple[int, ...]) -> dict[str, ZipMember]:
     FormatError
         If it is damaged, made to exhaust memory, or has changed.
     """
-    return _directories.get_or_make((path, known), lambda: _directory(path, known))
+    return _directories.get_or_make((location, known), lambda: _directory(location, known))
 
 
-def member(path: str, known: tuple[int, ...], name: str) -> ZipMember:
+def member(location: Location, known: Stamp, name: str) -> ZipMember:
     """The member of that name.
 
     Raises
@@ -100,10 +96,10 @@ def member(path: str, known: tuple[int, ...], name: str) -> ZipMember:
     FormatError
         If there is none, or it is encrypted or packed in another way than deflate.
     """
-    entry = members(path, known).get(name)
+    entry = members(location, known).get(name)
     if entry is None:
-        raise FormatError(path, name, "a file in the zip", "nothing of that name")
-    check_plain(path, entry)
+        raise FormatError(location.path, name, "a file in the zip", "nothing of that name")
+    check_plain(location.path, entry)
     return entry
 
 
@@ -118,10 +114,13 @@ def check_plain(path: str, entry: ZipMember) -> None:
         )
 
 
-def _directory(path: str, known: tuple[int, ...]) -> dict[str, ZipMember]:
-    check_unchanged(path, known)
-    hint = "it is truncated or damaged; download it again"
-    with safety.readable(path, "", "a readable zip", hint), zipfile.ZipFile(path) as archive:
+def _directory(location: Location, known: Stamp) -> dict[str, ZipMember]:
+    path, hint = location.path, "it is truncated or damaged; download it again"
+    with (
+        location.open(known) as file,
+        safety.readable(path, "", "a readable zip", hint),
+        zipfile.ZipFile(file.stream()) as archive,
+    ):
         entries = archive.infolist()
     if len(entries) > MAX_MEMBERS:
         raise FormatError(path, "", f"at most {MAX_MEMBERS:,} members", f"{len(entries):,}")
@@ -176,7 +175,7 @@ def _check_sizes(path: str, entries: dict[str, ZipMember], total: int) -> None:
 # ------------------------------------------------------------------------------ a member's bytes
 
 
-def start(path: str, descriptor: int, entry: ZipMember) -> int:
+def start(file: PositionedFile, entry: ZipMember) -> int:
     """Where the bytes of a member begin in an open zip, after its local header.
 
     Raises
@@ -184,8 +183,8 @@ def start(path: str, descriptor: int, entry: ZipMember) -> int:
     FormatError
         If there is no local header.
     """
-    raw = os.pread(descriptor, _LOCAL.size, entry.offset) if entry.offset >= 0 else b""
-    return entry.offset + _after_header(raw, path, entry)
+    raw = file.read(entry.offset, _LOCAL.size) if entry.offset >= 0 else b""
+    return entry.offset + _after_header(raw, file.path, entry)
 
 
 def _after_header(raw: bytes, path: str, entry: ZipMember) -> int:
@@ -202,7 +201,7 @@ def _after_header(raw: bytes, path: str, entry: ZipMember) -> int:
     return int(_LOCAL.size + fields[-2] + fields[-1])
 
 
-def content(path: str, known: tuple[int, ...], entry: ZipMember) -> bytes:
+def content(location: Location, known: Stamp, entry: ZipMember) -> bytes:
     """All bytes of a member, compared with its checksum: one open and one read.
 
     Raises
@@ -210,14 +209,15 @@ def content(path: str, known: tuple[int, ...], entry: ZipMember) -> bytes:
     FormatError
         If the zip has changed or the member is damaged.
     """
+    path = location.path
     check_plain(path, entry)
     safety.check_allocation(path, entry.name, entry.size, known[1])
-    with store.opened(path, known) as descriptor:
+    with location.open(known) as file:
         wanted = _LOCAL.size + entry.name_bytes + _SLACK + entry.packed
-        raw = os.pread(descriptor, wanted, entry.offset) if entry.offset >= 0 else b""
+        raw = file.read(entry.offset, wanted) if entry.offset >= 0 else b""
         begin = _after_header(raw, path, entry)
         if len(raw) < begin + entry.packed:  # a long extra field
-            raw = os.pread(descriptor, begin + entry.packed, entry.offset)
+            raw = file.read(entry.offset, begin + entry.packed)
     packed = memoryview(raw)[begin : begin + entry.packed]
     data = bytes(packed) if entry.stored else inflate(packed, entry.size + 1, path, entry.name)
     if len(data) != entry.size or zlib.crc32(data) != entry.checksum:
@@ -252,28 +252,33 @@ def differs(path: str, entry: ZipMember, size: int) -> FormatError:
     )
 
 
-def pieces(path: str, known: tuple[int, ...], entry: ZipMember) -> Iterator[bytes]:
+def pieces(location: Location, known: Stamp, entry: ZipMember) -> Iterator[bytes]:
     """The unpacked bytes of a member in pieces of at most 1 MiB; the checksum is not compared."""
-    check_plain(path, entry)
-    with store.stream(path, known) as file:
-        begin = start(path, file.fileno(), entry)
-        yield from streams.pieces(file, begin, entry.packed, -15, path, entry.name)
+    check_plain(location.path, entry)
+    with location.open(known) as file:
+        begin = start(file, entry)
+        yield from streams.pieces(
+            file.stream(), begin, entry.packed, -15, location.path, entry.name
+        )
 
 
 # ------------------------------------------------------------------------------ a member as a file
 
 
-def open_member(path: str, known: tuple[int, ...], name: str) -> IO[bytes] | io.RawIOBase:
+def open_member(location: Location, known: Stamp, name: str) -> IO[bytes] | io.RawIOBase:
     """A seekable file of a member: where it lies if it is stored, else unpacked to a nameless file.
 
     Nothing is written beside the data: the nameless file is in the folder for temporary files
     (``TMPDIR``) and is gone when it is closed.
     """
-    entry = member(path, known, name)
-    return _Window(path, known, entry) if entry.stored else _unpacked(path, known, entry)
+    entry = member(location, known, name)
+    if not entry.stored:
+        return _unpacked(location, known, entry)
+    file = location.open(known)
+    return _Window(file, start(file, entry), entry.size)
 
 
-def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
+def mapped(location: Location, known: Stamp, name: str) -> mmap.mmap:
     """The bytes of a member, from a nameless file that is unpacked to once per process.
 
     Raises
@@ -281,20 +286,21 @@ def mapped(path: str, known: tuple[int, ...], name: str) -> mmap.mmap:
     FormatError
         On a zip that has changed since it was `known`, or cannot be read.
     """
-    check_unchanged(path, known)
+    check_unchanged(location, known)
 
     def unpack() -> mmap.mmap:
-        with _unpacked(path, known, member(path, known, name)) as file:
+        with _unpacked(location, known, member(location, known, name)) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    return _mapped.get_or_make((path, known, name), unpack)
+    return _mapped.get_or_make((location, known, name), unpack)
 
 
-def _unpacked(path: str, known: tuple[int, ...], entry: ZipMember) -> IO[bytes]:
+def _unpacked(location: Location, known: Stamp, entry: ZipMember) -> IO[bytes]:
     """A nameless file of a member's bytes, compared with its checksum."""
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
     size = checksum = 0
-    for piece in [content(path, known, entry)] if entry.stored else pieces(path, known, entry):
+    whole = [content(location, known, entry)] if entry.stored else pieces(location, known, entry)
+    for piece in whole:
         size += len(piece)
         if size > entry.size:
             break
@@ -302,45 +308,29 @@ def _unpacked(path: str, known: tuple[int, ...], entry: ZipMember) -> IO[bytes]:
         unpacked.write(piece)
     if size != entry.size or checksum != entry.checksum:
         unpacked.close()
-        raise differs(path, entry, size)
+        raise differs(location.path, entry, size)
     unpacked.flush()
     unpacked.seek(0)
     return unpacked
 
 
-class _Window(io.RawIOBase):
-    """A stored member as a file of its own, read-only."""
+class _Window(Stream):
+    """A part of a file as a file of its own, read-only, which it closes."""
 
-    def __init__(self, path: str, known: tuple[int, ...], entry: ZipMember):
-        self.size, self.at, self.descriptor = entry.size, 0, -1
-        with store.opened(path, known) as descriptor:
-            self.begin = start(path, descriptor, entry)
-            self.descriptor = os.dup(descriptor)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
-        self.at = max(base + offset, 0)
-        return self.at
-
-    def tell(self) -> int:
-        return self.at
+    def __init__(self, file: PositionedFile, begin: int, size: int):
+        super().__init__(file)
+        self.begin, self.size = begin, size
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         wanted = max(min(len(view), self.size - self.at), 0)
-        count = os.preadv(self.descriptor, [view[:wanted]], self.begin + self.at) if wanted else 0
+        count = self.file.fill([view[:wanted]], self.begin + self.at) if wanted else 0
         self.at += count
         return count
 
     def close(self) -> None:
-        if not self.closed and self.descriptor >= 0:
-            os.close(self.descriptor)
+        if not self.closed:
+            self.file.close()
         super().close()
 
 
@@ -352,21 +342,21 @@ class ZipStore(store.Store):
 
     def listing(self) -> store.Listing:
         files: store.Listing = {"": []}
-        for name in members(self.path, self.stamp):
+        for name in members(self.location, self.stamp):
             if name.startswith(self.prefix):
                 folder, _, leaf = name[len(self.prefix) :].rpartition("/")
                 files.setdefault(folder, []).append(leaf)
         return files
 
     def size(self, name: str) -> int:
-        return member(self.path, self.stamp, self.prefix + name).size
+        return member(self.location, self.stamp, self.prefix + name).size
 
     def path_of(self, name: str) -> str:
         return f"{self.path}/{self.prefix}{name}"
 
-    def readv(self, name: str, parts: Sequence[store.Part]) -> list[int]:
-        entry = member(self.path, self.stamp, self.prefix + name)
-        data = memoryview(content(self.path, self.stamp, entry))
+    def readv(self, name: str, parts: Sequence[Part]) -> list[int]:
+        entry = member(self.location, self.stamp, self.prefix + name)
+        data = memoryview(content(self.location, self.stamp, entry))
         done = []
         for begin, buffers in parts:
             at = begin

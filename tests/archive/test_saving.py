@@ -16,7 +16,7 @@ import neuroarrays as na
 from neuroarrays.archive import encoding, progress
 from neuroarrays.archive import saving as store
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
-from neuroarrays.files import chunks, hdf5, opening, partials
+from neuroarrays.files import hdf5, opening, partials, positioned
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
 from neuroarrays.testing import same_values
 
@@ -726,7 +726,9 @@ def test_rows_of_a_file_that_ends_early(tmp_path, options, monkeypatch):
     os.truncate(path, 600_000)
     with pytest.raises(FormatError, match=r"x\.h5: expected the file as it was when it was opened"):
         opened.read("a")
-    monkeypatch.setattr(chunks.File, "check_unchanged", lambda *_: None)  # truncated a moment later
+    monkeypatch.setattr(
+        positioned.LocalFile, "check_unchanged", lambda *_: None
+    )  # truncated a moment later
     monkeypatch.setattr(hdf5, "check_unchanged", lambda *_: None)
     with pytest.raises(FormatError, match=r"x\.h5:a: expected .* bytes at"):
         opened.read("a")

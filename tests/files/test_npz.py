@@ -108,7 +108,7 @@ def test_runs_that_lie_far_apart_are_read_alone(tmp_path, monkeypatch, make, key
     for axis, k in reversed(list(enumerate(key))):
         expected = expected[(slice(None),) * axis + (k,)]
     if len(key) == 2 and expected.size:
-        monkeypatch.setattr("neuroarrays.files.placed.mmap.mmap", None)
+        monkeypatch.setattr("neuroarrays.files.positioned.mmap.mmap", None)
     found = source.read("x", key)
     assert found.flags.c_contiguous
     assert found.dtype.isnative

@@ -15,6 +15,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import npy, zips
+from neuroarrays.files.locating import locate
 from neuroarrays.files.location import LocalLocation
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.sensorium import SensoriumReader, layout
@@ -227,7 +228,7 @@ def test_any_index_of_any_order_of_bytes(tmp_path, fortran, dtype):
     whole = random.integers(0, 200, (5, 3, 4, 6)).astype(dtype)
     for i, values in enumerate(whole):
         np.save(folder / f"{i}.npy", np.asfortranarray(values) if fortran else values)
-    files = FolderStore(str(tmp_path), ())
+    files = FolderStore(locate(tmp_path), ())
     array = TrialFiles(
         files, "data/responses", range(5), npy.header_in(files, "data/responses/0.npy")
     )
@@ -759,6 +760,6 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     np.save(root / "meta" / "neurons" / "unit_ids.npy", units["ID"].to_numpy(np.uint16))
     places = units[["coord_x", "coord_y", "coord_z"]].to_numpy(np.int64)
     np.save(root / "meta" / "neurons" / "cell_motor_coordinates.npy", places)
-    found = layout.units_of(listing, FolderStore(str(root), ()), 8122, "responses")
+    found = layout.units_of(listing, FolderStore(locate(root), ()), 8122, "responses")
     assert same_values(found["unit_id"], units["ID"].to_numpy())  # ids have gaps
     assert same_values(found["motor_z"], units["coord_z"].to_numpy())

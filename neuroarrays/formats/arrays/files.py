@@ -18,6 +18,7 @@ from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.members import ArraySource, MemberSource, npy_source
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.outer import Key
+from neuroarrays.files.positioned import changed
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Info, Source
 from neuroarrays.files.zarr import ZarrSource
@@ -40,18 +41,18 @@ def arrays_source(path: str | os.PathLike[str] | Probe) -> Source:
     probe = probe_of(path)
     probe.check()
     if probe.is_folder:
-        return FolderSource(probe.path, _known(probe)[0])
+        return FolderSource(probe.location, _known(probe)[0])
     suffix = probe.suffix.lower()
     if is_npz(probe):
-        return npz_source(probe.path)
+        return npz_source(probe)
     if probe.is_file and (suffix == ".mat" or is_matlab(probe)):
-        return matlab_source(probe.path)
+        return matlab_source(probe)
     if probe.container in ("hdf5", "zarr"):
         return probe.source
     if suffix == ".npy":
-        return npy_source(probe.path)
+        return npy_source(probe)
     if suffix in TABLES or suffix == ".parquet":
-        return TableSource(probe.path, probe.stamp)
+        return TableSource(probe.location, probe.stamp)
     expected = "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet"
     raise probe.unknown(expected, "")
 
@@ -98,11 +99,11 @@ class FolderSource(Source):
 
     def _stamps(self) -> dict[str, tuple[int, ...]]:
         """The files as they were when the folder was opened."""
-        stamps = _stamps.get((self.path, self.stamp))
+        stamps = _stamps.get((self.location, self.stamp))
         if stamps is None:
-            known, stamps = _known(probe_of(self.path))
+            known, stamps = _known(Probe(self.location))
             if known != self.stamp:
-                raise folders.changed(self.path, "other files")
+                raise changed(self.path)
         return stamps
 
     def _inside(self, name: str) -> tuple[Source, str] | None:
@@ -111,13 +112,13 @@ class FolderSource(Source):
         for i in range(1, len(parts) + 1):
             inner, rest = "/".join(parts[:i]), "/".join(parts[i:])
             if (known := self._stamps().get(inner)) is not None:
-                probe = probe_of(f"{self.path}/{inner}")
+                probe = Probe(self.location.child(inner))
                 if probe.container == "zarr":
-                    file: Source = ZarrSource(probe.path, known)
+                    file: Source = ZarrSource(probe.location, known)
                 else:
                     file = arrays_source(probe)
                 if file.stamp != known:
-                    raise folders.changed(probe.path, "another size or time")
+                    raise changed(probe.path)
                 if not rest and isinstance(file, ArraySource):
                     rest = next(iter(file.members()))
                 return file, rest
@@ -146,7 +147,7 @@ def _known(folder: Probe) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     stamps = {inner: file.content for inner, file in _files(folder).items()}
     total, digest = sum(status[1] for status in stamps.values()), folders.digest(stamps)
     known = folder.stamp[0], total, digest
-    return known, _stamps.put((folder.path, known), stamps)
+    return known, _stamps.put((folder.location, known), stamps)
 
 
 def _files(top: Probe) -> dict[str, Probe]:
@@ -212,7 +213,7 @@ def _walk(
     if isinstance(file, FolderSource):
         for inner in file.files():
             try:
-                inside = arrays_source(f"{file.path}/{inner}")
+                inside = arrays_source(Probe(file.location.child(inner)))
                 infos = listing(inside)
             except NeuroArraysError as error:
                 broken[inner] = error

@@ -16,7 +16,7 @@ from neuroarrays.errors import FormatError, MissingDependency
 from neuroarrays.files import safety
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
-from neuroarrays.files.probe import probe_of
+from neuroarrays.files.probe import Probe
 from neuroarrays.formats.arrays.fields import joined
 from neuroarrays.tree.columns import plain_column
 
@@ -54,7 +54,7 @@ class TableSource(MemberSource):
             raise FormatError(
                 self.path, "", f"a table of at most {LARGEST:,} bytes", f"{self.stamp[1]:,}"
             )
-        content = io.BytesIO(probe_of(self.path).read_bytes(LARGEST))
+        content = io.BytesIO(Probe(self.location).read_bytes(LARGEST))
         with safety.readable(self.path, "", "a readable table"):
             parquet = self.path.endswith(".parquet")
             frame = self._parquet(content) if parquet else self._text(content)

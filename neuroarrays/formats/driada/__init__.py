@@ -89,7 +89,7 @@ class DriadaReader(Reader):
             return True
         if probe.container != "zip":
             return False
-        members = npz_source(probe.path).members()
+        members = npz_source(probe).members()
         return any(len(members[name].shape) == 2 for name in neural_member(members))
 
     def list_sessions(self, probe: Probe) -> Sessions:
@@ -176,7 +176,7 @@ def _source(probe: Probe) -> MemberSource:
     struct = struct_source(probe)
     if struct is not None:
         return struct
-    return experiment_source(probe) if is_experiment(probe) else npz_source(probe.path)
+    return experiment_source(probe) if is_experiment(probe) else npz_source(probe)
 
 
 def _said_name(file: MemberSource) -> str:

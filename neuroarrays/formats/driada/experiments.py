@@ -39,7 +39,7 @@ def experiment_source(probe: Probe) -> ExperimentSource:
     FormatError
         If it is damaged, or no experiment.
     """
-    source = ExperimentSource(probe.path, probe.stamp)
+    source = ExperimentSource(probe.location, probe.stamp)
     source.members()
     return source
 

@@ -70,7 +70,7 @@ def struct_source(probe: Probe) -> StructSource | None:
     """The struct of a MATLAB file (v5 to v7.3), None if it has none."""
     if probe.head[:10] not in (b"MATLAB 5.0", b"MATLAB 7.3"):
         return None
-    base = matlab_source(probe.path)
+    base = matlab_source(probe)
     if not isinstance(base, MemberSource) or f"{STRUCT}calcium" not in base.members():
         return None
-    return StructSource(base.path, base.stamp, base)
+    return StructSource(base.location, base.stamp, base)

@@ -118,7 +118,7 @@ def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
 def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
     """An npy file of the shape that meta.yml says, given how many rows it has."""
     file.check("file")
-    header = npy.header_in(FolderStore(file.parent.path, ()), file.name)
+    header = npy.header_in(FolderStore(file.parent.location, ()), file.name)
     shape = shape_of(header.shape[0] if header.shape else 0)
     if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
         raise FormatError(
@@ -136,13 +136,13 @@ def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
 
 def _placed(file: Probe, member: Member) -> LazyArray:
     """The lazy array of values that lie in a file as they are."""
-    return file_array(ArraySource(file.path, file.stamp, file.name, member), file.name)
+    return file_array(ArraySource(file.location, file.stamp, file.name, member), file.name)
 
 
 def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
     """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
     labels: dict[str, np.ndarray] = {}
-    files = FolderStore(folder.path, ())
+    files = FolderStore(folder.location, ())
     for file in folder.glob("meta/*.npy"):
         values, name = npy.values_in(files, f"meta/{file.name}"), file.stem
         if values.shape == (size, 3) and name == "cell_motor_coordinates":

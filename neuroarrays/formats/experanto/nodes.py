@@ -11,7 +11,6 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, option
 from neuroarrays.files import npy
-from neuroarrays.files.folders import stamp
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.experanto import folders
@@ -191,7 +190,7 @@ class Session:
             f"data/{_file(number, meta, present, self.named)}.npy" if p else ""
             for (number, meta), p in zip(trials.items(), pictured, strict=True)
         )
-        files = FolderStore(folder.path, stamp(folder.path, follow=True))
+        files = FolderStore(folder.location, folder.location.folder_stamp(follow=True))
         dtype = npy.header_in(files, next(filter(None, named))).dtype.newbyteorder("=")
         try:
             blanks = np.array(
@@ -223,7 +222,7 @@ class Session:
                 raise FormatError(
                     folder.child("meta.yml").given, "", "names of files beside it", repr(name)
                 )
-            spans = npy.values_in(FolderStore(folder.path, ()), name)
+            spans = npy.values_in(FolderStore(folder.location, ()), name)
             spans = spans.reshape(0, 2) if spans.size == 0 else spans
             if spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iuf":
                 raise FormatError(
@@ -246,7 +245,7 @@ class Session:
 
 def _flips(screen: Probe) -> np.ndarray:
     """Unix times of the flips."""
-    times = npy.values_in(FolderStore(screen.path, ()), "timestamps.npy")
+    times = npy.values_in(FolderStore(screen.location, ()), "timestamps.npy")
     if times.ndim != 1 or times.dtype.kind != "f":
         path = screen.child("timestamps.npy").given
         raise FormatError(path, "", "times (flip,)", f"{times.dtype} {times.shape}")

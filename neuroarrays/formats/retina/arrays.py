@@ -9,12 +9,13 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import members
+from neuroarrays.files.headers import Header
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
 from neuroarrays.lazy.computed import Computed, Elementwise, as_dtype
 from neuroarrays.lazy.views import Joined, Taken, sliced
 
 
-def npy_array(path: str | os.PathLike[str]) -> FileArray:
+def npy_array(path: str | os.PathLike[str] | Header) -> FileArray:
     """The lazy array of an npy file; only its header is read.
 
     Raises

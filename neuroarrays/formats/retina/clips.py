@@ -9,6 +9,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import zips
+from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.members import ArraySource
 from neuroarrays.files.pickles import StoredArray, load_pickle
 from neuroarrays.files.placed import Member
@@ -40,15 +41,22 @@ class Pickled:
 
     Attributes
     ----------
-    path, member : str
-        The file; the pickle's name in it if it is a zip, else "".
+    location : Location
+        Of the file.
     stamp : tuple of int
         What tells the file's content from another.
+    member : str
+        The pickle's name in the file if it is a zip, else "".
     """
 
-    path: str
-    stamp: tuple[int, ...]
+    location: Location
+    stamp: Stamp
     member: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        return self.location.path
 
     def load(self) -> Any:
         """The content of the pickle; only plain values and arrays may be in it.
@@ -59,8 +67,8 @@ class Pickled:
             If it is damaged, or holds anything else.
         """
         if not self.member:
-            return load_pickle(self.path, allowed=(), stored=True)
-        data = zips.mapped(self.path, self.stamp, self.member)
+            return load_pickle(self.location, allowed=(), stored=True)
+        data = zips.mapped(self.location, self.stamp, self.member)
         return load_pickle(data, (), stored=True, where=self.member, path=self.path)
 
     def array(self, value: Any) -> LazyArray:
@@ -82,7 +90,7 @@ class Pickled:
             raise FormatError(self.path, self.member, "an array of numbers", problem)
         stored = Member(value.dtype, value.shape, value.fortran, value.offset)
         name = f"{self.member} at {value.offset}".strip()
-        source = ArraySource(self.path, self.stamp, name, stored, self.member)
+        source = ArraySource(self.location, self.stamp, name, stored, self.member)
         return pixels(file_array(source, name))
 
 

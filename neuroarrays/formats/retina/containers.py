@@ -65,7 +65,7 @@ def member_source(probe: Probe, name: str) -> Source:
     """
     if probe.is_folder:
         return probe.child(name).source
-    opened = ZippedHDF5(probe.path, probe.stamp, name)
+    opened = ZippedHDF5(probe.location, probe.stamp, name)
     try:
         opened.names("/")
     except FormatError as error:  # which says the zip, not the file in it

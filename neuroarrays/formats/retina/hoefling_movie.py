@@ -71,12 +71,12 @@ class NaturalMovie:
         """The movie beside the responses, unpacked or in its zip; None where there is none."""
         folder = probe if probe.is_folder else probe.parent
         movies = {
-            name.rpartition("/")[2]: Pickled(packed.path, packed.stamp, name)
+            name.rpartition("/")[2]: Pickled(packed.location, packed.stamp, name)
             for packed in folder.glob("*.zip")
             for name in containers.members(packed)
             if name.endswith(".pkl")
         }
-        movies |= {file.name: Pickled(file.path, file.stamp) for file in folder.glob("*.pkl")}
+        movies |= {file.name: Pickled(file.location, file.stamp) for file in folder.glob("*.pkl")}
         if wanted is not None:
             movies = {name: movies[name] for name in chosen(movies, wanted, "movie")}
         if len(movies) > 1:

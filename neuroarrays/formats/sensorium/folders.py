@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files import folders
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore, Store
 from neuroarrays.files.zips import ZipStore
@@ -47,10 +46,10 @@ class SessionFiles:
         FormatError
             If they cannot be listed.
         """
-        path = self.probe.path
+        place = self.probe.location
         if self.probe.is_folder:
-            return FolderStore(path, folders.stamp(path, follow=True))
-        return ZipStore(path, self.probe.stamp, self.prefix)
+            return FolderStore(place, place.folder_stamp(follow=True))
+        return ZipStore(place, self.probe.stamp, self.prefix)
 
 
 def is_session(probe: Probe) -> bool:

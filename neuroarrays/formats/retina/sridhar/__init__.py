@@ -231,7 +231,7 @@ class _SridharSession:
         self.folder, self.path, self.wanted = session.folder, session.file.path, wanted
         self.id, self.stimulus = session.id, session.stimulus
         session.file.check("file")
-        pickled = Pickled(self.path, session.file.stamp)
+        pickled = Pickled(session.file.location, session.file.stamp)
         path, content = self.path, pickled.load()
         if not isinstance(content, dict):
             raise FormatError(path, expected="a dict", found=type(content).__name__)
@@ -347,13 +347,15 @@ class _SridharSession:
         """Where each unit's average varies most, if averages are of the size of the frames."""
         averages, stem = self.folder.child("stas"), f"cell_data_{self.id}_WN_stas_cell_"
         first = averages.child(f"{stem}0.npy")
-        if not first.exists or arrays.npy_array(first.path).shape[1:] != size:
+        if not first.exists or arrays.npy_array(first).shape[1:] != size:
             return {}
         stored = tuple(averages.has(f"{stem}{unit}.npy") for unit in range(self.units))
         mirrored = self.stimulus == "natural_movie"
         axes = enumerate(("field_y", "field_x"))
-        where = f"{averages.path}/{stem}"
-        return {name: fields(where, stored, axis, size, mirrored) for axis, name in axes}
+        return {
+            name: fields((averages.location, stem), stored, axis, size, mirrored)
+            for axis, name in axes
+        }
 
     def _seeds(self, trials: int) -> np.ndarray | None:
         """(trial,) int64: the seed of each trial, -1 where the file does not say."""

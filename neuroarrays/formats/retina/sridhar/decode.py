@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, safety, state, store
+from neuroarrays.files import outer, state, store
+from neuroarrays.files.headers import Header
+from neuroarrays.files.location import FILE, Location, Stamp
 from neuroarrays.files.outer import Key
-from neuroarrays.files.probe import Probe, probe_of
-from neuroarrays.files.source import check_unchanged, stamp
+from neuroarrays.files.probe import Probe
+from neuroarrays.files.source import check_unchanged
 from neuroarrays.formats.retina.arrays import npy_array
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import Computed
@@ -28,8 +30,8 @@ class Fixations(LazyArray):
 
     Attributes
     ----------
-    path : str
-        The file.
+    location : Location
+        Of the file.
     stamp : tuple of int
         Its size and time of change when it was opened.
     lines : int
@@ -38,24 +40,29 @@ class Fixations(LazyArray):
         Which of them.
     """
 
-    path: str
-    stamp: tuple[int, ...]
+    location: Location
+    stamp: Stamp
     lines: int
     start: int
     stop: int
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        return self.location.path
 
     @classmethod
     def of(cls, file: Probe) -> Fixations:
         """All lines of a file; they are counted, not read."""
         file.check("file")
-        lines = _counted.get_or_make((file.path, file.stamp), lambda: _count(file))
-        return cls(file.path, file.stamp, lines, 0, lines)
+        lines = _counted.get_or_make((file.location, file.stamp), lambda: _count(file))
+        return cls(file.location, file.stamp, lines, 0, lines)
 
     def part(self, start: int, stop: int) -> Fixations:
         """The lines from `start` up to `stop`, those that there are."""
         first = min(start, self.lines)
         return Fixations(
-            self.path, self.stamp, self.lines, first, max(min(stop, self.lines), first)
+            self.location, self.stamp, self.lines, first, max(min(stop, self.lines), first)
         )
 
     @property
@@ -67,16 +74,16 @@ class Fixations(LazyArray):
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
-        (table,) = cached(("fixations", self.path, self.stamp), lambda: (self._table(),))
+        (table,) = cached(("fixations", self.location, self.stamp), lambda: (self._table(),))
         rows, words = key
         return np.array(table[self.start : self.stop][rows][..., words])
 
     def _table(self) -> np.ndarray:
-        check_unchanged(self.path, self.stamp)
+        check_unchanged(self.location, self.stamp)
         if self.lines == 0:
             return np.empty(self.shape)
         try:
-            with store.text_stream(self.path, "latin-1", known=self.stamp) as file:
+            with store.text_stream(self.location, "latin-1", known=self.stamp) as file:
                 table = np.loadtxt(file, delimiter=" ", comments=None, usecols=_WORDS, ndmin=2)
         except ValueError as error:
             raise FormatError(
@@ -110,7 +117,7 @@ class Images:
 
     Attributes
     ----------
-    folder : str
+    folder : Location
         Where they are.
     changed : tuple of int
         Its stamp when it was listed.
@@ -120,8 +127,8 @@ class Images:
         Of the pixels.
     """
 
-    folder: str
-    changed: tuple[int, ...]
+    folder: Location
+    changed: Stamp
     size: tuple[int, int]
     dtype: np.dtype
 
@@ -134,11 +141,11 @@ class Images:
         FormatError
             If one is missing or there twice, or is no image.
         """
-        names = _listed(folder.path, folder.stamp)
+        names = _listed(folder.location, folder.stamp)
         if not names:
             return None
-        first = _image(f"{folder.path}/{names[0]}")
-        return cls(folder.path, folder.stamp, (first.shape[0], first.shape[1]), first.dtype)
+        first = _image(folder.location.child(names[0]))
+        return cls(folder.location, folder.stamp, (first.shape[0], first.shape[1]), first.dtype)
 
     @property
     def count(self) -> int:
@@ -147,19 +154,19 @@ class Images:
 
     def read(self, number: int) -> np.ndarray:
         """One image, (x, y), grey values as stored."""
-        path = f"{self.folder}/{_listed(self.folder, self.changed)[number]}"
-        image = _image(path)
+        file = self.folder.child(_listed(self.folder, self.changed)[number])
+        image = _image(file)
         if image.shape != self.size or image.dtype != self.dtype:
             raise FormatError(
-                path,
+                file.path,
                 expected=f"{self.dtype} {self.size}, as the first image",
                 found=f"{image.dtype} {image.shape}",
             )
         return image.load()
 
 
-def _listed(folder: str, changed: tuple[int, ...]) -> tuple[str, ...]:
-    return _names.get_or_make((folder, changed), lambda: _images(probe_of(folder)))
+def _listed(folder: Location, changed: Stamp) -> tuple[str, ...]:
+    return _names.get_or_make((folder, changed), lambda: _images(Probe(folder)))
 
 
 def _images(folder: Probe) -> tuple[str, ...]:
@@ -172,11 +179,11 @@ def _images(folder: Probe) -> tuple[str, ...]:
     return tuple(name for _, name in numbered)
 
 
-def _image(path: str) -> LazyArray:
-    image = npy_array(path)
+def _image(file: Location) -> LazyArray:
+    image = npy_array(Header(file))
     if len(image.shape) != 2 or image.dtype.kind not in "uf":
         raise FormatError(
-            path, expected="grey values (x, y)", found=f"{image.dtype} of shape {image.shape}"
+            file.path, expected="grey values (x, y)", found=f"{image.dtype} of shape {image.shape}"
         )
     return image
 
@@ -256,14 +263,18 @@ class Windows:
 
 
 def fields(
-    stem: str, stored: tuple[bool, ...], axis: int, frame: tuple[int, int], mirrored: bool
+    stem: tuple[Location, str],
+    stored: tuple[bool, ...],
+    axis: int,
+    frame: tuple[int, int],
+    mirrored: bool,
 ) -> LazyArray:
     """Row or column of the frame where each unit's stored average varies most over its lags.
 
     Parameters
     ----------
-    stem : str
-        Path of the averages up to the number of the unit.
+    stem : (Location, str)
+        The folder of the averages, and their names up to the number of the unit.
     stored : tuple of bool
         Which of the units have an average.
     axis : int
@@ -283,32 +294,37 @@ def fields(
 
 def _fields(
     units: np.ndarray,
-    stem: str,
+    stem: tuple[Location, str],
     stored: tuple[bool, ...],
     axis: int,
     frame: tuple[int, int],
     mirrored: bool,
 ) -> np.ndarray:
+    folder, name = stem
     places = np.array(
-        [_place(f"{stem}{u}.npy", frame)[axis] if stored[u] else np.nan for u in units.tolist()],
+        [
+            _place(folder.child(f"{name}{u}.npy"), frame)[axis] if stored[u] else np.nan
+            for u in units.tolist()
+        ],
         np.float64,
     )
     return frame[0] - 1 - places if mirrored and axis == 0 else places
 
 
-def _place(path: str, frame: tuple[int, int]) -> np.ndarray:
+def _place(average: Location, frame: tuple[int, int]) -> np.ndarray:
     """Row and column of one unit, (2,) float64, pixels."""
-    known = stamp(safety.regular_file(path))
-    (position,) = cached(("field", path, known), lambda: (_most_varying(path, frame),))
+    file = Header(average)
+    file.check(FILE)
+    (position,) = cached(("field", average, file.stamp), lambda: (_most_varying(file, frame),))
     return position
 
 
-def _most_varying(path: str, size: tuple[int, int]) -> np.ndarray:
+def _most_varying(file: Header, size: tuple[int, int]) -> np.ndarray:
     """(2,) float64: row and column."""
-    average = npy_array(path)
+    average = npy_array(file)
     if len(average.shape) != 3 or average.shape[1:] != size:
         raise FormatError(
-            path,
+            file.path,
             expected=f"(lag, {size[0]}, {size[1]}), as the frames are",
             found=f"shape {average.shape}",
         )

@@ -100,7 +100,7 @@ def noise(folder: Probe, session: str, trials: BlockTrials) -> Shown:
     for k, file in enumerate(files):
         if not file.exists:
             continue
-        stored = arrays.pixels(ByRow(arrays.npy_array(file.path)))
+        stored = arrays.pixels(ByRow(arrays.npy_array(file)))
         size = next(iter(movies.values())).shape[2:] if movies else stored.shape[:2]
         if len(stored.shape) != 3 or stored.shape[:2] != size:
             raise FormatError(
