@@ -18,7 +18,7 @@ from typing import Any
 
 from neuroarrays import errors
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files import state
+from neuroarrays.files import addresses, state
 
 #: Seconds of processor time for opening a file, and bytes that are read in one more.
 SECONDS, BYTES_PER_SECOND = 30.0, 20 << 20
@@ -112,7 +112,7 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
         except BaseException:  # interrupted: what it answers later is nobody's
             _children.drop()
             raise
-        first = path if isinstance(path, str) else path[0]
+        first = addresses.shown(path if isinstance(path, str) else path[0])
         if answer is None:
             _children.drop()
             raise _ended(first, child.process.returncode, seconds)

@@ -79,6 +79,11 @@ class Header:
         """The path, or the paths of the members of a list."""
         return [member.path for member in self._members or (self,)]
 
+    @property
+    def addresses(self) -> list[str]:
+        """What opens the path, or the members of a list, in another process; may hold what is secret."""
+        return [member.location.address for member in self._members or (self,)]
+
     @cached_property
     def name(self) -> str:
         """The last part of the path."""

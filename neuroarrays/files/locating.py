@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from neuroarrays.errors import MissingPath
+from neuroarrays.files import addresses
 from neuroarrays.files.local import LocalLocation
 from neuroarrays.files.location import Location, as_text
 
@@ -20,7 +22,11 @@ def locate(path_or_url: str | os.PathLike[str] | Location) -> Location:
     if isinstance(path_or_url, Location):
         return path_or_url
     text = as_text(path_or_url)
-    if "://" in text:
-        msg = f"{text}: URLs are not read yet; download the file and give its path"
-        raise MissingPath(msg)
-    return LocalLocation(text)
+    kind = addresses.kind_of(text)
+    if not kind:
+        return LocalLocation(text)
+    if kind == "file":
+        return LocalLocation(url2pathname(urlsplit(text).path))
+    from neuroarrays.files.remote import RemoteLocation
+
+    return RemoteLocation(text)

@@ -12,6 +12,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, BinaryIO, Self
 
 from neuroarrays.errors import FormatError
@@ -21,7 +22,8 @@ from neuroarrays.files import state
 Part = tuple[int, Sequence[Any]]
 #: Without waiting for a writer where a FIFO stands in place of a file.
 FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-_preadv = getattr(os, "preadv", None)
+#: Whether the system reads at positions; Windows does not.
+_POSITIONED = hasattr(os, "preadv")
 
 
 class PositionedFile(ABC):
@@ -110,7 +112,7 @@ class LocalFile(PositionedFile):
         self.path, self.descriptor = path, descriptor
         status = os.fstat(descriptor)
         self.size, self.status = status.st_size, status
-        self._lock = state.Lock() if _preadv is None else None
+        self._lock = None if _POSITIONED else state.Lock()
 
     def fill(self, buffers: Sequence[Any], at: int) -> int:
         try:
@@ -119,10 +121,10 @@ class LocalFile(PositionedFile):
             raise self._unreadable(error) from error
 
     def _fill(self, buffers: Sequence[Any], at: int) -> int:
-        if _preadv is None:
+        if self._lock is not None:
             return self._fill_in_turn(buffers, at)
         wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-        got: int = _preadv(self.descriptor, buffers, at)
+        got = os.preadv(self.descriptor, buffers, at)
         if got in (0, wanted):
             return got
         views = [memoryview(buffer).cast("B") for buffer in buffers]
@@ -132,7 +134,7 @@ class LocalFile(PositionedFile):
                 if left < len(view):
                     rest.append(view[left:])
                 left = max(0, left - len(view))
-            more = _preadv(self.descriptor, rest, at + got)
+            more = os.preadv(self.descriptor, rest, at + got)
             if more == 0:
                 break
             got += more
@@ -140,9 +142,8 @@ class LocalFile(PositionedFile):
 
     def _fill_in_turn(self, buffers: Sequence[Any], at: int) -> int:
         """As `fill` where the system has no positioned reads (Windows): one thread after another."""
-        assert self._lock is not None
         got = 0
-        with self._lock:
+        with self._lock or nullcontext():
             os.lseek(self.descriptor, at, os.SEEK_SET)
             for buffer in buffers:
                 view = memoryview(buffer).cast("B")

@@ -19,7 +19,8 @@ from neuroarrays.files import location, safety
 from neuroarrays.files.headers import Header
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, FOLDER, Status
-from neuroarrays.files.source import Source, trust
+from neuroarrays.files.openings import trust
+from neuroarrays.files.source import Source
 from neuroarrays.files.state import cached_property
 
 #: The most bytes of a file of text that is read whole.

@@ -8,16 +8,13 @@ never see a handle of h5py or zarr, nor whether the file is on this machine.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import safety
+from neuroarrays.files import openings, safety
 from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.outer import Key
 
@@ -104,48 +101,20 @@ class Source(ABC):
         return self.info(name) is not None or bool(self.names(name))
 
 
-#: Files that were compared with their stamps in the opening that is under way, with these stamps.
-_compared: ContextVar[set[tuple[Location, Stamp]] | None] = ContextVar("compared", default=None)
-
-
-@contextmanager
-def compared_once() -> Iterator[None]:
-    """Compare each file with its stamp once in here, instead of at every look into it.
-
-    For opening, which looks into a file a hundred times in a moment. What is read later is compared
-    again each time.
-    """
-    if _compared.get() is not None:
-        yield
-        return
-    token = _compared.set(set())
-    try:
-        yield
-    finally:
-        _compared.reset(token)
-
-
-def trust(location: Location, known: Stamp) -> None:
-    """Take a file as compared: its stamp was taken in the opening that is under way."""
-    compared = _compared.get()
-    if compared is not None:
-        compared.add((location, known))
-
-
 def check_unchanged(location: Location, known: Stamp) -> None:
     """Refuse a file that has changed since its stamp was `known`.
 
-    In `compared_once` it is looked at the first time only.
+    In an `openings.opening` it is looked at the first time only.
 
     Raises
     ------
     FormatError
         If its stamp is another now.
     """
-    compared = _compared.get()
-    if compared is None or (location, known) not in compared:
+    under_way = openings.current()
+    if under_way is None or (location, known) not in under_way.compared:
         location.check_unchanged(known)
-        trust(location, known)
+        openings.trust(location, known)
 
 
 def plain(value: Any) -> Any:

@@ -360,3 +360,19 @@ def guard_forks(loaded: str = "") -> None:
 
 
 guard_forks()
+
+
+# ---------------------------------------------------------------------------------------- network
+
+#: Processes that the library for the network was used in: its threads are in none of their children.
+_NETWORK: set[int] = set()
+
+
+def use_network() -> None:
+    """Note that this process uses the library for the network, which does not survive a fork."""
+    _NETWORK.add(os.getpid())
+
+
+def forked_from_network() -> bool:
+    """Whether a process that used that library was forked to make this one."""
+    return bool(_NETWORK) and os.getpid() not in _NETWORK

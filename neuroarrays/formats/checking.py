@@ -41,10 +41,10 @@ def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[s
         memory.
     """
     probe = probe_of(path)
-    nbytes = sum(size_of(member) for member in probe.paths)
+    nbytes = sum(size_of(member) for member in probe.paths if "://" not in member)
     given = {name: value for name, value in options.items() if value is not None}
     with naming_as_given(probe):
-        done = guard.in_child(f"{__name__}:check", probe.paths, nbytes=nbytes, options=given)
+        done = guard.in_child(f"{__name__}:check", probe.addresses, nbytes=nbytes, options=given)
     return done["notes"], done["faults"]
 
 

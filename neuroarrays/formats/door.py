@@ -20,9 +20,9 @@ from neuroarrays.errors import (
     shorten,
 )
 from neuroarrays.files import guard, safety, state
-from neuroarrays.files.location import FOLDER
+from neuroarrays.files.location import FOLDER, OTHER
+from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, naming_as_given, probe_of
-from neuroarrays.files.source import compared_once
 from neuroarrays.formats import registry
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
@@ -92,8 +92,8 @@ def open_datatree(
     >>> tree["A2929-200711/adn/spikes"].sizes["unit_id"]
     7
     """
-    asked = _probe(path_or_url)
-    with compared_once():
+    with opening():
+        asked = _probe(path_or_url)
         reader = reader_of(asked, engine)
         wanted = {"sessions": sessions, "areas": areas}
         options |= {key: value for key, value in wanted.items() if value is not None}
@@ -101,7 +101,7 @@ def open_datatree(
         if probe:
             known = {"engine": registry.address(type(reader)), **options}
             with naming_as_given(asked):
-                guard.in_child("neuroarrays.formats.checking:touch", asked.paths, options=known)
+                guard.in_child("neuroarrays.formats.checking:touch", asked.addresses, options=known)
         # Readers make every index themselves; xarray looking for more costs as much as opening.
         with safety.named(asked.given):
             tree = xr.open_datatree(
@@ -153,10 +153,11 @@ def catalog(
     """
     import pandas as pd
 
-    asked = _probe(path_or_url)
-    with compared_once(), safety.named(asked.given):
-        reader = reader_of(asked, engine)
-        records = reader.catalog(asked, **reader._checked(options))
+    with opening():
+        asked = _probe(path_or_url)
+        with safety.named(asked.given):
+            reader = reader_of(asked, engine)
+            records = reader.catalog(asked, **reader._checked(options))
     rows = [{key: _printable(value) for key, value in row.items()} for row in records]
     return pd.DataFrame(rows).convert_dtypes()
 
@@ -188,10 +189,14 @@ def _probe(path_or_url: object) -> Probe:
     listed: dict[str, str] = {}
     for member in asked.children if asked.is_list else (asked,):
         member.check_pointer()
+        if member.kind == OTHER and member.status.hint:
+            member.check()
         if not member.exists:
             words = member.status.words
             folder = member.parent
-            if words != "nothing":
+            if member.status.hint:
+                hint = f"; {member.status.hint}"
+            elif words != "nothing":
                 hint = f": {words}"
             elif folder.exists and folder.kind != FOLDER:
                 hint = f"; {folder} is no folder"

@@ -11,9 +11,9 @@ from xarray.backends import BackendEntrypoint
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree, printable, shorten
+from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, asked, naming_as_given, probe_of
 from neuroarrays.files.safety import named
-from neuroarrays.files.source import compared_once
 from neuroarrays.formats.groups import apart, plain
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import find, recognised
@@ -227,7 +227,7 @@ class Reader(BackendEntrypoint):
             Of the reader.
         """
         probe = probe_of(filename_or_obj)
-        with naming_as_given(probe), named(probe.given), compared_once():
+        with naming_as_given(probe), named(probe.given), opening():
             request, reader_options = self._request(options)
             if self.only_area:
                 request.area(self.only_area)
@@ -299,7 +299,7 @@ class Reader(BackendEntrypoint):
         probe = probe_of(filename_or_obj)
         if not self._writes("list_rows"):
             return contents.of_groups(self.open_groups_as_dict(probe, **options)).rows()
-        with naming_as_given(probe), named(probe.given), compared_once():
+        with naming_as_given(probe), named(probe.given), opening():
             request, _ = self._request(options)
             return request.rows(self.list_rows(probe, request))
 

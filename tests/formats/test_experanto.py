@@ -11,7 +11,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files.location import LocalLocation
+from neuroarrays.files.local import LocalLocation
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.experanto import ExperantoReader
 from neuroarrays.formats.experanto.folders import mapping

@@ -15,8 +15,8 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files import npy, zips
+from neuroarrays.files.local import LocalLocation
 from neuroarrays.files.locating import locate
-from neuroarrays.files.location import LocalLocation
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.sensorium import SensoriumReader, layout
 from neuroarrays.formats.sensorium import trials as trials_module

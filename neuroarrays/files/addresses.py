@@ -1,0 +1,103 @@
+"""Addresses as text: what of them is a name, and what is secret.
+
+A signature, a token and a password are needed to read, and are said nowhere: not in messages, names,
+pickles, caches or the history of what is saved. Everything that is shown or kept comes from `shown`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from neuroarrays.errors import MissingPath
+
+#: The kinds of addresses that are read.
+KINDS = ("http", "https", "s3", "gs", "az", "dandi")
+#: Parameters of a query that name a file or its version; others are taken for a signature unless short.
+_NAMES = {"versionid", "version", "generation", "path", "file", "filename", "name", "key", "id"}
+_SECRET = re.compile(
+    r"sig|token|secret|cred|pass|key|auth|policy|expires|session|^x-|^s[a-z]$|^se$"
+)
+_SHORT = 24
+_SAFE = "/!$&'()*+,;=:@~"
+
+
+def kind_of(text: str) -> str:
+    """The kind of an address ("https", "s3", ...), "" of a path.
+
+    Raises
+    ------
+    MissingPath
+        If it is an address of a kind that is not read.
+    """
+    kind, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
+        return ""
+    kind = kind.lower()
+    if kind not in (*KINDS, "file"):
+        msg = f"{kind}://...: addresses of this kind are not read; those of {', '.join(KINDS)} are"
+        raise MissingPath(msg)
+    if not rest.strip("/"):
+        msg = f"{kind}://: an address without a server or name"
+        raise MissingPath(msg)
+    return kind
+
+
+def whole(text: str) -> str:
+    """An address that can be asked for: of http(s), spaces and the like quoted; "#" is part of a name."""
+    kind, _, rest = text.partition("://")
+    if kind.lower() not in ("http", "https"):
+        return f"{kind.lower()}://{rest}"
+    before, question, query = rest.partition("?")
+    server, slash, path = before.partition("/")
+    return f"{kind.lower()}://{server}{slash}{_quoted(path)}{question}{query}"
+
+
+def shown(text: str) -> str:
+    """An address without what is secret in it: it names a file, and is what is said and kept."""
+    if not text.startswith(("http://", "https://")):
+        return text
+    parts = urlsplit(whole(text))
+    server = parts.netloc.rpartition("@")[2]
+    query = urlencode([pair for pair in parse_qsl(parts.query) if _is_name(*pair)])
+    return urlunsplit((parts.scheme, server, parts.path, query, ""))
+
+
+def child(text: str, name: str) -> str:
+    """The address of a name below another."""
+    base, question, query = text.partition("?")
+    is_http = base.startswith("http")
+    top, _, rest = base.partition("://")
+    server, _, path = rest.partition("/")
+    below = posixpath.normpath(posixpath.join("/", path, quote(name, _SAFE) if is_http else name))
+    return f"{top}://{server}{below}{question}{query}"
+
+
+def parent(text: str) -> str:
+    """The address of the folder that it is in; of a server or bucket, itself."""
+    base, question, query = text.partition("?")
+    top, _, rest = base.partition("://")
+    server, slash, path = rest.rstrip("/").partition("/")
+    above = path.rpartition("/")[0]
+    return f"{top}://{server}{slash if above else ''}{above}{question}{query}"
+
+
+def name(text: str) -> str:
+    """The last part of an address, as it is called."""
+    base = text.partition("?")[0] if text.startswith("http") else text
+    last = base.rstrip("/").rpartition("/")[2]
+    return unquote(last) if text.startswith("http") else last
+
+
+def _quoted(path: str) -> str:
+    """A path with what is no valid escape quoted; one that is quoted already stays."""
+    parts = re.split(r"(%[0-9A-Fa-f]{2})", path)
+    return "".join(part if i % 2 else quote(part, _SAFE) for i, part in enumerate(parts))
+
+
+def _is_name(key: str, value: str) -> bool:
+    """Whether a parameter of a query says which file it is, and is no secret."""
+    if key.lower() in _NAMES:
+        return True
+    return len(value) <= _SHORT and not _SECRET.search(key.lower())

@@ -1,0 +1,406 @@
+"""Bytes from behind an address: one request, asked again where a server is busy, and what went wrong, in words.
+
+obstore carries the bytes. The first request to an http(s) address is made with Python's own client, which
+says where a redirect led: the requests that follow go there directly. After a fork, obstore's threads are
+gone and it would wait for ever, so a child whose parent used it reads with Python's client throughout.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPMessage
+from typing import Any
+
+from neuroarrays.errors import MissingDependency
+from neuroarrays.files import state
+
+#: Seconds until a connection is given up, and an answer; how often a busy server is asked again, and
+#: the first pause before, s.
+_CONNECT, _ANSWER, _RETRIES, _PAUSE = 20, 60, 6, 0.1
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+
+
+class NetworkError(OSError):
+    """What a request led to; it never holds an address.
+
+    Attributes
+    ----------
+    kind : str
+        One of "missing", "denied", "unknown host", "refused", "no ranges", "changed", "unchanged",
+        "redirects", "busy", "other".
+    """
+
+    def __init__(self, kind: str, words: str):
+        super().__init__(words)
+        self.kind, self.words = kind, words
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Bytes, and what a server says of the file that they are from.
+
+    Attributes
+    ----------
+    data : bytes
+        From the first byte asked for; fewer where the file ends.
+    size : int
+        Bytes of the file.
+    tag : str
+        Its ETag or version, "" where there is none.
+    modified : int
+        Time of change, s since 1970; 0 where it is not said.
+    address : str
+        Where the bytes came from in the end.
+    """
+
+    data: bytes
+    size: int
+    tag: str
+    modified: int
+    address: str
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether the tag names these very bytes."""
+        return bool(self.tag) and not self.tag.startswith("W/")
+
+
+def first(address: str, count: int, unless: str = "") -> Answer:
+    """The first bytes of an address, following redirects.
+
+    Parameters
+    ----------
+    address : str
+        Of a file.
+    count : int
+        How many bytes.
+    unless : str
+        A tag: an error of kind "unchanged" if the file still has it.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such file, or it cannot be had.
+    MissingDependency
+        If obstore is not installed.
+    """
+    if not address.startswith(("http://", "https://")):
+        return get(address, 0, count, unless=unless)
+    obstore()  # which is needed for the rest
+    return _by_python(address, 0, count, {"If-None-Match": unless} if unless else {})
+
+
+def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -> Answer:
+    """Bytes of a file behind an address.
+
+    Parameters
+    ----------
+    address : str
+        Where redirects led.
+    start, count : int
+        Which bytes.
+    tag : str
+        An error of kind "changed" if the file has another.
+    unless : str
+        An error of kind "unchanged" if the file still has this tag.
+
+    Raises
+    ------
+    NetworkError
+        As `first`.
+    """
+    if state.forked_from_network():
+        if not address.startswith(("http://", "https://")):
+            words = "a process that was forked after the network was used"
+            raise NetworkError("forked", words)
+        return _by_python(address, start, count, {"If-Match": tag} if tag else {})
+    options: dict[str, Any] = {"range": (start, start + count)}
+    options |= {"if_match": tag} if tag else {}
+    options |= {"if_none_match": unless} if unless else {}
+    failure = None
+    try:
+        store, path = opened(address)
+        result = obstore().get(store, path, options=options)
+        meta, data = result.meta, bytes(result.bytes())
+    except MissingDependency:
+        raise
+    except Exception as error:
+        failure = _failure(error)
+    if failure is not None:  # outside, so that no address is kept as the error's context
+        raise failure
+    return _said(meta, address, data)
+
+
+def part(address: str, start: int = 0, count: int | None = None, tag: str = "") -> bytes:
+    """Bytes of a file: all, from a place on, or the last ones from a negative start on.
+
+    Raises
+    ------
+    NetworkError
+        As `first`.
+    """
+    if count is not None and start >= 0:
+        return get(address, start, count, tag).data if count else b""
+    if state.forked_from_network():
+        raise NetworkError("forked", "a process that was forked after the network was used")
+    where = {"suffix": -start} if start < 0 else {"offset": start}
+    options: dict[str, Any] = {"range": where} if start else {}
+    failure = None
+    try:
+        store, path = opened(address)
+        return bytes(obstore().get(store, path, options=options).bytes())
+    except MissingDependency:
+        raise
+    except Exception as error:
+        failure = _failure(error)
+    raise failure
+
+
+def listed(address: str) -> dict[str, str]:
+    """Name -> "file" or "folder" of what is directly below a prefix of a bucket.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be listed.
+    """
+    failure = None
+    try:
+        store, prefix = _bucket(address)
+        found = obstore().list_with_delimiter(store, prefix or None)
+    except (MissingDependency, NetworkError):
+        raise
+    except Exception as error:
+        failure = _failure(error)
+    if failure is not None:
+        raise failure
+    start = len(prefix) + 1 if prefix else 0
+    names = {path[start:].rstrip("/"): "folder" for path in found["common_prefixes"]}
+    return names | {meta["path"][start:]: "file" for meta in found["objects"]}
+
+
+def walked(address: str) -> list[tuple[str, Answer]]:
+    """Every file below a prefix of a bucket: its name there, and what the listing says of it.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be listed.
+    """
+    failure = None
+    files = []
+    try:
+        store, prefix = _bucket(address)
+        start = len(prefix) + 1 if prefix else 0
+        for some in obstore().list(store, prefix or None):
+            files += [(meta["path"][start:], _said(meta, address)) for meta in some]
+    except (MissingDependency, NetworkError):
+        raise
+    except Exception as error:
+        failure = _failure(error)
+    if failure is not None:
+        raise failure
+    return files
+
+
+def _bucket(address: str) -> tuple[Any, str]:
+    if state.forked_from_network():
+        raise NetworkError("forked", "a process that was forked after the network was used")
+    store, path = opened(address)
+    return store, path.strip("/")
+
+
+def _said(meta: Any, address: str, data: bytes = b"") -> Answer:
+    known = str(meta.get("version") or meta.get("e_tag") or "")
+    return Answer(data, int(meta["size"]), known, _seconds(meta["last_modified"]), address)
+
+
+def obstore() -> Any:
+    """The library that carries the bytes.
+
+    Raises
+    ------
+    MissingDependency
+        If it is not installed.
+    """
+    try:
+        import obstore as library
+    except ImportError as error:
+        raise MissingDependency(
+            "obstore", "remote", "reading what is not on this machine"
+        ) from error
+    return library
+
+
+def opened(address: str) -> tuple[Any, str]:
+    """The store of an address, kept for the process, and the path of the file in it."""
+    from neuroarrays.files import buckets
+
+    obstore()
+    state.use_network()
+    if address.startswith(("http://", "https://")):
+        return _stores.get_or_make(address, lambda: _http(address)), ""
+    top, path = buckets.split(address)
+    return _stores.get_or_make(top, lambda: buckets.store(top, options())), path
+
+
+def options() -> dict[str, Any]:
+    """Options of every store: limits of time, and how often it is asked again."""
+    return {
+        "client_options": {
+            "allow_http": True,
+            "connect_timeout": f"{_CONNECT}s",
+            "timeout": f"{_ANSWER}s",
+        },
+        "retry_config": {
+            "max_retries": _RETRIES,
+            "retry_timeout": timedelta(seconds=_ANSWER),
+            "backoff": {
+                "init_backoff": timedelta(seconds=_PAUSE),
+                "max_backoff": timedelta(seconds=4),
+                "base": 2,
+            },
+        },
+    }
+
+
+def _http(address: str) -> Any:
+    from obstore.store import HTTPStore
+
+    return HTTPStore.from_url(address, **options())
+
+
+#: Stores of obstore by the address that they are of: each has connections.
+_stores: state.Cache[Any] = state.Cache(
+    256, lambda _: 1, close=lambda _: None
+)  # not used in a forked child
+
+
+# --------------------------------------------------------------------------- Python's own client
+
+
+def _by_python(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+    """As `get`, asked again where the server is busy or the answer is cut."""
+    asked = {"Range": f"bytes={start}-{start + count - 1}", **headers}
+    failure = NetworkError("other", "nothing was asked")
+    for attempt in range(_RETRIES + 1):
+        if attempt:
+            time.sleep(min(_PAUSE * 2 ** (attempt - 1), 4))
+        again = False
+        try:
+            return _asked_once(address, start, count, asked)
+        except urllib.error.HTTPError as error:
+            error.close()
+            failure, again = _refused(error, start, address), error.code in _BUSY
+        except urllib.error.URLError as error:
+            failure, again = _unreachable(error.reason)
+        except (HTTPException, OSError) as error:
+            if isinstance(error, NetworkError):
+                raise
+            failure, again = (
+                NetworkError("busy", f"an answer that ends early ({type(error).__name__})"),
+                True,
+            )
+        except ValueError:
+            failure = NetworkError("other", "an address that is none")
+        if not again:
+            break
+    raise failure
+
+
+def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+    request = urllib.request.Request(address, headers=headers)
+    with urllib.request.urlopen(request, timeout=_ANSWER) as answer:
+        said: HTTPMessage = answer.headers
+        where = answer.geturl()
+        whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", said.get("Content-Range", ""))
+        modified = _modified(said.get("Last-Modified", ""))
+        tag = said.get("ETag", "")
+        if answer.status == 206 and whole:
+            return Answer(answer.read(), int(whole[1]), tag, modified, where)
+        size = int(said.get("Content-Length", "-1"))
+        if 0 <= size <= count and start == 0:  # a small file, sent whole
+            return Answer(answer.read(), size, tag, modified, where)
+    raise NetworkError("no ranges", "a server that sends files only whole")
+
+
+def _refused(error: urllib.error.HTTPError, start: int, address: str) -> NetworkError:
+    """What a status of HTTP means."""
+    if error.code == 304:
+        return NetworkError("unchanged", "the same file")
+    if error.code in (404, 410):
+        return NetworkError("missing", "nothing")
+    if error.code in (401, 403):
+        return NetworkError("denied", f"no permission (status {error.code})")
+    if error.code == 412:
+        return NetworkError("changed", "another file")
+    if error.code == 416 and start == 0:
+        return NetworkError("empty", "an empty file")
+    if error.code in (301, 302, 303, 307, 308):
+        return NetworkError("redirects", "redirects in a circle, or to where nothing can be read")
+    words = f"status {error.code}"
+    return NetworkError(
+        "busy" if error.code in _BUSY else "other", f"a server that fails ({words})"
+    )
+
+
+def _unreachable(reason: object) -> tuple[NetworkError, bool]:
+    """Why there is no connection, and whether to try again."""
+    import socket
+
+    if isinstance(reason, socket.gaierror):
+        return NetworkError("unknown host", "no server of that name"), False
+    if isinstance(reason, ConnectionRefusedError):
+        return NetworkError("refused", "a server that takes no connection"), False
+    if isinstance(reason, TimeoutError):
+        return NetworkError("busy", "no answer in time"), False
+    return NetworkError("busy", f"no connection ({type(reason).__name__})"), True
+
+
+def _modified(text: str) -> int:
+    try:
+        return _seconds(parsedate_to_datetime(text)) if text else 0
+    except (TypeError, ValueError):
+        return 0
+
+
+def _seconds(when: Any) -> int:
+    return int(when.timestamp()) if when else 0
+
+
+# ------------------------------------------------------------------------------------- of obstore
+
+
+def _failure(error: Exception) -> NetworkError:
+    """What an error of obstore means, without its text, which holds the address."""
+    name, text = type(error).__name__, str(error)
+    kinds = {
+        "FileNotFoundError": ("missing", "nothing"),
+        "NotFoundError": ("missing", "nothing"),
+        "PermissionDeniedError": ("denied", "no permission (status 403)"),
+        "UnauthenticatedError": ("denied", "no permission (status 401)"),
+        "PreconditionError": ("changed", "another file"),
+        "NotModifiedError": ("unchanged", "the same file"),
+        "NotSupportedError": ("no ranges", "a server that sends files only whole"),
+    }
+    if name in kinds:
+        return NetworkError(*kinds[name])
+    status = re.search(r"status code: (\d+)", text)
+    if status and status[1] == "416":
+        return NetworkError("empty", "an empty file")
+    if status:
+        return NetworkError("busy", f"a server that fails (status {status[1]})")
+    if "dns error" in text:
+        return NetworkError("unknown host", "no server of that name")
+    if "onnection refused" in text:
+        return NetworkError("refused", "a server that takes no connection")
+    if "redirect" in text:
+        return NetworkError("redirects", "redirects in a circle")
+    return NetworkError("busy", f"no whole answer ({name})")

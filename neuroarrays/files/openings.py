@@ -1,0 +1,60 @@
+"""The opening of a recording that is under way: what was compared in it, and what is kept of it.
+
+Opening looks into a file a hundred times in a moment: each is compared with its stamp once in there. What
+is read later is compared again each time. A file behind an address keeps what opening read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Opening:
+    """One opening.
+
+    Attributes
+    ----------
+    compared : set of (Location, stamp)
+        Files that were found to be as their stamps say.
+    keep : dict
+        What is called when it ends well, by whom.
+    """
+
+    compared: set[tuple[Any, tuple[int, ...]]] = field(default_factory=set)
+    keep: dict[object, Callable[[], None]] = field(default_factory=dict)
+
+
+_current: ContextVar[Opening | None] = ContextVar("opening", default=None)
+
+
+def current() -> Opening | None:
+    """The opening that is under way in this thread, None if there is none."""
+    return _current.get()
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """An opening; one inside another is a part of it."""
+    if _current.get() is not None:
+        yield
+        return
+    begun = Opening()
+    token = _current.set(begun)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+    for keep in begun.keep.values():
+        keep()
+
+
+def trust(location: object, known: tuple[int, ...]) -> None:
+    """Take a file as compared: its stamp was taken in the opening that is under way."""
+    under_way = _current.get()
+    if under_way is not None:
+        under_way.compared.add((location, known))

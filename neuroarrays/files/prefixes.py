@@ -1,0 +1,219 @@
+"""What lies below an address: a prefix of a bucket, which is listed, or a Zarr store of a server that lists nothing.
+
+Of a store on a plain server the consolidated metadata say which arrays there are; a chunk is there if the
+server has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import addresses, network, state
+from neuroarrays.files.folders import MAX_FILES, MAX_TEXT, digest
+from neuroarrays.files.location import FILE, Folder, Location, Stamp
+from neuroarrays.files.network import NetworkError
+from neuroarrays.files.positioned import changed
+from neuroarrays.files.remote_file import failure, stamp_of
+
+#: Metadata of a whole Zarr store, then of its root.
+_ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
+#: Files of a prefix by its location and stamp; small documents by location, stamp and name.
+_listings: state.Cache[Mapping[str, Stamp]] = state.Cache(
+    256 << 20, lambda files: 256 * (1 + len(files))
+)
+_documents: state.Cache[tuple[bytes | None]] = state.Cache(
+    64 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
+)
+
+
+def markers(location: Location) -> dict[str, str]:
+    """Name -> kind of what is directly below an address; {} where nothing is known to be.
+
+    Raises
+    ------
+    NetworkError
+        If nothing can be asked for.
+    """
+    address = location.address.rstrip("/")
+    if not _is_listed(address):
+        roots = state.pool("network", 4).map(lambda name: _root(location, name), _ROOTS)
+        return {name: FILE for name, raw in zip(_ROOTS, roots, strict=True) if raw is not None}
+    return network.listed(address)
+
+
+def stamp_of_prefix(location: Location) -> Stamp:
+    """A stamp of all files below an address, or of the metadata of a Zarr store.
+
+    Raises
+    ------
+    MissingPath, FormatError
+        If nothing is there, or cannot be asked for.
+    """
+    failed = None
+    try:
+        if _is_listed(location.address):
+            files = _walked(location)
+            known = 1, sum(size for _, size, _ in files.values()), digest(files)
+            _listings.put((location, known), files)
+            return known
+        raw = b"".join(_root(location, name) or b"" for name in _ROOTS)
+        mark = hashlib.blake2b(raw, digest_size=7).digest()
+        return int.from_bytes(mark, "little"), len(raw), 0
+    except NetworkError as error:
+        failed = error
+    raise failure(location, failed)
+
+
+def _is_listed(address: str) -> bool:
+    return not address.startswith(("http://", "https://"))
+
+
+def _walked(location: Location) -> dict[str, Stamp]:
+    files: dict[str, Stamp] = {}
+    for name, answer in network.walked(location.address.rstrip("/")):
+        files[name] = stamp_of(answer)
+        if len(files) > MAX_FILES:
+            raise FormatError(location.given, "", f"at most {MAX_FILES:,} files", "more")
+    return files
+
+
+def _root(location: Location, name: str) -> bytes | None:
+    """A document at the root of a store; None where there is none."""
+    key = (location, name)
+    kept = _documents.get(key)
+    if kept is None:
+        kept = _documents.put(key, (_whole(addresses.child(location.address, name)),))
+    return kept[0]
+
+
+def _whole(address: str, start: int = 0, size: int | None = None, tag: str = "") -> bytes | None:
+    """Bytes of a file, None where there is none; a server that lists nothing says 403 of those."""
+    try:
+        return network.part(address, start, size, tag)
+    except NetworkError as error:
+        if error.kind == "missing":
+            return None
+        raise
+
+
+class Prefix(Folder):
+    """The files below an address.
+
+    Parameters
+    ----------
+    location : Location
+        The address.
+    known : tuple of int
+        The stamp of what is below it.
+    """
+
+    def __init__(self, location: Location, known: Stamp):
+        self.location, self.known, self.path = location, known, location.path
+        self.complete = _is_listed(location.address)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.location, self.known)
+
+    @property
+    def files(self) -> Mapping[str, Stamp]:
+        if not self.complete:
+            return {name: (0, len(raw), 0) for name, raw in self._consolidated().items()}
+        files = _listings.get((self.location, self.known))
+        if files is None:
+            if stamp_of_prefix(self.location) != self.known:
+                raise changed(self.path)
+            files = _listings.get((self.location, self.known)) or {}
+        return files
+
+    def _consolidated(self) -> dict[str, bytes]:
+        """Documents of a store by name, from those that hold all of them."""
+        kept = _consolidations.get((self.location, self.known))
+        return (
+            kept
+            if kept is not None
+            else _consolidations.put((self.location, self.known), self._unfolded())
+        )
+
+    def _unfolded(self) -> dict[str, bytes]:
+        documents: dict[str, bytes] = {}
+        for name in _ROOTS:
+            raw = self._asked(name)
+            if raw is None:
+                continue
+            documents[name] = raw
+            content = _mapping(raw, f"{self.path}/{name}")
+            inside = content.get("consolidated_metadata") or {}
+            if name == ".zmetadata":
+                inside = content
+            for key, meta in (inside.get("metadata") or {}).items():
+                path = key if name == ".zmetadata" else f"{key}/zarr.json"
+                documents[path] = json.dumps(meta).encode()
+            if len(documents) > 1:
+                return documents
+        return documents
+
+    def _asked(self, name: str) -> bytes | None:
+        failed = None
+        try:
+            return _root(self.location, name)
+        except NetworkError as error:
+            failed = error
+        raise failure(self.location.child(name), failed)
+
+    def names(self, inner: str) -> list[str]:
+        prefix = f"{inner}/".lstrip("/")
+        below = (name[len(prefix) :] for name in self.files if name.startswith(prefix))
+        return list(dict.fromkeys(name.partition("/")[0] for name in below))
+
+    def has(self, name: str) -> bool:
+        return name in self.files
+
+    def document(self, name: str) -> dict[str, Any] | None:
+        if not self.complete:
+            raw = self._consolidated().get(name)
+        elif name not in self.files:
+            return None
+        else:
+            key = (self.location, self.known, name)
+            kept = _documents.get(key)
+            raw = (kept or _documents.put(key, (self.read(name, 0, MAX_TEXT),)))[0]
+        return None if raw is None else _mapping(raw, f"{self.path}/{name}")
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
+        if not self.complete and (raw := self._consolidated().get(name)) is not None:
+            return raw[start : None if size is None else start + size]
+        if self.complete and name not in self.files:
+            return None
+        place = self.location.child(name)
+        failed = None
+        try:
+            answer = _whole(place.address, start, size)
+        except NetworkError as error:
+            failed = error
+        if failed is not None:
+            raise failure(place, failed)
+        if self.complete and answer is None:
+            raise changed(place.path)
+        return answer
+
+    def check(self, name: str) -> None:
+        """Nothing is asked for: what is read next says whether it is there."""
+
+
+_consolidations: state.Cache[dict[str, bytes]] = state.Cache(
+    64 << 20, lambda documents: state.ENTRY + sum(map(len, documents.values()))
+)
+
+
+def _mapping(raw: bytes, path: str) -> dict[str, Any]:
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(path, "", "JSON", f"{type(error).__name__}: {error}"[:200]) from error
+    if not isinstance(content, dict):
+        raise FormatError(path, "", "a mapping", type(content).__name__)
+    return content

@@ -1,0 +1,136 @@
+"""Places behind an address: files of http(s) servers and buckets, and what lies below a prefix of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neuroarrays.files import addresses, network, sidecars, state
+from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
+from neuroarrays.files.network import Answer, NetworkError
+from neuroarrays.files.positioned import changed
+from neuroarrays.files.prefixes import Prefix, markers, stamp_of_prefix
+from neuroarrays.files.remote_file import (
+    BLOCK,
+    RemoteFile,
+    Version,
+    failure,
+    hint_of,
+    remember,
+    stamp_of,
+)
+
+#: Contents of files that are read, by location and stamp, and the last one seen of each location.
+_versions: state.Cache[Version] = state.Cache(64 << 20, lambda v: state.ENTRY + v.kept.nbytes)
+_latest: state.Cache[Version] = state.Cache(4 << 20, lambda _: state.ENTRY)
+
+
+class RemoteLocation(Location):
+    """A file or prefix behind an address (http, https, s3, gs, az).
+
+    What is secret in the address stays in this object: it is in no message and no pickle.
+    """
+
+    def __init__(self, given: str, path: str = ""):
+        self._address = addresses.whole(given)
+        shown = addresses.shown(self._address)
+        super().__init__(shown, path or shown)
+
+    @property
+    def name(self) -> str:
+        return addresses.name(self.path)
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def child(self, name: str) -> RemoteLocation:
+        return RemoteLocation(addresses.child(self._address, name))
+
+    @property
+    def parent(self) -> RemoteLocation:
+        return RemoteLocation(addresses.parent(self._address))
+
+    # ---------------------------------------------------------------------------- what is there
+
+    def status(self) -> Status:
+        try:
+            if not self.path.rstrip("/").endswith(".zarr") and not self.path.endswith("/"):
+                version = self._look()
+                return Status(FILE, version.stamp[1], version.stamp)
+        except NetworkError as error:
+            if error.kind == "empty":
+                return Status(FILE, 0, (0, 0, 0))
+            if error.kind not in ("missing", "denied"):
+                return Status(OTHER, words=error.words, hint=hint_of(self, error))
+            failed = error
+        else:
+            failed = NetworkError("missing", "nothing")
+        return self._prefix_status(failed)
+
+    def _prefix_status(self, failed: NetworkError) -> Status:
+        """What is below a prefix, where there is no file."""
+        try:
+            if markers(self):
+                return Status(FOLDER, stamp=(0, 0, 0))
+        except NetworkError as error:
+            failed = failed if error.kind == "missing" else error
+        if failed.kind == "missing":
+            return Status(MISSING, words="nothing", hint="compare the address")
+        return Status(OTHER, words=failed.words, hint=hint_of(self, failed))
+
+    def listing(self) -> dict[str, str]:
+        return markers(self)
+
+    def folder(self, known: Stamp = (), follow: bool = False) -> Folder:
+        return Prefix(self, known)
+
+    def folder_stamp(self, follow: bool = False) -> Stamp:
+        return stamp_of_prefix(self)
+
+    # -------------------------------------------------------------------------------- its bytes
+
+    def _look(self) -> Version:
+        """The content that is there now: one request, which moves no bytes where it is known."""
+        known = _latest.get(self) or sidecars.load(self.path)
+        try:
+            answer = network.first(self._address, BLOCK, unless=known.strong if known else "")
+        except NetworkError as error:
+            if error.kind != "unchanged" or known is None:
+                raise
+            known.address = known.address or self._address
+            return self._known(known)
+        return self._known(self._version(answer, known))
+
+    def _version(self, answer: Answer, known: Version | None) -> Version:
+        stamp = stamp_of(answer)
+        version = (
+            known if known is not None and known.stamp == stamp else Version(stamp, answer.tag, "")
+        )
+        version.address = answer.address
+        remember(self, version, answer.data)
+        return version
+
+    def _known(self, version: Version) -> Version:
+        _latest.drop(lambda key: key == self)
+        return _versions.put((self, version.stamp), _latest.put(self, version))
+
+    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        file = self.open()
+        file.prefetch(ranges)
+        return [file.read(start, count) for start, count in ranges]
+
+    def open(self, known: Stamp | None = None) -> RemoteFile:
+        version = _versions.get((self, known)) if known is not None else _latest.get(self)
+        failed = None
+        try:
+            version = version or self._look()
+        except NetworkError as error:
+            failed = error
+        if failed is not None or version is None:
+            raise failure(self, failed or NetworkError("missing", "nothing"))
+        if known is not None and version.stamp != known:
+            raise changed(self.path)
+        return RemoteFile(self, version, self._look, lambda seen: sidecars.keep(self, seen))
+
+    def check_unchanged(self, known: Stamp) -> None:
+        """Every request says which content it means, so nothing is asked for it here."""

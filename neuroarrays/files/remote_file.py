@@ -1,0 +1,261 @@
+"""A file behind an address, read in cached blocks.
+
+HDF5 walks through its structure in small steps, each of which would be a request. Blocks of one size are
+fetched once and kept; those that lie side by side come in one request, others side by side in threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.files import buckets, network, openings, state
+from neuroarrays.files.location import Location, Stamp
+from neuroarrays.files.network import Answer, NetworkError
+from neuroarrays.files.positioned import PositionedFile, changed
+
+#: Bytes of a block, and of all blocks that a process keeps.
+BLOCK, KEPT = 1 << 18, 256 << 20
+#: Requests at once; bytes of one, and bytes from which on a read is not kept in blocks.
+THREADS, _PIECE, _LARGE = 16, 8 << 20, 64 << 20
+
+_blocks: state.Cache[bytes] = state.Cache(KEPT, len)
+
+
+@dataclass
+class Kept:
+    """Ranges of a file that opening read: where they begin, and their bytes."""
+
+    starts: list[int] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+
+    def get(self, at: int, count: int) -> memoryview | None:
+        """Bytes that lie in one of the ranges, None if they do not."""
+        number = bisect_right(self.starts, at) - 1
+        if number < 0:
+            return None
+        begin, piece = at - self.starts[number], self.pieces[number]
+        return memoryview(piece)[begin : begin + count] if begin + count <= len(piece) else None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all ranges."""
+        return sum(map(len, self.pieces))
+
+
+@dataclass
+class Version:
+    """One content of a file behind an address.
+
+    Attributes
+    ----------
+    stamp : tuple of int
+        A digest of its tag, its size in bytes, its time of change in s.
+    tag : str
+        Its ETag or version.
+    address : str
+        Where redirects led; may hold a signature.
+    kept : Kept
+        What earlier openings read.
+    touched : list of (int, int)
+        Start and count of what the opening under way reads and `kept` has not.
+    """
+
+    stamp: Stamp
+    tag: str
+    address: str = field(repr=False)
+    kept: Kept = field(default_factory=Kept, repr=False)
+    touched: list[tuple[int, int]] = field(default_factory=list, repr=False)
+
+    @property
+    def strong(self) -> str:
+        """The tag where it names these very bytes, else ""."""
+        return "" if self.tag.startswith("W/") else self.tag
+
+
+def stamp_of(answer: Answer) -> Stamp:
+    """The stamp of the file that an answer is from."""
+    known = answer.tag or f"{answer.modified}"
+    digest = hashlib.blake2b(known.encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "little"), answer.size, answer.modified
+
+
+class RemoteFile(PositionedFile):
+    """A file behind an address.
+
+    Parameters
+    ----------
+    location : Location
+        Where it is.
+    version : Version
+        Which content of it is read; another is refused.
+    renew : callable
+        Gives the version with an address that is valid, where a redirect led to one that expired.
+    keep : callable
+        Told of the version when an opening ends that read of it what is not kept.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        version: Version,
+        renew: Callable[[], Version],
+        keep: Callable[[Version], None],
+    ):
+        self.location, self.version, self.path = location, version, location.path
+        self.size, self._renew, self._keep = version.stamp[1], renew, keep
+
+    def fill(self, buffers: Sequence[Any], at: int) -> int:
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        count = max(0, min(sum(map(len, views)), self.size - at))
+        if count == 0:
+            return 0
+        done, data = 0, self._bytes(at, count)
+        for view in views:
+            piece = data[done : done + len(view)]
+            view[: len(piece)] = piece
+            done += len(piece)
+        return done
+
+    def readv(self, parts: Sequence[tuple[int, Sequence[Any]]]) -> list[int]:
+        sizes = [sum(memoryview(buffer).nbytes for buffer in buffers) for _, buffers in parts]
+        self.prefetch([(at, size) for (at, _), size in zip(parts, sizes, strict=True)])
+        return super().readv(parts)
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        wanted: dict[int, None] = {}
+        for at, count in ranges:
+            count = min(count, self.size - at)
+            if count > 0 and at >= 0 and self.version.kept.get(at, count) is None:
+                wanted |= dict.fromkeys(range(at // BLOCK, (at + count - 1) // BLOCK + 1))
+                if len(wanted) * BLOCK > _LARGE:
+                    return  # more than is kept: fetched when it is read
+        self._ensure(wanted)
+
+    def check_unchanged(self, where: str = "") -> None:
+        """Every request says which content it means, so nothing is asked for it here."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # ------------------------------------------------------------------------------------- bytes
+
+    def _bytes(self, at: int, count: int) -> memoryview:
+        self._note(at, count)
+        kept = self.version.kept.get(at, count)
+        if kept is not None:
+            return kept
+        if count > _LARGE:
+            starts = range(at, at + count, _PIECE)
+            runs = [(begin, min(_PIECE, at + count - begin)) for begin in starts]
+            return memoryview(b"".join(self._fetched(runs)))
+        first, last = at // BLOCK, (at + count - 1) // BLOCK
+        blocks = self._ensure(range(first, last + 1))
+        data = (
+            blocks[first] if first == last else b"".join(blocks[n] for n in range(first, last + 1))
+        )
+        begin = at - first * BLOCK
+        return memoryview(data)[begin : begin + count]
+
+    def _note(self, at: int, count: int) -> None:
+        """Remember what the opening that is under way reads."""
+        under_way = openings.current()
+        if under_way is not None and self.version.kept.get(at, count) is None:
+            self.version.touched.append((at, count))
+            under_way.keep.setdefault(id(self.version), lambda: self._keep(self.version))
+
+    def _key(self, number: int) -> tuple[Location, Stamp, int]:
+        return self.location, self.version.stamp, number
+
+    def _ensure(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """Blocks by number: those that are kept, and the others fetched, neighbours in one request."""
+        blocks: dict[int, bytes] = {}
+        missing = []
+        for number in numbers:
+            block = _blocks.get(self._key(number))
+            if block is None:
+                missing.append(number)
+            else:
+                blocks[number] = block
+        runs: list[tuple[int, int]] = []
+        for number in sorted(missing):
+            begin, most = number * BLOCK, min(BLOCK, self.size - number * BLOCK)
+            if runs and sum(runs[-1]) == begin and runs[-1][1] + most <= _PIECE:
+                runs[-1] = runs[-1][0], runs[-1][1] + most
+            else:
+                runs.append((begin, most))
+        for (begin, _), data in zip(runs, self._fetched(runs), strict=True):
+            for offset in range(0, len(data), BLOCK):
+                number = (begin + offset) // BLOCK
+                block = data if len(data) <= BLOCK else data[offset : offset + BLOCK]
+                blocks[number] = _blocks.put(self._key(number), block)
+        return blocks
+
+    def _fetched(self, runs: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes of some ranges, fetched side by side."""
+        if len(runs) < 2:
+            return [self._one(run) for run in runs]
+        return list(state.pool("network", THREADS).map(self._one, runs))
+
+    def _one(self, run: tuple[int, int]) -> bytes:
+        start, count = run
+        try:
+            answer = self._asked(start, count)
+        except NetworkError as error:
+            failed = error
+        else:
+            if stamp_of(answer)[:2] != self.version.stamp[:2] or len(answer.data) != count:
+                raise changed(self.path)
+            return answer.data
+        raise failure(self.location, failed)
+
+    def _asked(self, start: int, count: int) -> Answer:
+        address = self.version.address
+        try:
+            return network.get(address, start, count, self.version.strong)
+        except NetworkError as error:
+            if error.kind != "denied" or address == self.location.address:
+                raise
+        self.version.address = self._renew().address  # the one that a redirect led to has expired
+        return network.get(self.version.address, start, count, self.version.strong)
+
+
+def remember(location: Location, version: Version, data: bytes) -> None:
+    """Keep the blocks at the beginning of a file, which came with its first request."""
+    whole = len(data) if len(data) == version.stamp[1] else len(data) // BLOCK * BLOCK
+    for begin in range(0, whole, BLOCK):
+        _blocks.put((location, version.stamp, begin // BLOCK), data[begin : begin + BLOCK])
+
+
+def failure(location: Location, error: NetworkError) -> NeuroArraysError:
+    """The error of ours for what a request led to."""
+    if error.kind == "missing":
+        return MissingPath(f"{location.given}: no such file or folder")
+    if error.kind == "changed":
+        return changed(location.path)
+    expected = "a file that can be read"
+    return FormatError(location.given, "", expected, error.words, hint_of(location, error))
+
+
+def hint_of(location: Location, error: NetworkError) -> str:
+    """What to do about a request that failed."""
+    kind = location.path.partition("://")[0]
+    if error.kind == "denied" and location.address != location.path:
+        return "its signature is not, or no longer, valid: get a new address"
+    if error.kind == "denied" and kind in buckets.CREDENTIALS and not buckets.has_credentials(kind):
+        return f"it is not public; credentials are looked for in {buckets.looked_for(kind)}"
+    hints = {
+        "denied": "ask its owner; an address with a signature is valid for a while only, and is not kept "
+        "in pickles",
+        "unknown host": "compare the name of the server, and see that this machine is connected",
+        "refused": "see that the server runs, and compare its port",
+        "no ranges": "download the file and give its path: of one sent whole, no part can be read",
+        "redirects": "compare the address",
+        "busy": "try again later",
+        "forked": "start processes by spawn or forkserver, or open the recording in the child",
+    }
+    return hints.get(error.kind, "")

@@ -1,0 +1,201 @@
+"""What opening read of a file behind an address, kept in the user's cache folder for the next opening.
+
+A sidecar holds exactly the ranges that were read, and the tag of the file that they are from. It is used
+only where the server says that the file still has this tag; a damaged one is none. Nothing secret is in it,
+and nothing is written anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuroarrays.files.remote_file import Kept, Version
+
+if TYPE_CHECKING:
+    from neuroarrays.files.remote import RemoteLocation
+
+#: Variable with the folder for sidecars, or "off"; bytes of all of them, and the most of one, unpacked.
+FOLDER, LIMIT, LARGEST = "NEUROARRAYS_CACHE", 1 << 30, 64 << 20
+_MAGIC, _SUFFIX = b"neuroarrays sidecar 1\n", ".sidecar"
+#: Bytes between two ranges below which they are kept as one.
+_GAP = 64
+
+
+def folder() -> Path | None:
+    """The folder for sidecars; None where nothing is to be kept, or nobody says where."""
+    chosen = os.environ.get(FOLDER, "")
+    if chosen.lower() in ("off", "0", "no", "false"):
+        return None
+    if chosen:
+        return Path(chosen).expanduser()
+    try:
+        import platformdirs
+    except ImportError:
+        return None
+    return Path(platformdirs.user_cache_dir("neuroarrays", appauthor=False)) / "remote"
+
+
+def load(path: str) -> Version | None:
+    """What is kept of the file of an address; None where nothing is, or it is damaged.
+
+    Parameters
+    ----------
+    path : str
+        The address, without what is secret.
+    """
+    file = _file(path)
+    try:
+        raw = file.read_bytes() if file is not None else b""
+    except OSError:
+        return None
+    if file is None or not raw.startswith(_MAGIC):
+        return None
+    try:
+        version = _unpacked(raw, path)
+    except (ValueError, KeyError, TypeError, zlib.error):
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(file)  # the least recently used go first
+    return version
+
+
+def keep(location: RemoteLocation, version: Version) -> None:
+    """Write what an opening read, besides what earlier ones did; silently nothing where that fails."""
+    touched, version.touched = version.touched, []
+    known = version.strong or version.stamp[2]
+    file = _file(location.path)
+    if not touched or not known:
+        return
+    opened = location.open(version.stamp)
+    spans = [(s, len(p)) for s, p in zip(version.kept.starts, version.kept.pieces, strict=True)]
+    starts, pieces = [], []
+    for start, count in _joined([*touched, *spans]):
+        starts.append(start)
+        pieces.append(opened.read(start, count))
+    kept = Kept(starts, pieces)
+    if kept.nbytes > LARGEST:
+        return
+    version.kept = kept
+    if file is not None:
+        with contextlib.suppress(OSError):
+            _write(file, _packed(location.path, version))
+            _bound(file.parent)
+
+
+def every() -> list[tuple[Path, str, int]]:
+    """Every sidecar: its file, the address that it is of, its bytes."""
+    top = folder()
+    files = [] if top is None or not top.is_dir() else sorted(top.glob(f"*{_SUFFIX}"))
+    described = []
+    for file in files:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with open(file, "rb") as opened:
+                opened.readline()
+                path = json.loads(opened.readline())["path"]
+            described.append((file, str(path), file.stat().st_size))
+    return described
+
+
+def clear() -> int:
+    """Delete every sidecar; returns how many there were."""
+    top, count = folder(), 0
+    for file in [] if top is None or not top.is_dir() else top.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+            count += 1
+    return count
+
+
+def _file(path: str) -> Path | None:
+    top = folder()
+    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+    return None if top is None else top / f"{name}{_SUFFIX}"
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those that touch as one."""
+    spans: list[list[int]] = []
+    for start, count in sorted(ranges):
+        if spans and start <= spans[-1][1] + _GAP:
+            spans[-1][1] = max(spans[-1][1], start + count)
+        else:
+            spans.append([start, start + count])
+    return [(start, stop - start) for start, stop in spans]
+
+
+def _packed(path: str, version: Version) -> bytes:
+    data = b"".join(version.kept.pieces)
+    head = {
+        "path": path,
+        "tag": version.tag,
+        "stamp": list(version.stamp),
+        "starts": version.kept.starts,
+        "counts": [len(piece) for piece in version.kept.pieces],
+        "checksum": zlib.crc32(data),
+    }
+    import zstandard
+
+    packed = zstandard.ZstdCompressor(level=3).compress(data)
+    return _MAGIC + json.dumps(head, separators=(",", ":")).encode() + b"\n" + packed
+
+
+def _unpacked(raw: bytes, path: str) -> Version:
+    import zstandard
+
+    line, _, packed = raw[len(_MAGIC) :].partition(b"\n")
+    head = json.loads(line)
+    counts = [int(count) for count in head["counts"]]
+    total = sum(counts)
+    if head["path"] != path or total > LARGEST or min(counts, default=0) < 0:
+        msg = "another sidecar"
+        raise ValueError(msg)
+    try:
+        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=total)
+    except zstandard.ZstdError as error:
+        msg = "damaged"
+        raise ValueError(msg) from error
+    if len(data) != total or zlib.crc32(data) != head["checksum"]:
+        msg = "damaged"
+        raise ValueError(msg)
+    pieces, at = [], 0
+    for count in counts:
+        pieces.append(data[at : at + count])
+        at += count
+    digest, size, modified = (int(number) for number in head["stamp"])
+    starts = [int(start) for start in head["starts"]]
+    return Version((digest, size, modified), str(head["tag"]), "", Kept(starts, pieces))
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".part")
+    try:
+        with open(descriptor, "wb") as opened:
+            opened.write(content)
+        os.replace(beside, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def _bound(top: Path) -> None:
+    """Delete the least recently used until all take no more than they may."""
+    files = [
+        (status.st_mtime, status.st_size, file)
+        for file in top.glob(f"*{_SUFFIX}")
+        if (status := file.stat())
+    ]
+    total = sum(size for _, size, _ in files)
+    for _, size, file in sorted(files):
+        if total <= LIMIT:
+            return
+        file.unlink()
+        total -= size
