@@ -56,9 +56,10 @@ def whole(text: str) -> str:
 
 def shown(text: str) -> str:
     """An address without what is secret in it: it names a file, and is what is said and kept."""
+    text = whole(text)
     if not text.startswith(("http://", "https://")):
         return text
-    parts = urlsplit(whole(text))
+    parts = urlsplit(text)
     server = parts.netloc.rpartition("@")[2]
     query = urlencode([pair for pair in parse_qsl(parts.query) if _is_name(*pair)])
     return urlunsplit((parts.scheme, server, parts.path, query, ""))

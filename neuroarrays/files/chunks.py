@@ -87,6 +87,9 @@ class ZstdChunks:
         return full.squeeze(dropped) if out is None else out
 
     def _fill(self, out: np.ndarray, tasks: list[tuple[outer.Part, ...]]) -> None:
+        if self.file.waits:
+            places = [tuple(part[0] for part in parts) for parts in tasks]
+            self.file.prefetch([(int(self.address[at]), int(self.stored[at])) for at in places])
         share = -(-len(tasks) // THREADS)
         few = len(tasks) < 2 or len(tasks) * self._nbytes < _WORTH_A_THREAD
         if few or self._nbytes < _LARGE:

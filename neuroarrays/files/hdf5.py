@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import outer, safety, state
+from neuroarrays.files import hdf5_ahead, outer, safety, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import LocalFile, Stream
 from neuroarrays.files.source import Info, Source, check_unchanged, plain, text_array
@@ -287,6 +287,9 @@ class HDF5Source(Source):
             return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
         blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
         allowed = self._allowance(name, key)
+        file = self._positioned(handle)
+        if file is not None and file.waits:
+            hdf5_ahead.values(file, dataset, outer.normalise(key, dataset.shape))
         fetch = dataset.__getitem__
         raw = outer.read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
         return _decode(handle, raw, dataset.dtype)

@@ -39,6 +39,8 @@ class PositionedFile(ABC):
 
     path: str
     size: int
+    #: Whether each read waits for an answer, so that it pays to say beforehand what is read.
+    waits: bool = False
 
     @abstractmethod
     def fill(self, buffers: Sequence[Any], at: int) -> int:

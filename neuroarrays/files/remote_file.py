@@ -99,6 +99,8 @@ class RemoteFile(PositionedFile):
         Told of the version when an opening ends that read of it what is not kept.
     """
 
+    waits = True
+
     def __init__(
         self,
         location: Location,

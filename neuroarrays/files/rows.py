@@ -104,7 +104,11 @@ class Rows:
         direct = rest is None and out.dtype == self.dtype and out.flags.c_contiguous
         memory = out.reshape(-1).view(np.uint8).data if direct else None
         scratch = np.empty(0, np.uint8)
-        for first, count, put in self._pieces(rows):
+        pieces = self._pieces(rows)
+        if self.file.waits:
+            pieces = iter(listed := list(pieces))
+            self.file.prefetch([(self._place(p[0]), p[1] * self.nbytes) for p in listed])
+        for first, count, put in pieces:
             self._check(first, count)
             position = self._place(first)
             if memory is not None and isinstance(put, slice):

@@ -1,0 +1,360 @@
+"""Recordings behind an address, on a server of this machine: values, requests, secrets, and what goes wrong."""
+
+import os
+import pickle
+import re
+import shutil
+import socket
+import traceback
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import FormatError, MissingDependency, MissingPath
+from neuroarrays.files import addresses, network, remote_file, sidecars, state
+from neuroarrays.files.locating import locate
+from neuroarrays.files.opening import open_source
+from neuroarrays.lazy.arrays import file_array
+from neuroarrays.testing.loopback import Loopback
+from neuroarrays.testing.processes import in_processes
+
+pytest.importorskip("obstore")
+SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
+SIGNED = "X-Amz-Signature=abcdef0123456789&X-Amz-Expires=60"
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path, monkeypatch):
+    """A cache of one's own, and no credentials of this machine."""
+    monkeypatch.setenv("NEUROARRAYS_CACHE", str(tmp_path / "cache"))
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(network, "_PAUSE", 0.001)
+    na.release()
+    yield
+    na.release()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "served").mkdir()
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def server(folder):
+    with Loopback(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def numbers(folder):
+    """An HDF5 file of 3 MB: small tables at its beginning and end, numbers between."""
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["first"] = np.arange(20)
+        file.create_dataset("rows", data=np.arange(400_000.0).reshape(-1, 4), chunks=(1000, 4))
+        file.create_dataset("packed", data=np.arange(9000), chunks=(500,), compression="gzip")
+        file["last"] = np.arange(30)
+    return "x.h5"
+
+
+def same(tree, expected):
+    for node, other in zip(tree.subtree, expected.subtree, strict=True):
+        xr.testing.assert_identical(
+            node.to_dataset(inherit=False).load(), other.to_dataset(inherit=False).load()
+        )
+
+
+def words_of(error):
+    """Everything that an error prints, with what led to it."""
+    return "".join(traceback.format_exception(error))
+
+
+# --------------------------------------------------------------------------------------- values
+
+
+def test_a_recording_opens_as_the_file_does(folder, server):
+    shutil.copy(SAMPLE, folder / "a b#1.nwb")
+    address = server.url("a b#1.nwb")
+    same(na.open_datatree(address), na.open_datatree(folder / "a b#1.nwb"))
+    assert server.seen.requests <= 16
+    table = na.catalog(address)
+    assert table.equals(na.catalog(folder / "a b#1.nwb"))
+    assert list(table["session"].unique()) == list(na.open_datatree(address).children)
+
+
+def test_opening_again_moves_no_bytes(folder, server):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    na.open_datatree(server.url("a.nwb"))
+    for forget in (lambda: None, na.release):
+        forget()
+        server.reset()
+        tree = na.open_datatree(server.url("a.nwb"))
+        assert (server.seen.requests, server.seen.sent) == (1, 0)
+        assert server.seen.statuses == {304: 1}
+    same(tree, na.open_datatree(SAMPLE))
+
+
+def test_a_list_of_addresses_and_paths(folder, server):
+    for name in "ab":
+        shutil.copy(SAMPLE, folder / f"{name}.nwb")
+    tree = na.open_datatree([server.url("a.nwb"), folder / "b.nwb"])
+    assert list(tree.children) == ["a", "b"]
+    assert na.open_datatree((folder / "a.nwb").as_uri()).equals(na.open_datatree(folder / "a.nwb"))
+
+
+def test_blocks_are_fetched_once_and_neighbours_together(server, numbers):
+    source = open_source(server.url(numbers))
+    server.reset()
+    expected = np.arange(400_000.0).reshape(-1, 4)
+    assert np.array_equal(source.read("rows", (slice(10_000, 60_000),)), expected[10_000:60_000])
+    assert server.seen.requests == 2  # the index of the chunks, and all of them
+    assert np.array_equal(source.read("rows", (slice(20_000, 50_000),)), expected[20_000:50_000])
+    assert server.seen.requests == 2
+    assert np.array_equal(source.read("packed"), np.arange(9000))
+    limit = remote_file._blocks.limit
+    assert limit == 256 << 20
+    assert 0 < remote_file._blocks.nbytes < limit
+
+
+def test_an_npz_and_a_zipped_recording(folder, server):
+    np.savez(folder / "a.npz", x=np.arange(200_000), y=np.ones((3, 4)))
+    source = open_source(server.url("a.npz"))
+    assert source.names() == ["x", "y"]
+    assert np.array_equal(source.read("x", (slice(5, 9),)), np.arange(5, 9))
+    assert np.array_equal(source.read("x"), np.arange(200_000))
+    np.save(folder / "a.npy", np.arange(300_000).reshape(3, -1))
+    source = open_source(server.url("a.npy"))
+    assert np.array_equal(
+        source.read("a", (slice(None), slice(7, 9))),
+        [[7, 8], [100_007, 100_008], [200_007, 200_008]],
+    )
+    assert np.array_equal(source.read("a", (1, np.array([99_999, 3]))), [199_999, 100_003])
+
+
+# ----------------------------------------------------------------------------- redirects, secrets
+
+
+def test_a_redirect_is_followed_once(server, numbers):
+    source = open_source(server.url(numbers, "r"))
+    assert source.read("last").sum() == 435
+    assert source.read("rows", (99_999,)).tolist() == [399_996.0, 399_997.0, 399_998.0, 399_999.0]
+    assert server.seen.statuses[302] == 1
+
+
+def test_where_a_redirect_led_has_expired(server, numbers):
+    source = open_source(server.url(numbers, "r"))
+    server.behaviour.expires = -1
+    remote_file._blocks.release()
+
+    def valid():
+        server.behaviour.expires = 3600
+
+    seen = network.first
+
+    def renewed(*arguments, **options):
+        valid()
+        return seen(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "first", renewed)
+        assert source.read("rows", (50_000,)).tolist() == [
+            200_000.0,
+            200_001.0,
+            200_002.0,
+            200_003.0,
+        ]
+
+
+def test_nothing_secret_is_said_or_kept(folder, server, tmp_path):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    address = f"{server.url('a.nwb')}?versionId=7&{SIGNED}".replace("abcdef0123456789", f"{2e9}")
+    secret = re.compile(r"2000000000|X-Amz-Signature")
+    tree = na.open_datatree(address)
+    spikes = tree["a/adn/spikes"]["spike_times"]
+    said = [repr(tree), repr(spikes.variable._data), str(pickle.dumps(tree)), repr(locate(address))]
+    said.append(str([path for _, path, _ in sidecars.every()]))
+    na.save(na.align(tree, bin_width=1.0), tmp_path / "a.h5")
+    said.append((tmp_path / "a.h5").read_bytes().decode("latin-1"))
+    assert "versionId=7" in said[3]
+    server.behaviour.deny = 403
+    remote_file._blocks.release()
+    for broken in (lambda: spikes.values, lambda: na.open_datatree(address)):
+        with pytest.raises(FormatError, match="signature") as caught:
+            broken()
+        said.append(words_of(caught.value))
+    said += [path.read_bytes().decode("latin-1") for path in (tmp_path / "cache").iterdir()]
+    assert not [text for text in said if secret.search(text)]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("HTTPS://user:word@host/a b#c%20d.nwb", "https://host/a%20b%23c%20d.nwb"),
+        ("https://h/x?sv=2020&se=2&sig=xyz&versionId=9", "https://h/x?versionId=9"),
+        ("https://h/x?id=3&download=1", "https://h/x?id=3&download=1"),
+        ("https://h/x?a=" + 30 * "z", "https://h/x"),
+        ("s3://bucket/a b#c?.nwb", "s3://bucket/a b#c?.nwb"),
+    ],
+)
+def test_what_is_shown_of_an_address(address, shown):
+    assert addresses.shown(address) == shown
+    assert addresses.shown(shown) == shown
+    assert locate(address).path == shown
+    assert pickle.loads(pickle.dumps(locate(address))) == locate(shown)
+
+
+def test_names_in_addresses():
+    place = locate("https://h/a%20b/c.nwb?sig=abc")
+    assert (place.name, place.parent.name) == ("c.nwb", "a b")
+    assert place.parent.child("d e.nwb").path == "https://h/a%20b/d%20e.nwb"
+    assert place.parent.child("d").address == "https://h/a%20b/d?sig=abc"
+    assert locate("s3://b/f/x y.nwb").parent.child("z #.nwb").path == "s3://b/f/z #.nwb"
+
+
+# ----------------------------------------------------------------------------------- the sidecar
+
+
+def test_a_damaged_sidecar_is_none(folder, server, tmp_path):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    expected = na.open_datatree(server.url("a.nwb"))
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    for damaged in (whole[:-20], whole[:40], b"", whole[:200] + b"x" + whole[201:]):
+        file.write_bytes(damaged)
+        na.release()
+        server.reset()
+        same(na.open_datatree(server.url("a.nwb")), expected)
+        assert server.seen.sent > 0
+    assert na.release() is None
+
+
+def test_a_file_that_was_replaced_is_read_anew(folder, server):
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["a"] = np.arange(100_000)
+    source = open_source(server.url("x.h5"))
+    assert source.read("a", (slice(3),)).tolist() == [0, 1, 2]
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["a"] = -np.arange(100_000)
+    with pytest.raises(FormatError, match=r"x\.h5.*as it was when it was opened.*open it again"):
+        source.read("a", (slice(90_000, 90_003),))
+    assert open_source(server.url("x.h5")).read("a", (slice(3),)).tolist() == [0, -1, -2]
+
+
+@pytest.mark.parametrize("off", ["off", "0"])
+def test_no_cache_if_so_wished(folder, server, tmp_path, monkeypatch, off):
+    monkeypatch.setenv("NEUROARRAYS_CACHE", off)
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    na.open_datatree(server.url("a.nwb"))
+    assert not (tmp_path / "cache").exists()
+    assert sidecars.every() == []
+
+
+def test_sidecars_are_bounded_and_cleared(folder, server, tmp_path, monkeypatch):
+    for name in "abc":
+        shutil.copy(SAMPLE, folder / f"{name}.nwb")
+        na.open_datatree(server.url(f"{name}.nwb"))
+    size = sidecars.every()[0][2]
+    assert sorted(path[-5:] for _, path, _ in sidecars.every()) == ["a.nwb", "b.nwb", "c.nwb"]
+    monkeypatch.setattr(sidecars, "LIMIT", 2 * size + 100)
+    shutil.copy(SAMPLE, folder / "d.nwb")
+    na.open_datatree(server.url("d.nwb"))
+    assert len(sidecars.every()) == 2
+    assert sidecars.clear() == 2
+    assert not list((tmp_path / "cache").iterdir())
+
+
+# --------------------------------------------------------------------------------- bad addresses
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ({"deny": 403}, "no permission .*ask its owner"),
+        ({"ranges": False}, "sends files only whole; download"),
+        ({"deny": 500}, "a server that fails .status 500.; try again later"),
+    ],
+)
+def test_a_server_that_does_not_give_it(folder, behaviour, message):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    named = pytest.raises(FormatError, match=rf"127.0.0.1:\d+/f/a\.nwb: .*{message}")
+    with Loopback(folder, **behaviour) as server, named:
+        na.open_datatree(server.url("a.nwb"))
+
+
+def test_a_busy_server_and_cut_answers_are_survived(folder):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    with Loopback(folder, fail=7, cut=5) as server:
+        same(na.open_datatree(server.url("a.nwb")), na.open_datatree(SAMPLE))
+        assert 503 in server.seen.statuses
+
+
+def test_addresses_that_lead_nowhere(server, folder):
+    with pytest.raises(
+        MissingPath, match=r"nothing\.nwb: no such file or folder; compare the address"
+    ):
+        na.open_datatree(server.url("nothing.nwb"))
+    with pytest.raises(FormatError, match="redirects in a circle"):
+        na.open_datatree(server.url("a.nwb", "loop"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(FormatError, match="takes no connection; see that the server runs"):
+        na.open_datatree(f"http://127.0.0.1:{port}/a.nwb")
+    with pytest.raises(MissingPath, match="ftp://...: addresses of this kind are not read"):
+        na.open_datatree("ftp://host/a.nwb")
+    with pytest.raises(MissingPath, match="an address without a server"):
+        na.open_datatree("https://")
+
+
+def test_an_unknown_host(monkeypatch):
+    def nobody(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    with pytest.raises(FormatError, match="no server of that name; compare the name"):
+        na.open_datatree("http://nowhere.example/a.nwb")
+
+
+def test_without_obstore(monkeypatch, server, numbers):
+    monkeypatch.setitem(__import__("sys").modules, "obstore", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'neuroarrays\[remote\]'"):
+        na.open_datatree(server.url(numbers))
+
+
+# ------------------------------------------------------------------------------------- processes
+
+
+def rows_of(source):
+    """Two rows of the file as a lazy variable, pickled."""
+    array = file_array(source, "rows").variable(("row", "column"))[60_000:60_002]
+    sent = pickle.dumps({"rows": array})
+    assert len(sent) < 2000
+    return sent
+
+
+EXPECTED = [
+    [240_000.0, 240_001.0, 240_002.0, 240_003.0],
+    [240_004.0, 240_005.0, 240_006.0, 240_007.0],
+]
+
+
+def test_a_lazy_array_travels_to_other_processes(server, numbers):
+    (found,) = in_processes("spawn", rows_of(open_source(server.url(numbers))), 1)
+    assert found["rows"].tolist() == EXPECTED
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_reads(server, numbers):
+    source = open_source(server.url(numbers))
+    source.read("rows", (slice(0, 2),))
+    assert not state.forked_from_network()
+    found = in_processes("fork", rows_of(source), 2)
+    assert [one["rows"].tolist() for one in found] == [EXPECTED, EXPECTED]
