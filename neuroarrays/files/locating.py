@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from neuroarrays.files import addresses
 from neuroarrays.files.local import LocalLocation
@@ -26,6 +24,9 @@ def locate(path_or_url: str | os.PathLike[str] | Location) -> Location:
     if not kind:
         return LocalLocation(text)
     if kind == "file":
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname  # brings http along
+
         return LocalLocation(url2pathname(urlsplit(text).path))
     from neuroarrays.files.remote import RemoteLocation
 
