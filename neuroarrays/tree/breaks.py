@@ -38,7 +38,7 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
     n = area.sizes[schema.TIME] if stamps is None else stamps.size
     first = np.zeros(n, bool)
     first[:1] = True
-    if stamps is not None and n > 1:
+    if stamps is not None:
         steps = np.diff(seconds(stamps, "the clock"))
         first[1:] |= ~((steps > 0) & (steps <= HOLE * step(stamps)))
     names = [schema.BLOCK, schema.VALID] if masked else [schema.BLOCK]

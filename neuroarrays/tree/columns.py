@@ -85,24 +85,18 @@ def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
     """Python objects as one dtype: float64, timedelta64 or datetime64; missing ones stay missing."""
     missing = np.asarray(pd.isna(values)).reshape(values.shape)
     known = values[~missing].tolist()
-    kind: type = np.float64
     if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
-        kind = datetime.timedelta
-    elif any(isinstance(v, datetime.date | np.datetime64) for v in known):
+        durations = np.full(values.shape, "NaT", "m8[ns]")
+        durations[~missing] = pd.to_timedelta(known).to_numpy("m8[ns]")
+        return durations
+    if any(isinstance(v, datetime.date | np.datetime64) for v in known):
         return np.empty(values.shape, "M8[ns]")
-    elif wrong := [v for v in known if not isinstance(v, int | float | np.number | np.bool_)]:
+    if wrong := [v for v in known if not isinstance(v, int | float | np.number | np.bool_)]:
         msg = f"{what}: expected seconds as numbers, found {wrong[0]!r:.60}"
         raise ValueError(msg)
-    unboxed = (
-        np.full(values.shape, np.nan)
-        if kind is np.float64
-        else np.full(values.shape, "NaT", "m8[ns]")
-    )
-    if known:
-        unboxed[~missing] = (
-            known if kind is np.float64 else pd.to_timedelta(known).to_numpy("m8[ns]")
-        )
-    return unboxed
+    numbers = np.full(values.shape, np.nan)
+    numbers[~missing] = known
+    return numbers
 
 
 def plain_column(column: Any) -> np.ndarray:

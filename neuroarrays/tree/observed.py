@@ -108,7 +108,7 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
     attrs = {"ends": FOUND} if epochs else {}
     return dataset(
         {
-            name: schema.var("observed", name, data, (schema.INTERVAL,), **attrs)
+            name: schema.var("observed", name, data, **attrs)
             for name, data in zip(OF_SESSION, columns, strict=True)
         }
     )

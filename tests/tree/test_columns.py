@@ -48,6 +48,7 @@ def test_missing_times_are_nan():
         (np.array(["1 s"], object), "expected seconds as numbers, found '1 s'"),
         (["1"], "expected seconds as numbers"),
         ([1j], "expected seconds as numbers"),
+        (np.array([HALF[0], 1.0], object), "expected seconds as numbers, found Timedelta"),
         (np.array([1], "m8"), "without a unit"),
     ],
     ids=repr,

@@ -26,6 +26,16 @@ def test_events_are_cut_with_their_values():
     assert cut["of"].values.tolist() == ["lick"]
 
 
+def test_presentations_lie_wholly_within():
+    rows = {"start_time": [1.0, 2.0, 4.0, 6.0], "stop_time": [2.0, 3.5, 5.0, np.nan]}
+    columns = {name: ("presentation_id", times) for name, times in rows.items()}
+    table = xr.Dataset(columns, {"presentation_id": range(4)})
+    root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    tree = xr.DataTree.from_dict({"/": root, "s/presentations/t": table})
+    cut = na.restrict(tree, [(1.0, 3.0), (4.0, 6.5)])["s/presentations/t"]
+    assert cut["presentation_id"].values.tolist() == [0, 2, 3]  # without a stop its start decides
+
+
 @pytest.mark.parametrize(
     ("inside", "want"),
     [

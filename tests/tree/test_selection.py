@@ -80,6 +80,7 @@ def test_conditions_mean_what_they_say(query, rows):
         ("x == b'a'", "is not allowed here"),
         ("x ==", "is not a condition \\(invalid syntax"),
         ("x = 1", "write == for equal"),
+        ("good and )", "near '\\)'"),
         ("x > 1 & y > 1", "write `and` between conditions"),
         ("", "is not a condition"),
         ("x\0", "is not a condition"),
@@ -128,6 +129,7 @@ ODD = {
     "lists": np.array([[1, 2], [3], None], object),
     "na": np.array([pd.NA, 1, 2], object),
     "x": np.array([1.0, np.inf, np.nan]),
+    "dates": np.array(["2024-01-01"] * 3, "M8[ns]"),
     "n": np.array([1, 2, 3], np.uint8),
 }
 
@@ -153,6 +155,7 @@ def test_numbers_of_any_size_and_columns_of_any_kind_are_compared(query, rows):
     [
         ("mixed < 'b'", "'mixed' cannot be compared with 'b'"),
         ("lists == 1", "'lists' has values of type list"),
+        ("dates == 1", "'dates' has values of type datetime64"),
         ("bytes == 0x" + "f" * 5000, "'bytes' is a text, and ... is a number"),
     ],
 )
@@ -419,6 +422,18 @@ def test_a_parameter_that_is_missing_belongs_to_no_condition(two):
         na.trials(blanks, "not orientation == 90")
 
 
+def test_a_table_of_a_recording_that_nothing_fits_is_empty_and_stays(two):
+    tree = na.trials(two, "session == 'a'")
+    assert tree["b/presentations/trials"].sizes["presentation_id"] == 0
+    assert tree["a/presentations/trials"].sizes["presentation_id"] == 6
+
+
+def test_of_many_conditions_some_are_told(two):
+    query = " and ".join(f"presentation_id > {100 + k}" for k in range(8))
+    with pytest.raises(NothingLeft, match="105' alone fits 0, 2 more conditions; 'presentation"):
+        na.trials(two, query)
+
+
 def test_trials_that_nothing_fits_say_which_condition_emptied_them(two):
     with pytest.raises(
         NothingLeft,
@@ -471,6 +486,11 @@ def test_rows_that_overlap_keep_their_labels():
     both = intervals.union(table, table)
     assert both.sizes["presentation_id"] == 6
     assert "side" in both
+
+
+def test_parts_of_rows_last_as_long_as_they_do():
+    table = pd.DataFrame({"start_time": [0.0], "stop_time": [4.0], "duration": [4.0]})
+    assert intervals.difference(table, [(1.0, 2.0)])["duration"].values.tolist() == [1, 2]
 
 
 def test_intervals_without_extent_are_refused():

@@ -88,6 +88,8 @@ def test_sessions_of_a_tree_or_the_one_that_is_given():
         sessions_of(tree["a/V1"])
     with pytest.raises(SchemaError, match="has no sessions"):
         sessions_of(xr.DataTree(MARK))
+    with pytest.raises(SchemaError, match="is aligned already"):
+        sessions_of(xr.DataTree(xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))))
     tree["c/presentations"] = xr.DataTree()
     with pytest.raises(SchemaError, match=r"'c' has no units.*found presentations. Leave it out"):
         sessions_of(tree)

@@ -1,5 +1,7 @@
 """Handles on spike trains: what the cache of spikes knows them by, and trains that files have in disorder."""
 
+from typing import ClassVar
+
 import h5py
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import neuroarrays as na
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.synthetic import write_nwb
-from neuroarrays.tree.trains import trains_of
+from neuroarrays.tree.trains import Trains, trains_of
 
 TIMES = np.array([5.0, 1.0, 4.0, 2.0, 3.0, 0.0])
 
@@ -24,6 +26,26 @@ class Stored(LazyArray):
 
     def depends(self):
         return ()
+
+
+class Noted(Stored):
+    """Spike times that note which of them are read."""
+
+    reads: ClassVar[list] = []
+
+    def outer(self, key):
+        self.reads.append((key[0].start, key[0].stop))
+        return TIMES[key]
+
+
+def test_only_spikes_of_the_units_asked_for_are_read(monkeypatch):
+    monkeypatch.setattr("neuroarrays.tree.trains._READ", 2)
+    first, last = np.array([0, 1, 4]), np.array([1, 4, 6])
+    handle = Trains(Noted(), first, last, key=object())
+    assert handle.load(np.array([1]))[1:4].tolist() == [1.0, 2.0, 4.0]
+    assert Noted.reads == [(1, 3), (3, 4)]
+    handle.load(np.array([0, 1, 2]))
+    assert Noted.reads[2:] == [(0, 1), (4, 6)]
 
 
 def node(sizes, chunked=False):
