@@ -78,6 +78,11 @@ with-peers: $(VENV)/.installed-peers
 PEERS ?= flox lightning neuralpredictors openretina driada
 # What a peer imports and does not say.
 WITH_neuralpredictors := scikit-image
+# open-retina's own requirements cannot be met with these constraints (pip falls back on 0.1.0): this release as it is,
+# and beside it what its data, models, training and evaluation import.
+ALONE_openretina := openretina==1.1.1 moviepy==2.2.1
+WITH_openretina := decorator einops huggingface_hub hydra-core imageio imageio-ffmpeg ipython jaxtyping lightning \
+	omegaconf opencv-python-headless proglog psutil python-dotenv requests seaborn tenacity
 peers: $(PEERS:%=peer-%)  ## Compare with other packages, each in an environment of its own
 
 $(VENV)-peers/%/.installed: $(VENV)/.installed-test
@@ -86,7 +91,9 @@ $(VENV)-peers/%/.installed: $(VENV)/.installed-test
 	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth"
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(@D)/bin/python -m pip install -qq \
-		-c $(CONSTRAINTS) $(PIPFLAGS) $* $(WITH_$*)
+		-c $(CONSTRAINTS) $(PIPFLAGS) $(if $(ALONE_$*),,$*) $(WITH_$*)
+	@$(if $(ALONE_$*),PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(@D)/bin/python -m pip install -qq \
+		--no-deps $(PIPFLAGS) $(ALONE_$*))
 	@touch $@
 
 .PRECIOUS: $(VENV)-peers/%/.installed

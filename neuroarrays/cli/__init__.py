@@ -180,6 +180,19 @@ def _trying(add: archive_commands.Add) -> None:
     create.add_argument(
         "--seed", type=int, default=0, help="of all random values (default: %(default)s)"
     )
+    for name, what in (
+        ("--num-colors", "color channels of a frame (default: 3)"),
+        ("--num-stimuli", "how many stimuli (default: 4)"),
+        ("--num-sessions", "how many sessions (default: 2)"),
+        ("--clip-length", "frames of a clip (default: 75)"),
+    ):
+        create.add_argument(
+            name,
+            type=int,
+            metavar="N",
+            dest=name.removeprefix("--num-").removeprefix("--").replace("-", "_"),
+            help=f"openretina: {what}",
+        )
     demo = add("demo", commands.demo, "open the bundled recording, align it, plot it, train on it")
     demo.add_argument(
         "-o",

@@ -223,7 +223,11 @@ def create(arguments: argparse.Namespace) -> int:
     """Write small synthetic files."""
     from neuroarrays.cli.creation import create
 
-    path = create(arguments.layout, arguments.output, arguments.seed)
+    asked = {
+        name: getattr(arguments, name) for name in ("colors", "stimuli", "sessions", "clip_length")
+    }
+    options = {name: number for name, number in asked.items() if number is not None}
+    path = create(arguments.layout, arguments.output, arguments.seed, **options)
     printing.say(f"wrote {path}; open it with na.open_datatree({str(path)!r})")
     return FINE
 

@@ -37,6 +37,8 @@ class Layout:
 
 
 _TUNED = ("running", "eye", "invalid", "optotagging", "waveforms", "edges", "tuned")
+#: The layout whose sizes can be chosen, as open-retina's own command has them.
+_COUNTED = "openretina"
 #: Name of the reader, with what it is of where there are several -> how to make the files.
 LAYOUTS: dict[str, Layout] = {
     "nwb": Layout(
@@ -65,7 +67,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
+def create(layout: str, out: str | os.PathLike[str], seed: int = 0, **options: int) -> Path:
     """Write small files as a dataset has them, with units that answer to what is shown.
 
     Parameters
@@ -76,6 +78,8 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
         The file or folder to make; nothing may be there.
     seed : int
         Of all random values.
+    **options
+        Of ``openretina``: ``colors``, ``stimuli``, ``sessions``, ``clip_length``, ``clips``.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     WriteFailed
         If it cannot be written; nothing of it is left.
     ValueError
-        If no layout has that name, the seed is negative, or the suffix is not that of the layout.
+        If no layout has that name, the seed is negative, the suffix is not that of the layout, or
+        the layout has no such option.
     """
     if layout not in LAYOUTS:
         msg = f"no layout {layout!r}; there are {', '.join(LAYOUTS)}"
@@ -104,8 +109,11 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0) -> Path:
     if written_as.suffix and path.suffix != written_as.suffix:
         msg = f"{path}: {layout} is one file; expected a name that ends in {written_as.suffix}"
         raise ValueError(msg)
+    if options and layout != _COUNTED:
+        msg = f"{', '.join(options)}: only {_COUNTED} has such options, not {layout}"
+        raise ValueError(msg)
     module = import_module(f"neuroarrays.synthetic.{written_as.module}")
-    arguments = {"seed": seed, **written_as.given}
+    arguments = {"seed": seed, **written_as.given, **options}
     if written_as.options:
         arguments = {"options": getattr(module, written_as.options)(**arguments)}
     path.parent.mkdir(parents=True, exist_ok=True)

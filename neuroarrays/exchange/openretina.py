@@ -6,6 +6,7 @@ images take the place of time there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,18 +14,18 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import MissingDependency, SchemaError
-from neuroarrays.files.source import plain
+from neuroarrays.batches.movies import frame_dim
+from neuroarrays.errors import FormatError, MissingDependency, SchemaError
+from neuroarrays.formats.door import open_datatree
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import floats, pixels
+from neuroarrays.formats.retina.clips import clips
+from neuroarrays.formats.retina.session_info import put_session_info, session_info
 from neuroarrays.lazy.views import Arranged, InMemory, transposed
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
-#: Attributes of a session that the tree has of its own.
-_OURS = ("session_id", "stimulus_type", "sampling_rate", "sampling_rate_source", "note", "notes")
-#: Columns of a label of units, and values of an attribute.
-_MOST = 16
+_SEQUENCES = "random_sequences"
 
 
 def to_openretina(
@@ -32,6 +33,8 @@ def to_openretina(
     *,
     normalize_stimuli: bool = False,
     leave_out: tuple[int, int] | None = None,
+    fr_normalization: float = 1.0,
+    missing: str = "raise",
     containers: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two dictionaries that open-retina's dataloaders take. Reads all values into memory.
@@ -46,6 +49,12 @@ def to_openretina(
     leave_out : (int, int), optional
         Length and number of the validation clips, which the two numbers then leave out. The clips
         are those that open-retina draws; it does not leave them out.
+    fr_normalization : float
+        What responses are divided by, also those by trial; 0.3 s makes rates of the counts of
+        goldin_2022, as open-retina does.
+    missing : {"raise", "skip"}
+        Refuse a session without a movie, or leave it out with a warning; open-retina needs a movie
+        for all responses.
     containers : bool
         Its own classes, for which it must be installed; with False, dicts of their arguments.
 
@@ -53,39 +62,63 @@ def to_openretina(
     -------
     movies, responses : dict
         Session -> container. Movies are (channel, time, y, x), responses (neuron, time), those by
-        trial (trial, neuron, time).
+        trial (trial, neuron, time). What is said of a session and its units are `session_kwargs`.
 
     Raises
     ------
     SchemaError
-        If a session lacks train, test or stimulus, responses are NaN, a train movie is constant
+        If a session lacks a test or, unless skipped, its movie; if responses are NaN, a train movie is constant
         and should be normalised, or names of test blocks differ from session to session.
     MissingDependency
         If open-retina is not installed.
     """
     kinds = _containers() if containers else (dict, dict)
-    if schema.kind_of(tree) != schema.ALIGNED or retina.TRAIN not in tree.children:
-        msg = f"expected an aligned tree with a block 'train', found {list(tree.children)}"
-        raise SchemaError(msg)
-    tests = [name for name in tree.children if name != retina.TRAIN]
-    movies: dict[str, Any] = {}
-    responses: dict[str, Any] = {}
-    for session in tree[retina.TRAIN].children:
-        here = [name for name in tests if session in tree[name].children]
-        if not here:
-            msg = f"session {session!r} has no test block; open-retina needs one"
-            raise SchemaError(msg)
-        shown = {name: _movie(tree, name, session) for name in (retina.TRAIN, *here)}
-        movie: dict[str, Any] = {
-            "stim_id": tree[f"{retina.TRAIN}/{session}"].attrs.get("stimulus_type")
-        }
-        if normalize_stimuli:
-            shown, stats = _normalised(shown, session, leave_out)
-            movie |= stats
-        movie |= {"train": shown[retina.TRAIN], "test_dict": {n: shown[n] for n in here}}
-        movies[session] = kinds[0](**movie)
-        responses[session] = kinds[1](**_responses(tree, session, here))
-    return movies, responses
+    retina.choice("missing", missing, ("raise", "skip"))
+    sessions = _sessions(tree, missing)
+    movies = _movies(tree, sessions, kinds[0], normalize_stimuli, leave_out)
+    return movies, _responses(tree, sessions, kinds[1], fr_normalization)
+
+
+def load_stimuli(path: Any, *, normalize_stimuli: bool = False, **opening: Any) -> dict[str, Any]:
+    """Movies of a dataset for open-retina's configuration, ``data_io.stimuli._target_``.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `open_datatree`.
+    normalize_stimuli : bool
+        As for `to_openretina`.
+    **opening
+        Of `open_datatree`: ``engine``, ``sessions``, the reader's own.
+
+    Returns
+    -------
+    dict
+        Session -> MoviesTrainTestSplit.
+    """
+    tree = open_datatree(path, **opening)
+    return _movies(tree, _sessions(tree, "raise"), _containers()[0], normalize_stimuli, None)
+
+
+def load_responses(path: Any, *, fr_normalization: float = 1.0, **opening: Any) -> dict[str, Any]:
+    """Responses of a dataset for open-retina's configuration, ``data_io.responses._target_``.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `open_datatree`.
+    fr_normalization : float
+        As for `to_openretina`.
+    **opening
+        Of `open_datatree`: ``engine``, ``sessions``, the reader's own, such as ``response``.
+
+    Returns
+    -------
+    dict
+        Session -> ResponsesTrainTestSplit.
+    """
+    tree = open_datatree(path, **opening)
+    return _responses(tree, _sessions(tree, "raise"), _containers()[1], fr_normalization)
 
 
 def from_openretina(
@@ -101,7 +134,10 @@ def from_openretina(
     Parameters
     ----------
     movies : MoviesTrainTestSplit, or mapping of session to these
-        What was shown; one for all, or one per session.
+        What was shown; one for all, or one per session. A session without one opens without
+        `stimulus`, and its attribute `note` says so. Where a movie has `random_sequences` and a
+        session its `scan_sequence_idx` (Hoefling et al. 2024), the clips stand in the order of the
+        scan, mirrored for a left eye, and are labelled by `clip_id`.
     responses : mapping of session to ResponsesTrainTestSplit
         What the neurons did.
     sampling_rate : float, optional, Hz
@@ -129,15 +165,25 @@ def from_openretina(
     order = tuple(list(by_trial).index(d) for d in (schema.TRIAL, schema.TIME, schema.UNIT))
     nodes: dict[str, xr.Dataset] = {}
     for session, response in responses.items():
-        movie = movies[session] if isinstance(movies, Mapping) and session in movies else movies
+        movie = _movie_of(movies, session)
         for block in (retina.TRAIN, *_get(response, "test_dict")):
             part = _part(session, block, movie, response, order)
             part.attrs |= retina.rate_attrs(sampling_rate, None)
             part.time = retina.regular_clock(sampling_rate, min(part.lengths().values()))
             path = f"{schema.node_name(block)}/{schema.node_name(session)}"
             nodes |= retina.part_nodes(path, part, mismatch)
+            notes: list[str] = []
+            told = dict(_get(response, "session_kwargs") or {})
+            if not part.frames and (sequences := _get(movie, _SEQUENCES)) is not None:
+                told[_SEQUENCES] = sequences
+            put_session_info(nodes, path, told, notes)
+            if notes:
+                nodes[path].attrs["notes"] = notes
     ordered = dict(sorted(nodes.items(), key=lambda item: not item[0].startswith("train/")))
-    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="open-retina"))
+    attrs = schema.root_attrs(schema.ALIGNED, source="open-retina")
+    if left_out := [name for name in _named(movies) if name not in responses]:
+        attrs["notes"] = [f"movies of {name}: no responses, left out" for name in left_out]
+    root = xr.Dataset(attrs=attrs)
     return xr.DataTree.from_dict({"/": root} | ordered)
 
 
@@ -159,63 +205,104 @@ def _movie(tree: xr.DataTree, block: str, session: str) -> np.ndarray:
         )
         raise SchemaError(msg)
     shown = node["stimulus"]
-    if sorted(map(str, shown.dims)) != sorted(("channel", _frame(shown), "y", "x")):
+    if sorted(map(str, shown.dims)) != sorted(("channel", frame_dim(shown), "y", "x")):
         msg = (
             f"{block}/{session}/stimulus: expected channel, y, x and time or presentation_id, "
             f"found {shown.dims}"
         )
         raise SchemaError(msg)
-    return np.asarray(shown.transpose("channel", _frame(shown), "y", "x").values)
+    return np.asarray(shown.transpose("channel", frame_dim(shown), "y", "x").values)
 
 
-def _frame(array: xr.DataArray) -> str:
-    """The dimension that is time to open-retina."""
-    return schema.TIME if schema.TIME in array.dims else schema.PRESENTATION
-
-
-def _responses(tree: xr.DataTree, session: str, tests: list[str]) -> dict[str, Any]:
-    """The arguments of a `ResponsesTrainTestSplit`."""
-    areas: dict[str, Any] = {
-        name: tree[f"{name}/{session}/{retina.RETINA}"] for name in (retina.TRAIN, *tests)
-    }
-    by_block = {}
-    for name, area in areas.items():
-        values = area[schema.RESPONSES]
-        by_block[name] = values.transpose(schema.UNIT, _frame(values)).values
-        if np.isnan(by_block[name]).any():
-            msg = (
-                f"{name}/{session}/{retina.RETINA}/responses has NaN; open-retina would leave the "
-                "session out without an error: select units or times first"
-            )
+def _sessions(tree: xr.DataTree, missing: str) -> dict[str, list[str]]:
+    """Sessions to take, and the names of the tests of each."""
+    if schema.kind_of(tree) != schema.ALIGNED or retina.TRAIN not in tree.children:
+        msg = f"expected an aligned tree with a block 'train', found {list(tree.children)}"
+        raise SchemaError(msg)
+    tests = [name for name in tree.children if name != retina.TRAIN]
+    taken, left_out = {}, []
+    for session in tree[retina.TRAIN].children:
+        here = [name for name in tests if session in tree[name].children]
+        shown = [f"{name}/{session}" for name in (retina.TRAIN, *here)]
+        if missing == "skip" and not all("stimulus" in tree[path] for path in shown):
+            left_out.append(session)
+            continue
+        if not here:
+            msg = f"session {session!r} has no test block; open-retina needs one"
             raise SchemaError(msg)
-    by_trial = {
-        name: area["responses_by_trial"]
-        for name, area in areas.items()
-        if name != retina.TRAIN and "responses_by_trial" in area.data_vars
-    }
-    trials = {
-        name: values.transpose(schema.TRIAL, schema.UNIT, _frame(values)).values
-        for name, values in by_trial.items()
-    }
-    first = areas[retina.TRAIN]
-    labels = {
-        str(name): label.values
-        for name, label in first.to_dataset(inherit=False).coords.items()
-        if label.dims == (schema.UNIT,)
-    }
-    return {
-        "train": by_block[retina.TRAIN],
-        "test_dict": {name: by_block[name] for name in tests},
-        "test_by_trial_dict": trials,
-        "stim_id": tree[f"{retina.TRAIN}/{session}"].attrs.get("stimulus_type"),
-        "session_kwargs": _of_session(tree[f"{retina.TRAIN}/{session}"]) | labels,
-    }
+        taken[session] = here
+    if left_out:
+        msg = f"left out, since nothing says what was shown: {', '.join(left_out)}"
+        warnings.warn(msg, stacklevel=3)
+    if not taken:
+        msg = "no session has a movie, which open-retina needs"
+        raise SchemaError(msg)
+    return taken
 
 
-def _of_session(node: Any) -> dict[str, Any]:
-    """What is said of a session as a whole, such as the eye: attributes that are no one's else."""
-    attrs = {str(name): value for name, value in node.attrs.items() if name not in _OURS}
-    return {k: v for k, v in attrs.items() if isinstance(v, str | int | float | np.generic)}
+def _movies(
+    tree: xr.DataTree,
+    sessions: Mapping[str, list[str]],
+    kind: Any,
+    normalize_stimuli: bool,
+    leave_out: tuple[int, int] | None,
+) -> dict[str, Any]:
+    """A `MoviesTrainTestSplit` for each session."""
+    movies = {}
+    for session, tests in sessions.items():
+        node: Any = tree[f"{retina.TRAIN}/{session}"]
+        shown = {name: _movie(tree, name, session) for name in (retina.TRAIN, *tests)}
+        movie: dict[str, Any] = {
+            "stim_id": node.attrs.get("stimulus_type"),
+            _SEQUENCES: session_info(node, node[retina.RETINA]).get(_SEQUENCES),
+        }
+        if normalize_stimuli:
+            shown, stats = _normalised(shown, session, leave_out)
+            movie |= stats
+        movie |= {"train": shown[retina.TRAIN], "test_dict": {n: shown[n] for n in tests}}
+        movies[session] = kind(**movie)
+    return movies
+
+
+def _responses(
+    tree: xr.DataTree, sessions: Mapping[str, list[str]], kind: Any, divisor: float
+) -> dict[str, Any]:
+    """A `ResponsesTrainTestSplit` for each session."""
+    if not divisor > 0:
+        msg = f"fr_normalization: expected a positive number, got {divisor}"
+        raise ValueError(msg)
+    responses = {}
+    for session, tests in sessions.items():
+        by_block, by_trial = {}, {}
+        for block in (retina.TRAIN, *tests):
+            area: Any = tree[f"{block}/{session}/{retina.RETINA}"]
+            by_block[block] = _arranged(area[schema.RESPONSES], (schema.UNIT,), divisor)
+            if np.isnan(by_block[block]).any():
+                msg = (
+                    f"{block}/{session}/{retina.RETINA}/responses has NaN; open-retina would leave "
+                    "the session out without an error: select units or times first"
+                )
+                raise SchemaError(msg)
+            if block != retina.TRAIN and "responses_by_trial" in area.data_vars:
+                repeats = area["responses_by_trial"]
+                by_trial[block] = _arranged(repeats, (schema.TRIAL, schema.UNIT), divisor)
+        node: Any = tree[f"{retina.TRAIN}/{session}"]
+        told = session_info(node, node[retina.RETINA])
+        told.pop(_SEQUENCES, None)
+        responses[session] = kind(
+            train=by_block[retina.TRAIN],
+            test_dict={name: by_block[name] for name in tests},
+            test_by_trial_dict=by_trial,
+            stim_id=node.attrs.get("stimulus_type"),
+            session_kwargs=told,
+        )
+    return responses
+
+
+def _arranged(array: xr.DataArray, dims: tuple[str, ...], divisor: float) -> np.ndarray:
+    """The values of an array with time last, over a number."""
+    values = array.transpose(*dims, frame_dim(array)).values
+    return values if divisor == 1 else values / divisor
 
 
 def _normalised(
@@ -246,41 +333,59 @@ def _get(container: Any, name: str) -> Any:
     return container.get(name) if isinstance(container, Mapping) else getattr(container, name, None)
 
 
+def _named(movies: Any) -> list[str]:
+    """The sessions that have movies of their own; none where one movie is for all."""
+    return [] if not isinstance(movies, Mapping) or "train" in movies else [*map(str, movies)]
+
+
+def _movie_of(movies: Any, session: str) -> Any:
+    """The movie of a session; None where there is none."""
+    if isinstance(movies, Mapping) and "train" not in movies:
+        return movies.get(session)
+    return movies
+
+
 def _part(
     session: str, block: str, movie: Any, response: Any, order: tuple[int, ...]
 ) -> retina.BlockData:
     part = retina.BlockData("containers", attrs={"session_id": session})
     train = block == retina.TRAIN
-    movies = _get(movie, "test_dict") or {}
-    shown = _get(movie, "train") if train else movies.get(block)
-    if shown is not None:
+    shown = _get(movie, "train") if train else (_get(movie, "test_dict") or {}).get(block)
+    told = _get(response, "session_kwargs") or {}
+    if shown is None:
+        part.attrs["note"] = "no movie was given"
+    else:
         part.stimulus = Arranged(pixels(InMemory(np.asarray(shown))), (1, 0, 2, 3))
+        _in_order_of_the_scan(part, train, movie, told)
     values = _get(response, "train") if train else _get(response, "test_dict")[block]
     part.responses = transposed(floats(InMemory(np.asarray(values))))
     trials = (_get(response, "test_by_trial_dict") or {}).get(block)
     if not train and trials is not None:
         part.by_trial = Arranged(floats(InMemory(np.asarray(trials))), order)
+    if schema.UNIT in told:
+        part.units[schema.UNIT] = told[schema.UNIT]
     if (stimulus := _get(response, "stim_id")) is not None:
         part.attrs["stimulus_type"] = stimulus
-    for name, value in (_get(response, "session_kwargs") or {}).items():
-        _say(part, str(name), value)
     return part
 
 
-def _say(part: retina.BlockData, name: str, value: Any) -> None:
-    """Store a value as labels of the units or as an attribute of the session, else as a note."""
-    n_units = part.responses.shape[1]  # type: ignore[union-attr]
-    try:
-        values = np.asarray(value)
-    except ValueError:  # lists of different lengths
-        values = np.empty(len(value), object)
-    of_units = values.shape[:1] == (n_units,)
-    if of_units and values.ndim == 1:
-        part.units[name] = values
-    elif of_units and values.ndim == 2 and values.shape[1] <= _MOST:
-        part.units |= {f"{name}_{i}": column for i, column in enumerate(values.T)}
-    elif values.dtype.kind in "biufU" and values.ndim < 2 and values.size <= _MOST:
-        part.attrs.setdefault(name, plain(values))
-    elif value is not None:
-        note = f"session_kwargs[{name!r}]: not in the tree ({values.dtype} of shape {values.shape})"
-        part.attrs["notes"] = [*part.attrs.get("notes", []), note]
+def _in_order_of_the_scan(
+    part: retina.BlockData, train: bool, movie: Any, told: Mapping[str, Any]
+) -> None:
+    """Put the clips of a movie in the order in which a scan saw them."""
+    sequences, scan = _get(movie, _SEQUENCES), told.get("scan_sequence_idx")
+    if sequences is None or scan is None or part.stimulus is None:
+        return
+    orders, frames, number = np.asarray(sequences, np.int64), part.stimulus.shape[0], int(scan)
+    step = frames // orders.shape[0] if train else frames
+    if not 0 <= number < orders.shape[1] or (train and frames % orders.shape[0]):
+        raise FormatError(
+            part.path,
+            f"{part.attrs['session_id']}: scan_sequence_idx",
+            f"one of {orders.shape[1]} scans, and whole clips",
+            f"scan {scan}, {orders.shape[0]} clips in {frames} frames",
+        )
+    order = orders[:, number] if train else np.zeros(1, np.int64)
+    if train:
+        part.frames["clip_id"] = np.repeat(order, step)
+    part.stimulus = clips(part.stimulus, order, step, str(told.get("eye")) == "left")

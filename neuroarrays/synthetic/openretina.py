@@ -1,4 +1,4 @@
-"""Small sessions in open-retina's own HDF5 layout."""
+"""Sessions in open-retina's own HDF5 layout, as its `create-data` makes them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,77 @@ import numpy as np
 from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.cells import noise, rates
 
-#: Frames of each stimulus.
-FRAMES = (600, 650, 700)
+#: Clips of the first stimulus; each further one has one more.
+CLIPS = 70
+#: Pixels (y, x) of a frame.
+SIZE = (16, 8)
 
 
-def write_openretina(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """Two sessions and three stimuli that they share, in open-retina's own layout."""
+def write_openretina(
+    folder: str | os.PathLike[str],
+    seed: int = 0,
+    *,
+    colors: int = 3,
+    stimuli: int = 4,
+    sessions: int = 2,
+    clip_length: int = 75,
+    clips: int = CLIPS,
+) -> Path:
+    """Sessions and stimuli that they share, in open-retina's own layout.
+
+    Parameters
+    ----------
+    folder : str or path
+        What to make.
+    seed : int
+        Of all random values.
+    colors : int
+        Channels of a frame; a unit sees one of them.
+    stimuli, sessions : int
+        How many: ``random_noise_0``, ... and ``session_0``, ...
+    clip_length : int, frames
+        Length of a clip.
+    clips : int
+        Clips of the first stimulus; each further one has one more.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        If a number is less than 1.
+    """
+    counts = {
+        "num-colors": colors,
+        "num-stimuli": stimuli,
+        "num-sessions": sessions,
+        "clip-length": clip_length,
+        "clips": clips,
+    }
+    if wrong := [name for name, count in counts.items() if count < 1]:
+        msg = f"{wrong[0]}: expected at least 1, got {counts[wrong[0]]}"
+        raise ValueError(msg)
     out = Path(folder)
     (out / "stimuli").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    movies = {f"noise_{k}": noise((n, 8, 16), rng) for k, n in enumerate(FRAMES)}
-    for name, movie in movies.items():
-        np.save(out / "stimuli" / f"{name}.npy", movie[None].astype("f4"))
-    for session in range(2):
+    movies: dict[str, np.ndarray] = {}
+    for number in range(stimuli):
+        frames = (clips + number) * clip_length
+        movie = np.stack([noise((frames, *SIZE), rng) for _ in range(colors)])
+        name = f"random_noise_{number}"
+        movies[name] = movie
+        np.save(out / "stimuli" / f"{name}.npy", movie.astype("f4"))
+    for session in range(sessions):
         units = 6 + 2 * session
-        with new_hdf5(out / f"session_{session}.h5", replaced=True) as (file, _):
+        with new_hdf5(out / f"session_{session}.hdf5", replaced=True) as (file, _):
             for name, movie in movies.items():
-                drive = rates(movie, units, np.random.default_rng([seed, session]))
+                drive = np.empty((units, movie.shape[1]))
+                for color in range(colors):  # the same fields for every stimulus
+                    sees = np.random.default_rng([seed, session])
+                    drive[color::colors] = rates(movie[color], units, sees)[color::colors]
                 file[f"responses_{name}"] = rng.poisson(drive).astype("f8")
             file["session_info/celltypes"] = np.arange(units) % 2
     return out

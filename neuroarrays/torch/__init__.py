@@ -68,7 +68,7 @@ def loaders(  # noqa: PLR0913
     inputs: Sequence[str] = (),
     targets: Sequence[str] = (),
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     length: float | None = None,
     split: str | SplitRule = "tier",
     repeats: str | None = None,
@@ -86,8 +86,8 @@ def loaders(  # noqa: PLR0913
         An aligned tree, from its root.
     inputs, targets : sequence of str
         Variables of each area; see `TrialDataset`. Areas without any of them are left out.
-    batch_size : int
-        Samples per batch.
+    batch_size : int, optional
+        Samples per batch; 64, or what is usual in the library of `compat`.
     length : float, s, optional
         Windows of this length of a continuous clock; presentations unless given.
     split : str or callable
@@ -134,10 +134,11 @@ def loaders(  # noqa: PLR0913
         if unused := [name for name, value in chosen.items() if value is not None]:
             msg = f"compat={compat!r} has ways of its own: it takes no {', '.join(unused)}"
             raise ValueError(msg)
-        given: dict[str, Any] = {"inputs": inputs, "targets": targets, "batch_size": batch_size}
-        given |= {} if seed is None else {"seed": seed}
+        given: dict[str, Any] = {"inputs": inputs, "targets": targets}
+        asked = {"batch_size": batch_size, "seed": seed}
+        given |= {name: value for name, value in asked.items() if value is not None}
         theirs = {**(options or {}), **loading}
-        if twice := [name for name in theirs if name in ("seed", *given)]:
+        if twice := [name for name in theirs if name in (*asked, *given)]:
             msg = f"options: {twice[0]} is an argument of loaders, give it there"
             raise ValueError(msg)
         return dropin.loaders(tree, compat, **given, **theirs)
@@ -145,7 +146,7 @@ def loaders(  # noqa: PLR0913
     plan = LoaderPlan(
         gathering.names(inputs),
         gathering.names(targets),
-        batch_size=batch_size,
+        batch_size=64 if batch_size is None else batch_size,
         length=length,
         split=split,
         repeats=repeats,

@@ -1,33 +1,49 @@
-"""Loaders that deliver what open-retina's loaders do; see `neuroarrays.torch.dropin`."""
+"""Loaders that deliver what open-retina's loaders do; see `neuroarrays.torch.dropin`.
+
+`multiple_movies_dataloaders` and `get_movie_dataloader` are called as there, with its containers or
+with bare arrays: for its training and evaluation a line of their configuration changes.
+"""
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
-from torch.utils.data import Dataset
 
 from neuroarrays import schema
-from neuroarrays.batches import gathering
-from neuroarrays.batches.base import Gathered
-from neuroarrays.batches.movies import MovieChunks, MovieStarts, pixel_statistics, split_clips
-from neuroarrays.batches.samplers import Batches
+from neuroarrays.batches import fields, gathering
+from neuroarrays.batches.clips import split_clips
+from neuroarrays.batches.movies import (
+    MovieStarts,
+    pixel_statistics,
+)
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.formats.retina.session_info import session_info
 from neuroarrays.torch.loading import Loader
+from neuroarrays.torch.movies import BY_TRIAL, DataPoint, MovieDataset, by_trial, movie_fields
 
-DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
+__all__ = [
+    "DataPoint",
+    "MovieDataset",
+    "get_movie_dataloader",
+    "multiple_movies_dataloaders",
+    "openretina",
+]
+
 #: Datasets whose movies that library's readers normalise by default.
 _NORMALIZED = ("maheswaranathan_2023", "karamanlis_2024", "goldin_2022")
+#: Seconds that its reader of a dataset divides counts by.
+_COUNTED_IN = {"goldin_2022": 0.3}
+_SIDES = ("train", "validation", "val")
 
 
 def openretina(  # noqa: PLR0913  its own options
     tree: xr.DataTree,
     inputs: Sequence[str] = ("stimulus",),
-    targets: Sequence[str] = ("responses",),
+    targets: Sequence[str] = (schema.RESPONSES,),
     *,
     batch_size: int = 32,
     seed: int = 42,
@@ -37,6 +53,7 @@ def openretina(  # noqa: PLR0913  its own options
     val_clip_indices: Sequence[int] | None = None,
     allow_over_boundaries: bool = True,
     normalize_stimuli: bool | None = None,
+    fr_normalization: float | None = None,
     cache: bool | str = "auto",
     **loading: Any,
 ) -> dict[str, dict[str, Any]]:
@@ -45,10 +62,11 @@ def openretina(  # noqa: PLR0913  its own options
     Parameters
     ----------
     tree : xr.DataTree
-        Areas on one clock. In blocks, ``train/...`` is the training movie and every other block a
-        test; without blocks all of it trains and validates.
+        Areas on one clock, or with flashed images. In blocks, ``train/...`` is the training movie
+        and every other block a test; without blocks all of it trains and validates.
     inputs, targets : sequence of one str
-        The movie ``(time, channel, y, x)`` and the responses ``(time, unit_id)``.
+        The movie ``(time, channel, y, x)`` and the responses ``(time, unit_id)``; images have
+        `presentation_id` in place of `time`.
     batch_size : int
         Chunks per batch; fewer for whole test movies, as there.
     seed : int
@@ -66,6 +84,9 @@ def openretina(  # noqa: PLR0913  its own options
         Subtract the mean of all pixels of the session's training movie, and divide by their
         deviation (ddof=1). Unless given, as that library's own reader of the dataset does: of
         maheswaranathan_2023, karamanlis_2024 and goldin_2022.
+    fr_normalization : float, optional
+        What responses are divided by. Unless given, as that library's own reader does: counts of
+        goldin_2022 by 0.3 s.
     cache : {"auto", True, False}
         As for `TrialDataset`.
     **loading
@@ -74,7 +95,7 @@ def openretina(  # noqa: PLR0913  its own options
     Returns
     -------
     dict of dict of Loader
-        "train", "validation" and each test block, by session.
+        "train", "validation" and each test block, by session; their datasets are `MovieDataset`.
 
     Raises
     ------
@@ -85,19 +106,28 @@ def openretina(  # noqa: PLR0913  its own options
     ValueError
         If a side gets no clip.
     """
+    fields.check_cache(cache)
     movie, response = _one("inputs", inputs), _one("targets", targets)
     by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     areas = [area for _, area in gathering.areas(tree, [movie, response])]
+    dataset = tree.root.attrs.get("source")
     if normalize_stimuli is None:
-        normalize_stimuli = tree.root.attrs.get("source") in _NORMALIZED
+        normalize_stimuli = dataset in _NORMALIZED
     scales = {
-        area.path.split("/")[-2]: pixel_statistics(area, movie)
+        _session(area): pixel_statistics(area, movie)
         for area in areas
         if normalize_stimuli and _block(area) == "train"
     }
     for area in areas:
-        block, session = _block(area), area.path.split("/")[-2]
-        frames = _frames(area, movie, response)
+        block, session = _block(area), _session(area)
+        counted_in = _counted_in(dataset, area, response) if fr_normalization is None else None
+        source = movie_fields(area, movie, response, cache)
+        source = replace(
+            source,
+            scale=scales.get(session),
+            fr_normalization=float(counted_in or fr_normalization or 1),
+        )
+        frames = source.movie.shape[0]
         sides: dict[str, np.ndarray] = {block: np.arange(frames)}
         length = 100 if clip_length is None else clip_length
         if block == "train":
@@ -111,23 +141,181 @@ def openretina(  # noqa: PLR0913  its own options
             )
             sides, length = {"train": clips.training, "validation": clips.validation}, clips.length
         for side, order in sides.items():
-            train, test = side == "train", side not in ("train", "validation")
-            chunk = train_chunk_size if train else length
-            if test and allow_over_boundaries:
-                chunk = order.size
+            whole = side not in _SIDES and allow_over_boundaries
+            chunk = train_chunk_size if side == "train" else order.size if whole else length
+            data = MovieDataset(source, order, chunk)
+            data.session_info = session_info(area.parent, area)
+            if side not in _SIDES:
+                data.test_responses_by_trial = by_trial(area, source)
             size = batch_size
-            if test and chunk > train_chunk_size:
+            if side not in _SIDES and chunk > train_chunk_size:
                 size = max(1, batch_size * train_chunk_size // chunk)
-            scale_by = scales.get(session)
-            data = _Movie(area, movie, response, order, chunk, cache, train, scale_by)
-            batches: Batches = Batches(len(data), size)
-            if train:
-                batches = MovieStarts(data, size, seed, length, allow_over_boundaries)
-            by_side.setdefault(side, {})[session] = Loader(data, batches, **loading)
+            starts = MovieStarts(
+                data,
+                size,
+                length,
+                seed=seed if side == "train" else None,
+                over=allow_over_boundaries,
+            )
+            by_side.setdefault(side, {})[session] = Loader(data, starts, **loading)
     if not by_side["train"]:
         blocks = [name for name in by_side if by_side[name]]
         raise NotInTree("block", "train", blocks, hint="that is where its training movie is")
     return by_side
+
+
+def multiple_movies_dataloaders(
+    neuron_data_dictionary: Mapping[str, Any], movies_dictionary: Any, **options: Any
+) -> dict[str, dict[str, Any]]:
+    """That library's function of this name, on its containers, with our loaders.
+
+    Parameters
+    ----------
+    neuron_data_dictionary : mapping of session to ResponsesTrainTestSplit
+        Responses (unit, time), in counts or Hz.
+    movies_dictionary : mapping of session to MoviesTrainTestSplit
+        Movies (channel, time, y, x); the same sessions.
+    **options
+        Of `openretina`: ``train_chunk_size``, ``batch_size``, ``seed``, ``clip_length``,
+        ``num_val_clips``, ``val_clip_indices``, ``allow_over_boundaries``, and those of
+        `torch.utils.data.DataLoader`.
+
+    Returns
+    -------
+    dict of dict of Loader
+        "train", "validation" and each test, by session.
+
+    Raises
+    ------
+    NotInTree
+        If a session has responses but no movie, or a movie but no responses.
+    """
+    nodes = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="open-retina"))}
+    sessions = {*neuron_data_dictionary, *movies_dictionary}
+    for session in sorted(sessions):
+        for what, given in (("responses", neuron_data_dictionary), ("movie", movies_dictionary)):
+            if session not in given:
+                raise NotInTree(f"{what} of session", session, given)
+    for session, answers in neuron_data_dictionary.items():
+        shown = movies_dictionary[session]
+        nodes |= _nodes(f"train/{session}", shown.train, answers.train, None)
+        for name, responses in answers.test_dict.items():
+            trials = answers.test_by_trial_dict.get(name)
+            nodes |= _nodes(f"{name}/{session}", shown.test_dict[name], responses, trials)
+    found = openretina(xr.DataTree.from_dict(nodes), **options)
+    for loaders in found.values():
+        for session, loader in loaders.items():
+            loader.dataset.session_info = dict(neuron_data_dictionary[session].session_kwargs)
+    return found
+
+
+def get_movie_dataloader(  # noqa: PLR0913  its own options
+    movie: Any,
+    responses: Any,
+    *,
+    split: str,
+    scene_length: int,
+    chunk_size: int,
+    batch_size: int,
+    start_indices: Sequence[int] | None = None,
+    drop_last: bool = True,
+    allow_over_boundaries: bool = True,
+    seed: int = 42,
+    session_info: Mapping[str, Any] | None = None,
+    **loading: Any,
+) -> Loader:
+    """That library's function of this name: a loader of one movie and responses in memory.
+
+    Parameters
+    ----------
+    movie : (channel, time, y, x) array or tensor
+        What was shown.
+    responses : (time, unit) array or tensor, or dict of these
+        What the units did, in counts or Hz; of a test also ``{"avg": ..., "by_trial": ...}`` with
+        repeats (trial, unit, time).
+    split : {"train", "validation", "val", "test"}
+        Training chunks begin anywhere, in another order every epoch; others come in order.
+    scene_length, chunk_size : int, frames
+        Length of a clip and of a chunk.
+    batch_size : int
+        Chunks per batch.
+    start_indices : sequence of int, optional
+        Frames at which chunks begin; every chunk in training, every clip in validation, and of a
+        test the begin, or every clip without `allow_over_boundaries`.
+    drop_last : bool
+        In training, leave out a last batch that is smaller.
+    allow_over_boundaries : bool
+        Whether training chunks may run across clips.
+    seed : int
+        Of the training starts, which that library draws from numpy's own state.
+    session_info : mapping, optional
+        What is said of the session and its units (`roi_ids`, `roi_coords`, `group_assignment`).
+    **loading
+        For `torch.utils.data.DataLoader`.
+
+    Returns
+    -------
+    Loader
+        Its dataset is a `MovieDataset`.
+
+    Raises
+    ------
+    SchemaError
+        If shapes do not fit, or responses are NaN (there, no loader is made).
+    ValueError
+        On another split, or chunks that do not fit.
+    """
+    if split not in (*_SIDES, "test"):
+        msg = f"split={split!r}: expected one of 'train', 'validation', 'val', 'test'"
+        raise ValueError(msg)
+    both = responses if isinstance(responses, Mapping) else {"avg": responses}
+    shown, answers = np.asarray(movie), np.asarray(both["avg"])
+    if shown.ndim != 4 or answers.ndim != 2 or answers.shape[0] < shown.shape[1]:
+        msg = (
+            "expected a movie (channel, time, y, x) and responses (time, unit) of as many frames, "
+            f"found {shown.shape} and {answers.shape}"
+        )
+        raise SchemaError(msg)
+    frames = shown.shape[1]
+    nodes = _nodes(f"{split}/session", shown, answers.T, both.get("by_trial"))
+    area = xr.DataTree.from_dict(nodes)[f"{split}/session/retina"]
+    source = movie_fields(area, "stimulus", schema.RESPONSES, False)
+    order, train = np.arange(frames), split == "train"
+    if start_indices is None:
+        test_step = frames if allow_over_boundaries else scene_length
+        step = {"train": chunk_size, "test": test_step}.get(split, scene_length)
+        start_indices = range(0, frames if train else frames - chunk_size + 1, step)
+    data = MovieDataset(source, order, chunk_size)
+    data.session_info = dict(session_info or {})
+    data.test_responses_by_trial = by_trial(area, source)
+    starts = MovieStarts(
+        data,
+        batch_size,
+        scene_length,
+        seed=seed if train else None,
+        over=allow_over_boundaries,
+        starts=start_indices,
+        drop_last=drop_last,
+    )
+    return Loader(data, starts, **loading)
+
+
+def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.Dataset]:
+    """A session of a block: a movie (channel, time, y, x), responses (unit, time) and repeats."""
+    shown, answers = np.asarray(movie), np.asarray(responses)
+    frames = shown.shape[1]
+    if answers.shape[1] < frames:
+        msg = f"{path}: the movie has {frames} frames, the responses {answers.shape[1]}"
+        raise SchemaError(msg)
+    dims = (schema.TIME, "channel", "y", "x")
+    area = {schema.RESPONSES: ((schema.TIME, schema.UNIT), answers[:, :frames].T)}
+    if trials is not None:
+        repeats = np.asarray(trials)
+        area[BY_TRIAL] = ((schema.TRIAL, schema.UNIT, schema.TIME), repeats[..., :frames])
+    return {
+        path: xr.Dataset({"stimulus": (dims, np.moveaxis(shown, 1, 0))}),
+        f"{path}/retina": xr.Dataset(area, {schema.UNIT: np.arange(answers.shape[0])}),
+    }
 
 
 def _one(what: str, names: Sequence[str]) -> str:
@@ -144,32 +332,12 @@ def _block(area: xr.DataTree) -> str:
     return parts[0] if len(parts) > 2 else "train"
 
 
-def _frames(area: xr.DataTree, movie: str, response: str) -> int:
-    """Frames of a movie; its responses have as many, and none is NaN."""
-    arrays = [gathering.find(area, name) for name in (movie, response)]
-    for name, array in zip((movie, response), arrays, strict=True):
-        if schema.TIME not in array.dims:
-            msg = f"{gathering.location(area, name)} is not along time: it has dims {array.dims}"
-            raise SchemaError(msg)
-    frames, others = (array.sizes[schema.TIME] for array in arrays)
-    if frames != others:
-        msg = f"{gathering.location(area)}: {movie} has {frames} frames, {response} {others}"
-        raise SchemaError(msg)
-    if np.isnan(arrays[1].values).any():
-        msg = f"{gathering.location(area, response)} has NaN, which open-retina cannot train on"
-        raise SchemaError(msg)
-    return int(frames)
+def _session(area: xr.DataTree) -> str:
+    """The session that an area is of."""
+    return area.path.split("/")[-2]
 
 
-class _Movie(MovieChunks, Dataset[Any]):
-    """Chunks as that library's namedtuples of tensors."""
-
-    def batch(self, indices: Sequence[int]) -> DataPoint:
-        """Chunks by number."""
-        return DataPoint(*map(torch.from_numpy, self.chunks(indices)))
-
-    def __getitem__(self, index: int) -> DataPoint:
-        return DataPoint(*(value[0] for value in self.batch([index])))
-
-    def __getitems__(self, indices: Sequence[int]) -> Gathered:
-        return Gathered(self.batch(indices), len(indices))
+def _counted_in(dataset: str | None, area: xr.DataTree, response: str) -> float | None:
+    """Seconds that that library's reader divides counts of a dataset by."""
+    counts = gathering.find(area, response).attrs.get("units") == "1"
+    return _COUNTED_IN.get(str(dataset)) if counts else None

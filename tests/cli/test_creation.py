@@ -15,17 +15,22 @@ from neuroarrays.testing import assert_same_trees
 
 #: Options without which there would be no responses that a model could predict.
 OPTIONS = {
-    "openretina": {"test_names": "noise_0"},
+    "openretina": {"test_names": "random_noise_0"},
     "maheswaranathan_2023": {"stimulus": "whitenoise", "response": "binned"},
     "karamanlis_2024": {"size": (12, 16)},
 }
+#: Sizes of files that would be large.
+SMALL = {"openretina": {"colors": 1, "stimuli": 3, "clips": 24, "clip_length": 25}}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Every layout once: name -> what to open."""
     folder = tmp_path_factory.mktemp("made")
-    yield {name: create(name, folder / f"{name}{LAYOUTS[name].suffix}", 3) for name in LAYOUTS}
+    yield {
+        name: create(name, folder / f"{name}{LAYOUTS[name].suffix}", 3, **SMALL.get(name, {}))
+        for name in LAYOUTS
+    }
     opening.close_all()
 
 
@@ -53,7 +58,11 @@ def test_one_reader_knows_it_and_every_value_is_valid(layout, made):
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_seeds(layout, made, tmp_path):
     name = made[layout].name if made[layout].parent.name != "arrays" else "arrays"
-    trees = [na.open_datatree(create(layout, tmp_path / str(seed) / name, seed)) for seed in (3, 4)]
+    sizes = SMALL.get(layout, {})
+    trees = [
+        na.open_datatree(create(layout, tmp_path / str(seed) / name, seed, **sizes))
+        for seed in (3, 4)
+    ]
     assert_same_trees(na.open_datatree(made[layout]), trees[0])
     with pytest.raises(AssertionError):
         assert_same_trees(trees[0], trees[1])
@@ -183,9 +192,21 @@ def test_nothing_is_replaced_and_layouts_are_listed(tmp_path):
 
 def test_the_command(tmp_path, capsys):
     out = tmp_path / "data"
-    assert cli.main(["create-data", "openretina", str(out), "--seed", "4"]) == 0
+    sizes = ["--num-colors", "2", "--num-stimuli", "3", "--num-sessions", "1"]
+    command = ["create-data", "openretina", str(out), "--seed", "4", *sizes, "--clip-length", "5"]
+    assert cli.main(command) == 0
     assert str(out) in capsys.readouterr().out
-    assert na.open_datatree(out).attrs["source"] == "openretina"
+    tree = na.open_datatree(out)
+    assert tree.attrs["source"] == "openretina"
+    assert list(tree.children) == [f"random_noise_{k}" for k in range(3)]
+    assert tree["random_noise_2/session_0/stimulus"].shape == (72 * 5, 2, 16, 8)
+    assert list(tree["random_noise_2"].children) == ["session_0"]
+    units = tree["random_noise_2/session_0/retina/responses"].sizes["unit_id"]
+    assert units == 6
+    assert cli.main(["create-data", "nwb", str(tmp_path / "a.nwb"), "--num-colors", "2"]) == 2
+    assert "colors: only openretina has such options, not nwb" in capsys.readouterr().err
+    assert cli.main(["create-data", "openretina", str(tmp_path / "b"), "--num-colors", "0"]) == 2
+    assert "num-colors: expected at least 1, got 0" in capsys.readouterr().err
     assert cli.main(["create-data", "nothing", str(tmp_path / "b")]) == 2
     assert "karamanlis_2024" in capsys.readouterr().err
     opening.close_all()

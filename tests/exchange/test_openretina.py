@@ -100,27 +100,85 @@ def containers(frames=8, units=3, trials=3):
 
 def test_what_is_said_of_a_session_is_kept_or_noted(tmp_path):
     movie, response = containers(units=3)
-    response["session_kwargs"] |= {
+    told = {
         "roi_coords": np.arange(6.0).reshape(3, 2),
-        "roi_mask": np.zeros((64, 64)),
-        "ragged": [[1], [1, 2]],
-        "nothing": None,
+        "roi_mask": np.arange(64.0 * 64).reshape(64, 64),
+        "days": np.array([1, 2]),
+        "names": np.array(["a", "b", "c"]),
         "rate": 30.0,
     }
+    response["session_kwargs"] |= told | {"ragged": [[1], [1, 2]], "nothing": None}
     tree = from_openretina(movie, {"s": response})
+    na.validate(tree, values=True)
     session = tree["train/s"]
     assert session.attrs["eye"] == "left"
     assert session.attrs["rate"] == 30.0
-    assert session["retina"]["roi_coords_1"].values.tolist() == [1, 3, 5]
-    noted = " ".join(session.attrs["notes"])
-    assert "roi_mask" in noted
-    assert "(64, 64)" in noted
+    chosen = na.select_units(tree, "group >= 1")["train/s/retina/roi_coords"]
+    assert chosen.values.tolist() == [[2, 3], [4, 5]]
+    (noted,) = session.attrs["notes"]
     assert "ragged" in noted
     assert na.open_datatree(na.save(tree, tmp_path / "t.h5")).identical(tree)
-    _, again = to_openretina(tree, containers=False)
+    for name, value in told.items():
+        _, again = to_openretina(tree, containers=False)
+        assert np.array_equal(again["s"]["session_kwargs"][name], value), name
     assert again["s"]["session_kwargs"]["eye"] == "left"
-    assert again["s"]["session_kwargs"]["roi_coords_1"].tolist() == [1, 3, 5]
     assert "session_id" not in again["s"]["session_kwargs"]
+
+
+def test_clips_stand_in_the_order_of_the_scan():
+    """As open-retina has the movie of Hoefling et al. 2024: one for all, in an order of its own."""
+    movie, response = containers(frames=8)
+    movie["random_sequences"] = np.array([[0, 3], [1, 1], [2, 0], [3, 2]], np.uint8)
+    response["session_kwargs"] = {"eye": "left", "scan_sequence_idx": 1}
+    tree = from_openretina(movie, {"s": response})
+    frames = [6, 7, 2, 3, 0, 1, 4, 5]
+    mirrored = movie["train"][:, frames][..., ::-1].transpose(1, 0, 2, 3)
+    assert np.array_equal(tree["train/s/stimulus"].values, mirrored)
+    assert tree["train/s/clip_id"].values.tolist() == [3, 3, 1, 1, 0, 0, 2, 2]
+    test = movie["test_dict"]["a"][..., ::-1].transpose(1, 0, 2, 3)
+    assert np.array_equal(tree["a/s/stimulus"].values, test)
+    assert to_openretina(tree, containers=False)[0]["s"]["random_sequences"] is None
+    response["session_kwargs"]["scan_sequence_idx"] = 2
+    with pytest.raises(FormatError, match="s: scan_sequence_idx: expected one of 2 scans"):
+        from_openretina(movie, {"s": response})
+    response["session_kwargs"] = {}  # of no scan: the orders are kept
+    tree = from_openretina(movie, {"s": response})
+    assert np.array_equal(tree["train/s/stimulus"].values[:, 0], movie["train"][0])
+    again, answers = to_openretina(tree, containers=False)
+    assert np.array_equal(again["s"]["random_sequences"], movie["random_sequences"])
+    assert "random_sequences" not in answers["s"]["session_kwargs"]
+
+
+def test_sessions_without_movies_and_movies_without_sessions():
+    movie, response = containers()
+    tree = from_openretina({"a": movie, "c": movie}, {"a": response, "b": response})
+    assert tree.attrs["notes"] == ["movies of c: no responses, left out"]
+    assert "stimulus" not in tree["train/b"]
+    assert tree["train/b"].attrs["note"] == "no movie was given"
+    with pytest.raises(SchemaError, match=r"train/b has no stimulus.*no movie was given"):
+        to_openretina(tree, containers=False)
+    with pytest.warns(UserWarning, match="left out, since nothing says what was shown: b"):
+        movies, responses = to_openretina(tree, missing="skip", containers=False)
+    assert list(movies) == list(responses) == ["a"]
+    with pytest.raises(ValueError, match="missing: expected one of 'raise', 'skip'"):
+        to_openretina(tree, missing="drop", containers=False)
+    bare = from_openretina({}, {"b": response})
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(SchemaError, match="no session has a movie"),
+    ):
+        to_openretina(bare, missing="skip", containers=False)
+
+
+def test_responses_are_divided():
+    movie, response = containers()
+    tree = from_openretina(movie, {"s": response})
+    _, rates = to_openretina(tree, fr_normalization=0.3, containers=False)
+    np.testing.assert_allclose(rates["s"]["train"], response["train"] / 0.3)
+    trials = response["test_by_trial_dict"]["a"] / 0.3
+    np.testing.assert_allclose(rates["s"]["test_by_trial_dict"]["a"], trials)
+    with pytest.raises(ValueError, match="fr_normalization: expected a positive number, got 0"):
+        to_openretina(tree, fr_normalization=0, containers=False)
 
 
 def test_axes_by_trial_are_declared():

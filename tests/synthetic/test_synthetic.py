@@ -11,15 +11,18 @@ from neuroarrays.synthetic.cells import DELAY
 
 #: Layout -> options under which the responses are spikes or events on the movie's clock.
 OPTIONS = {
-    "openretina": {"test_names": "noise_0"},
+    "openretina": {"test_names": "random_noise_0"},
     "maheswaranathan": {"stimulus": "whitenoise", "response": "binned"},
     "karamanlis": {"size": (12, 16)},
     "hoefling": {"units": "all"},
 }
+#: Sizes of files that would be large.
+SMALL = {"openretina": {"colors": 1, "stimuli": 3, "clips": 24, "clip_length": 25}}
 
 
 def opened(layout, folder, **options):
-    path = getattr(synthetic, f"write_{layout}")(folder, **options)
+    sizes = SMALL.get(layout, {}) | options
+    path = getattr(synthetic, f"write_{layout}")(folder, **sizes)
     return na.open_datatree(path, **OPTIONS[layout])
 
 

@@ -204,7 +204,7 @@ def test_stimuli_are_normalised_by_the_training_movie():
         ),
         ({"num_val_clip": 3}, NotInTree, "did you mean 'num_val_clips'"),
         ({"seed": 3}, ValueError, "seed is an argument of loaders"),
-        ({}, ValueError, "train/s1/retina: 12 chunks of 30 frames train, fewer than batch_size=64"),
+        ({}, ValueError, "train/s1/retina: 12 chunks of 30 frames train, fewer than batch_size=32"),
         ({"batch_size": 3}, ValueError, "batch_size is an argument of loaders"),
     ],
 )

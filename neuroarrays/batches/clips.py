@@ -1,0 +1,139 @@
+"""Which clips of a training movie validate, as open-retina draws them or as a tree labels them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.batches import gathering
+from neuroarrays.errors import NotInTree, SchemaError
+
+
+@dataclass(frozen=True)
+class ClipSplit:
+    """Which frames of a training movie train, and which validate.
+
+    Attributes
+    ----------
+    training, validation : (frame,) int64
+        Numbers of frames, in the order in which they follow one another. Those after the last
+        whole clip are in neither.
+    length : int, frames
+        Of a clip.
+    """
+
+    training: np.ndarray
+    validation: np.ndarray
+    length: int
+
+
+def split_clips(
+    area: xr.DataTree,
+    frames: int,
+    *,
+    length: int | None = None,
+    number: int | None = None,
+    clips: Sequence[int] | None = None,
+    seed: int = 42,
+) -> ClipSplit:
+    """Validation clips as open-retina has them.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area on one clock. Where its labels `clip_id` and `validation` along time say which
+        clips there are and which of them validate (Hoefling et al. 2024), these count, in the
+        order of `clip_id`, unless `number` or `clips` asks for others.
+    frames : int
+        Of the movie.
+    length : int, frames, optional
+        Of a clip; that of the labelled clips, or 100.
+    number : int, optional
+        How many clips validate, drawn by ``RandomState(seed)`` as there; 10 unless given.
+    clips : sequence of int, optional
+        The clips that validate: by `clip_id` where clips have one, else their numbers from 0.
+    seed : int
+        Of the draw.
+
+    Raises
+    ------
+    ValueError
+        If a side gets no clip, or a clip is there twice.
+    NotInTree
+        If there is no such clip.
+    """
+    where = gathering.location(area)
+    validates, ids = (_label(area, name, frames) for name in ("validation", "clip_id"))
+    chosen_by_label = validates is not None and number is None and clips is None
+    length, numbers = _numbers(where, frames, length, ids)
+    if chosen_by_label and ids is None:
+        assert validates is not None
+        sides = np.flatnonzero(~validates), np.flatnonzero(validates)
+        return ClipSplit(*sides, length)
+    if clips is not None:
+        drawn = _positions(where, numbers, clips)
+    elif chosen_by_label:
+        assert validates is not None
+        step = frames // numbers.size
+        drawn = np.flatnonzero(validates[: numbers.size * step : step])
+        drawn = drawn[np.argsort(numbers[drawn], kind="stable")]
+    else:
+        number = 10 if number is None else number
+        if not 0 < number < numbers.size:
+            msg = f"{where}: num_val_clips={number} of {numbers.size} clips of {length} frames"
+            raise ValueError(msg)
+        drawn = np.random.RandomState(seed).choice(numbers.size, number, replace=False)
+    if not 0 < drawn.size < numbers.size:
+        side = "trains" if drawn.size else "validates"
+        msg = f"{where}: {drawn.size} of {numbers.size} clips validate, so that none {side}"
+        raise ValueError(msg)
+    step = frames // numbers.size if ids is not None else length
+    every = np.arange(numbers.size * step).reshape(numbers.size, step)
+    return ClipSplit(np.delete(every, drawn, axis=0).ravel(), every[drawn].ravel(), length)
+
+
+def _label(area: xr.DataTree, name: str, frames: int) -> np.ndarray | None:
+    """A label of the frames of an area; None if it has none."""
+    label = area.coords.get(name)
+    if label is None or label.ndim != 1 or label.size != frames:
+        return None
+    return np.asarray(label.values)
+
+
+def _numbers(
+    where: str, frames: int, length: int | None, ids: np.ndarray | None
+) -> tuple[int, np.ndarray]:
+    """Frames of a clip, and the number of each clip."""
+    if length is not None and length < 1:
+        msg = f"clip_length={length}: expected at least one frame"
+        raise ValueError(msg)
+    if ids is None:
+        length = 100 if length is None else length
+        return length, np.arange(frames // length)
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
+    labelled = int(starts[1]) if starts.size > 1 else frames
+    if frames % labelled or not np.array_equal(starts, np.arange(0, frames, labelled)):
+        msg = f"{where}: clips by clip_id differ in length, which open-retina's cannot"
+        raise SchemaError(msg)
+    if length is not None and labelled % length:
+        msg = f"{where}: clip_length={length}, but by clip_id a clip has {labelled} frames"
+        raise ValueError(msg)
+    return labelled if length is None else length, ids[starts]
+
+
+def _positions(where: str, numbers: np.ndarray, clips: Sequence[int]) -> np.ndarray:
+    """Where clips stand that are asked for by number."""
+    wanted = np.asarray(clips)
+    if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+        msg = f"val_clip_indices: expected a list of clip numbers, found {clips!r:.60}"
+        raise ValueError(msg)
+    at = {int(number): position for position, number in enumerate(numbers.tolist())}
+    if unknown := [clip for clip in wanted.tolist() if clip not in at]:
+        raise NotInTree("clip", unknown[0], at, "as val_clip_indices asks for", where)
+    if np.unique(wanted).size < wanted.size:
+        msg = f"val_clip_indices: expected each clip once, found {wanted.tolist()}"
+        raise ValueError(msg)
+    return np.array([at[clip] for clip in wanted.tolist()], np.int64)

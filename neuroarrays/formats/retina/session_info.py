@@ -1,0 +1,96 @@
+"""What is said of a session of retina and its units: open-retina's `session_kwargs`.
+
+One value is an attribute of the session, one value per unit a label, a row per unit a variable of
+the retina; other arrays (a mask of regions) stand in the node `session_info` below the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.files.source import plain
+from neuroarrays.formats.retina import nodes as retina
+from neuroarrays.lazy.indexes import dataset
+
+INFO = "session_info"
+#: Attributes of a session that the tree has of its own.
+_OURS = ("session_id", "stimulus_type", "sampling_rate", "sampling_rate_source", "note", "notes")
+
+
+def session_info(session: Any, area: Any) -> dict[str, Any]:
+    """All that is said of a session and its units, by name.
+
+    Parameters
+    ----------
+    session, area : DataTree node
+        A session of one block, and its retina.
+
+    Returns
+    -------
+    dict
+        Text, numbers and arrays, in memory: labels (unit_id,), rows (unit_id, ...), others as
+        stored; each in its own unit.
+    """
+    attrs = {str(name): value for name, value in session.attrs.items() if name not in _OURS}
+    told = {k: v for k, v in attrs.items() if isinstance(v, str | int | float | np.generic)}
+    if INFO in session.children:
+        told |= {str(k): v.values for k, v in session.children[INFO].data_vars.items()}
+    contents = area.to_dataset(inherit=False)
+    rows = {k: v for k, v in contents.data_vars.items() if v.dims[:1] == (schema.UNIT,)}
+    labels = {k: v for k, v in contents.coords.items() if v.dims == (schema.UNIT,)}
+    return told | {str(name): array.values for name, array in (rows | labels).items()}
+
+
+def put_session_info(
+    nodes: dict[str, xr.Dataset], path: str, info: Mapping[str, Any], notes: list[str]
+) -> None:
+    """Put what is said of a session into its nodes; what no array can hold becomes a note.
+
+    Parameters
+    ----------
+    nodes : dict of str to Dataset
+        Of one block and session, changed.
+    path : str
+        Of the session.
+    info : mapping
+        Values by name; those along the units are known by their length.
+    notes : list of str
+        Notes of the session, appended to.
+    """
+    area = nodes[f"{path}/{retina.RETINA}"]
+    rest: dict[str, xr.Variable] = {}
+    for name, value in info.items():
+        if value is None or name == schema.UNIT:
+            continue
+        try:
+            values = np.asarray(value)
+        except ValueError:  # lists of different lengths
+            values = np.empty(len(value), object)
+        if values.dtype.kind not in "biufUS":
+            notes.append(
+                f"session_kwargs[{name!r}]: not in the tree ({values.dtype} of shape "
+                f"{values.shape})"
+            )
+        elif values.ndim == 0:
+            nodes[path].attrs.setdefault(name, plain(values))
+        elif values.shape[0] != area.sizes[schema.UNIT]:
+            rest[name] = xr.Variable(
+                [f"{name}_{axis}" for axis in range(values.ndim)], _text(values)
+            )
+        elif values.ndim == 1:
+            area.coords[name] = retina.along(schema.UNIT, values)
+        else:
+            dims = [schema.UNIT, *(f"{name}_{axis}" for axis in range(1, values.ndim))]
+            area[name] = xr.Variable(dims, _text(values))
+    if rest:
+        nodes[f"{path}/{INFO}"] = dataset(rest)
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    """Text as objects, which every store takes; numbers as they are."""
+    return values.astype(object) if values.dtype.kind == "U" else values

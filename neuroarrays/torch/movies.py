@@ -1,0 +1,115 @@
+"""A movie and the responses to it as a dataset that open-retina's programs can use."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.utils.data import Dataset
+
+from neuroarrays import schema
+from neuroarrays.batches import gathering
+from neuroarrays.batches.base import Gathered
+from neuroarrays.batches.movies import MovieChunks, MovieFields, frame_dim
+from neuroarrays.errors import SchemaError
+
+DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
+BY_TRIAL = "responses_by_trial"
+
+
+class MovieDataset(MovieChunks, Dataset[Any]):
+    """A movie and responses to it, in chunks: that library's `MovieDataSet`.
+
+    ``data[k]`` is the chunk that begins at frame k, ``data[a:b]`` the frames from a to b, as a
+    `DataPoint` of inputs (channel, time, y, x) and targets (time, unit_id).
+
+    Attributes
+    ----------
+    chunk_size : int
+        Frames of a chunk.
+    test_responses_by_trial : (trial, unit_id, time) float32 tensor or None
+        Repeats, of a test, in counts or Hz.
+    session_info : dict
+        What is said of the session and its units.
+    """
+
+    test_responses_by_trial: torch.Tensor | None = None
+    session_info: Mapping[str, Any] = {}
+
+    @property
+    def chunk_size(self) -> int:
+        return self.chunk
+
+    @property
+    def movies(self) -> torch.Tensor:
+        """The whole movie (channel, time, y, x) float32, as it is delivered."""
+        return self[:].inputs
+
+    @property
+    def responses(self) -> torch.Tensor:
+        """All responses (time, unit_id) float32, in counts or Hz."""
+        out = np.empty((self.order.size, *self.source.response.shape[1:]), np.float32)
+        self.source.response.rows(self.order, out)
+        return torch.from_numpy(out / np.float32(self.source.fr_normalization))
+
+    @property
+    def mean_response(self) -> torch.Tensor:
+        """The mean of each unit (unit_id,) float32, in counts or Hz."""
+        return self.responses.mean(0)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("roi_ids", "roi_coords", "group_assignment"):
+            return self.session_info.get(name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def batch(self, indices: Sequence[int]) -> DataPoint:
+        """Chunks by their first frames."""
+        return DataPoint(*map(torch.from_numpy, self.chunks(indices)))
+
+    def __getitem__(self, index: int | slice) -> DataPoint:
+        if isinstance(index, slice):
+            movie, responses = self.source.read(self.order[index])
+            return DataPoint(
+                torch.from_numpy(np.moveaxis(movie, 1, 0)), torch.from_numpy(responses)
+            )
+        return DataPoint(*(value[0] for value in self.batch([index])))
+
+    def __getitems__(self, indices: Sequence[int]) -> Gathered:
+        return Gathered(self.batch(indices), len(indices))
+
+    def __repr__(self) -> str:
+        shape = self.source.movie.shape
+        return f"<MovieDataset of {self.location}: {self.order.size:,} frames {shape[1:]}>"
+
+
+def by_trial(area: xr.DataTree, source: MovieFields) -> torch.Tensor | None:
+    """Repeats of an area (trial, unit, time); None where it has none."""
+    if BY_TRIAL not in area.data_vars:
+        return None
+    repeats: Any = area[BY_TRIAL]
+    values = repeats.transpose(schema.TRIAL, schema.UNIT, frame_dim(repeats)).values
+    by_trial = np.ascontiguousarray(values, np.float32) / np.float32(source.fr_normalization)
+    return torch.from_numpy(by_trial)
+
+
+def movie_fields(area: xr.DataTree, movie: str, response: str, cache: bool | str) -> MovieFields:
+    """A movie and its responses, which have as many frames; none is NaN."""
+    arrays = [gathering.find(area, name) for name in (movie, response)]
+    dim = frame_dim(arrays[0])
+    for name, array in zip((movie, response), arrays, strict=True):
+        if dim not in array.dims:
+            msg = f"{gathering.location(area, name)} is not along {dim}: it has dims {array.dims}"
+            raise SchemaError(msg)
+    frames, others = (array.sizes[dim] for array in arrays)
+    if frames != others:
+        msg = f"{gathering.location(area)}: {movie} has {frames} frames, {response} {others}"
+        raise SchemaError(msg)
+    if np.isnan(arrays[1].values).any():
+        msg = f"{gathering.location(area, response)} has NaN, which open-retina cannot train on"
+        raise SchemaError(msg)
+    shown, answers = (gathering.field(area, name, dim, cache) for name in (movie, response))
+    return MovieFields(gathering.location(area), shown, answers)
