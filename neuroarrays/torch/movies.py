@@ -47,7 +47,8 @@ class MovieDataset(MovieChunks, Dataset[Any]):
     @property
     def movies(self) -> torch.Tensor:
         """The whole movie (channel, time, y, x) float32, as it is delivered."""
-        return self[:].inputs
+        whole: torch.Tensor = self[:].inputs
+        return whole
 
     @property
     def responses(self) -> torch.Tensor:

@@ -278,13 +278,12 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
         raise SchemaError(msg)
     frames = shown.shape[1]
     nodes = _nodes(f"{split}/session", shown, answers.T, both.get("by_trial"))
-    area = xr.DataTree.from_dict(nodes)[f"{split}/session/retina"]
+    area: Any = xr.DataTree.from_dict(nodes)[f"{split}/session/retina"]
     source = movie_fields(area, "stimulus", schema.RESPONSES, False)
     order, train = np.arange(frames), split == "train"
-    if start_indices is None:
-        test_step = frames if allow_over_boundaries else scene_length
-        step = {"train": chunk_size, "test": test_step}.get(split, scene_length)
-        start_indices = range(0, frames if train else frames - chunk_size + 1, step)
+    if start_indices is None and not train:
+        step = frames if split == "test" and allow_over_boundaries else scene_length
+        start_indices = range(0, frames - chunk_size + 1, step)
     data = MovieDataset(source, order, chunk_size)
     data.session_info = dict(session_info or {})
     data.test_responses_by_trial = by_trial(area, source)
@@ -308,7 +307,7 @@ def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.D
         msg = f"{path}: the movie has {frames} frames, the responses {answers.shape[1]}"
         raise SchemaError(msg)
     dims = (schema.TIME, "channel", "y", "x")
-    area = {schema.RESPONSES: ((schema.TIME, schema.UNIT), answers[:, :frames].T)}
+    area: dict[str, Any] = {schema.RESPONSES: ((schema.TIME, schema.UNIT), answers[:, :frames].T)}
     if trials is not None:
         repeats = np.asarray(trials)
         area[BY_TRIAL] = ((schema.TRIAL, schema.UNIT, schema.TIME), repeats[..., :frames])

@@ -1,7 +1,10 @@
 """Values and splits against open-retina's own loaders, where it is installed; else skipped."""
 
+import importlib.util
 import pickle
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import h5py
@@ -22,6 +25,25 @@ def folder(tmp_path):
         "openretina", reason="open-retina is not installed (pip install openretina)"
     )
     return tmp_path
+
+
+@pytest.fixture
+def resizing(monkeypatch):
+    """The one function of torchvision that is used, which has no wheel for torch without CUDA."""
+    functional = pytest.importorskip("torch").nn.functional
+
+    class Resize:
+        def __init__(self, size):
+            self.size = tuple(size)
+
+        def __call__(self, frames):
+            return functional.interpolate(frames, self.size, mode="bilinear", antialias=True)
+
+    if importlib.util.find_spec("torchvision") is None:
+        transforms = types.ModuleType("torchvision.transforms")
+        transforms.Resize = Resize
+        monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+        monkeypatch.setitem(sys.modules, "torchvision.transforms", transforms)
 
 
 def test_maheswaranathan(folder):
@@ -45,8 +67,7 @@ def test_maheswaranathan(folder):
         assert np.array_equal(ours, trials.transpose(0, 2, 1))
 
 
-def test_karamanlis(folder):
-    pytest.importorskip("torchvision", reason="open-retina's stimuli need torchvision")
+def test_karamanlis(folder, resizing):
     from openretina.data_io.karamanlis_2024.responses import load_all_responses
     from openretina.data_io.karamanlis_2024.stimuli import load_all_stimuli
 

@@ -8,7 +8,8 @@ import types
 import numpy as np
 import pytest
 
-from neuroarrays.synthetic import write_openretina
+import neuroarrays as na
+from neuroarrays.synthetic import write_maheswaranathan, write_openretina
 
 pytestmark = pytest.mark.peers("openretina")
 pytest.importorskip("torch", reason="the extra `torch` is not installed")
@@ -52,7 +53,7 @@ def folder(tmp_path, monkeypatch):
     return write_openretina(tmp_path / "data", colors=2, stimuli=3, clip_length=20, clips=12)
 
 
-def config(folder, loaders, **paths):
+def config(folder, loaders, **parts):
     """What their commands read from YAML files."""
     omegaconf = pytest.importorskip("omegaconf")
     reader = {
@@ -119,12 +120,12 @@ def config(folder, loaders, **paths):
                 }
             },
             "objective_target": "val_evaluation_loss",
-            **paths,
+            **parts,
         }
     )
 
 
-def evaluation(folder, loaders, **changes):
+def evaluation(folder, loaders, parts=None, **changes):
     """The per-session numbers of their evaluation, as it writes them."""
     evaluate = pytest.importorskip("openretina.cli.eval").evaluate_model
     (model,) = (folder / "run").glob("*_final.ckpt")
@@ -135,7 +136,7 @@ def evaluation(folder, loaders, **changes):
         "summary_results_path": str(out),
         "compute_dataset_statistics": False,
     }
-    evaluate(config(folder, loaders, evaluation=given | changes))
+    evaluate(config(folder, loaders, evaluation=given | changes, **(parts or {})))
     return json.loads(out.read_text())
 
 
@@ -146,3 +147,44 @@ def test_training_and_evaluation(folder):
     assert ours["n_neurons_total"] == theirs["n_neurons_total"] > 0
     for name, value in theirs.items():
         assert ours[name] == pytest.approx(value, nan_ok=True), name
+
+
+@pytest.fixture
+def repeated(tmp_path):
+    """A dataset with repeats, read by our reader for their configuration."""
+    opened = {"path": str(write_maheswaranathan(tmp_path / "cells")), "stimulus": "whitenoise"}
+    stimuli = {"_target_": "neuroarrays.openretina.load_stimuli", "normalize_stimuli": True}
+    responses = {
+        "_target_": "neuroarrays.openretina.load_responses",
+        "response": "firing_rate_20ms",
+        "fr_normalization": 2.0,
+    }
+    return {"stimuli": stimuli | opened, "responses": responses | opened}
+
+
+def test_a_tree_of_ours_in_their_configuration(folder, repeated):
+    """Scores by trial as well: theirs of their loaders, and theirs of ours."""
+    train = pytest.importorskip("openretina.cli.train").train_model
+    changes = {"data_io": repeated}
+    made = config(folder, OURS, **changes)
+    made.model.in_shape = [1, 25, 12, 12]
+    assert np.isfinite(train(made))
+    ours, theirs = (
+        evaluation(folder, loaders, changes, data_split="test") for loaders in (OURS, THEIRS)
+    )
+    assert ours["n_test_repeats_min"] == theirs["n_test_repeats_min"] > 1
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, nan_ok=True), name
+    assert np.isfinite(ours["feve_mean"])
+
+
+@pytest.mark.parametrize("cycler", ["LongCycler", "ShortCycler"])
+def test_their_cyclers_take_our_loaders(folder, cycler):
+    cyclers = pytest.importorskip("openretina.data_io.cyclers")
+    tree = na.open_datatree(folder, test_names=["random_noise_2"])
+    options = {"train_chunk_size": 10, "clip_length": 20, "num_val_clips": 5}
+    side = na.torch.loaders(tree, compat="openretina", batch_size=8, options=options)["train"]
+    batches = list(getattr(cyclers, cycler)(side))
+    assert len(batches) == sum(map(len, side.values())) > 2
+    assert {session for session, _ in batches} == {"session_0", "session_1"}
+    assert {point.inputs.shape for _, point in batches} == {(8, 2, 10, 16, 8)}
