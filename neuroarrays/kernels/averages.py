@@ -38,24 +38,24 @@ def triggered_sums(
     n_units = weights.shape[1]
     padded = np.zeros((n_units, n_frames + n_lags - 1), np.float32)
     padded[:, :n_frames] = weights.T
-    sums = total = squares = np.zeros(0)
-    offset = buffer = np.zeros(0, np.float32)
+    raw = np.asarray(frames(0, min(block, n_frames)))
+    n_pixels = raw.shape[1]
+    # The weights add up to 0, so a constant falls out; without it float32 is finer.
+    offset = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
+    buffer = np.empty(raw.shape, np.float32)
+    sums = np.zeros((n_units * n_lags, n_pixels))
+    total, squares = np.zeros((2, n_pixels))
     for begin in range(0, n_frames, block):
         end = min(begin + block, n_frames)
-        raw = np.asarray(frames(begin, end))
-        if begin == 0:
-            # The weights add up to 0, so a constant falls out; without it float32 is finer.
-            offset = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
-            sums = np.zeros((n_units * n_lags, raw.shape[1]))
-            total, squares = np.zeros(raw.shape[1]), np.zeros(raw.shape[1])
-            buffer = np.empty((min(block, n_frames), raw.shape[1]), np.float32)
+        if begin > 0:
+            raw = np.asarray(frames(begin, end))
         values = np.subtract(raw, offset, out=buffer[: end - begin], casting="unsafe")
         # Row l of a unit: its weights l frames later. Each is copied in one piece.
         lagged = np.lib.stride_tricks.sliding_window_view(
             padded[:, begin : end + n_lags - 1], end - begin, axis=1
         )
-        sums += lagged.reshape(n_units * n_lags, -1) @ values
-        total += np.ones(end - begin, np.float32) @ values
+        sums += lagged.reshape(n_units * n_lags, end - begin) @ values
+        total += values.sum(axis=0)
         squares += np.einsum("tp,tp->p", values, values)
     variance = squares / n_frames - (total / n_frames) ** 2
-    return sums.reshape(n_units, n_lags, -1), np.sqrt(np.maximum(variance, 0))
+    return sums.reshape(n_units, n_lags, n_pixels), np.sqrt(np.maximum(variance, 0))

@@ -126,7 +126,7 @@ def count_trials(
         presentations = (order[part], starts[part], stops[part], numbers[part])
         return bool(loops.trials(spikes, presentations, clock, units, out))
 
-    if not _run(count, len(order), max(1, loops.BLOCK_BYTES // max(1, out[:1].nbytes)), threads):
+    if not _run(count, len(order), threads):
         wide = (
             count_trials(*spikes, origins[p : p + 64], limits[p : p + 64], n_bins, bin_width, "i8")
             for p in range(0, len(origins), 64)
@@ -203,7 +203,7 @@ def count_clock(
         part = (start_bin + begin, block)
         return bool(loops.clock(spikes, clock, part, units, out[begin:end]))
 
-    if not _run(count, n_bins, block, threads):
+    if not _run(count, n_bins, threads):
         wide = (
             count_clock(
                 *spikes, origin, min(4096, n_bins - k), bin_width, "i8", start_bin=start_bin + k
@@ -277,13 +277,12 @@ def largest_and_one(dtype: np.dtype) -> tuple[Any, Any]:
     return dtype.type(np.iinfo(dtype).max), dtype.type(1)
 
 
-def _run(count: Callable[[int, int], bool], n_rows: int, block: int, threads: int) -> bool:
+def _run(count: Callable[[int, int], bool], n_rows: int, threads: int) -> bool:
     """Count rows, in parts where there are threads; whether every count fits its type."""
     if threads == 1:
         return count(0, n_rows)
     # Some parts more than threads, so that a busy stretch of the session holds up nobody.
-    n_parts = max(1, min(4 * threads, n_rows // block))
-    bounds = [n_rows * part // n_parts for part in range(n_parts + 1)]
+    bounds = np.linspace(0, n_rows, 4 * threads + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
         return all(pool.map(count, bounds[:-1], bounds[1:]))
 

@@ -277,6 +277,7 @@ def _count_windows(spikes, windows, clock, units, out):
     top, one = units
     n_bins = out.shape[1]
     edges = np.empty(n_bins + 1)
+    per_second = 1 / clock[1]
     times, names = spikes.times, spikes.units
     n_units = np.uint64(out.shape[2])
     fits = True
@@ -285,7 +286,6 @@ def _count_windows(spikes, windows, clock, units, out):
         window[:] = 0
         fill_edges(starts[w], numbers[w], clock, edges)
         start, stop = edges[0], edges[n_bins]
-        per_second = n_bins / (stop - start) if stop > start else 0.0
         begin = spikes.bounds[_slice_of(start, spikes)]
         end = spikes.bounds[min(_slice_of(stop, spikes) + 1, len(spikes.bounds) - 1)]
         for i in range(begin, end):

@@ -190,7 +190,7 @@ def clock(spikes, clock, part, units, out):
     origin, rate, width = clock
     start_bin, block = part
     top, one = units
-    per_second = rate if rate > 0 else 1 / width
+    per_second = 1 / width
     edges = np.empty(block + 1)
     cursors = first.copy()
     fits = True

@@ -24,7 +24,8 @@ def draws(n: int, *seeds: int) -> np.ndarray:
     """
     seed, *key = [seed & 0xFFFFFFFFFFFFFFFF for seed in seeds]
     stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=key))
-    return np.asarray(stream.random_raw(n), np.uint64)
+    numbers: np.ndarray = stream.random_raw(n)
+    return numbers
 
 
 def permutation(n: int, *seeds: int) -> np.ndarray:
@@ -42,4 +43,4 @@ def permutation(n: int, *seeds: int) -> np.ndarray:
     (n,) int64
         Each number once.
     """
-    return np.asarray(np.argsort(draws(n, *seeds), kind="stable"), np.int64)
+    return np.argsort(draws(n, *seeds), kind="stable")

@@ -92,14 +92,14 @@ def peaks(values, least):
         Of equal largest values the first.
     """
     tops = np.empty(values.size)
-    best = -1
-    for i in range(values.size + 1):
-        if i < values.size:
-            tops[i] = np.nan if np.isnan(values[i]) else 0.0
-        above = i < values.size and values[i] > least
-        if above and (best < 0 or values[i] > values[best]):
-            best = i
-        elif not above and best >= 0:
-            tops[best] = values[best]
+    best = -1  # where the largest value of this stretch is so far
+    for i in range(values.size):
+        tops[i] = np.nan if np.isnan(values[i]) else 0.0
+        if not values[i] > least:
             best = -1
+        elif best < 0 or values[i] > values[best]:
+            if best >= 0:
+                tops[best] = 0.0
+            best = i
+            tops[i] = values[i]
     return tops

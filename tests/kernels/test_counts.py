@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from neuroarrays.kernels import counts, events, grid, visits
+from neuroarrays.kernels import counts, events, grid, loops, visits
 
 TICKS = 30_000  # per second, of the clock that most probes run on
 # The runs with bounds checking and without compilation ask for fewer.
@@ -218,6 +218,87 @@ def test_off_the_grid_and_far_away_edges_count_from_the_start():
         assert np.isnan(grid.grid_numbers(start, 0.02))
     assert grid.grid_numbers([0.3, 1e9], 0.1).tolist() == [3, 1e10]
     assert grid.bins_to_cover(36_000.1 - 36_000.0, 0.001, 36_000.1) == 100
+
+
+def test_a_width_in_decimals_has_the_rate_that_it_means():
+    """A sixtieth to ten digits: after 1000 s its multiples would be 12 µs off."""
+    width = 0.01666666667
+    assert grid.bin_rate(width) == 60
+    assert grid.bin_rate(width * (1 + 1e-9)) == 0
+    assert grid.grid_numbers([1000.0, -1000.0], width).tolist() == [60_000, -60_000]
+    assert grid.bins_to_cover(1000.0, width) == 60_000
+    assert grid.bin_edges(1000.0, 1, width).tolist() == [1000.0, 60_001 / 60]
+    times = 1000 + np.array([-1e-6, 0.0, 1 / 60 - 1e-6, 1 / 60])
+    spikes = pack([times])
+    assert counts.count_clock(*spikes, 1000.0, 2, width, "u1")[:, 0].tolist() == [2, 1]
+    trials = counts.count_trials(*spikes, [1000.0], [np.inf], 2, width, "u1")
+    assert trials[0, 0].tolist() == [2, 1]
+
+
+def test_a_time_is_on_an_edge_up_to_four_roundings():
+    times = 2.0**40 + np.arange(7) * 2.0**-12  # the very next numbers, in bins of 1 s
+    known = np.isfinite(grid.grid_numbers(times, 1.0))
+    assert known.tolist() == [True] * 5 + [False] * 2
+    near = 1000 + np.array([0.9e-9, 1.1e-9, -0.9e-9, -1.1e-9])  # nearer to 0 up to 1e-9 bins
+    assert np.isfinite(grid.grid_numbers(near, 1.0)).tolist() == [True, False, True, False]
+    assert grid.grid_numbers(2.0**43, 1.0) == 2**43
+    assert np.isnan(grid.grid_numbers(2.0**43 + 1, 1.0))
+    # Rounding takes half a bin off at most, however large it is.
+    assert grid.bins_to_cover(10.0, 1.0, 2.0**51) == 10
+    assert grid.bins_to_cover(0.1, 1.0, 2.0**51) == 0
+    assert grid.bins_to_cover(10.75, 1.0, 2.0**51) == 11
+
+
+def test_times_off_the_grid_stay_where_they_are():
+    near = np.nextafter(0.3, 0)
+    times = np.array([[near, 0.3101], [np.nan, -0.1]])
+    np.testing.assert_array_equal(grid.on_grid(times, 0.1), [[0.3, 0.3101], [np.nan, -0.1]])
+    assert grid.from_zero(near, 0.1, 2) == (0.0, 5)
+    assert grid.from_zero(0.3101, 0.1, 2) == (0.3101, 2)
+    assert grid.from_zero(near, 0.1) == (0.0, 3)
+    with pytest.raises(ValueError, match="n_bins"):
+        grid.bin_edges(0.0, -1, 0.1)
+    with pytest.raises(ValueError, match="n_bins"):
+        grid.bin_centres(0.0, -1, 0.1)
+
+
+instants = st.integers(0, 40).map(lambda k: k / 8) | st.floats(0, 5)
+
+
+@given(st.lists(instants, max_size=20), instants | st.sampled_from([np.inf, -1.0]), st.data())
+def test_a_search_in_doubling_steps_is_a_search(times, when, data):
+    times = np.sort(np.array(times, float))
+    begin = data.draw(st.integers(0, len(times)))
+    end = data.draw(st.integers(begin, len(times)))
+    assert loops.seek(times, begin, end, when) == begin + np.searchsorted(times[begin:end], when)
+
+
+@pytest.mark.parametrize("guess", [-np.inf, -1.0, 0.0, 0.9, 1.0, 2.5, 3.0, 1e300, np.nan])
+def test_whatever_the_guess_edges_decide(guess):
+    edges = np.array([0.0, 1.0, 2.0, 3.0])
+    for time, k in [(0.0, 0), (0.9, 0), (1.0, 1), (2.0, 2), (2.9, 2)]:
+        assert loops.settle(guess, time, edges, 3) == k
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.sampled_from([0.0, 1e6, -1e15]))
+def test_the_latest_start_is_found_where_numbers_are_coarse(ticks, origin):
+    starts = np.sort(np.array(ticks) / 60 + origin)
+    signs = loops.signposts(starts)
+    times = np.r_[starts, np.nextafter(starts, -np.inf), np.nextafter(starts, np.inf), origin + 0.3]
+    for time in [*times[times >= starts[0]], 1e300]:
+        assert loops.latest(time, starts, *signs) == np.searchsorted(starts, time, "right") - 1
+
+
+def test_long_presentations_that_overlap_are_counted_apart():
+    """Each is a block of its own, and shares spikes with the one before."""
+    n_bins = 70_000
+    spikes = np.sort(np.random.default_rng(5).uniform(0, 110, 300))
+    origins = np.array([30.0101, 0.0, 10.0303, 5.0])
+    got = counts.count_trials(*pack([[], spikes]), origins, np.full(4, np.inf), n_bins, 0.001, "i8")
+    assert not got[:, 0].any()
+    for row, origin in zip(got[:, 1], origins, strict=True):
+        edges = grid.bin_edges(origin, n_bins, 0.001)
+        np.testing.assert_array_equal(row, np.diff(np.searchsorted(spikes, edges)))
 
 
 def test_many_presentations_pass_over_blocks():

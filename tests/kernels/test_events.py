@@ -49,8 +49,29 @@ def test_what_is_not_there_is_refused():
             events.expand(first, places, np.array([row]), np.empty((1, 3), np.uint8))
     with pytest.raises(ValueError, match="expected 1 contiguous rows"):
         events.expand(first, places, np.array([0]), np.empty((2, 3), np.uint8))
-    with pytest.raises(ValueError, match="unsigned"):
-        events.compress(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="contiguous"):
+        events.expand(first, places, np.array([0]), np.empty((1, 6), np.uint8)[:, ::2])
+    for dense in (np.ones((2, 3)), np.ones((2, 3), int), np.ones(3, np.uint8)):
+        with pytest.raises(ValueError, match="unsigned"):
+            events.compress(dense)
+
+
+@pytest.mark.parametrize(
+    ("times", "n_slices"),
+    [
+        (np.linspace(0, 1, 400), 65),  # 64 a second, and one for the last spike
+        (np.linspace(0, 10, 40), 11),  # no more than a quarter of the spikes
+        ([0.0, 1e9], 2),
+        ([5.0, 5.0], 1),
+        ([], 1),
+    ],
+)
+def test_slices_are_few_where_spikes_are_rare(times, n_slices):
+    slices = events.slice_by_time(times, [0], [len(times)])
+    assert slices.bounds.size == n_slices + 1
+    assert slices.bounds[0] == 0
+    assert slices.bounds[-1] == len(times)
+    assert slices.units.dtype == np.uint16
 
 
 @given(

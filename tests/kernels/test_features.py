@@ -94,6 +94,14 @@ def test_turns_are_what_a_loop_over_steps_says(rng, step):
     assert got == pytest.approx(turns_slowly(x, float(np.nanmin(x)), TURN))
 
 
+@given(seeds)
+def test_turns_of_steps_at_the_very_bounds(rng):
+    x = rng.integers(0, 9, 60) * 45.0  # half turns and quarters among the steps
+    x[rng.random(60) < 0.1] = np.nan
+    low = float(np.nanmin(x))
+    assert features._turns(x, low, 360.0) == pytest.approx(turns_slowly(x, low, 360.0))
+
+
 # What is an angle
 
 
@@ -210,6 +218,97 @@ def test_clocks_rise_in_equal_steps(rng):
 )
 def test_small_cases(values, kind):
     assert classify(np.asarray(values))[0] == kind
+
+
+# The rule of levels, by hand at each of its bounds
+
+
+@pytest.mark.parametrize(
+    ("levels", "tallies", "hops", "steps", "verdict"),
+    [
+        # up and down from value to next value: hops over one are at most 1 in 20
+        (range(5), [20] * 5, 0, (40, 40, 19, 99), ("linear", 1.0)),
+        (range(5), [20] * 5, 4, (40, 40, 19, 99), ("linear", 0.95)),
+        (range(5), [20] * 5, 5, (40, 40, 19, 99), ("categorical", 1.0)),
+        # both ways: at least 1 in 10
+        (range(5), [20] * 5, 0, (72, 8, 19, 99), ("linear", 1.0)),
+        (range(5), [20] * 5, 0, (8, 72, 19, 99), ("linear", 1.0)),
+        (range(5), [20] * 5, 0, (73, 7, 19, 99), ("categorical", 1.0)),
+        # through five values at least, each of 1 in 100 samples
+        (range(4), [25] * 4, 0, (40, 40, 19, 99), ("categorical", 1.0)),
+        (range(5), [10, 10, 10, 10, 960], 0, (40, 40, 0, 80), ("linear", 1.0)),
+        (range(5), [9, 10, 10, 10, 961], 0, (40, 40, 0, 80), ("categorical", 1.0)),
+        # counts: the largest is a third as frequent as the one after the most frequent, or less
+        (range(4), [60, 30, 9, 3], 9, (40, 40, 0, 80), ("count", 0.9)),
+        (range(3), [40, 12, 4], 9, (40, 40, 0, 80), ("count", 2 / 3)),
+        (range(3), [40, 11, 4], 9, (40, 40, 0, 80), ("categorical", 4 / 11)),
+        (range(3), [3, 30, 3], 9, (40, 40, 0, 80), ("count", 0.9)),
+        (range(3), [4, 30, 31], 9, (40, 40, 0, 80), ("categorical", 1.0)),
+        # nor are they less than 0, nor with gaps of more than a third
+        (range(-1, 3), [60, 30, 9, 3], 9, (40, 40, 0, 80), ("categorical", 0.1)),
+        ([0, 1, 2, 5], [60, 30, 9, 3], 9, (40, 40, 0, 80), ("count", 0.9)),
+        ([0, 1, 2, 6], [60, 30, 9, 3], 9, (40, 40, 0, 80), ("categorical", 0.1)),
+        # a measure in whole numbers has five values at least
+        (range(-1, 4), [60, 30, 9, 6, 3], 9, (40, 40, 0, 80), ("linear", 0.9)),
+        ([-1, 0, 1, 2, 7], [60, 30, 9, 6, 3], 9, (40, 40, 0, 80), ("categorical", 0.1)),
+        ([0, 0.5, 1, 1.5], [60, 30, 9, 3], 9, (40, 40, 0, 80), ("linear", 0.9)),
+        # codes last: half way from what chance has (126 of 256 here) to always
+        (range(3), [40, 20, 4], 9, (32, 33, 191, 256), ("count", 0.8)),
+        (range(3), [40, 20, 4], 9, (32, 32, 192, 256), ("categorical", 1.0)),
+        # of other than whole numbers, one in ten may occur but once
+        (np.arange(10) / 2, [1, *[20] * 8, 30], 99, (90, 99, 0, 189), ("categorical", 0.9)),
+        (np.arange(10) / 2, [1, 1, *[20] * 7, 30], 99, (90, 99, 0, 189), None),
+        (range(10), [1, 1, *[20] * 7, 30], 99, (90, 99, 0, 189), ("categorical", 0.8)),
+        # more than twenty are codes only if they are whole and last
+        (np.arange(20) / 2, [20] * 20, 99, (200, 200, 0, 400), ("categorical", 1.0)),
+        (np.arange(21) / 2, [20] * 21, 99, (200, 200, 0, 400), None),
+        (range(21), [20] * 21, 99, (200, 200, 0, 400), None),
+        (range(21), [20] * 21, 99, (20, 20, 360, 400), ("categorical", 1.0)),
+        (np.arange(21) / 2, [20] * 21, 99, (20, 20, 360, 400), None),
+    ],
+)
+def test_values_that_recur(levels, tallies, hops, steps, verdict):
+    levels, tallies = np.array(levels, float), np.array(tallies)
+    found = features._of_levels(levels, tallies, bool((levels % 1 == 0).all()), hops, steps)
+    assert found == (verdict and (verdict[0], pytest.approx(verdict[1])))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.1, 0.2], ("timeline", 2 / 30)),
+        (np.r_[0:19, 20, 21] / 7, ("timeline", 0.95 * 21 / 30)),
+        (np.r_[0:18, 19, 20] / 7, ("linear", 20 / 30)),  # 18 of 19 steps are fewer than 95 %
+        ([0, 0, 1, 1, 2, 4, 4], ("count", 7 / 30)),
+        ([0.0, 5.5] + [0.0] * 8 + [5.5], ("binary", 11 / 30)),
+        ([0.0] * 8 + [5.5] * 2, ("binary", 10 / 30)),
+        ([0.0] * 7 + [5.5] * 2, ("linear", 9 / 30)),  # twice five samples at least
+        ([0.0] * 9 + [5.5], ("linear", 10 / 30)),  # nor is once enough
+        (np.round(np.sin(np.arange(600)) * 1000), ("linear", 0.5)),
+    ],
+)
+def test_scores_by_hand(values, expected):
+    kind, score, period = classify(np.asarray(values))
+    assert (kind, score, period) == (expected[0], pytest.approx(expected[1]), None)
+
+
+@pytest.mark.parametrize(("kinds", "expected"), [(256, "categorical"), (257, "linear")])
+def test_so_many_codes_may_be_there(kinds, expected):
+    codes = np.repeat(np.random.default_rng(0).permutation(kinds), 10) - 3
+    assert classify(codes)[0] == expected
+
+
+def test_steps_are_even_up_to_a_fifth_of_their_median():
+    assert features._even(np.array([0, 5, 10, np.nan, 16])) == 1
+    assert features._even(np.array([0, 5, np.inf, 10, 16.01])) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("length", "kind"), [(179.9, "linear"), (180, "circular"), (360.3, "circular"), (361, "linear")]
+)
+def test_an_angle_by_name_takes_half_a_turn_at_least_and_one_at_most(length, kind):
+    x = np.linspace(0, length, 400)[np.random.default_rng(0).permutation(400)]
+    assert classify(x, (360.0,), angle=True)[0] == kind
 
 
 def test_what_DRIADA_calls_wrongly():

@@ -51,6 +51,23 @@ def test_a_disk_that_fills_up_costs_nothing_but_time(module, monkeypatch):
     assert module().add(np.arange(4)) == 7
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), EOFError()])
+def test_where_code_cannot_be_kept_it_is_tried_once(monkeypatch, error):
+    def fails(self, *arguments):
+        raise error
+
+    cache = jit._DiskCache(fails)
+    monkeypatch.setattr(jit.FunctionCache, "load_overload", fails)
+    monkeypatch.setattr(jit.FunctionCache, "save_overload", fails)
+    flushed = []
+    monkeypatch.setattr(jit.FunctionCache, "flush", lambda self: flushed.append(self))
+    assert cache.load_overload(None, None) is None
+    cache.enable()
+    cache.save_overload(None, None)
+    assert not cache._enabled
+    assert flushed == ([] if isinstance(error, OSError) else [cache])  # a damaged one is emptied
+
+
 @pytest.mark.skipif(
     bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="nothing is compiled, so nothing is kept"
 )

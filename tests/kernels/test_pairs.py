@@ -72,6 +72,16 @@ def test_a_nanosecond_below_an_edge_is_on_it(distance, lag):
     np.testing.assert_array_equal(own[0], want + want[::-1])
 
 
+def test_a_difference_on_the_last_edge_is_beyond_it():
+    distance = 1.5 / 1024 - pairs.SLACK
+    assert distance + pairs.SLACK == 1.5 / 1024
+    spikes = packed([[0.0], [distance], [0.0]])
+    assert pairs.count_differences(*spikes, 2, 1 / 1024)[0, 1].tolist() == [0, 0, 0, 0, 1]
+    assert pairs.count_differences(*spikes, 1, 1 / 1024)[:, 1].tolist() == [[0, 0, 0]] * 3
+    own = packed([[0.0, distance]])
+    assert not pairs.count_differences(*own, 1, 1 / 1024, autos_only=True).any()
+
+
 def test_infinite_times_are_in_no_bin():
     trains = [[-np.inf, 1.0, np.inf, np.inf], [1.001, np.inf]]
     found = pairs.count_differences(*packed(trains), 2, 0.001)

@@ -93,6 +93,12 @@ def test_rules_by_hand():
     np.testing.assert_array_equal(both("nearest", 0.0), [nan, 0, nan, 20, nan, nan, 50, nan, nan])
 
 
+@pytest.mark.parametrize(("at", "value"), [(0.9, 10), (1.0, 10), (1.1, 30), (2.4, 30), (2.6, 20)])
+def test_the_nearest_is_the_earlier_of_a_tie(at, value):
+    times, values = np.array([0.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0])
+    assert resample.interpolate(times, values, np.array([at]), "nearest").item() == value
+
+
 def test_columns_miss_samples_each_for_itself():
     times = np.arange(3.0)
     values = np.array([[0, 0], [np.nan, 1], [2, np.nan]], np.float32)
