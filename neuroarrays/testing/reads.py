@@ -51,3 +51,12 @@ def stored(array: Any) -> set[tuple[source.Source, str]]:
     else:
         parts = ()
     return set().union(*map(stored, parts))
+
+
+def build(array: Any) -> Any:
+    """The types that an array is built of: its own and, nested, those of arrays and sources in it."""
+    if isinstance(array, LazyArray | source.Source):
+        return type(array), *(build(getattr(array, field.name)) for field in fields(array))
+    if isinstance(array, tuple):
+        return frozenset(map(build, array))
+    return type(array)

@@ -65,11 +65,14 @@ class Archive(ReaderTests):
 
 
 class TestHDF5(Archive):
+    archives = (".h5",)
+
     def path(self, folder):
         return store.save(small(), folder / "archive.h5")
 
 
 class TestPortable(Archive):
+    archives = (".h5",)
     start_methods = ("fork",)
 
     def path(self, folder):
@@ -77,6 +80,8 @@ class TestPortable(Archive):
 
 
 class TestZarr(Archive):
+    archives = (".zarr",)
+
     def path(self, folder):
         return store.save(small(), folder / "archive.zarr")
 

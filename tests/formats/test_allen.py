@@ -50,6 +50,7 @@ def table(name, **columns):
 
 
 class TestGolden(ReaderTests):
+    archives = (".h5",)
     reader = "allen"
     path = GOLDEN
     foreign = FOREIGN

@@ -33,6 +33,7 @@ def _closed():
 
 
 class TestGolden(ReaderTests):
+    archives = (".h5",)
     reader = "allen_binned"
     path = GOLDEN
     foreign = (*FOREIGN, FOLDER / "natural_scenes_frames.h5")

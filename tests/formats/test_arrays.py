@@ -41,6 +41,7 @@ def _closed():
 
 
 class TestMatlab(ReaderTests):
+    archives = (".h5",)
     reader = "arrays"
     path = GOLDEN / "rig.toml"
     foreign = (GOLDEN / "rig.mat", GOLDEN / "lab")
@@ -66,6 +67,7 @@ class TestMatlab(ReaderTests):
 
 
 class TestFolder(ReaderTests):
+    archives = (".zarr",)
     start_methods = ("fork",)  # a MATLAB file is read after the others
     reader = "arrays"
     path = GOLDEN / "lab.toml"

@@ -53,6 +53,7 @@ VALUES = {
 
 
 class TestStored(ReaderTests):
+    archives = (".zarr",)
     reader = "driada"
     path = FOLDER / "session.npz"
     foreign = (FOLDER / "make.py",)

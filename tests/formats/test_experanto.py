@@ -31,6 +31,7 @@ SIGNALS = {"responses": "unknown/responses", "eye_tracker": "eye_tracker", "trea
 
 
 class TestGolden(ReaderTests):
+    archives = (".zarr",)
     reader = "experanto"
     path = FOLDER
     foreign = FOREIGN

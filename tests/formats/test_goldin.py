@@ -29,6 +29,7 @@ def folder(tmp_path):
 
 
 class TestGolden(ReaderTests):
+    archives = (".zarr",)
     reader = "goldin_2022"
     path = GOLDEN
     damaged = "mouse-session-1_structured_data.h5"

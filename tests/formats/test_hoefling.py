@@ -36,6 +36,7 @@ def folder(tmp_path):
 
 
 class TestGolden(ReaderTests):
+    archives = (".h5",)
     reader = "hoefling_2024"
     path = GOLDEN
     start_methods = ("fork",)

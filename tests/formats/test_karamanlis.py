@@ -58,6 +58,7 @@ def edited(folder, name, values, file=MOVIE):
 
 
 class TestGolden(ReaderTests):
+    archives = (".h5",)
     reader = "karamanlis_2024"
     path = GOLDEN
     damaged = "20220301_60MEA_marmoset_left_s1.zip"

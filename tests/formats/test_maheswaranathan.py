@@ -28,6 +28,7 @@ def folder(tmp_path):
 
 
 class TestGolden(ReaderTests):
+    archives = (".zarr",)
     reader = "maheswaranathan_2023"
     path = GOLDEN
     damaged = "ganglion_cell_data/15-11-21a/naturalscene.h5"

@@ -108,6 +108,7 @@ class TestGolden(ReaderTests):
 
 
 class TestGoldenZarr(ReaderTests):
+    archives = (".zarr",)
     reader = "nwb"
     path = GOLDEN / "nwb" / "session_zarr.nwb"
     foreign = FOREIGN
@@ -138,6 +139,7 @@ class TestGoldenZarr(ReaderTests):
 
 
 class TestSample(ReaderTests):
+    archives = (".h5",)
     reader = "nwb"
     path = SAMPLE
     start_methods = ("fork",)

@@ -27,6 +27,7 @@ def folder(tmp_path):
 
 
 class TestGolden(ReaderTests):
+    archives = (".h5",)
     reader = "openretina"
     path = GOLDEN
     damaged = "two.h5"

@@ -49,6 +49,7 @@ NAME = "static26872-17-20-GrayImageNet-94c6ff"
 
 
 class TestStaticGolden(ReaderTests):
+    archives = (".h5",)
     reader = "sensorium"
     path = STATIC
     foreign = FOREIGN
@@ -84,6 +85,7 @@ class TestStaticGolden(ReaderTests):
 
 
 class TestDynamicGolden(ReaderTests):
+    archives = (".zarr",)
     reader = "sensorium"
     path = DYNAMIC
     start_methods = ("fork",)  # the others with images: the arrays are the same

@@ -51,6 +51,7 @@ def shown_by_hand(folder, fixations, line, padding=4):
 
 
 class TestGolden(ReaderTests):
+    archives = (".h5",)
     reader = "sridhar_2025"
     path = GOLDEN
     damaged = "natural_movie/responses/cell_responses_02_fixation_movie.pkl"
@@ -101,6 +102,7 @@ class TestGolden(ReaderTests):
 
 
 class TestNoise(ReaderTests):
+    archives = (".zarr",)
     reader = "sridhar_2025"
     path = GOLDEN / "whitenoise"
     foreign = (GOLDEN / "whitenoise" / "non_repeating_stimuli_2",)
