@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
     StaticOptions,
@@ -35,11 +36,8 @@ def peer(monkeypatch):
 
 
 @pytest.fixture
-def of_movies():
-    transforms = importlib.import_module("neuralpredictors.data.transforms")
-    if not hasattr(transforms, "CutVideos"):
-        pytest.skip("the release of neuralpredictors has no transforms of 2023's movies")
-    return transforms
+def transforms(peer):
+    return importlib.import_module("neuralpredictors.data.transforms")
 
 
 @pytest.fixture
@@ -156,12 +154,19 @@ def test_a_silent_unit_is_judged_by_its_session(peer, tmp_path):
 
 
 @pytest.mark.peers("neuralpredictors")
-def test_normalised_movies(peer, of_movies, tmp_path):
+def test_normalised_movies(peer, transforms, tmp_path):
+    """With folders called as in older exports, the only ones that the release normalises."""
     pytest.importorskip("torch")
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
     write_dynamic(path, DynamicOptions(train=5, repeats=2))
-    theirs = peer.MovieFileTreeDataset(str(path), "videos", *KINDS[1:])
-    theirs.transforms.append(of_movies.NeuroNormalizer(theirs, in_name="videos"))
+    for part in ("data", "meta/statistics"):
+        (path / part / "videos").rename(path / part / "inputs")
+    theirs = peer.MovieFileTreeDataset(str(path), "inputs", *KINDS[1:])
+    normalizer = transforms.NeuroNormalizer(theirs)
+    std = theirs.statistics.responses.all.std
+    # the mean deviation of the release is NaN where one is, of its repository it is of the others
+    normalizer._response_precision = 1 / np.maximum(std, 0.01 * np.nanmean(std))
+    theirs.transforms.append(normalizer)
     area = na.open_datatree(path)["29515-10-12/unknown"]
     names = ["responses", "stimulus", "speed", "pupil/dilation", "pupil/y"]
     dataset = na.torch.TrialDataset(area, names, transform=na.torch.Normalize.stored(area, names))
@@ -172,7 +177,7 @@ def test_normalised_movies(peer, of_movies, tmp_path):
         speed = batch["speed"][i].numpy() + (node["speed_mean"] / node["speed_std"]).values
         for found, expected in (
             (batch["responses"][i].numpy(), point.responses),
-            (batch["stimulus"][i, :, 0].numpy(), np.moveaxis(point.videos, -1, 0)),
+            (batch["stimulus"][i, :, 0].numpy(), np.moveaxis(point.inputs, -1, 0)),
             (speed, point.behavior[1]),  # theirs is not centred
             (batch["pupil/y"][i].numpy(), point.pupil_center[1]),
         ):
@@ -182,7 +187,7 @@ def test_normalised_movies(peer, of_movies, tmp_path):
 
 
 @pytest.mark.peers("neuralpredictors")
-def test_transforms_are_selections(peer, of_movies, tmp_path):
+def test_transforms_are_selections(peer, transforms, tmp_path):
     """What is a transform there is a selection by label or place here."""
     path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
     write_dynamic(path, DynamicOptions(train=3, repeats=1))
@@ -196,32 +201,88 @@ def test_transforms_are_selections(peer, of_movies, tmp_path):
 
     row, groups = 1, list(axes)
     trial = area.isel(presentation_id=row)
-    cut = of_movies.CutVideos(max_frame=25, frame_axis=axes, target_groups=groups)
+    some = transforms.Subsample([4, 1], target_index={"responses": 0})
+    ids = area["unit_id"].values[[4, 1]]
+    assert same_values(trial["responses"].sel(unit_id=ids).values, theirs(some)[row].responses)
+    window = transforms.Subsequence(frames=10, channel_first=(*KINDS[1:],), offset=7)
+    expected = theirs(window)[row]
+    shown = trial["responses"].sel(time=slice(6.9 / 30, 16.1 / 30))
+    assert same_values(shown.values, expected.responses)
+    assert same_values(trial["speed"].isel(time=slice(7, 17)).values, expected.behavior[1])
+    if not hasattr(transforms, "CutVideos"):  # of its repository, not of the release
+        return
+    cut = transforms.CutVideos(max_frame=25, frame_axis=axes, target_groups=groups)
     expected = theirs(cut)[row]
     assert same_values(trial["responses"].isel(time=slice(25)).values, expected.responses)
     assert same_values(trial["pupil/x"].isel(time=slice(25)).values, expected.pupil_center[0])
-    whole = of_movies.CutVideos(max_frame=None, frame_axis=axes, target_groups=groups)
+    whole = transforms.CutVideos(max_frame=None, frame_axis=axes, target_groups=groups)
     expected = theirs(whole)[row]
     inside = trial["responses"].isel(time=trial["valid"].values)
     assert same_values(inside.values, expected.responses)
-    some = of_movies.Subsample([4, 1], target_index=0)
-    ids = area["unit_id"].values[[4, 1]]
-    assert same_values(trial["responses"].sel(unit_id=ids).values, theirs(some)[row].responses)
-    running = of_movies.SelectBehaviorChannels([1])
+    running = transforms.SelectBehaviorChannels([1])
     assert same_values(trial["speed"].values, theirs(running)[row].behavior[0])
-    order = of_movies.ChangeChannelsOrder((2, 0, 1), in_name="videos")
-    window = of_movies.Subsequence(frames=10, channel_first=(*KINDS[1:],), offset=7)
-    shown = area.parent["stimulus"].isel(presentation_id=row, channel=0, time=slice(7, 17))
-    expected = theirs(order, window)[row]
-    assert same_values(shown.values, expected.videos)
-    window = trial["responses"].sel(time=slice(6.9 / 30, 16.1 / 30))
-    assert same_values(window.values, expected.responses)
+    order = transforms.ChangeChannelsOrder((2, 0, 1), in_name="videos")
+    shown = area.parent["stimulus"].isel(presentation_id=row, channel=0)
+    assert same_values(shown.values, theirs(order)[row].videos)
 
 
 @pytest.mark.peers("neuralpredictors")
-def test_what_theirs_does(peer, folder, tmp_path):
+def test_what_a_dataset_of_theirs_promises(peer, transforms, folder):
+    """Its length, items, tables and statistics, and its errors, beside ours."""
+    pytest.importorskip("torch")
+    exceptions = importlib.import_module("neuralpredictors.data.exceptions")
+    theirs = peer.FileTreeDataset(str(folder), *KINDS)
+    area = na.open_datatree(folder)["26872-17-20/V1"]
+    names = ["stimulus", "responses", "pupil/dilation"]
+    data = na.torch.TrialDataset(area, names, dtype=None)
+    assert len(data) == len(theirs)
+    assert data[-1]["presentation_id"] == len(theirs) - 1
+    assert theirs[3]._fields == KINDS
+    assert set(data[3]) >= set(names)
+    for name in {*theirs.trial_info.keys()} - {"frame_trial_ts"}:
+        np.testing.assert_array_equal(data.trial_info[name], theirs.trial_info[name])
+
+    # a column of meta/trials as a field, a renamed field, an item as a dict
+    mixed = peer.FileTreeDataset(
+        str(folder),
+        "responses",
+        "trial_idx",
+        output_rename={"responses": "targets"},
+        output_dict=True,
+    )
+    item = mixed[5]
+    assert list(item) == ["targets", "trial_idx"]
+    assert same_values(data[5]["responses"].numpy(), item["targets"])
+    assert item["trial_idx"] == data.trial_info.trial_idx[[5]]
+
+    # a choice of neurons goes through their tables
+    theirs.transforms.append(transforms.Subsample([6, 2]))
+    some = na.torch.TrialDataset(area.isel(unit_id=[6, 2]), ["responses"], dtype=None)
+    np.testing.assert_array_equal(some.neurons.unit_ids, theirs.neurons.unit_ids)
+    assert same_values(some[0]["responses"].numpy(), theirs[0].responses)
+
+    # statistics by name
+    stored = area["statistics/all"].to_dataset()
+    for kind, name in (("images", "stimulus"), ("responses", "responses")):
+        for stat in ("mean", "std", "min", "max", "median"):
+            expected = theirs.statistics[kind]["all"][stat]
+            np.testing.assert_array_equal(stored[f"{name}_{stat}"], expected)
+
+    # what does not fit
+    with pytest.raises(exceptions.DoesNotExistException):
+        peer.FileTreeDataset(str(folder), "videos")
+    with pytest.raises(NotInTree, match="no variable 'videos'"):
+        na.torch.TrialDataset(area, ["videos"])
+    (folder / "data" / "behavior" / "0.npy").unlink()
+    with pytest.raises(exceptions.InconsistentDataException):
+        peer.FileTreeDataset(str(folder), *KINDS)
+    with pytest.raises(FormatError, match=r"data/behavior: .*lacks '0.npy'"):
+        na.open_datatree(folder)
+
+
+@pytest.mark.peers("neuralpredictors")
+def test_what_theirs_does(peer, transforms, folder, tmp_path):
     """The faults that the tests below show not to be ours."""
-    transforms = importlib.import_module("neuralpredictors.data.transforms")
     swapped = peer.FileTreeDataset(str(folder), "responses", "images")[0]
     assert swapped.responses.shape == (1, 9, 16)
     assert swapped.images.shape == (8,)
