@@ -92,6 +92,7 @@ class Change:
     """One small error: where it is, what it says, and how it is made in the syntax tree."""
 
     path: Path
+    tree: ast.Module
     function: str
     line: int
     text: str
@@ -164,7 +165,7 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
                     yield ast.Slice(*parts)
 
 
-def changes_below(node: ast.AST, path: Path, function: str) -> Iterator[Change]:
+def changes_below(node: ast.AST, path: Path, tree: ast.Module, function: str) -> Iterator[Change]:
     """Yield the changes of everything in a node: not of annotations, docstrings, defaults, decorators."""
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "args", "decorator_list") and not isinstance(
@@ -180,8 +181,8 @@ def changes_below(node: ast.AST, path: Path, function: str) -> Iterator[Change]:
                 ast.fix_missing_locations(ast.copy_location(other, child))
                 text = f"{_first_line(child)}   ->   {_first_line(other)}"
                 place = (node, field, k if isinstance(value, list) else None)
-                yield Change(path, function, child.lineno, text, _setter(place, other))
-            yield from changes_below(child, path, function)
+                yield Change(path, tree, function, child.lineno, text, _setter(place, other))
+            yield from changes_below(child, path, tree, function)
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -212,25 +213,25 @@ def _setter(place: tuple[ast.AST, str, int | None], other: ast.AST) -> Callable[
     return apply
 
 
-def changes_of(path: Path, trees: dict[Path, ast.Module]) -> Iterator[Change]:
-    """Yield the changes of all functions and methods of a file; its syntax tree is kept in `trees`."""
-    trees[path] = ast.parse(path.read_text(encoding="utf-8"))
+def changes_of(path: Path) -> Iterator[Change]:
+    """Yield the changes of all functions and methods of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
 
     def walk(body: list[ast.stmt], prefix: str) -> Iterator[Change]:
         for node in body:
             if isinstance(node, ast.FunctionDef):
-                yield from changes_below(node, path, prefix + node.name)
+                yield from changes_below(node, path, tree, prefix + node.name)
             elif isinstance(node, ast.ClassDef):
                 yield from walk(node.body, f"{prefix}{node.name}.")
 
-    yield from walk(trees[path].body, "")
+    yield from walk(tree.body, "")
 
 
-def sample(room: str, number: int, seed: int, trees: dict[Path, ast.Module]) -> list[Change]:
+def sample(room: str, number: int, seed: int) -> list[Change]:
     """Draw lines of a room, and one change of each."""
     by_line: dict[tuple[Path, int], list[Change]] = {}
     for path in sorted((ROOT / "neuroarrays" / room).rglob("*.py")):
-        for change in changes_of(path, trees):
+        for change in changes_of(path):
             by_line.setdefault((path, change.line), []).append(change)
     draw = random.Random(seed)
     lines = draw.sample(sorted(by_line), min(number, len(by_line)))
@@ -279,12 +280,14 @@ def functions_below(folder: Path) -> dict[tuple[str, str, int], list[FunctionTyp
     return functions
 
 
-def exchange(change: Change, tree: ast.Module, functions: dict) -> None:
-    """Give the function that a change is in its new code, wherever the function is held."""
+def exchange(change: Change, functions: dict) -> bool:
+    """Give the function that a change is in its new code; whether it is held anywhere."""
     change.apply()
-    new = _code_of(compile(tree, str(change.path), "exec"), change.function)
-    for function in functions.get((str(change.path), new.co_qualname, new.co_firstlineno), []):
+    new = _code_of(compile(change.tree, str(change.path), "exec"), change.function)
+    held = functions.get((str(change.path), new.co_qualname, new.co_firstlineno), [])
+    for function in held:
         function.__code__ = new
+    return bool(held)
 
 
 def _code_of(code: CodeType, function: str) -> CodeType:
@@ -325,6 +328,11 @@ class Mutation:
             with contextlib.suppress(ImportError):
                 importlib.import_module(module.name)
         self.functions = functions_below(ROOT / "neuroarrays")
+        samples = {  # before the tests run for minutes, and somebody edits a file meanwhile
+            (room, seed): sample(room, self.options.n, seed)
+            for room in self.options.rooms
+            for seed in self.options.seed
+        }
         gc.freeze()  # so that children share its memory
         for room in self.options.rooms:
             folders = [ROOT / "tests" / name for name in (room, *ALSO_TESTED.get(room, []))]
@@ -332,17 +340,17 @@ class Mutation:
             items = {item.nodeid: item for item in items}
             tests = in_child(lambda r=room, i=items: self.trace(i, ROOT / "neuroarrays" / r), 3000)
             for seed in self.options.seed:
-                self.room(room, seed, items, tests)
+                print(f"\n{room}, seed {seed}", flush=True)
+                self.room(samples[room, seed], items, tests)
         return True
 
-    def room(self, room: str, seed: int, items: dict, tests: dict) -> None:
+    def room(self, changes: list[Change], items: dict, tests: dict) -> None:
         """Run a sample of one room."""
-        trees: dict[Path, ast.Module] = {}
-        drawn = list(enumerate(sample(room, self.options.n, seed, trees)))
+        drawn = list(enumerate(changes))
         drawn = [
             (k, change) for k, change in drawn if not self.options.only or k in self.options.only
         ]
-        alive = 0
+        alive, made = 0, len(drawn)
         for k, change in drawn:
             key = f"{change.path}:{change.function}"
             costs = {name: cpu for name, (cpu, keys) in tests.items() if key in keys}
@@ -350,17 +358,18 @@ class Mutation:
             limit = 10 + 3 * min(sum(costs.values()), self.options.longest)
             started = time.monotonic()
             result = in_child(
-                lambda change=change, chosen=chosen: self.survives(change, trees, items, chosen),
+                lambda change=change, chosen=chosen: self.survives(change, items, chosen),
                 limit,
             )
             if self.options.v:
                 print(f"  {k} {result} {time.monotonic() - started:.1f} s", flush=True)
+            made -= result == "not made"
             if result == "survived":
                 alive += 1
                 where = f"{change.path.relative_to(ROOT)}:{change.line} {change.function}"
                 print(f"\n#{k} {where} ({len(chosen)} tests)\n    {change.text}", flush=True)
-        self.survivors, self.run = self.survivors + alive, self.run + len(drawn)
-        print(f"\n{room}, seed {seed}: {len(drawn) - alive} of {len(drawn)} noticed", flush=True)
+        self.survivors, self.run = self.survivors + alive, self.run + made
+        print(f"\n{made - alive} of {made} noticed", flush=True)
 
     def passes(self, item, following=None) -> bool:
         """Whether a test passes; fixtures that the `following` one needs too are kept."""
@@ -397,8 +406,9 @@ class Mutation:
                 tests[name] = (cpu, sorted(keys))
         return tests
 
-    def survives(self, change: Change, trees: dict, items: dict, chosen: list) -> str:
-        exchange(change, trees[change.path], self.functions)
+    def survives(self, change: Change, items: dict, chosen: list) -> str:
+        if not exchange(change, self.functions):
+            return "not made"
         started = time.process_time()
         for name, following in zip_longest(chosen, chosen[1:]):
             if not self.passes(items[name], items.get(following)):

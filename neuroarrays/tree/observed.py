@@ -105,7 +105,7 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
     columns: list[Any] = [wrap(values) if lazy else values.load() for values in ends]
     if not parts and not epochs:
         columns = list(rows)
-    attrs = {"ends": FOUND} if epochs else {}
+    attrs: dict[str, Any] = {"ends": FOUND} if epochs else {}
     return dataset(
         {
             name: schema.var("observed", name, data, **attrs)

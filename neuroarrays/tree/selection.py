@@ -109,7 +109,7 @@ def _take_spikes(variable: xr.Variable, sizes: np.ndarray, rows: np.ndarray) -> 
     if isinstance(data, LazyArray) and len(data.shape) == 1:
         starts = ends - sizes
         if isinstance(data, Segments) and np.array_equal(data.sizes, sizes):
-            data, starts = data.base, data.starts  # chosen before: one view instead of two
+            starts, data = data.starts, data.base  # chosen before: one view instead of two
         chosen = Segments(data, starts[rows], sizes[rows])
         return xr.Variable(variable.dims, wrap(chosen), variable.attrs)
     parts = [np.arange(ends[row] - sizes[row], ends[row]) for row in rows]
