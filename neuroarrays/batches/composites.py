@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,8 @@ class StackedSamples(Samples):
     ----------
     owner : (sample,) int64
         Number of the dataset that each sample is of: weights for `balanced`.
+    transform : callable, optional
+        Sees whole batches, after the transforms of the datasets; none until it is set.
 
     Notes
     -----
@@ -130,6 +132,7 @@ class StackedSamples(Samples):
         self.location = ", ".join(d.location for d in self.datasets)
         for other in self.datasets[1:]:
             _check_alike(self.datasets[0], other)
+        self.transform: Callable[[Batch], Batch] | None = None
         self.ends = np.cumsum([len(d) for d in self.datasets])
         self.owner = np.repeat(np.arange(len(self.datasets)), np.diff(self.ends, prepend=0))
 
@@ -163,7 +166,7 @@ class StackedSamples(Samples):
                 batch[name] = [names[d] for d in owner]
             else:
                 batch[name] = value
-        return batch
+        return batch if self.transform is None else self.transform(batch)
 
     @staticmethod
     def joined(parts: list[Any]) -> Any:

@@ -140,10 +140,11 @@ def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int =
     ----------
     loaders : mapping of str to NumpyLoader
         One side of what `loaders` returns.
-    mode : {"longest", "shortest", "weighted"}
+    mode : {"longest", "shortest", "weighted", "in order"}
         "longest": one batch of each in turn, short sessions start anew until the longest is
         through. "shortest": until the first is through. "weighted": every batch once, sessions at
-        random in proportion to their batches.
+        random in proportion to their batches. "in order": every batch once, a session after the
+        other, as for validation.
     seed : int
         Of "weighted".
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroarrays.kernels.seeding import draws, permutation
 
-MODES = ("longest", "shortest", "weighted")
+MODES = ("longest", "shortest", "weighted", "in order")
 
 
 @runtime_checkable
@@ -199,10 +199,11 @@ class Cycled(Resumed):
     ----------
     samplers : sequence of Batches
         Of each session.
-    mode : {"longest", "shortest", "weighted"}
+    mode : {"longest", "shortest", "weighted", "in order"}
         "longest": one batch of each in turn, short sessions start anew until the longest is
         through. "shortest": until the first is through. "weighted": every batch once, sessions at
-        random in proportion to what they have left.
+        random in proportion to what they have left. "in order": every batch once, a session after
+        the other.
     seed : int
         Of "weighted".
 
@@ -224,8 +225,10 @@ class Cycled(Resumed):
     def turns(self, epoch: int) -> np.ndarray:
         """Which session each batch of an epoch is of: (batch,) int64."""
         sizes = np.array([len(sampler) for sampler in self.samplers])
+        every = np.repeat(np.arange(sizes.size), sizes)
+        if self.mode == "in order":
+            return every
         if self.mode == "weighted":
-            every = np.repeat(np.arange(sizes.size), sizes)
             return every.take(permutation(every.size, self.seed, epoch, 3))
         rounds = sizes.max() if self.mode == "longest" else sizes.min()
         return np.tile(np.arange(sizes.size), int(rounds))

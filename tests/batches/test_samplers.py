@@ -124,6 +124,10 @@ def test_cycles():
     for _ in range(3):
         pairs = [pair for batch in weighted for pair in batch]
         assert sorted(pairs) == [(0, i) for i in range(8)] + [(1, i) for i in range(4)]
+    in_order = list(Cycled(samplers, "in order"))
+    assert [b[0][0] for b in in_order] == [0] * 4 + [1] * 2
+    pairs = [pair for batch in in_order for pair in batch]
+    assert sorted(pairs) == [(0, i) for i in range(8)] + [(1, i) for i in range(4)]
     half = Cycled(samplers, "weighted", seed=5)
     running = iter(half)
     got = [next(running) for _ in range(4)]

@@ -27,14 +27,15 @@ def tree(request):
 def test_arrays_are_those_of_the_tree_in_its_order(tree):
     movies, responses = to_openretina(tree, containers=False)
     assert list(movies) == list(responses) == list(tree["train"].children)
+    block = tree.children[list(tree.children)[1]].name
     for session, movie in movies.items():
         node = tree[f"train/{session}"]
         assert np.array_equal(movie["train"], node["stimulus"].values.transpose(1, 0, 2, 3))
         assert np.array_equal(responses[session]["train"], node["retina/responses"].values.T)
-        test = tree[f"test/{session}/retina"]
-        assert np.array_equal(responses[session]["test_dict"]["test"], test["responses"].values.T)
+        test = tree[f"{block}/{session}/retina"]
+        assert np.array_equal(responses[session]["test_dict"][block], test["responses"].values.T)
         if "responses_by_trial" in test:
-            trials = responses[session]["test_by_trial_dict"]["test"]
+            trials = responses[session]["test_by_trial_dict"][block]
             assert np.array_equal(trials, test["responses_by_trial"].values.transpose(0, 2, 1))
 
 
@@ -55,7 +56,7 @@ def test_there_and_back(tree):
     back = from_openretina(*to_openretina(tree, containers=False), sampling_rate=50.0)
     na.validate(back, values=True)
     for place, name in (("", "stimulus"), ("/retina", "responses"), ("/retina", "unit_id")):
-        for block in ("train", "test"):
+        for block in tree.children:
             for session in tree[block].children:
                 ours, theirs = tree[f"{block}/{session}{place}"], back[f"{block}/{session}{place}"]
                 assert same_values(ours[name].values, theirs[name].values), (block, session, name)

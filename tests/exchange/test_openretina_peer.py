@@ -149,7 +149,7 @@ def test_the_built_in_layout(folder):
     movies = load_stimuli(str(data), ["noise_10"], [2, 3, 4], 0, 1)
     tree = na.open_datatree(data, test_names="noise_10")
     for session, response in theirs.items():
-        train, test = tree[f"train/{session}"], tree[f"test/{session}"]
+        train, test = tree[f"train/{session}"], tree[f"noise_10/{session}"]
         assert np.array_equal(train["retina/responses"].values, response.train.T)
         tested = response.test_dict["noise_10"]
         assert np.array_equal(test["retina/responses"].values, tested.T)

@@ -56,7 +56,7 @@ class TestGolden(ReaderTests):
 
 def test_the_train_block_joins_in_the_order_of_names():
     tree = na.open_datatree(GOLDEN, test_names="bars", sampling_rate=30)
-    assert list(tree.children) == ["train", "test"]
+    assert list(tree.children) == ["train", "bars"]
     train = tree["train/one"]
     single = na.open_datatree(GOLDEN)
     for place, name in (("one/retina", "responses"), ("one", "stimulus")):
@@ -66,7 +66,7 @@ def test_the_train_block_joins_in_the_order_of_names():
     assert set(train["stimulus_name"].values[5:]) == {"noise_2"}
     assert train["time"].values[3] == 3 / 30
     assert train.attrs["sampling_rate_source"] == "argument"
-    assert list(tree["test"].children) == ["one"]
+    assert list(tree["bars"].children) == ["one"]
 
 
 def test_several_test_stimuli_are_several_blocks():

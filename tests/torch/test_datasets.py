@@ -507,6 +507,9 @@ def test_stacks_keep_order_and_labels():
         torch.testing.assert_close(batch["spike_data"][i], stack[row]["spike_data"])
         torch.testing.assert_close(batch["spike_data"][i], sets[row // 40][row % 40]["spike_data"])
     assert np.bincount(stack.owner).tolist() == [40, 40]
+    stack.transform = lambda found: found | {"spike_data": found["spike_data"] * 2}
+    torch.testing.assert_close(stack.batch(rows)["spike_data"], 2 * batch["spike_data"])
+    torch.testing.assert_close(stack[41]["spike_data"], 2 * batch["spike_data"][0])
 
 
 def test_a_dataset_on_a_device_is_the_dataset():

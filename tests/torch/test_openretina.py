@@ -210,3 +210,51 @@ def test_containers_and_their_trees_give_the_same_batches(tree):
     answers["s1"].train = answers["s1"].train[:, :100]
     with pytest.raises(SchemaError, match="train/s1: the movie has 130 frames, the responses 100"):
         doors.multiple_movies_dataloaders(answers, shown)
+
+
+# ------------------------------------------------------- what that library asks of its own cyclers
+
+
+@pytest.fixture
+def unequal(tree):
+    """Loaders of four sessions, of 1, 9, 3 and 5 batches."""
+    area = tree["train/s1"].copy()
+    found = {}
+    for session, frames in {"a": 20, "b": 100, "c": 40, "d": 60}.items():
+        movie = area["stimulus"].values[:frames].transpose(1, 0, 2, 3)
+        found[session] = doors.get_movie_dataloader(
+            movie,
+            area["retina/responses"].values[:frames],
+            split="test",
+            scene_length=10,
+            chunk_size=10,
+            batch_size=1,
+            start_indices=range(0, frames - 10, 10),
+        )
+    return found
+
+
+def seen(batches):
+    """Session and first response of each batch: which one it is."""
+    return [(session, round(float(point.targets[0, 0, 0]), 5)) for session, point in batches]
+
+
+def each(loaders):
+    return seen((name, point) for name, loader in loaders.items() for point in loader)
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [0, 3, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)],
+)
+def test_a_short_cycle_gives_every_batch_once_whatever_the_workers(unequal, workers):
+    run = na.torch.cycle(unequal, "in order", num_workers=workers)
+    assert len(run) == 18
+    assert seen(run) == each(unequal)
+
+
+@pytest.mark.parametrize("mode", ["longest", "weighted"])
+def test_a_long_cycle_leaves_no_batch_out(unequal, mode):
+    run = seen(na.torch.cycle(unequal, mode))
+    assert len(run) == {"longest": 4 * 9, "weighted": 18}[mode]
+    assert set(run) == set(each(unequal))

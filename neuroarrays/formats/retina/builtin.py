@@ -63,8 +63,8 @@ class OpenRetinaReader(Reader):
         probe : Probe
             The folder, or one session file in it.
         test_names : str or list of str, optional
-            Stimuli to test on: each session then has the block `test` (blocks of their own names
-            if there are several, as open-retina has them) and the block `train`, all others joined in the order of their names.
+            Stimuli to test on: each session then has a block of the name of each, as open-retina
+            has them, and the block `train`, all others joined in the order of their names.
         """
         sessions = find(probe, _is_session, _is_meant)
         good = [session for session in sessions.good.values() if asked(_is_session, session)]
@@ -121,14 +121,14 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
     """Block -> the stimuli joined in it."""
     if not tests:
         return {name: [name] for name in names}
-    test_blocks = {name: "test" if len(tests) == 1 else _block_name(name) for name in tests}
+    test_blocks = {name: _block_name(name) for name in tests}
     blocks = {test_blocks[name]: [name] for name in names if name in test_blocks}
     train = [name for name in names if name not in test_blocks]
     return ({retina.TRAIN: train} if train else {}) | blocks
 
 
 def _block_name(test: str) -> str:
-    """The name of the block of one test of several: the stimulus's own, unless it names a side ("train", "validation")."""
+    """The name of a test's block: the stimulus's own, unless it names a side of a split."""
     return f"test_{test}" if test in (retina.TRAIN, "validation") else test
 
 
