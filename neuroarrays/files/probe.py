@@ -88,7 +88,7 @@ class Probe(Header):
 
     @cached_property
     def source(self) -> Source:
-        """The arrays of a file or store: HDF5, Zarr, npy (one, of the name of the file), NPZ, MATLAB 5.
+        """The arrays of a file or store: HDF5, Zarr, netCDF-3, npy (one, of the name of the file), NPZ, MATLAB 5.
 
         Raises
         ------
@@ -108,6 +108,10 @@ class Probe(Header):
             from neuroarrays.files.members import npy_source
 
             return npy_source(self)
+        if self.container == "netcdf3":
+            from neuroarrays.files.netcdf3 import netcdf3_source
+
+            return netcdf3_source(self)
         if self.container == "zip":
             from neuroarrays.files.npz import npz_source
 

@@ -26,6 +26,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
+from neuroarrays.formats.allen_binned import presented, separate
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.allen_binned.walk import Array, BinnedGroup, Walk
 from neuroarrays.formats.reader import Reader
@@ -33,13 +34,15 @@ from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import FileArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged
+from neuroarrays.tree import contents
 
 #: The order in which dims come, whatever the file's is.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)
-_UNITS = {"_cm": "cm", "_deg": "degree"}
 _FRAMES = "_frames"
 #: Where the files of stimuli stand in a clone of the published repository, from its root or `data`.
 _IN_CLONE = ("data/02_stimulus_types", "02_stimulus_types")
+#: Where its frames stand, from a file there.
+_SHOWN = "../presentations/presented_stimuli/"
 #: What an archive file may be called.
 _SUFFIXES = (".h5", ".hdf5", ".nc")
 
@@ -55,6 +58,8 @@ class AllenBinnedReader(Reader):
         """Whether the first session has areas with spikes; of a folder, whether any file has."""
         if probe.is_list:
             return all(asked(_is_archive, file) for file in probe.children)
+        if separate.sessions(probe) or presented.table_of(probe):
+            return True
         if any(asked(_is_archive, file) for file in _files(probe)):
             return True
         is_clone = probe.is_folder and any(probe.child(place).is_folder for place in _IN_CLONE)
@@ -74,6 +79,18 @@ class AllenBinnedReader(Reader):
         request : Request
             What to open; the rest is not visited.
         """
+        kind = schema.ALIGNED
+        if separate.sessions(probe):
+            nodes = separate.groups(probe, request)
+        elif table := presented.table_of(probe):
+            kind, nodes = schema.RECORDING, presented.groups(table, request)
+        else:
+            nodes = self._combined(probe, request)
+        root = schema.root_attrs(kind, source=self.name, notes=request.notes)
+        return {"/": xr.Dataset(attrs=root)} | nodes
+
+    def _combined(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
+        """The nodes of files of stimuli."""
         archives = _archives(probe, request.notes)
         listed: dict[Probe, dict[str, list[str]]] = {}
         for file in archives:
@@ -101,11 +118,12 @@ class AllenBinnedReader(Reader):
                         "it is in another file of the same name too",
                     )
                 groups |= nodes
-        root = schema.root_attrs(schema.ALIGNED, source=self.name, notes=request.notes)
-        return {"/": xr.Dataset(attrs=root)} | groups
+        return groups
 
     def list_rows(self, probe: Probe, request: Request) -> list[dict[str, Any]]:
         """The catalogue, from the sizes that stand in the files."""
+        if separate.sessions(probe) or presented.table_of(probe):
+            return contents.of_groups(self.open_groups(probe, request)).rows()
         archives = _archives(probe, request.notes)
         rows: list[dict[str, Any]] = []
         for file in archives:
@@ -287,14 +305,22 @@ class _BinnedFile:
         dims = (*known, *(dim for dim in array.dims if dim not in known))
         axes = tuple(array.dims.index(dim) for dim in dims)
         lazy = stored if dims == array.dims else Arranged(stored, axes)
-        units = next((u for end, u in _UNITS.items() if name.endswith(end)), None)
+        units = next((u for end, u in files.UNITS.items() if name.endswith(end)), None)
         attrs = {} if units is None else {"units": units}
         return schema.var(role, name, wrap(lazy), dims, tree=schema.ALIGNED, **attrs)
 
     def _frames(self) -> tuple[xr.Variable, xr.Variable] | None:
         """What was shown, from the file beside this one: image_id and (image_id, channel, y, x)."""
-        path = self.probe.beside(f"{self.probe.stem}{_FRAMES}.h5")
-        if not path.is_file:
+        name = f"{self.probe.stem}{_FRAMES}.h5"
+        path = next(
+            (
+                p
+                for p in map(self.probe.beside, (name, _SHOWN + name))
+                if p.is_file and not p.pointer
+            ),
+            None,
+        )
+        if path is None:
             return None
         try:
             beside = path.source

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SESSION = re.compile(r"session_[^/]+")
 SPIKES, SPEED, TRIALS = "spike_data", "speed", "presentations"
 PUPILS = ("gaze_data", "pupil_data")
+#: How the name of a signal of gaze ends -> its unit.
+UNITS = {"_cm": "cm", "_deg": "degree"}
 _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 
 

@@ -1,0 +1,77 @@
+"""The tables of presentations of the published archive: one csv of all sessions, as a tree.
+
+``01_presentations_original.csv`` has a row per presentation, of movies per frame;
+``02_presentations_whole_movies.csv`` a row per showing of a movie;
+``03_presentations_filtered_by_duration.csv`` no presentation of an odd duration: what was binned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.files import safety
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.request import Request
+from neuroarrays.lazy.indexes import dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SESSION, _ID, _NAME = "session_id", "stimulus_presentation_id", "stimulus_name"
+#: The tables in their folder, what was binned first.
+_FILES = (
+    "03_presentations_filtered_by_duration.csv",
+    "02_presentations_whole_movies.csv",
+    "01_presentations_original.csv",
+)
+
+
+def table_of(probe: Probe) -> Probe | None:
+    """The table that a path is, or the one of a folder that was binned; None if it is neither."""
+    if probe.is_folder:
+        inside = [probe.child(name) for name in _FILES if name in probe.listing]
+        return next((file for file in inside if not file.pointer), next(iter(inside), None))
+    if not probe.is_file or probe.suffix != ".csv":
+        return None
+    first = probe.head.partition(b"\n")[0].decode("utf-8", "replace").strip().split(",")
+    return probe if {_SESSION, _ID, _NAME} <= set(first) else None
+
+
+def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
+    """The nodes ``session_<id>/presentations/<stimulus>``.
+
+    Raises
+    ------
+    FormatError
+        If it is a pointer of git-annex, or no such table.
+    """
+    import pandas as pd
+
+    table.check_pointer()
+    with safety.readable(table.path, "", "a table of presentations"):
+        frame = pd.read_csv(table.path, low_memory=False)
+    names = {f"session_{number}": number for number in frame[_SESSION].unique()}
+    nodes: dict[str, xr.Dataset] = {}
+    for name in request.sessions(names):
+        rows = frame[frame[_SESSION] == names[name]]
+        nodes[name] = xr.Dataset(attrs={"session_id": str(names[name])})
+        for stimulus, shown in rows.groupby(_NAME, sort=True):
+            node = f"{name}/{schema.PRESENTATIONS}/{schema.node_name(str(stimulus))}"
+            nodes[node] = _table(shown.drop(columns=[_SESSION, _NAME]))
+    return nodes
+
+
+def _table(rows: pd.DataFrame) -> xr.Dataset:
+    """The columns that a stimulus has, numbers where all are."""
+    ids = xr.Variable(schema.PRESENTATION, rows[_ID].to_numpy(np.int64))
+    variables = {}
+    for name, column in rows.drop(columns=_ID).dropna(axis="columns", how="all").items():
+        values = column.infer_objects().to_numpy()
+        if values.dtype.kind not in "iufb":
+            values = np.array([v if isinstance(v, str) else str(v) for v in values], object)
+        variables[str(name)] = schema.var("table", str(name), values, (schema.PRESENTATION,))
+    return dataset(variables, {schema.PRESENTATION: ids})

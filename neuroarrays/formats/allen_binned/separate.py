@@ -1,0 +1,213 @@
+"""The published archive before it was combined: four files for each session and stimulus.
+
+In ``01_sessions_presentations/session_<id>`` of the repository, netCDF-3::
+
+    <stimulus>_spike_counts.nc    (stimulus_presentation_id, time_relative_to_stimulus_onset, unit_id)
+    <stimulus>_running_speed.nc   (time_relative_to_stimulus_onset, stimulus_presentation_id), cm/s
+    <stimulus>_gaze_data.nc       the same, six signals; not of every session
+    <stimulus>_stimuli.nc         (stimulus_presentation_id)
+
+They have no areas: these are in ``units.csv``, two folders up. Without it all units are in one area.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.netcdf3 import NetCDF3Source
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.allen_binned import walk as files
+from neuroarrays.formats.request import Request
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Arranged
+
+#: Ending of a file -> what it holds.
+KINDS = ("spike_counts", "running_speed", "gaze_data", "stimuli")
+_SPIKES, _SPEED, _GAZE, _ROWS = KINDS
+_FILE = re.compile(rf"(?P<stimulus>.+)_(?P<kind>{'|'.join(KINDS)})\.nc")
+#: Dimensions in the files -> ours, in our order.
+_DIMS = {
+    "stimulus_presentation_id": schema.PRESENTATION,
+    "unit_id": schema.UNIT,
+    "time_relative_to_stimulus_onset": schema.TIME,
+}
+FOLDER = "01_sessions_presentations"
+
+
+@dataclass
+class Parts:
+    """The files of one session: stimulus -> kind -> file."""
+
+    session: Probe
+    stimuli: dict[str, dict[str, Probe]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, session: Probe) -> Parts:
+        """By the names of the files."""
+        parts = cls(session)
+        for child in session.children if session.is_folder else ():
+            if match := _FILE.fullmatch(child.name):
+                parts.stimuli.setdefault(match["stimulus"], {})[match["kind"]] = child
+        return parts
+
+
+def sessions(probe: Probe) -> dict[str, Parts]:
+    """The sessions in a folder, or the one that it is; {} of anything else."""
+    if not probe.is_folder:
+        return {}
+    folders = [probe] if files.SESSION.fullmatch(probe.name) else probe.children
+    named = (folder for folder in folders if files.SESSION.fullmatch(folder.name))
+    found = {folder.name: Parts.of(folder) for folder in named}
+    return {name: parts for name, parts in found.items() if parts.stimuli}
+
+
+def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
+    """The nodes ``<stimulus>/<session>/<area>``; files that are pointers are left out and noted.
+
+    Raises
+    ------
+    FormatError
+        If every file of spikes is a pointer, or one is damaged.
+    """
+    everything = sessions(probe)
+    picked = request.sessions(everything)
+    areas = _areas(next(iter(everything.values())).session)
+    if not areas:
+        request.notes.append("no areas: units.csv of the repository is not there")
+    pointers: list[Probe] = []
+    nodes: dict[str, xr.Dataset] = {}
+    for name in picked:
+        for stimulus, kinds in everything[name].stimuli.items():
+            pointers += [file for file in kinds.values() if file.pointer]
+            there = {kind: file for kind, file in kinds.items() if not file.pointer}
+            if not {_SPIKES, _ROWS} <= there.keys():
+                continue
+            block = schema.node_name(stimulus)
+            with (
+                request.sparing(name, there[_SPIKES]),
+                safety.readable(there[_SPIKES].path, stimulus, "readable netCDF-3"),
+            ):
+                below = _session(f"{block}/{name}", there, areas, request)
+                nodes |= {block: xr.Dataset()} | below
+    if not nodes:
+        for file in pointers:
+            file.check_pointer()
+        raise FormatError(
+            probe.given, "", "files of spikes and of stimuli", "none that belong together"
+        )
+    if pointers:
+        request.notes.append(f"{_counted(pointers)}, left out; get them: datalad get {probe.given}")
+    return dict(sorted(nodes.items()))
+
+
+def _counted(pointers: list[Probe]) -> str:
+    few = ", ".join(f"{file.parent.name}/{file.name}" for file in pointers[:2])
+    more = f" and {len(pointers) - 2:,} more" if len(pointers) > 2 else ""
+    return f"pointers of git-annex in the place of files: {few}{more}"
+
+
+def _areas(session: Probe) -> dict[int, str]:
+    """Unit -> area, as ``units.csv`` of the repository says; {} without it."""
+    table = session.beside("../units.csv")
+    if not table.is_file or table.pointer:
+        return {}
+    import pandas as pd
+
+    with safety.readable(table.path, "", "a table with id and ecephys_structure_acronym"):
+        frame = pd.read_csv(table.path, usecols=["id", "ecephys_structure_acronym"])
+    named = frame.dropna()
+    names = named["ecephys_structure_acronym"].map(str).map(schema.node_name)
+    return dict(zip(named["id"].tolist(), names.tolist(), strict=True))
+
+
+def _session(
+    node: str, kinds: dict[str, Probe], areas: dict[int, str], request: Request
+) -> dict[str, xr.Dataset]:
+    """The nodes of one session and stimulus."""
+    counts = _File(kinds[_SPIKES])
+    labels = {dim: counts.label(name) for name, dim in _DIMS.items()}
+    spikes = counts.variables(_DIMS.values(), "area")
+    if len(spikes) != 1:
+        raise counts.fault("one array of presentations x time x units", f"{len(spikes)}")
+    ids = labels[schema.UNIT]
+    of_unit = np.array([areas.get(int(unit), schema.UNKNOWN_AREA) for unit in ids], object)
+    signals = {}
+    for kind, role in ((_SPEED, "area"), (_GAZE, "behaviour"), (_ROWS, "table")):
+        if kind not in kinds:
+            continue
+        file = _File(kinds[kind])
+        dims = [schema.PRESENTATION] if kind == _ROWS else [schema.PRESENTATION, schema.TIME]
+        for name, dim in _DIMS.items():
+            if dim in dims and not np.array_equal(file.label(name), labels[dim]):
+                raise file.fault(f"the {dim} of the spikes", "others")
+        signals[kind] = file.variables(dims, role)
+    table = dataset(signals[_ROWS])
+    speed = dict(zip(["speed"], signals.get(_SPEED, {}).values(), strict=False))
+    time = (schema.PRESENTATION, schema.TIME)
+    coords = {dim: _label(dim, labels[dim]) for dim in time}
+    attrs = {"session_id": node.rpartition("/")[2].removeprefix("session_")}
+    nodes = {node: dataset({}, coords, attrs)}
+    (array,) = spikes.values()
+    for area in request.areas(sorted(set(of_unit))):
+        rows = np.flatnonzero(of_unit == area)
+        chosen = {schema.SPIKE_DATA: array.isel({schema.UNIT: rows}), **speed}
+        units = {schema.UNIT: _label(schema.UNIT, ids[rows])}
+        trials = schema.trial_labels(dataset(chosen), table)
+        nodes[f"{node}/{area}"] = dataset(chosen, units | trials)
+        nodes[f"{node}/{area}/{schema.PRESENTATIONS}"] = table
+        if gaze := signals.get(_GAZE):
+            nodes[f"{node}/{area}/{schema.PUPIL}"] = dataset(gaze)
+    return nodes
+
+
+def _label(dim: str, values: np.ndarray) -> xr.Variable:
+    units = schema.COORDINATES[dim][1]
+    return xr.Variable((dim,), values, {"units": units} if units else {})
+
+
+class _File:
+    """One of the four files."""
+
+    def __init__(self, probe: Probe):
+        self.probe = probe
+        source = probe.source
+        if not isinstance(source, NetCDF3Source):
+            raise FormatError(probe.given, "", "a netCDF-3 file", probe.described())
+        self.source = source
+
+    def label(self, name: str) -> np.ndarray:
+        """The values of a coordinate: (entry,) each, times in s after onset."""
+        return self.source.read(name)
+
+    def variables(self, dims: Iterable[str], role: str) -> dict[str, xr.Variable]:
+        """The arrays along all of these dims, lazy, in this order."""
+        wanted = list(dims)
+        variables = {}
+        for name in self.source.names():
+            stored = [_DIMS.get(dim, dim) for dim in self.source.dims(name)]
+            if set(stored) != set(wanted) or name in _DIMS:
+                continue
+            lazy: LazyArray = file_array(self.source, name)
+            if stored != wanted:
+                lazy = Arranged(lazy, tuple(stored.index(dim) for dim in wanted))
+            called = schema.SPIKE_DATA if schema.UNIT in wanted else name
+            called = "speed" if name == "presentationwise_speed" else called
+            units = next((u for end, u in files.UNITS.items() if name.endswith(end)), None)
+            about = {} if units is None else {"units": units}
+            variables[name] = schema.var(
+                role, called, wrap(lazy), tuple(wanted), tree=schema.ALIGNED, **about
+            )
+        return variables
+
+    def fault(self, expected: str, found: str) -> FormatError:
+        """An error that names the file."""
+        return FormatError(self.probe.given, "", expected, found)
