@@ -201,3 +201,18 @@ def test_events_are_counted_by_label_too():
         "ttl_a",
         "ttl_c",
     ]
+
+
+def test_counts_of_events_say_what_they_are():
+    said = {"description": "tongue", "comments": "left spout", "units": "s", "resolution": -1.0}
+    times = xr.Dataset({"event_time": ("event", [0.1, 0.1], said)})
+    tree = session(**{"s/events/licks": times})
+    found = na.align(tree, bin_width=0.5, window=(0.0, 2.0), dtype="u2")["s/events/licks"]
+    assert found.attrs == {
+        "units": "1",
+        "long_name": "events per bin",
+        "description": "tongue",
+        "comments": "left spout",
+    }
+    assert found.dtype == np.uint16
+    assert found.values.tolist() == [2, 0, 0, 0]

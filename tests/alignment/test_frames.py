@@ -55,3 +55,11 @@ def test_what_is_indexed_is_what_all_has(key):
     at = frames_shown(film(np.arange(0.0, 9.0, 0.7)), bins, None)
     assert at.shape == (4, 4, 2)
     np.testing.assert_array_equal(at[key, 1].values, at.values[key, 1])
+
+
+def test_of_frames_at_one_time_the_last_one_counts():
+    rng = np.random.default_rng(0)
+    clock = rng.integers(0, 4, 200) + 0.5  # out of order, and too many to be sorted by chance
+    at = frames_shown(film(clock, "i8"), Bins.within((0.0, 4.0), 1.0), None)
+    last = [np.flatnonzero(clock == k + 0.5)[-1] + 1 for k in range(4)]
+    assert at.values[:, 0].tolist() == last

@@ -5,6 +5,8 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.alignment.interpolation import series_at
+from neuroarrays.errors import SchemaError
 
 CLOCK = np.arange(0.0, 8.0)
 #: Goes round twice: unwound it reaches 16, as stored it stays below 8.
@@ -48,3 +50,110 @@ def test_a_clock_out_of_order_is_sorted_and_the_new_one_has_its_unit():
     assert at["time"].attrs == {"units": "s"}
     in_order = na.interpolate(shuffled.sortby("time"), [1.5, 2.5])
     assert in_order.values.tolist() == [1.5, 2.5]
+
+
+def test_of_samples_at_one_time_the_last_one_counts():
+    rng = np.random.default_rng(0)
+    clock = rng.integers(0, 4, 200).astype(float)  # out of order
+    series = xr.DataArray(np.arange(200.0), {"time": clock}, "time")
+    last = [np.flatnonzero(clock == k)[-1] for k in range(4)]
+    assert na.interpolate(series, np.arange(4.0)).values.tolist() == last
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u1", "?", "f4"])
+def test_whole_numbers_become_floating_point(dtype):
+    series = xr.DataArray(np.array([0, 1, 1, 0], dtype), {"time": CLOCK[:4]}, "time")
+    found = na.interpolate(series, [0.25, 1.5, 9.0])
+    assert found.dtype == ("f4" if dtype == "f4" else "f8")
+    np.testing.assert_array_equal(found.values, [0.25, 1.0, np.nan])
+
+
+def test_a_sample_without_a_time_is_left_out():
+    clock = [0.0, np.nan, 2.0, np.inf]
+    series = xr.DataArray([0.0, 50.0, 4.0, 90.0], {"time": clock}, "time")
+    assert na.interpolate(series, [1.0, 2.0]).values.tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("chosen", [slice(None), 1, [2, 0], slice(1, None)])
+@pytest.mark.parametrize("axes", [(), (2,), (3, 2)])
+def test_what_is_indexed_of_presentations_is_what_all_have(chosen, axes):
+    dims = ("time", "y", "x")[: 1 + len(axes)]
+    values = np.random.default_rng(0).normal(size=(8, *axes))
+    series = xr.Dataset({"v": (dims, values)}, {"time": CLOCK})
+    origins, offsets = np.array([1.0, 2.5, 0.2]), np.array([0.1, 0.6, 1.1])
+    found = series_at(series, origins, offsets, "linear", None, ("presentation_id", "time"))["v"]
+    assert found.dims == ("presentation_id", "time", *dims[1:])
+    at = origins[:, None] + offsets
+    want = xr.DataArray(values, {"time": CLOCK}, dims).interp(time=at.ravel()).values
+    want = want.reshape(3, 3, *axes)
+    np.testing.assert_allclose(found[chosen].values, want[chosen])
+    np.testing.assert_allclose(found[:, chosen].values, want[:, chosen])
+    if axes:
+        np.testing.assert_allclose(found[chosen, 1, ..., 1].values, want[chosen, 1, ..., 1])
+
+
+def test_each_column_may_be_sampled_later_than_the_clock_says():
+    shifts = np.array([0.0, 0.25, -0.5])
+    values = CLOCK[:, None] + shifts  # of each column its own time
+    series = xr.Dataset(
+        {"dff": (("time", "unit_id"), values)},
+        {"time": CLOCK, "phase_shift": ("unit_id", shifts), "unit_id": [4, 5, 6]},
+    )
+    found = na.interpolate(series, [1.0, 2.1, 7.2])
+    want = np.array([1.0, 2.1, 7.2])[:, None] + np.zeros(3)
+    want[2, [0, 2]] = np.nan  # after the last sample of all but the late column
+    np.testing.assert_allclose(found["dff"], want)
+    assert found["unit_id"].values.tolist() == [4, 5, 6]
+    many = series_at(series, np.array([1.0, 2.0]), np.array([0.0, 0.5]), "linear", None, ("p", "t"))
+    assert many["dff"].dims == ("p", "t", "unit_id")
+    np.testing.assert_allclose(many["dff"][..., 1], [[1.0, 1.5], [2.0, 2.5]])
+    for other in (series.drop_vars("phase_shift"), series.assign_coords(phase_shift=("x", [1.0]))):
+        np.testing.assert_allclose(na.interpolate(other, [1.0])["dff"][0], 1 + shifts)
+
+
+def test_only_numbers_along_time_are_interpolated_and_other_labels_stay():
+    series = xr.Dataset(
+        {
+            "speed": ("time", CLOCK, {"units": "cm/s"}),
+            "state": ("time", list("abcdefgh")),
+            "gain": ("unit_id", [1.0]),
+        },
+        {"time": CLOCK, "unit_id": [7], "lap": ("time", CLOCK)},
+        {"about": "a wheel"},
+    )
+    found = na.interpolate(series, [1.5])
+    assert list(found.data_vars) == ["speed"]
+    assert set(found.coords) == {"time", "unit_id"}
+    assert found.attrs == {"about": "a wheel"}
+    assert found["speed"].attrs == {"units": "cm/s"}
+    labelled = xr.DataArray([1.5], {"event": [4], "odour": ("event", ["a"])}, "event")
+    found = na.interpolate(series, labelled)
+    assert set(found.coords) == {"event", "odour", "unit_id"}
+    tree = xr.DataTree(series)
+    xr.testing.assert_identical(na.interpolate(tree, labelled), found)
+
+
+def test_what_cannot_be_interpolated_says_why():
+    series = xr.DataArray(np.zeros((2, 3)), {"time": [0.0, 1.0]}, ("time", "x"))
+    cases = [
+        (lambda: na.interpolate(series.T, [0.5]), "first dimension is time"),
+        (lambda: na.interpolate(series, [[0.5]]), r"times has shape \(1, 1\)"),
+        (lambda: na.interpolate(series, [0.5], "cubic"), "expected one of 'linear', 'previous'"),
+        (lambda: na.interpolate(series, [0.5], max_gap=-1), "max_gap=-1"),
+        (lambda: na.interpolate(series, np.array(["a"])), "expected seconds as numbers"),
+    ]
+    for call, message in cases:
+        with pytest.raises((ValueError, SchemaError), match=message):
+            call()
+    assert na.interpolate(series, [0.5], max_gap=np.inf).values.tolist() == [[0, 0, 0]]
+
+
+def test_centres_of_bins_lie_on_those_of_the_session():
+    """A sample at a centre of the session's bins is met though the onset is a rounding away."""
+    width = 0.1
+    centres = (np.arange(40) + 0.5) / 10
+    series = xr.Dataset({"k": ("time", np.arange(40.0))}, {"time": centres})
+    onsets = np.nextafter(np.array([1.3, 0.7]), [0, 9])
+    offsets = (np.arange(5) + 0.5) * width
+    found = series_at(series, onsets, offsets, "previous", None, ("p", "t"), bin_width=width)
+    np.testing.assert_array_equal(found["k"].values, [np.arange(13, 18), np.arange(7, 12)])

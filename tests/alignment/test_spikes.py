@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays import schema
+from neuroarrays.alignment.spikes import _readable_overflow, check_dtype
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
@@ -244,3 +245,75 @@ def test_a_lazy_count_pickles_as_a_handle():
     assert len(packed) < 4000
     slices = (slice(0, 2, 1), slice(0, 7, 1), slice(0, 50, 1))
     np.testing.assert_array_equal(pickle.loads(packed).outer(slices), lazy.values)
+
+
+@pytest.mark.parametrize(
+    ("held", "ask"), [("u1", "uint16"), ("i2", "uint32"), ("u4", "uint64"), ("i8", "uint64")]
+)
+def test_the_next_wider_type_is_asked_for(held, ask):
+    with (
+        pytest.raises(
+            OverflowError, match=f"too many; ask for dtype='{ask}' instead of '{np.dtype(held)}'"
+        ),
+        _readable_overflow(np.dtype(held)),
+    ):
+        raise OverflowError("too many")
+    with pytest.raises(KeyError), _readable_overflow(np.dtype("u1")):
+        raise KeyError
+
+
+@pytest.mark.parametrize("dtype", ["f4", bool, "nonsense", object, "datetime64[s]"])
+def test_counts_are_integers(dtype):
+    with pytest.raises(ValueError, match="counts are integers"):
+        check_dtype(dtype)
+
+
+def test_what_starts_and_stops_are_is_said():
+    node = spikes_of([[1.0]])
+    cases = [
+        ([[1.0]], None, r"starts has shape \(1, 1\): expected one onset per presentation"),
+        (["a"], None, "starts: expected seconds"),
+        ([1.0], ["b"], "stops: expected seconds"),
+    ]
+    for starts, stops, message in cases:
+        with pytest.raises(ValueError, match=message):
+            na.bin_spikes(node, starts, 0.1, stops=stops)
+
+
+def test_labels_of_units_and_of_onsets_stay():
+    node = spikes_of([[0.05], [0.15], []], ids=[5, 6, 7])
+    node = node.assign_coords(depth=("unit_id", [1.0, 2.0, 3.0]), probe="A")
+    starts = xr.DataArray(
+        [0.0], {"presentation_id": [9], "odour": ("presentation_id", ["x"])}, "presentation_id"
+    )
+    found = na.bin_spikes(node, starts, 0.1, (0, 0.2), units=[7, 5])
+    assert found["depth"].values.tolist() == [3.0, 1.0]
+    assert found["probe"].item() == "A"
+    assert found["odour"].values.tolist() == ["x"]
+    assert found.values.tolist() == [[[0, 0], [1, 0]]]
+    bare = starts.drop_vars(["presentation_id", "odour"])
+    assert na.bin_spikes(node, bare, 0.1, (0, 0.2))["presentation_id"].values.tolist() == [0]
+
+
+@pytest.mark.parametrize("onsets", [None, [0.0, 0.25]])
+def test_binarized_counts_are_those_of_their_type(onsets):
+    node = spikes_of([np.full(300, 0.3), [0.1]])
+    found = na.bin_spikes(node, onsets, 0.25, (0, 0.5), dtype="i2", binarize=True)
+    assert found.dtype == found.values.dtype == np.int16
+    counted = na.bin_spikes(node, onsets, 0.25, (0, 0.5), dtype="u2").values
+    np.testing.assert_array_equal(found.values, counted > 0)
+    assert counted.max() == 300
+
+
+def test_the_clock_of_an_area_is_that_of_its_session():
+    root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    running = xr.Dataset({"speed": ("time", np.zeros(2))}, {"time": [0.0, 9.0]})
+    tree = xr.DataTree.from_dict(
+        {"/": root, "/s/A/spikes": spikes_of([[2.0]]), "/s/running": running}
+    )
+    for node in (tree["s/A"], tree["s/A/spikes"]):
+        assert na.bin_spikes(node, bin_width=1.0)["time"].values.tolist() == [
+            k + 0.5 for k in range(10)
+        ]
+    alone = na.bin_spikes(tree["s/A/spikes"].to_dataset(), bin_width=1.0)
+    assert alone["time"].values.tolist() == [2.5]
