@@ -139,10 +139,10 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Call(func=function, args=arguments, keywords=keywords):
             for k in range(len(keywords)):
                 yield ast.Call(function, arguments, keywords[:k] + keywords[k + 1 :])
-            for k in range(len(arguments)):
-                yield ast.Call(
-                    function, [*arguments[:k], ast.Constant(None), *arguments[k + 1 :]], keywords
-                )
+            for k, argument in enumerate(arguments):
+                if not _is_sentence(argument):
+                    others = [*arguments[:k], ast.Constant(None), *arguments[k + 1 :]]
+                    yield ast.Call(function, others, keywords)
         case ast.Assign(targets=[ast.Name()] as targets, value=value):
             if not isinstance(value, ast.Constant) or value.value is not None:
                 yield ast.Assign(targets, ast.Constant(None))
@@ -168,8 +168,8 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
 def changes_below(node: ast.AST, path: Path, tree: ast.Module, function: str) -> Iterator[Change]:
     """Yield the changes of everything in a node: not of annotations, docstrings, defaults, decorators."""
     for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "args", "decorator_list") and not isinstance(
-            node, ast.Call
+        if field in ("annotation", "returns", "args", "decorator_list", "format_spec") and not (
+            isinstance(node, ast.Call)
         ):
             continue
         for k, child in enumerate(value if isinstance(value, list) else [value]):
@@ -195,6 +195,15 @@ def _is_words(node: ast.AST) -> bool:
         case ast.Assign(targets=[ast.Name(id="msg")]) | ast.Call(args=[ast.Name(id="msg")]):
             return True
     return False
+
+
+def _is_sentence(node: ast.AST) -> bool:
+    """Whether an argument is words for an error: a text, formatted or not, with a space in it."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return any(
+        isinstance(part, ast.Constant) and isinstance(part.value, str) and " " in part.value
+        for part in parts
+    )
 
 
 def _first_line(node: ast.AST) -> str:
