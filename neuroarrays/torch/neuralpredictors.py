@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
-from torch.utils.data import Dataset
 
 from neuroarrays import schema
 from neuroarrays.batches import gathering, splits
 from neuroarrays.batches.aligned import TrialSamples
-from neuroarrays.batches.base import Gathered
-from neuroarrays.batches.samplers import Batches
-from neuroarrays.batches.scaling import Scaling, scale
+from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree
-from neuroarrays.kernels.resize import shrink
 from neuroarrays.torch.loading import Loader
+from neuroarrays.torch.points import BatchesOf, MoviePoints, Points, PupilPoint, WindowsOf
 
-ImagePoint = namedtuple("ImagePoint", ["images", "responses"])
-BehaviorPoint = namedtuple("BehaviorPoint", ["images", "responses", "behavior"])
-CenterPoint = namedtuple("CenterPoint", ["images", "responses", "pupil_center"])
-PupilPoint = namedtuple("PupilPoint", ["images", "responses", "behavior", "pupil_center"])
-#: That library's batches by their fields. Here, so that batches can go to and from workers.
-POINTS: dict[tuple[str, ...], Any] = {
-    point._fields: point for point in (ImagePoint, BehaviorPoint, CenterPoint, PupilPoint)
-}
 #: Variables of the tree in the two fields of signals, in the order of the files.
 SIGNALS = {
     "behavior": ("pupil/dilation", "pupil/dilation_derivative", "speed"),
@@ -49,6 +36,9 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     add_eye_pos_as_channels: bool = False,
     scale: float | None = None,
     exclude: str | Sequence[str] = (),
+    frames: int | None = None,
+    offset: int = -1,
+    max_frame: int | None = None,
     batch_size: int = 64,
     seed: int = 0,
     normalize: bool | str = True,
@@ -63,7 +53,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         Areas along presentations, with a column `tier`.
     inputs, targets : sequence of one str
         The images ``(presentation_id, channel, y, x)`` and the responses
-        ``(presentation_id, unit_id)``.
+        ``(presentation_id, unit_id)``; of movies with `time`.
     include_behavior, include_eye_position : bool
         Whether samples have the fields `behavior` and `pupil_center`: dilation of the pupil, its
         derivative and speed; horizontal and vertical place of the pupil.
@@ -77,7 +67,10 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         Size of the images that are delivered over that of those stored, at most 1: 0.25 makes
         36 x 64 pixels of 144 x 256. Interpolated linearly, without antialiasing, as there.
     exclude : str or sequence of str
-        Fields that are not normalised.
+        Fields that are not normalised; "images" are movies as well.
+    frames, offset, max_frame : int, optional
+        Of movies: the length of windows, whole ones unless given; the first frame, which -1 draws
+        anew for each epoch of training, and is 0 elsewhere; the frame before which movies end.
     batch_size : int
         Presentations per batch; a last smaller one is delivered.
     seed : int
@@ -124,12 +117,34 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         }
         trials = TrialSamples(area, [n for group in groups.values() for n in group], cache=cache)
         scales = _scales(area, groups, excluded, normalize, cache)
-        data = Points(trials, groups, scales, as_channels, scale)
+        parts = (trials, groups, scales, as_channels, scale)
+        movies = schema.TIME in gathering.find(area, inputs[0]).dims
+        if not movies and (frames is not None or max_frame is not None):
+            msg = f"{gathering.location(area)}: frames and max_frame are of movies, not of images"
+            raise ValueError(msg)
+        data = MoviePoints(*parts, frames=frames, most=max_frame) if movies else Points(*parts)
         for tier, rows in splits.by_tier(gathering.column(area, "tier")).items():
-            batches = BatchesOf(rows, batch_size, shuffle=tier == "train", seed=seed)
+            batches = _batches(data, rows, offset, batch_size, tier == "train", seed)
             by_side.setdefault(tier, {})[key] = Loader(data, batches, **loading)
     order = [*dict.fromkeys([*splits.NAMES, *by_side])]
     return {tier: by_side[tier] for tier in order if tier in by_side}
+
+
+def _batches(
+    data: Points, rows: np.ndarray, offset: int, batch_size: int, train: bool, seed: int
+) -> BatchesOf:
+    """The batches of a tier; of movies, with the first frames of their windows."""
+    if not isinstance(data, MoviePoints) or data.frames is None:
+        return BatchesOf(rows, batch_size, shuffle=train, seed=seed)
+    room = data.lengths(rows) - data.frames
+    if (room < max(offset, 0)).any():
+        shortest = int(room.min()) + data.frames
+        msg = f"{data.trials.location}: frames={data.frames} from frame {max(offset, 0)}, but a movie has {shortest}"
+        raise ValueError(msg)
+    if train and offset < 0:
+        return WindowsOf(rows, room, len(data), batch_size, shuffle=True, seed=seed)
+    numbers = rows + len(data) * max(offset, 0)
+    return BatchesOf(numbers, batch_size, shuffle=train, seed=seed)
 
 
 def _fields(exclude: str | Sequence[str]) -> set[str]:
@@ -153,125 +168,6 @@ def _signals(area: xr.DataTree, field: str) -> list[str]:
         hint = f"say which variables it has, {field}=[...]"
         raise NotInTree("signal of", field, [], hint, gathering.location(area))
     return known
-
-
-class BatchesOf(Batches):
-    """Batches of some of a dataset's samples.
-
-    Parameters
-    ----------
-    rows : (n,) int64
-        Numbers of the samples.
-    batch_size, **options
-        Of `Batches`.
-    """
-
-    def __init__(self, rows: np.ndarray, batch_size: int, **options: Any):
-        self.rows = rows
-        super().__init__(rows.size, batch_size, **options)
-
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        return [self.rows[batch] for batch in super().batches(epoch)]
-
-
-class Points(Dataset[Any]):
-    """Presentations of all tiers as that library's namedtuples of tensors.
-
-    Parameters
-    ----------
-    trials : TrialSamples
-        Of the variables in `groups`.
-    groups : mapping of str to list of str
-        Field -> its variables.
-    scales : mapping of str to (array, array)
-        Field -> what is subtracted, and what it is multiplied by then.
-    as_channels : sequence of str
-        Fields whose values become channels of the images.
-    size : float, optional
-        Of the images that are delivered over that of those stored.
-
-    Attributes
-    ----------
-    neurons, trial_info : Labels
-        Columns of (unit_id,) and of (presentation_id,): ``neurons.cell_motor_coordinates``.
-    tiers : (presentation_id,) str
-        The tier of each.
-    data_keys : tuple of str
-        The fields.
-    """
-
-    def __init__(
-        self,
-        trials: TrialSamples,
-        groups: Mapping[str, list[str]],
-        scales: Mapping[str, tuple[np.ndarray, np.ndarray]],
-        as_channels: Sequence[str] = (),
-        size: float | None = None,
-    ):
-        if missing := [field for field in as_channels if field not in groups]:
-            option = {"behavior": "include_behavior", "pupil_center": "include_eye_position"}
-            msg = f"{missing[0]} as channels needs the field: say {option[missing[0]]}=True"
-            raise ValueError(msg)
-        self.trials, self.groups, self.scales = trials, dict(groups), dict(scales)
-        self.as_channels, self.size = list(as_channels), size
-        self.data_keys = tuple(self.groups)
-        self.neurons, self.trial_info = trials.neurons, trials.trial_info
-        if size is not None:
-            shrink(np.zeros(trials.fields[groups["images"][0]].shape[-2:], np.float32), size)
-
-    @property
-    def tiers(self) -> np.ndarray:
-        """The tier of each presentation, (presentation_id,) str."""
-        return self.trials.tiers
-
-    @property
-    def n_neurons(self) -> int:
-        """Number of units."""
-        return int(self.trials.fields[self.groups["responses"][0]].shape[-1])
-
-    @property
-    def img_shape(self) -> tuple[int, ...]:
-        """Shape of a batch of one image, as it is delivered: (1, channel, y, x)."""
-        return (1, *self[0].images.shape)
-
-    def load(self) -> None:
-        """Read now what is kept in memory."""
-        self.trials.load()
-
-    def __len__(self) -> int:
-        return len(self.trials)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> Gathered:
-        return Gathered(self.batch(indices), len(indices))
-
-    def batch(self, indices: Sequence[int]) -> Any:
-        """Presentations by number."""
-        arrays = self.trials.batch(indices)
-        values = {}
-        for field, group in self.groups.items():
-            one_variable = field in ImagePoint._fields
-            value = arrays[group[0]] if one_variable else np.stack([arrays[n] for n in group], 1)
-            if field in self.scales:
-                scale(value, *self.scales[field])
-            values[field] = value
-        images = values["images"]
-        if self.size is not None:
-            images = shrink(images, self.size)
-        if self.as_channels:  # constant planes: one value for all pixels
-            planes = np.concatenate([values[field] for field in self.as_channels], axis=1)
-            shape = (*planes.shape, *images.shape[2:])
-            images = np.concatenate(
-                [images, np.broadcast_to(planes[:, :, None, None], shape)], axis=1
-            )
-        values["images"] = images
-        return POINTS[self.data_keys](*map(torch.from_numpy, values.values()))
-
-    def __repr__(self) -> str:
-        fields = ", ".join(self.data_keys)
-        return f"<{type(self).__name__} of {self.trials.location}: {len(self):,} samples, {fields}>"
 
 
 def _scales(
@@ -316,6 +212,9 @@ def _statistics(
                 "node", schema.STATISTICS, area.children, hint, gathering.location(area)
             )
         return Scaling.stored(area, [name for names in groups.values() for name in names])
+    if schema.TIME in gathering.find(area, groups[next(iter(groups))][0]).dims:
+        msg = f"normalize={normalize!r} is of images: of movies expected True or False"
+        raise ValueError(msg)
     if normalize != "train":
         msg = f'normalize={normalize!r}: expected True, "train" or False'
         raise ValueError(msg)

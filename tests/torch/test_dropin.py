@@ -12,7 +12,12 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.synthetic.sensorium import StaticOptions, write_static
+from neuroarrays.synthetic.sensorium import (
+    DynamicOptions,
+    StaticOptions,
+    write_dynamic,
+    write_static,
+)
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
@@ -457,6 +462,98 @@ def test_neuralpredictors_itself_gives_the_same_values(withheld, monkeypatch):
         assert ours._fields == theirs._fields
         for a, b in zip(ours, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+MOVIES = {"include_behavior": True, "include_eye_position": True}
+
+
+@pytest.fixture
+def movies(tmp_path):
+    path = tmp_path / "dynamic29515-10-12-Video-9b4f6a"
+    write_dynamic(path, DynamicOptions(train=6, repeats=2, frames=40, units=5))
+    return na.open_datatree(path)
+
+
+def of_movies(tree, batch_size=1, **options):
+    made = na.torch.loaders(
+        tree, compat="neuralpredictors", batch_size=batch_size, options=MOVIES | options
+    )
+    return {tier: sessions["29515-10-12"] for tier, sessions in made.items()}
+
+
+def test_movies_whole_by_their_stored_statistics(movies):
+    loader = of_movies(movies)["oracle"]
+    row = np.flatnonzero(loader.dataset.tiers == "oracle")[0]
+    point = next(iter(loader))
+    assert point._fields == ("videos", "responses", "behavior", "pupil_center")
+    assert point.videos.shape == (1, 3, 36, 6, 8)  # without the padding; dilation and speed
+    assert point.responses.shape == (1, 5, 36)
+    area = movies["29515-10-12/unknown"]
+    stored = area["statistics/all"].to_dataset().isel(time=slice(36))
+    shown = movies["29515-10-12/stimulus"][row, :36, 0]
+    expected = (shown - stored["stimulus_mean"][:, 0]) / stored["stimulus_std"][:, 0]
+    np.testing.assert_allclose(point.videos[0, 0], expected, rtol=1e-4, atol=1e-5)
+    speed = area["speed"][row, :36] / stored["speed_std"]
+    np.testing.assert_allclose(point.behavior[0, 1], speed, rtol=1e-5)
+    assert (point.videos[0, 1:] == point.behavior[0, :, :, None, None]).all()
+    std = area["statistics/all/responses_std"]
+    least = 0.01 * float(std.mean())
+    responses = area["responses"][row, :, :36] / np.maximum(std[:, :36], least)
+    np.testing.assert_allclose(point.responses[0], responses, rtol=1e-5)
+    assert loader.dataset.img_shape == (1, 3, 36, 6, 8)
+    assert loader.dataset.n_neurons == 5
+
+
+def test_windows_of_movies_begin_anywhere_in_training(movies):
+    made = of_movies(movies, batch_size=3, frames=20, scale=0.5)
+    whole = of_movies(movies, scale=0.5)["train"].dataset
+    train = made["train"]
+    starts, numbers = [], []
+    for _ in range(3):
+        numbers.append([n for batch in list(train.batches) for n in batch])
+        starts.append([n // len(whole) for n in numbers[-1]])
+    assert len({tuple(epoch) for epoch in starts}) == 3
+    assert all(0 <= start <= 16 for epoch in starts for start in epoch)
+    for number in numbers[0]:
+        start, row = divmod(number, len(whole))
+        window = train.dataset.batch([number])
+        assert whole.tiers[row] == "train"
+        for field in window._fields:
+            expected = getattr(whole[row], field).narrow(1, start, 20)
+            torch.testing.assert_close(getattr(window, field)[0], expected)
+    (point,) = made["oracle"]
+    assert point.videos.shape == (2, 3, 20, 3, 4)
+    later = next(iter(of_movies(movies, batch_size=2, frames=20, offset=4)["oracle"]))
+    again = next(iter(of_movies(movies, batch_size=2, frames=24)["oracle"]))
+    torch.testing.assert_close(later.responses, again.responses[..., 4:])
+    shortest = next(iter(of_movies(movies, max_frame=12)["oracle"]))
+    assert shortest.responses.shape == (1, 5, 12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frames": 37}, "frames=37 from frame 0, but a movie has 36"),
+        ({"frames": 30, "offset": 10}, "frames=30 from frame 10, but a movie has"),
+        ({"normalize": "train"}, "normalize='train' is of images"),
+    ],
+)
+def test_windows_that_do_not_fit_a_movie(movies, options, message):
+    with pytest.raises(ValueError, match=message):
+        of_movies(movies, **options)
+
+
+def test_movies_of_other_lengths_are_no_batch(movies):
+    data = of_movies(movies)["train"].dataset
+    lengths = data.lengths(np.arange(len(data)))
+    pair = [int(lengths.argmin()), int(lengths.argmax())]
+    assert lengths[pair[0]] < lengths[pair[1]]
+    with pytest.raises(ValueError, match=r"have \[30, 36\] frames; say frames= or batch_size=1"):
+        data.batch(pair)
+    with pytest.raises(ValueError, match="frames and max_frame are of movies"):
+        na.torch.loaders(
+            image_tree(), compat="neuralpredictors", options={"frames": 3, "normalize": False}
+        )
 
 
 @pytest.mark.parametrize(
