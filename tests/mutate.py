@@ -130,8 +130,8 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Constant(value + 1)
         case ast.Constant(value=str() as value) if " " not in value:
             yield ast.Constant(
-                f"XX{value}XX" if len(value) > 1 else "XX"
-            )  # of strip("/"), join(",")
+                "XX"
+            )  # not XX/XX: strip("XX/XX") and kind in "XXbiuXX" change nothing
         case ast.Name(id=name, ctx=context) if name in NAMES:
             yield ast.Name(NAMES[name], context)
         case ast.Attribute(value=value, attr=name, ctx=context) if name in NAMES:

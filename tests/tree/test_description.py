@@ -88,7 +88,16 @@ def test_html_is_well_formed_and_escaped():
 def test_rich_draws_it_where_it_is_installed():
     rich = pytest.importorskip("rich.console", reason="the extra `cli` is not installed")
     console = rich.Console(width=200, file=io.StringIO())
-    console.print(na.describe(na.load_sample()))
+    described = na.describe(na.load_sample())
+    columns = described.__rich__().columns
+    assert [c.header for c in columns if c.justify == "right"] == [
+        "units",
+        "spikes",
+        "duration",
+        "rate",
+    ]
+    assert {c.justify for c in columns} == {"left", "right"}
+    console.print(described)
     text = console.file.getvalue()
     assert "sleep_ripples 594" in text
     assert "adn" in text

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.tree.invalid import invalid_bins
+from neuroarrays.tree.invalid import cut_away, invalid_bins
 
 SESSION = "A2929-200711"
 TABLE = f"{SESSION}/presentations/invalid_times"
@@ -39,6 +39,14 @@ def test_bins_are_hit_where_they_overlap(row, hit):
     found = invalid_bins(session(row), edges[:-1], edges[1:])
     assert np.flatnonzero(found.get("", np.zeros(6, bool))).tolist() == hit
     assert ("" in found) == bool(hit)
+
+
+def test_a_session_may_have_no_such_table_or_half_of_one():
+    half = session((1, 2))
+    del half["presentations/invalid_times"]["stop_time"]
+    for node in (half, xr.DataTree(), xr.DataTree.from_dict({"/presentations/trials": None})):
+        assert invalid_bins(node, np.arange(3.0), np.arange(1.0, 4)) == {}
+        assert cut_away(node).shape == (0, 2)
 
 
 def test_what_is_cut_away_ends_where_it_was_said():

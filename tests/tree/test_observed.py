@@ -385,6 +385,15 @@ def test_epochs_against_a_twin(rows, data):
     assert made.seconds == pytest.approx(len(moments), abs=1e-6)
 
 
+def test_epochs_that_make_no_sense_are_the_extent_of_the_data():
+    parts = (Part("data", np.array([1.0, 4.0])),)
+    for rows in (([2.0, np.nan], [3.0, 5.0]), ([2.0, 6.0], [3.0, 5.5])):
+        rows = tuple(np.array(column) for column in rows)
+        starts, stops = (FoundStretches(parts, rows, column).load() for column in (0, 1))
+        np.testing.assert_array_equal(starts, [1, np.nan])
+        np.testing.assert_array_equal(stops, [4, np.nan])
+
+
 def test_nothing_has_no_extent_and_holds_no_bin():
     nothing = Stretches.of(np.array([np.nan, 2.0]), np.array([1.0, 1.0]), True)
     assert np.isnan(nothing.extent).tolist() == [True, True]

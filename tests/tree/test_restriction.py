@@ -26,6 +26,24 @@ def test_events_are_cut_with_their_values():
     assert cut["of"].values.tolist() == ["lick"]
 
 
+def test_each_clock_has_a_mask_where_its_units_stand():
+    clock = {"time": ("time", [0.5, 1.5, 2.5, 3.5], {"units": "s", "bin_width": 1.0})}
+    nodes = {
+        "s": xr.Dataset({}, clock),
+        "s/V1": xr.Dataset({"spike_data": (("time", "unit_id"), np.ones((4, 2), int))}),
+        "s/run": xr.Dataset({"speed": ("time", np.arange(4.0))}),
+        "t": xr.Dataset({"x": ("time", np.arange(4.0))}, clock),
+    }
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))
+    cut = na.restrict(xr.DataTree.from_dict({"/": root, **nodes}), [(0.0, 1.0), (2.0, 3.0)])
+    assert {path for path, node in cut.subtree_with_keys if "valid" in node.data_vars} == {
+        "s/V1",
+        "t",
+    }
+    assert cut["s/V1/valid"].values.tolist() == cut["t/valid"].values.tolist() == [1, 0, 1]
+    assert cut["s/run/speed"].values.tolist() == [0, 1, 2]
+
+
 def test_presentations_lie_wholly_within():
     rows = {"start_time": [1.0, 2.0, 4.0, 6.0], "stop_time": [2.0, 3.5, 5.0, np.nan]}
     columns = {name: ("presentation_id", times) for name, times in rows.items()}

@@ -493,6 +493,16 @@ def test_parts_of_rows_last_as_long_as_they_do():
     assert intervals.difference(table, [(1.0, 2.0)])["duration"].values.tolist() == [1, 2]
 
 
+def test_tables_of_xarray_are_cut_along_their_rows():
+    table = intervals.merge([(0.0, 4.0), (6.0, 7.0)]).assign(side=("presentation_id", ["l", "r"]))
+    cut = intervals.difference(table, [(1.0, 2.0)])
+    assert cut["side"].values.tolist() == ["l", "l", "r"]
+    assert cut["stop_time"].values.tolist() == [1, 4, 7]
+    assert cut["stop_time"].attrs["units"] == "s"
+    with pytest.raises(SchemaError, match="dims {'row': 2}: expected presentation_id"):
+        intervals.difference(table.rename(presentation_id="row"), [(1.0, 2.0)])
+
+
 def test_intervals_without_extent_are_refused():
     with pytest.raises(ValueError, match="1 of 2 intervals have no extent: row 1 lasts from 3"):
         intervals.merge([(0.0, 1.0), (3.0, 2.0)])

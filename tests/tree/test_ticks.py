@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroarrays.errors import NotInTree
+from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.tree.ticks import within
 
 SPIKES = xr.Dataset(
@@ -25,6 +25,13 @@ def test_spikes_of_each_unit_half_open_and_in_the_order_asked_for():
     assert [times.tolist() for times in ticks.times] == [[1.0, 1.5], [0.5, 1.0, 2.0]]
     with pytest.raises(NotInTree, match="unit 5"):
         within(SPIKES, (0.0, 9.0), [7, 5])
+
+
+def test_neither_spikes_nor_events():
+    rates = SPIKES.drop_vars("spike_times")
+    for node in (rates, xr.DataTree(rates)):
+        with pytest.raises(SchemaError, match="spikes"):
+            within(node, (0.0, 9.0))
 
 
 def test_events_are_sorted_and_have_their_names():

@@ -82,6 +82,8 @@ def test_aligned_trials_have_the_means_of_behaviour_in_the_order_of_time():
         "a (2)",
         "b (2)",
     ]
+    rows, _ = of_aligned([("a", first), ("a", second), ("b", first)])
+    assert rows[-1].name == "b (2)"
 
 
 def test_aligned_trials_without_times_and_clocks():
