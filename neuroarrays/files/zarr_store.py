@@ -30,9 +30,6 @@ from neuroarrays.files.location import Folder
 #: The most that a byte of each packing can become; blosc, lz4 and zstd say it in their first bytes.
 _MOST = {"gzip": 1032, "zlib": 1032, "bz2": 1 << 20, "lzma": 1 << 20}
 
-#: Bytes of a file that is read at once.
-_SMALL = 1 << 16
-
 
 class CheckedStore(Store):
     """A store that is read only and checks every file against its stamp from when it was opened.
@@ -75,10 +72,7 @@ class CheckedStore(Store):
         return raw
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        if self.files.get(key.strip("/"), (0, 0))[1] <= _SMALL:
-            raw = self.bytes_of(key, byte_range)  # read sooner than handed to a thread
-        else:
-            raw = await asyncio.to_thread(self.bytes_of, key, byte_range)
+        raw = await asyncio.to_thread(self.bytes_of, key, byte_range)
         buffers = prototype or default_buffer_prototype()
         return None if raw is None else buffers.buffer.from_bytes(raw)
 
