@@ -367,7 +367,9 @@ class Mutation:
             limit = 10 + 3 * min(sum(costs.values()), self.options.longest)
             started = time.monotonic()
             result = in_child(
-                lambda change=change, chosen=chosen: self.survives(change, items, chosen),
+                lambda change=change, chosen=chosen, costs=costs: self.survives(
+                    change, items, chosen, costs
+                ),
                 limit,
             )
             if self.options.v:
@@ -415,11 +417,15 @@ class Mutation:
                 tests[name] = (cpu, sorted(keys))
         return tests
 
-    def survives(self, change: Change, items: dict, chosen: list) -> str:
+    def survives(self, change: Change, items: dict, chosen: list, costs: dict) -> str:
         if not exchange(change, self.functions):
             return "not made"
         started = time.process_time()
         for name, following in zip_longest(chosen, chosen[1:]):
+            # A loop that does not end is a failure: the process is ended, though not for a fixture.
+            most = 15 + int(time.process_time() + 5 * costs[name])
+            _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+            resource.setrlimit(resource.RLIMIT_CPU, (min(most, hard), hard))
             if not self.passes(items[name], items.get(following)):
                 return name
             if time.process_time() - started > self.options.longest:

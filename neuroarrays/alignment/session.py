@@ -203,8 +203,10 @@ def _responses(signals: Mapping[str, Variables], wanted: str | None, path: str) 
     called: dict[str, list[str]] = {}  # its node, its name and its container in the file
     for leaf, of_leaf in signals.items():
         for name, variable in of_leaf.items():
-            if name in variables:
-                name = leaf if leaf.endswith(name) else f"{leaf}_{name}"
+            if name in variables and leaf.endswith(name):
+                name = leaf
+            while name in variables:
+                name = f"{leaf}_{name}"
             container = str(variable.attrs.get("nwb_path", "")).split("/")[-2:]
             variables[name], called[name] = variable, [leaf, name, *container]
     if not variables:

@@ -8,6 +8,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema
+from neuroarrays.alignment.session import _responses
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.files.source import Source
 from neuroarrays.kernels import grid
@@ -406,6 +407,48 @@ def test_one_of_several_signals_is_the_responses(names, wanted, chosen):
     np.testing.assert_allclose(area["responses"].isel(time=5), (raw[5] + raw[6]) / 2)
     with pytest.raises(NotInTree, match="no series of units 'spikes' in area 's1/V1'; there are"):
         na.align(tree, **options | {"responses": "spikes"})
+
+
+def test_signals_of_one_name_are_told_apart_by_their_nodes():
+    attrs = {"nwb_path": "/processing/ophys/Raw/plane0"}
+    leaves = ["a", "b", "b_data", "data_c"]
+    signals = {leaf: {"data": xr.Variable("time", [k], attrs)} for k, leaf in enumerate(leaves)}
+    found = _responses(signals, "a", "s/V1")
+    assert {name: variable.item() for name, variable in found.items()} == {
+        "responses": 0,
+        "b_data": 1,
+        "b_data_b_data": 2,  # its node is called as the one before is
+        "data_c_data": 3,
+    }
+    for wanted in ("plane0", "Raw", "data"):  # its container in the file, and that of it
+        assert _responses(signals, wanted, "s/V1")["responses"].attrs["signal"] == "data"
+    assert _responses(signals, "b_data", "s/V1")["responses"].item() == 1
+    assert _responses({}, "dff", "s/V1") == {}
+    with pytest.raises(
+        NotInTree, match=r"no series of units 'dff' in area 's/V1'; there are 'a', 'da"
+    ):
+        _responses(signals, "dff", "s/V1")
+
+
+def test_history_says_what_was_done_and_notes_are_kept():
+    tree = recording([[1.0, 1.1]], {"gratings": TABLE})
+    tree.attrs |= {"history": "made", "notes": ["dark"], "lab": "x"}
+    other = recording([[1.0]], name="s2")
+    both = xr.DataTree.from_dict({"/": tree.to_dataset(), "/s1": tree["s1"], "/s2": other["s2"]})
+    attrs = na.align(both, "gratings", 0.1, dtype="u2").attrs
+    before, done = attrs["history"].split("\n")
+    assert before == "made"
+    assert done.startswith("neuroarrays ")
+    assert "align(presentations='gratings', bin_width=0.1, event='start_time', " in done
+    assert "event_clock='session', " in done
+    assert "dtype='uint16'" in done
+    assert "window=" not in done  # of what was not asked for, nothing
+    assert done.endswith("; left out: s2: no table 'gratings'")
+    assert attrs["notes"] == ["dark", "s2: not aligned, no table 'gratings'"]
+    assert (attrs["lab"], attrs["event_clock"]) == ("x", "session")
+    clock = na.align(tree, bin_width=0.1, window=(1, 1.5)).attrs
+    assert "event_clock=" not in clock["history"]
+    assert clock["notes"] == ["dark"]
 
 
 @pytest.mark.parametrize("held", [True, False])
