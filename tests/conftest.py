@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Of torch, and of processes that tests start: threads of these cost more than they save on arrays of tests.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 settings.register_profile("dev", max_examples=50, deadline=None)

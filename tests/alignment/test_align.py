@@ -241,7 +241,11 @@ def test_dask_on_top_changes_nothing(sample, scheduler):
     lazy = na.align(sample, **options, chunks={"presentation_id": 200})
     assert lazy[f"{SESSION}/adn/spike_data"].chunks[0] == (200, 200, 194)
     paths = [f"{SESSION}/{p}" for p in ("ca1/spike_data", "adn/head_direction/rx", "ca1/valid")]
-    found = dask.compute(*(lazy[path] for path in paths), scheduler=scheduler, num_workers=2)
+    found = dask.compute(
+        *(lazy[path] for path in paths),
+        scheduler=scheduler,
+        num_workers=1 + (scheduler == "threads"),
+    )
     for path, values in zip(paths, found, strict=True):
         np.testing.assert_array_equal(values, eager[path].values)
     assert lazy[f"{SESSION}/ca1/start_time"].chunks is None

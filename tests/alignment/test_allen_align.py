@@ -341,7 +341,7 @@ def test_published_without_gaze(tmp_path):
 def test_published_is_lazy_and_chunks(two):
     tree = na.open_datatree(two[0])
     whole = mlynarski.published(tree, "gabors")
-    chunked = mlynarski.published(tree, "gabors").chunk({"presentation_id": 5})
+    chunked = mlynarski.published(tree, "gabors").chunk({"presentation_id": 20})
     load(chunked)
     assert_same_trees(chunked, whole)
     area = next(iter(whole[f"session_{FIRST}"].children.values()))
@@ -582,14 +582,11 @@ def test_a_plain_table_of_invalid_times_applies_to_everything(two):
     assert "valid_units" not in area
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".zarr"])
-def test_saved_and_opened_again(two, tmp_path, suffix):
-    if suffix == ".zarr":
-        pytest.importorskip("zarr")
+def test_saved_and_opened_again(two, tmp_path):
     tree = na.open_datatree(two[0], sessions=f"session_{FIRST}", areas=["CA1", "VIS*"])
     aligned = na.align(tree, "gabors")
-    na.save(aligned, tmp_path / f"a{suffix}")
-    assert_same_trees(na.open_datatree(tmp_path / f"a{suffix}"), aligned, but=("history", "source"))
+    na.save(aligned, tmp_path / "a.h5")
+    assert_same_trees(na.open_datatree(tmp_path / "a.h5"), aligned, but=("history", "source"))
 
 
 # ----------------------------------------------------------------------------------- the command

@@ -14,7 +14,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -98,6 +98,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=25)
 @given(PLAIN, st.sampled_from(list(PROTOCOLS)))
 def test_equals_python_on_plain_values(value, protocol):
     assert load_pickle(pickle.dumps(value, protocol), allowed=()) == value

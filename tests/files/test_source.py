@@ -289,7 +289,7 @@ def busy(path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forks_and_reads_do_not_wait_for_each_other(busy):
     """h5py holds its own lock over a fork; taken in another order than ours, both would wait."""
-    for i in range(40):
+    for i in range(25):
         pid = os.fork()
         if pid == 0:
             ok = np.array_equal(busy.read("chunked"), VALUES)
@@ -303,11 +303,21 @@ def test_forks_and_reads_do_not_wait_for_each_other(busy):
         assert done == (pid, 0), f"child {i} hangs or fails"
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_children_read_while_we_do(busy, method):
-    variable = file_array(busy, "chunked").variable(("x", "y", "z"))
-    for found in in_processes(method, pickle.dumps({"v": variable}), count=2):
+def read_in_children(file, method, count):
+    variable = file_array(file, "chunked").variable(("x", "y", "z"))
+    for found in in_processes(method, pickle.dumps({"v": variable}), count):
         assert np.array_equal(found["v"], VALUES), found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_children_read_while_we_do(busy):
+    read_in_children(busy, "fork", 2)
+
+
+@pytest.mark.parametrize("method", sorted({*multiprocessing.get_all_start_methods()} - {"fork"}))
+def test_children_that_inherit_nothing_read(path, method):
+    """Of threads that read meanwhile they know nothing, so none does."""
+    read_in_children(open_source(path), method, 1)
 
 
 # ----------------------------------------------------------------------------- what is refused
