@@ -143,7 +143,9 @@ def _looking(add: archive_commands.Add) -> None:
         "info", commands.info, "show the tree of a recording: sizes, dtypes, units, memory, notes"
     )
     catalog = add("catalog", commands.catalog, "list sessions and areas, without building a tree")
-    check = add("check", commands.check, "check a recording against the schema, its values too")
+    check = add(
+        "check", commands.check, "check recordings against the schema, each by itself, values too"
+    )
     for command in (info, catalog, check):
         _input(command)
         _selection(command)

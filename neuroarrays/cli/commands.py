@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
 from neuroarrays.cli import printing
-from neuroarrays.errors import BrokenReader, MissingDependency, SchemaError, UnknownFormat, many
+from neuroarrays.errors import (
+    BrokenReader,
+    MissingDependency,
+    NeuroArraysError,
+    SchemaError,
+    UnknownFormat,
+    many,
+)
 from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
@@ -122,13 +129,25 @@ def catalog(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with a recording; 1 if anything is. It is read in another process."""
+    """Print what is wrong with each path; 1 if anything is. It is read in another process."""
+    if len(arguments.path) == 1:
+        return _check(arguments.path[0], _name(arguments.path), arguments)
+    worst = FINE
+    for path in arguments.path:
+        try:
+            worst = max(worst, _check(path, path, arguments))
+        except NeuroArraysError as error:  # of one that cannot be opened: the others are checked
+            worst = _verdict(path, [], [str(error)])
+    return worst
+
+
+def _check(path: str, name: str, arguments: argparse.Namespace) -> int:
+    """Check what is at one path."""
     from neuroarrays.formats.checking import checked
 
-    name = _name(arguments.path)
     try:
         notes, faults = checked(
-            _paths(arguments),
+            path,
             engine=arguments.engine,
             sessions=arguments.sessions,
             areas=arguments.areas,
@@ -137,6 +156,11 @@ def check(arguments: argparse.Namespace) -> int:
     except SchemaError as error:
         notes, faults = [], str(error).splitlines()
         faults = faults[1:] or faults
+    return _verdict(name, notes, faults)
+
+
+def _verdict(name: str, notes: list[str], faults: list[str]) -> int:
+    """Print what was found wrong, and return the exit code."""
     printing.show(printing.bullets("note", notes, "warn"))
     if faults:
         printing.show(printing.bullets("fault", faults, "bad"))

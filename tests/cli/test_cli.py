@@ -96,6 +96,18 @@ def test_check_of_a_good_file(run):
     assert run("check", na.sample_path()) == (0, "A2929-200711.nwb: no faults\n", "")
 
 
+def test_each_of_several_is_checked_by_itself(run, tmp_path):
+    bad = tmp_path / "a.nwb"
+    bad.write_bytes(b"no recording")
+    code, out, err = run("check", bad, na.sample_path())
+    assert (code, err) == (1, "")
+    first, *_, last = out.splitlines()
+    assert first.startswith("fault") and str(bad) in first  # noqa: PT018
+    assert f"{bad}: 1 fault" in out
+    assert last == f"{na.sample_path()}: no faults"
+    assert run("check", na.sample_path(), bad)[0] == 1
+
+
 def test_check_with_notes_is_fine(run, tmp_path):
     write_nwb(tmp_path / "a.nwb", spikes="unsorted")
     code, out, _ = run("check", tmp_path / "a.nwb")
