@@ -15,7 +15,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import hdf5_ahead, outer, safety, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import LocalFile, Stream
-from neuroarrays.files.source import Info, Source, check_unchanged, plain, text_array
+from neuroarrays.files.source import Info, Source, check_unchanged, in_order, plain, text_array
 
 if TYPE_CHECKING:
     import h5py
@@ -192,7 +192,7 @@ class HDF5Source(Source):
             if not isinstance(node, h5py.Group):
                 return []
             # h5py gives a name that is no UTF-8 as bytes
-            return sorted(
+            return in_order(
                 name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
                 for name in node
             )

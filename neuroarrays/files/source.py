@@ -7,7 +7,9 @@ never see a handle of h5py or zarr, nor whether the file is on this machine.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +33,20 @@ class Info:
     text: bool = False
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names sorted with their numbers as numbers, "part2" before "part10".
+
+    For files that say no order themselves: HDF5 and Zarr list their names as text, or in none.
+    """
+
+    def key(name: str) -> tuple[list[Any], str]:
+        parts: list[Any] = re.split(r"([0-9]+)", name)  # a text, a number, a text, ...
+        parts[1::2] = [(len(number), number) for number in (p.lstrip("0") for p in parts[1::2])]
+        return parts, name
+
+    return sorted(names, key=key)
+
+
 @dataclass(frozen=True)
 class Source(ABC):
     """One file or folder of arrays. Hashable, picklable, equal when it is the same content."""
@@ -45,7 +61,7 @@ class Source(ABC):
 
     @abstractmethod
     def names(self, group: str = "/") -> list[str]:
-        """Names of the children of a group; [] if it is absent or an array."""
+        """Names of the children of a group, `in_order`; [] if it is absent or an array."""
 
     @abstractmethod
     def info(self, name: str) -> Info | None:

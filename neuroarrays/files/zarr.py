@@ -20,7 +20,7 @@ from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.location import Folder
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import changed
-from neuroarrays.files.source import Info, Source, text_array
+from neuroarrays.files.source import Info, Source, in_order, text_array
 
 #: Codecs of cells that are text; others (pickle) are never run.
 _TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")
@@ -37,7 +37,7 @@ class ZarrSource(Source):
         above = self._resolve(group)
         folder = self.folder()
         names = [name for name in folder.names(above) if _is_node(folder, _below(above, name))]
-        return sorted({*names, *(str(link["name"]) for link in _links(folder, above))})
+        return in_order({*names, *(str(link["name"]) for link in _links(folder, above))})
 
     def _resolve(self, name: str) -> str:
         """Follow hdmf-zarr's links, which stand in an attribute of the parent group."""

@@ -19,6 +19,7 @@ from neuroarrays.files import hdf5, opening
 from neuroarrays.files.opening import open_source
 from neuroarrays.files.outer import read_outer
 from neuroarrays.files.probe import probe_of
+from neuroarrays.files.source import in_order
 from neuroarrays.lazy.arrays import file_array
 from neuroarrays.testing import in_processes, outer
 
@@ -72,6 +73,29 @@ def test_names_info_and_attributes(path):
     assert file.attrs("absent") == {}
     assert file.exists("group")
     assert not file.exists("grup")
+
+
+def test_names_are_listed_as_people_count(tmp_path):
+    names = [
+        "",
+        "9",
+        "10",
+        "a",
+        "s",
+        "s1",
+        "s1b",
+        "s02",
+        "s2",
+        "s2/9",
+        "s2/10",
+        "s10",
+        "x" + "9" * 5000,
+    ]
+    assert in_order(reversed(names)) == names
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        for name in ("s10", "s1", "s2"):
+            file.create_group(name)
+    assert open_source(tmp_path / "b.h5").names() == ["s1", "s2", "s10"]
 
 
 def test_values(path):
