@@ -41,6 +41,7 @@ from neuroarrays.plot.drawing import (
 )
 from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
 from neuroarrays.plot.pages import catalog, overview
+from neuroarrays.plot.statistics import statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +55,7 @@ __all__ = [
     "raster",
     "rate_map",
     "receptive_field",
+    "statistics",
     "stimulus",
     "tuning",
 ]
@@ -371,11 +373,8 @@ def behaviour(
         if np.isfinite(signal.values[inside]).any():
             shown.append((name, signal[inside]))
     if not shown:
-        msg = (
-            f"no signal of {tree.path!r} has a value from {window[0]:g} to {window[1]:g} s"
-            if (window)
-            else f"no signal of {tree.path!r} has a value"
-        )
+        when = f" from {window[0]:g} to {window[1]:g} s" if window else ""
+        msg = f"no signal of {tree.path!r} has a value{when}"
         raise ValueError(msg)
     labels = []
     if len(shown) > _SIGNALS:

@@ -206,18 +206,11 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
         If the frame has no column of sessions, areas or units.
     """
     check(frame, DataFrame, "na.catalog", "na.plot.catalog(na.catalog(path))")
-    columns = {"n_units": "units", "n_presentations": "presentations", "stimulus": "block"}
-    frame = frame.rename(columns=columns)
-    for needed in ("session", "area", "units"):
-        if needed not in frame:
-            msg = f"expected a catalog with the column {needed!r}, found {list(frame.columns)}"
-            raise ValueError(msg)
-    block = frame["block"].replace("", "trials") if "block" in frame else "trials"
-    frame = frame.assign(block=block, area=frame["area"].replace("", "none"))
+    frame = _named(frame)
     is_recording = "presentations" in frame and any(
         isinstance(number, dict) for number in frame["presentations"]
     )
-    shown = _by_table(frame) if "presentations" in frame else frame.iloc[:0]
+    shown = by_stimulus(frame)
     shown = shown if len(shown) else frame.assign(presentations=0, block="none")
     grids = {
         "units": frame.assign(units=frame["units"].fillna(0)).pivot_table(
@@ -276,6 +269,32 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str, noun: str) 
     kinds = many(n, noun, "stimuli" if noun == "stimulus" else "")
     above.set_title(f"{int(totals.sum()):,} {name}, {kinds}", fontsize="medium")
     frameless(above)
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """A catalogue with the columns of ours, also where it is a table of the published archive."""
+    columns = {
+        "n_units": "units",
+        "n_presentations": "presentations",
+        "stimulus": "block",
+        "stimulus_type": "block",
+        "session_id": "session",
+        "brain_structure": "area",
+    }
+    frame = frame.rename(columns={o: n for o, n in columns.items() if n not in frame})
+    for needed in ("session", "area", "units"):
+        if needed not in frame:
+            msg = f"expected a catalog with the column {needed!r}, found {list(frame.columns)}"
+            raise ValueError(msg)
+    block = frame["block"].replace("", "trials") if "block" in frame else "trials"
+    area = frame["area"].astype(str).replace("", "none")
+    return frame.assign(block=block, area=area, session=frame["session"].astype(str))
+
+
+def by_stimulus(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per session, area and stimulus or table of a catalogue; () where none has presentations."""
+    frame = _named(frame)
+    return _by_table(frame) if "presentations" in frame else frame.iloc[:0]
 
 
 def _by_table(frame: pd.DataFrame) -> pd.DataFrame:
