@@ -44,6 +44,8 @@ class AlignedSamples(AreaSamples):
             msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
             raise ValueError(msg)
         self.targets = frozenset(targets)
+        #: Of the units: ``neurons.cell_motor_coordinates``, ``neurons.layer``.
+        self.neurons: Labels = unit_labels(area)
         fields.check_cache(cache)
         self.fields = {name: gathering.field(area, name, dim, cache) for name in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
@@ -164,7 +166,6 @@ class TrialSamples(AlignedSamples):
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
         ids = area.coords[dim].values if dim in area.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
-        self.neurons: Labels = unit_labels(area)
         self.trial_info: Labels = presentation_labels(area, self.rows)
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.base import AreaSamples, Batch, Samples, check_samples, is_per_sample
+from neuroarrays.batches.labels import Labels
 from neuroarrays.errors import SchemaError
 
 
@@ -56,6 +57,11 @@ class RepeatSamples(Samples):
     @transform.setter
     def transform(self, transform: Any) -> None:
         self.trials.transform = transform
+
+    @property
+    def neurons(self) -> Labels:
+        """The labels of the units."""
+        return self.trials.neurons
 
     def load(self) -> None:
         self.trials.load()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,9 @@ class Points(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.trials)
 
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, index: int) -> Any:
         return self.__getitems__([index])[0]
 
@@ -210,14 +213,15 @@ class MoviePoints(Points):
 
     def __init__(self, *arguments: Any, frames: int | None = None, most: int | None = None):
         super().__init__(*arguments)
-        self.frames, self.most = frames, most
+        self.frames = frames
         self.data_keys = ("videos", *self.data_keys[1:])
-        self._length: int = self.trials.fields[self.groups["images"][0]].shape[1]
+        ends = [self.trials.fields[self.groups["images"][0]].shape[1]]
+        ends += [] if most is None else [most]
         if "images" in self.scales:  # statistics are NaN where no training movie reaches
             mean = np.atleast_1d(self.scales["images"][0])
             unknown = np.isnan(mean).reshape(len(mean), -1).any(1)
-            self._length = int(unknown.argmax()) if unknown.any() else self._length
-        self._length = min(self._length, self._length if most is None else most)
+            ends += np.flatnonzero(unknown)[:1].tolist()
+        self._length = min(ends)
 
     @property
     def n_neurons(self) -> int:
@@ -242,6 +246,9 @@ class MoviePoints(Points):
         """Windows by number."""
         start, rows = np.divmod(np.asarray(indices, np.int64), len(self))
         start = np.maximum(start, 0)  # negative numbers count movies from the end
+        if self.frames is None and start.any():
+            msg = f"{self.trials.location}: sample {max(indices)} of {len(self)}"
+            raise IndexError(msg)
         lengths = self.lengths(rows) - start
         frames = int(lengths[0]) if self.frames is None else self.frames
         if (lengths < frames).any() or (self.frames is None and (lengths != frames).any()):

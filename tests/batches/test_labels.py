@@ -48,6 +48,9 @@ def test_they_are_those_of_the_samples(folder):
             np.testing.assert_array_equal(
                 samples.trial_info.image_id, area["image_id"].values[rows]
             )
+    data = na.batches.TrialSamples(area, [], ["responses"])
+    repeats = na.batches.RepeatSamples(data, np.zeros(len(data)))
+    np.testing.assert_array_equal(repeats.neurons.unit_ids, data.neurons.unit_ids)
     one = area.isel(unit_id=[2, 0])
     data = na.batches.TrialSamples(one, ["responses"])
     np.testing.assert_array_equal(data.neurons.unit_ids, [3, 1])

@@ -502,6 +502,11 @@ def test_movies_whole_by_their_stored_statistics(movies):
     np.testing.assert_allclose(point.responses[0], responses, rtol=1e-5)
     assert loader.dataset.img_shape == (1, 3, 36, 6, 8)
     assert loader.dataset.n_neurons == 5
+    assert len(list(loader.dataset)) == len(loader.dataset)
+    with pytest.raises(IndexError, match="sample 16 of 16"):
+        loader.dataset[len(loader.dataset)]
+    windows = of_movies(movies, frames=20)["oracle"].dataset
+    assert len(list(windows)) == len(windows)
 
 
 def test_windows_of_movies_begin_anywhere_in_training(movies):
