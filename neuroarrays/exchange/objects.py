@@ -20,6 +20,10 @@ from neuroarrays.tree.stretches import Stretches
 
 #: The shortest stretch that pynapple keeps, s.
 _SHORTEST = 1e-6
+#: What is said of a variable that the metadata of its columns can hold.
+OF_COLUMNS = ("units", "period")
+#: Values along `spike`: those of a `TsGroup` of `Tsd`.
+VALUES = "spike_values"
 
 
 def pynapple_module() -> Any:
@@ -60,7 +64,9 @@ def to_pynapple(tree: xr.DataTree) -> PynappleObjects:
         times left out), ``Tsd``, ``TsdFrame`` or ``TsdTensor``
         for each numeric variable along time (path of the node and name), ``IntervalSet`` for each
         table with finite, ordered start and stop times (s; pynapple takes 1 us from intervals that
-        touch). What is said of units and presentations, one value each, is their metadata.
+        touch), ``TsGroup`` of starts and stops where rows overlap. What is said of units and
+        presentations, one value each, is their metadata, as `units` and `period` of a variable are
+        of its columns.
         ``Ts`` for events and for tables without stops. Text along time has no object. `valid`
         frames of an aligned tree are the time support of its signals. `from_pynapple` makes the
         tree of them again.
@@ -134,14 +140,48 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     if np.unique(ids).size < ids.size:
         msg = "unit_id holds an identifier twice, which pynapple cannot have: assign other ones"
         raise SchemaError(msg)
+    values = node[VALUES].values if VALUES in node else None
+    told = [None] * len(trains) if values is None else np.split(values, ends[:-1])
     units = {
-        int(unit): nap.Ts(np.sort(train[~np.isnan(train)]), time_support=support)
-        for unit, train in zip(ids, trains, strict=True)
+        int(unit): _train(nap, train, shown, support)
+        for unit, train, shown in zip(ids, trains, told, strict=True)
     }
     order = np.argsort(ids)  # as a TsGroup has them, so that columns go with their units
     units = dict(sorted(units.items()))
     columns = _told(node.isel({schema.UNIT: order}).coords, schema.UNIT, ("rate",))
     return nap.TsGroup(units, time_support=support, metadata=columns)
+
+
+def _train(nap: Any, times: np.ndarray, values: Any, support: Any) -> Any:
+    """A unit's spikes, with the values that came with them."""
+    known = np.flatnonzero(~np.isnan(times))
+    known = known[np.argsort(times[known], kind="stable")]
+    if values is None:
+        return nap.Ts(times[known], time_support=support)
+    return nap.Tsd(times[known], np.asarray(values)[known], time_support=support)
+
+
+def _rows(nap: Any, node: xr.Dataset) -> Any:
+    """A table whose rows overlap: a start and a stop each; None if one stops before it starts."""
+    starts, stops = node[schema.START_TIME].values, node[schema.STOP_TIME].values
+    ids = node[schema.PRESENTATION].values if schema.PRESENTATION in node.coords else []
+    unique = np.asarray(ids).dtype.kind in "iu" and np.unique(ids).size == starts.size
+    known = np.concatenate([starts, stops])
+    known = known[np.isfinite(known)]
+    if not unique or not known.size or (stops < starts).any() or np.isnan(starts).any():
+        return None
+    first, last = float(known.min()), float(known.max())
+    support = nap.IntervalSet(first, last if last > first else first + 1.0)
+    pairs = np.stack([starts, stops], axis=1)
+    order = np.argsort(ids)  # as a TsGroup has them
+    rows = {
+        int(ids[i]): nap.Ts(pairs[i][np.isfinite(pairs[i])], time_support=support)
+        for i in order.tolist()
+    }
+    in_order = node.isel({schema.PRESENTATION: order})
+    reserved = ("rate", schema.START_TIME, schema.STOP_TIME)
+    told = _told(in_order.variables, schema.PRESENTATION, reserved)
+    return nap.TsGroup(rows, time_support=support, metadata=told, bypass_check=True)
 
 
 def _intervals(nap: Any, node: xr.Dataset) -> Any:
@@ -153,7 +193,7 @@ def _intervals(nap: Any, node: xr.Dataset) -> Any:
     starts, stops = node[schema.START_TIME].values, node[schema.STOP_TIME].values
     good = np.isfinite(starts).all() and np.isfinite(stops).all() and (stops > starts).all()
     if not good or (starts[1:] < stops[:-1]).any():
-        return None  # pynapple would drop or join rows that overlap
+        return _rows(nap, node)  # an IntervalSet would drop or join rows that overlap
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it takes 1 us from intervals that touch
         reserved = ("start", "end", schema.START_TIME, schema.STOP_TIME)
@@ -189,9 +229,14 @@ def _series(nap: Any, times: np.ndarray, array: xr.DataArray, support: Any) -> A
         return nap.TsdTensor(times, array.values, time_support=support)
     last = array.dims[1]
     columns = array.coords[last].values if last in array.coords else np.arange(array.shape[1])
-    told = _told(array.coords, last, ())
+    told = _told(array.coords, last, ()) or {}
+    told |= {
+        name: np.repeat(array.attrs[name], array.shape[1])
+        for name in OF_COLUMNS
+        if name in array.attrs and name not in told
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that are no attributes
         return nap.TsdFrame(
-            times, array.values, columns=columns, time_support=support, metadata=told
+            times, array.values, columns=columns, time_support=support, metadata=told or None
         )

@@ -10,7 +10,14 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.exchange.objects import PynappleObjects, pynapple_module, to_pynapple
+from neuroarrays.exchange.objects import (
+    OF_COLUMNS,
+    VALUES,
+    PynappleObjects,
+    pynapple_module,
+    to_pynapple,
+)
+from neuroarrays.files.source import plain
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema.given import described
 from neuroarrays.tree.columns import plain_column
@@ -37,7 +44,9 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
     Parameters
     ----------
     objects : mapping of str to object
-        By name: ``TsGroup`` becomes ``<name>/spikes``, ``Ts`` the same with one unit (below ``events``, events),
+        By name: ``TsGroup`` becomes ``<name>/spikes`` (below ``presentations``, a table of starts and
+        stops; the values of its ``Tsd`` the variable `spike_values`), ``Ts`` the same with one unit
+        (below ``events``, events),
         ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
         a node ``<name>`` on its own clock, s; with whole numbers as columns, which are units, one of
         the area "unknown". Names may be paths. Time supports that were given
@@ -107,10 +116,10 @@ def _session(objects: Mapping[tuple[str, bool], Any], session: str) -> dict[str,
         place, node, clocks = _node(path, nap_object, of_tree)
         place = f"{session}/{place}"
         if place in groups and schema.TIME in groups[place].dims:
-            if node.indexes[schema.TIME].equals(groups[place].indexes[schema.TIME]):
-                node = groups[place].merge(node)
+            if _fit(groups[place], node):
+                node = groups[place].merge(_own_axes(groups[place], node))
             else:
-                place = f"{session}/{path}"  # on a clock of its own
+                place = f"{session}/{path}"  # on a clock of its own, or of other units
         groups[place] = node
         if clocks:
             observed[place] = _observed(nap_object, clocks)
@@ -128,6 +137,33 @@ def _session(objects: Mapping[tuple[str, bool], Any], session: str) -> dict[str,
     return complete(groups, session)
 
 
+def _fit(kept: xr.Dataset, node: xr.Dataset) -> bool:
+    """Whether signals can share a node: they have one clock, and the same units or none."""
+    shared = [dim for dim in (schema.TIME, schema.UNIT) if dim in kept.dims and dim in node.dims]
+    return schema.TIME in shared and all(
+        node.indexes[dim].equals(kept.indexes[dim]) for dim in shared
+    )
+
+
+def _own_axes(kept: xr.Dataset, node: xr.Dataset) -> xr.Dataset:
+    """A signal whose axes and their labels have names of their own where those of others differ."""
+    (name,) = node.data_vars
+    others = {
+        dim: f"{name}_{dim}"
+        for dim in node.dims
+        if dim not in (schema.TIME, schema.UNIT) and dim in kept.dims
+        if kept.sizes[dim] != node.sizes[dim] or (dim in kept.coords) != (dim in node.coords)
+        or (dim in kept.coords and not kept.indexes[dim].equals(node.indexes[dim]))
+    }  # fmt: skip
+    labels = {
+        label: f"{name}_{label}"
+        for label, values in node.coords.items()
+        if label not in node.dims and label in kept.variables
+        if set(values.dims) & set(others) or not values.variable.identical(kept.variables[label])
+    }
+    return node.rename(others | labels)
+
+
 def _node(path: str, nap_object: Any, of_tree: bool) -> tuple[str, xr.Dataset, list[np.ndarray]]:
     """Where an object stands in its session, as what, and the clocks that tell its support."""
     nap = pynapple_module()
@@ -141,6 +177,8 @@ def _node(path: str, nap_object: Any, of_tree: bool) -> tuple[str, xr.Dataset, l
         )
         coords = {dim: np.arange(times.size)} if dim == schema.PRESENTATION else {}
         return path, xr.Dataset({name: (dim, times, {"units": "s"})}, coords), []
+    if isinstance(nap_object, nap.TsGroup) and first == schema.PRESENTATIONS:
+        return path, _overlapping(nap_object), []
     if isinstance(nap_object, nap.Ts | nap.TsGroup):
         group = nap_object
         if isinstance(nap_object, nap.Ts):
@@ -217,9 +255,10 @@ def _same(one: Any, other: Any) -> bool:
         return True
     if isinstance(one, nap.TsGroup):
         return np.array_equal(one.index, other.index) and all(
-            np.array_equal(one[i].index, other[i].index) for i in one.index
+            _same(one[i], other[i]) for i in one.index
         )
-    if not np.array_equal(one.index, other.index):
+    columns = [list(getattr(each, "columns", ())) for each in (one, other)]
+    if not np.array_equal(one.index, other.index) or columns[0] != columns[1]:
         return False
     return isinstance(one, nap.Ts) or np.array_equal(
         one.values, other.values, equal_nan=one.values.dtype.kind == "f"
@@ -254,15 +293,41 @@ def _spikes(group: Any) -> xr.Dataset:
         coords[_free(name)] = xr.Variable(schema.UNIT, values)
     sizes = np.array([train.size for train in trains], np.int64)
     times = np.concatenate(trains) if trains else np.empty(0)
-    return dataset(
-        {
-            schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
-            schema.ROW_SIZE: schema.var(
-                "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
-            ),
-        },
-        coords,
-    )
+    variables = {
+        schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
+        schema.ROW_SIZE: schema.var(
+            "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
+        ),
+    }
+    told = [getattr(group[i], "values", None) for i in group.index]
+    if any(values is not None for values in told):  # a group of Tsd
+        columns = [
+            np.full(train.size, np.nan) if values is None else np.asarray(values)
+            for train, values in zip(trains, told, strict=True)
+        ]
+        variables[VALUES] = xr.Variable(schema.SPIKE, np.concatenate(columns))
+    return dataset(variables, coords)
+
+
+def _overlapping(group: Any) -> xr.Dataset:
+    """A table of a group of starts and stops, as `to_pynapple` makes it of rows that overlap.
+
+    A row without a second time has no stop; one of more than two stops at its last.
+    """
+    trains = [np.asarray(group[i].index, np.float64) for i in group.index]
+    starts = np.array([train[0] if train.size else np.nan for train in trains])
+    stops = np.array([train[-1] if train.size > 1 else np.nan for train in trains])
+    columns = {
+        name: schema.var("table", name, values, (schema.PRESENTATION,))
+        for name, values in ((schema.START_TIME, starts), (schema.STOP_TIME, stops))
+    }
+    columns |= {
+        _free(name): xr.Variable(schema.PRESENTATION, values)
+        for name, values in _metadata(group).items()
+        if name != "rate"
+    }
+    rows = np.asarray(group.index, np.int64)
+    return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
 
 
 def _metadata(nap_object: Any) -> dict[str, np.ndarray]:
@@ -302,8 +367,11 @@ def _signal(series: Any, name: str) -> xr.Dataset:
         coords[schema.UNIT] = xr.Variable(schema.UNIT, columns)
     elif values.ndim == 2 and columns.size:
         coords["axis_1"] = xr.Variable("axis_1", columns.astype(str))
+    attrs = {}
     if values.ndim == 2:
-        coords |= {
-            _free(key): xr.Variable(dims[1], column) for key, column in _metadata(series).items()
-        }
-    return dataset({name: xr.Variable(dims, values)}, coords)
+        for key, column in _metadata(series).items():
+            if key in OF_COLUMNS and column.size and (column == column[0]).all():
+                attrs[key] = plain(column[0])
+            else:
+                coords[_free(key)] = xr.Variable(dims[1], column)
+    return dataset({name: xr.Variable(dims, values, attrs)}, coords)
