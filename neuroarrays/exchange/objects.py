@@ -164,8 +164,9 @@ def _train(nap: Any, times: np.ndarray, values: Any, support: Any) -> Any:
 def _rows(nap: Any, node: xr.Dataset) -> Any:
     """A table whose rows overlap: a start and a stop each; None if one stops before it starts."""
     starts, stops = node[schema.START_TIME].values, node[schema.STOP_TIME].values
-    ids = node[schema.PRESENTATION].values if schema.PRESENTATION in node.coords else []
-    unique = np.asarray(ids).dtype.kind in "iu" and np.unique(ids).size == starts.size
+    labelled = schema.PRESENTATION in node.coords
+    ids = np.asarray(node[schema.PRESENTATION].values if labelled else np.arange(starts.size))
+    unique = ids.dtype.kind in "iu" and np.unique(ids).size == starts.size
     known = np.concatenate([starts, stops])
     known = known[np.isfinite(known)]
     if not unique or not known.size or (stops < starts).any() or np.isnan(starts).any():
