@@ -97,17 +97,17 @@ def latest(time, starts, posts, per_second):
     cell = int(min(in_cells, len(posts) - 2)) if in_cells > 0 else 0  # 0 of NaN too
     low = posts[cell]
     high = posts[cell + 1]
+    # The grid is rounded: where it is off by a start, all of them are searched.
+    if time < starts[low]:
+        low = 0
+    if high + 1 < len(starts) and starts[high + 1] <= time:
+        high = len(starts) - 1
     while low < high:
         middle = (low + high + 1) // 2
         if starts[middle] <= time:
             low = middle
         else:
             high = middle - 1
-    # The grid is rounded; the starts decide.
-    while low > 0 and time < starts[low]:
-        low -= 1
-    while low + 1 < len(starts) and time >= starts[low + 1]:
-        low += 1
     return low
 
 
@@ -142,19 +142,19 @@ def trials(spikes, presentations, bins, units, out):
                 for k in range(n_bins + 1):
                     edges[q, k] = starts[q] + offsets[k]  # the same, without dividing each time
         block_presentations = (rows[begin:end], starts, stops, reach)
-        if not trial_block(spikes, cursors, block_presentations, edges, units, out):
+        if not trial_block(spikes, cursors, block_presentations, (edges, 1 / bins[1]), units, out):
             fits = False
     return fits
 
 
 @compiled
-def trial_block(spikes, cursors, presentations, edges, units, out):
+def trial_block(spikes, cursors, presentations, bins, units, out):
     """Count into a few rows while they are in cache, unit after unit."""
     times, first, last = spikes
     rows, starts, stops, reach = presentations
     top, one = units
+    edges, per_second = bins
     n_bins = out.shape[2]
-    per_second = n_bins / (edges[0, n_bins] - edges[0, 0])
     posts, posts_per_second = signposts(starts)
     fits = True
     for unit in range(out.shape[1]):
