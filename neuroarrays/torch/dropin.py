@@ -8,7 +8,9 @@
     Its `DataPoint(images, responses[, behavior[, pupil_center]])` with its normalisation: images
     z-scored by one mean and deviation, responses divided by each neuron's deviation (by 1 % of the
     mean deviation where that is larger), behaviour divided, pupil position z-scored; by the
-    statistics that are stored beside the data, which are of the train tier.
+    statistics that are stored beside the data, which are of the train tier. Of movies, `videos`
+    instead of `images`, whole or in windows. `loader.dataset` has `neurons`, `trial_info` and
+    `tiers`, which SENSORIUM's models and scores read.
 
 Some of what they do is not what one would choose: a window may run across a removed clip. Without
 `compat` none of it happens.

@@ -121,14 +121,16 @@ def test_gaps_of_the_clock_are_bad_frames_of_an_experiment(tmp_path):
 
 
 def test_names_that_a_tree_has_for_something_else_are_given_back(tmp_path):
-    tree = golden()
-    area = tree["RT_A5_3D/unknown"]
-    renamed = {n: v.attrs["stored_as"] for n, v in area.data_vars.items() if "stored_as" in v.attrs}
-    found = na.to_driada(tree)
-    for ours, theirs in renamed.items():
-        if ours not in ("responses", "spike_data"):
-            assert theirs in found
-            assert ours not in found
+    random = np.random.default_rng(0)
+    arrays = {"calcium": random.random((2, 50)), "speed": random.integers(0, 9, 50)}
+    np.savez(tmp_path / "s.npz", **arrays, valid=random.integers(0, 2, 50))
+    tree = na.open_datatree(tmp_path / "s.npz", sampling_rate=20.0)
+    assert {"speed_feature", "valid_feature"} <= set(tree["s/unknown"].data_vars)
+    assert set(na.to_driada(tree)) == {"calcium", "speed", "valid", "_metadata"}
+    path = tmp_path / "Exp s.pickle"
+    na.driada.write_experiment(tree, path)
+    again = na.open_datatree(path)["s/unknown"]
+    np.testing.assert_array_equal(again["speed_feature"], arrays["speed"])
 
 
 @pytest.mark.parametrize(
