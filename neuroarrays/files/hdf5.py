@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -252,6 +252,14 @@ class HDF5Source(Source):
             target = links.get_val(encoded)
             parts = target if isinstance(target, tuple) else (target,)
             return ":".join(part.decode("utf-8", "replace") for part in parts)
+
+    def ahead(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
+        if self.location.local_path is not None:
+            return
+        with self._open(name) as handle:
+            file, dataset = self._positioned(handle), self._dataset(handle, name)
+            if file is not None and dataset is not None:
+                hdf5_ahead.rows(file, dataset, stretches)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         return self._read(name, key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,10 @@ class Source(ABC):
     @abstractmethod
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         """Values of an array under an outer index (each axis by itself), text as str objects."""
+
+    def ahead(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
+        """Say which stretches of rows (first, end) are read next, for files where each read waits."""
+        return
 
     def read_into(self, name: str, key: Key, out: np.ndarray) -> None:
         """Write values into an array of the shape that the key gives, cast to its dtype."""

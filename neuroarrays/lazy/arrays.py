@@ -82,6 +82,9 @@ class LazyArray(BackendArray):
             with safety.named(source) if source else nullcontext():
                 raise
 
+    def ahead(self, stretches: Sequence[tuple[int, int]]) -> None:
+        """Say which stretches of rows (first, end) are read next, for files where each read waits."""
+
     def load(self) -> np.ndarray:
         """All values."""
         return self._raw((slice(None),) * len(self.shape))
@@ -196,6 +199,9 @@ class FileArray(LazyArray):
         if self.scale == 1.0 and self.offset == 0.0:
             return np.asarray(values, self.dtype)  # big-endian files
         return np.asarray(values * self.scale + self.offset, self.dtype)
+
+    def ahead(self, stretches: Sequence[tuple[int, int]]) -> None:
+        self.source.ahead(self.name, stretches)
 
     def into(self, key: Key, out: np.ndarray) -> None:
         if self.scale == 1.0 and self.offset == 0.0:

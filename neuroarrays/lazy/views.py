@@ -274,6 +274,8 @@ class Segments(LazyArray):
                 parts[-1] = (parts[-1][0], high)  # neighbours in the file are one read
             elif high > low:
                 parts.append((low, high))
+        if len(parts) > 1:
+            self.base.ahead([(int(low), int(high)) for low, high in parts])
         pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
         return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
 
