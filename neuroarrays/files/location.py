@@ -80,6 +80,10 @@ class Folder(ABC):
             If they are others now.
         """
 
+    def is_covered(self, name: str) -> bool:
+        """Whether a document comes out of one that holds all of them, whose checksum is its own."""
+        return False
+
     @abstractmethod
     def names(self, inner: str) -> list[str]:
         """What is in a folder below, "" for this one; [] where there is none."""

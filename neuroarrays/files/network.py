@@ -298,7 +298,7 @@ def _by_python(address: str, start: int, count: int, headers: dict[str, str]) ->
             return _asked_once(address, start, count, asked)
         except urllib.error.HTTPError as error:
             error.close()
-            failure, again = _refused(error, start, address), error.code in _BUSY
+            failure, again = _of_status(error.code, start), error.code in _BUSY
         except urllib.error.URLError as error:
             failure, again = _unreachable(error.reason)
         except (HTTPException, OSError) as error:
@@ -331,24 +331,25 @@ def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -
     raise NetworkError("no ranges", "a server that sends files only whole")
 
 
-def _refused(error: urllib.error.HTTPError, start: int, address: str) -> NetworkError:
+def _of_status(code: int, start: int) -> NetworkError:
     """What a status of HTTP means."""
-    if error.code == 304:
-        return NetworkError("unchanged", "the same file")
-    if error.code in (404, 410):
-        return NetworkError("missing", "nothing")
-    if error.code in (401, 403):
-        return NetworkError("denied", f"no permission (status {error.code})")
-    if error.code == 412:
-        return NetworkError("changed", "another file")
-    if error.code == 416 and start == 0:
+    if code == 416 and start == 0:
         return NetworkError("empty", "an empty file")
-    if error.code in (301, 302, 303, 307, 308):
-        return NetworkError("redirects", "redirects in a circle, or to where nothing can be read")
-    words = f"status {error.code}"
-    return NetworkError(
-        "busy" if error.code in _BUSY else "other", f"a server that fails ({words})"
-    )
+    kind, words = _STATUSES.get(code, ("", ""))
+    if kind:
+        return NetworkError(kind, f"{words} (status {code})" if kind == "denied" else words)
+    kind = "busy" if code in _BUSY else "other"
+    return NetworkError(kind, f"a server that fails (status {code})")
+
+
+_CIRCLE = ("redirects", "redirects in a circle, or to where nothing can be read")
+_STATUSES = {
+    304: ("unchanged", "the same file"),
+    **dict.fromkeys((404, 410), ("missing", "nothing")),
+    **dict.fromkeys((401, 403), ("denied", "no permission")),
+    412: ("changed", "another file"),
+    **dict.fromkeys((301, 302, 303, 307, 308), _CIRCLE),
+}
 
 
 def _unreachable(reason: object) -> tuple[NetworkError, bool]:
@@ -393,10 +394,8 @@ def _failure(error: Exception) -> NetworkError:
     if name in kinds:
         return NetworkError(*kinds[name])
     status = re.search(r"status code: (\d+)", text)
-    if status and status[1] == "416":
-        return NetworkError("empty", "an empty file")
     if status:
-        return NetworkError("busy", f"a server that fails (status {status[1]})")
+        return _of_status(int(status[1]), start=0)
     if "dns error" in text:
         return NetworkError("unknown host", "no server of that name")
     if "onnection refused" in text:

@@ -164,6 +164,9 @@ class Prefix(Folder):
             failed = error
         raise failure(self.location.child(name), failed)
 
+    def is_covered(self, name: str) -> bool:
+        return not self.complete and name not in _ROOTS and name in self._consolidated()
+
     def names(self, inner: str) -> list[str]:
         prefix = f"{inner}/".lstrip("/")
         below = (name[len(prefix) :] for name in self.files if name.startswith(prefix))

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.errors import FormatError, MissingDependency, MissingPath
+from neuroarrays.errors import FormatError, MissingDependency, MissingPath, NeuroArraysError
 from neuroarrays.files import addresses, network, remote_file, sidecars, state
 from neuroarrays.files.locating import locate
 from neuroarrays.files.opening import open_source
@@ -358,3 +358,80 @@ def test_a_forked_child_reads(server, numbers):
     assert not state.forked_from_network()
     found = in_processes("fork", rows_of(source), 2)
     assert [one["rows"].tolist() for one in found] == [EXPECTED, EXPECTED]
+
+
+# -------------------------------------------------------------------- prefixes, Zarr, archives
+
+
+@pytest.fixture
+def bucket(folder, server, monkeypatch):
+    """A folder served as the bucket s3://lab, public."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"{server.base}/s3")
+    (folder / "lab").mkdir()
+    return folder / "lab"
+
+
+def test_an_object_of_a_bucket(bucket):
+    shutil.copy(SAMPLE, bucket / "a b#1.nwb")
+    same(na.open_datatree("s3://lab/a b#1.nwb"), na.open_datatree(bucket / "a b#1.nwb"))
+
+
+def test_a_prefix_is_a_folder_of_sessions(bucket, server):
+    (bucket / "day 1").mkdir()
+    for name in "ab":
+        shutil.copy(SAMPLE, bucket / "day 1" / f"{name}.nwb")
+    (bucket / "day 1" / "notes.txt").write_text("none")
+    same(na.open_datatree("s3://lab/day 1"), na.open_datatree(bucket / "day 1"))
+    assert na.catalog("s3://lab/day 1/")["session"].tolist() == ["a", "a", "b", "b"]
+    with pytest.raises(MissingPath, match="s3://lab/none: no such file or folder"):
+        na.open_datatree("s3://lab/none")
+    (bucket / "texts").mkdir()
+    (bucket / "texts" / "a.txt").write_text("hello")
+    with pytest.raises(
+        NeuroArraysError, match="s3://lab/texts: expected a file or folder that one"
+    ):
+        na.open_datatree("s3://lab/texts")
+
+
+def test_a_private_bucket_without_credentials(bucket, server):
+    shutil.copy(SAMPLE, bucket / "a.nwb")
+    server.behaviour.deny = 403
+    with pytest.raises(
+        FormatError, match="s3://lab/a.nwb: .*no permission.*AWS_ACCESS_KEY_ID, .*profile"
+    ):
+        na.open_datatree("s3://lab/a.nwb")
+
+
+def test_credentials_are_used_and_said_nowhere(bucket, server, monkeypatch, tmp_path):
+    shutil.copy(SAMPLE, bucket / "a.nwb")
+    (tmp_path / "keys").write_text(
+        "[mine]\naws_access_key_id = AKID7\naws_secret_access_key = xyz7\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    tree = na.open_datatree("s3://lab/a.nwb")
+    assert "AKID7" in str(server.seen.headers[0])
+    for text in (repr(tree), str(pickle.dumps(tree))):
+        assert "AKID7" not in text
+        assert "xyz7" not in text
+
+
+@pytest.mark.parametrize("way", ["http", "s3"])
+def test_archives_of_ours(bucket, server, way):
+    pytest.importorskip("zarr")
+    aligned = na.align(na.open_datatree(SAMPLE), "sleep_ripples", bin_width=0.02)
+    for name in ("a.h5", "a.zarr"):
+        na.save(aligned, bucket / name)
+        address = f"s3://lab/{name}" if way == "s3" else server.url(f"lab/{name}")
+        same(na.open_datatree(address), na.open_datatree(bucket / name))
+
+
+def test_a_zarr_store_of_nwb_in_a_bucket(bucket):
+    pytest.importorskip("zarr")
+    golden = next(
+        path
+        for path in Path("tests/golden/nwb").iterdir()
+        if path.suffix == ".zarr" or path.is_dir()
+    )
+    shutil.copytree(golden, bucket / golden.name)
+    same(na.open_datatree(f"s3://lab/{golden.name}"), na.open_datatree(golden))
