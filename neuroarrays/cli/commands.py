@@ -20,6 +20,7 @@ from neuroarrays.errors import (
     UnknownFormat,
     many,
 )
+from neuroarrays.files.locating import locate
 from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _arrays_inside(paths: Sequence[str]) -> str:
     from neuroarrays.formats.arrays import outline
 
     try:
-        return outline(os.path.expanduser(paths[0])) if len(paths) == 1 else ""
+        return outline(paths[0]) if len(paths) == 1 else ""
     except UnknownFormat:
         return ""
 
@@ -278,7 +279,7 @@ def _skipping(arguments: argparse.Namespace) -> dict[str, bool]:
 
 
 def _name(paths: Sequence[str]) -> str:
-    first = os.path.basename(os.path.normpath(paths[0])) or paths[0]
+    first = locate(paths[0]).name or paths[0]
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
 
 

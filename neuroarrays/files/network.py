@@ -8,68 +8,16 @@ gone and it would wait for ever, so a child whose parent used it reads with Pyth
 from __future__ import annotations
 
 import re
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPMessage
 from typing import Any
 
 from neuroarrays.errors import MissingDependency
-from neuroarrays.files import state
+from neuroarrays.files import python_client, state
+from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds
+from neuroarrays.files.python_client import PATIENCE, RETRIES
 
-#: Seconds until a connection is given up, and an answer; how often a busy server is asked again, and
-#: the first pause before, s.
-_CONNECT, _ANSWER, _RETRIES, _PAUSE = 20, 60, 6, 0.1
-_BUSY = (408, 425, 429, 500, 502, 503, 504)
-
-
-class NetworkError(OSError):
-    """What a request led to; it never holds an address.
-
-    Attributes
-    ----------
-    kind : str
-        One of "missing", "denied", "unknown host", "refused", "no ranges", "changed", "unchanged",
-        "redirects", "busy", "other".
-    """
-
-    def __init__(self, kind: str, words: str):
-        super().__init__(words)
-        self.kind, self.words = kind, words
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Bytes, and what a server says of the file that they are from.
-
-    Attributes
-    ----------
-    data : bytes
-        From the first byte asked for; fewer where the file ends.
-    size : int
-        Bytes of the file.
-    tag : str
-        Its ETag or version, "" where there is none.
-    modified : int
-        Time of change, s since 1970; 0 where it is not said.
-    address : str
-        Where the bytes came from in the end.
-    """
-
-    data: bytes
-    size: int
-    tag: str
-    modified: int
-    address: str
-
-    @property
-    def is_strong(self) -> bool:
-        """Whether the tag names these very bytes."""
-        return bool(self.tag) and not self.tag.startswith("W/")
+#: Seconds until a connection is given up, and the first pause before a server is asked again.
+_CONNECT, _PAUSE = 20, 0.1
 
 
 def first(address: str, count: int, unless: str = "") -> Answer:
@@ -94,7 +42,7 @@ def first(address: str, count: int, unless: str = "") -> Answer:
     if not address.startswith(("http://", "https://")):
         return get(address, 0, count, unless=unless)
     obstore()  # which is needed for the rest
-    return _by_python(address, 0, count, {"If-None-Match": unless} if unless else {})
+    return python_client.get(address, 0, count, {"If-None-Match": unless} if unless else {})
 
 
 def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -> Answer:
@@ -120,7 +68,7 @@ def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -
         if not address.startswith(("http://", "https://")):
             words = "a process that was forked after the network was used"
             raise NetworkError("forked", words)
-        return _by_python(address, start, count, {"If-Match": tag} if tag else {})
+        return python_client.get(address, start, count, {"If-Match": tag} if tag else {})
     options: dict[str, Any] = {"range": (start, start + count)}
     options |= {"if_match": tag} if tag else {}
     options |= {"if_none_match": unless} if unless else {}
@@ -219,7 +167,7 @@ def _bucket(address: str) -> tuple[Any, str]:
 
 def _said(meta: Any, address: str, data: bytes = b"") -> Answer:
     known = str(meta.get("version") or meta.get("e_tag") or "")
-    return Answer(data, int(meta["size"]), known, _seconds(meta["last_modified"]), address)
+    return Answer(data, int(meta["size"]), known, seconds(meta["last_modified"]), address)
 
 
 def obstore() -> Any:
@@ -257,11 +205,11 @@ def options() -> dict[str, Any]:
         "client_options": {
             "allow_http": True,
             "connect_timeout": f"{_CONNECT}s",
-            "timeout": f"{_ANSWER}s",
+            "timeout": f"{PATIENCE}s",
         },
         "retry_config": {
-            "max_retries": _RETRIES,
-            "retry_timeout": timedelta(seconds=_ANSWER),
+            "max_retries": RETRIES,
+            "retry_timeout": timedelta(seconds=PATIENCE),
             "backoff": {
                 "init_backoff": timedelta(seconds=_PAUSE),
                 "max_backoff": timedelta(seconds=4),
@@ -283,99 +231,6 @@ _stores: state.Cache[Any] = state.Cache(
 )  # not used in a forked child
 
 
-# --------------------------------------------------------------------------- Python's own client
-
-
-def _by_python(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
-    """As `get`, asked again where the server is busy or the answer is cut."""
-    asked = {"Range": f"bytes={start}-{start + count - 1}", **headers}
-    failure = NetworkError("other", "nothing was asked")
-    for attempt in range(_RETRIES + 1):
-        if attempt:
-            time.sleep(min(_PAUSE * 2 ** (attempt - 1), 4))
-        again = False
-        try:
-            return _asked_once(address, start, count, asked)
-        except urllib.error.HTTPError as error:
-            error.close()
-            failure, again = _of_status(error.code, start), error.code in _BUSY
-        except urllib.error.URLError as error:
-            failure, again = _unreachable(error.reason)
-        except (HTTPException, OSError) as error:
-            if isinstance(error, NetworkError):
-                raise
-            failure, again = (
-                NetworkError("busy", f"an answer that ends early ({type(error).__name__})"),
-                True,
-            )
-        except ValueError:
-            failure = NetworkError("other", "an address that is none")
-        if not again:
-            break
-    raise failure
-
-
-def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
-    request = urllib.request.Request(address, headers=headers)
-    with urllib.request.urlopen(request, timeout=_ANSWER) as answer:
-        said: HTTPMessage = answer.headers
-        where = answer.geturl()
-        whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", said.get("Content-Range", ""))
-        modified = _modified(said.get("Last-Modified", ""))
-        tag = said.get("ETag", "")
-        if answer.status == 206 and whole:
-            return Answer(answer.read(), int(whole[1]), tag, modified, where)
-        size = int(said.get("Content-Length", "-1"))
-        if 0 <= size <= count and start == 0:  # a small file, sent whole
-            return Answer(answer.read(), size, tag, modified, where)
-    raise NetworkError("no ranges", "a server that sends files only whole")
-
-
-def _of_status(code: int, start: int) -> NetworkError:
-    """What a status of HTTP means."""
-    if code == 416 and start == 0:
-        return NetworkError("empty", "an empty file")
-    kind, words = _STATUSES.get(code, ("", ""))
-    if kind:
-        return NetworkError(kind, f"{words} (status {code})" if kind == "denied" else words)
-    kind = "busy" if code in _BUSY else "other"
-    return NetworkError(kind, f"a server that fails (status {code})")
-
-
-_CIRCLE = ("redirects", "redirects in a circle, or to where nothing can be read")
-_STATUSES = {
-    304: ("unchanged", "the same file"),
-    **dict.fromkeys((404, 410), ("missing", "nothing")),
-    **dict.fromkeys((401, 403), ("denied", "no permission")),
-    412: ("changed", "another file"),
-    **dict.fromkeys((301, 302, 303, 307, 308), _CIRCLE),
-}
-
-
-def _unreachable(reason: object) -> tuple[NetworkError, bool]:
-    """Why there is no connection, and whether to try again."""
-    import socket
-
-    if isinstance(reason, socket.gaierror):
-        return NetworkError("unknown host", "no server of that name"), False
-    if isinstance(reason, ConnectionRefusedError):
-        return NetworkError("refused", "a server that takes no connection"), False
-    if isinstance(reason, TimeoutError):
-        return NetworkError("busy", "no answer in time"), False
-    return NetworkError("busy", f"no connection ({type(reason).__name__})"), True
-
-
-def _modified(text: str) -> int:
-    try:
-        return _seconds(parsedate_to_datetime(text)) if text else 0
-    except (TypeError, ValueError):
-        return 0
-
-
-def _seconds(when: Any) -> int:
-    return int(when.timestamp()) if when else 0
-
-
 # ------------------------------------------------------------------------------------- of obstore
 
 
@@ -395,7 +250,7 @@ def _failure(error: Exception) -> NetworkError:
         return NetworkError(*kinds[name])
     status = re.search(r"status code: (\d+)", text)
     if status:
-        return _of_status(int(status[1]), start=0)
+        return of_status(int(status[1]), start=0)
     if "dns error" in text:
         return NetworkError("unknown host", "no server of that name")
     if "onnection refused" in text:

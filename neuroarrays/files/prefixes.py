@@ -13,9 +13,9 @@ from typing import Any
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import addresses, network, state
+from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.folders import MAX_FILES, MAX_TEXT, digest
 from neuroarrays.files.location import FILE, Folder, Location, Stamp
-from neuroarrays.files.network import NetworkError
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.remote_file import failure, stamp_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neuroarrays.files import addresses, network, sidecars, state
+from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
-from neuroarrays.files.network import Answer, NetworkError
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.prefixes import Prefix, markers, stamp_of_prefix
 from neuroarrays.files.remote_file import (

@@ -14,8 +14,8 @@ from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.files import buckets, network, openings, state
+from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import Location, Stamp
-from neuroarrays.files.network import Answer, NetworkError
 from neuroarrays.files.positioned import PositionedFile, changed
 
 #: Bytes of a block, and of all blocks that a process keeps.

@@ -15,7 +15,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingDependency, MissingPath, NeuroArraysError
-from neuroarrays.files import addresses, network, remote_file, sidecars, state
+from neuroarrays.files import addresses, network, python_client, remote_file, sidecars, state
 from neuroarrays.files.locating import locate
 from neuroarrays.files.opening import open_source
 from neuroarrays.lazy.arrays import file_array
@@ -36,7 +36,7 @@ def _alone(tmp_path, monkeypatch):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setattr(network, "_PAUSE", 0.001)
+    monkeypatch.setattr(python_client, "_PAUSE", 0.001)
     na.release()
     yield
     na.release()

@@ -1,0 +1,79 @@
+"""Bytes from an http(s) address by Python's own client: it says where a redirect led, and survives a fork."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+import urllib.error
+import urllib.request
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPMessage
+
+from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, seconds
+
+#: Seconds until an answer is given up; how often a busy server is asked again, and the first pause, s.
+PATIENCE, RETRIES, _PAUSE = 60, 6, 0.1
+
+
+def get(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+    """As `get`, asked again where the server is busy or the answer is cut."""
+    asked = {"Range": f"bytes={start}-{start + count - 1}", **headers}
+    failure = NetworkError("other", "nothing was asked")
+    for attempt in range(RETRIES + 1):
+        if attempt:
+            time.sleep(min(_PAUSE * 2 ** (attempt - 1), 4))
+        again = False
+        try:
+            return _asked_once(address, start, count, asked)
+        except urllib.error.HTTPError as error:
+            error.close()
+            failure, again = of_status(error.code, start), error.code in BUSY
+        except urllib.error.URLError as error:
+            failure, again = _unreachable(error.reason)
+        except (HTTPException, OSError) as error:
+            if isinstance(error, NetworkError):
+                raise
+            failure, again = (
+                NetworkError("busy", f"an answer that ends early ({type(error).__name__})"),
+                True,
+            )
+        except ValueError:
+            failure = NetworkError("other", "an address that is none")
+        if not again:
+            break
+    raise failure
+
+
+def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+    request = urllib.request.Request(address, headers=headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        said: HTTPMessage = answer.headers
+        where = answer.geturl()
+        whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", said.get("Content-Range", ""))
+        modified = _modified(said.get("Last-Modified", ""))
+        tag = said.get("ETag", "")
+        if answer.status == 206 and whole:
+            return Answer(answer.read(), int(whole[1]), tag, modified, where)
+        size = int(said.get("Content-Length", "-1"))
+        if 0 <= size <= count and start == 0:  # a small file, sent whole
+            return Answer(answer.read(), size, tag, modified, where)
+    raise NetworkError("no ranges", "a server that sends files only whole")
+
+
+def _unreachable(reason: object) -> tuple[NetworkError, bool]:
+    """Why there is no connection, and whether to try again."""
+    if isinstance(reason, socket.gaierror):
+        return NetworkError("unknown host", "no server of that name"), False
+    if isinstance(reason, ConnectionRefusedError):
+        return NetworkError("refused", "a server that takes no connection"), False
+    if isinstance(reason, TimeoutError):
+        return NetworkError("busy", "no answer in time"), False
+    return NetworkError("busy", f"no connection ({type(reason).__name__})"), True
+
+
+def _modified(text: str) -> int:
+    try:
+        return seconds(parsedate_to_datetime(text)) if text else 0
+    except (TypeError, ValueError):
+        return 0
