@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import neuroarrays as na
-from neuroarrays.cli import archive_commands, commands
+from neuroarrays.cli import archive_commands, commands, remote_commands
 from neuroarrays.cli.options import seconds
 from neuroarrays.errors import NeuroArraysError, options_typed, printable
 
@@ -130,6 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
         return command
 
     _looking(add)
+    remote_commands.register(add)
     _saving(add)
     archive_commands.register(add)
     _trying(add)
@@ -207,7 +208,10 @@ def _trying(add: archive_commands.Add) -> None:
 
 def _input(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "path", metavar="PATH", nargs="+", help="a file, a folder, or several files of one format"
+        "path",
+        metavar="PATH",
+        nargs="+",
+        help="a file, a folder, an address (https, s3, gs, az), or several of one format",
     )
     command.add_argument(
         "--engine",

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import hdf5_ahead, outer, safety, state
+from neuroarrays.files import hdf5_ahead, hdf5_structure, openings, outer, safety, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import LocalFile, Stream
 from neuroarrays.files.source import Info, Source, check_unchanged, in_order, plain, text_array
+from neuroarrays.files.state import cached_property
 
 if TYPE_CHECKING:
     import h5py
@@ -38,8 +39,8 @@ _BLOCK = 1 << 18
 class _Handle:
     """An open file and the objects already looked up in it, by name; None where there is no object."""
 
-    def __init__(self, file: h5py.File):
-        self.file = file
+    def __init__(self, file: h5py.File, location: Location, stamp: Stamp):
+        self.file, self.location, self.stamp = file, location, stamp
         self.objects: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
         #: Those of them that values were read of: HDF5 keeps chunks of each.
         self.datasets: OrderedDict[str, None] = OrderedDict()
@@ -48,23 +49,18 @@ class _Handle:
         self.locations: dict[str, str] = {}
         #: Readers of datasets past HDF5; None where only HDF5 can.
         self.chunks: dict[str, ZstdChunks | Rows | None] = {}
-        self._positioned: list[PositionedFile | None] = []
 
-    def positioned(self, location: Location, known: Stamp) -> PositionedFile | None:
+    @cached_property
+    def positioned(self) -> PositionedFile | None:
         """The open file for positioned reads; None where only HDF5's own driver can read it."""
-        if not self._positioned:
-            self._positioned.append(self._opened_again(location, known))
-        return self._positioned[0]
-
-    def _opened_again(self, location: Location, known: Stamp) -> PositionedFile | None:
         from h5py import h5fd
 
-        if location.local_path is None:
-            return location.open(known)
+        if self.location.local_path is None:
+            return self.location.open(self.stamp)
         default = self.file.id.get_access_plist().get_driver() == h5fd.SEC2
         if not (default and hasattr(os, "preadv")):  # no descriptor of ours on Windows
             return None
-        return LocalFile(location.path, os.dup(self.file.id.get_vfd_handle()))
+        return LocalFile(self.location.path, os.dup(self.file.id.get_vfd_handle()))
 
 
 def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
@@ -78,7 +74,10 @@ def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
 
     path = location.local_path
     if path is None:
-        return h5py.File(Stream(location.open(known)), "r")
+        file = location.open(known)
+        if file.is_new and openings.current() is not None:
+            hdf5_structure.fetch(file)
+        return h5py.File(Stream(file), "r")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -141,7 +140,7 @@ class HDF5Source(Source):
             handles.release()  # others may need as many as we had
             with safety.named(self.path):
                 file = self._file()
-        return handles.put(self, _Handle(file))
+        return handles.put(self, _Handle(file, self.location, self.stamp))
 
     def _file(self) -> h5py.File:
         """The file, opened."""
@@ -149,7 +148,7 @@ class HDF5Source(Source):
 
     def _positioned(self, handle: _Handle) -> PositionedFile | None:
         """The open file for positioned reads past HDF5; None where HDF5 alone can read it."""
-        return handle.positioned(self.location, self.stamp)
+        return handle.positioned
 
     def _object(self, handle: _Handle, name: str) -> h5py.HLObject | None:
         """The dataset or group of a name; None where there is none."""

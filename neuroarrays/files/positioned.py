@@ -41,6 +41,8 @@ class PositionedFile(ABC):
     size: int
     #: Whether each read waits for an answer, so that it pays to say beforehand what is read.
     waits: bool = False
+    #: Whether nothing of it was read before, in this process or an earlier one.
+    is_new: bool = False
 
     @abstractmethod
     def fill(self, buffers: Sequence[Any], at: int) -> int:

@@ -110,6 +110,7 @@ class RemoteFile(PositionedFile):
     ):
         self.location, self.version, self.path = location, version, location.path
         self.size, self._renew, self._keep = version.stamp[1], renew, keep
+        self.is_new = not version.kept.starts
 
     def fill(self, buffers: Sequence[Any], at: int) -> int:
         views = [memoryview(buffer).cast("B") for buffer in buffers]
