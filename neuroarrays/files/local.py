@@ -115,6 +115,9 @@ class LocalLocation(Location):
                 "restore it from the original",
             ) from error
         file = LocalFile(self.path, descriptor)
+        if not stat.S_ISREG(file.status.st_mode):
+            file.close()
+            raise FormatError(self.path, "", "a readable file", "no regular file")
         if known is not None and stamp(file.status) != known:
             file.close()
             raise changed(self.path)

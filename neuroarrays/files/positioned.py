@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -157,9 +156,7 @@ class LocalFile(PositionedFile):
         return got
 
     def _unreadable(self, error: OSError) -> FormatError:
-        regular = stat.S_ISREG(self.status.st_mode)
-        problem = error.strerror if regular else "no regular file"
-        return FormatError(self.path, "", "a readable file", str(problem))
+        return FormatError(self.path, "", "a readable file", str(error.strerror))
 
     def mapped(self) -> mmap.mmap | None:
         try:

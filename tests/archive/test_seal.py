@@ -13,6 +13,7 @@ from neuroarrays.archive import hdf5_writer, saving, seal
 from neuroarrays.archive.reader import has_footer
 from neuroarrays.errors import FormatError
 from neuroarrays.files import opening
+from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
 from neuroarrays.testing.comparing import load
 
@@ -24,7 +25,7 @@ def archive(tmp_path_factory):
 
 
 def runs_of(path):
-    with open(path, "rb") as file:
+    with locate(path).open() as file:
         content = zlib.decompress(seal.take(file, *seal.read_footer(file)[3:6]))
     return np.frombuffer(content, "<u8", offset=seal._SEAL.size).reshape(-1, 2)
 

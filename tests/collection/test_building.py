@@ -29,6 +29,7 @@ from neuroarrays.errors import (
     WriteFailed,
 )
 from neuroarrays.files import opening, writing
+from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
 from neuroarrays.files.writing import replace
 from neuroarrays.formats.allen_binned.pipeline import published
@@ -142,7 +143,7 @@ def test_the_index_of_joined_parts_is_that_of_looking(sessions, tmp_path, monkey
     assert len(looked) == 3  # the parts
     path = tmp_path / "archive" / "trials.h5"
     stored = index.load(probe_of(path))
-    fresh = index.from_nodes(str(path), scan(str(path), values=True))
+    fresh = index.from_nodes(str(path), scan(locate(path), values=True))
     stored.fetch(stored.sessions)
     for part in ("nodes", "sessions", "rows", "loaded"):
         assert json.loads(json.dumps(getattr(fresh, part))) == getattr(stored, part), part

@@ -867,7 +867,9 @@ def test_headers_of_v5_equal_scipy(tmp_path, shared_data, order):
         paths = [tmp_path / "a.mat"]
     for path in paths:
         if probe_of(path).container != "hdf5":
-            found = [(v.name, v.shape, v.kind) for v in check_v5(str(path), path.stat().st_size)]
+            with open(path, "rb") as file:
+                variables = check_v5(file, str(path), path.stat().st_size)
+            found = [(v.name, v.shape, v.kind) for v in variables]
             assert found == scipy.io.whosmat(path)
 
 

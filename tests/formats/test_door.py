@@ -99,7 +99,7 @@ def test_a_list_is_opened_whole(tmp_path, monkeypatch):
 
 
 def test_url():
-    refused(MissingPath, "https://example.org/a.nwb", "URLs are not read yet", "download")
+    refused(MissingPath, "ftp://example.org/a.nwb", "addresses of this kind are not read")
 
 
 def test_empty_list():
