@@ -97,7 +97,7 @@ class Encoded:
         """Equal for variables that would be written with the same bytes and attributes."""
         same = identity(self.variable)
         attrs = json.dumps([self.native, self.note], default=_jsonable, sort_keys=True)
-        return same, self.variable.dims, self.variable.shape, str(self.variable.dtype), attrs
+        return same, self.variable.dims, attrs
 
     def attrs(self) -> dict[str, Any]:
         """Everything written as attributes."""
@@ -207,7 +207,7 @@ def decode(
 ) -> np.ndarray:
     """Stored values as they were; `missing` is the mark of a gap and what it stands for."""
     if kind != "text":
-        return values.astype(dtype, copy=False)
+        return np.asarray(values, dtype)
     if missing:
         mark, gap = missing[0], None if missing[1] == "none" else np.nan
         values = values.copy()

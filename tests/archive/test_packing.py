@@ -1,11 +1,20 @@
-"""Which rows repeat earlier ones: by all of their bytes."""
+"""How values are packed, in which chunks, and which rows repeat earlier ones: by all of their bytes."""
+
+import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
+import zstandard
 
-from neuroarrays.archive.encoding import Encoded
-from neuroarrays.archive.packing import Distinct
+from neuroarrays.archive.arrays import Repeated
+from neuroarrays.archive.encoding import Encoded, Node, chunk_shape, raw_chunk_shape
+from neuroarrays.archive.packing import Distinct, Packing
+from neuroarrays.archive.saving import _token
+from neuroarrays.archive.zarr_writer import ZarrWriter, _plain_attrs
+from neuroarrays.errors import FormatError
+from neuroarrays.lazy.views import InMemory
 
 
 def kept(rows):
@@ -26,3 +35,146 @@ def test_rows_that_differ_in_one_value_are_two(dtype, place):
     distinct, places = kept(rows)
     np.testing.assert_array_equal(distinct, rows[:2])
     assert places == [0, 1, 0, 1, 0]
+
+
+def encoded(values, dims=("presentation_id", "x"), **given):
+    given = {"node": "m", "name": "stimulus", "kind": "raw", "native": {}} | given
+    variable = xr.Variable(dims, values)
+    return Encoded(variable=variable, stored=given.pop("stored", values.dtype), **given)
+
+
+def test_compression_is_judged_by_chunks_from_all_of_the_values():
+    rows = np.random.default_rng(0).integers(0, 256, (3 * 16, 8192), np.uint8)
+    assert encoded(rows).chunks == (16, 8192)
+    worth = {name: Packing(name).worth for name in ("zstd", "portable", None)}
+    assert not worth["zstd"](encoded(rows))
+    rows[16:32] = 0  # a third less
+    assert worth["zstd"](encoded(rows))
+    assert worth["portable"](encoded(rows))
+    assert not worth[None](encoded(rows))
+    assert not worth["zstd"](encoded(rows[:1, :8]))  # too small for chunks
+
+
+@pytest.mark.parametrize("compression", ["zstd", "portable"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
+def test_packed_chunks_unpack_to_whole_chunks(compression, dtype):
+    packing = Packing(compression)
+    values = np.arange(12).reshape(3, 4).astype(dtype)
+    for part, chunk in ((values, (3, 4)), (values[:2, :3], (3, 4))):
+        packed = packing.pack(part, chunk)
+        raw = (
+            zstandard.ZstdDecompressor().decompress(packed)
+            if compression == "zstd"
+            else zlib.decompress(packed)
+        )
+        raw = np.frombuffer(raw, np.uint8)
+        if packing.shuffled(values.dtype):
+            raw = np.ascontiguousarray(raw.reshape(values.itemsize, -1).T)
+        whole = raw.view(dtype).reshape(chunk)
+        np.testing.assert_array_equal(whole[tuple(map(slice, part.shape))], part)
+        assert whole.sum() == part.sum()
+
+
+def test_which_values_are_shuffled():
+    kinds = ("u1", "i2", "f4")
+    assert [Packing("zstd").shuffled(np.dtype(k)) for k in kinds] == [False, False, True]
+    assert [Packing("portable").shuffled(np.dtype(k)) for k in kinds] == [False, True, True]
+
+
+def test_codecs_of_zarr():
+    codecs = pytest.importorskip("zarr.codecs", reason="the extra `zarr` is not installed")
+    made = {}
+    for compression in ("zstd", "portable", None):
+        writer = ZarrWriter.__new__(ZarrWriter)
+        writer.packing = Packing(compression)
+        made[compression] = [type(writer._codec(packed)) for packed in (True, False)]
+    assert made == {
+        "zstd": [codecs.ZstdCodec, codecs.Crc32cCodec],
+        "portable": [codecs.GzipCodec, codecs.Crc32cCodec],
+        None: [codecs.Crc32cCodec, codecs.Crc32cCodec],
+    }
+
+
+def test_where_repeated_rows_are_listed():
+    rows = np.zeros((4, 2000))
+    assert encoded(rows).places == ""
+    index = ("stimulus_index", "stimulus_instance")
+    assert encoded(rows, index=index).places == "m/stimulus_index"
+    assert encoded(rows, node="", index=index).places == "stimulus_index"
+    assert Distinct.applies(encoded(rows, index=index))
+    assert not Distinct.applies(encoded(rows))
+    assert not Distinct.applies(encoded(rows[:1, :4], index=index))
+
+
+def test_places_outside_the_stored_rows_are_refused():
+    stored, source = InMemory(np.zeros((3, 2))), SimpleNamespace(path="a.h5")
+    rows = Repeated(stored, InMemory(np.array([0, 2, 1, 2])), source, "stimulus")
+    assert rows.shape == (4, 2)
+    rows = Repeated(stored, InMemory(np.array([1, 3])), source, "stimulus")
+    with pytest.raises(FormatError, match=r"a\.h5:stimulus: .*among 3 stored rows; found 1 to 3"):
+        rows.outer((0, slice(None)))
+
+
+def test_variables_are_one_if_all_that_is_written_is():
+    values = np.zeros((4, 2))
+    assert encoded(values).identity() == encoded(values, node="n").identity()
+    for other in (
+        encoded(values.copy()),
+        encoded(values, ("presentation_id", "y")),
+        encoded(values, native={"units": "s"}),
+        encoded(values, note={"coords": ["x"]}),
+    ):
+        assert encoded(values).identity() != other.identity()
+
+
+def test_an_interrupted_save_goes_on_only_with_the_same():
+    def token(*variables, path="s", attrs=None, suffix=".h5", compression="zstd"):
+        return _token({"s": [Node(path, attrs or {}, list(variables))]}, suffix, compression)
+
+    values = np.zeros((4, 2))
+    same = token(encoded(values))
+    assert same == token(encoded(values.copy()))
+    others = [
+        token(encoded(values), path="t"),
+        token(encoded(values), attrs={"a": 1}),
+        token(encoded(values), suffix=".zarr"),
+        token(encoded(values), compression=None),
+        token(encoded(values + 1)),
+        token(encoded(values.astype("i8"))),  # the same bytes
+        token(encoded(values.reshape(2, 4))),
+        token(encoded(values, ("presentation_id", "y"))),
+        token(encoded(values, name="image")),
+        token(encoded(values, native={"units": "s"})),
+        token(encoded(values), encoded(values, name="image")),
+    ]
+    assert len({same, *others}) == len(others) + 1
+
+
+P = "presentation_id"
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "itemsize", "chunk", "raw"),
+    [
+        (("spike",), (100,), 8, None, None),
+        (("spike",), (1 << 20,), 8, (1 << 17,), (1 << 17,)),
+        (("spike",), (1000,), 8, (1000,), (1000,)),
+        ((P, "x"), (100, 1024), 1, (16, 1024), (100, 1024)),
+        ((P, "x"), (1000, 1024), 1, (16, 1024), (128, 1024)),
+        ((P, "x"), (100, 1024), 4, (2, 1024), (32, 1024)),
+        ((P, "x"), (100, 4096), 4, (1, 4096), (8, 4096)),
+        (("time", "x"), (1000, 1024), 4, (32, 1024), (256, 1024)),
+        (("time", "x"), (3, 1024), 4, (3, 1024), (3, 1024)),
+        (("time", "x", "y"), (2, 1024, 1024), 4, (1, 32, 1024), (1, 32, 1024)),
+        (("time", "x"), (0, 1024), 4, None, None),
+    ],
+)
+def test_shapes_of_chunks(dims, shape, itemsize, chunk, raw):
+    assert chunk_shape(dims, shape, itemsize) == chunk
+    if chunk is not None:
+        assert raw_chunk_shape(dims, shape, itemsize) == raw
+
+
+def test_attributes_as_json_has_them():
+    attrs = {"rate": np.float32(2.5), "bad": np.nan, "ends": np.array([0.0, np.inf]), "n": 3}
+    assert _plain_attrs(attrs) == {"rate": 2.5, "bad": "nan", "ends": "[0.0, inf]", "n": 3}
