@@ -170,9 +170,9 @@ P = "presentation_id"
     ],
 )
 def test_shapes_of_chunks(dims, shape, itemsize, chunk, raw):
-    assert chunk_shape(dims, shape, itemsize) == chunk
+    assert repr(chunk_shape(dims, shape, itemsize)) == repr(chunk)  # whole numbers
     if chunk is not None:
-        assert raw_chunk_shape(dims, shape, itemsize) == raw
+        assert repr(raw_chunk_shape(dims, shape, itemsize)) == repr(raw)
 
 
 def test_attributes_as_json_has_them():
