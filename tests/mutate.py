@@ -129,9 +129,8 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant(value=int() | float() as value):
             yield ast.Constant(value + 1)
         case ast.Constant(value=str() as value) if " " not in value:
-            yield ast.Constant(
-                "XX"
-            )  # not XX/XX: strip("XX/XX") and kind in "XXbiuXX" change nothing
+            # Not XX/XX: strip("XX/XX") and kind in "XXbiuXX" would change nothing.
+            yield ast.Constant("XX")
         case ast.Name(id=name, ctx=context) if name in NAMES:
             yield ast.Name(NAMES[name], context)
         case ast.Attribute(value=value, attr=name, ctx=context) if name in NAMES:
