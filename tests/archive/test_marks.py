@@ -36,6 +36,23 @@ def test_a_build_says_what_is_missing_until_it_is_there(tmp_path):
     assert not again.finished("gabors")
 
 
+def test_marks_that_a_killed_build_was_writing_are_removed(tmp_path):
+    marks = Marks(tmp_path)
+    marks.want({"gabors": "token"}, [])
+    killed = marks.work / ".build.json.2.part"
+    killed.mkdir()
+    (killed / "build.json").write_text("{")
+    odd = marks.work / ".build.json.3.part"
+    odd.write_text("a file: no build of ours writes one, and it harms none")
+    kept = marks.work / "gabors.part"
+    kept.mkdir()
+    marks.clear()
+    assert not killed.exists()
+    assert kept.exists()
+    assert odd.exists()
+    assert Marks(tmp_path).blocks == marks.blocks
+
+
 def test_what_no_build_made_is_left_alone(tmp_path):
     (tmp_path / "gabors.h5").write_bytes(b"somebody's")
     marks = Marks(tmp_path)
