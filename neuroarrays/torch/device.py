@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,12 @@ class OnDevice(Tensors):
     device : str or torch.device
         Where to keep them.
 
+    Attributes
+    ----------
+    transform : callable, optional
+        Sees batches on the device: that of a `ClipDataset`; of other datasets one that is set here,
+        after theirs.
+
     Notes
     -----
     Use it without workers: its batches are on the device already.
@@ -37,6 +44,7 @@ class OnDevice(Tensors):
     def __init__(self, samples: Tensors, device: str | torch.device):
         check_dataset(samples)
         self.samples, self.device = samples, torch.device(device)
+        self._transform: Callable[[Batch], Batch] | None = None
         self.location = f"{samples.location} on {self.device}"
         kept = samples.frames() if isinstance(samples, ClipSamples) else samples
         n, first = len(kept), kept.batch([0])
@@ -60,6 +68,17 @@ class OnDevice(Tensors):
                         self.kept[name] = value.new_empty(shape, device=self.device)
                     self.kept[name][begin : begin + 256] = value.to(self.device)
 
+    @property
+    def transform(self) -> Any:
+        return self.samples.transform if isinstance(self.samples, ClipSamples) else self._transform
+
+    @transform.setter
+    def transform(self, transform: Any) -> None:
+        if isinstance(self.samples, ClipSamples):
+            self.samples.transform = transform
+        else:
+            self._transform = transform
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -71,7 +90,7 @@ class OnDevice(Tensors):
         if isinstance(self.samples, ClipSamples):
             return self._clips(self.samples, numbers)
         rows = torch.from_numpy(numbers).to(self.device)
-        return {
+        batch = {
             name: [value[i] for i in numbers]
             if isinstance(value, list)
             else value[rows]
@@ -79,6 +98,7 @@ class OnDevice(Tensors):
             else value
             for name, value in self.kept.items()
         }
+        return batch if self._transform is None else self._transform(batch)
 
     def _clips(self, clips: ClipSamples, numbers: np.ndarray) -> Batch:
         """What `ClipDataset.batch` gives, of the frames on the device."""

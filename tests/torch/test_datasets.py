@@ -557,6 +557,17 @@ def test_labels_of_a_stack_stay_with_their_samples_on_a_device():
     assert held[79]["session"] == "session_1"
 
 
+def test_a_transform_set_on_a_device_is_used():
+    made = tree(sessions=1)["session_0/VISp"]
+    clips = ClipDataset(clock_tree()["s/retina"], ["stimulus"], 1.0, stride=0.05)
+    for data, name in ((TrialDataset(made, ["spike_data"]), "spike_data"), (clips, "stimulus")):
+        held = OnDevice(data, "cpu")
+        before = held.batch([3, 1])[name].clone()
+        held.transform = lambda batch, name=name: batch | {name: batch[name] * 2}
+        torch.testing.assert_close(held.batch([3, 1])[name], 2 * before, equal_nan=True)
+        assert held.transform is not None
+
+
 # -------------------------------------------------------------------------------------- raw spikes
 
 
