@@ -64,7 +64,7 @@ def reading(sent: bytes) -> Iterator[None]:
     stop = threading.Event()
 
     def read() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.001):
             for variable in pickle.loads(sent).values():
                 _ = variable.values
 

@@ -141,7 +141,6 @@ def test_an_aligned_tree_comes_back(tmp_path, name, compression):
     ("place", "name", "compression"),
     [
         ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.h5", "zstd"),
-        ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.zarr", "portable"),
         ("dandi000006_ALM_ephys", "x.nc", "portable"),
         ("dandi000006_ALM_ephys", "x.zarr", "zstd"),
         ("pynapple_A0662_suite2p/2022_08_08.nwb", "x.h5", "zstd"),
@@ -165,7 +164,6 @@ def test_saving_twice_changes_nothing(tmp_path, name):
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"units": 0},
         {"presentations": 0},
         {"bins": 0},
         {"units": 0, "presentations": 0},
@@ -371,8 +369,10 @@ def test_chunks_fit(shape, itemsize):
             assert int(np.prod(chunk)) * itemsize <= max(encoding.LONG_CHUNK, shape[-1] * itemsize)
 
 
-@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", None, "zarr"])
-@pytest.mark.parametrize("compression", ["zstd", "portable"])
+@pytest.mark.parametrize(
+    ("engine", "compression"),
+    [("netcdf4", "zstd"), ("h5netcdf", "portable"), (None, "portable"), ("zarr", "zstd")],
+)
 def test_plain_xarray_reads_the_same(tmp_path, engine, compression):
     tree = aligned(sessions=2)
     path = tmp_path / ("x.zarr" if engine == "zarr" else "x.h5")
@@ -659,7 +659,7 @@ def keys(n):
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.data())
 def test_every_kind_of_index_equals_numpy(numbers, data):
     file, made = numbers

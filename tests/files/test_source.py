@@ -297,7 +297,7 @@ def busy(path):
     stop = threading.Event()
 
     def read():
-        while not stop.is_set():
+        while not stop.wait(0.0005):
             file.read("chunked", (slice(0, 5), slice(None), slice(None)))
 
     threads = [threading.Thread(target=read, daemon=True) for _ in range(3)]
