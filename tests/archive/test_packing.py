@@ -11,6 +11,7 @@ import zstandard
 from neuroarrays.archive.arrays import Repeated
 from neuroarrays.archive.encoding import Encoded, Node, chunk_shape, raw_chunk_shape
 from neuroarrays.archive.packing import Distinct, Packing
+from neuroarrays.archive.reader import _Builder
 from neuroarrays.archive.saving import _token
 from neuroarrays.archive.zarr_writer import ZarrWriter, _plain_attrs
 from neuroarrays.errors import FormatError
@@ -178,3 +179,21 @@ def test_shapes_of_chunks(dims, shape, itemsize, chunk, raw):
 def test_attributes_as_json_has_them():
     attrs = {"rate": np.float32(2.5), "bad": np.nan, "ends": np.array([0.0, np.inf]), "n": 3}
     assert _plain_attrs(attrs) == {"rate": 2.5, "bad": "nan", "ends": "[0.0, inf]", "n": 3}
+
+
+def test_damage_that_is_named_already_stays_as_it_is(monkeypatch):
+    builder = _Builder(SimpleNamespace(path="a.h5"), "recording")
+    record = {"vars": {"x": {}}, "coords": [], "attrs": {}}
+    with pytest.raises(
+        FormatError, match=r"a\.h5:s: expected a node of an archive; found KeyError"
+    ):
+        builder.node("s", {"s": record})
+    named = FormatError("a.h5", "s/x", "numbers", "text")
+
+    def refuse(*given):
+        raise named
+
+    monkeypatch.setattr(builder, "_variable", refuse)
+    with pytest.raises(FormatError) as caught:
+        builder.node("s", {"s": record})
+    assert caught.value is named
