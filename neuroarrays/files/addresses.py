@@ -36,7 +36,8 @@ def kind_of(text: str) -> str:
         return ""
     kind = kind.lower()
     if kind not in (*KINDS, "file"):
-        msg = f"{kind}://...: addresses of this kind are not read; those of {', '.join(KINDS)} are"
+        plain = rest.partition("?")[0].rpartition("@")[2]
+        msg = f"{kind}://{plain}: addresses of this kind are not read; those of {', '.join(KINDS)} are"
         raise MissingPath(msg)
     if not rest.strip("/"):
         msg = f"{kind}://: an address without a server or name"

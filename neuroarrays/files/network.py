@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from neuroarrays.errors import MissingDependency
-from neuroarrays.files import python_client, state
+from neuroarrays.files import dandi, python_client, state
 from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds
 from neuroarrays.files.python_client import PATIENCE, RETRIES
 
@@ -39,6 +39,8 @@ def first(address: str, count: int, unless: str = "") -> Answer:
     MissingDependency
         If obstore is not installed.
     """
+    if address.startswith("dandi://"):
+        address = dandi.download(address)
     if not address.startswith(("http://", "https://")):
         return get(address, 0, count, unless=unless)
     obstore()  # which is needed for the rest
@@ -119,6 +121,8 @@ def listed(address: str) -> dict[str, str]:
     NetworkError
         If it cannot be listed.
     """
+    if address.startswith("dandi://"):
+        return dandi.listed(address)
     failure = None
     try:
         store, prefix = _bucket(address)
@@ -161,6 +165,8 @@ def walked(address: str) -> list[tuple[str, Answer]]:
 def _bucket(address: str) -> tuple[Any, str]:
     if state.forked_from_network():
         raise NetworkError("forked", "a process that was forked after the network was used")
+    if address.startswith("dandi://"):
+        raise NetworkError("other", "a folder of DANDI where one file is wanted")
     store, path = opened(address)
     return store, path.strip("/")
 

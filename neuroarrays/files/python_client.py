@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage
 
@@ -17,27 +18,54 @@ PATIENCE, RETRIES, _PAUSE = 60, 6, 0.1
 
 
 def get(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
-    """As `get`, asked again where the server is busy or the answer is cut."""
+    """Some bytes of a file, asked for again where the server is busy or the answer is cut.
+
+    Raises
+    ------
+    NetworkError
+        If they cannot be had.
+    """
     asked = {"Range": f"bytes={start}-{start + count - 1}", **headers}
+    return _again(lambda: _asked_once(address, start, count, asked), start)
+
+
+def whole(address: str, most: int) -> bytes:
+    """All bytes of an answer, of which there may be so many.
+
+    Raises
+    ------
+    NetworkError
+        If they cannot be had, or are more.
+    """
+
+    def ask() -> Answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            data = answer.read(most + 1)
+        if len(data) > most:
+            raise NetworkError("other", f"an answer of more than {most:,} bytes")
+        return Answer(data, len(data), "", 0, "")
+
+    return _again(ask).data
+
+
+def _again(ask: Callable[[], Answer], start: int = 0) -> Answer:
     failure = NetworkError("other", "nothing was asked")
     for attempt in range(RETRIES + 1):
         if attempt:
             time.sleep(min(_PAUSE * 2 ** (attempt - 1), 4))
         again = False
         try:
-            return _asked_once(address, start, count, asked)
+            return ask()
         except urllib.error.HTTPError as error:
             error.close()
             failure, again = of_status(error.code, start), error.code in BUSY
         except urllib.error.URLError as error:
             failure, again = _unreachable(error.reason)
+        except NetworkError as error:
+            failure = error
         except (HTTPException, OSError) as error:
-            if isinstance(error, NetworkError):
-                raise
-            failure, again = (
-                NetworkError("busy", f"an answer that ends early ({type(error).__name__})"),
-                True,
-            )
+            words = f"an answer that ends early ({type(error).__name__})"
+            failure, again = NetworkError("busy", words), True
         except ValueError:
             failure = NetworkError("other", "an address that is none")
         if not again:

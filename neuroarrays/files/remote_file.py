@@ -260,6 +260,7 @@ def hint_of(location: Location, error: NetworkError) -> str:
         "refused": "see that the server runs, and compare its port",
         "no ranges": "download the file and give its path: of one sent whole, no part can be read",
         "redirects": "compare the address",
+        "address": "compare the address",
         "busy": "try again later",
         "forked": "start processes by spawn or forkserver, or open the recording in the child",
     }

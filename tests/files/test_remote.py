@@ -1,12 +1,16 @@
 """Recordings behind an address, on a server of this machine: values, requests, secrets, and what goes wrong."""
 
+import json
 import os
 import pickle
 import re
 import shutil
 import socket
+import threading
 import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import h5py
 import numpy as np
@@ -14,8 +18,17 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.cli import main
 from neuroarrays.errors import FormatError, MissingDependency, MissingPath, NeuroArraysError
-from neuroarrays.files import addresses, network, python_client, remote_file, sidecars, state
+from neuroarrays.files import (
+    addresses,
+    network,
+    positioned,
+    python_client,
+    remote_file,
+    sidecars,
+    state,
+)
 from neuroarrays.files.locating import locate
 from neuroarrays.files.opening import open_source
 from neuroarrays.lazy.arrays import file_array
@@ -308,8 +321,8 @@ def test_addresses_that_lead_nowhere(server, folder):
         port = free.getsockname()[1]
     with pytest.raises(FormatError, match="takes no connection; see that the server runs"):
         na.open_datatree(f"http://127.0.0.1:{port}/a.nwb")
-    with pytest.raises(MissingPath, match="ftp://...: addresses of this kind are not read"):
-        na.open_datatree("ftp://host/a.nwb")
+    with pytest.raises(MissingPath, match="ftp://host/a.nwb: addresses of this kind are not read"):
+        na.open_datatree("ftp://me:word@host/a.nwb?sig=1")
     with pytest.raises(MissingPath, match="an address without a server"):
         na.open_datatree("https://")
 
@@ -435,3 +448,102 @@ def test_a_zarr_store_of_nwb_in_a_bucket(bucket):
     )
     shutil.copytree(golden, bucket / golden.name)
     same(na.open_datatree(f"s3://lab/{golden.name}"), na.open_datatree(golden))
+
+
+# ------------------------------------------------------------------------------------------ DANDI
+
+
+@pytest.fixture
+def archive(folder, server, monkeypatch):
+    """An imitation of DANDI's interface, whose downloads are redirects to the server."""
+
+    class Interface(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            parts = urlsplit(self.path)
+            query = dict(parse_qsl(parts.query))
+            if parts.path.endswith("/download/"):
+                self.send_response(302)
+                self.send_header(
+                    "Location", server.url(bytes.fromhex(parts.path.split("/")[-3]).decode(), "r")
+                )
+                self.end_headers()
+                return
+            _, _, _, dandiset, _, version, *_ = parts.path.split("/")
+            known = (folder / dandiset).is_dir() and version in ("draft", "0.1")
+            top = folder / dandiset
+            if "path_prefix" in query:
+                below = top / query["path_prefix"]
+                inside = sorted(below.iterdir()) if below.is_dir() else []
+                results = [
+                    {
+                        "path": p.relative_to(top).as_posix(),
+                        "asset": {"url": "x"} if p.is_file() else None,
+                    }
+                    for p in inside
+                ]
+            else:
+                files = [p for p in sorted(top.rglob("*")) if p.is_file()]
+                names = [p.relative_to(top).as_posix() for p in files]
+                results = [
+                    {"path": n, "asset_id": f"{dandiset}/{n}".encode().hex()}
+                    for n in names
+                    if n.startswith(query["path"])
+                ]
+            body = json.dumps({"results": results, "next": None}).encode()
+            self.send_response(200 if known else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Interface) as interface:
+        threading.Thread(target=interface.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NEUROARRAYS_DANDI_API", f"http://127.0.0.1:{interface.server_port}/api")
+        (folder / "000006" / "sub-1").mkdir(parents=True)
+        yield folder / "000006"
+        interface.shutdown()
+
+
+def test_assets_of_dandi(archive, server):
+    for name in ("a.nwb", "a.nwb2", "b.nwb"):
+        shutil.copy(SAMPLE, archive / "sub-1" / name)
+    tree = na.open_datatree("dandi://000006/sub-1/a.nwb")
+    same(tree, na.open_datatree(archive / "sub-1" / "a.nwb"))
+    assert server.seen.statuses[302] == 1
+    assert pickle.loads(pickle.dumps(tree)).equals(tree)
+    (archive / "sub-1" / "a.nwb2").unlink()
+    assert list(na.open_datatree("dandi://000006@0.1/sub-1").children) == ["a", "b"]
+    with pytest.raises(MissingPath, match="dandi://000006/sub-1/c.nwb: no such file"):
+        na.open_datatree("dandi://000006/sub-1/c.nwb")
+    with pytest.raises(NeuroArraysError, match="another form than dandi://DANDISET"):
+        na.open_datatree("dandi://six/c.nwb")
+
+
+# ------------------------------------------------------------------------- what stands beside it
+
+
+def test_the_command_lists_and_clears_what_is_kept(folder, server, capsys, tmp_path):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    assert main(["info", f"{server.url('a.nwb')}?{SIGNED}"]) == 2  # the signature has expired
+    assert main(["info", server.url("a.nwb")]) == 0
+    assert main(["cache"]) == 0
+    said = capsys.readouterr()
+    assert "X-Amz" not in said.out + said.err
+    assert server.url("a.nwb") in said.out
+    assert main(["cache", "--clear"]) == 0
+    assert "1 file deleted" in capsys.readouterr().out
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_positioned_reads_without_those_of_the_system(folder, monkeypatch):
+    """As on Windows, which has no pread."""
+    np.save(folder / "a.npy", np.arange(300_000).reshape(3, -1))
+    np.savez(folder / "a.npz", x=np.arange(2000))
+    monkeypatch.setattr(positioned, "_POSITIONED", False)
+    monkeypatch.setattr(os, "preadv", None)
+    assert open_source(folder / "a.npz").read("x", (slice(5, 9),)).tolist() == [5, 6, 7, 8]
+    source = open_source(folder / "a.npy")
+    assert source.read("a", (slice(None), slice(7, 9)))[2].tolist() == [200_007, 200_008]
+    assert np.array_equal(source.read("a"), np.arange(300_000).reshape(3, -1))

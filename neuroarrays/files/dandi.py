@@ -1,0 +1,88 @@
+"""Addresses of DANDI: ``dandi://DANDISET[@VERSION]/PATH`` and where the file lies that they mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from neuroarrays.files import python_client
+from neuroarrays.files.answers import NetworkError
+
+#: Variable with the address of the archive's interface, and the one that is asked without.
+API, _PUBLIC = "NEUROARRAYS_DANDI_API", "https://api.dandiarchive.org/api"
+_FORM = re.compile(r"dandi://(\d{6})(?:@([^/]+))?(?:/(.*))?", re.DOTALL)
+#: Bytes of an answer of the interface.
+_MOST = 32 << 20
+
+
+def split(address: str) -> tuple[str, str, str]:
+    """Dandiset, version and path of an address; the version is "draft" where it says none.
+
+    Raises
+    ------
+    NetworkError
+        If it is written in another way.
+    """
+    parts = _FORM.fullmatch(address)
+    if parts is None:
+        words = (
+            "another form than dandi://DANDISET[@VERSION]/PATH, as in dandi://000006/sub-1/a.nwb"
+        )
+        raise NetworkError("address", words)
+    return parts[1], parts[2] or "draft", (parts[3] or "").strip("/")
+
+
+def download(address: str) -> str:
+    """The address from which an asset is downloaded; it leads to the bucket by a redirect.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such dandiset, version or asset, or the interface cannot be asked.
+    """
+    dandiset, version, path = split(address)
+    query = urlencode({"path": path, "page_size": 10})
+    answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
+    assets = [asset for asset in answer.get("results", []) if asset.get("path") == path]
+    if not path or not assets:
+        raise NetworkError("missing", "nothing")
+    return f"{_api()}/assets/{assets[0]['asset_id']}/download/"
+
+
+def listed(address: str) -> dict[str, str]:
+    """Name -> "file" or "folder" of what is directly below a dandiset, or a folder of it.
+
+    Raises
+    ------
+    NetworkError
+        As `download`.
+    """
+    dandiset, version, path = split(address)
+    names: dict[str, str] = {}
+    page = 1
+    while page:
+        query = urlencode({"path_prefix": path, "page_size": 1000, "page": page})
+        answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/paths/?{query}")
+        for entry in answer.get("results", []):
+            name = str(entry.get("path", "")).rpartition("/")[2]
+            names[name] = "file" if entry.get("asset") else "folder"
+        page = page + 1 if answer.get("next") else 0
+    return names
+
+
+def _api() -> str:
+    return (os.environ.get(API) or _PUBLIC).rstrip("/")
+
+
+def _asked(what: str) -> dict[str, Any]:
+    raw = python_client.whole(f"{_api()}/{what}", _MOST)
+    try:
+        answer = json.loads(raw)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise NetworkError("other", "an answer of DANDI that is no JSON")
+    return answer
