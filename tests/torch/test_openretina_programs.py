@@ -32,6 +32,7 @@ CORE = {
 READOUT = {
     "_target_": "openretina.modules.readout.multi_readout.MultiGaussianMaskReadout",
     "_convert_": "object",
+    "in_shape": "???",
     "scale": True,
     "bias": True,
     "gaussian_mean_scale": 6.0,
