@@ -266,9 +266,7 @@ def _slice_of(time, spikes):
     """The number of the slice of a time: the first or the last where it lies outside all."""
     number = (time - spikes.origin) * spikes.per_second
     n_slices = len(spikes.bounds) - 1
-    if not number > 0:
-        return 0
-    return int(number) if number < n_slices else n_slices
+    return int(min(number, n_slices)) if number > 0 else 0
 
 
 @compiled

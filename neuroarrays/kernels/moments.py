@@ -58,7 +58,7 @@ def moments(
         given = f"{labels.min()} to {labels.max()}"
         raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {given}")
     n_rows, n_units, n_bins = counts.shape
-    used = np.ones((n_rows, 1, n_bins), np.bool_) if valid is None else np.asarray(valid, np.bool_)
+    used = np.full((n_rows, 1, n_bins), True) if valid is None else np.asarray(valid, np.bool_)
     if used.shape not in ((n_rows, 1, n_bins), (n_rows, n_units, n_bins)):
         raise ValueError(f"valid: expected {(n_rows, f'1 or {n_units}', n_bins)}, got {used.shape}")
     used = np.ascontiguousarray(used)

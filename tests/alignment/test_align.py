@@ -434,6 +434,22 @@ def test_signals_of_one_name_are_told_apart_by_their_nodes():
         _responses(signals, "dff", "s/V1")
 
 
+@pytest.mark.parametrize("units", [True, False])
+def test_films_are_called_by_their_paths_and_attributes_stay(units):
+    clock = np.arange(4) / 2
+    tree = recording([[0.1]], series={"running": (clock, clock, {})})
+    tree["s1"].attrs["subject"] = "m7"
+    for k, path in enumerate(("left", "right/far")):
+        film = xr.Dataset({"stimulus": (("time", "y"), np.full((4, 1), k))}, {"time": clock})
+        tree[f"s1/{path}"] = xr.DataTree(film)
+    if not units:
+        del tree["s1/VISp"]
+    found = na.align(tree, bin_width=0.5, window=(0, 1.0), series=None if units else "running")
+    assert found["s1"].attrs["subject"] == "m7"
+    assert found["s1/left"].values.ravel().tolist() == [0, 0]
+    assert found["s1/right_far"].values.ravel().tolist() == [1, 1]
+
+
 def test_history_says_what_was_done_and_notes_are_kept():
     tree = recording([[1.0, 1.1]], {"gratings": TABLE})
     tree.attrs |= {"history": "made", "notes": ["dark"], "lab": "x"}

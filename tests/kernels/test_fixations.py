@@ -89,7 +89,9 @@ def test_rendering_is_its_twin(image, centres, screen, size, wrap_edge):
     pixels = np.random.default_rng(2).integers(1, 256, image, dtype="u1")
     centres = np.array(centres)
     shown = fixations.inside(image, centres, screen)
+    assert shown.dtype == bool
     found = fixations.render(pixels, centres, screen, size, wrap_edge)
+    assert found.dtype == np.float32
     for frame, centre, is_shown in zip(found, centres, shown, strict=True):
         expected = slow_screen(pixels, centre, screen)
         assert is_shown == expected.any()
