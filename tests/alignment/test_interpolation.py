@@ -136,7 +136,10 @@ def test_only_numbers_along_time_are_interpolated_and_other_labels_stay():
 def test_what_cannot_be_interpolated_says_why():
     series = xr.DataArray(np.zeros((2, 3)), {"time": [0.0, 1.0]}, ("time", "x"))
     cases = [
-        (lambda: na.interpolate(series.T, [0.5]), "first dimension is time"),
+        (
+            lambda: na.interpolate(series.T, [0.5]),
+            r"time, found the variable None with dims \('x', 'time'\)",
+        ),
         (lambda: na.interpolate(series, [[0.5]]), r"times has shape \(1, 1\)"),
         (lambda: na.interpolate(series, [0.5], "cubic"), "expected one of 'linear', 'previous'"),
         (lambda: na.interpolate(series, [0.5], max_gap=-1), "max_gap=-1"),
