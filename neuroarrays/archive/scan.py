@@ -177,6 +177,9 @@ def scan_zarr(location: Location) -> Nodes:
 def _json(folder: Folder, name: str) -> Any:
     content = folder.document(name)
     if content is None:
+        if name == _ZARR and folder.has(".zgroup"):
+            hint = "write it again with zarr_format=3, or with na.save"
+            raise FormatError(folder.path, "", "a store of Zarr format 3", "format 2", hint)
         raise FormatError(f"{folder.path}/{name}", expected="metadata of Zarr", found="no file")
     return content
 

@@ -8,6 +8,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema, synthetic
+from neuroarrays.errors import FormatError
 
 AREA = "session_0/VISp"
 WRITERS = ["h5netcdf", "netcdf4", "zarr"]
@@ -94,3 +95,12 @@ def test_xarray_takes_nwb_for_netcdf_where_no_engine_is_named():
         assert "neuroarrays_schema" not in plain.attrs
     for tree in (na.open_datatree(path), xr.open_datatree(path, engine="nwb")):
         assert schema.kind_of(tree) == schema.RECORDING
+
+
+@pytest.mark.filterwarnings("ignore:.*[Zz]arr")
+def test_zarr_of_format_2_is_called_that(tmp_path):
+    pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
+    tree = synthetic.aligned_tree(1, presentations=2)
+    tree.to_zarr(tmp_path / "plain.zarr", zarr_format=2)
+    with pytest.raises(FormatError, match=r"Zarr format 3; found format 2; .*zarr_format=3"):
+        na.open_datatree(tmp_path / "plain.zarr")
