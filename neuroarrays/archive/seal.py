@@ -91,6 +91,7 @@ def _extents(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 def _checksum(file: PositionedFile, runs: np.ndarray, page: int, size: int) -> int:
     checksum = 0
+    file.prefetch([(first * page, (last - first) * page) for first, last in runs.tolist()])
     for first, last in runs.tolist():
         at, end = first * page, min(last * page, size)
         while at < end and (piece := file.read(at, min(_PIECE, end - at))):
