@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any, Self
 from xml.sax.saxutils import escape
 
+from neuroarrays.files import state
+
 _PIECE = 1 << 16
 
 
@@ -117,7 +119,7 @@ class Loopback:
 
     def __init__(self, root: str | os.PathLike[str], **behaviour: Any):
         self.root, self.behaviour = Path(root).resolve(), Behaviour(**behaviour)
-        self.seen, self.lock, self._free = Seen(), threading.Lock(), 0.0
+        self.seen, self.lock, self._free = Seen(), state.Lock(), 0.0
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.base = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
