@@ -6,17 +6,20 @@ edge of 20 ms bins and rounding would misplace up to a tenth of those.
 
 The compiled loops (`neuroarrays.kernels.loops`, loaded when the first spike is counted) release
 the GIL and start no threads of their own (parallel loops of numba do not survive a fork);
-`threads=` splits the time axis over a thread pool instead.
+`threads=` splits the time axis over threads instead.
 """
 
 import math
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from neuroarrays.kernels.grid import bin_rate, checked_number, from_zero, grid_numbers, times_of
+from neuroarrays.kernels.sharing import in_threads
+
+#: Spikes and counts, together, from which on threads are worth starting.
+_MANY = 1 << 20
 
 
 def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -81,7 +84,7 @@ def count_trials(
     out : (presentation, unit, n_bins) dtype, optional
         C-contiguous array to write to instead of a new one.
     threads : int, default 1
-        Number of threads; the result does not depend on it.
+        Threads that share the rows where spikes and counts are many; the result does not depend on it.
 
     Returns
     -------
@@ -126,7 +129,7 @@ def count_trials(
         presentations = (order[part], starts[part], stops[part], numbers[part])
         return bool(loops.trials(spikes, presentations, clock, units, out))
 
-    if not _run(count, len(order), threads):
+    if not _run(count, len(order), spikes[0].size + out.size, threads):
         wide = (
             count_trials(*spikes, origins[p : p + 64], limits[p : p + 64], n_bins, bin_width, "i8")
             for p in range(0, len(origins), 64)
@@ -170,7 +173,7 @@ def count_clock(
         Index on the clock of the first bin to count. Edges depend on the clock alone, so a
         range of bins equals the same slice of the whole.
     threads : int, default 1
-        Number of threads; the result does not depend on it.
+        Threads that share the rows where spikes and counts are many; the result does not depend on it.
 
     Returns
     -------
@@ -203,7 +206,7 @@ def count_clock(
         part = (start_bin + begin, block)
         return bool(loops.clock(spikes, clock, part, units, out[begin:end]))
 
-    if not _run(count, n_bins, threads):
+    if not _run(count, n_bins, spikes[0].size + out.size, threads):
         wide = (
             count_clock(
                 *spikes, origin, min(4096, n_bins - k), bin_width, "i8", start_bin=start_bin + k
@@ -277,14 +280,12 @@ def largest_and_one(dtype: np.dtype) -> tuple[Any, Any]:
     return dtype.type(np.iinfo(dtype).max), dtype.type(1)
 
 
-def _run(count: Callable[[int, int], bool], n_rows: int, threads: int) -> bool:
-    """Count rows, in parts where there are threads; whether every count fits its type."""
-    if threads == 1:
-        return count(0, n_rows)
+def _run(count: Callable[[int, int], bool], n_rows: int, size: int, threads: int) -> bool:
+    """Count rows, by threads where spikes and counts are many; whether every count fits its type."""
     # Some parts more than threads, so that a busy stretch of the session holds up nobody.
-    bounds = np.linspace(0, n_rows, 4 * threads + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        return all(pool.map(count, bounds[:-1], bounds[1:]))
+    n_parts = 4 * threads if threads > 1 and size >= _MANY else 1
+    bounds = np.linspace(0, n_rows, n_parts + 1).astype(int)
+    return all(in_threads(lambda part: count(bounds[part], bounds[part + 1]), n_parts, threads))
 
 
 def _overflow(counts: Iterable[np.ndarray], dtype: np.dtype) -> OverflowError:

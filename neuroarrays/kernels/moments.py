@@ -1,16 +1,18 @@
 """Sums and sums of squares of presentations by label, in one pass over the counts."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 
 from neuroarrays.kernels.jit import compiled
+from neuroarrays.kernels.sharing import in_threads
 
 #: Bytes of sums that are kept in the first-level cache while rows are added to them.
 _TILE = 16 << 10
 #: Rows after which 32-bit sums of squares of 8-bit counts could overflow.
 _FLUSH = 30_000
+#: Values from which on threads are worth starting.
+_MANY = 1 << 20
 
 
 def moments(
@@ -33,7 +35,7 @@ def moments(
     valid : (presentation, 1 or unit, n_bins) bool, optional
         Bins to use, of all units alike or of each; all if omitted.
     threads : int, default 2
-        Threads that share the units; the result does not depend on it.
+        Threads that share the units of many counts; the result does not depend on it.
 
     Returns
     -------
@@ -73,15 +75,15 @@ def moments(
     small = counts.dtype.itemsize == 1 and counts.dtype.kind in "iub"
     wide = np.int32 if small else np.int64 if counts.dtype.kind in "iub" else np.float64
     tile = max(1, _TILE // max(1, 2 * n_bins * np.dtype(wide).itemsize))
-    parts = np.linspace(0, n_units, threads + 1).astype(int)
+    n_parts = threads if counts.size >= _MANY else 1
+    parts = np.linspace(0, n_units, n_parts + 1).astype(int)
 
     def add(part: int) -> None:
         units = (parts[part], parts[part + 1], tile)
         scratch = np.zeros((2, tile, n_bins), wide)
         _add(counts, order, bounds, used, whole, units, scratch, total, squares)
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(add, range(threads)))
+    in_threads(add, n_parts, threads)
     return total, squares, n
 
 

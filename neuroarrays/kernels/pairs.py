@@ -1,13 +1,14 @@
 """Differences between the spikes of pairs of trains."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from neuroarrays.kernels.jit import compiled
+from neuroarrays.kernels.sharing import in_threads
 
 #: A difference whose size is this close below an edge of a bin is taken to lie on it: rounding of sample clocks.
 SLACK = 1e-9
+#: Spikes from which on threads are worth starting.
+_MANY = 20_000
 
 
 def count_differences(
@@ -34,7 +35,7 @@ def count_differences(
     autos_only : bool
         Only each unit with itself.
     threads : int, default 2
-        Threads that share the pairs; the result does not depend on it.
+        Threads that share the pairs of many spikes; the result does not depend on it.
 
     Returns
     -------
@@ -60,13 +61,13 @@ def count_differences(
     order = np.argsort(merged, kind="stable")
     everyone = merged[order], (owner * n_bins)[order]
     lags = int(n_lags), float(bin_width)
+    n_parts = threads if merged.size >= _MANY else 1
 
     def count(part: int) -> None:
         flat = out.reshape(n_units, n_units * n_bins)
-        _walk(times, spans, everyone, (part, threads), lags, flat)
+        _walk(times, spans, everyone, (part, n_parts), lags, flat)
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(count, range(threads)))
+    in_threads(count, n_parts, threads)
     same = np.arange(n_units)
     out[same, same, n_lags] -= spans[1] - spans[0]  # each spike met itself
     return out

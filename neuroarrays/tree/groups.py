@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -102,13 +102,35 @@ def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
     return named
 
 
-def keep_rows(groups: Groups, chosen: Mapping[str, np.ndarray], keep_empty: bool) -> Groups:
-    """Keep the chosen rows of presentations, at and below each node that owns them."""
+def keep_rows(
+    groups: Groups,
+    chosen: Mapping[str, np.ndarray],
+    dim: str,
+    take: Callable[[xr.Dataset, np.ndarray], xr.Dataset] | None = None,
+    *,
+    keep_empty: bool = False,
+) -> Groups:
+    """Keep the chosen entries of a dimension, at and below each node that owns it.
+
+    Parameters
+    ----------
+    groups : dict of str to Dataset
+        All nodes by path.
+    chosen : mapping of str to (dim,) bool
+        Path of each of its `owners` -> which entries stay.
+    dim : str
+        Such as ``"presentation_id"``.
+    take : callable, optional
+        Cuts a node to entries by position; ``node.isel`` unless given.
+    keep_empty : bool
+        Keep owners of which nothing stays.
+    """
     emptied = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
     for owner, rows in chosen.items():
         if owner in emptied or rows.all():
             continue
+        places = np.flatnonzero(rows)
         for path, node in groups.items():
-            if (path == owner or below(path, owner)) and schema.PRESENTATION in node.sizes:
-                groups[path] = node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
+            if (path == owner or below(path, owner)) and dim in node.sizes:
+                groups[path] = take(node, places) if take else node.isel({dim: places})
     return without(groups, emptied, set(chosen))

@@ -98,7 +98,7 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
             )
         if not any(r.any() for r in rows.values()):
             raise _nothing_within(within(owners[0]))
-        return _groups.rebuilt(tree, _groups.keep_rows(groups, rows, False))
+        return _groups.rebuilt(tree, _groups.keep_rows(groups, rows, schema.PRESENTATION))
     return _groups.rebuilt(tree, _cut_clocks(groups, within))
 
 

@@ -65,17 +65,12 @@ def select_units(tree: Tree, query: str) -> Tree:
         return _take_units(tree, np.flatnonzero(kept))
     groups = _groups.nodes_of(tree)
     recording = _groups.is_recording(tree)
-    owners = {path: node for path, node in groups.items() if path and schema.UNIT in node.sizes}
     names = {
-        path: _places(path, recording) | _groups.columns(node, schema.UNIT)
-        for path, node in owners.items()
+        path: _places(path, recording) | _groups.columns(groups[path], schema.UNIT)
+        for path in _groups.owners(groups, schema.UNIT)
     }
     chosen = _fitting(condition, names, "unit")
-    emptied = {path for path, rows in chosen.items() if not rows.any()}
-    for path, rows in chosen.items():
-        if path not in emptied and not rows.all():
-            groups[path] = _take_units(groups[path], np.flatnonzero(rows))
-    return _groups.rebuilt(tree, _groups.without(groups, emptied, set(owners)))
+    return _groups.rebuilt(tree, _groups.keep_rows(groups, chosen, schema.UNIT, _take_units))
 
 
 def _places(path: str, recording: bool) -> dict[str, Any]:
@@ -167,7 +162,10 @@ def trials(tree: Tree, query: str) -> Tree:
     chosen = _fitting(
         condition, names, "parameter of the presentations", _groups.is_recording(tree)
     )
-    return _groups.rebuilt(tree, _groups.keep_rows(groups, chosen, _groups.is_recording(tree)))
+    kept = _groups.keep_rows(
+        groups, chosen, schema.PRESENTATION, keep_empty=_groups.is_recording(tree)
+    )
+    return _groups.rebuilt(tree, kept)
 
 
 def _session(tree: xr.DataTree, path: str) -> str:

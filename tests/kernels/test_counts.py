@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ def test_trials_equal_twin(units, trials, n_bins, width):
     args = (*pack(units), origins, limits, n_bins, width, np.uint16)
     with np.errstate(all="ignore"):
         got = counts.count_trials(*args)
-        two = counts.count_trials(*args, threads=2)
+        with mock.patch.object(counts, "_MANY", 0):
+            two = counts.count_trials(*args, threads=2)
     assert got.dtype == np.uint16
     assert got.flags.c_contiguous
     np.testing.assert_array_equal(got, twin_trials(units, origins, limits, n_bins, width))
@@ -117,9 +119,10 @@ def test_clock_equals_twin(units, origin, n_bins, start_bin, width):
 def test_range_of_clock_is_slice_of_whole(units, origin, begin, n_bins, threads):
     spikes = pack(units)
     whole = counts.count_clock(*spikes, origin, 700, 0.02, np.uint8)
-    part = counts.count_clock(
-        *spikes, origin, n_bins, 0.02, np.uint8, start_bin=begin, threads=threads
-    )
+    with mock.patch.object(counts, "_MANY", 0):
+        part = counts.count_clock(
+            *spikes, origin, n_bins, 0.02, np.uint8, start_bin=begin, threads=threads
+        )
     np.testing.assert_array_equal(part, whole[begin : begin + n_bins])
 
 
@@ -138,7 +141,8 @@ def test_unsorted_times_harm_nobody(units, trials):
 
 @pytest.mark.parametrize("origin", [0.0, 12.3456, 0.1, 1000.0002, -3.5])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_spikes_on_every_edge_by_integer_truth(origin, threads):
+def test_spikes_on_every_edge_by_integer_truth(origin, threads, monkeypatch):
+    monkeypatch.setattr(counts, "_MANY", 0)
     # Samples lie at `n / 30000` where the clock starts on an edge of the session's (0, 0.1, -3.5),
     # else at `origin + n / 30000`. (Times stamped by other arithmetic may be one rounding away from
     # the edge that they mean; no rule of edges can know that.)
@@ -159,7 +163,8 @@ def test_spikes_on_every_edge_by_integer_truth(origin, threads):
         np.testing.assert_array_equal(got[:, u], truth)
 
 
-def test_trials_on_a_sample_clock_by_integer_truth():
+def test_trials_on_a_sample_clock_by_integer_truth(monkeypatch):
+    monkeypatch.setattr(counts, "_MANY", 0)
     rng = np.random.default_rng(2)
     starts = rng.permutation(np.r_[np.arange(0, 300_000, 7_506), np.arange(0, 300_000, 5_000)])
     stops = starts + 7_500
@@ -310,7 +315,8 @@ def test_many_presentations_pass_over_blocks():
     edges = origins[:, None] + np.arange(14) / 50
     for u, spikes in enumerate(units):
         np.testing.assert_array_equal(got[:, u], np.diff(np.searchsorted(spikes, edges)))
-    np.testing.assert_array_equal(counts.count_trials(*args, threads=2), got)
+    with mock.patch.object(counts, "_MANY", 0):
+        np.testing.assert_array_equal(counts.count_trials(*args, threads=2), got)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "i8", "u8"])
@@ -327,8 +333,20 @@ def test_integer_types_and_given_output(dtype):
     assert out.tolist() == [[2], [1]]
 
 
+def test_threads_are_started_for_many_spikes_and_counts(started, monkeypatch):
+    spikes = pack([[0.0, 0.01, 0.03]])
+    for least in (6, 5):
+        monkeypatch.setattr(counts, "_MANY", least)
+        assert counts.count_clock(*spikes, 0.0, 2, 0.02, "u1", threads=2).sum() == 3
+        assert counts.count_trials(*spikes, np.zeros(1), np.ones(1), 2, 0.02, "u1").sum() == 3
+    assert started == [2]
+    counts.count_trials(*spikes, np.zeros(1), np.ones(1), 2, 0.02, "u1", threads=3)
+    assert started == [2, 3]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_overflow_names_the_largest_count(threads):
+def test_overflow_names_the_largest_count(threads, monkeypatch):
+    monkeypatch.setattr(counts, "_MANY", 0)
     full = pack([np.zeros(255), np.full(3, 0.5)])
     origins, limits = np.array([5.0, 0.0]), np.full(2, np.inf)
     args = (0.0, 100, 0.02, np.uint8)

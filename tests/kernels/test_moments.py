@@ -54,6 +54,7 @@ def test_moments_equal_a_slow_twin(rows, units, bins, n_labels, dtype, masked, s
 def test_threads_and_tiles_change_nothing(threads, monkeypatch):
     """Units are shared by threads, and each takes a few at once: here fewer than there are."""
     monkeypatch.setattr(moments, "_TILE", 100)
+    monkeypatch.setattr(moments, "_MANY", 0)
     random = np.random.default_rng(0)
     counts = random.integers(0, 9, (12, 7, 5)).astype("u2")
     labels, valid = random.integers(-1, 3, 12), random.random((12, 7, 5)) < 0.7
@@ -62,6 +63,14 @@ def test_threads_and_tiles_change_nothing(threads, monkeypatch):
         found = moments.moments(counts, labels, 3, mask, threads)
         for ours, theirs in zip(found, slow_moments(counts, labels, 3, used), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_threads_are_started_for_many_values(started, monkeypatch):
+    counts = np.ones((4, 5, 3), "u1")
+    for least in (61, 60):
+        monkeypatch.setattr(moments, "_MANY", least)
+        assert moments.moments(counts, np.zeros(4, int), 1)[0].sum() == 60
+    assert started == [2]
 
 
 def test_sums_of_squares_of_bytes_do_not_overflow():

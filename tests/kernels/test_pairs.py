@@ -96,8 +96,18 @@ def test_without_units_there_are_no_pairs():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 9])
-def test_threads_change_nothing(threads):
+def test_threads_change_nothing(threads, monkeypatch):
     trains = np.sort(np.random.default_rng(0).uniform(0, 3, (5, 60)), axis=1)
+    few = pairs.count_differences(*packed(trains), 20, 0.001)
+    monkeypatch.setattr(pairs, "_MANY", 0)
     found = pairs.count_differences(*packed(trains), 20, 0.001, threads=threads)
-    np.testing.assert_array_equal(found, pairs.count_differences(*packed(trains), 20, 0.001))
+    np.testing.assert_array_equal(found, few)
     assert found.sum() > 100
+
+
+def test_threads_are_started_for_many_spikes(started, monkeypatch):
+    trains = np.sort(np.random.default_rng(0).uniform(0, 3, (5, 60)), axis=1)
+    for least in (301, 300):
+        monkeypatch.setattr(pairs, "_MANY", least)
+        pairs.count_differences(*packed(trains), 20, 0.001)
+    assert started == [2]

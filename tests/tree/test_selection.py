@@ -15,6 +15,7 @@ from neuroarrays.lazy.arrays import array_of
 from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.views import Arranged, InMemory, Segments
 from neuroarrays.synthetic import write_nwb
+from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 from neuroarrays.tree import intervals
 from neuroarrays.tree.query import parse
 
@@ -630,3 +631,15 @@ def test_intervals_outside_leave_nothing(sample):
     with pytest.raises(NothingLeft):
         na.restrict(na.align(sample, bin_width=0.1), (5000.0, 6000.0))
     assert issubclass(NothingLeft, NeuroArraysError)
+
+
+def test_what_lies_below_an_area_loses_the_same_units(tmp_path):
+    write_static(tmp_path / "static1-2-3-a", StaticOptions(units=6, areas=("V1", "LM"), train=2))
+    tree = na.open_datatree(tmp_path / "static1-2-3-a")
+    few = na.select_units(tree, "area == 'V1' and unit_id > 1")
+    assert set(few["1-2-3"].children) == {"V1"}
+    kept = few["1-2-3/V1"]["unit_id"].values
+    assert kept.tolist() == [3, 6]
+    deviation = "statistics/all/responses_std"
+    expected = tree["1-2-3/V1"][deviation].values[np.isin(tree["1-2-3/V1"]["unit_id"], kept)]
+    np.testing.assert_array_equal(few["1-2-3/V1"][deviation].values, expected)
