@@ -47,7 +47,9 @@ def kind_of(text: str) -> str:
 
 def whole(text: str) -> str:
     """An address that can be asked for: of http(s), spaces and the like quoted; "#" is part of a name."""
-    kind, _, rest = text.partition("://")
+    kind, separator, rest = text.partition("://")
+    if not separator:  # a path
+        return text
     if kind.lower() not in ("http", "https"):
         return f"{kind.lower()}://{rest}"
     before, question, query = rest.partition("?")
@@ -56,7 +58,7 @@ def whole(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """An address without what is secret in it: it names a file, and is what is said and kept."""
+    """An address without what is secret in it: it names a file, and is what is said and kept; a path as it is."""
     text = whole(text)
     if not text.startswith(("http://", "https://")):
         return text
