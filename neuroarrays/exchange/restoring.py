@@ -10,32 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.exchange.objects import (
-    OF_COLUMNS,
-    VALUES,
-    PynappleObjects,
-    pynapple_module,
-    to_pynapple,
-)
-from neuroarrays.files.source import plain
+from neuroarrays.exchange.object_nodes import metadata_of, node_of
+from neuroarrays.exchange.objects import PynappleObjects, pynapple_module, to_pynapple
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema.given import described
-from neuroarrays.tree.columns import plain_column
 from neuroarrays.tree.intervals import merged
-from neuroarrays.tree.observed import OF_SESSION, OF_UNITS, complete, with_stretches
-
-#: Names that metadata of pynapple cannot have in a tree.
-_USED = (
-    "start_time",
-    "stop_time",
-    "spike_times",
-    "row_size",
-    schema.UNIT,
-    schema.PRESENTATION,
-    schema.SPIKE,
-    schema.TIME,
-    *OF_UNITS,
-)
+from neuroarrays.tree.observed import OF_SESSION, complete, with_stretches
 
 
 def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.DataTree:
@@ -63,7 +43,9 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
     Raises
     ------
     TypeError
-        If an object is none of these.
+        If `objects` is no mapping from names, or an object is none of these.
+    ValueError
+        If a name is no path, or a group below ``presentations`` has more than two times in a row.
 
     Examples
     --------
@@ -73,21 +55,34 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
     [3.0, 4.0]
     """
     nap = pynapple_module()
-    if not isinstance(objects, Mapping) or isinstance(objects, xr.Dataset | xr.DataTree):
-        name = schema.SPIKE_TIMES if isinstance(objects, nap.TsGroup) else "signal"
-        msg = (
-            f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found "
-            f"{described(objects)}"
-        )
+    if not isinstance(objects, Mapping) or isinstance(
+        objects, xr.Dataset | xr.DataTree | nap.TsGroup
+    ):
+        name, kind = ("CA1" if isinstance(objects, nap.TsGroup) else "signal"), type(objects)
+        own = kind.__module__.startswith("pynapple")
+        what = f"a {kind.__name__}" if own else described(objects)
+        msg = f"expected objects of pynapple by name, such as {{{name!r}: ...}}, found {what}"
         raise TypeError(msg)
     if isinstance(objects, PynappleObjects) and objects.tree.parent is None:
         return _restored(objects)
+    for name in objects:
+        _check_name(name)
     parts = {name: _split(name, objects, session) for name in objects}
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple"))}
     for each in dict.fromkeys(part[0] for part in parts.values()) or [session or "session"]:
         inside = {part[1:]: objects[name] for name, part in parts.items() if part[0] == each}
         groups |= _session(inside, each)
     return xr.DataTree.from_dict(groups)
+
+
+def _check_name(name: Any) -> None:
+    """Refuse what is no path of a node."""
+    if not isinstance(name, str):
+        msg = f"expected names as text, found {name!r:.60}; write str(name)"
+        raise TypeError(msg)
+    if any(part != schema.node_name(part) for part in name.strip("/").split("/")):
+        msg = f"expected a name or a path, such as 'CA1/spikes', found {name!r:.60}"
+        raise ValueError(msg)
 
 
 def _split(name: str, names: Iterable[str], session: str | None) -> tuple[str, str, bool]:
@@ -113,7 +108,7 @@ def _session(objects: Mapping[tuple[str, bool], Any], session: str) -> dict[str,
     observed: dict[str, tuple[np.ndarray, bool]] = {}
     groups = {session: xr.Dataset(attrs={"session_id": session})}
     for (path, of_tree), nap_object in objects.items():
-        place, node, clocks = _node(path, nap_object, of_tree)
+        place, node, clocks = node_of(path, nap_object, of_tree)
         place = f"{session}/{place}"
         if place in groups and schema.TIME in groups[place].dims:
             if _fit(groups[place], node):
@@ -164,42 +159,6 @@ def _own_axes(kept: xr.Dataset, node: xr.Dataset) -> xr.Dataset:
     return node.rename(others | labels)
 
 
-def _node(path: str, nap_object: Any, of_tree: bool) -> tuple[str, xr.Dataset, list[np.ndarray]]:
-    """Where an object stands in its session, as what, and the clocks that tell its support."""
-    nap = pynapple_module()
-    first = path.partition("/")[0]
-    if isinstance(nap_object, nap.Ts) and first in (schema.EVENTS, schema.PRESENTATIONS):
-        times = np.asarray(nap_object.index, np.float64)
-        name, dim = (
-            (schema.EVENT_TIME, schema.EVENT)
-            if first == schema.EVENTS
-            else (schema.START_TIME, schema.PRESENTATION)
-        )
-        coords = {dim: np.arange(times.size)} if dim == schema.PRESENTATION else {}
-        return path, xr.Dataset({name: (dim, times, {"units": "s"})}, coords), []
-    if isinstance(nap_object, nap.TsGroup) and first == schema.PRESENTATIONS:
-        return path, _overlapping(nap_object), []
-    if isinstance(nap_object, nap.Ts | nap.TsGroup):
-        group = nap_object
-        if isinstance(nap_object, nap.Ts):
-            group = nap.TsGroup({0: nap_object}, time_support=nap_object.time_support)
-        clocks = [np.asarray(group[i].index, np.float64) for i in group.index]
-        return f"{path.removesuffix(f'/{schema.SPIKES}')}/{schema.SPIKES}", _spikes(group), clocks
-    if isinstance(nap_object, nap.IntervalSet):
-        name = path.removeprefix(f"{schema.PRESENTATIONS}/")
-        return f"{schema.PRESENTATIONS}/{name}", _table(nap_object), []
-    if isinstance(nap_object, nap.Tsd | nap.TsdFrame | nap.TsdTensor):
-        node, _, variable = path.rpartition("/")
-        signal = _signal(nap_object, variable)
-        if not (of_tree and node):
-            node = path
-        if schema.UNIT in signal.dims and "/" not in node and not of_tree:
-            node = path if "/" in path else f"{schema.UNKNOWN_AREA}/{path}"  # units are of an area
-        return node, signal, [np.asarray(nap_object.index, np.float64)]
-    msg = f"{path} is a {type(nap_object).__name__}; expected an object of pynapple with times"
-    raise TypeError(msg)
-
-
 def _restored(objects: PynappleObjects) -> xr.DataTree:
     """The tree that objects are of, with those built anew that are not as they were."""
     before = to_pynapple(objects.tree)
@@ -219,10 +178,10 @@ def _restored(objects: PynappleObjects) -> xr.DataTree:
     return xr.DataTree.from_dict(nodes)
 
 
-def _put(nodes: dict[str, xr.Dataset], made: xr.DataTree, tree: xr.DataTree) -> None:
+def _put(nodes: dict[str, xr.Dataset], rebuilt: xr.DataTree, tree: xr.DataTree) -> None:
     """Put nodes that were built anew among those of a tree, with the attributes of the old."""
     before = dict(tree.subtree_with_keys)
-    for path, node in made.subtree_with_keys:
+    for path, node in rebuilt.subtree_with_keys:
         built = node.to_dataset(inherit=False)
         session, _, below = path.partition("/")
         if not below or (below == schema.OBSERVED and session in tree.children):
@@ -245,9 +204,9 @@ def _same(one: Any, other: Any) -> bool:
     nap = pynapple_module()
     if type(one) is not type(other) or len(one) != len(other):
         return False
-    mine, theirs = _metadata(one), _metadata(other)
-    alike = list(mine) == list(theirs) and all(
-        pd.Series(mine[name]).equals(pd.Series(theirs[name])) for name in mine
+    columns, others = metadata_of(one), metadata_of(other)
+    alike = list(columns) == list(others) and all(
+        pd.Series(columns[name]).equals(pd.Series(others[name])) for name in columns
     )
     if not alike or not np.array_equal(_support_of(one), _support_of(other)):
         return False
@@ -257,8 +216,8 @@ def _same(one: Any, other: Any) -> bool:
         return np.array_equal(one.index, other.index) and all(
             _same(one[i], other[i]) for i in one.index
         )
-    columns = [list(getattr(each, "columns", ())) for each in (one, other)]
-    if not np.array_equal(one.index, other.index) or columns[0] != columns[1]:
+    names = [list(getattr(each, "columns", ())) for each in (one, other)]
+    if not np.array_equal(one.index, other.index) or names[0] != names[1]:
         return False
     return isinstance(one, nap.Ts) or np.array_equal(
         one.values, other.values, equal_nan=one.values.dtype.kind == "f"
@@ -283,95 +242,3 @@ def _observed(nap_object: Any, clocks: list[np.ndarray]) -> tuple[np.ndarray, bo
     rows = np.asarray(support.values, np.float64).reshape(-1, 2)
     guess = np.stack(merged(ends), axis=1)
     return rows, rows.shape != guess.shape or not np.allclose(rows, guess, rtol=0, atol=2e-6)
-
-
-def _spikes(group: Any) -> xr.Dataset:
-    ids = np.asarray(group.index, np.int64)
-    trains = [np.asarray(group[i].index, np.float64) for i in group.index]
-    coords: dict[str, xr.Variable] = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
-    for name, values in _metadata(group).items():
-        coords[_free(name)] = xr.Variable(schema.UNIT, values)
-    sizes = np.array([train.size for train in trains], np.int64)
-    times = np.concatenate(trains) if trains else np.empty(0)
-    variables = {
-        schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
-        schema.ROW_SIZE: schema.var(
-            "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
-        ),
-    }
-    told = [getattr(group[i], "values", None) for i in group.index]
-    if any(values is not None for values in told):  # a group of Tsd
-        columns = [
-            np.full(train.size, np.nan) if values is None else np.asarray(values)
-            for train, values in zip(trains, told, strict=True)
-        ]
-        variables[VALUES] = xr.Variable(schema.SPIKE, np.concatenate(columns))
-    return dataset(variables, coords)
-
-
-def _overlapping(group: Any) -> xr.Dataset:
-    """A table of a group of starts and stops, as `to_pynapple` makes it of rows that overlap.
-
-    A row without a second time has no stop; one of more than two stops at its last.
-    """
-    trains = [np.asarray(group[i].index, np.float64) for i in group.index]
-    starts = np.array([train[0] if train.size else np.nan for train in trains])
-    stops = np.array([train[-1] if train.size > 1 else np.nan for train in trains])
-    columns = {
-        name: schema.var("table", name, values, (schema.PRESENTATION,))
-        for name, values in ((schema.START_TIME, starts), (schema.STOP_TIME, stops))
-    }
-    columns |= {
-        _free(name): xr.Variable(schema.PRESENTATION, values)
-        for name, values in _metadata(group).items()
-        if name != "rate"
-    }
-    rows = np.asarray(group.index, np.int64)
-    return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
-
-
-def _metadata(nap_object: Any) -> dict[str, np.ndarray]:
-    """The metadata of the units, intervals or columns of a pynapple object."""
-    names = getattr(nap_object, "metadata_columns", None) or ()
-    return {str(name): plain_column(nap_object.get_info(name)) for name in names}
-
-
-def _free(name: str) -> str:
-    """A name that the tree does not use itself."""
-    return f"{name}_column" if name in _USED else name
-
-
-def _table(intervals: Any) -> xr.Dataset:
-    columns = {
-        name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
-        for name, values in (
-            (schema.START_TIME, intervals.start),
-            (schema.STOP_TIME, intervals.end),
-        )
-    }
-    columns |= {
-        _free(name): xr.Variable(schema.PRESENTATION, values)
-        for name, values in _metadata(intervals).items()
-    }
-    rows = np.arange(len(intervals))
-    return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, rows)})
-
-
-def _signal(series: Any, name: str) -> xr.Dataset:
-    values, times = np.asarray(series.values), np.asarray(series.index, np.float64)
-    coords = {schema.TIME: xr.Variable(schema.TIME, times, {"units": "s"})}
-    dims = [schema.TIME, *(f"axis_{i}" for i in range(1, values.ndim))]
-    columns = np.asarray(getattr(series, "columns", ()))
-    if values.ndim == 2 and columns.dtype.kind in "iu":
-        dims[1] = schema.UNIT
-        coords[schema.UNIT] = xr.Variable(schema.UNIT, columns)
-    elif values.ndim == 2 and columns.size:
-        coords["axis_1"] = xr.Variable("axis_1", columns.astype(str))
-    attrs = {}
-    if values.ndim == 2:
-        for key, column in _metadata(series).items():
-            if key in OF_COLUMNS and column.size and (column == column[0]).all():
-                attrs[key] = plain(column[0])
-            else:
-                coords[_free(key)] = xr.Variable(dims[1], column)
-    return dataset({name: xr.Variable(dims, values, attrs)}, coords)

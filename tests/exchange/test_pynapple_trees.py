@@ -2,6 +2,8 @@
 what objects of pynapple can hold.
 """
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -192,3 +194,38 @@ def test_values_of_spikes_are_kept():
     )
     changed = na.from_pynapple(objects)["session/V1/spikes/spike_values"]
     assert same(changed.values, [20.0, 40.0, np.nan, 14.0])
+
+
+def test_names_that_a_tree_cannot_have_are_changed_not_lost():
+    trains = {1: nap.Ts([0.5, 1.5]), 2: nap.Ts([1.0, 2.0])}
+    metadata = {"row_size": [7, 8], "a/b": [1.0, 2.0], "a_b": ["x", "y"]}
+    group = nap.TsGroup(trains, metadata=metadata)
+    tree = na.from_pynapple({"CA1": group, "time": nap.Tsd([0.0, 1.0], [3.0, 4.0])})
+    spikes = tree["session/CA1/spikes"]
+    assert spikes["row_size"].values.tolist() == [2, 2]
+    assert spikes["row_size_column"].values.tolist() == [7, 8]
+    assert spikes["a_b"].values.tolist() == [1.0, 2.0]
+    assert spikes["a_b_column"].values.tolist() == ["x", "y"]
+    assert tree["session/time"]["time_column"].values.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        (3, TypeError, "names as text, found 3"),
+        ("../x", ValueError, "found '../x'"),
+        ("", ValueError, "a name or a path"),
+        ("presentations/p", ValueError, "row 1 has 3 times, expected a start and a stop"),
+    ],
+)
+def test_names_that_are_no_paths_and_spikes_in_the_place_of_tables(name, error, words):
+    group = nap.TsGroup({1: nap.Ts([0.5, 1.5, 2.5])})
+    with pytest.raises(error, match=re.escape(words)):
+        na.from_pynapple({name: group})
+
+
+def test_an_object_without_a_name_is_called_what_it_is():
+    with pytest.raises(TypeError, match=r"\{'CA1': ...\}, found a TsGroup"):
+        na.from_pynapple(nap.TsGroup({1: nap.Ts([0.5, 1.5])}))
+    with pytest.raises(TypeError, match=r"\{'signal': ...\}, found a Tsd"):
+        na.from_pynapple(nap.Tsd([0.0, 1.0], [3.0, 4.0]))
