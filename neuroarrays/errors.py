@@ -204,7 +204,7 @@ class MissingDependency(NeuroArraysError, ImportError):
     package : str
         The package to import.
     extra : str
-        The extra of neuroarrays that installs it.
+        The extra of neuroarrays that installs it; "" where none does.
     purpose : str
         What it is needed for.
     """
@@ -213,7 +213,7 @@ class MissingDependency(NeuroArraysError, ImportError):
         self.package, self.extra, self.purpose = package, extra, purpose
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: "
-            f"pip install 'neuroarrays[{extra}]'"
+            + (f"pip install 'neuroarrays[{extra}]'" if extra else f"pip install {package}")
         )
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:

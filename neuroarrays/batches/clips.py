@@ -83,7 +83,10 @@ def split_clips(
     else:
         number = 10 if number is None else number
         if not 0 < number < numbers.size:
-            msg = f"{where}: num_val_clips={number} of {numbers.size} clips of {length} frames"
+            msg = (
+                f"{where}: num_val_clips={number}: expected 1 to {numbers.size - 1} of the "
+                f"{numbers.size} clips of {length} frames"
+            )
             raise ValueError(msg)
         drawn = np.random.RandomState(seed).choice(numbers.size, number, replace=False)
     if not 0 < drawn.size < numbers.size:

@@ -117,12 +117,15 @@ class MovieChunks:
     Raises
     ------
     ValueError
-        If there are fewer frames than a chunk has.
+        If a chunk has no frame, or there are fewer frames than it has.
     """
 
     def __init__(self, source: MovieFields, order: np.ndarray, chunk: int):
         self.source, self.order, self.chunk = source, order, chunk
         self.location, self.buffers = source.location, fields.Buffers()
+        if chunk < 1:
+            msg = f"{self.location}: a chunk of {chunk} frames: expected at least one"
+            raise ValueError(msg)
         if order.size < chunk:
             msg = f"{self.location}: there are {order.size} frames, fewer than a chunk of {chunk}"
             raise ValueError(msg)
@@ -199,8 +202,8 @@ class MovieStarts(Batches):
     Raises
     ------
     ValueError
-        If a chunk is longer than a clip that it has to lie in, no batch is full, or a start is
-        none.
+        If a clip has no frame, a chunk is longer than a clip that it has to lie in, no batch is
+        full, or a start is none.
     """
 
     def __init__(
@@ -214,6 +217,9 @@ class MovieStarts(Batches):
         starts: Sequence[int] | None = None,
         drop_last: bool = True,
     ):
+        if scene < 1:
+            msg = f"{data.location}: a clip of {scene} frames: expected at least one"
+            raise ValueError(msg)
         self.frames, self.chunk, self.scene, self.over = data.order.size, data.chunk, scene, over
         if starts is None:
             stop = self.frames if seed is not None else self.frames - self.chunk + 1

@@ -7,7 +7,7 @@ images take the place of time there.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,16 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches.movies import frame_dim
-from neuroarrays.errors import FormatError, MissingDependency, SchemaError
+from neuroarrays.errors import MissingDependency, SchemaError, option
+from neuroarrays.exchange.containers import SEQUENCES, from_openretina
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.formats.retina import nodes as retina
-from neuroarrays.formats.retina.arrays import floats, pixels
-from neuroarrays.formats.retina.clips import clips
-from neuroarrays.formats.retina.session_info import put_session_info, session_info
-from neuroarrays.lazy.views import Arranged, InMemory, transposed
+from neuroarrays.formats.retina.session_info import session_info
+
+__all__ = ["from_openretina", "load_responses", "load_stimuli", "to_openretina"]
 
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
-_SEQUENCES = "random_sequences"
 
 
 def to_openretina(
@@ -121,78 +120,12 @@ def load_responses(path: Any, *, fr_normalization: float = 1.0, **opening: Any) 
     return _responses(tree, _sessions(tree, "raise"), _containers()[1], fr_normalization)
 
 
-def from_openretina(
-    movies: Any,
-    responses: Mapping[str, Any],
-    *,
-    sampling_rate: float | None = None,
-    by_trial: Sequence[str] = (schema.TRIAL, schema.UNIT, schema.TIME),
-    mismatch: str = "error",
-) -> xr.DataTree:
-    """A tree of open-retina's containers, or of dicts as `to_openretina` makes them.
-
-    Parameters
-    ----------
-    movies : MoviesTrainTestSplit, or mapping of session to these
-        What was shown; one for all, or one per session. A session without one opens without
-        `stimulus`, and its attribute `note` says so. Where a movie has `random_sequences` and a
-        session its `scan_sequence_idx` (Hoefling et al. 2024), the clips stand in the order of the
-        scan, mirrored for a left eye, and are labelled by `clip_id`.
-    responses : mapping of session to ResponsesTrainTestSplit
-        What the neurons did.
-    sampling_rate : float, optional, Hz
-        Frames per second; without it there is no `time`.
-    by_trial : sequence of str
-        The axes of responses by trial, which differ from dataset to dataset there. They are
-        declared, never guessed.
-    mismatch : {"error", "cut"}
-        Where responses and stimulus differ in length: refuse, or drop the end of the longer.
-
-    Returns
-    -------
-    xr.DataTree
-        Blocks `train` and the names of the tests.
-
-    Raises
-    ------
-    FormatError
-        If lengths or numbers of units differ.
-    """
-    retina.choice("mismatch", mismatch, ("error", "cut"))
-    if sorted(by_trial) != sorted((schema.TRIAL, schema.UNIT, schema.TIME)):
-        msg = f"by_trial: expected 'trial', 'unit_id' and 'time' in some order, got {by_trial!r}"
-        raise ValueError(msg)
-    order = tuple(list(by_trial).index(d) for d in (schema.TRIAL, schema.TIME, schema.UNIT))
-    nodes: dict[str, xr.Dataset] = {}
-    for session, response in responses.items():
-        movie = _movie_of(movies, session)
-        for block in (retina.TRAIN, *_get(response, "test_dict")):
-            part = _part(session, block, movie, response, order)
-            part.attrs |= retina.rate_attrs(sampling_rate, None)
-            part.time = retina.regular_clock(sampling_rate, min(part.lengths().values()))
-            path = f"{schema.node_name(block)}/{schema.node_name(session)}"
-            nodes |= retina.part_nodes(path, part, mismatch)
-            notes: list[str] = []
-            told = dict(_get(response, "session_kwargs") or {})
-            if not part.frames and (sequences := _get(movie, _SEQUENCES)) is not None:
-                told[_SEQUENCES] = sequences
-            put_session_info(nodes, path, told, notes)
-            if notes:
-                nodes[path].attrs["notes"] = notes
-    ordered = dict(sorted(nodes.items(), key=lambda item: not item[0].startswith("train/")))
-    attrs = schema.root_attrs(schema.ALIGNED, source="open-retina")
-    if left_out := [name for name in _named(movies) if name not in responses]:
-        attrs["notes"] = [f"movies of {name}: no responses, left out" for name in left_out]
-    root = xr.Dataset(attrs=attrs)
-    return xr.DataTree.from_dict({"/": root} | ordered)
-
-
 def _containers() -> tuple[Any, Any]:
     try:
         from openretina.data_io.base import MoviesTrainTestSplit, ResponsesTrainTestSplit
     except ModuleNotFoundError as error:
-        purpose = "making open-retina's containers (pip install openretina; or containers=False)"
-        raise MissingDependency("openretina", "torch", purpose) from error
+        purpose = "making open-retina's containers (dicts with containers=False)"
+        raise MissingDependency("openretina", "", purpose) from error
     return MoviesTrainTestSplit, ResponsesTrainTestSplit
 
 
@@ -254,7 +187,7 @@ def _movies(
         shown = {name: _movie(tree, name, session) for name in (retina.TRAIN, *tests)}
         movie: dict[str, Any] = {
             "stim_id": node.attrs.get("stimulus_type"),
-            _SEQUENCES: session_info(node, node[retina.RETINA]).get(_SEQUENCES),
+            SEQUENCES: session_info(node, node[retina.RETINA]).get(SEQUENCES),
         }
         if normalize_stimuli:
             shown, stats = _normalised(shown, session, leave_out)
@@ -288,7 +221,7 @@ def _responses(
                 by_trial[block] = _arranged(repeats, (schema.TRIAL, schema.UNIT), divisor)
         node: Any = tree[f"{retina.TRAIN}/{session}"]
         told = session_info(node, node[retina.RETINA])
-        told.pop(_SEQUENCES, None)
+        told.pop(SEQUENCES, None)
         responses[session] = kind(
             train=by_block[retina.TRAIN],
             test_dict={name: by_block[name] for name in tests},
@@ -312,7 +245,7 @@ def _normalised(
     train = shown[retina.TRAIN]
     kept = np.ones(train.shape[1], bool)
     if leave_out is not None:
-        length, count = leave_out
+        length, count = _clip_counts(leave_out, train.shape[1])
         draw = np.random.RandomState(VALIDATION_SEED)  # the clips drawn there
         for clip in draw.choice(train.shape[1] // length, count, replace=False):
             kept[clip * length : (clip + 1) * length] = False
@@ -329,63 +262,14 @@ def _normalised(
     return movies, {"norm_mean": mean, "norm_std": deviation}
 
 
-def _get(container: Any, name: str) -> Any:
-    return container.get(name) if isinstance(container, Mapping) else getattr(container, name, None)
-
-
-def _named(movies: Any) -> list[str]:
-    """The sessions that have movies of their own; none where one movie is for all."""
-    return [] if not isinstance(movies, Mapping) or "train" in movies else [*map(str, movies)]
-
-
-def _movie_of(movies: Any, session: str) -> Any:
-    """The movie of a session; None where there is none."""
-    if isinstance(movies, Mapping) and "train" not in movies:
-        return movies.get(session)
-    return movies
-
-
-def _part(
-    session: str, block: str, movie: Any, response: Any, order: tuple[int, ...]
-) -> retina.BlockData:
-    part = retina.BlockData("containers", attrs={"session_id": session})
-    train = block == retina.TRAIN
-    shown = _get(movie, "train") if train else (_get(movie, "test_dict") or {}).get(block)
-    told = _get(response, "session_kwargs") or {}
-    if shown is None:
-        part.attrs["note"] = "no movie was given"
-    else:
-        part.stimulus = Arranged(pixels(InMemory(np.asarray(shown))), (1, 0, 2, 3))
-        _in_order_of_the_scan(part, train, movie, told)
-    values = _get(response, "train") if train else _get(response, "test_dict")[block]
-    part.responses = transposed(floats(InMemory(np.asarray(values))))
-    trials = (_get(response, "test_by_trial_dict") or {}).get(block)
-    if not train and trials is not None:
-        part.by_trial = Arranged(floats(InMemory(np.asarray(trials))), order)
-    if schema.UNIT in told:
-        part.units[schema.UNIT] = told[schema.UNIT]
-    if (stimulus := _get(response, "stim_id")) is not None:
-        part.attrs["stimulus_type"] = stimulus
-    return part
-
-
-def _in_order_of_the_scan(
-    part: retina.BlockData, train: bool, movie: Any, told: Mapping[str, Any]
-) -> None:
-    """Put the clips of a movie in the order in which a scan saw them."""
-    sequences, scan = _get(movie, _SEQUENCES), told.get("scan_sequence_idx")
-    if sequences is None or scan is None or part.stimulus is None:
-        return
-    orders, frames, number = np.asarray(sequences, np.int64), part.stimulus.shape[0], int(scan)
-    step = frames // orders.shape[0] if train else frames
-    if not 0 <= number < orders.shape[1] or (train and frames % orders.shape[0]):
-        raise FormatError(
-            part.path,
-            f"{part.attrs['session_id']}: scan_sequence_idx",
-            f"one of {orders.shape[1]} scans, and whole clips",
-            f"scan {scan}, {orders.shape[0]} clips in {frames} frames",
+def _clip_counts(leave_out: Any, frames: int) -> tuple[int, int]:
+    """Frames of a clip and the number of clips to leave out, which there are."""
+    pair = np.asarray(leave_out)
+    fits = pair.shape == (2,) and pair.dtype.kind in "iu" and pair[0] > 0
+    if not fits or not 0 <= pair[1] < frames // pair[0]:
+        msg = (
+            f"{option('leave_out', leave_out)}: expected the length of a clip and a number of clips, "
+            f"fewer than there are in {frames} frames"
         )
-    order = orders[:, number] if train else np.zeros(1, np.int64)
-    if train:
-        part.frames["clip_id"] = np.repeat(order, step)
-    part.stimulus = clips(part.stimulus, order, step, str(told.get("eye")) == "left")
+        raise ValueError(msg)
+    return int(pair[0]), int(pair[1])

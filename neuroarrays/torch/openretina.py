@@ -16,12 +16,10 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.clips import split_clips
-from neuroarrays.batches.movies import (
-    MovieStarts,
-    pixel_statistics,
-)
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.batches.movies import MovieStarts, pixel_statistics
+from neuroarrays.errors import NotInTree, SchemaError, option
 from neuroarrays.formats.retina.session_info import session_info
+from neuroarrays.schema.given import check
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.movies import BY_TRIAL, DataPoint, MovieDataset, by_trial, movie_fields
 
@@ -104,9 +102,15 @@ def openretina(  # noqa: PLR0913  its own options
     NotInTree
         If there are blocks, but none that trains; or no such clip.
     ValueError
-        If a side gets no clip.
+        If a side gets no clip, or an option is out of range.
     """
     fields.check_cache(cache)
+    if not isinstance(seed, int | np.integer):
+        msg = f"{option('seed', seed)}: expected a whole number; it draws the validation clips"
+        raise ValueError(msg)
+    if fr_normalization is not None and not fr_normalization > 0:
+        msg = f"{option('fr_normalization', fr_normalization)}: expected a positive number"
+        raise ValueError(msg)
     movie, response = _one("inputs", inputs), _one("targets", targets)
     by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     areas = [area for _, area in gathering.areas(tree, [movie, response])]
@@ -172,9 +176,9 @@ def multiple_movies_dataloaders(
     Parameters
     ----------
     neuron_data_dictionary : mapping of session to ResponsesTrainTestSplit
-        Responses (unit, time), in counts or Hz.
+        Responses (unit, time), in counts or Hz; also dicts of what these hold.
     movies_dictionary : mapping of session to MoviesTrainTestSplit
-        Movies (channel, time, y, x); the same sessions.
+        Movies (channel, time, y, x); the same sessions and tests.
     **options
         Of `openretina`: ``train_chunk_size``, ``batch_size``, ``seed``, ``clip_length``,
         ``num_val_clips``, ``val_clip_indices``, ``allow_over_boundaries``, and those of
@@ -188,25 +192,42 @@ def multiple_movies_dataloaders(
     Raises
     ------
     NotInTree
-        If a session has responses but no movie, or a movie but no responses.
+        If a session or a test has responses but no movie, or a session no responses.
+    SchemaError
+        If shapes do not fit, or responses are NaN.
+    TypeError
+        If something else stands in the place of a container.
     """
+    both = {"responses": neuron_data_dictionary, "movie": movies_dictionary}
+    for what, given in both.items():
+        check(given, Mapping, f"{what}: expected containers by session", TypeError)
+    if not any(both.values()):
+        msg = "expected containers of at least one session, found none"
+        raise SchemaError(msg)
     nodes = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="open-retina"))}
-    sessions = {*neuron_data_dictionary, *movies_dictionary}
-    for session in sorted(sessions):
-        for what, given in (("responses", neuron_data_dictionary), ("movie", movies_dictionary)):
+    for session in dict.fromkeys(name for given in both.values() for name in given):
+        for what, given in both.items():
             if session not in given:
                 raise NotInTree(f"{what} of session", session, given)
-    for session, answers in neuron_data_dictionary.items():
-        shown = movies_dictionary[session]
-        nodes |= _nodes(f"train/{session}", shown.train, answers.train, None)
-        for name, responses in answers.test_dict.items():
-            trials = answers.test_by_trial_dict.get(name)
-            nodes |= _nodes(f"{name}/{session}", shown.test_dict[name], responses, trials)
-    found = openretina(xr.DataTree.from_dict(nodes), **options)
-    for loaders in found.values():
+            if _member(given[session], "train") is None:
+                msg = f"{what} of session {session!r}: expected a container with `train`"
+                check(given[session], (), msg, TypeError)
+        answers, shown = neuron_data_dictionary[session], movies_dictionary[session]
+        nodes |= _nodes(
+            f"train/{session}", _member(shown, "train"), _member(answers, "train"), None
+        )
+        tests = _member(shown, "test_dict") or {}
+        repeats = _member(answers, "test_by_trial_dict") or {}
+        for name, responses in (_member(answers, "test_dict") or {}).items():
+            if name not in tests:
+                raise NotInTree("movie of test", name, tests, where=f"session {session!r}")
+            nodes |= _nodes(f"{name}/{session}", tests[name], responses, repeats.get(name))
+    by_side = openretina(xr.DataTree.from_dict(nodes), **options)
+    for loaders in by_side.values():
         for session, loader in loaders.items():
-            loader.dataset.session_info = dict(neuron_data_dictionary[session].session_kwargs)
-    return found
+            told = _member(neuron_data_dictionary[session], "session_kwargs")
+            loader.dataset.session_info = dict(told or {})
+    return by_side
 
 
 def get_movie_dataloader(  # noqa: PLR0913  its own options
@@ -269,15 +290,11 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
         msg = f"split={split!r}: expected one of 'train', 'validation', 'val', 'test'"
         raise ValueError(msg)
     both = responses if isinstance(responses, Mapping) else {"avg": responses}
+    if "avg" not in both:
+        raise NotInTree("responses", "avg", both)
     shown, answers = np.asarray(movie), np.asarray(both["avg"])
-    if shown.ndim != 4 or answers.ndim != 2 or answers.shape[0] < shown.shape[1]:
-        msg = (
-            "expected a movie (channel, time, y, x) and responses (time, unit) of as many frames, "
-            f"found {shown.shape} and {answers.shape}"
-        )
-        raise SchemaError(msg)
-    frames = shown.shape[1]
     nodes = _nodes(f"{split}/session", shown, answers.T, both.get("by_trial"))
+    frames = shown.shape[1]
     area: Any = xr.DataTree.from_dict(nodes)[f"{split}/session/retina"]
     source = movie_fields(area, "stimulus", schema.RESPONSES, False)
     order, train = np.arange(frames), split == "train"
@@ -302,6 +319,12 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
 def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.Dataset]:
     """A session of a block: a movie (channel, time, y, x), responses (unit, time) and repeats."""
     shown, answers = np.asarray(movie), np.asarray(responses)
+    if shown.ndim != 4 or answers.ndim != 2:
+        msg = (
+            f"{path}: expected a movie (channel, time, y, x) and responses of units along time, "
+            f"found shapes {shown.shape} and {answers.shape}"
+        )
+        raise SchemaError(msg)
     frames = shown.shape[1]
     if answers.shape[1] < frames:
         msg = f"{path}: the movie has {frames} frames, the responses {answers.shape[1]}"
@@ -310,11 +333,23 @@ def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.D
     area: dict[str, Any] = {schema.RESPONSES: ((schema.TIME, schema.UNIT), answers[:, :frames].T)}
     if trials is not None:
         repeats = np.asarray(trials)
+        units = answers.shape[0]
+        if repeats.ndim != 3 or repeats.shape[1] != units or repeats.shape[2] < frames:
+            msg = (
+                f"{path}: expected repeats (trial, unit, time) of {units} units and {frames} frames, "
+                f"found shape {repeats.shape}"
+            )
+            raise SchemaError(msg)
         area[BY_TRIAL] = ((schema.TRIAL, schema.UNIT, schema.TIME), repeats[..., :frames])
     return {
         path: xr.Dataset({"stimulus": (dims, np.moveaxis(shown, 1, 0))}),
         f"{path}/retina": xr.Dataset(area, {schema.UNIT: np.arange(answers.shape[0])}),
     }
+
+
+def _member(container: Any, name: str) -> Any:
+    """A part of a container, or of a dict in its place; None where it has none."""
+    return container.get(name) if isinstance(container, Mapping) else getattr(container, name, None)
 
 
 def _one(what: str, names: Sequence[str]) -> str:

@@ -126,6 +126,67 @@ def test_what_is_said_of_a_session_is_kept_or_noted(tmp_path):
     assert "session_id" not in again["s"]["session_kwargs"]
 
 
+def test_what_is_said_takes_no_name_of_the_tree():
+    movie, response = containers(units=3)
+    response["session_kwargs"] = {
+        name: np.zeros(3) for name in ("responses", "time", "responses_by_trial", "a/b")
+    } | {"stimulus": np.zeros((7, 7)), "session_id": "other", "eye": "left"}
+    tree = from_openretina(movie, {"s": response}, sampling_rate=10)
+    na.validate(tree, values=True)
+    for block, of in (("train", response["train"]), ("a", response["test_dict"]["a"])):
+        assert np.array_equal(tree[f"{block}/s/retina/responses"].values, of.T)
+        session = tree[f"{block}/s"]
+        assert len(session.attrs["notes"]) == 6
+        assert "session_info" not in session.children
+        assert session.attrs["session_id"] == "s"
+    assert "session_kwargs['a/b']: not in the tree, which cannot have" in str(session.attrs)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda m, r: (m, [r]), TypeError, "responses: expected containers by session, found a l"),
+        (lambda m, r: (m, {"s": 3}), TypeError, "responses of session 's': expected a container"),
+        (lambda m, r: (np.ones(3), {"s": r}), TypeError, "movies of session 's': expected a cont"),
+        (
+            lambda m, r: (m | {"train": m["train"][0]}, {"s": r}),
+            FormatError,
+            r"train/s/stimulus: expected axes channel, time, y, x; found shape \(8, 4, 5\)",
+        ),
+        (
+            lambda m, r: (m, {"s": r | {"test_by_trial_dict": {"a": np.ones((3, 4))}}}),
+            FormatError,
+            "a/s/responses_by_trial: expected axes trial, unit_id, time",
+        ),
+        (
+            lambda m, r: (m, {"s": r | {"test_dict": {"train": r["train"]}}}),
+            ValueError,
+            "a test is called 'train'",
+        ),
+    ],
+)
+def test_what_is_no_container(change, error, message):
+    with pytest.raises(error, match=message):
+        from_openretina(*change(*containers()))
+
+
+@pytest.mark.parametrize("orders", [[[0, 9], [1, 0]], [0, 1], [[0.5], [1.0]], [[0], [0]]])
+def test_orders_of_clips_that_cannot_be(orders):
+    movie, response = containers()
+    movie["random_sequences"] = np.array(orders)
+    response["session_kwargs"] = {"scan_sequence_idx": 0}
+    with pytest.raises(FormatError, match="random_sequences: expected .* every clip from 0 once"):
+        from_openretina(movie, {"s": response})
+
+
+@pytest.mark.parametrize("leave_out", [5, (0, 2), (4, 2), (2, 1.5)])
+def test_clips_that_cannot_be_left_out(leave_out):
+    movie, response = containers()
+    tree = from_openretina(movie, {"s": response})
+    with pytest.raises(ValueError, match="leave_out=.* expected the length of a clip"):
+        to_openretina(tree, normalize_stimuli=True, leave_out=leave_out, containers=False)
+
+
 def test_clips_stand_in_the_order_of_the_scan():
     """As open-retina has the movie of Hoefling et al. 2024: one for all, in an order of its own."""
     movie, response = containers(frames=8)
@@ -154,6 +215,9 @@ def test_sessions_without_movies_and_movies_without_sessions():
     movie, response = containers()
     tree = from_openretina({"a": movie, "c": movie}, {"a": response, "b": response})
     assert tree.attrs["notes"] == ["movies of c: no responses, left out"]
+    more = movie | {"test_dict": movie["test_dict"] | {"b": np.ones((1, 4, 4, 5))}}
+    (note,) = from_openretina(more, {"a": response}).attrs["notes"]
+    assert note == "movie of the test b of a: no responses, left out"
     assert "stimulus" not in tree["train/b"]
     assert tree["train/b"].attrs["note"] == "no movie was given"
     with pytest.raises(SchemaError, match=r"train/b has no stimulus.*no movie was given"):

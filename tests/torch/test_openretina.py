@@ -152,11 +152,15 @@ def test_repeats_come_with_the_mean_of_a_test(tree):
     ("changes", "error", "message"),
     [
         ({"split": "trial"}, ValueError, "split='trial': expected one of 'train'"),
+        ({"responses": np.ones((9, 5))}, SchemaError, "movie has 130 frames, the responses 9"),
+        ({"responses": {"by_trial": np.ones((1, 5, 130))}}, NotInTree, "no responses 'avg'"),
         (
-            {"responses": np.ones((9, 5))},
+            {"responses": {"avg": np.ones((130, 5)), "by_trial": np.ones((3, 130, 5))}},
             SchemaError,
-            r"as many frames, found \(2, 130, 3, 4\) and",
+            r"repeats \(trial, unit, time\) of 5 units and 130 frames, found shape \(3, 130, 5\)",
         ),
+        ({"chunk_size": 0}, ValueError, "a chunk of 0 frames: expected at least one"),
+        ({"scene_length": 0}, ValueError, "a clip of 0 frames: expected at least one"),
         ({"responses": np.full((130, 5), np.nan)}, SchemaError, "responses has NaN"),
         ({"movie": np.ones((130, 3, 4))}, SchemaError, r"expected a movie \(channel, time, y, x\)"),
         ({"chunk_size": 200}, ValueError, "there are 130 frames, fewer than a chunk of 200"),
@@ -210,6 +214,35 @@ def test_containers_and_their_trees_give_the_same_batches(tree):
     answers["s1"].train = answers["s1"].train[:, :100]
     with pytest.raises(SchemaError, match="train/s1: the movie has 130 frames, the responses 100"):
         doors.multiple_movies_dataloaders(answers, shown)
+
+
+def test_dicts_are_containers_too(tree):
+    movies, responses = na.openretina.to_openretina(tree, containers=False)
+    responses["s1"]["test_by_trial_dict"] = responses["s1"]["session_kwargs"] = None
+    found = doors.multiple_movies_dataloaders(responses, movies, batch_size=4, **OPTIONS)
+    assert found["quiet"]["s1"].dataset.test_responses_by_trial is None
+    assert found["quiet"]["s1"].dataset.session_info == {}
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "error", "message"),
+    [
+        ({"responses": [1]}, {}, TypeError, "responses: expected containers by session, found a"),
+        ({"movies": {"s1": np.ones(3)}}, {}, TypeError, "movie of session 's1': expected a contai"),
+        ({"movies": {}, "responses": {}}, {}, SchemaError, "at least one session, found none"),
+        ({"tests": {}}, {}, NotInTree, "no movie of test 'quiet' in session 's1'"),
+        ({}, {"seed": None}, ValueError, "seed=None: expected a whole number"),
+        ({}, {"fr_normalization": 0}, ValueError, "fr_normalization=0: expected a positive number"),
+        ({}, {"num_val_clips": 9}, ValueError, "num_val_clips=9: expected 1 to 5 of the 6 clips"),
+    ],
+)
+def test_what_is_no_container_or_option(tree, parts, options, error, message):
+    movies, responses = na.openretina.to_openretina(tree, containers=False)
+    if "tests" in parts:
+        movies["s1"]["test_dict"] = parts["tests"]
+    given = parts.get("responses", responses), parts.get("movies", movies)
+    with pytest.raises(error, match=message):
+        doors.multiple_movies_dataloaders(*given, **OPTIONS | options)
 
 
 # ------------------------------------------------------- what that library asks of its own cyclers

@@ -18,6 +18,8 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.lazy.indexes import dataset
 
 INFO = "session_info"
+#: Variables that a session or its retina has in some blocks.
+_VARIABLES = ("stimulus", schema.RESPONSES, "responses_by_trial", schema.TIME, schema.TRIAL)
 #: Attributes of a session that the tree has of its own.
 _OURS = ("session_id", "stimulus_type", "sampling_rate", "sampling_rate_source", "note", "notes")
 
@@ -49,7 +51,9 @@ def session_info(session: Any, area: Any) -> dict[str, Any]:
 def put_session_info(
     nodes: dict[str, xr.Dataset], path: str, info: Mapping[str, Any], notes: list[str]
 ) -> None:
-    """Put what is said of a session into its nodes; what no array can hold becomes a note.
+    """Put what is said of a session into its nodes; what they have no place for becomes a note.
+
+    That is what no array can hold, and names that the tree uses itself or cannot have.
 
     Parameters
     ----------
@@ -63,9 +67,23 @@ def put_session_info(
         Notes of the session, appended to.
     """
     area = nodes[f"{path}/{retina.RETINA}"]
+    used = {
+        *_OURS,
+        *_VARIABLES,
+        *nodes[path].variables,
+        *nodes[path].dims,
+        *area.variables,
+        *area.dims,
+    }
     rest: dict[str, xr.Variable] = {}
     for name, value in info.items():
         if value is None or name == schema.UNIT:
+            continue
+        if name in used or name != schema.node_name(str(name)):
+            notes.append(
+                f"session_kwargs[{name!r}]: not in the tree, which "
+                f"{'uses' if name in used else 'cannot have'} this name; give it another"
+            )
             continue
         try:
             values = np.asarray(value)
