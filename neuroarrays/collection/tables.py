@@ -7,7 +7,7 @@ columns: ``na.open_datatree(path, sessions=session, areas=area)`` opens it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from neuroarrays import schema
 from neuroarrays.errors import option
 from neuroarrays.formats.allen_binned import tables as mlynarski
 from neuroarrays.formats.door import open_datatree
-from neuroarrays.schema.names import matches
+from neuroarrays.schema import given
+from neuroarrays.schema.names import chosen
 from neuroarrays.tree import contents, groups
 from neuroarrays.tree.records import AreaRecord, SessionRecord, TreeContents
 
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
     from neuroarrays.formats.reader import Reader
 
 PathLike = str | os.PathLike[str]
+#: What a table is made from.
+Given = PathLike | xr.DataTree
+_ONE = (str, os.PathLike, xr.DataTree)
 #: Attributes of a session that are no fact about the recording.
 _NO_FACTS = ("notes", "metadata_in_file")
 
 
 def units(
-    paths: PathLike | Sequence[PathLike],
+    paths: Given | Sequence[Given],
     engine: str | type[Reader] | None = None,
     *,
     compat: str | None = None,
@@ -42,15 +46,16 @@ def units(
 
     Parameters
     ----------
-    paths : path or list of paths
-        Files, folders and archives; each is opened by itself.
+    paths : path, tree, or list of these
+        Files, folders and archives; each is opened by itself. Trees that are open, as `select_units`
+        gives them, stay open.
     engine : str or type of Reader, optional
-        As for `open_datatree`: the reader of all `paths`.
+        As for `open_datatree`: the reader of all paths.
     compat : {"mlynarski"}, optional
         The columns of ``units.csv`` of the published binned archive of Allen Visual Coding, which
         are those of AllenSDK's `get_units`, as far as session files know them.
     **options
-        Of the reader, and `sessions` and `areas`, as for `open_datatree`.
+        Of the reader, and `sessions` and `areas`, as for `open_datatree`; none for trees.
 
     Returns
     -------
@@ -65,7 +70,9 @@ def units(
     MissingPath, UnknownFormat, FormatError, NotInTree
         As `open_datatree`.
     ValueError
-        If `compat` is none that there is.
+        If `compat` is none that there is, or `paths` is an empty list.
+    TypeError
+        If something else stands in the place of a path, or options come with a tree.
     SchemaError
         With `compat`, if it is no recording of Allen Visual Coding.
 
@@ -83,7 +90,7 @@ def units(
 
 
 def presentations(
-    paths: PathLike | Sequence[PathLike],
+    paths: Given | Sequence[Given],
     engine: str | type[Reader] | None = None,
     *,
     tables: str | Sequence[str] | None = None,
@@ -97,7 +104,8 @@ def presentations(
     paths, engine
         As for `units`.
     tables : str or list of str, optional
-        Names or globs of tables, of an aligned tree of stimuli; all unless given.
+        Names or globs of tables, of an aligned tree of stimuli; all unless given. Each has to be
+        there in one recording at least.
     compat : {"mlynarski"}, optional
         The rows and columns of ``03_presentations_filtered_by_duration.csv`` of the published binned
         archive of Allen Visual Coding: whole movies, none of odd duration, medians over all `paths`.
@@ -113,7 +121,7 @@ def presentations(
 
     Raises
     ------
-    MissingPath, UnknownFormat, FormatError, NotInTree, ValueError, SchemaError
+    MissingPath, UnknownFormat, FormatError, NotInTree, ValueError, TypeError, SchemaError
         As `units`.
 
     Examples
@@ -128,13 +136,16 @@ def presentations(
     if compat is not None:
         originals = mlynarski.joined(mlynarski.presentations_of(tree) for _, tree in trees)
         filtered = mlynarski.of_usual_length(mlynarski.whole_movies(originals))
-        return filtered if tables is None else _of_tables(filtered, "stimulus_name", tables)
-    rows = (row for path, tree in trees for row in _presentations(path, tree))
-    return _frame(row for row in rows if tables is None or matches(row["table"], tables))
+        names = filtered["stimulus_name"].tolist() if len(filtered) else []
+        kept = set(chosen(dict.fromkeys(names), tables, "stimulus"))
+        return filtered[[name in kept for name in names]].reset_index(drop=True)
+    rows = [row for path, tree in trees for row in _presentations(path, tree)]
+    kept = set(chosen(dict.fromkeys(row["table"] for row in rows), tables, "presentation table"))
+    return _frame(row for row in rows if row["table"] in kept)
 
 
 def sessions(
-    paths: PathLike | Sequence[PathLike],
+    paths: Given | Sequence[Given],
     engine: str | type[Reader] | None = None,
     *,
     compat: str | None = None,
@@ -160,7 +171,7 @@ def sessions(
 
     Raises
     ------
-    MissingPath, UnknownFormat, FormatError, NotInTree, ValueError, SchemaError
+    MissingPath, UnknownFormat, FormatError, NotInTree, ValueError, TypeError, SchemaError
         As `units`.
 
     Examples
@@ -183,24 +194,36 @@ def _check(compat: str | None) -> None:
 
 
 def _trees(
-    paths: PathLike | Sequence[PathLike],
+    paths: Given | Sequence[Given],
     engine: str | type[Reader] | None,
     options: dict[str, Any],
 ) -> Iterator[tuple[str, xr.DataTree]]:
-    """Each path, and its tree, closed when the next is opened."""
-    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    """Each path and its tree; what was opened here is closed when the next is opened."""
+    several = [paths] if isinstance(paths, _ONE) else paths
+    expected = "expected a path, a tree, or a list of these"
+    given.check(several, list | tuple, expected, TypeError)
     if not several:
         msg = "an empty list of paths; expected at least one"
         raise ValueError(msg)
-    for path in several:
-        tree = open_datatree(path, engine, **options)
-        try:
-            yield os.fspath(path), tree
-        finally:
-            tree.close()
+    for each in several:
+        given.check(each, _ONE, expected, TypeError)
+        if not isinstance(each, xr.DataTree):
+            tree = open_datatree(each, engine, **options)
+            try:
+                yield os.fspath(each), tree
+            finally:
+                tree.close()
+        elif each.parent is not None:
+            msg = f"expected a whole tree, found {given.described(each)}; give tree.root"
+            raise TypeError(msg)
+        elif engine is not None or options:
+            msg = f"a tree is open already: {', '.join(options) or 'engine'} is of no use there"
+            raise TypeError(msg)
+        else:
+            yield str(each.encoding.get("source", "")), each
 
 
-def _frame(rows: Iterator[dict[str, Any]]) -> pd.DataFrame:
+def _frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows as a frame: a dict of columns or single values each, joined by the names of columns."""
     import pandas as pd
 
@@ -287,21 +310,20 @@ def _tables(
             yield stimulus, columns
 
 
-def _of_tables(frame: pd.DataFrame, column: str, wanted: str | Sequence[str]) -> pd.DataFrame:
-    kept = [matches(name, wanted) for name in frame[column]]
-    return frame[kept].reset_index(drop=True)
-
-
 def _sessions(path: str, tree: xr.DataTree) -> Iterator[dict[str, Any]]:
     """What each session holds, and its attributes."""
     nodes = groups.nodes_of(tree)
     for session in contents.of_tree(tree).sessions:
         known = nodes.get(session.path, xr.Dataset()).attrs
         facts = {str(k): v for k, v in known.items() if k not in _NO_FACTS and np.ndim(v) == 0}
-        held = {
+        contained = {
             "areas": ", ".join(area.name for area in session.areas),
             "units": sum(area.n_units for area in session.areas),
             "tables": ", ".join(table.name for table in session.tables),
             "signals": ", ".join(signal.path for signal in session.signals),
         }
-        yield _place(path, session) | held | {k: v for k, v in facts.items() if k not in held}
+        yield (
+            _place(path, session)
+            | contained
+            | {k: v for k, v in facts.items() if k not in contained}
+        )

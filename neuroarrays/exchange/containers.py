@@ -161,8 +161,8 @@ def _part(
         part.stimulus = Arranged(pixels(_checked(shown, f"{where}/stimulus", axes)), (1, 0, 2, 3))
         _in_order_of_the_scan(part, train, movie, told)
     values = _get(response, "train") if train else _get(response, "test_dict")[block]
-    axes = (schema.UNIT, schema.TIME)
-    part.responses = transposed(floats(_checked(values, f"{where}/responses", axes)))
+    values = _checked(values, f"{where}/responses", (schema.UNIT, schema.TIME))
+    part.responses = transposed(floats(values))
     trials = (_get(response, "test_by_trial_dict") or {}).get(block)
     if not train and trials is not None:
         named = [name for _, name in sorted(zip(order, _REPEATS, strict=True))]

@@ -105,12 +105,7 @@ def openretina(  # noqa: PLR0913  its own options
         If a side gets no clip, or an option is out of range.
     """
     fields.check_cache(cache)
-    if not isinstance(seed, int | np.integer):
-        msg = f"{option('seed', seed)}: expected a whole number; it draws the validation clips"
-        raise ValueError(msg)
-    if fr_normalization is not None and not fr_normalization > 0:
-        msg = f"{option('fr_normalization', fr_normalization)}: expected a positive number"
-        raise ValueError(msg)
+    _check_numbers(seed, fr_normalization)
     movie, response = _one("inputs", inputs), _one("targets", targets)
     by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     areas = [area for _, area in gathering.areas(tree, [movie, response])]
@@ -350,6 +345,16 @@ def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.D
 def _member(container: Any, name: str) -> Any:
     """A part of a container, or of a dict in its place; None where it has none."""
     return container.get(name) if isinstance(container, Mapping) else getattr(container, name, None)
+
+
+def _check_numbers(seed: Any, fr_normalization: Any) -> None:
+    """Refuse a seed that draws nothing twice, and a divisor that makes no rates."""
+    if not isinstance(seed, int | np.integer):
+        msg = f"{option('seed', seed)}: expected a whole number; it draws the validation clips"
+        raise ValueError(msg)
+    if fr_normalization is not None and not fr_normalization > 0:
+        msg = f"{option('fr_normalization', fr_normalization)}: expected a positive number"
+        raise ValueError(msg)
 
 
 def _one(what: str, names: Sequence[str]) -> str:

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import neuroarrays as na
+from neuroarrays import schema
 from neuroarrays.errors import MissingPath, NotInTree, SchemaError
 from neuroarrays.formats.allen_binned import tables
 from neuroarrays.synthetic.allen import FUNCTIONAL_CONNECTIVITY, write_allen
@@ -90,6 +92,21 @@ def test_sessions_say_what_their_files_say(paths):
     assert frame["session_type"].tolist() == kinds
     assert frame["units"].tolist() == [9, 9]
     assert frame["sex"].tolist() == ["M", "M"]
+
+
+def test_open_trees_are_listed_as_their_files(paths):
+    tree = na.open_datatree(paths[0])
+    assert na.units(tree).equals(na.units(paths[0]).assign(path=tree.encoding["source"]))
+    assert na.units([tree, paths[1]])["session"].nunique() == 2
+    chosen = na.select_units(tree, "snr > 0.9")
+    assert 0 < len(na.units(chosen)) < len(na.units(tree))
+    assert na.units(chosen)["snr"].min() > 0.9
+    assert len(na.units(chosen, compat="mlynarski")) == len(na.units(chosen))
+    assert tree[f"session_{FIRST}/running/speed"].values.size  # it is still open
+    with pytest.raises(TypeError, match="expected a whole tree, found the session"):
+        na.units(tree[f"session_{FIRST}"])
+    with pytest.raises(TypeError, match="a tree is open already: areas is of no use there"):
+        na.units(tree, areas="LP")
 
 
 def test_options_choose_what_is_listed():
@@ -214,7 +231,33 @@ def test_sessions_of_the_archive(paths):
 # -------------------------------------------------------------------------------------- bad input
 
 
+def test_a_session_without_movies_or_stimuli():
+    attrs = schema.root_attrs(schema.RECORDING, source="allen")
+    columns = {
+        name: (schema.PRESENTATION, np.array(values))
+        for name, values in (
+            (schema.START_TIME, [1.0, 2.0, 3.0]),
+            (schema.STOP_TIME, [1.25, 2.25, 3.25]),
+            ("invalid", [False, False, True]),
+            ("stimulus_block", [0.0, 0.0, 0.0]),
+            ("orientation", [0.0, 90.0, 0.0]),
+        )
+    }
+    gabors = xr.Dataset(columns, {schema.PRESENTATION: np.arange(3)})
+    nodes = {"/": xr.Dataset(attrs=attrs), "session_1/presentations/gabors": gabors}
+    rows = na.presentations(xr.DataTree.from_dict(nodes), compat="mlynarski")
+    assert rows["stimulus_presentation_id"].tolist() == [0, 1]
+    nodes["session_1/presentations/gabors"] = gabors.drop_vars("invalid")  # it is no stimulus
+    assert len(na.presentations(xr.DataTree.from_dict(nodes), compat="mlynarski")) == 0
+
+
 def test_bad_input(paths, tmp_path):
+    for nothing in (None, 5, [3]):
+        with pytest.raises(TypeError, match="expected a path, a tree, or a list of these, found"):
+            na.units(nothing)
+    for compat in (None, "mlynarski"):
+        with pytest.raises(NotInTree, match="'gabor'.*did you mean 'gabors'"):
+            na.presentations(paths[0], tables=["flashes", "gabor"], compat=compat)
     with pytest.raises(ValueError, match="compat='allensdk': expected 'mlynarski'"):
         na.units(paths, compat="allensdk")
     with pytest.raises(ValueError, match="an empty list of paths"):

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -129,6 +130,57 @@ def test_separate_files_without_areas_or_content(clone, tmp_path):
         pointer(path)
     with pytest.raises(FormatError, match="661,259,383 bytes.*datalad get"):
         na.open_datatree(tmp_path)
+
+
+def test_areas_are_of_the_session_and_what_lacks_is_noted(clone, tmp_path):
+    root, made, _ = clone
+    data = tmp_path / "a clone # 1"
+    folder = data / "01_sessions_presentations" / SESSION
+    shutil.copytree(root / "data" / "01_sessions_presentations" / SESSION, folder)
+    units = pd.read_csv(root / "data" / "units.csv")
+    other = units.assign(ecephys_session_id=1, ecephys_structure_acronym="MOs")
+    pd.concat([units, other]).to_csv(data / "units.csv")  # another session has the same identifiers
+    (folder / "natural_scenes_stimuli.nc").unlink()
+    (folder / "gabors_running_speed.nc").unlink()
+    pointer(folder / "gabors_running_speed.nc")
+    tree = na.open_datatree(folder.parent)
+    areas = {str(area) for area in made["gabors"].children}
+    assert set(tree[f"gabors/{SESSION}"].children) == areas
+    notes = tree.attrs["notes"]
+    assert any(
+        "left out, without spike_counts or stimuli" in note and "scenes" in note for note in notes
+    )
+    assert any(f"datalad get '{folder.parent}'" in note for note in notes)  # as a shell takes it
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.iloc[:0], "a row for each presentation; found no row"),
+        (lambda rows: rows.drop(columns="session_id"), "no session_id"),
+        (
+            lambda rows: rows.assign(stimulus_presentation_id=np.nan),
+            "csv:stimulus_presentation_id: expected whole numbers in every row; found float64",
+        ),
+        (lambda rows: rows.assign(start_time="early"), "csv:start_time: expected numbers"),
+    ],
+)
+def test_tables_of_presentations_that_are_none(clone, tmp_path, change, message):
+    path = tmp_path / "03_presentations_filtered_by_duration.csv"
+    change(clone[2]).to_csv(path, index=False)
+    with pytest.raises(FormatError, match=message):
+        na.open_datatree(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(600)])
+def test_spikes_that_are_no_netcdf(clone, tmp_path, content):
+    folder = tmp_path / SESSION
+    shutil.copytree(clone[0] / "data" / "01_sessions_presentations" / SESSION, folder)
+    (folder / "gabors_spike_counts.nc").write_bytes(content)
+    with pytest.raises(
+        FormatError, match=r"gabors_spike_counts.nc: expected a netCDF-3 file; found"
+    ):
+        na.open_datatree(folder)
 
 
 def test_files_that_do_not_belong_together(clone, tmp_path):

@@ -75,5 +75,7 @@ def test_bad_input():
         na.plot.statistics(FRAME.drop(columns="units"))
     with pytest.raises(ValueError, match="'presentations'"):
         na.plot.statistics(FRAME.drop(columns="presentations"))
+    with pytest.raises(ValueError, match="with rows .* found a table without rows"):
+        na.plot.statistics(FRAME.iloc[:0])
     with pytest.raises(ValueError, match="session_types: expected the column 'session_type'"):
         na.plot.statistics(FRAME, pd.DataFrame({"session": ["s1"]}))

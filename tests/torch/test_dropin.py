@@ -200,7 +200,11 @@ def test_stimuli_are_normalised_by_the_training_movie():
         ({"val_clip_indices": [3, 3]}, ValueError, "expected each clip once"),
         ({"val_clip_indices": []}, ValueError, "0 of 10 clips validate, so that none validates"),
         ({"val_clip_indices": range(10)}, ValueError, "10 of 10 clips .* none trains"),
-        ({"num_val_clips": 10}, ValueError, "num_val_clips=10: expected 1 to 9 of the 10 clips of 50"),
+        (
+            {"num_val_clips": 10},
+            ValueError,
+            "num_val_clips=10: expected 1 to 9 of the 10 clips of 50",
+        ),
         ({"clip_length": 0}, ValueError, "clip_length=0"),
         (
             {"behavior": ["speed"]},

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.request import Request
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SESSION, _ID, _NAME = "session_id", "stimulus_presentation_id", "stimulus_name"
+#: Columns of numbers, and the kinds of their dtypes.
+_TIMES = ((schema.START_TIME, "iuf"), (schema.STOP_TIME, "iuf"))
 #: The tables in their folder, what was binned first.
 _FILES = (
     "03_presentations_filtered_by_duration.csv",
@@ -49,11 +52,7 @@ def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
     FormatError
         If it is a pointer of git-annex, or no such table.
     """
-    import pandas as pd
-
-    table.check_pointer()
-    with safety.readable(table.path, "", "a table of presentations"):
-        frame = pd.read_csv(table.path, low_memory=False)
+    frame = _frame(table)
     names = {f"session_{number}": number for number in frame[_SESSION].unique()}
     nodes: dict[str, xr.Dataset] = {}
     for name in request.sessions(names):
@@ -63,6 +62,26 @@ def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
             node = f"{name}/{schema.PRESENTATIONS}/{schema.node_name(str(stimulus))}"
             nodes[node] = _table(shown.drop(columns=[_SESSION, _NAME]))
     return nodes
+
+
+def _frame(table: Probe) -> pd.DataFrame:
+    """The rows of all sessions: those that tell presentations are there, times are numbers (s)."""
+    import pandas as pd
+
+    table.check_pointer()
+    with safety.readable(table.path, "", "a table of presentations"):
+        frame = pd.read_csv(table.path, low_memory=False)
+    if lacking := [name for name in (_SESSION, _ID, _NAME) if name not in frame]:
+        raise FormatError(
+            table.given, "", f"the columns {_SESSION}, {_ID}, {_NAME}", f"no {lacking[0]}"
+        )
+    if not len(frame):
+        raise FormatError(table.given, "", "a row for each presentation", "no row")
+    for name, kinds in ((_SESSION, "iu"), (_ID, "iu"), (_NAME, "OUT"), *_TIMES):
+        if name in frame and frame[name].to_numpy().dtype.kind not in kinds:
+            what = "whole numbers" if kinds == "iu" else "text" if name == _NAME else "numbers"
+            raise FormatError(table.given, name, f"{what} in every row", f"{frame[name].dtype}")
+    return frame
 
 
 def _table(rows: pd.DataFrame) -> xr.Dataset:

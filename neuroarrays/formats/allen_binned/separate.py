@@ -13,8 +13,10 @@ They have no areas: these are in ``units.csv``, two folders up. Without it all u
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -73,6 +75,8 @@ def sessions(probe: Probe) -> dict[str, Parts]:
 def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
     """The nodes ``<stimulus>/<session>/<area>``; files that are pointers are left out and noted.
 
+    A stimulus of a session without its spikes or its presentations is left out and noted.
+
     Raises
     ------
     FormatError
@@ -80,16 +84,19 @@ def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
     """
     everything = sessions(probe)
     picked = request.sessions(everything)
-    areas = _areas(next(iter(everything.values())).session)
-    if not areas:
+    areas = _Areas(next(iter(everything.values())).session)
+    if not areas.of_units:
         request.notes.append("no areas: units.csv of the repository is not there")
     pointers: list[Probe] = []
+    incomplete: list[str] = []
     nodes: dict[str, xr.Dataset] = {}
     for name in picked:
         for stimulus, kinds in everything[name].stimuli.items():
             pointers += [file for file in kinds.values() if file.pointer]
             there = {kind: file for kind, file in kinds.items() if not file.pointer}
             if not {_SPIKES, _ROWS} <= there.keys():
+                if not {_SPIKES, _ROWS} <= kinds.keys():
+                    incomplete.append(f"{name}/{stimulus}")
                 continue
             block = schema.node_name(stimulus)
             with (
@@ -105,32 +112,58 @@ def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
             probe.given, "", "files of spikes and of stimuli", "none that belong together"
         )
     if pointers:
-        request.notes.append(f"{_counted(pointers)}, left out; get them: datalad get {probe.given}")
+        files_named = _few([f"{file.parent.name}/{file.name}" for file in pointers])
+        request.notes.append(
+            f"pointers of git-annex in the place of files: {files_named}, left out; get them: "
+            f"datalad get {shlex.quote(str(probe.given))}"
+        )
+    if incomplete:
+        request.notes.append(
+            f"left out, without {_SPIKES} or {_ROWS} beside the others: {_few(incomplete)}"
+        )
     return dict(sorted(nodes.items()))
 
 
-def _counted(pointers: list[Probe]) -> str:
-    few = ", ".join(f"{file.parent.name}/{file.name}" for file in pointers[:2])
-    more = f" and {len(pointers) - 2:,} more" if len(pointers) > 2 else ""
-    return f"pointers of git-annex in the place of files: {few}{more}"
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + more
 
 
-def _areas(session: Probe) -> dict[int, str]:
-    """Unit -> area, as ``units.csv`` of the repository says; {} without it."""
-    table = session.beside("../units.csv")
-    if not table.is_file or table.pointer:
-        return {}
-    import pandas as pd
+class _Areas:
+    """The areas of units, as ``units.csv`` of the repository says; none without it.
 
-    with safety.readable(table.path, "", "a table with id and ecephys_structure_acronym"):
-        frame = pd.read_csv(table.path, usecols=["id", "ecephys_structure_acronym"])
-    named = frame.dropna()
-    names = named["ecephys_structure_acronym"].map(str).map(schema.node_name)
-    return dict(zip(named["id"].tolist(), names.tolist(), strict=True))
+    Attributes
+    ----------
+    of_units : dict of (str, int) to str
+        Number of the session and identifier of the unit -> name of the area.
+    """
+
+    def __init__(self, session: Probe):
+        self.of_units: dict[tuple[str, int], str] = {}
+        table = session.beside("../units.csv")
+        if not table.is_file or table.pointer:
+            return
+        import pandas as pd
+
+        columns = ["ecephys_session_id", "id", "ecephys_structure_acronym"]
+        with safety.readable(table.path, "", f"a table with {', '.join(columns)}"):
+            frame = pd.read_csv(table.path, usecols=lambda name: name in columns)
+        if lacking := [name for name in columns if name not in frame]:
+            raise FormatError(
+                table.path, "", f"the columns {', '.join(columns)}", f"no {lacking[0]}"
+            )
+        for number, unit, area in frame[columns].dropna().itertuples(index=False):
+            self.of_units[str(number), int(unit)] = schema.node_name(str(area))
+
+    def of(self, session: str, units: np.ndarray) -> np.ndarray:
+        """The area of each unit of a session ``session_<number>``: (unit,) object."""
+        number = session.removeprefix("session_")
+        names = [self.of_units.get((number, int(u)), schema.UNKNOWN_AREA) for u in units]
+        return np.array(names, object)
 
 
 def _session(
-    node: str, kinds: dict[str, Probe], areas: dict[int, str], request: Request
+    node: str, kinds: dict[str, Probe], areas: _Areas, request: Request
 ) -> dict[str, xr.Dataset]:
     """The nodes of one session and stimulus."""
     counts = _File(kinds[_SPIKES])
@@ -139,7 +172,8 @@ def _session(
     if len(spikes) != 1:
         raise counts.fault("one array of presentations x time x units", f"{len(spikes)}")
     ids = labels[schema.UNIT]
-    of_unit = np.array([areas.get(int(unit), schema.UNKNOWN_AREA) for unit in ids], object)
+    name_of_session = node.rpartition("/")[2]
+    of_unit = areas.of(name_of_session, ids)
     signals = {}
     for kind, role in ((_SPEED, "area"), (_GAZE, "behaviour"), (_ROWS, "table")):
         if kind not in kinds:
@@ -154,7 +188,7 @@ def _session(
     speed = dict(zip(["speed"], signals.get(_SPEED, {}).values(), strict=False))
     time = (schema.PRESENTATION, schema.TIME)
     coords = {dim: _label(dim, labels[dim]) for dim in time}
-    attrs = {"session_id": node.rpartition("/")[2].removeprefix("session_")}
+    attrs = {"session_id": name_of_session.removeprefix("session_")}
     nodes = {node: dataset({}, coords, attrs)}
     (array,) = spikes.values()
     for area in request.areas(sorted(set(of_unit))):
@@ -179,10 +213,9 @@ class _File:
 
     def __init__(self, probe: Probe):
         self.probe = probe
-        source = probe.source
-        if not isinstance(source, NetCDF3Source):
+        if not probe.head.startswith(b"CDF"):
             raise FormatError(probe.given, "", "a netCDF-3 file", probe.described())
-        self.source = source
+        self.source = cast(NetCDF3Source, probe.source)
 
     def label(self, name: str) -> np.ndarray:
         """The values of a coordinate: (entry,) each, times in s after onset."""

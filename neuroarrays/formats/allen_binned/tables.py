@@ -223,6 +223,8 @@ def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
         frame = pd.DataFrame({column: values.values for column, values in columns.items()})
         parameters |= set(columns) - set(_NO_PARAMETERS)
         frames.append(frame.assign(**{_NAME: table.removesuffix(stimuli.FRAMES)}))
+    if not frames:
+        return pd.DataFrame()  # a session without stimuli
     rows = joined(frames).rename(columns={schema.PRESENTATION: _ID})
     rows = rows.sort_values(_ID, kind="stable").reset_index(drop=True)
     # A condition has the number of its first presentation among all, invalid ones too.
@@ -256,7 +258,9 @@ def whole_movies(rows: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    is_movie = rows[_NAME].str.contains("natural_movie")
+    is_movie = rows[_NAME].str.contains("natural_movie") if len(rows) else pd.Series(dtype=bool)
+    if not is_movie.any():
+        return rows
     frames = rows[is_movie]
     showing = (frames["frame"].diff() < 0).cumsum().rename("showing")
     grouped = frames.groupby([frames[_SESSION], showing, frames[_NAME]], sort=False)
@@ -290,6 +294,8 @@ def of_usual_length(rows: pd.DataFrame) -> pd.DataFrame:
         By session, within it by stimulus. Rows that are 1 ms or more (of movies 10 ms) from the median
         of their stimulus are left out.
     """
+    if not len(rows):
+        return rows
     limit = np.where(
         rows[_NAME].str.contains("natural_movie"),
         stimuli.MAX_DEVIATION_OF_MOVIES,
