@@ -13,7 +13,6 @@ They have no areas: these are in ``units.csv``, two folders up. Without it all u
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
@@ -112,6 +111,8 @@ def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
             probe.given, "", "files of spikes and of stimuli", "none that belong together"
         )
     if pointers:
+        import shlex  # listing engines loads this module
+
         files_named = _few([f"{file.parent.name}/{file.name}" for file in pointers])
         request.notes.append(
             f"pointers of git-annex in the place of files: {files_named}, left out; get them: "
