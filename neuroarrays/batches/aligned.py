@@ -15,6 +15,7 @@ from neuroarrays.batches import fields, gathering, splits
 from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.batches.labels import Labels, presentation_labels, unit_labels
 from neuroarrays.batches.masks import masks_for, masks_of
+from neuroarrays.lazy.arrays import LazyArray
 
 DTYPES = ("float32", "float16", "uint8", None)
 #: Writes the rows, or clips, of a batch.
@@ -70,8 +71,14 @@ class AlignedSamples(AreaSamples):
         return dtype
 
     def load(self) -> None:
-        for field in (*self.fields.values(), *(mask.field for mask in self.masks.values())):
+        for field in self._all_fields():
             field.load()
+
+    def unread(self) -> list[LazyArray]:
+        return [array for field in self._all_fields() for array in field.unread()]
+
+    def _all_fields(self) -> list[fields.Field]:
+        return [*self.fields.values(), *(mask.field for mask in self.masks.values())]
 
     def shapes(self) -> dict[str, str]:
         return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}

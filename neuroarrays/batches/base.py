@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.errors import many, printable
+from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import described
 
 #: Arrays under the names of the tree's variables; labels are text.
@@ -34,6 +35,10 @@ class Samples(ABC):
 
     def load(self) -> None:  # noqa: B027  some keep nothing
         """Read now what is kept in memory; otherwise it is read with the first batch."""
+
+    def unread(self) -> list[LazyArray]:
+        """The arrays that are read for every batch, also once `load` was called."""
+        return []
 
     def __getitem__(self, index: Any) -> Batch:
         if isinstance(index, slice):

@@ -11,6 +11,7 @@ from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.base import AreaSamples, Batch, Samples, check_samples, is_per_sample
 from neuroarrays.batches.labels import Labels
 from neuroarrays.errors import SchemaError
+from neuroarrays.lazy.arrays import LazyArray
 
 
 class RepeatSamples(Samples):
@@ -65,6 +66,9 @@ class RepeatSamples(Samples):
 
     def load(self) -> None:
         self.trials.load()
+
+    def unread(self) -> list[LazyArray]:
+        return self.trials.unread()
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -145,6 +149,9 @@ class StackedSamples(Samples):
     def load(self) -> None:
         for dataset in self.datasets:
             dataset.load()
+
+    def unread(self) -> list[LazyArray]:
+        return [array for dataset in self.datasets for array in dataset.unread()]
 
     def __len__(self) -> int:
         return int(self.ends[-1])

@@ -79,6 +79,10 @@ class Field(ABC):
     def load(self) -> None:  # noqa: B027  most have nothing to read
         """Read now what is kept in memory; otherwise it is read with the first batch."""
 
+    def unread(self) -> list[LazyArray]:
+        """The arrays that are read for every batch, also once `load` was called."""
+        return []
+
     def clips(self, starts: np.ndarray, out: np.ndarray) -> None:
         """Write ``(n, length, ...)`` rows that follow one another from each start."""
         length = out.shape[1]
@@ -150,6 +154,9 @@ class LazyRows(Field):
         """Bytes of all values."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    def unread(self) -> list[LazyArray]:
+        return [self.array]
+
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         """Values of rows, in their order."""
         try:
@@ -212,6 +219,9 @@ class Looked(Field):
     def load(self) -> None:
         self.base.load()
 
+    def unread(self) -> list[LazyArray]:
+        return self.base.unread()
+
 
 class Kept(Field):
     """A stored field in memory. Pickled, it is sent as the file it was read from, not its values.
@@ -242,6 +252,9 @@ class Kept(Field):
 
     def load(self) -> None:
         _ = self.field
+
+    def unread(self) -> list[LazyArray]:
+        return self.field.unread()
 
     def forget(self) -> None:
         """Let go of the values; the next use reads them again."""

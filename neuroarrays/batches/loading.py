@@ -8,6 +8,7 @@ from typing import Any
 from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.errors import many
+from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check
 
 
@@ -123,6 +124,10 @@ class SessionBatches:
         """Read now what is kept in memory."""
         for dataset in self.datasets:
             dataset.load()
+
+    def unread(self) -> list[LazyArray]:
+        """The arrays that are read for every batch, also once `load` was called."""
+        return [array for dataset in self.datasets for array in dataset.unread()]
 
     def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
         """Samples by pairs (session, number), all of one session."""

@@ -17,6 +17,7 @@ from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.batches.scaling import Moments
 from neuroarrays.errors import SchemaError
+from neuroarrays.lazy.arrays import LazyArray
 
 #: Values of a movie that are read together.
 _TOGETHER = 1 << 22
@@ -134,6 +135,10 @@ class MovieChunks:
         """Read now what is kept in memory."""
         self.source.movie.load()
         self.source.response.load()
+
+    def unread(self) -> list[LazyArray]:
+        """The arrays that are read for every batch, also once `load` was called."""
+        return self.source.movie.unread() + self.source.response.unread()
 
     def __len__(self) -> int:
         return self.order.size // self.chunk

@@ -14,7 +14,7 @@ from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.errors import SchemaError
-from neuroarrays.lazy.arrays import array_of
+from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.observed import counting
@@ -177,6 +177,9 @@ class SpikeWindowSamples(AreaSamples):
 
     def load(self) -> None:
         _ = self.slices
+
+    def unread(self) -> list[LazyArray]:
+        return [array for signal in self.series.values() for array in signal.unread()]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_slices": None}

@@ -20,6 +20,7 @@ from neuroarrays.errors import (
     UnknownFormat,
     many,
 )
+from neuroarrays.files import addresses
 from neuroarrays.files.locating import locate
 from neuroarrays.files.writing import written
 
@@ -136,9 +137,9 @@ def check(arguments: argparse.Namespace) -> int:
     worst = FINE
     for path in arguments.path:
         try:
-            worst = max(worst, _check(path, path, arguments))
+            worst = max(worst, _check(path, addresses.shown(path), arguments))
         except NeuroArraysError as error:  # of one that cannot be opened: the others are checked
-            worst = _verdict(path, [], [str(error)])
+            worst = _verdict(addresses.shown(path), [], [str(error)])
     return worst
 
 

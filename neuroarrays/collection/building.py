@@ -34,6 +34,8 @@ from neuroarrays.collection.surveys import Recipe, survey
 from neuroarrays.collection.tasks import Outcome, Progress, Runner, error_text
 from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
 from neuroarrays.files import partials, state
+from neuroarrays.files.locating import locate
+from neuroarrays.files.location import Location
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats import registry
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
@@ -189,7 +191,7 @@ def _build(
     report: Report,
 ) -> None:
     """Survey all sessions, make the parts that are missing, and join them."""
-    tasks = [(recipe, str(path)) for path in _files(paths, recipe.engine)]
+    tasks = [(recipe, location) for location in _recordings(paths, recipe.engine)]
     surveys = [outcome for outcome in run(survey, tasks) if outcome is not None]
     if not surveys:
         msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
@@ -240,10 +242,12 @@ def make_part(job: Job) -> Outcome:
     """Align one session to one stimulus and save it."""
     name = f"{job.session}, {job.stimulus}"
     try:
-        state.keep_for(job.path)
+        state.keep_for(job.location.path)
         tree = _trees.get_or_make(
-            (job.path, job.stamp, job.recipe.engine, job.areas),
-            lambda: open_datatree(job.path, engine=job.recipe.engine, areas=list(job.areas)),
+            (job.location, job.stamp, job.recipe.engine, job.areas),
+            lambda: open_datatree(
+                Probe(job.location), engine=job.recipe.engine, areas=list(job.areas)
+            ),
         )
         if job.recipe.compat is None:
             tables = select(tree, "+".join(job.tables), medians=dict(job.medians))
@@ -269,12 +273,12 @@ def make_part(job: Job) -> Outcome:
 # -------------------------------------------------------------------------------------- the plan
 
 
-def _files(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[str]:
-    """The recordings that paths stand for, in full."""
+def _recordings(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[Location]:
+    """Where the recordings are that paths and addresses stand for."""
     probes = [probe_of(path) for path in paths]
-    recordings: list[str] = []
+    recordings: list[Location] = []
     for probe in probes:
-        recordings += _in_folder(probe, engine) if probe.is_folder else [probe.path]
+        recordings += _in_folder(probe, engine) if probe.is_folder else [probe.location]
     if not recordings:
         msg = (
             f"no sessions in {shorten([probe.given for probe in probes])}: expected NWB files, or "
@@ -284,9 +288,9 @@ def _files(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[
     return list(dict.fromkeys(recordings))
 
 
-def _in_folder(folder: Probe, engine: str | None) -> list[str]:
+def _in_folder(folder: Probe, engine: str | None) -> list[Location]:
     """The recordings in a folder: of NWB unless another format is asked for, or alone is there."""
-    files = [file.path for file in folder.glob("*.nwb")] if engine is None else []
+    files = [file.location for file in folder.glob("*.nwb")] if engine is None else []
     if files:
         return files
     try:
@@ -304,7 +308,10 @@ def _in_folder(folder: Probe, engine: str | None) -> list[str]:
             f"{shorten(pathless)}; give build the paths of the sessions, not of their folder"
         )
         raise NeuroArraysError(msg)
-    return [session.path for session in sessions.values()]
+    return [
+        session.location if isinstance(session, Probe) else locate(session.path)
+        for session in sessions.values()
+    ]
 
 
 # ----------------------------------------------------------------------------------- the archive

@@ -13,6 +13,7 @@ from neuroarrays._version import __version__
 from neuroarrays.alignment.presentations import parts_of_name
 from neuroarrays.collection.surveys import Recipe, Survey
 from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files.location import Location
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.schema.names import chosen
 
@@ -27,7 +28,7 @@ class Job:
     `tables` are those of the stimulus that the session has: several where it is joined by "+".
     """
 
-    path: str
+    location: Location
     session: str
     stimulus: str
     recipe: Recipe
@@ -60,9 +61,9 @@ def jobs_of(
     for summary in surveys:
         if summary.session in first:
             raise FormatError(
-                summary.path,
+                summary.location.path,
                 expected="sessions of different names",
-                found=f"{summary.session}, which is in {first[summary.session].path} too",
+                found=f"{summary.session}, which is in {first[summary.session].location.path} too",
             )
         first[summary.session] = summary
     if recipe.areas is not None and not any(summary.areas for summary in surveys):
@@ -84,7 +85,7 @@ def jobs_of(
         for summary in sorted(with_it, key=lambda summary: summary.session):
             session_tables = tuple(table for table in tables if table in summary.durations)
             job = Job(
-                path=summary.path,
+                location=summary.location,
                 session=summary.session,
                 stimulus=stimulus,
                 recipe=recipe,

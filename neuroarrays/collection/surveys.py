@@ -12,7 +12,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.collection.tasks import Outcome, error_text
 from neuroarrays.errors import FormatError
-from neuroarrays.files.probe import probe_of
+from neuroarrays.files.location import Location
+from neuroarrays.files.probe import Probe
 from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
@@ -80,7 +81,7 @@ class Survey:
 
     Attributes
     ----------
-    path : str
+    location : Location
         Of its file.
     stamp : tuple of int
         Equal for a file that has not changed.
@@ -94,7 +95,7 @@ class Survey:
         How far a duration may be from the median of its table, where the table says so.
     """
 
-    path: str
+    location: Location
     stamp: tuple[int, ...]
     session: str
     areas: tuple[str, ...]
@@ -103,14 +104,15 @@ class Survey:
     limits: Mapping[str, float]
 
 
-def survey(task: tuple[Recipe, str]) -> Outcome:
+def survey(task: tuple[Recipe, Location]) -> Outcome:
     """Look at the tables of one session."""
-    recipe, path = task
+    recipe, location = task
     try:
-        tree = open_datatree(path, engine=recipe.engine, probe=True)
+        asked = Probe(location)
+        tree = open_datatree(asked, engine=recipe.engine, probe=True)
         facts = contents.of_tree(tree)
         if len(facts.sessions) != 1:
-            raise FormatError(path, expected="one session", found=f"{len(facts.sessions)}")
+            raise FormatError(location.path, expected="one session", found=f"{len(facts.sessions)}")
         (session,) = facts.sessions
         node: Any = tree[session.path]
         names = [area.name for area in session.areas]
@@ -127,10 +129,12 @@ def survey(task: tuple[Recipe, str]) -> Outcome:
             if (limit := tables[name].attrs.get("max_deviation"))
         }
         durations = {name: length[np.isfinite(length)] for name, length in lengths.items()}
-        stamp = probe_of(path).content
-        result = Survey(path, stamp, session.name, tuple(areas), tuple(names), durations, limits)
+        stamp = Probe(location).content
+        result = Survey(
+            location, stamp, session.name, tuple(areas), tuple(names), durations, limits
+        )
     except Exception as error:  # one bad file does not lose the others
-        return Outcome(path, error=error_text(error))
+        return Outcome(location.path, error=error_text(error))
     return Outcome(session.name, result)
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import option
+from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen_binned import tables as mlynarski
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema import given
@@ -198,7 +199,7 @@ def _trees(
     engine: str | type[Reader] | None,
     options: dict[str, Any],
 ) -> Iterator[tuple[str, xr.DataTree]]:
-    """Each path and its tree; what was opened here is closed when the next is opened."""
+    """Each path, as it is shown, and its tree; what was opened here is closed when the next is opened."""
     several = [paths] if isinstance(paths, _ONE) else paths
     expected = "expected a path, a tree, or a list of these"
     given.check(several, list | tuple, expected, TypeError)
@@ -208,9 +209,10 @@ def _trees(
     for each in several:
         given.check(each, _ONE, expected, TypeError)
         if not isinstance(each, xr.DataTree):
-            tree = open_datatree(each, engine, **options)
+            probe = probe_of(each)
+            tree = open_datatree(probe, engine, **options)
             try:
-                yield os.fspath(each), tree
+                yield probe.given, tree
             finally:
                 tree.close()
         elif each.parent is not None:

@@ -37,7 +37,7 @@ PathLike = str | os.PathLike[str]
 
 
 def open_datatree(
-    path_or_url: PathLike | Sequence[PathLike],
+    path_or_url: PathLike | Sequence[PathLike] | Probe,
     engine: str | type[Reader] | None = None,
     chunks: Any = None,
     sessions: str | Sequence[str] | None = None,

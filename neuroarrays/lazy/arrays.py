@@ -113,6 +113,11 @@ def origin(part: Any, depth: int = 5) -> str:
     return f"{name} of {source}" if source and named else source
 
 
+def is_behind_address(array: LazyArray) -> bool:
+    """Whether the values of an array are read from behind an address: http, a bucket, ..."""
+    return "://" in origin(array)
+
+
 def exact_token(token: Any) -> Any:
     """A token with arrays as checksums of their bytes: dask takes it as text, and cuts long ones."""
     if isinstance(token, np.ndarray):

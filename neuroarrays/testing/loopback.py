@@ -53,6 +53,8 @@ class Behaviour:
         Changes every ETag: the files were exchanged.
     expires : float
         How long a signature is valid, s.
+    signed : bool
+        Whether files are given only to addresses with a signature.
     """
 
     latency: float = 0.0
@@ -64,6 +66,7 @@ class Behaviour:
     cut: int = 0
     salt: str = ""
     expires: float = 3600.0
+    signed: bool = False
 
 
 @dataclass
@@ -203,7 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._list(rest.rstrip("/"), query)
         elif kind in ("f", "s3"):
             signed = query.get("X-Amz-Signature")
-            if signed and time.time() - float(signed) > how.expires:
+            has_expired = signed and time.time() - float(signed) > how.expires
+            if has_expired or (how.signed and not signed):
                 self._say(403, rest)
             else:
                 self._file(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from neuroarrays.batches.base import Batch, Gathered
 from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
 from neuroarrays.batches.samplers import Batches, Cycled
+from neuroarrays.lazy.arrays import is_behind_address
 
 
 def collate(batch: Any) -> Any:
@@ -48,6 +50,11 @@ class Loader(Resumable, DataLoader[Batch]):
     Every iteration is an epoch, the next one in another order. `state_dict` counts the batches
     that were handed out, not those that workers fetched ahead; after `load_state_dict` the very
     next batch follows.
+
+    Workers that have to read from behind an address (http, a bucket) are started by "forkserver",
+    or "spawn" where there is none, unless ``multiprocessing_context`` says how: what reads there
+    does not survive a fork. A script then begins with ``if __name__ == "__main__":``. Where all
+    values fit into memory (``cache``), workers are forked and share them.
     """
 
     def __init__(self, dataset: Dataset[Any], batches: Batches | Cycled, **options: Any):
@@ -58,21 +65,28 @@ class Loader(Resumable, DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.num_workers:  # those that are forked share what is in memory then
-            _load(self.dataset)
+            _each(self.dataset, "load")
+            self._choose_start()
         return self._position.through(super().__iter__)
+
+    def _choose_start(self) -> None:
+        """Workers that read from behind an address are not forked: what carries the bytes has threads."""
+        if self.multiprocessing_context is None and any(
+            is_behind_address(array) for arrays in _each(self.dataset, "unread") for array in arrays
+        ):
+            known = multiprocessing.get_all_start_methods()
+            self.multiprocessing_context = "forkserver" if "forkserver" in known else "spawn"
 
     def __repr__(self) -> str:
         return f"<Loader of {len(self):,} batches from {self.dataset!r}>"
 
 
-def _load(dataset: Any) -> None:
-    """Read what is kept in memory, also of the datasets that torch's `Subset` and others hold."""
-    if hasattr(dataset, "load"):
-        dataset.load()
-        return
+def _each(dataset: Any, method: str) -> list[Any]:
+    """What a method of our datasets returns, also of those that torch's `Subset` and others hold."""
+    if hasattr(dataset, method):
+        return [getattr(dataset, method)()]
     parts = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", [])
-    for part in parts:
-        _load(part)
+    return [result for part in parts for result in _each(part, method)]
 
 
 def cycle(
