@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.archive.encoding import decode
-from neuroarrays.archive.scan import text_checksum
+from neuroarrays.archive.nodes import text_checksum
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key

@@ -7,11 +7,12 @@ holds no None in text and no nested attributes, and has no checksums, resumed sa
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,17 @@ import numpy as np
 from neuroarrays._version import __version__
 from neuroarrays.archive.attributes import HIDDEN
 from neuroarrays.archive.encoding import Encoded, Node, encode_places, text_block
+from neuroarrays.archive.nodes import (
+    NON_COORDINATE,
+    Nodes,
+    add_values,
+    node_entry,
+    variable_entry,
+    with_places,
+)
 from neuroarrays.archive.packing import GZIP_LEVEL, ZSTD_LEVEL, Block, Distinct, Packing
 from neuroarrays.files.blocks import blocks, grid
+from neuroarrays.files.source import plain
 from neuroarrays.files.writing import new_hdf5
 
 if TYPE_CHECKING:
@@ -30,13 +40,46 @@ if TYPE_CHECKING:
 #: Pages of the file. A chunk takes whole ones: of 64 kB they waste 25 % on floats, of 16 kB 50 % on
 #: sparse counts, of 4 kB 10 %.
 PAGE = 1 << 12
-#: netCDF's mark of a dimension without a coordinate, and of a variable named as another dimension.
+#: netCDF's mark of a dimension without a coordinate.
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:10d}"
-_NON_COORDINATE = "_nc4_non_coord_"
 
 Report = Callable[[int], None]
-#: A dataset, and which of its rows those of the variable are if some of these repeat.
-Made = tuple["h5py.Dataset", np.ndarray | None]
+
+
+@dataclass
+class Stored:
+    """A variable as it stands in the file.
+
+    Attributes
+    ----------
+    dataset : h5py.Dataset
+        Its values.
+    places : (row,) int64, optional
+        Which rows of the dataset those of the variable are, if some repeat.
+    values : np.ndarray, optional
+        The values, if they are few: text as str.
+    scales : list of h5py.Dataset
+        Those of its axes.
+    entry : dict
+        What the index says of it.
+    """
+
+    dataset: h5py.Dataset
+    places: np.ndarray | None = None
+    values: np.ndarray | None = None
+    scales: list[Any] = field(default_factory=list)
+    entry: dict[str, Any] = field(default_factory=dict)
+
+    def describe(
+        self, encoded: Encoded, dims: list[str], attrs: dict[str, Any], place: str
+    ) -> None:
+        """Make the entry for the index, and let go of the values."""
+        shape, dtype = self.dataset.shape, encoded.stored
+        name = "|O" if encoded.kind == "text" else dtype.str
+        self.entry = variable_entry(dims, shape, name, attrs, place)
+        nbytes = math.prod(shape) * dtype.itemsize
+        add_values(self.entry, encoded.name, nbytes, self.values, lambda: self.dataset[...])
+        self.values = None
 
 
 @contextmanager
@@ -77,16 +120,22 @@ class HDF5Writer:
     def __init__(self, file: h5py.File, compression: str | None, report: Report):
         self.file, self.report = file, report
         self.packing = Packing(compression)
-        self.written: dict[Any, tuple[h5py.Dataset, list[Any]]] = {}
+        self.written: dict[Any, Stored] = {}
         self.scales: dict[tuple[str, Any], h5py.Dataset] = {}
+        self.attrs: dict[str, dict[str, Any]] = {}
+        self.entries: dict[str, dict[str, dict[str, Any]]] = {}
 
     def node(self, node: Node, part: h5py.File | None = None) -> None:
-        """Write a node: attributes, dimensions, variables; values from `part` if it is given."""
+        """Write a node: attributes, dimensions, variables.
+
+        Values are those of `part`, if it is given and has them in the form that they have now.
+        """
         group = self.file
         if node.path:
             group = self.file.create_group(node.path, track_order=True)
         for name, value in node.attrs.items():
             _set_attr(group, name, value)
+        self.attrs[node.path], self.entries[node.path] = node.attrs, {}
         ordered = sorted(
             node.variables, key=lambda encoded: encoded.variable.dims != (encoded.name,)
         )
@@ -99,21 +148,28 @@ class HDF5Writer:
                 self._phony(node.path, group, str(dim), size)
         for encoded in ordered:
             clash = encoded.name in sizes and encoded.name not in named
-            name = _NON_COORDINATE + encoded.name if clash else encoded.name
+            name = NON_COORDINATE + encoded.name if clash else encoded.name
             self._variable(group, encoded, name, part)
+
+    def nodes(self) -> Nodes:
+        """What the index of the file says: all that was written by `node`."""
+        # The order of looking: all nodes of a level before those below them.
+        ordered = sorted(self.attrs, key=lambda path: path.count("/") + bool(path))
+        nodes = {path: node_entry(_plain(self.attrs[path]), self.entries[path]) for path in ordered}
+        return with_places(nodes, self.file.filename)
 
     def values(self, node: Node) -> None:
         """Write the values of a node only: a part, to be taken up by `node` later."""
         for encoded in node.variables:
             key = encoded.identity()
             if key in self.written:
-                self.file[encoded.path] = self.written[key][0]
+                self.file[encoded.path] = self.written[key].dataset
                 continue
-            dataset, places = self._write(self.file, encoded, encoded.path)
-            if places is not None:
-                self.file[encoded.places] = places
-                _set_attr(dataset, HIDDEN, json.dumps({"places": encoded.places}))
-            self.written[key] = dataset, []
+            stored = self._write(self.file, encoded, encoded.path)
+            if stored.places is not None:
+                self.file[encoded.places] = stored.places
+                _set_attr(stored.dataset, HIDDEN, json.dumps({"places": encoded.places}))
+            self.written[key] = stored
 
     def _scale(self, path: str, dim: Any) -> h5py.Dataset | None:
         """The scale of a dimension in a node or above."""
@@ -137,32 +193,39 @@ class HDF5Writer:
         scales = (
             [] if is_scale else [self._scale(encoded.node, dim) for dim in encoded.variable.dims]
         )
+        entries = self.entries[encoded.node]
         key = encoded.identity()
         known = self.written.get(key)
-        if known is not None and not is_scale and known[1] == scales:
-            group[name] = known[0]  # a second name of the same array: netCDF-C follows hard links
+        if known is not None and not is_scale and known.scales == scales:
+            # A second name of the same array: netCDF-C follows hard links.
+            group[name] = known.dataset
+            entries[encoded.name] = dict(known.entry)
             return
-        write = self._write if part is None else partial(_copy, part, self.report)
-        dataset, places = write(group, encoded, name)
-        attrs, axis_scales = encoded.attrs(), list(scales)
-        if places is not None:
-            index = encode_places(encoded, places)
-            axis_scales[0] = self._phony(
-                encoded.node, group, str(index.native["instance_dimension"]), len(dataset)
-            )
-            attrs = encoded.attrs()
+        stored = None if part is None else _copy(part, self.report, group, encoded, name)
+        stored = stored or self._write(group, encoded, name)
+        entries[encoded.name] = {}  # its place, before that of its index
+        dims, axis_scales = [str(dim) for dim in encoded.variable.dims], list(scales)
+        if stored.places is not None:
+            index = encode_places(encoded, stored.places)
+            dims[0] = str(index.native["instance_dimension"])
+            rows = stored.dataset.shape[0]
+            axis_scales[0] = self._phony(encoded.node, group, dims[0], rows)
             self._variable(group, index, index.name, None)
+        attrs = encoded.attrs()
         for attr, value in attrs.items():
-            _set_attr(dataset, attr, value)
+            _set_attr(stored.dataset, attr, value)
+        stored.describe(encoded, dims, _plain(attrs), f"{encoded.node}/{name}".lstrip("/"))
+        entries[encoded.name] = dict(stored.entry)
         if is_scale:
-            dataset.make_scale(name)
-            self.scales[encoded.node, encoded.name] = dataset
+            stored.dataset.make_scale(name)
+            self.scales[encoded.node, encoded.name] = stored.dataset
         else:
             for axis, scale in enumerate(axis_scales):
-                dataset.dims[axis].attach_scale(scale)
-            self.written[key] = dataset, scales
+                stored.dataset.dims[axis].attach_scale(scale)
+            stored.scales = scales
+            self.written[key] = stored
 
-    def _write(self, group: h5py.Group, encoded: Encoded, name: str) -> Made:
+    def _write(self, group: h5py.Group, encoded: Encoded, name: str) -> Stored:
         """A dataset with its values; rows that repeat are written once, with their places."""
         import h5py
 
@@ -175,11 +238,12 @@ class HDF5Writer:
                     _set_attr(dataset, attr, encoded.attrs()[attr])
             if values.size:
                 dataset[...] = values
-            return dataset, None
+            return Stored(dataset, values=values)
         if chunk is None:
             values = encoded.block((slice(None),) * len(shape))
             self.report(values.nbytes)
-            return group.create_dataset(name, shape=shape, dtype=encoded.stored, data=values), None
+            dataset = group.create_dataset(name, shape=shape, dtype=encoded.stored, data=values)
+            return Stored(dataset, values=values)
         packed = self.packing.worth(encoded)
         chunk = chunk if packed else encoded.raw_chunks or chunk
         distinct = Distinct(encoded) if Distinct.applies(encoded) else None
@@ -204,9 +268,9 @@ class HDF5Writer:
                 dataset[key] = values
                 self.report(values.nbytes)
         if distinct is None or len(distinct.known) == shape[0]:
-            return dataset, None
+            return Stored(dataset)
         dataset.resize(len(distinct.known), axis=0)
-        return dataset, distinct.places
+        return Stored(dataset, distinct.places)
 
     def _filters(self, dtype: np.dtype, packed: bool) -> dict[str, Any]:
         """What HDF5 does with chunks; zstd has a checksum of its own."""
@@ -244,33 +308,47 @@ def _write(dataset: h5py.Dataset, jobs: list[tuple[tuple[int, ...], Future[bytes
         dataset.id.write_direct_chunk(offset, job.result())
 
 
-def _copy(part: h5py.File, report: Report, group: h5py.Group, encoded: Encoded, name: str) -> Made:
-    """A dataset as it is in a finished part, its chunks as they are."""
-    from h5py import Dataset, h5d, h5s
+def _copy(
+    part: h5py.File, report: Report, group: h5py.Group, encoded: Encoded, name: str
+) -> Stored | None:
+    """A dataset as it is in a finished part, its chunks as they are; None of another form there."""
+    from h5py import Dataset, check_string_dtype, h5d, h5s
 
-    source = part[encoded.path]
+    source = part.get(encoded.path)
+    if source is None:
+        return None
+    dtype, shape, is_text = source.dtype, source.shape, encoded.kind == "text"
+    if check_string_dtype(dtype) is None if is_text else dtype != encoded.stored:
+        return None
     note = json.loads(source.attrs.get(HIDDEN, "{}"))
-    if encoded.kind == "text":
+    if is_text:
         if "missing" in note:
             encoded.native = encoded.native | {"missing_value": source.attrs["missing_value"]}
             encoded.note = encoded.note | {"missing": note["missing"]}
-        text = group.create_dataset(name, shape=source.shape, dtype=source.dtype)
-        if source.size:
-            text[...] = source[...]
-        return text, None
-    form, space = source.id.get_create_plist(), h5s.create_simple(source.shape, source.maxshape)
+        text = group.create_dataset(name, shape=shape, dtype=dtype)
+        words = source.asstr()[...] if source.size else np.empty(shape, object)
+        if words.size:
+            text[...] = words
+        return Stored(text, values=words)
+    form, space = source.id.get_create_plist(), h5s.create_simple(shape, source.maxshape)
     copied = Dataset(h5d.create(group.id, name.encode(), source.id.get_type(), space, form))
     if source.chunks is None:
-        if source.size:
-            copied[...] = source[...]
-    else:
-        offsets: list[tuple[int, ...]] = []
-        source.id.chunk_iter(lambda info: offsets.append(info.chunk_offset))
-        for offset in offsets:
-            mask, data = source.id.read_direct_chunk(offset)
-            copied.id.write_direct_chunk(offset, data, mask)
-            report(len(data))
-    return copied, part[note["places"]][...] if "places" in note else None
+        values = source[...]
+        if values.size:
+            copied[...] = values
+        return Stored(copied, values=values)
+    offsets: list[tuple[int, ...]] = []
+    source.id.chunk_iter(lambda info: offsets.append(info.chunk_offset))
+    for offset in offsets:
+        mask, data = source.id.read_direct_chunk(offset)
+        copied.id.write_direct_chunk(offset, data, mask)
+        report(len(data))
+    return Stored(copied, part[note["places"]][...] if "places" in note else None)
+
+
+def _plain(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as they are read from a file."""
+    return {name: plain(value) for name, value in attrs.items()}
 
 
 def _set_attr(node: Any, name: str, value: Any) -> None:

@@ -1,15 +1,17 @@
 """What an archive holds: every node's variables and attributes, without visiting them.
 
 An HDF5 archive ends with this index, after the last byte that HDF5 uses: one compressed JSON text
-per session, a table of contents, a seal (`neuroarrays.archive.seal`), and a footer. HDF5 does not see it, and drops it when any program
-opens the file to write, so it is never out of date; then, and in a Zarr store (where it is the
-consolidated metadata), it is made by looking.
+per session, a table of contents, a seal (`neuroarrays.archive.seal`), and a footer. What writes the
+file hands it over. HDF5 does not see it, and drops it when any program opens the file to write, so
+it is never out of date; then, and in a Zarr store (where it is the consolidated metadata), it is
+made by looking.
 
 A node is ``{"attrs": {...}, "vars": {name: variable}, "coords": [names], "views": [names]?,
-"indexes": {name: form}?}``, the last for indexes of another form than usual, and a variable ``{"d": dims, "s": shape, "t": dtype, "k": kind, "m": missing, "a": attrs, "p": path,
-"v": values?, "c": checksum?, "i": [rows, variable]?, "cf": {...}?}``; "i" for one whose repeated rows
-are stored once: how many are, and the variable that says which; "cf" for one that `xarray` wrote by
-itself: the attributes to decode its values by.
+"indexes": {name: form}?}``, the last for indexes of another form than usual, and a variable
+``{"d": dims, "s": shape, "t": dtype, "k": kind, "m": missing, "a": attrs, "p": path, "v": values?,
+"c": checksum?, "i": [rows, variable]?, "cf": {...}?}``; "i" for one whose repeated rows are stored
+once: how many are, and the variable that says which; "cf" for one that `xarray` wrote by itself: the
+attributes to decode its values by.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from typing import Any
 
 from neuroarrays import schema
 from neuroarrays.archive import seal
-from neuroarrays.archive.scan import Nodes, scan_hdf5, scan_zarr
+from neuroarrays.archive.nodes import Nodes
+from neuroarrays.archive.scan import scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
-from neuroarrays.files.locating import locate
-from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.files.probe import Probe
 from neuroarrays.tree import contents
 from neuroarrays.tree.records import NodeRecord
 
@@ -199,46 +201,17 @@ def _unpacked(packed: bytes, length: int, checksum: int) -> Any:
     return json.loads(zlib.decompress(packed))
 
 
-def merged(path: str, parts: Iterable[str]) -> Index | None:
-    """The index of an archive that has the sessions of others as they are, from theirs.
-
-    Parameters
-    ----------
-    path : str
-        The archive.
-    parts : iterable of str
-        Paths of archives with different sessions.
-
-    Returns
-    -------
-    Index or None
-        None where it has to be found by looking: without parts, of a part without an index at its
-        end, or with nodes beside the root and its sessions.
-    """
-    whole: Index | None = None
-    for part in map(load, map(probe_of, parts)):
-        if part.probe is None or "" in part.sessions or set(part.nodes) != {""}:
-            return None
-        whole = whole or Index(path, part.nodes, {}, [], {}, {})
-        whole.sessions |= part.sessions
-        whole.rows += part.rows
-        whole.loaded |= part.fetch(part.sessions)
-    return whole
-
-
-def append(path: str | os.PathLike[str], parts: Iterable[str] = ()) -> None:
+def append(path: str | os.PathLike[str], nodes: Nodes) -> None:
     """Write the index of a finished HDF5 file at its end, and its seal.
 
     Parameters
     ----------
     path : path
         The file.
-    parts : iterable of str
-        Archives whose sessions it has as they are, so that nothing of it has to be looked at.
+    nodes : dict
+        All its nodes, as `neuroarrays.archive.hdf5_writer` gives them.
     """
-    location = locate(path)
-    known = merged(location.path, parts)
-    index = known or from_nodes(location.path, scan_hdf5(location, values=True))
+    index = from_nodes(os.fspath(path), nodes)
     sealed = seal.make(os.fspath(path))
     with open(path, "ab") as file:
 

@@ -25,7 +25,7 @@ from neuroarrays.archive import index as contents
 from neuroarrays.archive.arrays import Decoded, Repeated
 from neuroarrays.archive.encoding import decode, viewable
 from neuroarrays.archive.marks import unfinished
-from neuroarrays.archive.scan import Nodes
+from neuroarrays.archive.nodes import Nodes
 from neuroarrays.archive.seal import FOOTER, SealedSource, footer_of
 from neuroarrays.archive.sums import summed_source
 from neuroarrays.errors import FormatError, NeuroArraysError

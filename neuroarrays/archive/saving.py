@@ -184,30 +184,21 @@ def join(
         with create_hdf5(whole) as (file, check):
             writer = HDF5Writer(file, "zstd", lambda nbytes: check())
             files: dict[str, Any] = {}
-            copied = True
             for name, nodes in _units(tree).items():
                 for node in nodes:
                     part = owner[node.path or "/"]
                     if part not in files:
                         files[part] = stack.enter_context(_part(Path(part)))
-                    here = name is not None and all(_as_is(v, files[part]) for v in node.variables)
-                    writer.node(node, files[part] if here else None)
-                    copied &= here or name is None
+                    writer.node(node, None if name is None else files[part])
                     check()
+            contents = writer.nodes()
         stack.close()
-        index.append(whole, paths if copied else ())
+        index.append(whole, contents)
         flush(whole)
         if before is not None:
             before(whole)
         replace(whole, path, overwrite)
     return path
-
-
-def _as_is(encoded: Encoded, part: Any) -> bool:
-    """Whether a part holds a variable in the form in which it would be written now."""
-    return encoded.path in part and (
-        encoded.kind == "text" or part[encoded.path].dtype == encoded.stored
-    )
 
 
 def _save_layout(
@@ -337,7 +328,8 @@ def _write_hdf5(partial: Partial, units: Units, compression: str | None, bar: Ba
                     bar.at(node.path)
                     writer.node(node, part)
                     check()
-    index.append(whole)
+        contents = writer.nodes()
+    index.append(whole, contents)
     flush(whole)
     return whole
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
-import json
 import struct
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroarrays import schema
-from neuroarrays.archive.attributes import CODED, HIDDEN, MACHINE
+from neuroarrays.archive.attributes import CODED
+from neuroarrays.archive.nodes import (
+    NON_COORDINATE,
+    Nodes,
+    node_entry,
+    variable_entry,
+    with_places,
+)
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.hdf5 import open_file
@@ -23,25 +27,11 @@ from neuroarrays.files.source import plain
 if TYPE_CHECKING:
     import h5py
 
-#: Path -> a node, in the form that `neuroarrays.archive.index` describes.
-Nodes = dict[str, dict[str, Any]]
-
-#: Coordinates and sizes up to this many bytes stand in the index itself.
-_INLINE = 1 << 16
-_NON_COORDINATE = "_nc4_non_coord_"
 _ZARR = "zarr.json"
 
 
-def scan_hdf5(location: Location, values: bool = False) -> Nodes:
-    """Every node of an HDF5 archive.
-
-    Parameters
-    ----------
-    location : Location
-        The file.
-    values : bool
-        Also small coordinates and the checksums of what HDF5 itself does not check.
-    """
+def scan_hdf5(location: Location) -> Nodes:
+    """Every node of an HDF5 archive, without its values."""
     import hdf5plugin  # noqa: F401
 
     path, nodes = location.path, Nodes()
@@ -52,12 +42,12 @@ def scan_hdf5(location: Location, values: bool = False) -> Nodes:
         while todo:
             node_path, group = todo.pop(0)
             with safety.readable(path, node_path, "readable HDF5"):
-                nodes[node_path] = _scan_group(path, file, node_path, group, seen, values)
+                nodes[node_path] = _scan_group(path, file, node_path, group, seen)
                 if not ours:
                     _plain_netcdf(nodes[node_path])
                 below = (f"{node_path}/{name}".lstrip("/") for name in group)
                 todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
-    return _with_places(nodes, path)
+    return with_places(nodes, path)
 
 
 def _is_group(group: h5py.Group, path: str) -> bool:
@@ -72,7 +62,6 @@ def _scan_group(
     node_path: str,
     group: h5py.Group,
     seen: dict[int, str],
-    values: bool,
 ) -> dict[str, Any]:
     import h5py
 
@@ -87,16 +76,13 @@ def _scan_group(
     for stored, dataset in datasets.items():
         attrs = _raw_attrs(dataset)
         if "netCDF dimension but not" not in str(attrs.get("NAME", "")):
-            name = stored.removeprefix(_NON_COORDINATE)
+            name = stored.removeprefix(NON_COORDINATE)
             dims = [name] if "CLASS" in attrs else _dims(file, dataset, seen)
             text = h5py.check_string_dtype(dataset.dtype) is not None
             dtype = "|O" if text else dataset.dtype.str
             target = seen[hash(dataset.id)]
-            variable = _variable(dims, dataset.shape, dtype, attrs, target)
-            if values:
-                _add_values(variable, dataset, name)
-            variables[name] = variable
-    return _node(_raw_attrs(group), variables)
+            variables[name] = variable_entry(dims, dataset.shape, dtype, attrs, target)
+    return node_entry(_raw_attrs(group), variables)
 
 
 def _raw_attrs(node: Any) -> dict[str, Any]:
@@ -118,24 +104,7 @@ def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> li
         return []
     ids = [h5r.dereference(refs[0], file.id) for refs in dataset.attrs["DIMENSION_LIST"]]
     names = [seen[hash(scale)].rpartition("/")[2] for scale in ids]
-    return [name.removeprefix(_NON_COORDINATE) for name in names]
-
-
-def _add_values(variable: dict[str, Any], dataset: h5py.Dataset, name: str) -> None:
-    inline = variable["d"] == [name] or name == schema.ROW_SIZE
-    if variable["k"] == "text":
-        values = dataset.asstr()[...] if dataset.size else np.empty(0, object)
-        variable["c"] = text_checksum(values)
-    elif dataset.chunks is None or (inline and dataset.nbytes <= _INLINE):
-        raw = np.ascontiguousarray(dataset[...]).tobytes() if dataset.size else b""
-        variable["c"] = zlib.crc32(raw)
-        if inline:
-            variable["v"] = base64.b64encode(raw).decode()
-
-
-def text_checksum(values: np.ndarray) -> int:
-    """A checksum of text, which HDF5 keeps without one."""
-    return zlib.crc32("\0".join(np.asarray(values, object).ravel()).encode("utf-8", "replace"))
+    return [name.removeprefix(NON_COORDINATE) for name in names]
 
 
 def scan_zarr(location: Location) -> Nodes:
@@ -160,10 +129,10 @@ def scan_zarr(location: Location) -> Nodes:
                 text = meta["data_type"] == "string"
                 dtype = "|O" if text else np.dtype(meta["data_type"]).str
                 dims = [str(dim) for dim in meta.get("dimension_names") or []]
-                variable = _variable(dims, meta["shape"], dtype, meta["attributes"], node_path)
+                variable = variable_entry(dims, meta["shape"], dtype, meta["attributes"], node_path)
                 groups[group][1][name] = variable
         ordered = sorted(groups, key=lambda p: p.count("/") + bool(p))
-        nodes = {p: _node(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
+        nodes = {p: node_entry(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
         if SAVED_BY not in root["attributes"]:
             for node in nodes.values():
                 _plain_netcdf(node)
@@ -182,75 +151,6 @@ def _json(folder: Folder, name: str) -> Any:
             raise FormatError(folder.path, "", "a store of Zarr format 3", "format 2", hint)
         raise FormatError(f"{folder.path}/{name}", expected="metadata of Zarr", found="no file")
     return content
-
-
-def _variable(
-    dims: list[str], shape: Iterable[int], dtype: str, attrs: Mapping[str, Any], path: str
-) -> dict[str, Any]:
-    """A variable of the index from what is stored."""
-    note = json.loads(attrs.get(HIDDEN, "{}"))
-    kind, plain_attrs = "raw", dict(attrs)
-    if dtype == "|O":
-        kind = "text"
-    elif plain_attrs.get("dtype") == "bool":
-        kind, dtype = "bool", "|b1"
-        del plain_attrs["dtype"]
-    elif "dtype" in note:
-        kind = "cast"
-    missing = [plain_attrs.pop("missing_value"), note["missing"]] if "missing" in note else None
-    labels = str(plain_attrs.get("coordinates", "")).split()
-    places = {"i": note["places"]} if "places" in note else {}
-    plain_attrs = {k: v for k, v in plain_attrs.items() if k not in MACHINE} | note.get("attrs", {})
-    return {
-        "d": dims,
-        "s": list(shape),
-        "t": note.get("dtype", dtype),
-        "k": kind,
-        "m": missing,
-        "a": plain_attrs,
-        "p": path,
-        "l": labels,
-        **places,
-    }
-
-
-def _with_places(nodes: Nodes, path: str) -> Nodes:
-    """Nodes whose variables with rows stored once know which row is which."""
-    stored = {v["p"]: v for node in nodes.values() for v in node["vars"].values()}
-    used = set()
-    for node_path, node in nodes.items():
-        for name, variable in node["vars"].items():
-            if "i" in variable:
-                index = stored.get(variable["i"])
-                if index is None or len(index["s"]) != 1 or not variable["s"]:
-                    raise FormatError(
-                        path,
-                        f"{node_path}/{name}",
-                        "a list of the places of its rows",
-                        f"nothing of that kind at {variable['i']}",
-                    )
-                used.add(index["p"])
-                variable["i"] = [variable["s"][0], index]
-                variable["d"] = [*index["d"], *variable["d"][1:]]
-                variable["s"] = [*index["s"], *variable["s"][1:]]
-    for node in nodes.values():
-        node["vars"] = {n: v for n, v in node["vars"].items() if v["p"] not in used}
-    return nodes
-
-
-def _node(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-    note = json.loads(attrs.get(HIDDEN, "{}"))
-    labels = {name for name, variable in variables.items() if variable["d"] == [name]}
-    labels |= {*str(attrs.get("coordinates", "")).split(), *note.get("coords", [])}
-    for variable in variables.values():
-        labels |= set(variable.pop("l"))
-    plain_attrs = {k: v for k, v in attrs.items() if k not in MACHINE} | note.get("attrs", {})
-    node: dict[str, Any] = {
-        "attrs": plain_attrs,
-        "vars": variables,
-        "coords": [n for n in variables if n in labels],
-    }
-    return node | {key: note[key] for key in ("views", "indexes") if key in note}
 
 
 def _plain_netcdf(node: dict[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Saving: what comes back, what other programs read, and what an interruption leaves."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
+import zlib
 
 import h5py
 import numpy as np
@@ -13,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays.archive import encoding, progress
+from neuroarrays.archive import encoding, index, progress
 from neuroarrays.archive import saving as store
+from neuroarrays.archive.nodes import text_checksum
+from neuroarrays.archive.scan import scan_hdf5
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.files import hdf5, opening, partials, positioned
+from neuroarrays.files.locating import locate
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
 from neuroarrays.testing import same_values
 
@@ -27,6 +32,51 @@ FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", 
 def _closed():
     yield
     opening.close_all()
+
+
+@pytest.fixture(autouse=True)
+def looked_at(monkeypatch):
+    """What each save of this file hands over for the index is what looking at its file finds."""
+    paths, append = [], index.append
+
+    def checked(path, nodes):
+        found = scan_hdf5(locate(path))
+        assert list(found) == list(nodes)
+        for place, node in found.items():
+            stored = nodes[place]
+            variables = {name: dict(entry) for name, entry in stored["vars"].items()}
+            for name, entry in variables.items():
+                check_values(path, name, entry)
+                if "i" in entry:
+                    check_values(path, "", entry["i"][1])
+            found_text, stored_text = (
+                json.dumps(both, sort_keys=True) for both in (node, {**stored, "vars": variables})
+            )
+            assert found_text == stored_text, place
+            assert list(node["vars"]) == list(variables)
+        paths.append(path)
+        append(path, nodes)
+
+    monkeypatch.setattr(index, "append", checked)
+    return paths
+
+
+def check_values(path, name, entry):
+    """Compare the checksum and the values of an entry with the file, and take them away."""
+    checksum, text = entry.pop("c", None), entry["k"] == "text"
+    with h5py.File(path) as file:
+        dataset = file[entry["p"]]
+        assert (checksum is not None) >= (text or dataset.chunks is None)
+        inline = entry.pop("v", None)
+        if checksum is not None:
+            values = (dataset.asstr() if text else dataset)[...] if dataset.size else dataset[...]
+            if text:
+                assert checksum == text_checksum(values if dataset.size else np.empty(0, object))
+            else:
+                assert checksum == zlib.crc32(values.tobytes())
+                assert inline in (None, base64.b64encode(values.tobytes()).decode())
+        short = not text and dataset.nbytes <= 1 << 16
+        assert (inline is not None) == (short and (entry["d"] == [name] or name == "row_size"))
 
 
 def aligned(sessions=1, areas=("VISp", "LGd"), presentations=40, units=30, bins=25, seed=0):
@@ -938,7 +988,7 @@ def test_frames_that_differ_by_one_bit_are_both_kept(tmp_path):
         assert len(file["m/stimulus"]) == 3
 
 
-def test_repeated_frames_of_several_sessions_resume_and_join(tmp_path):
+def test_repeated_frames_of_several_sessions_resume_and_join(tmp_path, looked_at):
     rng = np.random.default_rng(0)
     names = ("a", "b")
     trees = {}
@@ -963,6 +1013,7 @@ def test_repeated_frames_of_several_sessions_resume_and_join(tmp_path):
     with h5py.File(joined) as file:
         assert len(file["a/stimulus"]) <= 11
     assert_identical_trees(tree(names), reopened(tree(names), tmp_path / "x.zarr"))
+    assert [path.name for path in looked_at] == ["whole.h5"] * 4
 
 
 def test_names_that_are_taken(tmp_path):
