@@ -14,6 +14,7 @@ from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import Elementwise, as_lazy
 from neuroarrays.lazy.views import side_by_side
+from neuroarrays.schema.given import check
 from neuroarrays.tree import groups as _groups
 
 #: Types of features.
@@ -106,6 +107,7 @@ def feature_types(
     >>> tree["A2929-200711/head_direction/ry"].attrs["feature_type"]
     'circular'
     """
+    check(overrides, Mapping | None, "overrides: expected a dict of types by name", TypeError)
     wanted_types = {
         key.strip("/"): _override(key, value) for key, value in (overrides or {}).items()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,20 @@ def location(area: Any, name: str = "") -> str:
     return f"{path}: {name}" if name else path
 
 
-def names(*given: Sequence[str]) -> list[str]:
-    """Variables of several lists, each once."""
-    for each in given:
+def names(*lists: Sequence[str]) -> list[str]:
+    """Variables of several lists, each once.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no list.
+    """
+    for each in lists:
         if isinstance(each, str):
             msg = f"expected a list of variables, got the text {each!r}"
             raise ValueError(msg)
-    return list(dict.fromkeys(name for each in given for name in each))
+        given.check(each, Iterable, "expected a list of variables", ValueError)
+    return list(dict.fromkeys(name for each in lists for name in each))
 
 
 def find(area: xr.DataTree, name: str) -> xr.DataArray:

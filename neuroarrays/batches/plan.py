@@ -20,6 +20,7 @@ from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.samplers import Batches, Jittered
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema.given import whole_number
 
 #: A side of a split whose name begins so gets every repeat, in order.
 TEST = ("test", "final_test", "live_test")
@@ -224,7 +225,7 @@ class LoaderPlan:
 
     def _batches(self, data: Samples, part: SplitSide) -> Batches:
         """In which order, and how many at a time."""
-        seed = self.seed ^ zlib.crc32(part.key.encode())
+        seed = whole_number(self.seed, "seed") ^ zlib.crc32(part.key.encode())
         try:
             if part.side != "train":
                 return Batches(len(data), self.batch_size)
@@ -242,6 +243,9 @@ class LoaderPlan:
         if self.normalize == "stored":
             every = gathering.names(self.inputs, self.targets)
             return {part.area.path: self.kinds.stored(part.area, every) for part in parts}
+        if isinstance(self.normalize, str) or not isinstance(self.normalize, Sequence):
+            msg = f'normalize={self.normalize!r}: expected a list of variables or "stored"'
+            raise ValueError(msg)
         names = gathering.names(self.normalize)
         if unknown := [n for n in names if n not in [*self.inputs, *self.targets]]:
             known = gathering.names(self.inputs, self.targets)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from neuroarrays.kernels.seeding import draws, permutation
+from neuroarrays.schema.given import whole_number
 
 MODES = ("longest", "shortest", "weighted", "in order")
 
@@ -79,7 +80,8 @@ class Batches(Resumed):
     Raises
     ------
     ValueError
-        If there is no batch: an epoch without batches would never end a training.
+        If there is no batch: an epoch without batches would never end a training. If `batch_size`
+        or `seed` is no whole number.
     """
 
     def __init__(
@@ -94,10 +96,9 @@ class Batches(Resumed):
         rank: int | None = None,
         world_size: int | None = None,
     ):
-        if batch_size < 1:
-            msg = f"batch_size={batch_size}: expected at least 1"
-            raise ValueError(msg)
-        self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
+        self.n, self.shuffle = n, shuffle
+        self.batch_size = whole_number(batch_size, "batch_size", 1)
+        self.seed = whole_number(seed, "seed")
         self.drop_last = drop_last
         self.weights = None if weights is None else _weights(weights, n)
         self.rank, self.world_size = _share(rank, world_size)
@@ -106,6 +107,8 @@ class Batches(Resumed):
                 f"no batch: {self._size()} samples an epoch, batch_size={batch_size}, "
                 f"{self.world_size} rank(s), drop_last={drop_last}"
             )
+            if drop_last and (share := self._size() // self.world_size):
+                msg = f"{msg}; say batch_size={share} or less"
             raise ValueError(msg)
 
     def order(self, epoch: int) -> np.ndarray:

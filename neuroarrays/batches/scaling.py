@@ -10,6 +10,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches.base import Batch, Samples
+from neuroarrays.batches.gathering import location
 from neuroarrays.errors import NotInTree
 
 #: Samples whose values are summed together.
@@ -111,7 +112,7 @@ class Scaling:
         -------
         Scaling
             Responses are divided and not centred; a deviation of less than 1 % of the mean one (a
-            silent unit) counts as that, the mean being over the units of all areas of the session.
+            silent unit) counts as that, the mean being over all units of the session, selected or not.
             Of other variables one of 0 counts as 1. NaN where a statistic is NaN.
 
         Raises
@@ -121,21 +122,25 @@ class Scaling:
         """
         scopes = _scopes(area)
         if scope not in scopes:
-            raise NotInTree("statistics", scope, scopes, where=area.path)
+            hint = 'say which variables to normalise over the train side: normalize=["responses"]'
+            raise NotInTree("statistics", scope, scopes, hint, location(area))
         table = scopes[scope].to_dataset()
         mean, std, raw = {}, {}, {}
         for name in names:
             key = name.replace("/", "_")
-            for needed in (f"{key}_mean", f"{key}_std"):
+            session = [schema.SESSION_STD] if name == schema.RESPONSES else []
+            for needed in (f"{key}_mean", f"{key}_std", *session):
                 if needed not in table:
+                    kind = needed.rpartition("_")[2]
+                    known = [n for n in map(str, table.data_vars) if n.endswith(f"_{kind}")]
                     hint = "its file is missing, or of another size: see the notes of the tree"
-                    raise NotInTree("statistic", needed, table.data_vars, hint, area.path)
+                    raise NotInTree("statistic", needed, known, hint, location(area))
             centre = table[f"{key}_mean"].values.astype(np.float64)
             deviation = table[f"{key}_std"].values.astype(np.float64)
             raw[name] = deviation
             if name == schema.RESPONSES:
                 centre = np.where(np.isnan(centre), np.nan, 0.0)
-                least = 0.01 * _mean_deviation(area, scope)
+                least = 0.01 * float(table[schema.SESSION_STD])
                 deviation = np.where(deviation <= least, least, deviation)
             mean[name] = centre
             std[name] = np.where(deviation == 0, 1.0, deviation)
@@ -148,16 +153,6 @@ def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
     """The stored statistics of an area, by the samples that they were taken over."""
     node = area.children.get(schema.STATISTICS)
     return {} if node is None else dict(node.children)
-
-
-def _mean_deviation(area: xr.DataTree, scope: str) -> float:
-    """The mean deviation of the responses of a session's units, of whichever area."""
-    session = [area] if area.parent is None else area.parent.children.values()
-    tables = [scopes[scope].data_vars for scopes in map(_scopes, session) if scope in scopes]
-    stored = [table["responses_std"].values for table in tables if "responses_std" in table]
-    deviations = np.concatenate(stored)
-    known = deviations[~np.isnan(deviations)]
-    return float(known.mean(dtype=np.float64)) if known.size else np.nan
 
 
 def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from neuroarrays.analysis.features import CONTINUOUS, DISCRETE, TYPE
 from neuroarrays.errors import NotInTree, SchemaError, shorten
 from neuroarrays.files.writing import written
 from neuroarrays.formats.driada.experiments import BUILDER
+from neuroarrays.schema import given
 
 #: Our names of the neurons' matrices, and DRIADA's.
 _NEURAL = {schema.RESPONSES: "calcium", schema.SPIKE_DATA: "spikes"}
@@ -157,10 +158,13 @@ def write_experiment(
 def _path(tree: xr.DataTree, area: str | None) -> str:
     """The path of the area that is meant."""
     areas = schema.area_paths(tree)
+    if not areas:
+        msg = f"expected an aligned tree, found {given.described(tree)}; give the whole, as area.root, and say area="
+        raise SchemaError(msg)
     if area is None and len(areas) != 1:
         msg = f"there are {len(areas)} areas, {shorten(areas)}; say area="
         raise SchemaError(msg)
-    path = areas[0] if area is None else area.strip("/")
+    path = areas[0] if area is None else str(area).strip("/")
     if path not in areas:
         raise NotInTree("area", path, areas)
     return path
@@ -184,6 +188,8 @@ def _arrays(tree: xr.DataTree, path: str) -> dict[str, np.ndarray]:
     signals = _signals(tree[path])
     if "calcium" not in signals:
         msg = f"{path} has no responses along (time, unit_id), which DRIADA needs"
+        if schema.kind_of(tree) != schema.ALIGNED:
+            msg = f"{msg}: this is a recording tree, give na.align(tree, bin_width=0.05)"
         raise SchemaError(msg)
     return {name: _driada(array) for name, array in signals.items()}
 

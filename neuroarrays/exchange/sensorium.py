@@ -22,6 +22,7 @@ from neuroarrays import schema
 from neuroarrays.batches.labels import presentation_labels, unit_labels
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError, shorten
 from neuroarrays.files.writing import written
+from neuroarrays.schema import given
 
 #: The tiers that are handed in, and what their files are called after.
 TIERS = {"test": "live_test", "final_test": "final_test"}
@@ -44,7 +45,7 @@ def write_submission(
     predictions : (presentation_id, unit_id) xr.DataArray, or mapping
         With these labels, of the two test tiers or more; or, by tier ("test", "final_test"),
         ``(presentation of the tier, unit)`` in the order of the tree, which is that of its loaders.
-        Responses over their stored deviation.
+        Responses over their stored deviation. Other tiers are not written.
     folder : str or path
         Where the files go; it is there.
     overwrite : bool
@@ -63,9 +64,11 @@ def write_submission(
     NotInTree
         If labels are missing.
     """
+    _check_area(area)
     rows = _rows(area)
     if not rows:
-        msg = f"{area.path} has no presentation of {' or '.join(TIERS)}"
+        tiers = shorten(sorted(set(presentation_labels(area)["tiers"].tolist())))
+        msg = f"{area.path}: no presentation of test or final_test, the tiers that are handed in; there are {tiers}"
         raise SchemaError(msg)
     values = {tier: _predicted(area, predictions, tier, which) for tier, which in rows.items()}
     trials, units = presentation_labels(area), unit_labels(area)["unit_ids"].tolist()
@@ -103,6 +106,7 @@ def read_submission(area: xr.DataTree, path: str | os.PathLike[str]) -> xr.DataA
     FormatError
         Where it does not have each presentation of one tier and each unit, once and finite.
     """
+    _check_area(area)
     lines = _lines(path)
     trials, units = presentation_labels(area), unit_labels(area)["unit_ids"]
     place = {str(trial): row for row, trial in enumerate(trials["trial_idx"].tolist())}
@@ -141,6 +145,15 @@ def read_submission(area: xr.DataTree, path: str | os.PathLike[str]) -> xr.DataA
     )
 
 
+def _check_area(area: Any) -> None:
+    """Refuse what is no area along presentations, such as the whole tree."""
+    if not isinstance(area, xr.DataTree) or not {schema.PRESENTATION, schema.UNIT} <= set(
+        area.dims
+    ):
+        msg = f"expected the area of a session of images, found {given.described(area)}"
+        raise SchemaError(f"{msg}; {given.instead(area, 'trials')}")
+
+
 def _rows(area: xr.DataTree) -> dict[str, np.ndarray]:
     """Positions of the presentations of each test tier that there is."""
     tiers = presentation_labels(area)["tiers"]
@@ -154,12 +167,23 @@ def _predicted(area: xr.DataTree, predictions: Any, tier: str, rows: np.ndarray)
     if isinstance(predictions, Mapping):
         if tier not in predictions:
             raise NotInTree("tier", tier, predictions, where="predictions")
-        values = np.asarray(predictions[tier])
+        try:
+            values = np.asarray(predictions[tier])
+        except (ValueError, RuntimeError, TypeError) as error:  # ragged; a tensor with a gradient
+            msg = f"predictions of {tier!r}: expected an array of numbers; {error}"
+            raise SchemaError(msg) from error
     elif isinstance(predictions, xr.DataArray) and set(predictions.dims) == set(dims):
         wanted = (area.coords[dims[0]].values[rows], area.coords[dims[1]].values)
         labelled = predictions.transpose(*dims)
         for dim, labels in zip(dims, wanted, strict=True):
-            places = predictions.get_index(dim).get_indexer(labels)
+            if dim not in predictions.coords:
+                msg = f"predictions have no labels along {dim}: assign those of the area, or give arrays by tier"
+                raise SchemaError(msg)
+            known = predictions.get_index(dim)
+            if not known.is_unique:
+                msg = f"predictions have {dim} {shorten(known[known.duplicated()].tolist())} twice"
+                raise SchemaError(msg)
+            places = known.get_indexer(labels)
             if (places < 0).any():
                 missing = shorten(labels[places < 0].tolist())
                 msg = f"predictions lack {dim} {missing} of {area.path}, tier {tier!r}"
@@ -182,12 +206,15 @@ def _predicted(area: xr.DataTree, predictions: Any, tier: str, rows: np.ndarray)
 def _lines(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows of a csv file with the columns that are handed in."""
     if not Path(path).is_file():
-        msg = f"{os.fspath(path)}: there is no such file"
+        what = (
+            "it is a folder: give the csv file" if Path(path).is_dir() else "there is no such file"
+        )
+        msg = f"{os.fspath(path)}: {what}"
         raise MissingPath(msg)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError as error:  # of pandas, and of text that is none
-        raise FormatError(path, "", "a csv file", str(error)) from error
+        raise FormatError(path, "", "a csv file", str(error).strip()) from error
     if sorted(table.columns) != sorted(COLUMNS):
         raise FormatError(path, "line 1", f"columns {', '.join(COLUMNS)}", shorten(table.columns))
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]

@@ -282,8 +282,10 @@ def largest_and_one(dtype: np.dtype) -> tuple[Any, Any]:
 
 def _run(count: Callable[[int, int], bool], n_rows: int, size: int, threads: int) -> bool:
     """Count rows, by threads where spikes and counts are many; whether every count fits its type."""
+    if threads == 1 or size < _MANY:
+        return count(0, n_rows)
     # Some parts more than threads, so that a busy stretch of the session holds up nobody.
-    n_parts = 4 * threads if threads > 1 and size >= _MANY else 1
+    n_parts = 4 * threads
     bounds = np.linspace(0, n_rows, n_parts + 1).astype(int)
     return all(in_threads(lambda part: count(bounds[part], bounds[part + 1]), n_parts, threads))
 

@@ -56,6 +56,8 @@ INTERVAL = "interval"
 SPIKES = "spikes"
 #: A child of an area: means, deviations, ... that stand beside the data, by what they are over.
 STATISTICS = "statistics"
+#: Stored statistics: the mean of the responses' deviations over all units of a session.
+SESSION_STD = "responses_std_session"
 #: An area that no file tells us.
 UNKNOWN_AREA = "unknown"
 

@@ -27,6 +27,38 @@ def check(given: Any, kinds: Any, expected: str, error: type[Exception] = Schema
         raise error(msg)
 
 
+def whole_number(given: Any, name: str, least: int | None = None) -> int:
+    """A whole number that was given as an argument.
+
+    Parameters
+    ----------
+    given : int
+        Of Python or numpy.
+    name : str
+        The argument.
+    least : int, optional
+        The smallest that makes sense.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or less.
+    """
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        msg = f"{name}={given!r:.60}: expected a whole number"
+        raise ValueError(msg)
+    number = int(given)
+    if least is not None and number < least:
+        msg = f"{name}={given}: expected at least {least}"
+        raise ValueError(msg)
+    return number
+
+
 def described(given: Any) -> str:
     """What was given, in a few words: "the session '/mouse-3' of a recording tree"."""
     if isinstance(given, xr.DataTree):

@@ -21,6 +21,7 @@ from neuroarrays.batches import gathering, splits
 from neuroarrays.batches.plan import Kinds, LoaderPlan, SplitRule
 from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.errors import MissingDependency
+from neuroarrays.schema.given import check
 
 try:
     import torch  # noqa: F401
@@ -134,6 +135,7 @@ def loaders(  # noqa: PLR0913
         if unused := [name for name, value in chosen.items() if value is not None]:
             msg = f"compat={compat!r} has ways of its own: it takes no {', '.join(unused)}"
             raise ValueError(msg)
+        check(options, Mapping | None, f"options of compat={compat!r}: expected a dict", TypeError)
         given: dict[str, Any] = {"inputs": inputs, "targets": targets}
         asked = {"batch_size": batch_size, "seed": seed}
         given |= {name: value for name, value in asked.items() if value is not None}

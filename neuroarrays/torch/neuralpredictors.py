@@ -13,6 +13,7 @@ from neuroarrays.batches import gathering, splits
 from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree
+from neuroarrays.schema.given import whole_number
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.points import BatchesOf, MoviePoints, Points, PupilPoint, WindowsOf
 
@@ -69,8 +70,9 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     exclude : str or sequence of str
         Fields that are not normalised; "images" are movies as well.
     frames, offset, max_frame : int, optional
-        Of movies: the length of windows, whole ones unless given; the first frame, which -1 draws
-        anew for each epoch of training, and is 0 elsewhere; the frame before which movies end.
+        Of movies, in frames: the length of windows, whole ones unless given; where they begin: -1
+        draws it anew for each epoch of training, and is 0 elsewhere; the frame before which movies
+        end. Where they are normalised, they end with the stored statistics at the latest.
     batch_size : int
         Presentations per batch; a last smaller one is delivered.
     seed : int
@@ -107,6 +109,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     as_channels = ["behavior"] * (include_behavior and add_behavior_as_channels)
     as_channels += ["pupil_center"] * add_eye_pos_as_channels
     excluded = _fields(exclude)
+    _check_windows(frames, offset, max_frame)
     by_side: dict[str, dict[str, Any]] = {}
     for key, area in gathering.areas(tree, [*inputs, *targets]):
         groups = {"images": list(inputs), "responses": list(targets)}
@@ -119,8 +122,9 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         scales = _scales(area, groups, excluded, normalize, cache)
         parts = (trials, groups, scales, as_channels, scale)
         movies = schema.TIME in gathering.find(area, inputs[0]).dims
-        if not movies and (frames is not None or max_frame is not None):
-            msg = f"{gathering.location(area)}: frames and max_frame are of movies, not of images"
+        if not movies and (frames, offset, max_frame) != (None, -1, None):
+            told = "frames, offset and max_frame are of movies, not of images"
+            msg = f"{gathering.location(area)}: {told}; leave them out"
             raise ValueError(msg)
         data = MoviePoints(*parts, frames=frames, most=max_frame) if movies else Points(*parts)
         for tier, rows in splits.by_tier(gathering.column(area, "tier")).items():
@@ -128,6 +132,16 @@ def neuralpredictors(  # noqa: PLR0913  its own options
             by_side.setdefault(tier, {})[key] = Loader(data, batches, **loading)
     order = [*dict.fromkeys([*splits.NAMES, *by_side])]
     return {tier: by_side[tier] for tier in order if tier in by_side}
+
+
+def _check_windows(frames: int | None, offset: int, max_frame: int | None) -> None:
+    """Refuse windows of movies that cannot be."""
+    for name, value in (("frames", frames), ("max_frame", max_frame)):
+        if value is not None:
+            whole_number(value, name, 1)
+    if whole_number(offset, "offset", -1) >= 0 and frames is None:
+        msg = f"offset={offset} is the first frame of windows: say how long they are, frames="
+        raise ValueError(msg)
 
 
 def _batches(

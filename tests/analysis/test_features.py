@@ -309,3 +309,10 @@ def test_bins_of_behaviour_by_their_edges():
             bins_of(wrong, 2)
     with pytest.raises(ValueError, match="over a full turn"):
         binned(angle, np.array([0.0, 400.0]))
+
+
+def test_overrides_are_a_dict():
+    with pytest.raises(
+        TypeError, match="overrides: expected a dict of types by name, found a list"
+    ):
+        na.feature_types(na.load_sample(), ["speed"])

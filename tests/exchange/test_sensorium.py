@@ -70,6 +70,17 @@ def test_arrays_in_the_order_of_the_loaders(area, predicted, tmp_path):
         (lambda p: p.where(p > 0.5), SchemaError, "are NaN or infinite"),
         (lambda p: p.astype(str), SchemaError, r"expected \(6, 4\) numbers, found <U"),
         (lambda p: p.values, SchemaError, "expected a DataArray along"),
+        (lambda p: p.drop_vars("unit_id"), SchemaError, "have no labels along unit_id"),
+        (
+            lambda p: p.isel(presentation_id=[0, *range(19)]),
+            SchemaError,
+            "have presentation_id 0 twice",
+        ),
+        (
+            lambda p: {"test": [[1], [2, 3]], "final_test": p.values},
+            SchemaError,
+            "predictions of 'test': expected an array of numbers; ",
+        ),
         (lambda p: {"test": p.values[:6]}, NotInTree, "no tier 'final_test' in predictions"),
         (
             lambda p: dict.fromkeys(("test", "final_test"), p.values),
@@ -137,3 +148,14 @@ def test_nothing_to_hand_in(tmp_path, area, predicted):
         na.sensorium.write_submission(other, other["responses"], tmp_path)
     with pytest.raises(MissingPath, match=r"nothing.csv"):
         na.sensorium.read_submission(area, tmp_path / "nothing.csv")
+    with pytest.raises(MissingPath, match="it is a folder: give the csv file"):
+        na.sensorium.read_submission(area, tmp_path)
+
+
+def test_the_area_is_needed(tmp_path, area, predicted):
+    for node, what in ((area.root, "an aligned tree"), (area.parent, "the session '/27204-5-13'")):
+        told = f"expected the area of a session of images, found {what}.*; give one of its areas"
+        with pytest.raises(SchemaError, match=told):
+            na.sensorium.write_submission(node, predicted, tmp_path)
+        with pytest.raises(SchemaError, match=told):
+            na.sensorium.read_submission(node, tmp_path / "nothing.csv")

@@ -161,6 +161,15 @@ def test_bad_frames(tmp_path):
     found = area(path, bad_frames=[0, 5, 5])
     assert np.flatnonzero(~found["valid"].values).tolist() == [0, 5]
     assert found.sizes["time"] == 20
+    stated = write(
+        tmp_path / "m.npz", calcium=MATRIX, _metadata=np.array({"bad_frames": [3]}, object)
+    )
+    assert np.flatnonzero(~area(stated)["valid"].values).tolist() == [3]
+    tree = na.open_datatree(stated, bad_frames=[4])
+    assert np.flatnonzero(~tree["m/unknown/valid"].values).tolist() == [4]
+    assert tree.attrs["notes"] == [
+        "m: bad_frames= was given: those that the file names are not used"
+    ]
     for bad in ([20], [-1], [0.5]):
         with pytest.raises(FormatError, match="frames from 0 to 19"):
             area(path, bad_frames=bad)

@@ -545,6 +545,12 @@ def test_windows_of_movies_begin_anywhere_in_training(movies):
         ({"frames": 37}, "frames=37 from frame 0, but a movie has 36"),
         ({"frames": 30, "offset": 10}, "frames=30 from frame 10, but a movie has"),
         ({"normalize": "train"}, "normalize='train' is of images"),
+        ({"offset": 5}, "offset=5 is the first frame of windows: say how long they are, frames="),
+        ({"offset": -2}, "offset=-2: expected at least -1"),
+        ({"frames": 0}, "frames=0: expected at least 1"),
+        ({"frames": 2.5}, "frames=2.5: expected a whole number"),
+        ({"frames": True}, "frames=True: expected a whole number"),
+        ({"max_frame": "9"}, "max_frame='9': expected a whole number"),
     ],
 )
 def test_windows_that_do_not_fit_a_movie(movies, options, message):
@@ -559,10 +565,15 @@ def test_movies_of_other_lengths_are_no_batch(movies):
     assert lengths[pair[0]] < lengths[pair[1]]
     with pytest.raises(ValueError, match=r"have \[30, 36\] frames; say frames= or batch_size=1"):
         data.batch(pair)
-    with pytest.raises(ValueError, match="frames and max_frame are of movies"):
-        na.torch.loaders(
-            image_tree(), compat="neuralpredictors", options={"frames": 3, "normalize": False}
-        )
+    with pytest.raises(ValueError, match="frames, offset and max_frame are of movies"):
+        of_images({"frames": 3})
+    with pytest.raises(ValueError, match="frames, offset and max_frame are of movies"):
+        of_images({"frames": 3, "offset": 0})
+
+
+def of_images(options):
+    options = options | {"normalize": False}
+    return na.torch.loaders(image_tree(), compat="neuralpredictors", options=options)
 
 
 @pytest.mark.parametrize(
@@ -587,6 +598,33 @@ def test_options_that_the_loaders_cannot_take(options, error, message):
     if "options" not in options:
         with pytest.raises(NotInTree, match=r"in na\.batches\.loaders"):
             na.batches.loaders(image_tree(), ["stimulus"], ["responses"], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"compat": "neuralpredictors", "options": 3}, TypeError, "expected a dict, found 3"),
+        ({"batch_size": "a"}, ValueError, "batch_size='a': expected a whole number"),
+        ({"batch_size": 4, "seed": "a"}, ValueError, "seed='a': expected a whole number"),
+        ({"batch_size": 49}, ValueError, "drop_last=True; say batch_size=36 or less"),
+        ({"normalize": "stord"}, ValueError, "'stord': expected a list of variables or \"stored\""),
+        ({"normalize": True}, ValueError, "normalize=True: expected a list of variables"),
+        ({"normalize": "stored"}, NotInTree, r"statistics 'all' in m1/V1; .*say which variables"),
+        ({"targets": 3}, ValueError, "expected a list of variables, found 3"),
+    ],
+)
+def test_arguments_of_another_kind(options, error, message):
+    with pytest.raises(error, match=message):
+        na.torch.loaders(image_tree(), **{"inputs": ["stimulus"], "batch_size": 4} | options)
+
+
+def test_silent_units_are_scaled_alike_whatever_is_selected(withheld):
+    tree = na.open_datatree(withheld)
+    every = na.torch.loaders(tree, compat="neuralpredictors")["train"]["27204-5-13"].dataset[0]
+    assert np.ptp(tree["27204-5-13/V1/responses"][:, 0].values) < 1e-7  # the silent one
+    for few in (tree.isel(unit_id=[0]), na.select_units(tree, "unit_id == 1")):
+        alone = na.torch.loaders(few, compat="neuralpredictors")["train"]["27204-5-13"].dataset[0]
+        torch.testing.assert_close(alone.responses, every.responses[:1], rtol=0, atol=0)
 
 
 def test_a_transform_set_on_repeats_is_used():

@@ -141,7 +141,8 @@ class DriadaReader(Reader):
         features : list of str, optional
             Features to take; all by default.
         bad_frames : list of int, optional
-            Frames that are not to be trusted: False in ``valid``. They stay in the data.
+            Frames that are not to be trusted: False in ``valid``. They stay in the data. By
+            default those that the file names.
         """
         if time_axis not in (-1, 1, 0):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
@@ -167,7 +168,12 @@ class DriadaReader(Reader):
                 "their gaps"
             )
             attrs["frames_deleted"] = int(len(file.read(MASK)) - kept.size)
-        node = _area(file, content, rate, _bad(file, content, bad_frames), kept)
+        stated = content.metadata.get("bad_frames")
+        if bad_frames is not None and stated is not None:
+            told = "bad_frames= was given: those that the file names are not used"
+            request.notes.append(f"{name}: {told}")
+        bad = _bad(file, content, stated if bad_frames is None else bad_frames)
+        node = _area(file, content, rate, bad, kept)
         return {"": xr.Dataset(attrs=attrs), schema.UNKNOWN_AREA: node}
 
 
@@ -325,9 +331,8 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)[:200]
 
 
-def _bad(file: MemberSource, content: Contents, argument: Sequence[int] | None) -> list[int]:
-    """Frames not to be trusted: the argument's, else those that the file names."""
-    stated = argument if argument is not None else content.metadata.get("bad_frames")
+def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
+    """Frames not to be trusted, in order and each once; none where nothing is stated."""
     if stated is None:
         return []
     try:

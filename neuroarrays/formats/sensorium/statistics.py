@@ -24,6 +24,7 @@ _STATED = {
     "ddof": 1,
     "axis": "over trials",
 }
+_MEAN = "responses_std over all units of the session, of whichever area"
 #: Parts of one file: variable, dims and lazy array of each.
 Parts = dict[str, tuple[tuple[str, ...], LazyArray]]
 
@@ -36,6 +37,13 @@ def _statistic(*positions_and_file: Any) -> np.ndarray:
         path = files.path_of(name)
         raise FormatError(path, "", f"shape {shape} as on opening", str(values.shape))
     return outer.take(values, tuple(positions))
+
+
+def _mean_of(files: Store, name: str) -> np.ndarray:
+    """The mean of the values of one npy file, NaN aside; NaN if there are none."""
+    values = np.asarray(npy.values_in(files, name))
+    known = values[~np.isnan(values)]
+    return np.asarray(known.mean(dtype=np.float64) if known.size else np.nan)
 
 
 def statistics_of(
@@ -76,7 +84,11 @@ def statistics_of(
                 continue
             for signal, (dims, array) in laid.items():
                 attrs = {**_STATED, "scope": parts[1]}
-                by_scope.setdefault(scope, {})[f"{signal}_{stat}"] = array.variable(dims, attrs)
+                variables = by_scope.setdefault(scope, {})
+                variables[f"{signal}_{stat}"] = array.variable(dims, attrs)
+                if f"{signal}_{stat}" == "responses_std":
+                    mean = Computed(_mean_of, (), np.dtype(np.float64), (files, name))
+                    variables[schema.SESSION_STD] = mean.variable((), {**attrs, "axis": _MEAN})
     return by_scope
 
 
