@@ -1,8 +1,9 @@
-"""The command that shows what is kept of files behind addresses."""
+"""The commands for files behind addresses: fetch copies them, cache shows what is kept of them."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from neuroarrays.cli.archive_commands import Add
 from neuroarrays.cli.printing import say, show, size_text, table
@@ -12,9 +13,55 @@ FINE = 0
 
 
 def register(add: Add) -> None:
-    """Add the command."""
+    """Add the commands."""
+    fetch = add(
+        "fetch", _fetch, "copy a file, or those of a bucket's prefix or a dandiset, to a folder"
+    )
+    fetch.add_argument("address", metavar="ADDRESS", help="https://..., s3://..., dandi://...")
+    fetch.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        required=True,
+        help="where to; an interrupted fetch goes on there",
+    )
+    fetch.add_argument(
+        "--files",
+        metavar="GLOB",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="which files, by their names below the address (default: all)",
+    )
+    fetch.add_argument(
+        "--overwrite", action="store_true", help="replace other files of these names"
+    )
     cache = add("cache", _cache, "list what is kept of files behind addresses, or clear it")
     cache.add_argument("--clear", action="store_true", help="delete all of it")
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from neuroarrays.archive.progress import Bar
+    from neuroarrays.files.fetching import fetch
+
+    with Bar(None, Path(arguments.output).name, 0) as bar:
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.at(name)
+            bar.add(done - bar.done)
+
+        report = fetch(
+            arguments.address, arguments.output, arguments.files, arguments.overwrite, show
+        )
+    for note in report.notes:
+        say(f"note: {note}")
+    for path in report.written:
+        say(f"{path}: {size_text(path.stat().st_size)}")
+    there = f", {len(report.unchanged)} there already" if report.unchanged else ""
+    resumed = f", {size_text(report.resumed)} from an earlier run" if report.resumed else ""
+    say(f"{many(len(report.written), 'file')} copied{there}{resumed}")
+    return FINE
 
 
 def _cache(arguments: argparse.Namespace) -> int:

@@ -43,13 +43,56 @@ def download(address: str) -> str:
     NetworkError
         If there is no such dandiset, version or asset, or the interface cannot be asked.
     """
+    return f"{_api()}/assets/{_asset(address)}/download/"
+
+
+def digests(address: str) -> dict[str, Any]:
+    """The digests that are stated of an asset, by their names.
+
+    Raises
+    ------
+    NetworkError
+        As `download`.
+    """
+    stated = _asked(f"assets/{_asset(address)}/").get("digest")
+    return stated if isinstance(stated, dict) else {}
+
+
+def walked(address: str) -> list[tuple[str, int | None]]:
+    """Name and size, bytes, of every asset below a dandiset or a folder of it; None where it is no file.
+
+    Raises
+    ------
+    NetworkError
+        As `download`.
+    """
+    dandiset, version, path = split(address)
+    prefix, assets, page = f"{path}/" if path else "", [], 1
+    while page:
+        below = {"path": prefix} if prefix else {}
+        query = urlencode({**below, "page_size": 1000, "page": page})
+        answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
+        assets += [asset for asset in answer.get("results", []) if isinstance(asset, dict)]
+        page = page + 1 if answer.get("next") else 0
+    return [
+        (
+            str(asset["path"])[len(prefix) :],
+            None if asset.get("zarr") else int(asset.get("size", 0)),
+        )
+        for asset in assets
+        if str(asset.get("path", "")).startswith(prefix)
+    ]
+
+
+def _asset(address: str) -> str:
+    """The number of the asset that an address means."""
     dandiset, version, path = split(address)
     query = urlencode({"path": path, "page_size": 10})
     answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
     assets = [asset for asset in answer.get("results", []) if asset.get("path") == path]
     if not path or not assets:
         raise NetworkError("missing", "nothing")
-    return f"{_api()}/assets/{assets[0]['asset_id']}/download/"
+    return str(assets[0]["asset_id"])
 
 
 def listed(address: str) -> dict[str, str]:

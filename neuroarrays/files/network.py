@@ -162,6 +162,23 @@ def walked(address: str) -> list[tuple[str, Answer]]:
     return files
 
 
+def files_below(address: str) -> list[tuple[str, int | None]]:
+    """Name and size, bytes, of every file below an address; [] on a plain server, which lists nothing.
+
+    The size is None of an asset of DANDI that is no file.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be listed.
+    """
+    if address.startswith("dandi://"):
+        return dandi.walked(address)
+    if address.startswith(("http://", "https://")):
+        return []
+    return [(name, answer.size) for name, answer in walked(address.rstrip("/")) if name]
+
+
 def _bucket(address: str) -> tuple[Any, str]:
     if state.forked_from_network():
         raise NetworkError("forked", "a process that was forked after the network was used")

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage
+from typing import BinaryIO
 
 from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, seconds
 
@@ -46,6 +47,43 @@ def whole(address: str, most: int) -> bytes:
         return Answer(data, len(data), "", 0, "")
 
     return _again(ask).data
+
+
+class _NotWritten(Exception):
+    """A write failed, for the reason that is its cause."""
+
+
+def copy(address: str, out: BinaryIO, tell: Callable[[int], None]) -> int:
+    """Write all bytes of an answer to a file, and return the time of change, s; 0 where it is not said.
+
+    Raises
+    ------
+    NetworkError
+        If they cannot be had, or are fewer than was said.
+    """
+
+    def ask() -> Answer:
+        out.seek(0)
+        out.truncate()
+        done = 0
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            while data := answer.read(1 << 20):
+                try:
+                    out.write(data)
+                except OSError as error:  # of this machine: the server is not asked again
+                    raise _NotWritten from error
+                done += len(data)
+                tell(done)
+            size = int(answer.headers.get("Content-Length", done))
+            modified = _modified(answer.headers.get("Last-Modified", ""))
+        if done != size:
+            raise HTTPException(f"{done} of {size} bytes")
+        return Answer(b"", size, "", modified, "")
+
+    try:
+        return _again(ask).modified
+    except _NotWritten as error:
+        raise (error.__cause__ or error) from None
 
 
 def _again(ask: Callable[[], Answer], start: int = 0) -> Answer:

@@ -155,7 +155,7 @@ class RemoteFile(PositionedFile):
         if count > _LARGE:
             starts = range(at, at + count, _PIECE)
             runs = [(begin, min(_PIECE, at + count - begin)) for begin in starts]
-            return memoryview(b"".join(self._fetched(runs)))
+            return memoryview(b"".join(self.fetched(runs)))
         first, last = at // BLOCK, (at + count - 1) // BLOCK
         blocks = self._ensure(range(first, last + 1))
         data = (
@@ -193,14 +193,14 @@ class RemoteFile(PositionedFile):
                 runs[-1] = runs[-1][0], end
             else:
                 runs.append((begin, most))
-        for (begin, _), data in zip(runs, self._fetched(runs), strict=True):
+        for (begin, _), data in zip(runs, self.fetched(runs), strict=True):
             for offset in range(0, len(data), BLOCK):
                 number = (begin + offset) // BLOCK
                 block = data if len(data) <= BLOCK else data[offset : offset + BLOCK]
                 blocks[number] = _blocks.put(self._key(number), block)
         return blocks
 
-    def _fetched(self, runs: Sequence[tuple[int, int]]) -> list[bytes]:
+    def fetched(self, runs: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of some ranges, fetched side by side."""
         if len(runs) < 2:
             return [self._one(run) for run in runs]
@@ -258,7 +258,7 @@ def hint_of(location: Location, error: NetworkError) -> str:
         "in pickles",
         "unknown host": "compare the name of the server, and see that this machine is connected",
         "refused": "see that the server runs, and compare its port",
-        "no ranges": "download the file and give its path: of one sent whole, no part can be read",
+        "no ranges": f"copy it first (neuroarrays fetch {location.given} -o FOLDER) and give the path",
         "redirects": "compare the address",
         "address": "compare the address",
         "busy": "try again later",

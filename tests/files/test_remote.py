@@ -1,5 +1,6 @@
 """Recordings behind an address, on a server of this machine: values, requests, secrets, and what goes wrong."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -19,9 +20,17 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.cli import main
-from neuroarrays.errors import FormatError, MissingDependency, MissingPath, NeuroArraysError
+from neuroarrays.errors import (
+    FormatError,
+    MissingDependency,
+    MissingPath,
+    NeuroArraysError,
+    PathExists,
+)
 from neuroarrays.files import (
     addresses,
+    digests,
+    fetching,
     network,
     positioned,
     python_client,
@@ -295,7 +304,7 @@ def test_sidecars_are_bounded_and_cleared(folder, server, tmp_path, monkeypatch)
     ("behaviour", "message"),
     [
         ({"deny": 403}, "no permission .*ask its owner"),
-        ({"ranges": False}, "sends files only whole; download"),
+        ({"ranges": False}, "sends files only whole; copy it first .neuroarrays fetch http"),
         ({"deny": 500}, "a server that fails .status 500.; try again later"),
     ],
 )
@@ -528,6 +537,10 @@ def archive(folder, server, monkeypatch):
                 )
                 self.end_headers()
                 return
+            if parts.path.startswith("/api/assets/"):
+                stated = folder / bytes.fromhex(parts.path.split("/")[-2]).decode()
+                self.say({"digest": {"dandi:dandi-etag": digests.etag_of(stated)}})
+                return
             _, _, _, dandiset, _, version, *_ = parts.path.split("/")
             known = (folder / dandiset).is_dir() and version in ("draft", "0.1")
             top = folder / dandiset
@@ -545,12 +558,15 @@ def archive(folder, server, monkeypatch):
                 files = [p for p in sorted(top.rglob("*")) if p.is_file()]
                 names = [p.relative_to(top).as_posix() for p in files]
                 results = [
-                    {"path": n, "asset_id": f"{dandiset}/{n}".encode().hex()}
+                    {"path": n, "asset_id": f"{dandiset}/{n}".encode().hex(), "size": 9}
                     for n in names
-                    if n.startswith(query["path"])
+                    if n.startswith(query.get("path", ""))
                 ]
-            body = json.dumps({"results": results, "next": None}).encode()
-            self.send_response(200 if known else 404)
+            self.say({"results": results, "next": None}, 200 if known else 404)
+
+        def say(self, content, status=200):
+            body = json.dumps(content).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -576,6 +592,103 @@ def test_assets_of_dandi(archive, server):
         na.open_datatree("dandi://000006/sub-1/c.nwb")
     with pytest.raises(NeuroArraysError, match="another form than dandi://DANDISET"):
         na.open_datatree("dandi://six/c.nwb")
+
+
+# ---------------------------------------------------------------------------------------- copies
+
+
+def test_a_prefix_is_fetched(bucket, folder, tmp_path, capsys):
+    (bucket / "day 1" / "in").mkdir(parents=True)
+    for name, count in (("a.bin", 70_000), ("in/b #.bin", 9), ("in/none.bin", 0), ("c.txt", 5)):
+        (bucket / "day 1" / name).write_bytes(os.urandom(count))
+    out = tmp_path / "out"
+    assert main(["fetch", "s3://lab/day 1/", "-o", str(out), "--files", "*.bin"]) == 0
+    assert "3 files copied" in capsys.readouterr().out
+    for name in ("a.bin", "in/b #.bin", "in/none.bin"):
+        assert (out / name).read_bytes() == (bucket / "day 1" / name).read_bytes()
+    assert not (out / "c.txt").exists()
+    again = fetching.fetch("s3://lab/day 1", out)
+    assert (again.written, len(again.unchanged)) == ([out / "c.txt"], 3)
+    (bucket / "day 1" / "a.bin").write_bytes(b"other")
+    with pytest.raises(PathExists, match="another file already; --overwrite"):
+        fetching.fetch("s3://lab/day 1", out)
+    fetching.fetch("s3://lab/day 1", out, overwrite=True)
+    assert (out / "a.bin").read_bytes() == b"other"
+    with pytest.raises(MissingPath, match=r"no file fits \*.x; there is .*a\.bin"):
+        fetching.fetch("s3://lab/day 1", out, ["*.x"])
+
+
+def test_an_interrupted_fetch_goes_on(folder, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_PIECE", 100_000)
+    monkeypatch.setattr(fetching, "_AT_ONCE", 1)
+    content = os.urandom(1_000_000)
+    (folder / "a.bin").write_bytes(content)
+    out = tmp_path / "out"
+
+    def stop(done, total, name):
+        if done >= 600_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetching.fetch(server.url("a.bin", "r"), out, progress=stop)
+    assert not (out / "a.bin").exists()
+    server.reset()
+    report = fetching.fetch(server.url("a.bin", "r"), out)
+    assert report.resumed == 600_000
+    assert (out / "a.bin").read_bytes() == content
+    assert server.seen.sent < 1_000_000
+    assert os.listdir(out) == ["a.bin"]
+    # A file that was exchanged meanwhile is begun anew.
+    (out / "a.bin").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        fetching.fetch(server.url("a.bin"), out, progress=stop)
+    server.behaviour.salt = "new"
+    assert fetching.fetch(server.url("a.bin"), out).resumed == 0
+
+
+@pytest.mark.parametrize("cut", [0, 2])
+def test_a_server_without_ranges_is_copied_from(folder, tmp_path, cut):
+    (folder / "a.bin").write_bytes(os.urandom(400_000))
+    with Loopback(folder, ranges=False, cut=cut) as server:
+        fetching.fetch(server.url("a.bin"), tmp_path / "out")
+    assert (tmp_path / "out" / "a.bin").read_bytes() == (folder / "a.bin").read_bytes()
+    assert os.listdir(tmp_path / "out") == ["a.bin"]
+
+
+def test_what_cannot_be_fetched(server, folder, tmp_path):
+    with pytest.raises(MissingPath, match="nothing.bin: no such file or folder"):
+        fetching.fetch(server.url("nothing.bin"), tmp_path)
+    with pytest.raises(MissingPath, match="fetch copies what is behind an address"):
+        fetching.fetch(str(folder), tmp_path)
+    assert not fetching._is_plain("../a")
+    assert not fetching._is_plain("/a")
+    assert not fetching._is_plain("a\\b")
+
+
+def test_a_dandiset_is_fetched_and_compared_with_its_digests(archive, tmp_path, monkeypatch):
+    for name in ("a.nwb", "b.txt"):
+        (archive / "sub-1" / name).write_bytes(os.urandom(300_000))
+    out = tmp_path / "out"
+    report = fetching.fetch("dandi://000006", out, ["*.nwb"])
+    assert report.written == [out / "sub-1" / "a.nwb"]
+    assert report.written[0].read_bytes() == (archive / "sub-1" / "a.nwb").read_bytes()
+    assert fetching.fetch("dandi://000006/sub-1/a.nwb", out / "sub-1").unchanged == report.written
+    monkeypatch.setattr(digests.Digest, "fits", lambda *_: False)
+    with pytest.raises(FormatError, match="b.txt: expected a file of the digest .*dandi-etag"):
+        fetching.fetch("dandi://000006/sub-1/b.txt", out)
+    assert not (out / "b.txt").exists()
+    monkeypatch.undo()
+
+
+def test_digests_of_dandi(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert digests.of_dandi({"dandi:sha2-256": hashlib.sha256(b"12345").hexdigest()}).fits(
+        tmp_path / "a"
+    )
+    assert digests.of_dandi({}) is None
+    monkeypatch.setattr(digests, "_PART", 2)
+    parts = b"".join(hashlib.md5(part).digest() for part in (b"12", b"34", b"5"))
+    assert digests.etag_of(tmp_path / "a") == f"{hashlib.md5(parts).hexdigest()}-3"
 
 
 # ------------------------------------------------------------------------- what stands beside it

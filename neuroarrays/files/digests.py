@@ -1,0 +1,54 @@
+"""Digests that archives state of their files, compared with what is on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Bytes of a part of DANDI's ETag, and the most parts.
+_PART, _PARTS = 64 << 20, 10_000
+_READ = 1 << 20
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A digest as text, and how it is made: "sha2-256", or DANDI's ETag over parts of 64 MiB."""
+
+    name: str
+    text: str
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file has it."""
+        if self.name == "sha2-256":
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == self.text
+        return etag_of(path) == self.text
+
+
+def of_dandi(stated: Mapping[str, object]) -> Digest | None:
+    """The digest of an asset that can be compared, by what DANDI states; None where there is none."""
+    for key, name in (("dandi:sha2-256", "sha2-256"), ("dandi:dandi-etag", "dandi-etag")):
+        if isinstance(stated.get(key), str):
+            return Digest(name, str(stated[key]).strip('"').lower())
+    return None
+
+
+def etag_of(path: Path) -> str:
+    """DANDI's ETag of a file: MD5 of the MD5s of its parts, and how many there are."""
+    size = path.stat().st_size
+    length = max(_PART, -(-size // _PARTS))
+    sums, parts = hashlib.md5(usedforsecurity=False), 0
+    with open(path, "rb") as file:
+        while parts == 0 or parts * length < size:
+            part, left = hashlib.md5(usedforsecurity=False), min(length, size - parts * length)
+            while left:
+                data = file.read(min(_READ, left))
+                if not data:
+                    break
+                part.update(data)
+                left -= len(data)
+            sums.update(part.digest())
+            parts += 1
+    return f"{sums.hexdigest()}-{parts}"
