@@ -23,13 +23,14 @@ from neuroarrays.archive.attributes import HIDDEN
 from neuroarrays.archive.encoding import Encoded, Node, encode_places, text_block
 from neuroarrays.archive.nodes import (
     NON_COORDINATE,
-    Nodes,
+    Written,
     add_values,
     node_entry,
     variable_entry,
     with_places,
 )
 from neuroarrays.archive.packing import GZIP_LEVEL, ZSTD_LEVEL, Block, Distinct, Packing
+from neuroarrays.archive.seal import extents_of
 from neuroarrays.files.blocks import blocks, grid
 from neuroarrays.files.source import plain
 from neuroarrays.files.writing import new_hdf5
@@ -122,6 +123,7 @@ class HDF5Writer:
         self.packing = Packing(compression)
         self.written: dict[Any, Stored] = {}
         self.scales: dict[tuple[str, Any], h5py.Dataset] = {}
+        self.datasets: list[h5py.Dataset] = []
         self.attrs: dict[str, dict[str, Any]] = {}
         self.entries: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -151,12 +153,14 @@ class HDF5Writer:
             name = NON_COORDINATE + encoded.name if clash else encoded.name
             self._variable(group, encoded, name, part)
 
-    def nodes(self) -> Nodes:
-        """What the index of the file says: all that was written by `node`."""
+    def finish(self) -> Written:
+        """Put everything into the file, and say what is there by `node`."""
+        self.file.flush()  # chunks have their places now
         # The order of looking: all nodes of a level before those below them.
         ordered = sorted(self.attrs, key=lambda path: path.count("/") + bool(path))
         nodes = {path: node_entry(_plain(self.attrs[path]), self.entries[path]) for path in ordered}
-        return with_places(nodes, self.file.filename)
+        extents = [extent for dataset in self.datasets for extent in extents_of(dataset)]
+        return Written(with_places(nodes, self.file.filename), extents, PAGE)
 
     def values(self, node: Node) -> None:
         """Write the values of a node only: a part, to be taken up by `node` later."""
@@ -203,6 +207,7 @@ class HDF5Writer:
             return
         stored = None if part is None else _copy(part, self.report, group, encoded, name)
         stored = stored or self._write(group, encoded, name)
+        self.datasets.append(stored.dataset)
         entries[encoded.name] = {}  # its place, before that of its index
         dims, axis_scales = [str(dim) for dim in encoded.variable.dims], list(scales)
         if stored.places is not None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from neuroarrays import schema
 from neuroarrays.archive import seal
-from neuroarrays.archive.nodes import Nodes
+from neuroarrays.archive.nodes import Nodes, Written
 from neuroarrays.archive.scan import scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
 from neuroarrays.files.probe import Probe
@@ -201,18 +201,18 @@ def _unpacked(packed: bytes, length: int, checksum: int) -> Any:
     return json.loads(zlib.decompress(packed))
 
 
-def append(path: str | os.PathLike[str], nodes: Nodes) -> None:
+def append(path: str | os.PathLike[str], written: Written) -> None:
     """Write the index of a finished HDF5 file at its end, and its seal.
 
     Parameters
     ----------
     path : path
         The file.
-    nodes : dict
-        All its nodes, as `neuroarrays.archive.hdf5_writer` gives them.
+    written : Written
+        What is in it.
     """
-    index = from_nodes(os.fspath(path), nodes)
-    sealed = seal.make(os.fspath(path))
+    index = from_nodes(os.fspath(path), written.nodes)
+    sealed = seal.make(os.fspath(path), written.page, written.extents)
     with open(path, "ab") as file:
 
         def put(content: Any) -> list[int]:

@@ -10,6 +10,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,25 @@ Nodes = dict[str, dict[str, Any]]
 NON_COORDINATE = "_nc4_non_coord_"
 #: Coordinates and sizes up to this many bytes stand in the index itself.
 _INLINE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Written:
+    """What stands in a file, as what has written it knows.
+
+    Attributes
+    ----------
+    nodes : dict
+        All nodes, for the index.
+    extents : list of (int, int)
+        Where values lie: offset and number of bytes, both in bytes.
+    page : int
+        Bytes of a page of the file.
+    """
+
+    nodes: Nodes
+    extents: list[tuple[int, int]]
+    page: int
 
 
 def variable_entry(

@@ -191,7 +191,7 @@ def join(
                         files[part] = stack.enter_context(_part(Path(part)))
                     writer.node(node, None if name is None else files[part])
                     check()
-            contents = writer.nodes()
+            contents = writer.finish()
         stack.close()
         index.append(whole, contents)
         flush(whole)
@@ -328,7 +328,7 @@ def _write_hdf5(partial: Partial, units: Units, compression: str | None, bar: Ba
                     bar.at(node.path)
                     writer.node(node, part)
                     check()
-        contents = writer.nodes()
+        contents = writer.finish()
     index.append(whole, contents)
     flush(whole)
     return whole

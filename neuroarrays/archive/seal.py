@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.hdf5 import HDF5Source, open_file
+from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.positioned import PositionedFile
@@ -55,32 +56,32 @@ def take(file: PositionedFile, offset: int, length: int, checksum: int) -> bytes
     return packed if zlib.crc32(packed) == checksum else None
 
 
-def make(path: str) -> bytes:
-    """The seal of a finished file: all of its pages in which there are no values."""
-    import h5py
+def make(path: str, page: int, extents: Iterable[tuple[int, int]]) -> bytes:
+    """The seal of a finished file: all of its pages in which there are no values.
 
-    location = locate(path)
-    with location.open() as raw, open_file(location) as file:
+    Parameters
+    ----------
+    path : str
+        The file.
+    page : int
+        Bytes of one of its pages.
+    extents : iterable of (int, int)
+        Where values lie: offset and number of bytes, both in bytes.
+    """
+    with locate(path).open() as raw:
         size = raw.size
-        page = int(file.id.get_create_plist().get_file_space_page_size())
         values = np.zeros(-(-size // page) + 1, bool)
-
-        def note(_: str, node: Any) -> None:
-            if isinstance(node, h5py.Dataset):
-                for offset, nbytes in _extents(node):
-                    values[offset // page : (offset + nbytes - 1) // page + 1] = True
-
-        file.visititems(note)
-    values[-1] = True
-    edges = np.flatnonzero(np.diff(values, prepend=True))
-    runs = edges.reshape(-1, 2).astype("<u8")
-    with location.open() as raw:
+        for offset, nbytes in extents:
+            values[offset // page : (offset + nbytes - 1) // page + 1] = True
+        values[-1] = True
+        edges = np.flatnonzero(np.diff(values, prepend=True))
+        runs = edges.reshape(-1, 2).astype("<u8")
         checksum = _checksum(raw, runs, page, size)
     return zlib.compress(_SEAL.pack(size, page, checksum) + runs.tobytes(), 6)
 
 
-def _extents(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Where the values of a dataset lie, and how many bytes they have."""
+def extents_of(dataset: h5py.Dataset) -> list[tuple[int, int]]:
+    """Where the values of a dataset lie: (offset, number of bytes) of each piece, in bytes."""
     runs: list[tuple[int, int]] = []
     if dataset.chunks is not None:
         dataset.id.chunk_iter(lambda info: runs.append((info.byte_offset, info.size)))

@@ -19,6 +19,7 @@ from neuroarrays.archive import encoding, index, progress
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.nodes import text_checksum
 from neuroarrays.archive.scan import scan_hdf5
+from neuroarrays.archive.seal import extents_of
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.files import hdf5, opening, partials, positioned
 from neuroarrays.files.locating import locate
@@ -39,8 +40,8 @@ def looked_at(monkeypatch):
     """What each save of this file hands over for the index is what looking at its file finds."""
     paths, append = [], index.append
 
-    def checked(path, nodes):
-        found = scan_hdf5(locate(path))
+    def checked(path, written):
+        found, nodes = scan_hdf5(locate(path)), written.nodes
         assert list(found) == list(nodes)
         for place, node in found.items():
             stored = nodes[place]
@@ -55,7 +56,15 @@ def looked_at(monkeypatch):
             assert found_text == stored_text, place
             assert list(node["vars"]) == list(variables)
         paths.append(path)
-        append(path, nodes)
+        with h5py.File(path) as file:
+            extents = []
+            file.visititems(
+                lambda _, node: (
+                    extents.extend(extents_of(node)) if isinstance(node, h5py.Dataset) else None
+                )
+            )
+        assert sorted(extents) == sorted(written.extents)
+        append(path, written)
 
     monkeypatch.setattr(index, "append", checked)
     return paths
