@@ -176,7 +176,6 @@ def join(
         groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
     tree = xr.DataTree.from_dict(groups)
     if layout is not None:
-        validate(tree)
         return _save_layout(tree, path, layout, overwrite, before=before)
     needed = sum(os.path.getsize(part) for part in paths)
     with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial, ExitStack() as stack:

@@ -23,6 +23,7 @@ from neuroarrays.archive.seal import extents_of
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
 from neuroarrays.files import hdf5, opening, partials, positioned
 from neuroarrays.files.locating import locate
+from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
 from neuroarrays.testing import same_values
 
@@ -662,6 +663,54 @@ def test_progress_of_what_fails_ends_too(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "3/4" in shown
     assert "not finished" in shown
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.zarr"])
+def test_every_value_is_reported_once(tmp_path, monkeypatch, name):
+    reported = []
+    monkeypatch.setattr(progress.Bar, "add", lambda _, amount: reported.append(amount))
+    values = np.random.default_rng(0).random((400, 50))
+    store.save(one_node({"signal_data": (("row", "channel"), values)}), tmp_path / name)
+    assert values.nbytes <= sum(reported) < values.nbytes + 10_000
+
+
+@pytest.mark.parametrize("form", ["x.h5", "x.zarr", "layout", "joined"])
+def test_bytes_are_on_the_disk_before_a_file_gets_its_name(tmp_path, monkeypatch, form):
+    tree, done = aligned(presentations=4, units=3, bins=2), []
+    part = store.save(tree, tmp_path / "part.h5")
+    replace = store.replace
+    monkeypatch.setattr(store, "flush", lambda whole: done.append(whole))
+    monkeypatch.setattr(store, "flush_all", lambda whole: done.append(whole))
+    monkeypatch.setattr(
+        store, "replace", lambda whole, *rest: (done.append("named"), replace(whole, *rest))
+    )
+    if form == "joined":
+        store.join([part], tmp_path / "joined.h5")
+    elif form == "layout":
+        with pytest.warns(LeftOut):
+            store.save(tree, tmp_path / "x.h5", layout="allen_binned")
+    else:
+        store.save(tree, tmp_path / form)
+    assert len(done) == 2
+    assert done[1] == "named"
+
+
+def test_names_keep_their_order_in_the_file(tmp_path):
+    times = ("time", np.arange(4.0))
+    path = store.save(one_node({"zulu": times, "alpha": times}), tmp_path / "x.h5")
+    with h5py.File(path) as file:
+        names = [name for name in file["s/A"] if name in ("zulu", "alpha")]
+    assert names == ["zulu", "alpha"]
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.zarr"])
+def test_one_array_under_two_names_keeps_the_attributes_of_each(tmp_path, name):
+    values = xr.Variable("time", np.arange(4.0))
+    first, second = values.copy(deep=False), values.copy(deep=False)
+    first.attrs["range"], second.attrs["range"] = np.array([0, 1]), np.array([2, 3])
+    opened = reopened(one_node({"first": first, "second": second}), tmp_path / name)
+    assert list(opened["s/A/first"].attrs["range"]) == [0, 1]
+    assert list(opened["s/A/second"].attrs["range"]) == [2, 3]
 
 
 # ---------------------------------------------------------------- chunks read past HDF5's filters
