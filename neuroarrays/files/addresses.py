@@ -20,6 +20,8 @@ _SECRET = re.compile(
     r"sig|token|secret|cred|pass|key|auth|policy|expires|session|^x-|^s[a-z]$|^se$"
 )
 _SHORT = 24
+#: Servers of the bucket of DANDI.
+_DANDI = ("dandiarchive.s3.amazonaws.com", "dandiarchive.s3.us-east-2.amazonaws.com")
 _SAFE = "/!$&'()*+,;=:@~"
 
 
@@ -66,6 +68,20 @@ def shown(text: str) -> str:
     server = parts.netloc.rpartition("@")[2]
     query = urlencode([pair for pair in parse_qsl(parts.query) if _is_name(*pair)])
     return urlunsplit((parts.scheme, server, parts.path, query, ""))
+
+
+def is_fixed(text: str) -> bool:
+    """Whether an address says which version it means, so that its content is always the same.
+
+    It has the version of an object of S3 in its query, or is a blob of DANDI, which is never replaced.
+    """
+    if not text.startswith(("http://", "https://")):
+        return False
+    parts = urlsplit(text)
+    if any(key == "versionId" and value for key, value in parse_qsl(parts.query)):
+        return True
+    on_dandi = parts.hostname in _DANDI and re.match(r"/blobs/[0-9a-f]{3}/", parts.path)
+    return bool(on_dandi)
 
 
 def child(text: str, name: str) -> str:

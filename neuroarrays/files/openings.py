@@ -23,10 +23,13 @@ class Opening:
         Files that were found to be as their stamps say.
     keep : dict
         What is called when it ends well, by whom.
+    keeps : bool
+        Whether what it reads from behind an address is kept on disk, and what is kept there is used.
     """
 
     compared: set[tuple[Any, tuple[int, ...]]] = field(default_factory=set)
     keep: dict[object, Callable[[], None]] = field(default_factory=dict)
+    keeps: bool = True
 
 
 _current: ContextVar[Opening | None] = ContextVar("opening", default=None)
@@ -37,20 +40,32 @@ def current() -> Opening | None:
     return _current.get()
 
 
+def keeps() -> bool:
+    """Whether what is kept on disk is used: unless the opening that is under way says no."""
+    under_way = _current.get()
+    return under_way is None or under_way.keeps
+
+
 @contextmanager
-def opening() -> Iterator[None]:
-    """An opening; one inside another is a part of it."""
+def opening(keep: bool = True) -> Iterator[None]:
+    """An opening; one inside another is a part of it.
+
+    Parameters
+    ----------
+    keep : bool
+        Whether what it reads from behind an address is kept on disk, and what is kept there is used.
+    """
     if _current.get() is not None:
         yield
         return
-    begun = Opening()
+    begun = Opening(keeps=keep)
     token = _current.set(begun)
     try:
         yield
     finally:
         _current.reset(token)
-    for keep in begun.keep.values():
-        keep()
+    for write in begun.keep.values():
+        write()
 
 
 def trust(location: object, known: tuple[int, ...]) -> None:

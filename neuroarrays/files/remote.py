@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neuroarrays.files import addresses, network, sidecars, state
+from neuroarrays.files import addresses, network, openings, sidecars, state
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
 from neuroarrays.files.positioned import changed
@@ -91,7 +91,10 @@ class RemoteLocation(Location):
 
     def _look(self) -> Version:
         """The content that is there now: one request, which moves no bytes where it is known."""
-        known = _latest.get(self) or sidecars.load(self.path)
+        known = _latest.get(self) or (sidecars.load(self.path) if openings.keeps() else None)
+        if known is not None and addresses.is_fixed(self._address):
+            known.address = known.address or self._address
+            return self._known(known)
         try:
             answer = network.first(self._address, BLOCK, unless=known.strong if known else "")
         except NetworkError as error:

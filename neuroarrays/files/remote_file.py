@@ -167,7 +167,7 @@ class RemoteFile(PositionedFile):
     def _note(self, at: int, count: int) -> None:
         """Remember what the opening that is under way reads."""
         under_way = openings.current()
-        if under_way is not None and self.version.kept.get(at, count) is None:
+        if under_way is not None and under_way.keeps and self.version.kept.get(at, count) is None:
             self.version.touched.append((at, count))
             under_way.keep.setdefault(id(self.version), lambda: self._keep(self.version))
 
@@ -227,6 +227,17 @@ class RemoteFile(PositionedFile):
                 raise
         self.version.address = self._renew().address  # the one that a redirect led to has expired
         return network.get(self.version.address, start, count, self.version.strong)
+
+
+def in_memory(path: str) -> int:
+    """Bytes of blocks that this process keeps of the files at an address and below it."""
+    keys = [key for key in _blocks.keys() if is_below(key[0].path, path)]  # noqa: SIM118  no dict
+    return BLOCK * len(keys)
+
+
+def is_below(path: str, top: str) -> bool:
+    """Whether an address is another, or lies below it."""
+    return path == top or path.startswith(f"{top.rstrip('/')}/")
 
 
 def remember(location: Location, version: Version, data: bytes) -> None:

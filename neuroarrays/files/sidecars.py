@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroarrays.files.remote_file import Kept, Version
+from neuroarrays.files.remote_file import Kept, Version, is_below
 
 if TYPE_CHECKING:
     from neuroarrays.files.remote import RemoteLocation
@@ -101,6 +101,11 @@ def every() -> list[tuple[Path, str, int]]:
                 path = json.loads(opened.readline())["path"]
             described.append((file, str(path), file.stat().st_size))
     return described
+
+
+def size_of(path: str) -> int:
+    """Bytes on disk that are kept of the files at an address and below it."""
+    return sum(size for _, known, size in every() if is_below(known, path))
 
 
 def clear() -> int:

@@ -43,6 +43,7 @@ def open_datatree(
     sessions: str | Sequence[str] | None = None,
     areas: str | Sequence[str] | None = None,
     probe: bool = False,
+    cache: bool = True,
     **options: Any,
 ) -> xr.DataTree:
     """Open a recording as one lazy, labelled tree.
@@ -61,6 +62,9 @@ def open_datatree(
     probe : bool
         Open it in another process first, with bounds of time and memory, and read something of every
         variable: a file that would hang this process or end it is a `FormatError` instead.
+    cache : bool
+        Keep on disk what opening reads from behind an address, for the next opening, and use what is
+        kept; see the page "Recordings on servers and in buckets".
     **options
         Options of the reader.
 
@@ -92,7 +96,7 @@ def open_datatree(
     >>> tree["A2929-200711/adn/spikes"].sizes["unit_id"]
     7
     """
-    with opening():
+    with opening(cache):
         asked = _probe(path_or_url)
         reader = reader_of(asked, engine)
         wanted = {"sessions": sessions, "areas": areas}

@@ -249,7 +249,21 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     ]
     rows = [{name: printable(text) for name, text in row.items()} for row in rows]
     title = printable(f"{facts.kind} tree{source}: {', '.join(counts)}")
-    return Description(title, rows, facts, remark)
+    return Description(title, rows, facts, " ".join(filter(None, (remark, _kept(tree)))))
+
+
+def _kept(tree: xr.DataTree) -> str:
+    """What is on this machine of a tree that is read from behind an address; "" of other trees."""
+    address = str(tree.root.encoding.get("source", ""))
+    if "://" not in address:
+        return ""
+    from neuroarrays.files import remote_file, sidecars
+
+    on_disk, in_memory = sidecars.size_of(address) / 1e3, remote_file.in_memory(address) / 1e3
+    return printable(
+        f"Read from {address}: {on_disk:,.0f} kB are kept on disk for the next opening, "
+        f"{in_memory:,.0f} kB in memory."
+    )
 
 
 def _few(facts: TreeContents, tree: xr.DataTree) -> bool:

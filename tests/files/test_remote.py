@@ -283,6 +283,41 @@ def test_no_cache_if_so_wished(folder, server, tmp_path, monkeypatch, off):
     assert sidecars.every() == []
 
 
+def test_an_opening_without_the_cache(folder, server, tmp_path):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    na.open_datatree(server.url("a.nwb"), cache=False)
+    assert not (tmp_path / "cache").exists()
+    na.open_datatree(server.url("a.nwb"))
+    na.release()
+    server.reset()
+    na.open_datatree(server.url("a.nwb"), cache=False)
+    assert server.seen.sent > 100_000
+
+
+def test_a_description_says_what_is_kept(folder, server):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    tree = na.open_datatree(server.url("a.nwb"))
+    said = " ".join(str(na.describe(tree)).split())
+    assert re.search(r"a\.nwb: [1-9]\d* kB are kept on disk .*, [1-9],\d+ kB in memory", said)
+    assert "kept on disk" not in str(na.describe(na.open_datatree(folder / "a.nwb")))
+
+
+def test_an_address_of_a_version_is_not_asked_again(folder, server):
+    shutil.copy(SAMPLE, folder / "a.nwb")
+    address = f"{server.url('a.nwb')}?versionId=7"
+    expected = na.open_datatree(address)
+    na.release()
+    server.reset()
+    tree = na.open_datatree(address)
+    assert server.seen.requests == 0
+    same(tree, expected)
+    blob = "https://dandiarchive.s3.amazonaws.com/blobs/b1a/29b/b1a29b"
+    assert addresses.is_fixed(blob)
+    assert not addresses.is_fixed("https://elsewhere.org/blobs/b1a/29b/b1a29b")
+    assert not addresses.is_fixed("https://dandiarchive.s3.amazonaws.com/zarr/b1a/29b")
+    assert not addresses.is_fixed("s3://lab/a?versionId=7")
+
+
 def test_sidecars_are_bounded_and_cleared(folder, server, tmp_path, monkeypatch):
     for name in "abc":
         shutil.copy(SAMPLE, folder / f"{name}.nwb")
