@@ -11,11 +11,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError
+from neuroarrays.schema.given import described
 from neuroarrays.tree.intervals import merged
-from neuroarrays.tree.observed import (
-    of_session,
-    of_units,
-)
+from neuroarrays.tree.observed import of_session, of_units
 from neuroarrays.tree.stretches import Stretches
 
 #: The shortest stretch that pynapple keeps, s.
@@ -71,6 +69,14 @@ def to_pynapple(tree: xr.DataTree) -> PynappleObjects:
         frames of an aligned tree are the time support of its signals. `from_pynapple` makes the
         tree of them again.
 
+    Raises
+    ------
+    SchemaError
+        If responses are cut into presentations, which have no clock, or `unit_id` has text or an
+        identifier twice.
+    MissingDependency
+        If pynapple is not installed.
+
     Examples
     --------
     >>> import neuroarrays as na
@@ -82,6 +88,13 @@ def to_pynapple(tree: xr.DataTree) -> PynappleObjects:
     objects = PynappleObjects()
     objects.tree = tree
     for path, role, node in schema.roles(tree):
+        if role == "area" and schema.PRESENTATION in node.sizes:
+            msg = (
+                f"{path}: cut into presentations, which pynapple has no object for: give the "
+                "recording, whose tables become IntervalSets, or align it on one clock "
+                "(na.align(tree, bin_width=...))"
+            )
+            raise SchemaError(msg)
         contents = node.to_dataset(inherit=False)
         if role == "spikes":
             objects[path] = _group(nap, contents, node.parent and node.parent.parent)
@@ -137,6 +150,12 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     whole = session is not None and schema.kind_of(session) == schema.RECORDING
     support = _support(nap, of_units(node, session if whole else None))
     ids = node[schema.UNIT].values
+    if ids.dtype.kind not in "iu":
+        msg = (
+            f"unit_id holds {described(ids.tolist()[0] if ids.size else ids)}, where pynapple takes "
+            "whole numbers: assign other ones"
+        )
+        raise SchemaError(msg)
     if np.unique(ids).size < ids.size:
         msg = "unit_id holds an identifier twice, which pynapple cannot have: assign other ones"
         raise SchemaError(msg)

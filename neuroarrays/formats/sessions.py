@@ -46,6 +46,7 @@ def find(
     meant: Question = lambda _: False,
     sound: Question = lambda _: False,
     called: Callable[[Probe], str] = lambda probe: probe.stem,
+    shared: str = "",
 ) -> Sessions:
     """The sessions that a path stands for: itself, the members of a list, or those in a folder.
 
@@ -62,6 +63,8 @@ def find(
         Whether what is not accepted is a good file of another kind: it is passed over.
     called : callable, optional
         The name of a session; where two are equal, that of its folder is put before.
+    shared : str, optional
+        The name of what sessions in a folder read together, and which is none.
 
     Raises
     ------
@@ -70,7 +73,11 @@ def find(
     """
     if not probe.is_list and (not probe.is_folder or asked(accepts, probe)):
         return Sessions({schema.node_name(called(probe)): probe})
-    children = [member for member in probe.children if probe.is_list or member.name[0] != "_"]
+    children = [
+        member
+        for member in probe.children
+        if probe.is_list or (member.name[0] != "_" and member.name != shared)
+    ]
     answers = {child: _answer(accepts, child) for child in children}
     kinds = {(child.suffix, child.is_file) for child, answer in answers.items() if answer is True}
     taken: dict[Probe, Any] = {}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import neuroarrays as na
 from neuroarrays import schema
+from neuroarrays.errors import SchemaError
 
 nap = pytest.importorskip("pynapple", reason="the extra `pynapple` is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pynapple")
@@ -229,3 +230,23 @@ def test_an_object_without_a_name_is_called_what_it_is():
         na.from_pynapple(nap.TsGroup({1: nap.Ts([0.5, 1.5])}))
     with pytest.raises(TypeError, match=r"\{'signal': ...\}, found a Tsd"):
         na.from_pynapple(nap.Tsd([0.0, 1.0], [3.0, 4.0]))
+
+
+def test_what_pynapple_has_no_object_for_is_refused():
+    root = xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))
+    dims = (schema.PRESENTATION, schema.UNIT, schema.TIME)
+    area = xr.Dataset({schema.SPIKE_DATA: (dims, np.zeros((2, 3, 4), "u1"))})
+    with pytest.raises(
+        SchemaError, match="s/V1: cut into presentations, which pynapple has no obj"
+    ):
+        na.to_pynapple(xr.DataTree.from_dict({"/": root, "s/V1": area}))
+    root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    spikes = xr.Dataset(
+        {
+            schema.SPIKE_TIMES: (schema.SPIKE, np.array([1.0, 2.0])),
+            schema.ROW_SIZE: (schema.UNIT, np.array([1, 1])),
+        },
+        {schema.UNIT: np.array(["a", "b"], object)},
+    )
+    with pytest.raises(SchemaError, match="unit_id holds the text 'a', where .* whole numbers"):
+        na.to_pynapple(xr.DataTree.from_dict({"/": root, "s/V1/spikes": spikes}))

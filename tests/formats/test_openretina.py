@@ -145,6 +145,10 @@ def test_nan_responses_stay(folder):
     assert np.isnan(found.values).sum() == 1
 
 
+def test_the_folder_of_stimuli_is_not_passed_over():
+    assert "notes" not in na.open_datatree(GOLDEN).attrs
+
+
 def test_files_without_responses_are_no_sessions(folder):
     with h5py.File(folder / "empty.h5", "w") as file:
         file["session_info/x"] = 1

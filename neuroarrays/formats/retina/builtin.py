@@ -35,6 +35,8 @@ from neuroarrays.lazy.views import Arranged, transposed
 
 _SUFFIXES = (".h5", ".hdf5")
 _RESPONSES, _STIMULUS, _INFO = "responses_", "stimulus_", "session_info"
+#: The folder of stimuli that sessions share.
+_STIMULI = "stimuli"
 #: Attribute of a session: what could not be found.
 _NOTE = "note"
 
@@ -66,7 +68,7 @@ class OpenRetinaReader(Reader):
             Stimuli to test on: each session then has a block of the name of each, as open-retina
             has them, and the block `train`, all others joined in the order of their names.
         """
-        sessions = find(probe, _is_session, _is_meant)
+        sessions = find(probe, _is_session, _is_meant, shared=_STIMULI)
         good = [session for session in sessions.good.values() if asked(_is_session, session)]
         if not good and sessions.good:
             raise probe.unknown("session files with responses_<stimulus>", "")
@@ -166,7 +168,7 @@ class _OpenRetinaSession:
         self.file: Source = probe.source
         self.root, self.names = set(probe.names), _stimuli(probe)
         #: The folder of stimuli that sessions share.
-        self.shared = probe.parent.child("stimuli")
+        self.shared = probe.parent.child(_STIMULI)
 
     def part(self, names: list[str], rate: float | None, mismatch: str) -> BlockData:
         """Stimuli of these names one after another."""
