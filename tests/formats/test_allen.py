@@ -516,6 +516,36 @@ def test_a_folder_of_sessions_passes_over_other_files(tmp_path):
     assert set(catalog["session"]) == {NODE, "session_719161530"}
 
 
+@pytest.mark.parametrize("inside", [f"session_{ID}/session_{ID}.nwb", f"sub-1/sub-1_ses-{ID}.nwb"])
+def test_a_cache_and_a_dandiset_are_folders_of_sessions(tmp_path, inside):
+    path = tmp_path / inside
+    path.parent.mkdir()
+    path.write_bytes(GOLDEN.read_bytes())
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "other").mkdir()
+    assert list(na.open_datatree(tmp_path).children) == [NODE]
+    assert na.sessions(tmp_path)["session"].tolist() == [NODE]
+    damaged = path.with_name("session_2.nwb")
+    damaged.write_bytes(GOLDEN.read_bytes()[:5000])
+    with pytest.raises(FormatError, match=r"session_2\.nwb"):
+        na.open_datatree(tmp_path)
+    assert list(na.open_datatree(tmp_path, skip_damaged=True).children) == [NODE]
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "message"),
+    [
+        ({"amplitude_cutoff": "a"}, ValueError, "amplitude_cutoff='a': expected a number, or None"),
+        ({"presence_ratio": float("nan")}, ValueError, "presence_ratio=nan: expected a number"),
+        ({"valid_channels": "yes"}, ValueError, "valid_channels='yes': expected True, False or N"),
+        ({"quality": "godo"}, NotInTree, "no quality of units 'godo'.*did you mean 'good'"),
+    ],
+)
+def test_a_threshold_that_is_none_is_refused_by_name(option, error, message):
+    with pytest.raises(error, match=message):
+        na.open_datatree(GOLDEN, **option)
+
+
 def test_two_files_of_one_session(tmp_path):
     write_allen(tmp_path / "a.nwb", **SMALL)
     write_allen(tmp_path / "b.nwb", seed=1, **SMALL)

@@ -145,11 +145,19 @@ def session_groups(
         Asked for every structure, says whether to build it.
     filters : dict
         Thresholds of units by name, "auto" for the default of the kind of session.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is none.
+    NotInTree
+        If the file calls no unit by the `quality` that is asked for.
     """
     version = decode.check_version(source)
     kind = _kind(source)
     default = {} if kind == "visual_behavior" else units.DEFAULTS
     used = {k: default.get(k) if v == "auto" else v for k, v in filters.items()}
+    units.check_filters(source, used)
     units.check_electrodes(source)
     account = Account(source)
     read: units.Units | None = None

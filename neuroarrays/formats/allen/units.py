@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, NotInTree, option
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb.units import ELECTRODES
 
@@ -29,6 +29,8 @@ DEFAULTS: dict[str, Any] = {
     "presence_ratio": 0.95,
     "isi_violations": 0.5,
 }
+#: What files of Visual Coding call units.
+_QUALITIES = ("good", "noise")
 #: Places in the Allen common coordinate framework -> columns of the electrodes.
 CCF = {
     "anterior_posterior_ccf_coordinate": "x",
@@ -104,6 +106,40 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
         notes.append(f"units: {int((rows < 0).sum())} have a peak channel that is not in the file")
     labelled = _as_labels(columns, ids.size)
     return Units(labels, order[keep[order]], labelled, notes, _counts(channel))
+
+
+def check_filters(source: Source, filters: dict[str, Any]) -> None:
+    """Refuse thresholds that are none, and a quality that no unit has.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    filters : dict
+        As for `read_units`.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is no number, or what is yes or no is something else.
+    NotInTree
+        If no unit has the quality.
+    """
+    for name in _SIDE:
+        wanted = filters[name]
+        number = isinstance(wanted, int | float | np.number) and not np.isnan(wanted)
+        if wanted is not None and not number:
+            msg = f"{option(name, wanted)}: expected a number, or None for no filter"
+            raise ValueError(msg)
+    for name in ("valid_channels", "structures_only"):
+        if filters[name] not in (True, False, None):
+            msg = f"{option(name, filters[name])}: expected True, False or None"
+            raise ValueError(msg)
+    quality = filters["quality"]
+    if quality not in (None, *_QUALITIES) and source.info("units/quality") is not None:
+        known = sorted({str(name) for name in source.read("units/quality")} | set(_QUALITIES))
+        if quality not in known:
+            raise NotInTree("quality of units", quality, known, "None is no filter")
 
 
 def _counts(channel: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
 from neuroarrays.formats.sessions import Sessions, find, recognised
 
 #: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
 ALLEN_SESSION_TYPES = ("brain_observatory_1.1", "functional_connectivity")
+#: Folders of one session or one animal.
+_OF_A_SESSION = re.compile(r"(session_|sub-)\d+")
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 
 
@@ -37,8 +41,20 @@ def find_allen(probe: Probe) -> Sessions:
     """The Allen sessions that a path stands for by name of file, and what else lies there.
 
     In a folder other files (the LFP of each probe) may lie beside them; a list holds nothing else.
+    Where none lies in a folder itself, those in its folders ``session_<id>`` (AllenSDK's cache) or
+    ``sub-<id>`` (DANDI) count.
     """
-    return find(probe, looks_allen, _is_meant, _is_nwb)
+    sessions = find(probe, looks_allen, _is_meant, _is_nwb)
+    if sessions.good or probe.is_list or not probe.is_folder:
+        return sessions
+    folders = [child for child in probe.children if _OF_A_SESSION.fullmatch(child.name)]
+    below = [
+        find(folder, looks_allen, _is_meant, _is_nwb) for folder in folders if folder.is_folder
+    ]
+    if not any(each.good for each in below):
+        return sessions
+    named = {name: file for each in below for name, file in each.items()}
+    return Sessions(named, [note for each in below for note in each.notes])
 
 
 def recognise_allen(probe: Probe) -> bool:
