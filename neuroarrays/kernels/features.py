@@ -86,9 +86,7 @@ def _of_levels(
     chance = float(((tallies / tallies.sum()) ** 2).sum())
     lasting = (same / max(total, 1) - chance) / (1 - chance)
     mode = int(tallies.argmax())
-    rare = 1.0
-    if mode < kinds - 1:
-        rare = float(tallies[-1] / tallies[min(mode + 1, kinds - 2)])
+    rare = min(1.0, float(tallies[-1] / tallies[min(mode + 1, kinds - 2)]))
     full = kinds / (levels[-1] - levels[0] + 1)  # of whole numbers: those that occur
     if lasting <= 0.5 and rare <= 1 / 3 and kinds > 2:
         if whole and levels[0] >= 0 and full >= 2 / 3:
@@ -98,9 +96,7 @@ def _of_levels(
     once = float((tallies == 1).mean())
     few = kinds <= CODES
     if (whole and few) or (once <= 0.1 and (few or (whole and lasting >= 0.5))):
-        certainty = (
-            1.0 if lasting > 0.5 else min(rare, 1.0)
-        )  # few samples of counts look like codes
+        certainty = 1.0 if lasting > 0.5 else rare  # few samples of counts look like codes
         return "categorical", (1 - once) * certainty
     return None
 

@@ -331,7 +331,12 @@ def _write_trials(folder: Path, values: np.ndarray, rows: np.ndarray | None = No
 def _write_statistics(
     root: Path, name: str, scope: str, values: np.ndarray, axis: int | None
 ) -> None:
-    """Over trials (`axis` 0), or over every value (None): float32, deviations with ddof=1."""
+    """Over trials (`axis` 0), or over every value (None): float32, deviations with ddof=1.
+
+    Of no trial there are none, and no file.
+    """
+    if not len(values):
+        return
     values = values.astype(np.float64)
     known = ~np.isnan(values).all(axis=axis)  # beyond the last frame there is nothing
     filled = np.where(known, values, 0)

@@ -14,6 +14,7 @@ from neuroarrays.files.source import Source
 from neuroarrays.kernels import grid
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.synthetic import write_nwb
+from neuroarrays.tree.observed import with_stretches
 
 SESSION = "A2929-200711"
 
@@ -589,3 +590,17 @@ def test_missing_says_what_is_done(unlike):
         na.align(tree, some, window=(0, 0.1))
     for given in (some, lambda node: some.get(node.name)):
         assert list(na.align(tree, given, window=(0, 0.1), missing="skip").children) == ["a"]
+
+
+def test_bins_in_which_one_unit_was_not_recorded():
+    tree = recording([[1.01, 1.26], [1.04, 1.21]], {"gratings": TABLE})
+    assert "valid_units" not in na.align(tree, "gratings", bin_width=0.1)["s1/VISp"]
+    columns = np.array([[0.0], [1.15]]), np.array([[2.0], [2.0]])
+    stated = with_stretches(tree["s1/VISp/spikes"].to_dataset(), columns)
+    tree["s1/VISp/spikes"] = xr.DataTree(stated)
+    area = na.align(tree, "gratings", bin_width=0.1)["s1/VISp"]
+    assert area["valid_units"].dims == area["spike_data"].dims
+    expected = np.ones((3, 2, 3), bool)
+    expected[0, 1, :2] = False  # bins from 1.0 and 1.1 s; those of other presentations are later
+    np.testing.assert_array_equal(area["valid_units"], expected)
+    assert na.align(tree, bin_width=0.1)["s1/VISp/valid_units"].dims == ("time", "unit_id")

@@ -627,6 +627,18 @@ def test_silent_units_are_scaled_alike_whatever_is_selected(withheld):
         torch.testing.assert_close(alone.responses, every.responses[:1], rtol=0, atol=0)
 
 
+def test_a_session_without_a_train_tier(tmp_path):
+    path = tmp_path / "static27204-5-13-GrayImageNet-94c6ff"
+    write_static(path, StaticOptions(train=0, test=1, repeats=2, units=3, size=(3, 4)))
+    tree = na.open_datatree(path)
+    with pytest.raises(NotInTree, match="no node 'statistics' in 27204-5-13/V1"):
+        na.torch.loaders(tree, compat="neuralpredictors")
+    with pytest.raises(NotInTree, match="no tier 'train' in 27204-5-13/V1"):
+        na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": "train"})
+    found = na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": False})
+    assert list(found) == ["validation", "test"]
+
+
 def test_a_transform_set_on_repeats_is_used():
     area = image_tree()["m1/V1"]
     trials = na.torch.TrialDataset(area, ["stimulus"], ["responses"])
