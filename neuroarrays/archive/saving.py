@@ -25,12 +25,12 @@ from neuroarrays._version import __version__
 from neuroarrays.archive import index, sums
 from neuroarrays.archive.encoding import Encoded, Node, encode_node
 from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
-from neuroarrays.archive.progress import Bar
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.zarr_writer import ZarrWriter
 from neuroarrays.errors import PathExists, SchemaError, option
 from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.partials import Partial, partial_folder
+from neuroarrays.files.progress import Bar
 from neuroarrays.files.writing import check_place, flush, flush_all, replace
 from neuroarrays.formats.allen_binned.writing import LAYOUTS
 from neuroarrays.lazy.arrays import LazyArray, array_of

@@ -126,8 +126,8 @@ def _layout(command: argparse.ArgumentParser) -> None:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from neuroarrays.archive.progress import Bar
     from neuroarrays.collection.building import build
+    from neuroarrays.files.progress import Bar
 
     with Bar(None, Path(arguments.output).name, 0, of_bytes=False) as bar:
 

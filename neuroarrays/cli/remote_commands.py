@@ -41,8 +41,8 @@ def register(add: Add) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from neuroarrays.archive.progress import Bar
     from neuroarrays.files.fetching import fetch
+    from neuroarrays.files.progress import Bar
 
     with Bar(None, Path(arguments.output).name, 0) as bar:
 

@@ -17,11 +17,15 @@ from neuroarrays.files import buckets, network, openings, state
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.positioned import PositionedFile, changed
+from neuroarrays.files.progress import Bar, is_watched
 
 #: Bytes of a block, and of all blocks that a process keeps.
 BLOCK, KEPT = 1 << 18, 256 << 20
 #: Requests at once; bytes of one, and bytes from which on a read is not kept in blocks.
 THREADS, _PIECE, _LARGE = 16, 8 << 20, 64 << 20
+
+#: Seconds of a read from which on a bar shows how far it is.
+_SHOWN = 1.0
 
 _blocks: state.Cache[bytes] = state.Cache(KEPT, len)
 
@@ -204,7 +208,14 @@ class RemoteFile(PositionedFile):
         """The bytes of some ranges, fetched side by side."""
         if len(runs) < 2:
             return [self._one(run) for run in runs]
-        return list(state.pool("network", THREADS).map(self._one, runs))
+        pieces = []
+        with Bar(
+            is_watched(), self.location.name, sum(count for _, count in runs), delay=_SHOWN
+        ) as bar:
+            for piece in state.pool("network", THREADS).map(self._one, runs):
+                pieces.append(piece)
+                bar.add(len(piece))
+        return pieces
 
     def _one(self, run: tuple[int, int]) -> bytes:
         start, count = run

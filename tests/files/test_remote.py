@@ -146,6 +146,19 @@ def test_blocks_are_fetched_once_and_neighbours_together(server, numbers):
     assert 0 < remote_file._blocks.nbytes < limit
 
 
+def test_a_long_read_shows_a_bar(server, folder, monkeypatch, capsys):
+    pytest.importorskip("rich")
+    (folder / "a.bin").write_bytes(bytes(3 << 20))
+    file = locate(server.url("a.bin")).open()
+    monkeypatch.setattr(remote_file, "_SHOWN", 0.0)
+    file.prefetch([(1 << 20, 9), (2 << 20, 9)])
+    assert capsys.readouterr().err == ""  # nobody looks
+    monkeypatch.setattr(remote_file, "is_watched", lambda: True)
+    remote_file._blocks.release()
+    file.prefetch([(0, 9), (1 << 20, 9), (2 << 20, 9)])
+    assert "a.bin" in capsys.readouterr().err
+
+
 def test_an_npz_and_a_zipped_recording(folder, server):
     np.savez(folder / "a.npz", x=np.arange(200_000), y=np.ones((3, 4)))
     source = open_source(server.url("a.npz"))

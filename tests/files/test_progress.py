@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from neuroarrays.archive import progress
-from neuroarrays.archive.progress import Bar
+from neuroarrays.files import progress
+from neuroarrays.files.progress import Bar
 
 parts = pytest.importorskip("rich.progress", reason="the extra `cli` is not installed")
 

@@ -1,7 +1,8 @@
-"""How far a save or a build has come: a bar of rich's on the terminal, or nothing without rich."""
+"""How far a save, a build or a long read has come: a bar of rich's on the terminal, or nothing without rich."""
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import time
 from types import TracebackType
@@ -14,8 +15,18 @@ if TYPE_CHECKING:
 
 #: Work that is shorter shows nothing, s.
 DELAY = 2.0
+#: The bar that is under way: those that begin inside it show nothing.
+_UNDER_WAY: list[Bar] = []
 #: Characters of a place that are shown, its end.
 _SHOWN = 50
+
+
+def is_watched() -> bool:
+    """Whether somebody sees a bar of this process: on a terminal or in a notebook, and not of a worker."""
+    if multiprocessing.parent_process() is not None:
+        return False
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return sys.stderr.isatty() or hasattr(shell, "kernel")
 
 
 class Bar:
@@ -24,18 +35,29 @@ class Bar:
     Parameters
     ----------
     wanted : bool, optional
-        Whether there is one; by default if stderr is a terminal. Without rich there is none.
+        Whether there is one; by default if stderr is a terminal. Without rich there is none, nor
+        inside another one.
     name : str
         What is written.
     total : int
         How much there is to do: bytes of values, or parts.
     of_bytes : bool
         Whether these are bytes.
+    delay : float, optional
+        Work that is shorter shows nothing, s; 2 unless given.
     """
 
-    def __init__(self, wanted: bool | None, name: str, total: int, of_bytes: bool = True):
+    def __init__(
+        self,
+        wanted: bool | None,
+        name: str,
+        total: int,
+        of_bytes: bool = True,
+        delay: float | None = None,
+    ):
         self.wanted = sys.stderr.isatty() if wanted is None else wanted
         self.name, self.total, self.of_bytes = printable(name), total, of_bytes
+        self.delay = delay
         self.started, self.done, self.item = time.monotonic(), 0, ""
         self._shown: tuple[Progress, TaskID] | None = None
 
@@ -50,6 +72,10 @@ class Bar:
         self._show()
 
     def __enter__(self) -> Bar:
+        if _UNDER_WAY:
+            self.wanted = False
+        else:
+            _UNDER_WAY.append(self)
         return self
 
     def __exit__(
@@ -58,6 +84,8 @@ class Bar:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        if self in _UNDER_WAY:
+            _UNDER_WAY.remove(self)
         if self._shown is not None:
             progress, task = self._shown
             if error is None:
@@ -67,7 +95,8 @@ class Bar:
             progress.stop()
 
     def _show(self) -> None:
-        if self.wanted and self._shown is None and time.monotonic() - self.started >= DELAY:
+        delay = DELAY if self.delay is None else self.delay
+        if self.wanted and self._shown is None and time.monotonic() - self.started >= delay:
             self._shown = self._begun()
             self.wanted = self._shown is not None
         if self._shown is not None:
