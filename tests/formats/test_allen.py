@@ -31,6 +31,15 @@ FOREIGN = tuple(
     if path.suffix not in (".py", ".md")
 )
 ID, NODE = 715093703, "session_715093703"
+#: Where a unit is that has no channel.
+MISSING_PLACE = {
+    "probe": "",
+    "probe_id": -1,
+    "channel": -1,
+    "anterior_posterior_ccf_coordinate": np.nan,
+    "dorsal_ventral_ccf_coordinate": np.nan,
+    "left_right_ccf_coordinate": np.nan,
+}
 SMALL = {"units": 5, "bad_units": 7, "sampling": 0.1, "rate": 2.0}
 
 
@@ -248,6 +257,26 @@ def test_a_peak_channel_that_is_not_there(tmp_path):
     assert sum(len(ids) for ids in areas_of(tree).values()) == 5
     assert any("1 have a peak channel that is not" in note for note in tree[NODE].attrs["notes"])
     assert len(truth["units"]["train"]) == 6
+
+
+def test_a_unit_without_its_peak_channel_has_missing_values(tmp_path):
+    """Nothing of the last electrode, which an index of -1 would give."""
+    path = tmp_path / "s.nwb"
+    write_allen(path, bad_units=0, units=6)
+    with h5py.File(path, "r+") as file:
+        file["units/peak_channel_id"][2] = 7
+        unit = int(file["units/id"][2])
+    tree = na.open_datatree(path, valid_channels=False, structures_only=None)
+    spikes = tree[f"{NODE}/unknown/spikes"]
+    assert spikes["unit_id"].values.tolist() == [unit]
+    assert spikes["peak_channel_id"].item() == 7
+    found = {name: spikes[name].item() for name in MISSING_PLACE}
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in MISSING_PLACE.items()
+    }
+    np.testing.assert_equal(found, MISSING_PLACE)
+    for area, ids in areas_of(tree).items():
+        assert area == "unknown" or (tree[f"{NODE}/{area}/spikes"]["channel"] >= 0).all(), ids
 
 
 def test_a_missing_metric_is_no_filter(tmp_path):
