@@ -163,9 +163,24 @@ def _build(arguments: argparse.Namespace) -> int:
     is_there = report.written or report.unchanged
     opened = f"in Python: na.open_datatree({str(Path(arguments.output))!r})"
     say(f"{done}; {opened if is_there else 'there is no archive, as nothing could be made'}")
-    for name, error in report.failures:
-        say(f"not in the archive: {name}: {error}", sys.stderr)
+    for line in _failures(report.failures):
+        say(f"not in the archive: {line}", sys.stderr)
     return FAULTS if report.failures else FINE
+
+
+def _failures(failures: list[tuple[str, str]]) -> list[str]:
+    """A line for each reason why something is not in the archive, so that many fit a screen."""
+    from neuroarrays.collection.plan import listed
+
+    by_reason: dict[str, list[tuple[str, str]]] = {}
+    for name, error in failures:
+        by_reason.setdefault(error.replace(name, ""), []).append((name, error))
+    lines = []
+    for alike in by_reason.values():
+        names, (_, error) = [name for name, _ in alike], alike[0]
+        count = f"{len(names)} for one reason: " if len(names) > 1 else ""
+        lines.append(f"{count}{listed(names, '; ')}: {error}")
+    return lines
 
 
 def _subset(arguments: argparse.Namespace) -> int:

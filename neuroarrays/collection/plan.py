@@ -106,11 +106,11 @@ def jobs_of(
     return jobs
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], between: str = ", ") -> str:
     """Names in their order, and how many more there are: a line of a screen."""
     ordered = sorted(names)
     more = len(ordered) - _NAMED
-    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return between.join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _stimuli(surveys: Sequence[Survey], recipe: Recipe) -> dict[str, tuple[str, ...]]:

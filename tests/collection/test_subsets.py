@@ -178,6 +178,13 @@ def test_build_reports_a_bad_session(run, tmp_path):
     assert code == 1
     assert "trials.h5" in out
     assert err.startswith(f"not in the archive: {tmp_path / 'b.nwb'}: ")
+    for name in "cdefg":
+        (tmp_path / f"{name}.nwb").write_text("junk")
+    code, _, err = run("build", tmp_path, "-o", tmp_path / "archive", "--bin-width", "0.5")
+    assert code == 1
+    (line,) = err.splitlines()
+    assert line.startswith(f"not in the archive: 6 for one reason: {tmp_path / 'b.nwb'}; ")
+    assert f"{tmp_path / 'e.nwb'} and 2 more: " in line
     code, _, err = run("build", tmp_path, "-o", tmp_path / "strict", "--strict")
     assert code == 2
     assert "b.nwb" in err

@@ -185,7 +185,7 @@ def _area(node: xr.DataTree, path: str, name_in_file: str, left: dict[str, str])
     if schema.VALID in dataset and not bool(dataset[schema.VALID].all()):
         _leave(left, "valid, which is False in some bins", path)
     labels = [str(n) for n, c in dataset.coords.items() if c.dims == (UNIT,) and n != UNIT]
-    _leave(left, f"unit metadata {', '.join(labels)}" if labels else "", path)
+    _leave(left, f"unit metadata {shorten(labels)}" if labels else "", path)
     for name in set(node.children) - {schema.PRESENTATIONS, schema.PUPIL}:
         _leave(left, str(name), path)
     return area
