@@ -40,20 +40,21 @@ def fetch(file: PositionedFile) -> None:
 def _children(file: PositionedFile, level: list[int]) -> list[int]:
     """Addresses of the objects in the groups of a level; fetches all that is read of the level."""
     file.prefetch([(address, _HEAD) for address in level])
-    messages = [message for address in level for message in _header(file, address)]
-    later = _continued(messages)
-    while later and len(messages) < 16 * _MOST:
-        file.prefetch(later)
-        more = [message for at, size in later for message in _messages(file.read(at, size))]
-        messages += more
-        later = _continued(more)
-    tables = [
-        struct.unpack_from("<QQ", b) for kind, b in messages if kind == _TABLE and len(b) >= 16
-    ]
-    values, trees = _layouts(messages)
-    nodes = [(at, _NODE) for at in trees] + [(tree, _NODE // 4) for tree, _ in tables]
-    texts = [(at, _NODE) for kind, body in messages if kind == _ATTRIBUTE for at in _text(body)]
-    file.prefetch([*values, *nodes, *texts, *((heap, 512) for _, heap in tables)])
+    new = [message for address in level for message in _header(file, address)]
+    tables, trees, count = [], [], 0
+    while new and count < 16 * _MOST:
+        count += len(new)
+        later = _continued(new)
+        values, more_trees = _layouts(new)
+        more_tables = [
+            struct.unpack_from("<QQ", b) for kind, b in new if kind == _TABLE and len(b) >= 16
+        ]
+        nodes = [(at, _NODE) for at in more_trees] + [(at, _NODE // 4) for at, _ in more_tables]
+        texts = [(at, _NODE) for kind, body in new if kind == _ATTRIBUTE for at in _text(body)]
+        heads = [(heap, 32) for _, heap in more_tables]
+        file.prefetch([*later, *values, *nodes, *texts, *heads])
+        tables, trees = tables + more_tables, trees + more_trees
+        new = [message for at, size in later for message in _messages(file.read(at, size))]
     below = [child for tree, _ in tables for child in _leaves(file, tree)]
     heaps = [span for _, heap in tables for span in _heap(file, heap)]
     chunks = [span for tree in trees for span in _chunks(file, tree)]

@@ -10,7 +10,7 @@ from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Loc
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.prefixes import Prefix, markers, stamp_of_prefix
 from neuroarrays.files.remote_file import (
-    BLOCK,
+    FIRST,
     RemoteFile,
     Version,
     failure,
@@ -96,7 +96,7 @@ class RemoteLocation(Location):
             known.address = known.address or self._address
             return self._known(known)
         try:
-            answer = network.first(self._address, BLOCK, unless=known.strong if known else "")
+            answer = network.first(self._address, FIRST, unless=known.strong if known else "")
         except NetworkError as error:
             if error.kind != "unchanged" or known is None:
                 raise
