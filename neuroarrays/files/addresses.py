@@ -6,6 +6,7 @@ pickles, caches or the history of what is saved. Everything that is shown or kep
 
 from __future__ import annotations
 
+import base64
 import posixpath
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -15,7 +16,7 @@ from neuroarrays.errors import MissingPath
 #: The kinds of addresses that are read.
 KINDS = ("http", "https", "s3", "gs", "az", "dandi")
 #: Parameters of a query that name a file or its version; others are taken for a signature unless short.
-_NAMES = {"versionid", "version", "generation", "path", "file", "filename", "name", "key", "id"}
+_NAMES = {"versionid", "version", "generation", "path", "file", "filename", "name", "id"}
 _SECRET = re.compile(
     r"sig|token|secret|cred|pass|key|auth|policy|expires|session|^x-|^s[a-z]$|^se$"
 )
@@ -31,20 +32,67 @@ def kind_of(text: str) -> str:
     Raises
     ------
     MissingPath
-        If it is an address of a kind that is not read.
+        If it is an address of a kind that is not read, or is written wrongly.
     """
     kind, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
         return ""
     kind = kind.lower()
     if kind not in (*KINDS, "file"):
-        plain = rest.partition("?")[0].rpartition("@")[2]
-        msg = f"{kind}://{plain}: addresses of this kind are not read; those of {', '.join(KINDS)} are"
+        msg = f"{kind}://{_plain(rest)}: addresses of this kind are not read; those of {', '.join(KINDS)} are"
         raise MissingPath(msg)
     if not rest.strip("/"):
         msg = f"{kind}://: an address without a server or name"
         raise MissingPath(msg)
+    if kind in ("http", "https"):
+        _check_server(kind, rest)
+    elif kind in ("s3", "gs", "az") and "@" in rest.partition("/")[0]:
+        msg = (
+            f"{kind}://{_plain(rest)}: credentials in an address of a bucket are not used; give them in "
+            "the environment or profile of its service"
+        )
+        raise MissingPath(msg)
     return kind
+
+
+def _check_server(kind: str, rest: str) -> None:
+    """Refuse an address of http(s) without a server, or with a port that is none."""
+    try:
+        parts = urlsplit(f"{kind}://{rest}")
+        is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_valid = False
+    if not is_valid or re.search(r"[\s\x00-\x1f]", rest.partition("/")[0]):
+        msg = (
+            f"{kind}://{_plain(rest)}: an address without a valid server and port; compare it, and quote "
+            "what is special in a password (/ as %2F, @ as %40)"
+        )
+        raise MissingPath(msg)
+
+
+def _plain(rest: str) -> str:
+    """What of an address may be shown even where it is written wrongly."""
+    return rest.rpartition("@")[2].partition("?")[0]
+
+
+def without_password(text: str) -> tuple[str, dict[str, str]]:
+    """An address of http(s) without user and password, and the headers of a request that say them."""
+    parts = urlsplit(text)
+    user, at, server = parts.netloc.rpartition("@")
+    if not at:
+        return text, {}
+    name, _, password = user.partition(":")
+    pair = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+    return urlunsplit(parts._replace(netloc=server)), {"Authorization": f"Basic {pair}"}
+
+
+def with_password(text: str, original: str) -> str:
+    """An address that a request led to, with user and password of the original if the server is the same."""
+    parts, before = urlsplit(text), urlsplit(original)
+    _, at, server = before.netloc.rpartition("@")
+    if not at or (parts.scheme, parts.netloc) != (before.scheme, server):
+        return text
+    return urlunsplit(parts._replace(netloc=before.netloc))
 
 
 def whole(text: str) -> str:
@@ -118,6 +166,8 @@ def _quoted(path: str) -> str:
 
 def _is_name(key: str, value: str) -> bool:
     """Whether a parameter of a query says which file it is, and is no secret."""
-    if key.lower() in _NAMES:
+    if key.lower() in _NAMES or (
+        key.lower() == "key" and "." in value
+    ):  # a file's, not that of a door
         return True
     return len(value) <= _SHORT and not _SECRET.search(key.lower())

@@ -41,7 +41,9 @@ def _children(file: PositionedFile, level: list[int]) -> list[int]:
     """Addresses of the objects in the groups of a level; fetches all that is read of the level."""
     file.prefetch([(address, _HEAD) for address in level])
     new = [message for address in level for message in _header(file, address)]
-    tables, trees, count = [], [], 0
+    tables: list[tuple[int, int]] = []
+    trees: list[int] = []
+    count = 0
     while new and count < 16 * _MOST:
         count += len(new)
         later = _continued(new)
@@ -53,7 +55,8 @@ def _children(file: PositionedFile, level: list[int]) -> list[int]:
         texts = [(at, _NODE) for kind, body in new if kind == _ATTRIBUTE for at in _text(body)]
         heads = [(heap, 32) for _, heap in more_tables]
         file.prefetch([*later, *values, *nodes, *texts, *heads])
-        tables, trees = tables + more_tables, trees + more_trees
+        tables += more_tables
+        trees += more_trees
         new = [message for at, size in later for message in _messages(file.read(at, size))]
     below = [child for tree, _ in tables for child in _leaves(file, tree)]
     heaps = [span for _, heap in tables for span in _heap(file, heap)]

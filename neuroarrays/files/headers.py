@@ -272,6 +272,8 @@ class Header:
         if not words:
             text = all(byte >= 32 or byte in (9, 10, 13) for byte in self.head[:512])
             words = "a text file" if text else "a binary file of an unknown kind"
+            if self.head[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+                words = "a web page (HTML), as servers send it to log in or to say that a file is missing"
         return words
 
     @property

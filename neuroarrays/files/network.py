@@ -7,17 +7,64 @@ gone and it would wait for ever, so a child whose parent used it reads with Pyth
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from neuroarrays.errors import MissingDependency
-from neuroarrays.files import dandi, python_client, state
+from neuroarrays.files import addresses, dandi, python_client, state
 from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds
 from neuroarrays.files.python_client import PATIENCE, RETRIES
 
 #: Seconds until a connection is given up, and the first pause before a server is asked again.
 _CONNECT, _PAUSE = 20, 0.1
+
+
+#: Requests at once.
+THREADS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
+_queues: dict[int, SimpleQueue[Any]] = {}
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What some work gives for each item in turn; `THREADS` of them are under way at once.
+
+    The work waits for a server. Ctrl-C ends the wait at once, and a thread that still waits does not hold up
+    the end of the program, as one of an executor would.
+    """
+    queue = _queues.get(os.getpid())
+    if queue is None:  # the first call in this process; a forked child has no threads of its parent
+        queue = _queues[os.getpid()] = SimpleQueue()
+        for _ in range(THREADS):
+            threading.Thread(target=_serve, args=(queue,), daemon=True).start()
+    futures: list[Future[R]] = []
+    for item in items:
+        futures.append(Future())
+        queue.put((futures[-1], work, item))
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _serve(queue: SimpleQueue[Any]) -> None:
+    while True:
+        future, work, item = queue.get()
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work(item))
+            except BaseException as error:
+                future.set_exception(error)
+        del future, work, item  # nothing is held while waiting
 
 
 def first(address: str, count: int, unless: str = "") -> Answer:
@@ -245,7 +292,10 @@ def options() -> dict[str, Any]:
 def _http(address: str) -> Any:
     from obstore.store import HTTPStore
 
-    return HTTPStore.from_url(address, **options())
+    address, password = addresses.without_password(address)
+    settings = options()
+    settings["client_options"] |= {"default_headers": password} if password else {}
+    return HTTPStore.from_url(address, **settings)
 
 
 #: Stores of obstore by the address that they are of: each has connections.
@@ -280,4 +330,6 @@ def _failure(error: Exception) -> NetworkError:
         return NetworkError("refused", "a server that takes no connection")
     if "redirect" in text:
         return NetworkError("redirects", "redirects in a circle")
-    return NetworkError("busy", f"no whole answer ({name})")
+    if "timed out" in text or "timeout" in text:
+        return NetworkError("busy", "no answer in time")
+    return NetworkError("busy", f"no answer with the bytes that were asked for ({name})")

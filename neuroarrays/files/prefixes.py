@@ -30,8 +30,15 @@ _documents: state.Cache[tuple[bytes | None]] = state.Cache(
 )
 
 
-def markers(location: Location) -> dict[str, str]:
+def markers(location: Location, anew: bool = False) -> dict[str, str]:
     """Name -> kind of what is directly below an address; {} where nothing is known to be.
+
+    Parameters
+    ----------
+    location : Location
+        The address.
+    anew : bool
+        Ask a server that lists nothing again for the metadata of a store.
 
     Raises
     ------
@@ -40,7 +47,9 @@ def markers(location: Location) -> dict[str, str]:
     """
     address = location.address.rstrip("/")
     if not _is_listed(address):
-        roots = state.pool("network", 4).map(lambda name: _root(location, name), _ROOTS)
+        if anew:
+            _documents.drop(lambda key: key[0] == location and len(key) == 2)
+        roots = network.side_by_side(lambda name: _root(location, name), _ROOTS)
         return {name: FILE for name, raw in zip(_ROOTS, roots, strict=True) if raw is not None}
     return network.listed(address)
 

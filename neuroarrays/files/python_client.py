@@ -9,12 +9,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPMessage
-from typing import BinaryIO
+from http.client import HTTPException, HTTPMessage, InvalidURL
+from typing import Any, BinaryIO
 
+from neuroarrays.files import addresses
 from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, seconds
 
-#: Seconds until an answer is given up; how often a busy server is asked again, and the first pause, s.
+#: Seconds until a server that says nothing is given up; how often a busy one is asked again, and the first
+#: pause, s.
 PATIENCE, RETRIES, _PAUSE = 60, 6, 0.1
 
 
@@ -40,8 +42,8 @@ def whole(address: str, most: int) -> bytes:
     """
 
     def ask() -> Answer:
-        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-            data = answer.read(most + 1)
+        with _opened(address, {}) as answer:
+            data = _body(answer, most + 1)
         if len(data) > most:
             raise NetworkError("other", f"an answer of more than {most:,} bytes")
         return Answer(data, len(data), "", 0, "")
@@ -66,7 +68,7 @@ def copy(address: str, out: BinaryIO, tell: Callable[[int], None]) -> int:
         out.seek(0)
         out.truncate()
         done = 0
-        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+        with _opened(address, {}) as answer:
             while data := answer.read(1 << 20):
                 try:
                     out.write(data)
@@ -100,30 +102,66 @@ def _again(ask: Callable[[], Answer], start: int = 0) -> Answer:
         except urllib.error.URLError as error:
             failure, again = _unreachable(error.reason)
         except NetworkError as error:
-            failure = error
+            failure, again = error, error.kind == "busy"
+        except InvalidURL:
+            failure = NetworkError("address", "an address that is none")
+        except TimeoutError:
+            failure = NetworkError("busy", "no answer in time")
         except (HTTPException, OSError) as error:
             words = f"an answer that ends early ({type(error).__name__})"
             failure, again = NetworkError("busy", words), True
         except ValueError:
-            failure = NetworkError("other", "an address that is none")
+            failure = NetworkError("address", "an address that is none")
         if not again:
             break
     raise failure
 
 
-def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+def _opened(address: str, headers: dict[str, str]) -> Any:
+    """An answer; a password goes in a header that does not follow a redirect."""
+    address, password = addresses.without_password(address)
     request = urllib.request.Request(address, headers=headers)
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    for name, value in password.items():
+        request.add_unredirected_header(name, value)
+    return urllib.request.urlopen(request, timeout=PATIENCE)
+
+
+def _body(answer: Any, most: int) -> bytes:
+    """So many bytes of an answer, or all; given up where they come too slowly."""
+    end = time.monotonic() + 2 * PATIENCE
+    pieces, count = [], 0
+    while count < most and (piece := answer.read1(min(most - count, 1 << 16))):
+        pieces.append(piece)
+        count += len(piece)
+        if time.monotonic() > end:
+            raise TimeoutError
+    return b"".join(pieces)
+
+
+def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+    with _opened(address, headers) as answer:
         said: HTTPMessage = answer.headers
-        where = answer.geturl()
-        whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", said.get("Content-Range", ""))
+        where = addresses.with_password(answer.geturl(), address)
         modified = _modified(said.get("Last-Modified", ""))
         tag = said.get("ETag", "")
-        if answer.status == 206 and whole:
-            return Answer(answer.read(), int(whole[1]), tag, modified, where)
-        size = int(said.get("Content-Length", "-1"))
-        if 0 <= size <= count and start == 0:  # a small file, sent whole
-            return Answer(answer.read(), size, tag, modified, where)
+        if said.get("Content-Encoding", "identity") != "identity":
+            raise NetworkError("no ranges", "a server that packs what it sends")
+        if answer.status == 206:
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", said.get("Content-Range", "").strip())
+            if span is None or int(span[1]) != start:
+                words = "a part of the file of which the server does not say which, or of how much"
+                raise NetworkError("no ranges", words)
+            size = int(span[2])
+            data = _body(answer, count)
+            if len(data) != max(0, min(count, size - start)):
+                raise NetworkError("busy", "an answer of other bytes than were asked for")
+            return Answer(data, size, tag, modified, where)
+        length = said.get("Content-Length", "")
+        if answer.status == 200 and length.isdecimal() and int(length) <= count and start == 0:
+            data = _body(answer, count)  # a small file, sent whole
+            if len(data) == int(length):
+                return Answer(data, len(data), tag, modified, where)
+            raise NetworkError("busy", "an answer that ends early")
     raise NetworkError("no ranges", "a server that sends files only whole")
 
 

@@ -70,12 +70,15 @@ class RemoteLocation(Location):
     def _prefix_status(self, failed: NetworkError) -> Status:
         """What is below a prefix, where there is no file."""
         try:
-            if markers(self):
+            if markers(self, anew=True):
                 return Status(FOLDER, stamp=(0, 0, 0))
         except NetworkError as error:
             failed = failed if error.kind == "missing" else error
         if failed.kind == "missing":
-            return Status(MISSING, words="nothing", hint="compare the address")
+            base = self.path.partition("?")[0]
+            is_folder = base.startswith("http") and (base.endswith("/") or base.count("/") == 2)
+            hint = "; a web server lists no folders: give files, or the root of a Zarr store"
+            return Status(MISSING, words="nothing", hint="compare the address" + hint * is_folder)
         return Status(OTHER, words=failed.words, hint=hint_of(self, failed))
 
     def listing(self) -> dict[str, str]:

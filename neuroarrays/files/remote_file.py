@@ -24,8 +24,8 @@ BLOCK, FIRST, KEPT = 1 << 16, 1 << 18, 256 << 20
 #: Bytes between two blocks that take no longer than another request: of 16 requests at once, each costs a
 #: sixteenth of a wait, in which a line of 40 MB/s carries 128 KiB if an answer takes 50 ms.
 _GAP = 1 << 18
-#: Requests at once; bytes of one, and bytes from which on a read is not kept in blocks.
-THREADS, _PIECE, _LARGE = 16, 8 << 20, 64 << 20
+#: Bytes of one request at most, and bytes from which on a read is not kept in blocks.
+_PIECE, _LARGE = 4 << 20, 64 << 20
 
 #: Seconds of a read from which on a bar shows how far it is.
 _SHOWN = 1.0
@@ -208,13 +208,11 @@ class RemoteFile(PositionedFile):
 
     def fetched(self, runs: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of some ranges, fetched side by side."""
-        if len(runs) < 2:
-            return [self._one(run) for run in runs]
         pieces = []
         with Bar(
             is_watched(), self.location.name, sum(count for _, count in runs), delay=_SHOWN
         ) as bar:
-            for piece in state.pool("network", THREADS).map(self._one, runs):
+            for piece in network.side_by_side(self._one, runs):
                 pieces.append(piece)
                 bar.add(len(piece))
         return pieces
@@ -226,9 +224,11 @@ class RemoteFile(PositionedFile):
         except NetworkError as error:
             failed = error
         else:
-            if stamp_of(answer)[:2] != self.version.stamp[:2] or len(answer.data) != count:
+            if stamp_of(answer)[:2] != self.version.stamp[:2]:
                 raise changed(self.path)
-            return answer.data
+            if len(answer.data) == count:
+                return answer.data
+            failed = NetworkError("busy", "an answer of fewer bytes than were asked for")
         raise failure(self.location, failed)
 
     def _asked(self, start: int, count: int) -> Answer:
@@ -286,6 +286,7 @@ def hint_of(location: Location, error: NetworkError) -> str:
         "redirects": "compare the address",
         "address": "compare the address",
         "busy": "try again later",
+        "other": "compare the address, and ask who runs the server",
         "forked": "start processes by spawn or forkserver, or open the recording in the child",
     }
     return hints.get(error.kind, "")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Variable with the folder for sidecars, or "off"; bytes of all of them, and the most of one, unpacked.
 FOLDER, LIMIT, LARGEST = "NEUROARRAYS_CACHE", 1 << 30, 64 << 20
-_MAGIC, _SUFFIX = b"neuroarrays sidecar 1\n", ".sidecar"
+_MAGIC, _SUFFIX = b"neuroarrays sidecar 2\n", ".sidecar"
 #: Bytes between two ranges below which they are kept as one.
 _GAP = 64
 
@@ -59,7 +59,7 @@ def load(path: str) -> Version | None:
         return None
     try:
         version = _unpacked(raw, path)
-    except (ValueError, KeyError, TypeError, zlib.error):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     with contextlib.suppress(OSError):
         os.utime(file)  # the least recently used go first
@@ -97,7 +97,7 @@ def every() -> list[tuple[Path, str, int]]:
     for file in files:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             with open(file, "rb") as opened:
-                opened.readline()
+                opened.readline(), opened.readline()
                 path = json.loads(opened.readline())["path"]
             described.append((file, str(path), file.stat().st_size))
     return described
@@ -143,18 +143,19 @@ def _packed(path: str, version: Version) -> bytes:
         "stamp": list(version.stamp),
         "starts": version.kept.starts,
         "counts": [len(piece) for piece in version.kept.pieces],
-        "checksum": zlib.crc32(data),
     }
     import zstandard
 
     packed = zstandard.ZstdCompressor(level=3).compress(data)
-    return _MAGIC + json.dumps(head, separators=(",", ":")).encode() + b"\n" + packed
+    line = json.dumps(head, separators=(",", ":")).encode()
+    return _MAGIC + b"%08x\n" % zlib.crc32(data, zlib.crc32(line)) + line + b"\n" + packed
 
 
 def _unpacked(raw: bytes, path: str) -> Version:
     import zstandard
 
-    line, _, packed = raw[len(_MAGIC) :].partition(b"\n")
+    checksum, _, rest = raw[len(_MAGIC) :].partition(b"\n")
+    line, _, packed = rest.partition(b"\n")
     head = json.loads(line)
     counts = [int(count) for count in head["counts"]]
     total = sum(counts)
@@ -166,7 +167,7 @@ def _unpacked(raw: bytes, path: str) -> Version:
     except zstandard.ZstdError as error:
         msg = "damaged"
         raise ValueError(msg) from error
-    if len(data) != total or zlib.crc32(data) != head["checksum"]:
+    if len(data) != total or zlib.crc32(data, zlib.crc32(line)) != int(checksum, 16):
         msg = "damaged"
         raise ValueError(msg)
     pieces, at = [], 0
@@ -193,14 +194,15 @@ def _write(file: Path, content: bytes) -> None:
 
 def _bound(top: Path) -> None:
     """Delete the least recently used until all take no more than they may."""
-    files = [
-        (status.st_mtime, status.st_size, file)
-        for file in top.glob(f"*{_SUFFIX}")
-        if (status := file.stat())
-    ]
+    files = []
+    for file in top.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            files.append((status.st_mtime, status.st_size, file))
     total = sum(size for _, size, _ in files)
     for _, size, file in sorted(files):
         if total <= LIMIT:
             return
-        file.unlink()
+        with contextlib.suppress(OSError):  # another process may have been first
+            file.unlink()
         total -= size
