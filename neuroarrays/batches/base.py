@@ -14,7 +14,7 @@ from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.errors import many, printable
 from neuroarrays.lazy.arrays import LazyArray
-from neuroarrays.schema.given import described
+from neuroarrays.schema.given import check, described
 
 #: Arrays under the names of the tree's variables; labels are text.
 Batch = dict[str, Any]
@@ -133,6 +133,8 @@ class AreaSamples(Samples):
         transform: Callable[[Batch], Batch] | None,
     ):
         self.location, self.area = gathering.location(area), str(area.name)
+        expected = f"{self.location}: transform: expected a function of a batch, or None"
+        check(transform, Callable | None, expected, TypeError)
         self.session = str(area.parent.name or "") if area.parent is not None else ""
         ids = units.coords[schema.UNIT].values if schema.UNIT in units.coords else None
         self.unit_id: Any = None if ids is None else self.delivered(np.array(ids, np.int64))
@@ -149,7 +151,14 @@ class AreaSamples(Samples):
             batch |= {"session": self.session, "area": self.area}
             if self.unit_id is not None:
                 batch[schema.UNIT] = self.unit_id
-        return batch if self.transform is None else self.transform(batch)
+        if self.transform is None:
+            return batch
+        transformed: Any = self.transform(batch)
+        if transformed is None:
+            msg = f"{self.location}: the transform returned None: let it return the batch"
+            raise TypeError(msg)
+        batch = transformed
+        return batch
 
 
 def is_per_sample(name: str, value: Any) -> bool:

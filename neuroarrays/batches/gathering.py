@@ -120,7 +120,9 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
     parents = [path.rpartition("/")[0] for path in by_path]
     alone = len(set(parents)) == len(parents)
     keys = [
-        parent.rpartition("/")[2] if alone else "/".join(path.split("/")[-2:])
+        parent.rpartition("/")[2] or str(tree.name or "")
+        if alone
+        else "/".join(path.split("/")[-2:])
         for path, parent in zip(by_path, parents, strict=True)
     ]
     return list(zip(keys, by_path.values(), strict=True))

@@ -627,6 +627,22 @@ def test_silent_units_are_scaled_alike_whatever_is_selected(withheld):
         torch.testing.assert_close(alone.responses, every.responses[:1], rtol=0, atol=0)
 
 
+def test_a_transform_is_a_function_that_returns_the_batch():
+    area = image_tree()["m1/V1"]
+    with pytest.raises(
+        TypeError, match="m1/V1: transform: expected a function of a batch.*found 3"
+    ):
+        na.torch.TrialDataset(area, ["stimulus"], transform=3)
+    data = na.torch.TrialDataset(area, ["stimulus"], transform=lambda batch: None)
+    with pytest.raises(TypeError, match="m1/V1: the transform returned None: let it return"):
+        data.batch([0])
+
+
+def test_a_session_of_a_tree_keeps_its_name():
+    found = na.torch.loaders(image_tree()["m1"], ["stimulus"], ["responses"], batch_size=4)
+    assert list(found["train"]) == ["m1"]
+
+
 def test_a_session_without_a_train_tier(tmp_path):
     path = tmp_path / "static27204-5-13-GrayImageNet-94c6ff"
     write_static(path, StaticOptions(train=0, test=1, repeats=2, units=3, size=(3, 4)))
