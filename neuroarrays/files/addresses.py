@@ -95,6 +95,25 @@ def with_password(text: str, original: str) -> str:
     return urlunsplit(parts._replace(netloc=before.netloc))
 
 
+def of_dandi(text: str) -> str:
+    """The ``dandi://`` address of a page or an asset of the DANDI archive; another address as it is."""
+    page = re.fullmatch(
+        r"https://(?:www\.|gui\.)?dandiarchive\.org/(?:#/)?dandiset/(\d{6})(?:/([\w.]+))?/?"
+        r"(?:files/?)?(?:\?(.*))?",
+        text,
+    )
+    if page is not None:
+        version = f"@{page[2]}" if page[2] and page[2] not in ("draft", "files") else ""
+        inside = dict(parse_qsl(page[3] or "")).get("location", "").strip("/")
+        return f"dandi://{page[1]}{version}/{inside}".rstrip("/")
+    asset = re.fullmatch(
+        r"https://api\.dandiarchive\.org/api/(?:dandisets/\d{6}/versions/[\w.]+/)?"
+        r"assets/([0-9a-f-]{36})(?:/download)?/?",
+        text,
+    )
+    return text if asset is None else f"dandi://asset/{asset[1]}"
+
+
 def whole(text: str) -> str:
     """An address that can be asked for: of http(s), spaces and the like quoted; "#" is part of a name."""
     kind, separator, rest = text.partition("://")

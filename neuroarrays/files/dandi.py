@@ -8,12 +8,15 @@ import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from neuroarrays.files import python_client
+from neuroarrays.files import python_client, state
 from neuroarrays.files.answers import NetworkError
 
 #: Variable with the address of the archive's interface, and the one that is asked without.
 API, _PUBLIC = "NEUROARRAYS_DANDI_API", "https://api.dandiarchive.org/api"
 _FORM = re.compile(r"dandi://(\d{6})(?:@([^/]+))?(?:/(.*))?", re.DOTALL)
+#: How an address begins that has the number of an asset; names of assets by their numbers.
+ASSET = "dandi://asset/"
+_names: state.Cache[str] = state.Cache(1 << 20, lambda _: state.ENTRY)
 #: Bytes of an answer of the interface.
 _MOST = 32 << 20
 
@@ -66,6 +69,8 @@ def walked(address: str) -> list[tuple[str, int | None]]:
     NetworkError
         As `download`.
     """
+    if address.startswith(ASSET):
+        return []
     dandiset, version, path = split(address)
     prefix, assets, page = f"{path}/" if path else "", [], 1
     while page:
@@ -84,8 +89,22 @@ def walked(address: str) -> list[tuple[str, int | None]]:
     ]
 
 
+def name_of(asset: str) -> str:
+    """The name of the file of an asset by its number; the number where it cannot be asked for."""
+    kept = _names.get(asset)
+    if kept is None:
+        try:
+            path = str(_asked(f"assets/{quote(asset)}/").get("path") or asset)
+        except NetworkError:
+            return asset
+        kept = _names.put(asset, path.rpartition("/")[2])
+    return kept
+
+
 def _asset(address: str) -> str:
     """The number of the asset that an address means."""
+    if address.startswith(ASSET):
+        return address.removeprefix(ASSET)
     dandiset, version, path = split(address)
     query = urlencode({"path": path, "page_size": 10})
     answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")

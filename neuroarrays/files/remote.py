@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neuroarrays.files import addresses, network, openings, sidecars, state
+from neuroarrays.files import addresses, dandi, network, openings, sidecars, state
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
 from neuroarrays.files.positioned import changed
@@ -37,7 +37,8 @@ class RemoteLocation(Location):
 
     @property
     def name(self) -> str:
-        return addresses.name(self.path)
+        name = addresses.name(self.path)
+        return dandi.name_of(name) if self.path.startswith(dandi.ASSET) else name
 
     @property
     def address(self) -> str:

@@ -587,7 +587,8 @@ def archive(folder, server, monkeypatch):
                 return
             if parts.path.startswith("/api/assets/"):
                 stated = folder / bytes.fromhex(parts.path.split("/")[-2]).decode()
-                self.say({"digest": {"dandi:dandi-etag": digests.etag_of(stated)}})
+                etag = {"dandi:dandi-etag": digests.etag_of(stated)}
+                self.say({"path": f"sub-1/{stated.name}", "digest": etag})
                 return
             _, _, _, dandiset, _, version, *_ = parts.path.split("/")
             known = (folder / dandiset).is_dir() and version in ("draft", "0.1")
@@ -711,6 +712,40 @@ def test_what_cannot_be_fetched(server, folder, tmp_path):
     assert not fetching._is_plain("../a")
     assert not fetching._is_plain("/a")
     assert not fetching._is_plain("a\\b")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://dandiarchive.org/dandiset/000006", "dandi://000006"),
+        (
+            "https://dandiarchive.org/dandiset/000006/draft/files?location=sub-1%2F&page=1",
+            "dandi://000006/sub-1",
+        ),
+        (
+            "https://gui.dandiarchive.org/#/dandiset/000006/0.220126.1855",
+            "dandi://000006@0.220126.1855",
+        ),
+        (
+            f"https://api.dandiarchive.org/api/assets/{36 * 'a'}/download/",
+            f"dandi://asset/{36 * 'a'}",
+        ),
+        (
+            f"https://api.dandiarchive.org/api/dandisets/000006/versions/draft/assets/{36 * 'a'}/",
+            f"dandi://asset/{36 * 'a'}",
+        ),
+        ("https://dandiarchive.org/search?q=a", "https://dandiarchive.org/search?q=a"),
+    ],
+)
+def test_addresses_of_pages_of_dandi(address, expected):
+    assert addresses.of_dandi(address) == expected
+
+
+def test_an_asset_by_its_number(archive, tmp_path):
+    shutil.copy(SAMPLE, archive / "sub-1" / "a.nwb")
+    address = f"dandi://asset/{b'000006/sub-1/a.nwb'.hex()}"
+    same(na.open_datatree(address), na.open_datatree(archive / "sub-1" / "a.nwb"))
+    assert fetching.fetch(address, tmp_path / "out").written == [tmp_path / "out" / "a.nwb"]
 
 
 def test_a_dandiset_is_fetched_and_compared_with_its_digests(archive, tmp_path, monkeypatch):
