@@ -69,6 +69,8 @@ def copy(address: str, out: BinaryIO, tell: Callable[[int], None]) -> int:
         out.truncate()
         done = 0
         with _opened(address, {}) as answer:
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise NetworkError("other", "a server that packs what it sends")
             while data := answer.read(1 << 20):
                 try:
                     out.write(data)
