@@ -103,6 +103,8 @@ def read_submission(area: xr.DataTree, path: str | os.PathLike[str]) -> xr.DataA
 
     Raises
     ------
+    MissingPath
+        If there is no such file.
     FormatError
         Where it does not have each presentation of one tier and each unit, once and finite.
     """

@@ -183,6 +183,18 @@ def test_spikes_that_are_no_netcdf(clone, tmp_path, content):
         na.open_datatree(folder)
 
 
+def test_spikes_along_an_unlimited_dimension_are_called_that(clone, tmp_path):
+    folder = tmp_path / SESSION
+    shutil.copytree(clone[0] / "data" / "01_sessions_presentations" / SESSION, folder)
+    path = folder / "gabors_spike_counts.nc"
+    with xr.open_dataset(path, engine="scipy") as stored:
+        loaded = stored.load()
+    first = loaded["spike_counts"].dims[0]
+    loaded.to_netcdf(path, engine="scipy", unlimited_dims=[first])
+    with pytest.raises(FormatError, match=f"counts.nc:{first}: .*; found along an unlimited dim"):
+        na.open_datatree(folder)
+
+
 def test_files_that_do_not_belong_together(clone, tmp_path):
     root, _, _ = clone
     folder = tmp_path / SESSION

@@ -220,6 +220,8 @@ class _File:
 
     def label(self, name: str) -> np.ndarray:
         """The values of a coordinate: (entry,) each, times in s after onset."""
+        if pieces := self.source.left_out().get(name):
+            raise FormatError(self.probe.given, name, "an array that lies in one piece", pieces)
         return self.source.read(name)
 
     def variables(self, dims: Iterable[str], role: str) -> dict[str, xr.Variable]:
