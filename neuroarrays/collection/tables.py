@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import option
+from neuroarrays.errors import FormatError, option
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen_binned import tables as mlynarski
 from neuroarrays.formats.door import open_datatree
@@ -206,23 +206,34 @@ def _trees(
     if not several:
         msg = "an empty list of paths; expected at least one"
         raise ValueError(msg)
+    known: set[str] = set()
     for each in several:
         given.check(each, _ONE, expected, TypeError)
-        if not isinstance(each, xr.DataTree):
-            probe = probe_of(each)
-            tree = open_datatree(probe, engine, **options)
-            try:
-                yield probe.given, tree
-            finally:
-                tree.close()
-        elif each.parent is not None:
-            msg = f"expected a whole tree, found {given.described(each)}; give tree.root"
-            raise TypeError(msg)
-        elif engine is not None or options:
-            msg = f"a tree is open already: {', '.join(options) or 'engine'} is of no use there"
-            raise TypeError(msg)
-        else:
+        if isinstance(each, xr.DataTree):
+            _check_whole(each, engine, options)
             yield str(each.encoding.get("source", "")), each
+            continue
+        probe = probe_of(each)
+        if probe.path in known:
+            raise FormatError(probe.given, "", "each path of a list once", "it twice")
+        known.add(probe.path)
+        tree = open_datatree(probe, engine, **options)
+        try:
+            yield probe.given, tree
+        finally:
+            tree.close()
+
+
+def _check_whole(
+    tree: xr.DataTree, engine: str | type[Reader] | None, options: dict[str, Any]
+) -> None:
+    """Refuse a part of a tree, and options of a reader for one that is open."""
+    if tree.parent is not None:
+        msg = f"expected a whole tree, found {given.described(tree)}; give tree.root"
+        raise TypeError(msg)
+    if engine is not None or options:
+        msg = f"a tree is open already: {', '.join(options) or 'engine'} is of no use there"
+        raise TypeError(msg)
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

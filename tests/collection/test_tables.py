@@ -7,7 +7,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema
-from neuroarrays.errors import MissingPath, NotInTree, SchemaError
+from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError
 from neuroarrays.formats.allen_binned import tables
 from neuroarrays.synthetic.allen import FUNCTIONAL_CONNECTIVITY, write_allen
 
@@ -255,6 +255,8 @@ def test_bad_input(paths, tmp_path):
     for nothing in (None, 5, [3]):
         with pytest.raises(TypeError, match="expected a path, a tree, or a list of these, found"):
             na.units(nothing)
+    with pytest.raises(FormatError, match="each path of a list once; found it twice"):
+        na.units([paths[0], paths[1], str(paths[0])])
     for compat in (None, "mlynarski"):
         with pytest.raises(NotInTree, match="'gabor'.*did you mean 'gabors'"):
             na.presentations(paths[0], tables=["flashes", "gabor"], compat=compat)
