@@ -520,6 +520,19 @@ def test_a_prefix_is_a_folder_of_sessions(bucket, server):
         na.open_datatree("s3://lab/texts")
 
 
+@pytest.mark.parametrize("kind", ["gs", "az"])
+def test_objects_of_google_cloud_and_azure(bucket, server, monkeypatch, kind):
+    key = {"gcs_base_url": f"{server.base}/f", "disable_oauth": True}
+    key |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(key))
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"{server.base}/f")
+    np.save(bucket / "a.npy", np.arange(9))
+    assert open_source(f"{kind}://lab/a.npy").read("a").tolist() == list(range(9))
+    with pytest.raises(MissingPath, match=f"{kind}://lab/b.npy: no such file"):
+        locate(f"{kind}://lab/b.npy").open()
+
+
 def test_a_private_bucket_without_credentials(bucket, server):
     shutil.copy(SAMPLE, bucket / "a.nwb")
     server.behaviour.deny = 403
