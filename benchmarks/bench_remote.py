@@ -44,7 +44,7 @@ def counted(name, work):
     return made
 """
 OURS = """
-import h5py, hdf5plugin, numba, obstore, pandas, xarray
+import dask.array, h5py, hdf5plugin, numba, obstore, pandas, xarray
 import numpy as np
 import neuroarrays as na
 from neuroarrays.formats.registry import FORMATS
@@ -59,7 +59,7 @@ stimulus = next(iter(session["presentations"].children))
 counted("PSTH of one area", lambda: na.align(tree, stimulus, bin_width=0.02)[area.parent.path]["spike_data"].mean("presentation_id").values)
 """
 ARCHIVE = """
-import h5py, hdf5plugin, numba, obstore, pandas, xarray
+import dask.array, h5py, hdf5plugin, numba, obstore, pandas, xarray
 import numpy as np
 import neuroarrays as na
 from neuroarrays.formats.registry import FORMATS
