@@ -7,9 +7,7 @@ gone and it would wait for ever, so a child whose parent used it reads with Pyth
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from datetime import timedelta
@@ -30,7 +28,6 @@ THREADS = 16
 
 T = TypeVar("T")
 R = TypeVar("R")
-_queues: dict[int, SimpleQueue[Any]] = {}
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -39,11 +36,7 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     The work waits for a server. Ctrl-C ends the wait at once, and a thread that still waits does not hold up
     the end of the program, as one of an executor would.
     """
-    queue = _queues.get(os.getpid())
-    if queue is None:  # the first call in this process; a forked child has no threads of its parent
-        queue = _queues[os.getpid()] = SimpleQueue()
-        for _ in range(THREADS):
-            threading.Thread(target=_serve, args=(queue,), daemon=True).start()
+    queue = state.queue("network", THREADS, _serve)
     futures: list[Future[R]] = []
     for item in items:
         futures.append(Future())

@@ -9,14 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from neuroarrays.errors import printable
+from neuroarrays.files import state
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 #: Work that is shorter shows nothing, s.
 DELAY = 2.0
-#: The bar that is under way: those that begin inside it show nothing.
-_UNDER_WAY: list[Bar] = []
 #: Characters of a place that are shown, its end.
 _SHOWN = 50
 
@@ -72,10 +71,10 @@ class Bar:
         self._show()
 
     def __enter__(self) -> Bar:
-        if _UNDER_WAY:
+        if state.BARS:
             self.wanted = False
         else:
-            _UNDER_WAY.append(self)
+            state.BARS.append(self)
         return self
 
     def __exit__(
@@ -84,8 +83,8 @@ class Bar:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self in _UNDER_WAY:
-            _UNDER_WAY.remove(self)
+        if self in state.BARS:
+            state.BARS.remove(self)
         if self._shown is not None:
             progress, task = self._shown
             if error is None:

@@ -18,6 +18,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, overload
 
 V = TypeVar("V")
@@ -29,6 +30,9 @@ _IMPORTS = 10.0
 _CACHES: list[Cache[Any] | Shared[Any]] = []
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 _POOLS: dict[str, ThreadPoolExecutor] = {}
+_QUEUES: dict[str, SimpleQueue[Any]] = {}
+#: The progress bar that is under way in this process: those that begin inside it show nothing.
+BARS: list[object] = []
 #: What the parent of this process had open: kept, so that nothing of it is closed here, and not used.
 _INHERITED: list[object] = []
 #: What `keep_for` was called with last.
@@ -235,6 +239,20 @@ def pool(name: str, threads: int) -> ThreadPoolExecutor:
         return executor
 
 
+def queue(name: str, threads: int, serve: Callable[[SimpleQueue[Any]], None]) -> SimpleQueue[Any]:
+    """The queue of that name in this process, served by daemon threads; a forked child makes its own.
+
+    Unlike the threads of `pool`, these do not hold up the end of the program while they wait for a server.
+    """
+    with _tables:
+        tasks = _QUEUES.get(name)
+        if tasks is None:
+            tasks = _QUEUES[name] = SimpleQueue()
+            for _ in range(threads):
+                threading.Thread(target=serve, args=(tasks,), daemon=True).start()
+        return tasks
+
+
 def release() -> None:
     """Close every file that this process holds open and forget every value that it keeps.
 
@@ -342,6 +360,10 @@ def after_fork_in_child() -> None:
     if _POOLS:
         _INHERITED.append(dict(_POOLS))
         _POOLS.clear()
+    if _QUEUES:
+        _INHERITED.append(dict(_QUEUES))
+        _QUEUES.clear()
+    BARS.clear()
 
 
 def guard_forks(loaded: str = "") -> None:

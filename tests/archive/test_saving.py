@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays.archive import encoding, index, progress
+from neuroarrays.archive import encoding, index
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.nodes import text_checksum
 from neuroarrays.archive.scan import scan_hdf5
 from neuroarrays.archive.seal import extents_of
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
-from neuroarrays.files import hdf5, opening, partials, positioned
+from neuroarrays.files import hdf5, opening, partials, positioned, progress
 from neuroarrays.files.locating import locate
 from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
