@@ -89,6 +89,7 @@ def test_codecs_of_zarr():
         writer = ZarrWriter.__new__(ZarrWriter)
         writer.packing = Packing(compression)
         made[compression] = [type(writer._codec(packed)) for packed in (True, False)]
+        assert getattr(writer._codec(True), "checksum", True)  # of zstd's own frames
     assert made == {
         "zstd": [codecs.ZstdCodec, codecs.Crc32cCodec],
         "portable": [codecs.GzipCodec, codecs.Crc32cCodec],

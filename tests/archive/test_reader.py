@@ -317,6 +317,7 @@ def folder_of_archives(tmp_path):
 def test_a_folder_of_archives_opens_as_blocks(folder_of_archives):
     tree = na.open_datatree(folder_of_archives)
     assert list(tree.children) == ["gabors", "scenes"]
+    assert tree.attrs["source"] == "neuroarrays"
     alone = na.open_datatree(folder_of_archives / "scenes.h5")
     for path, node in alone.subtree_with_keys:
         other = tree[f"scenes/{path}".rstrip("/.")]
