@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from neuroarrays.files.remote_file import Kept, Version, is_below
 
 if TYPE_CHECKING:
-    from neuroarrays.files.remote import RemoteLocation
+    from neuroarrays.files.location import Location
 
 #: Variable with the folder for sidecars, or "off"; bytes of all of them, and the most of one, unpacked.
 FOLDER, LIMIT, LARGEST = "NEUROARRAYS_CACHE", 1 << 30, 64 << 20
@@ -66,7 +66,7 @@ def load(path: str) -> Version | None:
     return version
 
 
-def keep(location: RemoteLocation, version: Version) -> None:
+def keep(location: Location, version: Version) -> None:
     """Write what an opening read, besides what earlier ones did; silently nothing where that fails."""
     touched, version.touched = version.touched, []
     known = version.strong or version.stamp[2]
