@@ -114,18 +114,13 @@ def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -
     options: dict[str, Any] = {"range": (start, start + count)}
     options |= {"if_match": tag} if tag else {}
     options |= {"if_none_match": unless} if unless else {}
-    failure = None
-    try:
+
+    def ask() -> Answer:
         store, path = opened(address)
         result = obstore().get(store, path, options=options)
-        meta, data = result.meta, bytes(result.bytes())
-    except MissingDependency:
-        raise
-    except Exception as error:
-        failure = _failure(error)
-    if failure is not None:  # outside, so that no address is kept as the error's context
-        raise failure
-    return _said(meta, address, data)
+        return _said(result.meta, address, bytes(result.bytes()))
+
+    return _asked(ask)
 
 
 def part(address: str, start: int = 0, count: int | None = None, tag: str = "") -> bytes:
@@ -142,15 +137,12 @@ def part(address: str, start: int = 0, count: int | None = None, tag: str = "") 
         raise NetworkError("forked", "a process that was forked after the network was used")
     where = {"suffix": -start} if start < 0 else {"offset": start}
     options: dict[str, Any] = {"range": where} if start else {}
-    failure = None
-    try:
+
+    def ask() -> bytes:
         store, path = opened(address)
         return bytes(obstore().get(store, path, options=options).bytes())
-    except MissingDependency:
-        raise
-    except Exception as error:
-        failure = _failure(error)
-    raise failure
+
+    return _asked(ask)
 
 
 def listed(address: str) -> dict[str, str]:
@@ -163,16 +155,8 @@ def listed(address: str) -> dict[str, str]:
     """
     if address.startswith("dandi://"):
         return dandi.listed(address)
-    failure = None
-    try:
-        store, prefix = _bucket(address)
-        found = obstore().list_with_delimiter(store, prefix or None)
-    except (MissingDependency, NetworkError):
-        raise
-    except Exception as error:
-        failure = _failure(error)
-    if failure is not None:
-        raise failure
+    store, prefix = _bucket(address)
+    found = _asked(lambda: obstore().list_with_delimiter(store, prefix or None))
     start = len(prefix) + 1 if prefix else 0
     names = {path[start:].rstrip("/"): "folder" for path in found["common_prefixes"]}
     return names | {meta["path"][start:]: "file" for meta in found["objects"]}
@@ -186,20 +170,10 @@ def walked(address: str) -> list[tuple[str, Answer]]:
     NetworkError
         If it cannot be listed.
     """
-    failure = None
-    files = []
-    try:
-        store, prefix = _bucket(address)
-        start = len(prefix) + 1 if prefix else 0
-        for some in obstore().list(store, prefix or None):
-            files += [(meta["path"][start:], _said(meta, address)) for meta in some]
-    except (MissingDependency, NetworkError):
-        raise
-    except Exception as error:
-        failure = _failure(error)
-    if failure is not None:
-        raise failure
-    return files
+    store, prefix = _bucket(address)
+    start = len(prefix) + 1 if prefix else 0
+    pages = _asked(lambda: list(obstore().list(store, prefix or None)))
+    return [(meta["path"][start:], _said(meta, address)) for page in pages for meta in page]
 
 
 def files_below(address: str) -> list[tuple[str, int | None]]:
@@ -219,12 +193,23 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
     return [(name, answer.size) for name, answer in walked(address.rstrip("/")) if name]
 
 
+def _asked(ask: Callable[[], R]) -> R:
+    """What a call of the library gives; its failure in our words."""
+    try:
+        return ask()
+    except (MissingDependency, NetworkError):
+        raise
+    except Exception as error:
+        failure = _failure(error)
+    raise failure  # outside, so that no address is kept as the error's context
+
+
 def _bucket(address: str) -> tuple[Any, str]:
     if state.forked_from_network():
         raise NetworkError("forked", "a process that was forked after the network was used")
     if address.startswith("dandi://"):
         raise NetworkError("other", "a folder of DANDI where one file is wanted")
-    store, path = opened(address)
+    store, path = _asked(lambda: opened(address))
     return store, path.strip("/")
 
 
