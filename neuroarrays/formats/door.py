@@ -300,7 +300,7 @@ def _found(asked: Probe) -> Reader:
         expected="a file or folder that one of the readers recognises "
         f"({', '.join(known.name for known in registry.formats() if not known.fault)})",
         found=first.described() + _inside(first),
-        hint="`neuroarrays formats` lists what can be read, engine= forces one; arrays in a layout "
+        hint=f"`neuroarrays formats` lists what can be read, {option('engine', 'NAME')} forces one; arrays in a layout "
         "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )
 
