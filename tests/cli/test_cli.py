@@ -488,5 +488,5 @@ def test_a_build_that_made_nothing_does_not_say_how_to_open_it(run, tmp_path):
 def test_an_unknown_file_names_the_option_as_it_is_typed(tmp_path, capsys):
     empty = tmp_path / "e.nwb"
     empty.touch()
-    assert main(["info", str(empty)]) == 2
+    assert cli.main(["info", str(empty)]) == 2
     assert "--engine NAME forces one" in capsys.readouterr().err
