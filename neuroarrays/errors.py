@@ -238,7 +238,15 @@ def option(name: str, value: object) -> str:
     if name not in _typed.get():
         return f"{name}={value!r:.60}"
     values = value if isinstance(value, list | tuple) else [value]
-    return " ".join([f"--{name.replace('_', '-')}", *(str(v) for v in values if v is not True)])
+    words = [typed_word(each) for each in values if each is not True]
+    return " ".join([f"--{name.replace('_', '-')}", *words])
+
+
+def typed_word(word: object) -> str:
+    """A path, name or value as it is typed in a shell: in quotes where it has a space or the like."""
+    import shlex  # listing engines loads this module
+
+    return shlex.quote(str(word))
 
 
 @contextmanager

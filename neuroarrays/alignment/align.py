@@ -176,6 +176,8 @@ class _Targets:
         The presentations; none on continuous clocks.
     label : str, optional
         What the tables are called.
+    stimulus : str, optional
+        The name that they have in the tree.
     event_clock : str, optional
         Whose clock the onsets were on.
     left_out : dict of str to str
@@ -185,6 +187,7 @@ class _Targets:
     bins: dict[str, Bins]
     tables: dict[str, xr.Dataset] = field(default_factory=dict)
     label: str | None = None
+    stimulus: str | None = None
     event_clock: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -227,6 +230,7 @@ def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Optio
         bins=bins,
         tables={name: table.with_durations() for name, table in tables.items()},
         label=label,
+        stimulus=wanted if isinstance(wanted, str) else None,
         event_clock=", ".join(sorted({table.clock for table in tables.values()})),
         left_out=left_out,
     )
@@ -241,9 +245,9 @@ def _root(tree: xr.DataTree, targets: _Targets, options: Options) -> xr.Dataset:
     if targets.left_out:
         line += "; left out: " + "; ".join(f"{n}: {why}" for n, why in targets.left_out.items())
     history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))
-    renewed = ("neuroarrays_schema", "event_clock", "history")
+    renewed = ("neuroarrays_schema", "event_clock", "stimulus", "history")
     kept = {str(k): v for k, v in tree.root.attrs.items() if k not in renewed}
-    kept |= {"event_clock": targets.event_clock, "history": history}
+    kept |= {"event_clock": targets.event_clock, "stimulus": targets.stimulus, "history": history}
     if skipped := [name for name in targets.left_out if name not in targets.bins]:
         skipped_notes = [f"{name}: not aligned, {targets.left_out[name]}" for name in skipped]
         kept["notes"] = [*np.atleast_1d(kept.get("notes", [])).tolist(), *skipped_notes]

@@ -29,7 +29,7 @@ def register(add: Add) -> None:
         required=True,
         help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus",
     )
-    _chosen(subset, "stimulus", "sessions", "areas")
+    _chosen(subset, "stimuli", "sessions", "areas")
     _layout(subset)
     _engine(subset)
     export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
@@ -56,7 +56,7 @@ def _register_build(add: Add) -> None:
         required=True,
         help="folder of the archive; an interrupted build goes on there",
     )
-    _chosen(build, "stimulus", "areas")
+    _chosen(build, "stimuli", "areas")
     build.add_argument(
         "--bin-width",
         metavar="S",
@@ -108,7 +108,7 @@ def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
         )
 
 
-_EXAMPLES = {"stimulus": "'natural_*'", "areas": "'VIS*'", "sessions": "session_715093703"}
+_EXAMPLES = {"stimuli": "'natural_*'", "areas": "'VIS*'", "sessions": "session_715093703"}
 
 
 def _engine(command: argparse.ArgumentParser) -> None:
@@ -139,7 +139,7 @@ def _build(arguments: argparse.Namespace) -> int:
         report = build(
             arguments.path,
             arguments.output,
-            stimuli=arguments.stimulus,
+            stimuli=arguments.stimuli,
             areas=arguments.areas,
             bin_width=arguments.bin_width,
             window=arguments.window,
@@ -189,7 +189,7 @@ def _subset(arguments: argparse.Namespace) -> int:
     out = subset(
         arguments.path,
         arguments.output,
-        arguments.stimulus,
+        arguments.stimuli,
         arguments.sessions,
         arguments.areas,
         arguments.layout,

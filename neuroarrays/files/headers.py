@@ -280,7 +280,7 @@ class Header:
     def denied(self) -> str:
         """What to do where there is no permission to read what is there; "" where there is."""
         words = (self.status.words, self._beginning[2])
-        return location.ASK.format(self.given) if location.NO_PERMISSION in words else ""
+        return safety.ask_to_read(self.given) if location.NO_PERMISSION in words else ""
 
     def unknown(self, expected: str, hint: str = "get it again, or leave it out") -> FormatError:
         """The error for a path that should be readable and is not."""

@@ -16,13 +16,14 @@ from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files.positioned import PositionedFile
+from neuroarrays.files.safety import ask_to_read
 
 #: What can be at a location.
 MISSING, FILE, FOLDER, OTHER = "missing", "file", "folder", "other"
 #: What a listing says of a symbolic link, wherever it leads.
 LINK = "link"
 #: Of what may not be looked at or read, and what to do.
-NO_PERMISSION, ASK = "no permission", "ask its owner, or: chmod u+rX {}"
+NO_PERMISSION = "no permission"
 #: What tells one content of a place from another; its second number is the size in bytes.
 Stamp = tuple[int, ...]
 
@@ -258,7 +259,7 @@ def check(location: Location, status: Status) -> None:
     if status.kind == OTHER:
         hint = status.hint
         if status.words == NO_PERMISSION and not hint:
-            hint = ASK.format(location.given)
+            hint = ask_to_read(location.given)
         raise FormatError(location.given, "", "a file or folder", status.words, hint)
     if status.kind == MISSING:
         words = f": {status.words}" if status.words != "nothing" else ""

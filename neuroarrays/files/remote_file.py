@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, typed_word
 from neuroarrays.files import buckets, network, openings, state
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import Location, Stamp
@@ -282,7 +282,8 @@ def hint_of(location: Location, error: NetworkError) -> str:
         "in pickles",
         "unknown host": "compare the name of the server, and see that this machine is connected",
         "refused": "see that the server runs, and compare its port",
-        "no ranges": f"copy it first (neuroarrays fetch {location.given} -o FOLDER) and give the path",
+        "no ranges": f"copy it first (neuroarrays fetch {typed_word(location.given)} -o FOLDER) and "
+        "give the path",
         "redirects": "compare the address",
         "address": "compare the address",
         "busy": "try again later",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, typed_word
 
 #: What to do about a file that a library cannot read.
 DAMAGED = "the file is truncated or damaged; compare its size or checksum with the original"
@@ -97,13 +97,19 @@ def refuse_pointer(path: str, link: str, head: bytes) -> None:
         tool, get = ("git-annex", "datalad get") if annex else ("Git LFS", "git lfs pull --include")
         size = re.search(r"-s(\d+)" if annex else r"size (\d+)", link or head.decode("latin-1"))
         told = f" (content: {int(size[1]):,} bytes)" if size else ""
-        other = "" if annex else f"; in a DataLad dataset: datalad get {path}"
+        typed = typed_word(path)
+        other = "" if annex else f"; in a DataLad dataset: datalad get {typed}"
         raise FormatError(
             path,
             expected="the file itself",
             found=f"a {tool} pointer in its place{told}",
-            hint=f"get the content first: {get} {path}{other}",
+            hint=f"get the content first: {get} {typed}{other}",
         )
+
+
+def ask_to_read(path: str) -> str:
+    """What to do about a path that may not be read."""
+    return f"ask its owner, or: chmod u+rX {typed_word(path)}"
 
 
 def _kind(mode: int) -> str:
@@ -296,7 +302,7 @@ def _told(error: OSError, path: str) -> tuple[str, str, str]:
             "raise the limit (`ulimit -n 4096`), or close some (`na.release()`)",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "a file that may be read", "no permission", f"ask its owner, or: chmod u+rX {path}"
+        return "a file that may be read", "no permission", ask_to_read(path)
     return "a file that can be read", error.strerror or str(error), ""
 
 

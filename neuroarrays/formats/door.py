@@ -18,6 +18,7 @@ from neuroarrays.errors import (
     option,
     printable,
     shorten,
+    typed_options,
 )
 from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER, OTHER
@@ -237,9 +238,17 @@ def reader_of(asked: Probe, engine: str | type[Reader] | None) -> Reader:
             asked.given,
             expected=f"one path for the engine {reader.name!r}",
             found=asked.described(),
-            hint=f"open each: [na.open_datatree(path, engine={reader.name!r}) for path in paths]",
+            hint=_each_alone(reader.name),
         )
     return reader
+
+
+def _each_alone(engine: str = "") -> str:
+    """How to open several paths that are no one tree, in Python or on the command line."""
+    if "engine" in typed_options():
+        return "give each path to a command of its own"
+    options = f", engine={engine!r}" if engine else ""
+    return f"open each: [na.open_datatree(path{options}) for path in paths]"
 
 
 def _asked(asked: Probe, engine: object) -> Reader:
@@ -288,7 +297,7 @@ def _found(asked: Probe) -> Reader:
                 asked.given,
                 expected="a list of paths that one reader opens as one tree",
                 found=found,
-                hint="open each",
+                hint=_each_alone(),
             )
         first = next(one for one in asked.children if not names[one])
     for child in first.children if first.kind == FOLDER else ():

@@ -466,9 +466,10 @@ def test_history_says_what_was_done_and_notes_are_kept():
     assert "window=" not in done  # of what was not asked for, nothing
     assert done.endswith("; left out: s2: no table 'gratings'")
     assert attrs["notes"] == ["dark", "s2: not aligned, no table 'gratings'"]
-    assert (attrs["lab"], attrs["event_clock"]) == ("x", "session")
+    assert (attrs["lab"], attrs["event_clock"], attrs["stimulus"]) == ("x", "session", "gratings")
     clock = na.align(tree, bin_width=0.1, window=(1, 1.5)).attrs
     assert "event_clock=" not in clock["history"]
+    assert "stimulus" not in clock
     assert clock["notes"] == ["dark"]
 
 

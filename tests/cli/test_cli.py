@@ -254,6 +254,17 @@ def test_unknown_engine(run):
     refused(run("info", na.sample_path(), "--engine", "nbw"), "--engine nbw", "'nwb'")
 
 
+@pytest.mark.parametrize("options", [(), ("--engine", "arrays")])
+def test_several_files_that_are_no_one_tree(run, tmp_path, options):
+    paths = [tmp_path / name for name in ("a.h5", "b.h5")]
+    for path in paths:
+        with h5py.File(path, "w") as file:
+            file["spikes"] = np.arange(3.0)
+    result = run("info", *paths, *options)
+    refused(result, "a.h5")
+    assert "na." not in result[2]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

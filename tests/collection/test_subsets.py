@@ -159,9 +159,7 @@ def test_build_and_catalog(run, tmp_path):
     for i, name in enumerate(("a", "b")):
         write_nwb(tmp_path / f"{name}.nwb", seed=i, parts=("units", "trials", "running", "pupil"))
     command = ("build", tmp_path / "a.nwb", tmp_path / "b.nwb", "-o", tmp_path / "archive")
-    code, out, err = run(
-        *command, "--stimulus", "trials", "--areas", "VIS*", "--bin-width", "100ms"
-    )
+    code, out, err = run(*command, "--stimuli", "trials", "--areas", "VIS*", "--bin-width", "100ms")
     assert (code, err) == (0, "")
     assert "2 parts made, 0 from an earlier run" in out
     code, out, _ = run("catalog", tmp_path / "archive", "--figure", tmp_path / "catalog.png")
@@ -192,9 +190,7 @@ def test_build_reports_a_bad_session(run, tmp_path):
 
 def test_subset_and_export(run, published, tmp_path):
     out = tmp_path / "natural.h5"
-    code, said, _ = run(
-        "subset", published, "-o", out, "--stimulus", "natural_*", "--areas", "VIS*"
-    )
+    code, said, _ = run("subset", published, "-o", out, "--stimuli", "natural_*", "--areas", "VIS*")
     assert (code, str(out) in said) == (0, True)
     assert list(na.open_datatree(out).children) == ["natural_movie_one", "natural_scenes"]
     code, said, _ = run("export-npy", out, "natural_scenes", "VISp", tmp_path / "npy")

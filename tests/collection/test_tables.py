@@ -83,6 +83,8 @@ def test_an_aligned_tree_has_the_same_units_and_its_presentations(paths, tmp_pat
     rows = na.presentations(tmp_path / "gabors.h5")
     shown = aligned[f"session_{FIRST}"]["presentation_id"]
     assert rows["presentation_id"].tolist() == shown.values.tolist()
+    assert set(rows["table"]) == {"gabors"}
+    assert na.presentations(aligned, tables="gabors")["table"].equals(rows["table"])
     assert "block" not in rows
 
 

@@ -1,6 +1,8 @@
 """Pointers that git-annex and Git LFS leave in the place of files."""
 
 import os
+import re
+import shlex
 import struct
 
 import pytest
@@ -25,12 +27,14 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 123
 )
 @pytest.mark.parametrize("folder", [False, True])
 def test_a_pointer_is_called_one(tmp_path, text, words, folder):
-    path = tmp_path / "gabors.h5"
+    path = tmp_path / "all gabors.h5"
     path.write_text(text)
     with pytest.raises(FormatError) as caught:
         na.open_datatree(tmp_path if folder else path)
-    for word in (str(path), *words):
+    for word in (f"{path}: ", *words):
         assert word in str(caught.value)
+    gets = re.findall("(?:datalad get|--include) (.*?)(?:;|$)", str(caught.value))
+    assert {tuple(shlex.split(get)) for get in gets} == {(str(path),)}
 
 
 def test_a_link_into_an_annex_that_leads_nowhere(tmp_path):

@@ -142,7 +142,8 @@ def test_errors_write_options_as_their_caller_does():
     from neuroarrays.errors import option, options_typed
 
     assert option("window", (0, 1)) == "window=(0, 1)"
-    with options_typed(["workers", "bin_width", "skip_damaged"]):
+    with options_typed(["workers", "bin_width", "skip_damaged", "areas"]):
+        assert option("areas", "area 17") == "--areas 'area 17'"
         assert option("workers", 0) == "--workers 0"
         assert option("bin_width", [1, 2]) == "--bin-width 1 2"
         assert option("skip_damaged", True) == "--skip-damaged"

@@ -114,7 +114,8 @@ def published(
     kept_attrs = {
         str(k): v for k, v in tree.attrs.items() if k not in ("neuroarrays_schema", "history")
     }
-    root = schema.root_attrs(schema.ALIGNED, **kept_attrs, history=history, compat="mlynarski")
+    kept_attrs |= {"stimulus": stimulus, "history": history, "compat": "mlynarski"}
+    root = schema.root_attrs(schema.ALIGNED, **kept_attrs)
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=root)} | groups)
 
 

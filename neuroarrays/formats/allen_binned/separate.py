@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, typed_word
 from neuroarrays.files import safety
 from neuroarrays.files.netcdf3 import NetCDF3Source
 from neuroarrays.files.probe import Probe
@@ -111,12 +111,10 @@ def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
             probe.given, "", "files of spikes and of stimuli", "none that belong together"
         )
     if pointers:
-        import shlex  # listing engines loads this module
-
         files_named = _few([f"{file.parent.name}/{file.name}" for file in pointers])
         request.notes.append(
             f"pointers of git-annex in the place of files: {files_named}, left out; get them: "
-            f"datalad get {shlex.quote(str(probe.given))}"
+            f"datalad get {typed_word(probe.given)}"
         )
     if incomplete:
         request.notes.append(
