@@ -31,7 +31,6 @@ from neuroarrays.archive import saving as store
 from neuroarrays.archive.marks import WORK, Marks
 from neuroarrays.collection.plan import Job, contents_of, jobs_of, listed
 from neuroarrays.collection.surveys import Recipe, survey
-from neuroarrays.collection.tasks import Outcome, Progress, Runner, error_text
 from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
 from neuroarrays.files import partials, state
 from neuroarrays.files.locating import locate
@@ -42,6 +41,7 @@ from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.formats.door import open_datatree, reader_of
 from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.tasks import Outcome, Progress, Runner, error_text
 
 
 @dataclass

@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.collection.tasks import Outcome, error_text
 from neuroarrays.errors import FormatError
 from neuroarrays.files.location import Location
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
+from neuroarrays.lazy.tasks import Outcome, error_text
 from neuroarrays.schema.names import matches
 from neuroarrays.tree import contents
 

@@ -1,0 +1,292 @@
+"""Tasks that may fail, run one by one, in threads or processes, or on a cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from neuroarrays._version import __version__
+from neuroarrays.errors import MissingDependency, NeuroArraysError, option, shorten
+from neuroarrays.files.safety import on_purpose
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Progress = Callable[[int, int, str], None]
+#: Where tasks can run, besides a cluster.
+_HERE = ("sync", "threads", "processes")
+_ENDED = (
+    "its process ended before it was done: it was killed (is there memory enough?), or could not "
+    "begin, which a script without `if __name__ == '__main__':` does"
+)
+_OTHER_FILES = "a cluster's workers have to see the same files under the same paths"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    Attributes
+    ----------
+    name : str
+        Of the task, for people.
+    result : object
+        What it gave.
+    error : str
+        What it failed with, as text; "" if it did not.
+    exception : BaseException, optional
+        The error itself, where it is raised as it is.
+    """
+
+    name: str
+    result: Any = None
+    error: str = ""
+    exception: BaseException | None = None
+
+
+def error_text(error: BaseException) -> str:
+    """An error in one line, with its type unless this library raised it: then it speaks to the user."""
+    text = " ".join(str(error).split())
+    ours = isinstance(error, NeuroArraysError) or on_purpose(error)
+    return text if ours else f"{type(error).__name__}: {text}"
+
+
+def current_client() -> Client | None:
+    """The dask.distributed client that was made in this process and is open; None without."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import Client
+
+    try:
+        client: Client = Client.current()
+    except ValueError:
+        return None
+    return client
+
+
+class Runner:
+    """Runs tasks in this process, in others, in threads or on a cluster.
+
+    Parameters
+    ----------
+    workers : int
+        Tasks at a time, here.
+    scheduler : str or distributed.Client, optional
+        "sync" (this process, one by one), "processes", "threads", the address of a
+        dask.distributed scheduler, or its client. Unless given, processes for several workers.
+    strict : bool
+        Raise at the first failure; else `failures` holds them.
+    progress : callable
+        Told the number of finished tasks, of all tasks, and the name of one.
+
+    Raises
+    ------
+    ValueError
+        If there can be no such number of workers, or no such scheduler.
+    """
+
+    def __init__(
+        self, workers: int, scheduler: str | Client | None, strict: bool, progress: Progress
+    ):
+        if workers < 1:
+            msg = f"{option('workers', workers)}: expected 1 or more"
+            raise ValueError(msg)
+        local = "processes" if workers > 1 else "sync"
+        self.workers = workers
+        self.where: Any = local if scheduler is None else scheduler
+        self.strict, self.progress = strict, progress
+        self.failures: list[tuple[str, str]] = []
+        self.pool: Executor | None = None
+        is_text = isinstance(self.where, str)
+        if (is_text and "://" not in self.where and self.where not in _HERE) or not (
+            is_text or hasattr(self.where, "map")
+        ):
+            msg = (
+                f"{option('scheduler', scheduler)}: expected 'processes', 'threads', 'sync', an "
+                "address (tcp://...) or a distributed.Client"
+            )
+            raise ValueError(msg)
+
+    def __call__(self, function: Callable[[Any], Outcome], tasks: Sequence[Any]) -> list[Any]:
+        """Results of the tasks that did not fail, in any order."""
+        results: list[Any] = []
+        seen = 0
+
+        def done(outcome: Outcome) -> None:
+            nonlocal seen
+            seen += 1
+            self.progress(seen, len(tasks), outcome.name)
+            if not outcome.error:
+                results.append(outcome.result)
+                return
+            if self.strict:
+                msg = f"{outcome.name}: {outcome.error}"
+                raise outcome.exception or NeuroArraysError(msg)
+            self.failures.append((outcome.name, outcome.error))
+
+        if not tasks:
+            return results
+        if self.where == "sync":
+            for task in tasks:
+                done(function(task))
+        elif self.where == "threads":
+            self._in_threads(function, tasks, done)
+        elif self.where == "processes":
+            self._in_processes(function, tasks, done)
+        else:
+            self._on_cluster(function, tasks, done)
+        return results
+
+    def close(self) -> None:
+        """End the processes."""
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+            self.pool = None
+
+    def _in_threads(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        with ThreadPoolExecutor(self.workers, "neuroarrays-task") as pool:
+            futures = {pool.submit(function, task) for task in tasks}
+            try:
+                for future in as_completed(list(futures)):
+                    futures.discard(future)  # its result is held once only
+                    done(future.result())
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    def _in_processes(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """All tasks; where a process dies, those that may have killed it are run one by one."""
+        waiting = list(tasks)
+        while waiting := self._until_one_dies(function, waiting, done):
+            suspects, waiting = waiting[: 2 * self.workers + 1], waiting[2 * self.workers + 1 :]
+            for task in suspects:
+                with _processes(1) as alone:
+                    try:
+                        outcome = alone.submit(function, task).result()
+                    except BrokenProcessPool:
+                        outcome = Outcome(_name_of(task), error=_ENDED)
+                    done(outcome)
+
+    def _until_one_dies(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        done: Callable[[Outcome], None],
+    ) -> list[Any]:
+        """Tasks that were not finished because a process died, in their order."""
+        if not tasks:
+            return []
+        if self.pool is None:  # started once for all that is run: each has to import everything
+            self.pool = _processes(self.workers)
+        number = {self.pool.submit(function, task): i for i, task in enumerate(tasks)}
+        lost: list[int] = []
+        try:
+            for future in as_completed(list(number)):
+                i = number.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    lost.append(i)
+                    continue
+                done(outcome)
+        finally:
+            for future in number:
+                future.cancel()
+        if lost:
+            self.close()
+        return [tasks[i] for i in sorted(lost)]
+
+    def _on_cluster(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        try:
+            from distributed import Client
+            from distributed import as_completed as completed
+        except ImportError as error:
+            raise MissingDependency("distributed", "distributed", "scheduler=") from error
+        client = self.where if isinstance(self.where, Client) else Client(self.where)
+        try:
+            check_workers(client)
+            futures = client.map(_on_worker, [(function, task) for task in tasks], pure=False)
+            number = {future: i for i, future in enumerate(futures)}
+            del futures
+            for future in completed(list(number)):
+                task = tasks[number.pop(future)]
+                if future.status == "finished":
+                    done(future.result())
+                else:  # its worker died
+                    done(Outcome(_name_of(task), error=error_text(future.exception())))
+        finally:
+            if client is not self.where:
+                client.close()
+
+
+def check_workers(client: Client) -> None:
+    """Refuse a cluster with workers that do not have this package, in this version.
+
+    Raises
+    ------
+    NeuroArraysError
+        Names the workers, and what they have.
+    """
+    versions: Any = client.get_versions(packages=["neuroarrays"])
+    other: dict[str, list[str]] = {}
+    for address, facts in versions["workers"].items():
+        version = facts["packages"].get("neuroarrays")
+        if version != __version__:
+            other.setdefault(str(version or "no neuroarrays"), []).append(address)
+    if other:
+        what = "; ".join(f"{shorten(at, 3)}: {version}" for version, at in other.items())
+        scheduler: Any = client.scheduler
+        msg = (
+            f"workers of the cluster at {scheduler.address} do not have neuroarrays "
+            f"{__version__}, which this process has: {what}. Install it there"
+        )
+        raise NeuroArraysError(msg)
+
+
+def _on_worker(call: tuple[Callable[[Any], Outcome], Any]) -> Outcome:
+    """A task on a worker of a cluster; of a file that is not there it says which worker that is."""
+    function, task = call
+    outcome = function(task)
+    if isinstance(outcome.exception, FileNotFoundError):
+        from distributed import get_worker
+
+        at = f"on the worker {get_worker().address} ({socket.gethostname()}): {_OTHER_FILES}"
+        msg = f"{outcome.error}; {at}"
+        return replace(outcome, error=msg, exception=NeuroArraysError(f"{outcome.name}: {msg}"))
+    return outcome
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _name_of(task: Any) -> str:
+    """What a task is called, where it did not live to say it."""
+    return str(getattr(task, "name", task))[:80]
+
+
+def cpus() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
