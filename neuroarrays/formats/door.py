@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import xarray as xr
 from neuroarrays.errors import (
     FormatError,
     MissingPath,
+    NotInTree,
     SchemaError,
     UnknownFormat,
     option,
@@ -24,7 +26,7 @@ from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER, OTHER
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, naming_as_given, probe_of
-from neuroarrays.formats import registry
+from neuroarrays.formats import members, registry, rows
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
 from neuroarrays.schema.validation import validate
@@ -38,7 +40,7 @@ PathLike = str | os.PathLike[str]
 
 
 def open_datatree(
-    path_or_url: PathLike | Sequence[PathLike] | Probe,
+    path_or_url: PathLike | Sequence[PathLike] | Probe | pd.DataFrame,
     engine: str | type[Reader] | None = None,
     chunks: Any = None,
     sessions: str | Sequence[str] | None = None,
@@ -51,15 +53,17 @@ def open_datatree(
 
     Parameters
     ----------
-    path_or_url : str, path or list of these
-        A file, a folder, or several files.
+    path_or_url : str, path, list of these, or DataFrame
+        A file, a folder, or several files. Of a table of `neuroarrays.units`, or any rows of it, just
+        the sessions, areas and units in its rows are opened, as one tree; see the page "Many sessions".
     engine : str or type of Reader, optional
         Name of the format (``neuroarrays formats`` lists them, those of other packages too), a
         reader's class, or where that is, ``"package.module:Class"``; found by looking when not given.
     chunks : None, {}, "auto" or dict, optional
         None gives lazily indexed arrays, anything else dask arrays, as in xarray.
     sessions, areas : str or list of str, optional
-        Names or globs (``"VIS*"``) of what to open; the rest is not built.
+        Names or globs (``"VIS*"``) of what to open; the rest is not built. Of a folder in which
+        sessions are called as their files, those asked for by name are opened and no other file.
     probe : bool
         Open it in another process first, with bounds of time and memory, and read something of every
         variable: a file that would hang this process or end it is a `FormatError` instead.
@@ -97,35 +101,87 @@ def open_datatree(
     >>> tree["A2929-200711/adn/spikes"].sizes["unit_id"]
     7
     """
+    wanted = {"sessions": sessions, "areas": areas}
+    options |= {key: value for key, value in wanted.items() if value is not None}
+    if rows.is_table(path_or_url):
+        return _of_rows(path_or_url, engine, chunks, cache, options)
     with opening(cache):
         asked = _probe(path_or_url)
-        reader = reader_of(asked, engine)
-        wanted = {"sessions": sessions, "areas": areas}
-        options |= {key: value for key, value in wanted.items() if value is not None}
-        reader._checked(options)
-        if probe:
-            known = {"engine": registry.address(type(reader)), **options}
-            with naming_as_given(asked):
-                guard.in_child("neuroarrays.formats.checking:touch", asked.addresses, options=known)
-        # Readers make every index themselves; xarray looking for more costs as much as opening.
+        member = members.named(asked, sessions, partial(_is_known, engine=engine))
+        if member is not None:
+            with suppress(UnknownFormat, NotInTree):  # then the whole folder is looked at
+                reader = reader_of(member, engine)
+                if reader.opens_members:
+                    return _opened(member, reader, chunks, probe, options)
+        return _opened(asked, reader_of(asked, engine), chunks, probe, options)
+
+
+def _is_known(probe: Probe, engine: str | type[Reader] | None) -> bool:
+    try:
+        return reader_of(probe, engine).claims(probe)
+    except UnknownFormat:
+        return False
+
+
+def _opened(
+    asked: Probe, reader: Reader, chunks: Any, probe: bool, options: dict[str, Any]
+) -> xr.DataTree:
+    """The tree of a path whose reader is known, checked."""
+    reader._checked(options)
+    if probe:
+        known = {"engine": registry.address(type(reader)), **options}
+        with naming_as_given(asked):
+            guard.in_child("neuroarrays.formats.checking:touch", asked.addresses, options=known)
+    # Readers make every index themselves; xarray looking for more costs as much as opening.
+    with safety.named(asked.given):
+        tree = xr.open_datatree(
+            asked,  # type: ignore[arg-type]  # passed on to the reader
+            engine=type(reader),
+            create_default_indexes=False,
+            **options,
+        )
+    return _finished(tree, asked, chunks, asked.paths, options.get("drop_variables"), reader)
+
+
+def _of_rows(
+    table: Any,
+    engine: str | type[Reader] | None,
+    chunks: Any,
+    cache: bool,
+    options: dict[str, Any],
+) -> xr.DataTree:
+    """The tree of the sessions, areas and units of a table."""
+
+    def open_groups(path: str, format_: str, wanted: dict[str, Any]) -> dict[str, xr.Dataset]:
+        asked = _probe(path)
+        reader = reader_of(asked, engine or format_ or None)
         with safety.named(asked.given):
-            tree = xr.open_datatree(
-                asked,  # type: ignore[arg-type]  # passed on to the reader
-                engine=type(reader),
-                create_default_indexes=False,
-                **options,
-            )
+            return reader.open_groups_as_dict(asked, **reader._checked(options | wanted))
+
+    with opening(cache):
+        tree, paths = rows.tree_of(table, open_groups, options)
+    return _finished(tree, f"a table of {paths[0]}", chunks, paths)
+
+
+def _finished(
+    tree: xr.DataTree,
+    called: object,
+    chunks: Any,
+    paths: Sequence[str],
+    dropped: Any = None,
+    reader: Reader | None = None,
+) -> xr.DataTree:
+    """A tree that fits the schema, with dask arrays if asked for; closing it closes its files."""
     try:
         validate(tree)
     except SchemaError as error:
-        msg = f"{asked}: {error}"
-        if options.get("drop_variables"):
-            name = type(reader).name
-            msg += f"\n{option('drop_variables', options['drop_variables'])} left out variables"
-            msg += f"; xr.open_datatree(path, engine={name!r}) opens such a tree without this check"
+        msg = f"{called}: {error}"
+        if dropped and reader is not None:
+            msg += f"\n{option('drop_variables', dropped)} left out variables; "
+            msg += f"xr.open_datatree(path, engine={reader.name!r}) opens such a tree without this check"
         raise SchemaError(msg) from error
     opened = tree if chunks is None else chunked(tree, chunks)
-    opened.set_close(partial(state.close, asked.paths))
+    opened.set_close(partial(state.close, paths))
     return opened
 
 

@@ -42,6 +42,9 @@ class Reader(BackendEntrypoint):
     several: ClassVar[bool] = False
     #: Whether a path holds one session, so that there is none to skip.
     one_session: ClassVar[bool] = False
+    #: Whether sessions in a folder lie in files or folders of their own, each of which opens by itself
+    #: under the same name. It is so where the reader leaves `list_sessions` to the base.
+    by_file: ClassVar[bool] = False
     #: The area of all its sessions, where there is no other.
     only_area: ClassVar[str] = ""
     #: Names of the nodes above the sessions, where there are: `open_session` gives paths that begin
@@ -146,6 +149,11 @@ class Reader(BackendEntrypoint):
     def takes_lists(self) -> bool:
         """Whether a list of paths opens as one tree."""
         return self.several or not self._writes("list_sessions", "open_groups")
+
+    @property
+    def opens_members(self) -> bool:
+        """Whether each session of a folder may be opened by itself, from its own file or folder."""
+        return self.by_file or not self._writes("list_sessions", "open_groups")
 
     def _writes(self, *methods: str) -> bool:
         """Whether the reader has a method of its own in place of one of the base's."""

@@ -62,7 +62,7 @@ def select_units(tree: Tree, query: str) -> Tree:
     if isinstance(tree, xr.Dataset):
         columns = {"": _groups.columns(tree, schema.UNIT)}
         kept = _fitting(condition, columns, "unit")[""]
-        return _take_units(tree, np.flatnonzero(kept))
+        return take_units(tree, np.flatnonzero(kept))
     groups = _groups.nodes_of(tree)
     recording = _groups.is_recording(tree)
     names = {
@@ -70,7 +70,7 @@ def select_units(tree: Tree, query: str) -> Tree:
         for path in _groups.owners(groups, schema.UNIT)
     }
     chosen = _fitting(condition, names, "unit")
-    return _groups.rebuilt(tree, _groups.keep_rows(groups, chosen, schema.UNIT, _take_units))
+    return _groups.rebuilt(tree, _groups.keep_rows(groups, chosen, schema.UNIT, take_units))
 
 
 def _places(path: str, recording: bool) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _places(path: str, recording: bool) -> dict[str, Any]:
     return dict(zip(("area", "session", "block"), reversed(parts), strict=False))
 
 
-def _take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
+def take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
     """Select units by position, in a spikes node together with their spikes, which stay unread."""
     if schema.SPIKE not in node.dims or schema.ROW_SIZE not in node:
         return node.isel({schema.UNIT: rows})

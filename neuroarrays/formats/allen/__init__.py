@@ -41,6 +41,7 @@ class AllenReader(Reader):
     description = "Allen Visual Coding and Visual Behavior Neuropixels sessions (NWB)"
     url = "https://portal.brain-map.org/circuits-behavior/visual-coding-neuropixels"
     several = True
+    by_file = True
 
     def recognise(self, probe: Probe) -> bool:
         """Whether a path is an Allen session, or a folder or list of them."""

@@ -31,6 +31,7 @@ class NWBReader(Reader):
     description = "Neurodata Without Borders 2, HDF5 or Zarr"
     url = "https://www.nwb.org"
     several = True
+    by_file = True
 
     def recognise(self, probe: Probe) -> bool:
         """Whether a path is an NWB file, or holds or lists only such files without own reader."""
