@@ -74,16 +74,21 @@ def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
 
     path = location.local_path
     if path is None:
-        file = location.open(known)
-        if file.is_new and openings.current() is not None:
-            hdf5_structure.fetch(file)
-        return h5py.File(Stream(file), "r")
+        return h5py.File(Stream(fetch_structure(location, known)), "r")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         if "lock" not in str(error):
             raise
         return h5py.File(path, "r", locking=False)
+
+
+def fetch_structure(location: Location, known: Stamp | None) -> PositionedFile:
+    """The file behind an address, whose structure is there if it is opened for the first time."""
+    file = location.open(known)
+    if file.is_new and openings.current() is not None:
+        hdf5_structure.fetch(file)
+    return file
 
 
 def _close(handle: _Handle) -> None:

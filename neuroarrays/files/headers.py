@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from neuroarrays.errors import FormatError, MissingPath, UnknownFormat, many
@@ -12,6 +12,7 @@ from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, FOLDER, Location, Status
 from neuroarrays.files.source import HDF5_MAGIC
 from neuroarrays.files.state import cached_property
+from neuroarrays.files.together import Together
 
 #: Several paths that were given as a list.
 LIST = "list"
@@ -61,6 +62,18 @@ class Header:
         self.location = target
         self._known = status, kind
         self._members = None if members is None else tuple(members)
+        if self._members is not None:
+            self._gather(self._members)
+
+    #: Those that are looked at with it, where each look waits for an answer.
+    _together: Together | None = None
+
+    @staticmethod
+    def _gather(members: Sequence[Header]) -> None:
+        """Have places looked at side by side from now on."""
+        together = Together(members)
+        for member in members:
+            member._together = together
 
     # ------------------------------------------------------------------------- what it is called
 
@@ -111,7 +124,17 @@ class Header:
     @cached_property
     def status(self) -> Status:
         """Kind, size and stamp."""
+        if self._known[0] is None and self._look_together("status", _look):
+            known: Status | None = vars(self).get("status")
+            if known is not None:
+                return known
         return self._known[0] or self.location.status()
+
+    def _look_together(self, what: str, look: Callable[[Header], object]) -> bool:
+        """Let those beside it find something out with it; whether there are any."""
+        if self._together is not None:
+            self._together.ahead(self, what, look)
+        return self._together is not None
 
     @cached_property
     def kind(self) -> str:
@@ -167,6 +190,12 @@ class Header:
         """The first bytes, whether the file is HDF5 (also after a user block), and what went wrong."""
         if not self.is_file:
             return b"", False, ""
+        if self.location.waits:
+            self._look_together("status", _look)
+            if "_beginning" in vars(self):
+                known: tuple[bytes, bool, str] = vars(self)["_beginning"]
+                return known
+            self.status  # noqa: B018  its answer has the first bytes
         places = [(0, _HEAD), *((at, 8) for at in _USER_BLOCKS if at + 8 > _HEAD)]
         try:
             head, *later = self.location.read(places)
@@ -286,6 +315,11 @@ class Header:
         """The error for a path that should be readable and is not."""
         hint = self.denied or hint
         return UnknownFormat(self.given, "", expected, self.described(), hint)
+
+
+def _look(place: Header) -> None:
+    """Find out what is at a place, and how it begins."""
+    place.status, place.head  # noqa: B018  both are remembered
 
 
 def header_of(path: str | os.PathLike[str] | Location | Header) -> Header:

@@ -129,6 +129,9 @@ class Location(ABC):
         In full: an absolute path or a URL. Sources and caches are known by it.
     """
 
+    #: Whether each look waits for an answer, so that it pays to look at several side by side.
+    waits: bool = False
+
     def __init__(self, given: str, path: str):
         self.given, self.path = given, path
 

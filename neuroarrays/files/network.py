@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -30,17 +32,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def side_by_side(
+    work: Callable[[T], R], items: Iterable[T], threads: str = "network"
+) -> Iterator[R]:
     """What some work gives for each item in turn; `THREADS` of them are under way at once.
 
-    The work waits for a server. Ctrl-C ends the wait at once, and a thread that still waits does not hold up
-    the end of the program, as one of an executor would.
+    The work waits for a server, and belongs to the opening that is under way. Ctrl-C ends the wait at once,
+    and a thread that still waits does not hold up the end of the program, as one of an executor would.
+
+    Parameters
+    ----------
+    work : callable
+        What is done with each item.
+    items : iterable
+        Each is handed to the work.
+    threads : str
+        Name of the threads that do it; work that calls this function itself needs others than it calls for.
     """
-    queue = state.queue("network", THREADS, _serve)
+    queue = state.queue(threads, THREADS, _serve)
     futures: list[Future[R]] = []
     for item in items:
         futures.append(Future())
-        queue.put((futures[-1], work, item))
+        queue.put((futures[-1], partial(copy_context().run, work), item))
     try:
         for future in futures:
             yield future.result()
@@ -84,7 +97,14 @@ def first(address: str, count: int, unless: str = "") -> Answer:
     if not address.startswith(("http://", "https://")):
         return get(address, 0, count, unless=unless)
     obstore()  # which is needed for the rest
+    if not unless and not state.forked_from_network():
+        _begin(address)
     return python_client.get(address, 0, count, {"If-None-Match": unless} if unless else {})
+
+
+def _begin(address: str) -> None:
+    """Make the store that later requests need while the first one waits for its answer."""
+    state.queue("network", THREADS, _serve).put((Future(), opened, address))
 
 
 def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -> Answer:

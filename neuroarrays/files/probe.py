@@ -132,6 +132,7 @@ class Probe(Header):
             return ZarrSource(self.location, self.stamp)
         from neuroarrays.files.hdf5 import HDF5Source
 
+        self._look_together("structure", _structure)
         opened = HDF5Source(self.location, self.stamp)
         trust(self.location, self.stamp)
         opened.names("/")  # a truncated file is reported on opening, not at the first read
@@ -153,7 +154,9 @@ class Probe(Header):
         if self.kind != FOLDER:
             return ()
         self.check_listing()
-        return tuple(self.child(name) for name in self.listing if name[0] != ".")
+        children = tuple(self.child(name) for name in self.listing if name[0] != ".")
+        self._gather(children)
+        return children
 
     def child(self, name: str) -> Probe:
         """The path of that name in a folder, hidden or not; names may have / between them.
@@ -350,6 +353,14 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
         return bool(question(probe))
     except (OSError, TypeError, ValueError, NeuroArraysError):
         return False
+
+
+def _structure(place: Header) -> None:
+    """Fetch the structure of an HDF5 file that nothing is known of."""
+    if place.container == "hdf5":
+        from neuroarrays.files.hdf5 import fetch_structure
+
+        fetch_structure(place.location, place.stamp)
 
 
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:

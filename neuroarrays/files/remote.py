@@ -20,7 +20,7 @@ from neuroarrays.files.remote_file import (
 )
 
 #: Contents of files that are read, by location and stamp, and the last one seen of each location.
-_versions: state.Cache[Version] = state.Cache(64 << 20, lambda v: state.ENTRY + v.kept.nbytes)
+_versions: state.Cache[Version] = state.Cache(8 << 20, lambda _: state.ENTRY)
 _latest: state.Cache[Version] = state.Cache(4 << 20, lambda _: state.ENTRY)
 
 
@@ -29,6 +29,8 @@ class RemoteLocation(Location):
 
     What is secret in the address stays in this object: it is in no message and no pickle.
     """
+
+    waits = True
 
     def __init__(self, given: str, path: str = ""):
         self._address = addresses.whole(given)

@@ -31,6 +31,8 @@ _PIECE, _LARGE = 4 << 20, 64 << 20
 _SHOWN = 1.0
 
 _blocks: state.Cache[bytes] = state.Cache(KEPT, len)
+#: What earlier openings read, by version.
+_kept: state.Cache[Kept] = state.Cache(64 << 20, lambda kept: state.ENTRY + kept.nbytes)
 
 
 @dataclass
@@ -66,8 +68,8 @@ class Version:
         Its ETag or version.
     address : str
         Where redirects led; may hold a signature.
-    kept : Kept
-        What earlier openings read.
+    reload : callable
+        Gives what earlier openings read, from disk, when memory let go of it.
     touched : list of (int, int)
         Start and count of what the opening under way reads and `kept` has not.
     """
@@ -75,8 +77,20 @@ class Version:
     stamp: Stamp
     tag: str
     address: str = field(repr=False)
-    kept: Kept = field(default_factory=Kept, repr=False)
+    reload: Callable[[], Kept] = field(default=Kept, repr=False)
     touched: list[tuple[int, int]] = field(default_factory=list, repr=False)
+
+    _key: object = field(default_factory=object, repr=False)
+
+    @property
+    def kept(self) -> Kept:
+        """What earlier openings read."""
+        return _kept.get_or_make(self._key, self.reload)
+
+    def hold(self, kept: Kept) -> None:
+        """Take ranges as what earlier openings read."""
+        _kept.drop(lambda key: key is self._key)
+        _kept.put(self._key, kept)
 
     @property
     def strong(self) -> str:

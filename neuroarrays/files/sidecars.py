@@ -13,13 +13,14 @@ import json
 import os
 import tempfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroarrays.files.remote_file import Kept, Version, is_below
 
 if TYPE_CHECKING:
-    from neuroarrays.files.location import Location
+    from neuroarrays.files.location import Location, Stamp
 
 #: Variable with the folder for sidecars, or "off"; bytes of all of them, and the most of one, unpacked.
 FOLDER, LIMIT, LARGEST = "NEUROARRAYS_CACHE", 1 << 30, 64 << 20
@@ -50,6 +51,23 @@ def load(path: str) -> Version | None:
     path : str
         The address, without what is secret.
     """
+    unpacked = _unpacked_at(path)
+    if unpacked is None:
+        return None
+    stamp, tag, kept = unpacked
+    version = Version(stamp, tag, "", partial(_reloaded, path, stamp, tag))
+    version.hold(kept)
+    return version
+
+
+def _reloaded(path: str, stamp: Stamp, tag: str) -> Kept:
+    """The ranges of a file that is known already; none where the sidecar is gone, or of another content."""
+    unpacked = _unpacked_at(path)
+    return unpacked[2] if unpacked is not None and unpacked[:2] == (stamp, tag) else Kept()
+
+
+def _unpacked_at(path: str) -> tuple[Stamp, str, Kept] | None:
+    """Stamp, tag and ranges that the sidecar of an address has; None where there is none, or it is damaged."""
     file = _file(path)
     try:
         raw = file.read_bytes() if file is not None else b""
@@ -58,12 +76,12 @@ def load(path: str) -> Version | None:
     if file is None or not raw.startswith(_MAGIC):
         return None
     try:
-        version = _unpacked(raw, path)
+        unpacked = _unpacked(raw, path)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     with contextlib.suppress(OSError):
         os.utime(file)  # the least recently used go first
-    return version
+    return unpacked
 
 
 def keep(location: Location, version: Version) -> None:
@@ -74,7 +92,8 @@ def keep(location: Location, version: Version) -> None:
     if not touched or not known:
         return
     opened = location.open(version.stamp)
-    spans = [(s, len(p)) for s, p in zip(version.kept.starts, version.kept.pieces, strict=True)]
+    known_ranges = version.kept
+    spans = [(s, len(p)) for s, p in zip(known_ranges.starts, known_ranges.pieces, strict=True)]
     starts, pieces = [], []
     for start, count in _joined([*touched, *spans]):
         starts.append(start)
@@ -82,10 +101,11 @@ def keep(location: Location, version: Version) -> None:
     kept = Kept(starts, pieces)
     if kept.nbytes > LARGEST:
         return
-    version.kept = kept
+    version.reload = partial(_reloaded, location.path, version.stamp, version.tag)
+    version.hold(kept)
     if file is not None:
         with contextlib.suppress(OSError):
-            _write(file, _packed(location.path, version))
+            _write(file, _packed(location.path, version, kept))
             _bound(file.parent)
 
 
@@ -135,14 +155,14 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(start, stop - start) for start, stop in spans]
 
 
-def _packed(path: str, version: Version) -> bytes:
-    data = b"".join(version.kept.pieces)
+def _packed(path: str, version: Version, kept: Kept) -> bytes:
+    data = b"".join(kept.pieces)
     head = {
         "path": path,
         "tag": version.tag,
         "stamp": list(version.stamp),
-        "starts": version.kept.starts,
-        "counts": [len(piece) for piece in version.kept.pieces],
+        "starts": kept.starts,
+        "counts": [len(piece) for piece in kept.pieces],
     }
     import zstandard
 
@@ -151,7 +171,7 @@ def _packed(path: str, version: Version) -> bytes:
     return _MAGIC + b"%08x\n" % zlib.crc32(data, zlib.crc32(line)) + line + b"\n" + packed
 
 
-def _unpacked(raw: bytes, path: str) -> Version:
+def _unpacked(raw: bytes, path: str) -> tuple[Stamp, str, Kept]:
     import zstandard
 
     checksum, _, rest = raw[len(_MAGIC) :].partition(b"\n")
@@ -176,7 +196,7 @@ def _unpacked(raw: bytes, path: str) -> Version:
         at += count
     digest, size, modified = (int(number) for number in head["stamp"])
     starts = [int(start) for start in head["starts"]]
-    return Version((digest, size, modified), str(head["tag"]), "", Kept(starts, pieces))
+    return (digest, size, modified), str(head["tag"]), Kept(starts, pieces)
 
 
 def _write(file: Path, content: bytes) -> None:
