@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from datetime import timedelta
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -53,13 +52,18 @@ def side_by_side(
     futures: list[Future[R]] = []
     for item in items:
         futures.append(Future())
-        queue.put((futures[-1], partial(copy_context().run, work), item))
+        queue.put((futures[-1], _within(copy_context(), work), item))
     try:
         for future in futures:
             yield future.result()
     finally:
         for future in futures:
             future.cancel()
+
+
+def _within(context: Context, work: Callable[[T], R]) -> Callable[[T], R]:
+    """Work that belongs to the opening in which it was asked for."""
+    return lambda item: context.run(work, item)
 
 
 def _serve(queue: SimpleQueue[Any]) -> None:
