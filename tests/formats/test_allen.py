@@ -34,8 +34,9 @@ ID, NODE = 715093703, "session_715093703"
 #: Where a unit is that has no channel.
 MISSING_PLACE = {
     "probe": "",
-    "probe_id": -1,
-    "channel": -1,
+    "probe_id": np.nan,
+    "channel": np.nan,
+    "probe_vertical_position": np.nan,
     "anterior_posterior_ccf_coordinate": np.nan,
     "dorsal_ventral_ccf_coordinate": np.nan,
     "left_right_ccf_coordinate": np.nan,
@@ -277,6 +278,25 @@ def test_a_unit_without_its_peak_channel_has_missing_values(tmp_path):
     np.testing.assert_equal(found, MISSING_PLACE)
     for area, ids in areas_of(tree).items():
         assert area == "unknown" or (tree[f"{NODE}/{area}/spikes"]["channel"] >= 0).all(), ids
+
+
+def test_a_position_that_the_file_lacks_is_no_zero(tmp_path):
+    path = tmp_path / "s.nwb"
+    write_allen(path, bad_units=0, units=6)
+    tree = na.open_datatree(path)
+    area = next(iter(areas_of(tree)))
+    before = tree[f"{NODE}/{area}/spikes"].to_dataset()
+    tree.close()
+    assert before["channel"].dtype.kind == "i"
+    with h5py.File(path, "r+") as file:
+        table = file["general/extracellular_ephys/electrodes"]
+        for name in ("probe_vertical_position", "probe_horizontal_position", "local_index"):
+            table.pop(name, None)
+        table.pop("probe_channel_number", None)
+    after = na.open_datatree(path)[f"{NODE}/{area}/spikes"]
+    lacking = {"probe_vertical_position", "probe_horizontal_position", "channel"}
+    assert set(before.coords) - set(after.coords) == lacking
+    assert set(after["unit_id"].values) == set(before["unit_id"].values)
 
 
 def test_a_missing_metric_is_no_filter(tmp_path):

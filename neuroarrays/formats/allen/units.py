@@ -37,6 +37,8 @@ CCF = {
     "dorsal_ventral_ccf_coordinate": "y",
     "left_right_ccf_coordinate": "z",
 }
+#: Positions of a channel, by which units are sorted: the last one first.
+_ON_PROBE = ("probe_horizontal_position", "probe_vertical_position")
 #: Whether a value must be at most (-1) or at least (+1) the threshold; equal passes, NaN fails.
 _SIDE = {"amplitude_cutoff": -1, "presence_ratio": 1, "isi_violations": -1}
 
@@ -86,22 +88,15 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     ids = source.read("units/peak_channel_id")
     row_of = {int(channel_id): row for row, channel_id in enumerate(channel["id"].tolist())}
     rows = np.array([row_of.get(int(channel_id), -1) for channel_id in ids], np.int64)
-    columns = {name: values[rows] for name, values in channel.items() if name != "id"}
-    for values in columns.values():
-        values[rows < 0] = {"O": "", "b": False, "f": np.nan}.get(values.dtype.kind, -1)
+    columns = {name: _of_units(values, rows) for name, values in channel.items() if name != "id"}
     inside = np.array(
         [channel_id.strip().lower() not in _OUTSIDE for channel_id in columns["structure"]], bool
     )
     labels = np.full(ids.size, schema.UNKNOWN_AREA, object)
     labels[inside] = [schema.node_name(channel_id) for channel_id in columns["structure"][inside]]
     keep, notes = _passing(source, filters, inside, columns["valid_data"].astype(bool))
-    order = np.lexsort(
-        [
-            columns["probe_horizontal_position"],
-            columns["probe_vertical_position"],
-            columns["probe"].astype(str),
-        ]
-    )
+    across_then_up = [columns[name] for name in _ON_PROBE if name in columns]
+    order = np.lexsort([*across_then_up, columns["probe"].astype(str)])
     if (rows < 0).any():
         notes.append(f"units: {int((rows < 0).sum())} have a peak channel that is not in the file")
     labelled = _as_labels(columns, ids.size)
@@ -142,6 +137,19 @@ def check_filters(source: Source, filters: dict[str, Any]) -> None:
             raise NotInTree("quality of units", quality, known, "None is no filter")
 
 
+def _of_units(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The value of each unit's channel; of a unit without one NaN, "" or False.
+
+    Integers become float64 where a unit has no channel, and stay what they are otherwise.
+    """
+    of_units, missing = values[rows], rows < 0
+    if missing.any():
+        if of_units.dtype.kind in "iu":
+            of_units = of_units.astype(float)
+        of_units[missing] = {"O": "", "b": False}.get(of_units.dtype.kind, np.nan)
+    return of_units
+
+
 def _counts(channel: dict[str, np.ndarray]) -> dict[str, Any]:
     """Attributes of a session that count its probes and channels."""
     sound = channel["valid_data"].astype(bool)
@@ -175,33 +183,39 @@ def check_electrodes(source: Source) -> None:
 
 
 def _channels(source: Source) -> dict[str, np.ndarray]:
-    """What the electrodes say, a value per channel; a column that is missing is filled."""
+    """What the electrodes say, a value per channel."""
     names = source.names(ELECTRODES)
     ids = source.read(f"{ELECTRODES}/id")
     size = ids.size
 
-    def column(*candidates: str, default: Any) -> np.ndarray:
-        present = next((name for name in candidates if name in names), None)
-        if present is None:
-            return np.full(size, default)
-        return np.array(source.read(f"{ELECTRODES}/{present}"))
+    def column(name: str, default: Any) -> np.ndarray:
+        return (
+            np.array(source.read(f"{ELECTRODES}/{name}"))
+            if name in names
+            else np.full(size, default)
+        )
 
     return {
         "id": ids,
         "structure": column("location", default="").astype(object),
         "probe": column("group_name", default="").astype(object),
         "valid_data": column("valid_data", default=True),
-        "probe_vertical_position": column("probe_vertical_position", default=0),
-        "probe_horizontal_position": column("probe_horizontal_position", default=0),
-        "channel": column("local_index", "probe_channel_number", default=-1),
     } | _places(source, names)
 
 
 def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
-    """The id of each channel's probe, and where it is in the brain, um; -1 there stands for nowhere."""
-    columns = (
-        {"probe_id": np.array(source.read(f"{ELECTRODES}/probe_id"))} if "probe_id" in names else {}
-    )
+    """Where each channel is, as far as the file says: on its probe, and in the brain.
+
+    The number of the channel, the id of its probe, and positions in um; a coordinate of -1 in the
+    file is a channel outside the brain, and becomes NaN.
+    """
+    number = "local_index" if "local_index" in names else "probe_channel_number"
+    stored = {name: name for name in (*_ON_PROBE, "probe_id")} | {"channel": number}
+    columns = {
+        name: np.array(source.read(f"{ELECTRODES}/{column}"))
+        for name, column in stored.items()
+        if column in names
+    }
     for name, axis in CCF.items():
         if axis in names:
             at = source.read(f"{ELECTRODES}/{axis}").astype(float)
@@ -257,6 +271,9 @@ def _as_labels(columns: dict[str, np.ndarray], size: int) -> dict[str, xr.Variab
     attrs |= {
         name: {"units": "um", "description": "in the common coordinate framework"} for name in CCF
     }
-    names = ["probe", "probe_vertical_position", "probe_horizontal_position", "channel"]
-    names += [name for name in ("probe_id", *CCF) if name in columns]
-    return {name: xr.Variable(schema.UNIT, columns[name], attrs.get(name)) for name in names}
+    names = ("probe", "probe_vertical_position", "probe_horizontal_position", "channel")
+    return {
+        name: xr.Variable(schema.UNIT, columns[name], attrs.get(name))
+        for name in (*names, "probe_id", *CCF)
+        if name in columns
+    }
