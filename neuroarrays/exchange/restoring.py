@@ -30,7 +30,9 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
         ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
         a node ``<name>`` on its own clock, s; with whole numbers as columns, which are units, one of
         the area "unknown". Names may be paths. Time supports that were given
-        are the time that was recorded; those that pynapple found are not.
+        are the time that was recorded; those that pynapple found are not. A ``Folder`` of pynapple,
+        or a file of its ``NWBFile``, is such a mapping; each one inside it is a session of its own,
+        called by its path in it (``sub-A_ses-1``).
     session : str, optional
         Name of the session; of names that do not begin with one as those of `to_pynapple` do.
 
@@ -65,14 +67,38 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
         raise TypeError(msg)
     if isinstance(objects, PynappleObjects) and objects.tree.parent is None:
         return _restored(objects)
-    for name in objects:
-        _check_name(name)
-    parts = {name: _split(name, objects, session) for name in objects}
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple"))}
+    for folder, inside in _by_folder(nap, objects).items():
+        groups |= _sessions(inside, folder or session)
+    return xr.DataTree.from_dict(groups)
+
+
+def _by_folder(nap: Any, objects: Mapping[str, Any], folder: str = "") -> dict[str, dict[str, Any]]:
+    """The objects of each folder and file in `objects`, by its path joined with "_"; of itself by ""."""
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in objects.items():
+        _check_name(name)
+        if isinstance(value, nap.Folder | nap.NWBFile):
+            inner |= _by_folder(nap, value, f"{folder}_{name}".strip("_"))
+        elif isinstance(value, Mapping) and not isinstance(value, nap.TsGroup):
+            below = {f"{name}/{key}": each for key, each in value.items()}
+            for path in below:
+                _check_name(path)
+            own |= below
+        else:
+            own[name] = value
+    return ({folder: own} if own or not inner else {}) | inner
+
+
+def _sessions(objects: Mapping[str, Any], session: str | None) -> dict[str, xr.Dataset]:
+    """The nodes of the sessions that the names of objects say; of `session` where they say none."""
+    groups: dict[str, xr.Dataset] = {}
+    parts = {name: _split(name, objects, session) for name in objects}
     for each in dict.fromkeys(part[0] for part in parts.values()) or [session or "session"]:
         inside = {part[1:]: objects[name] for name, part in parts.items() if part[0] == each}
         groups |= _session(inside, each)
-    return xr.DataTree.from_dict(groups)
+    return groups
 
 
 def _check_name(name: Any) -> None:

@@ -75,6 +75,10 @@ def table_nodes(
                 add_node(
                     groups, f"{schema.EVENTS}/{name}", tables.events_of_kinds_node(account, path)
                 )
+            elif kind == "events by column":
+                by_column = tables.events_by_column(account, path, account.source.names(path))
+                for ending, rows in by_column.items():
+                    add_node(groups, f"{schema.EVENTS}/{name}{ending}", rows)
             elif kind == "samples":
                 node = decode.node_of_table(path)
                 add_node(groups, node, tables.samples_node(account, path))

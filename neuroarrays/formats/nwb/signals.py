@@ -121,7 +121,8 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
         array = _values(source, series, to_cm)
         if name == "speed" and (array.ndim != 1 or array.dtype.kind not in "iuf"):
             name = "speed_signal"
-        split = node in ("position", schema.PUPIL) and array.ndim == 2 and array.shape[1] <= 3
+        is_place = node in ("position", schema.PUPIL) or "SpatialSeries" in series.kinds
+        split = is_place and array.ndim == 2 and array.shape[1] <= 3
         if split:
             prefix = "" if len(members) == 1 else f"{name}_"
             for i, axis in zip(range(array.shape[1]), _AXES, strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.nwb import columns
 from neuroarrays.formats.nwb.account import Account
-from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.lazy.arrays import data_of
 from neuroarrays.lazy.indexes import dataset
 
@@ -43,7 +43,14 @@ def kind_of(account: Account, path: str, names: list[str], stated: str) -> str:
     kind = next((KINDS[name] for name in KINDS if name in names), "")
     if kind == "samples" and re.search("event", stated, re.I):
         return "events"
+    if not kind and is_table and times_columns(names):
+        return "events by column"
     return kind
+
+
+def times_columns(names: list[str]) -> list[str]:
+    """Columns of times, a value per row: NWB calls them ``<what happened>_times``."""
+    return [n for n in names if n.endswith("_times") and f"{n}_index" not in names]
 
 
 def _size(account: Account, path: str) -> int:
@@ -90,15 +97,17 @@ def table_node(account: Account, path: str) -> xr.Dataset:
     return dataset(rows, {schema.PRESENTATION: index}, attrs)
 
 
-def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dataset:
-    """A table with a row per event: `event_time`, and its columns along the events."""
+def events_node(
+    account: Account, path: str, times: str = "timestamp", skip: Sequence[str] = ()
+) -> xr.Dataset:
+    """A table with a row per event: `event_time`, and its columns along the events but for `skip`."""
     size = _size(account, f"{path}/{times}")
     table = columns.read_table(account, path)
     array = columns.number_array(account.source, f"{path}/{times}")
     account.take(f"{path}/{times}")
     variables = {schema.EVENT_TIME: array.variable((EVENT,), _CLOCK)}
-    variables |= _labels_of_rows(account, table, size)
-    read = columns.read_columns(account, table, size, EVENT, (times,))
+    variables |= labels_of_rows(account, table, size, EVENT)
+    read = columns.read_columns(account, table, size, EVENT, (times, *skip))
     variables |= {_other(name): column for name, column in read.items()}
     _, more = columns.read_ids(account, path, size)
     account.take(f"{path}/id")
@@ -106,12 +115,23 @@ def events_node(account: Account, path: str, times: str = "timestamp") -> xr.Dat
     return dataset(variables, attrs=columns.description(account.source, path))
 
 
+def events_by_column(account: Account, path: str, names: list[str]) -> dict[str, xr.Dataset]:
+    """Of a table with several columns of times, point events for each: by "" or ``_<column>``."""
+    found = times_columns(names)
+    return {
+        f"_{name}" if len(found) > 1 else "": events_node(account, path, name, found)
+        for name in found
+    }
+
+
 def _other(name: str) -> str:
     return "event_time_column" if name == schema.EVENT_TIME else name
 
 
-def _labels_of_rows(account: Account, table: Table, size: int) -> dict[str, xr.Variable]:
-    """Text of the table that a column of row numbers refers to, as ``<column>_<text column>``."""
+def labels_of_rows(
+    account: Account, table: columns.Table, size: int, dim: str
+) -> dict[str, xr.Variable]:
+    """Text of the tables that columns of row numbers refer to, as ``<column>_<text column>``."""
     source, labels = account.source, {}
     for name in table.names:
         path = f"{table.path}/{name}"
@@ -127,7 +147,7 @@ def _labels_of_rows(account: Account, table: Table, size: int) -> dict[str, xr.V
                 if texts is None or not texts.text or len(texts.shape) != 1:
                     continue
                 values = columns.labels_of(account, path, rows, source.read(f"{target}/{label}"))
-                labels[columns.free(f"{name}_{label}")] = xr.Variable(EVENT, values)
+                labels[columns.free(f"{name}_{label}")] = xr.Variable(dim, values)
                 account.take(f"{target}/{label}", f"{target}/id")
     return labels
 

@@ -11,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, many
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb import columns, tables
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.formats.nwb.observed import unit_stretches
@@ -145,7 +145,8 @@ def _unit_columns(
     if path == UNITS and "obs_intervals" in table.names:
         skip.append("obs_intervals")
         stretches = unit_stretches(account, ends.size)
-    read = columns.read_columns(account, table, ends.size, schema.UNIT, skip)
+    read = tables.labels_of_rows(account, table, ends.size, schema.UNIT)
+    read |= columns.read_columns(account, table, ends.size, schema.UNIT, skip)
     return read | stretches, per_spike
 
 
@@ -171,20 +172,29 @@ def _locations(source: Source) -> np.ndarray | None:
 
 
 def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
-    source, path = account.source, f"{table.path}/electrodes"
+    source, column = account.source, _column_of_electrodes(account.source, table)
     locations = _locations(source)
-    if locations is None or "electrodes" not in table.names:
+    if locations is None or not column:
         return None
+    path = f"{table.path}/{column}"
     rows = source.read(path)
     if rows.dtype == object:  # region references: an array of rows for each unit
         first = [int(r[0]) if np.size(r) else -1 for r in rows]
-    elif "electrodes" in table.indexes:
+    elif column in table.indexes:
         columns.check_rows(account, path, rows, len(locations), ELECTRODES)
-        starts, ends = columns.ragged_bounds(source, path, table.indexes["electrodes"][0])
+        starts, ends = columns.ragged_bounds(source, path, table.indexes[column][0])
         first = [int(rows[s]) if e > s else -1 for s, e in zip(starts, ends, strict=True)]
     else:
         first = [int(row) for row in rows]
     return [str(locations[row]) if 0 <= row < len(locations) else "" for row in first]
+
+
+def _column_of_electrodes(source: Source, table: Table) -> str:
+    """The column with the electrodes of each unit: of that name, or one that says so; else ""."""
+    if "electrodes" in table.names:
+        return "electrodes"
+    targets = ((name, source.attr(f"{table.path}/{name}", "table")) for name in table.names)
+    return next((name for name, target in targets if str(target).strip("/") == ELECTRODES), "")
 
 
 def _areas_by_peak_channel(account: Account, table: Table) -> list[str] | None:
