@@ -38,6 +38,7 @@ _HOME = {
     "aggregate": "analysis.features",
     "circular_components": "analysis.features",
     "deconvolve": "analysis.deconvolution",
+    "over": "analysis.over",
     "describe": "tree.description",
     "select_units": "tree.selection",
     "trials": "tree.selection",

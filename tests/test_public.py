@@ -31,6 +31,7 @@ PUBLIC = {
     "align",
     "bin_spikes",
     "build",
+    "over",
     "catalog",
     "units",
     "presentations",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.errors import NotInTree, SchemaError, warn
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.query import missing
@@ -383,7 +382,7 @@ def warn_of_single(n: np.ndarray, names: Sequence[object]) -> None:
         more = f" and {alone.size - 5} more conditions" if alone.size > 5 else ""
         have = "has" if alone.size == 1 else "have"
         msg = f"{listed}{more} {have} one presentation only: the standard error there is NaN"
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def kept(node: xr.Dataset, dims: Sequence[str]) -> dict[Any, Any]:

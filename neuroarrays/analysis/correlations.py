@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
@@ -12,10 +12,11 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import dataset_of, kept
+from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.trains import no_spikes, spikes_node, trains_of
 
-OTHER, LAG = "other_unit_id", "lag"
+OTHER, LAG = schema.OTHER_UNIT, schema.LAG
 #: Random halves that a split-half correlation averages over.
 _SPLITS = 100
 
@@ -23,8 +24,12 @@ _SPLITS = 100
 # ----------------------------------------------------------------------------------- correlograms
 
 
+@over_areas("spikes")
 def autocorrelogram(
-    spikes: xr.DataTree | xr.Dataset, bin_width: float = 0.001, window: float = 0.05
+    spikes: xr.DataTree | xr.Dataset,
+    bin_width: float = 0.001,
+    window: float = 0.05,
+    **over: Unpack[Over],
 ) -> xr.DataArray:
     """Firing rate of a unit around its own spikes, by lag.
 
@@ -62,9 +67,13 @@ def autocorrelogram(
     return _correlogram(spikes, bin_width, window, (schema.UNIT, LAG))
 
 
+@over_areas("spikes", apart=True)
 def crosscorrelogram(
-    spikes: xr.DataTree | xr.Dataset, bin_width: float = 0.001, window: float = 0.05
-) -> xr.DataArray:
+    spikes: xr.DataTree | xr.Dataset,
+    bin_width: float = 0.001,
+    window: float = 0.05,
+    **over: Unpack[Over],
+) -> xr.DataArray | xr.DataTree:
     """Rate of each unit around the spikes of each other.
 
     Parameters
@@ -143,7 +152,10 @@ def _correlogram(
 # ------------------------------------------------------------------- signal, noise and reliability
 
 
-def signal_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.DataArray:
+@over_areas("trials", apart=True)
+def signal_correlation(
+    area: xr.DataTree | xr.Dataset, by: str | Sequence[str], **over: Unpack[Over]
+) -> xr.DataArray | xr.DataTree:
     """Correlation between units of their mean responses to the conditions.
 
     Parameters
@@ -184,7 +196,10 @@ def signal_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) 
     return _matrix(_pearson(means - means.mean(axis=0)), node, "signal_correlation")
 
 
-def noise_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.DataArray:
+@over_areas("trials", apart=True)
+def noise_correlation(
+    area: xr.DataTree | xr.Dataset, by: str | Sequence[str], **over: Unpack[Over]
+) -> xr.DataArray | xr.DataTree:
     """Correlation between units of what varies from one presentation of a condition to the next.
 
     Parameters
@@ -223,7 +238,10 @@ def noise_correlation(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -
     return _matrix(_pearson(scores), node, "noise_correlation")
 
 
-def reliability(area: xr.DataTree | xr.Dataset, by: str | Sequence[str]) -> xr.Dataset:
+@over_areas("trials")
+def reliability(
+    area: xr.DataTree | xr.Dataset, by: str | Sequence[str], **over: Unpack[Over]
+) -> xr.Dataset:
     """How much of a unit's response the condition explains, by three measures.
 
     Parameters

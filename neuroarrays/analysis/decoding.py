@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted
+from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
@@ -18,6 +19,7 @@ from neuroarrays.tree.columns import duration
 from neuroarrays.tree.columns import seconds as in_seconds
 
 
+@over_areas("clock", apart=True)
 def bayesian_decoder(
     area: xr.DataTree | xr.Dataset,
     feature: Feature | Sequence[Feature],
@@ -25,7 +27,8 @@ def bayesian_decoder(
     window: float = 0.5,
     folds: int = 5,
     min_occupancy: float = 0.1,
-) -> xr.Dataset:
+    **over: Unpack[Over],
+) -> xr.Dataset | xr.DataTree:
     """Decode one or two features from spike counts by Bayes' rule, cross-validated.
 
     Parameters
@@ -104,13 +107,15 @@ def bayesian_decoder(
     return out.assign(posterior=((schema.TIME, *dims), values, long_name)).assign_coords(centres)
 
 
+@over_areas("clock", apart=True)
 def population_vector(
     area: xr.DataTree | xr.Dataset,
     feature: Feature,
     bins: int = 60,
     window: float = 0.5,
     folds: int = 5,
-) -> xr.Dataset:
+    **over: Unpack[Over],
+) -> xr.Dataset | xr.DataTree:
     """Decode an angle by the vector sum of preferred directions, cross-validated.
 
     Parameters

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 from uuid import uuid4
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
@@ -32,6 +33,7 @@ _SHORTEST, _BLOCK = 5, 64 << 20
 _CLEAR = 3.0
 
 
+@over_areas("traces", apart=True)
 def deconvolve(
     responses: xr.DataArray | xr.DataTree | xr.Dataset,
     method: str = "oasis",
@@ -39,7 +41,8 @@ def deconvolve(
     rise: float | None = None,
     decay: float | None = None,
     threshold: float = 4.0,
-) -> xr.DataArray:
+    **over: Unpack[Over],
+) -> xr.DataArray | xr.DataTree:
     """Events that explain fluorescence, lazily: asking for one unit computes one unit.
 
     Parameters

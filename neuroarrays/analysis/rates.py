@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
+from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
 from neuroarrays.tree.columns import duration
@@ -19,10 +20,12 @@ from neuroarrays.tree.observed import spikes_and_seconds
 from neuroarrays.tree.trains import spikes_node
 
 
+@over_areas("trials")
 def psth(
     area: xr.DataTree | xr.Dataset,
     by: str | Sequence[str] | None = None,
     smooth: float | None = None,
+    **over: Unpack[Over],
 ) -> xr.Dataset:
     """Peri-stimulus time histogram: mean response over presentations, masked bins left out.
 
@@ -113,7 +116,10 @@ def _sigma(smooth: float, width: float) -> float:
     return duration(smooth, "smooth", ", e.g. 0.02 for 20 ms") / width
 
 
-def firing_rate(area: xr.DataTree | xr.Dataset, intervals: Any = None) -> xr.DataArray:
+@over_areas("rates")
+def firing_rate(
+    area: xr.DataTree | xr.Dataset, intervals: Any = None, **over: Unpack[Over]
+) -> xr.DataArray:
     """Mean firing rate of each unit.
 
     Parameters

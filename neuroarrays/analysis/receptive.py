@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted, dataset_of, kept
+from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import check_clock
 from neuroarrays.errors import NotInTree
 from neuroarrays.schema.given import check
@@ -19,10 +20,12 @@ _BLOCK = 64 << 20
 _Shown = TypeVar("_Shown", xr.Dataset, xr.DataArray)
 
 
+@over_areas("either")
 def spike_triggered_average(
     area: xr.DataTree | xr.Dataset,
     stimulus: xr.DataArray | None = None,
     lags: int = 20,
+    **over: Unpack[Over],
 ) -> xr.Dataset:
     """Mean stimulus before a spike, or before a response.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from neuroarrays.alignment.spikes import ClockCounts
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
+from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
@@ -23,12 +24,14 @@ from neuroarrays.tree.columns import seconds as in_seconds
 _RESAMPLINGS, _CONFIDENCE = 1000, 0.95
 
 
+@over_areas("either")
 def tuning_curve(
     area: xr.DataTree | xr.Dataset,
     feature: Feature | Sequence[Feature],
     bins: Any = 36,
     min_occupancy: float = 0.1,
     period: float | None = None,
+    **over: Unpack[Over],
 ) -> xr.DataArray:
     """Response as a function of one or two features: what was shown, or what the animal did.
 

@@ -18,6 +18,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, overload
 
@@ -25,8 +26,7 @@ V = TypeVar("V")
 
 #: Bytes that an entry of a table (a name, a place, a dtype) is taken to have.
 ENTRY = 512
-#: Seconds that a fork waits for imports of other threads.
-_IMPORTS = 10.0
+_IMPORTS = 10.0  # seconds that a fork waits for imports of other threads
 _CACHES: list[Cache[Any] | Shared[Any]] = []
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 _POOLS: dict[str, ThreadPoolExecutor] = {}
@@ -35,8 +35,9 @@ _QUEUES: dict[str, SimpleQueue[Any]] = {}
 BARS: list[object] = []
 #: What the parent of this process had open: kept, so that nothing of it is closed here, and not used.
 _INHERITED: list[object] = []
-#: What `keep_for` was called with last.
-_FOR: list[str] = []
+_FOR: list[str] = []  # what `keep_for` was called with last
+#: Told of every value that a thread begins to keep (cache, key, bytes), where somebody asks.
+NOTES: ContextVar[Callable[[Any, Any, int], None] | None] = ContextVar("NOTES", default=None)
 
 
 class Lock:
@@ -151,6 +152,8 @@ class Cache(Generic[V]):
             else:
                 self._kept[key] = value, weight
                 self._nbytes += weight
+                if (note := NOTES.get()) is not None:
+                    note(self, key, weight)
             self._kept.move_to_end(key)
             while len(self._kept) > 1 and (
                 self._nbytes > self.limit or (most is not None and len(self._kept) > most)
@@ -382,9 +385,6 @@ def guard_forks(loaded: str = "") -> None:
 
 
 guard_forks()
-
-
-# ---------------------------------------------------------------------------------------- network
 
 #: Processes that the library for the network was used in: its threads are in none of their children.
 _NETWORK: set[int] = set()

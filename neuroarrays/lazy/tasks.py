@@ -100,14 +100,13 @@ class Runner:
             raise ValueError(msg)
         local = "processes" if workers > 1 else "sync"
         self.workers = workers
-        self.where: Any = local if scheduler is None else scheduler
+        where: Any = local if scheduler is None else scheduler
+        self.where = where
         self.strict, self.progress = strict, progress
         self.failures: list[tuple[str, str]] = []
         self.pool: Executor | None = None
-        is_text = isinstance(self.where, str)
-        if (is_text and "://" not in self.where and self.where not in _HERE) or not (
-            is_text or hasattr(self.where, "map")
-        ):
+        is_text = isinstance(where, str)
+        if not ("://" in where or where in _HERE if is_text else hasattr(where, "map")):
             msg = (
                 f"{option('scheduler', scheduler)}: expected 'processes', 'threads', 'sync', an "
                 "address (tcp://...) or a distributed.Client"

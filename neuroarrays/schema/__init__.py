@@ -26,6 +26,11 @@ TRIAL, IMAGE, FRAME = "trial", "image_id", "frame"
 
 EVENT = "event"
 
+#: Dimensions of answers: the other unit of a pair, the time between two spikes; areas by their paths.
+OTHER_UNIT, LAG, PATH = "other_unit_id", "lag", "path"
+#: Labels of answers over several areas.
+SESSION, AREA = "session", "area"
+
 #: Variables of spikes, of events and of tables of a recording.
 SPIKE_TIMES, ROW_SIZE, EVENT_TIME = "spike_times", "row_size", "event_time"
 START_TIME, STOP_TIME = "start_time", "stop_time"

@@ -122,7 +122,7 @@ def instead(given: Any, wanted: str) -> str:
     if not isinstance(given, xr.DataTree):
         return "areas are nodes of a tree: tree['session/area']"
     kind, here = _kind(given), given.path.strip("/")
-    below = [path for path in _areas(given, wanted) if path != "."]
+    below = [path for path in areas(given, wanted) if path != "."]
     if below:
         name = "tree" if not here else "session" if given.level == 1 else "node"
         return f"give one of its areas: {name}[{below[0]!r}]"
@@ -138,7 +138,7 @@ def instead(given: Any, wanted: str) -> str:
     if kind == "recording":
         return _of_recording(given, here.partition("/")[0], wanted)
     if kind == "aligned":
-        known = [*_areas(given.root, "trials"), *_areas(given.root, "clock"), "session/area"]
+        known = [*areas(given.root, "trials"), *areas(given.root, "clock"), "session/area"]
         area = next((path for path in known if path == here), known[0])
         return f"{_NOT[wanted]}: tree = na.open_datatree(path) and {_line(wanted, '...', area)}"
     return "give a tree from na.open_datatree or na.align"
@@ -146,23 +146,23 @@ def instead(given: Any, wanted: str) -> str:
 
 def _area_above(given: xr.DataTree, wanted: str) -> str:
     """Where the area is that a node stands below: ", tree['session/area']"; "" if there is none."""
-    if given.parent is None or "." not in _areas(given.parent, wanted):
+    if given.parent is None or "." not in areas(given.parent, wanted):
         return ""
     return f": tree[{given.parent.path.strip('/')!r}]"
 
 
 def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     """The line that makes an area of a recording tree, of the session that was given if there is one."""
-    areas = _areas(given.root, "spikes")
-    of_session = [path for path in areas if path.startswith(f"{session}/")]
+    spiking = areas(given.root, "spikes")
+    of_session = [path for path in spiking if path.startswith(f"{session}/")]
     here = f"{given.path}/"
     inside = [
         path for path in of_session if f"/{path}/".startswith(here) or here.startswith(f"/{path}/")
     ]
     known = given.root.children.get(session, given)
-    events = wanted == "trials" and not areas and "events" in known.children
+    events = wanted == "trials" and not spiking and "events" in known.children
     area = next(
-        iter([*inside, *of_session, *areas]), f"{session}/events" if events else "session/area"
+        iter([*inside, *of_session, *spiking]), f"{session}/events" if events else "session/area"
     )
     tables = [
         path.rpartition("/")[2]
@@ -182,16 +182,34 @@ def _line(wanted: str, table: str, area: str) -> str:
     return f"{call.get(wanted, 'tree')}[{area!r}]"
 
 
-def _areas(tree: xr.DataTree, wanted: str) -> list[str]:
-    """Paths of areas at and below a node that have what is wanted."""
-    out = []
-    for path, node in tree.subtree_with_keys:
-        dims = [set(node[name].dims) for name in _COUNTS if name in node.data_vars]
-        has = {
-            "spikes": "spikes" in node.children and "row_size" in node.children["spikes"].data_vars,
-            "trials": any("presentation_id" in of for of in dims),
-            "clock": any(of == _CLOCK for of in dims),
-        }
-        if has["spikes"] or "spike_data" in node.data_vars if wanted == "rates" else has[wanted]:
-            out.append(path)
-    return out
+def areas(tree: xr.DataTree, wanted: str) -> list[str]:
+    """Paths of areas at ("." is the node itself) and below a node that have what is wanted."""
+    return [path for path, node in tree.subtree_with_keys if has(node, wanted)]
+
+
+def has(node: xr.DataTree, wanted: str) -> bool:
+    """Whether a node is an area that has what is wanted.
+
+    Parameters
+    ----------
+    node : DataTree node
+        Of either tree.
+    wanted : {"spikes", "rates", "trials", "clock", "either", "traces"}
+        As in `instead`; "either": trials or a clock; "traces": responses on one clock.
+
+    Returns
+    -------
+    bool
+    """
+    dims = {name: set(node[name].dims) for name in _COUNTS if name in node.data_vars}
+    spikes = "spikes" in node.children and "row_size" in node.children["spikes"].data_vars
+    trials = any({"presentation_id", "unit_id"} <= of for of in dims.values())
+    clock = any(of == _CLOCK for of in dims.values())
+    return {
+        "spikes": spikes,
+        "rates": spikes or "spike_data" in dims,
+        "trials": trials,
+        "clock": clock,
+        "either": trials or clock,
+        "traces": dims.get("responses") == _CLOCK,
+    }[wanted]

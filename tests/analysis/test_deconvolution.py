@@ -181,7 +181,7 @@ def test_a_jump_of_the_clock_is_a_gap():
         (lambda a: na.deconvolve(a.drop_vars("time"), "threshold"), SchemaError, "sampling_rate="),
         (lambda a: na.deconvolve(a[::-1], "threshold"), SchemaError, "does not always rise"),
         (
-            lambda a: na.deconvolve(a_tree(a)["mouse"], "threshold"),
+            lambda a: na.deconvolve(a.to_dataset(name="dff"), "threshold"),
             NotInTree,
             "no variable 'responses'",
         ),

@@ -118,8 +118,6 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
     with pytest.raises(NotInTree, match="did you mean 'head_direction/ry'"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_drection/ry")
 
-    with pytest.raises(SchemaError, match=r"give one of its areas: tree\['A2929-200711/adn'\]"):
-        na.psth(ripples)
     with pytest.raises(SchemaError, match="of a recording tree; align it first"):
         na.tuning_curve(na.load_sample()[f"{SESSION}/adn"], "head_direction/ry")
     with pytest.raises(ValueError, match="bins=0: expected a positive number of bins"):
@@ -238,13 +236,6 @@ def test_firing_rates_of_all_kinds_of_area(ripples, clock):
     cut = na.restrict(clock, [(700.0, 710.0), (720.0, 730.0)])[f"{SESSION}/adn"]
     want = [(((t >= 700) & (t < 710)) | ((t >= 720) & (t < 730))).sum() / 20 for t in trains]
     np.testing.assert_allclose(na.firing_rate(cut), want)
-
-
-def test_a_session_is_no_area():
-    session = na.load_sample()[SESSION]
-    for function in (na.firing_rate, na.autocorrelogram, lambda s: na.plot.raster(s, (0, 1))):
-        with pytest.raises(SchemaError, match=r"give one of its areas: session\['adn'\]"):
-            function(session)
 
 
 def test_a_unit_without_spikes_has_rate_zero():

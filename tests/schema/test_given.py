@@ -87,6 +87,7 @@ TORCH = {
     "OnDevice": lambda x: na.torch.OnDevice(x, "cpu"),
     "cycle": lambda x: na.torch.cycle(x),
 }
+RASTER = lambda x: na.plot.raster(x, (0, 1))  # noqa: E731
 #: What Python and others say when something of another kind gets far inside.
 INSIDE = "has no attribute|not subscriptable|not iterable|indices must be|Could not find node|object is not"
 
@@ -128,13 +129,10 @@ def test_datasets_refuse_in_words(trees, name):
 @pytest.mark.parametrize(
     ("call", "wrong", "line"),
     [
-        (na.firing_rate, "recording", "tree['A2929-200711/adn']"),
-        (na.firing_rate, "session", "session['adn']"),
-        (na.firing_rate, "aligned", "tree['A2929-200711/adn']"),
+        (RASTER, "recording", "tree['A2929-200711/adn']"),
+        (RASTER, "session", "session['adn']"),
         (na.psth, "recording", "na.align(tree, 'epochs')['A2929-200711/adn']"),
         (na.psth, "spikes", "na.align(tree, 'epochs')['A2929-200711/ca1']"),
-        (na.psth, "aligned", "tree['A2929-200711/adn']"),
-        (na.psth, "aligned session", "session['adn']"),
         (CALLS["tuning_curve"], "area", "na.align(tree, bin_width=0.02)['A2929-200711/ca1']"),
         (na.autocorrelogram, "series", "tree['A2929-200711/adn']"),
     ],

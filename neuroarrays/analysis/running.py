@@ -1,0 +1,241 @@
+"""The sessions of a tree one after another or in parallel: tasks, what they keep, how they fail."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from neuroarrays.errors import (
+    FormatError,
+    NeuroArraysError,
+    NotInTree,
+    SchemaError,
+    many,
+    warn,
+)
+from neuroarrays.files import state
+from neuroarrays.files.progress import Bar, is_watched
+from neuroarrays.lazy.tasks import Outcome, Runner, cpus, current_client, error_text
+from neuroarrays.tree.places import Place
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Bytes kept of what was read of sessions that are done, for the next question.
+KEPT = 256 << 20
+#: Where tasks see the tree itself.
+_HERE = ("sync", "threads")
+#: Errors whose only argument is their text.
+_PLAIN = (SchemaError, NeuroArraysError, ValueError, TypeError, RuntimeError, OSError)
+
+
+@dataclass
+class _Room:
+    """Bytes that may still be kept of what was read."""
+
+    left: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One session: its name, its areas, the function, and the nodes or what they are made from."""
+
+    name: str
+    places: tuple[Place, ...]
+    call: Any
+    tree: Any
+    room: _Room | None
+    quiet: bool
+
+
+@dataclass
+class Run:
+    """The answers of the areas of a tree; `left_out` are paths of areas and sessions, and why."""
+
+    tree: xr.DataTree
+    places: list[Place]
+    call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
+    strict: bool
+    skip: bool
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def answers(
+        self,
+        name: str,
+        scheduler: str | Client | None,
+        workers: int | None,
+        progress: bool | None,
+    ) -> dict[Place, Any]:
+        """Answers by area, in the order of the tree."""
+        where = scheduler or current_client() or "sync"
+        tasks = self._tasks(where)
+        number = min(cpus(), len(tasks)) if workers is None else workers
+        watched = is_watched() if progress is None else progress
+        with Bar(watched, name, len(tasks), of_bytes=False) as bar:
+
+            def done(_: int, __: int, session: str) -> None:
+                bar.at(session)
+                bar.add(1)
+
+            runner = Runner(number, where, not self.skip, done)
+            try:
+                results = runner(_session, tasks)
+            finally:
+                runner.close()
+        for session, error in runner.failures:
+            self.left_out[session] = error
+        if runner.failures:
+            failed = "; ".join(f"{session}: {error}" for session, error in runner.failures[:3])
+            failed += f"; and {len(runner.failures) - 3} more" if runner.failures[3:] else ""
+            msg = f"{len(runner.failures)} of {many(len(tasks), 'session')} failed: {failed}"
+            if not results:
+                raise NeuroArraysError(msg)
+            warn(msg)
+        return self._in_order(results)
+
+    def _tasks(self, where: Any) -> list[_Task]:
+        """A task for each session, with nodes as they are, or as they travel."""
+        by_session: dict[str, list[Place]] = {}
+        for place in self.places:
+            by_session.setdefault(place.of_session, []).append(place)
+        call: Any = self.call
+        if where not in _HERE:
+            import cloudpickle  # dask needs it too
+
+            call = cloudpickle.dumps(self.call)
+        root, room = self.tree.root, None if where not in _HERE else _Room(KEPT)
+        quiet = where != "threads"  # what is caught in one thread is caught in all
+        tree: Callable[[str], Any] = (
+            (lambda path: root) if room else lambda path: _Detached(root, path)
+        )
+        return [
+            _Task(path, tuple(places), call, tree(path), room, quiet)
+            for path, places in by_session.items()
+        ]
+
+    def _in_order(self, results: Sequence[_Answers]) -> dict[Place, Any]:
+        """Answers in the order of the areas; what sessions lacked and warned of is said once."""
+        found: dict[Place, Any] = {}
+        lacking: dict[Place, NotInTree] = {}
+        caught: dict[tuple[type[Warning], str], list[str]] = {}
+        for result in results:
+            found |= result.found
+            lacking |= result.lacking
+            for kind, text, path in result.warned:
+                caught.setdefault((kind, text), []).append(path)
+        for (kind, text), paths in caught.items():
+            warn(f"{paths[0] if len(paths) == 1 else many(len(paths), 'area')}: {text}", kind)
+        if lacking and (self.strict or not found):
+            raise located(next(iter(lacking.values())), next(iter(lacking)).path)
+        self.left_out |= {place.path: str(error) for place, error in lacking.items()}
+        answers = {place: found[place] for place in self.places if found.get(place) is not None}
+        if not answers:
+            msg = "the function gave None for every area"
+            raise SchemaError(msg)
+        return answers
+
+
+class _Detached:
+    """A session that travels without the others: its nodes, and those above it."""
+
+    def __init__(self, root: xr.DataTree, path: str):
+        node: Any = root[path]
+        nodes = {each.path: each.to_dataset(inherit=False) for each in node.parents}
+        nodes |= {each.path: each.to_dataset(inherit=False) for each in node.subtree}
+        self.nodes = nodes
+
+    def open(self) -> xr.DataTree:
+        """The tree of this session alone."""
+        return xr.DataTree.from_dict(self.nodes)
+
+
+@dataclass
+class _Answers:
+    """What a session gave: answers, what areas lacked, and warnings (kind, text, path)."""
+
+    found: dict[Place, Any] = field(default_factory=dict)
+    lacking: dict[Place, NotInTree] = field(default_factory=dict)
+    warned: list[tuple[type[Warning], str, str]] = field(default_factory=list)
+
+
+def _session(task: _Task) -> Outcome:
+    """The answers of the areas of one session."""
+    answers, at = _Answers(), task.name
+    travelled = isinstance(task.tree, _Detached)
+    try:
+        with _letting_go(task.room):
+            tree = task.tree.open() if travelled else task.tree
+            function, args, kwargs = pickle.loads(task.call) if travelled else task.call
+            for place in task.places:
+                at = place.path
+                with _noting(answers, at) if task.quiet else contextlib.nullcontext():
+                    try:
+                        answers.found[place] = function(tree[at], *args, **kwargs)
+                    except NotInTree as error:
+                        answers.lacking[place] = error
+    except Exception as error:
+        named = located(error, at)
+        text = error_text(named)
+        return Outcome(task.name, error=text, exception=_portable(named) if travelled else named)
+    return Outcome(task.name, answers)
+
+
+@contextlib.contextmanager
+def _noting(answers: _Answers, path: str) -> Iterator[None]:
+    """Keep warnings, so that what many areas warn of is said once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    texts = {(each.category, str(each.message)): None for each in caught}
+    answers.warned += [(category, text, path) for category, text in texts]
+
+
+@contextlib.contextmanager
+def _letting_go(room: _Room | None) -> Iterator[None]:
+    """Forget afterwards what was read inside, but for what there is room for; in a worker all of it."""
+    noted: list[tuple[Any, Any, int]] = []
+    token = state.NOTES.set(lambda cache, key, weight: noted.append((cache, key, weight)))
+    try:
+        yield
+    finally:
+        state.NOTES.reset(token)
+        weight = sum(weight for _, _, weight in noted)
+        if room is not None and weight <= room.left:
+            room.left -= weight
+        else:
+            for cache, key, _ in noted:
+                if not cache.any_session:
+                    cache.drop(lambda each, key=key: each == key)
+
+
+def located(error: Exception, path: str) -> Exception:
+    """The same kind of error with the area in its text."""
+    text = str(error)
+    if path in text or isinstance(error, FormatError):
+        return error
+    if isinstance(error, NotInTree):
+        where = error.where or path
+        named: Exception = NotInTree(error.kind, error.name, error.available, error.hint, where)
+    elif type(error) in _PLAIN:
+        named = type(error)(f"{path}: {text}")
+    else:
+        error.add_note(f"in {path}")
+        return error
+    named.__cause__ = error
+    return named
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that comes through a pickle, for another process."""
+    try:
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
+            return error
+    except Exception:
+        pass
+    return NeuroArraysError(error_text(error))
