@@ -18,7 +18,7 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window
 from neuroarrays.alignment.clocks import check_length, longest_window, whole_clock
-from neuroarrays.alignment.interpolation import check_gap
+from neuroarrays.alignment.interpolation import check_gap, methods_used
 from neuroarrays.alignment.options import Options
 from neuroarrays.alignment.presentations import presentations_of, session_tables
 from neuroarrays.alignment.session import on_bins
@@ -37,7 +37,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     event_clock: str | None = None,
     clip: bool = True,
     series: str | Sequence[str] | None = None,
-    method: str = "linear",
+    method: str | None = None,
     max_gap: float | None = None,
     dtype: Any = "uint8",
     binarize: bool = False,
@@ -49,7 +49,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     """Bring every signal of a recording on one clock.
 
     Spikes are counted in bins (see `bin_spikes` for their edges), and so are point events such as
-    licks; behaviour is interpolated at the bins' centres, and of a stimulus with a clock the frame
+    licks; behaviour is averaged over bins, or interpolated where it has fewer samples, and of a stimulus with a clock the frame
     is taken that was shown there. None of them needs the others. Lazy: what is indexed later is
     what is computed.
 
@@ -81,8 +81,10 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     series : str or list of str, optional
         Names or globs of the series to align; behaviour (running, pupil, position, ...) unless
         given, and all of a session without units.
-    method : {"linear", "previous", "nearest"}
-        How series are interpolated; see `interpolate`.
+    method : {"mean", "max", "sum", "any", "linear", "previous", "nearest"}, optional
+        What becomes of the samples of a series; see `interpolate`. Unless given it is the mean of
+        each bin where bins are wider than the sampling interval (of an angle the circular mean),
+        else linear interpolation at their centres. `history` says which series were averaged.
     max_gap : float, s, optional
         Longest gap in a series that is bridged.
     dtype : integer dtype
@@ -159,7 +161,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     groups: dict[str, xr.Dataset] = {}
     for name, bins in targets.bins.items():
         groups |= on_bins(sessions[name], bins, targets.tables.get(name), options)
-    root = _root(tree, targets, options)
+    root = _root(tree, targets, options, methods_used(groups.values()))
     aligned = xr.DataTree.from_dict({"/": root, **groups})
     return aligned if chunks is None else chunked(aligned, chunks)
 
@@ -236,12 +238,14 @@ def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Optio
     )
 
 
-def _root(tree: xr.DataTree, targets: _Targets, options: Options) -> xr.Dataset:
+def _root(tree: xr.DataTree, targets: _Targets, options: Options, methods: str) -> xr.Dataset:
     """The root of the aligned tree, whose `history` says what was done, with which options."""
     done = {"presentations": targets.label} | asdict(options)
     done |= {"dtype": str(options.dtype), "event_clock": targets.event_clock}
     text = ", ".join(f"{key}={value!r}" for key, value in done.items() if value is not None)
     line = f"neuroarrays {__version__}: align({text})"
+    if methods:
+        line += f"; series: {methods}"
     if targets.left_out:
         line += "; left out: " + "; ".join(f"{n}: {why}" for n, why in targets.left_out.items())
     history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))

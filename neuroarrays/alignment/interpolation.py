@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,26 +10,34 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.alignment.samples import Samples
 from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
-from neuroarrays.lazy.arrays import LazyArray, array_of, cached, wrap
+from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import duration, seconds
 
-METHODS = ("linear", "previous", "nearest")
+#: What becomes of samples between which a time lies, and of those that lie in a bin.
+POINTS = ("linear", "previous", "nearest")
+REDUCTIONS = ("mean", "max", "sum", "any")
+METHODS = (*POINTS, *REDUCTIONS)
+#: Attribute of what is on bins, as CF has it.
+CELL_METHODS = "cell_methods"
+#: Bins are wider than the sampling interval where they are by more than rounding.
+_WIDER = 1 + 1e-6
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Interpolated(LazyArray):
     """A series at given times: (times,) or (origins, offsets), then the series' other axes.
 
-    The series is read once per process when the first value is asked for. With a `bin_width`, times
-    are centres of bins, and lie where those of the session's clock do.
+    A small series is read once per process when the first value is asked for, of a large one what
+    lies around the times that are indexed. With a `bin_width`, times are centres of bins, and lie
+    where those of the session's clock do.
     """
 
-    values: Any
-    clock: Any
+    samples: Samples
     origins: np.ndarray | None
     offsets: np.ndarray
     method: str
@@ -46,60 +54,55 @@ class Interpolated(LazyArray):
         return (*rows, self.offsets.size, *self.rest)
 
     def outer(self, key: Key) -> np.ndarray:
-        from neuroarrays.kernels import grid, resample
+        from neuroarrays.kernels import grid
 
-        times, values = cached(self._series(), self._load)
         n_time = 1 if self.origins is None else 2
         picked = [np.atleast_1d(axis[k]) for axis, k in zip(self._axes(), key, strict=False)]
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
+        shape = at.shape
+        at = np.ascontiguousarray(at.ravel(), float)
         if self.bin_width is not None:
             at = grid.on_grid(at, self.bin_width / 2)
-        columns = values.reshape(values.shape[0], math.prod(self.rest))
-        if self.shifts is None:
-            sampled = resample.interpolate(times, columns, at.ravel(), self.method, self.max_gap)
-        else:
-            late = [at.ravel() - shift for shift in self.shifts]
-            each = [
-                resample.interpolate(times, column, when, self.method, self.max_gap)
-                for column, when in zip(columns.T, late, strict=True)
-            ]
-            sampled = np.stack(each, axis=1)
-        if self.period is not None:
-            sampled = sampled % self.period
-        full = sampled.reshape(*at.shape, *self.rest).astype(self.dtype, copy=False)
+        sampled = self._at(at) if self.method in POINTS else self._in_bins(at)
+        full = sampled.reshape(*shape, *self.rest).astype(self.dtype, copy=False)
         return outer.take(full, (*outer.left(key[:n_time]), *key[n_time:]))
 
-    def _series(self) -> tuple[Any, ...]:
-        """What the series depends on, as it is read and prepared for any times."""
-        from dask.base import normalize_token
+    def _at(self, at: np.ndarray) -> np.ndarray:
+        """Values at times (time,), s: (time, column)."""
+        from neuroarrays.kernels import resample
 
-        tokens = (normalize_token(self.values), normalize_token(self.clock))
-        return ("series", *tokens, self.period, self.method)
+        when = self._of_columns(at)
+        number = self.samples.n_columns
+
+        def evaluate(prepared: resample.Prepared, rows: Any) -> np.ndarray:
+            how = (self.method, self.max_gap, self.period)
+            return resample.evaluate(prepared, number, when[rows], *how)
+
+        return self.samples.evaluate(when, when, evaluate)
+
+    def _in_bins(self, at: np.ndarray) -> np.ndarray:
+        """What `method` makes of the samples in bins around times (time,), s: (time, column)."""
+        from neuroarrays.kernels import bin_values, grid, resample
+
+        assert self.bin_width is not None, "checked where the array is made"
+        width = self.bin_width
+        left, right = (self._of_columns(edges) for edges in grid.edges_around(at, width))
+        number = self.samples.n_columns
+        step = self.samples.step if np.isfinite(self.samples.step) else width
+
+        def evaluate(prepared: resample.Prepared, rows: Any) -> np.ndarray:
+            edges = (left[rows], right[rows])
+            how = (self.method, step, self.max_gap, self.period)
+            return bin_values.bin_values(prepared, number, edges, *how)
+
+        return self.samples.evaluate(left, right, evaluate)
+
+    def _of_columns(self, times: np.ndarray) -> np.ndarray:
+        """Times at which each column is evaluated, (time, column), where they are not the same."""
+        return times if self.shifts is None else times[:, None] - self.shifts
 
     def _axes(self) -> tuple[np.ndarray, ...]:
         return (self.offsets,) if self.origins is None else (self.origins, self.offsets)
-
-    def _load(self) -> tuple[np.ndarray, np.ndarray]:
-        """The series in order of time; an angle unwound, so that it does not jump at a full turn."""
-        times, values = np.asarray(_all(self.clock), float), np.asarray(_all(self.values))
-        if values.dtype.kind != "f":
-            values = values.astype(float)
-        timed = np.isfinite(times)
-        if not timed.all():  # a sample of which the time is not known is at no time
-            times, values = times[timed], values[timed]
-        order = np.argsort(times, kind="stable") if (np.diff(times) < 0).any() else slice(None)
-        times, values = times[order], values[order]
-        if self.period is not None:
-            values = np.array(values, float)
-            flat = values.reshape(values.shape[0], math.prod(self.rest))
-            for column in flat.T:
-                known = np.isfinite(column)
-                column[known] = np.unwrap(column[known], period=self.period)
-        return times, values
-
-
-def _all(data: Any) -> np.ndarray:
-    return data.load() if isinstance(data, LazyArray) else np.asarray(data)
 
 
 def interpolate(
@@ -116,9 +119,11 @@ def interpolate(
         In any unit, along a coordinate `time` in seconds.
     times : (n,) array or DataArray, s
         Where to have it, session clock; labels of a DataArray are kept.
-    method : {"linear", "previous", "nearest"}
+    method : {"linear", "previous", "nearest", "mean", "max", "sum", "any"}
         "previous" is causal: the last sample at or before each time. An angle (a `period`
-        attribute, such as 2 pi) is interpolated along the shorter arc.
+        attribute, such as 2 pi) is interpolated along the shorter arc. "mean", "max", "sum" and
+        "any" are over bins around the times (see Notes), whose width is the attribute `bin_width`
+        of `times`, as the clock of an aligned area has it.
     max_gap : float, s, optional
         Between two good samples further apart than this, the result is NaN.
 
@@ -130,12 +135,21 @@ def interpolate(
     Raises
     ------
     ValueError
-        On an unknown method or a negative `max_gap`.
+        On an unknown method or a negative `max_gap`, or where bins are asked for and `times` do
+        not say how wide they are.
     SchemaError
         If the series has no `time` coordinate.
 
     Notes
     -----
+    With "mean", a sample stands for the time around it, from the middle between it and the one
+    before to the middle between it and the next, and for half a usual step beside a hole and at the
+    ends. A bin is the mean of the samples, each weighted by how much of its time lies in the bin; of
+    an angle it is the circular mean. A bin in which no sample's time lies is interpolated linearly,
+    across `max_gap` at most. "max", "sum" and "any" (1 where any is not 0) take the samples at
+    ``left <= t < right``; without one they are NaN, but a sum between the first and the last sample
+    is 0.
+
     At a duplicated time stamp the last of its samples counts; a sample whose time stamp is NaN is
     left out. Times out of order are sorted. A
     series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
@@ -161,10 +175,23 @@ def interpolate(
         raise ValueError(msg)
     labels = times.coords if isinstance(times, xr.DataArray) else {}
     dim = str(times.dims[0]) if isinstance(times, xr.DataArray) else schema.TIME
-    variables = series_at(series, None, at, method, max_gap, (dim,))
+    width = _bin_width(times) if method in REDUCTIONS else None
+    variables = series_at(series, None, at, method, max_gap, (dim,), width)
     coords = {name: coord.variable for name, coord in dict(labels).items()}
     coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))
     return xr.Dataset(variables, coords | _other_coords(series), attrs=series.attrs)
+
+
+def _bin_width(times: Any) -> float:
+    """How wide the bins are of which these are the centres, s."""
+    width = times.attrs.get("bin_width") if isinstance(times, xr.DataArray) else None
+    if width is None:
+        msg = (
+            "times: expected a DataArray with the attribute bin_width (s), such as the `time` of an "
+            f"aligned area, since {', '.join(REDUCTIONS)} are over bins"
+        )
+        raise ValueError(msg)
+    return duration(width, "bin_width of times")
 
 
 def check_method(method: str) -> None:
@@ -201,7 +228,7 @@ def series_at(
     series: xr.Dataset,
     origins: np.ndarray | None,
     offsets: np.ndarray,
-    method: str,
+    method: str | None,
     max_gap: float | None,
     dims: tuple[str, ...],
     bin_width: float | None = None,
@@ -216,7 +243,10 @@ def series_at(
         Session clock; times are each of them plus each offset.
     offsets : (n,) float64, s
         From the origins, or on the session clock without.
-    method, max_gap
+    method : str, optional
+        As for `interpolate`. Unless given it is "mean" where bins are wider than the sampling
+        interval, else "linear".
+    max_gap : float, s, optional
         As for `interpolate`.
     dims : tuple of str
         Names of the new dimensions, as many as there are of origins and offsets.
@@ -226,7 +256,9 @@ def series_at(
     Returns
     -------
     dict of str to lazy variable
-        Along `dims`, then the other dimensions of the series, in its unit.
+        Along `dims`, then the other dimensions of the series, in its unit. Where bins have a
+        width the attribute ``cell_methods`` says "time: mean", ..., or "time: point" of what is
+        interpolated.
 
     Raises
     ------
@@ -246,18 +278,47 @@ def series_at(
         if name in series.coords or not along:
             continue
         data = array_of(raw)
-        lazy = Interpolated(
+        shifts = _shifts(series, raw.dims)
+        samples = Samples(
             values=data if isinstance(data, LazyArray | np.ndarray) else raw,
             clock=clock,
+            shifted=shifts is not None,
+        )
+        how = method or _by_width(samples, bin_width)
+        lazy = Interpolated(
+            samples=samples,
             origins=origins,
             offsets=offsets,
-            method=method,
+            method=how,
             max_gap=np.inf if max_gap is None else float(max_gap),
-            period=raw.attrs.get("period") if method == "linear" else None,
+            period=raw.attrs.get("period") if how in ("linear", "mean") else None,
             rest=raw.shape[1:],
             dtype=raw.dtype if raw.dtype.kind == "f" else np.dtype("f8"),
-            shifts=_shifts(series, raw.dims),
+            shifts=shifts,
             bin_width=bin_width,
         )
-        variables[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), raw.attrs)
+        attrs = dict(raw.attrs)
+        if bin_width is not None:
+            attrs[CELL_METHODS] = f"time: {'point' if how in POINTS else how}"
+        variables[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), attrs)
     return variables
+
+
+def _by_width(samples: Samples, bin_width: float | None) -> str:
+    """How a series is put on bins unless somebody says: the mean if they are wider than its step."""
+    wider = bin_width is not None and bin_width > samples.step * _WIDER
+    return "mean" if wider else "linear"
+
+
+def methods_used(groups: Iterable[xr.Dataset]) -> str:
+    """What was done with the series of nodes on bins: ``mean of each bin: pupil, speed; ...``."""
+    names: dict[str, dict[str, None]] = {}
+    for node in groups:
+        for name, variable in node.variables.items():
+            if done := variable.attrs.get(CELL_METHODS):
+                names.setdefault(str(done).removeprefix("time: "), {})[str(name)] = None
+    words = {"point": "at the middle of each bin"}
+    return "; ".join(
+        f"{words.get(done, f'{done} of each bin')}: {', '.join(sorted(of))}"
+        for done, of in sorted(names.items())
+    )

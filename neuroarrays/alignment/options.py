@@ -17,7 +17,7 @@ class Options:
     Raises
     ------
     ValueError
-        On a method of interpolation, a clock of events or a choice for missing tables that there
+        On a method for series, a clock of events or a choice for missing tables that there
         is not.
     """
 
@@ -27,7 +27,7 @@ class Options:
     event_clock: str | None
     clip: bool
     series: str | Sequence[str] | None
-    method: str
+    method: str | None
     max_gap: float | None
     dtype: np.dtype
     binarize: bool
@@ -36,7 +36,8 @@ class Options:
     missing: str | None
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        if self.method is not None:
+            check_method(self.method)
         if self.event_clock not in (None, "session", "presentation"):
             msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
             raise ValueError(msg)

@@ -2,8 +2,8 @@
 
 spikes               counted                     `spikes.spike_counts`
 events               counted                     `events.event_counts`
-series               interpolated                `interpolation.series_at`
-series of units      interpolated, `responses`   `_responses`
+series               averaged or interpolated    `interpolation.series_at`
+series of units      the same, `responses`       `_responses`
 frames of a stimulus taken as they were shown    `frames.frames_shown`
 presentations        rows, and labels of areas   `_area`
 observed, invalid    masks                       `_Masks`
@@ -117,7 +117,7 @@ def _area(
 
 
 def _at_bins(node: xr.Dataset, bins: Bins, options: Options) -> Variables:
-    """A series at the centres of the bins."""
+    """A series on the bins."""
     return series_at(
         node,
         bins.onsets,

@@ -160,7 +160,7 @@ class SpikeWindowSamples(AreaSamples):
         offsets = grid.bin_centres(0.0, self.bins, self.bin_width)
         dims = (schema.PRESENTATION, schema.TIME)
         signal = interpolation.series_at(
-            node, self.starts, offsets, "linear", None, dims, self.bin_width
+            node, self.starts, offsets, None, None, dims, self.bin_width
         )
         lazy = array_of(signal[variable])
         return fields.LazyRows(lazy, 0, gathering.location(area, name))

@@ -308,9 +308,9 @@ def _values(add: Callable[..., Any]) -> None:
     )
     add(
         "--method",
-        choices=("linear", "previous", "nearest"),
-        default="linear",
-        help="how series are interpolated (default: %(default)s)",
+        choices=("mean", "max", "sum", "any", "linear", "previous", "nearest"),
+        help="what becomes of the samples of a series (default: the mean of each bin, linear "
+        "interpolation where bins are no wider than the sampling interval)",
     )
     add("--max-gap", metavar="S", type=seconds, help="longest gap in a series that is bridged")
     add(

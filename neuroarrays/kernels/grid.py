@@ -144,6 +144,29 @@ def bin_centres(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) 
     return times_of(origin, start_bin + np.arange(checked_number(n_bins)) + 0.5, bin_width)
 
 
+def edges_around(centres: Any, bin_width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the bins that have these centres, exact where they are those of the session's clock.
+
+    Parameters
+    ----------
+    centres : (...) float64, s
+        Session clock.
+    bin_width : float, s
+        Width of one bin; positive and finite.
+
+    Returns
+    -------
+    left, right : (...) float64, s
+    """
+    half = bin_width / 2
+    numbers = grid_numbers(centres, half)
+    left, right = (
+        np.where(np.isnan(numbers), centres + side * half, _offsets(numbers + side, half))
+        for side in (-1, 1)
+    )
+    return left, right
+
+
 def times_of(
     origin: Any, index: np.ndarray, bin_width: float, numbers: np.ndarray | None = None
 ) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Samples on one clock to values at other times: gaps stay gaps, missing samples are skipped."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from neuroarrays.kernels.jit import compiled
 
 _METHODS = {"linear": 0, "previous": 1, "nearest": 2}
 _LINEAR, _PREVIOUS = 0, 1
+
+#: Times and values of usable samples: one pair for all columns, or one for each.
+Prepared = tuple[np.ndarray, ...]
 
 
 def is_nondecreasing(times: np.ndarray) -> bool:
@@ -32,6 +36,7 @@ def interpolate(
     at: np.ndarray,
     method: str = "linear",
     max_gap: float = math.inf,
+    period: float | None = None,
 ) -> np.ndarray:
     """Values of a sampled signal at other times.
 
@@ -52,6 +57,8 @@ def interpolate(
         (the earlier one of a tie).
     max_gap : float, default inf, s
         Between two samples further apart than this the result is NaN, except exactly at one.
+    period : float, optional
+        A full turn, in the unit of `values`: the line is then the shorter arc.
 
     Returns
     -------
@@ -65,31 +72,129 @@ def interpolate(
         If shapes do not fit, `times` decrease or are not finite, `method` is unknown, or
         `max_gap` is negative or NaN.
     """
+    at = np.ascontiguousarray(at, dtype=np.float64)
+    values = np.asarray(values)
+    times = np.ascontiguousarray(times, dtype=np.float64)
+    _check(times, values, at)
+    prepared = prepare(times, values)
+    sampled = evaluate(prepared, _columns(values), at, method, max_gap, period)
+    return sampled.reshape(len(at), *values.shape[1:])
+
+
+def prepare(times: np.ndarray, values: np.ndarray, *, apart: bool = False) -> Prepared:
+    """The usable samples of a signal, checked once for any number of evaluations.
+
+    Parameters
+    ----------
+    times : (sample,) float64, s
+        Times of the samples, nondecreasing and finite.
+    values : (sample,) or (sample, column) float64 or float32
+        Samples in any unit; other real types are taken as float64.
+    apart : bool
+        Whether each column is to have times of its own, though they miss the same samples.
+
+    Returns
+    -------
+    tuple of arrays
+        Strictly increasing times (sample,) and finite values (sample, column) of all columns, or
+        times and values (sample, 1) of each column in turn where they miss different samples. What
+        was usable as it was is no copy.
+    """
+    values = np.asarray(values)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    columns = values[:, None] if values.ndim == 1 else values
+    increasing, finite = _scan(times, columns)
+    n_columns = columns.shape[1]
+    if apart and n_columns != 1:
+        split = (prepare(times, columns[:, k : k + 1]) for k in range(n_columns))
+        return tuple(part for pair in split for part in pair)
+    if finite:
+        known = None
+    else:
+        each = np.isfinite(columns)
+        known = each.all(axis=1)
+        if not np.array_equal(known, each.any(axis=1)):
+            return prepare(times, columns, apart=True)
+    if known is not None:
+        times, columns = times[known], columns[known]
+    if not increasing:
+        last = np.ones(len(times), np.bool_)
+        np.not_equal(times[1:], times[:-1], out=last[:-1])
+        times, columns = times[last], columns[last]
+    return times, np.ascontiguousarray(columns)
+
+
+def evaluate(
+    prepared: Prepared,
+    n_columns: int,
+    at: np.ndarray,
+    method: str = "linear",
+    max_gap: float = math.inf,
+    period: float | None = None,
+) -> np.ndarray:
+    """What `interpolate` gives, of samples that `prepare` made ready.
+
+    Parameters
+    ----------
+    prepared : tuple of arrays
+        From `prepare`.
+    n_columns : int
+        Number of columns of the signal.
+    at : (time,) or (time, column) float64, s
+        Times to evaluate, for all columns or, of columns prepared apart, for each.
+    method, max_gap, period
+        As for `interpolate`.
+
+    Returns
+    -------
+    (time, column) float64 or float32
+        In the unit of the signal.
+    """
     if method not in _METHODS:
         raise ValueError(f"method: expected one of {', '.join(_METHODS)}, got {method!r}")
     if not max_gap >= 0:
         raise ValueError(f"max_gap: expected 0 or more, got {max_gap}")
-    times = np.ascontiguousarray(times, dtype=np.float64)
-    at = np.ascontiguousarray(at, dtype=np.float64)
-    values = np.asarray(values)
-    if values.dtype not in (np.float32, np.float64):
-        values = values.astype(np.float64)
-    _check(times, values, at)
-    columns = values[:, None] if values.ndim == 1 else values
-    how = (_METHODS[method], float(max_gap))
-    out = np.empty((len(at), columns.shape[1]), values.dtype)
-    finite = np.isfinite(columns)
-    whole = finite.all(axis=1)
-    if np.array_equal(whole, finite.any(axis=1)):
-        # Columns miss the same samples, if any: one search serves all of them.
-        _interpolate(*_usable(times, columns, whole), at, how, out)
-    else:
-        for column in range(columns.shape[1]):
-            part = slice(column, column + 1)
-            single = np.empty((len(at), 1), values.dtype)
-            _interpolate(*_usable(times, columns[:, part], finite[:, column]), at, how, single)
-            out[:, column] = single[:, 0]
-    return out.reshape(len(at), *values.shape[1:])
+    how = (_METHODS[method], float(max_gap), float(period or 0.0))
+
+    def fill(times: np.ndarray, values: np.ndarray, when: np.ndarray, out: np.ndarray) -> None:
+        _interpolate(times, values, when, how, out)
+
+    return by_group(prepared, n_columns, at, fill)
+
+
+def by_group(prepared: Prepared, n_columns: int, at: np.ndarray, fill: Any) -> np.ndarray:
+    """Evaluate columns together where they have the same samples, else each for itself.
+
+    Parameters
+    ----------
+    prepared : tuple of arrays
+        From `prepare`.
+    n_columns : int
+        Number of columns of the signal.
+    at : (time,) or (time, column) float64, s
+        Times to evaluate.
+    fill : callable
+        ``fill(times, values, at, out)`` writes values at the times (time,) into (time, column).
+
+    Returns
+    -------
+    (time, column) float64 or float32
+    """
+    out = np.empty((len(at), n_columns), prepared[1].dtype if prepared else np.float64)
+    if len(prepared) == 2 and prepared[1].shape[1] == n_columns and at.ndim == 1:
+        fill(*prepared, at, out)
+        return out
+    for column in range(n_columns):
+        single = np.empty((len(at), 1), out.dtype)
+        when = at if at.ndim == 1 else np.ascontiguousarray(at[:, column])
+        fill(*prepared[2 * column : 2 * column + 2], when, single)
+        out[:, column] = single[:, 0]
+    return out
+
+
+def _columns(values: np.ndarray) -> int:
+    return 1 if values.ndim == 1 else int(values.shape[1])
 
 
 def _check(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> None:
@@ -106,17 +211,21 @@ def _check(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> None:
         raise ValueError(f"times: expected finite times, got {times[0]} to {times[-1]}")
 
 
-def _usable(
-    times: np.ndarray, values: np.ndarray, finite: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Finite samples at strictly increasing times."""
-    if not finite.all():
-        times, values = times[finite], values[finite]
-    last = np.ones(len(times), np.bool_)
-    np.not_equal(times[1:], times[:-1], out=last[:-1])
-    if not last.all():
-        times, values = times[last], values[last]
-    return times, np.ascontiguousarray(values)
+@compiled
+def _scan(times, columns):
+    """Whether times increase strictly, and whether all values are finite."""
+    increasing = True
+    for i in range(1, len(times)):
+        if not times[i - 1] < times[i]:
+            increasing = False
+            break
+    for i in range(columns.shape[0]):
+        total = 0.0  # NaN or infinite if any is: one test per row
+        for c in range(columns.shape[1]):
+            total += columns[i, c] * 0.0
+        if total != 0.0:
+            return increasing, False
+    return increasing, True
 
 
 @compiled
@@ -130,7 +239,7 @@ def _is_nondecreasing(times):
 
 
 @compiled
-def _locate(times, time, hint):
+def locate(times, time, hint):
     """Last index whose time is at or before `time`, which lies within the times."""
     # Times to evaluate mostly come in order: the answer is then a step or two from the last.
     low = hint if times[hint] <= time else 0
@@ -151,7 +260,7 @@ def _locate(times, time, hint):
 
 @compiled
 def _interpolate(times, values, at, how, out):
-    method, max_gap = how
+    method, max_gap, period = how
     n = len(times)
     i = 0
     for m in range(len(at)):
@@ -160,7 +269,7 @@ def _interpolate(times, values, at, how, out):
         weight = 0.0
         # Written so that NaN falls outside too.
         if n > 0 and times[0] <= time <= times[n - 1]:
-            i = _locate(times, time, i)
+            i = locate(times, time, i)
             left = time - times[i]
             if left == 0:
                 before = after = i
@@ -171,11 +280,23 @@ def _interpolate(times, values, at, how, out):
                     weight = left / (times[i + 1] - times[i])
                 elif method != _PREVIOUS and left > times[i + 1] - time:
                     before = after = i + 1
+        if before < 0:
+            out[m] = np.nan
+            continue
         for c in range(values.shape[1]):
-            if before < 0:
-                out[m, c] = np.nan
-            elif before == after:
-                out[m, c] = values[before, c]
-            else:
-                low = np.float64(values[before, c])
-                out[m, c] = low + (np.float64(values[after, c]) - low) * weight
+            value = np.float64(values[before, c])
+            if before != after:
+                step = np.float64(values[after, c]) - value
+                if period > 0.0:  # the shorter arc; of half a turn the one downwards
+                    step -= period * np.floor(step / period + 0.5)
+                value += step * weight
+            out[m, c] = wrapped(value, period) if method == _LINEAR else value
+
+
+@compiled
+def wrapped(value, period):
+    """An angle between 0 and a full turn; without a turn (0) the value as it is."""
+    if period == 0.0:
+        return value
+    value = value - period * np.floor(value / period)
+    return value if value < period else 0.0

@@ -115,7 +115,7 @@ def test_a_window_on_the_grid_agrees_with_the_whole_session(width):
 
 
 def test_behaviour_is_nan_where_it_was_not_recorded(sample):
-    aligned = na.align(sample, bin_width=0.02)
+    aligned = na.align(sample, bin_width=0.02, method="linear")
     x = aligned[f"{SESSION}/adn/position/x"]
     clock = sample[f"{SESSION}/position/time"].values
     inside = (x["time"] >= clock[0]) & (x["time"] <= clock[-1])
@@ -148,10 +148,42 @@ def test_an_angle_takes_the_shorter_arc():
 def test_running_speed_stands_in_the_area_and_gaps_are_not_bridged():
     clock, speed = [0.0, 0.1, 0.2, 2.0, 2.1], [0.0, 1.0, 2.0, 20.0, 21.0]
     tree = recording([[0.0, 2.0]], series={"running": (clock, speed, {"units": "cm/s"})})
-    area = na.align(tree, bin_width=0.2, window=(0, 2.2), max_gap=0.5)["s1/VISp"]
-    known = np.isfinite(area["speed"].values)
+    linear = na.align(tree, bin_width=0.2, window=(0, 2.2), max_gap=0.5, method="linear")
+    speed = linear["s1/VISp/speed"].values
+    known = np.isfinite(speed)
     assert known.tolist() == [True, *[False] * 9, True]
-    np.testing.assert_allclose(area["speed"].values[known], [1.0, 21.0])
+    np.testing.assert_allclose(speed[known], [1.0, 21.0])
+    mean = na.align(tree, bin_width=0.2, window=(0, 2.2), max_gap=0.5)["s1/VISp/speed"].values
+    # A sample stands for half a step on each side: 0.2 s for 0.15 to 0.25, 2 s for 1.95 to 2.05.
+    known = np.isfinite(mean)
+    assert known.tolist() == [True, True, *[False] * 7, True, True]
+    np.testing.assert_allclose(mean[known], [1.0, 2.0, 20.0, (20 * 0.05 + 21 * 0.1) / 0.15])
+
+
+def test_the_default_is_the_mean_where_bins_are_wider_than_the_sampling_interval():
+    clock = np.arange(0, 4, 0.1) + 0.05
+    lick = np.arange(40.0)
+    slow = ([0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 10.0, 20.0, 30.0, 40.0], {})
+    tree = recording(
+        [[0.0, 3.0]],
+        series={
+            "running": (clock, lick, {}),
+            "pupil": slow,
+            "heading": (clock, np.tile([350.0, 10.0], 20), {"period": 360.0}),
+        },
+    )
+    aligned = na.align(tree, bin_width=0.2, window=(0, 4), series="*")
+    area = aligned["s1/VISp"]
+    np.testing.assert_allclose(area["speed"], lick.reshape(20, 2).mean(axis=1))
+    np.testing.assert_allclose(area["pupil/pupil"], area["time"] * 10)
+    turned = (area["heading/heading"].values + 180) % 360
+    np.testing.assert_allclose(turned, 180)
+    assert "mean of each bin: heading, speed; at the middle of each bin: pupil" in aligned.history
+    assert area["speed"].attrs["cell_methods"] == "time: mean"
+    largest = na.align(tree, bin_width=0.2, window=(0, 4), method="max")["s1/VISp/speed"]
+    np.testing.assert_allclose(largest, lick[1::2])
+    asked = na.align(tree, [1.0, 2.0], 0.2, (0, 1), clip=False)["s1/VISp/speed"]
+    np.testing.assert_allclose(asked, area["speed"].values[5:15].reshape(2, 5))
 
 
 def test_event_times_relative_to_the_trial_are_recognised_and_said(shared_data):
@@ -201,7 +233,7 @@ def test_sessions_share_one_time_axis():
 
 def test_calcium_is_interpolated_as_responses(shared_data):
     tree = na.open_datatree(shared_data / "pynapple_A0662_suite2p" / "2022_08_08.nwb")
-    aligned = na.align(tree, bin_width=0.2)
+    aligned = na.align(tree, bin_width=0.2, method="linear")
     raw = tree["2022_08_08/V1/Fluorescence"].to_dataset()
     got = aligned["2022_08_08/V1/responses"]
     assert got.attrs["signal"] == "Fluorescence"

@@ -1,12 +1,19 @@
 """Series at other times: what the cache of series knows them by."""
 
+from dataclasses import dataclass
+from unittest import mock
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.alignment import samples
 from neuroarrays.alignment.interpolation import series_at
 from neuroarrays.errors import SchemaError
+from neuroarrays.files import outer
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.computed import RegularClock
 
 CLOCK = np.arange(0.0, 8.0)
 #: Goes round twice: unwound it reaches 16, as stored it stays below 8.
@@ -160,3 +167,88 @@ def test_centres_of_bins_lie_on_those_of_the_session():
     offsets = (np.arange(5) + 0.5) * width
     found = series_at(series, onsets, offsets, "previous", None, ("p", "t"), bin_width=width)
     np.testing.assert_array_equal(found["k"].values, [np.arange(13, 18), np.arange(7, 12)])
+
+
+@pytest.mark.parametrize("clock", ["regular", "irregular"])
+@pytest.mark.parametrize("method", ["linear", "previous", "mean", "max"])
+def test_a_large_series_is_read_around_the_times_only(tmp_path, monkeypatch, clock, method):
+    """Reading parts gives what holding all gives, also beside stretches of NaN."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    values = rng.normal(size=(n, 3)).astype("f4")
+    values[500:3000, 1] = np.nan
+    values[rng.random(n) < 0.01] = np.nan
+    stamps = 2.0 + np.arange(n) / 500 + (rng.uniform(0, 1e-3, n) if clock == "irregular" else 0)
+    path = tmp_path / "lfp.npy"
+    np.save(path, values)
+    times = xr.Variable("time", stamps)
+    if clock == "regular":
+        times = RegularClock(2.0, 500.0, n).variable(("time",))
+    reads = []
+
+    def stored():
+        lazy = Counted(np.load(path, mmap_mode="r"), reads)
+        return xr.Dataset({"lfp": (("time", "channel"), wrap(lazy))}, {"time": times})
+
+    origins, offsets = np.array([3.0, 30.0, 4.5, 41.9]), np.arange(10) * 0.02 + 0.01
+    ask = (origins, offsets, method, None, ("p", "t"), 0.02)
+    whole = series_at(stored(), *ask)["lfp"].values
+    assert reads[-1] == n
+    reads.clear()
+    monkeypatch.setattr(samples, "WHOLE", 1000)
+    parts = series_at(stored(), *ask)["lfp"].values
+    np.testing.assert_array_equal(parts, whole)
+    assert sum(reads) < n / 2
+    assert np.isfinite(whole).any()
+    shifted = stored().assign_coords(phase_shift=("channel", [0.0, 0.001, 0.3]))
+    parts = series_at(shifted, *ask)["lfp"].values
+    monkeypatch.setattr(samples, "WHOLE", 1 << 30)
+    np.testing.assert_array_equal(parts, series_at(shifted, *ask)["lfp"].values)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Counted(LazyArray):
+    """An array that notes how many rows are read of it."""
+
+    held: np.ndarray
+    reads: list
+
+    @property
+    def shape(self):
+        return self.held.shape
+
+    @property
+    def dtype(self):
+        return self.held.dtype
+
+    def depends(self):
+        return (id(self),)
+
+    def outer(self, key):
+        found = np.asarray(self.held[outer.normalise(key, self.shape)])
+        self.reads.append(len(found))
+        return found
+
+
+def test_the_mean_of_bins_needs_their_width_and_takes_that_of_a_clock():
+    series = xr.DataArray(np.arange(100.0), {"time": np.arange(100) / 10 + 0.05}, "time", "x")
+    with pytest.raises(ValueError, match="attribute bin_width"):
+        na.interpolate(series, [0.5], "mean")
+    clock = xr.DataArray([0.5, 1.5], {"time": [0.5, 1.5]}, "time", attrs={"bin_width": 1.0})
+    assert na.interpolate(series, clock, "mean").values.tolist() == [4.5, 14.5]
+    assert na.interpolate(series, clock, "sum").values.tolist() == [45.0, 145.0]
+
+
+def test_a_series_in_memory_is_not_read_again_for_each_access():
+    """What an access costs does not depend on how long the series is."""
+    series = xr.DataArray(np.zeros(1000), {"time": np.arange(1000.0)}, "time", "speed")
+    found = na.interpolate(series, np.arange(999) + 0.5)
+    array = found.variable._data.array
+    with mock.patch.object(type(array.samples), "_load", side_effect=AssertionError) as load:
+        with pytest.raises(AssertionError):
+            found[:3].load()
+        load.side_effect = lambda: (np.arange(1000.0), np.zeros((1000, 1)))
+        load.reset_mock()
+        for k in range(5):
+            assert found[k].item() == 0
+        assert load.call_count <= 1

@@ -1,0 +1,227 @@
+"""The samples of a series: held in memory where they are few, else read where they are needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.files.state import cached_property
+from neuroarrays.kernels.resample import Prepared
+from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.lazy.computed import RegularClock
+
+#: A stored series of fewer bytes is read whole when its first value is asked for.
+WHOLE = 256 << 20
+#: Bytes of samples that are read at once of a larger one.
+_AT_ONCE = 64 << 20
+#: Times fewer samples apart than this are read in one piece.
+_APART = 1024
+#: Stamps at the beginning of an irregular clock that its usual step is told from.
+_FIRST = 1025
+
+#: Evaluates prepared samples at some of the times asked for, given by their numbers.
+Evaluate = Callable[[Prepared, Any], np.ndarray]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Samples:
+    """Values on a clock, prepared once for any number of evaluations.
+
+    Attributes
+    ----------
+    values : LazyArray, ndarray or variable
+        (time, ...) in any unit.
+    clock : LazyArray or (time,) float64, s
+        Session clock.
+    shifted : bool
+        Whether each column is evaluated at times of its own.
+    """
+
+    values: Any
+    clock: Any
+    shifted: bool = False
+
+    @property
+    def n_columns(self) -> int:
+        """Values per sample."""
+        return math.prod(self.values.shape[1:])
+
+    @cached_property
+    def step(self) -> float:
+        """The usual time from one sample to the next, s: NaN of fewer than two samples.
+
+        That of the rate, or the median of the first stamps.
+        """
+        if isinstance(self.clock, RegularClock):
+            return 1 / self.clock.rate
+        if isinstance(self.clock, LazyArray):
+            stamps = np.asarray(self.clock._raw((slice(0, _FIRST),)), float)
+        else:
+            stamps = self.clock[:_FIRST]
+        steps = np.diff(np.sort(stamps[np.isfinite(stamps)]))
+        return float(np.median(steps[steps > 0])) if (steps > 0).any() else math.nan
+
+    def evaluate(self, begin: np.ndarray, end: np.ndarray, evaluate: Evaluate) -> np.ndarray:
+        """Values at some times, from the samples around them.
+
+        Parameters
+        ----------
+        begin, end : (n,) or (n, column) float64, s
+            Between which the samples lie that each value depends on, and the finite ones next to
+            these.
+        evaluate : callable
+            ``evaluate(prepared, rows)``: the values (m, column) at times of these numbers.
+
+        Returns
+        -------
+        (n, column) float32 or float64
+        """
+        if self._is_held:
+            return evaluate(self._prepared(), slice(None))
+        if begin.ndim == 2:
+            begin, end = begin.min(axis=1), end.max(axis=1)
+        out = None
+        for rows, first, last in self._pieces(begin, end):
+            prepared = self._part(first, last, float(begin[rows].min()), float(end[rows].max()))
+            values = evaluate(prepared, rows)
+            if out is None:
+                out = np.full((begin.size, self.n_columns), np.nan, values.dtype)
+            out[rows] = values
+        return np.full((begin.size, self.n_columns), np.nan) if out is None else out
+
+    # ------------------------------------------------------------------------------ all of it
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether all samples are in memory, or are to be: also where they must be sorted first."""
+        if isinstance(self.values, np.ndarray):
+            return True
+        size = math.prod(self.values.shape) * self.values.dtype.itemsize
+        return size <= WHOLE or not self._in_order
+
+    @cached_property
+    def _key(self) -> Any:
+        """What the prepared samples are known by: what a stored series is read from."""
+        if isinstance(self.values, np.ndarray):
+            return uuid4().hex  # its content would have to be read to be told from another
+        from dask.base import normalize_token
+
+        tokens = (normalize_token(self.values), normalize_token(self.clock))
+        return repr(("series", *tokens, self.shifted))
+
+    def _prepared(self) -> Prepared:
+        return cached(self._key, self._load)
+
+    def _load(self) -> Prepared:
+        """All usable samples in order of time."""
+        from neuroarrays.kernels import resample
+
+        times, values = np.asarray(_all(self.clock), float), np.asarray(_all(self.values))
+        if values.dtype.kind != "f" or values.dtype.itemsize < 4:
+            values = values.astype(float)
+        if not _in_order(times):
+            timed = np.isfinite(times)  # a sample of which the time is not known is at no time
+            times, values = times[timed], values[timed]
+            order = np.argsort(times, kind="stable")
+            times, values = times[order], values[order]
+        columns = values.reshape(values.shape[0], self.n_columns)
+        return resample.prepare(times, columns, apart=self.shifted)
+
+    # ------------------------------------------------------------------------- a part of it
+
+    @cached_property
+    def _in_order(self) -> bool:
+        if isinstance(self.clock, RegularClock):
+            return True
+        return _in_order(self._stamps())
+
+    def _stamps(self) -> np.ndarray:
+        """All time stamps of a clock that is not regular."""
+        if not isinstance(self.clock, LazyArray):
+            return np.asarray(self.clock, float)
+        (stamps,) = cached(
+            ("clock", repr(self.clock.__dask_tokenize__())),
+            lambda: (np.asarray(self.clock.load(), float),),
+        )
+        return stamps
+
+    def _numbers(self, times: np.ndarray, side: str) -> np.ndarray:
+        """Where times lie among the samples, to within two of a regular clock."""
+        size = int(self.values.shape[0])
+        if isinstance(self.clock, RegularClock):
+            known = np.where(np.isfinite(times), times, np.sign(np.nan_to_num(times)) * 1e300)
+            with np.errstate(over="ignore"):
+                number = (known - self.clock.start) * self.clock.rate
+            margin = 2 if side == "right" else -2
+            return np.clip(np.floor(number) + margin, 0, size).astype(np.int64)
+        stamps = self._stamps()
+        found = np.searchsorted(stamps, times, side="left" if side == "left" else "right")
+        return np.clip(found + (1 if side == "right" else -1), 0, size)
+
+    def _pieces(self, begin: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
+        """Which times are evaluated from which samples: numbers of times, first sample and end."""
+        known = np.isfinite(begin) & np.isfinite(end)
+        rows = np.flatnonzero(known)
+        rows = rows[np.argsort(begin[rows], kind="stable")]
+        first, last = self._numbers(begin[rows], "left"), self._numbers(end[rows], "right")
+        last = np.maximum.accumulate(last) if last.size else last
+        new = np.ones(rows.size, bool)
+        new[1:] = first[1:] > last[:-1] + _APART
+        most = max(1, _AT_ONCE // max(1, self.n_columns * self.values.dtype.itemsize))
+        bounds = [*np.flatnonzero(new).tolist(), rows.size]
+        for low, high in pairwise(bounds):
+            while low < high:
+                stop = int(np.searchsorted(last[low:high], first[low] + most, side="right")) + low
+                stop = min(max(stop, low + 1), high)
+                yield rows[low:stop], int(first[low]), int(last[stop - 1])
+                low = stop
+
+    def _part(self, first: int, last: int, begin: float, end: float) -> Prepared:
+        """The usable samples from one to another, and further until a finite one lies around times."""
+        from neuroarrays.kernels import resample
+
+        size = int(self.values.shape[0])
+        reach = max(2, last - first)
+        while True:
+            picked = slice(first, last)
+            if isinstance(self.clock, RegularClock):
+                times = np.asarray(self.clock._raw((picked,)), float)
+            else:
+                times = self._stamps()[picked]
+            values = _rows(self.values, picked)
+            if values.dtype.kind != "f" or values.dtype.itemsize < 4:
+                values = values.astype(float)
+            columns = values.reshape(times.size, self.n_columns)
+            finite = np.isfinite(columns)
+            before = finite[times <= begin].any(axis=0).all() or first == 0
+            after = finite[times >= end].any(axis=0).all() or last == size
+            if before and after:
+                return resample.prepare(times, columns, apart=self.shifted)
+            first = first if before else max(0, first - reach)
+            last = last if after else min(size, last + reach)
+            reach *= 2
+
+
+def _in_order(times: np.ndarray) -> bool:
+    """Whether time stamps are finite and none is earlier than the one before."""
+    from neuroarrays.kernels import resample
+
+    return resample.is_nondecreasing(times) and bool(np.isfinite([*times[:1], *times[-1:]]).all())
+
+
+def _all(data: Any) -> np.ndarray:
+    return data.load() if isinstance(data, LazyArray) else np.asarray(data)
+
+
+def _rows(data: Any, picked: slice) -> np.ndarray:
+    if isinstance(data, LazyArray):
+        return np.asarray(data._raw((picked, *(slice(None),) * (len(data.shape) - 1))))
+    part = data[picked]
+    return np.asarray(part.values if isinstance(part, xr.Variable) else part)

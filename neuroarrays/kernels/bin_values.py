@@ -1,0 +1,203 @@
+"""Samples on one clock to one value per bin: their mean, largest, sum, or whether any is not 0."""
+
+import math
+
+import numpy as np
+
+from neuroarrays.kernels import resample
+from neuroarrays.kernels.jit import compiled
+
+_REDUCTIONS = {"mean": 0, "max": 1, "sum": 2, "any": 3}
+_MEAN, _MAX, _SUM = 0, 1, 2
+#: Two samples further apart than so many usual steps have a hole between them.
+_HOLE = 1.5
+
+
+def bin_values(
+    prepared: resample.Prepared,
+    n_columns: int,
+    edges: tuple[np.ndarray, np.ndarray],
+    reduction: str,
+    step: float,
+    max_gap: float = math.inf,
+    period: float | None = None,
+) -> np.ndarray:
+    """One value of a sampled signal for each bin.
+
+    A sample stands for the time around it: from the middle between it and the one before to the
+    middle between it and the next, but for half a usual step where there is a hole or an end. Its
+    weight in the mean of a bin is how much of that lies in the bin. A bin of the mean in which no
+    sample's time lies has the value that linear interpolation gives at its middle. The largest,
+    the sum and `any` are those of the samples at ``left <= t < right``.
+
+    Parameters
+    ----------
+    prepared : tuple of arrays
+        Samples in any unit, from `resample.prepare`.
+    n_columns : int
+        Number of columns of the signal.
+    edges : two of (bin,) or (bin, column) float64, s
+        Left and right edges of the bins, in any order; of columns prepared apart for each.
+    reduction : {"mean", "max", "sum", "any"}
+        What to take.
+    step : float, s
+        The usual time from one sample to the next.
+    max_gap : float, default inf, s
+        Between two samples further apart than this nothing is interpolated.
+    period : float, optional
+        A full turn, in the unit of the values, of which the mean is then circular (Fisher 1993,
+        Statistical analysis of circular data, p. 31); NaN where the directions cancel.
+
+    Returns
+    -------
+    (bin, column) float64 or float32
+        In the unit of the signal, `any` is 0 or 1. NaN where there is nothing; an empty sum between
+        the first and the last sample is 0.
+
+    Raises
+    ------
+    ValueError
+        On an unknown reduction.
+    """
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
+    how = (_REDUCTIONS[reduction], float(max_gap), float(period or 0.0), float(step))
+    left, right = edges
+    width = right - left
+
+    def fill(times: np.ndarray, values: np.ndarray, begin: np.ndarray, out: np.ndarray) -> None:
+        end = right if right.ndim == 1 else begin + width[:, 0]
+        if how[0] == _MEAN:
+            _means(times, values, begin, end, how, out)
+        else:
+            _reduced(times, values, begin, end, how[0], out)
+
+    return resample.by_group(prepared, n_columns, left, fill)
+
+
+@compiled
+def _means(times, values, left, right, how, out):
+    _, max_gap, period, step = how
+    n, n_columns = values.shape
+    total = np.empty(n_columns)
+    i = 0
+    for m in range(len(left)):
+        a, b = left[m], right[m]
+        weights = 0.0
+        if n > 0 and times[0] - step / 2 < b and times[n - 1] + step / 2 > a:
+            i = resample.locate(times, a, i) if times[0] <= a else 0
+            weights = _add(times, values, i, (a, b, step, period), total)
+        middle = (a + b) / 2
+        if weights > 0:
+            for c in range(n_columns):  # `_add` summed differences from a sample
+                out[m, c] = values[i, c] + total[c] / weights
+            if period > 0:
+                out[m] = _directions(times, values, i, (a, b, step, period), weights)
+        elif n > 0 and times[0] <= middle <= times[n - 1]:
+            i = resample.locate(times, middle, i)
+            _between(times, values, i, middle, max_gap, period, out[m])
+        else:
+            out[m] = np.nan
+
+
+@compiled
+def _share(times, k, within):
+    """For how long sample k stands in a bin; below 0 if its time begins after the bin."""
+    a, b, step, _ = within
+    before = times[k] - times[k - 1] if k > 0 else np.inf
+    low = times[k] - (step if before > _HOLE * step else before) / 2
+    if low >= b:
+        return -1.0
+    after = times[k + 1] - times[k] if k < len(times) - 1 else np.inf
+    high = times[k] + (step if after > _HOLE * step else after) / 2
+    return max(0.0, min(high, b) - max(low, a))
+
+
+@compiled
+def _add(times, values, i, within, total):
+    """Weights of the samples from i on, and the weighted sum of what they differ from sample i."""
+    weights = 0.0
+    total[:] = 0.0
+    k = i
+    while k < len(times):
+        weight = _share(times, k, within)
+        if weight < 0:
+            break
+        weights += weight
+        for c in range(values.shape[1]):
+            total[c] += weight * (np.float64(values[k, c]) - values[i, c])
+        k += 1
+    return weights
+
+
+@compiled
+def _directions(times, values, i, within, weights):
+    """Circular means of the samples from i on."""
+    period = within[3]
+    turn = 2 * np.pi / period
+    out = np.empty(values.shape[1])
+    for c in range(values.shape[1]):
+        x = y = 0.0
+        k = i
+        while k < len(times):
+            weight = _share(times, k, within)
+            if weight < 0:
+                break
+            x += weight * np.cos((values[k, c] - values[i, c]) * turn)
+            y += weight * np.sin((values[k, c] - values[i, c]) * turn)
+            k += 1
+        if np.hypot(x, y) < 1e-12 * weights:
+            out[c] = np.nan
+        else:
+            out[c] = resample.wrapped(values[i, c] + np.arctan2(y, x) / turn, period)
+    return out
+
+
+@compiled
+def _between(times, values, i, time, max_gap, period, out):
+    """Linear interpolation after sample i, the next being `max_gap` away at most."""
+    if time == times[i]:
+        out[:] = values[i]
+        return
+    gap = times[i + 1] - times[i]
+    if gap > max_gap:
+        out[:] = np.nan
+        return
+    weight = (time - times[i]) / gap
+    for c in range(values.shape[1]):
+        rise = np.float64(values[i + 1, c]) - values[i, c]
+        if period > 0:
+            rise -= period * np.floor(rise / period + 0.5)
+        value = values[i, c] + rise * weight
+        out[c] = resample.wrapped(value, period)
+
+
+@compiled
+def _reduced(times, values, left, right, reduction, out):
+    n, n_columns = values.shape
+    largest, total = np.empty(n_columns), np.empty(n_columns)
+    i = 0
+    for m in range(len(left)):
+        a, b = left[m], right[m]
+        out[m] = np.nan
+        if not (n > 0 and a < b and times[0] < b and times[n - 1] >= a):
+            continue
+        k = 0
+        if times[0] < a:
+            i = resample.locate(times, a, i)
+            k = i if times[i] >= a else i + 1
+        begin = k
+        largest[:] = -np.inf
+        total[:] = 0.0
+        while k < n and times[k] < b:
+            for c in range(n_columns):
+                value = values[k, c]
+                largest[c] = max(largest[c], value)
+                total[c] += value if reduction == _SUM else value != 0
+            k += 1
+        if reduction == _SUM:  # an empty sum is that of events which did not happen
+            out[m] = total
+        elif k > begin and reduction == _MAX:
+            out[m] = largest
+        elif k > begin:
+            out[m] = total > 0

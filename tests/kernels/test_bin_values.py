@@ -1,0 +1,94 @@
+"""Values of bins against a slow twin, and by hand."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuroarrays.kernels import bin_values, resample
+
+prop = settings(max_examples=int(os.environ.get("KERNEL_EXAMPLES", "40")), deadline=None)
+
+
+def cells(times, step):
+    """From when to when each sample stands."""
+    out = []
+    for k, t in enumerate(times):
+        before = t - times[k - 1] if k else math.inf
+        after = times[k + 1] - t if k + 1 < len(times) else math.inf
+        out.append(
+            (
+                t - (step if before > 1.5 * step else before) / 2,
+                t + (step if after > 1.5 * step else after) / 2,
+            )
+        )
+    return out
+
+
+def twin_mean(times, values, a, b, step, max_gap):
+    parts = [max(0.0, min(high, b) - max(low, a)) for low, high in cells(times, step)]
+    if sum(parts) > 0:
+        return math.fsum(w * v for w, v in zip(parts, values, strict=True)) / math.fsum(parts)
+    return resample.interpolate(
+        np.array(times), np.array(values), np.array([(a + b) / 2]), "linear", max_gap
+    )[0]
+
+
+def twin_other(times, values, a, b, reduction):
+    inside = [v for t, v in zip(times, values, strict=True) if a <= t < b]
+    if inside:
+        return {"max": max, "sum": sum, "any": lambda x: float(any(x))}[reduction](inside)
+    between = times and times[0] < b and times[-1] >= a
+    return 0.0 if reduction == "sum" and between else math.nan
+
+
+@prop
+@given(
+    st.lists(st.integers(0, 60), unique=True, max_size=14),
+    st.lists(st.integers(-8, 70), max_size=8),
+    st.sampled_from(["mean", "max", "sum", "any"]),
+    st.data(),
+)
+def test_equals_twin(ticks, lefts, reduction, data):
+    times = np.sort(np.array(ticks, float)) / 8
+    many = st.lists(
+        st.sampled_from([0.0, 1.5, -3.0, 7.25, math.nan]), min_size=len(times), max_size=len(times)
+    )
+    values = np.array([data.draw(many), data.draw(many)]).T.reshape(len(times), 2)
+    left = np.array(lefts, float) / 8
+    right = left + 0.625
+    step, max_gap = 0.25, data.draw(st.sampled_from([math.inf, 1.0]))
+    prepared = resample.prepare(times, values)
+    got = bin_values.bin_values(prepared, 2, (left, right), reduction, step, max_gap)
+    for column in range(2):
+        known = np.isfinite(values[:, column])
+        t, v = times[known].tolist(), values[known, column].tolist()
+        want = [
+            twin_mean(t, v, a, b, step, max_gap)
+            if reduction == "mean"
+            else twin_other(t, v, a, b, reduction)
+            for a, b in zip(left, right, strict=True)
+        ]
+        np.testing.assert_allclose(got[:, column], want, rtol=1e-12, atol=1e-12)
+
+
+def test_a_constant_stays_what_it_is_and_directions_that_cancel_are_missing():
+    times = np.arange(50) / 7
+    edges = np.arange(5.0), np.arange(1.0, 6)
+    flat = resample.prepare(times, np.full(50, 120.1))
+    assert set(bin_values.bin_values(flat, 1, edges, "mean", 1 / 7).ravel()) == {120.1}
+    turns = resample.prepare(np.array([0.25, 0.75]), np.array([0.0, 180.0]))
+    bins = np.array([0.0]), np.array([1.0])
+    assert np.isnan(bin_values.bin_values(turns, 1, bins, "mean", 0.5, period=360.0))
+    turns = resample.prepare(np.array([0.25, 0.75]), np.array([350.0, 20.0]))
+    found = bin_values.bin_values(turns, 1, bins, "mean", 0.5, period=360.0)
+    np.testing.assert_allclose(found, 5)
+
+
+def test_an_unknown_reduction_is_named():
+    prepared = resample.prepare(np.arange(2.0), np.arange(2.0))
+    with pytest.raises(ValueError, match="reduction: expected one of mean, max, sum, any"):
+        bin_values.bin_values(prepared, 1, (np.zeros(1), np.ones(1)), "median", 1.0)
