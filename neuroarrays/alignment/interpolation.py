@@ -61,9 +61,12 @@ class Interpolated(LazyArray):
         at = picked[0] if n_time == 1 else picked[0][:, None] + picked[1]
         shape = at.shape
         at = np.ascontiguousarray(at.ravel(), float)
-        if self.bin_width is not None:
-            at = grid.on_grid(at, self.bin_width / 2)
-        sampled = self._at(at) if self.method in POINTS else self._in_bins(at)
+        if self.method in REDUCTIONS:
+            sampled = self._in_bins(at)
+        else:
+            sampled = self._at(
+                at if self.bin_width is None else grid.on_grid(at, self.bin_width / 2)
+            )
         full = sampled.reshape(*shape, *self.rest).astype(self.dtype, copy=False)
         return outer.take(full, (*outer.left(key[:n_time]), *key[n_time:]))
 
@@ -179,7 +182,7 @@ def interpolate(
     variables = series_at(series, None, at, method, max_gap, (dim,), width)
     coords = {name: coord.variable for name, coord in dict(labels).items()}
     coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))
-    return xr.Dataset(variables, coords | _other_coords(series), attrs=series.attrs)
+    return xr.Dataset(variables, coords | other_coords(series), attrs=series.attrs)
 
 
 def _bin_width(times: Any) -> float:
@@ -212,7 +215,8 @@ def check_gap(max_gap: float | None) -> float | None:
     return None if max_gap is None or max_gap == np.inf else duration(max_gap, "max_gap")
 
 
-def _other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
+def other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
+    """The coordinates of a series that do not lie along its time, such as those of channels."""
     return {k: c.variable for k, c in series.coords.items() if schema.TIME not in c.dims}
 
 

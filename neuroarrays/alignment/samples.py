@@ -146,11 +146,11 @@ class Samples:
         """All time stamps of a clock that is not regular."""
         if not isinstance(self.clock, LazyArray):
             return np.asarray(self.clock, float)
-        (stamps,) = cached(
-            ("clock", repr(self.clock.__dask_tokenize__())),
-            lambda: (np.asarray(self.clock.load(), float),),
-        )
-        return stamps
+        clock = self.clock
+        return cached(
+            ("clock", repr(clock.__dask_tokenize__())),
+            lambda: (np.asarray(clock.load(), float),),
+        )[0]
 
     def _numbers(self, times: np.ndarray, side: str) -> np.ndarray:
         """Where times lie among the samples, to within two of a regular clock."""
@@ -162,8 +162,11 @@ class Samples:
             margin = 2 if side == "right" else -2
             return np.clip(np.floor(number) + margin, 0, size).astype(np.int64)
         stamps = self._stamps()
-        found = np.searchsorted(stamps, times, side="left" if side == "left" else "right")
-        return np.clip(found + (1 if side == "right" else -1), 0, size)
+        if side == "left":
+            number = np.searchsorted(stamps, times, side="left") - 1
+        else:
+            number = np.searchsorted(stamps, times, side="right") + 1
+        return np.asarray(np.clip(number, 0, size))
 
     def _pieces(self, begin: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
         """Which times are evaluated from which samples: numbers of times, first sample and end."""

@@ -23,7 +23,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
 from neuroarrays.alignment.events import event_counts
 from neuroarrays.alignment.frames import frames_shown
-from neuroarrays.alignment.interpolation import series_at
+from neuroarrays.alignment.interpolation import other_coords, series_at
 from neuroarrays.alignment.options import Options
 from neuroarrays.alignment.spikes import spike_counts
 from neuroarrays.errors import NotInTree
@@ -73,7 +73,10 @@ def on_bins(
         below[schema.EVENTS] = events | masks.valid
     only_speed = set(below.get(schema.RUNNING, ())) == {"speed"}
     speed = below.pop(schema.RUNNING) if only_speed else {}  # a variable of each area, no node
-    nodes = {path: dataset(variables) for path, variables in below.items()}
+    nodes = {
+        path: dataset(variables, other_coords(series[path]) if path in series else None)
+        for path, variables in below.items()
+    }
     if table is not None:
         nodes[schema.PRESENTATIONS] = table.drop_vars(table.coords)
     attrs = {str(name): value for name, value in session.node.attrs.items()}

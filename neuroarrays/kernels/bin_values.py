@@ -118,8 +118,18 @@ def _add(times, values, i, within, total):
     """Weights of the samples from i on, and the weighted sum of what they differ from sample i."""
     weights = 0.0
     total[:] = 0.0
+    # Samples i + 2 to `whole` stand in the bin with all their time.
+    whole = resample.locate(times, within[1], i) - 1 if times[i] <= within[1] else i
     k = i
     while k < len(times):
+        if k == i + 2 and k <= whole:
+            if values.shape[1] == 1:
+                more, total_more = _whole_single(times, values[:, 0], (k, whole, i), within[2])
+                total[0] += total_more
+                weights += more
+            else:
+                weights += _whole(times, values, (k, whole, i), within[2], total)
+            k = whole + 1
         weight = _share(times, k, within)
         if weight < 0:
             break
@@ -127,6 +137,36 @@ def _add(times, values, i, within, total):
         for c in range(values.shape[1]):
             total[c] += weight * (np.float64(values[k, c]) - values[i, c])
         k += 1
+    return weights
+
+
+@compiled(fastmath={"reassoc", "nsz", "contract"})
+def _whole_single(times, values, rows, step):
+    """What `_whole` does, of one column."""
+    first, last, i = rows
+    start = np.float64(values[i])
+    weights = total = 0.0
+    for k in range(first, last + 1):
+        before, after = times[k] - times[k - 1], times[k + 1] - times[k]
+        weight = (step if before > _HOLE * step else before) / 2
+        weight += (step if after > _HOLE * step else after) / 2
+        weights += weight
+        total += weight * (values[k] - start)
+    return weights, total
+
+
+@compiled
+def _whole(times, values, rows, step, total):
+    """Add samples that stand in a bin with all their time."""
+    first, last, i = rows
+    weights = 0.0
+    for k in range(first, last + 1):
+        before, after = times[k] - times[k - 1], times[k + 1] - times[k]
+        weight = (step if before > _HOLE * step else before) / 2
+        weight += (step if after > _HOLE * step else after) / 2
+        weights += weight
+        for c in range(values.shape[1]):
+            total[c] += weight * (np.float64(values[k, c]) - values[i, c])
     return weights
 
 

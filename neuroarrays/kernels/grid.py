@@ -160,10 +160,11 @@ def edges_around(centres: Any, bin_width: float) -> tuple[np.ndarray, np.ndarray
     """
     half = bin_width / 2
     numbers = grid_numbers(centres, half)
-    left, right = (
-        np.where(np.isnan(numbers), centres + side * half, _offsets(numbers + side, half))
-        for side in (-1, 1)
-    )
+    left, right = _offsets(numbers - 1, half), _offsets(numbers + 1, half)
+    off = np.isnan(numbers)
+    if off.any():
+        left = np.where(off, centres - half, left)
+        right = np.where(off, centres + half, right)
     return left, right
 
 

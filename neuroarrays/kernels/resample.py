@@ -9,6 +9,8 @@ from neuroarrays.kernels.jit import compiled
 
 _METHODS = {"linear": 0, "previous": 1, "nearest": 2}
 _LINEAR, _PREVIOUS = 0, 1
+#: So many times that are not where a regular clock would have them, and it is taken for none.
+_MISSES = 1000
 
 #: Times and values of usable samples: one pair for all columns, or one for each.
 Prepared = tuple[np.ndarray, ...]
@@ -262,14 +264,21 @@ def locate(times, time, hint):
 def _interpolate(times, values, at, how, out):
     method, max_gap, period = how
     n = len(times)
-    i = 0
+    i = misses = 0
+    rate = (n - 1) / (times[n - 1] - times[0]) if n > 1 else 0.0
     for m in range(len(at)):
         time = at[m]
         before = after = -1  # the samples that the value lies between; -1 of none
         weight = 0.0
         # Written so that NaN falls outside too.
         if n > 0 and times[0] <= time <= times[n - 1]:
-            i = locate(times, time, i)
+            # Of a regular clock the place is known but for rounding; of another one it is looked up.
+            guess = min(int((time - times[0]) * rate), n - 2) if n > 1 and misses < _MISSES else i
+            if guess < n - 1 and times[guess] <= time < times[guess + 1]:
+                i = guess
+            else:
+                misses += 1
+                i = locate(times, time, i)
             left = time - times[i]
             if left == 0:
                 before = after = i

@@ -30,6 +30,8 @@ EVENT = "event"
 OTHER_UNIT, LAG, PATH = "other_unit_id", "lag", "path"
 #: Labels of answers over several areas.
 SESSION, AREA = "session", "area"
+#: Electrodes, sites or other columns of a continuous signal.
+CHANNEL = "channel"
 
 #: Variables of spikes, of events and of tables of a recording.
 SPIKE_TIMES, ROW_SIZE, EVENT_TIME = "spike_times", "row_size", "event_time"

@@ -235,8 +235,8 @@ def test_the_mean_of_bins_needs_their_width_and_takes_that_of_a_clock():
     with pytest.raises(ValueError, match="attribute bin_width"):
         na.interpolate(series, [0.5], "mean")
     clock = xr.DataArray([0.5, 1.5], {"time": [0.5, 1.5]}, "time", attrs={"bin_width": 1.0})
-    assert na.interpolate(series, clock, "mean").values.tolist() == [4.5, 14.5]
-    assert na.interpolate(series, clock, "sum").values.tolist() == [45.0, 145.0]
+    np.testing.assert_allclose(na.interpolate(series, clock, "mean"), [4.5, 14.5])
+    np.testing.assert_allclose(na.interpolate(series, clock, "sum"), [45.0, 145.0])
 
 
 def test_a_series_in_memory_is_not_read_again_for_each_access():

@@ -394,6 +394,52 @@ def test_an_index_past_the_end_costs_the_units_only(tmp_path):
     assert "trials" in session["presentations"]
 
 
+def with_electrodes(path, rows, ids=(7, 5, 9, 4)):
+    """A synthetic file whose LFP says which rows of the electrode table its channels are."""
+    truth = write_nwb(path)
+    with h5py.File(path, "a") as file:
+        table = file.require_group("general/extracellular_ephys/electrodes")
+        for name in list(table):
+            del table[name]
+        table["id"] = list(ids)
+        table["location"] = ["CA1", "brain_region: ALM; layer: 5", "CA1", "unknown"]
+        table["rel_y"] = [0.0, 20.0, 40.0, 60.0]
+        table.attrs["colnames"] = ["location", "rel_y"]
+        region = file["acquisition/ElectricalSeries"].create_dataset("electrodes", data=rows)
+        region.attrs["table"] = table.ref
+    session = na.open_datatree(path, engine="nwb")["s"]
+    return session["ElectricalSeries"].to_dataset(), truth, session
+
+
+def test_channels_of_an_electrical_series_are_its_electrodes(tmp_path):
+    series, truth, _ = with_electrodes(tmp_path / "s.nwb", [2, 0, 1])
+    lfp = series["ElectricalSeries"]
+    assert lfp.dims == ("time", "channel")
+    assert lfp["channel"].values.tolist() == [9, 7, 5]
+    assert lfp["area"].values.tolist() == ["CA1", "CA1", "ALM"]
+    assert lfp["rel_y"].values.tolist() == [40.0, 0.0, 20.0]
+    expected = (truth["lfp_stored"] * 1.95e-7 + 1e-3).astype(np.float32)
+    assert same_values(lfp.sel(channel=[5, 9], time=slice(1, 2)).values, expected[38:88, [2, 0]])
+    tree = na.open_datatree(tmp_path / "s.nwb", engine="nwb")
+    aligned = na.align(tree, bin_width=0.1, series="Elec*")["s"]
+    area = next(node for node in aligned.children.values() if "ElectricalSeries" in node.children)
+    assert area["ElectricalSeries/ElectricalSeries"].sel(channel=7)["area"].item() == "CA1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "found", "note"),
+    [
+        ([0, 1, 9], (7, 5, 9, 4), [0, 1, 2], "row numbers are no row of"),
+        ([0, 1], (7, 5, 9, 4), [0, 1, 2], "which row a column is of is not known"),
+        ([0, 0, 1], (7, 5, 9, 4), [0, 1, 2], "an electrode occurs twice"),
+    ],
+)
+def test_electrodes_that_cannot_be_are_a_note(tmp_path, rows, ids, found, note):
+    series, _, session = with_electrodes(tmp_path / "s.nwb", rows, ids)
+    assert series["channel"].values.tolist() == found
+    assert any(note in text for text in session.attrs["notes"])
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, np.nan, np.inf, "fast", [1.0, 2.0]])
 def test_an_impossible_rate_costs_its_series_only(tmp_path, rate):
     path = tmp_path / "s.nwb"

@@ -67,6 +67,7 @@ class Series:
     factors: tuple[float, ...] = ()
     labels: tuple[str, ...] = ()
     rois: str = ""
+    electrodes: str = ""
     extra: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -139,6 +140,7 @@ def read_series(
         factors=_factors(account, path, info, axis) if "channel_conversion" in names else (),
         labels=_labels(attrs),
         rois=f"{path}/rois" if "rois" in names else "",
+        electrodes=f"{path}/electrodes" if "electrodes" in names else "",
         extra=extra,
         kinds=types,
         attrs=_series_attrs(account, path, names, extra),
