@@ -158,9 +158,9 @@ class Samples:
         if isinstance(self.clock, RegularClock):
             known = np.where(np.isfinite(times), times, np.sign(np.nan_to_num(times)) * 1e300)
             with np.errstate(over="ignore"):
-                number = (known - self.clock.start) * self.clock.rate
-            margin = 2 if side == "right" else -2
-            return np.clip(np.floor(number) + margin, 0, size).astype(np.int64)
+                samples = np.floor((known - self.clock.start) * self.clock.rate)
+            within = np.clip(samples + (2 if side == "right" else -2), 0, size)
+            return np.asarray(within, np.int64)
         stamps = self._stamps()
         if side == "left":
             number = np.searchsorted(stamps, times, side="left") - 1

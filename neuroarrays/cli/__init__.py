@@ -308,7 +308,7 @@ def _values(add: Callable[..., Any]) -> None:
     )
     add(
         "--method",
-        choices=("mean", "max", "sum", "any", "linear", "previous", "nearest"),
+        choices=("linear", "previous", "nearest", "mean", "max", "sum", "any"),
         help="what becomes of the samples of a series (default: the mean of each bin, linear "
         "interpolation where bins are no wider than the sampling interval)",
     )

@@ -1,0 +1,1 @@
+"""Continuous signals, filtered and transformed exactly, stretch by stretch and chunk by chunk."""

@@ -1,0 +1,264 @@
+"""A signal as it is given: its rate, the stretches in which it goes on, its values as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import MissingDependency, SchemaError, many
+from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
+from neuroarrays.lazy.computed import RegularClock, as_lazy
+from neuroarrays.schema import given
+from neuroarrays.tree.breaks import breaks
+from neuroarrays.tree.columns import seconds
+
+#: By how much of a step a clock may be off a regular one, root mean square.
+_JITTER = 0.02
+#: A step of more than so many usual ones is a hole.
+_HOLE = 1.5
+
+Signal = xr.DataArray | xr.Dataset | xr.DataTree
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """A signal with what any transformation of it asks for.
+
+    Attributes
+    ----------
+    signal : (time, ...) DataArray
+        In any unit, along `time`, s.
+    rate : float, Hz
+        Samples per second.
+    stretches : (n, 2) int64
+        First sample and the one past the last of each stretch that counts and has no hole.
+    """
+
+    signal: xr.DataArray
+    rate: float
+    stretches: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The signal in an error."""
+        return repr(self.signal.name or "the signal")
+
+    @property
+    def base(self) -> LazyArray:
+        """Its values, (time, ...), in any unit."""
+        return as_lazy(self.signal.variable)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating point that holds the values: float32 for whole numbers up to 16 bits."""
+        return np.dtype(np.result_type(self.signal.dtype, np.float32))
+
+    @property
+    def longest(self) -> int:
+        """Samples of the longest stretch."""
+        return int(np.diff(self.stretches, axis=1).max(initial=0))
+
+    def result(
+        self, lazy: LazyArray, attrs: dict[str, Any], name: str | None = None, drop: str = ""
+    ) -> xr.DataArray:
+        """A lazy array as a signal like this one: its labels, and dask chunks where it has them.
+
+        Parameters
+        ----------
+        lazy : LazyArray
+            (time, ...) values of the same samples.
+        attrs : dict
+            More attributes; None takes one away.
+        name : str, optional
+            Name of the result.
+        drop : str
+            Dimension that the result does not have.
+        """
+        dims = tuple(dim for dim in self.signal.dims if dim != drop)
+        merged = {**self.signal.attrs, **attrs}
+        variable = xr.Variable(dims, wrap(lazy), {k: v for k, v in merged.items() if v is not None})
+        if self.signal.chunks is not None:
+            chunks = dict(zip(self.signal.dims, self.signal.chunks, strict=True))
+            variable = variable.chunk({dim: chunks[dim] for dim in dims})
+        coords = {
+            key: coord for key, coord in self.signal.coords.items() if set(coord.dims) <= set(dims)
+        }
+        return xr.DataArray(variable, coords, name=name or self.signal.name)
+
+
+def each(signal: Signal, transform: Callable[[xr.DataArray], Any]) -> Any:
+    """Transform a signal, or each of those of a node.
+
+    Parameters
+    ----------
+    signal : DataArray, Dataset or DataTree node
+        Variables (time, ...) in any unit. Of a node of a tree the session's invalid times count.
+    transform : callable
+        Of one DataArray, with a coordinate `valid` where some of its time does not count.
+
+    Returns
+    -------
+    DataArray or Dataset
+        What the transformation gives of the one signal, or of each by its name.
+
+    Raises
+    ------
+    SchemaError
+        If there is no number along time.
+    """
+    wanted = "signal: expected a variable or node along time, such as tree['session/LFP/LFP']"
+    given.check(signal, xr.DataArray | xr.Dataset | xr.DataTree, wanted)
+    if isinstance(signal, xr.DataArray):
+        return transform(signal)
+    node = signal.to_dataset() if isinstance(signal, xr.DataTree) else signal
+    counting = _counting(signal, node) if isinstance(signal, xr.DataTree) else None
+    names = [
+        name
+        for name, variable in node.data_vars.items()
+        if variable.dims[:1] == (schema.TIME,)
+        and variable.dtype.kind in "iuf"
+        and name not in (schema.VALID, schema.BLOCK)
+    ]
+    if not names:
+        msg = f"{wanted}; found {given.described(signal)}"
+        raise SchemaError(msg)
+    out = {}
+    for name in names:
+        array = node[name]
+        for label in (schema.VALID, schema.BLOCK):
+            if label in node.data_vars and node[label].dims == (schema.TIME,):
+                array = array.assign_coords({label: node[label]})
+        if counting is not None:
+            array = array.assign_coords({schema.VALID: (schema.TIME, counting)})
+        out[name] = transform(array)
+    first = next(iter(out.values()))
+    return xr.Dataset(out, attrs=node.attrs) if isinstance(first, xr.DataArray) else out
+
+
+def _counting(tree: xr.DataTree, node: xr.Dataset) -> np.ndarray | None:
+    """Which samples lie in no invalid time of their session; None where all do."""
+    from neuroarrays.tree.invalid import cut_away, invalid_bins
+
+    session = tree
+    while session.parent is not None and session.parent.parent is not None:
+        session = session.parent
+    tables = session.children.get(schema.PRESENTATIONS)
+    has = tables is not None and "invalid_times" in tables.children
+    if not (has or len(cut_away(session))) or schema.TIME not in node.coords:
+        return None
+    clock = seconds(node[schema.TIME], "the clock")
+    masks = invalid_bins(session, clock, np.nextafter(clock, np.inf))
+    invalid = masks.get("")
+    return None if invalid is None or not invalid.any() else ~invalid
+
+
+def sampled(signal: xr.DataArray, purpose: str) -> Sampled:
+    """A signal with its rate and its stretches, refused where it has no regular clock.
+
+    Parameters
+    ----------
+    signal : (time, ...) DataArray
+        In any unit, `time` in seconds.
+    purpose : str
+        What the clock is needed for, in an error.
+
+    Returns
+    -------
+    Sampled
+
+    Raises
+    ------
+    SchemaError
+        If time is not its first dimension, it has no samples or no numbers, or it is an angle.
+    ValueError
+        If its clock is missing or not regular; says by how much.
+    """
+    name = repr(signal.name or "the signal")
+    if signal.dims[:1] != (schema.TIME,):
+        msg = f"{name} has dims {signal.dims}: expected time first"
+        raise SchemaError(msg)
+    if signal.dtype.kind not in "iufb":
+        msg = f"{name} holds {signal.dtype}: expected numbers"
+        raise SchemaError(msg)
+    if "period" in signal.attrs:
+        msg = (
+            f"{name} is an angle (attribute period): {purpose} takes its parts; give np.cos and "
+            "np.sin of it, or drop the attribute if it does not turn over"
+        )
+        raise SchemaError(msg)
+    size = signal.sizes[schema.TIME]
+    if size < 2:
+        msg = f"{name} has {many(size, 'sample')}: expected at least 2, {purpose} needs a rate"
+        raise ValueError(msg)
+    if schema.TIME not in signal.coords:
+        msg = (
+            f"{name} has no clock: expected a coordinate `time` in seconds, {purpose} needs a rate"
+        )
+        raise ValueError(msg)
+    rate = _rate(signal, name, purpose)
+    return Sampled(signal, rate, _stretches(signal))
+
+
+def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
+    """Samples per second of a regular clock; holes between stretches are none of its steps."""
+    clock = _regular(signal)
+    if clock is not None:
+        return clock.rate
+    stamps = seconds(signal[schema.TIME], "the clock")
+    if not np.isfinite(stamps).all():
+        number = int((~np.isfinite(stamps)).sum())
+        msg = f"{name}: {many(number, 'time stamp')} of its clock is NaN; expected seconds"
+        raise ValueError(msg)
+    steps = np.diff(stamps)
+    usual = float(np.median(steps))
+    within = steps[(steps > 0) & (steps <= _HOLE * usual)] if usual > 0 else steps[:0]
+    step = float(within.mean()) if within.size else np.nan
+    off = float(np.sqrt(np.mean((within - step) ** 2)) / step) if within.size else np.inf
+    short = int((steps <= 0).sum())
+    if not off <= _JITTER or short > 1 + 0.001 * steps.size:
+        median = 1 / usual if usual > 0 else np.nan
+        msg = (
+            f"{name}: its clock is not regular: steps from {steps.min():.4g} to {steps.max():.4g} s, "
+            f"median {usual:.4g} s, {100 * off:.1f} % off the mean; {purpose} needs a regular one: "
+            f"na.resample(signal, {median:.4g}) gives it"
+        )
+        raise ValueError(msg)
+    return 1 / step
+
+
+def _regular(signal: xr.DataArray) -> RegularClock | None:
+    clock = array_of(signal[schema.TIME].variable)
+    return clock if isinstance(clock, RegularClock) else None
+
+
+def _stretches(signal: xr.DataArray) -> np.ndarray:
+    """Stretches without a hole, a change of block or time that is not valid."""
+    labelled = {schema.VALID, schema.BLOCK} & set(signal.coords)
+    if _regular(signal) is not None and not labelled:
+        return np.array([[0, signal.sizes[schema.TIME]]], np.int64)
+    first = np.flatnonzero(breaks(signal))
+    ends = np.append(first[1:], signal.sizes[schema.TIME])
+    rows = np.stack([first, ends], axis=1)
+    if schema.VALID in signal.coords and signal[schema.VALID].dims == (schema.TIME,):
+        rows = rows[np.asarray(signal[schema.VALID].values, bool)[first]]
+    return rows
+
+
+def scipy_signal(purpose: str) -> Any:
+    """The module `scipy.signal`.
+
+    Raises
+    ------
+    MissingDependency
+        If scipy is not installed.
+    """
+    try:
+        import scipy.signal
+    except ImportError as error:
+        raise MissingDependency("scipy", "signals", purpose) from error
+    return scipy.signal

@@ -1,0 +1,236 @@
+"""`smooth` and `normalize`: a signal smoothed, in standard deviations, or relative to its baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.files import outer
+from neuroarrays.files.outer import Key
+from neuroarrays.files.state import cached_property
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
+from neuroarrays.signals.overlap import Overlapped
+from neuroarrays.tree.columns import duration
+
+#: A Gaussian is cut off at so many standard deviations.
+_CUT = 4.0
+#: Bytes of float64 that are read at once to find a mean.
+_AT_ONCE = 32 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """A weighted mean of the samples around each one, of those that there are."""
+
+    taps: np.ndarray
+
+    @property
+    def before(self) -> int:
+        return (self.taps.size - 1) // 2
+
+    after = before
+    settling = (0, 0)
+    least = 1
+
+    def apply(self, samples: np.ndarray) -> np.ndarray:
+        from scipy import signal
+
+        first = samples[:, :1]  # taken away, so that a constant stays what it is
+        weights = np.ones((1, samples.shape[1]))
+        parts = (samples - first, weights)
+        total, known = (signal.oaconvolve(x, self.taps[None], mode="same", axes=-1) for x in parts)
+        return np.asarray(first + total / known)
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """The change from a running baseline, relative to it."""
+
+    half: int
+    percentile: float
+
+    @property
+    def before(self) -> int:
+        return self.half
+
+    after = before
+    settling = (0, 0)
+    least = 1
+
+    def apply(self, samples: np.ndarray) -> np.ndarray:
+        from scipy import ndimage
+
+        size = 2 * self.half + 1
+        baseline = ndimage.percentile_filter(
+            samples, self.percentile, size=(1, size), mode="reflect"
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(baseline > 0, (samples - baseline) / baseline, np.nan)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Standardized(LazyArray):
+    """A signal in its standard deviations from its mean, column by column.
+
+    Both are found when the first value is asked for, in one pass over the stretches.
+    """
+
+    base: LazyArray
+    stretches: np.ndarray
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each column, float64 of the shape of a sample."""
+        rest = self.shape[1:]
+        rows = max(1, _AT_ONCE // (8 * max(1, int(np.prod(rest, dtype=np.int64)))))
+        n, mean, squares = np.zeros(rest), np.zeros(rest), np.zeros(rest)
+        every = (slice(None),) * len(rest)
+        for begin, end in self.stretches.tolist():
+            for low in range(begin, end, rows):
+                key = outer.normalise((slice(low, min(low + rows, end)), *every), self.shape)
+                part = np.asarray(self.base.outer(key), np.float64)
+                known = np.isfinite(part)
+                count = known.sum(axis=0)
+                total = np.where(known, part, 0).sum(axis=0)
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    own = np.where(count > 0, total / np.maximum(count, 1), 0)
+                    off = np.where(known, part - own, 0)
+                    # Chan, Golub & LeVeque 1983: two sets of samples put together
+                    both = np.maximum(n + count, 1)
+                    squares += (off**2).sum(axis=0) + (own - mean) ** 2 * n * count / both
+                    mean += (own - mean) * count / both
+                n += count
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(n > 0, mean, np.nan), np.sqrt(squares / n)
+
+    def outer(self, key: Key) -> np.ndarray:
+        mean, std = (outer.take(moment, key[1:]) for moment in self._moments)
+        values = np.asarray(self.base.outer(key), np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scaled = np.where(std > 0, (values - mean) / std, np.nan)
+        rows = outer.positions(key[0])
+        place = np.searchsorted(self.stretches[:, 0], rows, side="right") - 1
+        inside = (place >= 0) & (rows < self.stretches[np.maximum(place, 0), 1])
+        if isinstance(key[0], int):
+            return np.asarray(scaled if inside[0] else np.full_like(scaled, np.nan), self.dtype)
+        scaled[~inside] = np.nan
+        return np.asarray(scaled, self.dtype)
+
+
+def smooth(signal: Signal, sd: float) -> Any:
+    """A signal smoothed with a Gaussian, lazily, within its stretches.
+
+    Parameters
+    ----------
+    signal : (time, ...) DataArray, Dataset or DataTree node
+        On a regular clock, in any unit.
+    sd : float, s
+        Standard deviation of the Gaussian, which is cut off at 4.
+
+    Returns
+    -------
+    (time, ...) DataArray, or Dataset
+        In the same unit, float32 or float64; beside gaps and ends the mean of the samples that
+        there are, their weights made to add up to 1. NaN where a sample is missing.
+
+    Raises
+    ------
+    ValueError
+        If `sd` is not positive, or shorter than a quarter of the sampling interval; on a clock
+        that is missing or irregular.
+    SchemaError
+        As `neuroarrays.filter`.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, neuroarrays as na
+    >>> speed = xr.DataArray(np.ones(100), {"time": np.arange(100) / 50}, "time")
+    >>> float(na.smooth(speed, 0.1)[0])
+    1.0
+    """
+    scipy_signal("na.smooth")
+    sd = duration(sd, "sd", ", e.g. 0.05 for 50 ms")
+
+    def transform(array: xr.DataArray) -> xr.DataArray:
+        known = sampled(array, "na.smooth")
+        samples = sd * known.rate
+        if samples < 0.25:
+            msg = f"sd={sd:g} s is less than a quarter of the sampling interval of {known.name}, {1 / known.rate:.4g} s"
+            raise ValueError(msg)
+        half = int(np.ceil(_CUT * samples))
+        taps = np.exp(-0.5 * (np.arange(-half, half + 1) / samples) ** 2)
+        lazy = Overlapped(known.base, Gaussian(taps / taps.sum()), known.stretches, known.dtype)
+        return known.result(lazy, {"smoothed": f"Gaussian, sd {sd:g} s"})
+
+    return each(signal, transform)
+
+
+def normalize(
+    signal: Signal, method: str = "zscore", *, window: float = 60.0, percentile: float = 10.0
+) -> Any:
+    """A signal in standard deviations, or as its change relative to a running baseline (dF/F).
+
+    Parameters
+    ----------
+    signal : (time, ...) DataArray, Dataset or DataTree node
+        In any unit; for "dff" fluorescence above 0.
+    method : {"zscore", "dff"}
+        ``(x - mean) / sd`` (ddof 0) over all valid samples of each column; or ``(F - F0) / F0``
+        with the running percentile F0.
+    window : float, s
+        Of the running percentile, centred; at ends and gaps the signal is mirrored.
+    percentile : float
+        Which one is the baseline: 0 to 100.
+
+    Returns
+    -------
+    (time, ...) DataArray, or Dataset
+        Lazy, unit "1", float32 or float64. NaN in a column that is constant ("zscore"), or where
+        the baseline is not above 0 ("dff").
+
+    Raises
+    ------
+    ValueError
+        On an unknown method, a window that is not positive, a percentile outside 0 to 100, a
+        clock that is missing or irregular.
+    SchemaError
+        As `neuroarrays.filter`.
+    """
+    if method not in ("zscore", "dff"):
+        msg = f"method={method!r}: expected 'zscore' or 'dff'"
+        raise ValueError(msg)
+    window = duration(window, "window")
+    if not 0 <= percentile <= 100:
+        msg = f"percentile={percentile!r}: expected a number from 0 to 100"
+        raise ValueError(msg)
+
+    def transform(array: xr.DataArray) -> xr.DataArray:
+        known = sampled(array, "na.normalize")
+        lazy: LazyArray
+        if method == "zscore":
+            lazy = Standardized(known.base, known.stretches, known.dtype)
+            attrs = {"units": "1", "normalized": "z-score"}
+        else:
+            scipy_signal("na.normalize(method='dff')")
+            lazy = _relative(known, window, percentile)
+            attrs = {
+                "units": "1",
+                "normalized": f"dF/F, {percentile:g}th percentile of {window:g} s",
+            }
+        return known.result(lazy, attrs)
+
+    return each(signal, transform)
+
+
+def _relative(known: Sampled, window: float, percentile: float) -> LazyArray:
+    half = max(1, round(window * known.rate / 2))
+    return Overlapped(known.base, Baseline(half, percentile), known.stretches, known.dtype)

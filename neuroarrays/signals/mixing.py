@@ -1,0 +1,201 @@
+"""`reference` and `csd`: channels as weighted sums of channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import NotInTree, SchemaError, shorten
+from neuroarrays.files import outer
+from neuroarrays.files.outer import Key
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.signals.given import Sampled, Signal, each, sampled
+
+#: Distances along a probe may differ by this share of their median.
+_UNEVEN = 0.01
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Mixed(LazyArray):
+    """Weighted sums of the columns of a signal, (time, column).
+
+    Attributes
+    ----------
+    base : LazyArray
+        (time, column) in any unit.
+    weights : (column, column of the result) float64
+        A column of the result with NaN is NaN.
+    dtype : np.dtype
+        Of the result.
+    """
+
+    base: LazyArray
+    weights: np.ndarray
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.base.shape[0], self.weights.shape[1])
+
+    def outer(self, key: Key) -> np.ndarray:
+        columns = outer.positions(key[1])
+        weights = self.weights[:, columns]
+        needed = np.flatnonzero((weights != 0).any(axis=1))
+        whole = needed.size == self.base.shape[1]
+        picked = slice(0, self.base.shape[1], 1) if whole else needed
+        rows = slice(key[0], key[0] + 1, 1) if isinstance(key[0], int) else key[0]
+        values = np.asarray(self.base.outer((rows, picked)), np.float64)
+        mixed = (values @ weights[needed]).astype(self.dtype)
+        return outer.take(mixed, outer.left(key))
+
+
+def reference(signal: Signal, by: str | None = None) -> Any:
+    """Channels against the average of all channels, or of those of their group: lazily.
+
+    Parameters
+    ----------
+    signal : (time, channel) DataArray, Dataset or DataTree node
+        In any unit.
+    by : str, optional
+        A label of the channels, such as "group_name" (shank): the average is that of the channels
+        with the same label.
+
+    Returns
+    -------
+    (time, channel) DataArray, or Dataset
+        ``x_c(t) - mean_k x_k(t)`` in the same unit, float32 or float64; where one channel of the
+        group is missing (NaN) all of them are.
+
+    Raises
+    ------
+    SchemaError
+        If the signal is not (time, channel), or a group has one channel only.
+    NotInTree
+        If the channels have no such label.
+
+    Notes
+    -----
+    The common average reference (Ludwig et al. 2009, J. Neurophysiol. 101:1679).
+    """
+
+    def transform(array: xr.DataArray) -> xr.DataArray:
+        known = _channels(array, "na.reference")
+        dim = str(array.dims[1])
+        groups = np.zeros(array.sizes[dim], np.int64)
+        if by is not None:
+            labels = [str(name) for name, c in array.coords.items() if c.dims == (dim,)]
+            if by not in labels:
+                raise NotInTree("label of channels", by, labels)
+            groups = np.unique(array[by].values.astype(str), return_inverse=True)[1]
+        same = groups[:, None] == groups
+        sizes = same.sum(axis=0)
+        if (sizes < 2).any():
+            msg = f"{known.name}: a group of one channel has no reference but itself; groups have {shorten(np.unique(sizes).tolist())} channels"
+            raise SchemaError(msg)
+        weights = np.eye(groups.size) - same / sizes
+        named = "common average" + (f" of each {by}" if by else "")
+        return known.result(Mixed(known.base, weights, known.dtype), {"reference": named})
+
+    return each(signal, transform)
+
+
+def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.3) -> Any:
+    """Current source density along a linear probe: lazily.
+
+    Parameters
+    ----------
+    signal : (time, channel) DataArray, Dataset or DataTree node
+        Potentials; in volts, the result is in A/m³.
+    positions : str or (channel,) array, um
+        Where the channels are along the probe: a label of theirs, or numbers.
+    conductivity : float, S/m
+        Of the tissue.
+
+    Returns
+    -------
+    (time, channel) DataArray, or Dataset
+        Channels in order of position; the first and the last are NaN, as they have a neighbour on
+        one side only. Sinks are negative.
+
+    Raises
+    ------
+    SchemaError
+        If the signal is not (time, channel), or has no such label.
+    ValueError
+        If there are fewer than 3 channels, positions are missing, not equally far apart, or
+        shared by channels.
+
+    Notes
+    -----
+    ``-s (x(z - h) - 2 x(z) + x(z + h)) / h²`` (Nicholson & Freeman 1975, J. Neurophysiol.
+    38:356).
+    """
+
+    def transform(array: xr.DataArray) -> xr.DataArray:
+        known = _channels(array, "na.csd")
+        depths = _depths(array, known.name, positions)
+        order = np.argsort(depths, kind="stable")
+        step = np.diff(depths[order])
+        _check_spacing(known.name, step)
+        n = order.size
+        weights = np.full((n, n), np.nan)
+        height = float(np.median(step)) * 1e-6
+        for place in range(1, n - 1):
+            column = np.zeros(n)
+            column[order[place - 1 : place + 2]] = np.array([1.0, -2.0, 1.0])
+            weights[:, place] = -conductivity * column / height**2
+        volts = str(array.attrs.get("units", "")).lower() in ("v", "volt", "volts")
+        attrs = {"units": "A/m³" if volts else "", "long_name": "current source density"}
+        ordered = known.signal.isel({array.dims[1]: order})
+        in_order = Sampled(ordered, known.rate, known.stretches)
+        return in_order.result(Mixed(known.base, weights, known.dtype), attrs, "csd")
+
+    return each(signal, transform)
+
+
+def _channels(array: xr.DataArray, purpose: str) -> Sampled:
+    known = sampled(array, purpose)
+    if array.ndim != 2:
+        msg = f"{known.name} has dims {array.dims}: {purpose} needs (time, {schema.CHANNEL})"
+        raise SchemaError(msg)
+    return known
+
+
+def _depths(array: xr.DataArray, name: str, positions: Any) -> np.ndarray:
+    """Positions of the channels along the probe, (channel,) float64, um."""
+    dim = str(array.dims[1])
+    if isinstance(positions, str):
+        labels = [
+            str(label)
+            for label, coord in array.coords.items()
+            if coord.dims == (dim,) and coord.dtype.kind in "iuf" and label != dim
+        ]
+        if positions not in labels:
+            msg = (
+                f"{name}: its channels have no label {positions!r} that says where they are (numbers "
+                f"along {dim}: {shorten(labels)}); give positions= in um"
+            )
+            raise SchemaError(msg)
+        positions = array[positions].values
+    depths = np.asarray(positions, float)
+    if depths.shape != (array.sizes[dim],) or not np.isfinite(depths).all():
+        msg = f"{name}: positions of shape {depths.shape}, {int(np.isnan(depths).sum())} missing; expected one for each of {array.sizes[dim]} channels, um"
+        raise ValueError(msg)
+    return depths
+
+
+def _check_spacing(name: str, step: np.ndarray) -> None:
+    if step.size < 2:
+        msg = f"{name} has {step.size + 1} channels: a second derivative needs 3"
+        raise ValueError(msg)
+    if (step == 0).any():
+        msg = f"{name}: {int((step == 0).sum())} channels share a position with another: take one column of the probe, or average them"
+        raise ValueError(msg)
+    usual = float(np.median(step))
+    if (np.abs(step - usual) > _UNEVEN * usual).any():
+        msg = f"{name}: channels are {step.min():g} to {step.max():g} um apart; expected one distance. Interpolate them, or take a part of the probe"
+        raise ValueError(msg)
