@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import columns, decode
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.columns import free, number_array
+from neuroarrays.formats.nwb.regions import channels, rows_of
 from neuroarrays.formats.nwb.series import Series
-from neuroarrays.formats.nwb.units import ELECTRODES, area_name
+from neuroarrays.formats.nwb.units import area_name
 from neuroarrays.lazy.arrays import LazyArray, data_of, file_array, wrap
 from neuroarrays.lazy.computed import Elementwise, RegularClock
 from neuroarrays.lazy.indexes import dataset
@@ -23,8 +23,6 @@ from neuroarrays.lazy.views import InMemory, Taken, side_by_side, transposed
 
 #: What files say in the place of a unit that they do not know.
 _NO_UNIT = ("various", "unknown", "n/a", "none")
-#: Values of a column for each ROI, up to which each is a label of units.
-_LABELS = 16
 #: Components of a position or gaze, in the order the NWB schema gives them.
 _AXES = ("x", "y", "z")
 
@@ -145,7 +143,7 @@ def _channel_coords(
     account: Account, series: Series, n_columns: int, known: dict[str, xr.Variable]
 ) -> dict[str, xr.Variable]:
     """Coordinates along `channel`; none where another series of the node has other channels."""
-    ids, labels = _channels(account, series, n_columns)
+    ids, labels = channels(account, series, n_columns)
     if schema.CHANNEL in known and not np.array_equal(known[schema.CHANNEL].values, ids):
         account.remark(series.path, "other electrodes than those of a series on the same clock")
         return {}
@@ -250,85 +248,7 @@ def _rois(
     if not all(member.rois for member in members):
         return np.arange(n_rois, dtype=np.int64), {}
     regions = [member.rois for member in members]
-    return _rows_of(account, regions, str(members[0].data), table, n_rois, schema.UNIT)
-
-
-def _rows_of(
-    account: Account, regions: list[str], data: str, table: str, n_columns: int, dim: str
-) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and labels of the rows of a table that the columns of `data` are of.
-
-    `regions` are the datasets of row numbers; plain numbers where these cannot be, with a remark.
-    """
-    source, first = account.source, regions[0]
-    numbers = np.arange(n_columns, dtype=np.int64)
-    with account.step(first):
-        rows = np.concatenate([np.atleast_1d(source.read(region)) for region in regions])
-        account.take(*regions)
-        if rows.shape != (n_columns,) or rows.dtype.kind not in "iu":
-            account.remark(
-                first,
-                f"{rows.shape[0] if rows.ndim == 1 else rows.shape} rows for "
-                f"{n_columns} columns of {data}: which row a column is of is not "
-                f"known, {dim} only numbers them",
-            )
-            return numbers, {}
-        rows = rows.astype(np.int64)
-        info = source.info(f"{table}/id") if table else None
-        if info is None or len(info.shape) != 1:
-            account.remark(first, f"rows of a table that is not in the file: {dim} is the row")
-            return rows, {}
-        size = info.shape[0]
-        if not columns.check_rows(account, first, rows, size, table):
-            return numbers, {}
-        ids, more = columns.read_ids(account, table, size)
-        labels = _table_columns(account, table, size, dim)
-        labels |= {name: xr.Variable(dim, column) for name, column in more.items()}
-        return ids[rows], {name: column[rows] for name, column in labels.items()}
-    return numbers, {}
-
-
-def _table_columns(account: Account, path: str, size: int, dim: str) -> dict[str, xr.Variable]:
-    """Columns of a table along `dim`; masks are as large as the recording and are left."""
-    table = columns.read_table(account, path)
-    again = replace(table, names=tuple(n for n in table.names if n not in table.indexes))
-    for name in table.names:
-        info = account.source.info(f"{path}/{name}")
-        if name in table.indexes or (info is not None and len(info.shape) > 2):
-            columns.leave_ragged(account, table, name, "a list of values for each row, or masks")
-    read = columns.read_columns(account, again, size, dim)
-    return {name: label for key, column in read.items() for name, label in _labels(key, column)}
-
-
-def _channels(
-    account: Account, series: Series, n_columns: int
-) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and labels of the electrodes of a series, `area` by its `location`."""
-    source = account.source
-    stated = str(source.attr(series.electrodes, "table") or "").strip("/")
-    table = stated if source.info(f"{stated}/id") is not None else ELECTRODES
-    data, dim = str(series.data), schema.CHANNEL
-    ids, labels = _rows_of(account, [series.electrodes], data, table, n_columns, dim)
-    if np.unique(ids).size < ids.size:
-        account.remark(series.electrodes, f"an electrode occurs twice: {dim} numbers the columns")
-        ids = np.arange(n_columns, dtype=np.int64)
-    coords = {name: label for name, label in labels.items() if name not in (schema.TIME, dim)}
-    location = labels.get("location")
-    if location is not None and "area" not in coords and location.ndim == 1:
-        areas = [area_name(str(place)) for place in location.values]
-        coords["area"] = xr.Variable(dim, np.array([*areas, None], object)[:-1])
-    return ids, coords
-
-
-def _labels(name: str, column: xr.Variable) -> list[tuple[str, xr.Variable]]:
-    """A column as labels of units; of several values for each, one label for each of them.
-
-    The two of suite2p's `iscell` are whether it is a cell, and how probable that is.
-    """
-    if column.ndim != 2 or column.shape[1] > _LABELS:
-        return [(name, column)]
-    names = ("iscell", "iscell_probability") if name == "iscell" and column.shape[1] == 2 else None
-    return [(names[i] if names else f"{name}_{i}", column[:, i]) for i in range(column.shape[1])]
+    return rows_of(account, regions, str(members[0].data), table, n_rois, schema.UNIT)
 
 
 def _roi_table(source: Source, series: Series) -> str:
