@@ -162,19 +162,6 @@ class HDF5Writer:
         extents = [extent for dataset in self.datasets for extent in extents_of(dataset)]
         return Written(with_places(nodes, self.file.filename), extents, PAGE)
 
-    def values(self, node: Node) -> None:
-        """Write the values of a node only: a part, to be taken up by `node` later."""
-        for encoded in node.variables:
-            key = encoded.identity()
-            if key in self.written:
-                self.file[encoded.path] = self.written[key].dataset
-                continue
-            stored = self._write(self.file, encoded, encoded.path)
-            if stored.places is not None:
-                self.file[encoded.places] = stored.places
-                _set_attr(stored.dataset, HIDDEN, json.dumps({"places": encoded.places}))
-            self.written[key] = stored
-
     def _scale(self, path: str, dim: Any) -> h5py.Dataset | None:
         """The scale of a dimension in a node or above."""
         while True:
@@ -238,9 +225,6 @@ class HDF5Writer:
         if encoded.kind == "text":
             dataset = group.create_dataset(name, shape=shape, dtype=h5py.string_dtype())
             values = text_block(encoded)
-            for attr in ("missing_value", HIDDEN):  # a part keeps them for `_adopt_notes`
-                if attr in encoded.attrs():
-                    _set_attr(dataset, attr, encoded.attrs()[attr])
             if values.size:
                 dataset[...] = values
             return Stored(dataset, values=values)
@@ -319,7 +303,7 @@ def _copy(
     """A dataset as it is in a finished part, its chunks as they are; None of another form there."""
     from h5py import Dataset, check_string_dtype, h5d, h5s
 
-    source = part.get(encoded.path)
+    source = part.get(f"{encoded.node}/{name}".lstrip("/"))
     if source is None:
         return None
     dtype, shape, is_text = source.dtype, source.shape, encoded.kind == "text"

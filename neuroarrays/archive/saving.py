@@ -1,7 +1,7 @@
 """Save a tree as an archive: one HDF5 file or Zarr store, atomic, resumable, in bounded memory.
 
 An archive is written into a folder beside its path and renamed when it is complete. With several
-sessions the folder holds each finished one, so that an interrupted save goes on where it stopped.
+sessions the folder keeps finished ones, so that an interrupted save goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,8 +21,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.archive import index, sums
-from neuroarrays.archive.encoding import Encoded, Node, encode_node
-from neuroarrays.archive.hdf5_writer import HDF5Writer, create_hdf5
+from neuroarrays.archive.encoding import Encoded, encode_node
+from neuroarrays.archive.parts import Units, copied, write_hdf5
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.zarr_writer import ZarrWriter
 from neuroarrays.errors import PathExists, SchemaError, option
@@ -39,8 +37,6 @@ from neuroarrays.schema.validation import validate
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
 COMPRESSIONS = ("zstd", "portable", None)
 _DATES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
-#: Session path -> its nodes; "" the nodes above them.
-Units = dict[str | None, list[Node]]
 
 
 def save(
@@ -54,9 +50,10 @@ def save(
 ) -> Path:
     """Save a tree; `neuroarrays.open_datatree` gives an identical one back.
 
-    Nothing is at `path` until everything is written. A save that was interrupted goes on with the
-    sessions that were not finished when it is run again with the same tree and path; what it has
-    so far stands in a hidden folder beside `path`.
+    Nothing is at `path` until everything is written. A save that was interrupted goes on when it is
+    run again with the same tree and path. What it has so far stands in a hidden folder beside
+    `path`: of an HDF5 file every session that was complete, or where the process was killed or the
+    disk is full, those that were complete half a minute before.
 
     Parameters
     ----------
@@ -119,7 +116,7 @@ def save(
     units = _units(tree)
     needed, token = _needed(units), _token(units, path.suffix, compression)
     with partial_folder(path, token, needed) as partial, Bar(progress, path.name, needed) as bar:
-        write = _write_zarr if path.suffix == ZARR_SUFFIX else _write_hdf5
+        write = _write_zarr if path.suffix == ZARR_SUFFIX else write_hdf5
         replace(write(partial, units, compression, bar), path, overwrite)
     return path
 
@@ -178,20 +175,15 @@ def join(
     if layout is not None:
         return _save_layout(tree, path, layout, overwrite, before=before)
     needed = sum(os.path.getsize(part) for part in paths)
-    with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial, ExitStack() as stack:
+    with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial:
         whole = partial.folder / "whole.h5"
-        with create_hdf5(whole) as (file, check):
-            writer = HDF5Writer(file, "zstd", lambda nbytes: check())
-            files: dict[str, Any] = {}
-            for name, nodes in _units(tree).items():
-                for node in nodes:
-                    part = owner[node.path or "/"]
-                    if part not in files:
-                        files[part] = stack.enter_context(_part(Path(part)))
-                    writer.node(node, None if name is None else files[part])
-                    check()
-            contents = writer.finish()
-        stack.close()
+        units = _units(tree)
+        sources = {
+            name: Path(owner[nodes[0].path or "/"])
+            for name, nodes in units.items()
+            if name is not None
+        }
+        contents = copied(whole, units, sources, "zstd", Bar(False, path.name, needed))
         index.append(whole, contents)
         flush(whole)
         if before is not None:
@@ -302,68 +294,6 @@ def _origin(encoded: Encoded) -> str:
         content = repr(data.tolist()).encode() if data.dtype == object else data.tobytes()
         return hashlib.sha256(content).hexdigest()
     return uuid.uuid4().hex
-
-
-# ---------------------------------------------------------------------------------------- HDF5
-
-
-def _write_hdf5(partial: Partial, units: Units, compression: str | None, bar: Bar) -> Path:
-    """The whole file. With several sessions, the values of each are first a file of their own."""
-    sessions = [name for name in units if name is not None]
-    parts: dict[str | None, Path] = {}
-    if len(sessions) > 1:
-        for number, name in enumerate(sessions):
-            parts[name] = partial.folder / f"{number}.h5"
-            if not parts[name].is_file():
-                _write_part(parts[name], units[name], compression, bar)
-            partial.keep = True
-    whole = partial.folder / "whole.h5"
-    whole.unlink(missing_ok=True)  # what an interrupted save left
-    with create_hdf5(whole) as (file, check):
-        writer = HDF5Writer(file, compression, _both(bar.add, check))
-        for unit, nodes in units.items():
-            with _part(parts.get(unit)) as part:
-                for node in nodes:
-                    bar.at(node.path)
-                    writer.node(node, part)
-                    check()
-        contents = writer.finish()
-    index.append(whole, contents)
-    flush(whole)
-    return whole
-
-
-def _both(report: Callable[[int], None], check: Callable[[], None]) -> Callable[[int], None]:
-    """Report bytes as written once they are."""
-
-    def add(nbytes: int) -> None:
-        check()
-        report(nbytes)
-
-    return add
-
-
-def _write_part(path: Path, nodes: list[Node], compression: str | None, bar: Bar) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.unlink(missing_ok=True)
-    with create_hdf5(unfinished) as (file, check):
-        writer = HDF5Writer(file, compression, _both(bar.add, check))
-        for node in nodes:
-            bar.at(node.path)
-            writer.values(node)
-            check()
-    os.replace(unfinished, path)
-
-
-@contextmanager
-def _part(path: Path | None) -> Iterator[Any]:
-    if path is None:
-        yield None
-        return
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        yield file
 
 
 # ---------------------------------------------------------------------------------------- Zarr

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays.archive import encoding, index
+from neuroarrays.archive import encoding, index, parts
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.nodes import text_checksum
 from neuroarrays.archive.scan import scan_hdf5
@@ -555,7 +555,7 @@ def test_an_interrupted_save_goes_on(tmp_path, name, existing):
     finished = arrays[0].reads
     partial = entries(tmp_path / f".{name}.part")
     if name == "x.h5":
-        assert partial == ["0.h5", "1.unfinished", "save.json"]
+        assert partial == ["0.h5", "finished.json", "save.json"]
     assert finished > 0
     tree, again = fragile_tree()  # another process would make it anew
     store.save(tree, path, overwrite=True)
@@ -563,6 +563,25 @@ def test_an_interrupted_save_goes_on(tmp_path, name, existing):
     assert again[1].reads > 0
     assert entries(tmp_path) == [name]
     assert_identical_trees(fragile_tree()[0], na.open_datatree(path))
+
+
+def test_a_long_save_is_written_in_parts(tmp_path, monkeypatch):
+    """Of a process that is killed the parts that were closed are kept; chunks of parts are copied."""
+    monkeypatch.setattr(parts, "PART", -1.0)
+    tree, arrays = fragile_tree(4)
+    words = np.array(["a", None] * 20, object)
+    tree["session_0/VISp/presentations/word"] = xr.DataArray(words, dims="presentation_id")
+    arrays[3].fail = True
+    with pytest.raises(OSError, match="No space left"):
+        store.save(tree, tmp_path / "x.h5")
+    part = tmp_path / ".x.h5.part"
+    assert entries(part) == ["0.h5", "1.h5", "2.h5", "finished.json", "save.json"]
+    (part / "unfinished.h5").write_bytes(b"what a killed process left")
+    for array in arrays:
+        array.fail, array.reads = False, 0
+    store.save(tree, tmp_path / "x.h5")
+    assert [array.reads > 0 for array in arrays] == [False, False, False, True]
+    assert_identical_trees(tree, na.open_datatree(tmp_path / "x.h5"))
 
 
 def test_another_tree_starts_anew(tmp_path):
@@ -679,7 +698,8 @@ def test_bytes_are_on_the_disk_before_a_file_gets_its_name(tmp_path, monkeypatch
     tree, done = aligned(presentations=4, units=3, bins=2), []
     part = store.save(tree, tmp_path / "part.h5")
     replace = store.replace
-    monkeypatch.setattr(store, "flush", lambda whole: done.append(whole))
+    for module in (store, parts):
+        monkeypatch.setattr(module, "flush", lambda whole: done.append(whole))
     monkeypatch.setattr(store, "flush_all", lambda whole: done.append(whole))
     monkeypatch.setattr(
         store, "replace", lambda whole, *rest: (done.append("named"), replace(whole, *rest))
@@ -1065,8 +1085,8 @@ def test_repeated_frames_of_several_sessions_resume_and_join(tmp_path, looked_at
 
     whole = reopened(tree(names), tmp_path / "whole.h5")
     assert_identical_trees(tree(names), whole)
-    parts = [store.save(tree(name), tmp_path / f"{name}.h5") for name in names]
-    joined = store.join(parts, tmp_path / "joined.h5")
+    files = [store.save(tree(name), tmp_path / f"{name}.h5") for name in names]
+    joined = store.join(files, tmp_path / "joined.h5")
     assert_identical_trees(tree(names), na.open_datatree(joined))
     with h5py.File(joined) as file:
         assert len(file["a/stimulus"]) <= 11
