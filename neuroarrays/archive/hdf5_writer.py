@@ -10,7 +10,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 #: Pages of the file. A chunk takes whole ones: of 64 kB they waste 25 % on floats, of 16 kB 50 % on
 #: sparse counts, of 4 kB 10 %.
 PAGE = 1 << 12
+#: Bytes of an array up to which its chunks are compressed without threads.
+_ALONE = 1 << 20
 #: netCDF's mark of a dimension without a coordinate.
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:10d}"
 
@@ -275,7 +277,8 @@ class HDF5Writer:
     def _pack(self, dataset: h5py.Dataset, contents: Iterable[Block]) -> None:
         """Compress the chunks of a block on two threads, write while the next is computed."""
         waiting: deque[list[tuple[tuple[int, ...], Future[bytes]]]] = deque()
-        with ThreadPoolExecutor(2, "neuroarrays-save") as pool:
+        threads = dataset.nbytes > _ALONE
+        with ThreadPoolExecutor(2, "neuroarrays-save") if threads else _Here() as pool:
             for key, values in contents:
                 jobs = [
                     (
@@ -290,6 +293,15 @@ class HDF5Writer:
                 self.report(values.nbytes)
             while waiting:
                 _write(dataset, waiting.popleft())
+
+
+class _Here(Executor):
+    """Does at once what it is given: for little work, threads take longer to begin than to do it."""
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*args, **kwargs))
+        return done
 
 
 def _write(dataset: h5py.Dataset, jobs: list[tuple[tuple[int, ...], Future[bytes]]]) -> None:
