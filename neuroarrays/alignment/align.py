@@ -24,6 +24,7 @@ from neuroarrays.alignment.presentations import presentations_of, session_tables
 from neuroarrays.alignment.session import on_bins
 from neuroarrays.alignment.spikes import check_dtype
 from neuroarrays.lazy.chunking import chunked
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.sessions import SessionNodes, sessions_of
 
 
@@ -162,7 +163,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     for name, bins in targets.bins.items():
         groups |= on_bins(sessions[name], bins, targets.tables.get(name), options)
     root = _root(tree, targets, options, methods_used(groups.values()))
-    aligned = xr.DataTree.from_dict({"/": root, **groups})
+    aligned = tree_of({"/": root, **groups})
     return aligned if chunks is None else chunked(aligned, chunks)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Session path -> its nodes; None the nodes above and beside the sessions.
 Units = dict[str | None, list[Node]]
 #: Seconds after which a part is closed, once its session is complete.
-PART = 30.0
+PART = 120.0
 _FINISHED = "finished.json"
 
 

@@ -32,6 +32,7 @@ from neuroarrays.files.progress import Bar
 from neuroarrays.files.writing import check_place, flush, flush_all, replace
 from neuroarrays.formats.allen_binned.writing import LAYOUTS
 from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.validation import validate
 
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
@@ -53,7 +54,7 @@ def save(
     Nothing is at `path` until everything is written. A save that was interrupted goes on when it is
     run again with the same tree and path. What it has so far stands in a hidden folder beside
     `path`: of an HDF5 file every session that was complete, or where the process was killed or the
-    disk is full, those that were complete half a minute before.
+    disk is full, those that were complete two minutes before.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def join(
             raise SchemaError(msg)
         owner = dict.fromkeys(opened, part) | owner
         groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
-    tree = xr.DataTree.from_dict(groups)
+    tree = tree_of(groups)
     if layout is not None:
         return _save_layout(tree, path, layout, overwrite, before=before)
     needed = sum(os.path.getsize(part) for part in paths)

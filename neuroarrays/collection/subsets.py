@@ -17,6 +17,7 @@ from neuroarrays.files.probe import probe_of
 from neuroarrays.files.writing import written
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import chosen
 
 #: Axes of exported arrays.
@@ -96,7 +97,7 @@ def _part(tree: xr.DataTree, places: tuple[str, ...], root: str = "") -> xr.Data
     top = groups.setdefault("/", xr.Dataset())
     mark = {"neuroarrays_schema": tree.attrs["neuroarrays_schema"]}
     top.attrs = mark | dict(top.attrs if root else tree.attrs)
-    return xr.DataTree.from_dict(groups)
+    return tree_of(groups)
 
 
 def stimuli_of(tree: xr.DataTree, path: str | os.PathLike[str]) -> dict[str, xr.DataTree]:

@@ -14,6 +14,7 @@ from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.arrays import floats, pixels
 from neuroarrays.formats.retina.clips import clips
 from neuroarrays.formats.retina.session_info import put_session_info
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.lazy.views import Arranged, InMemory, transposed
 from neuroarrays.schema.given import check, described
 
@@ -106,7 +107,7 @@ def from_openretina(
     if left_out:
         attrs["notes"] = left_out
     root = xr.Dataset(attrs=attrs)
-    return xr.DataTree.from_dict({"/": root} | ordered)
+    return tree_of({"/": root} | ordered)
 
 
 def _get(container: Any, name: str) -> Any:

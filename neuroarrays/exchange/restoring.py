@@ -13,6 +13,7 @@ from neuroarrays import schema
 from neuroarrays.exchange.object_nodes import metadata_of, node_of
 from neuroarrays.exchange.objects import PynappleObjects, pynapple_module, to_pynapple
 from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.given import described
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import OF_SESSION, complete, with_stretches
@@ -201,7 +202,7 @@ def _restored(objects: PynappleObjects) -> xr.DataTree:
                 del nodes[path]
     if changed:
         _put(nodes, from_pynapple(changed), objects.tree)
-    return xr.DataTree.from_dict(nodes)
+    return tree_of(nodes)
 
 
 def _put(nodes: dict[str, xr.Dataset], rebuilt: xr.DataTree, tree: xr.DataTree) -> None:

@@ -17,6 +17,7 @@ from neuroarrays.files.safety import named
 from neuroarrays.formats.groups import apart, plain
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import find, recognised
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree import contents
 from neuroarrays.tree.observed import complete
 
@@ -265,7 +266,7 @@ class Reader(BackendEntrypoint):
         with named(probe.given):
             groups = self.open_groups_as_dict(probe, **options)
             nodes = {printable(path): plain(node) for path, node in groups.items()}
-            return xr.DataTree.from_dict(nodes)
+            return tree_of(nodes)
 
     def open_dataset(
         self, filename_or_obj: Any, *, group: str | None = None, **options: Any

@@ -9,6 +9,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.lazy.trees import tree_of
 
 
 def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
@@ -43,4 +44,4 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
             chunked_variables[name] = array.variable.chunk(sizes, name=token)
         return dataset.assign(chunked_variables)
 
-    return xr.DataTree.from_dict({p: chunk(p, node) for p, node in tree.subtree_with_keys})
+    return tree_of({p: chunk(p, node) for p, node in tree.subtree_with_keys})

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.lazy.trees import tree_of
 
 #: What is shown, in degrees.
 ORIENTATIONS = (0.0, 45.0, 90.0, 135.0)
@@ -86,7 +87,7 @@ def aligned_tree(
             pupil = random.normal(size=shape).astype(np.float32)
             groups[f"{path}/pupil"] = xr.Dataset({"x": variable("behaviour", "x", pupil, both)})
             groups[f"{path}/presentations"] = xr.Dataset(rows)
-    return xr.DataTree.from_dict(groups)
+    return tree_of(groups)
 
 
 def write_archive(path: str | os.PathLike[str], seed: int = 0, layout: str | None = None) -> Path:
@@ -114,7 +115,7 @@ def write_archive(path: str | os.PathLike[str], seed: int = 0, layout: str | Non
             path: node.to_dataset(inherit=False).drop_vars(["stimulus", "valid"], errors="ignore")
             for path, node in tree.subtree_with_keys
         }
-        tree = xr.DataTree.from_dict(nodes)
+        tree = tree_of(nodes)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the layout .* has no place for: attributes")
         return Path(save(tree, path, layout=layout))

@@ -19,6 +19,7 @@ from neuroarrays.batches.clips import split_clips
 from neuroarrays.batches.movies import MovieStarts, pixel_statistics
 from neuroarrays.errors import NotInTree, SchemaError, option
 from neuroarrays.formats.retina.session_info import session_info
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.given import check
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.movies import BY_TRIAL, DataPoint, MovieDataset, by_trial, movie_fields
@@ -217,7 +218,7 @@ def multiple_movies_dataloaders(
             if name not in tests:
                 raise NotInTree("movie of test", name, tests, where=f"session {session!r}")
             nodes |= _nodes(f"{name}/{session}", tests[name], responses, repeats.get(name))
-    by_side = openretina(xr.DataTree.from_dict(nodes), **options)
+    by_side = openretina(tree_of(nodes), **options)
     for loaders in by_side.values():
         for session, loader in loaders.items():
             told = _member(neuron_data_dictionary[session], "session_kwargs")
@@ -290,7 +291,7 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
     shown, answers = np.asarray(movie), np.asarray(both["avg"])
     nodes = _nodes(f"{split}/session", shown, answers.T, both.get("by_trial"))
     frames = shown.shape[1]
-    area: Any = xr.DataTree.from_dict(nodes)[f"{split}/session/retina"]
+    area: Any = tree_of(nodes)[f"{split}/session/retina"]
     source = movie_fields(area, "stimulus", schema.RESPONSES, False)
     order, train = np.arange(frames), split == "train"
     if start_indices is None and not train:

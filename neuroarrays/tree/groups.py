@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 Groups = dict[str, xr.Dataset]
@@ -49,7 +50,7 @@ def below(path: str, other: str) -> bool:
 
 def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
     """A tree of the groups; returns the node at the path of the given one."""
-    whole = xr.DataTree.from_dict({"/" + path: node for path, node in groups.items()})
+    whole = tree_of({"/" + path: node for path, node in groups.items()})
     path = tree.path.strip("/")
     branch = whole[path] if path else whole
     assert isinstance(branch, xr.DataTree)

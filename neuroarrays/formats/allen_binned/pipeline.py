@@ -35,6 +35,7 @@ from neuroarrays.formats.allen import stimuli
 from neuroarrays.formats.allen_binned.signals import GAZE, signals_at
 from neuroarrays.lazy.arrays import wrap
 from neuroarrays.lazy.computed import Computed
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.trains import Trains, trains_of
 
 BIN_WIDTH = 0.02
@@ -116,7 +117,7 @@ def published(
     }
     kept_attrs |= {"stimulus": stimulus, "history": history, "compat": "mlynarski"}
     root = schema.root_attrs(schema.ALIGNED, **kept_attrs)
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=root)} | groups)
+    return tree_of({"/": xr.Dataset(attrs=root)} | groups)
 
 
 def stored_with(stimulus: str) -> tuple[str, ...]:
