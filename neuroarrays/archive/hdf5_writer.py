@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,28 +61,22 @@ class Stored:
         Which rows of the dataset those of the variable are, if some repeat.
     values : np.ndarray, optional
         The values, if they are few: text as str.
-    scales : list of h5py.Dataset
-        Those of its axes.
-    entry : dict
-        What the index says of it.
     """
 
     dataset: h5py.Dataset
     places: np.ndarray | None = None
     values: np.ndarray | None = None
-    scales: list[Any] = field(default_factory=list)
-    entry: dict[str, Any] = field(default_factory=dict)
 
-    def describe(
+    def entry(
         self, encoded: Encoded, dims: list[str], attrs: dict[str, Any], place: str
-    ) -> None:
-        """Make the entry for the index, and let go of the values."""
+    ) -> dict[str, Any]:
+        """What the index says of it."""
         shape, dtype = self.dataset.shape, encoded.stored
         name = "|O" if encoded.kind == "text" else dtype.str
-        self.entry = variable_entry(dims, shape, name, attrs, place)
+        entry = variable_entry(dims, shape, name, attrs, place)
         nbytes = math.prod(shape) * dtype.itemsize
-        add_values(self.entry, encoded.name, nbytes, self.values, lambda: self.dataset[...])
-        self.values = None
+        add_values(entry, encoded.name, nbytes, self.values, lambda: self.dataset[...])
+        return entry
 
 
 @contextmanager
@@ -123,9 +117,12 @@ class HDF5Writer:
     def __init__(self, file: h5py.File, compression: str | None, report: Report):
         self.file, self.report = file, report
         self.packing = Packing(compression)
-        self.written: dict[Any, Stored] = {}
-        self.scales: dict[tuple[str, Any], h5py.Dataset] = {}
-        self.datasets: list[h5py.Dataset] = []
+        #: Identity of an array -> the scales of its axes, and what the index says of it.
+        self.written: dict[Any, tuple[list[str], dict[str, Any]]] = {}
+        #: Node and dimension -> where its scale is in the file.
+        self.scales: dict[tuple[str, Any], str] = {}
+        self.opened: dict[str, h5py.Dataset] = {}
+        self.extents: set[tuple[int, int]] = set()
         self.attrs: dict[str, dict[str, Any]] = {}
         self.entries: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -148,36 +145,45 @@ class HDF5Writer:
         for encoded in ordered:
             sizes |= dict(zip(encoded.variable.dims, encoded.variable.shape, strict=True))
         for dim, size in sizes.items():
-            if dim not in named and self._scale(node.path, dim) is None:
+            if dim not in named and not self._scale(node.path, dim):
                 self._phony(node.path, group, str(dim), size)
         for encoded in ordered:
             clash = encoded.name in sizes and encoded.name not in named
             name = NON_COORDINATE + encoded.name if clash else encoded.name
             self._variable(group, encoded, name, part)
 
+    def settle(self) -> None:
+        """Put what was written into the file, and let go of it: of a session that is complete.
+
+        HDF5 takes 20 kB for each dataset that is open.
+        """
+        self.file.flush()  # chunks have their places now
+        for dataset in self.opened.values():
+            self.extents.update(extents_of(dataset))
+        self.opened = {}
+
     def finish(self) -> Written:
         """Put everything into the file, and say what is there by `node`."""
-        self.file.flush()  # chunks have their places now
+        self.settle()
         # The order of looking: all nodes of a level before those below them.
         ordered = sorted(self.attrs, key=lambda path: path.count("/") + bool(path))
         nodes = {path: node_entry(_plain(self.attrs[path]), self.entries[path]) for path in ordered}
-        extents = [extent for dataset in self.datasets for extent in extents_of(dataset)]
-        return Written(with_places(nodes, self.file.filename), extents, PAGE)
+        return Written(with_places(nodes, self.file.filename), sorted(self.extents), PAGE)
 
-    def _scale(self, path: str, dim: Any) -> h5py.Dataset | None:
+    def _scale(self, path: str, dim: Any) -> str:
         """The scale of a dimension in a node or above."""
         while True:
             if (path, dim) in self.scales:
                 return self.scales[path, dim]
             if not path:
-                return None
+                return ""
             path = path.rpartition("/")[0]
 
-    def _phony(self, path: str, group: h5py.Group, dim: str, size: int) -> h5py.Dataset:
+    def _phony(self, path: str, group: h5py.Group, dim: str, size: int) -> str:
         dataset = group.create_dataset(dim, shape=(size,), dtype=">f4")
         dataset.make_scale(_NO_VARIABLE.format(size))
-        self.scales[path, dim] = dataset
-        return dataset
+        place = self.scales[path, dim] = f"{path}/{dim}".lstrip("/")
+        return place
 
     def _variable(
         self, group: h5py.Group, encoded: Encoded, name: str, part: h5py.File | None
@@ -189,14 +195,15 @@ class HDF5Writer:
         entries = self.entries[encoded.node]
         key = encoded.identity()
         known = self.written.get(key)
-        if known is not None and not is_scale and known.scales == scales:
+        if known is not None and not is_scale and known[0] == scales:
             # A second name of the same array: netCDF-C follows hard links.
-            group[name] = known.dataset
-            entries[encoded.name] = dict(known.entry)
+            group[name] = self.file[known[1]["p"]]
+            entries[encoded.name] = dict(known[1])
             return
         stored = None if part is None else _copy(part, self.report, group, encoded, name)
         stored = stored or self._write(group, encoded, name)
-        self.datasets.append(stored.dataset)
+        place = f"{encoded.node}/{name}".lstrip("/")
+        self.opened[place] = stored.dataset
         entries[encoded.name] = {}  # its place, before that of its index
         dims, axis_scales = [str(dim) for dim in encoded.variable.dims], list(scales)
         if stored.places is not None:
@@ -208,16 +215,16 @@ class HDF5Writer:
         attrs = encoded.attrs()
         for attr, value in attrs.items():
             _set_attr(stored.dataset, attr, value)
-        stored.describe(encoded, dims, _plain(attrs), f"{encoded.node}/{name}".lstrip("/"))
-        entries[encoded.name] = dict(stored.entry)
+        entries[encoded.name] = entry = stored.entry(encoded, dims, _plain(attrs), place)
         if is_scale:
             stored.dataset.make_scale(name)
-            self.scales[encoded.node, encoded.name] = stored.dataset
+            self.scales[encoded.node, encoded.name] = place
         else:
             for axis, scale in enumerate(axis_scales):
-                stored.dataset.dims[axis].attach_scale(scale)
-            stored.scales = scales
-            self.written[key] = stored
+                if scale not in self.opened:
+                    self.opened[scale] = self.file[scale]
+                stored.dataset.dims[axis].attach_scale(self.opened[scale])
+            self.written[key] = scales, dict(entry)
 
     def _write(self, group: h5py.Group, encoded: Encoded, name: str) -> Stored:
         """A dataset with its values; rows that repeat are written once, with their places."""

@@ -158,6 +158,7 @@ def _write_nodes(
         bar.at(node.path)
         writer.node(node, part)
         check()
+    writer.settle()
 
 
 def _both(report: Callable[[int], None], check: Callable[[], None]) -> Callable[[int], None]:
