@@ -98,9 +98,10 @@ def session_paths(kind: str, areas: Iterable[str], paths: Iterable[str]) -> list
     if "" in parents:
         return [""]
     sessions = dict(parents)
+    tops = {parent.partition("/")[0] for parent in parents}
     for path in paths:
         first = path.partition("/")[0]
-        if first and not any(p == first or p.startswith(first + "/") for p in parents):
+        if first and first not in tops:
             sessions[first] = None
     return list(sessions)
 

@@ -54,14 +54,17 @@ class LazyArray(BackendArray):
     def __dask_tokenize__(self) -> object:
         return type(self).__module__, type(self).__qualname__, *exact_token(self.depends())
 
-    def _text(self) -> str:
-        return repr(self.__dask_tokenize__())
+    @state.cached_property
+    def _digest(self) -> bytes:
+        """A checksum of the token, computed once: an array does not change."""
+        token = repr(self.__dask_tokenize__()).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(token, digest_size=16).digest()
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, LazyArray) and self._text() == other._text())
+        return self is other or (isinstance(other, LazyArray) and self._digest == other._digest)
 
     def __hash__(self) -> int:
-        return hash(self._text())
+        return hash(self._digest)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         if not isinstance(key, indexing.VectorizedIndexer):

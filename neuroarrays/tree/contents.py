@@ -85,7 +85,7 @@ def _sessions(
     sessions |= {path for path, role in roles.items() if role == "session"}
     events = (path.rpartition("/")[0] for path, role in roles.items() if role == "events")
     sessions |= {path for path in events if roles.get(path) != "area"}
-    blocks = {path for path in nodes if any(groups.below(other, path) for other in sessions)}
+    blocks = {above for session in sessions for above in groups.above(session)}
     sessions |= {path for path in nodes if "/" not in path} - blocks - {""}
     for path in nodes:
         parts = path.split("/")

@@ -48,6 +48,14 @@ def below(path: str, other: str) -> bool:
     return path != other and (not other or path.startswith(other + "/"))
 
 
+def above(path: str) -> list[str]:
+    """The paths of the nodes that a path leads through, the root "" left out, the nearest first."""
+    paths = []
+    while path := path.rpartition("/")[0]:
+        paths.append(path)
+    return paths
+
+
 def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
     """A tree of the groups; returns the node at the path of the given one."""
     whole = tree_of({"/" + path: node for path, node in groups.items()})
@@ -72,10 +80,7 @@ def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
 
 def _in(path: str, dropped: set[str]) -> bool:
     """Whether any node above a path was dropped."""
-    while path := path.rpartition("/")[0]:
-        if path in dropped:
-            return True
-    return False
+    return any(node in dropped for node in above(path))
 
 
 def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
@@ -85,11 +90,16 @@ def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
 
 def owners(groups: Mapping[str, xr.Dataset], dim: str) -> list[str]:
     """The highest nodes that have a dimension: what is below them shares it."""
-    highest: list[str] = []
+    highest: dict[str, None] = {}
     for path, node in groups.items():
-        if dim in node.sizes and not any(below(path, owner) for owner in highest):
-            highest.append(path)
-    return highest
+        if dim in node.sizes and not any(owner in highest for owner in _or_root(path)):
+            highest[path] = None
+    return list(highest)
+
+
+def _or_root(path: str) -> list[str]:
+    """The paths above one, and the root."""
+    return [*above(path), ""] if path else []
 
 
 def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
@@ -127,11 +137,14 @@ def keep_rows(
         Keep owners of which nothing stays.
     """
     emptied = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
-    for owner, rows in chosen.items():
-        if owner in emptied or rows.all():
-            continue
-        places = np.flatnonzero(rows)
-        for path, node in groups.items():
-            if (path == owner or below(path, owner)) and dim in node.sizes:
-                groups[path] = take(node, places) if take else node.isel({dim: places})
+    kept = {
+        owner: np.flatnonzero(rows)
+        for owner, rows in chosen.items()
+        if owner not in emptied and not rows.all()
+    }
+    for path, node in groups.items():
+        for owner in (path, *_or_root(path)):
+            if owner in kept and dim in node.sizes:
+                places = kept[owner]
+                groups[path] = node = take(node, places) if take else node.isel({dim: places})
     return without(groups, emptied, set(chosen))
