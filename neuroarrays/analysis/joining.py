@@ -24,6 +24,7 @@ from neuroarrays.analysis.matching import (
     shared,
 )
 from neuroarrays.errors import SchemaError
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.places import Place
 
 #: Labels of answers of several areas, and of the branch of a tree with several.
@@ -83,7 +84,7 @@ def side_by_side(answers: Mapping[Place, Any], name: str) -> xr.DataTree:
         nodes[place.path] = answer.assign_attrs(
             {schema.SESSION: place.session, schema.AREA: place.area}
         )
-    return xr.DataTree.from_dict(nodes)
+    return tree_of(nodes)
 
 
 def are_apart(answers: Mapping[Place, Any]) -> bool:

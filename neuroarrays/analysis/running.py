@@ -22,6 +22,7 @@ from neuroarrays.errors import (
 from neuroarrays.files import state
 from neuroarrays.files.progress import Bar, is_watched
 from neuroarrays.lazy.tasks import Outcome, Runner, cpus, current_client, error_text
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.places import Place
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class _Detached:
 
     def open(self) -> xr.DataTree:
         """The tree of this session alone."""
-        return xr.DataTree.from_dict(self.nodes)
+        return tree_of(self.nodes)
 
 
 @dataclass

@@ -71,7 +71,7 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple"))}
     for folder, inside in _by_folder(nap, objects).items():
         groups |= _sessions(inside, folder or session)
-    return xr.DataTree.from_dict(groups)
+    return tree_of(groups)
 
 
 def _by_folder(nap: Any, objects: Mapping[str, Any], folder: str = "") -> dict[str, dict[str, Any]]:
