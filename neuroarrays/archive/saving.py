@@ -179,7 +179,7 @@ def join(
     with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial:
         whole = partial.folder / "whole.h5"
         units = _units(tree)
-        sources = {
+        sources: dict[str | None, Path] = {
             name: Path(owner[nodes[0].path or "/"])
             for name, nodes in units.items()
             if name is not None

@@ -17,7 +17,6 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree, many, shorten
 from neuroarrays.files.locating import locate
 from neuroarrays.formats.groups import plain
-from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import chosen
 from neuroarrays.tree import groups
 from neuroarrays.tree.selection import take_units
@@ -105,7 +104,7 @@ def tree_of(
                 own = apart | ({NAME_IN_FILE: _leaf(session)} if new != name else {})
                 node = node.assign_attrs(own | node.attrs)
             merged[f"/{new}"] = node
-    return tree_of(merged), list(opened)
+    return xr.DataTree.from_dict(merged), list(opened)
 
 
 def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
