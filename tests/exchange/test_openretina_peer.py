@@ -14,6 +14,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.exchange.openretina import to_openretina
 from neuroarrays.formats.retina.hoefling import VALIDATION_CLIPS
+from neuroarrays.synthetic import write_maheswaranathan
 
 pytestmark = pytest.mark.peers("openretina")
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -65,6 +66,35 @@ def test_maheswaranathan(folder):
         trials = response.get_test_by_trial()[:, :, :frames]
         ours = tree[f"test/{session}/retina/responses_by_trial"].values
         assert np.array_equal(ours, trials.transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("stimulus", ["naturalscene", "whitenoise"])
+def test_maheswaranathan_as_their_configuration_has_it(folder, stimulus):
+    """Rates, names and batches of what `compat="openretina"` makes of our tree."""
+    from openretina.data_io.base_dataloader import multiple_movies_dataloaders
+    from openretina.data_io.maheswaranathan_2023.responses import load_all_responses
+    from openretina.data_io.maheswaranathan_2023.stimuli import load_all_stimuli
+
+    write_maheswaranathan(folder, frames=2000)
+    movies = load_all_stimuli(folder, stim_type=stimulus, normalize_stimuli=True)
+    responses = load_all_responses(
+        folder, stim_type=stimulus, response_type="firing_rate_10ms", fr_normalization=1.0
+    )
+    options = {"clip_length": 90, "num_val_clips": 5, "train_chunk_size": 50}
+    theirs = multiple_movies_dataloaders(responses, movies, batch_size=8, **options)
+    tree = na.open_datatree(folder, stimulus=stimulus)
+    ours = na.torch.loaders(tree, compat="openretina", batch_size=8, options=options)
+    assert {side: list(by) for side, by in ours.items()} == {
+        s: list(by) for s, by in theirs.items()
+    }
+    for side, by_session in theirs.items():
+        for session, loader in by_session.items():
+            found, expected = ours[side][session].dataset, loader.dataset
+            assert len(ours[side][session]) == len(loader)
+            np.testing.assert_allclose(found.movies, expected.movies, rtol=1e-4, atol=1e-5)
+            n = len(found.responses)  # of a clip that is cut short theirs has responses, no movie
+            assert n == expected.movies.shape[1]
+            np.testing.assert_array_equal(found.responses, expected.responses[:n])
 
 
 def test_karamanlis(folder, resizing):

@@ -142,7 +142,8 @@ def _of_units(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
     Integers become float64 where a unit has no channel, and stay what they are otherwise.
     """
-    of_units, missing = values[rows], rows < 0
+    of_units: np.ndarray = values[rows]
+    missing = rows < 0
     if missing.any():
         if of_units.dtype.kind in "iu":
             of_units = of_units.astype(float)
