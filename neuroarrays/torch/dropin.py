@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -34,24 +35,75 @@ WAYS: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {
     "openretina": openretina,
     "neuralpredictors": neuralpredictors,
 }
+_OPEN, _BY_OURS = "na.open_datatree(path)", 'say normalize="train", or normalize=False'
+#: What to do in the place of an option that their functions have: the tree is chosen from before.
+_INSTEAD = {
+    "openretina": {
+        "neuron_data_dictionary": f"give the tree: {_OPEN}",
+        "movies_dictionary": f"give the tree: {_OPEN}",
+        "movies": f"give the tree: {_OPEN}",
+        "responses": 'say targets=["responses"]',
+    },
+    "neuralpredictors": {
+        "path": f"give the tree: {_OPEN}",
+        "paths": "give the tree: na.open_datatree(paths)",
+        "file_tree": f"the reader finds the layout: {_OPEN}",
+        "overwrite_data_path": "nothing is unpacked, so nothing is overwritten: leave it out",
+        "areas": "open them alone: na.open_datatree(path, areas=[...])",
+        "layers": "select first: na.select_units(tree, \"layer == 'L2/3'\")",
+        "neuron_ids": "select first: na.select_units(tree, 'unit_id in [1, 2]')",
+        "neuron_n": "draw them, then tree.sel(unit_id=drawn)",
+        "exclude_neuron_n": "draw them, then tree.sel(unit_id=drawn)",
+        "neuron_base_seed": "draw them, then tree.sel(unit_id=drawn)",
+        "image_ids": "select first: na.trials(tree, 'image_id in [1, 2]')",
+        "image_condition": "select first: na.trials(tree, \"image_class == 'imagenet'\")",
+        "image_n": "draw them, then tree.sel(presentation_id=drawn)",
+        "image_base_seed": "draw them, then tree.sel(presentation_id=drawn)",
+        "trial_idx_selection": "select first: na.trials(tree, 'trial_idx in [1, 2]')",
+        "tier": 'take that side of the result: loaders["train"]',
+        "get_key": 'the keys are the sessions: list(loaders["train"])',
+        "cuda": "move batches to the GPU as they come, or keep all there: na.torch.OnDevice",
+        "select_input_channel": (
+            'cut it first: tree["SESSION/stimulus"] = tree["SESSION/stimulus"].isel(channel=[0])'
+        ),
+        "inputs_mean": _BY_OURS,
+        "inputs_std": _BY_OURS,
+        "include_trial_info_keys": "loader.dataset.trial_info has them all",
+        "include_px_position": "add them in your model: loaders have no such channels",
+        "image_reshape_list": "say scale=, the size over that of the files",
+        "include_pupil_centers": "here it is called include_eye_position",
+        "include_pupil_centers_as_channels": "here it is called add_eye_pos_as_channels",
+        "to_cut": "leave out frames= for whole movies",
+    },
+}
 #: Options of torch's DataLoader that are not made here.
 _LOADING = set(inspect.signature(DataLoader).parameters) - {
     "dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last",
 }  # fmt: skip
 
 
-def check_loading(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
+def check_loading(
+    options: Mapping[str, Any],
+    known: Collection[str],
+    where: str,
+    instead: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Refuse options that are neither known nor of torch's DataLoader.
 
     Raises
     ------
     NotInTree
         Names the first, those there are, and the library of `compat` that has it.
+    ValueError
+        If the first is one that only that library has: says what to do `instead`.
     """
     for name in options:
         if name not in {*known, *_LOADING}:
             ways = [way for way, make in WAYS.items() if name in inspect.signature(make).parameters]
             hint = " and ".join(f"compat={way!r} has it" for way in ways)
+            if name in instead:
+                msg = f"{where} takes no {name}: {instead[name]}"
+                raise ValueError(msg)
             raise NotInTree("option", name, sorted(known), hint, where)
 
 
@@ -76,6 +128,6 @@ def loaders(tree: xr.DataTree, compat: str, **options: Any) -> dict[str, dict[st
         msg = f"compat={compat!r}: expected one of {tuple(WAYS)}"
         raise ValueError(msg)
     known = set(inspect.signature(WAYS[compat]).parameters) - {"tree", "loading"}
-    check_loading(options, known, f"compat={compat!r}")
+    check_loading(options, known, f"compat={compat!r}", _INSTEAD[compat])
     given = {k: v for k, v in options.items() if k not in ("inputs", "targets") or v}
     return WAYS[compat](tree, **given)

@@ -600,6 +600,33 @@ def test_options_that_the_loaders_cannot_take(options, error, message):
             na.batches.loaders(image_tree(), ["stimulus"], ["responses"], **options)
 
 
+#: Arguments of `static_loaders` and `mouse_video_loader` that the tree, or another argument, has here.
+THEIRS = (
+    "paths areas layers tier neuron_ids neuron_n exclude_neuron_n neuron_base_seed image_ids image_n "
+    "image_base_seed get_key cuda select_input_channel file_tree image_condition inputs_mean inputs_std "
+    "include_trial_info_keys include_px_position image_reshape_list trial_idx_selection "
+    "overwrite_data_path include_pupil_centers include_pupil_centers_as_channels to_cut"
+)
+
+
+@pytest.mark.parametrize("name", THEIRS.split())
+def test_an_option_of_theirs_says_what_to_do_instead(name):
+    with pytest.raises(ValueError, match=f"compat='neuralpredictors' takes no {name}: .{{20}}"):
+        of_images({name: 1})
+
+
+def test_what_is_done_instead_does_it():
+    tree = image_tree()
+    chosen = na.trials(na.select_units(tree, "unit_id in [1, 2]"), "presentation_id < 40")
+    drawn = chosen.sel(unit_id=[2])
+    (path,) = [p for p, node in drawn.subtree_with_keys if "stimulus" in node.data_vars][:1]
+    drawn[f"{path}/stimulus"] = drawn[f"{path}/stimulus"].isel(channel=[0])
+    options = {"normalize": False}
+    loaders = na.torch.loaders(drawn, compat="neuralpredictors", batch_size=4, options=options)
+    batch = next(iter(next(iter(loaders["train"].values()))))
+    assert (batch.images.shape[:2], batch.responses.shape) == ((4, 1), (4, 1))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
