@@ -18,7 +18,6 @@ from neuroarrays._version import __version__
 
 _HOME = {
     "open_datatree": "formats.door",
-    "catalog": "formats.door",
     "validate": "schema.validation",
     "load_sample": "demo.sample",
     "sample_path": "demo.sample",
@@ -37,6 +36,8 @@ _HOME = {
     "units": "collection.tables",
     "presentations": "collection.tables",
     "sessions": "collection.tables",
+    "catalog": "collection.tables",
+    "index": "collection.tables",
     "to_pynapple": "exchange.objects",
     "from_pynapple": "exchange.restoring",
     "to_driada": "exchange.driada",

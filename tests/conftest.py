@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
+# Tests keep nothing in the cache folder of whoever runs them; those of what is kept say where.
+os.environ["NEUROARRAYS_CACHE"] = "off"
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 settings.register_profile("dev", max_examples=50, deadline=None)

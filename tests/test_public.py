@@ -33,6 +33,7 @@ PUBLIC = {
     "build",
     "over",
     "catalog",
+    "index",
     "units",
     "presentations",
     "sessions",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import neuroarrays as na
-from neuroarrays.cli import archive_commands, commands, remote_commands
+from neuroarrays.cli import archive_commands, commands, remote_commands, table_commands
 from neuroarrays.cli.options import seconds
 from neuroarrays.errors import NeuroArraysError, options_typed, printable
 
@@ -130,6 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
         return command
 
     _looking(add)
+    table_commands.register(add)
     remote_commands.register(add)
     _saving(add)
     archive_commands.register(add)
@@ -143,19 +144,13 @@ def _looking(add: archive_commands.Add) -> None:
     info = add(
         "info", commands.info, "show the tree of a recording: sizes, dtypes, units, memory, notes"
     )
-    catalog = add("catalog", commands.catalog, "list sessions and areas, without building a tree")
     check = add(
         "check", commands.check, "check recordings against the schema, each by itself, values too"
     )
-    for command in (info, catalog, check):
+    for command in (info, check):
         _input(command)
         _selection(command)
     _probe(info)
-    catalog.add_argument(
-        "--figure",
-        metavar="FILE",
-        help="also draw units and presentations by area, stimulus and session",
-    )
 
 
 def _saving(add: archive_commands.Add) -> None:

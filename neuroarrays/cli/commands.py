@@ -7,7 +7,6 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import neuroarrays as na
@@ -22,7 +21,6 @@ from neuroarrays.errors import (
 )
 from neuroarrays.files import addresses
 from neuroarrays.files.locating import locate
-from neuroarrays.files.writing import written
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -110,24 +108,6 @@ def _arrays_inside(paths: Sequence[str]) -> str:
         return outline(paths[0]) if len(paths) == 1 else ""
     except UnknownFormat:
         return ""
-
-
-def catalog(arguments: argparse.Namespace) -> int:
-    """Print a row per session and area."""
-    names = {"sessions": arguments.sessions, "areas": arguments.areas}
-    options = {key: value for key, value in names.items() if value is not None}
-    frame = na.catalog(_paths(arguments), arguments.engine, **options, **_skipping(arguments))
-    if arguments.figure:
-        drawn = na.plot.catalog(frame)["units"].figure
-        figure = Path(arguments.figure)  # without a suffix matplotlib would add its own
-        with written(
-            figure if figure.suffix else figure.with_suffix(".png"), overwrite=True
-        ) as work:
-            drawn.savefig(work, dpi=120, bbox_inches="tight")
-    rows = [[printing.cell_text(value) for value in row] for row in frame.itertuples(index=False)]
-    numbers = [str(c) for c in frame.columns if frame[c].dtype.kind in "iu"]
-    printing.show(printing.table([str(c) for c in frame.columns], rows, right=numbers))
-    return FINE
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """A child process for files that may hang, crash or exhaust memory: HDF5 does on some damaged ones.
 
-One child is kept for the process and does one thing after another. It has bounds of memory and of
-processor time; where it ends, the file that it was at is named, and the next one gets a new child.
+One child is kept for the process, or some for several files at a time, and does one thing after another.
+It has bounds of memory and of processor time; where it ends, the file that it was at is named, and the
+next one gets a new child.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -72,10 +73,13 @@ class Child:
         self.process.wait()
 
 
-_children: state.Cache[Child] = state.Cache(1, lambda _: 1, close=Child.close, any_session=True)
+#: By number; most callers have one.
+_children: state.Cache[Child] = state.Cache(64, lambda _: 1, close=Child.close, any_session=True)
 
 
-def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **arguments: Any) -> Any:
+def in_child(
+    function: str, path: str | list[str], *, nbytes: int = 0, number: int = 0, **arguments: Any
+) -> Any:
     """Call a function in a child process with limits on time and memory, and return its result.
 
     Parameters
@@ -86,6 +90,8 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
         What is read; errors name it, or the first.
     nbytes : int
         How much is read.
+    number : int
+        Which child: several are at work at the same time, each for a thread of the caller.
     **arguments
         Of the function: text, numbers, lists and mappings of these, as is its result.
 
@@ -97,7 +103,7 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
     """
     seconds = SECONDS + nbytes / BYTES_PER_SECOND
     memory = max(MEMORY, _physical() // 2)
-    child = _children.get_or_make("child", Child)
+    child = _children.get_or_make(number, Child)
     with child.lock:
         request = {
             "function": function,
@@ -110,11 +116,11 @@ def in_child(function: str, path: str | list[str], *, nbytes: int = 0, **argumen
         try:
             answer = child.ask(request, seconds)
         except BaseException:  # interrupted: what it answers later is nobody's
-            _children.drop()
+            _children.drop(number.__eq__)
             raise
         first = addresses.shown(path if isinstance(path, str) else path[0])
         if answer is None:
-            _children.drop()
+            _children.drop(number.__eq__)
             raise _ended(first, child.process.returncode, seconds)
     if "error" in answer:
         raise _remade(first, answer["error"], memory)
@@ -164,6 +170,12 @@ def _physical() -> int:
         return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):  # not said on Windows
         return 0
+
+
+def end(numbers: Iterable[int]) -> None:
+    """End some of the child processes."""
+    numbers = set(numbers)
+    _children.drop(numbers.__contains__)
 
 
 # ----------------------------------------------------------------------------------- in the child

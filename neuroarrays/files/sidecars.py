@@ -29,18 +29,19 @@ _MAGIC, _SUFFIX = b"neuroarrays sidecar 2\n", ".sidecar"
 _GAP = 64
 
 
-def folder() -> Path | None:
-    """The folder for sidecars; None where nothing is to be kept, or nobody says where."""
+def folder(kind: str = "remote") -> Path | None:
+    """The folder for sidecars, or for another kind of what is kept; None where nothing is to be kept."""
     chosen = os.environ.get(FOLDER, "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return None
     if chosen:
-        return Path(chosen).expanduser()
+        top = Path(chosen).expanduser()
+        return top if kind == "remote" else top / kind
     try:
         import platformdirs
     except ImportError:
         return None
-    return Path(platformdirs.user_cache_dir("neuroarrays", appauthor=False)) / "remote"
+    return Path(platformdirs.user_cache_dir("neuroarrays", appauthor=False)) / kind
 
 
 def load(path: str) -> Version | None:

@@ -18,7 +18,6 @@ from neuroarrays.errors import (
     SchemaError,
     UnknownFormat,
     option,
-    printable,
     shorten,
     typed_options,
 )
@@ -106,7 +105,7 @@ def open_datatree(
     if rows.is_table(path_or_url):
         return _of_rows(path_or_url, engine, chunks, cache, options)
     with opening(cache):
-        asked = _probe(path_or_url)
+        asked = checked_probe(path_or_url)
         member = members.named(asked, sessions, partial(_is_known, engine=engine))
         if member is not None:
             with suppress(UnknownFormat, NotInTree):  # then the whole folder is looked at
@@ -153,7 +152,7 @@ def _of_rows(
     """The tree of the sessions, areas and units of a table."""
 
     def open_groups(path: str, format_: str, wanted: dict[str, Any]) -> dict[str, xr.Dataset]:
-        asked = _probe(path)
+        asked = checked_probe(path)
         reader = reader_of(asked, engine or format_ or None)
         with safety.named(asked.given):
             return reader.open_groups_as_dict(asked, **reader._checked(options | wanted))
@@ -185,52 +184,7 @@ def _finished(
     return opened
 
 
-def catalog(
-    path_or_url: PathLike | Sequence[PathLike],
-    engine: str | type[Reader] | None = None,
-    **options: Any,
-) -> pd.DataFrame:
-    """What a file or archive holds, without building a tree.
-
-    Parameters
-    ----------
-    path_or_url : str, path or list of these
-        As for `open_datatree`.
-    engine : str or type of Reader, optional
-        As for `open_datatree`.
-    **options
-        Options of the reader, such as ``skip_damaged=True``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per block, session and area: number of units, spikes or presentations, ... Of a
-        recording the column ``presentations`` has dicts, name of a table -> its number of rows.
-
-    Raises
-    ------
-    MissingPath, UnknownFormat, BrokenReader, FormatError
-        As `open_datatree`.
-    """
-    import pandas as pd
-
-    with opening():
-        asked = _probe(path_or_url)
-        with safety.named(asked.given):
-            reader = reader_of(asked, engine)
-            records = reader.catalog(asked, **reader._checked(options))
-    rows = [{key: _printable(value) for key, value in row.items()} for row in records]
-    return pd.DataFrame(rows).convert_dtypes()
-
-
-def _printable(value: Any) -> Any:
-    """A value of a catalogue without control characters: names come from a file and could steer a terminal."""
-    if isinstance(value, dict):
-        return {printable(name): number for name, number in value.items()}
-    return printable(value) if isinstance(value, str) else value
-
-
-def _probe(path_or_url: object) -> Probe:
+def checked_probe(path_or_url: object) -> Probe:
     """The probe of a path, or of the paths of a list.
 
     Raises

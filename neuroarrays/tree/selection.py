@@ -222,10 +222,10 @@ def _emptied(
     yield f"{quoted(condition.text)} leaves no {total}: {', '.join(each)}"
     empty = [n for p, count in zip(parts, counts, strict=False) if not count for n in p.names]
     for name in list(dict.fromkeys(empty))[:_PARTS]:
-        yield _held(name, [columns[name] for columns, _ in nodes.values()])
+        yield range_of(name, [columns[name] for columns, _ in nodes.values()])
 
 
-def _held(name: str, columns: list[Any]) -> str:
+def range_of(name: str, columns: list[Any]) -> str:
     """What a column holds: a range of numbers, or a few of its texts."""
     values = np.concatenate([np.atleast_1d(np.asarray(c)) for c in columns])
     values = values[~missing(values)]

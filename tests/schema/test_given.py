@@ -173,7 +173,6 @@ def test_anything_is_named_in_a_few_words(value, said):
 def test_a_list_for_a_reader_of_one_path_says_what_to_write(tmp_path):
     copy = shutil.copy(na.sample_path(), tmp_path)
     paths = [na.sample_path(), copy]
-    for function in (na.open_datatree, na.catalog):
-        with pytest.raises(na.UnknownFormat, match=r"\[na\.open_datatree\(path, engine='arrays'\)"):
-            function(paths, engine="arrays")
+    with pytest.raises(na.UnknownFormat, match=r"\[na\.open_datatree\(path, engine='arrays'\)"):
+        na.open_datatree(paths, engine="arrays")
     assert na.open_datatree(paths[:1]).identical(na.load_sample())

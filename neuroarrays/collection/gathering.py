@@ -1,0 +1,313 @@
+"""What paths, trees and written indexes have of one table, put together, and the rows of it that are wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.collection import choosing, layout
+from neuroarrays.collection.indexing import Asked, Rows, picked, rows_of, stamps_of, up_to_date
+from neuroarrays.collection.layout import Entry, Stored
+from neuroarrays.collection.recordings import Recording, recordings_of
+from neuroarrays.collection.scanning import CATALOG, TABLE, scanned
+from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.files.locating import locate
+from neuroarrays.files.openings import opening
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats import registry, rows
+from neuroarrays.formats.allen_binned import tables as mlynarski
+from neuroarrays.formats.door import checked_probe
+from neuroarrays.schema import given
+from neuroarrays.schema.names import chosen
+from neuroarrays.tree import groups
+from neuroarrays.tree.query import Query, parse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from neuroarrays.formats.reader import Reader
+
+PathLike = str | os.PathLike[str]
+#: What a table is made from.
+Given = PathLike | xr.DataTree
+_ONE = (str, os.PathLike, xr.DataTree)
+#: Options that choose rows -> the column, and what it is called in errors.
+_CHOICES = {
+    "sessions": (rows.SESSION, "session"),
+    "areas": (rows.AREA, "area"),
+    "tables": (TABLE, "presentation table"),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a table.
+
+    Attributes
+    ----------
+    table : str
+        Which, of `scanning.TABLES`.
+    condition : str, optional
+        Which rows.
+    columns : sequence of str, optional
+        Which columns.
+    cache : bool
+        Whether rows are kept on disk.
+    workers : int, optional
+        Recordings that are opened at a time.
+    """
+
+    table: str
+    condition: str | None = None
+    columns: Sequence[str] | None = None
+    cache: bool = True
+    workers: int | None = None
+
+
+def frame_of(
+    wanted: Wanted,
+    paths: Given | Sequence[Given],
+    engine: str | type[Reader] | None,
+    options: dict[str, Any],
+) -> pd.DataFrame:
+    """The rows of a table, as `neuroarrays.units` and its siblings give them.
+
+    Parameters
+    ----------
+    wanted : Wanted
+        Which rows of which table.
+    paths : path, tree, or list of these
+        Of the recordings.
+    engine : str or type of Reader, optional
+        Of all of them.
+    options : dict
+        `skip_damaged`, choices by name (`sessions`, `areas`, `tables`), and options of the reader.
+    """
+    condition = None if wanted.condition is None else parse(wanted.condition)
+    choices = {name: options.pop(name, None) for name in _CHOICES}
+    with opening(wanted.cache):
+        if layout.arrow() is None:
+            return _without_arrow(wanted, listed(paths), engine, options, condition, choices)
+        parts, asked = parts_of(wanted, paths, engine, options, choices)
+    names = list(dict.fromkeys(name for part in parts for name in part.columns))
+    if condition is not None:
+        choosing.check_names(condition, names, wanted.table)
+    for name in wanted.columns or ():
+        if name not in names:
+            raise NotInTree(f"column of the {wanted.table}", name, names)
+
+    def read(columns: Sequence[str] | None) -> Any:
+        return layout.joined([part.read(columns) for part in parts])
+
+    mask = None
+    if condition is not None or any(value is not None for value in choices.values()):
+        looked_at = [rows.PATH, rows.BLOCK, rows.SESSION, rows.AREA, TABLE]
+        looked_at += condition.names if condition is not None else []
+        frame = layout.to_pandas(read([name for name in dict.fromkeys(looked_at) if name in names]))
+        mask = _mask(frame, condition, choices, wanted.table)
+    table = read(wanted.columns)
+    if wanted.columns is not None:
+        table = table.select(list(wanted.columns))
+    return _finished(layout.to_pandas(table if mask is None else table.filter(mask)), wanted, asked)
+
+
+def _finished(frame: pd.DataFrame, wanted: Wanted, asked: Asked) -> pd.DataFrame:
+    if wanted.table == CATALOG:
+        about = frame.attrs
+        frame = frame.convert_dtypes()
+        frame.attrs = about
+    if asked.notes:
+        frame.attrs["notes"] = asked.notes
+    return frame
+
+
+def _mask(
+    frame: pd.DataFrame, condition: Query | None, choices: dict[str, Any], table: str
+) -> np.ndarray:
+    """The rows that are wanted: (row,) bool."""
+    mask = np.ones(len(frame), bool)
+    for option, (column, kind) in _CHOICES.items():
+        names = choices[option]
+        if names is None:
+            continue
+        known = frame[column].astype(str) if column in frame else None
+        there = [] if known is None else list(known[mask].unique())
+        wanted = chosen([name for name in there if name], names, kind)
+        if known is not None:
+            mask &= known.isin(wanted).to_numpy()
+    if condition is not None:
+        left = frame if mask.all() else frame[mask]
+        fits = choosing.fitting(condition, left)
+        if not fits.any():
+            raise choosing.nothing_left(condition, left, table)
+        mask[mask] = fits
+    return mask
+
+
+# --------------------------------------------------------------------------- where rows come from
+
+
+def listed(paths: Given | Sequence[Given]) -> list[Given]:
+    """Paths and trees as a list.
+
+    Raises
+    ------
+    TypeError
+        If something else stands there.
+    ValueError
+        If there is none.
+    """
+    several = [paths] if isinstance(paths, _ONE) else paths
+    expected = "expected a path, a tree, or a list of these"
+    given.check(several, list | tuple, expected, TypeError)
+    if not several:
+        msg = "an empty list of paths; expected at least one"
+        raise ValueError(msg)
+    for each in several:
+        given.check(each, _ONE, expected, TypeError)
+    return list(several)
+
+
+def check_whole(
+    tree: xr.DataTree, engine: str | type[Reader] | None, options: dict[str, Any]
+) -> None:
+    """Refuse a part of a tree, and options of a reader for one that is open."""
+    if tree.parent is not None:
+        msg = f"expected a whole tree, found {given.described(tree)}; give tree.root"
+        raise TypeError(msg)
+    if engine is not None or options:
+        msg = f"a tree is open already: {', '.join(options) or 'engine'} is of no use there"
+        raise TypeError(msg)
+
+
+def parts_of(
+    wanted: Wanted,
+    paths: Given | Sequence[Given],
+    engine: str | type[Reader] | None,
+    options: dict[str, Any],
+    choices: dict[str, Any] | None = None,
+    looking: bool = False,
+) -> tuple[list[Rows], Asked]:
+    """The rows of everything that was given, unread where they are kept; `looking` past an index.
+
+    Raises
+    ------
+    NeuroArraysError
+        As `neuroarrays.units`.
+    """
+    skip = bool(options.pop("skip_damaged", False))
+    name = registry.address(engine) if isinstance(engine, type) else engine or ""
+    asked = Asked(wanted.table, name, options, wanted.cache, wanted.workers, skip)
+    parts: list[Rows] = []
+    todo: dict[str, Recording] = {}
+    known: set[str] = set()
+    for each in listed(paths):
+        if isinstance(each, xr.DataTree):
+            used = {k: v for k, v in (choices or {}).items() if v is not None and k != "tables"}
+            check_whole(each, engine, options | used)
+            parts.append(_of_tree(each, wanted.table))
+            continue
+        probe = checked_probe(each)
+        if probe.path in known:
+            raise FormatError(probe.given, "", "each path of a list once", "it twice")
+        known.add(probe.path)
+        index = None if looking else _published(probe, wanted.table, options)
+        if index is not None:
+            parts += _of_index(index, probe, asked)
+            continue
+        listing = recordings_of(probe, engine, options, wanted.cache)
+        asked.notes += listing.notes
+        todo |= {recording.path: recording for recording in listing.recordings}
+    return parts + (up_to_date(list(todo.values()), asked) if todo else []), asked
+
+
+def _of_tree(tree: xr.DataTree, table: str) -> Rows:
+    """The rows of a tree that is open."""
+    path = str(tree.encoding.get("source", ""))
+    content = layout.to_arrow(scanned(table, path, groups.nodes_of(tree)))
+    entries = [Entry(path, [], str(tree.attrs.get("source", "")), content.num_rows)]
+    return picked(entries, content.column_names, lambda names: layout.some(content, names), [path])
+
+
+def _published(probe: Probe, table: str, options: dict[str, Any]) -> Stored | None:
+    """The index that was given, or that lies in a folder that was given; None where there is none."""
+    name = f"{table}.parquet"
+    if probe.is_file and probe.suffix == ".parquet":
+        index = layout.stored(probe)
+        if index is not None and options:
+            msg = f"{probe.given}: an index has its rows: {', '.join(options)} is of no use there"
+            raise TypeError(msg)
+        if index is not None and index.name != table:
+            hint = f"give the recordings, or an index of their {table}"
+            raise FormatError(probe.given, "", f"a table of {table}", f"one of {index.name}", hint)
+        return index
+    if options or not probe.is_folder or name not in probe.listing:
+        return None
+    index = layout.stored(probe.child(name))
+    return index if index is not None and index.name == table else None
+
+
+def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
+    """The rows of an index; of recordings that are within reach and have changed, those of today."""
+    root = probe.path if probe.is_folder else probe.parent.path
+    recordings = [Recording(locate(entry.path), entry.format, root) for entry in index.entries]
+    stamps = stamps_of(recordings)
+    changed = [
+        recording
+        for recording, entry, stamp in zip(recordings, index.entries, stamps, strict=True)
+        if stamp and stamp != entry.stamp
+    ]
+    for entry in index.entries:
+        asked.notes += entry.notes if not entry.is_whole else []
+    if not changed:
+        return [picked(index.entries, index.columns, index.read, [e.path for e in index.entries])]
+    asked.notes += [f"{r.path} changed since it was indexed: read again" for r in changed]
+    others = {recording.path for recording in changed}
+    same = [entry.path for entry in index.entries if entry.path not in others]
+    rest = [picked(index.entries, index.columns, index.read, same)] if same else []
+    return rest + up_to_date(changed, asked)
+
+
+def _without_arrow(
+    wanted: Wanted,
+    several: Sequence[Given],
+    engine: str | type[Reader] | None,
+    options: dict[str, Any],
+    condition: Query | None,
+    choices: dict[str, Any],
+) -> pd.DataFrame:
+    """The rows made anew, where pyarrow is not installed."""
+    skip = bool(options.pop("skip_damaged", False))
+    asked = Asked(wanted.table, "", options, skip_damaged=skip)
+    frames = []
+    for each in several:
+        if isinstance(each, xr.DataTree):
+            check_whole(each, engine, options)
+            source = str(each.encoding.get("source", ""))
+            frames.append(scanned(wanted.table, source, groups.nodes_of(each)))
+            continue
+        listing = recordings_of(each, engine, options, False)
+        asked.notes += listing.notes
+        for recording in listing.recordings:
+            try:
+                probe = Probe(recording.location)
+                made = rows_of(probe, wanted.table, recording.engine, options, skip)
+                frames.append(made[wanted.table])
+            except FormatError as error:
+                if not skip:
+                    raise
+                asked.notes.append(f"left out: {error}")
+    frame = mlynarski.joined(frames)
+    for frame_ in frames:
+        frame.attrs.setdefault("units", {}).update(frame_.attrs.get("units", {}))
+    if condition is not None:
+        choosing.check_names(condition, list(frame.columns), wanted.table)
+    frame = frame[_mask(frame, condition, choices, wanted.table)].reset_index(drop=True)
+    if wanted.columns is not None:
+        frame = frame[list(wanted.columns)]
+    return _finished(frame, wanted, asked)

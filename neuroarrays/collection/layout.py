@@ -1,0 +1,375 @@
+"""How a table over many recordings lies in a parquet file, as written here and in docs/many_sessions.md.
+
+A row per unit (presentation, session, area), the columns of `scanning`. The key ``neuroarrays`` of the
+file's metadata holds JSON: the version of this layout, which table it is, and for each recording its
+path, stamp, format and number of rows, in the order of the rows. Paths of recordings below the folder of
+the file are written relative to it, so that both can be moved together.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroarrays._version import __version__
+from neuroarrays.collection.scanning import FIRST, LAST
+from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.files import state
+from neuroarrays.files.probe import Probe
+from neuroarrays.files.writing import written
+from neuroarrays.formats import rows
+from neuroarrays.tree.columns import plain_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+#: Version of the layout, the key of our metadata, rows of a row group, and of a row that JSON stands in.
+VERSION, KEY, ROW_GROUP = 1, b"neuroarrays", 1 << 18
+#: Metadata of a column whose values are dicts, written as JSON, and of its unit of measurement.
+_JSON, _UNIT = b"json", b"units"
+_warned: state.Cache[bool] = state.Cache(1, lambda _: 1)
+
+
+@dataclass
+class Entry:
+    """One recording in a table.
+
+    Attributes
+    ----------
+    path : str
+        Where it lies: an absolute path or an address without what is secret.
+    stamp : list of int
+        Tells one content from another: its size and time of change, or what the server says.
+    format : str
+        The reader.
+    n_rows : int
+        How many rows are of it.
+    notes : list of str
+        What was left out of it.
+    """
+
+    path: str
+    stamp: list[int]
+    format: str
+    n_rows: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing damaged was left out of it."""
+        return not any(" left out: " in note for note in self.notes)
+
+
+def arrow() -> Any:
+    """The package pyarrow, or None without it, which is said once."""
+    try:
+        import pyarrow
+    except ImportError:
+        if not len(_warned):
+            _warned.put("pyarrow", True)
+            warnings.warn(
+                "tables over many recordings are made anew each time: keeping them needs the package "
+                "'pyarrow', pip install 'neuroarrays[parquet]'",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
+    return pyarrow
+
+
+def needed(purpose: str) -> Any:
+    """The package pyarrow.
+
+    Raises
+    ------
+    MissingDependency
+        If it is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingDependency("pyarrow", "parquet", purpose) from error
+    return pyarrow
+
+
+# --------------------------------------------------------------------------- frames and arrow tables
+
+
+def to_arrow(frame: pd.DataFrame) -> pa.Table:
+    """A frame as a table of arrow, with units of measurement as metadata of its columns."""
+    import pyarrow as pa
+
+    arrays, fields = [], []
+    measured = frame.attrs.get("units", {})
+    for name in frame.columns:
+        array, is_json = _array(frame[name])
+        about = {_JSON: b"1"} if is_json else {}
+        if unit := measured.get(name):
+            about[_UNIT] = str(unit).encode()
+        arrays.append(array)
+        fields.append(pa.field(str(name), array.type, metadata=about or None))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _array(column: pd.Series) -> tuple[pa.Array, bool]:
+    import pyarrow as pa
+    from pandas.api.types import infer_dtype
+
+    values = np.asarray(column, object) if column.dtype == object else column
+    if column.dtype == object and any(isinstance(value, dict) for value in values):
+        texts = [None if value is None else json.dumps(value) for value in values]
+        return pa.array(texts, pa.string()), True
+    try:
+        if column.dtype == object and infer_dtype(values, skipna=True) == "boolean":
+            return pa.array(values, pa.bool_(), from_pandas=True), False
+        return pa.array(plain_column(column), from_pandas=True), False
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError):
+        missing = np.asarray(column.isna())
+        texts = [
+            None if gone else str(value).encode("utf-8", "backslashreplace").decode()
+            for value, gone in zip(values, missing, strict=True)
+        ]
+        return pa.array(texts, pa.string()), False
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table of arrow as a frame; dicts are dicts again, units of measurement in ``attrs["units"]``."""
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
+    measured: dict[str, str] = {}
+    for column in table.schema:
+        about = column.metadata or {}
+        if about.get(_JSON):
+            texts = frame[column.name]
+            values = [json.loads(t) if isinstance(t, str) else t for t in texts]
+            frame[column.name] = np.array([*values, None], object)[:-1]
+        if _UNIT in about:
+            measured[column.name] = about[_UNIT].decode()
+    if measured:
+        frame.attrs["units"] = measured
+    return frame
+
+
+def some(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """A table with some of its columns, those that it has; all for None."""
+    names = table.column_names
+    return table if columns is None else table.select([n for n in columns if n in names])
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables one below the other; a column that one lacks is missing in its rows.
+
+    Of numbers the wider type is taken; where one table has numbers and another text, both are text. A
+    unit of measurement in which tables differ is written with all of theirs.
+    """
+    import pyarrow as pa
+
+    tables = [table for table in tables if table.num_columns]
+    if len(tables) <= 1:
+        return tables[0] if tables else pa.table({})
+    fields = _fields(tables)
+    order = [*(n for n in FIRST if n in fields), *(n for n in fields if n not in (*FIRST, *LAST))]
+    order += [name for name in LAST if name in fields]
+    schema = pa.schema([fields[name] for name in order])
+    columns = []
+    for wanted in schema:
+        chunks: list[pa.Array] = []
+        for table in tables:
+            if wanted.name in table.column_names:
+                column = table.column(wanted.name)
+                if column.type != wanted.type:
+                    column = _cast(column, wanted.type)
+                chunks += column.chunks
+            else:
+                chunks.append(pa.nulls(table.num_rows, wanted.type))
+        columns.append(pa.chunked_array(chunks, wanted.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _fields(tables: Sequence[pa.Table]) -> dict[str, pa.Field]:
+    """The type and unit of each column of several tables."""
+    import pyarrow as pa
+
+    types: dict[str, list[pa.DataType]] = {}
+    abouts: dict[str, list[dict[bytes, bytes]]] = {}
+    for table in tables:
+        for column in table.schema:
+            types.setdefault(column.name, []).append(column.type)
+            abouts.setdefault(column.name, []).append(column.metadata or {})
+    fields = {}
+    for name, kinds in types.items():
+        units = dict.fromkeys(about.get(_UNIT, b"") for about in abouts[name])
+        about = {_JSON: b"1"} if any(_JSON in each for each in abouts[name]) else {}
+        if any(units):
+            about[_UNIT] = b" or ".join(unit or b"none" for unit in units)
+        fields[name] = pa.field(name, _common(kinds), metadata=about or None)
+    return fields
+
+
+def _common(kinds: Sequence[pa.DataType]) -> pa.DataType:
+    """The type that values of several types have in one column."""
+    import pyarrow as pa
+
+    known = list(dict.fromkeys(kind for kind in kinds if not pa.types.is_null(kind)))
+    if len(known) <= 1:
+        return known[0] if known else pa.null()
+    numbers = [k for k in known if pa.types.is_integer(k) or pa.types.is_floating(k)]
+    if len(numbers) == len(known):
+        return pa.from_numpy_dtype(np.result_type(*(k.to_pandas_dtype() for k in known)))
+    return pa.string()
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if pa.types.is_string(wanted) and not pa.types.is_string(column.type):
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.string())])
+    return column.cast(wanted, safe=False)
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+def write(path: Path, table: pa.Table, name: str, entries: Sequence[Entry], relative: bool) -> None:
+    """Write a table, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The parquet file; replaced if it is there.
+    table : pyarrow.Table
+        The rows, by recording.
+    name : str
+        Which table it is, of `scanning.TABLES`.
+    entries : sequence of Entry
+        The recordings, in the order of the rows.
+    relative : bool
+        Whether paths below the folder of the file are written relative to it.
+    """
+    if relative:
+        entries = [Entry(**(asdict(e) | {"path": _relative(e.path, path.parent)})) for e in entries]
+        table = with_paths(table, entries)
+    about = {
+        "version": VERSION,
+        "made_by": f"neuroarrays {__version__}",
+        "table": name,
+        "recordings": [asdict(entry) for entry in entries],
+    }
+    kept = {KEY: json.dumps(about, separators=(",", ":")).encode()}
+    with written(path, overwrite=True) as work:
+        export(table.replace_schema_metadata(kept), work)
+
+
+def export(table: pa.Table, path: Path) -> None:
+    """Write a table in large row groups, its texts as dictionaries."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    texts = [c.name for c in table.schema if pa.types.is_string(c.type)]
+    parquet.write_table(
+        table, path, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=texts
+    )
+
+
+def _relative(path: str, folder: Path) -> str:
+    if "://" in path or not Path(path).is_relative_to(folder):
+        return path
+    return Path(path).relative_to(folder).as_posix()
+
+
+def with_paths(table: pa.Table, entries: Iterable[Entry]) -> pa.Table:
+    """A table whose column of paths says those of the entries, where it has one."""
+    import pyarrow as pa
+
+    if rows.PATH not in table.column_names:
+        return table
+    entries = list(entries)
+    number = np.repeat(np.arange(len(entries), dtype=np.int32), [e.n_rows for e in entries])
+    paths = pa.DictionaryArray.from_arrays(number, pa.array([e.path for e in entries], pa.string()))
+    at = table.column_names.index(rows.PATH)
+    return table.set_column(at, table.schema.field(at), paths.cast(pa.string()))
+
+
+@dataclass
+class Stored:
+    """A parquet file with a table of ours.
+
+    Attributes
+    ----------
+    name : str
+        Which table it is.
+    entries : list of Entry
+        Its recordings, with absolute paths.
+    """
+
+    source: Any
+    name: str
+    entries: list[Entry]
+    moved: bool
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows; some columns of them, where they are there."""
+        from pyarrow import parquet
+
+        known = parquet.read_schema(self.source).names
+        picked = None if columns is None else [name for name in columns if name in known]
+        table = parquet.read_table(self.source, columns=picked)
+        table = table.replace_schema_metadata(None)
+        return with_paths(table, self.entries) if self.moved else table
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        from pyarrow import parquet
+
+        return list(parquet.read_schema(self.source).names)
+
+
+def stored(probe: Probe) -> Stored | None:
+    """The table in a parquet file; None if it is no table of ours.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or a newer version made it.
+    MissingDependency
+        Without pyarrow.
+    """
+    pa = needed("reading an index")
+    from pyarrow import parquet
+
+    local = probe.location.local_path
+    source = local if local is not None else pa.py_buffer(probe.read_bytes())
+    try:
+        about = (parquet.read_schema(source).metadata or {}).get(KEY)
+        if about is None:
+            return None
+        content = json.loads(about)
+        version = int(content["version"])
+        if version > VERSION:
+            raise FormatError(
+                probe.given,
+                "",
+                f"an index of version {VERSION}, which this version of neuroarrays reads",
+                f"one of version {version}, made by {content.get('made_by')}",
+                "update neuroarrays, or index the recordings again",
+            )
+        entries = [Entry(**entry) for entry in content["recordings"]]
+        name = str(content["table"])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        if isinstance(error, FormatError):
+            raise
+        problem = f"{type(error).__name__}: {error}"[:200]
+        raise FormatError(probe.given, "", "a parquet file", problem, "index again") from error
+    folder, moved = probe.location.parent, False
+    for entry in entries:
+        if "://" not in entry.path and not Path(entry.path).is_absolute():
+            entry.path, moved = folder.child(entry.path).path, True
+    return Stored(source, name, entries, moved)
