@@ -204,7 +204,7 @@ def filter(
         raise ValueError(msg)
     order = given.whole_number(order, "order", least=1)
     low, high, notch = (
-        None if value is None else _frequency(value, name)
+        None if value is None else frequency(value, name)
         for value, name in ((low, "low"), (high, "high"), (notch, "notch"))
     )
     if (low is None and high is None) == (notch is None):
@@ -277,7 +277,7 @@ def hilbert(signal: Signal, lowest: float | None = None) -> Any:
                 "take a band first: na.hilbert(na.filter(signal, 4, 12))"
             )
             raise ValueError(msg)
-        bottom = _frequency(stated, "lowest")
+        bottom = frequency(stated, "lowest")
         below_nyquist(known, [bottom])
         kernel = _transformer(known.rate, bottom)
         long_enough(known, kernel, "two periods of the band")
@@ -309,7 +309,7 @@ def _angle(turned: np.ndarray, values: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------- what is asked
 
 
-def _frequency(value: Any, name: str) -> float:
+def frequency(value: Any, name: str) -> float:
     """A frequency in Hz: positive and finite."""
     try:
         number = float(value)

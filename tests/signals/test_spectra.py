@@ -1,0 +1,174 @@
+"""Spectra, lower rates and events: equal to scipy's on the whole, and by hand."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import SchemaError
+
+scipy_signal = pytest.importorskip(
+    "scipy.signal", reason="pip install 'neuroarrays[signals]' brings scipy"
+)
+RATE = 200.0
+
+
+def signal(values, start=3.0, clock=None):
+    dims = ("time", "channel")[: values.ndim]
+    clock = start + np.arange(len(values)) / RATE if clock is None else clock
+    return xr.DataArray(values, {"time": clock}, dims, "lfp", {"units": "V"})
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.default_rng(0).normal(size=(4000, 3)) + 5
+
+
+def test_power_is_that_of_scipy(noise):
+    found = na.power(signal(noise), 1.0)
+    frequency, want = scipy_signal.welch(noise, RATE, nperseg=200, axis=0)
+    np.testing.assert_allclose(found["frequency"], frequency)
+    np.testing.assert_allclose(found, want, rtol=1e-9)
+    assert found.attrs["units"] == "(V)²/Hz"
+    assert found["windows"].values.tolist() == [39, 39, 39]
+    np.testing.assert_allclose(na.power(signal(noise).chunk(time=333), 1.0), found)
+
+
+def test_windows_do_not_cross_gaps_and_missing_samples_do_not_count(noise):
+    values = noise.copy()
+    values[700, 1] = np.nan
+    clock = 3 + np.arange(4000) / RATE + np.where(np.arange(4000) >= 1000, 2.0, 0)
+    found = na.power(signal(values, clock=clock), 1.0)
+    assert found["windows"].values.tolist() == [9 + 29, 9 + 29 - 2, 9 + 29]
+    gram = na.spectrogram(signal(values, clock=clock), 1.0, 0.5)
+    known = np.isfinite(gram.values).all(axis=1)
+    assert known.sum(axis=0).tolist() == [38, 36, 38]
+    np.testing.assert_allclose(
+        found.values[:, 1], gram.values[known[:, 1], :, 1].mean(axis=0), rtol=1e-9
+    )
+    middles = gram["time"].values
+    assert middles[0] == pytest.approx(3 + 0.4975)
+    assert not ((middles > 8 - 0.49) & (middles < 10 + 0.49)).any()
+
+
+def test_a_spectrogram_is_that_of_scipy_whatever_is_indexed(noise):
+    found = na.spectrogram(signal(noise), 0.5, 0.1)
+    frequency, _, want = scipy_signal.spectrogram(
+        noise, RATE, "hann", nperseg=100, noverlap=80, axis=0
+    )
+    want = want.transpose(2, 0, 1)
+    assert found.dims == ("time", "frequency", "channel")
+    np.testing.assert_allclose(found["frequency"], frequency)
+    np.testing.assert_allclose(found, want, rtol=1e-8)
+    np.testing.assert_allclose(found[[5, 190, 2], 3:6, 1], want[[5, 190, 2], 3:6, 1], rtol=1e-8)
+    np.testing.assert_allclose(found[7, 4, 2], want[7, 4, 2], rtol=1e-8)
+    assert na.spectrogram(signal(noise.astype("i2"))).dtype == np.float32
+
+
+def test_multitaper_spectra_have_the_power_of_the_signal():
+    time = np.arange(4000) / RATE
+    tone = signal(2 * np.sin(2 * np.pi * 20 * time))
+    found = na.power(tone, 2.0, method="multitaper", bandwidth=3.0)
+    assert found.attrs["tapers"] == 5
+    power = float(found.sum() * (found["frequency"][1] - found["frequency"][0]))
+    assert power == pytest.approx(2.0, rel=0.01)  # half the square of the amplitude
+    assert abs(float(found.idxmax("frequency")) - 20) <= 1.5
+    inside = found.sel(frequency=slice(18, 22)).sum() / found.sum()
+    assert inside > 0.99
+
+
+def test_decimation_keeps_what_is_slow_and_takes_the_rest_away():
+    time = np.arange(8000) / RATE
+    slow, fast = np.sin(2 * np.pi * 5 * time), np.sin(2 * np.pi * 35 * time)
+    found = na.decimate(signal(slow + fast, 0.0), 5)
+    assert found.attrs["sampling_rate"] == 40
+    np.testing.assert_array_equal(found["time"], time[::5])
+    known = np.isfinite(found.values)
+    assert known.sum() > 1500
+    np.testing.assert_allclose(found.values[known], slow[::5][known], atol=1e-3)
+    parts = na.decimate(signal(slow + fast, 0.0).chunk(time=999), 5)
+    np.testing.assert_allclose(parts, found, atol=1e-9)
+
+
+def test_an_irregular_clock_becomes_a_regular_one():
+    rng = np.random.default_rng(0)
+    clock = np.sort(rng.uniform(0, 20, 2000))
+    array = signal(np.sin(clock), clock=clock)
+    found = na.resample(array, 50.0)
+    steps = found["time"].values * 50
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-9)
+    known = np.isfinite(found.values)
+    assert known.mean() > 0.7
+    np.testing.assert_allclose(found.values[known], np.sin(found["time"].values[known]), atol=0.03)
+    assert na.filter(found.interpolate_na("time"), 1, 5).sizes == found.sizes
+    finer = na.resample(signal(np.arange(10.0), 0.0), 400)
+    np.testing.assert_allclose(finer.values, np.arange(19) / 2)
+
+
+def test_events_are_found_with_their_peaks_across_parts(monkeypatch):
+    from neuroarrays.signals import detection
+
+    values = np.zeros(1000)
+    values[100:140] = 3
+    values[120] = 9
+    values[150:160] = 4
+    values[400:402] = 5
+    values[600:700] = 2.5
+    values[990:] = 6
+    array = signal(values, 0.0)
+    for at_once in (1 << 20, 37):
+        monkeypatch.setattr(detection, "_AT_ONCE", at_once)
+        table = na.events_of(array, 3, edge=2)
+        np.testing.assert_allclose(table["start_time"] * RATE, [99.5, 149.5, 399.5, 989.5])
+        np.testing.assert_allclose(table["stop_time"] * RATE, [139.5, 159.5, 401.5, 999.5])
+        np.testing.assert_allclose(table["peak_time"][0] * RATE, 120)
+        assert table["peak"].values.tolist() == [9, 4, 5, 6]
+        assert table["peak"].attrs["units"] == "V"
+        table = na.events_of(array, 3, join=0.06, shortest=0.02, longest=0.4)
+        np.testing.assert_allclose(table["start_time"] * RATE, [99.5, 989.5])
+        np.testing.assert_allclose(table["duration"] * RATE, [60, 10])
+    values[130] = np.nan
+    assert na.events_of(signal(values), 3)["start_time"].size == 5
+    assert na.events_of(array, 100)["start_time"].size == 0
+
+
+def test_bursts_of_a_known_signal_are_found_again():
+    """Ripples put into noise come back: filter, envelope, z-score, events."""
+    rng = np.random.default_rng(3)
+    rate, n = 1000.0, 60_000
+    time = np.arange(n) / rate
+    centres = np.arange(2, 58, 4.0) + rng.uniform(0, 1, 14)
+    burst = np.exp(-0.5 * ((time[:, None] - centres) / 0.02) ** 2)
+    values = (burst * np.sin(2 * np.pi * 150 * (time[:, None] - centres))).sum(axis=1)
+    lfp = xr.DataArray(
+        values * 5 + rng.normal(size=n) + 10 * np.sin(2 * np.pi * 8 * time), {"time": time}, "time"
+    )
+    envelope = na.hilbert(na.filter(lfp, 100, 200))["envelope"]
+    table = na.events_of(na.normalize(na.smooth(envelope, 0.005)), 3, edge=1, shortest=0.02)
+    np.testing.assert_allclose(table["peak_time"], centres, atol=0.015)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda x: na.power(x, 100), ValueError, "longer than the longest stretch of 'lfp' between gaps, 20 s"),
+        (lambda x: na.power(x, 0.01), ValueError, "window=0.01 s holds 2 samples"),
+        (lambda x: na.power(x, method="fft"), ValueError, "expected 'welch' or 'multitaper'"),
+        (lambda x: na.spectrogram(x, method="welch"), ValueError, "expected 'hann' or 'multitaper'"),
+        (lambda x: na.spectrogram(x, bandwidth=3), ValueError, "bandwidth= is of the multitaper"),
+        (lambda x: na.power(x, method="multitaper", bandwidth=0.1), ValueError, "expected from 1 Hz"),
+        (lambda x: na.decimate(x, 0), ValueError, "factor=0"),
+        (lambda x: na.decimate(x, 1000), ValueError, "the filter before decimation takes"),
+        (lambda x: na.resample(x, -1), ValueError, "rate=-1"),
+        (lambda x: na.resample(x.drop_vars("time"), 10), ValueError, "expected a coordinate `time`"),
+        (lambda x: na.resample(x[:1], 10), ValueError, "2 samples or more"),
+        (lambda x: na.resample(x.T, 10), SchemaError, "expected time first"),
+        (lambda x: na.events_of(x, 1), SchemaError, "expected \\(time,\\)"),
+        (lambda x: na.events_of(x[:, 0], 1, edge=2), ValueError, "edge=2 is above the threshold"),
+        (lambda x: na.events_of(x[:, 0], 1, join=-1), ValueError, "join"),
+        (lambda x: na.events_of(x[:, 0].values, 1), SchemaError, "expected one signal"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_says_why(noise, ask, error, message):
+    with pytest.raises(error, match=message):
+        ask(signal(noise))
