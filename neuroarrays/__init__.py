@@ -51,6 +51,7 @@ _HOME = {
     "circular_components": "analysis.features",
     "deconvolve": "analysis.deconvolution",
     "over": "analysis.over",
+    "pool": "analysis.pooling",
     "describe": "tree.description",
     "select_units": "tree.selection",
     "trials": "tree.selection",

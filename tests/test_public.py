@@ -32,6 +32,7 @@ PUBLIC = {
     "bin_spikes",
     "build",
     "over",
+    "pool",
     "catalog",
     "index",
     "units",

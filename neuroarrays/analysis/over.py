@@ -96,9 +96,7 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        own = inspect.signature(function)
-        parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        signature = own.replace(parameters=[*parameters, *_added()])
+        signature = _signature(function)
 
         @functools.wraps(function)
         def whole(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -123,10 +121,18 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
     return decorate
 
 
-def _added() -> list[inspect.Parameter]:
-    """The keywords of `Over` as parameters, as `over` has them."""
-    known = inspect.signature(over).parameters
-    return [known[name] for name in _NAMES]
+def takes_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Write the keywords of `Over` into the signature and docstring of a function that passes them on."""
+    function.__signature__ = _signature(function)  # type: ignore[attr-defined]
+    function.__doc__ = _documented(function.__doc__ or "")
+    return function
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """That of a function with the keywords of `Over` by their names, as `over` has them."""
+    own, known = inspect.signature(function), inspect.signature(over).parameters
+    parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    return own.replace(parameters=[*parameters, *(known[name] for name in _NAMES)])
 
 
 def _documented(text: str, after: str = "") -> str:

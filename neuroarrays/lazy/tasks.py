@@ -224,18 +224,20 @@ class Runner:
         except ImportError as error:
             raise MissingDependency("distributed", "distributed", "scheduler=") from error
         client = self.where if isinstance(self.where, Client) else Client(self.where)
+        number: dict[Any, int] = {}
         try:
             check_workers(client)
             futures = client.map(_on_worker, [(function, task) for task in tasks], pure=False)
-            number = {future: i for i, future in enumerate(futures)}
+            number |= {future: i for i, future in enumerate(futures)}
             del futures
-            for future in completed(list(number)):
+            each = completed(list(number), with_results=True, raise_errors=False)
+            for future, outcome in each:
                 task = tasks[number.pop(future)]
-                if future.status == "finished":
-                    done(future.result())
-                else:  # its worker died
-                    done(Outcome(_name_of(task), error=error_text(future.exception())))
+                if future.status == "error":  # what came is (kind, error, traceback)
+                    outcome = Outcome(_name_of(task), error=_lost(outcome[1]))
+                done(outcome)
         finally:
+            client.cancel(list(number))
             if client is not self.where:
                 client.close()
 
@@ -248,12 +250,11 @@ def check_workers(client: Client) -> None:
     NeuroArraysError
         Names the workers, and what they have.
     """
-    versions: Any = client.get_versions(packages=["neuroarrays"])
+    found: dict[str, str] = client.run(_version)
     other: dict[str, list[str]] = {}
-    for address, facts in versions["workers"].items():
-        version = facts["packages"].get("neuroarrays")
+    for address, version in found.items():
         if version != __version__:
-            other.setdefault(str(version or "no neuroarrays"), []).append(address)
+            other.setdefault(version, []).append(address)
     if other:
         what = "; ".join(f"{shorten(at, 3)}: {version}" for version, at in other.items())
         scheduler: Any = client.scheduler
@@ -262,6 +263,26 @@ def check_workers(client: Client) -> None:
             f"{__version__}, which this process has: {what}. Install it there"
         )
         raise NeuroArraysError(msg)
+
+
+def _version() -> str:
+    """The version of this package that a worker imports; it is sent there as source, not by its name."""
+    from importlib import import_module
+
+    try:
+        return str(import_module("neuroarrays").__version__)
+    except ImportError as error:
+        return f"no neuroarrays ({error})"
+
+
+_version.__module__ = "__main__"  # which cloudpickle takes for a function of no package
+
+
+def _lost(error: BaseException) -> str:
+    """Why a task has no result: its worker died, or could not read what it was sent."""
+    if type(error).__name__ == "KilledWorker":
+        return "its worker was killed, and so were others that tried it (is there memory enough?)"
+    return error_text(error)
 
 
 def _on_worker(call: tuple[Callable[[Any], Outcome], Any]) -> Outcome:

@@ -1,0 +1,113 @@
+"""Tasks here and elsewhere: what dies is named, nothing else is lost."""
+
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import NeuroArraysError
+from neuroarrays.lazy.tasks import Outcome, Runner, current_client
+from neuroarrays.synthetic.trees import write_archive
+
+
+def silent(*_):
+    """Tell nobody how far it is."""
+
+
+def twice(number):
+    return Outcome(str(number), 2 * number)
+
+
+def at_odds(number):
+    return Outcome(str(number), error="odd" if number % 2 else "", result=number)
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_results_failures_and_progress(scheduler):
+    seen = []
+    run = Runner(2, scheduler, False, lambda *told: seen.append(told))
+    assert sorted(run(twice, [1, 2, 3])) == [2, 4, 6]
+    assert sorted(each[:2] for each in seen) == [(1, 3), (2, 3), (3, 3)]
+    assert sorted(run(at_odds, [1, 2, 3])) == [2]
+    assert sorted(run.failures) == [("1", "odd"), ("3", "odd")]
+    with pytest.raises(NeuroArraysError, match="1: odd"):
+        Runner(1, scheduler, True, silent)(at_odds, [1, 2])
+    assert run(twice, []) == []
+
+
+def test_places_that_are_none():
+    for wrong in ("cluster", 3):
+        with pytest.raises(ValueError, match="scheduler=.*expected 'processes', 'threads', 'sync'"):
+            Runner(1, wrong, True, silent)
+    with pytest.raises(ValueError, match="workers=0: expected 1 or more"):
+        Runner(0, None, True, silent)
+    assert current_client() is None
+
+
+# ------------------------------------------------------------------------------------------ cluster
+
+
+def dies(area):
+    if "session_1" in area.path:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return na.firing_rate(area)
+
+
+def lack():
+    sys.modules["neuroarrays"] = None
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip(
+        "distributed", reason="pip install 'neuroarrays[distributed]'"
+    )
+    with distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return write_archive(tmp_path / "archive.h5")
+
+
+@pytest.mark.slow
+def test_a_cluster_changes_nothing_and_what_it_lacks_is_named(cluster, archive):
+    distributed = pytest.importorskip("distributed")
+    tree = na.open_datatree(archive)
+    expected = na.psth(tree, "orientation")
+    address = na.psth(tree, "orientation", scheduler=cluster.scheduler_address)
+    xr.testing.assert_identical(address, expected)
+    with distributed.Client(cluster) as client:
+        assert current_client() is client
+        xr.testing.assert_identical(na.psth(tree, "orientation"), expected)
+        xr.testing.assert_identical(na.psth(tree, "orientation", scheduler=client), expected)
+        elsewhere = archive.with_name("elsewhere.h5")
+        shutil.move(archive, elsewhere)
+        with pytest.raises(NeuroArraysError, match=r"no such file.*on the worker tcp.*same files"):
+            na.psth(na_closed(tree), "orientation")
+        shutil.move(elsewhere, archive)
+        client.run(lack)
+        with pytest.raises(NeuroArraysError, match=r"do not have neuroarrays .*no neuroarrays \("):
+            na.psth(tree, "orientation")
+
+
+def na_closed(tree):
+    """The tree, nothing of which this process has open."""
+    na.release()
+    return tree
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_is_killed(archive):
+    distributed = pytest.importorskip("distributed")
+    tree = na.open_datatree(archive)
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as cluster,
+        pytest.raises(NeuroArraysError, match="session_1: its worker was killed"),
+    ):
+        na.over(tree, dies, scheduler=cluster.scheduler_address)
