@@ -58,6 +58,12 @@ class ArchiveReader(Reader):
             return inside or bool(unfinished(probe))
         return _is_archive(probe)
 
+    def is_marked(self, probe: Probe) -> bool:
+        """Whether one archive has our index at its end, or our list of checksums."""
+        if probe.container == "hdf5":
+            return has_footer(probe)
+        return probe.container == "zarr" and CHECKSUMS in probe.listing
+
     def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """Open an archive as the groups of the tree that was saved.
 
@@ -123,11 +129,7 @@ def _is_one(probe: Probe) -> bool:
 
 
 def _is_archive(probe: Probe) -> bool:
-    if probe.container == "hdf5" and has_footer(probe):
-        return True
-    if probe.container == "zarr" and CHECKSUMS in probe.listing:
-        return True
-    return "neuroarrays_schema" in probe.attrs
+    return ArchiveReader().is_marked(probe) or "neuroarrays_schema" in probe.attrs
 
 
 def has_footer(probe: Probe) -> bool:

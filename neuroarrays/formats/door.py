@@ -25,6 +25,7 @@ from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER, OTHER
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, naming_as_given, probe_of
+from neuroarrays.files.probe import asked as answered
 from neuroarrays.formats import members, registry, rows
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.schema import given
@@ -286,7 +287,11 @@ def _asked(asked: Probe, engine: object) -> Reader:
 
 def _found(asked: Probe) -> Reader:
     """The one reader, of this package or another, that recognises the path."""
-    claimed = [reader for format_, reader in registry.readers() if _claims(format_, reader, asked)]
+    readers = list(registry.readers())
+    for format_, reader in readers:
+        if not (asked.is_list or format_.package) and answered(reader.is_marked, asked):
+            return reader
+    claimed = [reader for format_, reader in readers if _claims(format_, reader, asked)]
     if len(claimed) == 1:
         return claimed[0]
     if claimed:

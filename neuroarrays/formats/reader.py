@@ -79,6 +79,18 @@ class Reader(BackendEntrypoint):
         """
         raise NotImplementedError
 
+    def is_marked(self, probe: Probe) -> bool:
+        """Whether a path carries a mark that only this reader's files have: no other reader is asked then.
+
+        Of what is behind an address, each reader that looks inside a file costs requests.
+
+        Parameters
+        ----------
+        probe : Probe
+            Of what is at the path. What it raises is a no.
+        """
+        return False
+
     def list_sessions(self, probe: Probe) -> Mapping[str, Any]:
         """Name of each session -> what `open_session` is given for it; cheap.
 
