@@ -35,7 +35,8 @@ SMALL = 4096
 #: them at 80-90 % of the speed (benchmarks/bench_archive.py).
 CHUNK, LONG_CHUNK, MOST_PRESENTATIONS = 1 << 17, 1 << 20, 16
 #: Bytes of a chunk of presentations of floats, which shrink little and are read at random: one image
-#: of 36 x 64 is decoded in a third of the time that three take.
+#: of 36 x 64 is decoded in a third of the time that three take. Also the least of any presentations: more
+#: chunks of fewer bytes cost more than what is decoded in vain.
 RANDOM_CHUNK = 1 << 13
 
 
@@ -225,7 +226,7 @@ def chunk_shape(
 ) -> tuple[int, ...] | None:
     """Shape of the chunks of an array.
 
-    Presentations: 1 to 16 whole ones, 128 kB, of floats 8 kB; else rows of the first dimension, 128 kB; 1-D, 1 MB.
+    Presentations: 1 to 16 whole ones, 128 kB, of floats 8 kB, and more of small ones, up to 8 kB; else rows of the first dimension, 128 kB; 1-D, 1 MB.
 
     Returns
     -------
@@ -243,7 +244,7 @@ def chunk_shape(
     if dims[0] == schema.PRESENTATION:
         if itemsize >= 4:
             rows = max(1, RANDOM_CHUNK // row)
-        rows = min(rows, MOST_PRESENTATIONS)
+        rows = min(rows, max(MOST_PRESENTATIONS, RANDOM_CHUNK // row))
     return (min(rows, shape[0]), *shape[1:])
 
 

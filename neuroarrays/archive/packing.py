@@ -29,10 +29,12 @@ class Packing:
     ----------
     compression : {"zstd", "portable", None}
         zstd; gzip for readers without its plugin; nothing.
+    shuffles : bool
+        Whether the format has the filter shuffle.
     """
 
-    def __init__(self, compression: str | None):
-        self.compression = compression
+    def __init__(self, compression: str | None, shuffles: bool = True):
+        self.compression, self.shuffles = compression, shuffles
         self.local = threading.local()
 
     def shuffled(self, dtype: np.dtype) -> bool:
@@ -40,7 +42,8 @@ class Packing:
 
         Sparse counts and identifiers are smaller and faster as they are under zstd.
         """
-        return dtype.itemsize > 1 and (self.compression != "zstd" or dtype.kind == "f")
+        pays = dtype.itemsize > 1 and (self.compression != "zstd" or dtype.kind == "f")
+        return self.shuffles and pays
 
     def worth(self, encoded: Encoded) -> bool:
         """Whether compressing a variable saves enough, by chunks from all of it."""
@@ -61,13 +64,13 @@ class Packing:
 
     def pack(self, values: np.ndarray, chunk: tuple[int, ...]) -> bytes:
         """The stored bytes of a chunk, which HDF5 has whole at the edges too."""
-        if values.shape != chunk:
-            padded = np.zeros(chunk, values.dtype)
-            padded[tuple(slice(n) for n in values.shape)] = values
-            values = padded
-        data: Any = np.ascontiguousarray(values)
+        data: Any = padded(values, chunk)
         if self.shuffled(values.dtype):
             data = np.ascontiguousarray(data.reshape(-1, 1).view(np.uint8).T)
+        return self.compress(data)
+
+    def compress(self, data: Any) -> bytes:
+        """Bytes, compressed: by zstd with a checksum, or by zlib."""
         if self.compression == "portable":
             return zlib.compress(data, GZIP_LEVEL)
         compressor = getattr(self.local, "compressor", None)
@@ -79,6 +82,15 @@ class Packing:
             )
         packed: bytes = compressor.compress(data)
         return packed
+
+
+def padded(values: np.ndarray, chunk: tuple[int, ...]) -> np.ndarray:
+    """Values as a whole chunk in C order, zeros where it reaches over the edge of the array."""
+    if values.shape != chunk:
+        whole = np.zeros(chunk, values.dtype)
+        whole[tuple(slice(n) for n in values.shape)] = values
+        values = whole
+    return np.ascontiguousarray(values)
 
 
 class Distinct:

@@ -311,12 +311,11 @@ def _write_zarr(partial: Partial, units: Units, compression: str | None, bar: Ba
             shutil.rmtree(whole / name, ignore_errors=True)  # what an interrupted save left
         for node in nodes:
             bar.at(node.path)
-            writer.node(node, replace=not name)
+            writer.node(node)
         done.append(number)
         finished.with_suffix(".new").write_text(json.dumps(done))
         os.replace(finished.with_suffix(".new"), finished)
         partial.keep |= name is not None and len(done) < len(units)
-    writer.finish()
-    sums.write(whole)
+    sums.write(whole, writer.finish())
     flush_all(whole)
     return whole

@@ -136,7 +136,7 @@ def scan_zarr(location: Location) -> Nodes:
         if SAVED_BY not in root["attributes"]:
             for node in nodes.values():
                 _plain_netcdf(node)
-        return nodes
+        return with_places(nodes, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
             path, node_path, "Zarr v3 metadata", f"{type(error).__name__}: {error}"

@@ -14,12 +14,17 @@ Key = tuple[slice, ...]
 
 def blocks(shape: tuple[int, ...], chunk: tuple[int, ...], itemsize: int) -> Iterator[Key]:
     """Slices that cover an array in blocks of whole chunks, in order."""
+    yield from grid(shape, block_shape(shape, chunk, itemsize))
+
+
+def block_shape(shape: tuple[int, ...], chunk: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Shape of blocks of whole chunks, of at most `BLOCK` bytes or one chunk."""
     block = list(chunk)
     for axis in reversed(range(len(shape))):
         factor = max(1, BLOCK // max(1, math.prod(block) * itemsize))
         whole = -(-shape[axis] // chunk[axis])
         block[axis] = chunk[axis] * min(factor, max(whole, 1))
-    yield from grid(shape, tuple(block))
+    return tuple(block)
 
 
 def grid(shape: tuple[int, ...], step: tuple[int, ...]) -> Iterator[Key]:

@@ -113,6 +113,24 @@ class Folder(ABC):
             If it is another now, or was not there before.
         """
 
+    def read_parts(self, parts: Sequence[tuple[str, int, int | None]]) -> list[bytes | None]:
+        """Bytes of several files, or parts of them: name, start and size as of `read`.
+
+        Raises
+        ------
+        FormatError
+            As `read`.
+        """
+        return [self.read(*part) for part in parts]
+
+    def ahead(self, names: Sequence[str]) -> None:
+        """Say which small files are read next, for folders where each read waits."""
+        return
+
+    def not_ahead(self, names: list[str]) -> list[str]:
+        """Those of some files that are not here yet: none where no read waits."""
+        return []
+
     @abstractmethod
     def check(self, name: str) -> None:
         """Refuse a file that is not as it was listed, without reading it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuroarrays.errors import FormatError
@@ -26,6 +26,11 @@ _listings: state.Cache[Mapping[str, Stamp]] = state.Cache(
     256 << 20, lambda files: 256 * (1 + len(files))
 )
 _documents: state.Cache[tuple[bytes | None]] = state.Cache(
+    64 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
+)
+
+#: Small files that were fetched before they are read, by location, stamp and name.
+_ahead: state.Cache[tuple[bytes | None]] = state.Cache(
     64 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
 )
 
@@ -182,7 +187,7 @@ class Prefix(Folder):
         return list(dict.fromkeys(name.partition("/")[0] for name in below))
 
     def has(self, name: str) -> bool:
-        return name in self.files
+        return name in (self.files if self.complete else self._consolidated())
 
     def document(self, name: str) -> dict[str, Any] | None:
         if not self.complete:
@@ -200,6 +205,10 @@ class Prefix(Folder):
             return raw[start : None if size is None else start + size]
         if self.complete and name not in self.files:
             return None
+        kept = _ahead.get((self.location, self.known, name))
+        if kept is not None:
+            whole = kept[0]
+            return whole if whole is None else whole[start : None if size is None else start + size]
         place = self.location.child(name)
         failed = None
         try:
@@ -211,6 +220,19 @@ class Prefix(Folder):
         if self.complete and answer is None:
             raise changed(place.path)
         return answer
+
+    def read_parts(self, parts: Sequence[tuple[str, int, int | None]]) -> list[bytes | None]:
+        if len(parts) < 2:
+            return super().read_parts(parts)
+        return list(network.side_by_side(lambda part: self.read(*part), parts))
+
+    def ahead(self, names: Sequence[str]) -> None:
+        missing = self.not_ahead(list(names))
+        for name, raw in zip(missing, network.side_by_side(self.read, missing), strict=True):
+            _ahead.put((self.location, self.known, name), (raw,))
+
+    def not_ahead(self, names: list[str]) -> list[str]:
+        return [name for name in names if _ahead.get((self.location, self.known, name)) is None]
 
     def check(self, name: str) -> None:
         """Nothing is asked for: what is read next says whether it is there."""

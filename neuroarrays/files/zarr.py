@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import math
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError
-from neuroarrays.files import outer, safety, state
+from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError, many
+from neuroarrays.files import outer, safety, state, zarr_ahead
 from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.location import Folder
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.source import Info, Source, in_order, text_array
+from neuroarrays.files.zarr_chunks import ZarrChunks, chunks_of
 
 #: Codecs of cells that are text; others (pickle) are never run.
 _TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")
@@ -107,9 +109,15 @@ class ZarrSource(Source):
         if array is None:
             raise FormatError(self.path, name, "a Zarr array", "nothing or a group")
         self._check_metadata(resolved)
+        if self.location.local_path is None:
+            zarr_ahead.fetch_siblings(self.folder(), resolved, self.not_known)
         scalar = self.attrs(name).get("zarr_dtype") == "scalar"
         with safety.readable(self.path, name, "readable Zarr chunks"):
-            if scalar or array.shape == ():
+            if isinstance(array, ZarrChunks):
+                shape = tuple(array.shape)
+                self._check_values(resolved, array, key)
+                raw = array.read(outer.normalise(key, shape))
+            elif scalar or array.shape == ():
                 raw = np.asarray(array[(0,) * len(array.shape)], array.dtype).reshape(())
             else:
                 raw = outer.read_outer(
@@ -122,6 +130,24 @@ class ZarrSource(Source):
                 )
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
 
+    def _check_values(self, name: str, array: ZarrChunks, key: Key) -> None:
+        """Refuse to read more than the store can hold."""
+        taken = outer.result_shape(outer.normalise(key, array.shape), array.shape)
+        self._check_size(name, math.prod(taken) * array.dtype.itemsize, key == ())
+
+    def fetch(self, parts: Sequence[tuple[str, int, int | None]]) -> list[bytes | None]:
+        """Bytes of files of the store: name, first byte (the last ones from a negative one), count (None: all).
+
+        Several are fetched side by side where they come from a server; None for a file that is not there.
+        """
+        files: list[bytes | None] = []
+        folder = self.folder()
+        for (name, _, count), raw in zip(parts, folder.read_parts(parts), strict=True):
+            if count is None and raw is not None:
+                self.check_bytes(name, raw)
+            files.append(raw)
+        return files
+
     def folder(self) -> Folder:
         """The files of the store as they were when it was opened."""
         return _folders.get_or_make(self, lambda: self.location.folder(self.stamp))
@@ -129,14 +155,32 @@ class ZarrSource(Source):
     def check_bytes(self, name: str, raw: bytes | None) -> None:
         """Compare what is read of a file (None: it is not there) with what is known of it."""
 
+    def check_part(self, name: str, number: int | None, raw: bytes) -> None:
+        """Compare a chunk of a file of several, or their index (None), with what is known of it."""
+
+    def not_known(self, files: list[str]) -> list[str]:
+        """Those of some files whose content is not known already."""
+        return files
+
     def _check_metadata(self, name: str) -> None:
         """See that the store is there and the array in it is the one that was opened."""
         folder = self.folder()
         for marker in (".zarray", "zarr.json"):
-            if (path := _below(name, marker)) in folder.files:
+            path = _below(name, marker)
+            if path in folder.files if folder.complete else folder.has(path):
                 folder.check(path)
                 return
         raise changed(f"{self.path}/{name}")
+
+    def _metadata(self, name: str) -> Any:
+        """A document of an array, compared with what is known of it; None if there is none."""
+        folder = self.folder()
+        if not folder.complete:
+            return folder.document(name)  # out of one that has all
+        if (raw := folder.read(name)) is None:
+            return None
+        self.check_bytes(name, raw)
+        return json.loads(raw)
 
     def _check_size(self, name: str, nbytes: int, whole: bool = False) -> None:
         if whole:
@@ -204,22 +248,23 @@ def _zarr_array(source: ZarrSource, name: str) -> Any:
 
 
 def _opened(source: ZarrSource, name: str) -> Any:
-    folder = source.folder()
     try:
-        if (raw := folder.read(_below(name, ".zarray"))) is not None:
-            meta = json.loads(raw)
+        if (meta := source._metadata(_below(name, ".zarray"))) is not None:
             is_object = meta.get("dtype") == "|O"
             filters = [] if is_object else meta.get("filters") or []
             codecs = [*filters, *([meta["compressor"]] if meta.get("compressor") else [])]
             _refuse_pickle(source, name, codecs)
             if is_object:
                 return _ObjectArray(source, name, meta)
-            return _open_zarr(source, name, codecs)
-        if (raw := folder.read(_below(name, "zarr.json"))) is not None:
-            node = json.loads(raw)
-            if node["node_type"] == "array":
-                _refuse_pickle(source, name, node.get("codecs") or [])
-                return _open_zarr(source, name, node.get("codecs") or [])
+            return _open_zarr(source, name, codecs, 2)
+        node = source._metadata(_below(name, "zarr.json"))
+        if node is not None and node["node_type"] == "array":
+            _refuse_pickle(source, name, node.get("codecs") or [])
+            array = chunks_of(source, name, node)
+            if array is None:
+                return _open_zarr(source, name, node.get("codecs") or [], 3)
+            _check_chunks(source, name, array.file_count)
+            return array
     except NeuroArraysError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -239,7 +284,7 @@ def _refuse_pickle(source: ZarrSource, name: str, codecs: list[Any]) -> None:
             )
 
 
-def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
+def _open_zarr(source: ZarrSource, name: str, codecs: list[Any], version: Literal[2, 3]) -> Any:
     try:
         import zarr
 
@@ -248,31 +293,35 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any]) -> Any:
         raise MissingDependency("zarr", "zarr", f"reading {source.path}") from error
     store = CheckedStore(source.folder(), source.check_bytes)
     with safety.readable(source.path, name, "a Zarr array"):
-        array = zarr.open_array(store=store, path=name, mode="r")
+        array = zarr.open_array(store=store, path=name, mode="r", zarr_format=version)
         chunk = math.prod(int(n) for n in array.chunks) * np.dtype(array.dtype).itemsize
     source._check_size(name, chunk)
     text = array.dtype.kind not in "biufcmMV"  # of any length
     store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk
-    # Plain xarray leaves out chunks of fill values.
-    if SAVED_BY in (_json(source.folder(), "") or {}):
-        _check_chunks(source, name, array)
+    of_file = getattr(array, "shards", None) or array.chunks
+    _check_chunks(
+        source,
+        name,
+        math.prod(-(-n // c) for n, c in zip(array.shape, of_file, strict=True)),
+    )
     return array
 
 
-def _check_chunks(source: ZarrSource, name: str, array: Any) -> None:
+def _check_chunks(source: ZarrSource, name: str, expected: int) -> None:
     """Refuse an array of an archive of ours, which has all its chunks, where one is lost.
 
     Zarr takes a chunk that is not there for the fill value: what is missing would become zero.
     """
-    expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
-    prefix = f"{name}/".lstrip("/")
     folder = source.folder()
+    if not folder.complete or SAVED_BY not in (_json(folder, "") or {}):
+        return  # plain xarray leaves out chunks of fill values
+    prefix = f"{name}/".lstrip("/")
     present = sum(path.startswith(prefix) for path in folder.files) - 1
-    if present < expected and folder.complete:
+    if present < expected:
         raise FormatError(
             source.path,
             name,
-            expected=f"{expected} chunks",
+            expected=f"{many(expected, 'file')} of chunks",
             found=str(present),
             hint="the store was not copied whole; if another program wrote it anew, delete the "
             f"attribute {SAVED_BY} of its root",

@@ -13,8 +13,9 @@ from neuroarrays.archive.encoding import Encoded, Node, chunk_shape, raw_chunk_s
 from neuroarrays.archive.packing import Distinct, Packing
 from neuroarrays.archive.reader import _Builder
 from neuroarrays.archive.saving import _token
-from neuroarrays.archive.zarr_writer import ZarrWriter, _plain_attrs
+from neuroarrays.archive.zarr_writer import _Coder, _plain_attrs
 from neuroarrays.errors import FormatError
+from neuroarrays.files.zarr_codecs import Decoder
 from neuroarrays.lazy.views import InMemory
 
 
@@ -82,19 +83,25 @@ def test_which_values_are_shuffled():
     assert [Packing("portable").shuffled(np.dtype(k)) for k in kinds] == [False, True, True]
 
 
-def test_codecs_of_zarr():
-    codecs = pytest.importorskip("zarr.codecs", reason="the extra `zarr` is not installed")
-    made = {}
-    for compression in ("zstd", "portable", None):
-        writer = ZarrWriter.__new__(ZarrWriter)
-        writer.packing = Packing(compression)
-        made[compression] = [type(writer._codec(packed)) for packed in (True, False)]
-        assert getattr(writer._codec(True), "checksum", True)  # of zstd's own frames
-    assert made == {
-        "zstd": [codecs.ZstdCodec, codecs.Crc32cCodec],
-        "portable": [codecs.GzipCodec, codecs.Crc32cCodec],
-        None: [codecs.Crc32cCodec, codecs.Crc32cCodec],
-    }
+@pytest.mark.parametrize("is_packed", [True, False])
+@pytest.mark.parametrize("compression", ["zstd", "portable", None])
+def test_codecs_of_zarr(compression, is_packed):
+    pytest.importorskip("google_crc32c", reason="the extra `zarr` is not installed")
+    coder = _Coder(Packing(compression, shuffles=False), (3, 2), is_packed)
+    values = np.arange(4, dtype="<i2").reshape(2, 2)  # at an edge
+    raw = coder.pack(values)
+    codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, *coder.codecs]
+    whole = Decoder(codecs, 12).undo(raw)
+    assert np.array_equal(np.frombuffer(whole, "<i2").reshape(3, 2), [[0, 1], [2, 3], [0, 0]])
+    name = (compression if is_packed else None) and {"zstd": "zstd", "portable": "gzip"}[
+        compression
+    ]
+    assert [codec["name"] for codec in coder.codecs] == [name or "crc32c"]
+    for at in (0, len(raw) // 2, len(raw) - 1):  # each has a checksum
+        damaged = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+        if not (name == "gzip" and at == 0):
+            with pytest.raises(ValueError):
+                Decoder(codecs, 12).undo(damaged)
 
 
 def test_where_repeated_rows_are_listed():

@@ -1,0 +1,297 @@
+"""Arrays of Zarr v3 read without the library zarr: chunks of numbers and of text, several in one file or not.
+
+The library takes milliseconds for each read, and of a file of many chunks asks for its index every time. Here
+an index is read once and kept, the ranges of all chunks of a read are fetched together, side by side where
+they come from a server, and decoded into the result. What is written in another way is left to the library.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import outer, state
+from neuroarrays.files.outer import Key, Part
+from neuroarrays.files.zarr_codecs import CRC_BYTES, Decoder, crc32c
+
+if TYPE_CHECKING:
+    from neuroarrays.files.zarr import ZarrSource
+
+#: Names of the data types that are read here.
+_NUMBERS = frozenset(
+    ["bool", "float16", "float32", "float64"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
+#: Bytes of one range, of all ranges that are in memory at once, and between two chunks of a file on a server
+#: that take no longer than another request.
+_PIECE, _BATCH, _GAP = 4 << 20, 64 << 20, 1 << 18
+_ABSENT = (1 << 64) - 1
+
+#: Indexes of files of chunks, by source, array and number of the file; None where there is no file.
+_indexes: state.Cache[tuple[np.ndarray | None]] = state.Cache(
+    64 << 20, lambda kept: state.ENTRY + (0 if kept[0] is None else kept[0].nbytes)
+)
+
+#: Which chunk of an array, what to take of it, and where that goes.
+Task = tuple[Part, ...]
+#: A file, first byte, and count; None for all of it.
+Range = tuple[str, int, int | None]
+
+
+class _Chunk(NamedTuple):
+    """A chunk that is stored: the file, first byte and count there, its number; -1 for a file of its own."""
+
+    task: Task
+    file: str
+    begin: int
+    count: int
+    number: int = -1
+
+
+@dataclass(frozen=True)
+class ZarrChunks:
+    """An array of Zarr v3, and how its chunks are stored.
+
+    Attributes
+    ----------
+    chunks, per_file : tuple of int
+        Shape of a chunk in values, and how many of them are in a file along each axis.
+    decoder : Decoder
+        Undoes the codecs of a chunk.
+    index_at : {"", "start", "end"}
+        Where a file has its index; "" for files of one chunk.
+    index_sum : bool
+        Whether a checksum follows the index.
+    """
+
+    source: ZarrSource
+    name: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    per_file: tuple[int, ...]
+    dtype: np.dtype
+    fill: Any
+    decoder: Decoder
+    separator: str
+    index_at: str
+    index_sum: bool
+
+    @property
+    def file_count(self) -> int:
+        """How many files a whole array has."""
+        sizes = [c * n for c, n in zip(self.chunks, self.per_file, strict=True)]
+        return math.prod(-(-n // size) for n, size in zip(self.shape, sizes, strict=True))
+
+    def read(self, key: Key) -> np.ndarray:
+        """Values under a normalised outer key, text as str objects."""
+        sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
+        out = np.full(sizes, self.fill, self.dtype)
+        dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int))
+        if out.size:
+            axes = [
+                list(outer.parts(k, n, c))
+                for k, n, c in zip(key, self.shape, self.chunks, strict=True)
+            ]
+            self._fill(out, list(product(*axes)))
+        return out.squeeze(dropped)
+
+    def _fill(self, out: np.ndarray, tasks: list[Task]) -> None:
+        for batch in self._batches(tasks):
+            runs, places = _merged(batch, 0 if self.source.folder().complete else _GAP)
+            pieces = self.source.fetch(runs)
+            for chunk, (run, begin) in zip(batch, places, strict=True):
+                piece = pieces[run]
+                if piece is None:
+                    self.source.check_bytes(chunk.file, None)
+                    continue  # the fill value
+                raw = piece[begin : begin + chunk.count] if chunk.number >= 0 else piece
+                if chunk.number >= 0:
+                    self.source.check_part(chunk.file, chunk.number, raw)
+                self._put(out, chunk.task, raw, chunk.file)
+
+    def _put(self, out: np.ndarray, task: Task, raw: bytes, name: str) -> None:
+        try:
+            unpacked = self.decoder.undo(raw)
+            if self.dtype == object:
+                chunk = _texts(unpacked, math.prod(self.chunks)).reshape(self.chunks)
+            else:
+                stored = self.dtype.newbyteorder(self.decoder.order)
+                chunk = np.frombuffer(unpacked, stored).reshape(self.chunks)
+        except ValueError as error:
+            raise FormatError(
+                f"{self.source.path}/{name}", "", "readable Zarr chunks", str(error)
+            ) from error
+        if not task:
+            out[()] = chunk[()]
+            return
+        _, take, put = zip(*task, strict=True)
+        if sum(isinstance(t, np.ndarray) for t in take) > 1:
+            take, put = outer.mesh(take, self.chunks), outer.mesh(put, out.shape)
+        out[put] = chunk[take]
+
+    # -------------------------------------------------------------------------- where chunks are
+
+    def _batches(self, tasks: list[Task]) -> Iterator[list[_Chunk]]:
+        """The chunks that are stored, of each where, some MB at a time."""
+        numbers = [
+            tuple(part[0] // n for part, n in zip(task, self.per_file, strict=True))
+            for task in tasks
+        ]
+        files = {at: self._file(at) for at in dict.fromkeys(numbers)}
+        indexes = self._indexes(list(files.items())) if self.index_at else {}
+        batch: list[_Chunk] = []
+        nbytes = 0
+        for task, at in zip(tasks, numbers, strict=True):
+            chunk = _Chunk(task, files[at], 0, self.decoder.nbytes or 0)
+            if self.index_at:
+                index = indexes[at]
+                if index is None:
+                    continue  # the fill value
+                within = tuple(part[0] % n for part, n in zip(task, self.per_file, strict=True))
+                begin, count = (int(number) for number in index[within])
+                if begin == count == _ABSENT:
+                    continue
+                number = int(np.ravel_multi_index(within, self.per_file))
+                chunk = _Chunk(task, files[at], begin, count, number)
+            batch.append(chunk)
+            nbytes += chunk.count
+            if nbytes > _BATCH:
+                yield batch
+                batch, nbytes = [], 0
+        if batch:
+            yield batch
+
+    def _file(self, at: tuple[int, ...]) -> str:
+        key = self.separator.join(["c", *map(str, at)])
+        return f"{self.name}/{key}".lstrip("/")
+
+    def _indexes(
+        self, files: list[tuple[tuple[int, ...], str]]
+    ) -> dict[tuple[int, ...], np.ndarray | None]:
+        """(chunk along each axis, 2) uint64 of each file: first byte and count of its chunks."""
+        known = {at: _indexes.get((self.source, self.name, at)) for at, _ in files}
+        missing = [(at, name) for at, name in files if known[at] is None]
+        count = 16 * math.prod(self.per_file)
+        nbytes = count + CRC_BYTES * self.index_sum
+        start = 0 if self.index_at == "start" else -nbytes
+        answers = self.source.fetch([(name, start, nbytes) for _, name in missing])
+        for (at, name), raw in zip(missing, answers, strict=True):
+            index = None
+            if raw is None:
+                self.source.check_bytes(name, None)
+            else:
+                self.source.check_part(name, None, raw)
+                intact = len(raw) == nbytes
+                if intact and self.index_sum:
+                    intact = crc32c(raw[:count]) == raw[count:]
+                if not intact:
+                    where = f"{self.source.path}/{name}"
+                    raise FormatError(where, "", "an index of its chunks", "other bytes")
+                index = np.frombuffer(raw, "<u8", count // 8).reshape(*self.per_file, 2)
+            known[at] = _indexes.put((self.source, self.name, at), (index,))
+        return {at: kept[0] for at, kept in known.items() if kept is not None}
+
+
+def _merged(batch: Sequence[_Chunk], gap: int) -> tuple[list[Range], list[tuple[int, int]]]:
+    """Ranges to fetch, near ones of a file in one; of each chunk which it is, and where it begins there."""
+    runs: list[Range] = []
+    places = [(0, 0)] * len(batch)
+    for at in sorted(range(len(batch)), key=lambda i: (batch[i].file, batch[i].begin)):
+        chunk = batch[at]
+        if chunk.number < 0:
+            runs.append((chunk.file, 0, None))
+            places[at] = len(runs) - 1, 0
+            continue
+        last, first, size = runs[-1] if runs else ("", 0, 0)
+        end = max(first + (size or 0), chunk.begin + chunk.count)
+        near = chunk.begin - first - (size or 0) <= gap and end - first <= _PIECE
+        if last == chunk.file and near:
+            runs[-1] = last, first, end - first
+        else:
+            runs.append((chunk.file, chunk.begin, chunk.count))
+            first = chunk.begin
+        places[at] = len(runs) - 1, chunk.begin - first
+    return runs, places
+
+
+def _texts(raw: bytes, count: int) -> np.ndarray:
+    """(count,) str objects: their number, then each with its length before it.
+
+    Raises
+    ------
+    ValueError
+        If it is another number, or the bytes end early.
+    """
+    if len(raw) < 4 or struct.unpack_from("<I", raw)[0] != count:
+        msg = f"another number of texts than {count:,}"
+        raise ValueError(msg)
+    out, at = np.empty(count, object), 4
+    for i in range(count):
+        (size,) = struct.unpack_from("<I", raw, at) if at + 4 <= len(raw) else (len(raw),)
+        text = raw[at + 4 : at + 4 + size]
+        if len(text) != size:
+            msg = "texts that end early"
+            raise ValueError(msg)
+        out[i] = text.decode("utf-8", "replace")
+        at += 4 + size
+    return out
+
+
+# --------------------------------------------------------------------------- what metadata say
+
+
+def chunks_of(source: ZarrSource, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
+    """The reader of an array from its metadata; None where it is left to the library zarr."""
+    try:
+        return _chunks_of(source, name, meta)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return None  # the library says what is wrong with it
+
+
+def _chunks_of(source: ZarrSource, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
+    grid, keys = meta["chunk_grid"], meta["chunk_key_encoding"]
+    kind, codecs = meta["data_type"], list(meta["codecs"])
+    is_text = kind == "string"
+    plain = grid["name"] == "regular" and keys["name"] == "default"
+    if not plain or meta.get("storage_transformers") or not (is_text or kind in _NUMBERS):
+        return None
+    shape = tuple(int(n) for n in meta["shape"])
+    chunks = stored = tuple(int(n) for n in grid["configuration"]["chunk_shape"])
+    index_at, index_sum = "", False
+    if codecs[0]["name"] == "sharding_indexed":
+        settings = codecs[0]["configuration"]
+        of_index = [codec["name"] for codec in settings["index_codecs"]]
+        endian = settings["index_codecs"][0].get("configuration", {}).get("endian", "little")
+        if (
+            len(codecs) > 1
+            or of_index not in (["bytes"], ["bytes", "crc32c"])
+            or endian != "little"
+        ):
+            return None
+        index_at, index_sum = settings.get("index_location", "end"), len(of_index) == 2
+        chunks, codecs = tuple(int(n) for n in settings["chunk_shape"]), list(settings["codecs"])
+    bad = len(shape) != len(chunks) or len(stored) != len(chunks) or min((*chunks, *stored, 1)) < 1
+    if bad or any(n % c for n, c in zip(stored, chunks, strict=True)):
+        return None
+    dtype = np.dtype(object if is_text else kind)
+    if is_text:
+        if codecs[0]["name"] != "vlen-utf8":
+            return None
+        codecs[0] = {"name": "bytes"}
+    nbytes = None if is_text else math.prod(chunks) * dtype.itemsize
+    source._check_size(name, nbytes or 8 * math.prod(chunks))
+    fill = meta["fill_value"]
+    fill = str(fill) if is_text else np.array(float(fill) if dtype.kind == "f" else fill, dtype)[()]
+    separator = (keys.get("configuration") or {}).get("separator", "/")
+    per_file = tuple(n // c for n, c in zip(stored, chunks, strict=True))
+    decoder = Decoder(codecs, nbytes)
+    return ZarrChunks(
+        source, name, shape, chunks, per_file, dtype, fill, decoder, separator, index_at, index_sum
+    )
