@@ -46,12 +46,12 @@ Range = tuple[str, int, int | None]
 
 
 class _Chunk(NamedTuple):
-    """A chunk that is stored: the file, first byte and count there, its number; -1 for a file of its own."""
+    """A chunk that is stored: the file, first byte and number of bytes there, its own number; -1 for a file of its own."""
 
     task: Task
     file: str
     begin: int
-    count: int
+    length: int
     number: int = -1
 
 
@@ -111,7 +111,7 @@ class ZarrChunks:
                 if piece is None:
                     self.source.check_bytes(chunk.file, None)
                     continue  # the fill value
-                raw = piece[begin : begin + chunk.count] if chunk.number >= 0 else piece
+                raw = piece[begin : begin + chunk.length] if chunk.number >= 0 else piece
                 if chunk.number >= 0:
                     self.source.check_part(chunk.file, chunk.number, raw)
                 self._put(out, chunk.task, raw, chunk.file)
@@ -161,7 +161,7 @@ class ZarrChunks:
                 number = int(np.ravel_multi_index(within, self.per_file))
                 chunk = _Chunk(task, files[at], begin, count, number)
             batch.append(chunk)
-            nbytes += chunk.count
+            nbytes += chunk.length
             if nbytes > _BATCH:
                 yield batch
                 batch, nbytes = [], 0
@@ -210,12 +210,12 @@ def _merged(batch: Sequence[_Chunk], gap: int) -> tuple[list[Range], list[tuple[
             places[at] = len(runs) - 1, 0
             continue
         last, first, size = runs[-1] if runs else ("", 0, 0)
-        end = max(first + (size or 0), chunk.begin + chunk.count)
+        end = max(first + (size or 0), chunk.begin + chunk.length)
         near = chunk.begin - first - (size or 0) <= gap and end - first <= _PIECE
         if last == chunk.file and near:
             runs[-1] = last, first, end - first
         else:
-            runs.append((chunk.file, chunk.begin, chunk.count))
+            runs.append((chunk.file, chunk.begin, chunk.length))
             first = chunk.begin
         places[at] = len(runs) - 1, chunk.begin - first
     return runs, places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from neuroarrays.errors import MissingDependency
 from neuroarrays.files import safety
@@ -52,7 +52,8 @@ class Decoder:
         if names[:1] != ["bytes"] or set(names[1:]) - {"zstd", "gzip", "crc32c"}:
             msg = "other codecs"
             raise ValueError(msg)
-        self.order, self.nbytes, self.steps = ">" if order == "big" else "<", nbytes, names[:0:-1]
+        self.order: Literal[">", "<"] = ">" if order == "big" else "<"
+        self.nbytes, self.steps = nbytes, names[:0:-1]
         self._most = CRC_BYTES + (safety.WHOLE if nbytes is None else nbytes)
 
     def undo(self, raw: bytes) -> bytes:

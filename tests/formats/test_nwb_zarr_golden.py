@@ -10,7 +10,7 @@ import neuroarrays as na
 from neuroarrays.testing.loopback import Loopback
 
 zarr = pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
-GOLDEN = Path(__file__).parents[1] / "golden" / "nwb_zarr"
+GOLDEN = Path(__file__).parents[1] / "golden" / "nwb" / "hdmf_zarr"
 WRITERS = ["current", "older"]
 
 
