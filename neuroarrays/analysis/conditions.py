@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError, warn
+from neuroarrays.errors import NotInTree, SchemaError, many, warn
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.query import missing
@@ -281,7 +281,7 @@ def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     labels = node.coords[name].values
     unknown = missing(labels)
     if unknown.all():
-        msg = f"the parameter {name!r} is missing in all {unknown.size} presentations"
+        msg = f"the parameter {name!r} is missing in all of {many(unknown.size, 'presentation')}"
         raise ValueError(msg)
     values, index = np.unique(labels[~unknown], return_inverse=True)
     codes = np.full(unknown.size, -1, np.int64)

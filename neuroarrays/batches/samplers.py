@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from neuroarrays.errors import many
 from neuroarrays.kernels.seeding import draws, permutation
 from neuroarrays.schema.given import whole_number
 
@@ -104,7 +105,7 @@ class Batches(Resumed):
         self.rank, self.world_size = _share(rank, world_size)
         if len(self) == 0:
             msg = (
-                f"no batch: {self._size()} samples an epoch, batch_size={batch_size}, "
+                f"no batch: {many(self._size(), 'sample')} an epoch, batch_size={batch_size}, "
                 f"{self.world_size} rank(s), drop_last={drop_last}"
             )
             if drop_last and (share := self._size() // self.world_size):

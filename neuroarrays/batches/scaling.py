@@ -11,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.gathering import location
-from neuroarrays.errors import NotInTree
+from neuroarrays.errors import NotInTree, many
 
 #: Samples whose values are summed together.
 _TOGETHER = 256
@@ -92,7 +92,7 @@ class Scaling:
             mean[name] = np.asarray(total.mean if center else np.zeros_like(total.mean))
             std[name] = np.where(deviation > 0, deviation, 1.0)
         what = "each unit" if per_unit else "all values"
-        stated = f"{split} ({len(samples)} samples), {what}, ddof={ddof}, center={center}"
+        stated = f"{split} ({many(len(samples), 'sample')}), {what}, ddof={ddof}, center={center}"
         return cls(mean, std, stated, raw)
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, many
 from neuroarrays.kernels.seeding import permutation
 from neuroarrays.tree.columns import seconds
 
@@ -271,7 +271,9 @@ def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
         rows = chosen(given, n, f"{where}: split {name!r}")
         taken = [other for other in owner[rows] if other]
         if taken:
-            msg = f"{where}: {len(taken)} presentations are in {taken[0]!r} and in {name!r}"
+            msg = (
+                f"{where}: {many(len(taken), 'presentation')} both in {taken[0]!r} and in {name!r}"
+            )
             raise SchemaError(msg)
         owner[rows] = name
         sides[name] = rows

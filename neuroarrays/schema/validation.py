@@ -68,7 +68,7 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
 def _trials_as_units(units: dict[str, int], rows: dict[str, int]) -> list[str]:
     """As many units as a table of the session has rows: each may be a trial."""
     return [
-        f"{path}: it has {n} units, and {table} has as many rows: are they trials?"
+        f"{path}: it has {many(n, 'unit')}, and {table} has as many rows: are they trials?"
         for path, n in units.items()
         for table, size in rows.items()
         if n == size > _FEW and table.partition("/")[0] == path.partition("/")[0]
@@ -124,7 +124,7 @@ def _check_spikes(node: xr.Dataset) -> tuple[list[str], list[str]]:
     ends = np.cumsum(sizes, dtype=np.int64)
     total = node.sizes[schema.SPIKE]
     if (sizes < 0).any() or (ends[-1] if ends.size else 0) != total:
-        return [f"row_size adds up to {sizes.sum()}, there are {total} spikes"], []
+        return [f"row_size adds up to {sizes.sum()}, there are {many(total, 'spike')}"], []
     unordered = missing = 0
     for end, size in zip(ends, sizes, strict=True):
         train = node[schema.SPIKE_TIMES][int(end - size) : int(end)].values
@@ -160,7 +160,7 @@ def _check_table(kind: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
         if kind == schema.RECORDING:
             notes.append("the file does not say when presentations end")
     elif (backwards := times[schema.STOP_TIME] < start).any():
-        notes.append(f"{backwards.sum()} presentations stop before they start")
+        notes.append(f"{many(int(backwards.sum()), 'presentation')} with a stop before the start")
     if (np.diff(start) < 0).any():
         notes.append("presentations are not in order of start_time; their order is kept")
     return [], notes

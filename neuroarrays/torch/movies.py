@@ -15,7 +15,7 @@ from neuroarrays import schema
 from neuroarrays.batches import gathering
 from neuroarrays.batches.base import Gathered
 from neuroarrays.batches.movies import MovieChunks, MovieFields, frame_dim
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, many
 
 DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
 BY_TRIAL = "responses_by_trial"
@@ -107,7 +107,9 @@ def movie_fields(area: xr.DataTree, movie: str, response: str, cache: bool | str
             raise SchemaError(msg)
     frames, others = (array.sizes[dim] for array in arrays)
     if frames != others:
-        msg = f"{gathering.location(area)}: {movie} has {frames} frames, {response} {others}"
+        msg = (
+            f"{gathering.location(area)}: {movie} has {many(frames, 'frame')}, {response} {others}"
+        )
         raise SchemaError(msg)
     if np.isnan(arrays[1].values).any():
         msg = f"{gathering.location(area, response)} has NaN, which open-retina cannot train on"

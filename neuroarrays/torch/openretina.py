@@ -17,7 +17,7 @@ from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.clips import split_clips
 from neuroarrays.batches.movies import MovieStarts, pixel_statistics
-from neuroarrays.errors import NotInTree, SchemaError, option
+from neuroarrays.errors import NotInTree, SchemaError, many, option
 from neuroarrays.formats.retina.session_info import session_info
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.given import check
@@ -323,7 +323,7 @@ def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.D
         raise SchemaError(msg)
     frames = shown.shape[1]
     if answers.shape[1] < frames:
-        msg = f"{path}: the movie has {frames} frames, the responses {answers.shape[1]}"
+        msg = f"{path}: the movie has {many(frames, 'frame')}, the responses {answers.shape[1]}"
         raise SchemaError(msg)
     dims = (schema.TIME, "channel", "y", "x")
     area: dict[str, Any] = {schema.RESPONSES: ((schema.TIME, schema.UNIT), answers[:, :frames].T)}

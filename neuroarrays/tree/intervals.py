@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, many
 from neuroarrays.tree.columns import plain_column, seconds
 
 _ROWS = schema.PRESENTATION
@@ -60,7 +60,7 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
     if bad.any():
         row = int(np.argmax(bad))
         msg = (
-            f"{int(bad.sum())} of {bad.size} intervals have no extent: row {row} lasts from "
+            f"{int(bad.sum())} of {many(bad.size, 'interval')} without extent: row {row} lasts from "
             f"{pair[0, row]} to {pair[1, row]} s"
         )
         raise ValueError(msg)

@@ -209,7 +209,7 @@ def test_counts_without_a_clock_are_not_called_rates():
 def test_blanks_alone_are_an_error(ripples):
     area = ripples[f"{SESSION}/ca1"].to_dataset()
     blank = area.assign_coords(contrast=("presentation_id", np.full(594, np.nan)))
-    with pytest.raises(ValueError, match="'contrast' is missing in all 594 presentations"):
+    with pytest.raises(ValueError, match="'contrast' is missing in all of 594 presentations"):
         na.psth(blank, by="contrast")
     with pytest.raises(SchemaError, match="no presentations left"):
         na.psth(area.isel(presentation_id=[]))

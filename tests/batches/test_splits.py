@@ -100,7 +100,7 @@ def test_neighbouring_clips_that_validate_are_two():
     ("given", "message"),
     [
         ({"train": [0, 1], "test": []}, "s/A: split 'test' is empty"),
-        ({"train": [0, 1], "test": [1]}, "1 presentations are in 'train' and in 'test'"),
+        ({"train": [0, 1], "test": [1]}, "1 presentation both in 'train' and in 'test'"),
         ({"train": [0, 9]}, "names presentation 9 of 5"),
     ],
 )

@@ -129,7 +129,7 @@ def test_notes():
         "1 time stamps are duplicated",
         "1 of 3 values of start_time are missing",
         "1 of 3 values of stop_time are missing",
-        "1 presentations stop before they start",
+        "1 presentation with a stop before the start",
         "not in order of start_time",
     ):
         assert word in notes, notes

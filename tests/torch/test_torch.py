@@ -132,7 +132,7 @@ def test_areas_of_one_session_have_keys_of_their_own():
 
 
 def test_sides_that_share_are_refused(trials):
-    with pytest.raises(SchemaError, match="session_0/VISp: 1 presentations are in 'train'"):
+    with pytest.raises(SchemaError, match="session_0/VISp: 1 presentation both in 'train'"):
         na.torch.loaders(trials, ["speed"], split=lambda a: {"train": [0, 1], "test": [1]})
     with pytest.raises(SchemaError, match="session_0/VISp: split 'test' is empty"):
         na.torch.loaders(trials, ["speed"], split=lambda a: {"train": [0, 1], "test": []})

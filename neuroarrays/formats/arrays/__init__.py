@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NeuroArraysError, shorten
+from neuroarrays.errors import FormatError, NeuroArraysError, many, shorten
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.mapping import (
@@ -284,7 +284,7 @@ def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) ->
     told = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)
     if units > times > 0 and not told:
         warnings.warn(
-            f"{arrays.source.path}: {name or '/'} has {units:,} units and {times:,} times; if these are "
+            f"{arrays.source.path}: {name or '/'} has {many(units, 'unit')} and {times:,} times; if these are "
             "exchanged, say dims= the other way round",
             UserWarning,
             stacklevel=2,

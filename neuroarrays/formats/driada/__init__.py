@@ -26,7 +26,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, many
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.probe import Probe
@@ -356,7 +356,7 @@ def _suspect(file: MemberSource, content: Contents) -> None:
     """Warn of a matrix that looks like it is the other way round."""
     if not content.features and content.units > content.times:
         warnings.warn(
-            f"{file.path}: {content.neural} has {content.units:,} neurons and {content.times:,} frames; "
+            f"{file.path}: {content.neural} has {many(content.units, 'neuron')} and {many(content.times, 'frame')}; "
             f"if these are exchanged, say time_axis={-1 if content.time_first else 0}",
             UserWarning,
             stacklevel=2,

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, many
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
 from neuroarrays.formats.reader import Reader
@@ -145,7 +145,7 @@ class HoeflingReader(Reader):
         kept = field.kept(filters)
         if kept.size <= filters.get("min_units", 0):
             request.notes.append(
-                f"{name} left out: {kept.size} units pass the filters; units='all' keeps all"
+                f"{name} left out: {many(kept.size, 'unit')} left by the filters; units='all' keeps all"
             )
             return {}
         nodes = field.nodes(retina.TRAIN, kept, session.movie)

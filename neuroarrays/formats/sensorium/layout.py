@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, shorten
+from neuroarrays.errors import FormatError, many, shorten
 from neuroarrays.files import npy
 from neuroarrays.files.source import text_array
 from neuroarrays.files.store import Listing, Store
@@ -124,7 +124,9 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
             "restore them from the original; only rows of tier 'none' may lack files",
         )
     if absent.size:
-        notes.append(f"{absent.size} rows of meta/trials of tier 'none' have no files: left out")
+        notes.append(
+            f"{many(absent.size, 'row')} of meta/trials, of tier 'none', left out: no files"
+        )
     even = bool(first.size) and first[-1] - first[0] + 1 == first.size
     kept: Numbers = range(int(first[0]), int(first[-1]) + 1) if even else first
     return Trials(kept, {name: column[first] for name, column in columns.items()}, notes)
@@ -212,7 +214,7 @@ def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
         return None
     rank = np.searchsorted(np.sort(stamps), stamps, side="left").astype(np.int64)
     ties = stamps.size - np.unique(stamps).size
-    return rank, f"1 s, from time stamps; {ties} trials share a place with another"
+    return rank, f"1 s, from time stamps; {many(ties, 'trial')} with the place of another"
 
 
 def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
