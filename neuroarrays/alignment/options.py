@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.alignment.interpolation import check_method
+from neuroarrays.schema.given import yes_or_no
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Options:
     ------
     ValueError
         On a method for series, a clock of events or a choice for missing tables that there
-        is not.
+        is not, or on `clip` or `binarize` that is neither True nor False.
     """
 
     bin_width: float
@@ -36,6 +37,7 @@ class Options:
     missing: str | None
 
     def __post_init__(self) -> None:
+        yes_or_no(clip=self.clip, binarize=self.binarize)
         if self.method is not None:
             check_method(self.method)
         if self.event_clock not in (None, "session", "presentation"):

@@ -174,7 +174,7 @@ def session_tables(
     -------
     tables, left_out : dict of str to table, dict of str to str
         By session; which rows were left out and how many, or that the session has no such table,
-        only where something was.
+        only where something was. By name a table of several joined by "+" that no session has.
 
     Raises
     ------
@@ -186,6 +186,9 @@ def session_tables(
         tables = _selected(known, wanted, blanks, "stated", {}, missing)
         dropped = {name: str(table.attrs.pop("dropped", "")) for name, table in tables.items()}
         lacking = {name: f"no table {wanted!r}" for name in sessions if name not in tables}
+        names = {table for of_session in known.values() for table in of_session}
+        parts = [] if wanted in names else parts_of_name(wanted)
+        lacking |= {part: "no session has this table" for part in parts if part not in names}
         return dict(tables), {name: text for name, text in dropped.items() if text} | lacking
     mapping = isinstance(wanted, Mapping) and not isinstance(wanted, xr.Dataset | pd.DataFrame)
     if callable(wanted):
@@ -312,6 +315,9 @@ def _named(
     """
     known = dict.fromkeys(table for session in tables.values() for table in session)
     names = [name] if name in known else parts_of_name(name)
+    if "" in names:
+        msg = f"{option('presentations', name)}: expected a name on either side of each '+'"
+        raise ValueError(msg)
     named = {}
     for session, session_tables in tables.items():
         if parts := {

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.batches import gathering
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.errors import NotInTree, SchemaError, many
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,12 @@ def split_clips(
         drawn = drawn[np.argsort(numbers[drawn], kind="stable")]
     else:
         number = 10 if number is None else number
+        if numbers.size < 2:
+            msg = (
+                f"{where}: clip_length={length}: the movie has {many(frames, 'frame')}, expected two "
+                "clips at least, to train and to validate"
+            )
+            raise ValueError(msg)
         if not 0 < number < numbers.size:
             msg = (
                 f"{where}: num_val_clips={number}: expected 1 to {numbers.size - 1} of the "

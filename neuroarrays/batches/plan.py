@@ -20,7 +20,7 @@ from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.samplers import Batches, Jittered
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.schema.given import whole_number
+from neuroarrays.schema.given import check, whole_number
 
 #: A side of a split whose name begins so gets every repeat, in order.
 TEST = ("test", "final_test", "live_test")
@@ -72,6 +72,14 @@ def loaders(
     return LoaderPlan(gathering.names(inputs), gathering.names(targets), **options).loaders(
         tree, NumpyLoader
     )
+
+
+def _sides_of(split: SplitRule, area: xr.DataTree) -> dict[str, Any]:
+    """What a function of the area gives, checked."""
+    sides = split(area)
+    where = gathering.location(area)
+    check(sides, Mapping, f"{where}: split: expected a dict of sides from the function", TypeError)
+    return dict(sides)
 
 
 def check_options(options: Any, known: Sequence[str], where: str, hint: str = "") -> None:
@@ -183,7 +191,7 @@ class LoaderPlan:
         sides = (
             splits.by_tier(gathering.column(area, split, hint))
             if isinstance(split, str)
-            else dict(split(area))
+            else _sides_of(split, area)
         )
         if not sides:
             msg = f"{where}: the split has no side"

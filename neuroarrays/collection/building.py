@@ -42,6 +42,7 @@ from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.formats.door import open_datatree, reader_of
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.tasks import Outcome, Progress, Runner, error_text
+from neuroarrays.schema.given import check
 
 
 @dataclass
@@ -180,6 +181,7 @@ def _names(wanted: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """A name or several as a tuple; None for all."""
     if wanted is None:
         return None
+    check(wanted, str | Iterable, "stimuli, areas: expected a name or a list of names", TypeError)
     return (wanted,) if isinstance(wanted, str) else tuple(wanted)
 
 

@@ -17,6 +17,7 @@ from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.lazy.tasks import Outcome, error_text
+from neuroarrays.schema.given import yes_or_no
 from neuroarrays.schema.names import matches
 from neuroarrays.tree import contents
 
@@ -59,6 +60,7 @@ class Recipe:
     binarize: bool = False
 
     def __post_init__(self) -> None:
+        yes_or_no(clip=self.clip, binarize=self.binarize)
         for name, known in (("compat", "mlynarski"), ("layout", "allen_binned")):
             if getattr(self, name) not in (None, known):
                 msg = f"{name}={getattr(self, name)!r}: expected {known!r} or None"

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.errors import option
 from neuroarrays.exchange.object_nodes import metadata_of, node_of
 from neuroarrays.exchange.objects import PynappleObjects, pynapple_module, to_pynapple
 from neuroarrays.lazy.indexes import dataset
@@ -69,6 +70,11 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
     if isinstance(objects, PynappleObjects) and objects.tree.parent is None:
         return _restored(objects)
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.RECORDING, source="pynapple"))}
+    if session is not None:
+        _check_name(session)
+        if "/" in session:
+            msg = f"{option('session', session)}: expected one name, not a path"
+            raise ValueError(msg)
     for folder, inside in _by_folder(nap, objects).items():
         groups |= _sessions(inside, folder or session)
     return tree_of(groups)

@@ -95,7 +95,7 @@ class Runner:
     def __init__(
         self, workers: int, scheduler: str | Client | None, strict: bool, progress: Progress
     ):
-        if workers < 1:
+        if not isinstance(workers, int) or workers < 1:
             msg = f"{option('workers', workers)}: expected 1 or more"
             raise ValueError(msg)
         local = "processes" if workers > 1 else "sync"

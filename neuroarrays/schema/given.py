@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from neuroarrays.errors import SchemaError, quoted, shorten
@@ -57,6 +58,20 @@ def whole_number(given: Any, name: str, least: int | None = None) -> int:
         msg = f"{name}={given}: expected at least {least}"
         raise ValueError(msg)
     return number
+
+
+def yes_or_no(**options: Any) -> None:
+    """Refuse an option that is neither True nor False.
+
+    Raises
+    ------
+    ValueError
+        Names the first.
+    """
+    for name, value in options.items():
+        if not isinstance(value, bool | np.bool_):
+            msg = f"{name}={value!r:.60}: expected True or False"
+            raise ValueError(msg)
 
 
 def described(given: Any) -> str:

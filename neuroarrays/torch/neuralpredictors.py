@@ -13,7 +13,7 @@ from neuroarrays.batches import gathering, splits
 from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree
-from neuroarrays.schema.given import whole_number
+from neuroarrays.schema.given import check, whole_number, yes_or_no
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.points import BatchesOf, MoviePoints, Points, PupilPoint, WindowsOf
 
@@ -30,13 +30,13 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     targets: Sequence[str] = ("responses",),
     *,
     include_behavior: bool = False,
-    include_eye_position: bool = False,
+    include_eye_position: bool | None = False,
     behavior: Sequence[str] = (),
     pupil_center: Sequence[str] = (),
     add_behavior_as_channels: bool = True,
-    add_eye_pos_as_channels: bool = False,
+    add_eye_pos_as_channels: bool | None = False,
     scale: float | None = None,
-    exclude: str | Sequence[str] = (),
+    exclude: str | Sequence[str] | None = (),
     frames: int | None = None,
     offset: int = -1,
     max_frame: int | None = None,
@@ -57,7 +57,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         ``(presentation_id, unit_id)``; of movies with `time`.
     include_behavior, include_eye_position : bool
         Whether samples have the fields `behavior` and `pupil_center`: dilation of the pupil, its
-        derivative and speed; horizontal and vertical place of the pupil.
+        derivative and speed; horizontal and vertical place of the pupil. None is False, as there.
     behavior, pupil_center : sequence of str
         Other variables ``(presentation_id,)`` for these fields, which samples then have.
     add_behavior_as_channels : bool
@@ -107,8 +107,14 @@ def neuralpredictors(  # noqa: PLR0913  its own options
         "pupil_center": (include_eye_position, pupil_center),
     }
     as_channels = ["behavior"] * (include_behavior and add_behavior_as_channels)
-    as_channels += ["pupil_center"] * add_eye_pos_as_channels
-    excluded = _fields(exclude)
+    as_channels += ["pupil_center"] * bool(add_eye_pos_as_channels)
+    excluded = _fields(() if exclude is None else exclude)
+    yes_or_no(
+        include_behavior=include_behavior,
+        include_eye_position=include_eye_position or False,
+        add_behavior_as_channels=add_behavior_as_channels,
+        add_eye_pos_as_channels=add_eye_pos_as_channels or False,
+    )
     _check_windows(frames, offset, max_frame)
     by_side: dict[str, dict[str, Any]] = {}
     for key, area in gathering.areas(tree, [*inputs, *targets]):
@@ -163,6 +169,7 @@ def _batches(
 
 def _fields(exclude: str | Sequence[str]) -> set[str]:
     """The fields that are not normalised, checked."""
+    check(exclude, str | Sequence, "exclude: expected fields", ValueError)
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
     if unknown := sorted(excluded - set(PupilPoint._fields)):
         raise NotInTree("field", unknown[0], PupilPoint._fields, where="exclude")

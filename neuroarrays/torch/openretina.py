@@ -20,7 +20,7 @@ from neuroarrays.batches.movies import MovieStarts, pixel_statistics
 from neuroarrays.errors import NotInTree, SchemaError, many, option
 from neuroarrays.formats.retina.session_info import session_info
 from neuroarrays.lazy.trees import tree_of
-from neuroarrays.schema.given import check
+from neuroarrays.schema.given import check, whole_number, yes_or_no
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.movies import BY_TRIAL, DataPoint, MovieDataset, by_trial, movie_fields
 
@@ -107,6 +107,13 @@ def openretina(  # noqa: PLR0913  its own options
     """
     fields.check_cache(cache)
     _check_numbers(seed, fr_normalization)
+    whole_number(train_chunk_size, "train_chunk_size")
+    for name, number in (("clip_length", clip_length), ("num_val_clips", num_val_clips)):
+        if number is not None:
+            whole_number(number, name)
+    yes_or_no(allow_over_boundaries=allow_over_boundaries)
+    if normalize_stimuli is not None:
+        yes_or_no(normalize_stimuli=normalize_stimuli)
     movie, response = _one("inputs", inputs), _one("targets", targets)
     by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     areas = [area for _, area in gathering.areas(tree, [movie, response])]
@@ -353,7 +360,8 @@ def _check_numbers(seed: Any, fr_normalization: Any) -> None:
     if not isinstance(seed, int | np.integer):
         msg = f"{option('seed', seed)}: expected a whole number; it draws the validation clips"
         raise ValueError(msg)
-    if fr_normalization is not None and not fr_normalization > 0:
+    is_number = isinstance(fr_normalization, int | float | np.number)
+    if fr_normalization is not None and not (is_number and fr_normalization > 0):
         msg = f"{option('fr_normalization', fr_normalization)}: expected a positive number"
         raise ValueError(msg)
 

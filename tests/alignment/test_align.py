@@ -54,6 +54,28 @@ def recording(trains, tables=None, series=None, name="s1"):
 TABLE = {"start_time": [1.0, 1.25, 1.2], "stop_time": [1.25, 1.5, 1.45], "orientation": [0, 90, 0]}
 
 
+def test_a_name_of_several_that_no_session_has_is_said():
+    tree = recording([[1.01, 1.26]], {"gratings": TABLE})
+    aligned = na.align(tree, "gratings + gabors", bin_width=0.1)
+    assert aligned["s1"].sizes["presentation_id"] == 3
+    assert aligned.attrs["history"].endswith("; left out: gabors: no session has this table")
+    assert aligned.attrs["notes"] == ["gabors: not aligned, no session has this table"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"presentations": "gratings +"}, r"'gratings \+': expected a name on either side"),
+        ({"clip": "no"}, "clip='no': expected True or False"),
+        ({"binarize": 1}, "binarize=1: expected True or False"),
+    ],
+)
+def test_options_that_are_none(options, expected):
+    tree = recording([[1.01, 1.26]], {"gratings": TABLE})
+    with pytest.raises(ValueError, match=expected):
+        na.align(tree, **{"presentations": "gratings", "bin_width": 0.1} | options)
+
+
 def test_trials_are_aligned_with_labels_masks_and_parameters():
     tree = recording([[1.01, 1.26, 1.3], [1.24, 1.25]], {"gratings": TABLE})
     area = na.align(tree, "gratings", bin_width=0.1)["s1/VISp"]

@@ -108,6 +108,12 @@ def test_folders_in_a_folder_are_sessions(folder):
     np.testing.assert_array_equal(tree["sub-A_ses-2/more/more"], [5.0, 6.0])
 
 
+@pytest.mark.parametrize("session", [3, "a/b", "../a"])
+def test_a_session_has_one_name(session):
+    with pytest.raises((TypeError, ValueError), match="expected"):
+        na.from_pynapple({"speed": nap.Tsd([0.0], [1.0])}, session=session)
+
+
 def test_names_in_a_mapping_are_paths():
     tree = na.from_pynapple({"port": {"lick": nap.Ts([1.0]), "drop": nap.Ts([2.0])}})
     assert set(tree["session/port"].children) == {"lick", "drop"}

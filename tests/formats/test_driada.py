@@ -287,7 +287,10 @@ def test_metadata_of_every_kind(tmp_path):
         ({"fps": 10**5000}, "above 0 Hz; found a larger one than any"),
         ({"bad_frames": [[1, 2], [3]]}, "bad_frames: expected a list of frames"),
         ({"bad_frames": [1, "a", None]}, "bad_frames: expected"),
-        ({"bad_frames": np.arange(20) < 3}, r"say np\.flatnonzero\(mask\)"),
+        (
+            {"bad_frames": np.arange(20) < 3},
+            r"a mask of shape \(20,\); give np\.flatnonzero\(mask\)",
+        ),
     ],
 )
 def test_metadata_that_cannot_be(tmp_path, said, message):

@@ -615,6 +615,45 @@ def test_an_option_of_theirs_says_what_to_do_instead(name):
         of_images({name: 1})
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"include_behavior": "yes"},
+        {"include_eye_position": 1.0},
+        {"add_behavior_as_channels": None},
+        {"exclude": 3},
+    ],
+)
+def test_options_of_another_kind(option):
+    (name,) = option
+    with pytest.raises(ValueError, match=f"{name}.*: expected|{name}: expected"):
+        of_images(option)
+
+
+def test_none_stands_for_no_as_there():
+    nothing = {"include_eye_position": None, "add_eye_pos_as_channels": None, "exclude": None}
+    (loader,) = of_images(nothing)["train"].values()
+    assert next(iter(loader))._fields == ("images", "responses")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ({"num_val_clips": "a"}, "num_val_clips='a': expected a whole number"),
+        ({"num_val_clips": 1.5}, "num_val_clips=1.5: expected a whole number"),
+        ({"clip_length": 2.5}, "clip_length=2.5: expected a whole number"),
+        ({"clip_length": 10**6}, "clip_length=1000000: the movie has .* frames, expected two"),
+        ({"train_chunk_size": None}, "train_chunk_size=None: expected a whole number"),
+        ({"fr_normalization": "a"}, "fr_normalization='a': expected a positive number"),
+        ({"allow_over_boundaries": "no"}, "allow_over_boundaries='no': expected True or False"),
+        ({"normalize_stimuli": 3}, "normalize_stimuli=3: expected True or False"),
+    ],
+)
+def test_options_of_openretina_of_another_kind(option, expected):
+    with pytest.raises(ValueError, match=expected):
+        na.torch.loaders(movie_tree(), compat="openretina", options=OPTIONS | option)
+
+
 def test_what_is_done_instead_does_it():
     tree = image_tree()
     chosen = na.trials(na.select_units(tree, "unit_id in [1, 2]"), "presentation_id < 40")

@@ -91,12 +91,20 @@ def published(
         If no session showed the stimulus.
     ValueError
         If two parts of a stimulus in one session have different numbers of bins.
+    SchemaError
+        If the tree is not of Allen sessions.
 
     Examples
     --------
     >>> tree = na.open_datatree("sessions/")  # doctest: +SKIP
     >>> published(tree, "natural_scenes")  # doctest: +SKIP
     """
+    if tree.attrs.get("source") != "allen":
+        msg = (
+            "the published archive is made from session files of Allen Visual Coding, "
+            f"found a tree of the reader {tree.attrs.get('source')!r}"
+        )
+        raise SchemaError(msg)
     sessions = dict(sorted(tree.children.items(), key=lambda pair: _number(pair[0])))
     names = stored_with(stimulus)
     rows = {session: rows_of(node, names) for session, node in sessions.items()}

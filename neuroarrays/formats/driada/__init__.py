@@ -339,6 +339,14 @@ def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
         values = np.unique(np.asarray(stated))
     except (TypeError, ValueError) as error:
         raise FormatError(file.path, "bad_frames", "a list of frames", str(error)) from error
+    if values.dtype == bool:
+        raise FormatError(
+            file.path,
+            "bad_frames",
+            f"frames from 0 to {content.times - 1}",
+            f"a mask of shape {np.shape(stated)}",
+            "give np.flatnonzero(mask)",
+        )
     if values.size and (
         values.dtype.kind not in "iu" or values[0] < 0 or values[-1] >= content.times
     ):
@@ -347,7 +355,6 @@ def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
             "bad_frames",
             f"frames from 0 to {content.times - 1}",
             f"{values[0]} to {values[-1]}",
-            "of a mask, say np.flatnonzero(mask)" if values.dtype == bool else "",
         )
     return [int(v) for v in values]
 
