@@ -454,6 +454,12 @@ def test_two_files_of_one_session(tmp_path):
 def test_options_are_checked(sessions, tmp_path):
     with pytest.raises(ValueError, match="workers=0"):
         build(sessions, tmp_path / "archive", workers=0)
+    with pytest.raises(ValueError, match="workers='two'"):
+        build(sessions, tmp_path / "archive", workers="two")
+    with pytest.raises(TypeError, match="expected a name or a list of names, found 3"):
+        build(sessions, tmp_path / "archive", stimuli=3)
+    with pytest.raises(ValueError, match="binarize='x': expected True or False"):
+        build(sessions, tmp_path / "archive", binarize="x")
     with pytest.raises(ValueError, match="scheduler='dask'"):
         build(sessions, tmp_path / "archive", scheduler="dask")
 
