@@ -58,6 +58,8 @@ _HOME = {
     "restrict": "tree.restriction",
     "psth": "analysis.rates",
     "firing_rate": "analysis.rates",
+    "phase_locking": "analysis.coupling",
+    "event_triggered_average": "analysis.coupling",
     "tuning_curve": "analysis.tuning",
     "spike_triggered_average": "analysis.receptive",
     "bayesian_decoder": "analysis.decoding",

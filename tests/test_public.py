@@ -55,6 +55,8 @@ PUBLIC = {
     "normalize",
     "reference",
     "csd",
+    "phase_locking",
+    "event_triggered_average",
     "power",
     "spectrogram",
     "decimate",

@@ -13,6 +13,7 @@ from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.analysis.over import Over, over_areas
+from neuroarrays.analysis.traces import averaged
 from neuroarrays.errors import SchemaError
 from neuroarrays.tree.breaks import stretches
 from neuroarrays.tree.columns import duration
@@ -25,6 +26,7 @@ def psth(
     area: xr.DataTree | xr.Dataset,
     by: str | Sequence[str] | None = None,
     smooth: float | None = None,
+    signal: str | None = None,
     **over: Unpack[Over],
 ) -> xr.Dataset:
     """Peri-stimulus time histogram: mean response over presentations, masked bins left out.
@@ -43,6 +45,9 @@ def psth(
         averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations and at
         holes of `time`; only bins that count enter, and their weights are normalised, so that
         neither the window's edges nor masked bins pull the rate down.
+    signal : str, optional
+        Path of a signal below the area, such as "speed" or "LFP/LFP" (``(presentation_id, time,
+        ...)`` in any unit): its histogram in place of that of the units.
 
     Returns
     -------
@@ -52,14 +57,15 @@ def psth(
         `mean` and `sem` are in spikes/s, of responses in their own unit. Of events the dimension
         is ``event`` (their names) in place of ``unit_id``, and the unit events/s. `sem` is NaN
         where fewer than two presentations count, with a warning where that is a whole condition.
-        Combinations that were never shown are NaN.
+        Combinations that were never shown are NaN. Of a signal there are its own dimensions
+        (``channel``) in place of ``unit_id``; an angle has its circular mean.
 
     Raises
     ------
     SchemaError
         If there is nothing aligned to presentations along time, or no presentation.
     NotInTree
-        If `by` is not a parameter.
+        If `by` is not a parameter, or there is no such signal.
     ValueError
         If `smooth` is not positive, or `by` is missing in every presentation.
 
@@ -73,6 +79,8 @@ def psth(
     """
     from neuroarrays.kernels import moments, smoothing
 
+    if signal is not None:
+        return averaged(area, signal, lambda columns: psth(columns, by, smooth))
     if (events := as_area(area)) is not None:
         return by_name(psth(events, by, smooth), area)
     node, response = _conditions.trials_of(area)

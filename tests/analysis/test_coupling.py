@@ -1,0 +1,156 @@
+"""Spikes and signals together, against slow twins."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import NotInTree, SchemaError
+
+RATE = 200.0
+CLOCK = 2 + np.arange(4000) / RATE
+
+
+def phase(clock=CLOCK, **attrs):
+    values = (2 * np.pi * 8 * clock) % (2 * np.pi)
+    return xr.DataArray(values, {"time": clock}, "time", "phase", {"period": 2 * np.pi} | attrs)
+
+
+def spikes(*trains):
+    sizes = [len(train) for train in trains]
+    return xr.Dataset(
+        {"spike_times": ("spike", np.concatenate(trains)), "row_size": ("unit_id", sizes)},
+        {
+            "unit_id": np.arange(len(trains)) + 5,
+            "depth": ("unit_id", np.arange(len(trains)) * 10.0),
+        },
+    )
+
+
+def test_phase_locking_is_that_of_every_spike():
+    rng = np.random.default_rng(0)
+    locked = 3 + np.arange(100) / 8 + rng.normal(0, 0.01, 100)
+    free = np.sort(rng.uniform(2.1, 21, 80))
+    outside = np.array([0.5, 30.0])
+    found = na.phase_locking(spikes(locked, free, outside, [5.0]), phase())
+    for k, train in enumerate((locked, free)):
+        train = train[(train >= CLOCK[0]) & (train <= CLOCK[-1])]
+        vector = np.exp(2j * np.pi * 8 * train).mean()
+        n = len(train)
+        pairs = np.exp(2j * np.pi * 8 * (train[:, None] - train)).real
+        assert found["n"].values[k] == n
+        np.testing.assert_allclose(found["vector_length"][k], np.abs(vector), atol=1e-6)
+        off = np.angle(np.exp(1j * (found["mean_phase"].values[k] - np.angle(vector))))
+        assert abs(off) < 1e-6
+        np.testing.assert_allclose(found["ppc"][k], (pairs.sum() - n) / n / (n - 1), atol=1e-6)
+    assert found["p"][0] < 1e-10
+    assert found["p"][1] > 0.01
+    assert found["n"].values.tolist()[2:] == [0, 1]
+    assert np.isnan(found["mean_phase"][2])
+    assert np.isnan(found["ppc"][3])
+    assert found["depth"].values.tolist() == [0, 10, 20, 30]
+    degrees = xr.DataArray(
+        np.rad2deg(phase().values), {"time": CLOCK}, "time", attrs={"period": 360.0, "units": "deg"}
+    )
+    turned = na.phase_locking(spikes(locked), degrees)
+    np.testing.assert_allclose(turned["vector_length"], found["vector_length"][:1], atol=1e-6)
+    assert turned["mean_phase"].attrs["units"] == "deg"
+
+
+def test_spikes_in_gaps_of_the_phase_do_not_count():
+    clock = np.concatenate([CLOCK[:1000], CLOCK[2000:]])
+    found = na.phase_locking(spikes([3.0, 8.0, 15.0]), phase(clock))
+    assert found["n"].values.tolist() == [2]
+    for wrong in (phase(period=None), phase().expand_dims("channel", 1)):
+        with pytest.raises(SchemaError, match="attribute period"):
+            na.phase_locking(spikes([3.0]), wrong)
+
+
+def test_averages_around_events_are_those_of_each_event():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(4000, 2))
+    values[1000:1010, 1] = np.nan
+    signal = xr.DataArray(
+        values, {"time": CLOCK, "channel": [3, 4]}, ("time", "channel"), "lfp", {"units": "V"}
+    )
+    times = np.array([3.0, 7.01, 12.345, 21.99, np.nan])
+    found = na.event_triggered_average(signal, times, (-0.05, 0.1))
+    np.testing.assert_allclose(found["lag"], np.arange(-10, 21) / RATE)
+    for column in range(2):
+        known = np.isfinite(values[:, column])
+        for k, lag in enumerate(found["lag"].values):
+            parts = []
+            for t in times[:4] + lag:
+                after = int(np.searchsorted(CLOCK, t - 1e-9))
+                exact = after < 4000 and abs(CLOCK[after] - t) < 1e-9
+                around = [after] if exact else [after - 1, after]
+                if after < 4000 and known[around].all():
+                    parts.append(np.interp(t, CLOCK, values[:, column]))
+            assert found["n"].values[k, column] == len(parts)
+            np.testing.assert_allclose(found["mean"].values[k, column], np.mean(parts), atol=1e-6)
+            np.testing.assert_allclose(
+                found["sem"].values[k, column],
+                np.std(parts, ddof=1) / np.sqrt(len(parts)),
+                atol=1e-6,
+            )
+    assert found["mean"].attrs["units"] == "V"
+    with pytest.raises(ValueError, match="holds no sample"):
+        na.event_triggered_average(signal, times, (0.001, 0.002))
+
+
+@pytest.fixture(scope="module")
+def aligned():
+    clock = np.arange(0, 40, 0.05) + 0.025
+    table = xr.Dataset(
+        {
+            "start_time": ("presentation_id", [1.0, 11.0, 21.0, 31.0]),
+            "stop_time": ("presentation_id", [3.0, 13.0, 23.0, 32.0]),
+            "side": ("presentation_id", list("abab")),
+        },
+        {"presentation_id": np.arange(4)},
+    )
+    lfp = xr.Dataset(
+        {"lfp": (("time", "channel"), np.stack([clock, -clock], 1), {"units": "V"})},
+        {"time": clock, "channel": [7, 9]},
+    )
+    heading = xr.Dataset(
+        {"angle": ("time", np.where(clock < 16, 350.0, 20.0), {"period": 360.0})}, {"time": clock}
+    )
+    tree = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}),
+            "/s/presentations/trials": table,
+            "/s/LFP": lfp,
+            "/s/heading": heading,
+            "/s/CA1/spikes": spikes([1.5, 11.2, 22.0]),
+        }
+    )
+    return na.align(tree, "trials", 0.1, (0, 2), series="*")
+
+
+def test_signals_around_events_are_averaged_as_counts_are(aligned):
+    found = na.psth(aligned["s/CA1"], signal="LFP/lfp")
+    assert found["mean"].dims == ("channel", "time")
+    assert found["channel"].values.tolist() == [7, 9]
+    middles = found["time"].values
+    onsets = np.array([1.0, 11, 21, 31])
+    early = onsets.mean() + middles[:10]
+    np.testing.assert_allclose(found["mean"].sel(channel=7)[:10], early)
+    np.testing.assert_allclose(found["mean"].sel(channel=9)[:10], -early)
+    # The last presentation ends after 1 s: what is later does not count.
+    np.testing.assert_allclose(found["mean"].sel(channel=7)[10:], 11 + middles[10:])
+    assert found["n"].sel(channel=7).values.tolist() == [4] * 10 + [3] * 10
+    np.testing.assert_allclose(found["sem"].sel(channel=7)[:10], onsets.std(ddof=1) / 2)
+    assert found["mean"].attrs["units"] == "V"
+    by_side = na.psth(aligned["s/CA1"], "side", signal="LFP/lfp")
+    assert by_side["mean"].dims == ("side", "channel", "time")
+    np.testing.assert_allclose(by_side["mean"].sel(side="a", channel=7), 11 + middles)
+
+
+def test_an_angle_around_events_has_its_circular_mean(aligned):
+    found = na.psth(aligned["s/CA1"], signal="heading/angle")
+    assert found["mean"].dims == ("time",)
+    np.testing.assert_allclose(found["mean"][:10], 5.0)
+    assert found["mean"].attrs["period"] == 360.0
+    with pytest.raises(NotInTree, match="LFP/lfp"):
+        na.psth(aligned["s/CA1"], signal="LFP/LFP")
