@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,18 +77,17 @@ def tree_of(
     NotInTree
         If a file has no such session, area or unit.
     """
-    rows = _checked(table, options)
-    opened: dict[str, dict[str, xr.Dataset]] = {}
-    for path, of_path in rows.groupby(PATH, sort=False, observed=True):
-        wanted: dict[str, Any] = {"sessions": list(of_path[SESSION].unique())}
-        if AREA in of_path and _known(of_path[AREA]).all():
-            wanted["areas"] = list(of_path[AREA].unique())
-        format_ = str(of_path[FORMAT].iloc[0]) if FORMAT in of_path else ""
+    named = _named(_checked(table, options))
+    opened: dict[str, groups.Groups] = {}
+    for path, rows in named.items():
+        wanted: dict[str, Any] = {"sessions": list(dict.fromkeys(rows.names))}
+        if rows.areas and all(rows.areas):
+            wanted["areas"] = list(dict.fromkeys(rows.areas))
         nodes = {
             name.strip("/"): plain(node)
-            for name, node in open_groups(str(path), format_, wanted).items()
+            for name, node in open_groups(path, rows.format, wanted).items()
         }
-        opened[str(path)] = _cut(str(path), nodes, of_path)
+        opened[path] = _cut(path, nodes, rows)
     roots = {path: nodes.pop("").attrs for path, nodes in opened.items()}
     kinds = {schema.kind_of(attrs) for attrs in roots.values()}
     if len(kinds) > 1:
@@ -95,7 +95,8 @@ def tree_of(
         raise ValueError(msg)
     root = _root(list(roots.values()))
     merged = {"/": xr.Dataset(attrs=root)}
-    names = _names({path: _sessions(nodes, rows, path) for path, nodes in opened.items()})
+    sessions = {path: set(rows.sessions) for path, rows in named.items()}
+    names = _names({p: [n for n in nodes if n in sessions[p]] for p, nodes in opened.items()})
     for path, nodes in opened.items():
         apart = {k: v for k, v in roots[path].items() if k not in (*root, *_OF_OPENING)}
         for name, node in nodes.items():
@@ -136,29 +137,86 @@ def _known(column: pd.Series) -> np.ndarray:
     return known
 
 
+@dataclass
+class _Rows:
+    """The rows of one file, column by column.
+
+    Attributes
+    ----------
+    format : str
+        The reader, "" where the table does not say.
+    names, areas : list of str
+        The session and the area of each; no areas where the table has none.
+    sessions : list of str
+        The path of the session of each: with its block.
+    ids, rows : list
+        The unit and its position of each, where the table has them.
+    """
+
+    format: str
+    names: list[str]
+    areas: list[str]
+    sessions: list[str]
+    ids: list[Any]
+    rows: list[int]
+
+    def by_area(self) -> dict[str, _Rows]:
+        """The rows of each area by its path in the tree."""
+        areas: dict[str, list[int]] = {}
+        for at, (session, area) in enumerate(zip(self.sessions, self.areas, strict=True)):
+            areas.setdefault(_key(session, area), []).append(at)
+        return {
+            path: _Rows(
+                self.format,
+                [],
+                [],
+                [],
+                [self.ids[at] for at in places] if self.ids else [],
+                [self.rows[at] for at in places] if self.rows else [],
+            )
+            for path, places in areas.items()
+        }
+
+
+def _named(table: pd.DataFrame) -> dict[str, _Rows]:
+    """The rows of each file."""
+
+    def column(name: str, of_file: np.ndarray) -> list[Any]:
+        return values[name][of_file].tolist() if name in values else []
+
+    wanted = (PATH, FORMAT, BLOCK, SESSION, AREA, schema.UNIT, ROW)
+    values = {name: table[name].to_numpy(object) for name in wanted if name in table}
+    places: dict[str, list[int]] = {}
+    for at, path in enumerate(values[PATH].tolist()):
+        places.setdefault(str(path), []).append(at)
+    named = {}
+    for path, at in places.items():
+        of_file = np.array(at)
+        sessions = [str(name) for name in column(SESSION, of_file)]
+        blocks = column(BLOCK, of_file) or [""] * len(sessions)
+        formats = column(FORMAT, of_file)
+        named[path] = _Rows(
+            formats[0] if formats and isinstance(formats[0], str) else "",
+            sessions,
+            [area if isinstance(area, str) else "" for area in column(AREA, of_file)],
+            [_key(block, name) for block, name in zip(blocks, sessions, strict=True)],
+            column(schema.UNIT, of_file),
+            column(ROW, of_file),
+        )
+    return named
+
+
 def _key(*names: object) -> str:
-    return "/".join(str(name) for name in names if isinstance(name, str) and name)
+    return "/".join(name for name in names if isinstance(name, str) and name)
 
 
 def _leaf(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _blocks(rows: pd.DataFrame) -> pd.Series:
-    return rows[BLOCK].astype(object) if BLOCK in rows else rows[SESSION].map(lambda _: "")
-
-
-def _sessions(nodes: Mapping[str, xr.Dataset], rows: pd.DataFrame, path: str) -> list[str]:
-    """Paths of the sessions in a tree that the rows of a file name."""
-    of_path = rows[rows[PATH] == path]
-    keys = {_key(b, s) for b, s in zip(_blocks(of_path), of_path[SESSION], strict=True)}
-    return [key for key in nodes if key in keys]
-
-
-def _cut(path: str, nodes: groups.Groups, rows: pd.DataFrame) -> groups.Groups:
+def _cut(path: str, nodes: groups.Groups, rows: _Rows) -> groups.Groups:
     """The nodes of the sessions, areas and units of some rows, which are all of one file."""
-    blocks = _blocks(rows)
-    sessions = {_key(b, s) for b, s in zip(blocks, rows[SESSION], strict=True)}
+    sessions = dict.fromkeys(rows.sessions)
     for session in sessions:
         if session not in nodes:
             raise NotInTree("session", session, [name for name in nodes if name], f"in {path}")
@@ -170,52 +228,42 @@ def _cut(path: str, nodes: groups.Groups, rows: pd.DataFrame) -> groups.Groups:
             for session in sessions
         )
     }
-    if AREA not in rows:
+    if not rows.areas:
         return kept
-    areas = [_key(b, s, a) for b, s, a in zip(blocks, rows[SESSION], rows[AREA], strict=True)]
-    wanted = {
-        area: rows.iloc[positions]
-        for area, positions in rows.assign(_area=areas).groupby("_area", sort=False).indices.items()
-    }
+    wanted = rows.by_area()
     masks: dict[str, np.ndarray] = {}
-    unseen = {area: set(_ids(of_area)) for area, of_area in wanted.items()}
+    unseen = {area: set(of_area.ids) for area, of_area in wanted.items()}
     for owner in groups.owners(kept, schema.UNIT):
         size = kept[owner].sizes[schema.UNIT]
         area = next((a for a in wanted if owner == a or groups.below(owner, a)), None)
-        if area is None:  # of a session that is wanted whole
-            session = next((s for s in sessions if groups.below(owner, s)), "")
-            masks[owner] = np.full(size, session in wanted)
+        if area is None or area in sessions:  # of a session that is wanted whole, or not at all
+            masks[owner] = np.full(size, area is not None)
             continue
-        ids = kept[owner][schema.UNIT].values if schema.UNIT in kept[owner] else np.arange(size)
-        masks[owner] = _mask(ids, wanted[area])
-        unseen[area] -= set(_same_kind(ids[masks[owner]].tolist(), unseen[area]))
+        has_ids = schema.UNIT in kept[owner].variables
+        ids = kept[owner].variables[schema.UNIT].values if has_ids else np.arange(size)
+        masks[owner] = _mask(ids.tolist(), wanted[area])
+        unseen[area] -= set(_same_kind(ids[masks[owner]].tolist(), wanted[area].ids))
     for area, missing in unseen.items():
         if missing and area not in sessions:
             _refuse(path, area, sorted(missing, key=str))
     return groups.keep_rows(kept, masks, schema.UNIT, take_units)
 
 
-def _ids(rows: pd.DataFrame) -> list[Any]:
-    return rows[schema.UNIT].tolist() if schema.UNIT in rows else []
-
-
-def _same_kind(ids: list[Any], wanted: Iterable[Any]) -> list[Any]:
+def _same_kind(ids: list[Any], wanted: Sequence[Any]) -> list[Any]:
     """Ids as text where those of the table are: a column of several files has one type."""
-    as_text = any(isinstance(one, str) for one in wanted)
-    return [str(one) for one in ids] if as_text else ids
+    return [str(one) for one in ids] if wanted and isinstance(wanted[0], str) else ids
 
 
-def _mask(ids: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
+def _mask(ids: list[Any], rows: _Rows) -> np.ndarray:
     """Which units of an area stand in some rows: (unit,) bool; all where the rows name none."""
-    if schema.UNIT not in rows:
-        return np.ones(ids.size, bool)
-    wanted = _ids(rows)
-    known = _same_kind(ids.tolist(), wanted)
-    if len(set(known)) == len(known) or ROW not in rows:
-        asked = set(wanted)
+    if not rows.ids:
+        return np.ones(len(ids), bool)
+    known = _same_kind(ids, rows.ids)
+    if len(set(known)) == len(known) or not rows.rows:
+        asked = set(rows.ids)
         return np.array([one in asked for one in known], bool)
-    mask = np.zeros(ids.size, bool)  # a file that gives one id twice: by position
-    for one, row in zip(wanted, rows[ROW].tolist(), strict=True):
+    mask = np.zeros(len(ids), bool)  # a file that gives one id twice: by position
+    for one, row in zip(rows.ids, rows.rows, strict=True):
         if 0 <= row < len(known) and known[int(row)] == one:
             mask[int(row)] = True
     return mask

@@ -2,6 +2,7 @@
 
 import shutil
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +109,19 @@ def test_sessions_of_one_name_are_kept_apart(folder, tmp_path):
     assert tree["tuesday_s0"].attrs["name_in_file"] == "s0"
     again = na.open_datatree(folder / "s1.nwb")["s1/VISp/spikes"]
     np.testing.assert_array_equal(tree["tuesday_s0/VISp/spikes/spike_times"], again["spike_times"])
+
+
+def test_a_unit_id_that_an_area_has_twice_is_chosen_by_its_place(tmp_path):
+    path = tmp_path / "twice.nwb"
+    write_nwb(path, **SMALL)
+    with h5py.File(path, "r+") as file:
+        file["units/id"][...] = 7
+    table = na.units(path)
+    tree = na.open_datatree(table[(table["area"] == "VISp") & (table["row"] == 1)])
+    spikes = tree["twice/VISp/spikes"]
+    whole = na.open_datatree(path)["twice/VISp/spikes"].to_dataset()
+    assert spikes["unit_id"].values.tolist() == [7]
+    assert spikes["snr"].item() == whole["snr"].values[1]
 
 
 # ----------------------------------------------------------------------------------- bad input
