@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from neuroarrays.cli.archive_commands import Add
@@ -36,7 +37,9 @@ def register(add: Add) -> None:
     fetch.add_argument(
         "--overwrite", action="store_true", help="replace other files of these names"
     )
-    cache = add("cache", _cache, "list what is kept of files behind addresses, or clear it")
+    cache = add(
+        "cache", _cache, "list what is kept of files behind addresses and of tables, or clear it"
+    )
     cache.add_argument("--clear", action="store_true", help="delete all of it")
 
 
@@ -67,12 +70,15 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _cache(arguments: argparse.Namespace) -> int:
     from neuroarrays.files import sidecars
 
-    top = sidecars.folder()
-    if top is None:
-        say(f"nothing is kept: {sidecars.FOLDER}=off, or neuroarrays[remote] is not installed")
+    top, tables = sidecars.folder(), sidecars.folder("tables")
+    if top is None or tables is None:
+        say(f"nothing is kept: {sidecars.FOLDER}=off, or the package platformdirs is not installed")
         return FINE
     if arguments.clear:
+        count = sum(1 for file in tables.rglob("*") if file.is_file())
+        shutil.rmtree(tables, ignore_errors=True)
         say(f"{top}: {many(sidecars.clear(), 'file')} deleted")
+        say(f"{tables}: {many(count, 'file')} deleted")
         return FINE
     kept = sidecars.every()
     total = sum(size for _, _, size in kept)
@@ -81,4 +87,6 @@ def _cache(arguments: argparse.Namespace) -> int:
         show([*table(["address", "kept"], rows, right=["kept"]), []])
     limit = size_text(sidecars.LIMIT)
     say(f"{top}: {many(len(kept), 'file')}, {size_text(total)} of at most {limit}")
+    files = [file.stat().st_size for file in tables.rglob("*.parquet")]
+    say(f"{tables}: {many(len(files), 'table')} over recordings, {size_text(sum(files))}")
     return FINE
