@@ -149,7 +149,7 @@ def _is_several(tree: Any, wanted: str) -> bool:
     return (
         isinstance(tree, xr.DataTree)
         and not given.has(tree, wanted)
-        and any(path != "." for path in given.areas(tree, wanted))
+        and any(given.has(node, wanted) for node in tree.descendants)
     )
 
 
@@ -226,7 +226,9 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     strict = (missing or _by_default(tree)) == "raise"
     if not places or (lacking and strict):
         raise _no_area(tree, how.wanted, areas, lacking if places else [])
-    run = Run(tree, places, (function, args, kwargs), strict, errors == "skip")
+    run = Run(
+        tree, places, (function, args, kwargs), strict, errors == "skip", not (how.apart or as_tree)
+    )
     name = getattr(function, "__name__", type(function).__name__)
     answers = run.answers(name, scheduler, workers, progress)
     notes = {path: "no such area" for path in lacking} | run.left_out

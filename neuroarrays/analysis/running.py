@@ -53,17 +53,22 @@ class _Task:
     tree: Any
     room: _Room | None
     quiet: bool
+    load: bool
 
 
 @dataclass
 class Run:
-    """The answers of the areas of a tree; `left_out` are paths of areas and sessions, and why."""
+    """The answers of the areas of a tree; `left_out` are paths of areas and sessions, and why.
+
+    With `load` they are read while their session is, labels of units among them.
+    """
 
     tree: xr.DataTree
     places: list[Place]
     call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
     strict: bool
     skip: bool
+    load: bool
     left_out: dict[str, str] = field(default_factory=dict)
 
     def answers(
@@ -116,7 +121,7 @@ class Run:
             (lambda path: root) if room else lambda path: _Detached(root, path)
         )
         return [
-            _Task(path, tuple(places), call, tree(path), room, quiet)
+            _Task(path, tuple(places), call, tree(path), room, quiet, self.load)
             for path, places in by_session.items()
         ]
 
@@ -177,7 +182,9 @@ def _session(task: _Task) -> Outcome:
                 at = place.path
                 with _noting(answers, at) if task.quiet else contextlib.nullcontext():
                     try:
-                        answers.found[place] = function(tree[at], *args, **kwargs)
+                        answer = function(tree[at], *args, **kwargs)
+                        is_lazy = task.load and isinstance(answer, xr.DataArray | xr.Dataset)
+                        answers.found[place] = answer.compute() if is_lazy else answer
                     except NotInTree as error:
                         answers.lacking[place] = error
     except Exception as error:

@@ -216,8 +216,9 @@ def has(node: xr.DataTree, wanted: str) -> bool:
     -------
     bool
     """
-    dims = {name: set(node[name].dims) for name in _COUNTS if name in node.data_vars}
-    spikes = "spikes" in node.children and "row_size" in node.children["spikes"].data_vars
+    variables = node.variables
+    dims = {name: set(variables[name].dims) for name in _COUNTS if name in variables}
+    spikes = "spikes" in node.children and "row_size" in node.children["spikes"].variables
     trials = any({"presentation_id", "unit_id"} <= of for of in dims.values())
     clock = any(of == _CLOCK for of in dims.values())
     return {
