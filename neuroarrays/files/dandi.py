@@ -16,6 +16,9 @@ API, _PUBLIC = "NEUROARRAYS_DANDI_API", "https://api.dandiarchive.org/api"
 _FORM = re.compile(r"dandi://(\d{6})(?:@([^/]+))?(?:/(.*))?", re.DOTALL)
 #: How an address begins that has the number of an asset; names of assets by their numbers.
 ASSET = "dandi://asset/"
+#: How names of assets end that are Zarr stores.
+STORES = (".zarr", ".ngff")
+_stores: state.Cache[str] = state.Cache(1 << 20, lambda _: state.ENTRY)
 _names: state.Cache[str] = state.Cache(1 << 20, lambda _: state.ENTRY)
 #: Bytes of an answer of the interface.
 _MOST = 32 << 20
@@ -46,7 +49,36 @@ def download(address: str) -> str:
     NetworkError
         If there is no such dandiset, version or asset, or the interface cannot be asked.
     """
-    return f"{_api()}/assets/{_asset(address)}/download/"
+    number, is_store = _asset(address)
+    if is_store:
+        raise NetworkError("missing", "a Zarr store, which is no file")
+    return f"{_api()}/assets/{number}/download/"
+
+
+def is_store(address: str) -> bool:
+    """Whether an address means a Zarr asset by its name, as DANDI asks of these."""
+    return address.rstrip("/").endswith(STORES)
+
+
+def store(address: str) -> str:
+    """Where the files of a Zarr asset lie, below an address of http(s).
+
+    Raises
+    ------
+    NetworkError
+        As `download`, and if it is no Zarr asset.
+    """
+    kept = _stores.get(address)
+    if kept is None:
+        stated = _asked(f"assets/{_asset(address)[0]}/").get("contentUrl")
+        places = [str(place) for place in stated] if isinstance(stated, list) else []
+        below = [place for place in places if "/zarr/" in place and "/api/" not in place]
+        if not below:
+            raise NetworkError(
+                "other", "an asset of DANDI of which nothing says where its Zarr store lies"
+            )
+        kept = _stores.put(address, below[0].rstrip("/"))
+    return kept
 
 
 def digests(address: str) -> dict[str, Any]:
@@ -57,7 +89,7 @@ def digests(address: str) -> dict[str, Any]:
     NetworkError
         As `download`.
     """
-    stated = _asked(f"assets/{_asset(address)}/").get("digest")
+    stated = _asked(f"assets/{_asset(address)[0]}/").get("digest")
     return stated if isinstance(stated, dict) else {}
 
 
@@ -101,17 +133,17 @@ def name_of(asset: str) -> str:
     return kept
 
 
-def _asset(address: str) -> str:
-    """The number of the asset that an address means."""
+def _asset(address: str) -> tuple[str, bool]:
+    """The number of the asset that an address means, and whether it is known to be a Zarr store."""
     if address.startswith(ASSET):
-        return address.removeprefix(ASSET)
+        return address.removeprefix(ASSET), False
     dandiset, version, path = split(address)
     query = urlencode({"path": path, "page_size": 10})
     answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
     assets = [asset for asset in answer.get("results", []) if asset.get("path") == path]
     if not path or not assets:
         raise NetworkError("missing", "nothing")
-    return str(assets[0]["asset_id"])
+    return str(assets[0]["asset_id"]), bool(assets[0].get("zarr"))
 
 
 def listed(address: str) -> dict[str, str]:
@@ -130,7 +162,8 @@ def listed(address: str) -> dict[str, str]:
         answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/paths/?{query}")
         for entry in answer.get("results", []):
             name = str(entry.get("path", "")).rpartition("/")[2]
-            names[name] = "file" if entry.get("asset") else "folder"
+            is_file = entry.get("asset") and not is_store(name)
+            names[name] = "file" if is_file else "folder"
         page = page + 1 if answer.get("next") else 0
     return names
 

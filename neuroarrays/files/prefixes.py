@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import addresses, network, state
+from neuroarrays.files import addresses, dandi, network, state
 from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.folders import MAX_FILES, MAX_TEXT, digest
 from neuroarrays.files.location import FILE, Folder, Location, Stamp
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.remote_file import failure, stamp_of
+from neuroarrays.files.state import cached_property
 
 #: Metadata of a whole Zarr store, then of its root.
 _ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
@@ -50,13 +51,30 @@ def markers(location: Location, anew: bool = False) -> dict[str, str]:
     NetworkError
         If nothing can be asked for.
     """
-    address = location.address.rstrip("/")
+    address = _base(location)
+    if anew:
+        _documents.drop(lambda key: key[0] == location and len(key) == 2)
     if not _is_listed(address):
-        if anew:
-            _documents.drop(lambda key: key[0] == location and len(key) == 2)
-        roots = network.side_by_side(lambda name: _root(location, name), _ROOTS)
+        roots = _roots(location)
         return {name: FILE for name, raw in zip(_ROOTS, roots, strict=True) if raw is not None}
     return network.listed(address)
+
+
+def is_opaque(location: Location) -> bool:
+    """Whether a Zarr group is on a server that lists nothing, and does not say itself what is in it.
+
+    Raises
+    ------
+    NetworkError, FormatError
+        If its metadata cannot be had, or are no JSON.
+    """
+    if _is_listed(_base(location)):
+        return False
+    documents = consolidated(location)
+    if len(documents) > 1 or not documents:
+        return False
+    ((name, raw),) = documents.items()
+    return name != "zarr.json" or json.loads(raw).get("node_type") == "group"
 
 
 def stamp_of_prefix(location: Location) -> Stamp:
@@ -69,7 +87,7 @@ def stamp_of_prefix(location: Location) -> Stamp:
     """
     failed = None
     try:
-        if _is_listed(location.address):
+        if _is_complete(location):
             files = _walked(location)
             known = 1, sum(size for _, size, _ in files.values()), digest(files)
             _listings.put((location, known), files)
@@ -82,13 +100,31 @@ def stamp_of_prefix(location: Location) -> Stamp:
     raise failure(location, failed)
 
 
+def _base(location: Location) -> str:
+    """Where files lie: of a Zarr asset of DANDI in its bucket."""
+    address = location.address.rstrip("/")
+    if address.startswith("dandi://") and dandi.is_store(location.name):
+        return dandi.store(address)
+    return address
+
+
 def _is_listed(address: str) -> bool:
     return not address.startswith(("http://", "https://"))
 
 
+def _is_complete(location: Location) -> bool:
+    """Whether all files are listed: not of a server that lists nothing, nor of a store that says what it holds.
+
+    A store in a bucket may have a page of files for each array.
+    """
+    if not _is_listed(_base(location)):
+        return False
+    return not (dandi.is_store(location.name) and len(consolidated(location)) > 1)
+
+
 def _walked(location: Location) -> dict[str, Stamp]:
     files: dict[str, Stamp] = {}
-    for name, answer in network.walked(location.address.rstrip("/")):
+    for name, answer in network.walked(_base(location)):
         files[name] = stamp_of(answer)
         if len(files) > MAX_FILES:
             raise FormatError(location.given, "", f"at most {MAX_FILES:,} files", "more")
@@ -100,7 +136,7 @@ def _root(location: Location, name: str) -> bytes | None:
     key = (location, name)
     kept = _documents.get(key)
     if kept is None:
-        kept = _documents.put(key, (_whole(addresses.child(location.address, name)),))
+        kept = _documents.put(key, (_whole(addresses.child(_base(location), name)),))
     return kept[0]
 
 
@@ -127,10 +163,18 @@ class Prefix(Folder):
 
     def __init__(self, location: Location, known: Stamp):
         self.location, self.known, self.path = location, known, location.path
-        self.complete = _is_listed(location.address)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.location, self.known)
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether `files` has all of them."""
+        try:
+            return _is_complete(self.location)
+        except NetworkError as error:
+            failed = error
+        raise failure(self.location, failed)
 
     @property
     def files(self) -> Mapping[str, Stamp]:
@@ -145,38 +189,12 @@ class Prefix(Folder):
 
     def _consolidated(self) -> dict[str, bytes]:
         """Documents of a store by name, from those that hold all of them."""
-        kept = _consolidations.get((self.location, self.known))
-        return (
-            kept
-            if kept is not None
-            else _consolidations.put((self.location, self.known), self._unfolded())
-        )
-
-    def _unfolded(self) -> dict[str, bytes]:
-        documents: dict[str, bytes] = {}
-        for name in _ROOTS:
-            raw = self._asked(name)
-            if raw is None:
-                continue
-            documents[name] = raw
-            content = _mapping(raw, f"{self.path}/{name}")
-            inside = content.get("consolidated_metadata") or {}
-            if name == ".zmetadata":
-                inside = content
-            for key, meta in (inside.get("metadata") or {}).items():
-                path = key if name == ".zmetadata" else f"{key}/zarr.json"
-                documents[path] = json.dumps(meta).encode()
-            if len(documents) > 1:
-                return documents
-        return documents
-
-    def _asked(self, name: str) -> bytes | None:
         failed = None
         try:
-            return _root(self.location, name)
+            return consolidated(self.location)
         except NetworkError as error:
             failed = error
-        raise failure(self.location.child(name), failed)
+        raise failure(self.location, failed)
 
     def is_covered(self, name: str) -> bool:
         return not self.complete and name not in _ROOTS and name in self._consolidated()
@@ -212,7 +230,7 @@ class Prefix(Folder):
         place = self.location.child(name)
         failed = None
         try:
-            answer = _whole(place.address, start, size)
+            answer = _whole(addresses.child(_base(self.location), name), start, size)
         except NetworkError as error:
             failed = error
         if failed is not None:
@@ -236,6 +254,42 @@ class Prefix(Folder):
 
     def check(self, name: str) -> None:
         """Nothing is asked for: what is read next says whether it is there."""
+
+
+def consolidated(location: Location) -> dict[str, bytes]:
+    """Documents of a store by name, from the one that holds all of them; only this one if it does not.
+
+    Raises
+    ------
+    NetworkError, FormatError
+        If it cannot be had, or is no JSON.
+    """
+    raws = {n: raw for n, raw in zip(_ROOTS, _roots(location), strict=True) if raw is not None}
+    key = location, hash(tuple(raws.values()))
+    kept = _consolidations.get(key)
+    return kept if kept is not None else _consolidations.put(key, _unfolded(location, raws))
+
+
+def _roots(location: Location) -> Iterable[bytes | None]:
+    """The documents at the root of a store, asked for side by side."""
+    kept = [_documents.get((location, name)) for name in _ROOTS]
+    if all(kept):
+        return [document[0] for document in kept if document is not None]
+    return network.side_by_side(lambda name: _root(location, name), _ROOTS)
+
+
+def _unfolded(location: Location, raws: Mapping[str, bytes]) -> dict[str, bytes]:
+    documents: dict[str, bytes] = {}
+    for name, raw in raws.items():
+        documents[name] = raw
+        content = _mapping(raw, f"{location.path}/{name}")
+        inside = content if name == ".zmetadata" else content.get("consolidated_metadata") or {}
+        for key, meta in (inside.get("metadata") or {}).items():
+            path = key if name == ".zmetadata" else f"{key}/zarr.json"
+            documents[path] = json.dumps(meta).encode()
+        if len(documents) > 1:
+            return documents
+    return documents
 
 
 _consolidations: state.Cache[dict[str, bytes]] = state.Cache(

@@ -8,7 +8,7 @@ from neuroarrays.files import addresses, dandi, network, openings, sidecars, sta
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
 from neuroarrays.files.positioned import changed
-from neuroarrays.files.prefixes import Prefix, markers, stamp_of_prefix
+from neuroarrays.files.prefixes import Prefix, is_opaque, markers, stamp_of_prefix
 from neuroarrays.files.remote_file import (
     FIRST,
     RemoteFile,
@@ -22,6 +22,13 @@ from neuroarrays.files.remote_file import (
 #: Contents of files that are read, by location and stamp, and the last one seen of each location.
 _versions: state.Cache[Version] = state.Cache(8 << 20, lambda _: state.ENTRY)
 _latest: state.Cache[Version] = state.Cache(4 << 20, lambda _: state.ENTRY)
+
+#: Of a Zarr store whose content nothing says, and what to do.
+_OPAQUE = "a Zarr store without consolidated metadata, on a web server, which lists no folders"
+_CONSOLIDATE = (
+    "consolidate it where it is written (zarr.consolidate_metadata), give the address of its bucket (s3://...), "
+    "or copy it and give the path"
+)
 
 
 class RemoteLocation(Location):
@@ -57,7 +64,7 @@ class RemoteLocation(Location):
 
     def status(self) -> Status:
         try:
-            if not self.path.rstrip("/").endswith(".zarr") and not self.path.endswith("/"):
+            if not dandi.is_store(self.name) and not self.path.endswith("/"):
                 version = self._look()
                 return Status(FILE, version.stamp[1], version.stamp)
         except NetworkError as error:
@@ -74,6 +81,8 @@ class RemoteLocation(Location):
         """What is below a prefix, where there is no file."""
         try:
             if markers(self, anew=True):
+                if is_opaque(self):
+                    return Status(OTHER, words=_OPAQUE, hint=_CONSOLIDATE)
                 return Status(FOLDER, stamp=(0, 0, 0))
         except NetworkError as error:
             failed = failed if error.kind == "missing" else error
