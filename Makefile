@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lowest with-peers peers mutate lint docs bench clean
+.PHONY: help install demo test lowest with-peers peers peers-remote mutate lint docs bench clean
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -95,6 +95,13 @@ $(VENV)-peers/%/.installed: $(VENV)/.installed-test
 	@$(if $(ALONE_$*),PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(@D)/bin/python -m pip install -qq \
 		--no-deps $(PIPFLAGS) $(ALONE_$*))
 	@touch $@
+
+# For benchmarks/bench_remote.py: readers of files behind an address. lazynwb wants zarr below 3, which stays in there,
+# and s3fs, whose requirements pip does not solve in minutes.
+ALONE_remote := lazynwb==1.0.0 zarr==2.18.7 numcodecs==0.15.1 asciitree fasteners s3fs aiobotocore botocore boto3 \
+	jmespath s3transfer universal-pathlib pathlib_abc
+WITH_remote := remfile aiohttp aioitertools aiosqlite wrapt pydantic pydantic-settings python-dotenv pyarrow
+peers-remote: $(VENV)-peers/remote/.installed  ## Set up the peers that benchmarks/bench_remote.py measures beside us
 
 .PRECIOUS: $(VENV)-peers/%/.installed
 peer-%: $(VENV)-peers/%/.installed

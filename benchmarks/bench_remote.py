@@ -1,16 +1,22 @@
 """Recordings behind an address: requests, bytes and seconds, on a loopback server of 50 ms and 40 MB/s.
 
-A synthetic Allen session in the layout that is published (152 MB); peers read the same file where they are
-installed: pynwb over remfile, and over fsspec with its default. Seconds are of a machine with other work
-to do; requests and bytes repeat exactly.
+A synthetic Allen session in the layout that is published (152 MB), an archive of ours made from it, a session
+that pynwb wrote (pynwb does not read the former), and many small ones. Peers read the same files in the same run, in the environment that `make peers-remote` lays
+over this one: pynwb over remfile and over fsspec's default, lazynwb, xarray with h5netcdf over fsspec.
+Requests and bytes repeat exactly; seconds have the waiting in them, and whatever else the machine does.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import bench_nwb
+import h5py
+import numpy as np
 
 import neuroarrays as na
 from neuroarrays.synthetic.allen import write_allen
@@ -31,96 +37,198 @@ FULL = {
     },
 }
 SMALL = {"units": 20, "channels": 48}
+LINE = {"latency": 0.05, "bandwidth": 40e6}
+PEERS = Path(f"{sys.prefix}-peers", "remote", "bin", "python")
 #: Each step in a process of its own, which says what it counted between two marks.
-BEGIN = "import sys, time, urllib.request, json, os\nurl, reset = sys.argv[1:3]\n"
+BEGIN = "import sys, time, urllib.request, json, os\nurl, reset, *more = sys.argv[1:]\n"
 COUNT = """
 def counted(name, work):
     json.load(urllib.request.urlopen(reset))
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     made = work()
-    took = time.perf_counter() - begun
+    took, cpu = time.perf_counter() - begun, time.process_time() - used
     seen = json.load(urllib.request.urlopen(reset))
-    print(f"{name}|{seen['requests']}|{seen['sent'] / 1e6:.2f}|{took:.2f}", flush=True)
+    print(f"{name}|{seen['requests']}|{seen['sent'] / 1e6:.2f}|{took:.2f}|{cpu:.2f}", flush=True)
     return made
 """
-OURS = """
+LOADED = """
 import dask.array, h5py, hdf5plugin, numba, obstore, pandas, xarray
 import numpy as np
 import neuroarrays as na
 from neuroarrays.formats.registry import FORMATS
 for format_ in FORMATS:
     format_.load()
-tree = counted("open the whole tree, " + sys.argv[3], lambda: na.open_datatree(url))
+"""
+OURS = (
+    LOADED
+    + """
+tree = counted("neuroarrays: open the whole tree, " + more[0], lambda: na.open_datatree(url))
 session = next(iter(tree.children.values()))
 area = next(node for node in session.subtree if node.name == "spikes")
 stops = np.cumsum(area["row_size"].values)
-counted("one unit's spikes", lambda: area["spike_times"][stops[4]:stops[5]].values)
+counted("  one unit's spikes", lambda: area["spike_times"][stops[1]:stops[2]].values)
 stimulus = next(iter(session["presentations"].children))
-counted("PSTH of one area", lambda: na.align(tree, stimulus, bin_width=0.02)[area.parent.path]["spike_data"].mean("presentation_id").values)
+counted("  PSTH of one area", lambda: na.align(tree, stimulus, bin_width=0.02)[area.parent.path]["spike_data"].mean("presentation_id").values)
 """
-ARCHIVE = """
-import dask.array, h5py, hdf5plugin, numba, obstore, pandas, xarray
-import numpy as np
-import neuroarrays as na
-from neuroarrays.formats.registry import FORMATS
-for format_ in FORMATS:
-    format_.load()
-tree = counted("archive: open", lambda: na.open_datatree(url))
+)
+ARCHIVE = (
+    LOADED
+    + """
+tree = counted("neuroarrays: open an archive of ours", lambda: na.open_datatree(url))
 area = next(node for node in tree.subtree if "spike_data" in node.data_vars)
 chosen = np.random.default_rng(0).permutation(area.sizes["presentation_id"])[:256]
-counted("archive: 256 random presentations", lambda: area["spike_data"][np.sort(chosen)].values)
+counted("  256 random presentations", lambda: area["spike_data"][np.sort(chosen)].values)
 """
-PYNWB_REMFILE = """
+)
+MANY = (
+    LOADED
+    + """
+urls = [url.replace("0.nwb", f"{i}.nwb") for i in range(int(more[0]))]
+counted(f"neuroarrays: catalog of {len(urls)} sessions, {more[1]}", lambda: na.catalog(urls))
+"""
+)
+PYNWB = """
+from pynwb import NWBHDF5IO
+rows = [int(row) for row in more[1].split(",")]
+nwb = counted(f"{NAME}: read()", lambda: NWBHDF5IO(file=h5py.File(opened(), "r"), load_namespaces=True).read())
+counted("  one unit's spikes", lambda: nwb.units["spike_times"][rows[2]])
+counted("  spikes of one area", lambda: [nwb.units["spike_times"][row] for row in rows])
+"""
+REMFILE = (
+    """
 import h5py, remfile
-from pynwb import NWBHDF5IO
-counted("pynwb + remfile: read()", lambda: NWBHDF5IO(file=h5py.File(remfile.File(url), "r"), load_namespaces=True).read())
+NAME, opened = "pynwb + remfile", lambda: remfile.File(url)
 """
-PYNWB_FSSPEC = """
+    + PYNWB
+)
+FSSPEC = (
+    """
 import fsspec, h5py
-from pynwb import NWBHDF5IO
-counted("pynwb + fsspec: read()", lambda: NWBHDF5IO(file=h5py.File(fsspec.open(url).open(), "r"), load_namespaces=True).read())
+NAME, opened = "pynwb + fsspec", lambda: fsspec.open(url).open()
+"""
+    + PYNWB
+)
+LAZYNWB = """
+import warnings
+import lazynwb
+warnings.simplefilter("ignore")
+rows = [int(row) for row in more[1].split(",")]
+counted(f"lazynwb: names of all arrays, {more[0]}", lambda: lazynwb.get_internal_paths(url))
+units = counted(f"  table of units, {more[0]}", lambda: lazynwb.get_df([url], "/units", exclude_array_columns=True, disable_progress=True))
+counted("  one unit's spikes", lambda: lazynwb.merge_array_column(units.iloc[[rows[2]]].reset_index(drop=True), "spike_times"))
+counted("  spikes of one area", lambda: lazynwb.merge_array_column(units.iloc[rows].reset_index(drop=True), "spike_times"))
+"""
+LAZYNWB_MANY = """
+import lazynwb
+urls = [url.replace("0.nwb", f"{i}.nwb") for i in range(int(more[0]))]
+counted(f"lazynwb: units of {len(urls)} sessions, {more[1]}", lambda: lazynwb.get_df(urls, "/units", exclude_array_columns=True, disable_progress=True))
+"""
+H5NETCDF = """
+import fsspec, h5netcdf, xarray as xr
+import numpy as np
+tree = counted("xarray + h5netcdf + fsspec: open the archive", lambda: xr.open_datatree(fsspec.open(url).open(), engine="h5netcdf"))
+area = next(node for node in tree.subtree if "spike_data" in node.data_vars)
+chosen = np.random.default_rng(0).permutation(area.sizes["presentation_id"])[:256]
+counted("  256 random presentations", lambda: area["spike_data"][np.sort(chosen)].values)
 """
 
 
-def run(code, *arguments, **environment):
+def run(code, *arguments, peer=False, **environment):
+    """Run a step; what it counted is printed."""
+    if peer and not PEERS.exists():
+        print(f"  not measured: no {PEERS}; `make peers-remote` makes it")
+        return
     done = subprocess.run(
-        [sys.executable, "-c", BEGIN + COUNT + code, *arguments],
+        [str(PEERS) if peer else sys.executable, "-c", BEGIN + COUNT + code, *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     for line in done.stdout.splitlines():
-        name, requests, sent, took = line.split("|")
-        print(f"{name:34} {requests:>5} requests {sent:>8} MB {took:>7} s")
+        name, requests, sent, took, cpu = line.split("|")
+        print(f"{name:46} {requests:>5} requests {sent:>8} MB {took:>7} s, {cpu:>6} s CPU")
     if done.returncode:
         print(f"  not measured: {done.stderr.strip().splitlines()[-1]}")
+    sys.stdout.flush()
+
+
+def session(folder, path, readers):
+    """Read one session by us and by some peers, each for the first time and again where it keeps something."""
+    cache = {"NEUROARRAYS_CACHE": str(folder / "cache"), "XDG_CACHE_HOME": str(folder / "xdg")}
+    tree = na.open_datatree(path)
+    area = next(node for node in tree.subtree if node.name == "spikes")
+    with h5py.File(path) as file:
+        chosen = np.isin(file["units/id"][()], area["unit_id"].values)
+    rows = ",".join(map(str, np.flatnonzero(chosen)))
+    with process(path.parent, **LINE) as server:
+        given = (server.url(path.name), f"{server.base}/_/reset")
+        for way in ("cold", "again"):
+            run(OURS, *given, way, **cache)
+        for code in readers:
+            run(code, *given, "", rows, peer=True)
+        for way in ("cold", "again"):
+            run(LAZYNWB, *given, way, rows, peer=True, **cache)
+
+
+def archive(folder, path):
+    """Read an archive of ours, made from a session, by us and by xarray."""
+    tree = na.open_datatree(path)
+    stimulus = next(iter(next(iter(tree.children.values()))["presentations"].children))
+    na.save(na.align(tree, stimulus, bin_width=0.02), folder / "aligned.h5")
+    with process(folder, **LINE) as server:
+        given = (server.url("aligned.h5"), f"{server.base}/_/reset")
+        run(ARCHIVE, *given, NEUROARRAYS_CACHE="off")
+        run(H5NETCDF, *given, peer=True)
+
+
+def link(path, other):
+    """Give a file another name, or a copy where that cannot be."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copy(path, other)
+
+
+def sessions(folder, count):
+    """Catalogue many small sessions, for the first time and again."""
+    cache = {"NEUROARRAYS_CACHE": str(folder / "cache"), "XDG_CACHE_HOME": str(folder / "xdg")}
+    sample, many = Path(na.sample_path()), folder / "many"
+    many.mkdir()
+    for number in range(count):
+        link(sample, many / f"s{number}.nwb")
+    print(f"{count} sessions of {sample.stat().st_size / 1e6:.1f} MB")
+    with process(many, **LINE) as server:
+        given = (server.url("s0.nwb"), f"{server.base}/_/reset", str(count))
+        for way in ("cold", "again"):
+            run(MANY, *given, way, **cache)
+        for way in ("cold", "again"):
+            run(LAZYNWB_MANY, *given, way, peer=True, **cache)
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--file", help="a session to read in place of a synthetic one")
+    parser.add_argument(
+        "--sessions", type=int, help="how many are catalogued; 1,000, or 8 if small"
+    )
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(args.file or Path(folder, "session.nwb"))
+    count = args.sessions if args.sessions is not None else 8 if args.small else 1000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = Path(args.file or folder / "session.nwb")
         if not args.file:
             write_allen(path, **(SMALL if args.small else FULL))
-        cache = {"NEUROARRAYS_CACHE": str(Path(folder, "cache"))}
-        print(f"{path.stat().st_size / 1e6:.0f} MB")
-        with process(path.parent, latency=0.05, bandwidth=40e6) as server:
-            given = (server.url(path.name), f"{server.base}/_/reset")
-            run(OURS, *given, "cold", **cache)
-            run(OURS, *given, "again", **cache)
-            tree = na.open_datatree(path)
-            stimulus = next(iter(next(iter(tree.children.values()))["presentations"].children))
-            na.save(na.align(tree, stimulus, bin_width=0.02), Path(folder, "aligned.h5"))
-            with process(folder, latency=0.05, bandwidth=40e6) as archives:
-                there = (archives.url("aligned.h5"), f"{archives.base}/_/reset")
-                run(ARCHIVE, *there, **cache)
-            run(PYNWB_REMFILE, *given)
-            if not args.small:
-                run(PYNWB_FSSPEC, *given)
+        print(f"{path.stat().st_size / 1e6:.0f} MB in the layout that Allen published")
+        session(folder, path, ())
+        archive(folder, path)
+        written = folder / "pynwb.nwb"
+        bench_nwb.write(written, *((20, 20_000) if args.small else (375, 13_000_000)))
+        print(f"{written.stat().st_size / 1e6:.0f} MB as pynwb writes it")
+        session(folder, written, (REMFILE,) if args.small else (REMFILE, FSSPEC))
+        if count:
+            sessions(folder, count)
 
 
 if __name__ == "__main__":
