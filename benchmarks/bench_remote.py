@@ -124,7 +124,7 @@ urls = [url.replace("0.nwb", f"{i}.nwb") for i in range(int(more[0]))]
 counted(f"lazynwb: units of {len(urls)} sessions, {more[1]}", lambda: lazynwb.get_df(urls, "/units", exclude_array_columns=True, disable_progress=True))
 """
 H5NETCDF = """
-import fsspec, h5netcdf, xarray as xr
+import fsspec, h5netcdf, hdf5plugin, xarray as xr
 import numpy as np
 tree = counted("xarray + h5netcdf + fsspec: open the archive", lambda: xr.open_datatree(fsspec.open(url).open(), engine="h5netcdf"))
 area = next(node for node in tree.subtree if "spike_data" in node.data_vars)

@@ -244,7 +244,7 @@ def make_part(job: Job) -> Outcome:
     """Align one session to one stimulus and save it."""
     name = f"{job.session}, {job.stimulus}"
     try:
-        state.keep_for(job.location.path)
+        state.keep_for(job.location)
         tree = _trees.get_or_make(
             (job.location, job.stamp, job.recipe.engine, job.areas),
             lambda: open_datatree(

@@ -35,7 +35,7 @@ class Answer:
     size : int
         Bytes of the file.
     tag : str
-        Its ETag or version, "" where there is none.
+        Its ETag, "" where there is none.
     modified : int
         Time of change, s since 1970; 0 where it is not said.
     address : str
@@ -49,9 +49,14 @@ class Answer:
     address: str
 
     @property
-    def is_strong(self) -> bool:
-        """Whether the tag names these very bytes."""
-        return bool(self.tag) and not self.tag.startswith("W/")
+    def is_unchanged(self) -> bool:
+        """Whether the file is the one whose tag was said, so that nothing else is said of it."""
+        return self.size < 0
+
+
+def unchanged(tag: str, address: str) -> Answer:
+    """The answer that a file still has a tag."""
+    return Answer(b"", -1, tag, 0, address)
 
 
 def of_status(code: int, start: int) -> NetworkError:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: Bytes of a part of DANDI's ETag, and the most parts.
 _PART, _PARTS = 64 << 20, 10_000
 _READ = 1 << 20
+MD5 = "MD5 of its ETag"
 
 
 @dataclass(frozen=True)
 class Digest:
-    """A digest as text, and how it is made: "sha2-256", or DANDI's ETag over parts of 64 MiB."""
+    """A digest as text, and how it is made: "sha2-256", DANDI's ETag over parts of 64 MiB, `MD5`."""
 
     name: str
     text: str
@@ -24,6 +27,9 @@ class Digest:
         if self.name == "sha2-256":
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == self.text
+        if self.name == MD5:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, _md5).hexdigest() == self.text
         return etag_of(path) == self.text
 
 
@@ -35,14 +41,27 @@ def of_dandi(stated: Mapping[str, object]) -> Digest | None:
     return None
 
 
+def of_etag(tag: str) -> Digest | None:
+    """The MD5 that an ETag of S3 is of an object that was put in one piece; None of any other ETag.
+
+    It is one unless the object is encrypted with a key of KMS, of which the ETag does not tell.
+    """
+    text = tag.strip('"').lower()
+    return Digest(MD5, text) if re.fullmatch(r"[0-9a-f]{32}", text) else None
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
 def etag_of(path: Path) -> str:
     """DANDI's ETag of a file: MD5 of the MD5s of its parts, and how many there are."""
     size = path.stat().st_size
     length = max(_PART, -(-size // _PARTS))
-    sums, parts = hashlib.md5(usedforsecurity=False), 0
+    sums, parts = _md5(), 0
     with open(path, "rb") as file:
         while parts == 0 or parts * length < size:
-            part, left = hashlib.md5(usedforsecurity=False), min(length, size - parts * length)
+            part, left = _md5(), min(length, size - parts * length)
             while left:
                 data = file.read(min(_READ, left))
                 if not data:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from neuroarrays.errors import FormatError, MissingPath, PathExists, shorten
-from neuroarrays.files import dandi, digests, network, partials, python_client
+from neuroarrays.files import buckets, dandi, digests, network, partials, python_client
 from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, Location, check
@@ -21,6 +21,7 @@ from neuroarrays.files.writing import flush, replace
 Progress = Callable[[int, int, str], None]
 #: Bytes of one request, and requests at once.
 _PIECE, _AT_ONCE = 8 << 20, 8
+_NO_MD5 = "not compared: its ETag is not its MD5, as of objects that S3 encrypts with keys of their own (KMS)"
 
 
 @dataclass
@@ -152,7 +153,7 @@ def _copy(
         hint = "a plain server lists no folders; give the address of a bucket, or of each file"
         raise FormatError(source.given, "", "a file", "a folder", hint)
     _, size, modified = status.stamp
-    digest = _stated(source)
+    digest = _stated(source, size)
     if _is_there(target, size, modified, digest):
         report.unchanged.append(target)
         return
@@ -161,9 +162,12 @@ def _copy(
     try:
         report.resumed += _filled(source, part, size, bool(modified or status.stamp[0]), tell)
         if digest is not None and not digest.fits(part):
-            part.unlink()
-            expected = f"a file of the digest that DANDI states ({digest.name})"
-            raise FormatError(source.given, "", expected, "another one", "fetch it again")
+            if digest.name == digests.MD5 and buckets.has_credentials("s3"):
+                report.notes.append(f"{target.name}: {_NO_MD5}")
+            else:
+                part.unlink()
+                expected = f"a file of the digest that is stated ({digest.name})"
+                raise FormatError(source.given, "", expected, "another one", "fetch it again")
         _finish(part, target, modified, overwrite)
     except OSError as error:
         if isinstance(error, MissingPath | PathExists):
@@ -183,7 +187,13 @@ def _filled(
         while at < size and isinstance(file, RemoteFile):
             end = min(size, at + _PIECE * _AT_ONCE)
             runs = [(start, min(_PIECE, end - start)) for start in range(at, end, _PIECE)]
-            for data in file.fetched(runs):
+            arrived = [at]
+
+            def told(count: int, arrived: list[int] = arrived) -> None:
+                arrived.append(count)
+                tell(sum(arrived))
+
+            for data in file.fetched(runs, told):
                 out.write(data)
             at = end
             tell(at)
@@ -220,8 +230,11 @@ def _copy_whole(
     report.written.append(target)
 
 
-def _stated(source: Location) -> digests.Digest | None:
-    """The digest that DANDI states of an asset."""
+def _stated(source: Location, size: int) -> digests.Digest | None:
+    """The digest that DANDI states of an asset, or the ETag of an object of S3 where it is an MD5."""
+    if source.address.startswith("s3://"):
+        file = source.open() if size else None
+        return digests.of_etag(file.version.tag) if isinstance(file, RemoteFile) else None
     if not source.address.startswith("dandi://"):
         return None
     failed = None

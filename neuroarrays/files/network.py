@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from neuroarrays.errors import MissingDependency
 from neuroarrays.files import addresses, dandi, python_client, state
-from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds
+from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds, unchanged
 from neuroarrays.files.python_client import PATIENCE, RETRIES
 
 #: Seconds until a connection is given up, and the first pause before a server is asked again.
@@ -87,7 +87,7 @@ def first(address: str, count: int, unless: str = "") -> Answer:
     count : int
         How many bytes.
     unless : str
-        A tag: an error of kind "unchanged" if the file still has it.
+        A tag: an answer that says "unchanged" and has no bytes if the file still has it.
 
     Raises
     ------
@@ -99,7 +99,12 @@ def first(address: str, count: int, unless: str = "") -> Answer:
     if address.startswith("dandi://"):
         address = dandi.download(address)
     if not address.startswith(("http://", "https://")):
-        return get(address, 0, count, unless=unless)
+        try:
+            return get(address, 0, count, unless=unless)
+        except NetworkError as error:
+            if error.kind != "unchanged":
+                raise
+        return unchanged(unless, address)
     obstore()  # which is needed for the rest
     if not unless and not state.forked_from_network():
         _begin(address)
@@ -111,7 +116,15 @@ def _begin(address: str) -> None:
     state.queue("network", THREADS, _serve).put((Future(), opened, address))
 
 
-def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -> Answer:
+#: Told how many more bytes have arrived; by several threads.
+Told = Callable[[int], None]
+#: Bytes after which it is told.
+_STEP = 1 << 18
+
+
+def get(
+    address: str, start: int, count: int, tag: str = "", unless: str = "", tell: Told | None = None
+) -> Answer:
     """Bytes of a file behind an address.
 
     Parameters
@@ -124,6 +137,8 @@ def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -
         An error of kind "changed" if the file has another.
     unless : str
         An error of kind "unchanged" if the file still has this tag.
+    tell : callable, optional
+        Told of bytes as they arrive.
 
     Raises
     ------
@@ -142,7 +157,13 @@ def get(address: str, start: int, count: int, tag: str = "", unless: str = "") -
     def ask() -> Answer:
         store, path = opened(address)
         result = obstore().get(store, path, options=options)
-        return _said(result.meta, address, bytes(result.bytes()))
+        if tell is None:
+            return _said(result.meta, address, bytes(result.bytes()))
+        pieces = []
+        for piece in result.stream(min_chunk_size=_STEP):
+            pieces.append(bytes(piece))
+            tell(len(pieces[-1]))
+        return _said(result.meta, address, b"".join(pieces))
 
     return _asked(ask)
 
@@ -238,8 +259,8 @@ def _bucket(address: str) -> tuple[Any, str]:
 
 
 def _said(meta: Any, address: str, data: bytes = b"") -> Answer:
-    known = str(meta.get("version") or meta.get("e_tag") or "")
-    return Answer(data, int(meta["size"]), known, seconds(meta["last_modified"]), address)
+    tag = str(meta.get("e_tag") or "")  # no version of a bucket: a condition is on the tag
+    return Answer(data, int(meta["size"]), tag, seconds(meta["last_modified"]), address)
 
 
 def obstore() -> Any:

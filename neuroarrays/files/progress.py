@@ -59,6 +59,7 @@ class Bar:
         self.delay = delay
         self.started, self.done, self.item = time.monotonic(), 0, ""
         self._shown: tuple[Progress, TaskID] | None = None
+        self._lock = state.Lock()
 
     def at(self, item: str) -> None:
         """Show which item is being written."""
@@ -66,9 +67,10 @@ class Bar:
         self._show()
 
     def add(self, amount: int) -> None:
-        """Add to the amount that is done."""
-        self.done += amount
-        self._show()
+        """Add to the amount that is done; several threads may."""
+        with self._lock:
+            self.done += amount
+            self._show()
 
     def __enter__(self) -> Bar:
         if state.BARS:

@@ -14,7 +14,7 @@ from http.client import HTTPException, HTTPMessage, InvalidURL
 from typing import Any, BinaryIO
 
 from neuroarrays.files import addresses, state
-from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, seconds
+from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, seconds, unchanged
 
 #: Seconds until a server that says nothing is given up; how often a busy one is asked again, and the first
 #: pause, s.
@@ -23,6 +23,8 @@ PATIENCE, RETRIES, _PAUSE = 60, 6, 0.1
 
 def get(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
     """Some bytes of a file, asked for again where the server is busy or the answer is cut.
+
+    The answer says "unchanged" where a header asks for no bytes of a file that still has a tag.
 
     Raises
     ------
@@ -149,6 +151,17 @@ def _body(answer: Any, most: int) -> bytes:
 
 
 def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+    try:
+        return _answered(address, start, count, headers)
+    except urllib.error.HTTPError as error:
+        if error.code != 304:
+            raise
+        error.close()
+        where = addresses.with_password(error.geturl(), address)
+        return unchanged(headers.get("If-None-Match", ""), where)
+
+
+def _answered(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
     with _opened(address, headers) as answer:
         said: HTTPMessage = answer.headers
         where = addresses.with_password(answer.geturl(), address)

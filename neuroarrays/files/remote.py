@@ -34,7 +34,8 @@ _CONSOLIDATE = (
 class RemoteLocation(Location):
     """A file or prefix behind an address (http, https, s3, gs, az).
 
-    What is secret in the address stays in this object: it is in no message and no pickle.
+    What is secret in the address stays in this object: it is in no message and no pickle. Two addresses that
+    differ in it are different places: nobody reads with the token of another, and a new signature is used.
     """
 
     waits = True
@@ -43,6 +44,15 @@ class RemoteLocation(Location):
         self._address = addresses.whole(given)
         shown = addresses.shown(self._address)
         super().__init__(shown, path or shown)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteLocation) and other._known_by == self._known_by
+
+    __hash__ = Location.__hash__
+
+    @property
+    def _known_by(self) -> tuple[str, str]:
+        return self.path, self._address if self._is_secret else ""
 
     @property
     def name(self) -> str:
@@ -107,17 +117,19 @@ class RemoteLocation(Location):
     def _look(self) -> Version:
         """The content that is there now: one request, which moves no bytes where it is known."""
         known = _latest.get(self) or (sidecars.load(self.path) if openings.keeps() else None)
-        if known is not None and addresses.is_fixed(self._address):
-            known.address = known.address or self._address
+        if known is not None and not self._is_secret and addresses.is_fixed(self._address):
+            known.address = self._address
             return self._known(known)
-        try:
-            answer = network.first(self._address, FIRST, unless=known.strong if known else "")
-        except NetworkError as error:
-            if error.kind != "unchanged" or known is None:
-                raise
-            known.address = known.address or self._address
+        answer = network.first(self._address, FIRST, unless=known.strong if known else "")
+        if known is not None and answer.is_unchanged:
+            known.address = answer.address
             return self._known(known)
         return self._known(self._version(answer, known))
+
+    @property
+    def _is_secret(self) -> bool:
+        """Whether the address holds what lets only some read: the server is asked whether it still does."""
+        return self._address != self.path
 
     def _version(self, answer: Answer, known: Version | None) -> Version:
         stamp = stamp_of(answer)

@@ -65,7 +65,7 @@ class Version:
     stamp : tuple of int
         A digest of its tag, its size in bytes, its time of change in s.
     tag : str
-        Its ETag or version.
+        Its ETag.
     address : str
         Where redirects led; may hold a signature.
     reload : callable
@@ -220,21 +220,28 @@ class RemoteFile(PositionedFile):
                 blocks[number] = _blocks.put(self._key(number), block)
         return blocks
 
-    def fetched(self, runs: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of some ranges, fetched side by side."""
-        pieces = []
-        with Bar(
-            is_watched(), self.location.name, sum(count for _, count in runs), delay=_SHOWN
-        ) as bar:
-            for piece in network.side_by_side(self._one, runs):
-                pieces.append(piece)
-                bar.add(len(piece))
-        return pieces
+    def fetched(
+        self, runs: Sequence[tuple[int, int]], tell: network.Told | None = None
+    ) -> list[bytes]:
+        """The bytes of some ranges, fetched side by side; a bar shows them as they arrive.
 
-    def _one(self, run: tuple[int, int]) -> bytes:
+        Parameters
+        ----------
+        runs : sequence of (int, int)
+            First byte and count of each range.
+        tell : callable, optional
+            Told of the bytes in place of a bar.
+        """
+        watched = tell is None and is_watched()
+        total = sum(count for _, count in runs)
+        with Bar(watched, self.location.name, total, delay=_SHOWN) as bar:
+            told = tell or (bar.add if watched else None)
+            return list(network.side_by_side(lambda run: self._one(run, told), runs))
+
+    def _one(self, run: tuple[int, int], tell: network.Told | None) -> bytes:
         start, count = run
         try:
-            answer = self._asked(start, count)
+            answer = self._asked(start, count, tell)
         except NetworkError as error:
             failed = error
         else:
@@ -245,15 +252,15 @@ class RemoteFile(PositionedFile):
             failed = NetworkError("busy", "an answer of fewer bytes than were asked for")
         raise failure(self.location, failed)
 
-    def _asked(self, start: int, count: int) -> Answer:
+    def _asked(self, start: int, count: int, tell: network.Told | None) -> Answer:
         address = self.version.address
         try:
-            return network.get(address, start, count, self.version.strong)
+            return network.get(address, start, count, self.version.strong, tell=tell)
         except NetworkError as error:
             if error.kind != "denied" or address == self.location.address:
                 raise
         self.version.address = self._renew().address  # the one that a redirect led to has expired
-        return network.get(self.version.address, start, count, self.version.strong)
+        return network.get(self.version.address, start, count, self.version.strong, tell=tell)
 
 
 def in_memory(path: str) -> int:

@@ -35,7 +35,7 @@ _QUEUES: dict[str, SimpleQueue[Any]] = {}
 BARS: list[object] = []
 #: What the parent of this process had open: kept, so that nothing of it is closed here, and not used.
 _INHERITED: list[object] = []
-_FOR: list[str] = []  # what `keep_for` was called with last
+_FOR: list[object] = []  # what `keep_for` was called with last
 #: Told of every value that a thread begins to keep (cache, key, bytes), where somebody asks.
 NOTES: ContextVar[Callable[[Any, Any, int], None] | None] = ContextVar("NOTES", default=None)
 
@@ -289,8 +289,14 @@ def close(paths: Sequence[str]) -> None:
             cache.drop(inside)
 
 
-def keep_for(what: str) -> None:
-    """Release what was read for other sessions: a worker needs only its own."""
+def keep_for(what: object) -> None:
+    """Release what was read for other sessions: a worker needs only its own.
+
+    Parameters
+    ----------
+    what : object
+        The session, such as its location: equal for the same one only.
+    """
     if [what] != _FOR:
         for cache in _CACHES:
             if not (isinstance(cache, Cache) and cache.any_session):

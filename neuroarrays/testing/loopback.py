@@ -53,6 +53,8 @@ class Behaviour:
         Changes every ETag: the files were exchanged.
     expires : float
         How long a signature is valid, s.
+    clock : float
+        How far the clock of the server is ahead, s: time that has passed for signatures.
     signed : bool
         Whether files are given only to addresses with a signature.
     """
@@ -66,6 +68,7 @@ class Behaviour:
     cut: int = 0
     salt: str = ""
     expires: float = 3600.0
+    clock: float = 0.0
     signed: bool = False
 
 
@@ -200,28 +203,31 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "loop":
             self._say(302, rest, {"Location": parts.path})
         elif kind == "r":
-            there = f"/f/{urllib.parse.quote(rest)}?X-Amz-Signature={time.time()}"
+            there = f"/f/{urllib.parse.quote(rest)}?X-Amz-Signature={time.time() + how.clock}"
             self._say(302, rest, {"Location": there})
         elif kind == "s3" and "list-type" in query:
             self._list(rest.rstrip("/"), query)
         elif kind in ("f", "s3"):
             signed = query.get("X-Amz-Signature")
-            has_expired = signed and time.time() - float(signed) > how.expires
+            now = time.time() + how.clock
+            has_expired = signed and now - float(signed) > how.expires
             if has_expired or (how.signed and not signed):
                 self._say(403, rest)
             else:
-                self._file(rest)
+                self._file(rest, kind == "s3")
         else:
             self._say(404, rest)
 
-    def _file(self, path: str) -> None:
+    def _file(self, path: str, is_object: bool = False) -> None:
         full = (self.loopback.root / path).resolve()
         if not full.is_relative_to(self.loopback.root) or not full.is_file():
             self._say(404, path)
             return
         how, status = self.loopback.behaviour, full.stat()
-        tag = self._tag(full)
+        tag = self._tag(full, is_object)
         headers = {"Last-Modified": email.utils.formatdate(status.st_mtime, usegmt=True)}
+        if is_object:
+            headers["x-amz-version-id"] = "3HL4kqtJvjVBH40Nrjfkd"
         if how.tags:
             headers["ETag"] = tag
             if self.headers.get("If-None-Match") == tag:
@@ -245,7 +251,10 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{status.st_size}"
         self._send(code, path, headers, full, start, stop)
 
-    def _tag(self, full: Path) -> str:
+    def _tag(self, full: Path, is_object: bool) -> str:
+        """Of an object of S3 its MD5, unless the salt is another."""
+        if is_object and not self.loopback.behaviour.salt:
+            return f'"{hashlib.md5(full.read_bytes(), usedforsecurity=False).hexdigest()}"'
         status = full.stat()
         words = f"{full}{status.st_size}{status.st_mtime_ns}{self.loopback.behaviour.salt}"
         return f'"{hashlib.sha256(words.encode()).hexdigest()[:32]}"'
@@ -304,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
         when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(status.st_mtime))
         return (
             f"<Contents><Key>{escape(name)}</Key><LastModified>{when}</LastModified>"
-            f"<ETag>{escape(self._tag((top / name).resolve()))}</ETag>"
+            f"<ETag>{escape(self._tag((top / name).resolve(), is_object=True))}</ETag>"
             f"<Size>{status.st_size}</Size></Contents>"
         )
 

@@ -698,7 +698,7 @@ def test_an_interrupted_fetch_goes_on(folder, server, tmp_path, monkeypatch):
     assert not (out / "a.bin").exists()
     server.reset()
     report = fetching.fetch(server.url("a.bin", "r"), out)
-    assert report.resumed == 600_000
+    assert report.resumed == 500_000  # the last piece arrived and was not written
     assert (out / "a.bin").read_bytes() == content
     assert server.seen.sent < 1_000_000
     assert os.listdir(out) == ["a.bin"]
