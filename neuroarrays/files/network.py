@@ -20,8 +20,9 @@ from neuroarrays.files import addresses, dandi, python_client, state
 from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds, unchanged
 from neuroarrays.files.python_client import PATIENCE, RETRIES
 
-#: Seconds until a connection is given up, and the first pause before a server is asked again.
-_CONNECT, _PAUSE = 20, 0.1
+#: Seconds until a connection is given up, of one request at most (8 MB on a slow line), and the first pause
+#: before a server is asked again.
+_CONNECT, _LONGEST, _PAUSE = 20, 900, 0.1
 
 
 #: Requests at once.
@@ -298,7 +299,8 @@ def options() -> dict[str, Any]:
         "client_options": {
             "allow_http": True,
             "connect_timeout": f"{_CONNECT}s",
-            "timeout": f"{PATIENCE}s",
+            "read_timeout": f"{PATIENCE}s",  # of silence
+            "timeout": f"{_LONGEST}s",
         },
         "retry_config": {
             "max_retries": RETRIES,

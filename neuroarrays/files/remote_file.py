@@ -25,7 +25,7 @@ BLOCK, FIRST, KEPT = 1 << 16, 1 << 18, 256 << 20
 #: sixteenth of a wait, in which a line of 40 MB/s carries 128 KiB if an answer takes 50 ms.
 _GAP = 1 << 18
 #: Bytes of one request at most, and bytes from which on a read is not kept in blocks.
-_PIECE, _LARGE = 4 << 20, 64 << 20
+_PIECE, _LARGE = 8 << 20, 64 << 20
 
 #: Seconds of a read from which on a bar shows how far it is.
 _SHOWN = 1.0

@@ -1,0 +1,125 @@
+"""Buckets, prefixes, Zarr stores and DANDI: imitations on a server of this machine."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuroarrays as na
+from neuroarrays.errors import (
+    MissingPath,
+    NeuroArraysError,
+)
+from neuroarrays.files import addresses
+from neuroarrays.files.locating import locate
+from neuroarrays.files.opening import open_source
+from neuroarrays.testing.comparing import assert_same_trees
+
+pytest.importorskip(
+    "obstore", reason="the extra `remote` is not installed: pip install 'neuroarrays[remote]'"
+)
+pytestmark = pytest.mark.usefixtures("alone")
+SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
+
+
+def test_an_object_of_a_bucket(bucket):
+    shutil.copy(SAMPLE, bucket / "a b#1.nwb")
+    assert_same_trees(
+        na.open_datatree("s3://lab/a b#1.nwb"), na.open_datatree(bucket / "a b#1.nwb")
+    )
+
+
+def test_a_prefix_is_a_folder_of_sessions(bucket, server):
+    (bucket / "day 1").mkdir()
+    for name in "ab":
+        shutil.copy(SAMPLE, bucket / "day 1" / f"{name}.nwb")
+    (bucket / "day 1" / "notes.txt").write_text("none")
+    assert_same_trees(na.open_datatree("s3://lab/day 1"), na.open_datatree(bucket / "day 1"))
+    assert na.catalog("s3://lab/day 1/")["session"].tolist() == ["a", "a", "b", "b"]
+    with pytest.raises(MissingPath, match="s3://lab/none: no such file or folder"):
+        na.open_datatree("s3://lab/none")
+    (bucket / "texts").mkdir()
+    (bucket / "texts" / "a.txt").write_text("hello")
+    with pytest.raises(
+        NeuroArraysError, match="s3://lab/texts: expected a file or folder that one"
+    ):
+        na.open_datatree("s3://lab/texts")
+
+
+@pytest.mark.parametrize("kind", ["gs", "az"])
+def test_objects_of_google_cloud_and_azure(bucket, server, monkeypatch, kind):
+    key = {"gcs_base_url": f"{server.base}/f", "disable_oauth": True}
+    key |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(key))
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"{server.base}/f")
+    np.save(bucket / "a.npy", np.arange(9))
+    assert open_source(f"{kind}://lab/a.npy").read("a").tolist() == list(range(9))
+    with pytest.raises(MissingPath, match=f"{kind}://lab/b.npy: no such file"):
+        locate(f"{kind}://lab/b.npy").open()
+
+
+@pytest.mark.parametrize("way", ["http", "s3"])
+def test_archives_of_ours(bucket, server, way):
+    pytest.importorskip("zarr")
+    aligned = na.align(na.open_datatree(SAMPLE), "sleep_ripples", bin_width=0.02)
+    for name in ("a.h5", "a.zarr"):
+        na.save(aligned, bucket / name)
+        address = f"s3://lab/{name}" if way == "s3" else server.url(f"lab/{name}")
+        assert_same_trees(na.open_datatree(address), na.open_datatree(bucket / name))
+
+
+def test_a_zarr_store_of_nwb_in_a_bucket(bucket):
+    pytest.importorskip("zarr")
+    golden = next(
+        path
+        for path in Path("tests/golden/nwb").iterdir()
+        if path.suffix == ".zarr" or path.is_dir()
+    )
+    shutil.copytree(golden, bucket / golden.name)
+    assert_same_trees(na.open_datatree(f"s3://lab/{golden.name}"), na.open_datatree(golden))
+
+
+def test_assets_of_dandi(archive, server):
+    for name in ("a.nwb", "a.nwb2", "b.nwb"):
+        shutil.copy(SAMPLE, archive / "sub-1" / name)
+    tree = na.open_datatree("dandi://000006/sub-1/a.nwb")
+    assert_same_trees(tree, na.open_datatree(archive / "sub-1" / "a.nwb"))
+    assert server.seen.statuses[302] == 1
+    assert pickle.loads(pickle.dumps(tree)).equals(tree)
+    (archive / "sub-1" / "a.nwb2").unlink()
+    assert list(na.open_datatree("dandi://000006@0.1/sub-1").children) == ["a", "b"]
+    with pytest.raises(MissingPath, match="dandi://000006/sub-1/c.nwb: no such file"):
+        na.open_datatree("dandi://000006/sub-1/c.nwb")
+    with pytest.raises(NeuroArraysError, match="another form than dandi://DANDISET"):
+        na.open_datatree("dandi://six/c.nwb")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://dandiarchive.org/dandiset/000006", "dandi://000006"),
+        (
+            "https://dandiarchive.org/dandiset/000006/draft/files?location=sub-1%2F&page=1",
+            "dandi://000006/sub-1",
+        ),
+        (
+            "https://gui.dandiarchive.org/#/dandiset/000006/0.220126.1855",
+            "dandi://000006@0.220126.1855",
+        ),
+        (
+            f"https://api.dandiarchive.org/api/assets/{36 * 'a'}/download/",
+            f"dandi://asset/{36 * 'a'}",
+        ),
+        (
+            f"https://api.dandiarchive.org/api/dandisets/000006/versions/draft/assets/{36 * 'a'}/",
+            f"dandi://asset/{36 * 'a'}",
+        ),
+        ("https://dandiarchive.org/search?q=a", "https://dandiarchive.org/search?q=a"),
+    ],
+)
+def test_addresses_of_pages_of_dandi(address, expected):
+    assert addresses.of_dandi(address) == expected
