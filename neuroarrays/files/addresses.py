@@ -35,6 +35,13 @@ def kind_of(text: str) -> str:
         If it is an address of a kind that is not read, or is written wrongly.
     """
     kind, separator, rest = text.partition("://")
+    if re.match(rf"(?i:{'|'.join((*KINDS, 'file'))}):/[^/]", text):
+        kind, _, rest = text.partition(":/")
+        msg = (
+            f"{kind}:/{_plain(rest)}: an address with one slash; two are expected ({kind}://...), and as text: "
+            "pathlib.Path takes one away"
+        )
+        raise MissingPath(msg)
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
         return ""
     kind = kind.lower()

@@ -16,7 +16,7 @@ class NetworkError(OSError):
     ----------
     kind : str
         One of "missing", "denied", "unknown host", "refused", "no ranges", "changed", "unchanged",
-        "redirects", "busy", "other".
+        "redirects", "empty", "credentials", "address", "forked", "busy", "other".
     """
 
     def __init__(self, kind: str, words: str):

@@ -346,6 +346,10 @@ def _failure(error: Exception) -> NetworkError:
     }
     if name in kinds:
         return NetworkError(*kinds[name])
+    if "non-partial response" in text:
+        return NetworkError(*kinds["NotSupportedError"])
+    if re.search(r"Missing ?(AccessKeyId|SecretAccessKey)", text):
+        return NetworkError("credentials", "credentials of S3 of which one half is missing")
     status = re.search(r"status code: (\d+)", text)
     if status:
         return of_status(int(status[1]), start=0)

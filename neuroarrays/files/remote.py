@@ -78,8 +78,6 @@ class RemoteLocation(Location):
                 version = self._look()
                 return Status(FILE, version.stamp[1], version.stamp)
         except NetworkError as error:
-            if error.kind == "empty":
-                return Status(FILE, 0, (0, 0, 0))
             if error.kind not in ("missing", "denied"):
                 return Status(OTHER, words=error.words, hint=hint_of(self, error))
             failed = error
@@ -120,7 +118,12 @@ class RemoteLocation(Location):
         if known is not None and not self._is_secret and addresses.is_fixed(self._address):
             known.address = self._address
             return self._known(known)
-        answer = network.first(self._address, FIRST, unless=known.strong if known else "")
+        try:
+            answer = network.first(self._address, FIRST, unless=known.strong if known else "")
+        except NetworkError as error:
+            if error.kind != "empty":
+                raise
+            answer = Answer(b"", 0, "", 0, self._address)
         if known is not None and answer.is_unchanged:
             known.address = answer.address
             return self._known(known)

@@ -298,6 +298,8 @@ def hint_of(location: Location, error: NetworkError) -> str:
         return "its signature is not, or no longer, valid: get a new address"
     if error.kind == "denied" and kind in buckets.CREDENTIALS and not buckets.has_credentials(kind):
         return f"it is not public; credentials are looked for in {buckets.looked_for(kind)}"
+    if error.kind == "denied" and kind in buckets.CREDENTIALS:
+        return f"the credentials that were found (in {buckets.looked_for(kind)}) do not open it: compare them"
     hints = {
         "denied": "ask its owner; an address with a signature is valid for a while only, and is not kept "
         "in pickles",
@@ -309,6 +311,7 @@ def hint_of(location: Location, error: NetworkError) -> str:
         "address": "compare the address",
         "busy": "try again later",
         "other": "compare the address, and ask who runs the server",
+        "credentials": "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither for a public bucket",
         "forked": "start processes by spawn or forkserver, or open the recording in the child",
     }
     return hints.get(error.kind, "")

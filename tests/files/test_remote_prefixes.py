@@ -1,6 +1,7 @@
 """Buckets, prefixes, Zarr stores and DANDI: imitations on a server of this machine."""
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -47,6 +48,23 @@ def test_a_prefix_is_a_folder_of_sessions(bucket, server):
         NeuroArraysError, match="s3://lab/texts: expected a file or folder that one"
     ):
         na.open_datatree("s3://lab/texts")
+
+
+def test_empty_objects_are_no_sessions(bucket):
+    os.link(SAMPLE, bucket / "a.nwb")
+    (bucket / "marker").write_bytes(b"")
+    tree = na.open_datatree("s3://lab/")
+    assert list(tree.children) == ["a"]
+    assert "marker" in tree.attrs["notes"][0]
+    with pytest.raises(NeuroArraysError, match="found an empty file"):
+        na.open_datatree("s3://lab/marker")
+
+
+def test_a_bucket_without_ranges(bucket, server):
+    np.save(bucket / "a.npy", np.arange(9))
+    server.behaviour.ranges = False
+    with pytest.raises(NeuroArraysError, match="sends files only whole; copy it first .*s3://lab"):
+        open_source("s3://lab/a.npy")
 
 
 @pytest.mark.parametrize("kind", ["gs", "az"])

@@ -132,6 +132,17 @@ def test_a_private_bucket_without_credentials(bucket, server):
         na.open_datatree("s3://lab/a.nwb")
 
 
+def test_credentials_that_do_not_open_it(bucket, server, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with pytest.raises(FormatError, match="one half is missing; set both AWS_ACCESS_KEY_ID"):
+        locate("s3://lab/a.nwb").open()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    na.release()
+    server.behaviour.deny = 403
+    with pytest.raises(FormatError, match="that were found .* do not open it: compare them"):
+        locate("s3://lab/a.nwb").open()
+
+
 def test_credentials_are_used_and_said_nowhere(bucket, server, monkeypatch, tmp_path):
     shutil.copy(SAMPLE, bucket / "a.nwb")
     (tmp_path / "keys").write_text(

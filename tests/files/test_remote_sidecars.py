@@ -32,7 +32,7 @@ def test_opening_again_moves_no_bytes(folder, server):
         tree = na.open_datatree(server.url("a.nwb"))
         assert (server.seen.requests, server.seen.sent) == (1, 0)
         assert server.seen.statuses == {304: 1}
-    assert_same_trees(tree, na.open_datatree(SAMPLE))
+    assert_same_trees(tree, na.open_datatree(folder / "a.nwb"))
 
 
 def test_a_damaged_sidecar_is_none(folder, server, tmp_path):
