@@ -359,6 +359,6 @@ def _failure(error: Exception) -> NetworkError:
         return NetworkError("refused", "a server that takes no connection")
     if "redirect" in text:
         return NetworkError("redirects", "redirects in a circle")
-    if "timed out" in text or "timeout" in text:
+    if re.search(r"timed out|(?<!retry_)timeout", text):
         return NetworkError("busy", "no answer in time")
     return NetworkError("busy", f"no answer with the bytes that were asked for ({name})")
