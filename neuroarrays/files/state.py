@@ -290,13 +290,7 @@ def close(paths: Sequence[str]) -> None:
 
 
 def keep_for(what: object) -> None:
-    """Release what was read for other sessions: a worker needs only its own.
-
-    Parameters
-    ----------
-    what : object
-        The session, such as its location: equal for the same one only.
-    """
+    """Release what was read for other sessions (locations): a worker needs only its own."""
     if [what] != _FOR:
         for cache in _CACHES:
             if not (isinstance(cache, Cache) and cache.any_session):
