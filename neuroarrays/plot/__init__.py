@@ -16,12 +16,7 @@ from neuroarrays.tree.ticks import within
 try:
     import matplotlib.pyplot as plt
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import (
-        LinearSegmentedColormap,
-        ListedColormap,
-        Normalize,
-        to_rgba_array,
-    )
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, to_rgba_array
 except ImportError as error:
     raise MissingDependency("matplotlib", "plot", "neuroarrays.plot") from error
 from neuroarrays.plot.drawing import (
@@ -41,6 +36,7 @@ from neuroarrays.plot.drawing import (
 )
 from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
 from neuroarrays.plot.pages import catalog, overview
+from neuroarrays.plot.signals import csd, phases, power, spectrogram, traces
 from neuroarrays.plot.statistics import statistics
 
 if TYPE_CHECKING:
@@ -49,14 +45,19 @@ if TYPE_CHECKING:
 __all__ = [
     "behaviour",
     "catalog",
+    "csd",
     "overview",
+    "phases",
     "population",
+    "power",
     "psth",
     "raster",
     "rate_map",
     "receptive_field",
+    "spectrogram",
     "statistics",
     "stimulus",
+    "traces",
     "tuning",
 ]
 

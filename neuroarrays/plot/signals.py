@@ -1,0 +1,298 @@
+"""Pictures of continuous signals: traces, spectra, phases, current sources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.alignment.bins import check_window
+from neuroarrays.errors import SchemaError
+from neuroarrays.plot.drawing import PALETTE, TICKS, frameless, label_of, legend, text_of
+from neuroarrays.schema import given
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Lines of a spectrum that are drawn one by one; of more the median and quartiles.
+_LINES = 8
+#: Range of a spectrogram's colours and of those of current sources: percentiles.
+_COLOURS = (2.0, 99.5)
+
+
+def traces(
+    signal: xr.DataArray,
+    window: tuple[float, float],
+    percentile: float = 99.5,
+    ax: Axes | None = None,
+) -> Axes:
+    """A signal of many channels, one trace above the other.
+
+    Parameters
+    ----------
+    signal : (time, channel) or (time,) DataArray
+        In any unit; only the window is read.
+    window : (float, float), s
+        Part of the session clock to show.
+    percentile : float
+        Neighbouring traces are twice this percentile of the magnitudes apart, each from its
+        median; the bar is as long.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Channels from bottom to top in the order of the signal, named by their label, area and
+        depth (`rel_y`), coloured by area.
+
+    Raises
+    ------
+    SchemaError
+        If the signal is not along time and one other dimension at most, or the window holds no
+        sample.
+    """
+    begin, end = check_window(window)
+    _check_dims(signal, (schema.TIME,), "signal", "tree['session/LFP/LFP']")
+    shown = signal.sel({schema.TIME: slice(begin, end)})
+    if not shown.sizes[schema.TIME]:
+        msg = f"window: {text_of(signal.name)} has no sample from {begin:g} to {end:g} s"
+        raise SchemaError(msg)
+    values = shown.values.reshape(shown.sizes[schema.TIME], -1).astype(float)
+    known = np.isfinite(values).any(axis=0)
+    middle = np.zeros(values.shape[1])
+    middle[known] = np.nanmedian(values[:, known], axis=0)
+    values = values - middle
+    finite = np.abs(values[np.isfinite(values)])
+    step = 2 * float(np.percentile(finite, percentile)) if finite.size else 1.0
+    step = step or 1.0
+    ax = plt.gca() if ax is None else ax
+    names, colours = _channels(shown)
+    rows = np.arange(values.shape[1])
+    for row in rows:
+        ax.plot(shown[schema.TIME], values[:, row] / step + row, color=colours[row], lw=0.6)
+    several = rows.size > 1
+    every = max(1, -(-rows.size // TICKS))
+    ax.set_yticks(rows[::every] if several else [], names[::every] if several else [])
+    ax.set_ylim(-1.2, rows.size + 0.2)
+    ax.set_xlim(begin, end)
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel(label_of(signal) if not several else text_of(signal.name or ""))
+    unit = signal.attrs.get("units", "")
+    ax.plot([end, end], [-0.9, 0.1], color="black", lw=2, clip_on=False, solid_capstyle="butt")
+    label = text_of(f"{step:.2g} {unit}".strip())
+    ax.annotate(label, (end, -0.4), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    frameless(ax)
+    return ax
+
+
+def _channels(signal: xr.DataArray) -> tuple[list[str], list[str]]:
+    """The name and the colour of each channel."""
+    if signal.ndim == 1:
+        return [""], ["black"]
+    dim = str(signal.dims[1])
+    number = signal.sizes[dim]
+    labels = signal[dim].values if dim in signal.coords else np.arange(number)
+    names = [str(label) for label in labels]
+    areas = signal.coords.get(schema.AREA)
+    depth = signal.coords.get("rel_y")
+    colours = ["black"] * number
+    if areas is not None and areas.dims == (dim,):
+        known = list(dict.fromkeys(areas.values.astype(str).tolist()))
+        names = [f"{name} {area}" for name, area in zip(names, areas.values, strict=True)]
+        if len(known) > 1:
+            colours = [PALETTE[known.index(str(area)) % len(PALETTE)] for area in areas.values]
+    if depth is not None and depth.dims == (dim,):
+        names = [f"{name}, {value:g} µm" for name, value in zip(names, depth.values, strict=True)]
+    return [text_of(name) for name in names], colours
+
+
+def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Power by time and frequency, in decibels.
+
+    Parameters
+    ----------
+    spectra : (time, frequency) DataArray
+        What `na.spectrogram` gives, of one channel.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    SchemaError
+        If it has other dimensions.
+    """
+    line = "na.spectrogram(signal.sel(channel=0))"
+    _check_dims(spectra, (schema.TIME, "frequency"), "spectra", line, exactly=True)
+    ax = plt.gca() if ax is None else ax
+    with np.errstate(divide="ignore", invalid="ignore"):
+        level = 10 * np.log10(spectra.values.astype(float))
+    finite = level[np.isfinite(level)]
+    low, high = np.percentile(finite, _COLOURS) if finite.size else (0.0, 1.0)
+    time, frequency = spectra[schema.TIME].values, spectra["frequency"].values
+    mesh = ax.pcolormesh(
+        time, frequency, level.T, vmin=low, vmax=high, cmap="viridis", shading="nearest",
+        rasterized=True,
+    )  # fmt: skip
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel("frequency (Hz)")
+    unit = spectra.attrs.get("units") or "1/Hz"
+    ax.figure.colorbar(mesh, ax=ax, label=text_of(f"power (dB of 1 {unit})"))
+    return ax
+
+
+def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Power spectra, both axes logarithmic.
+
+    Parameters
+    ----------
+    spectra : (frequency,) or (frequency, channel) DataArray
+        What `na.power` gives.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line for each channel; of more than 8 the median, and the quartiles as a band.
+
+    Raises
+    ------
+    SchemaError
+        If it has other dimensions.
+    """
+    _check_dims(spectra, ("frequency",), "spectra", "na.power(signal)")
+    ax = plt.gca() if ax is None else ax
+    above = spectra.isel(frequency=spectra["frequency"].values > 0)
+    frequency = above["frequency"].values
+    values = above.values.reshape(frequency.size, -1)
+    if values.shape[1] <= _LINES:
+        names, _ = _channels(above)
+        for column in range(values.shape[1]):
+            colour = PALETTE[column % len(PALETTE)]
+            ax.plot(frequency, values[:, column], color=colour, lw=1, label=names[column])
+        if values.shape[1] > 1:
+            legend(ax, values.shape[1])
+    else:
+        low, middle, high = np.nanpercentile(values, (25, 50, 75), axis=1)
+        ax.fill_between(frequency, low, high, color=PALETTE[0], alpha=0.3, lw=0)
+        ax.plot(frequency, middle, color=PALETTE[0], lw=1)
+        ax.set_title(f"median and quartiles of {values.shape[1]} channels", fontsize=9)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("frequency (Hz)")
+    unit = spectra.attrs.get("units")
+    ax.set_ylabel(text_of(f"power density ({unit})" if unit else "power density"))
+    frameless(ax)
+    return ax
+
+
+def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes:
+    """How often each phase occurs, over two turns, above the wave that it is of.
+
+    Parameters
+    ----------
+    angles : (n,) DataArray
+        With the attribute `period`: phases of spikes, as ``na.interpolate(phase, times)`` gives
+        them. NaN is left out.
+    bins : int
+        Of a full turn.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The share of all phases in each bin; the dotted wave is highest at phase 0.
+
+    Raises
+    ------
+    SchemaError
+        If there is no `period`, or no phase.
+    """
+    given.check(angles, xr.DataArray, "angles: expected a DataArray of phases")
+    period = angles.attrs.get("period")
+    values = np.ravel(angles.values)
+    values = values[np.isfinite(values)]
+    if not period or not values.size:
+        msg = (
+            f"angles: {values.size} phases with period {period!r}: expected phases with that attribute, "
+            "such as na.interpolate(phase, times)"
+        )
+        raise SchemaError(msg)
+    ax = plt.gca() if ax is None else ax
+    share = np.histogram(values % period, bins, (0, period))[0] / values.size
+    middle = (np.arange(2 * bins) + 0.5) * 360 / bins
+    ax.bar(middle, np.tile(share, 2), width=360 / bins, color=PALETTE[0], edgecolor="white", lw=0.5)
+    wave = np.linspace(0, 720, 200)
+    top = float(share.max())
+    ax.plot(wave, top * (1.15 + 0.08 * np.cos(np.deg2rad(wave))), color="0.4", ls=":", lw=1)
+    ax.set_xticks([0, 180, 360, 540, 720])
+    ax.set_xlim(0, 720)
+    ax.set_ylim(0, 1.3 * top)
+    ax.set_xlabel("phase (deg)")
+    ax.set_ylabel(f"share of {values.size:,}")
+    frameless(ax)
+    return ax
+
+
+def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Current sources and sinks along a probe, sinks in blue.
+
+    Parameters
+    ----------
+    sources : (time, channel) or (lag, channel) DataArray
+        What `na.csd` gives, or its mean around events.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Channels by their position (`rel_y`, um) where they have one.
+
+    Raises
+    ------
+    SchemaError
+        If it has other dimensions.
+    """
+    line = "na.event_triggered_average(na.csd(lfp), times, (-0.1, 0.1))['mean']"
+    first = schema.LAG if schema.LAG in getattr(sources, "dims", ()) else schema.TIME
+    _check_dims(sources, (first,), "sources", line)
+    if sources.ndim != 2:
+        msg = f"sources has dims {sources.dims}: expected ({first}, channel), such as {line}"
+        raise SchemaError(msg)
+    ax = plt.gca() if ax is None else ax
+    dim = sources.dims[1]
+    depth: Any = sources.coords.get("rel_y")
+    where = depth.values if depth is not None else np.arange(sources.sizes[dim])
+    values = sources.values
+    finite = np.abs(values[np.isfinite(values)])
+    most = float(np.percentile(finite, _COLOURS[1])) if finite.size else 1.0
+    mesh = ax.pcolormesh(
+        sources[first], where, values.T, vmin=-most, vmax=most, cmap="RdBu_r", shading="nearest",
+        rasterized=True,
+    )  # fmt: skip
+    ax.set_xlabel(f"{first} (s)")
+    ax.set_ylabel("position (µm)" if depth is not None else str(dim))
+    ax.figure.colorbar(mesh, ax=ax, label=label_of(sources, "current source density"))
+    return ax
+
+
+def _check_dims(
+    array: Any, first: tuple[str, ...], what: str, line: str, exactly: bool = False
+) -> None:
+    """Refuse what has other dimensions than these, and one more unless `exactly`."""
+    given.check(array, xr.DataArray, f"{what}: expected a DataArray, such as {line}")
+    most = len(first) + (not exactly)
+    if array.dims[: len(first)] != first or array.ndim > most:
+        more = "" if exactly else ", and channels"
+        msg = f"{what} has dims {array.dims}: expected {first}{more}, such as {line}"
+        raise SchemaError(msg)
