@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,10 @@ class TrialCounts(LazyArray):
         return outer.take(counted, (*outer.left((rows, chosen)), bins))
 
 
+#: Bytes of counts that are made at once where only whether there are any is kept.
+_AT_ONCE = 4 << 20
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class ClockCounts(LazyArray):
     """Counts of bins x units on one continuous clock."""
@@ -81,24 +86,34 @@ class ClockCounts(LazyArray):
         units = np.atleast_1d(self.units[chosen])
         wanted = np.arange(self.n_bins)[bins] if isinstance(bins, slice) else np.atleast_1d(bins)
         out = np.empty((wanted.size, units.size), self.dtype)
+        if not out.size:
+            return out[outer.left(key)]
+        times = self.trains.load(units)
         # Bins that follow one another are counted at once; random ones in their runs.
-        runs = np.split(np.arange(wanted.size), np.flatnonzero(np.diff(wanted) != 1) + 1)
-        for run in runs:
-            if run.size:
-                out[run] = self._count(units, int(wanted[run[0]]), run.size)
+        breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
+        for first, last in pairwise([0, *breaks.tolist(), wanted.size]):
+            self._count(times, units, int(wanted[first]), out[first:last])
         return out[outer.left(key)]
 
-    def _count(self, units: np.ndarray, start_bin: int, n_bins: int) -> np.ndarray:
+    def _count(self, times: np.ndarray, units: np.ndarray, start_bin: int, out: np.ndarray) -> None:
+        """Count the bins from one on into (bin, unit): no array as large is made beside it."""
         from neuroarrays.kernels import counts
 
         first, last = self.trains.first[units], self.trains.last[units]
-        dtype = np.dtype("u4") if self.binarize else self.dtype
-        times = self.trains.load(units)
+        clock = (times, first, last, self.origin)
         with _readable_overflow(self.dtype):
-            counted = counts.count_clock(
-                times, first, last, self.origin, n_bins, self.bin_width, dtype, start_bin=start_bin
-            )
-        return (counted > 0).astype(self.dtype) if self.binarize else counted
+            if not self.binarize:
+                bins = (len(out), self.bin_width, self.dtype, out)
+                counts.count_clock(*clock, *bins, start_bin=start_bin)
+                return
+            rows = max(1, _AT_ONCE // (4 * units.size))
+            for low in range(0, len(out), rows):
+                part = out[low : low + rows]
+                begin = start_bin + low
+                counted = counts.count_clock(
+                    *clock, len(part), self.bin_width, "u4", start_bin=begin
+                )
+                np.greater(counted, 0, out=part, casting="unsafe")
 
 
 @dataclass

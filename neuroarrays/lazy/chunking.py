@@ -11,6 +11,9 @@ from neuroarrays import schema
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.lazy.trees import tree_of
 
+#: Bytes of a chunk, as dask's "auto" has them, of an array that is computed.
+_LARGEST = 128 << 20
+
 
 def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
     """Dask arrays on top of the data variables of a tree.
@@ -23,7 +26,8 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
     tree : xr.DataTree
         Any tree.
     chunks : "auto", {} or dict
-        As in xarray: {} takes the chunks of the file; dims that a node lacks are left out there.
+        As in xarray: {} takes the chunks of the file, of what is computed at most 128 MiB each; dims
+        that a node lacks are left out there.
     """
     from dask.base import tokenize
 
@@ -39,9 +43,17 @@ def chunked(tree: xr.DataTree, chunks: Any) -> xr.DataTree:
             if isinstance(chunks, Mapping):
                 preferred = array.encoding.get("preferred_chunks", {})
                 sizes = {dim: chunks.get(dim, preferred.get(dim, -1)) for dim in array.dims}
+                if array.dims and not preferred and not set(chunks) & set(array.dims):
+                    sizes[array.dims[0]] = _rows(array)
             data = array_of(array.variable)
             token = f"{name}-{tokenize(data)}" if isinstance(data, LazyArray) else None
             chunked_variables[name] = array.variable.chunk(sizes, name=token)
         return dataset.assign(chunked_variables)
 
     return tree_of({p: chunk(p, node) for p, node in tree.subtree_with_keys})
+
+
+def _rows(array: xr.DataArray) -> int:
+    """How many rows of an array that no file has in chunks are a chunk: all of a small one."""
+    row_bytes = array.nbytes // max(1, array.shape[0])
+    return max(1, min(array.shape[0], _LARGEST // max(1, row_bytes)))

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import tracemalloc
 
 import dask
 import numpy as np
@@ -317,3 +318,23 @@ def test_the_clock_of_an_area_is_that_of_its_session():
         ]
     alone = na.bin_spikes(tree["s/A/spikes"].to_dataset(), bin_width=1.0)
     assert alone["time"].values.tolist() == [2.5]
+
+
+@pytest.mark.parametrize("binarize", [False, True])
+def test_counting_on_a_clock_takes_little_more_than_the_counts(binarize):
+    trains = np.sort(np.random.default_rng(0).uniform(0, 1000, (100, 50)), axis=1)
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", trains.ravel()), "row_size": ("unit_id", [50] * 100)},
+        {"unit_id": np.arange(100)},
+    )
+    counts = na.bin_spikes(spikes, bin_width=0.005, window=(0, 1000), binarize=binarize)
+    part = counts[100:200].values  # compiles
+    tracemalloc.start()
+    values = counts.values
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert values.nbytes == 20_000_000
+    assert most < 1.6 * values.nbytes
+    np.testing.assert_array_equal(values[100:200], part)
+    scattered = [5, 6, 7, 90_000, 11, 12]
+    np.testing.assert_array_equal(counts[scattered].values, values[scattered])

@@ -6,7 +6,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.lazy.chunking import chunked
-from neuroarrays.lazy.computed import RegularClock
+from neuroarrays.lazy.computed import Computed, RegularClock
 
 
 def lazy(start, dims=("time",)):
@@ -85,3 +85,16 @@ def test_names_say_what_is_the_same(tree):
         assert one[name].data.name.startswith(f"{name}-")
     keys = {one[name].data.name.partition("-")[2] for name in ("stored", "whole", "again")}
     assert len(keys) == 2  # `again` has the values of `whole`
+
+
+def test_what_is_computed_has_chunks_of_bounded_size():
+    rows, columns = 1 << 20, 200  # 1.6 GB that nobody computes
+    large = Computed(None, (rows, columns), np.dtype("f8")).variable(("time", "unit_id"))
+    tree = xr.DataTree.from_dict({"/s": xr.Dataset({"large": large, "small": lazy(0.0, ("lap",))})})
+    for chunks in ({}, "auto"):
+        found = chunked(tree, chunks)["s"]
+        sizes = [np.prod(block) * 8 for block in zip(*found["large"].chunks, strict=False)]
+        assert max(sizes) <= 128 << 20
+        assert len(found["large"].chunks[0]) > 10
+    assert chunked(tree, {})["s/large"].chunks[1] == (columns,)
+    assert chunked(tree, {"unit_id": 10})["s/large"].chunks[0] == (rows,)
