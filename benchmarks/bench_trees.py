@@ -5,7 +5,7 @@ python benchmarks/bench_trees.py --small   # seconds, prints only
 """
 
 import argparse
-import shutil
+import resource
 import tempfile
 import time
 import warnings
@@ -61,79 +61,90 @@ def many(sessions, areas, presentations=40, units=12, bins=14):
     return xr.DataTree.from_dict(groups)
 
 
-def bench_saving(folder, tree):
+def bench_saving(folder, sessions, zarr_sessions):
+    """Ours and xarray's writers, the same tree, each of as many nodes as it is given time for."""
+    tree = many(sessions, 4)
     nodes = len(list(tree.subtree))
     say(f"\nsave {nodes} nodes, {sum(node.nbytes for node in tree.subtree) / 1e6:.1f} MB")
-
-    def xarray_netcdf(engine):
-        path = folder / f"peer-{engine}.nc"
-        return lambda: tree.to_netcdf(path, engine=engine, mode="w")
-
-    def xarray_zarr():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree.to_zarr(folder / "peer.zarr", mode="w", zarr_format=3)
-
     works = [
-        ("na.save .h5", lambda: na.save(tree, folder / "a.h5", overwrite=True)),
-        ("xarray to_netcdf, netcdf4", xarray_netcdf("netcdf4")),
-        ("xarray to_netcdf, h5netcdf", xarray_netcdf("h5netcdf")),
-        ("na.save .zarr", lambda: na.save(tree, folder / "a.zarr", overwrite=True)),
-        ("xarray to_zarr", xarray_zarr),
+        ("na.save .h5", lambda: na.save(tree, folder / "a.h5")),
+        ("xarray to_netcdf, netcdf4", lambda: tree.to_netcdf(folder / "b.nc", engine="netcdf4")),
+        ("xarray to_netcdf, h5netcdf", lambda: tree.to_netcdf(folder / "c.nc", engine="h5netcdf")),
     ]
     for name, work in works:
         seconds, _ = cpu(work)
-        say(f"{name:42s} {seconds:8.2f} s {seconds / nodes * 1e3:8.2f} ms/node")
+        say(f"{name:44s} {seconds:8.2f} s {seconds / nodes * 1e3:8.2f} ms/node")
+    small = many(zarr_sessions, 4)
+    few = len(list(small.subtree))
+
+    def plain_zarr():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            small.to_zarr(folder / "b.zarr", zarr_format=3, consolidated=False)
+
+    for name, work in [
+        ("na.save .zarr", lambda: na.save(small, folder / "a.zarr")),
+        ("xarray to_zarr, not consolidated", plain_zarr),
+    ]:
+        seconds, _ = cpu(work)
+        say(f"{name + f', {few} nodes':44s} {seconds:8.2f} s {seconds / few * 1e3:8.2f} ms/node")
 
 
-def bench_opening(folder, sessions, tree):
-    path, peer = folder / "a.h5", folder / "peer-netcdf4.nc"
-    nodes = len(list(tree.subtree))
+def bench_opening(folder, sessions):
+    tree = many(sessions, 2)
+    path, nodes = folder / "many.h5", len(list(tree.subtree))
+    seconds, _ = cpu(lambda: na.save(tree, path))
+    say(
+        f"\n{sessions} sessions, {nodes} nodes in one file; most memory of the process after each line"
+    )
+    say(f"{'na.save':44s} {seconds:8.2f} s {seconds / nodes * 1e3:8.2f} ms/node {memory()}")
     one = f"session_{sessions // 2}"
-    say(f"\n{sessions} sessions, {nodes} nodes in one file")
     works = [
         ("na.catalog", lambda: na.catalog(path), 3),
         ("na.open_datatree, one session", lambda: na.open_datatree(path, sessions=one), 3),
         ("   and one area", lambda: na.open_datatree(path, sessions=one, areas="area_0"), 3),
         ("na.open_datatree, all", lambda: na.open_datatree(path), 2),
-        ("DataTree.from_dict of as many empty nodes", lambda: bare(tree), 2),
-        ("xarray open_dataset, one group of it", lambda: group(peer, f"{one}/area_0"), 1),
-        ("xarray open_datatree, netcdf4, all", lambda: xr.open_datatree(peer, engine="netcdf4"), 1),
+        ("   of it what xarray takes for empty nodes", lambda: empty(tree), 2),
     ]
     for name, work, repeats in works:
-        if not peer.exists() and name.startswith("xarray"):
-            continue
         seconds, _ = cpu(work, repeats)
-        say(f"{name:42s} {seconds:8.4f} s")
+        say(f"{name:44s} {seconds:8.4f} s {seconds / nodes * 1e3:8.2f} ms/node {memory()}")
+    ours, _ = cpu(lambda: na.open_datatree(folder / "a.h5"), 2)
+    theirs, opened = cpu(lambda: xr.open_datatree(folder / "b.nc", engine="netcdf4"))
+    fewer = len(list(opened.subtree))
+    opened.close()
+    say(
+        f"\nopen all of {fewer} nodes, na.open_datatree {ours:.2f} s, xarray netcdf4 {theirs:.2f} s"
+    )
 
 
-def bare(tree):
+def memory():
+    """The most memory that this process has had, as text."""
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MB"
+
+
+def empty(tree):
     """As many nodes without a variable: what xarray itself takes to put them together."""
     return xr.DataTree.from_dict({node.path: xr.Dataset() for node in tree.subtree})
-
-
-def group(path, name):
-    return xr.open_dataset(path, engine="netcdf4", group=name).close()
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args(argv)
+    small = options.small
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tree = many(20 if options.small else 200, 4)
-        bench_saving(folder, tree)
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        sessions = 40 if options.small else 1000
-        tree = many(sessions, 2)
-        seconds, _ = cpu(lambda: na.save(tree, folder / "a.h5"))
-        say(f"\nna.save of {sessions} sessions {seconds:8.2f} s")
-        seconds, _ = cpu(lambda: tree.to_netcdf(folder / "peer-netcdf4.nc", engine="netcdf4"))
-        say(f"xarray to_netcdf of them {seconds:8.2f} s")
-        bench_opening(folder, sessions, tree)
-    if not options.small:
+        na.save(many(2, 1), folder / "warm.h5")  # imports
+        na.open_datatree(folder / "warm.h5")
+        na.catalog(folder / "warm.h5")
+        bench_saving(folder, 5 if small else 60, 1 if small else 10)
+        tree = many(10 if small else 200, 4)
+        nodes = len(list(tree.subtree))
+        seconds, _ = cpu(lambda: na.save(tree, folder / "more.h5"))
+        say(f"na.save .h5, {nodes} nodes {seconds:8.2f} s {seconds / nodes * 1e3:8.2f} ms/node")
+        bench_opening(folder, 20 if small else 1000)
+    if not small:
         result = Path(__file__).parent / "results" / "bench_trees.txt"
         result.write_text("\n".join(LINES).lstrip() + "\n")
 

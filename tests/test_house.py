@@ -30,12 +30,8 @@ def lint(folder):
     )
 
 
-def test_the_rooms_stand_in_their_order():
-    done = lint(ROOT)
-    assert done.returncode == 0, done.stdout[-3000:]
-
-
-def test_an_import_upwards_is_noticed(tmp_path):
+def test_the_rooms_stand_in_their_order(tmp_path):
+    """Looked at once, with one import upwards put in: that is noticed, and nothing else is wrong."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(
         PACKAGE, tmp_path / "neuroarrays", ignore=shutil.ignore_patterns("__pycache__", "_sample")
@@ -44,14 +40,18 @@ def test_an_import_upwards_is_noticed(tmp_path):
         file.write("\n\ndef climb():\n    from neuroarrays.tree import intervals\n")
     done = lint(tmp_path)
     assert done.returncode != 0
-    assert "neuroarrays.files.source -> neuroarrays.tree.intervals" in done.stdout
+    chains = [line for line in done.stdout.splitlines() if line.startswith("- ") and "->" in line]
+    wrong = {line.strip("- ").partition(" (")[0] for line in chains}
+    put_in = {"neuroarrays.files.source -> neuroarrays.tree.intervals", ".files -> .tree"}
+    assert wrong == put_in, done.stdout[-3000:]
 
 
 def test_the_insides_of_xarray_stay_in_one_room():
     """xarray promises nothing about its submodules: what breaks with a new one breaks in `lazy`."""
     rooms = set()
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if "xarray." in text else ():
             name = node.module if isinstance(node, ast.ImportFrom) else ""
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [name or ""]
             if any(module.startswith("xarray.") for module in names):

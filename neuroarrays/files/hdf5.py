@@ -328,9 +328,10 @@ def _info(dataset: h5py.Dataset | None) -> Info | None:
         return None
     if dataset.shape is None:  # H5S_NULL: declared, without a value
         return Info((0,), np.dtype("f8"), None)
-    text = _is_text(dataset.dtype)
-    plain_object = text or _is_object_reference(dataset.dtype)
-    dtype = np.dtype(object) if plain_object else dataset.dtype
+    stored = dataset.dtype  # h5py makes it anew each time
+    text = _is_text(stored)
+    plain_object = text or _is_object_reference(stored)
+    dtype = np.dtype(object) if plain_object else stored
     return Info(dataset.shape, dtype, dataset.chunks, text)
 
 

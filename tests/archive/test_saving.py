@@ -787,7 +787,6 @@ def keys(n):
     )
 
 
-@settings(max_examples=200)
 @given(st.data())
 def test_every_kind_of_index_equals_numpy(numbers, data):
     file, made = numbers
@@ -825,7 +824,6 @@ def test_which_datasets_go_past_hdf5(numbers):
     }
 
 
-@settings(max_examples=200)
 @given(st.data())
 def test_reading_into_an_array_is_the_same(numbers, data):
     """In its dtype or another, whether its memory is in one piece or not."""

@@ -17,7 +17,7 @@ from neuroarrays.kernels import counts, events, grid, loops, visits
 
 TICKS = 30_000  # per second, of the clock that most probes run on
 # The runs with bounds checking and without compilation ask for fewer.
-EXAMPLES = int(os.environ.get("KERNEL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("KERNEL_EXAMPLES", settings().max_examples))
 prop = settings(max_examples=EXAMPLES, deadline=None)
 
 

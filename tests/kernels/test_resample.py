@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from neuroarrays.kernels import resample
 
-prop = settings(max_examples=int(os.environ.get("KERNEL_EXAMPLES", "200")), deadline=None)
+prop = settings(
+    max_examples=int(os.environ.get("KERNEL_EXAMPLES", settings().max_examples)), deadline=None
+)
 
 
 def twin(times, values, at, method, max_gap):
