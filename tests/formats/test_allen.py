@@ -42,6 +42,8 @@ MISSING_PLACE = {
     "left_right_ccf_coordinate": np.nan,
 }
 SMALL = {"units": 5, "bad_units": 7, "sampling": 0.1, "rate": 2.0}
+#: Half of what opening takes are the tables of all stimuli.
+FEW = SMALL | {"stimuli": ("flashes", "static_gratings")}
 
 
 @pytest.fixture(autouse=True)
@@ -215,10 +217,15 @@ def test_units_pass_the_default_filter_in_order(tmp_path, layout):
     assert "4 by amplitude_cutoff=0.1" in note  # two of them NaN
 
 
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory):
+    path = tmp_path_factory.mktemp("filtered") / "s.nwb"
+    return path, write_allen(path, channels=40, **FEW)
+
+
 @pytest.mark.parametrize("reason", [*REASONS, "everything"])
-def test_each_filter_can_be_lifted(tmp_path, reason):
-    path = tmp_path / "s.nwb"
-    truth = write_allen(path, channels=40, **SMALL)
+def test_each_filter_can_be_lifted(filtered, reason):
+    path, truth = filtered
     names = {
         "valid_data": "valid_channels",
         "structure": "structures_only",
@@ -235,7 +242,7 @@ def test_each_filter_can_be_lifted(tmp_path, reason):
 
 def test_a_threshold_may_be_set_and_zero_is_one(tmp_path):
     path = tmp_path / "s.nwb"
-    truth = write_allen(path, **SMALL)
+    truth = write_allen(path, **FEW)
     tree = na.open_datatree(path, presence_ratio=0.98)
     keep = (np.array(truth["units"]["why"]) == "") & (truth["units"]["presence_ratio"] >= 0.98)
     assert areas_of(tree) == expected_units(truth, keep)
@@ -301,7 +308,7 @@ def test_a_position_that_the_file_lacks_is_no_zero(tmp_path):
 
 def test_a_missing_metric_is_no_filter(tmp_path):
     path = tmp_path / "s.nwb"
-    write_allen(path, **SMALL)
+    write_allen(path, **FEW)
     with h5py.File(path, "r+") as file:
         del file["units/isi_violations"]
     assert any("no isi_violations" in note for note in na.open_datatree(path)[NODE].attrs["notes"])
@@ -442,7 +449,7 @@ def test_running_is_stamped_at_the_middle_and_gaze_is_y_before_x(tmp_path):
 def test_a_session_without(tmp_path, part, note):
     path = tmp_path / "s.nwb"
     parts = {"running", "eye", "invalid"} - {part}
-    write_allen(path, parts=tuple(parts), **SMALL)
+    write_allen(path, parts=tuple(parts), **FEW)
     tree = na.open_datatree(path)
     assert note in tree[NODE].attrs["notes"]
     aligned = na.align(tree, "flashes")
@@ -466,7 +473,7 @@ def test_a_session_without(tmp_path, part, note):
 )
 def test_one_odd_object_costs_itself(tmp_path, odd, values, kept):
     path = tmp_path / "s.nwb"
-    write_allen(path, **SMALL)
+    write_allen(path, **FEW)
     with h5py.File(path, "a") as file:
         del file[odd]
         if values is not None:
@@ -485,7 +492,7 @@ def test_one_odd_object_costs_itself(tmp_path, odd, values, kept):
 
 def test_gaze_of_another_length_is_left_out_and_said(tmp_path):
     path = tmp_path / "s.nwb"
-    write_allen(path, **SMALL)
+    write_allen(path, **FEW)
     with h5py.File(path, "r+") as file:
         group = file["processing/raw_gaze_mapping/pupil_area"]
         values = group["data"][:-1]
@@ -545,7 +552,7 @@ def test_files_from_before_june_2020_are_refused(tmp_path):
 
 def test_a_folder_of_sessions_passes_over_other_files(tmp_path):
     for number in (715093703, 719161530):
-        write_allen(tmp_path / f"s{number}.nwb", session_id=number, **SMALL)
+        write_allen(tmp_path / f"s{number}.nwb", session_id=number, **FEW)
     with h5py.File(tmp_path / "probe_lfp.nwb", "w") as file:
         file.attrs["nwb_version"] = "2.2.2"
         file["general/stimulus"] = "brain_observatory_1.1"
@@ -596,8 +603,8 @@ def test_a_threshold_that_is_none_is_refused_by_name(option, error, message):
 
 
 def test_two_files_of_one_session(tmp_path):
-    write_allen(tmp_path / "a.nwb", **SMALL)
-    write_allen(tmp_path / "b.nwb", seed=1, **SMALL)
+    write_allen(tmp_path / "a.nwb", **FEW)
+    write_allen(tmp_path / "b.nwb", seed=1, **FEW)
     with pytest.raises(FormatError, match=r"b\.nwb.*session_715093703, as in .*a\.nwb"):
         na.open_datatree(tmp_path)
 
@@ -637,7 +644,7 @@ def test_a_link_into_an_annex_that_has_nothing(tmp_path):
 )
 def test_the_id_of_a_session(tmp_path, stored, name, expected):
     path = tmp_path / name
-    write_allen(path, **SMALL)
+    write_allen(path, **FEW)
     with h5py.File(path, "r+") as file:
         for place in ("general/session_id", "identifier"):
             del file[place]
@@ -658,7 +665,7 @@ def test_a_stimulus_or_structure_with_a_typo(tmp_path):
 
 def test_plain_nwb_still_reads_it_when_asked(tmp_path):
     path = tmp_path / "s.nwb"
-    write_allen(path, **SMALL)
+    write_allen(path, **FEW)
     tree = na.open_datatree(path, engine="nwb")
     assert "s" in tree.children
 
@@ -671,7 +678,7 @@ def test_the_kind_of_session_is_told_by_its_tables_too(tmp_path):
         file["general/stimulus"] = "EPHYS_1_images_G_5uL_reward"
     assert na.open_datatree(path)[NODE].attrs["units_filter"] == "none"
     path = tmp_path / "t.nwb"
-    write_allen(path, **SMALL)
+    write_allen(path, **FEW)
     with h5py.File(path, "r+") as file:
         del file["general/stimulus"]
     node = na.open_datatree(path)[NODE]
