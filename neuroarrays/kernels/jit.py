@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 from numba import njit
 from numba.core.caching import FunctionCache
 
@@ -31,6 +32,21 @@ class _DiskCache(FunctionCache):
             self.disable()
             with suppress(OSError):
                 self.flush()
+
+
+def fixed(array: np.ndarray) -> np.ndarray:
+    """A view of an array that cannot be written to, whether the array can or not.
+
+    Numba compiles a function anew for arrays that cannot: with this, once for both.
+
+    Parameters
+    ----------
+    array : (...) array
+        An input of a compiled function, in any unit.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def compiled(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.kernels.jit import compiled
+from neuroarrays.kernels.jit import compiled, fixed
 
 _METHODS = {"linear": 0, "previous": 1, "nearest": 2}
 _LINEAR, _PREVIOUS = 0, 1
@@ -29,7 +29,7 @@ def is_nondecreasing(times: np.ndarray) -> bool:
     bool
         True for an empty array.
     """
-    return bool(_is_nondecreasing(np.ascontiguousarray(times, dtype=np.float64)))
+    return bool(_is_nondecreasing(fixed(np.ascontiguousarray(times, dtype=np.float64))))
 
 
 def interpolate(
@@ -106,7 +106,7 @@ def prepare(times: np.ndarray, values: np.ndarray, *, apart: bool = False) -> Pr
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
     columns = values[:, None] if values.ndim == 1 else values
-    increasing, finite = _scan(times, columns)
+    increasing, finite = _scan(fixed(times), fixed(columns))
     n_columns = columns.shape[1]
     if apart and n_columns != 1:
         split = (prepare(times, columns[:, k : k + 1]) for k in range(n_columns))
@@ -160,7 +160,7 @@ def evaluate(
     how = (_METHODS[method], float(max_gap), float(period or 0.0))
 
     def fill(times: np.ndarray, values: np.ndarray, when: np.ndarray, out: np.ndarray) -> None:
-        _interpolate(times, values, when, how, out)
+        _interpolate(fixed(times), fixed(values), fixed(when), how, out)
 
     return by_group(prepared, n_columns, at, fill)
 
@@ -264,7 +264,7 @@ def locate(times, time, hint):
 def _interpolate(times, values, at, how, out):
     method, max_gap, period = how
     n = len(times)
-    i = misses = 0
+    i = misses = np.int64(0)  # of one type from the beginning: `locate` is compiled once
     rate = (n - 1) / (times[n - 1] - times[0]) if n > 1 else 0.0
     for m in range(len(at)):
         time = at[m]
