@@ -264,7 +264,7 @@ def locate(times, time, hint):
 def _interpolate(times, values, at, how, out):
     method, max_gap, period = how
     n = len(times)
-    i = misses = np.int64(0)  # of one type from the beginning: `locate` is compiled once
+    i = misses = 0
     rate = (n - 1) / (times[n - 1] - times[0]) if n > 1 else 0.0
     for m in range(len(at)):
         time = at[m]
