@@ -83,6 +83,29 @@ class Trains:
                     self._read(self.data, buffer, group)
         return buffer.times
 
+    def one(self, unit: int) -> np.ndarray:
+        """The spikes of one unit in order, which are not kept: for a pass over all units.
+
+        Parameters
+        ----------
+        unit : int
+            Position of the unit.
+
+        Returns
+        -------
+        (n,) float64, s
+            Nothing may be written into it.
+        """
+        part = slice(int(self.first[unit]), int(self.last[unit]), 1)
+        if isinstance(self.data, np.ndarray):
+            return self.data[part]
+        buffer = _buffers.get(self.key)
+        if buffer is not None and buffer.loaded[unit]:
+            return buffer.times[part]
+        times = np.asarray(self.data.outer((part,)), float)
+        whole = np.array([0]), np.array([times.size])
+        return np.sort(times) if _out_of_order(times, *whole).any() else times
+
     def _buffer(self) -> _Buffer:
         n_spikes = int(self.last.max()) if self.last.size else 0
         return _buffers.get_or_make(self.key, lambda: _Buffer(n_spikes, self.first.size))

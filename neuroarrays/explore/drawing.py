@@ -1,0 +1,515 @@
+"""Figures of the page: each is made once, and its sources take what a view returned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from bokeh.core.properties import value as literal
+from bokeh.models import (
+    BoxZoomTool,
+    ColorBar,
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    Legend,
+    LegendItem,
+    LinearColorMapper,
+    Range1d,
+    Span,
+    TapTool,
+)
+from bokeh.palettes import Greys256, Viridis256
+from bokeh.plotting import figure
+
+from neuroarrays import schema
+from neuroarrays.explore.panels import View
+from neuroarrays.explore.state import State
+
+#: Colours of units and of groups that colour-blind readers can tell, on light and on dark.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#8B5CF6", "#999999")
+_DASHES = ("solid", "dashed", "dotted", "dotdash")
+#: Rows of an image, presentations drawn behind it, groups and labels on an axis, at most.
+_ROWS, _BEHIND, _GROUPS, _TICKS = 1000, 500, len(COLORS), 40
+_TOOLS = "xwheel_zoom,xpan,reset,save"
+THEMES = {
+    "light": {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd"},
+    "dark": {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a"},
+}
+
+
+class Plots:
+    """The figures by the name of their view.
+
+    Parameters
+    ----------
+    state : State
+        Whether they are drawn as vectors.
+    """
+
+    def __init__(self, state: State):
+        self._backend = "svg" if state.svg else "canvas"
+        self.sources: dict[str, ColumnDataSource] = {}
+        self.figures: dict[str, Any] = {}
+        self._grey = LinearColorMapper(palette="Greys256", low=0, high=1)
+        self._rgb = LinearColorMapper(palette="Greys256", low=0, high=1)
+        self._session()
+        self._signals()
+        self._trials()
+        self._lines("psth", "time from onset (s)")
+        self._lines("tuning", "")
+        self._lines("correlogram", "lag (s)")
+        self._lines("waveform", "sample")
+        self._map("stimulus")
+        self._map("rate map")
+        self.theme(state.theme)
+
+    # ------------------------------------------------------------------------------- making figures
+
+    def _new(self, name: str, height: int, tools: str = _TOOLS, **options: Any) -> Any:
+        plot = figure(
+            height=height,
+            sizing_mode="stretch_width",
+            tools=tools,
+            active_scroll=None,
+            toolbar_location="above",
+            output_backend=self._backend,
+            min_border_right=20,
+            **options,
+        )
+        plot.toolbar.logo = None
+        plot.toolbar.autohide = True
+        plot.name = name
+        self.figures[name] = plot
+        return plot
+
+    def _source(self, name: str, *columns: str) -> ColumnDataSource:
+        source = ColumnDataSource({column: [] for column in columns})
+        self.sources[name] = source
+        return source
+
+    def _session(self) -> None:
+        plot = self._new(
+            "session", 330, "xwheel_zoom,xpan,reset,save,tap", x_range=Range1d(0, 1), y_range=Range1d(0, 1)
+        )
+        brush = BoxZoomTool(dimensions="width")
+        plot.add_tools(brush)
+        plot.toolbar.active_drag = brush
+        behind = self._source("behind", "left", "right", "bottom", "top", "color")
+        plot.quad("left", "right", "top", "bottom", source=behind, color="color", alpha=0.18, line_width=0)
+        image = self._source("session", "image", "x", "y", "dw", "dh")
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=image, color_mapper=self._grey)
+        chosen = self._source("chosen", "x", "y", "color")
+        plot.scatter("x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9)
+        self._bar = ColorBar(color_mapper=self._grey, width=8, padding=4, ticker=FixedTicker(ticks=[]))
+        plot.add_layout(self._bar, "right")
+        self._hover = HoverTool(renderers=[drawn])
+        plot.add_tools(self._hover)
+        plot.xaxis.axis_label, plot.yaxis.axis_label = "session time (s)", "unit"
+        plot.select(TapTool).renderers = []
+
+    def _signals(self) -> None:
+        plot = self._new("signals", 220, x_range=self.figures["session"].x_range, y_range=Range1d(0, 1))
+        source = self._source("signals", "xs", "ys", "color", "name")
+        lines = plot.multi_line("xs", "ys", source=source, line_color="color", line_width=1)
+        points = self._source("points", "x", "y", "name", "value")
+        dots = plot.scatter("x", "y", source=points, size=6, alpha=0, line_alpha=0)
+        plot.add_tools(
+            HoverTool(renderers=[dots], tooltips=[("", "@name: @value"), ("time", "@x{0.000} s")], mode="mouse")
+        )
+        plot.xaxis.axis_label = "session time (s)"
+        self._signal_lines = lines
+
+    def _trials(self) -> None:
+        plot = self._new("trials", 300, f"{_TOOLS},tap", x_range=Range1d(-1, 1), y_range=Range1d(0, 1))
+        source = self._source("trials", "image", "responses", "x", "y", "dw", "dh")
+        self._groups = LinearColorMapper(palette=["#ffffff"], low=0, high=1, nan_color="rgba(0,0,0,0)")
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=self._groups)
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("time", "$x{0.000} s"), ("row", "$y{0}"), ("response", "@responses")]))
+        plot.add_layout(Span(location=0, dimension="height", line_color="#888888", line_dash="dashed"))
+        plot.xaxis.axis_label, plot.yaxis.axis_label = "time from onset (s)", "presentation"
+        plot.select(TapTool).renderers = []
+
+    def _lines(self, name: str, label: str) -> None:
+        x_range = self.figures["trials"].x_range if name == "psth" else Range1d(0, 1)
+        plot = self._new(name, 240, x_range=x_range, y_range=Range1d(0, 1))
+        if name == "psth":
+            plot.add_layout(Span(location=0, dimension="height", line_color="#888888", line_dash="dashed"))
+        bands = self._source(f"{name} bands", "xs", "ys", "color")
+        plot.patches("xs", "ys", source=bands, color="color", alpha=0.22, line_width=0)
+        source = self._source(name, "xs", "ys", "color", "dash", "label")
+        lines = plot.multi_line("xs", "ys", source=source, line_color="color", line_dash="dash", line_width=1.8)
+        points = self._source(f"{name} points", "x", "y", "label", "value")
+        dots = plot.scatter("x", "y", source=points, size=7, alpha=0, line_alpha=0)
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=[("", "@label"), (label or "at", "@x{0.000}"), ("", "@value")]))
+        legend = Legend(items=[], location="top_right", label_text_font_size="11px", padding=3, spacing=0, background_fill_alpha=0.6, border_line_width=0)
+        plot.add_layout(legend)
+        plot.xaxis.axis_label = label
+        self.sources[f"{name} legend"] = lines
+
+    def _map(self, name: str) -> None:
+        plot = self._new(name, 240, "pan,wheel_zoom,reset,save", x_range=Range1d(0, 1), y_range=Range1d(0, 1))
+        source = self._source(name, "image", "x", "y", "dw", "dh")
+        mapper = self._rgb if name == "stimulus" else LinearColorMapper(palette=Viridis256, nan_color="rgba(0,0,0,0)")
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]))
+        if name != "stimulus":
+            plot.add_layout(ColorBar(color_mapper=mapper, width=8, padding=4, title="spikes/s"), "right")
+        self.sources[f"{name} mapper"] = mapper
+
+    def theme(self, name: str) -> None:
+        """Let all figures have the colours of a theme."""
+        colors = THEMES[name]
+        ramp = Greys256[::-1] if name == "light" else Greys256
+        # The lightest greys are clear, so that the presentations behind are seen.
+        self._grey.palette = ["#00000000", *ramp[1:]]
+        for plot in self.figures.values():
+            plot.background_fill_color = plot.border_fill_color = colors["paper"]
+            plot.outline_line_color = colors["faint"]
+            for axis in plot.axis:
+                axis.axis_label_text_color = axis.major_label_text_color = colors["ink"]
+                axis.axis_line_color = axis.major_tick_line_color = colors["ink"]
+                axis.minor_tick_line_color = None
+                axis.axis_label_text_font_style = "normal"
+            plot.grid.grid_line_color = colors["faint"]
+            plot.grid.grid_line_alpha = 0.5
+            for legend in plot.select(Legend):
+                legend.label_text_color, legend.background_fill_color = colors["ink"], colors["paper"]
+            for bar in plot.select(ColorBar):
+                bar.major_label_text_color = bar.title_text_color = colors["ink"]
+                bar.background_fill_color = colors["paper"]
+
+    # -------------------------------------------------------------------------------- showing values
+
+    def show(self, name: str, view: View, state: State, more: dict[str, Any]) -> None:
+        """Draw what a view returned; nothing where it has no value.
+
+        Parameters
+        ----------
+        name : str
+            Of the view.
+        view : View
+            What it returned.
+        state : State
+            What is shown.
+        more : dict
+            ``rows``: positions of the units in the session raster, or None for all; ``table`` and
+            ``groups``: the presentations behind it.
+        """
+        if view.value is None:
+            for key, source in self.sources.items():
+                if key.split(" ")[0] == name and isinstance(source, ColumnDataSource):
+                    source.data = {column: [] for column in source.data}
+            return
+        getattr(self, f"_show_{name}")(view, state, more)
+
+    def _show_session(self, view: View, state: State, more: dict[str, Any]) -> None:
+        value: xr.DataArray = view.value
+        rows = more["rows"]
+        image = value.values.T if rows is None else value.values.T[rows]
+        ids = value[schema.UNIT].values if rows is None else value[schema.UNIT].values[rows]
+        low, high = view.facts["ends"]
+        group = -(-len(image) // _ROWS)
+        if group > 1:  # the highest of neighbours, so that no row that fires is lost
+            image = np.maximum.reduceat(image, np.arange(0, len(image), group), axis=0)
+        width = view.facts.get("width")
+        if width:
+            image = image.astype(np.uint8 if image.max(initial=0) < 256 else np.uint16)
+            self._grey.low, self._grey.high = 0, max(state.black * width, 1e-9)
+            levels = np.linspace(0, state.black, 3)
+            self._bar.ticker = FixedTicker(ticks=(levels * width).tolist())
+            self._bar.major_label_overrides = {t * width: f"{t:g}" for t in levels}
+            self._bar.title = "spikes/s"
+            what = f"@image spikes in {width:g} s"
+        else:
+            known = image[np.isfinite(image)]
+            ends = np.percentile(known, [2, 99.5]) if known.size else (0, 1)
+            self._grey.low, self._grey.high = float(ends[0]), max(float(ends[1]), float(ends[0]) + 1e-9)
+            image = image.astype(np.float32)
+            self._bar.ticker = FixedTicker(ticks=[float(ends[0]), float(ends[1])])
+            self._bar.major_label_overrides = {float(end): f"{end:.3g}" for end in ends}
+            self._bar.title = view.facts["unit"][:12]
+            what = f"@image {view.facts['unit']}"
+        n_rows = len(ids)
+        self._hover.tooltips = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("", what)]
+        self.sources["session"].data = {
+            "image": [image], "x": [low], "y": [-0.5], "dw": [high - low], "dh": [group * len(image)]
+        }  # fmt: skip
+        plot = self.figures["session"]
+        plot.y_range.start, plot.y_range.end = -0.5, n_rows - 0.5
+        _ticks(plot.yaxis[0], ids)
+        window = state.window or more["extent"]
+        plot.x_range.start, plot.x_range.end = window
+        where = [(int(np.flatnonzero(ids == u)[0]), c) for u, c in zip(state.units, COLORS, strict=False) if u in ids]
+        edge = window[0] + 0.004 * (window[1] - window[0])
+        self.sources["chosen"].data = {
+            "x": [edge] * len(where), "y": [row for row, _ in where], "color": [c for _, c in where]
+        }  # fmt: skip
+        self.sources["behind"].data = _behind(more["table"], more["groups"], window, n_rows)
+
+    def _show_signals(self, view: View, state: State, more: dict[str, Any]) -> None:
+        xs, ys, colors, names = [], [], [], []
+        points: dict[str, list[Any]] = {"x": [], "y": [], "name": [], "value": []}
+        labels = {}
+        wanted = [n for n in view.facts["names"] if any(k.startswith(n) for k in view.value)]
+        for row, name in enumerate(wanted[::-1]):
+            parts = [part for key, part in view.value.items() if key == name or key.startswith(name + " ")]
+            if not parts:
+                continue
+            unit = str(parts[0].attrs.get("units", ""))
+            values = np.stack([part.values.astype(float) for part in parts])
+            known = values[np.isfinite(values)]
+            low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+            scaled = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
+            clock = parts[0][schema.TIME].values
+            clock, scaled = np.repeat(clock, len(parts)), scaled.T.ravel()  # lowest, highest, lowest
+            xs.append(clock), ys.append(scaled), names.append(name)
+            colors.append(COLORS[row % len(COLORS)])
+            labels[row + 0.5] = f"{name}\n{low:.3g} to {high:.3g} {unit}"
+            some = np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int)
+            points["x"] += clock[some].tolist()
+            points["y"] += scaled[some].tolist()
+            points["name"] += [name] * some.size
+            back = low + (scaled[some] - row - 0.08) / 0.84 * (high - low or 1.0)
+            points["value"] += [f"{v:.4g} {unit}" for v in back]
+        plot = self.figures["signals"]
+        plot.y_range.start, plot.y_range.end = 0, max(1, len(wanted))
+        plot.yaxis.ticker = FixedTicker(ticks=list(labels))
+        plot.yaxis.major_label_overrides = labels
+        plot.height = 90 + 45 * max(1, len(wanted))
+        self.sources["signals"].data = {"xs": xs, "ys": ys, "color": colors, "name": names}
+        self.sources["points"].data = points
+
+    def _show_trials(self, view: View, state: State, more: dict[str, Any]) -> None:
+        value: xr.DataArray = view.value
+        n_units, n_rows, _ = value.shape
+        by = view.facts["by"]
+        labels = value[by].values if by else np.zeros(n_rows)
+        names = list(dict.fromkeys(_text(label) for label in labels))
+        codes = np.array([names.index(_text(label)) for label in labels])
+        few = len(names) <= _GROUPS
+        colors = [COLORS[k % len(COLORS)] for k in range(len(names) if few and len(names) > 1 else 1)]
+        stacked = value.values.reshape(n_units * n_rows, -1)
+        counts = value.dtype.kind in "iu"
+        known = stacked[np.isfinite(stacked)] if not counts else stacked
+        low = 0.0 if counts else float(np.percentile(known, 2)) if known.size else 0.0
+        high = (
+            max(1.0, float(np.percentile(stacked[stacked > 0], 90)) if (stacked > 0).any() else 1.0)
+            if counts
+            else float(np.percentile(known, 99.5)) if known.size else 1.0
+        )
+        with np.errstate(invalid="ignore"):
+            shade = np.nan_to_num(np.clip((stacked - low) / (high - low or 1), 0, 1)) * (_SHADES - 1)
+        shade = np.ceil(shade).astype(np.int64)
+        group = np.tile(codes % len(colors), n_units)[:, None] * _SHADES
+        self._groups.palette = [c + f"{round(255 * k / (_SHADES - 1)):02x}" for c in colors for k in range(_SHADES)]
+        self._groups.low, self._groups.high = 0, len(self._groups.palette) - 1
+        time = value[schema.TIME].values
+        step = float(time[1] - time[0]) if time.size > 1 else 1.0
+        small = stacked.astype(np.uint8) if counts and stacked.max(initial=0) < 256 else stacked.astype(np.float32)
+        self.sources["trials"].data = {
+            "image": [(group + shade).astype(np.uint8)], "responses": [small], "x": [time[0] - step / 2],
+            "y": [0], "dw": [step * time.size], "dh": [n_units * n_rows],
+        }  # fmt: skip
+        plot = self.figures["trials"]
+        plot.x_range.start, plot.x_range.end = state.before, state.after
+        plot.y_range.start, plot.y_range.end = 0, n_units * n_rows
+        ticks: dict[float, str] = {}
+        for u, unit in enumerate(value[schema.UNIT].values):
+            head = f"{unit}: " if n_units > 1 else ""
+            if few and len(names) > 1:
+                for k, name in enumerate(names):
+                    inside = np.flatnonzero(codes == k)
+                    ticks[u * n_rows + float(inside.mean()) + 0.5] = head + name
+            else:
+                ticks[(u + 0.5) * n_rows] = head + f"{n_rows:,}"
+        plot.yaxis.ticker = FixedTicker(ticks=list(ticks))
+        plot.yaxis.major_label_overrides = ticks
+        plot.yaxis.axis_label = f"presentation, by {by}" if by else "presentation"
+        edges = [k for k in range(1, n_units * n_rows) if k % n_rows == 0 or codes[k % n_rows] != codes[k % n_rows - 1]]
+        plot.ygrid.ticker = FixedTicker(ticks=edges if few else [])
+
+    def _show_psth(self, view: View, state: State, more: dict[str, Any]) -> None:
+        response: xr.Dataset = view.value
+        by, clock = view.facts["by"], response[schema.TIME].values
+        mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
+        sem, n = (response[k].transpose(*mean.dims) for k in ("sem", "n"))
+        names = [_text(v) for v in mean[by].values][:_GROUPS] if by else [""]
+        ids = mean[schema.UNIT].values
+        lines = []
+        for g, name in enumerate(names):
+            for u, unit in enumerate(ids):
+                at = (g, u) if by else (u,)
+                most = int(n.values[at].max(initial=0))
+                label = " ".join([*([f"unit {unit}"] if len(ids) > 1 else []), name, f"(n = {most})"])
+                color = COLORS[(u if len(ids) > 1 else g) % len(COLORS)]
+                dash = _DASHES[g % len(_DASHES)] if len(ids) > 1 else "solid"
+                lines.append((clock, mean.values[at], sem.values[at], color, dash, label.strip()))
+        unit = str(mean.attrs.get("units", ""))
+        self._draw("psth", lines, unit, f"mean ± s.e.m. ({unit})")
+
+    def _show_tuning(self, view: View, state: State, more: dict[str, Any]) -> None:
+        curve: xr.DataArray = view.value
+        unit = str(curve.attrs.get("units", ""))
+        if curve.ndim == 3:
+            across, up = curve.dims[1:]
+            x, y = curve[across].values, curve[up].values
+            self.sources["rate map"].data = {
+                "image": [curve.values[0].T.astype(np.float32)], "x": [x[0]], "y": [y[0]],
+                "dw": [x[-1] - x[0]], "dh": [y[-1] - y[0]],
+            }  # fmt: skip
+            plot = self.figures["rate map"]
+            plot.xaxis.axis_label, plot.yaxis.axis_label = _label(curve[across]), _label(curve[up])
+            _fit(plot.x_range, x, 0.0), _fit(plot.y_range, y, 0.0)
+            mapper: Any = self.sources["rate map mapper"]
+            known = curve.values[0][np.isfinite(curve.values[0])]
+            mapper.low, mapper.high = 0, float(known.max(initial=1e-9))
+            return
+        along = curve[str(curve.dims[1])]
+        is_number = along.dtype.kind in "iuf"
+        x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
+        sem = curve.coords["sem"].values if "sem" in curve.coords else np.full(curve.shape, np.nan)
+        lines = [
+            (x, curve.values[u], sem[u], COLORS[u % len(COLORS)], "solid", f"unit {unit_id}")
+            for u, unit_id in enumerate(curve[schema.UNIT].values)
+        ]
+        plot = self.figures["tuning"]
+        plot.xaxis.axis_label = _label(along)
+        plot.xaxis.major_label_overrides = {} if is_number else {k: _text(v) for k, v in enumerate(along.values)}
+        self._draw("tuning", lines, unit, unit)
+
+    def _show_correlogram(self, view: View, state: State, more: dict[str, Any]) -> None:
+        value: xr.DataArray = view.value
+        lag, ids, lines = value["lag"].values, value[schema.UNIT].values, []
+        pairs = [(u, u) for u in range(len(ids))] if value.ndim == 2 else []
+        pairs = pairs or [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
+        for k, (u, v) in enumerate(pairs):
+            rate = value.values[u] if value.ndim == 2 else value.values[u, v]
+            label = f"unit {ids[u]}" if u == v else f"{ids[v]} around {ids[u]}"
+            lines.append((lag, rate, np.full(lag.size, np.nan), COLORS[k % len(COLORS)], "solid", label))
+        self._draw("correlogram", lines, "spikes/s", "rate (spikes/s)")
+
+    def _show_waveform(self, view: View, state: State, more: dict[str, Any]) -> None:
+        value: xr.DataArray = view.value
+        lines = []
+        for u, unit in enumerate(value[schema.UNIT].values):
+            wave = value.values[u]
+            if wave.ndim == 2:  # the channel with the largest swing
+                channels = wave if wave.shape[0] < wave.shape[1] else wave.T
+                wave = channels[int(np.argmax(np.ptp(np.nan_to_num(channels), axis=1)))]
+            lines.append((np.arange(wave.size, dtype=float), wave, np.full(wave.size, np.nan), COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
+        self._draw("waveform", lines, str(value.attrs.get("units", "")), str(value.attrs.get("units", "")))
+
+    def _show_stimulus(self, view: View, state: State, more: dict[str, Any]) -> None:
+        frame = np.asarray(view.value.values, float)[::-1]
+        self._rgb.low, self._rgb.high = float(np.nanmin(frame)), max(float(np.nanmax(frame)), float(np.nanmin(frame)) + 1e-9)
+        height, width = frame.shape
+        plot = self.figures["stimulus"]
+        plot.x_range.end, plot.y_range.end = width, height
+        self.sources["stimulus"].data = {
+            "image": [frame.astype(np.float32)], "x": [0], "y": [0], "dw": [width], "dh": [height]
+        }  # fmt: skip
+
+    def _draw(self, name: str, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
+        """Lines, bands of their standard errors, a legend, and points that say their values."""
+        plot, source = self.figures[name], self.sources[name]
+        data: dict[str, list[Any]] = {"xs": [], "ys": [], "color": [], "dash": [], "label": []}
+        bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
+        points: dict[str, list[Any]] = {"x": [], "y": [], "label": [], "value": []}
+        for x, y, sem, color, dash, text in lines:
+            for key, part in zip(data, (x, y, color, dash, text), strict=True):
+                data[key].append(part)
+            known = np.isfinite(y) & np.isfinite(sem)
+            if known.any():
+                around = y[known] + sem[known], y[known] - sem[known]
+                bands["xs"].append(np.concatenate([x[known], x[known][::-1]]))
+                bands["ys"].append(np.concatenate([around[0], around[1][::-1]]))
+                bands["color"].append(color)
+            points["x"] += x.tolist()
+            points["y"] += y.tolist()
+            points["label"] += [text] * len(x)
+            points["value"] += [
+                f"{v:.4g}" + (f" ± {e:.2g}" if np.isfinite(e) else "") + f" {unit}"
+                for v, e in zip(y, sem, strict=True)
+            ]
+        around = [np.concatenate([y, y + np.nan_to_num(sem), y - np.nan_to_num(sem)]) for _, y, sem, *_ in lines]
+        _fit(plot.y_range, np.concatenate([*around, np.zeros(1 if name != "waveform" else 0)]), 0.06)
+        if name != "psth":
+            _fit(plot.x_range, np.concatenate([x for x, *_ in lines]), 0.0)
+        source.data, self.sources[f"{name} bands"].data = data, bands
+        self.sources[f"{name} points"].data = points
+        lines_drawn: Any = self.sources[f"{name} legend"]
+        plot.select_one(Legend).items = [
+            _legend_item(text, lines_drawn, k) for k, text in enumerate(data["label"])
+        ]
+        plot.select_one(Legend).visible = 1 < len(lines) <= 12 or name == "psth"
+        plot.yaxis.axis_label = label
+
+
+#: Shades of one colour in the event raster.
+_SHADES = 16
+
+
+def _fit(axis: Range1d, values: np.ndarray, room: float) -> None:
+    """Let a range hold all values that are known, and a share of room at its ends."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    more = room * (high - low) or (0.0 if high > low else 1.0)
+    axis.start, axis.end = low - (more if low < 0 or not room else 0), high + more
+
+
+def _legend_item(text: str, renderer: Any, index: int) -> Any:
+    return LegendItem(label=literal(text), renderers=[renderer], index=index)
+
+
+def _text(value: Any) -> str:
+    """A value of a column as a label: numbers without needless digits, nothing for missing ones."""
+    if isinstance(value, float | np.floating):
+        return "missing" if np.isnan(value) else f"{value:g}"
+    return str(value)[:40]
+
+
+def _label(along: xr.DataArray) -> str:
+    unit = along.attrs.get("units")
+    return f"{along.name} ({unit})" if unit else str(along.name)
+
+
+def _ticks(axis: Any, ids: np.ndarray) -> None:
+    """Labels of units at their rows: each, or some of many."""
+    step = max(1, -(-len(ids) // _TICKS)) if len(ids) <= _TICKS else -(-len(ids) // 10)
+    rows = range(0, len(ids), step)
+    axis.ticker = FixedTicker(ticks=list(rows))
+    axis.major_label_overrides = {row: str(ids[row]) for row in rows}
+    axis.axis_label = f"unit ({len(ids):,})"
+
+
+def _behind(
+    table: xr.Dataset, groups: str, window: tuple[float, float], n_rows: int
+) -> dict[str, list[Any]]:
+    """The presentations in a window as boxes, coloured by group; none where there are too many."""
+    empty: dict[str, list[Any]] = {k: [] for k in ("left", "right", "bottom", "top", "color")}
+    if schema.START_TIME not in table or schema.STOP_TIME not in table:
+        return empty
+    start, stop = (np.asarray(table[k].values, float) for k in (schema.START_TIME, schema.STOP_TIME))
+    inside = np.flatnonzero((stop > window[0]) & (start < window[1]) & (stop > start))
+    if inside.size > _BEHIND:
+        return empty
+    labels = [_text(v) for v in table[groups].values] if groups in table.variables else [""] * start.size
+    names = list(dict.fromkeys(labels))
+    colors = [COLORS[names.index(labels[k]) % len(COLORS)] if len(names) <= _GROUPS else "#999999" for k in inside]
+    return {
+        "left": start[inside].tolist(), "right": stop[inside].tolist(), "color": colors,
+        "bottom": [-0.5] * inside.size, "top": [n_rows - 0.5] * inside.size,
+    }  # fmt: skip
+
+
+def table_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Columns of a table of units as texts and numbers for the page; text stays text."""
+    columns: dict[str, list[Any]] = {"unit": frame.index.tolist()}
+    for k, name in enumerate(frame.columns):
+        values = frame[name].to_numpy()
+        plain = values.dtype.kind in "iufb"
+        columns[f"c{k}"] = values.tolist() if plain else [str(v)[:80] for v in values]
+    return columns

@@ -1,0 +1,472 @@
+"""The page: controls and figures that follow one state, in a browser or in a notebook."""
+
+from __future__ import annotations
+
+import html
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import panel as pn
+import xarray as xr
+from bokeh.events import DocumentReady, RangesUpdate, Reset, Tap
+from bokeh.models import ColumnDataSource, CustomJS, DataTable, NumberFormatter, StringFormatter, TableColumn
+
+from neuroarrays.errors import NeuroArraysError
+from neuroarrays.explore.drawing import THEMES, Plots, table_of
+from neuroarrays.explore.panels import DEPENDS, VIEWS, View, view
+from neuroarrays.explore.recipe import Kept
+from neuroarrays.explore.recording import UNGROUPED, Recording
+from neuroarrays.explore.state import FIELDS, MOST_UNITS, State, changes_in, link_of
+
+TITLES = {
+    "session": "Session",
+    "signals": "Behaviour and signals",
+    "trials": "Around the event",
+    "psth": "Mean around the event",
+    "tuning": "Tuning",
+    "correlogram": "Correlogram",
+    "waveform": "Waveform",
+    "stimulus": "Stimulus at the cursor",
+    "units": "Units",
+}
+#: The only script of our own: keys go to the server, except while somebody types.
+_KEYS = """
+document.addEventListener("keydown", (event) => {
+  const at = event.composedPath()[0]
+  if (event.ctrlKey || event.metaKey || event.altKey) return
+  if (["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName)) return
+  if (!"ArrowUp ArrowDown ArrowLeft ArrowRight + - 0 n p g d".split(" ").includes(event.key)) return
+  event.preventDefault()
+  figure.tags = [event.key, Date.now()]
+})
+"""
+_COPY = "navigator.clipboard.writeText(code.value)"
+#: Seconds between looks at how far reading is, in ms.
+_LOOK = 300
+_STYLE = """
+:host { color: var(--ink); font-size: 13px; }
+input, select, textarea, .bk-input { background: var(--paper) !important; color: var(--ink) !important;
+  border-color: var(--faint) !important; font-size: 12px; min-height: 24px; padding: 2px 6px; }
+label { font-size: 11px; color: var(--ink); opacity: .8; }
+.bk-btn { font-size: 11px; padding: 2px 8px; background: var(--paper) !important; color: var(--ink) !important;
+  border-color: var(--faint) !important; }
+"""
+_TABLE = """
+.slick-header-column, .slick-cell { font-size: 11px; }
+.bk-data-table, .slick-viewport, .slick-row, .slick-header-column { background: var(--paper) !important; color: var(--ink) !important; }
+.slick-row.odd { background: var(--faint) !important; }
+.slick-cell.selected { background: #7fb2e5 !important; color: #000 !important; }
+"""
+
+
+class Page:
+    """One page over a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is shown; other pages may show it too.
+    link : str
+        What to begin with: the part of an address from "#" on.
+    """
+
+    def __init__(self, recording: Recording, link: str = ""):
+        changes, notices = changes_in(link)
+        self.recording, self._kept = recording, Kept()
+        self.default, _ = recording.fitted(State())
+        self.state, more = recording.fitted(replace(State(), **changes))
+        self.views: dict[str, View] = {}
+        self._setting = False
+        self._rows: np.ndarray | None = None
+        self._shown_read = -1
+        self.plots = Plots(self.state)
+        self._make_controls()
+        self._make_table()
+        self.layout = self._laid_out()
+        self._say(notices + more)
+        self._watch()
+
+    # ----------------------------------------------------------------------------------- the parts
+
+    def _make_controls(self) -> None:
+        def menu(field: str, label: str, width: int) -> None:
+            widget = pn.widgets.Select(name=label, width=width, stylesheets=[_STYLE])
+            widget.param.watch(lambda event: self._chosen(field, event.new), "value")
+            self.controls[field] = widget
+
+        def text(field: str, label: str, width: int, hint: str) -> None:
+            widget = pn.widgets.TextInput(name=label, width=width, placeholder=hint, stylesheets=[_STYLE])
+            widget.param.watch(lambda event: self._chosen(field, event.new.strip()), "value")
+            self.controls[field] = widget
+
+        def number(field: str, label: str, low: float, high: float, step: float) -> None:
+            widget = pn.widgets.FloatInput(name=label, width=74, start=low, end=high, step=step, stylesheets=[_STYLE])
+            widget.param.watch(lambda event: event.new is not None and self._chosen(field, float(event.new)), "value")
+            self.controls[field] = widget
+
+        self.controls: dict[str, Any] = {}
+        menu("session", "session", 200)
+        menu("area", "area", 110)
+        text("query", "units that fit", 250, "e.g. depth > 800")
+        menu("table", "align to", 140)
+        menu("event", "onset", 120)
+        menu("by", "group by", 120)
+        text("trials", "presentations that fit", 160, "e.g. is_good == 1")
+        number("before", "from (s)", -1000, 1000, 0.1)
+        number("after", "to (s)", -1000, 1000, 0.1)
+        number("bin_width", "bin (s)", 1e-4, 1000, 0.01)
+        number("smooth", "smooth (s)", 0, 1000, 0.01)
+        number("black", "black (sp/s)", 1e-3, 1e5, 10)
+        menu("feature", "tune to", 150)
+        menu("other", "map against", 150)
+        self.controls["signals"] = pn.widgets.MultiSelect(
+            name="signals (Ctrl chooses several)", width=260, size=3, stylesheets=[_STYLE]
+        )
+        self.controls["signals"].param.watch(lambda e: self._chosen("signals", tuple(e.new)), "value")
+        dark = pn.widgets.Toggle(name="dark", width=50, stylesheets=[_STYLE])
+        dark.param.watch(lambda e: self._chosen("theme", "dark" if e.new else "light"), "value")
+        self.controls["theme"] = dark
+        svg = pn.widgets.Toggle(name="save as SVG", width=90, stylesheets=[_STYLE])
+        svg.param.watch(lambda event: self._chosen("svg", bool(event.new)), "value")
+        self.controls["svg"] = svg
+        self._sync()
+
+    def _make_table(self) -> None:
+        self.table = DataTable(
+            source=ColumnDataSource(), columns=[], height=560, width=290, index_position=None,
+            row_height=22, stylesheets=[_TABLE], selectable=True, sortable=True, reorderable=False,
+        )  # fmt: skip
+
+    def _laid_out(self) -> Any:
+        self.notice = pn.pane.HTML("", styles={"color": "#b45309", "min-height": "18px"}, stylesheets=[_STYLE])
+        self.status = pn.pane.HTML("", styles={"min-height": "18px"}, stylesheets=[_STYLE])
+        self.notes = {name: pn.pane.HTML("", margin=(0, 10), stylesheets=[_STYLE]) for name in VIEWS}
+        self.code = pn.widgets.TextAreaInput(
+            name="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
+            max_length=100_000, stylesheets=[_STYLE], disabled=False,
+        )  # fmt: skip
+        copy = pn.widgets.Button(name="copy", width=60, visible=False, stylesheets=[_STYLE])
+        copy.js_on_click(args={"code": self.code}, code=_COPY)
+        self._copy = copy
+        keys = self.controls
+        top = pn.FlexBox(*[keys[k] for k in ("session", "area", "table", "event", "by", "trials", "before", "after", "bin_width", "smooth")], keys["theme"], keys["svg"])
+        left = pn.Column(
+            self._head("units"), keys["query"], self.notes["units"], pn.pane.Bokeh(self.table), width=310
+        )
+        along = pn.Column(
+            self._head("session", keys["black"]), self.status, self.notes["session"],
+            pn.pane.Bokeh(self.plots.figures["session"], sizing_mode="stretch_width"),
+            self._head("signals", keys["signals"]), self.notes["signals"],
+            pn.pane.Bokeh(self.plots.figures["signals"], sizing_mode="stretch_width"),
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+        self._curve = pn.pane.Bokeh(self.plots.figures["tuning"], sizing_mode="stretch_width")
+        self._place = pn.pane.Bokeh(self.plots.figures["rate map"], sizing_mode="stretch_width", visible=False)
+        event = pn.Column(
+            self._head("trials"), self.notes["trials"], self._pane("trials"),
+            self._head("psth"), self.notes["psth"], self._pane("psth"),
+            sizing_mode="stretch_width", min_width=380,
+        )  # fmt: skip
+        tuning = pn.Column(
+            self._head("tuning", keys["feature"], keys["other"]), self.notes["tuning"], self._curve, self._place,
+            self._head("correlogram"), self.notes["correlogram"], self._pane("correlogram"),
+            sizing_mode="stretch_width", min_width=380,
+        )  # fmt: skip
+        rest = pn.Column(
+            self._head("waveform"), self.notes["waveform"], self._pane("waveform"),
+            self._head("stimulus"), self.notes["stimulus"], self._pane("stimulus"),
+            sizing_mode="stretch_width", min_width=300,
+        )  # fmt: skip
+        main = pn.Column(
+            along, pn.Row(event, tuning, rest, sizing_mode="stretch_width"), pn.Row(self.code, copy),
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+        page = pn.Column(top, self.notice, pn.Row(left, main, sizing_mode="stretch_width"), sizing_mode="stretch_width")
+        page.styles = self._colors()
+        return page
+
+    def _pane(self, name: str) -> Any:
+        return pn.pane.Bokeh(self.plots.figures[name], sizing_mode="stretch_width")
+
+    def _head(self, name: str, *controls: Any) -> Any:
+        """The title of a panel, with its code and its values."""
+        python = pn.widgets.Button(name="Python", width=60, stylesheets=[_STYLE])
+        python.on_click(lambda _: self.show_code(name))
+        csv = pn.widgets.FileDownload(
+            callback=lambda: self.csv(name), filename=f"{name}.csv", label="CSV", width=50, stylesheets=[_STYLE]
+        )
+        title = pn.pane.HTML(f"<b>{TITLES[name]}</b>", width=150, stylesheets=[_STYLE])
+        return pn.FlexBox(title, python, csv, *controls, align_items="center")
+
+    def _colors(self) -> dict[str, str]:
+        colors = THEMES[self.state.theme]
+        return {**{f"--{k}": v for k, v in colors.items()}, "background": colors["paper"], "color": colors["ink"]}
+
+    # ------------------------------------------------------------------------------------- events
+
+    def _watch(self) -> None:
+        plots = self.plots.figures
+        for name in ("session", "signals"):
+            plots[name].on_event(RangesUpdate, self._ranges)
+            plots[name].on_event(Reset, lambda _: self.change(window=None))
+        plots["session"].on_event(Tap, self._tap_session)
+        plots["trials"].on_event(Tap, self._tap_trial)
+        plots["session"].on_change("tags", lambda attr, old, new: self.key(str(new[0])) if new else None)
+        self.table.source.selected.on_change("indices", self._rows_selected)
+
+    def _chosen(self, field: str, value: Any) -> None:
+        if not self._setting:
+            self.change(**{field: value})
+
+    def _ranges(self, event: Any) -> None:
+        window = float(event.x0), float(event.x1)
+        if np.isfinite(window).all() and window[0] < window[1] and not self._setting:
+            now = self.state.window or self.recording.extent(self.state)
+            if max(abs(a - b) for a, b in zip(now, window, strict=True)) > 1e-6 * (now[1] - now[0]):
+                self.change(window=window)
+
+    def _tap_session(self, event: Any) -> None:
+        ids = self.recording.unit_ids(self.state)
+        ids = ids if self._rows is None else ids[self._rows]
+        row = round(event.y)
+        if 0 <= row < len(ids):
+            self.choose(int(ids[row]), bool(event.modifiers and event.modifiers.get("shift")), cursor=float(event.x))
+
+    def _tap_trial(self, event: Any) -> None:
+        shown = self.views.get("trials", View()).value
+        if shown is None or not 0 <= event.y < shown.shape[0] * shown.shape[1]:
+            return
+        ids = shown["presentation_id"].values
+        self.go_to(int(ids[int(event.y) % shown.shape[1]]))
+
+    def _rows_selected(self, attr: str, old: list[int], new: list[int]) -> None:
+        if not self._setting and new:
+            ids = self.table.source.data["unit"]
+            self.change(units=tuple(int(ids[row]) for row in new[:MOST_UNITS]))
+
+    def choose(self, unit: int, add: bool = False, **changes: Any) -> None:
+        """Show a unit; with `add` beside those chosen, or without it if it is one of them."""
+        units = self.state.units
+        if add:
+            units = tuple(u for u in units if u != unit) if unit in units else (*units, unit)
+            units = units[-MOST_UNITS:] or (unit,)
+        else:
+            units = (unit,)
+        self.change(units=units, **changes)
+
+    def go_to(self, presentation: int) -> None:
+        """Bring the window of the session to a presentation, by its label."""
+        table = self.recording.table(self.state)
+        if "start_time" not in table.variables:
+            return
+        rows = np.flatnonzero(table["presentation_id"].values == presentation)
+        if rows.size:
+            start = float(table["start_time"].values[rows[0]])
+            length = max(4 * (self.state.after - self.state.before), 4.0)
+            self.change(window=(start - length / 4, start + 3 * length / 4), cursor=max(start, 0.0))
+
+    def key(self, key: str) -> None:
+        """Do what a key stands for."""
+        ids = self.recording.unit_ids(self.state)
+        ids = (ids if self._rows is None else ids[self._rows]).tolist()
+        low, high = self.state.window or self.recording.extent(self.state)
+        width = high - low
+        moves = {
+            "ArrowLeft": (low - width / 4, high - width / 4), "ArrowRight": (low + width / 4, high + width / 4),
+            "+": (low + width / 4, high - width / 4), "-": (low - width / 2, high + width / 2),
+        }  # fmt: skip
+        if key in ("ArrowUp", "ArrowDown") and ids:
+            at = ids.index(self.state.units[0]) if self.state.units and self.state.units[0] in ids else 0
+            self.change(units=(ids[(at + (1 if key == "ArrowUp" else -1)) % len(ids)],))
+        elif key in moves:
+            self.change(window=moves[key])
+        elif key == "0":
+            self.change(window=None)
+        elif key in "np":
+            self._next_presentation(1 if key == "n" else -1)
+        elif key == "g":
+            columns = [UNGROUPED, *self.recording.columns(self.state)]
+            self.change(by=columns[(columns.index(self.state.by) + 1) % len(columns)])
+        elif key == "d":
+            self.change(theme="light" if self.state.theme == "dark" else "dark")
+
+    def _next_presentation(self, step: int) -> None:
+        table = self.recording.table(self.state)
+        if "start_time" in table.variables and table.sizes.get("presentation_id"):
+            starts = table["start_time"].values.astype(float)
+            order = np.argsort(starts, kind="stable")
+            at = int(np.searchsorted(starts[order], self.state.cursor, side="right")) - 1
+            at = int(np.clip(at + step, 0, order.size - 1))
+            self.go_to(int(table["presentation_id"].values[order[at]]))
+
+    # ------------------------------------------------------------------------------------ the state
+
+    def change(self, **changes: Any) -> None:
+        """Show another state; a value that cannot be shown is said, and the rest stays."""
+        if "session" in changes and changes["session"] != self.state.session:
+            kept = ("theme", "svg", "black", "smooth")  # what belongs to the old session does not
+            changes = {**{f: getattr(State(), f) for f in FIELDS if f not in kept}, **changes}
+        elif "area" in changes and changes["area"] != self.state.area:
+            changes = {"units": (), "query": "", **changes}
+        elif "table" in changes and changes["table"] != self.state.table:
+            changes = {"event": "", "by": "", "trials": "", "before": 0.0, "after": 0.0, **changes}
+        wanted, notices = self.recording.fitted(replace(self.state, **changes))
+        if wanted.before >= wanted.after:
+            self._say(["the window around the event has to begin before it ends"])
+            return self._sync()
+        changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
+        before, self.state = self.state, wanted
+        failed = self.update(changed)
+        if failed and changed & {"query", "trials"}:  # what was shown stays
+            self.state = before
+            notices.append(failed)
+        self._say(notices)
+        self._sync()
+        if "theme" in changed:
+            self.plots.theme(self.state.theme)
+            self.layout.styles = self._colors()
+        if pn.state.location is not None and changed:
+            pn.state.location.hash = link_of(self.state, self.default)
+
+    def follow(self, link: str) -> None:
+        """Show what a link says; an empty one is the view that a page begins with."""
+        if link == link_of(self.state, self.default):
+            return
+        changes, notices = changes_in(link)
+        wanted, more = self.recording.fitted(replace(State(), **changes))
+        changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
+        self.state = wanted
+        self.update(changed)
+        self.plots.theme(self.state.theme)
+        self.layout.styles = self._colors()
+        self._sync()
+        self._say(notices + more)
+
+    def update(self, changed: set[str] | None = None) -> str:
+        """Compute and draw the views that depend on what changed; the first error of a condition."""
+        for name in VIEWS:
+            if changed is not None and not changed & DEPENDS[name]:
+                continue
+            shown = view(name, self.recording, self.state, self._kept)
+            asked = {"units": "query", "trials": "trials"}.get(name)
+            if shown.value is None and asked and getattr(self.state, asked) and changed and asked in changed:
+                return shown.note
+            if shown.facts.get("failed") and self.views.get(name) and self.views[name].value is not None:
+                self.notes[name].object = html.escape(shown.note)  # what was shown stays
+                continue
+            self.views[name] = shown
+            self.notes[name].object = html.escape(shown.note)
+            if name == "units":
+                self._show_table(shown)
+            else:
+                self._draw(name, shown)
+        return ""
+
+    def _draw(self, name: str, shown: View) -> None:
+        table = self.recording.table(self.state) if name == "session" else xr.Dataset()
+        more = {
+            "rows": self._rows, "table": table, "groups": self.state.by,
+            "extent": self.recording.extent(self.state),
+        }  # fmt: skip
+        self._setting = True
+        try:
+            self.plots.show(name, shown, self.state, more)
+        finally:
+            self._setting = False
+        if name == "tuning":
+            is_map = getattr(shown.value, "ndim", 2) == 3
+            self._curve.visible, self._place.visible = not is_map, is_map
+
+    def _show_table(self, shown: View) -> None:
+        self._rows = None
+        if shown.value is None:
+            self.table.source.data = {"unit": []}
+            return
+        ids = self.recording.unit_ids(self.state)
+        if len(shown.value) < len(ids):
+            self._rows = np.flatnonzero(np.isin(ids, shown.value.index.to_numpy()))
+        data = table_of(shown.value)
+        names = ["unit", *map(str, shown.value.columns)]
+        self.table.columns = [
+            TableColumn(
+                field=field, title=html.escape("spikes" if name == "row_size" else name), width=70,
+                formatter=NumberFormatter(format="0,0.[000]") if shown.value.dtypes.get(name, None) is not None and shown.value[name].dtype.kind in "iuf" else StringFormatter(),
+            )
+            for field, name in zip(data, names, strict=True)
+        ]  # fmt: skip
+        self.table.source.data = data
+
+    def _sync(self) -> None:
+        """Let every control show the state."""
+        self._setting = True
+        try:
+            recording, state = self.recording, self.state
+            menus = {
+                "session": list(recording.sessions), "area": [a.name for a in recording.session(state).areas],
+                "table": recording.tables(state), "event": recording.onsets(state),
+                "by": [UNGROUPED, *recording.columns(state)],
+                "feature": [*recording.columns(state), *recording.signals(state)],
+                "other": {"(nothing)": "", **{name: name for name in recording.signals(state)}},
+                "signals": recording.signals(state),
+            }  # fmt: skip
+            for field, control in self.controls.items():
+                value = getattr(state, field)
+                value = value == "dark" if field == "theme" else list(value) if field == "signals" else value
+                if field in menus and control.options != menus[field]:
+                    control.options = menus[field]
+                if control.value != value and (field not in menus or field == "signals" or value in (menus[field].values() if isinstance(menus[field], dict) else menus[field])):
+                    control.value = value
+            ids = list(getattr(self, "table", None).source.data.get("unit", [])) if hasattr(self, "table") else []
+            if ids:
+                self.table.source.selected.indices = [ids.index(u) for u in state.units if u in ids]
+        finally:
+            self._setting = False
+
+    def _say(self, notices: list[str]) -> None:
+        self.notice.object = html.escape("; ".join(notices))
+
+    # ------------------------------------------------------------------------------ what panels give
+
+    def code_of(self, name: str) -> str:
+        """The Python that makes a panel."""
+        shown = self.views.get(name) or view(name, self.recording, self.state, self._kept)
+        return "\n".join(["import neuroarrays as na", "", self.recording.opening, *shown.code]) + "\n"
+
+    def show_code(self, name: str) -> None:
+        """Show the Python that makes a panel, to copy."""
+        self.code.value, self.code.visible, self._copy.visible = self.code_of(name), True, True
+
+    def csv(self, name: str) -> io.StringIO:
+        """The values of a panel."""
+        shown = self.views.get(name) or View()
+        text = "" if shown.value is None else shown.table().to_csv(index=name == "units")
+        return io.StringIO(text)
+
+    def begin(self) -> None:
+        """Draw everything, and follow how far reading the spikes is; called once the page is there."""
+        self.update()
+        self._sync()
+        self._look_again = pn.state.add_periodic_callback(self._look, _LOOK)
+
+    def _look(self) -> None:
+        text = self.recording.reading(self.state)
+        if self.status.object != html.escape(text):
+            self.status.object = html.escape(text)
+        pyramid = self.recording.pyramid(self.state)
+        read = -1 if pyramid is None else int(pyramid.is_read.sum())
+        if read != self._shown_read:
+            self._shown_read = read
+            self.update({"window"})
+
+    def listen(self, document: Any) -> None:
+        """Let keys of the browser's page reach it."""
+        script = CustomJS(args={"figure": self.plots.figures["session"]}, code=_KEYS)
+        document.js_on_event(DocumentReady, script)
+
+
+def error_page(error: BaseException) -> Any:
+    """What a page says that cannot be made."""
+    text = str(error) if isinstance(error, NeuroArraysError) else repr(error)
+    return pn.pane.HTML(f"<pre>{html.escape(text)}</pre>")

@@ -1,0 +1,394 @@
+"""The views: what each shows is what public functions of the library returned for a state."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.explore.recipe import Kept, Named, Recipe
+from neuroarrays.explore.recording import UNGROUPED, UNIT_COLUMNS, Recording, has, nice, one_line
+from neuroarrays.explore.state import State
+
+#: Columns and rows of an image, samples of a signal, spikes that are counted anew at any zoom.
+_COLUMNS, _ROWS, _SAMPLES, _COUNTED = 700, 1000, 2000, 4_000_000
+#: Samples of a signal, and values of traces, that are read for one picture.
+_READ = 4_000_000
+#: Bins of the event raster, and rows of it, at most; signals that are drawn; bins of a curve.
+_FINE, _TRIALS, _SIGNALS, _BINS = 400, 3000, 5, 36
+
+
+@dataclass
+class View:
+    """What one panel shows.
+
+    Attributes
+    ----------
+    value : Dataset, DataArray, DataFrame, dict of str to DataArray, or None
+        What the last call returned.
+    note : str
+        A line to show: what is not drawn, or why there is nothing.
+    code : list of str
+        The calls that return `value`, as its last variable.
+    facts : dict
+        What drawing needs to know beside it.
+    """
+
+    value: Any = None
+    note: str = ""
+    code: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def table(self) -> Any:
+        """The value as a DataFrame, for CSV."""
+        value = self.value
+        if isinstance(value, dict):
+            import pandas as pd
+
+            frames = [part.rename(name).to_dataframe().reset_index() for name, part in value.items()]
+            return pd.concat(frames)
+        if isinstance(value, xr.DataArray):
+            return value.rename(value.name or "value").to_dataframe().reset_index()
+        return value.to_dataframe().reset_index() if isinstance(value, xr.Dataset) else value
+
+
+class Nothing(Exception):
+    """A view whose data are absent; the message says why in one line."""
+
+
+def view(name: str, recording: Recording, state: State, kept: Kept) -> View:
+    """What a panel shows of a state; an error becomes its note, and leaves `value` None."""
+    recipe = Recipe(recording.tree, kept)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one presentation has no standard error: n says it
+            shown = VIEWS[name](recording, state, recipe)
+    except Nothing as reason:
+        return View(note=str(reason))
+    except Exception as error:  # whatever is in a file: the other panels go on
+        return View(note=one_line(error), facts={"failed": True})
+    shown.code = recipe.lines
+    return shown
+
+
+# ------------------------------------------------------------------------------- along the session
+
+
+def session_raster(recording: Recording, state: State, recipe: Recipe) -> View:
+    """Spikes of all units in bins of the session, or their traces."""
+    path = recording.units_path(state)
+    if path is None:
+        raise Nothing("this session has no units")
+    window = state.window or recording.extent(state)
+    if path[1] != schema.SPIKE_TIMES:
+        return _traces(recording, path, window, recipe)
+    pyramid = recording.pyramid(state)
+    assert pyramid is not None
+    n_units = pyramid.unit_ids.size
+    if n_units == 0:
+        raise Nothing("this area has no units")
+    n_spikes = recording.node(path[0]).sizes[schema.SPIKE]
+    few = pyramid.is_read.all() and n_spikes <= _COUNTED
+    width = pyramid.bin_width
+    while few and (window[1] - window[0]) / width <= _COLUMNS / 2 and width > 2.0**-10:
+        width /= 2
+    counts = None
+    if width == pyramid.bin_width:
+        counts = pyramid.within(window, _COLUMNS)
+        width = counts[schema.TIME].attrs["bin_width"]
+    ends = float(np.floor(window[0] / width) * width), float(np.ceil(window[1] / width) * width)
+    area = recipe.item("area", recipe.tree, path[0])
+    options = {"bin_width": width, "window": ends, "dtype": "uint32"}
+    if counts is not None:
+        shown = recipe.made("counts", counts, "bin_spikes", area, **options)
+    else:
+        shown = recipe.call("counts", "bin_spikes", area, **options)
+    facts = {"width": width, "ends": ends, "is_read": pyramid.is_read.copy(), "unit": "spikes"}
+    return View(shown.value, recording.reading(state), facts=facts)
+
+
+def _traces(
+    recording: Recording, path: tuple[str, str], window: tuple[float, float], recipe: Recipe
+) -> View:
+    """Traces of all units within a window: means of neighbouring samples, or each n-th."""
+    node = recording.node(path[0])
+    if schema.PRESENTATION in node.sizes:
+        raise Nothing("this area is aligned to presentations: it has no session clock")
+    traces = recipe.item("traces", recipe.item("node", recipe.tree, path[0]), path[1])
+    cut = recipe.method("cut", traces, "sel", time=slice(*window))
+    n_times, n_units = cut.value.sizes[schema.TIME], cut.value.sizes[schema.UNIT]
+    if not n_times:
+        raise Nothing("no sample lies in this window")
+    step, note = max(1, -(-n_times // _COLUMNS)), ""
+    if n_times * n_units > _READ:
+        cut = recipe.method("every", cut, "isel", time=slice(None, None, step))
+        note = f"every {step:,}th sample is shown"
+    elif step > 1:
+        coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
+        cut = recipe.method("means", coarse, "mean")
+    shown = recipe.method("shown", cut, "transpose", schema.TIME, schema.UNIT)
+    clock = shown.value[schema.TIME].values
+    ends = (float(clock[0]), float(clock[-1])) if clock.size > 1 else window
+    unit = str(node[path[1]].attrs.get("units", "")) or path[1]
+    return View(shown.value, note, facts={"ends": ends, "unit": unit})
+
+
+def signals(recording: Recording, state: State, recipe: Recipe) -> View:
+    """Behaviour and other signals within the window: lowest and highest of neighbouring samples."""
+    names = recording.signals(state)
+    if not names:
+        raise Nothing("this session has no signal along time")
+    wanted = list(state.signals) or _varied(names)
+    window = state.window or recording.extent(state)
+    shown: dict[str, Named] = {}
+    skipped = [f"{len(wanted)} of {len(names)} signals"] if len(wanted) < len(names) else []
+    for number, name in enumerate(wanted, 1):
+        path, _, variable = f"{state.session}/{name}".rpartition("/")
+        node = recipe.item("node", recipe.tree, path)
+        signal = recipe.item("signal", node, variable)
+        if signal.value.ndim == 2:
+            signal = recipe.method("signal", signal, "isel", {signal.value.dims[1]: 0})
+            skipped.append(f"{name}: the first of {node.value[variable].shape[1]}")
+        try:
+            cut = recipe.method("signal", signal, "sel", time=slice(*window))
+            n_times = cut.value.sizes[schema.TIME]
+            if n_times > _READ:
+                skipped.append(f"{name}: {n_times:,} samples, zoom in to see it")
+                continue
+            step = -(-n_times // _SAMPLES)
+            if step > 1:
+                coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
+                for end, what in (("lowest", "min"), ("highest", "max")):
+                    shown[f"{name} {end}"] = recipe.method(f"{end}_{number}", coarse, what)
+            elif n_times:
+                shown[name] = recipe.method(f"values_{number}", cut, "load")
+        except Exception as error:  # a clock that goes backwards: the other signals are drawn
+            skipped.append(f"{name}: {one_line(error)}")
+    if not shown:
+        raise Nothing("; ".join([*skipped, "no sample lies in this window"]))
+    values = recipe.together("shown", shown).value
+    return View(values, "; ".join(skipped), facts={"names": wanted})
+
+
+def _varied(names: list[str]) -> list[str]:
+    """The first signals, one of each node in turn, so that no node takes all the room."""
+    turn = {name: (names[:i].count(name), i) for i, name in enumerate(names)}
+    seen: dict[str, int] = {}
+    for name in names:
+        node = name.rpartition("/")[0]
+        turn[name] = (seen.setdefault(node, 0), turn[name][1])
+        seen[node] += 1
+    return sorted(names, key=turn.__getitem__)[:_SIGNALS]
+
+
+def units(recording: Recording, state: State, recipe: Recipe) -> View:
+    """The units that fit the condition, with their columns."""
+    path = recording.units_path(state)
+    if path is None:
+        raise Nothing("this session has no units")
+    tree, whole = recipe.tree, recording.node(path[0])
+    if state.query:
+        tree = recipe.call("chosen", "select_units", tree, state.query)
+        if not has(tree.value, path[0]):
+            raise Nothing(f"0 of {whole.sizes[schema.UNIT]:,} units fit {state.query!r}")
+    node = recipe.method("node", recipe.item("node", tree, path[0]), "to_dataset")
+    columns = [
+        name
+        for name, values in node.value.variables.items()
+        if values.dims == (schema.UNIT,) and name != schema.UNIT
+    ]
+    first = [n for n in (schema.ROW_SIZE, "quality", "firing_rate", "snr", "depth") if n in columns]
+    listed = list(dict.fromkeys([*first, *columns]))[:UNIT_COLUMNS]
+    table = recipe.item("table", node, listed)
+    shown = recipe.method("table", table, "to_dataframe")
+    fit, total = len(shown.value), whole.sizes[schema.UNIT]
+    note = f"{fit:,} of {total:,} match" if state.query else f"{total:,} units"
+    note += f"; {len(listed)} of {len(columns)} columns" if len(listed) < len(columns) else ""
+    return View(shown.value[listed], note)
+
+
+# -------------------------------------------------------------------------------- around an event
+
+
+def _aligned(recording: Recording, state: State, recipe: Recipe, width: float) -> Named:
+    """The area of the chosen units around the events."""
+    path = recording.units_path(state)
+    if path is None or not state.units:
+        raise Nothing("this session has no units")
+    if not state.table:
+        raise Nothing("there are no presentations and no events to align to")
+    tree, place = recipe.tree, path[0]
+    if not recording.is_aligned:
+        session = recipe.item("session", recipe.tree, state.session)
+        tree = recipe.call(
+            "aligned",
+            "align",
+            session,
+            state.table,
+            bin_width=width,
+            window=(state.before, state.after),
+            event=state.event if state.event != schema.START_TIME else None,
+            clip=False,
+        )
+        place = _place(tree.value, state, path)
+    if state.trials:
+        tree = recipe.call("chosen", "trials", tree, state.trials)
+    area = recipe.method("area", recipe.item("area", tree, place), "to_dataset")
+    if schema.PRESENTATION not in area.value.sizes or schema.TIME not in area.value.sizes:
+        raise Nothing("this area has no responses along presentations and time")
+    return recipe.method("area", area, "sel", unit_id=list(state.units))
+
+
+def _place(tree: xr.DataTree, state: State, path: tuple[str, str]) -> str:
+    """Where an area stands once it is aligned: traces beside spikes are an area of their own."""
+    place = f"{state.session}/{state.area}"
+    alone = f"{place}_{path[0].rpartition('/')[2]}"
+    return alone if path[1] != schema.SPIKE_TIMES and has(tree, alone) else place
+
+
+def trials(recording: Recording, state: State, recipe: Recipe) -> View:
+    """Responses of the chosen units in each presentation, in the order of the groups."""
+    width = nice((state.after - state.before) / _FINE)
+    path = recording.units_path(state)
+    if path and path[1] != schema.SPIKE_TIMES:
+        width = state.bin_width
+    area = _aligned(recording, state, recipe, width)
+    name = schema.SPIKE_DATA if schema.SPIKE_DATA in area.value else schema.RESPONSES
+    note, by = "", _by(state)
+    if by:
+        area = recipe.method("ordered", area, "sortby", by)
+    if area.value.sizes[schema.PRESENTATION] > _TRIALS:
+        note = f"the first {_TRIALS:,} of {area.value.sizes[schema.PRESENTATION]:,} presentations"
+        area = recipe.method("first", area, "isel", presentation_id=slice(_TRIALS))
+    responses = recipe.item("responses", area, name)
+    shown = recipe.method("shown", responses, "load")
+    order = (schema.UNIT, schema.PRESENTATION, schema.TIME)
+    return View(recipe.method("shown", shown, "transpose", *order).value, note, facts={"by": by})
+
+
+def psth(recording: Recording, state: State, recipe: Recipe) -> View:
+    """Mean and standard error of the chosen units, by group."""
+    area = _aligned(recording, state, recipe, min(state.bin_width, state.after - state.before))
+    smooth = state.smooth or None
+    shown = recipe.call("response", "psth", area, by=_by(state) or None, smooth=smooth)
+    return View(shown.value, facts={"by": _by(state)})
+
+
+def _by(state: State) -> str:
+    return "" if state.by == UNGROUPED else state.by
+
+
+def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
+    """Rates of the chosen units over a column of the presentations or over signals."""
+    if not state.feature:
+        raise Nothing("there is no column of presentations and no signal to tune to")
+    signals = recording.signals(state)
+    if state.feature not in signals:
+        area = _aligned(recording, state, recipe, state.bin_width)
+        return View(recipe.call("curve", "tuning_curve", area, state.feature).value)
+    path = recording.units_path(state)
+    if path is None:
+        raise Nothing("this session has no units")
+    tree, place = recipe.tree, path[0]
+    wanted = [state.feature, state.other] if state.other not in ("", state.feature) else [state.feature]
+    if not recording.is_aligned:
+        clock = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])[schema.TIME]
+        ends = float(clock[0]), float(clock[-1])
+        series = [name.rpartition("/")[0].rpartition("/")[2] for name in wanted]
+        session = recipe.item("session", recipe.tree, state.session)
+        tree = recipe.call(
+            "continuous", "align", session, bin_width=0.02, window=ends, series=series
+        )
+        place = _place(tree.value, state, path)
+    node = recipe.item("node", tree, place)
+    features = []
+    for k, name in enumerate(wanted):
+        below = name if not recording.is_aligned else name.removeprefix(f"{state.area}/")
+        features.append(recipe.item("second" if k else "feature", node, below))
+    area = recipe.method("area", recipe.method("area", node, "to_dataset"), "sel", unit_id=list(state.units))
+    given: Any = features if len(features) > 1 else features[0]
+    bins = 24 if len(features) > 1 else _BINS
+    return View(recipe.call("curve", "tuning_curve", area, given, bins=bins).value)
+
+
+# ------------------------------------------------------------------------------------- of the units
+
+
+def _spikes(recording: Recording, state: State, recipe: Recipe) -> Named:
+    path = recording.units_path(state)
+    if path is None or path[1] != schema.SPIKE_TIMES or not state.units:
+        raise Nothing("there are no spike times")
+    node = recipe.method("spikes", recipe.item("spikes", recipe.tree, path[0]), "to_dataset")
+    return recipe.method("spikes", node, "sel", unit_id=list(state.units))
+
+
+def correlogram(recording: Recording, state: State, recipe: Recipe) -> View:
+    """The autocorrelogram of a unit, or correlograms among several."""
+    spikes = _spikes(recording, state, recipe)
+    name = "autocorrelogram" if len(state.units) == 1 else "crosscorrelogram"
+    return View(recipe.call("correlogram", name, spikes, bin_width=0.001, window=0.05).value)
+
+
+def waveform(recording: Recording, state: State, recipe: Recipe) -> View:
+    """Mean waveforms, where the file has them."""
+    spikes = _spikes(recording, state, recipe)
+    found = [n for n, v in spikes.value.data_vars.items() if "waveform" in str(n) and v.ndim in (2, 3)]
+    found = [n for n in found if spikes.value[n].dims[0] == schema.UNIT]
+    if not found:
+        raise Nothing("the file has no waveforms")
+    means = [n for n in found if "mean" in str(n)] or found
+    shown = recipe.item("waveform", spikes, means[0])
+    return View(recipe.method("waveform", shown, "load").value)
+
+
+def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
+    """The frame of a stimulus at the cursor."""
+    places = [
+        (f"{state.session}/{signal.path}", str(name))
+        for signal in recording.session(state).signals
+        for name, values in recording.node(f"{state.session}/{signal.path}").data_vars.items()
+        if values.ndim >= 3 and schema.UNIT not in values.dims
+    ]
+    if not places:
+        raise Nothing("the recording has no frames of a stimulus on a clock")
+    moment = state.cursor if state.cursor >= 0 else (state.window or recording.extent(state))[0]
+    frames = recipe.item("frames", recipe.item("node", recipe.tree, places[0][0]), places[0][1])
+    try:
+        frame = recipe.method("frame", frames, "sel", time=moment, method="ffill")
+    except KeyError:
+        raise Nothing(f"no frame was shown before {moment:.3f} s") from None
+    for dim in frame.value.dims[:-2]:
+        frame = recipe.method("frame", frame, "isel", {dim: 0})
+    return View(recipe.method("frame", frame, "load").value, f"at {moment:.3f} s")
+
+
+#: By name, in the order of the page.
+VIEWS: dict[str, Callable[[Recording, State, Recipe], View]] = {
+    "units": units,
+    "session": session_raster,
+    "signals": signals,
+    "trials": trials,
+    "psth": psth,
+    "tuning": tuning,
+    "correlogram": correlogram,
+    "waveform": waveform,
+    "stimulus": stimulus,
+}
+_AROUND = {"session", "area", "units", "table", "event", "trials", "before", "after", "bin_width"}
+#: The fields of the state that each depends on.
+DEPENDS: dict[str, set[str]] = {
+    "units": {"session", "area", "query"},
+    "session": {"session", "area", "query", "window", "units", "table", "by", "black"},
+    "signals": {"session", "window", "signals"},
+    "trials": {*_AROUND, "by"},
+    "psth": {*_AROUND, "by", "smooth"},
+    "tuning": {*_AROUND, "feature", "other"},
+    "correlogram": {"session", "area", "units"},
+    "waveform": {"session", "area", "units"},
+    "stimulus": {"session", "cursor", "window"},
+}

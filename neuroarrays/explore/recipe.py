@@ -1,0 +1,118 @@
+"""Calls of the library that are made and written down at once, so that the copied code cannot differ."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+import neuroarrays as na
+
+#: Values that are kept for the next view: lazy trees and small answers.
+_KEPT = 48
+
+
+class Named(NamedTuple):
+    """A value, the variable it has in the code, and the whole expression that made it."""
+
+    variable: str
+    value: Any
+    expression: str
+
+
+class Kept:
+    """Values by the expression that made them; the least recently used go."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, expression: str, make: Any) -> Any:
+        """The value of an expression, made if it is not there."""
+        if expression not in self._values:
+            self._values[expression] = make()
+        self._values.move_to_end(expression)
+        while len(self._values) > _KEPT:
+            self._values.popitem(last=False)
+        return self._values[expression]
+
+
+class Recipe:
+    """Lines of code, each of which has been run.
+
+    Parameters
+    ----------
+    tree : DataTree
+        The tree that the code calls ``tree``.
+    kept : Kept
+        Values of earlier recipes over the same tree.
+    """
+
+    def __init__(self, tree: xr.DataTree, kept: Kept):
+        self.tree = Named("tree", tree, "tree")
+        self.lines: list[str] = []
+        self._kept = kept
+        self._bound: dict[str, str] = {}
+
+    def item(self, variable: str, of: Named, key: Any) -> Named:
+        """``variable = of[key]``."""
+        return self._do(variable, of, f"[{key!r}]", lambda: of.value[key])
+
+    def method(self, variable: str, of: Named, name: str, *args: Any, **options: Any) -> Named:
+        """``variable = of.name(...)``."""
+        text = _arguments(args, options)
+        values = [_value(arg) for arg in args]
+        named = {key: _value(option) for key, option in options.items()}
+        return self._do(
+            variable, of, f".{name}({text})", lambda: getattr(of.value, name)(*values, **named)
+        )
+
+    def call(self, variable: str, name: str, *args: Any, **options: Any) -> Named:
+        """``variable = na.name(...)``; options that are None are left out."""
+        options = {key: option for key, option in options.items() if option is not None}
+        values = [_value(arg) for arg in args]
+        named = {key: _value(option) for key, option in options.items()}
+        whole = f"na.{name}({_arguments(args, options, whole=True)})"
+        value = self._kept.get(whole, lambda: getattr(na, name)(*values, **named))
+        return self._write(f"na.{name}({_arguments(args, options)})", Named(variable, value, whole))
+
+    def made(self, variable: str, value: Any, name: str, *args: Any, **options: Any) -> Named:
+        """As `call`, with a value that is known already: what the call would return."""
+        whole = f"na.{name}({_arguments(args, options, whole=True)})"
+        return self._write(f"na.{name}({_arguments(args, options)})", Named(variable, value, whole))
+
+    def together(self, variable: str, parts: dict[str, Named]) -> Named:
+        """``variable = {"name": part, ...}``."""
+        text = ", ".join(f"{name!r}: {part.variable}" for name, part in parts.items())
+        values = {name: part.value for name, part in parts.items()}
+        return self._write(f"{{{text}}}", Named(variable, values, f"{{{text}}}"))
+
+    def _do(self, variable: str, of: Named, text: str, make: Any) -> Named:
+        whole = of.expression + text
+        return self._write(f"{of.variable}{text}", Named(variable, self._kept.get(whole, make), whole))
+
+    def _write(self, text: str, named: Named) -> Named:
+        """Write a line down, unless its variable holds that value already."""
+        if self._bound.get(named.variable) != named.expression:
+            self.lines.append(f"{named.variable} = {text}")
+            self._bound[named.variable] = named.expression
+        return named
+
+
+def _value(argument: Any) -> Any:
+    if isinstance(argument, list) and any(isinstance(part, Named) for part in argument):
+        return [_value(part) for part in argument]
+    return argument.value if isinstance(argument, Named) else argument
+
+
+def _arguments(args: tuple[Any, ...], options: dict[str, Any], whole: bool = False) -> str:
+    """Arguments as they are written; a named value by its variable, or by its whole expression."""
+
+    def text(argument: Any) -> str:
+        if isinstance(argument, Named):
+            return argument.expression if whole else argument.variable
+        if isinstance(argument, list) and any(isinstance(part, Named) for part in argument):
+            return f"[{', '.join(text(part) for part in argument)}]"
+        return repr(argument)
+
+    return ", ".join([*map(text, args), *(f"{key}={text(v)}" for key, v in options.items())])

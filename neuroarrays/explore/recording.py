@@ -1,0 +1,315 @@
+"""What can be shown of a tree: its menus, from records; its spikes, counted in the background."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.alignment.pyramid import CountPyramid
+from neuroarrays.errors import NeuroArraysError, NotInTree
+from neuroarrays.explore.state import State
+from neuroarrays.files import state as process
+from neuroarrays.tree import contents
+from neuroarrays.tree.observed import known_without_spikes
+from neuroarrays.tree.query import missing
+from neuroarrays.tree.records import AreaRecord, SessionRecord
+
+#: Columns that a menu lists, and columns of units that the table shows, at most.
+MOST_COLUMNS, UNIT_COLUMNS = 60, 12
+#: Values that a column to group by has by default: few enough to tell lines apart.
+_GROUPS = (2, 8)
+#: What stands in the menu of columns for no column.
+UNGROUPED = "(none)"
+
+
+class Recording:
+    """A tree with what menus need of it; one for all pages that show it.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A recording or aligned tree, or a node of one.
+    opening : str
+        The line of Python that opens it.
+    """
+
+    def __init__(self, tree: xr.DataTree, opening: str):
+        self.tree, self.opening = tree.root, opening
+        self.contents = contents.of_tree(self.tree)
+        self.is_aligned = self.contents.kind == schema.ALIGNED
+        self.sessions = {session.path: session for session in self.contents.sessions}
+        self._pyramids: dict[str, CountPyramid] = {}
+        self.failures: dict[str, str] = {}
+        self._extents: dict[str, tuple[float, float]] = {}
+
+    # ------------------------------------------------------------------------------------- names
+
+    def session(self, state: State) -> SessionRecord:
+        """The record of the session that is shown."""
+        return self.sessions[state.session]
+
+    def area(self, state: State) -> AreaRecord | None:
+        """The record of the area that is shown, None where a session has none."""
+        areas = {area.name: area for area in self.session(state).areas}
+        return areas.get(state.area)
+
+    def units_path(self, state: State) -> tuple[str, str] | None:
+        """The node that holds the units of an area, and its variable: spikes, or traces."""
+        area = self.area(state)
+        if area is None:
+            return None
+        if self.is_aligned:
+            of_area = [name for name in (schema.SPIKE_DATA, schema.RESPONSES) if name in area.units]
+            return (area.path, of_area[0]) if of_area else None
+        node: Any = self.tree[area.path]
+        if schema.SPIKES in node.children:
+            return f"{area.path}/{schema.SPIKES}", schema.SPIKE_TIMES
+        series = [
+            (child, str(name))
+            for child in node.children
+            for name, values in node[child].data_vars.items()
+            if values.dims == (schema.TIME, schema.UNIT)
+        ]
+        best = min(series, key=lambda s: _rank(s[1]), default=None)
+        return best and (f"{area.path}/{best[0]}", best[1])
+
+    def node(self, path: str) -> xr.Dataset:
+        """A node of the tree as a Dataset; nothing is read."""
+        return self.tree[path].to_dataset()  # type: ignore[union-attr]
+
+    def unit_ids(self, state: State) -> np.ndarray:
+        """Labels of the units of the area, (unit_id,) int."""
+        path = self.units_path(state)
+        return np.empty(0, int) if path is None else self.node(path[0])[schema.UNIT].values
+
+    def tables(self, state: State) -> list[str]:
+        """Names of what can be aligned to: tables of presentations with rows, then point events."""
+        if self.is_aligned:
+            area = self.area(state)
+            return [schema.PRESENTATIONS] if area and area.n_presentations else []
+        session = self.session(state)
+        names = [t.name for t in session.tables if t.n_rows and schema.START_TIME in t.units]
+        return names + [event.name for event in session.events if event.n_events]
+
+    def table(self, state: State) -> xr.Dataset:
+        """The table that is aligned to; empty for point events."""
+        if self.is_aligned:
+            return self.node(self.area(state).path)  # type: ignore[union-attr]
+        path = f"{state.session}/{schema.PRESENTATIONS}/{state.table}"
+        return self.node(path) if state.table and has(self.tree, path) else xr.Dataset()
+
+    def columns(self, state: State) -> list[str]:
+        """Columns of the presentations, one value each."""
+        table = self.table(state).variables
+        names = [str(n) for n, v in table.items() if v.dims == (schema.PRESENTATION,)]
+        return [name for name in names if name != schema.PRESENTATION][:MOST_COLUMNS]
+
+    def onsets(self, state: State) -> list[str]:
+        """Columns that may hold onsets: numbers in seconds, or called a time."""
+        table = self.table(state).variables
+        return [
+            name
+            for name in self.columns(state)
+            if table[name].dtype.kind in "fiu"
+            and (table[name].attrs.get("units") == "s" or "time" in name)
+            and name != schema.STOP_TIME
+        ] or [schema.START_TIME]
+
+    def signals(self, state: State) -> list[str]:
+        """Paths of signals along time below the session: ``position/x``; none of units."""
+        session = self.session(state)
+        names = []
+        for signal in session.signals:
+            node = self.node(f"{session.path}/{signal.path}".strip("/"))
+            for name, values in node.data_vars.items():
+                numbers = values.dtype.kind in "fiu" and values.size > 1
+                if values.dims[:1] == (schema.TIME,) and numbers and schema.UNIT not in values.dims:
+                    names += [f"{signal.path}/{name}"] * (values.ndim <= 2)
+        return names[:MOST_COLUMNS]
+
+    def spread(self, state: State, name: str) -> float:
+        """How far apart the first values of a signal are, in its unit."""
+        path, _, variable = f"{state.session}/{name}".rpartition("/")
+        values = self.node(path)[variable][:1000].values.astype(float)
+        return float(np.ptp(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+
+    def extent(self, state: State) -> tuple[float, float]:
+        """From when to when the session goes, as far as that is known without its spikes, s."""
+        path = state.session
+        if path not in self._extents:
+            low, high = np.nan, np.nan
+            if not self.is_aligned:
+                known, _ = known_without_spikes(self.tree[path])  # type: ignore[arg-type]
+                low, high = known.extent if len(known.rows) else (np.nan, np.nan)
+            elif self.area(state) and schema.TIME in (node := self.node(self.area(state).path)).coords:  # type: ignore[union-attr]
+                if schema.PRESENTATION not in node.sizes and node.sizes[schema.TIME] > 1:
+                    low, high = float(node[schema.TIME][0]), float(node[schema.TIME][-1])
+            self._extents[path] = (float(low), float(high))
+        low, high = self._extents[path]
+        if not low < high and (spikes := self._pyramids.get(self._spikes(state))):
+            low, high = spikes.extent
+        return (low, high) if low < high else (0.0, 1.0)
+
+    # ------------------------------------------------------------------------------------- spikes
+
+    def _spikes(self, state: State) -> str:
+        path = None if self.is_aligned else self.units_path(state)
+        return path[0] if path and path[1] == schema.SPIKE_TIMES else ""
+
+    def pyramid(self, state: State) -> CountPyramid | None:
+        """The counts of the area's spikes; reading them begins when they are first asked for."""
+        path = self._spikes(state)
+        if not path:
+            return None
+        if path not in self._pyramids:
+            self._pyramids[path] = CountPyramid(self.node(path))
+            process.queue("explore", 1, _serve).put((self, path))
+        return self._pyramids[path]
+
+    def read(self, path: str) -> None:
+        """Count the spikes of an area, in the thread for it."""
+        try:
+            for _ in self._pyramids[path].read():
+                pass
+        except Exception as error:  # said on the page: the thread goes on with other areas
+            self.failures[path] = one_line(error)
+
+    def reading(self, state: State) -> str:
+        """How far reading is, or why it stopped; "" when it is done."""
+        path = self._spikes(state)
+        pyramid = self._pyramids.get(path)
+        if path in self.failures:
+            return f"spikes could not be read: {self.failures[path]}"
+        if pyramid is None or pyramid.is_read.all():
+            return ""
+        return f"reading spikes: {pyramid.is_read.sum():,} of {pyramid.is_read.size:,} units"
+
+    # ------------------------------------------------------------------------------- fitting a state
+
+    def fitted(self, state: State) -> tuple[State, list[str]]:
+        """A state that this recording can show, and what of the wanted one it lacks."""
+        notices: list[str] = []
+
+        def known(name: str, wanted: str, names: list[str], default: str) -> str:
+            if wanted in names or not wanted:
+                return wanted or default
+            notices.append(str(NotInTree(name, wanted, names)))
+            return default
+
+        paths = list(self.sessions)
+        state = replace(state, session=known("session", state.session, paths, paths[0] if paths else ""))
+        if not paths:
+            return state, [*notices, "the tree has no session"]
+        areas = [area.name for area in self.session(state).areas]
+        state = replace(state, area=known("area", state.area, areas, areas[0] if areas else ""))
+        ids = self.unit_ids(state).tolist()
+        chosen = tuple(unit for unit in state.units if unit in ids)
+        if lost := [unit for unit in state.units if unit not in ids]:
+            notices.append(f"no unit {', '.join(map(str, lost))} in {state.area!r}")
+        state = replace(state, units=chosen or tuple(ids[:1]))
+        tables = self.tables(state)
+        table = known("table", state.table, tables, _first_table(self, state, tables))
+        state = replace(state, table=table)
+        onsets = self.onsets(state)
+        state = replace(state, event=known("column of onsets", state.event, onsets, onsets[0]))
+        columns = self.columns(state)
+        by = known("column", state.by, [*columns, UNGROUPED], self.default_by(state))
+        features = [*columns, *self.signals(state)]
+        feature = known("feature", state.feature, features, _first_feature(self, state, columns))
+        other = known("signal", state.other, self.signals(state), "")
+        signals = tuple(s for s in state.signals if known("signal", s, self.signals(state), ""))
+        return (
+            replace(state, by=by, feature=feature, other=other, signals=signals, **self._times(state)),
+            notices,
+        )
+
+    def default_by(self, state: State) -> str:
+        """The first column with few values, "" where there is none."""
+        table = self.table(state)
+        for name in self.columns(state):
+            if table[name].dtype.kind in "fM" or table.sizes[schema.PRESENTATION] > 100_000:
+                continue
+            values = table[name].values
+            if _GROUPS[0] <= len(set(values[~missing(values)].tolist())) <= _GROUPS[1]:
+                return name
+        return UNGROUPED
+
+    def _times(self, state: State) -> dict[str, float]:
+        """The window around onsets and the bins, where none were chosen."""
+        after, width = state.after, state.bin_width
+        if not state.before < after or not (state.before or after):
+            table = self.table(state)
+            lasts = np.nan
+            if {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
+                with np.errstate(invalid="ignore"):
+                    each = table[schema.STOP_TIME].values - table[schema.START_TIME].values
+                lasts = float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else np.nan
+            after = float(np.clip(np.ceil(np.nan_to_num(lasts, nan=1.0) * 2) / 2, 0.5, 5.0))
+            state = replace(state, before=-0.5)
+        if not width:
+            path = self.units_path(state)
+            clock = self.node(path[0]).get(schema.TIME) if path and not self.is_aligned else None
+            step = float(clock[1] - clock[0]) if clock is not None and clock.size > 1 else 0.0
+            width = nice(max(0.02, step)) if np.isfinite(step) else 0.02
+        width = min(width, after - state.before)
+        return {"before": state.before, "after": after, "bin_width": width}
+
+
+def nice(seconds: float) -> float:
+    """The next 1, 2 or 5 times a power of ten, s."""
+    power = 10.0 ** np.floor(np.log10(seconds))
+    step = next(step for step in (1, 2, 5, 10) if step * power >= seconds * (1 - 1e-9))
+    return float(f"{step * power:.6g}")
+
+
+def has(tree: xr.DataTree, path: str) -> bool:
+    """Whether there is a node at a path (`in` of a DataTree looks at its children only)."""
+    try:
+        return isinstance(tree[path], xr.DataTree)
+    except KeyError:
+        return False
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    text = str(error) if isinstance(error, NeuroArraysError | ValueError) else repr(error)
+    return " ".join(text.split())[:400]
+
+
+def _serve(tasks: SimpleQueue[Any]) -> None:
+    """Read what is asked for, one area after another."""
+    while True:
+        recording, path = tasks.get()
+        recording.read(path)
+        del recording
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Traces in the order in which they are shown: dF/F, then fluorescence, neuropil last."""
+    text = name.lower()
+    order = ("df" in text or "dff" in text, "fluo" in text or "roi" in text, "neuropil" not in text)
+    return next((i for i, fits in enumerate(order) if fits), len(order)), name
+
+
+def _first_table(recording: Recording, state: State, tables: list[str]) -> str:
+    """The table called trials, else the first one with rows to compare, else the first."""
+    rows = {table.name: table.n_rows for table in recording.session(state).tables}
+    named = [name for name in tables if "trial" in name.lower()]
+    many = [name for name in tables if rows.get(name, 0) > 5 and name != "invalid_times"]
+    return (named or many or tables or [""])[0]
+
+
+def _first_feature(recording: Recording, state: State, columns: list[str]) -> str:
+    """An angle or a position if there is one, else the column that is grouped by."""
+    signals = recording.signals(state)
+    for word in ("direction", "position", "speed"):
+        likely = [name for name in signals if word in name.lower()]
+        if likely:
+            return max(likely, key=lambda name: recording.spread(state, name))
+    by = recording.default_by(state)
+    return by if by != UNGROUPED else (columns or [""])[0]

@@ -1,0 +1,118 @@
+"""The explorer on an address of this machine, for the browser."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from neuroarrays.errors import NeuroArraysError
+from neuroarrays.explore.page import Page, error_page
+from neuroarrays.explore.recording import Recording
+
+#: The port that is taken where none is asked for and it is free.
+PORT = 5006
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None = None) -> Any:
+    """A server of pages over one recording, which is not started.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is shown.
+    host : str
+        The address to listen on.
+    port : int, optional
+        0 for any that is free; 5006, or any that is free, unless given.
+
+    Raises
+    ------
+    NeuroArraysError
+        If the port is in use.
+    """
+    port = free_port(host, port)
+    hosts = {host, "localhost", "127.0.0.1"} if host in LOOPBACK else {host, socket.gethostname()}
+
+    def page() -> Any:
+        try:
+            shown = Page(recording)
+        except Exception as error:  # of a recording that changed on disk
+            return error_page(error)
+        location = pn.state.location
+        if location is not None:
+            location.param.watch(lambda event: shown.follow(event.new), "hash")
+        if pn.state.curdoc is not None:
+            shown.listen(pn.state.curdoc)
+        pn.state.onload(shown.begin)
+        return shown.layout
+
+    return pn.io.server.get_server(
+        {"/": page},
+        port=port,
+        address=host,
+        title="neuroarrays",
+        show=False,
+        start=False,
+        websocket_origin=sorted(f"{name}:{port}" for name in hosts),
+        sign_sessions=True,
+        secret_key=secrets.token_urlsafe(32).encode(),
+    )
+
+
+def free_port(host: str, port: int | None) -> int:
+    """A port that can be listened on."""
+    for wanted in [PORT, 0] if port is None else [port]:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, wanted))
+            except OSError as error:
+                reason = f"port {wanted} of {host} cannot be used ({error.strerror})"
+                continue
+            return int(probe.getsockname()[1])
+    raise NeuroArraysError(f"{reason}: give another one with --port, or 0 for any that is free")
+
+
+def serve(
+    recording: Recording, host: str, port: int | None, browser: bool, say: Callable[[str], None]
+) -> None:
+    """Serve pages until Ctrl-C.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is shown.
+    host, port : str, int or None
+        As for `make_server`.
+    browser : bool
+        Whether to open one.
+    say : callable
+        Prints a line.
+    """
+    server = make_server(recording, host, port)
+    name = "localhost" if host in LOOPBACK else host
+    address = f"http://{name}:{server.port}/"
+    say(f"{address}  (Ctrl-C stops it)")
+    if host in LOOPBACK:
+        say(
+            f"from another machine: ssh -N -L {server.port}:localhost:{server.port} "
+            f"{os.environ.get('USER', 'you')}@{socket.gethostname()}, then open that address there"
+        )
+    else:
+        say(f"whoever reaches {host}:{server.port} sees this recording")
+    server.start()
+    if browser and not webbrowser.open(address):
+        say("no browser could be opened here: open the address in one")
+    try:
+        server.io_loop.start()
+    except KeyboardInterrupt:
+        say("stopped")
+    finally:
+        server.stop()
