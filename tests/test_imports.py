@@ -21,6 +21,8 @@ HEAVY = {
     "torch",
     "matplotlib",
     "scipy",
+    "panel",
+    "bokeh",
 }
 
 

@@ -30,6 +30,7 @@ PUBLIC = {
     "__version__",
     "align",
     "bin_spikes",
+    "CountPyramid",
     "build",
     "over",
     "pool",
@@ -39,6 +40,7 @@ PUBLIC = {
     "presentations",
     "sessions",
     "describe",
+    "explore",
     "firing_rate",
     "bayesian_decoder",
     "population_vector",
@@ -83,7 +85,7 @@ PUBLIC = {
     "tuning_curve",
     "validate",
 }
-ADAPTERS = {"plot": "matplotlib", "torch": "torch"}
+ADAPTERS = {"plot": "matplotlib", "torch": "torch", "explore": "panel"}
 
 
 def public(name):

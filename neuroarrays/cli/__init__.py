@@ -15,7 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import neuroarrays as na
-from neuroarrays.cli import archive_commands, commands, remote_commands, table_commands
+from neuroarrays.cli import (
+    archive_commands,
+    commands,
+    explore_command,
+    remote_commands,
+    table_commands,
+)
 from neuroarrays.cli.options import seconds
 from neuroarrays.errors import NeuroArraysError, options_typed, printable
 
@@ -147,10 +153,12 @@ def _looking(add: archive_commands.Add) -> None:
     check = add(
         "check", commands.check, "check recordings against the schema, each by itself, values too"
     )
-    for command in (info, check):
+    explore = explore_command.register(add)
+    for command in (info, check, explore):
         _input(command)
         _selection(command)
-    _probe(info)
+    for command in (info, explore):
+        _probe(command)
 
 
 def _saving(add: archive_commands.Add) -> None:

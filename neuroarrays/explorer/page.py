@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +12,21 @@ import numpy as np
 import panel as pn
 import xarray as xr
 from bokeh.events import DocumentReady, RangesUpdate, Reset, Tap
-from bokeh.models import ColumnDataSource, CustomJS, DataTable, NumberFormatter, StringFormatter, TableColumn
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJS,
+    DataTable,
+    NumberFormatter,
+    StringFormatter,
+    TableColumn,
+)
 
 from neuroarrays.errors import NeuroArraysError
-from neuroarrays.explore.drawing import THEMES, Plots, table_of
-from neuroarrays.explore.panels import DEPENDS, VIEWS, View, view
-from neuroarrays.explore.recipe import Kept
-from neuroarrays.explore.recording import UNGROUPED, Recording
-from neuroarrays.explore.state import FIELDS, MOST_UNITS, State, changes_in, link_of
+from neuroarrays.explorer.drawing import THEMES, Plots, table_of
+from neuroarrays.explorer.panels import DEPENDS, VIEWS, View, view
+from neuroarrays.explorer.recipe import Kept
+from neuroarrays.explorer.recording import UNGROUPED, Recording
+from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
 
 TITLES = {
     "session": "Session",
@@ -56,7 +64,7 @@ label { font-size: 11px; color: var(--ink); opacity: .8; }
 _TABLE = """
 .slick-header-column, .slick-cell { font-size: 11px; }
 .bk-data-table, .slick-viewport, .slick-row, .slick-header-column { background: var(--paper) !important; color: var(--ink) !important; }
-.slick-row.odd { background: var(--faint) !important; }
+.slick-row.odd { background: var(--stripe) !important; }
 .slick-cell.selected { background: #7fb2e5 !important; color: #000 !important; }
 """
 
@@ -78,7 +86,7 @@ class Page:
         self.default, _ = recording.fitted(State())
         self.state, more = recording.fitted(replace(State(), **changes))
         self.views: dict[str, View] = {}
-        self._setting = False
+        self._setting = self._begun = False
         self._rows: np.ndarray | None = None
         self._shown_read = -1
         self.plots = Plots(self.state)
@@ -97,13 +105,20 @@ class Page:
             self.controls[field] = widget
 
         def text(field: str, label: str, width: int, hint: str) -> None:
-            widget = pn.widgets.TextInput(name=label, width=width, placeholder=hint, stylesheets=[_STYLE])
+            widget = pn.widgets.TextInput(
+                name=label, width=width, placeholder=hint, stylesheets=[_STYLE]
+            )
             widget.param.watch(lambda event: self._chosen(field, event.new.strip()), "value")
             self.controls[field] = widget
 
         def number(field: str, label: str, low: float, high: float, step: float) -> None:
-            widget = pn.widgets.FloatInput(name=label, width=74, start=low, end=high, step=step, stylesheets=[_STYLE])
-            widget.param.watch(lambda event: event.new is not None and self._chosen(field, float(event.new)), "value")
+            widget = pn.widgets.FloatInput(
+                name=label, width=74, start=low, end=high, step=step, stylesheets=[_STYLE]
+            )
+            widget.param.watch(
+                lambda event: event.new is not None and self._chosen(field, float(event.new)),
+                "value",
+            )
             self.controls[field] = widget
 
         self.controls: dict[str, Any] = {}
@@ -124,7 +139,9 @@ class Page:
         self.controls["signals"] = pn.widgets.MultiSelect(
             name="signals (Ctrl chooses several)", width=260, size=3, stylesheets=[_STYLE]
         )
-        self.controls["signals"].param.watch(lambda e: self._chosen("signals", tuple(e.new)), "value")
+        self.controls["signals"].param.watch(
+            lambda e: self._chosen("signals", tuple(e.new)), "value"
+        )
         dark = pn.widgets.Toggle(name="dark", width=50, stylesheets=[_STYLE])
         dark.param.watch(lambda e: self._chosen("theme", "dark" if e.new else "light"), "value")
         self.controls["theme"] = dark
@@ -140,9 +157,21 @@ class Page:
         )  # fmt: skip
 
     def _laid_out(self) -> Any:
-        self.notice = pn.pane.HTML("", styles={"color": "#b45309", "min-height": "18px"}, stylesheets=[_STYLE])
+        self.panes = {
+            name: pn.pane.Bokeh(None, sizing_mode="stretch_width", visible=False)
+            for name in (*TITLES, "rate map")
+        }
+        self.panes["session"] = pn.pane.Bokeh(
+            self.plots.figure("session"), sizing_mode="stretch_width"
+        )
+        panes = self.panes
+        self.notice = pn.pane.HTML(
+            "", styles={"color": "#b45309", "min-height": "18px"}, stylesheets=[_STYLE]
+        )
         self.status = pn.pane.HTML("", styles={"min-height": "18px"}, stylesheets=[_STYLE])
-        self.notes = {name: pn.pane.HTML("", margin=(0, 10), stylesheets=[_STYLE]) for name in VIEWS}
+        self.notes = {
+            name: pn.pane.HTML("", margin=(0, 10), stylesheets=[_STYLE]) for name in VIEWS
+        }
         self.code = pn.widgets.TextAreaInput(
             name="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
             max_length=100_000, stylesheets=[_STYLE], disabled=False,
@@ -151,69 +180,101 @@ class Page:
         copy.js_on_click(args={"code": self.code}, code=_COPY)
         self._copy = copy
         keys = self.controls
-        top = pn.FlexBox(*[keys[k] for k in ("session", "area", "table", "event", "by", "trials", "before", "after", "bin_width", "smooth")], keys["theme"], keys["svg"])
+        top = pn.FlexBox(
+            *[
+                keys[k]
+                for k in (
+                    "session",
+                    "area",
+                    "table",
+                    "event",
+                    "by",
+                    "trials",
+                    "before",
+                    "after",
+                    "bin_width",
+                    "smooth",
+                )
+            ],
+            keys["theme"],
+            keys["svg"],
+        )
         left = pn.Column(
-            self._head("units"), keys["query"], self.notes["units"], pn.pane.Bokeh(self.table), width=310
+            self._head("units"),
+            keys["query"],
+            self.notes["units"],
+            pn.pane.Bokeh(self.table),
+            width=310,
         )
         along = pn.Column(
             self._head("session", keys["black"]), self.status, self.notes["session"],
-            pn.pane.Bokeh(self.plots.figures["session"], sizing_mode="stretch_width"),
+            panes["session"],
             self._head("signals", keys["signals"]), self.notes["signals"],
-            pn.pane.Bokeh(self.plots.figures["signals"], sizing_mode="stretch_width"),
+            panes["signals"],
             sizing_mode="stretch_width",
         )  # fmt: skip
-        self._curve = pn.pane.Bokeh(self.plots.figures["tuning"], sizing_mode="stretch_width")
-        self._place = pn.pane.Bokeh(self.plots.figures["rate map"], sizing_mode="stretch_width", visible=False)
         event = pn.Column(
-            self._head("trials"), self.notes["trials"], self._pane("trials"),
-            self._head("psth"), self.notes["psth"], self._pane("psth"),
+            self._head("trials"), self.notes["trials"], panes["trials"],
+            self._head("psth"), self.notes["psth"], panes["psth"],
             sizing_mode="stretch_width", min_width=380,
         )  # fmt: skip
         tuning = pn.Column(
-            self._head("tuning", keys["feature"], keys["other"]), self.notes["tuning"], self._curve, self._place,
-            self._head("correlogram"), self.notes["correlogram"], self._pane("correlogram"),
+            self._head("tuning", keys["feature"], keys["other"]), self.notes["tuning"], panes["tuning"], panes["rate map"],
+            self._head("correlogram"), self.notes["correlogram"], panes["correlogram"],
             sizing_mode="stretch_width", min_width=380,
         )  # fmt: skip
         rest = pn.Column(
-            self._head("waveform"), self.notes["waveform"], self._pane("waveform"),
-            self._head("stimulus"), self.notes["stimulus"], self._pane("stimulus"),
+            self._head("waveform"), self.notes["waveform"], panes["waveform"],
+            self._head("stimulus"), self.notes["stimulus"], panes["stimulus"],
             sizing_mode="stretch_width", min_width=300,
         )  # fmt: skip
         main = pn.Column(
             along, pn.Row(event, tuning, rest, sizing_mode="stretch_width"), pn.Row(self.code, copy),
-            sizing_mode="stretch_width",
+            sizing_mode="stretch_width", margin=(0, 40, 0, 0),
         )  # fmt: skip
-        page = pn.Column(top, self.notice, pn.Row(left, main, sizing_mode="stretch_width"), sizing_mode="stretch_width")
+        page = pn.Column(
+            top,
+            self.notice,
+            pn.Row(left, main, sizing_mode="stretch_width"),
+            sizing_mode="stretch_width",
+        )
         page.styles = self._colors()
         return page
 
-    def _pane(self, name: str) -> Any:
-        return pn.pane.Bokeh(self.plots.figures[name], sizing_mode="stretch_width")
-
     def _head(self, name: str, *controls: Any) -> Any:
         """The title of a panel, with its code and its values."""
-        python = pn.widgets.Button(name="Python", width=60, stylesheets=[_STYLE])
+        python = pn.widgets.Button(name="Python", width=52, margin=2, stylesheets=[_STYLE])
         python.on_click(lambda _: self.show_code(name))
         csv = pn.widgets.FileDownload(
-            callback=lambda: self.csv(name), filename=f"{name}.csv", label="CSV", width=50, stylesheets=[_STYLE]
+            callback=lambda: self.csv(name),
+            filename=f"{name}.csv",
+            label="CSV",
+            width=40,
+            margin=2,
+            stylesheets=[_STYLE],
         )
-        title = pn.pane.HTML(f"<b>{TITLES[name]}</b>", width=150, stylesheets=[_STYLE])
-        return pn.FlexBox(title, python, csv, *controls, align_items="center")
+        title = pn.pane.HTML(
+            f"<b>{TITLES[name]}</b>", width=145, margin=(5, 5), stylesheets=[_STYLE]
+        )
+        return pn.FlexBox(title, python, csv, *controls, align_items="center", margin=0)
 
     def _colors(self) -> dict[str, str]:
         colors = THEMES[self.state.theme]
-        return {**{f"--{k}": v for k, v in colors.items()}, "background": colors["paper"], "color": colors["ink"]}
+        return {
+            **{f"--{k}": v for k, v in colors.items()},
+            "background": colors["paper"],
+            "color": colors["ink"],
+            "box-shadow": f"0 0 0 100vmax {colors['paper']}",
+        }
 
     # ------------------------------------------------------------------------------------- events
 
     def _watch(self) -> None:
-        plots = self.plots.figures
-        for name in ("session", "signals"):
-            plots[name].on_event(RangesUpdate, self._ranges)
-            plots[name].on_event(Reset, lambda _: self.change(window=None))
-        plots["session"].on_event(Tap, self._tap_session)
-        plots["trials"].on_event(Tap, self._tap_trial)
-        plots["session"].on_change("tags", lambda attr, old, new: self.key(str(new[0])) if new else None)
+        plot = self.plots.figure("session")
+        plot.on_event(RangesUpdate, self._ranges)
+        plot.on_event(Reset, lambda _: self.change(window=None))
+        plot.on_event(Tap, self._tap_session)
+        plot.on_change("tags", lambda attr, old, new: self.key(str(new[0])) if new else None)
         self.table.source.selected.on_change("indices", self._rows_selected)
 
     def _chosen(self, field: str, value: Any) -> None:
@@ -232,7 +293,11 @@ class Page:
         ids = ids if self._rows is None else ids[self._rows]
         row = round(event.y)
         if 0 <= row < len(ids):
-            self.choose(int(ids[row]), bool(event.modifiers and event.modifiers.get("shift")), cursor=float(event.x))
+            self.choose(
+                int(ids[row]),
+                bool(event.modifiers and event.modifiers.get("shift")),
+                cursor=float(event.x),
+            )
 
     def _tap_trial(self, event: Any) -> None:
         shown = self.views.get("trials", View()).value
@@ -278,7 +343,11 @@ class Page:
             "+": (low + width / 4, high - width / 4), "-": (low - width / 2, high + width / 2),
         }  # fmt: skip
         if key in ("ArrowUp", "ArrowDown") and ids:
-            at = ids.index(self.state.units[0]) if self.state.units and self.state.units[0] in ids else 0
+            at = (
+                ids.index(self.state.units[0])
+                if self.state.units and self.state.units[0] in ids
+                else 0
+            )
             self.change(units=(ids[(at + (1 if key == "ArrowUp" else -1)) % len(ids)],))
         elif key in moves:
             self.change(window=moves[key])
@@ -314,70 +383,85 @@ class Page:
             changes = {"event": "", "by": "", "trials": "", "before": 0.0, "after": 0.0, **changes}
         wanted, notices = self.recording.fitted(replace(self.state, **changes))
         if wanted.before >= wanted.after:
-            self._say(["the window around the event has to begin before it ends"])
-            return self._sync()
-        changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
-        before, self.state = self.state, wanted
-        failed = self.update(changed)
-        if failed and changed & {"query", "trials"}:  # what was shown stays
-            self.state = before
-            notices.append(failed)
-        self._say(notices)
-        self._sync()
-        if "theme" in changed:
-            self.plots.theme(self.state.theme)
-            self.layout.styles = self._colors()
-        if pn.state.location is not None and changed:
+            notices.append("the window around the event has to begin before it ends")
+            wanted = replace(wanted, before=self.state.before, after=self.state.after)
+        self._take(wanted, notices)
+        if pn.state.location is not None:
             pn.state.location.hash = link_of(self.state, self.default)
 
     def follow(self, link: str) -> None:
         """Show what a link says; an empty one is the view that a page begins with."""
-        if link == link_of(self.state, self.default):
-            return
-        changes, notices = changes_in(link)
-        wanted, more = self.recording.fitted(replace(State(), **changes))
+        if self._begun and link != link_of(self.state, self.default):
+            changes, notices = changes_in(link)
+            if notices and not changes:  # of another version: what is shown stays
+                return self._say(notices)
+            wanted, more = self.recording.fitted(replace(State(), **changes))
+            self._take(wanted, notices + more)
+
+    def _take(self, wanted: State, notices: list[str]) -> None:
+        """Show a state that fits the recording, but for conditions that cannot be used."""
+        for field, name in (("query", "units"), ("trials", "trials")):
+            if getattr(wanted, field) not in ("", getattr(self.state, field)):
+                tried = view(name, self.recording, wanted, self._kept)
+                if tried.value is None:
+                    notices.append(tried.note)
+                    wanted = replace(wanted, **{field: getattr(self.state, field)})
         changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
         self.state = wanted
-        self.update(changed)
-        self.plots.theme(self.state.theme)
-        self.layout.styles = self._colors()
+        with pn.io.hold():  # one message, so that no figure is seen half changed
+            self.update([name for name in VIEWS if changed & DEPENDS[name]])
+            if "theme" in changed:
+                self.plots.theme(self.state.theme)
+                self.layout.styles = self._colors()
+        if "svg" in changed:
+            notices.append("pictures are saved in the new form once the page is loaded again")
         self._sync()
-        self._say(notices + more)
+        self._say(notices)
 
-    def update(self, changed: set[str] | None = None) -> str:
-        """Compute and draw the views that depend on what changed; the first error of a condition."""
-        for name in VIEWS:
-            if changed is not None and not changed & DEPENDS[name]:
-                continue
+    def update(self, names: Iterable[str] = VIEWS) -> None:
+        """Compute and draw views; of one that fails, what was shown stays."""
+        for name in names:
             shown = view(name, self.recording, self.state, self._kept)
-            asked = {"units": "query", "trials": "trials"}.get(name)
-            if shown.value is None and asked and getattr(self.state, asked) and changed and asked in changed:
-                return shown.note
-            if shown.facts.get("failed") and self.views.get(name) and self.views[name].value is not None:
-                self.notes[name].object = html.escape(shown.note)  # what was shown stays
+            before = self.views.get(name, View())
+            self.notes[name].object = html.escape(shown.note)
+            if shown.facts.get("failed") and before.value is not None:
                 continue
             self.views[name] = shown
-            self.notes[name].object = html.escape(shown.note)
             if name == "units":
                 self._show_table(shown)
             else:
                 self._draw(name, shown)
-        return ""
 
     def _draw(self, name: str, shown: View) -> None:
-        table = self.recording.table(self.state) if name == "session" else xr.Dataset()
-        more = {
-            "rows": self._rows, "table": table, "groups": self.state.by,
-            "extent": self.recording.extent(self.state),
-        }  # fmt: skip
-        self._setting = True
-        try:
-            self.plots.show(name, shown, self.state, more)
-        finally:
-            self._setting = False
-        if name == "tuning":
-            is_map = getattr(shown.value, "ndim", 2) == 3
-            self._curve.visible, self._place.visible = not is_map, is_map
+        """Draw a view, or hide its figure where it has nothing."""
+        drawn = ""
+        if shown.value is not None:
+            drawn = "rate map" if name == "tuning" and shown.value.ndim == 3 else name
+            table = self.recording.table(self.state) if name == "session" else xr.Dataset()
+            epochs, label = self.recording.epochs(self.state)
+            more = {
+                "rows": self._rows, "table": table, "epochs": epochs, "label": label, "groups": self.state.by,
+                "extent": self.recording.extent(self.state),
+            }  # fmt: skip
+            self._setting = True
+            try:
+                self.plots.show(name, shown, self.state, more)
+            finally:
+                self._setting = False
+            if self.panes[drawn].object is None:
+                self._place(drawn)
+        for pane in (name, "rate map") if name == "tuning" else (name,):
+            self.panes[pane].visible = pane == drawn
+
+    def _place(self, name: str) -> None:
+        """Put a new figure on the page."""
+        plot = self.plots.figure(name)
+        if name == "signals":
+            plot.on_event(RangesUpdate, self._ranges)
+            plot.on_event(Reset, lambda _: self.change(window=None))
+        elif name == "trials":
+            plot.on_event(Tap, self._tap_trial)
+        self.panes[name].object = plot
 
     def _show_table(self, shown: View) -> None:
         self._rows = None
@@ -413,12 +497,27 @@ class Page:
             }  # fmt: skip
             for field, control in self.controls.items():
                 value = getattr(state, field)
-                value = value == "dark" if field == "theme" else list(value) if field == "signals" else value
+                value = (
+                    value == "dark"
+                    if field == "theme"
+                    else list(value)
+                    if field == "signals"
+                    else value
+                )
                 if field in menus and control.options != menus[field]:
                     control.options = menus[field]
-                if control.value != value and (field not in menus or field == "signals" or value in (menus[field].values() if isinstance(menus[field], dict) else menus[field])):
+                if control.value != value and (
+                    field not in menus
+                    or field == "signals"
+                    or value
+                    in (menus[field].values() if isinstance(menus[field], dict) else menus[field])
+                ):
                     control.value = value
-            ids = list(getattr(self, "table", None).source.data.get("unit", [])) if hasattr(self, "table") else []
+            ids = (
+                list(getattr(self, "table", None).source.data.get("unit", []))
+                if hasattr(self, "table")
+                else []
+            )
             if ids:
                 self.table.source.selected.indices = [ids.index(u) for u in state.units if u in ids]
         finally:
@@ -432,7 +531,9 @@ class Page:
     def code_of(self, name: str) -> str:
         """The Python that makes a panel."""
         shown = self.views.get(name) or view(name, self.recording, self.state, self._kept)
-        return "\n".join(["import neuroarrays as na", "", self.recording.opening, *shown.code]) + "\n"
+        return (
+            "\n".join(["import neuroarrays as na", "", self.recording.opening, *shown.code]) + "\n"
+        )
 
     def show_code(self, name: str) -> None:
         """Show the Python that makes a panel, to copy."""
@@ -445,10 +546,26 @@ class Page:
         return io.StringIO(text)
 
     def begin(self) -> None:
-        """Draw everything, and follow how far reading the spikes is; called once the page is there."""
-        self.update()
+        """Draw everything, and follow how far reading the spikes is; called once the page is there.
+
+        In a browser one view after another, so that each is there as soon as it is ready.
+        """
+        self._begun = True
+        document = pn.state.curdoc if pn.state.location is not None else None
+        if pn.state.location is not None and pn.state.location.hash:
+            self.follow(pn.state.location.hash)
+        waiting = list(VIEWS)
+
+        def one() -> None:
+            self.update([waiting.pop(0)])
+            if document is not None and waiting:
+                document.add_next_tick_callback(one)
+
+        one()
+        while document is None and waiting:
+            one()
         self._sync()
-        self._look_again = pn.state.add_periodic_callback(self._look, _LOOK)
+        pn.state.add_periodic_callback(self._look, _LOOK)
 
     def _look(self) -> None:
         text = self.recording.reading(self.state)
@@ -458,11 +575,11 @@ class Page:
         read = -1 if pyramid is None else int(pyramid.is_read.sum())
         if read != self._shown_read:
             self._shown_read = read
-            self.update({"window"})
+            self.update(["session"])
 
     def listen(self, document: Any) -> None:
         """Let keys of the browser's page reach it."""
-        script = CustomJS(args={"figure": self.plots.figures["session"]}, code=_KEYS)
+        script = CustomJS(args={"figure": self.plots.figure("session")}, code=_KEYS)
         document.js_on_event(DocumentReady, script)
 
 

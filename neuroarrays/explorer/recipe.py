@@ -89,7 +89,9 @@ class Recipe:
 
     def _do(self, variable: str, of: Named, text: str, make: Any) -> Named:
         whole = of.expression + text
-        return self._write(f"{of.variable}{text}", Named(variable, self._kept.get(whole, make), whole))
+        return self._write(
+            f"{of.variable}{text}", Named(variable, self._kept.get(whole, make), whole)
+        )
 
     def _write(self, text: str, named: Named) -> Named:
         """Write a line down, unless its variable holds that value already."""

@@ -12,8 +12,8 @@ from typing import Any
 import panel as pn
 
 from neuroarrays.errors import NeuroArraysError
-from neuroarrays.explore.page import Page, error_page
-from neuroarrays.explore.recording import Recording
+from neuroarrays.explorer.page import Page, error_page
+from neuroarrays.explorer.recording import Recording
 
 #: The port that is taken where none is asked for and it is free.
 PORT = 5006

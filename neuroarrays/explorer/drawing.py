@@ -21,52 +21,63 @@ from bokeh.models import (
     Span,
     TapTool,
 )
-from bokeh.palettes import Greys256, Viridis256
+from bokeh.palettes import Greys256
 from bokeh.plotting import figure
 
 from neuroarrays import schema
-from neuroarrays.explore.panels import View
-from neuroarrays.explore.state import State
+from neuroarrays.explorer.panels import View
+from neuroarrays.explorer.state import State
 
 #: Colours of units and of groups that colour-blind readers can tell, on light and on dark.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#8B5CF6", "#999999")
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 #: Rows of an image, presentations drawn behind it, groups and labels on an axis, at most.
 _ROWS, _BEHIND, _GROUPS, _TICKS = 1000, 500, len(COLORS), 40
+#: Views that are lines -> what their x axis is.
+_LINES = {
+    "psth": "time from onset (s)",
+    "tuning": "",
+    "correlogram": "lag (s)",
+    "waveform": "sample",
+}
 _TOOLS = "xwheel_zoom,xpan,reset,save"
 THEMES = {
-    "light": {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd"},
-    "dark": {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a"},
+    "light": {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd", "stripe": "#f5f5f5"},
+    "dark": {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a", "stripe": "#1e2128"},
 }
 
 
 class Plots:
-    """The figures by the name of their view.
+    """The figures by name, each made when it is first asked for.
 
     Parameters
     ----------
     state : State
-        Whether they are drawn as vectors.
+        Whether they are drawn as vectors, and in which colours.
     """
 
     def __init__(self, state: State):
-        self._backend = "svg" if state.svg else "canvas"
+        self._backend, self._theme = "svg" if state.svg else "canvas", state.theme
         self.sources: dict[str, ColumnDataSource] = {}
         self.figures: dict[str, Any] = {}
-        self._grey = LinearColorMapper(palette="Greys256", low=0, high=1)
-        self._rgb = LinearColorMapper(palette="Greys256", low=0, high=1)
-        self._session()
-        self._signals()
-        self._trials()
-        self._lines("psth", "time from onset (s)")
-        self._lines("tuning", "")
-        self._lines("correlogram", "lag (s)")
-        self._lines("waveform", "sample")
-        self._map("stimulus")
-        self._map("rate map")
-        self.theme(state.theme)
+        self._mappers: dict[str, LinearColorMapper] = {}
+        self._bars: dict[str, ColorBar] = {}
+        self._legends: dict[str, Legend] = {}
+        self._lines_of: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------- making figures
+
+    def figure(self, name: str) -> Any:
+        """The figure of a name: that of a view, or ``rate map``."""
+        if name not in self.figures:
+            if name in _LINES:
+                self._lines(name)
+            elif name in ("rate map", "stimulus"):
+                self._map(name)
+            else:
+                getattr(self, f"_{name}")()
+            self._colour(name)
+        return self.figures[name]
 
     def _new(self, name: str, height: int, tools: str = _TOOLS, **options: Any) -> Any:
         plot = figure(
@@ -75,134 +86,175 @@ class Plots:
             tools=tools,
             active_scroll=None,
             toolbar_location="above",
+            toolbar_inner=True,
             output_backend=self._backend,
-            min_border_right=20,
-            **options,
+            **{"x_range": Range1d(0, 1), "y_range": Range1d(0, 1), **options},
         )
-        plot.toolbar.logo = None
-        plot.toolbar.autohide = True
-        plot.name = name
+        plot.toolbar.logo, plot.toolbar.autohide = None, True
         self.figures[name] = plot
         return plot
 
     def _source(self, name: str, *columns: str) -> ColumnDataSource:
-        source = ColumnDataSource({column: [] for column in columns})
-        self.sources[name] = source
-        return source
+        self.sources[name] = ColumnDataSource({column: [] for column in columns})
+        return self.sources[name]
+
+    def _image(self, plot: Any, name: str, palette: Any, *more: str) -> Any:
+        """An image with its source and its colours."""
+        source = self._source(name, "image", "x", "y", "dw", "dh", *more)
+        self._mappers[name] = LinearColorMapper(
+            palette=palette, low=0, high=1, nan_color="#00000000"
+        )
+        return plot.image(
+            "image", "x", "y", "dw", "dh", source=source, color_mapper=self._mappers[name]
+        )
+
+    def _bar(self, plot: Any, name: str, **options: Any) -> None:
+        """The scale of an image at its right."""
+        bar = ColorBar(
+            color_mapper=self._mappers[name],
+            width=8,
+            padding=4,
+            title_text_font_style="normal",
+            title_text_font_size="11px",
+            **options,
+        )
+        self._bars[name] = bar
+        plot.add_layout(bar, "right")
 
     def _session(self) -> None:
-        plot = self._new(
-            "session", 330, "xwheel_zoom,xpan,reset,save,tap", x_range=Range1d(0, 1), y_range=Range1d(0, 1)
-        )
+        plot = self._new("session", 330, "xwheel_zoom,xpan,reset,save,tap")
         brush = BoxZoomTool(dimensions="width")
         plot.add_tools(brush)
         plot.toolbar.active_drag = brush
-        behind = self._source("behind", "left", "right", "bottom", "top", "color")
-        plot.quad("left", "right", "top", "bottom", source=behind, color="color", alpha=0.18, line_width=0)
-        image = self._source("session", "image", "x", "y", "dw", "dh")
-        drawn = plot.image("image", "x", "y", "dw", "dh", source=image, color_mapper=self._grey)
+        behind = self._source("behind", "left", "right", "bottom", "top", "color", "label")
+        plot.quad(
+            "left", "right", "top", "bottom", source=behind, color="color", alpha=0.3, line_width=0
+        )
+        drawn = self._image(plot, "session", "Greys256")
+        epochs = self._source(
+            "epochs", "left", "right", "bottom", "top", "middle", "label", "color"
+        )
+        plot.quad(
+            "left", "right", "top", "bottom", source=epochs, color="color", alpha=0.45, line_width=0
+        )
+        plot.text(
+            "middle", "bottom", "label", source=epochs, text_align="center", text_baseline="bottom",
+            text_font_size="11px", text_color="#888888",
+        )  # fmt: skip
         chosen = self._source("chosen", "x", "y", "color")
-        plot.scatter("x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9)
-        self._bar = ColorBar(color_mapper=self._grey, width=8, padding=4, ticker=FixedTicker(ticks=[]))
-        plot.add_layout(self._bar, "right")
+        plot.scatter(
+            "x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9
+        )
+        self._bar(plot, "session", ticker=FixedTicker(ticks=[0, 1]))
         self._hover = HoverTool(renderers=[drawn])
         plot.add_tools(self._hover)
         plot.xaxis.axis_label, plot.yaxis.axis_label = "session time (s)", "unit"
         plot.select(TapTool).renderers = []
 
     def _signals(self) -> None:
-        plot = self._new("signals", 220, x_range=self.figures["session"].x_range, y_range=Range1d(0, 1))
+        plot = self._new("signals", 220, x_range=self.figure("session").x_range)
         source = self._source("signals", "xs", "ys", "color", "name")
-        lines = plot.multi_line("xs", "ys", source=source, line_color="color", line_width=1)
+        plot.multi_line("xs", "ys", source=source, line_color="color", line_width=1)
         points = self._source("points", "x", "y", "name", "value")
         dots = plot.scatter("x", "y", source=points, size=6, alpha=0, line_alpha=0)
         plot.add_tools(
-            HoverTool(renderers=[dots], tooltips=[("", "@name: @value"), ("time", "@x{0.000} s")], mode="mouse")
+            HoverTool(
+                renderers=[dots],
+                tooltips=[("", "@name: @value"), ("time", "@x{0.000} s")],
+                mode="mouse",
+            )
         )
         plot.xaxis.axis_label = "session time (s)"
-        self._signal_lines = lines
 
     def _trials(self) -> None:
-        plot = self._new("trials", 300, f"{_TOOLS},tap", x_range=Range1d(-1, 1), y_range=Range1d(0, 1))
-        source = self._source("trials", "image", "responses", "x", "y", "dw", "dh")
-        self._groups = LinearColorMapper(palette=["#ffffff"], low=0, high=1, nan_color="rgba(0,0,0,0)")
-        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=self._groups)
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("time", "$x{0.000} s"), ("row", "$y{0}"), ("response", "@responses")]))
-        plot.add_layout(Span(location=0, dimension="height", line_color="#888888", line_dash="dashed"))
+        plot = self._new("trials", 300, f"{_TOOLS},tap")
+        drawn = self._image(plot, "trials", ["#ffffff"], "responses")
+        shown = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("response", "@responses")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown))
+        plot.add_layout(
+            Span(location=0, dimension="height", line_color="#888888", line_dash="dashed")
+        )
         plot.xaxis.axis_label, plot.yaxis.axis_label = "time from onset (s)", "presentation"
         plot.select(TapTool).renderers = []
 
-    def _lines(self, name: str, label: str) -> None:
-        x_range = self.figures["trials"].x_range if name == "psth" else Range1d(0, 1)
-        plot = self._new(name, 240, x_range=x_range, y_range=Range1d(0, 1))
-        if name == "psth":
-            plot.add_layout(Span(location=0, dimension="height", line_color="#888888", line_dash="dashed"))
+    def _lines(self, name: str) -> None:
+        shared = {"x_range": self.figure("trials").x_range} if name == "psth" else {}
+        plot = self._new(name, 240, **shared)
+        if name in ("psth", "correlogram"):
+            plot.add_layout(
+                Span(location=0, dimension="height", line_color="#888888", line_dash="dashed")
+            )
         bands = self._source(f"{name} bands", "xs", "ys", "color")
         plot.patches("xs", "ys", source=bands, color="color", alpha=0.22, line_width=0)
         source = self._source(name, "xs", "ys", "color", "dash", "label")
-        lines = plot.multi_line("xs", "ys", source=source, line_color="color", line_dash="dash", line_width=1.8)
+        self._lines_of[name] = plot.multi_line(
+            "xs", "ys", source=source, line_color="color", line_dash="dash", line_width=1.8
+        )
         points = self._source(f"{name} points", "x", "y", "label", "value")
         dots = plot.scatter("x", "y", source=points, size=7, alpha=0, line_alpha=0)
-        plot.add_tools(HoverTool(renderers=[dots], tooltips=[("", "@label"), (label or "at", "@x{0.000}"), ("", "@value")]))
-        legend = Legend(items=[], location="top_right", label_text_font_size="11px", padding=3, spacing=0, background_fill_alpha=0.6, border_line_width=0)
-        plot.add_layout(legend)
-        plot.xaxis.axis_label = label
-        self.sources[f"{name} legend"] = lines
+        shown = [("", "@label"), (_LINES[name] or "at", "@x{0.000}"), ("", "@value")]
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=shown))
+        self._legends[name] = Legend(
+            location="left", orientation="horizontal", ncols=2, label_text_font_size="11px", padding=3, spacing=10, glyph_width=14,
+            background_fill_alpha=0.6, border_line_width=0,
+        )  # fmt: skip
+        plot.add_layout(self._legends[name], "above")
+        plot.xaxis.axis_label = _LINES[name]
 
     def _map(self, name: str) -> None:
-        plot = self._new(name, 240, "pan,wheel_zoom,reset,save", x_range=Range1d(0, 1), y_range=Range1d(0, 1))
-        source = self._source(name, "image", "x", "y", "dw", "dh")
-        mapper = self._rgb if name == "stimulus" else LinearColorMapper(palette=Viridis256, nan_color="rgba(0,0,0,0)")
-        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]))
+        plot = self._new(name, 240, "pan,wheel_zoom,reset,save")
+        drawn = self._image(plot, name, "Greys256" if name == "stimulus" else "Viridis256")
+        shown = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown))
         if name != "stimulus":
-            plot.add_layout(ColorBar(color_mapper=mapper, width=8, padding=4, title="spikes/s"), "right")
-        self.sources[f"{name} mapper"] = mapper
+            self._bar(plot, name, title="spikes/s")
 
     def theme(self, name: str) -> None:
         """Let all figures have the colours of a theme."""
-        colors = THEMES[name]
-        ramp = Greys256[::-1] if name == "light" else Greys256
-        # The lightest greys are clear, so that the presentations behind are seen.
-        self._grey.palette = ["#00000000", *ramp[1:]]
-        for plot in self.figures.values():
-            plot.background_fill_color = plot.border_fill_color = colors["paper"]
-            plot.outline_line_color = colors["faint"]
-            for axis in plot.axis:
-                axis.axis_label_text_color = axis.major_label_text_color = colors["ink"]
-                axis.axis_line_color = axis.major_tick_line_color = colors["ink"]
-                axis.minor_tick_line_color = None
-                axis.axis_label_text_font_style = "normal"
-            plot.grid.grid_line_color = colors["faint"]
-            plot.grid.grid_line_alpha = 0.5
-            for legend in plot.select(Legend):
-                legend.label_text_color, legend.background_fill_color = colors["ink"], colors["paper"]
-            for bar in plot.select(ColorBar):
-                bar.major_label_text_color = bar.title_text_color = colors["ink"]
-                bar.background_fill_color = colors["paper"]
+        self._theme = name
+        for made in self.figures:
+            self._colour(made)
+
+    def _colour(self, name: str) -> None:
+        colors, plot = THEMES[self._theme], self.figures[name]
+        if name == "session":
+            ramp = Greys256[::-1] if self._theme == "light" else Greys256
+            self._mappers[name].palette = ["#00000000", *ramp[1:]]  # what lies behind is seen
+        plot.background_fill_color = plot.border_fill_color = colors["paper"]
+        plot.outline_line_color = colors["faint"]
+        for axis in plot.axis:
+            axis.axis_label_text_color = axis.major_label_text_color = colors["ink"]
+            axis.axis_line_color = axis.major_tick_line_color = colors["ink"]
+            axis.minor_tick_line_color, axis.axis_label_text_font_style = None, "normal"
+        plot.grid.grid_line_color, plot.grid.grid_line_alpha = colors["faint"], 0.5
+        if name in self._legends:
+            self._legends[name].label_text_color = colors["ink"]
+            self._legends[name].background_fill_color = colors["paper"]
+        if name in self._bars:
+            self._bars[name].major_label_text_color = self._bars[name].title_text_color = colors[
+                "ink"
+            ]
+            self._bars[name].background_fill_color = colors["paper"]
 
     # -------------------------------------------------------------------------------- showing values
 
     def show(self, name: str, view: View, state: State, more: dict[str, Any]) -> None:
-        """Draw what a view returned; nothing where it has no value.
+        """Draw what a view returned.
 
         Parameters
         ----------
         name : str
             Of the view.
         view : View
-            What it returned.
+            What it returned; its value is not None.
         state : State
             What is shown.
         more : dict
             ``rows``: positions of the units in the session raster, or None for all; ``table`` and
-            ``groups``: the presentations behind it.
+            ``groups``: the presentations behind it; ``epochs`` and ``label``: those above.
         """
-        if view.value is None:
-            for key, source in self.sources.items():
-                if key.split(" ")[0] == name and isinstance(source, ColumnDataSource):
-                    source.data = {column: [] for column in source.data}
-            return
+        if not (name == "tuning" and view.value.ndim == 3):
+            self.figure(name)
         getattr(self, f"_show_{name}")(view, state, more)
 
     def _show_session(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -217,37 +269,54 @@ class Plots:
         width = view.facts.get("width")
         if width:
             image = image.astype(np.uint8 if image.max(initial=0) < 256 else np.uint16)
-            self._grey.low, self._grey.high = 0, max(state.black * width, 1e-9)
+            self._mappers["session"].low, self._mappers["session"].high = (
+                0,
+                max(state.black * width, 1e-9),
+            )
             levels = np.linspace(0, state.black, 3)
-            self._bar.ticker = FixedTicker(ticks=(levels * width).tolist())
-            self._bar.major_label_overrides = {t * width: f"{t:g}" for t in levels}
-            self._bar.title = "spikes/s"
+            self._bars["session"].ticker = FixedTicker(ticks=(levels * width).tolist())
+            self._bars["session"].major_label_overrides = {t * width: f"{t:g}" for t in levels}
+            self._bars["session"].title = "spikes/s"
             what = f"@image spikes in {width:g} s"
         else:
             known = image[np.isfinite(image)]
             ends = np.percentile(known, [2, 99.5]) if known.size else (0, 1)
-            self._grey.low, self._grey.high = float(ends[0]), max(float(ends[1]), float(ends[0]) + 1e-9)
+            self._mappers["session"].low, self._mappers["session"].high = (
+                float(ends[0]),
+                max(float(ends[1]), float(ends[0]) + 1e-9),
+            )
             image = image.astype(np.float32)
-            self._bar.ticker = FixedTicker(ticks=[float(ends[0]), float(ends[1])])
-            self._bar.major_label_overrides = {float(end): f"{end:.3g}" for end in ends}
-            self._bar.title = view.facts["unit"][:12]
+            self._bars["session"].ticker = FixedTicker(ticks=[float(ends[0]), float(ends[1])])
+            self._bars["session"].major_label_overrides = {float(end): f"{end:.3g}" for end in ends}
+            self._bars["session"].title = view.facts["unit"][:12]
             what = f"@image {view.facts['unit']}"
         n_rows = len(ids)
         self._hover.tooltips = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("", what)]
         self.sources["session"].data = {
             "image": [image], "x": [low], "y": [-0.5], "dw": [high - low], "dh": [group * len(image)]
         }  # fmt: skip
-        plot = self.figures["session"]
+        plot = self.figure("session")
         plot.y_range.start, plot.y_range.end = -0.5, n_rows - 0.5
         _ticks(plot.yaxis[0], ids)
         window = state.window or more["extent"]
         plot.x_range.start, plot.x_range.end = window
-        where = [(int(np.flatnonzero(ids == u)[0]), c) for u, c in zip(state.units, COLORS, strict=False) if u in ids]
+        where = [
+            (int(np.flatnonzero(ids == u)[0]), c)
+            for u, c in zip(state.units, COLORS, strict=False)
+            if u in ids
+        ]
         edge = window[0] + 0.004 * (window[1] - window[0])
         self.sources["chosen"].data = {
             "x": [edge] * len(where), "y": [row for row, _ in where], "color": [c for _, c in where]
         }  # fmt: skip
-        self.sources["behind"].data = _behind(more["table"], more["groups"], window, n_rows)
+        height = -0.5, n_rows - 0.5
+        self.sources["behind"].data = _behind(more["table"], more["groups"], window, height)
+        top = n_rows - 0.5, n_rows - 0.5 + 0.07 * n_rows
+        epochs = _behind(more["epochs"], more["label"], window, top)
+        ends = zip(epochs["left"], epochs["right"], strict=True)
+        epochs["middle"] = [(max(a, window[0]) + min(b, window[1])) / 2 for a, b in ends]
+        self.sources["epochs"].data = epochs
+        plot.y_range.end = top[1] if epochs["left"] else height[1]
 
     def _show_signals(self, view: View, state: State, more: dict[str, Any]) -> None:
         xs, ys, colors, names = [], [], [], []
@@ -255,7 +324,11 @@ class Plots:
         labels = {}
         wanted = [n for n in view.facts["names"] if any(k.startswith(n) for k in view.value)]
         for row, name in enumerate(wanted[::-1]):
-            parts = [part for key, part in view.value.items() if key == name or key.startswith(name + " ")]
+            parts = [
+                part
+                for key, part in view.value.items()
+                if key == name or key.startswith(name + " ")
+            ]
             if not parts:
                 continue
             unit = str(parts[0].attrs.get("units", ""))
@@ -264,7 +337,10 @@ class Plots:
             low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
             scaled = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
             clock = parts[0][schema.TIME].values
-            clock, scaled = np.repeat(clock, len(parts)), scaled.T.ravel()  # lowest, highest, lowest
+            clock, scaled = (
+                np.repeat(clock, len(parts)),
+                scaled.T.ravel(),
+            )  # lowest, highest, lowest
             xs.append(clock), ys.append(scaled), names.append(name)
             colors.append(COLORS[row % len(COLORS)])
             labels[row + 0.5] = f"{name}\n{low:.3g} to {high:.3g} {unit}"
@@ -274,7 +350,7 @@ class Plots:
             points["name"] += [name] * some.size
             back = low + (scaled[some] - row - 0.08) / 0.84 * (high - low or 1.0)
             points["value"] += [f"{v:.4g} {unit}" for v in back]
-        plot = self.figures["signals"]
+        plot = self.figure("signals")
         plot.y_range.start, plot.y_range.end = 0, max(1, len(wanted))
         plot.yaxis.ticker = FixedTicker(ticks=list(labels))
         plot.yaxis.major_label_overrides = labels
@@ -290,7 +366,9 @@ class Plots:
         names = list(dict.fromkeys(_text(label) for label in labels))
         codes = np.array([names.index(_text(label)) for label in labels])
         few = len(names) <= _GROUPS
-        colors = [COLORS[k % len(COLORS)] for k in range(len(names) if few and len(names) > 1 else 1)]
+        # As in the mean: a colour for each group of one unit, or for each of several units.
+        n_colors = n_units if n_units > 1 else len(names) if few else 1
+        colors = [COLORS[k % len(COLORS)] for k in range(n_colors)]
         stacked = value.values.reshape(n_units * n_rows, -1)
         counts = value.dtype.kind in "iu"
         known = stacked[np.isfinite(stacked)] if not counts else stacked
@@ -298,22 +376,36 @@ class Plots:
         high = (
             max(1.0, float(np.percentile(stacked[stacked > 0], 90)) if (stacked > 0).any() else 1.0)
             if counts
-            else float(np.percentile(known, 99.5)) if known.size else 1.0
+            else float(np.percentile(known, 99.5))
+            if known.size
+            else 1.0
         )
         with np.errstate(invalid="ignore"):
-            shade = np.nan_to_num(np.clip((stacked - low) / (high - low or 1), 0, 1)) * (_SHADES - 1)
+            shade = np.nan_to_num(np.clip((stacked - low) / (high - low or 1), 0, 1)) * (
+                _SHADES - 1
+            )
         shade = np.ceil(shade).astype(np.int64)
-        group = np.tile(codes % len(colors), n_units)[:, None] * _SHADES
-        self._groups.palette = [c + f"{round(255 * k / (_SHADES - 1)):02x}" for c in colors for k in range(_SHADES)]
-        self._groups.low, self._groups.high = 0, len(self._groups.palette) - 1
+        rows = np.repeat(np.arange(n_units), n_rows) if n_units > 1 else codes % n_colors
+        group = rows[:, None] * _SHADES
+        self._mappers["trials"].palette = [
+            c + f"{round(255 * k / (_SHADES - 1)):02x}" for c in colors for k in range(_SHADES)
+        ]
+        self._mappers["trials"].low, self._mappers["trials"].high = (
+            0,
+            len(self._mappers["trials"].palette) - 1,
+        )
         time = value[schema.TIME].values
         step = float(time[1] - time[0]) if time.size > 1 else 1.0
-        small = stacked.astype(np.uint8) if counts and stacked.max(initial=0) < 256 else stacked.astype(np.float32)
+        small = (
+            stacked.astype(np.uint8)
+            if counts and stacked.max(initial=0) < 256
+            else stacked.astype(np.float32)
+        )
         self.sources["trials"].data = {
             "image": [(group + shade).astype(np.uint8)], "responses": [small], "x": [time[0] - step / 2],
             "y": [0], "dw": [step * time.size], "dh": [n_units * n_rows],
         }  # fmt: skip
-        plot = self.figures["trials"]
+        plot = self.figure("trials")
         plot.x_range.start, plot.x_range.end = state.before, state.after
         plot.y_range.start, plot.y_range.end = 0, n_units * n_rows
         ticks: dict[float, str] = {}
@@ -328,7 +420,11 @@ class Plots:
         plot.yaxis.ticker = FixedTicker(ticks=list(ticks))
         plot.yaxis.major_label_overrides = ticks
         plot.yaxis.axis_label = f"presentation, by {by}" if by else "presentation"
-        edges = [k for k in range(1, n_units * n_rows) if k % n_rows == 0 or codes[k % n_rows] != codes[k % n_rows - 1]]
+        edges = [
+            k
+            for k in range(1, n_units * n_rows)
+            if k % n_rows == 0 or codes[k % n_rows] != codes[k % n_rows - 1]
+        ]
         plot.ygrid.ticker = FixedTicker(ticks=edges if few else [])
 
     def _show_psth(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -343,7 +439,9 @@ class Plots:
             for u, unit in enumerate(ids):
                 at = (g, u) if by else (u,)
                 most = int(n.values[at].max(initial=0))
-                label = " ".join([*([f"unit {unit}"] if len(ids) > 1 else []), name, f"(n = {most})"])
+                label = " ".join(
+                    [*([f"unit {unit}"] if len(ids) > 1 else []), name, f"(n = {most})"]
+                )
                 color = COLORS[(u if len(ids) > 1 else g) % len(COLORS)]
                 dash = _DASHES[g % len(_DASHES)] if len(ids) > 1 else "solid"
                 lines.append((clock, mean.values[at], sem.values[at], color, dash, label.strip()))
@@ -356,14 +454,14 @@ class Plots:
         if curve.ndim == 3:
             across, up = curve.dims[1:]
             x, y = curve[across].values, curve[up].values
+            plot = self.figure("rate map")
             self.sources["rate map"].data = {
                 "image": [curve.values[0].T.astype(np.float32)], "x": [x[0]], "y": [y[0]],
                 "dw": [x[-1] - x[0]], "dh": [y[-1] - y[0]],
             }  # fmt: skip
-            plot = self.figures["rate map"]
             plot.xaxis.axis_label, plot.yaxis.axis_label = _label(curve[across]), _label(curve[up])
             _fit(plot.x_range, x, 0.0), _fit(plot.y_range, y, 0.0)
-            mapper: Any = self.sources["rate map mapper"]
+            mapper = self._mappers["rate map"]
             known = curve.values[0][np.isfinite(curve.values[0])]
             mapper.low, mapper.high = 0, float(known.max(initial=1e-9))
             return
@@ -375,9 +473,11 @@ class Plots:
             (x, curve.values[u], sem[u], COLORS[u % len(COLORS)], "solid", f"unit {unit_id}")
             for u, unit_id in enumerate(curve[schema.UNIT].values)
         ]
-        plot = self.figures["tuning"]
+        plot = self.figure("tuning")
         plot.xaxis.axis_label = _label(along)
-        plot.xaxis.major_label_overrides = {} if is_number else {k: _text(v) for k, v in enumerate(along.values)}
+        plot.xaxis.major_label_overrides = (
+            {} if is_number else {k: _text(v) for k, v in enumerate(along.values)}
+        )
         self._draw("tuning", lines, unit, unit)
 
     def _show_correlogram(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -388,7 +488,9 @@ class Plots:
         for k, (u, v) in enumerate(pairs):
             rate = value.values[u] if value.ndim == 2 else value.values[u, v]
             label = f"unit {ids[u]}" if u == v else f"{ids[v]} around {ids[u]}"
-            lines.append((lag, rate, np.full(lag.size, np.nan), COLORS[k % len(COLORS)], "solid", label))
+            lines.append(
+                (lag, rate, np.full(lag.size, np.nan), COLORS[k % len(COLORS)], "solid", label)
+            )
         self._draw("correlogram", lines, "spikes/s", "rate (spikes/s)")
 
     def _show_waveform(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -399,14 +501,28 @@ class Plots:
             if wave.ndim == 2:  # the channel with the largest swing
                 channels = wave if wave.shape[0] < wave.shape[1] else wave.T
                 wave = channels[int(np.argmax(np.ptp(np.nan_to_num(channels), axis=1)))]
-            lines.append((np.arange(wave.size, dtype=float), wave, np.full(wave.size, np.nan), COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
-        self._draw("waveform", lines, str(value.attrs.get("units", "")), str(value.attrs.get("units", "")))
+            lines.append(
+                (
+                    np.arange(wave.size, dtype=float),
+                    wave,
+                    np.full(wave.size, np.nan),
+                    COLORS[u % len(COLORS)],
+                    "solid",
+                    f"unit {unit}",
+                )
+            )
+        self._draw(
+            "waveform", lines, str(value.attrs.get("units", "")), str(value.attrs.get("units", ""))
+        )
 
     def _show_stimulus(self, view: View, state: State, more: dict[str, Any]) -> None:
         frame = np.asarray(view.value.values, float)[::-1]
-        self._rgb.low, self._rgb.high = float(np.nanmin(frame)), max(float(np.nanmax(frame)), float(np.nanmin(frame)) + 1e-9)
+        self._mappers["stimulus"].low, self._mappers["stimulus"].high = (
+            float(np.nanmin(frame)),
+            max(float(np.nanmax(frame)), float(np.nanmin(frame)) + 1e-9),
+        )
         height, width = frame.shape
-        plot = self.figures["stimulus"]
+        plot = self.figure("stimulus")
         plot.x_range.end, plot.y_range.end = width, height
         self.sources["stimulus"].data = {
             "image": [frame.astype(np.float32)], "x": [0], "y": [0], "dw": [width], "dh": [height]
@@ -414,7 +530,7 @@ class Plots:
 
     def _draw(self, name: str, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
         """Lines, bands of their standard errors, a legend, and points that say their values."""
-        plot, source = self.figures[name], self.sources[name]
+        plot, source = self.figure(name), self.sources[name]
         data: dict[str, list[Any]] = {"xs": [], "ys": [], "color": [], "dash": [], "label": []}
         bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
         points: dict[str, list[Any]] = {"x": [], "y": [], "label": [], "value": []}
@@ -434,17 +550,23 @@ class Plots:
                 f"{v:.4g}" + (f" ± {e:.2g}" if np.isfinite(e) else "") + f" {unit}"
                 for v, e in zip(y, sem, strict=True)
             ]
-        around = [np.concatenate([y, y + np.nan_to_num(sem), y - np.nan_to_num(sem)]) for _, y, sem, *_ in lines]
-        _fit(plot.y_range, np.concatenate([*around, np.zeros(1 if name != "waveform" else 0)]), 0.06)
+        around = [
+            np.concatenate([y, y + np.nan_to_num(sem), y - np.nan_to_num(sem)])
+            for _, y, sem, *_ in lines
+        ]
+        _fit(
+            plot.y_range, np.concatenate([*around, np.zeros(1 if name != "waveform" else 0)]), 0.06
+        )
         if name != "psth":
             _fit(plot.x_range, np.concatenate([x for x, *_ in lines]), 0.0)
         source.data, self.sources[f"{name} bands"].data = data, bands
         self.sources[f"{name} points"].data = points
-        lines_drawn: Any = self.sources[f"{name} legend"]
-        plot.select_one(Legend).items = [
-            _legend_item(text, lines_drawn, k) for k, text in enumerate(data["label"])
+        legend = self._legends[name]
+        legend.items = [
+            LegendItem(label=literal(text), renderers=[self._lines_of[name]], index=k)
+            for k, text in enumerate(data["label"])
         ]
-        plot.select_one(Legend).visible = 1 < len(lines) <= 12 or name == "psth"
+        legend.visible = len(lines) <= 12
         plot.yaxis.axis_label = label
 
 
@@ -458,10 +580,6 @@ def _fit(axis: Range1d, values: np.ndarray, room: float) -> None:
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     more = room * (high - low) or (0.0 if high > low else 1.0)
     axis.start, axis.end = low - (more if low < 0 or not room else 0), high + more
-
-
-def _legend_item(text: str, renderer: Any, index: int) -> Any:
-    return LegendItem(label=literal(text), renderers=[renderer], index=index)
 
 
 def _text(value: Any) -> str:
@@ -486,22 +604,32 @@ def _ticks(axis: Any, ids: np.ndarray) -> None:
 
 
 def _behind(
-    table: xr.Dataset, groups: str, window: tuple[float, float], n_rows: int
+    table: xr.Dataset, groups: str, window: tuple[float, float], height: tuple[float, float]
 ) -> dict[str, list[Any]]:
     """The presentations in a window as boxes, coloured by group; none where there are too many."""
-    empty: dict[str, list[Any]] = {k: [] for k in ("left", "right", "bottom", "top", "color")}
+    empty: dict[str, list[Any]] = {
+        k: [] for k in ("left", "right", "bottom", "top", "color", "label")
+    }
     if schema.START_TIME not in table or schema.STOP_TIME not in table:
         return empty
-    start, stop = (np.asarray(table[k].values, float) for k in (schema.START_TIME, schema.STOP_TIME))
+    start, stop = (
+        np.asarray(table[k].values, float) for k in (schema.START_TIME, schema.STOP_TIME)
+    )
     inside = np.flatnonzero((stop > window[0]) & (start < window[1]) & (stop > start))
     if inside.size > _BEHIND:
         return empty
-    labels = [_text(v) for v in table[groups].values] if groups in table.variables else [""] * start.size
+    labels = (
+        [_text(v) for v in table[groups].values] if groups in table.variables else [""] * start.size
+    )
     names = list(dict.fromkeys(labels))
-    colors = [COLORS[names.index(labels[k]) % len(COLORS)] if len(names) <= _GROUPS else "#999999" for k in inside]
+    colors = [
+        COLORS[names.index(labels[k]) % len(COLORS)] if len(names) <= _GROUPS else "#999999"
+        for k in inside
+    ]
     return {
         "left": start[inside].tolist(), "right": stop[inside].tolist(), "color": colors,
-        "bottom": [-0.5] * inside.size, "top": [n_rows - 0.5] * inside.size,
+        "bottom": [height[0]] * inside.size, "top": [height[1]] * inside.size,
+        "label": [labels[k] for k in inside],
     }  # fmt: skip
 
 

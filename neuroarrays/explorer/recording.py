@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.pyramid import CountPyramid
 from neuroarrays.errors import NeuroArraysError, NotInTree
-from neuroarrays.explore.state import State
+from neuroarrays.explorer.state import State
 from neuroarrays.files import state as process
 from neuroarrays.tree import contents
 from neuroarrays.tree.observed import known_without_spikes
@@ -45,7 +45,7 @@ class Recording:
         self.sessions = {session.path: session for session in self.contents.sessions}
         self._pyramids: dict[str, CountPyramid] = {}
         self.failures: dict[str, str] = {}
-        self._extents: dict[str, tuple[float, float]] = {}
+        self._extents: dict[str, tuple[float, float, bool]] = {}
 
     # ------------------------------------------------------------------------------------- names
 
@@ -103,6 +103,15 @@ class Recording:
         path = f"{state.session}/{schema.PRESENTATIONS}/{state.table}"
         return self.node(path) if state.table and has(self.tree, path) else xr.Dataset()
 
+    def epochs(self, state: State) -> tuple[xr.Dataset, str]:
+        """The table of epochs that stands above the raster and its first column of text, if any."""
+        for table in () if self.is_aligned else self.session(state).tables:
+            if "epoch" in table.name.lower() and table.n_rows:
+                node = self.node(f"{state.session}/{schema.PRESENTATIONS}/{table.name}")
+                texts = [str(n) for n, v in node.data_vars.items() if v.dtype.kind in "OUT"]
+                return node, (texts or [""])[0]
+        return xr.Dataset(), ""
+
     def columns(self, state: State) -> list[str]:
         """Columns of the presentations, one value each."""
         table = self.table(state).variables
@@ -132,28 +141,32 @@ class Recording:
                     names += [f"{signal.path}/{name}"] * (values.ndim <= 2)
         return names[:MOST_COLUMNS]
 
-    def spread(self, state: State, name: str) -> float:
-        """How far apart the first values of a signal are, in its unit."""
+    def variety(self, state: State, name: str) -> int:
+        """How many of 36 parts of its range a signal visits, from some of its samples."""
         path, _, variable = f"{state.session}/{name}".rpartition("/")
-        values = self.node(path)[variable][:1000].values.astype(float)
-        return float(np.ptp(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+        values = self.node(path)[variable]
+        step = max(1, values.size // 5000) if values.size < 1 << 20 else 1
+        some = values[: 5000 * step : step].values.astype(float)
+        known = some[np.isfinite(some)]
+        return int((np.histogram(known, 36)[0] > 0).sum()) if known.size else 0
 
     def extent(self, state: State) -> tuple[float, float]:
         """From when to when the session goes, as far as that is known without its spikes, s."""
-        path = state.session
+        path, ends, is_whole = state.session, (np.nan, np.nan), False
         if path not in self._extents:
-            low, high = np.nan, np.nan
             if not self.is_aligned:
-                known, _ = known_without_spikes(self.tree[path])  # type: ignore[arg-type]
-                low, high = known.extent if len(known.rows) else (np.nan, np.nan)
-            elif self.area(state) and schema.TIME in (node := self.node(self.area(state).path)).coords:  # type: ignore[union-attr]
-                if schema.PRESENTATION not in node.sizes and node.sizes[schema.TIME] > 1:
-                    low, high = float(node[schema.TIME][0]), float(node[schema.TIME][-1])
-            self._extents[path] = (float(low), float(high))
-        low, high = self._extents[path]
-        if not low < high and (spikes := self._pyramids.get(self._spikes(state))):
-            low, high = spikes.extent
-        return (low, high) if low < high else (0.0, 1.0)
+                known, is_whole = known_without_spikes(self.tree[path])  # type: ignore[arg-type]
+                ends = known.extent if len(known.rows) else ends
+            elif area := self.area(state):
+                node = self.node(area.path)
+                if schema.PRESENTATION not in node.sizes and node.sizes.get(schema.TIME, 0) > 1:
+                    ends = float(node[schema.TIME][0]), float(node[schema.TIME][-1])
+            self._extents[path] = (*map(float, ends), is_whole)
+        low, high, is_whole = self._extents[path]
+        spikes = self._pyramids.get(self._spikes(state))
+        if spikes is not None and not is_whole:
+            low, high = np.fmin(low, spikes.extent[0]), np.fmax(high, spikes.extent[1])
+        return (float(low), float(high)) if low < high else (0.0, 1.0)
 
     # ------------------------------------------------------------------------------------- spikes
 
@@ -202,7 +215,9 @@ class Recording:
             return default
 
         paths = list(self.sessions)
-        state = replace(state, session=known("session", state.session, paths, paths[0] if paths else ""))
+        state = replace(
+            state, session=known("session", state.session, paths, paths[0] if paths else "")
+        )
         if not paths:
             return state, [*notices, "the tree has no session"]
         areas = [area.name for area in self.session(state).areas]
@@ -220,11 +235,14 @@ class Recording:
         columns = self.columns(state)
         by = known("column", state.by, [*columns, UNGROUPED], self.default_by(state))
         features = [*columns, *self.signals(state)]
-        feature = known("feature", state.feature, features, _first_feature(self, state, columns))
+        first = by if by != UNGROUPED and by in columns else (columns or [""])[0]
+        feature = known("feature", state.feature, features, _first_feature(self, state) or first)
         other = known("signal", state.other, self.signals(state), "")
         signals = tuple(s for s in state.signals if known("signal", s, self.signals(state), ""))
         return (
-            replace(state, by=by, feature=feature, other=other, signals=signals, **self._times(state)),
+            replace(
+                state, by=by, feature=feature, other=other, signals=signals, **self._times(state)
+            ),
             notices,
         )
 
@@ -248,7 +266,9 @@ class Recording:
             if {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
                 with np.errstate(invalid="ignore"):
                     each = table[schema.STOP_TIME].values - table[schema.START_TIME].values
-                lasts = float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else np.nan
+                lasts = (
+                    float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else np.nan
+                )
             after = float(np.clip(np.ceil(np.nan_to_num(lasts, nan=1.0) * 2) / 2, 0.5, 5.0))
             state = replace(state, before=-0.5)
         if not width:
@@ -304,12 +324,11 @@ def _first_table(recording: Recording, state: State, tables: list[str]) -> str:
     return (named or many or tables or [""])[0]
 
 
-def _first_feature(recording: Recording, state: State, columns: list[str]) -> str:
-    """An angle or a position if there is one, else the column that is grouped by."""
+def _first_feature(recording: Recording, state: State) -> str:
+    """A direction, a position or a speed, of several the one that goes through most of its range."""
     signals = recording.signals(state)
     for word in ("direction", "position", "speed"):
         likely = [name for name in signals if word in name.lower()]
         if likely:
-            return max(likely, key=lambda name: recording.spread(state, name))
-    by = recording.default_by(state)
-    return by if by != UNGROUPED else (columns or [""])[0]
+            return max(likely, key=lambda name: recording.variety(state, name))
+    return ""

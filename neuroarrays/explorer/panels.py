@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.explore.recipe import Kept, Named, Recipe
-from neuroarrays.explore.recording import UNGROUPED, UNIT_COLUMNS, Recording, has, nice, one_line
-from neuroarrays.explore.state import State
+from neuroarrays.explorer.recipe import Kept, Named, Recipe
+from neuroarrays.explorer.recording import UNGROUPED, UNIT_COLUMNS, Recording, has, nice, one_line
+from neuroarrays.explorer.state import State
 
 #: Columns and rows of an image, samples of a signal, spikes that are counted anew at any zoom.
 _COLUMNS, _ROWS, _SAMPLES, _COUNTED = 700, 1000, 2000, 4_000_000
@@ -50,7 +50,9 @@ class View:
         if isinstance(value, dict):
             import pandas as pd
 
-            frames = [part.rename(name).to_dataframe().reset_index() for name, part in value.items()]
+            frames = [
+                part.rename(name).to_dataframe().reset_index() for name, part in value.items()
+            ]
             return pd.concat(frames)
         if isinstance(value, xr.DataArray):
             return value.rename(value.name or "value").to_dataframe().reset_index()
@@ -295,7 +297,9 @@ def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
     if path is None:
         raise Nothing("this session has no units")
     tree, place = recipe.tree, path[0]
-    wanted = [state.feature, state.other] if state.other not in ("", state.feature) else [state.feature]
+    wanted = (
+        [state.feature, state.other] if state.other not in ("", state.feature) else [state.feature]
+    )
     if not recording.is_aligned:
         clock = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])[schema.TIME]
         ends = float(clock[0]), float(clock[-1])
@@ -310,7 +314,9 @@ def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
     for k, name in enumerate(wanted):
         below = name if not recording.is_aligned else name.removeprefix(f"{state.area}/")
         features.append(recipe.item("second" if k else "feature", node, below))
-    area = recipe.method("area", recipe.method("area", node, "to_dataset"), "sel", unit_id=list(state.units))
+    area = recipe.method(
+        "area", recipe.method("area", node, "to_dataset"), "sel", unit_id=list(state.units)
+    )
     given: Any = features if len(features) > 1 else features[0]
     bins = 24 if len(features) > 1 else _BINS
     return View(recipe.call("curve", "tuning_curve", area, given, bins=bins).value)
@@ -337,7 +343,9 @@ def correlogram(recording: Recording, state: State, recipe: Recipe) -> View:
 def waveform(recording: Recording, state: State, recipe: Recipe) -> View:
     """Mean waveforms, where the file has them."""
     spikes = _spikes(recording, state, recipe)
-    found = [n for n, v in spikes.value.data_vars.items() if "waveform" in str(n) and v.ndim in (2, 3)]
+    found = [
+        n for n, v in spikes.value.data_vars.items() if "waveform" in str(n) and v.ndim in (2, 3)
+    ]
     found = [n for n in found if spikes.value[n].dims[0] == schema.UNIT]
     if not found:
         raise Nothing("the file has no waveforms")

@@ -15,8 +15,8 @@ try:
     import panel
 except ImportError as error:
     raise MissingDependency("panel", "explore", "na.explore") from error
-from neuroarrays.explore.page import Page
-from neuroarrays.explore.recording import Recording
+from neuroarrays.explorer.page import Page
+from neuroarrays.explorer.recording import Recording
 
 __all__ = ["explore", "opened"]
 
