@@ -16,6 +16,7 @@ from bokeh.models import (
     ColumnDataSource,
     CustomJS,
     DataTable,
+    Div,
     NumberFormatter,
     StringFormatter,
     TableColumn,
@@ -100,20 +101,20 @@ class Page:
 
     def _make_controls(self) -> None:
         def menu(field: str, label: str, width: int) -> None:
-            widget = pn.widgets.Select(name=label, width=width, stylesheets=[_STYLE])
+            widget = pn.widgets.Select(label=label, width=width, stylesheets=[_STYLE])
             widget.param.watch(lambda event: self._chosen(field, event.new), "value")
             self.controls[field] = widget
 
         def text(field: str, label: str, width: int, hint: str) -> None:
             widget = pn.widgets.TextInput(
-                name=label, width=width, placeholder=hint, stylesheets=[_STYLE]
+                label=label, width=width, placeholder=hint, stylesheets=[_STYLE]
             )
             widget.param.watch(lambda event: self._chosen(field, event.new.strip()), "value")
             self.controls[field] = widget
 
         def number(field: str, label: str, low: float, high: float, step: float) -> None:
             widget = pn.widgets.FloatInput(
-                name=label, width=74, start=low, end=high, step=step, stylesheets=[_STYLE]
+                label=label, width=74, start=low, end=high, step=step, stylesheets=[_STYLE]
             )
             widget.param.watch(
                 lambda event: event.new is not None and self._chosen(field, float(event.new)),
@@ -137,15 +138,15 @@ class Page:
         menu("feature", "tune to", 150)
         menu("other", "map against", 150)
         self.controls["signals"] = pn.widgets.MultiSelect(
-            name="signals (Ctrl chooses several)", width=260, size=3, stylesheets=[_STYLE]
+            label="signals (Ctrl chooses several)", width=260, size=3, stylesheets=[_STYLE]
         )
         self.controls["signals"].param.watch(
             lambda e: self._chosen("signals", tuple(e.new)), "value"
         )
-        dark = pn.widgets.Toggle(name="dark", width=50, stylesheets=[_STYLE])
+        dark = pn.widgets.Toggle(label="dark", width=50, stylesheets=[_STYLE])
         dark.param.watch(lambda e: self._chosen("theme", "dark" if e.new else "light"), "value")
         self.controls["theme"] = dark
-        svg = pn.widgets.Toggle(name="save as SVG", width=90, stylesheets=[_STYLE])
+        svg = pn.widgets.Toggle(label="save as SVG", width=90, stylesheets=[_STYLE])
         svg.param.watch(lambda event: self._chosen("svg", bool(event.new)), "value")
         self.controls["svg"] = svg
         self._sync()
@@ -165,18 +166,16 @@ class Page:
             self.plots.figure("session"), sizing_mode="stretch_width"
         )
         panes = self.panes
-        self.notice = pn.pane.HTML(
-            "", styles={"color": "#b45309", "min-height": "18px"}, stylesheets=[_STYLE]
-        )
-        self.status = pn.pane.HTML("", styles={"min-height": "18px"}, stylesheets=[_STYLE])
+        self.notice = plain_text(color="#b45309")
+        self.status = plain_text()
         self.notes = {
-            name: pn.pane.HTML("", margin=(0, 10), stylesheets=[_STYLE]) for name in VIEWS
+            name: plain_text() for name in VIEWS
         }
         self.code = pn.widgets.TextAreaInput(
-            name="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
+            label="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
             max_length=100_000, stylesheets=[_STYLE], disabled=False,
         )  # fmt: skip
-        copy = pn.widgets.Button(name="copy", width=60, visible=False, stylesheets=[_STYLE])
+        copy = pn.widgets.Button(label="copy", width=60, visible=False, stylesheets=[_STYLE])
         copy.js_on_click(args={"code": self.code}, code=_COPY)
         self._copy = copy
         keys = self.controls
@@ -243,7 +242,7 @@ class Page:
 
     def _head(self, name: str, *controls: Any) -> Any:
         """The title of a panel, with its code and its values."""
-        python = pn.widgets.Button(name="Python", width=52, margin=2, stylesheets=[_STYLE])
+        python = pn.widgets.Button(label="Python", width=52, margin=2, stylesheets=[_STYLE])
         python.on_click(lambda _: self.show_code(name))
         csv = pn.widgets.FileDownload(
             callback=lambda: self.csv(name),
@@ -423,7 +422,7 @@ class Page:
         for name in names:
             shown = view(name, self.recording, self.state, self._kept)
             before = self.views.get(name, View())
-            self.notes[name].object = html.escape(shown.note)
+            self.notes[name].text = shown.note
             if shown.facts.get("failed") and before.value is not None:
                 continue
             self.views[name] = shown
@@ -524,7 +523,7 @@ class Page:
             self._setting = False
 
     def _say(self, notices: list[str]) -> None:
-        self.notice.object = html.escape("; ".join(notices))
+        self.notice.text = "; ".join(notices)
 
     # ------------------------------------------------------------------------------ what panels give
 
@@ -569,8 +568,8 @@ class Page:
 
     def _look(self) -> None:
         text = self.recording.reading(self.state)
-        if self.status.object != html.escape(text):
-            self.status.object = html.escape(text)
+        if self.status.text != text:
+            self.status.text = text
         pyramid = self.recording.pyramid(self.state)
         read = -1 if pyramid is None else int(pyramid.is_read.sum())
         if read != self._shown_read:
@@ -583,7 +582,13 @@ class Page:
         document.js_on_event(DocumentReady, script)
 
 
+def plain_text(text: str = "", color: str = "var(--ink)") -> Any:
+    """A line of text, of which nothing is read as markup: it may come out of a file or a link."""
+    styles = {"color": color, "font-size": "12px", "margin": "0 10px"}
+    return Div(text=text, render_as_text=True, styles=styles)
+
+
 def error_page(error: BaseException) -> Any:
     """What a page says that cannot be made."""
     text = str(error) if isinstance(error, NeuroArraysError) else repr(error)
-    return pn.pane.HTML(f"<pre>{html.escape(text)}</pre>")
+    return pn.pane.Bokeh(plain_text(text))

@@ -1,8 +1,8 @@
 """Recordings that the tests of the explorer share, and a browser where there is one."""
 
+import asyncio
 import shutil
-import subprocess
-import sys
+import threading
 import time
 
 import pytest
@@ -11,6 +11,7 @@ pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroa
 
 import neuroarrays as na
 from neuroarrays.explorer.recording import Recording
+from neuroarrays.explorer.server import make_server
 from neuroarrays.synthetic import write_nwb
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -88,17 +89,27 @@ def browser():
 
 @pytest.fixture(scope="session")
 def serve():
-    """Start the command on a path; gives the address. All are stopped at the end."""
+    """Serve a recording in a thread of this process; gives the address."""
     running = []
 
-    def start(path, *options):
-        command = [sys.executable, "-m", "neuroarrays", "explore", str(path), "--no-browser", "--port", "0"]  # fmt: skip
-        process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        return process.stdout.readline().split()[0], process
+    def start(recording):
+        ready, made = threading.Event(), []
+
+        def loop():
+            asyncio.set_event_loop(asyncio.new_event_loop())
+            server = make_server(recording, port=0)
+            server.start()
+            made.append(server)
+            ready.set()
+            server.io_loop.start()
+
+        thread = threading.Thread(target=loop, daemon=True)
+        thread.start()
+        assert ready.wait(60)
+        running.append((made[0], thread))
+        return f"http://localhost:{made[0].port}/"
 
     yield start
-    for process in running:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
+    for server, thread in running:
+        server.io_loop.add_callback(server.io_loop.stop)
+        thread.join(30)

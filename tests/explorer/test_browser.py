@@ -1,0 +1,160 @@
+"""The page in a real browser: it asks no other host, and says nothing on the console that is an error."""
+
+from contextlib import contextmanager
+
+import pytest
+
+pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
+
+import neuroarrays as na
+from neuroarrays.explorer.recording import Recording
+
+#: For what appears after work on the server, ms; the machine may be busy.
+PATIENCE = 60_000
+
+
+@contextmanager
+def visit(browser, address, fragment="", **options):
+    """A page in a profile of its own; fails on errors of the console and on foreign requests."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1300}, **options)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script("window.boom = () => { window.boomed = 1 }")
+    wrong = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda r: (
+            wrong.append(r.url)
+            if not r.url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
+            else None
+        ),
+    )
+    page.goto(address + fragment)
+    page.wait_for_selector(".bk-Figure")
+    yield page
+    assert wrong == []
+    assert page.evaluate("typeof window.boomed") == "undefined"
+    context.close()
+
+
+def drawn(page, number):
+    """Wait for a number of figures."""
+    page.wait_for_function(f"document.querySelectorAll('*') && {DEEP}.length >= {number}")
+
+
+#: All figures, through every shadow root.
+DEEP = """(function all(root) {
+  return [...root.querySelectorAll("*")].flatMap(
+    (e) => [...(e.classList.contains("bk-Figure") ? [e] : []), ...(e.shadowRoot ? all(e.shadowRoot) : [])])
+})(document)"""
+
+
+@pytest.fixture(scope="module")
+def small(serve, nwb):
+    return serve(Recording(na.open_datatree(nwb), "# given"))
+
+
+def test_choose_query_keys_link_and_back(browser, small):
+    with visit(browser, small) as page:
+        drawn(page, 7)
+        page.get_by_text("3 units").wait_for()
+        page.locator(".slick-row").nth(1).click()
+        page.wait_for_url("**/#v=1&u=30")
+        page.mouse.click(5, 1250)
+        page.keyboard.press("ArrowUp")
+        page.wait_for_url("**/#v=1&u=50")
+        page.keyboard.press("n")
+        page.wait_for_url("**/#v=1&u=50&t=*")
+        query = page.get_by_placeholder("e.g. depth > 800")
+        query.fill("snr >")
+        query.press("Enter")
+        page.get_by_text("snr >", exact=False).last.wait_for()
+        query.fill("snr > 0")
+        query.press("Enter")
+        page.get_by_text("3 of 3 match").wait_for()
+        link = page.url
+        page.go_back()
+        page.wait_for_url("**/#v=1&u=50&t=*")
+        page.get_by_text("3 units").wait_for()
+    with visit(browser, link.partition("#")[0], "#" + link.partition("#")[2]) as page:
+        page.get_by_text("3 of 3 match").wait_for()
+        assert page.url == link
+
+
+def test_a_hostile_recording_runs_nothing(browser, serve, hostile):
+    address = serve(Recording(na.open_datatree(hostile), "# given"))
+    with visit(
+        browser, address, "#v=1&by=%3Cb+onclick%3Dboom()%3E&session=%3Cimg+src=x+onerror=boom()%3E"
+    ) as page:
+        drawn(page, 6)
+        page.get_by_text("12 of 3", exact=False).wait_for()
+        assert page.locator("img[src=x]").count() == 0
+        assert page.locator("b[onclick]").count() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "parts", [("trials", "running"), ("units",), ("units", "trials"), ("rois", "trials")]
+)
+def test_recordings_that_lack_something(browser, serve, tmp_path, parts):
+    from neuroarrays.synthetic import write_nwb
+
+    write_nwb(tmp_path / "a.nwb", parts=parts)
+    with visit(browser, serve(Recording(na.open_datatree(tmp_path / "a.nwb"), "# given"))) as page:
+        if "units" not in parts and "rois" not in parts:
+            page.get_by_text("this session has no units").first.wait_for()
+        elif "trials" not in parts:
+            page.get_by_text("there are no presentations").first.wait_for()
+        else:
+            drawn(page, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fragment",
+    ["#v=1&theme=dark", "#v=1&u=0,3&t=700,760&tune=position/x&map=position/y", "#v=1&svg=1"],
+)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_bundled_recording(browser, serve, recordings, fragment, scale):
+    with visit(browser, serve(recordings["sample"]), fragment, device_scale_factor=scale) as page:
+        drawn(page, 5)
+        page.get_by_text("the file has no waveforms").wait_for()
+
+
+@pytest.mark.slow
+def test_a_recording_of_alm(browser, serve, shared_data):
+    path = shared_data / "dandi000006_ALM_ephys" / "sub-anm372904_ses-20170619.nwb"
+    address = serve(Recording(na.open_datatree(path), "# given"))
+    with visit(
+        browser,
+        address,
+        "#v=1&u=48&on=cue_start_time&by=type&before=-2&after=2&trials=is_good+%3D%3D+1",
+    ) as page:
+        drawn(page, 5)
+        page.get_by_text("66 units").wait_for()
+
+
+def test_a_page_of_another_site_cannot_open_the_socket(small):
+    from tornado.httpclient import HTTPClientError, HTTPRequest
+
+    async def ask(origin):
+        import re
+
+        import tornado.httpclient
+
+        client = tornado.httpclient.AsyncHTTPClient()
+        text = (await client.fetch(small)).body.decode()
+        token = re.search(r'"token":"([^"]+)"', text)[1]
+        address = small.replace("http", "ws") + "ws"
+        request = HTTPRequest(address, headers={"Origin": origin})
+        socket = await tornado.websocket.websocket_connect(request, subprotocols=["bokeh", token])
+        socket.close()
+
+    import asyncio
+
+    asyncio.run(ask(small.rstrip("/")))
+    for origin in ("http://evil.example", "http://localhost.evil.example:5006"):
+        with pytest.raises(HTTPClientError, match="403"):
+            asyncio.run(ask(origin))

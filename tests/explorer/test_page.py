@@ -1,0 +1,185 @@
+"""The page without a browser: one state, and every control follows it."""
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
+
+import neuroarrays as na
+from neuroarrays.explorer.page import Page
+from neuroarrays.explorer.recording import Recording
+from neuroarrays.explorer.state import FIELDS
+from tests.explorer.conftest import read
+
+
+@pytest.fixture(scope="module")
+def page(recordings):
+    recording = recordings["small"]
+    made = Page(recording)
+    read(recording, made.state)
+    made.update()
+    return made
+
+
+@pytest.fixture
+def fresh(page):
+    """The page with its first state."""
+    page.change(**{field: getattr(page.default, field) for field in FIELDS})
+    return page
+
+
+def test_one_change_leaves_all_else_as_it_is(fresh):
+    fresh.change(units=(30,), window=(2.0, 6.0), smooth=0.1)
+    fresh.change(by="orientation")
+    expected = replace(fresh.default, units=(30,), window=(2.0, 6.0), smooth=0.1, by="orientation")
+    assert fresh.state == expected
+    fresh.change(table="lick_left")
+    assert (fresh.state.units, fresh.state.window, fresh.state.smooth) == ((30,), (2.0, 6.0), 0.1)
+
+
+def test_controls_show_the_state_and_change_it(fresh):
+    fresh.controls["by"].value = "orientation"
+    assert fresh.state.by == "orientation"
+    fresh.change(by="outcome")
+    assert fresh.controls["by"].value == "outcome"
+    fresh.controls["area"].value = "CA1"
+    assert fresh.state.units[0] in fresh.recording.unit_ids(fresh.state)
+
+
+def test_a_condition_chooses_rows_and_a_wrong_one_keeps_them(fresh):
+    fresh.change(query="snr > 1.5")
+    some = fresh.table.source.data["unit"]
+    assert 0 < len(some) < 3
+    assert f"{len(some)} of 3 match" in fresh.notes["units"].text
+    assert fresh.plots.sources["session"].data["image"][0].shape[0] == len(some)
+    for wrong in ("snr >", "snr > 1e9", "snr.to_csv('x') > 1"):
+        fresh.change(query=wrong)
+        assert fresh.state.query == "snr > 1.5"
+        assert fresh.notice.text
+        assert fresh.table.source.data["unit"] == some
+    fresh.change(trials="contrast > 99")
+    assert fresh.state.trials == ""
+    assert "contrast" in fresh.notice.text
+
+
+def test_keys(fresh):
+    ids = fresh.recording.unit_ids(fresh.state).tolist()
+    fresh.key("ArrowUp")
+    assert fresh.state.units == (ids[1],)
+    fresh.key("ArrowDown")
+    assert fresh.state.units == (ids[0],)
+    fresh.key("n")
+    first = fresh.state.cursor
+    fresh.key("n")
+    assert fresh.state.cursor > first
+    low, high = fresh.state.window
+    assert low < fresh.state.cursor < high
+    fresh.key("p")
+    assert fresh.state.cursor == first
+    fresh.key("+")
+    assert fresh.state.window[1] - fresh.state.window[0] == pytest.approx((high - low) / 2)
+    fresh.key("0")
+    assert fresh.state.window is None
+    by = fresh.state.by
+    fresh.key("g")
+    assert fresh.state.by != by
+
+
+def test_up_to_six_units_are_compared(fresh, recordings):
+    ids = fresh.recording.unit_ids(fresh.state).tolist()
+    fresh.choose(ids[2], add=True)
+    assert fresh.state.units == (ids[0], ids[2])
+    labels = fresh.plots.sources["psth"].data["label"]
+    assert len(labels) == 2 * 2
+    assert all("(n = " in label for label in labels)
+    fresh.choose(ids[0], add=True)
+    assert fresh.state.units == (ids[2],)
+    fresh.choose(ids[1])
+    assert fresh.state.units == (ids[1],)
+    other = Page(recordings["sample"], "#v=1&u=0,1,2,3,4,5")
+    other.choose(6, add=True)
+    assert other.state.units == (1, 2, 3, 4, 5, 6)
+
+
+def test_what_is_drawn_is_what_the_views_hold(fresh):
+    fresh.change(units=(30,), by="orientation")
+    response = fresh.views["psth"].value
+    drawn = fresh.plots.sources["psth"].data
+    for k in range(response.sizes["orientation"]):
+        assert drawn["ys"][k].tolist() == response["mean"].values[k, 0].tolist()
+        assert f"n = {int(response['n'].values[k].max())}" in drawn["label"][k]
+    raster, image = fresh.views["session"].value, fresh.plots.sources["session"].data["image"][0]
+    assert image.tolist() == raster.values.T.tolist()
+    trials, rows = fresh.views["trials"].value, fresh.plots.sources["trials"].data["responses"][0]
+    assert rows.tolist() == trials.values[0].tolist()
+    curve = fresh.views["tuning"].value
+    assert fresh.plots.sources["tuning"].data["ys"][0].tolist() == pytest.approx(
+        curve.values[0].tolist(), nan_ok=True
+    )
+
+
+def test_a_shade_means_the_same_at_any_zoom(fresh):
+    mapper = fresh.plots._mappers["session"]
+    for window in ((0.0, 16.0), (3.0, 4.0)):
+        fresh.change(window=window, black=80.0)
+        assert mapper.high == pytest.approx(80.0 * fresh.views["session"].facts["width"])
+
+
+def test_the_page_gives_code_and_values_of_a_panel(fresh):
+    fresh.show_code("psth")
+    assert "na.psth(" in fresh.code.value
+    assert fresh.code.value.startswith("import neuroarrays as na\n")
+    header = fresh.csv("psth").getvalue().splitlines()[0]
+    assert {"mean", "sem", "n", "time", "unit_id"} <= set(header.split(","))
+    assert fresh.csv("stimulus").getvalue() == ""
+
+
+def test_a_link_of_another_recording_says_what_is_missing(fresh, recordings):
+    other = Page(recordings["sample"], "#v=1&session=monday&area=V9&u=77&by=colour&t=1,2")
+    text = other.notice.text
+    for word in ("monday", "V9", "77", "colour"):
+        assert word in text
+    assert other.state.window == (1.0, 2.0)
+    fresh.begin()
+    fresh.change(units=(30,))
+    fresh.follow("#v=9&u=10")
+    assert fresh.state.units == (30,)
+    assert "another version" in fresh.notice.text
+
+
+def test_dark_and_light(fresh):
+    fresh.change(theme="dark")
+    assert fresh.plots.figure("psth").background_fill_color == fresh.layout.styles["background"]
+    dark = fresh.layout.styles["background"]
+    fresh.change(theme="light")
+    assert fresh.layout.styles["background"] != dark
+
+
+def test_a_file_that_changed_keeps_what_was_shown(tmp_path, nwb):
+    import shutil
+
+    import h5py
+
+    path = tmp_path / "moving.nwb"
+    shutil.copy(nwb, path)
+    recording = Recording(na.open_datatree(path), "# given")
+    page = Page(recording)
+    read(recording, page.state)
+    page.update()
+    before = page.views["psth"].value
+    other = path.with_name("other.nwb")
+    shutil.copy(nwb, other)
+    with h5py.File(other, "r+") as file:
+        file["units/spike_times"][:] += 1.0
+    other.replace(path)
+    page.change(units=(int(recording.unit_ids(page.state)[1]),))
+    assert page.views["psth"].value is before
+    assert "changed" in page.notes["psth"].text
+
+
+def test_explore_gives_what_a_notebook_shows(nwb):
+    shown = na.explore(nwb, state="#v=1&u=30&by=orientation")
+    assert shown.select()
+    with pytest.raises(na.MissingPath):
+        na.explore(nwb.with_name("absent.nwb"))
