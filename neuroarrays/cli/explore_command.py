@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from neuroarrays.cli import printing
 from neuroarrays.cli.archive_commands import Add
@@ -42,5 +43,10 @@ def _explore(arguments: argparse.Namespace) -> int:
     options |= {"skip_damaged": True} if arguments.skip_damaged else {}
     options |= {"probe": True} if arguments.probe else {}
     recording = opened(arguments.path, **options)
-    serve(recording, arguments.host, arguments.port, not arguments.no_browser, printing.say)
+
+    def say(text: str) -> None:
+        printing.say(text)
+        sys.stdout.flush()  # whoever reads the address from a pipe waits for it
+
+    serve(recording, arguments.host, arguments.port, not arguments.no_browser, say)
     return 0

@@ -168,9 +168,7 @@ class Page:
         panes = self.panes
         self.notice = plain_text(color="#b45309")
         self.status = plain_text()
-        self.notes = {
-            name: plain_text() for name in VIEWS
-        }
+        self.notes = {name: plain_text() for name in VIEWS}
         self.code = pn.widgets.TextAreaInput(
             label="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
             max_length=100_000, stylesheets=[_STYLE], disabled=False,

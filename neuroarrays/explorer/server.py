@@ -7,6 +7,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import panel as pn
@@ -110,9 +111,7 @@ def serve(
     server.start()
     if browser and not webbrowser.open(address):
         say("no browser could be opened here: open the address in one")
-    try:
+    with suppress(KeyboardInterrupt):
         server.io_loop.start()
-    except KeyboardInterrupt:
-        say("stopped")
-    finally:
-        server.stop()
+    server.stop()
+    say("stopped")
