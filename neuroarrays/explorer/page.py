@@ -391,7 +391,8 @@ class Page:
         if self._begun and link != link_of(self.state, self.default):
             changes, notices = changes_in(link)
             if notices and not changes:  # of another version: what is shown stays
-                return self._say(notices)
+                with pn.io.hold():
+                    return self._say(notices)
             wanted, more = self.recording.fitted(replace(State(), **changes))
             self._take(wanted, notices + more)
 
@@ -405,15 +406,15 @@ class Page:
                     wanted = replace(wanted, **{field: getattr(self.state, field)})
         changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
         self.state = wanted
+        if "svg" in changed:
+            notices.append("pictures are saved in the new form once the page is loaded again")
         with pn.io.hold():  # one message, so that no figure is seen half changed
             self.update([name for name in VIEWS if changed & DEPENDS[name]])
             if "theme" in changed:
                 self.plots.theme(self.state.theme)
                 self.layout.styles = self._colors()
-        if "svg" in changed:
-            notices.append("pictures are saved in the new form once the page is loaded again")
-        self._sync()
-        self._say(notices)
+            self._sync()
+            self._say(notices)
 
     def update(self, names: Iterable[str] = VIEWS) -> None:
         """Compute and draw views; of one that fails, what was shown stays."""
@@ -554,24 +555,26 @@ class Page:
         waiting = list(VIEWS)
 
         def one() -> None:
-            self.update([waiting.pop(0)])
+            with pn.io.hold():
+                self.update([waiting.pop(0)])
             if document is not None and waiting:
                 document.add_next_tick_callback(one)
 
         one()
         while document is None and waiting:
             one()
-        self._sync()
+        with pn.io.hold():
+            self._sync()
         pn.state.add_periodic_callback(self._look, _LOOK)
 
     def _look(self) -> None:
-        text = self.recording.reading(self.state)
-        if self.status.text != text:
-            self.status.text = text
-        pyramid = self.recording.pyramid(self.state)
+        text, pyramid = self.recording.reading(self.state), self.recording.pyramid(self.state)
         read = -1 if pyramid is None else int(pyramid.is_read.sum())
-        if read != self._shown_read:
-            self._shown_read = read
+        if text == self.status.text and read == self._shown_read:
+            return
+        self._shown_read = read
+        with pn.io.hold():
+            self.status.text = text
             self.update(["session"])
 
     def listen(self, document: Any) -> None:

@@ -1,0 +1,61 @@
+"""Pictures of the explorer, taken by a browser of this machine while the documentation is built."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import neuroarrays as na
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+#: Name of the picture -> the link it is of, and what is said below it.
+EXPLORER = {
+    "explorer": (
+        "#v=1&u=3,0&smooth=0.02",
+        "The bundled recording: all units along the session with its epochs, behaviour on the same time axis, two "
+        "units around sleep ripples, their tuning to head direction, their correlogram.",
+    ),
+    "explorer_dark": (
+        "#v=1&u=3&t=700,760&tune=position/x&map=position/y&theme=dark",
+        "A minute of it in dark colours, and where the animal was when the unit fired.",
+    ),
+}
+_MISSING = """:::{note}
+No browser was found when this page was built (`pip install --group test`, and Chromium), so its pictures are missing.
+:::
+"""
+
+
+def explorer(folder: Path) -> str:
+    """Take the pictures, and give what the page says with them, or why there are none."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return _MISSING
+    if browser is None:
+        return _MISSING
+    command = [sys.executable, "-m", "neuroarrays", "explore", str(na.sample_path()), "--no-browser", "--port", "0"]  # fmt: skip
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        sync_playwright() as play,
+    ):
+        address = process.stdout.readline().split()[0]
+        opened = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for name, (link, _) in EXPLORER.items():
+            page = opened.new_page(viewport={"width": 1500, "height": 1300})
+            page.set_default_timeout(120_000)
+            page.goto(address + link)
+            page.get_by_text("the recording has no frames").wait_for()
+            page.wait_for_function("Bokeh.documents.every((one) => one.is_idle)")
+            time.sleep(2)  # the last figure is drawn
+            page.screenshot(path=folder / f"{name}.png", full_page=True)
+            page.close()
+        opened.close()
+        process.send_signal(signal.SIGINT)
+    parts = [
+        f"```{{figure}} _generated/{n}.png\n\n{text}\n```\n" for n, (_, text) in EXPLORER.items()
+    ]
+    return "\n".join(parts)
