@@ -43,6 +43,8 @@ class Recording:
         self.contents = contents.of_tree(self.tree)
         self.is_aligned = self.contents.kind == schema.ALIGNED
         self.sessions = {session.path: session for session in self.contents.sessions}
+        self._columns: dict[str, str] = {}
+        self._features: dict[str, str] = {}
         self._pyramids: dict[str, CountPyramid] = {}
         self.failures: dict[str, str] = {}
         self._extents: dict[str, tuple[float, float, bool]] = {}
@@ -80,7 +82,7 @@ class Recording:
 
     def node(self, path: str) -> xr.Dataset:
         """A node of the tree as a Dataset; nothing is read."""
-        return self.tree[path].to_dataset()  # type: ignore[union-attr]
+        return self.tree[path].to_dataset()
 
     def unit_ids(self, state: State) -> np.ndarray:
         """Labels of the units of the area, (unit_id,) int."""
@@ -161,7 +163,7 @@ class Recording:
                 node = self.node(area.path)
                 if schema.PRESENTATION not in node.sizes and node.sizes.get(schema.TIME, 0) > 1:
                     ends = float(node[schema.TIME][0]), float(node[schema.TIME][-1])
-            self._extents[path] = (*map(float, ends), is_whole)
+            self._extents[path] = (float(ends[0]), float(ends[1]), is_whole)
         low, high, is_whole = self._extents[path]
         spikes = self._pyramids.get(self._spikes(state))
         if spikes is not None and not is_whole:
@@ -233,18 +235,29 @@ class Recording:
         onsets = self.onsets(state)
         state = replace(state, event=known("column of onsets", state.event, onsets, onsets[0]))
         columns = self.columns(state)
-        by = known("column", state.by, [*columns, UNGROUPED], self.default_by(state))
-        features = [*columns, *self.signals(state)]
-        first = by if by != UNGROUPED and by in columns else (columns or [""])[0]
-        feature = known("feature", state.feature, features, _first_feature(self, state) or first)
-        other = known("signal", state.other, self.signals(state), "")
-        signals = tuple(s for s in state.signals if known("signal", s, self.signals(state), ""))
-        return (
-            replace(
-                state, by=by, feature=feature, other=other, signals=signals, **self._times(state)
-            ),
-            notices,
-        )
+        by = known("column", state.by, [*columns, UNGROUPED], self._by(state))
+        first = by if by in columns else (columns or [""])[0]
+        along = self.signals(state)
+        feature = known("feature", state.feature, [*columns, *along], self._feature(state) or first)
+        other = known("signal", state.other, along, "")
+        signals = tuple(s for s in state.signals if known("signal", s, along, ""))
+        before, after, width = self._times(state)
+        state = replace(state, by=by, feature=feature, other=other, signals=signals)
+        return replace(state, before=before, after=after, bin_width=width), notices
+
+    def _by(self, state: State) -> str:
+        """`default_by` of a table, found once: columns are read for it."""
+        key = f"{state.session}\n{state.area}\n{state.table}"
+        if key not in self._columns:
+            self._columns[key] = self.default_by(state)
+        return self._columns[key]
+
+    def _feature(self, state: State) -> str:
+        """The first feature of a session, found once: signals are read for it."""
+        key = f"{state.session}\n{state.area}"
+        if key not in self._features:
+            self._features[key] = _first_feature(self, state)
+        return self._features[key]
 
     def default_by(self, state: State) -> str:
         """The first column with few values, "" where there is none."""
@@ -257,7 +270,7 @@ class Recording:
                 return name
         return UNGROUPED
 
-    def _times(self, state: State) -> dict[str, float]:
+    def _times(self, state: State) -> tuple[float, float, float]:
         """The window around onsets and the bins, where none were chosen."""
         after, width = state.after, state.bin_width
         if not state.before < after or not (state.before or after):
@@ -277,7 +290,7 @@ class Recording:
             step = float(clock[1] - clock[0]) if clock is not None and clock.size > 1 else 0.0
             width = nice(max(0.02, step)) if np.isfinite(step) else 0.02
         width = min(width, after - state.before)
-        return {"before": state.before, "after": after, "bin_width": width}
+        return state.before, after, width
 
 
 def nice(seconds: float) -> float:

@@ -13,7 +13,8 @@ from typing import Any
 import panel as pn
 
 from neuroarrays.errors import NeuroArraysError
-from neuroarrays.explorer.page import Page, error_page
+from neuroarrays.explorer.layout import error_page
+from neuroarrays.explorer.page import Page
 from neuroarrays.explorer.recording import Recording
 
 #: The port that is taken where none is asked for and it is free.

@@ -1,0 +1,179 @@
+"""The explorer in a headless browser: first paint, choosing, zooming, memory, the size of answers.
+
+Times are wall-clock, from a key to the frame in which it is seen; beside them the CPU time of the server.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from neuroarrays.synthetic import write_nwb
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+#: Press a key, and wait for the frame after the values of a figure have changed, ms.
+PRESS = """async ([key, name]) => {
+  const source = Bokeh.documents.map((one) => one.get_model_by_name(name)).find(Boolean)
+  const changed = source.properties.data.change, start = performance.now()
+  const seen = new Promise((resolve) => {
+    const look = () => { changed.disconnect(look); requestAnimationFrame(
+      () => requestAnimationFrame(() => resolve(performance.now() - start))) }
+    changed.connect(look)
+  })
+  document.dispatchEvent(new KeyboardEvent("keydown", { key }))
+  return seen
+}"""
+
+
+def make(path, n_units, n_spikes, duration):
+    """Write a file with that many units and spikes, compressed, in chunks of 128 kB."""
+    write_nwb(
+        path,
+        units=n_units,
+        areas=("VISp",),
+        trials=200,
+        duration=60.0,
+        parts=("units", "trials", "running"),
+    )
+    rng = np.random.default_rng(0)
+    sizes = np.maximum(1, (rng.gamma(1.0, 1.0, n_units) * n_spikes / n_units)).astype(int)
+    with h5py.File(path, "r+") as file:
+        units = file["units"]
+        attrs = {name: dict(units[name].attrs) for name in ("spike_times", "spike_times_index")}
+        del units["spike_times"]
+        times = units.create_dataset(
+            "spike_times",
+            (sizes.sum(),),
+            "f8",
+            chunks=(min(16_384, int(sizes.sum())),),
+            compression="gzip",
+            compression_opts=1,
+        )
+        times.attrs.update(attrs["spike_times"])
+        stop = 0
+        for size in sizes:
+            times[stop : stop + size] = np.sort(rng.uniform(0, duration, size)).round(4)
+            stop += size
+        index = units["spike_times_index"]
+        del units["spike_times_index"]
+        again = units.create_dataset("spike_times_index", data=np.cumsum(sizes))
+        again.attrs.update({k: v for k, v in attrs["spike_times_index"].items() if k != "target"})
+        again.attrs["target"] = times.ref
+        del index
+    return int(sizes.sum())
+
+
+def memory(process):
+    """Resident memory of a process now, MB."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def processor(process):
+    """CPU time of a process so far, s."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(browser, path, repeats):
+    """Open a recording and use it: times in ms, memory in MB, sizes in MB, foreign requests."""
+    command = [
+        sys.executable,
+        "-m",
+        "neuroarrays",
+        "explore",
+        str(path),
+        "--no-browser",
+        "--port",
+        "0",
+    ]
+    found = {"answers": [], "foreign": []}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().split()[0]
+        for _ in range(2):  # the first page loads what the process needs
+            page = browser.new_page(viewport={"width": 1500, "height": 1300})
+            page.set_default_timeout(300_000)
+            page.on(
+                "request",
+                lambda r: (
+                    found["foreign"].append(r.url)
+                    if "//localhost" not in r.url and r.url.startswith("http")
+                    else None
+                ),
+            )
+            page.on(
+                "websocket",
+                lambda w: w.on("framereceived", lambda data: found["answers"].append(len(data))),
+            )
+            before = time.perf_counter()
+            page.goto(address)
+            page.wait_for_selector(".bk-Figure")
+            found["first paint"] = 1e3 * (time.perf_counter() - before)
+            page.wait_for_function(
+                "Bokeh.documents.some((one) => one.get_model_by_name('correlogram'))"
+            )
+            page.wait_for_function("!document.body.innerText.includes('reading spikes')")
+            while (now := processor(process)) and (time.sleep(2) or processor(process) - now > 0.2):
+                pass  # the spikes are read
+            last = page
+        for name, keys, source in (
+            ("choose", ["ArrowUp"], "psth"),
+            ("zoom", ["+", "+", "-", "-", "ArrowRight", "ArrowLeft"], "session"),
+        ):
+            last.evaluate(PRESS, [keys[0], source])
+            start = processor(process)
+            times = [last.evaluate(PRESS, [keys[k % len(keys)], source]) for k in range(repeats)]
+            found[name] = times
+            found[f"{name} cpu"] = 1e3 * (processor(process) - start) / repeats
+        found["memory"] = memory(process)
+        process.terminate()
+    return found
+
+
+def main(argv=None):
+    """Print what was measured, beside the budgets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="20 units in place of 1,000")
+    small = parser.parse_args(argv).small
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        print("no browser: pip install --group test, and Chromium on PATH")
+        return
+    n_units, n_spikes, repeats = (20, 20_000, 3) if small else (1_000, 36_000_000, 30)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        few, many = Path(folder, "few.nwb"), Path(folder, "many.nwb")
+        make(few, 10, 1_000, 3600.0)
+        written = make(many, n_units, n_spikes, 3600.0)
+        base, found = measure(browser, few, 2), measure(browser, many, repeats)
+        browser.close()
+    print(
+        f"{n_units:,} units, {written:,} spikes in a gzip file; load of the machine {os.getloadavg()[0]:.1f}"
+    )
+    print(f"first paint          {found['first paint']:8.0f} ms    (budget 2,000)")
+    for name in ("choose", "zoom"):
+        times = np.array(found[name])
+        print(
+            f"{name:<20} {np.median(times):8.0f} ms    p95 {np.percentile(times, 95):.0f} (budget 150); "
+            f"server {found[f'{name} cpu']:.0f} ms of CPU"
+        )
+    print(
+        f"memory               {found['memory'] - base['memory']:8.0f} MB    above a recording of 10 units (budget 200)"
+    )
+    print(f"largest answer       {max(found['answers']) / 1e6:8.2f} MB    (budget 1.5)")
+    print(f"requests to others   {len(found['foreign']):8d}       (budget 0)")
+
+
+if __name__ == "__main__":
+    main()
