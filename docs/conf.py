@@ -6,10 +6,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
+import pictures
 
 from neuroarrays import __version__
 
 generate.write()
+pictures.write()
 
 project = "neuroarrays"
 author = "neuroarrays developers"

@@ -11,8 +11,6 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-import pictures
-
 from neuroarrays import cli, schema
 from neuroarrays.formats.registry import FORMATS
 
@@ -157,7 +155,6 @@ def write(folder: Path = HERE / "_generated") -> None:
         "commands.md": commands(),
         "rooms.md": rooms(),
         "recordings.md": recordings(),
-        "explorer.md": pictures.explorer(folder),
     }
     for name, text in made.items():
         path = folder / name

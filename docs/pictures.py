@@ -9,6 +9,7 @@ from pathlib import Path
 
 import neuroarrays as na
 
+HERE = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 #: Name of the picture -> the link it is of, and what is said below it.
 EXPLORER = {
@@ -59,3 +60,8 @@ def explorer(folder: Path) -> str:
         f"```{{figure}} _generated/{n}.png\n\n{text}\n```\n" for n, (_, text) in EXPLORER.items()
     ]
     return "\n".join(parts)
+
+
+def write(folder: Path = HERE / "_generated") -> None:
+    """Write the part of the page that shows them."""
+    (folder / "explorer.md").write_text(explorer(folder), encoding="utf-8")

@@ -62,8 +62,8 @@ class Page(Layout):
         self._rows: np.ndarray | None = None
         self._shown_read = -1
         self.plots = Plots(self.state)
-        self._make_controls()
         self._make_table()
+        self._make_controls()
         self.layout = self._laid_out()
         self._say(notices + more)
         self._watch()
@@ -289,7 +289,7 @@ class Page(Layout):
         self._setting = True
         try:
             recording, state = self.recording, self.state
-            menus = {
+            menus: dict[str, Any] = {
                 "session": list(recording.sessions), "area": [a.name for a in recording.session(state).areas],
                 "table": recording.tables(state), "event": recording.onsets(state),
                 "by": [UNGROUPED, *recording.columns(state)],
@@ -299,29 +299,15 @@ class Page(Layout):
             }  # fmt: skip
             for field, control in self.controls.items():
                 value = getattr(state, field)
-                value = (
-                    value == "dark"
-                    if field == "theme"
-                    else list(value)
-                    if field == "signals"
-                    else value
-                )
-                if field in menus and control.options != menus[field]:
-                    control.options = menus[field]
-                if control.value != value and (
-                    field not in menus
-                    or field == "signals"
-                    or value
-                    in (menus[field].values() if isinstance(menus[field], dict) else menus[field])
-                ):
+                value = {"theme": value == "dark", "signals": list(state.signals)}.get(field, value)
+                menu = menus.get(field)
+                if menu is not None and control.options != menu:
+                    control.options = menu
+                can_be = menu is None or field == "signals" or value in menu or not value
+                if control.value != value and can_be:
                     control.value = value
-            ids = (
-                list(getattr(self, "table", None).source.data.get("unit", []))
-                if hasattr(self, "table")
-                else []
-            )
-            if ids:
-                self.table.source.selected.indices = [ids.index(u) for u in state.units if u in ids]
+            ids = list(self.table.source.data.get("unit", []))
+            self.table.source.selected.indices = [ids.index(u) for u in state.units if u in ids]
         finally:
             self._setting = False
 

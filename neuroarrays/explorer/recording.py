@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.pyramid import CountPyramid
-from neuroarrays.errors import NeuroArraysError, NotInTree
+from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
 from neuroarrays.explorer.state import State
 from neuroarrays.files import state as process
 from neuroarrays.tree import contents
@@ -41,6 +41,8 @@ class Recording:
     def __init__(self, tree: xr.DataTree, opening: str):
         self.tree, self.opening = tree.root, opening
         self.contents = contents.of_tree(self.tree)
+        if not self.contents.sessions:
+            raise SchemaError("the tree has no session to show")
         self.is_aligned = self.contents.kind == schema.ALIGNED
         self.sessions = {session.path: session for session in self.contents.sessions}
         self._columns: dict[str, str] = {}
@@ -220,8 +222,6 @@ class Recording:
         state = replace(
             state, session=known("session", state.session, paths, paths[0] if paths else "")
         )
-        if not paths:
-            return state, [*notices, "the tree has no session"]
         areas = [area.name for area in self.session(state).areas]
         state = replace(state, area=known("area", state.area, areas, areas[0] if areas else ""))
         ids = self.unit_ids(state).tolist()
