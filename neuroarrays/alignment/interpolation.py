@@ -15,6 +15,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
+from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import duration, seconds
 
@@ -182,7 +183,7 @@ def interpolate(
     variables = series_at(series, None, at, method, max_gap, (dim,), width)
     coords = {name: coord.variable for name, coord in dict(labels).items()}
     coords.setdefault(dim, xr.Variable(dim, at, {"units": "s"}))
-    return xr.Dataset(variables, coords | other_coords(series), attrs=series.attrs)
+    return dataset(variables, coords | other_coords(series), series.attrs)
 
 
 def _bin_width(times: Any) -> float:
