@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import hdf5_ahead, hdf5_structure, openings, outer, safety, state
+from neuroarrays.files import hdf5_ahead, hdf5_structure, outer, safety, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import LocalFile, Stream
 from neuroarrays.files.source import Info, Source, check_unchanged, in_order, plain, text_array
@@ -74,21 +74,13 @@ def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
 
     path = location.local_path
     if path is None:
-        return h5py.File(Stream(fetch_structure(location, known)), "r")
+        return h5py.File(Stream(hdf5_structure.opened(location, known)), "r")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         if "lock" not in str(error):
             raise
         return h5py.File(path, "r", locking=False)
-
-
-def fetch_structure(location: Location, known: Stamp | None) -> PositionedFile:
-    """The file behind an address, whose structure is there if it is opened for the first time."""
-    file = location.open(known)
-    if file.is_new and openings.current() is not None:
-        hdf5_structure.fetch(file)
-    return file
 
 
 def _close(handle: _Handle) -> None:

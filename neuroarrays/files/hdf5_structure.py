@@ -12,7 +12,10 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from neuroarrays.files import openings
+
 if TYPE_CHECKING:
+    from neuroarrays.files.location import Location, Stamp
     from neuroarrays.files.positioned import PositionedFile
 
 #: Objects that are looked at; bytes fetched of each header, of a node of a tree, and of values.
@@ -22,6 +25,14 @@ _LAYOUT, _ATTRIBUTE, _CONTINUED, _TABLE = 0x08, 0x0C, 0x10, 0x11
 _NOWHERE = (1 << 64) - 1
 
 Range = tuple[int, int]
+
+
+def opened(location: Location, known: Stamp | None) -> PositionedFile:
+    """A file behind an address, with its structure if a recording is opened for the first time."""
+    file = location.open(known)
+    if file.is_new and openings.current() is not None:
+        fetch(file)
+    return file
 
 
 def fetch(file: PositionedFile) -> None:

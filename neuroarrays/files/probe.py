@@ -358,9 +358,9 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
 def _structure(place: Header) -> None:
     """Fetch the structure of an HDF5 file that nothing is known of."""
     if place.container == "hdf5":
-        from neuroarrays.files.hdf5 import fetch_structure
+        from neuroarrays.files import hdf5_structure
 
-        fetch_structure(place.location, place.stamp)
+        hdf5_structure.opened(place.location, place.stamp)
 
 
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:
