@@ -136,7 +136,7 @@ def _list(arguments: argparse.Namespace) -> int:
                 from neuroarrays.collection import layout
 
                 layout.needed("writing parquet files")
-                layout.export(layout.to_arrow(frame), work)
+                layout.export(layout.of_frame(frame), work)
         printing.say(f"{output}: {many(len(frame), 'row')}")
         return FINE
     _print(frame, arguments.columns is not None)

@@ -289,7 +289,7 @@ def _without_arrow(
         if isinstance(each, xr.DataTree):
             check_whole(each, engine, options)
             source = str(each.encoding.get("source", ""))
-            frames.append(scanned(wanted.table, source, groups.nodes_of(each)))
+            frames.append(scanned(wanted.table, source, groups.nodes_of(each)).frame())
             continue
         listing = recordings_of(each, engine, options, False)
         asked.notes += listing.notes
@@ -297,7 +297,7 @@ def _without_arrow(
             try:
                 probe = Probe(recording.location)
                 made = rows_of(probe, wanted.table, recording.engine, options, skip)
-                frames.append(made[wanted.table])
+                frames.append(made[wanted.table].frame())
             except FormatError as error:
                 if not skip:
                     raise

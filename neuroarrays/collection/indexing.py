@@ -28,7 +28,8 @@ from neuroarrays.collection.scanning import (
     PRESENTATIONS,
     SESSIONS,
     UNITS,
-    catalog_frame,
+    Columns,
+    catalogued,
     scanned,
 )
 from neuroarrays.errors import FormatError, NeuroArraysError, option
@@ -41,7 +42,6 @@ from neuroarrays.formats.door import reader_of
 from neuroarrays.schema import given
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 #: Recordings that are opened in this process: a child takes a second to begin.
@@ -146,11 +146,22 @@ def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
 
 def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
     """The stamp of each recording; of those behind an address, several at a time."""
+    folders: dict[str, bool] = {}
+
+    def stamp(recording: Recording) -> list[int]:
+        local = recording.location.local_path
+        if local is None:
+            return stamp_of(recording.location)
+        folder = os.path.dirname(local)  # of an index without its recordings no folder is there
+        if folder not in folders:
+            folders[folder] = os.path.isdir(folder)
+        return stamp_of(recording.location) if folders[folder] else []
+
     remote = [r for r in recordings if r.location.local_path is None]
     if len(remote) > 1:
         with ThreadPoolExecutor(16) as threads:
-            return list(threads.map(lambda r: stamp_of(r.location), recordings))
-    return [stamp_of(recording.location) for recording in recordings]
+            return list(threads.map(stamp, recordings))
+    return [stamp(recording) for recording in recordings]
 
 
 def _kept(root: str, asked: Asked) -> Stored | None:
@@ -195,6 +206,8 @@ def _extended(
     if path is not None:
         with contextlib.suppress(OSError, NeuroArraysError):  # a full disk loses no answer
             path.parent.mkdir(parents=True, exist_ok=True)
+            if kept is not None:  # some systems replace no file that is open
+                kept.file.close()
             layout.write(path, table, asked.table, together, relative=False)
     read = partial(layout.some, table)
     return picked(together, table.column_names, read, wanted)
@@ -290,9 +303,7 @@ def _here(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:
             frames = rows_of(
                 probe, asked.table, recording.engine, asked.options, asked.skip_damaged
             )
-            contents = {
-                n: (layout.to_arrow(f), f.attrs.get("notes", [])) for n, f in frames.items()
-            }
+            contents = {n: (layout.to_arrow(f), f.notes) for n, f in frames.items()}
             yield recording, contents
         except NeuroArraysError as error:
             yield recording, error
@@ -348,7 +359,7 @@ def _received(path: str) -> pa.Table:
 
 def rows_of(
     probe: Probe, table: str, engine: str, options: dict[str, Any], skip_damaged: bool = False
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, Columns]:
     """The rows of one recording by table, from its file: those asked for, and what costs little more.
 
     Raises
@@ -365,14 +376,14 @@ def rows_of(
     source = registry.address(type(reader))
     has_list = reader._writes("list_rows")
     if table == CATALOG and has_list:
-        return {CATALOG: catalog_frame(reader.catalog(probe, **checked), probe.path, source)}
+        return {CATALOG: catalogued(reader.catalog(probe, **checked), probe.path, source)}
     groups = reader.open_groups_as_dict(probe, **checked)
     notes = groups["/"].attrs.get("notes", [])
     tables = (table,) if table == PRESENTATIONS else (UNITS, SESSIONS, CATALOG)
-    frames = {name: scanned(name, probe.path, groups, source) for name in tables}
-    for frame in frames.values():
-        frame.attrs["notes"] = [notes] if isinstance(notes, str) else [str(note) for note in notes]
-    return frames
+    contents = {name: scanned(name, probe.path, groups, source) for name in tables}
+    for content in contents.values():
+        content.notes = [notes] if isinstance(notes, str) else [str(note) for note in notes]
+    return contents
 
 
 # ---------------------------------------------------------------------------------- in the child
@@ -392,4 +403,4 @@ def scan_to(
             pa.ipc.new_stream(file, content.schema) as to,
         ):
             to.write_table(content)
-    return {name: frame.attrs.get("notes", []) for name, frame in frames.items()}
+    return {name: frame.notes for name, frame in frames.items()}

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays._version import __version__
-from neuroarrays.collection.scanning import FIRST, LAST
+from neuroarrays.collection.scanning import FIRST, LAST, Columns
 from neuroarrays.errors import FormatError, MissingDependency
 from neuroarrays.files import state
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.writing import written
 from neuroarrays.formats import rows
 from neuroarrays.tree.columns import plain_column
+from neuroarrays.tree.query import missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 VERSION, KEY, ROW_GROUP = 1, b"neuroarrays", 1 << 18
 #: Metadata of a column whose values are dicts, written as JSON, and of its unit of measurement.
 _JSON, _UNIT = b"json", b"units"
+#: Values that are looked at to see whether a column is dicts.
+_LOOKED = 64
 _warned: state.Cache[bool] = state.Cache(1, lambda _: 1)
 
 
@@ -102,39 +105,46 @@ def needed(purpose: str) -> Any:
 # --------------------------------------------------------------------------- frames and arrow tables
 
 
-def to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """A frame as a table of arrow, with units of measurement as metadata of its columns."""
+def to_arrow(content: Columns) -> pa.Table:
+    """Rows as a table of arrow, with units of measurement as metadata of its columns."""
     import pyarrow as pa
 
     arrays, fields = [], []
-    measured = frame.attrs.get("units", {})
-    for name in frame.columns:
-        array, is_json = _array(frame[name])
+    for name, values in content.values.items():
+        array, is_json = _array(values)
         about = {_JSON: b"1"} if is_json else {}
-        if unit := measured.get(name):
+        if unit := content.units.get(name):
             about[_UNIT] = str(unit).encode()
         arrays.append(array)
         fields.append(pa.field(str(name), array.type, metadata=about or None))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _array(column: pd.Series) -> tuple[pa.Array, bool]:
-    import pyarrow as pa
-    from pandas.api.types import infer_dtype
+def of_frame(frame: pd.DataFrame) -> pa.Table:
+    """A frame as a table of arrow."""
+    values = {str(name): np.asarray(frame[name]) for name in frame.columns}
+    return to_arrow(Columns(values, frame.attrs.get("units", {})))
 
-    values = np.asarray(column, object) if column.dtype == object else column
-    if column.dtype == object and any(isinstance(value, dict) for value in values):
+
+def _array(values: np.ndarray) -> tuple[pa.Array, bool]:
+    """A column, (row,), and whether it is dicts as JSON."""
+    import pyarrow as pa
+
+    if values.dtype == object and any(isinstance(value, dict) for value in values[:_LOOKED]):
         texts = [None if value is None else json.dumps(value) for value in values]
         return pa.array(texts, pa.string()), True
+    if values.dtype.kind == "m":
+        values = plain_column(values)  # durations in seconds
     try:
-        if column.dtype == object and infer_dtype(values, skipna=True) == "boolean":
-            return pa.array(values, pa.bool_(), from_pandas=True), False
-        return pa.array(plain_column(column), from_pandas=True), False
+        return pa.array(values, from_pandas=True), False
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError):
-        missing = np.asarray(column.isna())
+        pass
+    try:
+        return pa.array(plain_column(values), from_pandas=True), False
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError):
         texts = [
             None if gone else str(value).encode("utf-8", "backslashreplace").decode()
-            for value, gone in zip(values, missing, strict=True)
+            for value, gone in zip(values, missing(values), strict=True)
         ]
         return pa.array(texts, pa.string()), False
 
@@ -303,33 +313,32 @@ class Stored:
 
     Attributes
     ----------
+    file : pyarrow.parquet.ParquetFile
+        It, open.
     name : str
         Which table it is.
     entries : list of Entry
         Its recordings, with absolute paths.
+    moved : bool
+        Whether paths in the rows are relative to the folder of the file.
     """
 
-    source: Any
+    file: Any
     name: str
     entries: list[Entry]
     moved: bool
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows; some columns of them, where they are there."""
-        from pyarrow import parquet
-
-        known = parquet.read_schema(self.source).names
-        picked = None if columns is None else [name for name in columns if name in known]
-        table = parquet.read_table(self.source, columns=picked)
+        picked = None if columns is None else [n for n in columns if n in self.columns]
+        table = self.file.read(columns=picked)
         table = table.replace_schema_metadata(None)
         return with_paths(table, self.entries) if self.moved else table
 
     @property
     def columns(self) -> list[str]:
         """The names of its columns."""
-        from pyarrow import parquet
-
-        return list(parquet.read_schema(self.source).names)
+        return list(self.file.schema_arrow.names)
 
 
 def stored(probe: Probe) -> Stored | None:
@@ -348,7 +357,8 @@ def stored(probe: Probe) -> Stored | None:
     local = probe.location.local_path
     source = local if local is not None else pa.py_buffer(probe.read_bytes())
     try:
-        about = (parquet.read_schema(source).metadata or {}).get(KEY)
+        file = parquet.ParquetFile(source)
+        about = (file.schema_arrow.metadata or {}).get(KEY)
         if about is None:
             return None
         content = json.loads(about)
@@ -372,4 +382,4 @@ def stored(probe: Probe) -> Stored | None:
     for entry in entries:
         if "://" not in entry.path and not Path(entry.path).is_absolute():
             entry.path, moved = folder.child(entry.path).path, True
-    return Stored(source, name, entries, moved)
+    return Stored(file, name, entries, moved)

@@ -7,6 +7,7 @@ of the columns that say where a row lies is called ``<name>_in_file``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,9 +35,34 @@ _NO_FACTS = ("notes", "metadata_in_file")
 Piece = dict[str, Any]
 
 
-def scanned(
-    table: str, path: str, nodes: Mapping[str, xr.Dataset], source: str = ""
-) -> pd.DataFrame:
+@dataclass
+class Columns:
+    """The rows of one recording, column by column: no DataFrame is made of each.
+
+    Attributes
+    ----------
+    values : dict of str to (row,) array
+        In the order of the table.
+    units : dict of str to str
+        Column -> unit of measurement.
+    notes : list of str
+        What the reader says.
+    """
+
+    values: dict[str, np.ndarray]
+    units: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a frame."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.values)
+        frame.attrs["units"] = self.units
+        return frame
+
+
+def scanned(table: str, path: str, nodes: Mapping[str, xr.Dataset], source: str = "") -> Columns:
     """The rows of one tree.
 
     Parameters
@@ -52,8 +78,7 @@ def scanned(
 
     Returns
     -------
-    DataFrame
-        With the units of measurement of its columns in ``attrs["units"]``.
+    Columns
     """
     named = {name.strip("/"): node for name, node in nodes.items()}
     facts = contents.of_groups({name or "/": node for name, node in named.items()})
@@ -67,15 +92,13 @@ def scanned(
         pieces = _sessions(facts, named)
     else:
         pieces = _catalog(facts.rows())
-    frame = frame_of(list(pieces), path, source or facts.source)
-    frame.attrs["units"] = {n: u for n, u in measured.items() if u and n in frame}
-    return frame
+    content = columns_of(list(pieces), path, source or facts.source)
+    content.units = {n: u for n, u in measured.items() if u and n in content.values}
+    return content
 
 
-def frame_of(pieces: Sequence[Piece], path: str, source: str) -> pd.DataFrame:
+def columns_of(pieces: Sequence[Piece], path: str, source: str) -> Columns:
     """Pieces one below the other, with the path and format of all, in the order of columns of a table."""
-    import pandas as pd
-
     sizes = [_size(piece) for piece in pieces]
     names = dict.fromkeys(name for piece in pieces for name in piece)
     columns = {name: _column([piece.get(name) for piece in pieces], sizes) for name in names}
@@ -86,7 +109,7 @@ def frame_of(pieces: Sequence[Piece], path: str, source: str) -> pd.DataFrame:
     }
     order = [*(n for n in FIRST if n in columns), *(n for n in columns if n not in (*FIRST, *LAST))]
     order += [name for name in LAST if name in columns]
-    return pd.DataFrame({name: columns[name] for name in order})
+    return Columns({name: columns[name] for name in order})
 
 
 def _size(piece: Piece) -> int:
@@ -240,9 +263,9 @@ def _catalog(records: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
         yield row | {rows.NODE: node}
 
 
-def catalog_frame(records: Sequence[Mapping[str, Any]], path: str, source: str) -> pd.DataFrame:
+def catalogued(records: Sequence[Mapping[str, Any]], path: str, source: str) -> Columns:
     """The catalogue of a file whose reader lists it without opening sessions."""
-    return frame_of(list(_catalog(records)), path, source)
+    return columns_of(list(_catalog(records)), path, source)
 
 
 def _printable(value: Any) -> Any:

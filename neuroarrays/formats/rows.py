@@ -190,8 +190,8 @@ def _named(table: pd.DataFrame) -> dict[str, _Rows]:
     for at, path in enumerate(values[PATH].tolist()):
         places.setdefault(str(path), []).append(at)
     named = {}
-    for path, at in places.items():
-        of_file = np.array(at)
+    for path, positions in places.items():
+        of_file = np.array(positions)
         sessions = [str(name) for name in column(SESSION, of_file)]
         blocks = column(BLOCK, of_file) or [""] * len(sessions)
         formats = column(FORMAT, of_file)

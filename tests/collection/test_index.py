@@ -172,8 +172,8 @@ def test_a_unit_of_measurement_goes_along(folder):
 
 def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
     tables = [
-        layout.to_arrow(pd.DataFrame({"path": "a", "x": [1, 2], "y": [1, 2], "z": [True, None]})),
-        layout.to_arrow(pd.DataFrame({"path": "b", "x": ["p"], "y": [0.5]})),
+        layout.of_frame(pd.DataFrame({"path": "a", "x": [1, 2], "y": [1, 2], "z": [True, None]})),
+        layout.of_frame(pd.DataFrame({"path": "b", "x": ["p"], "y": [0.5]})),
     ]
     frame = layout.to_pandas(layout.joined(tables))
     assert frame["x"].tolist() == ["1", "2", "p"]
@@ -183,7 +183,7 @@ def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
     apart = [pd.DataFrame({"a": [1.0]}) for _ in "ab"]
     for frame, unit in zip(apart, ("uV", "V"), strict=True):
         frame.attrs["units"] = {"a": unit}
-    both = layout.to_pandas(layout.joined([layout.to_arrow(frame) for frame in apart]))
+    both = layout.to_pandas(layout.joined([layout.of_frame(frame) for frame in apart]))
     assert both.attrs["units"] == {"a": "uV or V"}
 
 
