@@ -15,10 +15,10 @@ from neuroarrays.tree.ticks import within
 
 try:
     import matplotlib.pyplot as plt
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, to_rgba_array
+    from matplotlib.colors import to_rgba_array
 except ImportError as error:
     raise MissingDependency("matplotlib", "plot", "neuroarrays.plot") from error
+from neuroarrays.plot.areas import are_several, mean_by_area
 from neuroarrays.plot.drawing import (
     PALETTE,
     TICKS,
@@ -30,10 +30,10 @@ from neuroarrays.plot.drawing import (
     numbers_of,
     quantity_of,
     rows_of,
-    scale,
     text_of,
     trace,
 )
+from neuroarrays.plot.histograms import psth
 from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
 from neuroarrays.plot.pages import catalog, overview
 from neuroarrays.plot.signals import csd, phases, power, spectrogram, traces
@@ -61,16 +61,8 @@ __all__ = [
     "tuning",
 ]
 
-#: Colours in order, without the lightest, which white paper swallows.
-_ORDERED = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.88, 256)), "ordered")
-#: Colours that go round, each step one that colour-blind readers can tell.
-_CYCLIC = LinearSegmentedColormap.from_list(
-    "angles", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"]
-)
 #: Signals that have room one above the other.
 _SIGNALS = 12
-#: Lines that a legend may name.
-_LEGEND = 10
 #: Ticks of a raster that a vector graphic may hold.
 _VECTORS = 20_000
 
@@ -144,7 +136,8 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     curves : (unit_id, feature) or (feature,) DataArray, spikes/s or the unit of the responses
         From `neuroarrays.tuning_curve`, of units or events. They are drawn as they are, with
         their standard error where they have one (those of trial parameters do); of many units
-        also the mean. On polar axes the middle is 0, or the lowest value if that is below 0;
+        also the mean. Of a session or tree, units of several areas: the mean of each area, with
+        the standard error over units. On polar axes the middle is 0, or the lowest value if that is below 0;
         then 0 is a dashed circle.
     colors : sequence of colours, optional
         One per unit.
@@ -164,6 +157,8 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     line = "na.plot.tuning(na.tuning_curve(area, 'orientation'))"
     check(curves, xr.DataArray, "na.tuning_curve", line)
     ax = plt.gca() if ax is None else ax
+    if are_several(curves):
+        curves = mean_by_area(curves)
     along_rows = rows_of(curves)
     curves = curves if along_rows in curves.dims else curves.expand_dims(along_rows)
     noun = "unit " if along_rows == schema.UNIT else ""
@@ -243,82 +238,6 @@ def _turn(along: xr.DataArray) -> float:
 def _closed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A curve that ends where it begins."""
     return np.append(x, x[0]), np.append(y, y[0])
-
-
-def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axes:
-    """Mean rate around an onset with its standard error, a line per condition.
-
-    Parameters
-    ----------
-    response : Dataset
-        From `neuroarrays.psth`, of one unit: ``mean`` and ``sem``, spikes/s or the unit of the
-        responses, along ``(time,)`` or ``(condition, time)``.
-        Conditions that are numbers have colours in order; angles, with the attribute `period`,
-        colours that go round.
-    color : colour, optional
-        Of the line, where there is one condition.
-    ax : Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    is_answer = isinstance(response, xr.Dataset) and {"mean", "sem"} <= set(response.data_vars)
-    call = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"
-    check(response, xr.Dataset if is_answer else (), "na.psth", call)
-    ax = plt.gca() if ax is None else ax
-    time = response[schema.TIME].values
-    lines = response["mean"].transpose(..., schema.TIME)
-    if lines.ndim > 2 or schema.UNIT in lines.dims:
-        what = "unit" if schema.UNIT in lines.dims else "parameter"
-        more = schema.UNIT if what == "unit" else lines.dims[0]
-        first = np.atleast_1d(lines[more].values)[:1].tolist()
-        msg = f"expected one {what}, found dims {lines.dims}; take one: .sel({more}={first[0]!r})"
-        raise ValueError(msg)
-    names = lines[lines.dims[0]].values if lines.ndim == 2 else np.array([None])
-    errors = response["sem"].transpose(..., schema.TIME).values.reshape(len(names), -1)
-    turn = lines[lines.dims[0]].attrs.get("period") if lines.ndim == 2 else None
-    colors = [color] if lines.ndim == 1 else _condition_colors(names, turn)
-    for name, c, mean, sem in zip(
-        names, colors, lines.values.reshape(len(names), -1), errors, strict=True
-    ):
-        (line,) = ax.plot(time, mean, color=c, lw=1.4, label=_named(name))
-        if len(names) <= len(PALETTE):  # bands of more than that hide one another
-            ax.fill_between(time, mean - sem, mean + sem, color=line.get_color(), alpha=0.25, lw=0)
-    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
-    ax.set(xlabel="time from onset (s)", ylabel=quantity_of(lines), xlim=(time[0], time[-1]))
-    from_zero(ax, lines.values)
-    if lines.ndim == 2:
-        title = label_of(lines[lines.dims[0]])
-        if len(names) > _LEGEND and names.dtype.kind in "iuf":
-            limits = (0, turn) if turn else (names.min(), names.max())
-            colours = ScalarMappable(Normalize(*limits), _CYCLIC if turn else _ORDERED)
-            scale(ax, colours, title)
-        else:
-            legend(ax, len(names), title)
-    frameless(ax)
-    return ax
-
-
-def _named(condition: Any) -> str | None:
-    """A condition in a legend: numbers without needless zeros."""
-    if condition is None:
-        return None
-    text = f"{condition:g}" if isinstance(condition, float) else text_of(condition)
-    return f" {text}" if text.startswith("_") else text  # such labels are left out of legends
-
-
-def _condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
-    """Colours of conditions: around a circle for angles, ordered for numbers, else told apart."""
-    if turn and names.dtype.kind in "iuf":
-        return list(_CYCLIC(names % turn / turn))
-    if names.dtype.kind in "iuf" or len(names) > len(PALETTE):
-        ranks = np.linspace(0, 1, len(names))
-        if names.dtype.kind in "iuf" and len(names) > _LEGEND:
-            ranks = (names - names.min()) / np.ptp(names)
-        return list(_ORDERED(ranks))
-    return list(PALETTE[: len(names)])
 
 
 def behaviour(

@@ -56,8 +56,8 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
 
 
 def rows_of(values: xr.DataArray | xr.Dataset) -> str:
-    """The dimension along which each row is a unit, or an event of another name."""
-    return schema.EVENT if schema.EVENT in values.dims else schema.UNIT
+    """The dimension along which each row is a unit, an event of another name, or an area."""
+    return next((dim for dim in (schema.EVENT, schema.AREA) if dim in values.dims), schema.UNIT)
 
 
 def text_of(text: object) -> str:

@@ -1,0 +1,46 @@
+"""Answers of a session or tree for a picture: the mean over the units of each area."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+
+_Answer = TypeVar("_Answer", xr.Dataset, xr.DataArray)
+
+
+def are_several(answer: xr.Dataset | xr.DataArray) -> bool:
+    """Whether an answer is about units of several areas."""
+    if schema.UNIT not in answer.dims or schema.AREA not in answer.coords:
+        return False
+    areas = answer.coords[schema.AREA]
+    return areas.dims == (schema.UNIT,) and np.unique(areas.values).size > 1
+
+
+def mean_by_area(answer: _Answer) -> _Answer:
+    """Means over the units of each area, and standard errors over them.
+
+    Parameters
+    ----------
+    answer : (..., unit_id, ...) Dataset with `mean`, or DataArray
+        From `neuroarrays.psth` or `neuroarrays.tuning_curve`, with the label `area` along ``unit_id``.
+
+    Returns
+    -------
+    (area, ...) Dataset or DataArray
+        In the same unit; `sem` (ddof 1 over units, NaN of one unit) is a variable of a Dataset, a
+        coordinate of a DataArray. What is NaN does not count.
+    """
+    values = answer["mean"] if isinstance(answer, xr.Dataset) else answer
+    bare = values.reset_coords(drop=True).drop_vars(schema.UNIT, errors="ignore")
+    groups = bare.assign_coords({schema.AREA: answer[schema.AREA].variable}).groupby(schema.AREA)
+    mean = groups.mean(schema.UNIT, keep_attrs=True)
+    number = groups.count(schema.UNIT)
+    sem = groups.std(schema.UNIT, ddof=1) / np.sqrt(number)
+    mean, sem = (each.transpose(schema.AREA, ...) for each in (mean, sem))
+    if isinstance(answer, xr.Dataset):
+        return xr.Dataset({"mean": mean, "sem": sem})
+    return mean.assign_coords(sem=sem.where(number > 1))
