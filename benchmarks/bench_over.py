@@ -114,11 +114,11 @@ def report(folder, sessions):
         f"  the whole tree in one call        {whole:6.2f}   ratio {whole / alone:.2f} (asked for: 1.1)"
     )
     base, one, every = (peak(folder, which) for which in ("none", "one", "all"))
-    print("most memory of a process, MB, beyond what it takes to open the tree")
-    print(f"  the largest session               {one - base:6.0f}")
+    print("most memory of a process that opens the tree and then asks, MB")
+    print(f"  for nothing but a few trials      {base:6.0f}")
+    print(f"  for the largest session           {one:6.0f}")
     print(
-        f"  all sessions                      {every - base:6.0f}   "
-        f"of which the answer {answer.nbytes / 1e6:.0f}, kept for the next question at most 268"
+        f"  for all sessions                  {every:6.0f}   of which the answer {answer.nbytes / 1e6:.0f}"
     )
     for scheduler in ("threads", "processes"):
         times = []
