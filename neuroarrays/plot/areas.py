@@ -12,12 +12,14 @@ from neuroarrays import schema
 _Answer = TypeVar("_Answer", xr.Dataset, xr.DataArray)
 
 
+def are_labelled(answer: xr.Dataset | xr.DataArray) -> bool:
+    """Whether the units of an answer have the label `area`: it is about a session or tree."""
+    return schema.AREA in answer.coords and answer.coords[schema.AREA].dims == (schema.UNIT,)
+
+
 def are_several(answer: xr.Dataset | xr.DataArray) -> bool:
     """Whether an answer is about units of several areas."""
-    if schema.UNIT not in answer.dims or schema.AREA not in answer.coords:
-        return False
-    areas = answer.coords[schema.AREA]
-    return areas.dims == (schema.UNIT,) and np.unique(areas.values).size > 1
+    return are_labelled(answer) and np.unique(answer.coords[schema.AREA].values).size > 1
 
 
 def mean_by_area(answer: _Answer) -> _Answer:

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 
 from neuroarrays import schema
-from neuroarrays.plot.areas import are_several, mean_by_area
+from neuroarrays.plot.areas import are_labelled, mean_by_area
 from neuroarrays.plot.drawing import (
     PALETTE,
     check,
@@ -62,7 +62,7 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     call = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"
     check(response, xr.Dataset if is_answer else (), "na.psth", call)
     ax = plt.gca() if ax is None else ax
-    if are_several(response):
+    if are_labelled(response):
         response = mean_by_area(response)
         if response["mean"].ndim > 2:
             return _panels(response, ax)
