@@ -25,7 +25,7 @@ _HOME = {
     "interpolate": "alignment.interpolation",
     "bin_spikes": "alignment.spikes",
     "filter": "signals.filters",
-    "hilbert": "signals.filters",
+    "hilbert": "signals.analytic",
     "smooth": "signals.levels",
     "normalize": "signals.levels",
     "reference": "signals.mixing",

@@ -1,4 +1,4 @@
-"""`filter` and `hilbert`: bands of a signal, their envelopes and phases."""
+"""`filter`: bands of a signal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.files.state import cached_property
-from neuroarrays.lazy.computed import Elementwise
 from neuroarrays.schema import given
 from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
-from neuroarrays.tree.columns import duration
 
 #: What lies further away changes a value by less than this share of the largest sample.
 TOLERANCE = 1e-7
@@ -225,7 +223,7 @@ def filter(
         long_enough(known, kernel, "the filter")
         band = f"notch {notch:g}" if notch is not None else f"{low or 0:g}-{high or np.inf:g}"
         done = f"{kind} {band} Hz" + ("" if kind == "fir" else f", order {order}")
-        attrs = _attrs(known, kernel) | {
+        attrs = overlap_attrs(known, kernel) | {
             "filter": f"{done}, {'zero-phase' if zero_phase else 'causal'}",
             "filter_low": low if notch is None else None,
             "filter_high": high if notch is None else None,
@@ -234,76 +232,6 @@ def filter(
         return known.result(lazy, attrs)
 
     return each(signal, transform)
-
-
-def hilbert(signal: Signal, lowest: float | None = None) -> Any:
-    """Envelope and phase of a narrow band, lazily, new after every gap.
-
-    Parameters
-    ----------
-    signal : (time, ...) DataArray, Dataset or DataTree node
-        A band on a regular clock, in any unit, such as `na.filter` gives.
-    lowest : float, Hz, optional
-        The lowest frequency in it; `filter_low` of what `na.filter` gives.
-
-    Returns
-    -------
-    Dataset, or dict of these by the names of a node's variables
-        ``envelope`` (time, ...) in the unit of the signal and ``phase`` (time, ...) in rad from 0
-        to 2 pi, 0 at a peak, with its `period`; lazy, or dask where the signal is. NaN within
-        two periods of `lowest` of the ends and of gaps.
-
-    Raises
-    ------
-    ValueError
-        If the lowest frequency is not known; else as `na.filter`.
-    SchemaError
-        As `na.filter`.
-
-    Notes
-    -----
-    The analytic signal ``x + i H(x)``, with a Kaiser window on the Hilbert transformer
-    ``h(n) = 2 / (pi n)``, n odd (Oppenheim & Schafer 2010, Discrete-time signal processing, 12.4),
-    exact to 1e-5 from a quarter of `lowest` to as far below the Nyquist frequency.
-    """
-    scipy_signal("na.hilbert")
-
-    def transform(array: xr.DataArray) -> xr.Dataset:
-        known = sampled(array, "na.hilbert")
-        stated = array.attrs.get("filter_low") if lowest is None else lowest
-        if stated is None:
-            msg = (
-                f"{known.name}: the lowest frequency of the band is not known; give lowest= (Hz), or "
-                "take a band first: na.hilbert(na.filter(signal, 4, 12))"
-            )
-            raise ValueError(msg)
-        bottom = frequency(stated, "lowest")
-        below_nyquist(known, [bottom])
-        kernel = _transformer(known.rate, bottom)
-        long_enough(known, kernel, "two periods of the band")
-        turned = Overlapped(known.base, kernel, known.stretches, known.dtype)
-        parts = (turned, known.base)
-        attrs = _attrs(known, kernel)
-        envelope = Elementwise(_magnitude, parts, known.dtype)
-        phase = Elementwise(_angle, parts, known.dtype)
-        angle = attrs | {"units": "rad", "period": 2 * math.pi, "long_name": "phase"}
-        return xr.Dataset(
-            {
-                "envelope": known.result(envelope, attrs | {"long_name": "envelope"}, "envelope"),
-                "phase": known.result(phase, angle, "phase"),
-            }
-        )
-
-    return each(signal, transform)
-
-
-def _magnitude(turned: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.hypot(turned, values))
-
-
-def _angle(turned: np.ndarray, values: np.ndarray) -> np.ndarray:
-    angle = np.arctan2(turned, values)
-    return np.asarray(np.where(angle < 0, angle + 2 * np.pi, angle))
 
 
 # ------------------------------------------------------------------------------- what is asked
@@ -357,7 +285,8 @@ def long_enough(known: Sampled, kernel: Any, what: str) -> None:
         raise ValueError(msg)
 
 
-def _attrs(known: Sampled, kernel: Any) -> dict[str, Any]:
+def overlap_attrs(known: Sampled, kernel: Any) -> dict[str, Any]:
+    """What a result says of its kernel: how far it reaches, to what tolerance, until when it settles."""
     return {
         "overlap": max(kernel.before, kernel.after) / known.rate,
         "tolerance": TOLERANCE,
@@ -399,16 +328,3 @@ def _finite(library: Any, rate: float, edges: Edges, zero_phase: bool) -> Taps:
         width, band, kind = min(high, rate / 2 - high), [high], "lowpass"
     number = 2 * math.ceil(3.3 * rate / width / 2) + 1
     return Taps(library.firwin(number, band, pass_zero=kind, fs=rate), zero_phase)
-
-
-def _transformer(rate: float, lowest: float) -> Taps:
-    """A Hilbert transformer that is exact from a quarter of a frequency on."""
-    from scipy.signal import kaiser_beta
-
-    transition, ripple = 2 * math.pi * lowest / 4 / rate, 100.0
-    half = math.ceil((ripple - 8) / (2.285 * transition) / 2)
-    n = np.arange(-half, half + 1)
-    with np.errstate(divide="ignore"):
-        ideal = np.where(n % 2 == 1, 2 / (np.pi * n), 0.0)
-    taps = ideal * np.kaiser(n.size, kaiser_beta(ripple))
-    return Taps(taps, settled=min(half, math.ceil(duration(2 / lowest, "lowest") * rate)))
