@@ -337,9 +337,11 @@ def _names_of(probe: Probe) -> list[str]:
 
 
 def _inside(probe: Probe) -> str:
-    """What the root of a file of arrays holds, in words for messages; "" of any other."""
+    """What the root of a file of arrays, or a zip, holds, in words for messages; "" of any other."""
     if probe.container == "hdf5":
         return f" with {shorten(probe.names)} at its root"
+    if probe.container == "zip" and probe.suffix != ".npz" and probe.names:
+        return f" of {shorten(probe.names)}; unpack it and give what was in it"
     from neuroarrays.formats.arrays.files import names_inside
 
     with naming_as_given(probe):
