@@ -25,5 +25,5 @@ def test_a_zip_of_a_recording_is_named_with_what_to_do(tmp_path):
     path = tmp_path / "session.zip"
     with zipfile.ZipFile(path, "w") as packed:
         packed.writestr("day1/session.nwb", b"x")
-    with pytest.raises(UnknownFormat, match=r"a zip file of day1/session.nwb; unpack it"):
+    with pytest.raises(UnknownFormat, match=r"a zip file of .day1/session.nwb.; unpack it"):
         na.open_datatree(path)

@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import struct
+import threading
 import zipfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from neuroarrays.files.locating import locate
 from neuroarrays.files.store import FolderStore
 from neuroarrays.formats.sensorium import SensoriumReader, layout
 from neuroarrays.formats.sensorium import trials as trials_module
-from neuroarrays.formats.sensorium.trials import TrialFiles
+from neuroarrays.formats.sensorium.trials import TrialFiles, share
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.synthetic.sensorium import (
     DynamicOptions,
@@ -765,3 +766,14 @@ def test_tiers_lengths_and_places_of_a_real_mouse(shared_data, tmp_path):
     found = layout.units_of(listing, FolderStore(locate(root), ()), 8122, "responses")
     assert same_values(found["unit_id"], units["ID"].to_numpy())  # ids have gaps
     assert same_values(found["motor_z"], units["coord_z"].to_numpy())
+
+
+def test_files_behind_an_address_are_asked_for_sixteen_at_once():
+    barrier, done = threading.Barrier(16), []
+
+    def work(rows):
+        barrier.wait(timeout=20)  # breaks unless all sixteen are here
+        done.extend(rows)
+
+    share(40, work, waits=True)
+    assert sorted(done) == list(range(40))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import npy, outer, state
+from neuroarrays.files import network, npy, outer, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Stretch
 from neuroarrays.files.state import cached_property
@@ -66,7 +66,8 @@ class TrialFiles(LazyArray):
         out = np.empty((len(numbers), *cut.shape), self.dtype)
         if out.size:
             read = self._whole if cut.whole else self._part
-            share(len(numbers), lambda rows: read(numbers, rows, out, cut))
+            waits = self.files.location.local_path is None
+            share(len(numbers), lambda rows: read(numbers, rows, out, cut), waits)
         return out[0] if single else out
 
     def _whole(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
@@ -159,16 +160,28 @@ def _named(numbers: Numbers, key: Any) -> list[int]:
 # --------------------------------------------------------------------------------------- threads
 
 
-def share(count: int, work: Callable[[range], None]) -> None:
+def share(count: int, work: Callable[[range], None], waits: bool = False) -> None:
     """Do `work` on all of `range(count)`; of many, on stretches in threads.
 
     Opening a file waits for the disk, and both that and reading leave the interpreter to others.
+
+    Parameters
+    ----------
+    count : int
+        How many files there are.
+    work : callable
+        Reads those of a range.
+    waits : bool
+        Whether each file takes a request to a server: then 16 are under way at once.
     """
     workers = min(THREADS, os.cpu_count() or 1, count // (SHARED // 2))
+    if waits:
+        workers = min(network.THREADS, count)
     if workers < 2:
         work(range(count))
         return
-    pool = state.pool("files", THREADS)
+    # not the threads of the network, for which each of these waits
+    pool = state.pool("files elsewhere", network.THREADS) if waits else state.pool("files", THREADS)
     ends = [count * part // workers for part in range(workers + 1)]
     jobs = [pool.submit(work, range(a, b)) for a, b in pairwise(ends)]
     errors = [error for job in jobs if (error := job.exception()) is not None]
