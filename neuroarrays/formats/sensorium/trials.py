@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import network, npy, outer, state
+from neuroarrays.files import npy, outer, state
 from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Stretch
 from neuroarrays.files.state import cached_property
@@ -160,6 +160,10 @@ def _named(numbers: Numbers, key: Any) -> list[int]:
 # --------------------------------------------------------------------------------------- threads
 
 
+#: Files of a server that are asked for at once.
+_AT_ONCE = 16
+
+
 def share(count: int, work: Callable[[range], None], waits: bool = False) -> None:
     """Do `work` on all of `range(count)`; of many, on stretches in threads.
 
@@ -176,12 +180,12 @@ def share(count: int, work: Callable[[range], None], waits: bool = False) -> Non
     """
     workers = min(THREADS, os.cpu_count() or 1, count // (SHARED // 2))
     if waits:
-        workers = min(network.THREADS, count)
+        workers = min(_AT_ONCE, count)
     if workers < 2:
         work(range(count))
         return
     # not the threads of the network, for which each of these waits
-    pool = state.pool("files elsewhere", network.THREADS) if waits else state.pool("files", THREADS)
+    pool = state.pool("files elsewhere", _AT_ONCE) if waits else state.pool("files", THREADS)
     ends = [count * part // workers for part in range(workers + 1)]
     jobs = [pool.submit(work, range(a, b)) for a, b in pairwise(ends)]
     errors = [error for job in jobs if (error := job.exception()) is not None]
