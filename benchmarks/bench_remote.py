@@ -84,7 +84,7 @@ MANY = (
     LOADED
     + """
 urls = [url.replace("0.nwb", f"{i}.nwb") for i in range(int(more[0]))]
-counted(f"neuroarrays: catalog of {len(urls)} sessions, {more[1]}", lambda: na.catalog(urls))
+counted(f"neuroarrays: open {len(urls)} sessions, {more[1]}", lambda: na.open_datatree(urls))
 """
 )
 PYNWB = """
