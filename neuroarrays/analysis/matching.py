@@ -133,7 +133,7 @@ def _union(values: Mapping[Place, np.ndarray]) -> tuple[np.ndarray, dict[Place, 
 # --------------------------------------------------------------------------------------- agreement
 
 _APART = "as_tree=True of na.over keeps the answers of areas apart"
-_CONVERT = "convert it, or leave the session out"
+_CONVERT = "convert it, take others with areas=, or leave the session out"
 _SAME_EDGES = "give the same edges to all, such as bins=np.linspace(0, 60, 21)"
 _HOW = {
     schema.TIME: f"align all with the same bin_width= and window=; {_APART}",
