@@ -42,6 +42,12 @@ class _Room:
 
     left: int
 
+    def take(self, nbytes: int) -> bool:
+        """Whether there is room for some bytes, which are then kept."""
+        fits = nbytes <= self.left
+        self.left -= nbytes if fits else 0
+        return fits
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -175,7 +181,7 @@ def _session(task: _Task) -> Outcome:
     answers, at = _Answers(), task.name
     travelled = isinstance(task.tree, _Detached)
     try:
-        with _letting_go(task.room):
+        with state.passing() if task.room is None else state.passing(task.room.take):
             tree = task.tree.open() if travelled else task.tree
             function, args, kwargs = pickle.loads(task.call) if travelled else task.call
             for place in task.places:
@@ -202,24 +208,6 @@ def _noting(answers: _Answers, path: str) -> Iterator[None]:
         yield
     texts = {(each.category, str(each.message)): None for each in caught}
     answers.warned += [(category, text, path) for category, text in texts]
-
-
-@contextlib.contextmanager
-def _letting_go(room: _Room | None) -> Iterator[None]:
-    """Forget afterwards what was read inside, but for what there is room for; in a worker all of it."""
-    noted: list[tuple[Any, Any, int]] = []
-    token = state.NOTES.set(lambda cache, key, weight: noted.append((cache, key, weight)))
-    try:
-        yield
-    finally:
-        state.NOTES.reset(token)
-        weight = sum(weight for _, _, weight in noted)
-        if room is not None and weight <= room.left:
-            room.left -= weight
-        else:
-            for cache, key, _ in noted:
-                if not cache.any_session:
-                    cache.drop(lambda each, key=key: each == key)
 
 
 def located(error: Exception, path: str) -> Exception:

@@ -298,17 +298,20 @@ Outcome = tuple[Recording, dict[str, tuple[Any, list[str]]] | NeuroArraysError]
 def _here(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:
     """Open recordings one after another in this process."""
     for recording in recordings:
+        contents: dict[str, tuple[Any, list[str]]] | NeuroArraysError
         try:
-            probe = Probe(recording.location)
-            frames = rows_of(
-                probe, asked.table, recording.engine, asked.options, asked.skip_damaged
-            )
+            with state.passing():
+                frames = rows_of(
+                    Probe(recording.location),
+                    asked.table,
+                    recording.engine,
+                    asked.options,
+                    asked.skip_damaged,
+                )
             contents = {n: (layout.to_arrow(f), f.notes) for n, f in frames.items()}
-            yield recording, contents
         except NeuroArraysError as error:
-            yield recording, error
-        finally:
-            state.close([recording.path])
+            contents = error
+        yield recording, contents
 
 
 def _in_children(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:

@@ -10,13 +10,14 @@ imports that another thread is in the middle of: a child that finds these half d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence, Sized
+from collections.abc import Callable, Hashable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from queue import SimpleQueue
@@ -287,6 +288,33 @@ def close(paths: Sequence[str]) -> None:
     for cache in _CACHES:
         if isinstance(cache, Cache):
             cache.drop(inside)
+
+
+@contextlib.contextmanager
+def passing(keep: Callable[[int], bool] = lambda nbytes: False) -> Iterator[None]:
+    """Forget afterwards what this thread began to keep inside; what was kept before stays.
+
+    Parameters
+    ----------
+    keep : callable, optional
+        Told the bytes of all of it; True leaves it where it is.
+    """
+    noted: dict[Cache[Any], set[Any]] = {}
+    weights: list[int] = []
+
+    def note(cache: Cache[Any], key: Any, weight: int) -> None:
+        noted.setdefault(cache, set()).add(key)
+        weights.append(weight)
+
+    token = NOTES.set(note)
+    try:
+        yield
+    finally:
+        NOTES.reset(token)
+        if not keep(sum(weights)):
+            for cache, keys in noted.items():
+                if not cache.any_session:
+                    cache.drop(keys.__contains__)
 
 
 def keep_for(what: object) -> None:
