@@ -25,12 +25,10 @@ from neuroarrays.tree.breaks import breaks, step
 #: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
 _LABELS = {"rise": "t_rise", "decay": "t_off"}
 _ATTRIBUTES = {"rise": "t_rise_sec", "decay": "t_off_sec"}
-#: Time that the threshold method averages over where nothing is known of the rise, s.
-_RISE = 0.25
+_RISE = 0.25  # s that the threshold method averages over where nothing is known of the rise
 #: A stretch with fewer frames is NaN; bytes of traces read at a time.
 _SHORTEST, _BLOCK = 5, 64 << 20
-#: Deviations of white noise's autocorrelation from which on a trace is taken to decay.
-_CLEAR = 3.0
+_CLEAR = 3.0  # deviations of white noise's autocorrelation from which on a trace decays
 
 
 @over_areas("traces", apart=True)
@@ -64,8 +62,7 @@ def deconvolve(
     Returns
     -------
     (time, unit_id) float DataArray, named "responses"
-        NaN in gaps, and in stretches between gaps that are too short to tell (5 frames; for
-        "threshold" twice the rise at either end).
+        NaN in gaps, and between gaps too short to tell (5 frames; "threshold": twice the rise).
 
     Raises
     ------
