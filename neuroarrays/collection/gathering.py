@@ -255,11 +255,12 @@ def _published(probe: Probe, table: str, options: dict[str, Any]) -> Stored | No
 def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
     """The rows of an index; of recordings that are within reach and have changed, those of today."""
     root = probe.path if probe.is_folder else probe.parent.path
-    recordings = [Recording(locate(entry.path), entry.format, root) for entry in index.entries]
-    stamps = stamps_of(recordings)
+    folders: dict[str, bool] = {}
+    near = [entry for entry in index.entries if _is_near(entry.path, folders)]
+    recordings = [Recording(locate(entry.path), entry.format, root) for entry in near]
     changed = [
         recording
-        for recording, entry, stamp in zip(recordings, index.entries, stamps, strict=True)
+        for recording, entry, stamp in zip(recordings, near, stamps_of(recordings), strict=True)
         if stamp and stamp != entry.stamp
     ]
     for entry in index.entries:
@@ -271,6 +272,14 @@ def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
     same = [entry.path for entry in index.entries if entry.path not in others]
     rest = [picked(index.entries, index.columns, index.read, same)] if same else []
     return rest + up_to_date(changed, asked)
+
+
+def _is_near(path: str, folders: dict[str, bool]) -> bool:
+    """Whether a recording may be within reach: `folders` says of those asked before if they are there."""
+    folder = os.path.dirname(path)
+    if "://" not in path and folder not in folders:
+        folders[folder] = os.path.isdir(folder)
+    return folders.get(folder, True)
 
 
 def _without_arrow(

@@ -146,22 +146,11 @@ def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
 
 def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
     """The stamp of each recording; of those behind an address, several at a time."""
-    folders: dict[str, bool] = {}
-
-    def stamp(recording: Recording) -> list[int]:
-        local = recording.location.local_path
-        if local is None:
-            return stamp_of(recording.location)
-        folder = os.path.dirname(local)  # of an index without its recordings no folder is there
-        if folder not in folders:
-            folders[folder] = os.path.isdir(folder)
-        return stamp_of(recording.location) if folders[folder] else []
-
     remote = [r for r in recordings if r.location.local_path is None]
     if len(remote) > 1:
         with ThreadPoolExecutor(16) as threads:
-            return list(threads.map(stamp, recordings))
-    return [stamp(recording) for recording in recordings]
+            return list(threads.map(lambda r: stamp_of(r.location), recordings))
+    return [stamp_of(recording.location) for recording in recordings]
 
 
 def _kept(root: str, asked: Asked) -> Stored | None:

@@ -9,6 +9,7 @@ the file are written relative to it, so that both can be moved together.
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -380,6 +381,6 @@ def stored(probe: Probe) -> Stored | None:
         raise FormatError(probe.given, "", "a parquet file", problem, "index again") from error
     folder, moved = probe.location.parent, False
     for entry in entries:
-        if "://" not in entry.path and not Path(entry.path).is_absolute():
+        if "://" not in entry.path and not os.path.isabs(entry.path):
             entry.path, moved = folder.child(entry.path).path, True
     return Stored(file, name, entries, moved)
