@@ -97,7 +97,10 @@ def measure(browser, path, repeats):
     found = {"answers": [], "foreign": []}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().split()[0]
+        last = None
         for _ in range(2):  # the first page loads what the process needs
+            if last is not None:
+                last.close()
             page = browser.new_page(viewport={"width": 1500, "height": 1300})
             page.set_default_timeout(300_000)
             page.on(

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from bokeh.core.properties import value as literal
-from bokeh.models import FixedTicker, LegendItem, Range1d
+from bokeh.models import BasicTicker, FixedTicker, LegendItem, Range1d
 
 from neuroarrays import schema
 from neuroarrays.explorer.figures import COLORS, Figures
-from neuroarrays.explorer.panels import View
+from neuroarrays.explorer.panels import ROWS, View
+from neuroarrays.explorer.sources import GROUPS, behind, text_of
 from neuroarrays.explorer.state import State
 
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
-#: Rows of an image, presentations drawn behind it, groups and labels on an axis, at most.
-_ROWS, _BEHIND, _GROUPS, _TICKS = 1000, 500, len(COLORS), 40
+#: Labels on an axis, at most.
+_TICKS = 40
 #: Shades of one colour in the event raster.
 _SHADES = 16
 
@@ -52,7 +52,7 @@ class Plots(Figures):
         image = value.values.T if rows is None else value.values.T[rows]
         ids = value[schema.UNIT].values if rows is None else value[schema.UNIT].values[rows]
         low, high = view.facts["ends"]
-        group = -(-len(image) // _ROWS)
+        group = -(-len(image) // ROWS)
         if group > 1:  # the highest of neighbours, so that no row that fires is lost
             image = np.maximum.reduceat(image, np.arange(0, len(image), group), axis=0)
         width = view.facts.get("width")
@@ -63,7 +63,7 @@ class Plots(Figures):
                 max(state.black * width, 1e-9),
             )
             levels = np.linspace(0, state.black, 3)
-            self._bars["session"].ticker = FixedTicker(ticks=(levels * width).tolist())
+            self._bars["session"].ticker.ticks = (levels * width).tolist()
             self._bars["session"].major_label_overrides = {t * width: f"{t:g}" for t in levels}
             self._bars["session"].title = "spikes/s"
             what = f"@image spikes in {width:g} s"
@@ -75,7 +75,7 @@ class Plots(Figures):
                 max(float(ends[1]), float(ends[0]) + 1e-9),
             )
             image = image.astype(np.float32)
-            self._bars["session"].ticker = FixedTicker(ticks=[float(ends[0]), float(ends[1])])
+            self._bars["session"].ticker.ticks = [float(ends[0]), float(ends[1])]
             self._bars["session"].major_label_overrides = {float(end): f"{end:.3g}" for end in ends}
             self._bars["session"].title = view.facts["unit"][:12]
             what = f"@image {view.facts['unit']}"
@@ -99,9 +99,9 @@ class Plots(Figures):
             "x": [edge] * len(where), "y": [row for row, _ in where], "color": [c for _, c in where]
         }  # fmt: skip
         height = -0.5, n_rows - 0.5
-        self.sources["behind"].data = _behind(more["table"], more["groups"], window, height)
+        self.sources["behind"].data = behind(more["table"], more["groups"], window, height)
         top = n_rows - 0.5, n_rows - 0.5 + 0.07 * n_rows
-        epochs = _behind(more["epochs"], more["label"], window, top)
+        epochs = behind(more["epochs"], more["label"], window, top)
         ends = zip(epochs["left"], epochs["right"], strict=True)
         epochs["middle"] = [(max(a, window[0]) + min(b, window[1])) / 2 for a, b in ends]
         self.sources["epochs"].data = epochs
@@ -143,7 +143,7 @@ class Plots(Figures):
             points["value"] += [f"{v:.4g} {unit}" for v in back]
         plot = self.figure("signals")
         plot.y_range.start, plot.y_range.end = 0, max(1, len(wanted))
-        plot.yaxis.ticker = FixedTicker(ticks=list(labels))
+        _tick(plot.yaxis[0], list(labels))
         plot.yaxis.major_label_overrides = labels
         plot.height = 90 + 45 * max(1, len(wanted))
         self.sources["signals"].data = {"xs": xs, "ys": ys, "color": colors, "name": names}
@@ -154,9 +154,9 @@ class Plots(Figures):
         n_units, n_rows, _ = value.shape
         by = view.facts["by"]
         labels = value[by].values if by else np.zeros(n_rows)
-        names = list(dict.fromkeys(_text(label) for label in labels))
-        codes = np.array([names.index(_text(label)) for label in labels])
-        few = len(names) <= _GROUPS
+        names = list(dict.fromkeys(text_of(label) for label in labels))
+        codes = np.array([names.index(text_of(label)) for label in labels])
+        few = len(names) <= GROUPS
         # As in the mean: a colour for each group of one unit, or for each of several units.
         n_colors = n_units if n_units > 1 else len(names) if few else 1
         colors = [COLORS[k % len(COLORS)] for k in range(n_colors)]
@@ -208,7 +208,7 @@ class Plots(Figures):
                     ticks[u * n_rows + float(inside.mean()) + 0.5] = head + name
             else:
                 ticks[(u + 0.5) * n_rows] = head + f"{n_rows:,}"
-        plot.yaxis.ticker = FixedTicker(ticks=list(ticks))
+        _tick(plot.yaxis[0], list(ticks))
         plot.yaxis.major_label_overrides = ticks
         plot.yaxis.axis_label = f"presentation, by {by}" if by else "presentation"
         edges = [
@@ -216,23 +216,21 @@ class Plots(Figures):
             for k in range(1, n_units * n_rows)
             if k % n_rows == 0 or codes[k % n_rows] != codes[k % n_rows - 1]
         ]
-        plot.ygrid.ticker = FixedTicker(ticks=edges if few else [])
+        _tick(plot.ygrid[0], edges if few else [])
 
     def _show_psth(self, view: View, state: State, more: dict[str, Any]) -> None:
         response: xr.Dataset = view.value
         by, clock = view.facts["by"], response[schema.TIME].values
         mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
         sem, n = (response[k].transpose(*mean.dims) for k in ("sem", "n"))
-        names = [_text(v) for v in mean[by].values][:_GROUPS] if by else [""]
+        names = [text_of(v) for v in mean[by].values][:GROUPS] if by else [""]
         ids = mean[schema.UNIT].values
         lines = []
         for g, name in enumerate(names):
             for u, unit in enumerate(ids):
                 at = (g, u) if by else (u,)
                 most = int(n.values[at].max(initial=0))
-                label = " ".join(
-                    [*([f"unit {unit}"] if len(ids) > 1 else []), name, f"(n = {most})"]
-                )
+                label = " ".join([*([f"{unit}"] if len(ids) > 1 else []), name, f"(n = {most})"])
                 color = COLORS[(u if len(ids) > 1 else g) % len(COLORS)]
                 dash = _DASHES[g % len(_DASHES)] if len(ids) > 1 else "solid"
                 lines.append((clock, mean.values[at], sem.values[at], color, dash, label.strip()))
@@ -268,8 +266,12 @@ class Plots(Figures):
         plot = self.figure("tuning")
         plot.xaxis.axis_label = _label(along)
         plot.xaxis.major_label_overrides = (
-            {} if is_number else {k: _text(v) for k, v in enumerate(along.values)}
+            {} if is_number else {k: text_of(v) for k, v in enumerate(along.values)}
         )
+        if not is_number:
+            _tick(plot.xaxis[0], list(range(along.size)))
+        elif isinstance(plot.xaxis[0].ticker, FixedTicker):
+            plot.xaxis[0].ticker = BasicTicker()
         self._draw("tuning", lines, unit, unit)
 
     def _show_correlogram(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -352,10 +354,13 @@ class Plots(Figures):
         source.data, self.sources[f"{name} bands"].data = data, bands
         self.sources[f"{name} points"].data = points
         legend = self._legends[name]
-        legend.items = [
-            LegendItem(label=literal(text), renderers=[self._lines_of[name]], index=k)
-            for k, text in enumerate(data["label"])
-        ]
+        drawn = self._lines_of[name]
+        for k in range(len(legend.items), len(lines)):
+            legend.items.append(LegendItem(label=literal(""), renderers=[drawn], index=k))
+        for item, text in zip(legend.items, data["label"], strict=False):
+            item.label = literal(text)
+        for k, item in enumerate(legend.items):
+            item.visible = k < len(lines)
         legend.visible = len(lines) <= 12
         plot.yaxis.axis_label = label
 
@@ -368,62 +373,23 @@ def _fit(axis: Range1d, values: np.ndarray, room: float) -> None:
     axis.start, axis.end = low - (more if low < 0 or not room else 0), high + more
 
 
-def _text(value: Any) -> str:
-    """A value of a column as a label: numbers without needless digits, nothing for missing ones."""
-    if isinstance(value, float | np.floating):
-        return "missing" if np.isnan(value) else f"{value:g}"
-    return str(value)[:40]
-
-
 def _label(along: xr.DataArray) -> str:
     unit = along.attrs.get("units")
     return f"{along.name} ({unit})" if unit else str(along.name)
+
+
+def _tick(axis: Any, ticks: list[Any]) -> None:
+    """Ticks of an axis or a grid; its ticker stays: a new model makes Bokeh walk the whole page."""
+    if isinstance(axis.ticker, FixedTicker):
+        axis.ticker.ticks = ticks
+    else:
+        axis.ticker = FixedTicker(ticks=ticks)
 
 
 def _ticks(axis: Any, ids: np.ndarray) -> None:
     """Labels of units at their rows: each, or some of many."""
     step = max(1, -(-len(ids) // _TICKS)) if len(ids) <= _TICKS else -(-len(ids) // 10)
     rows = range(0, len(ids), step)
-    axis.ticker = FixedTicker(ticks=list(rows))
+    _tick(axis, list(rows))
     axis.major_label_overrides = {row: str(ids[row]) for row in rows}
     axis.axis_label = f"unit ({len(ids):,})"
-
-
-def _behind(
-    table: xr.Dataset, groups: str, window: tuple[float, float], height: tuple[float, float]
-) -> dict[str, list[Any]]:
-    """The presentations in a window as boxes, coloured by group; none where there are too many."""
-    empty: dict[str, list[Any]] = {
-        k: [] for k in ("left", "right", "bottom", "top", "color", "label")
-    }
-    if schema.START_TIME not in table or schema.STOP_TIME not in table:
-        return empty
-    start, stop = (
-        np.asarray(table[k].values, float) for k in (schema.START_TIME, schema.STOP_TIME)
-    )
-    inside = np.flatnonzero((stop > window[0]) & (start < window[1]) & (stop > start))
-    if inside.size > _BEHIND:
-        return empty
-    labels = (
-        [_text(v) for v in table[groups].values] if groups in table.variables else [""] * start.size
-    )
-    names = list(dict.fromkeys(labels))
-    colors = [
-        COLORS[names.index(labels[k]) % len(COLORS)] if len(names) <= _GROUPS else "#999999"
-        for k in inside
-    ]
-    return {
-        "left": start[inside].tolist(), "right": stop[inside].tolist(), "color": colors,
-        "bottom": [height[0]] * inside.size, "top": [height[1]] * inside.size,
-        "label": [labels[k] for k in inside],
-    }  # fmt: skip
-
-
-def table_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """Columns of a table of units as texts and numbers for the page; text stays text."""
-    columns: dict[str, list[Any]] = {"unit": frame.index.tolist()}
-    for k, name in enumerate(frame.columns):
-        values = frame[name].to_numpy()
-        plain = values.dtype.kind in "iufb"
-        columns[f"c{k}"] = values.tolist() if plain else [str(v)[:80] for v in values]
-    return columns

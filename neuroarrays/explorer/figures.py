@@ -24,9 +24,6 @@ from neuroarrays.explorer.state import State
 
 #: Colours of units and of groups that colour-blind readers can tell, on light and on dark.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#8B5CF6", "#999999")
-_DASHES = ("solid", "dashed", "dotted", "dotdash")
-#: Rows of an image, presentations drawn behind it, groups and labels on an axis, at most.
-_ROWS, _BEHIND, _GROUPS, _TICKS = 1000, 500, len(COLORS), 40
 #: Views that are lines -> what their x axis is.
 _LINES = {
     "psth": "time from onset (s)",

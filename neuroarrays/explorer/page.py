@@ -19,11 +19,12 @@ from bokeh.models import (
     TableColumn,
 )
 
-from neuroarrays.explorer.drawing import Plots, table_of
+from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.layout import Layout
 from neuroarrays.explorer.panels import DEPENDS, VIEWS, View, view
 from neuroarrays.explorer.recipe import Kept
 from neuroarrays.explorer.recording import UNGROUPED, Recording
+from neuroarrays.explorer.sources import table_of
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
 
 #: Time between looks at how far reading is, ms.

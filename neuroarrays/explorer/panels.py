@@ -15,10 +15,10 @@ from neuroarrays.explorer.recipe import Kept, Named, Recipe
 from neuroarrays.explorer.recording import UNGROUPED, UNIT_COLUMNS, Recording, has, nice, one_line
 from neuroarrays.explorer.state import State
 
-#: Columns and rows of an image, samples of a signal, spikes that are counted anew at any zoom.
-_COLUMNS, _ROWS, _SAMPLES, _COUNTED = 700, 1000, 2000, 4_000_000
-#: Samples of a signal, and values of traces, that are read for one picture.
-_READ = 4_000_000
+#: Columns and rows of an image, samples of a signal that are drawn, at most.
+_COLUMNS, ROWS, _SAMPLES = 700, 1000, 2000
+#: Spikes that are counted anew at any zoom; samples or values that are read for one picture.
+_COUNTED, _READ = 4_000_000, 4_000_000
 #: Bins of the event raster, and rows of it, at most; signals that are drawn; bins of a curve.
 _FINE, _TRIALS, _SIGNALS, _BINS = 400, 3000, 5, 36
 
@@ -64,7 +64,7 @@ class Nothing(Exception):
 
 
 def view(name: str, recording: Recording, state: State, kept: Kept) -> View:
-    """What a panel shows of a state; an error becomes its note, and leaves `value` None."""
+    """What a panel shows of a state; an error becomes its note."""
     recipe = Recipe(recording.tree, kept)
     try:
         with warnings.catch_warnings():
@@ -111,7 +111,9 @@ def session_raster(recording: Recording, state: State, recipe: Recipe) -> View:
     else:
         shown = recipe.call("counts", "bin_spikes", area, **options)
     facts = {"width": width, "ends": ends, "is_read": pyramid.is_read.copy(), "unit": "spikes"}
-    return View(shown.value, recording.reading(state), facts=facts)
+    group = -(-n_units // ROWS)
+    note = f"each row is the highest of {group} neighbouring units" if group > 1 else ""
+    return View(shown.value, note, facts=facts)
 
 
 def _traces(
@@ -179,13 +181,9 @@ def signals(recording: Recording, state: State, recipe: Recipe) -> View:
 
 def _varied(names: list[str]) -> list[str]:
     """The first signals, one of each node in turn, so that no node takes all the room."""
-    turn = {name: (names[:i].count(name), i) for i, name in enumerate(names)}
-    seen: dict[str, int] = {}
-    for name in names:
-        node = name.rpartition("/")[0]
-        turn[name] = (seen.setdefault(node, 0), turn[name][1])
-        seen[node] += 1
-    return sorted(names, key=turn.__getitem__)[:_SIGNALS]
+    nodes = [name.rpartition("/")[0] for name in names]
+    turns = [nodes[:k].count(node) for k, node in enumerate(nodes)]
+    return [names[k] for k in np.argsort(turns, kind="stable")][:_SIGNALS]
 
 
 def units(recording: Recording, state: State, recipe: Recipe) -> View:
