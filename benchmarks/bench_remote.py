@@ -84,7 +84,7 @@ MANY = (
     LOADED
     + """
 urls = [url.replace("0.nwb", f"{i}.nwb") for i in range(int(more[0]))]
-counted(f"neuroarrays: open {len(urls)} sessions, {more[1]}", lambda: na.open_datatree(urls))
+counted(f"neuroarrays: catalog of {len(urls)} sessions, {more[1]}", lambda: na.catalog(urls))
 """
 )
 PYNWB = """
@@ -191,11 +191,12 @@ def link(path, other):
 def sessions(folder, count):
     """Catalogue many small sessions, for the first time and again."""
     cache = {"NEUROARRAYS_CACHE": str(folder / "cache"), "XDG_CACHE_HOME": str(folder / "xdg")}
-    sample, many = Path(na.sample_path()), folder / "many"
+    small, many = folder / "small.nwb", folder / "many"
+    bench_nwb.write(small, 20, 20_000)
     many.mkdir()
     for number in range(count):
-        link(sample, many / f"s{number}.nwb")
-    print(f"{count} sessions of {sample.stat().st_size / 1e6:.1f} MB")
+        link(small, many / f"s{number}.nwb")
+    print(f"{count} sessions of {small.stat().st_size / 1e6:.1f} MB that pynwb wrote")
     with process(many, **LINE) as server:
         given = (server.url("s0.nwb"), f"{server.base}/_/reset", str(count))
         for way in ("cold", "again"):

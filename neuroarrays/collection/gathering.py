@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from neuroarrays.collection.scanning import CATALOG, TABLE, scanned
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files.locating import locate
 from neuroarrays.files.openings import opening
-from neuroarrays.files.probe import Probe
+from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats import registry, rows
 from neuroarrays.formats.allen_binned import tables as mlynarski
 from neuroarrays.formats.door import checked_probe
@@ -206,13 +206,15 @@ def parts_of(
     parts: list[Rows] = []
     todo: dict[str, Recording] = {}
     known: set[str] = set()
-    for each in listed(paths):
+    several = listed(paths)
+    places = _looked_at_together([each for each in several if not isinstance(each, xr.DataTree)])
+    for each in several:
         if isinstance(each, xr.DataTree):
             used = {k: v for k, v in (choices or {}).items() if v is not None and k != "tables"}
             check_whole(each, engine, options | used)
             parts.append(_of_tree(each, wanted.table))
             continue
-        probe = checked_probe(each)
+        probe = checked_probe(next(places))
         if probe.path in known:
             raise FormatError(probe.given, "", "each path of a list once", "it twice")
         known.add(probe.path)
@@ -224,6 +226,14 @@ def parts_of(
         asked.notes += listing.notes
         todo |= {recording.path: recording for recording in listing.recordings}
     return parts + (up_to_date(list(todo.values()), asked) if todo else []), asked
+
+
+def _looked_at_together(paths: list[Any]) -> Iterator[Probe]:
+    """The probes of several paths; those behind addresses are asked for side by side."""
+    if not paths:
+        return iter(())
+    probe = probe_of(paths)
+    return iter(probe.children if probe.is_list else (probe,))
 
 
 def _of_tree(tree: xr.DataTree, table: str) -> Rows:

@@ -37,6 +37,7 @@ from neuroarrays.files import guard, state
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.progress import Bar
+from neuroarrays.files.together import MOST
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import reader_of
 from neuroarrays.schema import given
@@ -146,11 +147,8 @@ def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
 
 def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
     """The stamp of each recording; of those behind an address, several at a time."""
-    remote = [r for r in recordings if r.location.local_path is None]
-    if len(remote) > 1:
-        with ThreadPoolExecutor(16) as threads:
-            return list(threads.map(lambda r: stamp_of(r.location), recordings))
-    return [stamp_of(recording.location) for recording in recordings]
+    with ThreadPoolExecutor(MOST if any(r.location.waits for r in recordings) else 1) as threads:
+        return list(threads.map(lambda r: stamp_of(r.location, r.status), recordings))
 
 
 def _kept(root: str, asked: Asked) -> Stored | None:
@@ -291,7 +289,7 @@ def _here(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:
         try:
             with state.passing():
                 frames = rows_of(
-                    Probe(recording.location),
+                    Probe(recording.location, recording.status),
                     asked.table,
                     recording.engine,
                     asked.options,

@@ -20,7 +20,7 @@ from neuroarrays.collection.layout import VERSION
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, UnknownFormat
 from neuroarrays.files import sidecars
 from neuroarrays.files.locating import locate
-from neuroarrays.files.location import FOLDER, Location
+from neuroarrays.files.location import FOLDER, Location, Status
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.writing import written
 from neuroarrays.formats import registry
@@ -45,11 +45,14 @@ class Recording:
         The reader, by name or address; "" where it is found by looking.
     root : str
         Path of the folder with which it is kept: the one that was given, or the one it is in.
+    status : Status, optional
+        What is there, if it was looked at.
     """
 
     location: Location
     engine: str
     root: str
+    status: Status | None = None
 
     @property
     def path(self) -> str:
@@ -73,14 +76,15 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
-def stamp_of(location: Location) -> list[int]:
+def stamp_of(location: Location, status: Status | None = None) -> list[int]:
     """What tells one content of a recording from another, the same for a copy that keeps its times.
 
     Of a file its size and time of change (ns), of a folder the size and a digest of the names, sizes and
-    times of all files; behind an address what the server says. [] where nothing can be reached.
+    times of all files; behind an address what the server says. [] where nothing can be reached. A `status` that is known is
+    not asked for again.
     """
     try:
-        status = location.status()
+        status = status or location.status()
         if status.kind == FOLDER:
             known = location.folder_stamp()
             files = location.folder(known).files
@@ -161,7 +165,7 @@ def recordings_of(
     probe = checked_probe(path)
     name = registry.address(engine) if isinstance(engine, type) else engine or ""
     if not probe.is_folder:
-        return Listing([Recording(probe.location, name, probe.parent.path)])
+        return Listing([Recording(probe.location, name, probe.parent.path, probe.status)])
     shelf = Shelf(probe.path, name, options)
     before = shelf.looked() if keeps else {}
     looked: dict[str, Any] = {}

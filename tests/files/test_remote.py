@@ -110,6 +110,25 @@ def test_many_sessions_are_opened_again_with_a_request_each(server, bucket, monk
         assert (server.seen.requests, server.seen.statuses[304]) == (requests, 2)
 
 
+def test_tables_of_many_sessions_are_brought_up_to_date_with_a_request_each(server, bucket):
+    pytest.importorskip("pyarrow", reason="tables are kept with it: pip install pyarrow")
+    for name in "ab":
+        os.link(SAMPLE, bucket / f"{name}.nwb")
+    listed = [server.url(f"lab/{name}.nwb") for name in "ab"]
+    for given, requests in ((listed, 2), ("s3://lab/", 4)):  # a prefix is listed too
+        na.presentations(given)
+        for table in (na.catalog, na.units, na.presentations):
+            table(given)
+            na.release()
+            server.reset()
+            assert table(given)["path"].nunique() == 2
+            assert (server.seen.requests, server.seen.statuses[304]) == (requests, 2)
+    (bucket / "b.nwb").unlink()
+    shutil.copy(SAMPLE, bucket / "b.nwb")
+    os.utime(bucket / "b.nwb", (1, 1))
+    assert len(na.catalog(listed).attrs["notes"]) == 1
+
+
 def test_an_npz_and_a_zipped_recording(folder, server):
     np.savez(folder / "a.npz", x=np.arange(200_000), y=np.ones((3, 4)))
     source = open_source(server.url("a.npz"))
