@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,6 @@ def join(
     *,
     layout: str | None = None,
     overwrite: bool = False,
-    before: Callable[[Path], None] | None = None,
 ) -> Path:
     """Put archives of different sessions together by copying their chunks as they are.
 
@@ -146,8 +145,6 @@ def join(
         As for `save`.
     layout : str, optional
         As for `save`; values are then read and written anew.
-    before : callable, optional
-        Told where the finished file is, before it is renamed to `path`.
 
     Returns
     -------
@@ -174,7 +171,7 @@ def join(
         groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
     tree = tree_of(groups)
     if layout is not None:
-        return _save_layout(tree, path, layout, overwrite, before=before)
+        return _save_layout(tree, path, layout, overwrite)
     needed = sum(os.path.getsize(part) for part in paths)
     with partial_folder(path, f"join {uuid.uuid4()}", needed) as partial:
         whole = partial.folder / "whole.h5"
@@ -187,8 +184,6 @@ def join(
         contents = copied(whole, units, sources, "zstd", Bar(False, path.name, needed))
         index.append(whole, contents)
         flush(whole)
-        if before is not None:
-            before(whole)
         replace(whole, path, overwrite)
     return path
 
@@ -199,7 +194,6 @@ def _save_layout(
     layout: str,
     overwrite: bool,
     progress: bool | None = False,
-    before: Callable[[Path], None] | None = None,
 ) -> Path:
     """Save in another's layout: whole, or not at all."""
     needed = sum(node.to_dataset(inherit=False).nbytes for node in tree.subtree)
@@ -208,8 +202,6 @@ def _save_layout(
         whole = partial.folder / "whole.h5"
         LAYOUTS[layout](tree, whole, bar.at, bar.add)
         flush(whole)
-        if before is not None:
-            before(whole)
         replace(whole, path, overwrite)
     return path
 

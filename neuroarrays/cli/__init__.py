@@ -22,7 +22,7 @@ from neuroarrays.cli import (
     remote_commands,
     table_commands,
 )
-from neuroarrays.cli.options import seconds
+from neuroarrays.cli.options import bins, values
 from neuroarrays.errors import NeuroArraysError, options_typed, printable
 
 PROGRAM = "neuroarrays"
@@ -34,7 +34,6 @@ exit codes:
   2  wrong usage, or a file or option that cannot be used: one line says why
   3  a defect of neuroarrays itself: please report it with the traceback
 """
-_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -250,100 +249,28 @@ def _probe(command: argparse.ArgumentParser) -> None:
 def _alignment(command: argparse.ArgumentParser) -> None:
     """The options of `na.align`, with its defaults (a test compares them)."""
     group = command.add_argument_group("alignment")
-    _bins(group.add_argument)
-    _values(group.add_argument)
     group.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="compute on a dask.distributed cluster, e.g. tcp://host:8786",
-    )
-
-
-def _bins(add: Callable[..., Any]) -> None:
-    """Which times are aligned, and in what bins."""
-    add(
         "--presentations",
         metavar="TABLE",
-        help="table of presentations to align to; without it, one continuous clock",
+        help="table of presentations, or point events, to align to; without it, one continuous clock",
     )
-    add(
-        "--bin-width",
-        metavar="S",
-        type=seconds,
-        default=0.02,
-        help="width of a bin, in seconds or as 20ms (default: %(default)s)",
-    )
-    add(
-        "--window",
-        metavar=("A", "B"),
-        type=seconds,
-        nargs=2,
-        help="from A to B seconds relative to each onset (default: the longest presentation); "
-        "without --presentations, the part of the session clock (default: all of it)",
-    )
-    add(
-        "--event",
-        metavar="COLUMN",
-        default="start_time",
-        help="column of the table that onsets are taken from (default: %(default)s)",
-    )
-    add(
-        "--event-clock",
-        choices=("session", "presentation"),
-        help="what that column counts from; found by comparing it when not given",
-    )
-    add(
-        "--no-clip",
-        dest="clip",
-        action="store_false",
-        help="count spikes after a presentation's stop too",
-    )
-
-
-def _values(add: Callable[..., Any]) -> None:
-    """What is aligned, and how it is put into bins."""
-    add(
-        "--series",
-        metavar="NAME",
-        nargs="+",
-        action="extend",
-        help="names or globs of the series to align (default: behaviour)",
-    )
-    add(
-        "--method",
-        choices=("linear", "previous", "nearest", "mean", "max", "sum", "any"),
-        help="what becomes of the samples of a series (default: the mean of each bin, linear "
-        "interpolation where bins are no wider than the sampling interval)",
-    )
-    add("--max-gap", metavar="S", type=seconds, help="longest gap in a series that is bridged")
-    add(
-        "--dtype",
-        default="uint8",
-        choices=_DTYPES,
-        help="dtype of the counts (default: %(default)s)",
-    )
-    add("--binarize", action="store_true", help="1 where there is any spike")
-    add(
-        "--blanks",
-        choices=("drop", "keep"),
-        default="drop",
-        help="presentations that their table marks as blank (default: %(default)s)",
-    )
-    add(
-        "--responses",
-        metavar="NAME",
-        help="which of several series of the same units is `responses` (default: dF/F, else fluorescence)",
-    )
-    add(
+    bins(group.add_argument, "; without --presentations, the part of the session clock")
+    values(group.add_argument)
+    group.add_argument(
         "--missing",
         choices=("skip", "raise"),
         help="sessions without the table: left out, or an error (default: an error for sessions "
         "asked for by name)",
     )
-    add(
+    group.add_argument(
         "--compat",
         choices=("mlynarski",),
         help="what the published archive of Allen Visual Coding has; fixes every other option",
+    )
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="compute on a dask.distributed cluster, e.g. tcp://host:8786",
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from neuroarrays.cli.options import seconds
+from neuroarrays.cli.options import bins, seconds, values
 from neuroarrays.cli.printing import say
 from neuroarrays.errors import many
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 FINE, FAULTS = 0, 1
+#: What `na.build` takes and nobody types.
+_NOT_TYPED = ("progress",)
 
 
 def register(add: Add) -> None:
@@ -48,36 +51,25 @@ def register(add: Add) -> None:
 
 def _register_build(add: Add) -> None:
     build = add("build", _build, "align many sessions and save an archive with a file per stimulus")
-    build.add_argument("path", metavar="SESSION", nargs="+", help="recordings, or folders of them")
+    build.add_argument(
+        "paths", metavar="SESSION", nargs="+", help="recordings, folders of them, or addresses"
+    )
     build.add_argument(
         "-o",
         "--output",
+        dest="archive",
         metavar="ARCHIVE",
         required=True,
         help="folder of the archive; an interrupted build goes on there",
     )
     _chosen(build, "stimuli", "areas")
     build.add_argument(
-        "--bin-width",
-        metavar="S",
-        type=seconds,
-        default=0.02,
-        help="width of a bin, in seconds or as 20ms (default: %(default)s)",
+        "--units",
+        metavar="CONDITION",
+        help="only units that fit, e.g. 'presence_ratio > 0.95'",
     )
-    build.add_argument(
-        "--window",
-        metavar=("A", "B"),
-        type=seconds,
-        nargs=2,
-        help="from A to B seconds relative to each onset (default: the longest presentation)",
-    )
-    build.add_argument(
-        "--no-clip",
-        dest="clip",
-        action="store_false",
-        help="count spikes after a presentation's stop too",
-    )
-    build.add_argument("--binarize", action="store_true", help="1 where there is any spike")
+    bins(build.add_argument)
+    values(build.add_argument)
     build.add_argument(
         "--compat",
         choices=("mlynarski",),
@@ -91,8 +83,15 @@ def _register_build(add: Add) -> None:
     build.add_argument(
         "--scheduler",
         metavar="WHERE",
-        help="processes, threads, or the address of a dask.distributed scheduler, "
+        help="processes (the default), threads, sync, or the address of a dask.distributed scheduler, "
         "e.g. tcp://host:8786",
+    )
+    build.add_argument(
+        "--timeout",
+        metavar="S",
+        type=seconds,
+        default=1800.0,
+        help="seconds that one session and stimulus may take in a process (default: %(default)s)",
     )
     build.add_argument("--strict", action="store_true", help="stop at the first bad session")
 
@@ -129,30 +128,15 @@ def _build(arguments: argparse.Namespace) -> int:
     from neuroarrays.collection.building import build
     from neuroarrays.files.progress import Bar
 
-    with Bar(None, Path(arguments.output).name, 0, of_bytes=False) as bar:
+    with Bar(None, Path(arguments.archive).name, 0, of_bytes=False) as bar:
 
         def show(done: int, total: int, name: str) -> None:
             bar.total = total
             bar.at(name)
             bar.add(done - bar.done)
 
-        report = build(
-            arguments.path,
-            arguments.output,
-            stimuli=arguments.stimuli,
-            areas=arguments.areas,
-            bin_width=arguments.bin_width,
-            window=arguments.window,
-            clip=arguments.clip,
-            binarize=arguments.binarize,
-            compat=arguments.compat,
-            layout=arguments.layout,
-            engine=arguments.engine,
-            workers=arguments.workers,
-            scheduler=arguments.scheduler,
-            strict=arguments.strict,
-            progress=show,
-        )
+        names = [n for n in inspect.signature(build).parameters if n not in _NOT_TYPED]
+        report = build(**{name: getattr(arguments, name) for name in names}, progress=show)
     for note in report.notes:
         say(f"note: {note}")
     for path in report.written:
@@ -161,7 +145,7 @@ def _build(arguments: argparse.Namespace) -> int:
         say(f"{path}: complete already")
     done = f"{many(report.made, 'part')} made, {report.reused} from an earlier run"
     is_there = report.written or report.unchanged
-    opened = f"in Python: na.open_datatree({str(Path(arguments.output))!r})"
+    opened = f"in Python: na.open_datatree({str(Path(arguments.archive))!r})"
     say(f"{done}; {opened if is_there else 'there is no archive, as nothing could be made'}")
     for line in _failures(report.failures):
         say(f"not in the archive: {line}", sys.stderr)

@@ -3,7 +3,9 @@
 `build` first looks at the tables of all sessions, because what a normal duration is (the median)
 and how long a presentation lasts (the bins) are pooled over them. Then each session and stimulus is
 aligned and saved as a part, a finished archive of its own, in ``ARCHIVE/.build``; the parts of a
-stimulus are put together into ``ARCHIVE/<stimulus>.h5`` by copying their chunks as they are.
+stimulus are put together into ``ARCHIVE/<stimulus>.h5`` by copying their chunks as they are. All of
+this runs as tasks (`neuroarrays.lazy.tasks`), unless told otherwise in child processes, where one that
+hangs or dies is named and the others go on.
 
 A part has its name only when it is complete, and its name says what it was made from: an
 interrupted build goes on with what is missing, and nothing old is taken for new.
@@ -17,32 +19,33 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
-from neuroarrays.alignment.align import align
+from neuroarrays import schema
 from neuroarrays.alignment.bins import check_bin_width, check_window
-from neuroarrays.alignment.presentations import select
-from neuroarrays.archive import saving as store
+from neuroarrays.alignment.interpolation import check_gap
+from neuroarrays.alignment.spikes import check_dtype
 from neuroarrays.archive.marks import WORK, Marks
+from neuroarrays.collection.making import JOINED, Join, Joined, forget, join_parts, make_part
 from neuroarrays.collection.plan import Job, contents_of, jobs_of, listed
-from neuroarrays.collection.surveys import Recipe, survey
-from neuroarrays.errors import FormatError, NeuroArraysError, UnknownFormat, shorten
-from neuroarrays.files import partials, state
-from neuroarrays.files.locating import locate
-from neuroarrays.files.location import Location
-from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.collection.recipes import Recipe
+from neuroarrays.collection.sources import Source, sources_of
+from neuroarrays.collection.surveys import Look, Survey, survey
+from neuroarrays.errors import NeuroArraysError, option
+from neuroarrays.files import partials
+from neuroarrays.files.writing import replace
 from neuroarrays.formats import registry
-from neuroarrays.formats.allen_binned import pipeline as mlynarski
-from neuroarrays.formats.allen_binned.writing import LeftOut
-from neuroarrays.formats.door import open_datatree, reader_of
 from neuroarrays.formats.reader import Reader
-from neuroarrays.lazy.tasks import Outcome, Progress, Runner, error_text
+from neuroarrays.lazy.tasks import Progress, Runner
 from neuroarrays.schema.given import check
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from distributed import Client
 
 
 @dataclass
@@ -70,20 +73,30 @@ class Report:
 
 
 def build(  # noqa: PLR0913  one question each, all but two by name
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame,
     archive: str | os.PathLike[str],
     *,
     stimuli: str | Sequence[str] | None = None,
     areas: str | Sequence[str] | None = None,
+    units: str | None = None,
     bin_width: float = 0.02,
     window: Sequence[float] | None = None,
+    event: str = schema.START_TIME,
+    event_clock: str | None = None,
     clip: bool = True,
+    series: str | Sequence[str] | None = None,
+    method: str | None = None,
+    max_gap: float | None = None,
+    dtype: Any = "uint8",
     binarize: bool = False,
+    blanks: str = "drop",
+    responses: str | None = None,
     compat: str | None = None,
     layout: str | None = None,
     engine: str | type[Reader] | None = None,
     workers: int = 1,
-    scheduler: str | None = None,
+    scheduler: str | Client | None = None,
+    timeout: float = 1800.0,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -94,22 +107,25 @@ def build(  # noqa: PLR0913  one question each, all but two by name
 
     Parameters
     ----------
-    paths : path or iterable of paths
-        One recording each. A folder stands for the ``.nwb`` files in it; where there are none, or
-        with `engine`, for the sessions that the reader finds there.
+    paths : path, address, iterable of these, or DataFrame
+        Recordings that any reader opens. A folder stands for the ``.nwb`` files in it; where there are
+        none, or with `engine`, for the recordings that a reader finds there or in the folders below.
+        Of a table of `neuroarrays.units`, or any rows of it, just these sessions, areas and units.
     archive : path
         The folder of the archive; made if it is not there.
-    stimuli, areas : str or list of str, optional
-        Names or globs; all unless given. Of an Allen session all stimuli of its schedule, of others
-        every table of presentations. Stimuli joined by "+", as in `align`, are one file: those that
-        a session showed, one after another.
-    bin_width : float, s
-        Width of a bin.
+    stimuli : str or list of str, optional
+        Tables of presentations by names or globs, all unless given (of an Allen session those of
+        its schedule); or point events (licks), each of which is an onset, with `window`. Some joined
+        by "+", as in `align`, are one file: those that a session has, one after another.
+    areas : str or list of str, optional
+        Names or globs; all unless given.
+    units : str, optional
+        A condition, as for `select_units`. A session that lacks a column of it has no unit that fits.
+    bin_width, event, event_clock, clip, series, method, max_gap, dtype, binarize, blanks, responses
+        As for `align`; `bin_width` and `max_gap` in seconds.
     window : (float, float), s, optional
         Relative to each onset; by default to the end of the longest presentation of all sessions
-        that is not of odd duration.
-    clip, binarize : bool
-        As for `align`.
+        that is neither of odd duration nor a blank.
     compat : {"mlynarski"}, optional
         Make the published archive of Allen Visual Coding, with its bins, names, types and layout
         (`neuroarrays.formats.allen_binned.pipeline.published`); it fixes the options of bins.
@@ -118,10 +134,15 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     engine : str or type of Reader, optional
         As for `open_datatree`: the reader of all `paths`.
     workers : int
-        Tasks at a time; 1 stays in this process.
-    scheduler : str, optional
-        "processes" (the default with several workers), "threads", or the address of a
-        dask.distributed scheduler, whose workers see the same files.
+        Tasks at a time.
+    scheduler : str or distributed.Client, optional
+        Where tasks run. "processes" unless given: child processes of this one, also for one worker.
+        "threads" or "sync", in this process, which a damaged file may then hang or end. Or a
+        dask.distributed client or the address of its scheduler, whose workers see the same files.
+    timeout : float, s
+        How long one session and stimulus may take in "processes". One that takes longer is ended and
+        is in `failures`, and the build goes on. Looking at a recording has half a minute of
+        processor time and 3.5 minutes by the clock (or `timeout`, below a minute).
     strict : bool
         Stop at the first session that fails, instead of reporting it at the end.
     progress : callable, optional
@@ -136,7 +157,11 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     Raises
     ------
     ValueError
-        If `bin_width`, `compat` or the number of workers is none that there can be.
+        If an option has a value that there cannot be, or point events are asked for without `window`.
+    QueryError
+        If `units` is no condition.
+    NothingLeft
+        If no session has a unit that fits, or a table to align to.
     NotInTree
         If no session has a stimulus or area asked for.
     FormatError
@@ -152,78 +177,148 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     >>> report = na.build(["sessions/"], "archive", areas="VIS*")  # doctest: +SKIP
     >>> na.open_datatree("archive")  # doctest: +SKIP
     """
-    width = check_bin_width(bin_width)
-    address = registry.address(engine) if isinstance(engine, type) else engine
+    check_seconds(timeout)
     recipe = Recipe(
         stimuli=_names(stimuli),
         areas=_names(areas),
-        bin_width=width,
+        units=units,
+        bin_width=check_bin_width(bin_width),
+        window=None if window is None else check_window(window),
+        event=event,
+        event_clock=event_clock,
+        clip=clip,
+        series=_names(series),
+        method=method,
+        max_gap=check_gap(max_gap),
+        dtype=check_dtype(dtype).name,
+        binarize=binarize,
+        blanks=blanks,
+        responses=responses,
         compat=compat,
         layout=layout,
-        engine=address,
-        window=None if window is None else check_window(window),
-        clip=clip,
-        binarize=binarize,
     )
-    report = Report()
-    run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
-    report.failures = run.failures
-    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    where = "processes" if scheduler is None else scheduler
+    run = Runner(workers, where, strict, progress or (lambda done, total, name: None))
+    report = Report(failures=run.failures)
+    folder = Path(archive).expanduser().absolute()
+    address = registry.address(engine) if isinstance(engine, type) else engine
     try:
-        _build(several, archive, recipe, run, report)
+        _Build(folder, recipe, run, timeout, report).of(sources_of(paths, address))
     finally:
         run.close()
-        _trees.release()
+        forget()
     return report
+
+
+def check_seconds(timeout: object) -> None:
+    """Refuse what is no positive number of seconds."""
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not (is_number and 0 < float(str(timeout)) < threading.TIMEOUT_MAX):
+        msg = f"{option('timeout', timeout)}: expected seconds, more than 0"
+        raise ValueError(msg)
 
 
 def _names(wanted: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """A name or several as a tuple; None for all."""
     if wanted is None:
         return None
-    check(wanted, str | Iterable, "stimuli, areas: expected a name or a list of names", TypeError)
+    expected = "stimuli, areas, series: expected a name or a list of names"
+    check(wanted, str | Iterable, expected, TypeError)
     return (wanted,) if isinstance(wanted, str) else tuple(wanted)
 
 
-def _build(
-    paths: Iterable[str | os.PathLike[str]],
-    archive: str | os.PathLike[str],
-    recipe: Recipe,
-    run: Runner,
-    report: Report,
-) -> None:
-    """Survey all sessions, make the parts that are missing, and join them."""
-    tasks = [(recipe, location) for location in _recordings(paths, recipe.engine)]
-    surveys = [outcome for outcome in run(survey, tasks) if outcome is not None]
-    if not surveys:
-        msg = f"no session could be read: {'; '.join(error for _, error in report.failures)}"
-        raise NeuroArraysError(msg)
-    folder = Path(archive).expanduser().absolute()
-    wanted = jobs_of(surveys, recipe, folder / WORK, report.notes)
-    marks = Marks(folder)
-    with partials.locked(marks.work, folder):
-        marks = Marks(folder)  # as the build before left it
-        marks.refuse_strangers(wanted)
-        unread = [os.path.basename(name) for name, _ in report.failures]
-        marks.want({b: contents_of(jobs, recipe) for b, jobs in wanted.items()}, unread)
-        open_ = {b: jobs for b, jobs in wanted.items() if not marks.finished(b)}
-        report.unchanged += [folder / f"{block}.h5" for block in wanted if block not in open_]
-        marks.clear()
-        _clear_dead(folder, wanted)
-        # One session after another: a worker keeps the spikes of the one it is at.
-        todo = [job for jobs in open_.values() for job in jobs if not Path(job.part).is_file()]
-        report.reused = sum(map(len, open_.values())) - len(todo)
+@dataclass
+class _Build:
+    """One build: its archive, its recipe, how tasks run, and what came of it."""
+
+    folder: Path
+    recipe: Recipe
+    run: Runner
+    timeout: float
+    report: Report
+
+    def of(self, sources: Sequence[Source]) -> None:
+        """Survey all sessions, make the parts that are missing, and join them."""
+        report, work = self.report, self.folder / WORK
+        wanted = jobs_of(self._surveys(sources), self.recipe, work, report.notes)
+        marks = Marks(self.folder)
+        with partials.locked(marks.work, self.folder):
+            marks = Marks(self.folder)  # as the build before left it
+            marks.refuse_strangers(wanted)
+            unread = [os.path.basename(name) for name, _ in report.failures]
+            marks.want({b: contents_of(jobs) for b, jobs in wanted.items()}, unread)
+            open_ = {b: jobs for b, jobs in wanted.items() if not marks.finished(b)}
+            report.unchanged += [
+                self.folder / f"{block}.h5" for block in wanted if block not in open_
+            ]
+            marks.clear()
+            shutil.rmtree(work / JOINED, ignore_errors=True)
+            _clear_dead(self.folder, wanted)
+            self._make(open_)
+            self._join(open_, marks)
+            if not report.failures:
+                shutil.rmtree(work / "parts", ignore_errors=True)
+
+    def _surveys(self, sources: Sequence[Source]) -> list[Survey]:
+        """What all sessions have, of those that can be read."""
+        looks = [Look(self.recipe, source, self.run.where == "processes") for source in sources]
+        # Half a minute of processor time for opening, or by the clock five times that and a minute.
+        surveys = self.run(
+            survey, looks, limit=lambda _: self.timeout if self.timeout < 60 else None
+        )
+        if not surveys:
+            failed = "; ".join(error for _, error in self.report.failures)
+            msg = f"no session could be read: {failed}"
+            raise NeuroArraysError(msg)
+        order = {source: number for number, source in enumerate(sources)}
+        every = [summary for of_recording in surveys for summary in of_recording]
+        return sorted(every, key=lambda summary: order[summary.source])
+
+    def _make(self, blocks: dict[str, list[Job]]) -> None:
+        """Make the parts that are not there."""
+        todo = [job for jobs in blocks.values() for job in jobs if not Path(job.part).is_file()]
+        self.report.reused = sum(map(len, blocks.values())) - len(todo)
         todo.sort(key=lambda job: (job.session, job.stimulus))
-        report.made = len([name for name in run(make_part, todo) if name])
+        made = self.run(
+            make_part,
+            todo,
+            limit=lambda _: self.timeout,
+            same=lambda job: (job.source, job.session),
+        )
+        self.report.made = len(made)
+
+    def _join(self, blocks: dict[str, list[Job]], marks: Marks) -> None:
+        """Put the parts together, and give each file its name as soon as it is whole."""
+        layout = self.recipe.layout or ("allen_binned" if self.recipe.compat else None)
+        folder = marks.work / JOINED
+        folder.mkdir(exist_ok=True)
+        joins, missing = [], {}
+        for block, jobs in blocks.items():
+            parts = tuple(job.part for job in jobs if Path(job.part).is_file())
+            missing[block] = [job.session for job in jobs if job.part not in parts]
+            if parts:
+                joins.append(Join(block, parts, str(folder / f"{block}.h5"), layout))
         left: dict[str, list[str]] = {}
-        for block, jobs in open_.items():
-            for what in _put_together(block, jobs, recipe, marks, report):
-                left.setdefault(what, []).append(block)
+
+        def named(done: Joined) -> None:
+            if done.no_room is not None:
+                raise done.no_room
+            path, whole = self.folder / f"{done.block}.h5", Path(done.whole)
+            marks.about_to(done.block, whole, missing[done.block])
+            replace(whole, path, overwrite=True)
+            self.report.written.append(path)
+            self.report.notes += [f"{done.block}: {note}" for note in done.notes]
+            for what in done.left:
+                left.setdefault(what, []).append(done.block)
+
+        try:
+            self.run(join_parts, joins, each=named, limit=lambda join: self.timeout + join.seconds)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.report.written.sort()
         if left:
-            said = (w if len(b) == len(open_) else f"{w} ({listed(b)})" for w, b in left.items())
-            report.notes.append(f"the layout has no place for: {'; '.join(said)}")
-        if not report.failures:
-            shutil.rmtree(marks.work / "parts", ignore_errors=True)
+            texts = (w if len(b) == len(blocks) else f"{w} ({listed(b)})" for w, b in left.items())
+            self.report.notes.append(f"the layout has no place for: {'; '.join(texts)}")
 
 
 def _clear_dead(folder: Path, wanted: dict[str, list[Job]]) -> None:
@@ -231,118 +326,3 @@ def _clear_dead(folder: Path, wanted: dict[str, list[Job]]) -> None:
     for block, jobs in wanted.items():
         for path in (folder / f"{block}.h5", *(Path(job.part) for job in jobs)):
             partials.clear_dead(path)
-
-
-# ------------------------------------------------------------------------------------- the tasks
-
-
-#: The session that a worker is at, opened once for all its stimuli.
-_trees: state.Cache[xr.DataTree] = state.Cache(0, lambda _: 1)
-
-
-def make_part(job: Job) -> Outcome:
-    """Align one session to one stimulus and save it."""
-    name = f"{job.session}, {job.stimulus}"
-    try:
-        state.keep_for(job.location)
-        tree = _trees.get_or_make(
-            (job.location, job.stamp, job.recipe.engine, job.areas),
-            lambda: open_datatree(
-                Probe(job.location), engine=job.recipe.engine, areas=list(job.areas)
-            ),
-        )
-        if job.recipe.compat is None:
-            tables = select(tree, "+".join(job.tables), medians=dict(job.medians))
-            longest = None if job.longest is None else (0.0, job.longest)
-            aligned = align(
-                tree,
-                tables,
-                job.recipe.bin_width,
-                job.recipe.window or longest,
-                clip=job.recipe.clip,
-                binarize=job.recipe.binarize,
-            )
-        else:
-            aligned = mlynarski.published(tree, job.stimulus, medians=dict(job.medians))
-        aligned.attrs["stimulus"] = job.stimulus
-        Path(job.part).parent.mkdir(parents=True, exist_ok=True)
-        store.save(aligned, job.part, overwrite=True, progress=False)
-    except Exception as error:
-        return Outcome(name, error=error_text(error))
-    return Outcome(name, name)
-
-
-# -------------------------------------------------------------------------------------- the plan
-
-
-def _recordings(paths: Iterable[str | os.PathLike[str]], engine: str | None) -> list[Location]:
-    """Where the recordings are that paths and addresses stand for."""
-    probes = [probe_of(path) for path in paths]
-    recordings: list[Location] = []
-    for probe in probes:
-        recordings += _in_folder(probe, engine) if probe.is_folder else [probe.location]
-    if not recordings:
-        msg = (
-            f"no sessions in {shorten([probe.given for probe in probes])}: expected NWB files, or "
-            "folders of sessions that a reader recognises; engine= says which reader"
-        )
-        raise NeuroArraysError(msg)
-    return list(dict.fromkeys(recordings))
-
-
-def _in_folder(folder: Probe, engine: str | None) -> list[Location]:
-    """The recordings in a folder: of NWB unless another format is asked for, or alone is there."""
-    files = [file.location for file in folder.glob("*.nwb")] if engine is None else []
-    if files:
-        return files
-    try:
-        reader = reader_of(folder, engine)
-    except UnknownFormat:
-        if engine is None:
-            return []
-        raise
-    # An error stands for a session that is damaged, and has its path.
-    sessions = reader.list_sessions(folder)
-    pathless = [name for name, s in sessions.items() if not isinstance(s, Probe | FormatError)]
-    if pathless:
-        msg = (
-            f"{folder.given}: the reader {reader.name!r} has no path for the sessions "
-            f"{shorten(pathless)}; give build the paths of the sessions, not of their folder"
-        )
-        raise NeuroArraysError(msg)
-    return [
-        session.location if isinstance(session, Probe) else locate(session.path)
-        for session in sessions.values()
-    ]
-
-
-# ----------------------------------------------------------------------------------- the archive
-
-
-def _put_together(
-    block: str, jobs: list[Job], recipe: Recipe, marks: Marks, report: Report
-) -> list[str]:
-    """Join the parts that exist into the file of one stimulus; gives what its layout cannot hold."""
-    parts = [job.part for job in jobs if Path(job.part).is_file()]
-    if not parts:
-        return []
-    path = marks.archive / f"{block}.h5"
-    layout = recipe.layout or ("allen_binned" if recipe.compat else None)
-    missing = [job.session for job in jobs if job.part not in parts]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        store.join(
-            parts,
-            path,
-            layout=layout,
-            overwrite=True,
-            before=lambda partial_file: marks.about_to(block, partial_file, missing),
-        )
-    left: list[str] = []
-    for warning in caught:
-        if isinstance(warning.message, LeftOut):
-            left += warning.message.left
-        elif warning.category is UserWarning:
-            report.notes.append(f"{block}: {warning.message}")
-    report.written.append(path)
-    return left

@@ -10,71 +10,49 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError
-from neuroarrays.files.location import Location
+from neuroarrays.alignment.presentations import presentations_of
+from neuroarrays.collection.recipes import Recipe
+from neuroarrays.collection.sources import Source
+from neuroarrays.errors import NothingLeft, NotInTree, SchemaError
 from neuroarrays.files.probe import Probe
+from neuroarrays.formats import checking
 from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
-from neuroarrays.formats.door import open_datatree
 from neuroarrays.lazy.tasks import Outcome, error_text
-from neuroarrays.schema.given import yes_or_no
 from neuroarrays.schema.names import matches
 from neuroarrays.tree import contents
+from neuroarrays.tree.selection import select_units
+from neuroarrays.tree.sessions import events_of
 
 #: Tables that are no stimulus.
 _NO_STIMULI = ("invalid_times", "spontaneous")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How every session is to be aligned and saved.
+class Look:
+    """What is to be looked at.
 
     Attributes
     ----------
-    stimuli, areas : tuple of str, optional
-        Names or globs, or names of stimuli joined by "+"; all unless given. Of an Allen session all stimuli of its schedule, of others
-        every interval table.
-    bin_width : float, s
-        Width of a bin.
-    window : (float, float), s, optional
-        Relative to each onset; to the end of the longest presentation unless given.
-    clip, binarize : bool
-        As for `neuroarrays.align`.
-    compat : {"mlynarski"}, optional
-        The published bins of `neuroarrays.formats.allen_binned.pipeline`; the files then have the
-        published layout too.
-    layout : {"allen_binned"}, optional
-        As for `neuroarrays.save`.
-    engine : str, optional
-        The reader, by its name or address (`neuroarrays.formats.registry.address`).
+    recipe : Recipe
+        How it will be aligned.
+    source : Source
+        The recording.
+    in_child : bool
+        Whether this is done in a process that a damaged file may end; else the file is tried in one.
     """
 
-    stimuli: tuple[str, ...] | None = None
-    areas: tuple[str, ...] | None = None
-    bin_width: float = 0.02
-    compat: str | None = None
-    layout: str | None = None
-    engine: str | None = None
-    window: tuple[float, float] | None = None
-    clip: bool = True
-    binarize: bool = False
+    recipe: Recipe
+    source: Source
+    in_child: bool
 
-    def __post_init__(self) -> None:
-        yes_or_no(clip=self.clip, binarize=self.binarize)
-        for name, known in (("compat", "mlynarski"), ("layout", "allen_binned")):
-            if getattr(self, name) not in (None, known):
-                msg = f"{name}={getattr(self, name)!r}: expected {known!r} or None"
-                raise ValueError(msg)
-        given = {
-            "window": self.window is not None,
-            "clip": not self.clip,
-            "binarize": self.binarize,
-        }
-        given["a '+' in stimuli"] = any("+" in name for name in self.stimuli or ())
-        if self.compat and any(given.values()):
-            conflicting = ", ".join(name for name, is_given in given.items() if is_given)
-            msg = f"compat={self.compat!r} has bins of its own: leave out {conflicting}"
-            raise ValueError(msg)
+    @property
+    def path(self) -> str:
+        """Of the recording."""
+        return self.source.path
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -83,61 +61,117 @@ class Survey:
 
     Attributes
     ----------
-    location : Location
-        Of its file.
+    source : Source
+        Its recording.
+    alone : bool
+        Whether that has no other session.
     stamp : tuple of int
         Equal for a file that has not changed.
     session : str
         Its name.
     areas, known_areas : tuple of str
         Those with units that were asked for, and all.
-    durations : dict of str to (presentation,) float64, s
-        How long each presentation of a table was.
+    left_out : str
+        Why nothing of it is asked for; "" if something is.
+    durations, lengths : dict of str to (presentation,) float64, s
+        How long each presentation of a table was, and from the event that it is aligned to till its
+        stop: NaN where that is not known, or the presentation is a blank that is left out. Of point
+        events nothing.
     limits : dict of str to float, s
         How far a duration may be from the median of its table, where the table says so.
+    events : tuple of str
+        Names that are point events, not tables.
     """
 
-    location: Location
+    source: Source
+    alone: bool
     stamp: tuple[int, ...]
     session: str
     areas: tuple[str, ...]
     known_areas: tuple[str, ...]
+    left_out: str
     durations: Mapping[str, np.ndarray]
+    lengths: Mapping[str, np.ndarray]
     limits: Mapping[str, float]
+    events: tuple[str, ...]
 
 
-def survey(task: tuple[Recipe, Location]) -> Outcome:
-    """Look at the tables of one session."""
-    recipe, location = task
+def survey(task: Look) -> Outcome:
+    """Look at the tables of the sessions of one recording: a list of surveys."""
     try:
-        asked = Probe(location)
-        tree = open_datatree(asked, engine=recipe.engine, probe=True)
-        facts = contents.of_tree(tree)
-        if len(facts.sessions) != 1:
-            raise FormatError(location.path, expected="one session", found=f"{len(facts.sessions)}")
-        (session,) = facts.sessions
+        if task.in_child and task.source.table is None:
+            checking.touch(task.source.location.address, {"engine": task.source.engine})
+        tree = task.source.open(probe=not task.in_child)
+        if schema.kind_of(tree) != schema.RECORDING:
+            msg = f"{task.path} is aligned already; na.build takes recordings"
+            raise SchemaError(msg)
+        surveys = _surveys(task, tree)
+    except Exception as error:  # one bad file does not lose the others
+        return Outcome(task.path, error=error_text(error))
+    return Outcome(task.source.location.name, surveys)
+
+
+def _surveys(task: Look, tree: xr.DataTree) -> list[Survey]:
+    facts = contents.of_tree(tree)
+    stamp = Probe(task.source.location).content
+    surveys = []
+    for session in facts.sessions:
         node: Any = tree[session.path]
-        names = [area.name for area in session.areas]
-        areas = [name for name in names if recipe.areas is None or matches(name, recipe.areas)]
+        names = tuple(area.name for area in session.areas)
+        areas, left_out = _chosen_areas(node, names, task.recipe)
         tables = {
             table.name: node[schema.PRESENTATIONS][table.name].to_dataset()
             for table in session.tables
         }
         stimuli = _stimuli(facts.source, tables)
-        lengths = _durations(node, tables, stimuli, recipe.compat)
+        durations, lengths = _durations(node, tables, stimuli, task.recipe)
         limits = {
             name: float(limit)
             for name in stimuli
             if (limit := tables[name].attrs.get("max_deviation"))
         }
-        durations = {name: length[np.isfinite(length)] for name, length in lengths.items()}
-        stamp = Probe(location).content
-        result = Survey(
-            location, stamp, session.name, tuple(areas), tuple(names), durations, limits
+        survey_of_session = Survey(
+            source=task.source,
+            alone=len(facts.sessions) == 1,
+            stamp=stamp,
+            session=session.name,
+            areas=areas,
+            known_areas=names,
+            left_out=left_out,
+            durations=durations,
+            lengths=lengths,
+            limits=limits,
+            events=tuple(name for name in events_of(node) if name not in tables),
         )
-    except Exception as error:  # one bad file does not lose the others
-        return Outcome(location.path, error=error_text(error))
-    return Outcome(session.name, result)
+        surveys.append(survey_of_session)
+    return surveys
+
+
+def _chosen_areas(
+    session: xr.DataTree, names: tuple[str, ...], recipe: Recipe
+) -> tuple[tuple[str, ...], str]:
+    """The areas of a session with units that are asked for, and why there are none."""
+    areas = tuple(n for n in names if recipe.areas is None or matches(n, recipe.areas))
+    if not areas and (recipe.areas is not None or recipe.units is not None):
+        return (), "no units in the areas asked for"
+    if recipe.units is None:
+        return areas, ""
+    try:
+        kept = contents.of_tree(select_units(_alone(session), recipe.units)).sessions
+    except NotInTree as error:  # a column that it lacks fits nothing, as in a table of all units
+        return (), f"no {error.kind} {error.name!r}"
+    except NothingLeft:
+        return (), f"no unit fits {recipe.units!r}"
+    left = {area.name for session in kept for area in session.areas}
+    chosen = tuple(name for name in areas if name in left)
+    return chosen, "" if chosen else f"no unit in the areas asked for fits {recipe.units!r}"
+
+
+def _alone(session: xr.DataTree) -> xr.DataTree:
+    """The tree of one session."""
+    nodes = {"/": session.root.to_dataset(inherit=False)}
+    nodes |= {node.path: node.to_dataset(inherit=False) for node in session.subtree}
+    return xr.DataTree.from_dict(nodes)
 
 
 def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:
@@ -153,15 +187,31 @@ def _durations(
     session: xr.DataTree,
     tables: Mapping[str, xr.Dataset],
     stimuli: Sequence[str],
-    compat: str | None,
-) -> dict[str, np.ndarray]:
-    """Durations of the presentations of each stimulus, s: (n,) float64."""
-    if compat is not None:
-        return mlynarski.durations_of(session, stimuli)
-    return {
-        name: (tables[name][schema.STOP_TIME] - tables[name][schema.START_TIME]).values.astype(
-            float
-        )
-        for name in stimuli
-        if {schema.START_TIME, schema.STOP_TIME} <= set(tables[name].data_vars)
-    }
+    recipe: Recipe,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Durations of the presentations of each stimulus, and lengths from their events: (n,) float64, s."""
+    if recipe.compat is not None:
+        found = mlynarski.durations_of(session, stimuli)
+        finite = {name: length[np.isfinite(length)] for name, length in found.items()}
+        return finite, finite
+    durations, lengths = {}, {}
+    for name in stimuli:
+        table = tables[name]
+        if not {schema.START_TIME, schema.STOP_TIME} <= set(table.data_vars):
+            continue
+        duration = (table[schema.STOP_TIME] - table[schema.START_TIME]).values.astype(float)
+        length = _from_events(str(session.name), name, table, recipe)
+        if recipe.blanks == "drop" and "blank" in table:
+            length = np.where(table["blank"].values.astype(bool), np.nan, length)
+        finite_rows = np.isfinite(duration)
+        durations[name], lengths[name] = duration[finite_rows], length[finite_rows]
+    return durations, lengths
+
+
+def _from_events(session: str, name: str, table: xr.Dataset, recipe: Recipe) -> np.ndarray:
+    """From the event of each presentation to its stop: (n,) float64, s; NaN without such a column."""
+    if recipe.event not in table:
+        return np.full(table.sizes[schema.PRESENTATION], np.nan)
+    rows = presentations_of(session, table, recipe.event, recipe.event_clock, name)
+    lengths: np.ndarray = rows.stops - rows.onsets
+    return lengths

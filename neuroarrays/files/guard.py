@@ -45,12 +45,17 @@ class Child:
             env=environment,
         )
         self.lock = state.Lock()
+        self.took_too_long = False
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-        """The answer to a request; None if the child ended."""
+    def _end(self) -> None:
+        self.took_too_long = True
+        self.process.kill()
+
+    def ask(self, request: dict[str, Any], patience: float) -> dict[str, Any] | None:
+        """The answer to a request; None if the child ended, as it does after `patience` seconds."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        timer = threading.Timer(_PATIENCE * seconds + _MINUTE, self.process.kill)
+        timer = threading.Timer(patience, self._end)
         timer.daemon = True
         timer.start()
         try:
@@ -64,13 +69,13 @@ class Child:
         return json.loads(line) if line.endswith(b"\n") else None
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; first of all, as a thread that waits for its answer holds the pipe."""
+        self.process.kill()
+        self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()
-        self.process.kill()
-        self.process.wait()
 
 
 #: By number; most callers have one.
@@ -78,7 +83,14 @@ _children: state.Cache[Child] = state.Cache(64, lambda _: 1, close=Child.close, 
 
 
 def in_child(
-    function: str, path: str | list[str], *, nbytes: int = 0, number: int = 0, **arguments: Any
+    function: str,
+    path: str | list[str],
+    *,
+    nbytes: int = 0,
+    number: int = 0,
+    limit: float | None = None,
+    keeps: bool = False,
+    **arguments: Any,
 ) -> Any:
     """Call a function in a child process with limits on time and memory, and return its result.
 
@@ -92,6 +104,11 @@ def in_child(
         How much is read.
     number : int
         Which child: several are at work at the same time, each for a thread of the caller.
+    limit : float, s, optional
+        How long it may take by the clock. Unless given its processor time is bounded, by what opening
+        takes and `nbytes`, and the clock by five times that and a minute.
+    keeps : bool
+        Whether the child stays with what it opened and read, for the next thing that it does.
     **arguments
         Of the function: text, numbers, lists and mappings of these, as is its result.
 
@@ -102,6 +119,9 @@ def in_child(
         needs more memory than there may be.
     """
     seconds = SECONDS + nbytes / BYTES_PER_SECOND
+    patience = _PATIENCE * seconds + _MINUTE
+    if limit is not None:  # processor time bounds a child only where nobody is left to end it
+        seconds, patience = limit * (os.cpu_count() or 1), limit
     memory = max(MEMORY, _physical() // 2)
     child = _children.get_or_make(number, Child)
     with child.lock:
@@ -112,35 +132,35 @@ def in_child(
             "seconds": seconds,
             "memory": memory,
             "typed": errors.typed_options(),
+            "keeps": keeps,
         }
         try:
-            answer = child.ask(request, seconds)
+            answer = child.ask(request, patience)
         except BaseException:  # interrupted: what it answers later is nobody's
             _children.drop(number.__eq__)
             raise
         first = addresses.shown(path if isinstance(path, str) else path[0])
         if answer is None:
             _children.drop(number.__eq__)
-            raise _ended(first, child.process.returncode, seconds)
+            code = child.process.returncode
+            took_too_long = child.took_too_long or code == -_SIGXCPU
+            raise _ended(first, code, (limit or seconds) if took_too_long else None)
     if "error" in answer:
         raise _remade(first, answer["error"], memory)
     return answer["result"]
 
 
-def _ended(path: str, code: int, seconds: float) -> FormatError:
-    hung = -code in (_SIGXCPU, _SIGKILL)
-    problem = (
-        f"reading that does not end within {seconds:,.0f} s"
-        if hung
-        else f"reading that ends the process (exit status {code})"
-    )
-    return FormatError(
-        path,
-        "",
-        "a file that can be read",
-        problem,
-        "the file is damaged; compare its size or checksum with the original",
-    )
+def _ended(path: str, code: int, seconds: float | None) -> FormatError:
+    """The error for a child that is no more, after `seconds` if these were too many."""
+    hint = "the file is damaged; compare its size or checksum with the original"
+    if seconds is not None:
+        problem = f"reading that does not end within {seconds:,.0f} s"
+    elif code == -_SIGKILL:
+        problem = "that its process was killed (signal 9)"
+        hint = "the system kills what needs more memory than there is; or somebody ended it"
+    else:
+        problem = f"reading that ends the process (exit status {code})"
+    return FormatError(path, "", "a file that can be read", problem, hint)
 
 
 def _remade(path: str, answer: dict[str, Any], memory: int) -> Exception:
@@ -190,7 +210,8 @@ def main() -> None:
         answer = _answer(request)
         out.write(json.dumps(answer).encode() + b"\n")
         out.flush()
-        state.release()
+        if not request["keeps"]:
+            state.release()
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

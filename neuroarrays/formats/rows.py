@@ -108,8 +108,14 @@ def tree_of(
     return xr.DataTree.from_dict(merged), list(opened)
 
 
-def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
-    """The rows that are asked for, with what all of them must have."""
+def check(table: pd.DataFrame) -> None:
+    """Refuse a table that does not say where its rows lie.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a row says nothing in it, or there is no row.
+    """
     for name in (PATH, SESSION):
         if name not in table:
             msg = (
@@ -123,6 +129,11 @@ def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
     if not _known(table[PATH]).all() or not _known(table[SESSION]).all():
         msg = f"a row without {PATH} or {SESSION}: it says not where it lies"
         raise ValueError(msg)
+
+
+def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
+    """The rows that are asked for."""
+    check(table)
     for option, column in (("sessions", SESSION), ("areas", AREA)):
         wanted = options.pop(option, None)
         if wanted is not None and column in table:

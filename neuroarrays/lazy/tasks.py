@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from neuroarrays._version import __version__
 from neuroarrays.errors import MissingDependency, NeuroArraysError, option, shorten
 from neuroarrays.files.safety import on_purpose
+from neuroarrays.lazy.children import Children
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -105,6 +106,7 @@ class Runner:
         self.strict, self.progress = strict, progress
         self.failures: list[tuple[str, str]] = []
         self.pool: Executor | None = None
+        self.children: Children | None = None
         is_text = isinstance(where, str)
         if not ("://" in where or where in _HERE if is_text else hasattr(where, "map")):
             msg = (
@@ -113,8 +115,36 @@ class Runner:
             )
             raise ValueError(msg)
 
-    def __call__(self, function: Callable[[Any], Outcome], tasks: Sequence[Any]) -> list[Any]:
-        """Results of the tasks that did not fail, in any order."""
+    def __call__(
+        self,
+        function: Callable[[Any], Outcome],
+        tasks: Sequence[Any],
+        *,
+        each: Callable[[Any], None] | None = None,
+        limit: Callable[[Any], float | None] | None = None,
+        same: Callable[[Any], Hashable] = id,
+    ) -> list[Any]:
+        """Do all tasks.
+
+        Parameters
+        ----------
+        function : callable
+            Of a module; gives the outcome of a task, and raises nothing.
+        tasks : sequence
+            Where they run in other processes, what a pickle can hold.
+        each : callable, optional
+            Told each result in this process, as soon as it is there.
+        limit : callable, optional
+            Seconds that a task may take. Tasks in "processes" are then those of `Children`, which a
+            task that hangs or dies may end; they have the attribute `path`.
+        same : callable
+            Tasks for which it gives the same should go to the same process.
+
+        Returns
+        -------
+        list
+            Results of the tasks that did not fail, in any order.
+        """
         results: list[Any] = []
         seen = 0
 
@@ -124,6 +154,8 @@ class Runner:
             self.progress(seen, len(tasks), outcome.name)
             if not outcome.error:
                 results.append(outcome.result)
+                if each is not None:
+                    each(outcome.result)
                 return
             if self.strict:
                 msg = f"{outcome.name}: {outcome.error}"
@@ -137,6 +169,13 @@ class Runner:
                 done(function(task))
         elif self.where == "threads":
             self._in_threads(function, tasks, done)
+        elif self.where == "processes" and limit is not None:
+
+            def came(task: Any, outcome: Outcome | None, why: str) -> None:
+                done(outcome or Outcome(_name_of(task), error=why))
+
+            self.children = self.children or Children(self.workers)
+            self.children.run(function, tasks, limit, same, came)
         elif self.where == "processes":
             self._in_processes(function, tasks, done)
         else:
@@ -148,6 +187,8 @@ class Runner:
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
             self.pool = None
+        if self.children is not None:
+            self.children.close()
 
     def _in_threads(
         self,
@@ -304,7 +345,7 @@ def _processes(workers: int) -> ProcessPoolExecutor:
 
 def _name_of(task: Any) -> str:
     """What a task is called, where it did not live to say it."""
-    return str(getattr(task, "name", task))[:80]
+    return str(getattr(task, "name", task))[:1000]
 
 
 def cpus() -> int:

@@ -19,6 +19,7 @@ from neuroarrays import cli
 from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
 from neuroarrays.collection import building as pipeline
+from neuroarrays.collection import making, sources
 from neuroarrays.collection.building import build
 from neuroarrays.errors import (
     FormatError,
@@ -31,14 +32,14 @@ from neuroarrays.errors import (
 from neuroarrays.files import opening, writing
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
-from neuroarrays.files.writing import replace
 from neuroarrays.formats.allen_binned.pipeline import published
-from neuroarrays.formats.reader import Reader
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
 
-TENTHS = {"bin_width": 0.1}
+#: In this process, which costs a test no other one.
+HERE = {"scheduler": "sync"}
+TENTHS = {"bin_width": 0.1} | HERE
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +83,8 @@ def test_workers_change_nothing(sessions, tmp_path):
     damage(sessions[1])
     alone = build(sessions, tmp_path / "alone", **TENTHS)
     for scheduler in ("processes", "threads"):
-        many = build(sessions, tmp_path / scheduler, **TENTHS, workers=2, scheduler=scheduler)
+        options = TENTHS | {"workers": 2, "scheduler": scheduler}
+        many = build(sessions, tmp_path / scheduler, **options)
         assert many.made == alone.made == 2
         assert many.failures == alone.failures
         assert_same_trees(
@@ -96,7 +98,9 @@ def test_a_cluster_changes_nothing(sessions, tmp_path):
     distributed = pytest.importorskip("distributed")
     build(sessions, tmp_path / "one", **TENTHS)
     with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
-        report = build(sessions, tmp_path / "two", **TENTHS, scheduler=cluster.scheduler_address)
+        report = build(
+            sessions, tmp_path / "two", **TENTHS | {"scheduler": cluster.scheduler_address}
+        )
     assert report.made == 3
     assert_same_trees(
         na.open_datatree(tmp_path / "one" / "trials.h5"),
@@ -115,19 +119,19 @@ def test_bins_are_those_of_the_longest_presentation_of_all_sessions(tmp_path):
 
 
 def test_areas_and_stimuli(sessions, tmp_path):
-    build(sessions, tmp_path / "archive", stimuli="tri*", areas="VIS*", bin_width=0.1)
+    build(sessions, tmp_path / "archive", stimuli="tri*", areas="VIS*", **TENTHS)
     assert na.catalog(tmp_path / "archive")["area"].unique().tolist() == ["VISp"]
     with pytest.raises(NotInTree, match="no stimulus 'trails'.*did you mean 'trials'"):
-        build(sessions, tmp_path / "other", stimuli="trails")
+        build(sessions, tmp_path / "other", stimuli="trails", **HERE)
     with pytest.raises(NotInTree, match="no area 'VISpp'"):
-        build(sessions, tmp_path / "other", areas="VISpp")
+        build(sessions, tmp_path / "other", areas="VISpp", **HERE)
 
 
 def test_a_session_without_an_area_or_a_stimulus_is_noted(sessions, tmp_path):
     write_nwb(tmp_path / "d.nwb", areas=("LGd",), parts=("units", "trials"))
     write_nwb(tmp_path / "e.nwb", parts=("units",))
     paths = [*sessions, tmp_path / "d.nwb", tmp_path / "e.nwb"]
-    report = build(paths, tmp_path / "archive", stimuli="trials", areas="VIS*", bin_width=0.1)
+    report = build(paths, tmp_path / "archive", stimuli="trials", areas="VIS*", **TENTHS)
     assert report.failures == []
     assert "trials: not in e" in report.notes
     assert "no units in the areas asked for: d" in report.notes
@@ -157,12 +161,12 @@ def test_each_session_is_opened_once_for_all_its_stimuli(one, tmp_path, monkeypa
     with h5py.File(one[0], "a") as file:
         file.copy("intervals/trials", "intervals/later")
     opened = []
-    door = pipeline.open_datatree
+    door = sources.open_datatree
     monkeypatch.setattr(
-        pipeline, "open_datatree", lambda *args, **how: opened.append(args) or door(*args, **how)
+        sources, "open_datatree", lambda *args, **how: opened.append(args) or door(*args, **how)
     )
     assert build(one, tmp_path / "archive", **TENTHS).made == 2
-    assert len(opened) == 1
+    assert len(opened) == 2  # to look at it, and to read it
 
 
 def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):
@@ -174,7 +178,7 @@ def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):
         paths,
         tmp_path / "archive",
         stimuli="early + late",
-        bin_width=0.1,
+        **TENTHS,
         window=(-0.2, 0.4),
         clip=False,
         binarize=True,
@@ -184,7 +188,7 @@ def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):
     together = na.align(na.open_datatree(paths), "early + late", **given)
     assert_same_trees(tree, together, but=("history", "stimulus", "event_clock"))
     with pytest.raises(NotInTree, match="no stimulus 'lake'.*'late'"):
-        build(paths, tmp_path / "other", stimuli="early + lake")
+        build(paths, tmp_path / "other", stimuli="early + lake", **HERE)
     with pytest.raises(ValueError, match="bins of its own: leave out window, binarize"):
         build(paths, tmp_path / "other", compat="mlynarski", window=(0, 1), binarize=True)
 
@@ -212,7 +216,7 @@ def slowly(job):
     return make(job)
 
 pipeline.make_part = slowly
-build(sys.argv[1:-1], sys.argv[-1], bin_width=0.1)
+build(sys.argv[1:-1], sys.argv[-1], bin_width=0.1, scheduler="sync")
 """
 
 
@@ -240,7 +244,7 @@ def test_a_build_that_was_killed_goes_on(tmp_path):
     report = build(sessions, archive, **TENTHS, progress=progress)
     assert (report.made, report.reused) == (1, 1)
     assert {at for _, at in seen} == {stamp}
-    assert [name for name, _ in seen if "trials" in name] == ["b, trials"]
+    assert [name for name, _ in seen if ", trials" in name] == ["b, trials"]
     build(sessions, tmp_path / "fresh", **TENTHS)
     assert_same_trees(
         na.open_datatree(archive / "trials.h5"), na.open_datatree(tmp_path / "fresh" / "trials.h5")
@@ -255,22 +259,15 @@ def test_a_build_that_was_killed_says_so_and_goes_on(one, tmp_path, monkeypatch,
     class Killed(BaseException):
         pass
 
-    def killed(*_):
+    def killed(*_, **__):
         raise Killed
 
     with monkeypatch.context() as patch:
         if place == "before a name":
-            patch.setattr(
-                "neuroarrays.archive.saving.replace",
-                lambda made, *_: (
-                    killed()
-                    if made.name == "whole.h5" and ".build" not in made.parts
-                    else replace(made, *_)
-                ),
-            )
+            patch.setattr(pipeline, "replace", killed)
         else:
-            put = pipeline._put_together
-            patch.setattr(pipeline, "_put_together", lambda *args: (put(*args), killed()))
+            give = pipeline.replace
+            patch.setattr(pipeline, "replace", lambda *at, **how: (give(*at, **how), killed()))
         with pytest.raises(Killed):
             build(one, archive, **TENTHS)
     if place == "after a name":  # the file is there and marked, only the parts are left over
@@ -341,10 +338,10 @@ def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
         put(self, view)
 
     joining = []
-    join = pipeline.store.join
+    join = making.store.join
     with monkeypatch.context() as patch:
         patch.setattr(writing.Output, "_put", full)
-        patch.setattr(pipeline.store, "join", lambda *a, **k: (joining.append(1), join(*a, **k))[1])
+        patch.setattr(making.store, "join", lambda *a, **k: (joining.append(1), join(*a, **k))[1])
         with pytest.raises(WriteFailed, match=r"trials\.h5: no room left on the disk"):
             build(one, archive, **TENTHS)
     assert os.listdir(archive) == [".build"]
@@ -362,10 +359,10 @@ def test_parts_of_another_recipe_are_not_taken(one, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.store, "join", killed)
+        patch.setattr(making.store, "join", killed)
         with pytest.raises(KeyboardInterrupt):
             build(one, archive, **TENTHS)
-    report = build(one, archive, bin_width=0.05)
+    report = build(one, archive, **HERE, bin_width=0.05)
     assert (report.made, report.reused) == (1, 0)
     assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 50
 
@@ -377,12 +374,12 @@ def test_what_is_finished_is_not_made_again(one, tmp_path):
     report = build(sessions, archive, **TENTHS)
     assert (report.made, report.written, report.unchanged) == (0, [], [archive / "trials.h5"])
     assert (archive / "trials.h5").stat().st_mtime_ns == before
-    report = build(sessions, archive, bin_width=0.2)
+    report = build(sessions, archive, **HERE, bin_width=0.2)
     assert (report.made, len(report.written)) == (1, 1)
     assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 10
     time.sleep(0.01)
     os.utime(sessions[0])
-    assert build(sessions, archive, bin_width=0.2).made == 1
+    assert build(sessions, archive, **HERE, bin_width=0.2).made == 1
 
 
 def test_a_file_that_no_build_made_is_not_replaced(sessions, tmp_path):
@@ -409,7 +406,7 @@ def test_one_bad_session_is_reported_and_the_others_are_built(sessions, tmp_path
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "c"]
     for where in ({}, {"workers": 2, "scheduler": "threads"}):
         with pytest.raises(NeuroArraysError, match=r"b\.nwb"):
-            build(sessions, tmp_path / "strict", **TENTHS, **where, strict=True)
+            build(sessions, tmp_path / "strict", **TENTHS | where, strict=True)
     write_nwb(sessions[1], seed=1, parts=("units", "trials", "running", "pupil"))
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == []
@@ -424,8 +421,8 @@ def test_a_session_that_cannot_be_aligned_is_reported(sessions, tmp_path, monkey
             raise ValueError(msg)
         return align(tree, *args, **kwargs)
 
-    align = pipeline.align
-    monkeypatch.setattr(pipeline, "align", broken)
+    align = making.align
+    monkeypatch.setattr(making, "align", broken)
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == [("b, trials", "ValueError: no such luck")]
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "c"]
@@ -435,9 +432,9 @@ def test_nothing_but_bad_sessions(tmp_path):
     (tmp_path / "a.nwb").write_text("junk")
     (tmp_path / "b.nwb").write_text("/annex/objects/MD5E-s12--0123.nwb\n")
     with pytest.raises(NeuroArraysError, match="datalad get"):
-        build([tmp_path], tmp_path / "archive")
+        build([tmp_path], tmp_path / "archive", **HERE)
     with pytest.raises(NeuroArraysError, match="no sessions"):
-        build([], tmp_path / "archive")
+        build([], tmp_path / "archive", **HERE)
     assert not (tmp_path / "archive").exists()
 
 
@@ -447,7 +444,7 @@ def test_two_files_of_one_session(tmp_path):
         write(tmp_path / day, ("a",))
     paths = [tmp_path / "mon", tmp_path / "tue"]
     with pytest.raises(FormatError, match=r"mon.a\.nwb too") as caught:
-        build(paths, tmp_path / "archive")
+        build(paths, tmp_path / "archive", **HERE)
     assert str(tmp_path / "tue" / "a.nwb") in str(caught.value)
 
 
@@ -486,7 +483,7 @@ def allen(tmp_path):
 
 def test_an_allen_archive_has_a_file_per_stimulus(allen, tmp_path):
     wanted = ("gabors", "natural_movie_one*")
-    report = build([allen], tmp_path / "archive", stimuli=wanted)
+    report = build([allen], tmp_path / "archive", stimuli=wanted, **HERE)
     assert report.failures == []
     rows = na.catalog(tmp_path / "archive")
     assert rows["block"].unique().tolist() == [
@@ -505,7 +502,7 @@ def test_an_allen_archive_has_a_file_per_stimulus(allen, tmp_path):
 
 def test_the_published_archive_once_more(allen, tmp_path):
     wanted = ("gabors", "natural_movie_one*")
-    report = build([allen], tmp_path / "archive", stimuli=wanted, compat="mlynarski")
+    report = build([allen], tmp_path / "archive", stimuli=wanted, compat="mlynarski", **HERE)
     assert report.failures == []
     rows = na.catalog(tmp_path / "archive", engine="allen_binned")
     assert rows["block"].unique().tolist() == ["gabors", "natural_movie_one"]
@@ -553,24 +550,12 @@ def test_an_option_that_there_is_not_is_refused_before_anything_is_read(tmp_path
     assert not (tmp_path / "archive").exists()
 
 
-def test_sessions_without_a_path_are_not_left_out(monkeypatch, tmp_path):
-    class Pathless(Reader):
-        name = "pathless"
-
-        def list_sessions(self, probe):
-            return {"a": 1, "b": 2}
-
-    monkeypatch.setattr(pipeline, "reader_of", lambda folder, engine: Pathless())
-    with pytest.raises(NeuroArraysError, match="'pathless' has no path for the sessions"):
-        na.build(tmp_path, tmp_path / "archive")
-
-
 def test_what_we_say_ourselves_has_no_type_before_it(tmp_path):
     """Without stops there is no length: the report says what to give, in the user's words."""
     (path,) = write(tmp_path, ("a",))
     with h5py.File(path, "a") as file:
         file["intervals/trials/stop_time"][:] = np.nan
-    report = na.build(path, tmp_path / "archive", bin_width=0.1)
+    report = na.build(path, tmp_path / "archive", **TENTHS)
     ((what, why),) = report.failures
     assert what == "a, trials"
     assert why.startswith("no presentation has a stop time")

@@ -89,7 +89,7 @@ def test_a_build_from_signed_addresses(server, folder, tmp_path):
     shutil.copy(SAMPLE, folder / "a.nwb")
     server.behaviour.signed = True
     address = f"{server.url('a.nwb')}?X-Amz-Signature=2000000000"
-    options = {"stimuli": "sleep_ripples", "bin_width": 0.1, "scheduler": "threads"}
+    options = {"stimuli": "sleep_ripples", "bin_width": 0.1}  # in a child process
     report = na.build(address, tmp_path / "archive", **options)
     assert (report.made, report.failures) == (1, [])
     assert na.units(address)["path"].unique().tolist() == [server.url("a.nwb")]
