@@ -80,6 +80,7 @@ _HOME = {
     "MissingPath": "errors",
     "PathExists": "errors",
     "WriteFailed": "errors",
+    "ThreadEnded": "errors",
     "UnknownFormat": "errors",
     "QueryError": "errors",
     "NothingLeft": "errors",

@@ -114,6 +114,10 @@ class WriteFailed(NeuroArraysError, OSError):
         return type(self), (self.path, self.errno or 0, self.reason)
 
 
+class ThreadEnded(NeuroArraysError, RuntimeError):
+    """A thread in the background ended before its work was done."""
+
+
 class SchemaError(NeuroArraysError, ValueError):
     """A tree does not follow the schema; the message lists every fault with its node."""
 

@@ -25,9 +25,9 @@ CACHE_BYTES = 1 << 30
 _BLOCK = 8 << 20
 #: Rows at least this large are copied one by one, smaller ones are gathered by numpy, bytes.
 _LARGE = 1 << 16
-#: Buffers of one size that are kept for reuse: one in use, one in a queue, one to write to, for
-#: two variables of that size.
-_SPARE = 6
+#: Buffers of one size that are kept for reuse: one that the loop has and one that it is given, two
+#: that a thread gathers ahead, for two variables of that size.
+_SPARE = 8
 
 
 class Buffers:

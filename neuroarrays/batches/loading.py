@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neuroarrays.batches.base import Samples, check_samples
+from neuroarrays.batches.prefetch import Prefetched, check_prefetch
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.errors import many
 from neuroarrays.lazy.arrays import LazyArray
@@ -68,25 +69,40 @@ class NumpyLoader(Resumable):
         One of this module.
     batches : Batches or Cycled
         Which samples make which batch.
+    prefetch : int
+        How many batches a thread gathers ahead, transforms included, while the loop has another;
+        0 gathers each when it is asked for. 2 is the choice for training.
 
     Notes
     -----
     Every iteration is an epoch, the next one in another order. After `load_state_dict` the very
-    next batch follows. The memory of a batch is used again once you have let go of it.
+    next batch follows, whatever was gathered ahead. The memory of a batch is used again once you
+    have let go of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of no use; says what to give.
     """
 
-    def __init__(self, dataset: Samples | SessionBatches, batches: Batches | Cycled):
+    def __init__(
+        self, dataset: Samples | SessionBatches, batches: Batches | Cycled, prefetch: int = 0
+    ):
         example = 'na.batches.TrialSamples(area, ["spike_data"])'
         check_samples(dataset, Samples | SessionBatches, example)
         check_batches(batches, "na.batches.Batches(len(data), 64, shuffle=True)")
         self.dataset: Any = dataset
         self.batches, self._position = batches, Position(batches)
+        self.prefetch = check_prefetch(prefetch)
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Any]:
-        return self._position.through(lambda: map(self.dataset.batch, self.batches))
+        fetch = self.dataset.batch
+        if self.prefetch:
+            return self._position.through(lambda: Prefetched(fetch, self.batches, self.prefetch))
+        return self._position.through(lambda: map(fetch, self.batches))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self):,} batches from {self.dataset!r}>"
@@ -138,7 +154,13 @@ class SessionBatches:
         return self.batch(pairs)
 
 
-def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int = 0) -> NumpyLoader:
+def cycle(
+    loaders: Mapping[str, NumpyLoader],
+    mode: str = "longest",
+    seed: int = 0,
+    *,
+    prefetch: int | None = None,
+) -> NumpyLoader:
     """Batches of several sessions, one session at a time.
 
     Parameters
@@ -152,6 +174,8 @@ def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int =
         other, as for validation.
     seed : int
         Of "weighted".
+    prefetch : int, optional
+        How many batches a thread gathers ahead; the most that any of the loaders does, unless given.
 
     Returns
     -------
@@ -165,7 +189,10 @@ def cycle(loaders: Mapping[str, NumpyLoader], mode: str = "longest", seed: int =
     TypeError
         If these are not loaders, but sides of them.
     """
-    return NumpyLoader(*in_turn(loaders, NumpyLoader, mode, seed))
+    in_turns = in_turn(loaders, NumpyLoader, mode, seed)
+    if prefetch is None:
+        prefetch = max(loader.prefetch for loader in loaders.values())
+    return NumpyLoader(*in_turns, prefetch)
 
 
 def in_turn(

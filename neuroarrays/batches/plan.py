@@ -17,6 +17,7 @@ from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSample
 from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.composites import RepeatSamples
 from neuroarrays.batches.loading import NumpyLoader
+from neuroarrays.batches.prefetch import TRAINING, check_prefetch
 from neuroarrays.batches.samplers import Batches, Jittered
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.errors import NotInTree, SchemaError
@@ -53,7 +54,7 @@ def loaders(
         Variables of each area; see `TrialSamples`. Areas without any of them are left out.
     **options
         ``batch_size``, ``length``, ``split``, ``repeats``, ``normalize``, ``seed`` and
-        ``options``, all as in `na.torch.loaders`.
+        ``options`` and ``prefetch``, all as in `na.torch.loaders`.
 
     Returns
     -------
@@ -141,12 +142,13 @@ class LoaderPlan:
     normalize: Sequence[str] | str = ()
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    prefetch: int | None = None
     kinds: Kinds = field(default_factory=Kinds)
 
     def loaders(
-        self, tree: xr.DataTree, loader: Callable[[Any, Batches], Any]
+        self, tree: xr.DataTree, loader: Callable[[Any, Batches, int], Any]
     ) -> dict[str, dict[str, Any]]:
-        """The loaders that `loader(dataset, batches)` makes, by side and session."""
+        """The loaders that `loader(dataset, batches, prefetch)` makes, by side and session."""
         if self.length is not None and self.repeats is not None:
             msg = (
                 "repeats= is of presentations; windows have responses_by_trial where the tree does"
@@ -169,7 +171,7 @@ class LoaderPlan:
                 data = self.kinds.repeats(source, gathering.column(part.area, self.repeats))
             sessions = by_side.setdefault(part.side, {})
             key = part.key if part.key not in sessions else part.area.path.strip("/")
-            sessions[key] = loader(data, self._batches(data, part))
+            sessions[key] = loader(data, self._batches(data, part), self._ahead(part))
         order = sorted(by_side, key=lambda name: [*splits.NAMES, name].index(name))
         return {name: by_side[name] for name in order}
 
@@ -230,6 +232,12 @@ class LoaderPlan:
             pad=not train,
             **options,
         )
+
+    def _ahead(self, part: SplitSide) -> int:
+        """How many batches a thread gathers ahead."""
+        if self.prefetch is None:
+            return TRAINING if part.side == "train" else 0
+        return check_prefetch(self.prefetch)
 
     def _batches(self, data: Samples, part: SplitSide) -> Batches:
         """In which order, and how many at a time."""

@@ -59,7 +59,17 @@ __all__ = [
 ]
 
 #: What `loaders` is asked for.
-_ARGUMENTS = ("batch_size", "length", "split", "repeats", "normalize", "seed", "compat", "options")
+_ARGUMENTS = (
+    "batch_size",
+    "length",
+    "split",
+    "repeats",
+    "normalize",
+    "seed",
+    "compat",
+    "options",
+    "prefetch",
+)
 #: What `loaders` makes of an area.
 _KINDS = Kinds(TrialDataset, ClipDataset, RepeatDataset, Normalize.fit, Normalize.stored)
 
@@ -77,6 +87,7 @@ def loaders(  # noqa: PLR0913
     seed: int | None = None,
     compat: str | None = None,
     options: Mapping[str, Any] | None = None,
+    prefetch: int | None = None,
     **loading: Any,
 ) -> dict[str, dict[str, Any]]:
     """Loaders of every session, by side of a split.
@@ -108,6 +119,9 @@ def loaders(  # noqa: PLR0913
         Deliver what that library's loaders do; see `neuroarrays.torch.dropin`.
     options : mapping, optional
         For the datasets: ``dtype``, ``cache``, ``labels``, ``offsets``.
+    prefetch : int, optional
+        How many batches a thread gathers ahead; see `Loader`. Unless given, 2 for training, and 0
+        for the other sides, with `compat`, and where worker processes are asked for.
     **loading
         For `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
 
@@ -140,6 +154,8 @@ def loaders(  # noqa: PLR0913
         asked = {"batch_size": batch_size, "seed": seed}
         given |= {name: value for name, value in asked.items() if value is not None}
         theirs = {**(options or {}), **loading}
+        if prefetch is not None:
+            theirs["prefetch"] = prefetch
         if twice := [name for name in theirs if name in (*asked, *given)]:
             msg = f"options: {twice[0]} is an argument of loaders, give it there"
             raise ValueError(msg)
@@ -155,6 +171,10 @@ def loaders(  # noqa: PLR0913
         normalize=normalize,
         seed=0 if seed is None else seed,
         options=options,
+        prefetch=0 if prefetch is None and loading.get("num_workers") else prefetch,
         kinds=_KINDS,
     )
-    return plan.loaders(tree, lambda dataset, batches: Loader(dataset, batches, **loading))
+    return plan.loaders(
+        tree,
+        lambda dataset, batches, ahead: Loader(dataset, batches, prefetch=ahead, **loading),
+    )

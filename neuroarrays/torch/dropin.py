@@ -76,8 +76,8 @@ _INSTEAD = {
         "to_cut": "leave out frames= for whole movies",
     },
 }
-#: Options of torch's DataLoader that are not made here.
-_LOADING = set(inspect.signature(DataLoader).parameters) - {
+#: Options of our loader, and those of torch's DataLoader that are not made here.
+_LOADING = {"prefetch", *inspect.signature(DataLoader).parameters} - {
     "dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last",
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def check_loading(
     where: str,
     instead: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Refuse options that are neither known nor of torch's DataLoader.
+    """Refuse options that are neither known nor of a loader.
 
     Raises
     ------

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from neuroarrays.batches.base import Batch, Gathered
 from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
+from neuroarrays.batches.prefetch import Prefetched, check_prefetch
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.lazy.arrays import is_behind_address
 
@@ -42,32 +44,62 @@ class Loader(Resumable, DataLoader[Batch]):
         One of this module.
     batches : Batches or Cycled
         Which samples make which batch.
+    prefetch : int
+        How many batches a thread gathers ahead, transforms and ``pin_memory`` included, while the
+        loop has another; 0 gathers each when it is asked for. 2 is the choice for training.
     **options
         Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
 
     Notes
     -----
     Every iteration is an epoch, the next one in another order. `state_dict` counts the batches
-    that were handed out, not those that workers fetched ahead; after `load_state_dict` the very
-    next batch follows.
+    that were handed out, not those that were fetched ahead; after `load_state_dict` the very next
+    batch follows. Errors of a thread are raised in the loop, with their traceback. The thread works
+    on the current device and in the gradient mode of the loop.
 
     Workers that have to read from behind an address (http, a bucket) are started by "forkserver",
     or "spawn" where there is none, unless ``multiprocessing_context`` says how: what reads there
     does not survive a fork. A script then begins with ``if __name__ == "__main__":``. Where all
     values fit into memory (``cache``), workers are forked and share them.
+
+    Raises
+    ------
+    ValueError
+        If both a thread and worker processes are asked for.
     """
 
-    def __init__(self, dataset: Dataset[Any], batches: Batches | Cycled, **options: Any):
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batches: Batches | Cycled,
+        *,
+        prefetch: int = 0,
+        **options: Any,
+    ):
         check_batches(batches, "na.torch.Batches(len(data), 64, shuffle=True)")
+        self.prefetch = check_prefetch(prefetch)
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=batches, **options)
+        if self.prefetch and self.num_workers:
+            msg = (
+                f"prefetch={prefetch} is a thread, num_workers={self.num_workers} are processes: "
+                "give one of them (prefetch_factor= is how many batches a worker fetches ahead)"
+            )
+            raise ValueError(msg)
         self.batches, self._position = batches, Position(batches)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.num_workers:  # those that are forked share what is in memory then
             _each(self.dataset, "load")
             self._choose_start()
+        if self.prefetch:
+            return self._position.through(self._ahead)
         return self._position.through(super().__iter__)
+
+    def _ahead(self) -> Prefetched:
+        """The batches of an epoch, by a thread."""
+        fetch = _fetcher(self.dataset, self.collate_fn, self.pin_memory and _can_pin())
+        return Prefetched(fetch, self.batches, self.prefetch)
 
     def _choose_start(self) -> None:
         """Workers that read from behind an address are not forked: what carries the bytes has threads."""
@@ -89,10 +121,45 @@ def _each(dataset: Any, method: str) -> list[Any]:
     return [result for part in parts for result in _each(part, method)]
 
 
+def _fetcher(
+    dataset: Any, collate_fn: Callable[[Any], Any], pin: bool
+) -> Callable[[list[Any]], Any]:
+    """What torch's loader does with the numbers of a batch, for a thread of its own."""
+    grad = torch.is_grad_enabled()
+    # Both are of the thread that sets them; a device is not waken up for it.
+    device = torch.cuda.current_device() if torch.cuda.is_initialized() or pin else -1
+    by_batch = hasattr(dataset, "__getitems__")
+
+    def fetch(numbers: list[Any]) -> Any:
+        with torch.set_grad_enabled(grad), torch.cuda.device(device):
+            fetched = dataset.__getitems__(numbers) if by_batch else [dataset[i] for i in numbers]
+            batch = collate_fn(fetched)
+            return _pinned(batch) if pin else batch
+
+    return fetch
+
+
+def _can_pin() -> bool:
+    """Whether there is a GPU to pin memory for; torch's own loader pins none without, either."""
+    return torch.cuda.is_available()
+
+
+def _pinned(batch: Any) -> Any:
+    """A batch whose tensors a GPU reads by itself; torch uses their memory again."""
+    if hasattr(batch, "pin_memory"):
+        return batch.pin_memory()
+    if isinstance(batch, Mapping):
+        return {name: _pinned(value) for name, value in batch.items()}
+    if isinstance(batch, tuple):
+        values = [_pinned(value) for value in batch]
+        return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
+    return [_pinned(value) for value in batch] if isinstance(batch, list) else batch
+
+
 def cycle(
     loaders: Mapping[str, Loader], mode: str = "longest", seed: int = 0, **loading: Any
 ) -> Loader:
-    """Batches of several sessions, one session at a time, from one pool of workers.
+    """Batches of several sessions, one session at a time, from one thread or one pool of workers.
 
     Parameters
     ----------
@@ -106,8 +173,8 @@ def cycle(
     seed : int
         Of "weighted".
     **loading
-        For `torch.utils.data.DataLoader`; ``num_workers`` is the most that any of the loaders asks
-        for, unless given.
+        ``prefetch``, and options of `torch.utils.data.DataLoader`; ``prefetch`` and ``num_workers``
+        are the most that any of the loaders asks for, unless one of them is given.
 
     Returns
     -------
@@ -122,6 +189,9 @@ def cycle(
         If these are not loaders, but sides of them.
     """
     sessions, batches = in_turn(loaders, Loader, mode, seed)
-    loading.setdefault("num_workers", max(loader.num_workers for loader in loaders.values()))
+    if not loading.get("prefetch"):
+        loading.setdefault("num_workers", max(loader.num_workers for loader in loaders.values()))
+    if not loading.get("num_workers"):
+        loading.setdefault("prefetch", max(loader.prefetch for loader in loaders.values()))
     loading.setdefault("pin_memory", any(loader.pin_memory for loader in loaders.values()))
     return Loader(sessions, batches, **loading)  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""A thread that gathers ahead for torch: what `tests/batches/test_prefetch.py` tests, and tensors."""
+
+import threading
+from collections import namedtuple
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import neuroarrays as na  # noqa: E402
+from neuroarrays import synthetic  # noqa: E402
+from neuroarrays.errors import NotInTree  # noqa: E402
+from neuroarrays.torch import loading  # noqa: E402
+
+AREA = "session_0/VISp"
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return synthetic.aligned_tree(1, presentations=40)
+
+
+@pytest.fixture(scope="module")
+def data(tree):
+    return na.torch.TrialDataset(tree[AREA], ["speed"], ["spike_data"], labels=True)
+
+
+def batches():
+    return na.torch.Batches(40, 4, shuffle=True, seed=2)
+
+
+def sides(area):
+    return na.torch.splits.by_block(area.sizes["presentation_id"], seed=1)
+
+
+def test_a_thread_gives_what_the_loop_would_gather(data):
+    from torch.utils.data import ConcatDataset, Subset
+
+    for parts in (data, Subset(data, range(40)), ConcatDataset([data])):
+        plain = list(na.torch.Loader(parts, batches()))
+        ahead = list(na.torch.Loader(parts, batches(), prefetch=2))
+        assert len(ahead) == len(plain) == 10
+        for got, want in zip(ahead, plain, strict=True):
+            assert got.keys() == want.keys()
+            torch.testing.assert_close(got["speed"], want["speed"], equal_nan=True)
+            assert got["session"] == want["session"]
+
+
+def test_a_thread_of_all_sessions_goes_on_with_the_very_next_batch(tree):
+    def made(prefetch):
+        found = na.torch.loaders(tree, ["speed"], batch_size=3, split=sides, prefetch=prefetch)
+        return na.torch.cycle(found["train"], "weighted")
+
+    def ids(pairs):
+        return [batch["presentation_id"].tolist() for _, batch in pairs]
+
+    want, stopped = ids(made(0)), made(2)
+    running = iter(stopped)
+    got = ids(next(running) for _ in range(3))
+    later = made(None)
+    assert later.prefetch == 2
+    later.load_state_dict(stopped.state_dict())
+    assert got + ids(later) == want
+
+
+def test_memory_is_pinned_in_the_thread_and_the_loops_modes_hold_there(data, monkeypatch):
+    pinned = []
+
+    def pin(tensor):
+        pinned.append(threading.current_thread().name)
+        return tensor
+
+    modes = []
+
+    def transform(batch):
+        modes.append(torch.is_grad_enabled())
+        return batch
+
+    monkeypatch.setattr(loading, "_can_pin", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: -1)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(data, "transform", transform)
+    with torch.no_grad():
+        batch = next(iter(na.torch.Loader(data, batches(), prefetch=1, pin_memory=True)))
+    assert batch["area"] == "VISp"
+    assert set(pinned) == {"neuroarrays-prefetch"}
+    assert modes == [False] * len(modes)
+    point = namedtuple("Point", "inputs targets")(torch.zeros(1), [torch.ones(1), "text"])
+    assert type(loading._pinned((point,))[0]) is type(point)
+
+
+def test_a_thread_or_processes_not_both(tree, data):
+    with pytest.raises(ValueError, match=r"prefetch=2 is a thread, num_workers=1 are processes"):
+        na.torch.Loader(data, batches(), prefetch=2, num_workers=1)
+    found = na.torch.loaders(tree, ["speed"], split=sides, batch_size=3, num_workers=1)["train"]
+    assert {loader.prefetch for loader in found.values()} == {0}
+    run = na.torch.cycle(found, prefetch=2)
+    assert (run.prefetch, run.num_workers) == (2, 0)
+    ahead = na.torch.loaders(tree, ["speed"], split=sides, batch_size=3)["train"]
+    run = na.torch.cycle(ahead, num_workers=1)
+    assert (run.prefetch, run.num_workers) == (0, 1)
+    with pytest.raises(NotInTree, match="prefetch"):
+        na.torch.loaders(tree, ["speed"], split=sides, prefech=2)
