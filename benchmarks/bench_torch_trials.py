@@ -71,6 +71,7 @@ def ours(cache, workers):
                 options={"cache": cache},
                 normalize=["stimulus"],
                 num_workers=workers,
+                prefetch=0,
             )
             return found["train"]["m"]
 

@@ -25,6 +25,7 @@ PUBLIC = {
     "to_pynapple",
     "PathExists",
     "SchemaError",
+    "ThreadEnded",
     "WriteFailed",
     "UnknownFormat",
     "__version__",
