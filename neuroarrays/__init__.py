@@ -62,6 +62,7 @@ _HOME = {
     "firing_rate": "analysis.rates",
     "phase_locking": "analysis.coupling",
     "event_triggered_average": "analysis.coupling",
+    "coherence": "analysis.coherence",
     "tuning_curve": "analysis.tuning",
     "spike_triggered_average": "analysis.receptive",
     "bayesian_decoder": "analysis.decoding",

@@ -60,6 +60,7 @@ PUBLIC = {
     "csd",
     "phase_locking",
     "event_triggered_average",
+    "coherence",
     "power",
     "spectrogram",
     "decimate",

@@ -11,9 +11,9 @@ from neuroarrays import schema
 from neuroarrays.alignment.interpolation import interpolate
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.analysis.over import Over, over_areas
+from neuroarrays.analysis.signals import series_of
 from neuroarrays.errors import SchemaError
-from neuroarrays.schema import given
-from neuroarrays.signals.given import sampled
+from neuroarrays.signals.given import Sampled, sampled
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import spikes_node
 
@@ -23,7 +23,7 @@ _AT_ONCE = 1 << 21
 
 @over_areas("spikes")
 def phase_locking(
-    area: xr.DataTree | xr.Dataset, phase: xr.DataArray, **over: Unpack[Over]
+    area: xr.DataTree | xr.Dataset, phase: str | xr.DataArray, **over: Unpack[Over]
 ) -> xr.Dataset:
     """How the spikes of each unit are locked to the phase of a signal.
 
@@ -31,9 +31,10 @@ def phase_locking(
     ----------
     area : DataTree node or Dataset
         An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds.
-    phase : (time,) DataArray
-        With the attribute `period`, such as ``na.hilbert(band)["phase"].sel(channel=7)``; where it
-        is NaN or has a gap, spikes do not count.
+    phase : (time,) DataArray or str
+        With the attribute `period`, such as ``na.hilbert(band)["phase"].sel(channel=7)``, or the
+        path of one in the session of the area. Where it is NaN, has a gap or is not `valid`,
+        spikes do not count.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def phase_locking(
     test, ``exp(sqrt(1 + 4n + 4(n² - (nR)²)) - (1 + 2n))`` (Zar 1999, Biostatistical analysis,
     eq. 27.4). Phases between samples are interpolated along the shorter arc.
     """
-    given.check(phase, xr.DataArray, "phase: expected a DataArray (time,)")
+    phase = series_of(area, phase, "phase")
     period = phase.attrs.get("period")
     if not period or phase.dims != (schema.TIME,):
         msg = (
@@ -65,10 +66,11 @@ def phase_locking(
     node = dataset_of(spikes_node(area, "spikes"))
     ids = np.atleast_1d(node[schema.UNIT].values)
     sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
-    gap = 1.5 / sampled(phase.drop_attrs(), "na.phase_locking").rate
-    angle = interpolate(phase, node[schema.SPIKE_TIMES].values, "linear", gap).values
+    clock = sampled(phase.drop_attrs(deep=False), "na.phase_locking")
+    times = seconds(node[schema.SPIKE_TIMES])
+    angle = interpolate(phase, times, "linear", 1.5 / clock.rate).values
     turned = np.exp(2j * np.pi * angle / period)
-    known = np.isfinite(angle)
+    known = np.isfinite(angle) & clock.counts(times)
     unit = np.repeat(np.arange(ids.size), sizes)[known]
     n = np.bincount(unit, minlength=ids.size)
     parts = (turned.real[known], turned.imag[known])
@@ -92,17 +94,20 @@ def phase_locking(
     )
 
 
+@over_areas("spikes")
 def event_triggered_average(
-    signal: xr.DataArray, times: Any, window: tuple[float, float]
+    times: Any, signal: str | xr.DataArray, window: tuple[float, float], **over: Unpack[Over]
 ) -> xr.Dataset:
     """The mean of a signal around events: spikes, ripples, rewards.
 
     Parameters
     ----------
-    signal : (time, ...) DataArray
-        On a regular clock, in any unit. Only what lies around the events is read.
-    times : (n,) array, s
-        Of the events, session clock.
+    times : (n,) array, s, or DataTree node or Dataset
+        Of the events, session clock. Or an area of a recording tree: the spikes of each of its
+        units.
+    signal : (time, ...) DataArray or str
+        On a regular clock, in any unit, or the path of one in the session of the area. Only what
+        lies around the events is read.
     window : (float, float), s
         From when to when around each; lags are whole steps of the signal's clock.
 
@@ -110,8 +115,9 @@ def event_triggered_average(
     -------
     xr.Dataset
         ``mean``, its standard error ``sem`` (ddof 1) in the unit of the signal, and ``n``, the number
-        of events whose sample is there, along ``(lag, ...)``, `lag` in s. The signal is interpolated
-        linearly between its samples; where it is missing or has a gap an event does not count.
+        of events whose sample is there, along ``(lag, ...)``, `lag` in s; of an area along
+        ``(unit_id, lag, ...)``. The signal is interpolated linearly between its samples; where it
+        is missing, has a gap or is not `valid` an event does not count.
 
     Raises
     ------
@@ -119,45 +125,88 @@ def event_triggered_average(
         If the window is empty or the clock is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
+    NotInTree
+        If there is no signal at the path.
 
     Notes
     -----
     ``mean(l) = sum_k x(t_k + l) / n`` (spike-triggered average of the field: Fries et al. 1997, PNAS
     94:12699).
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, neuroarrays as na
+    >>> clock = np.arange(0, 10, 0.01)
+    >>> lfp = xr.DataArray(np.cos(2 * np.pi * 5 * clock), {"time": clock}, "time")
+    >>> around = na.event_triggered_average([2.0, 4.0], lfp, (-0.1, 0.1))
+    >>> around["mean"].sel(lag=[-0.1, 0, 0.1], method="nearest").values.round(2)
+    array([-1.,  1., -1.])
     """
-    given.check(signal, xr.DataArray, "signal: expected a DataArray (time, ...)")
+    signal = series_of(times, signal, "signal")
     known = sampled(signal, "na.event_triggered_average")
-    begin, end = (float(value) for value in window)
+    lags = _lags(window, known)
+    parts = {"mean": signal.attrs.get("units"), "sem": signal.attrs.get("units"), "n": None}
+    dims = (schema.LAG, *signal.dims[1:])
+    coords = {k: c.variable for k, c in signal.coords.items() if schema.TIME not in c.dims}
+    coords[schema.LAG] = xr.Variable(schema.LAG, lags, {"units": "s"})
+    if isinstance(times, xr.DataTree | xr.Dataset):
+        node = dataset_of(spikes_node(times, "spikes"))
+        sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
+        trains = np.split(seconds(node[schema.SPIKE_TIMES]), np.cumsum(sizes))[: sizes.size]
+        shape = (0, lags.size, *signal.shape[1:])
+        rows = [_around(known, train, lags) for train in trains]
+        values = [np.stack(part) for part in zip(*rows, strict=True)] or [np.empty(shape)] * 3
+        dims = (schema.UNIT, *dims)
+        coords |= {k: c.variable for k, c in node.coords.items() if c.dims == (schema.UNIT,)}
+    else:
+        values = list(_around(known, seconds(times).ravel(), lags))
+    data = {
+        name: xr.Variable(dims, value, {"units": unit} if unit else {})
+        for (name, unit), value in zip(parts.items(), values, strict=True)
+    }
+    data["sem"].attrs["long_name"] = "standard error"
+    data["n"].attrs["long_name"] = "events"
+    return xr.Dataset(data, coords)
+
+
+def _lags(window: Any, known: Sampled) -> np.ndarray:
+    """Whole steps of a clock within a window, (lag,) float64, s."""
+    try:
+        begin, end = (float(edge) for edge in window)
+    except (TypeError, ValueError):
+        begin = end = np.nan
+    if not np.isfinite(end - begin):
+        msg = f"window={window!r:.60}: expected two times in seconds, such as (-0.1, 0.1)"
+        raise ValueError(msg)
     lags = np.arange(np.ceil(begin * known.rate - 1e-6), np.floor(end * known.rate + 1e-6) + 1)
     if not lags.size:
         msg = f"window={window!r}: holds no sample of {known.name}, {1 / known.rate:g} s apart"
         raise ValueError(msg)
-    lags = lags / known.rate
-    at = seconds(times)
-    at = at[np.isfinite(at)]
-    shape = (lags.size, *signal.shape[1:])
+    return lags / known.rate
+
+
+def _around(
+    known: Sampled, events: np.ndarray, lags: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard error and number of a signal's values around events (n,), s: (lag, ...)."""
+    shape = (lags.size, *known.signal.shape[1:])
     n, mean, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
+    events = events[np.isfinite(events)]
     some = max(1, _AT_ONCE // max(1, int(np.prod(shape))))
-    for low in range(0, at.size, some):
-        when = at[low : low + some, None] + lags
-        part = interpolate(signal, when.ravel(), "linear", 1.5 / known.rate).values
-        part = part.reshape(len(when), *shape).astype(float)
-        for values in part:  # Welford 1962: one event after another
-            there = np.isfinite(values)
-            n += there
-            step = np.where(there, values - mean, 0)
-            mean += step / np.maximum(n, 1)
-            squares += step * np.where(there, values - mean, 0)
+    for low in range(0, events.size, some):
+        when = events[low : low + some, None] + lags
+        values = interpolate(known.signal, when.ravel(), "linear", 1.5 / known.rate).values
+        values = values.reshape(len(when), *shape).astype(float)
+        counted = known.counts(when).reshape(*when.shape, *[1] * (len(shape) - 1))
+        there = np.isfinite(values) & counted
+        count = there.sum(axis=0)
+        part_mean = np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1)
+        off = np.where(there, values - part_mean, 0)
+        # Chan, Golub & LeVeque 1983: two sets of events put together
+        both = np.maximum(n + count, 1)
+        squares += (off**2).sum(axis=0) + (part_mean - mean) ** 2 * n * count / both
+        mean += (part_mean - mean) * count / both
+        n += count
     with np.errstate(divide="ignore", invalid="ignore"):
         sem = np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan)
-    unit = {"units": signal.attrs["units"]} if "units" in signal.attrs else {}
-    dims = (schema.LAG, *signal.dims[1:])
-    coords = {k: c.variable for k, c in signal.coords.items() if schema.TIME not in c.dims}
-    return xr.Dataset(
-        {
-            "mean": (dims, np.where(n > 0, mean, np.nan), unit),
-            "sem": (dims, sem, unit | {"long_name": "standard error"}),
-            "n": (dims, n, {"long_name": "events"}),
-        },
-        coords | {schema.LAG: xr.Variable(schema.LAG, lags, {"units": "s"})},
-    )
+    return np.where(n > 0, mean, np.nan), sem, n

@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.schema import given
+from neuroarrays.signals.given import each
 
 #: A path below an area, or the signal itself.
 Feature = str | xr.DataArray
@@ -146,6 +147,59 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     signal: Any = area[feature]
     assert isinstance(signal, xr.DataArray)
     return signal
+
+
+def series_of(area: Any, signal: str | xr.DataArray, what: str) -> xr.DataArray:
+    """A signal on its own clock, from its path or as it is.
+
+    Parameters
+    ----------
+    area : DataTree node, Dataset or array
+        Where the path begins: at an area, or at its session.
+    signal : str or (time, ...) DataArray
+        Path such as "LFP/LFP", or the signal itself in any unit.
+    what : str
+        Name of the argument, in an error.
+
+    Returns
+    -------
+    (time, ...) DataArray
+        In its unit; of a path with a coordinate `valid` where its session has invalid times.
+
+    Raises
+    ------
+    NotInTree
+        If there is none at that path.
+    SchemaError
+        If it is neither, or there is no tree in which to look for the path.
+    """
+    wanted = f"{what}: expected a DataArray (time, ...), or the path of one in the session"
+    given.check(signal, str | xr.DataArray, wanted)
+    if isinstance(signal, xr.DataArray):
+        return signal
+    if not isinstance(area, xr.DataTree):
+        msg = f"{wanted}; the path {signal!r} needs a node of a tree, found {given.described(area)}"
+        raise SchemaError(msg)
+    parent, _, name = signal.strip("/").rpartition("/")
+    session = area
+    for node in (area, *area.parents):
+        place: Any = node.get(parent) if parent else node
+        variable = place.get(name) if isinstance(place, xr.DataTree) else None
+        if isinstance(variable, xr.DataArray) and _is_signal(variable):
+            found: xr.DataArray = each(place, lambda array: array)[name]
+            return found
+        session = node if node.parent is not None else session
+    known = [
+        f"{path}/{name}"
+        for path, node in session.subtree_with_keys
+        for name, variable in node.data_vars.items()
+        if path != "." and _is_signal(variable) and name != schema.VALID
+    ]
+    raise NotInTree("signal along time", signal, known)
+
+
+def _is_signal(variable: xr.DataArray) -> bool:
+    return variable.dims[:1] == (schema.TIME,) and variable.dtype.kind in "iuf"
 
 
 def check_clock(clock: xr.DataArray, signal: xr.DataArray) -> None:

@@ -263,7 +263,7 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     SchemaError
         If it has other dimensions.
     """
-    line = "na.event_triggered_average(na.csd(lfp), times, (-0.1, 0.1))['mean']"
+    line = "na.event_triggered_average(times, na.csd(lfp), (-0.1, 0.1))['mean']"
     first = schema.LAG if schema.LAG in getattr(sources, "dims", ()) else schema.TIME
     _check_dims(sources, (first,), "sources", line)
     if sources.ndim != 2:

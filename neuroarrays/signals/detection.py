@@ -85,9 +85,7 @@ def events_of(
         runs = _joined(runs, near * known.rate, known.stretches)
     rows = _peaks(known, runs)
     step = 1 / known.rate
-    clock = signal[schema.TIME]
-    numbers = {name: rows[:, k].astype(np.int64) for k, name in enumerate(("first", "last", "top"))}
-    first, last, top = (clock.isel(time=number).values for number in numbers.values())
+    first, last, top = known.stamps(rows[:, :3].astype(np.int64)).T
     start, stop = first - step / 2, last + step / 2
     kept = rows[:, 3] >= above
     kept &= (stop - start >= (short or 0) * (1 - 1e-9)) & (

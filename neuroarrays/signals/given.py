@@ -21,6 +21,8 @@ from neuroarrays.tree.columns import seconds
 _JITTER = 0.02
 #: A step of more than so many usual ones is a hole.
 _HOLE = 1.5
+#: Units that a clock may state; a clock that states none is in seconds.
+_SECONDS = ("", "s", "sec", "secs", "second", "seconds")
 
 Signal = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -63,6 +65,38 @@ class Sampled:
         """Samples of the longest stretch."""
         return int(np.diff(self.stretches, axis=1).max(initial=0))
 
+    def stamps(self, numbers: np.ndarray) -> np.ndarray:
+        """Time stamps of samples by their numbers, float64, s; only these are read."""
+        shape = np.shape(numbers)
+        picked = xr.DataArray(np.ravel(numbers), dims=schema.TIME)
+        clock = self.signal[schema.TIME].isel({schema.TIME: picked})
+        return seconds(clock, "the clock").reshape(shape)
+
+    def counts(self, times: np.ndarray) -> np.ndarray:
+        """Which times lie within a stretch, from its first sample to its last: bool of the shape of `times`.
+
+        Parameters
+        ----------
+        times : (...) float64, s
+            Session clock.
+        """
+        if not len(self.stretches):
+            return np.zeros(np.shape(times), bool)
+        bounds = self.stamps(self.stretches - [0, 1])
+        bounds = bounds[np.argsort(bounds[:, 0], kind="stable")]
+        rounding = 1e-6 / self.rate
+        stretch = np.searchsorted(bounds[:, 0], times + rounding, side="right") - 1
+        return np.asarray((stretch >= 0) & (times <= bounds[stretch, 1] + rounding))
+
+    def chunked(self, variable: xr.Variable, sizes: dict[str, int]) -> xr.Variable:
+        """A variable in dask chunks of these sizes where the signal is in chunks."""
+        if self.signal.chunks is None:
+            return variable
+        along = dict(zip(self.signal.dims, self.signal.chunks, strict=True))
+        return variable.chunk(
+            {dim: sizes.get(str(dim), along.get(dim, -1)) for dim in variable.dims}
+        )
+
     def result(
         self, lazy: LazyArray, attrs: dict[str, Any], name: str | None = None, drop: str = ""
     ) -> xr.DataArray:
@@ -82,9 +116,7 @@ class Sampled:
         dims = tuple(dim for dim in self.signal.dims if dim != drop)
         merged = {**self.signal.attrs, **attrs}
         variable = xr.Variable(dims, wrap(lazy), {k: v for k, v in merged.items() if v is not None})
-        if self.signal.chunks is not None:
-            chunks = dict(zip(self.signal.dims, self.signal.chunks, strict=True))
-            variable = variable.chunk({dim: chunks[dim] for dim in dims})
+        variable = self.chunked(variable, {})
         coords = {
             key: coord for key, coord in self.signal.coords.items() if set(coord.dims) <= set(dims)
         }
@@ -157,7 +189,7 @@ def _counting(tree: xr.DataTree, node: xr.Dataset) -> np.ndarray | None:
     return None if invalid is None or not invalid.any() else ~invalid
 
 
-def sampled(signal: xr.DataArray, purpose: str) -> Sampled:
+def sampled(signal: xr.DataArray, purpose: str, regular: bool = True) -> Sampled:
     """A signal with its rate and its stretches, refused where it has no regular clock.
 
     Parameters
@@ -166,10 +198,14 @@ def sampled(signal: xr.DataArray, purpose: str) -> Sampled:
         In any unit, `time` in seconds.
     purpose : str
         What the clock is needed for, in an error.
+    regular : bool
+        Whether the clock has to be. If not, it may be missing, the rate is NaN, and holes of the
+        clock end no stretch.
 
     Returns
     -------
     Sampled
+        With a clock in seconds, also where that of the signal is durations (timedelta64).
 
     Raises
     ------
@@ -181,6 +217,8 @@ def sampled(signal: xr.DataArray, purpose: str) -> Sampled:
     name = repr(signal.name or "the signal")
     if signal.dims[:1] != (schema.TIME,):
         msg = f"{name} has dims {signal.dims}: expected time first"
+        if schema.TIME in signal.dims:
+            msg += "; signal.transpose('time', ...) brings it there"
         raise SchemaError(msg)
     if signal.dtype.kind not in "iufb":
         msg = f"{name} holds {signal.dtype}: expected numbers"
@@ -191,6 +229,8 @@ def sampled(signal: xr.DataArray, purpose: str) -> Sampled:
             "np.sin of it, or drop the attribute if it does not turn over"
         )
         raise SchemaError(msg)
+    if not regular:
+        return Sampled(signal, np.nan, _valid_stretches(signal))
     size = signal.sizes[schema.TIME]
     if size < 2:
         msg = f"{name} has {many(size, 'sample')}: expected at least 2, {purpose} needs a rate"
@@ -200,8 +240,23 @@ def sampled(signal: xr.DataArray, purpose: str) -> Sampled:
             f"{name} has no clock: expected a coordinate `time` in seconds, {purpose} needs a rate"
         )
         raise ValueError(msg)
+    signal = _in_seconds(signal, name)
     rate = _rate(signal, name, purpose)
     return Sampled(signal, rate, _stretches(signal))
+
+
+def _in_seconds(signal: xr.DataArray, name: str) -> xr.DataArray:
+    """The signal on a clock in seconds: durations are converted, numbers of another unit refused."""
+    clock = signal[schema.TIME]
+    unit = str(clock.attrs.get("units", "")).strip().lower()
+    if clock.dtype.kind == "m":
+        return signal.assign_coords(
+            {schema.TIME: (schema.TIME, seconds(clock, "the clock"), {"units": "s"})}
+        )
+    if unit not in _SECONDS:
+        msg = f"{name}: its clock is in {unit!r} (attribute units of time): expected seconds"
+        raise ValueError(msg)
+    return signal
 
 
 def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
@@ -221,14 +276,25 @@ def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
     off = float(np.sqrt(np.mean((within - step) ** 2)) / step) if within.size else np.inf
     short = int((steps <= 0).sum())
     if not off <= _JITTER or short > 1 + 0.001 * steps.size:
-        median = 1 / usual if usual > 0 else np.nan
-        msg = (
-            f"{name}: its clock is not regular: steps from {steps.min():.4g} to {steps.max():.4g} s, "
-            f"median {usual:.4g} s, {100 * off:.1f} % off the mean; {purpose} needs a regular one: "
-            f"na.resample(signal, {median:.4g}) gives it"
-        )
-        raise ValueError(msg)
+        raise ValueError(_irregular(name, purpose, steps, usual, off))
     return 1 / step
+
+
+def _irregular(name: str, purpose: str, steps: np.ndarray, usual: float, off: float) -> str:
+    """What is wrong with a clock, and what to do."""
+    msg = (
+        f"{name}: its clock is not regular: steps from {steps.min():.4g} to {steps.max():.4g} s, "
+        f"median {usual:.4g} s"
+    )
+    if np.isfinite(off):
+        msg += f", {100 * off:.1f} % off the mean"
+    if back := int((steps <= 0).sum()):
+        msg += f"; {many(back, 'step')} of {steps.size} do not go forwards"
+    forwards = steps[steps > 0]
+    if not forwards.size:
+        return f"{msg}. {purpose} needs time that goes forwards: signal.sortby('time')"
+    rate = 1 / float(np.median(forwards))
+    return f"{msg}; {purpose} needs a regular one: na.resample(signal, {rate:.4g}) gives it"
 
 
 def _regular(signal: xr.DataArray) -> RegularClock | None:
@@ -247,6 +313,15 @@ def _stretches(signal: xr.DataArray) -> np.ndarray:
     if schema.VALID in signal.coords and signal[schema.VALID].dims == (schema.TIME,):
         rows = rows[np.asarray(signal[schema.VALID].values, bool)[first]]
     return rows
+
+
+def _valid_stretches(signal: xr.DataArray) -> np.ndarray:
+    """Stretches of samples that are valid, whatever their clock."""
+    valid = np.ones(signal.sizes[schema.TIME], bool)
+    if schema.VALID in signal.coords and signal[schema.VALID].dims == (schema.TIME,):
+        valid = np.asarray(signal[schema.VALID].values, bool)
+    changes = np.diff(np.concatenate([[False], valid, [False]]).astype(np.int8))
+    return np.flatnonzero(changes).reshape(-1, 2).astype(np.int64)
 
 
 def scipy_signal(purpose: str) -> Any:

@@ -102,12 +102,12 @@ class Standardized(LazyArray):
                 count = known.sum(axis=0)
                 total = np.where(known, part, 0).sum(axis=0)
                 with np.errstate(invalid="ignore", divide="ignore"):
-                    own = np.where(count > 0, total / np.maximum(count, 1), 0)
-                    off = np.where(known, part - own, 0)
+                    part_mean = np.where(count > 0, total / np.maximum(count, 1), 0)
+                    off = np.where(known, part - part_mean, 0)
                     # Chan, Golub & LeVeque 1983: two sets of samples put together
                     both = np.maximum(n + count, 1)
-                    squares += (off**2).sum(axis=0) + (own - mean) ** 2 * n * count / both
-                    mean += (own - mean) * count / both
+                    squares += (off**2).sum(axis=0) + (part_mean - mean) ** 2 * n * count / both
+                    mean += (part_mean - mean) * count / both
                 n += count
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(n > 0, mean, np.nan), np.sqrt(squares / n)
@@ -200,8 +200,8 @@ def normalize(
     Raises
     ------
     ValueError
-        On an unknown method, a window that is not positive, a percentile outside 0 to 100, a
-        clock that is missing or irregular.
+        On an unknown method, a window that is not positive, a percentile outside 0 to 100; for
+        "dff" a clock that is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
     """
@@ -214,7 +214,7 @@ def normalize(
         raise ValueError(msg)
 
     def transform(array: xr.DataArray) -> xr.DataArray:
-        known = sampled(array, "na.normalize")
+        known = sampled(array, "na.normalize", regular=method == "dff")
         lazy: LazyArray
         if method == "zscore":
             lazy = Standardized(known.base, known.stretches, known.dtype)

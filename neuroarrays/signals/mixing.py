@@ -158,7 +158,7 @@ def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.
 
 
 def _channels(array: xr.DataArray, purpose: str) -> Sampled:
-    known = sampled(array, purpose)
+    known = sampled(array, purpose, regular=False)
     if array.ndim != 2:
         msg = f"{known.name} has dims {array.dims}: {purpose} needs (time, {schema.CHANNEL})"
         raise SchemaError(msg)

@@ -124,6 +124,10 @@ def resample(signal: Signal, rate: float) -> Any:
         coords[schema.TIME] = times.variable(dims, {"units": "s"})
         out = xr.DataArray(at, coords, name=array.name)
         out.attrs = dict(array.attrs) | {"sampling_rate": wanted}
+        if array.chunks is not None:
+            along = dict(zip(array.dims, array.chunks, strict=True))
+            samples = max(1, round(max(along[schema.TIME]) * usual * wanted))
+            out = out.chunk({dim: along[dim] for dim in array.dims[1:]} | {schema.TIME: samples})
         return out
 
     return each(signal, transform)

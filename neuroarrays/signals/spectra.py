@@ -59,6 +59,44 @@ class Periodograms(LazyArray):
             out[places] = outer.take_after(spectra, (bins,), 1)
         return outer.take(out, outer.left(key))
 
+    def gathered(
+        self, windows: np.ndarray, rest: Key, some: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The samples of some windows, `some` windows at a time.
+
+        Parameters
+        ----------
+        windows : (n,) int64
+            Numbers of windows.
+        rest : tuple
+            What is taken of the other axes; no ints.
+        some : int
+            How many windows are read at once.
+
+        Yields
+        ------
+        places : (m,) int64
+            Numbers of the entries of `windows` that they are.
+        samples : (m, ..., sample) float64
+            In the unit of the signal.
+        """
+        n = self.tapers.shape[1]
+        order = np.argsort(self.starts[windows], kind="stable")
+        for low in range(0, order.size, some):
+            places = order[low : low + some]
+            starts = self.starts[windows[places]]
+            first = int(starts[0])
+            span = int(starts[-1]) + n - first
+            if span <= 4 * n * places.size:
+                read = np.asarray(self.base.outer((slice(first, first + span, 1), *rest)))
+                taken = read[(starts - first)[:, None] + np.arange(n)]
+            else:  # far apart: each for itself
+                each_window = (
+                    self.base.outer((slice(s, s + n, 1), *rest)) for s in starts.tolist()
+                )
+                taken = np.stack([np.asarray(part) for part in each_window])
+            yield places, np.moveaxis(taken.astype(np.float64), 1, -1)
+
     def batches(self, windows: np.ndarray, rest: Key) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Spectra of some windows, a few at a time.
 
@@ -76,24 +114,10 @@ class Periodograms(LazyArray):
         spectra : (m, frequency, ...) float64
             One-sided densities, unit²/Hz; NaN where a sample of the window is missing.
         """
-        n = self.tapers.shape[1]
-        order = np.argsort(self.starts[windows], kind="stable")
         columns = int(np.prod(outer.result_shape(rest, self.shape[2:]), dtype=np.int64))
         some = max(1, _AT_ONCE // (8 * max(1, columns) * self.tapers.size))
-        for low in range(0, order.size, some):
-            places = order[low : low + some]
-            starts = self.starts[windows[places]]
-            first = int(starts[0])
-            span = int(starts[-1]) + n - first
-            if span <= 4 * n * places.size:
-                read = np.asarray(self.base.outer((slice(first, first + span, 1), *rest)))
-                taken = read[(starts - first)[:, None] + np.arange(n)]
-            else:  # far apart: each for itself
-                each_window = (
-                    self.base.outer((slice(s, s + n, 1), *rest)) for s in starts.tolist()
-                )
-                taken = np.stack([np.asarray(part) for part in each_window])
-            yield places, self._spectra(np.moveaxis(taken.astype(np.float64), 1, -1))
+        for places, samples in self.gathered(windows, rest, some):
+            yield places, self._spectra(samples)
 
     def _spectra(self, samples: np.ndarray) -> np.ndarray:
         """Densities of (window, ..., sample): (window, frequency, ...)."""
@@ -154,12 +178,17 @@ def spectrogram(
 
     def transform(array: xr.DataArray) -> xr.DataArray:
         known = sampled(array, "na.spectrogram")
-        spectra, coords, attrs = _windows(known, window, step, method, bandwidth)
-        first = np.asarray(array[schema.TIME].values, float)[spectra.starts]
-        middle = first + (spectra.tapers.shape[1] - 1) / 2 / known.rate
+        spectra, coords, attrs = windows_of(known, window, step, method, bandwidth)
+        n = spectra.tapers.shape[1]
+        middle = known.stamps(spectra.starts) + (n - 1) / 2 / known.rate
         coords |= {schema.TIME: xr.Variable(schema.TIME, middle, {"units": "s"})}
         dims = (schema.TIME, "frequency", *array.dims[1:])
-        return xr.DataArray(xr.Variable(dims, wrap(spectra), attrs), coords, name=array.name)
+        variable = xr.Variable(dims, wrap(spectra), attrs)
+        if array.chunks is not None:
+            hop = int(np.median(np.diff(spectra.starts))) if spectra.starts.size > 1 else n
+            windows = max(1, max(array.chunks[0]) // hop)
+            variable = known.chunked(variable, {schema.TIME: windows})
+        return xr.DataArray(variable, coords, name=array.name)
 
     return each(signal, transform)
 
@@ -216,7 +245,7 @@ def power(
     def transform(array: xr.DataArray) -> xr.DataArray:
         known = sampled(array, "na.power")
         taper = "hann" if method == "welch" else method
-        spectra, coords, attrs = _windows(known, window, None, taper, bandwidth)
+        spectra, coords, attrs = windows_of(known, window, None, taper, bandwidth)
         total = np.zeros(spectra.shape[1:])
         number = np.zeros(spectra.shape[2:], np.int64)
         rest = outer.normalise((), spectra.shape[2:])
@@ -232,7 +261,11 @@ def power(
     return each(signal, transform)
 
 
-def _windows(
+def _squared(unit: str) -> str:
+    return f"{unit}²" if unit.isalpha() else f"({unit})²"
+
+
+def windows_of(
     known: Sampled, window: float, step: float | None, method: str, bandwidth: float | None
 ) -> tuple[Periodograms, dict[Any, xr.Variable], dict[str, Any]]:
     """The spectra of all windows of a signal, with the coordinates and attributes they share."""
@@ -254,7 +287,7 @@ def _windows(
     coords["frequency"] = xr.Variable("frequency", frequency, {"units": "Hz"})
     unit = array.attrs.get("units")
     attrs = dict(array.attrs) | {
-        "units": f"({unit})²/Hz" if unit else "",
+        "units": _squared(str(unit)) + "/Hz" if unit else "",
         "long_name": "power density",
         "window": n / known.rate,
         "tapers": len(tapers),

@@ -61,6 +61,9 @@ def test_spikes_in_gaps_of_the_phase_do_not_count():
     clock = np.concatenate([CLOCK[:1000], CLOCK[2000:]])
     found = na.phase_locking(spikes([3.0, 8.0, 15.0]), phase(clock))
     assert found["n"].values.tolist() == [2]
+    valid = (CLOCK < 7) | (CLOCK > 9)
+    found = na.phase_locking(spikes([3.0, 8.0, 15.0]), phase().assign_coords(valid=("time", valid)))
+    assert found["n"].values.tolist() == [2]
     for wrong in (phase(period=None), phase().expand_dims("channel", 1)):
         with pytest.raises(SchemaError, match="attribute period"):
             na.phase_locking(spikes([3.0]), wrong)
@@ -74,7 +77,7 @@ def test_averages_around_events_are_those_of_each_event():
         values, {"time": CLOCK, "channel": [3, 4]}, ("time", "channel"), "lfp", {"units": "V"}
     )
     times = np.array([3.0, 7.01, 12.345, 21.99, np.nan])
-    found = na.event_triggered_average(signal, times, (-0.05, 0.1))
+    found = na.event_triggered_average(times, signal, (-0.05, 0.1))
     np.testing.assert_allclose(found["lag"], np.arange(-10, 21) / RATE)
     for column in range(2):
         known = np.isfinite(values[:, column])
@@ -95,7 +98,122 @@ def test_averages_around_events_are_those_of_each_event():
             )
     assert found["mean"].attrs["units"] == "V"
     with pytest.raises(ValueError, match="holds no sample"):
-        na.event_triggered_average(signal, times, (0.001, 0.002))
+        na.event_triggered_average(times, signal, (0.001, 0.002))
+
+
+def test_averages_around_spikes_are_those_of_each_unit():
+    rng = np.random.default_rng(2)
+    valid = CLOCK < 20
+    signal = xr.DataArray(rng.normal(size=4000), {"time": CLOCK, "valid": ("time", valid)}, "time")
+    trains = [3.0, 4.0, 8.5], [], [21.0, 9.0]
+    found = na.event_triggered_average(spikes(*trains), signal, (-0.05, 0.05))
+    assert found["mean"].dims == ("unit_id", "lag")
+    assert found["depth"].values.tolist() == [0, 10, 20]
+    for k, train in enumerate((trains[0], [], [9.0])):
+        alone = na.event_triggered_average(train, signal, (-0.05, 0.05))
+        for name in ("mean", "sem", "n"):
+            np.testing.assert_allclose(found[name][k], alone[name])
+        assert (alone["n"] == len(train)).all()
+    none = spikes([]).isel(unit_id=slice(0, 0))
+    assert na.event_triggered_average(none, signal, (0, 1)).sizes["unit_id"] == 0
+    for wrong in (0.1, (0.1, "a"), (0, np.inf)):
+        with pytest.raises(ValueError, match="two times in seconds"):
+            na.event_triggered_average([3.0], signal, wrong)
+
+
+@pytest.fixture(scope="module")
+def session():
+    lfp = xr.Dataset({"lfp": ("time", np.cos(phase().values))}, {"time": CLOCK})
+    invalid = xr.Dataset(
+        {
+            "start_time": ("presentation_id", [10.0]),
+            "stop_time": ("presentation_id", [12.0]),
+        },
+        {"presentation_id": [0]},
+    )
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}),
+            "/s/presentations/invalid_times": invalid,
+            "/s/LFP": lfp,
+            "/s/theta": xr.Dataset({"phase": phase()}),
+            "/s/CA1/spikes": spikes([3.0, 11.0], [14.0]),
+            "/s/CA3/spikes": spikes([5.0, 6.0, 7.0]),
+        }
+    )
+
+
+def test_areas_of_a_tree_are_asked_with_the_path_of_a_signal(session):
+    locked = na.phase_locking(session, "theta/phase")
+    assert locked["n"].values.tolist() == [1, 1, 3]  # 11 s is invalid
+    assert locked["area"].values.tolist() == ["CA1", "CA1", "CA3"]
+    around = na.event_triggered_average(session, "LFP/lfp", (-0.1, 0.1), areas="CA3")
+    assert around["n"].dims == ("unit_id", "lag")
+    assert (around["n"] == 3).all()
+    together = na.coherence(session["s"], "LFP/lfp", 2.0)
+    assert together["coherence"].sizes["unit_id"] == 3
+    assert together["n"].values.tolist() == [1, 1, 3]
+    with pytest.raises(NotInTree, match="LFP/lfp"):
+        na.coherence(session["s/CA1"], "LFP/LFP")
+    with pytest.raises(SchemaError, match="needs a node of a tree"):
+        na.coherence(spikes([3.0]), "LFP/lfp")
+
+
+def field_and_spikes():
+    """Two channels, the second with a missing sample, and trains of which one follows 8 Hz."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(4000, 2)) + np.cos(2 * np.pi * 8 * CLOCK)[:, None]
+    values[3000, 1] = np.nan
+    follows = 2.51 + np.arange(140) / 8 + rng.normal(0, 0.01, 140)
+    dims = ("time", "channel")
+    field = xr.DataArray(values, {"time": CLOCK, "channel": [0, 1]}, dims, "lfp")
+    return field, [np.sort(rng.uniform(0, 25, 200)), follows, []]
+
+
+def test_coherence_of_welch_is_that_of_scipy_on_counts():
+    scipy_signal = pytest.importorskip("scipy.signal", reason="pip install scipy")
+    field, trains = field_and_spikes()
+    found = na.coherence(spikes(*trains), field, 1.0, method="welch")
+    for k, train in enumerate(trains[:2]):
+        edges = np.append(CLOCK, CLOCK[-1] + 1 / RATE) - 0.5 / RATE
+        counts = np.histogram(train, edges)[0]
+        of_scipy = scipy_signal.coherence(counts, field.values[:, 0], RATE, nperseg=200)[1]
+        np.testing.assert_allclose(found["coherence"][k, :, 0], of_scipy, atol=1e-12)
+        assert found["n"].values[k] == counts.sum()
+    assert np.isnan(found["coherence"][2]).all()
+    assert found["windows"].values.tolist() == [39, 37]
+    short = na.coherence(spikes(*trains), field[:200], 1.0, method="welch")
+    assert np.isnan(short["coherence"]).all()  # one window: always 1
+
+
+def test_coherence_by_tapers_is_a_slow_sum():
+    windows = pytest.importorskip("scipy.signal.windows", reason="pip install scipy")
+    field, trains = field_and_spikes()
+    found = na.coherence(spikes(*trains), field, 1.0, bandwidth=6.0)
+    tapers = windows.dpss(200, 3.0, 5)
+    turns = np.exp(-2j * np.pi * np.outer(np.arange(101), np.arange(200)) / 200)
+    for channel in range(2):
+        cross, power, spiking = 0, 0, 0
+        for start in range(0, 4000, 200):
+            x = field.values[start : start + 200, channel]
+            if np.isnan(x).any():
+                continue
+            edges = CLOCK[start] + (np.arange(201) - 0.5) / RATE
+            counts = np.histogram(trains[1], edges)[0]
+            for taper in tapers:
+                of_field = turns @ (taper * (x - x.mean()))
+                of_spikes = turns @ (taper * (counts - counts.mean()))
+                cross = cross + of_field * of_spikes.conj()
+                power = power + np.abs(of_field) ** 2
+                spiking = spiking + np.abs(of_spikes) ** 2
+        slow = np.abs(cross) ** 2 / power / spiking
+        np.testing.assert_allclose(found["coherence"][1, :, channel], slow, atol=1e-12)
+    assert found["coherence"].sel(frequency=8).values[1, 0] > found["level"].values[0]
+    assert found["coherence"].sel(frequency=50).values[1, 0] < 0.15
+    off = found["phase"].sel(frequency=8).values[1, 0] - 2 * np.pi * 8 * 0.01  # after the peak
+    assert abs(off) < 0.2
+    with pytest.raises(ValueError, match="expected 'multitaper' or 'welch'"):
+        na.coherence(spikes(*trains), field, method="fft")
 
 
 @pytest.fixture(scope="module")

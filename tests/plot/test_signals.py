@@ -60,7 +60,7 @@ def test_spectra_and_current_sources(ax, lfp):
     assert [line.get_label() for line in lines.lines][2] == "9 CA1, 40 µm"
     np.testing.assert_allclose(lines.lines[2].get_ydata(), spectra[1:, 2])
     na.plot.power(xr.concat([spectra] * 4, "channel"), ax=plt.subplots()[1])
-    sources = na.event_triggered_average(na.csd(lfp), [1.0, 2.0], (-0.1, 0.1))["mean"]
+    sources = na.event_triggered_average([1.0, 2.0], na.csd(lfp), (-0.1, 0.1))["mean"]
     _, probe = plt.subplots()
     na.plot.csd(sources, ax=probe)
     assert probe.get_ylabel() == "position (µm)"

@@ -29,7 +29,7 @@ def test_power_is_that_of_scipy(noise):
     frequency, want = scipy_signal.welch(noise, RATE, nperseg=200, axis=0)
     np.testing.assert_allclose(found["frequency"], frequency)
     np.testing.assert_allclose(found, want, rtol=1e-9)
-    assert found.attrs["units"] == "(V)²/Hz"
+    assert found.attrs["units"] == "V²/Hz"
     assert found["windows"].values.tolist() == [39, 39, 39]
     np.testing.assert_allclose(na.power(signal(noise).chunk(time=333), 1.0), found)
 

@@ -1,0 +1,214 @@
+"""`coherence`: at which frequencies spikes follow a signal."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis.conditions import dataset_of
+from neuroarrays.analysis.over import Over, over_areas
+from neuroarrays.analysis.signals import series_of
+from neuroarrays.files import outer
+from neuroarrays.signals.given import Sampled, sampled, scipy_signal
+from neuroarrays.signals.spectra import Periodograms, windows_of
+from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.trains import spikes_node
+
+#: Bytes of samples and spike counts that are transformed at once.
+_AT_ONCE = 16 << 20
+#: A coherence above the level is found in so many of a hundred units that do not follow the signal.
+_CHANCE = 0.05
+
+
+@over_areas("spikes")
+def coherence(
+    area: xr.DataTree | xr.Dataset,
+    signal: str | xr.DataArray,
+    window: float = 1.0,
+    *,
+    method: str = "multitaper",
+    bandwidth: float | None = None,
+    **over: Unpack[Over],
+) -> xr.Dataset:
+    """Spike-field coherence: at which frequencies the spikes of each unit follow a signal.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds.
+    signal : (time, ...) DataArray or str
+        On a regular clock, in any unit, or the path of one in the session of the area. It is read
+        once, a part at a time; the spikes are counted in its sampling intervals.
+    window : float, s
+        Length of a window; frequencies are 1 / `window` apart.
+    method : {"multitaper", "welch"}
+        The mean over discrete prolate spheroidal sequences, in windows side by side; or one Hann
+        window, overlapping by half.
+    bandwidth : float, Hz, optional
+        Of the multitaper method, from one side to the other: 4 / `window` unless given.
+
+    Returns
+    -------
+    xr.Dataset
+        Along ``(unit_id, frequency, ...)``, `frequency` in Hz, float64: ``coherence``, magnitude
+        squared, from 0 to 1; and ``phase`` of the signal at the spikes, in rad from 0 to 2 pi, 0
+        at a peak, with its `period`. ``n (unit_id,)``: spikes in the windows. ``level (...)``:
+        what the coherence of a unit that does not follow the signal exceeds at 5 % of the
+        frequencies. The coordinate `windows` counts those without a missing sample. NaN of units
+        without spikes, and with fewer than two tapers and windows together.
+
+    Raises
+    ------
+    ValueError
+        On an unknown method, a window that is longer than the longest stretch without a gap, a
+        clock that is missing or irregular.
+    SchemaError
+        If there are no spikes; else as `neuroarrays.filter`.
+    NotInTree
+        If there is no signal at the path.
+    MissingDependency
+        Without scipy.
+
+    Notes
+    -----
+    ``C = |sum X N*|² / (sum |X|² sum |N|²)`` over windows and tapers, where X and N are the
+    Fourier transforms of the signal and of the spike counts, each times the taper and without its
+    mean in the window (Jarvis & Mitra 2001, Neural Comput. 13:717); with "welch" equal to
+    `scipy.signal.coherence`. ``level = 1 - 0.05^(1 / (K - 1))`` with K tapers and windows that do
+    not overlap. With few of them the coherence of what is unrelated is large, 1 / K in the mean:
+    compare it with the level.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, neuroarrays as na
+    >>> clock = np.arange(0, 60, 0.002)
+    >>> lfp = xr.DataArray(np.cos(2 * np.pi * 8 * clock), {"time": clock}, "time")
+    >>> times = np.arange(8, 472) / 8  # a spike at every peak
+    >>> spikes = xr.Dataset(
+    ...     {"spike_times": ("spike", times), "row_size": ("unit_id", [times.size])},
+    ...     {"unit_id": [1]},
+    ... )
+    >>> na.coherence(spikes, lfp)["coherence"].sel(frequency=8).values.round(1)
+    array([1.])
+    """
+    scipy_signal("na.coherence")
+    if method not in ("multitaper", "welch"):
+        msg = f"method={method!r}: expected 'multitaper' or 'welch'"
+        raise ValueError(msg)
+    signal = series_of(area, signal, "signal")
+    known = sampled(signal, "na.coherence")
+    taper, step = ("hann", None) if method == "welch" else (method, window)
+    spectra, coords, _ = windows_of(known, window, step, taper, bandwidth)
+    node = dataset_of(spikes_node(area, "spikes"))
+    sample, unit = _in_samples(known, node)
+    n_units = np.atleast_1d(node[schema.ROW_SIZE].values).size
+    cross, field, spiking, windows = _sums(spectra, sample, unit, n_units)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = (cross.real**2 + cross.imag**2) / (field * spiking)
+    level = _level(spectra, windows)
+    defined = np.isfinite(squared) & np.isfinite(level)
+    phase = np.where(defined, np.angle(cross) % (2 * np.pi), np.nan)
+    coords |= {k: c.variable for k, c in node.coords.items() if c.dims == (schema.UNIT,)}
+    rest = signal.dims[1:]
+    coords["windows"] = xr.Variable(rest, windows.reshape(signal.shape[1:]))
+    dims = (schema.UNIT, "frequency", *rest)
+    shape = (n_units, spectra.shape[1], *signal.shape[1:])
+    turn = {"units": "rad", "period": 2 * np.pi, "long_name": "phase of the signal at the spikes"}
+    values = np.where(defined, squared, np.nan).reshape(shape)
+    n = np.bincount(unit[_in_windows(spectra, sample)], minlength=n_units)
+    return xr.Dataset(
+        {
+            "coherence": (dims, values, {"units": "1", "long_name": "coherence"}),
+            "phase": (dims, phase.reshape(shape), turn),
+            "level": (rest, level.reshape(signal.shape[1:]), {"units": "1"}),
+            "n": (schema.UNIT, n, {"long_name": "spikes"}),
+        },
+        coords,
+        {"window": spectra.tapers.shape[1] / known.rate, "tapers": len(spectra.tapers)},
+    )
+
+
+def _level(spectra: Periodograms, windows: np.ndarray) -> np.ndarray:
+    """What chance exceeds at 5 % of the frequencies, (column,); NaN where there is nothing to average."""
+    n_samples = spectra.tapers.shape[1]
+    hop = np.diff(spectra.starts).min(initial=n_samples)
+    independent = len(spectra.tapers) * np.ceil(windows * hop / n_samples)
+    with np.errstate(divide="ignore"):
+        level = 1 - _CHANCE ** (1 / (independent - 1))
+    return np.where(independent > 1, level, np.nan)
+
+
+def _in_windows(spectra: Periodograms, sample: np.ndarray) -> np.ndarray:
+    """Which samples, given by their numbers, lie in a window: bool."""
+    place = np.searchsorted(spectra.starts, sample, side="right") - 1
+    ends = spectra.starts[np.maximum(place, 0)] + spectra.tapers.shape[1]
+    return np.asarray((place >= 0) & (sample < ends))
+
+
+def _in_samples(known: Sampled, node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the sample next to each spike, in order, and the number of its unit.
+
+    Spikes further from the signal than half a step do not count.
+    """
+    times = seconds(node[schema.SPIKE_TIMES])
+    sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
+    order = np.argsort(times, kind="stable")  # NaN last
+    times, unit = times[order], np.repeat(np.arange(sizes.size), sizes)[order]
+    samples = [np.empty(0, np.int64)]
+    units = [np.empty(0, np.int64)]
+    half = 0.5 / known.rate
+    for begin, end in known.stretches.tolist():
+        stamps = known.stamps(np.arange(begin, end))
+        inside = slice(*np.searchsorted(times, [stamps[0] - half, stamps[-1] + half]))
+        middles = (stamps[1:] + stamps[:-1]) / 2
+        samples.append(np.searchsorted(middles, times[inside], side="right") + begin)
+        units.append(unit[inside])
+    sample, unit = np.concatenate(samples), np.concatenate(units)
+    order = np.argsort(sample, kind="stable")
+    return sample[order], unit[order]
+
+
+def _sums(
+    spectra: Periodograms, sample: np.ndarray, unit: np.ndarray, n_units: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sums over windows and tapers, and how many windows of each channel have all samples.
+
+    Returns
+    -------
+    cross : (unit_id, frequency, column) complex128
+        Signal times conjugate spikes.
+    field, spiking : (1 or unit_id, frequency, column) float64
+        Power of the signal, and of the spikes in the windows of that column.
+    windows : (column,) int64
+    """
+    n_samples, n_bins = spectra.tapers.shape[1], spectra.shape[1]
+    n_columns = int(np.prod(spectra.shape[2:], dtype=np.int64))
+    cross = np.zeros((n_bins, n_units, n_columns), complex)
+    field = np.zeros((n_bins, 1, n_columns))
+    spiking = np.zeros((n_bins, n_units, n_columns))
+    windows = np.zeros(n_columns, np.int64)
+    some = max(1, _AT_ONCE // (16 * n_samples * (n_units + n_columns + 1)))
+    rest = outer.normalise((), spectra.shape[2:])
+    numbers = np.arange(spectra.starts.size)
+    for places, values in spectra.gathered(numbers, rest, some):
+        values = values.reshape(len(places), n_columns, n_samples)
+        whole = np.isfinite(values).all(axis=-1)
+        values = np.where(whole[..., None], values, 0)
+        counts = np.zeros((len(places), n_units, n_samples))
+        for k, start in enumerate(spectra.starts[places].tolist()):
+            part = slice(*np.searchsorted(sample, [start, start + n_samples]))
+            np.add.at(counts[k], (unit[part], sample[part] - start), 1)
+        values -= values.mean(axis=-1, keepdims=True)
+        counts -= counts.mean(axis=-1, keepdims=True)
+        for taper in spectra.tapers:
+            x = np.fft.rfft(values * taper, axis=-1).transpose(2, 0, 1)
+            spikes = np.fft.rfft(counts * taper, axis=-1).transpose(2, 1, 0)
+            cross += spikes.conj() @ x
+            field += (np.abs(x) ** 2).sum(axis=1, keepdims=True)
+            spiking += (np.abs(spikes) ** 2) @ whole.astype(float)
+        windows += whole.sum(axis=0)
+    across = (1, 0, 2)
+    return cross.transpose(across), field.transpose(across), spiking.transpose(across), windows
