@@ -6,14 +6,15 @@ The lower floor of this folder. A folder is one, a zip is another (`zips`); what
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
 
-from neuroarrays.errors import FormatError
+from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files.location import FILE, FOLDER, LINK, Location, Stamp, check, words_of
 from neuroarrays.files.positioned import Part
 
@@ -89,6 +90,10 @@ class Store(ABC):
         (got,) = self.readv(name, [(start, [buffer])])
         return bytes(buffer[:got])
 
+    def ahead(self, names: Sequence[str]) -> None:
+        """Say which small files are read next, for stores where each read waits."""
+        return
+
     def path_of(self, name: str) -> str:
         """The path of a file, for messages."""
         return f"{self.path}/{name}"
@@ -99,6 +104,8 @@ class FolderStore(Store):
     """Files of a folder: one open and one positioned read for each place."""
 
     def listing(self) -> Listing:
+        if self.stamp and self.location.waits:  # listed as a whole, for the stamp
+            return _by_folder(self.location.folder(self.stamp, follow=True).files)
         listing: Listing = {}
         todo = [""]
         while todo:
@@ -120,6 +127,18 @@ class FolderStore(Store):
                 raise FormatError(self.path, folder, "a session's folders", "folders without end")
         return listing
 
+    def ahead(self, names: Sequence[str]) -> None:
+        if not self.location.waits:
+            return
+        from neuroarrays.files import network  # brings http along
+
+        def begin(name: str) -> None:
+            with contextlib.suppress(NeuroArraysError, OSError):  # said when it is read
+                self.readv(name, [])
+
+        for _ in network.side_by_side(begin, names, "places"):
+            pass
+
     def size(self, name: str) -> int:
         file = self.location.child(name)
         status = file.status()
@@ -134,6 +153,18 @@ class FolderStore(Store):
             known = self.location.folder(self.stamp, follow=True).files.get(name, ())
         with self.location.child(name).open(known) as file:
             return file.readv(parts)
+
+
+def _by_folder(names: Iterable[str]) -> Listing:
+    """Names of files by their folder, with the folders that hold only folders."""
+    listing: Listing = {"": []}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        parts = folder.split("/") if folder else []
+        for depth in range(1, len(parts) + 1):
+            listing.setdefault("/".join(parts[:depth]), [])
+        listing[folder].append(file)
+    return listing
 
 
 @contextmanager

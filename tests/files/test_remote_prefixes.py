@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from neuroarrays.errors import (
 from neuroarrays.files import addresses
 from neuroarrays.files.locating import locate
 from neuroarrays.files.opening import open_source
+from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 from neuroarrays.testing.comparing import assert_same_trees
 
 pytest.importorskip(
@@ -98,6 +100,17 @@ def test_archives_of_ours(bucket, server, saved, name):
     expected = na.open_datatree(saved / name)
     assert_same_trees(na.open_datatree(server.url(f"lab/{name}")), expected)
     assert_same_trees(na.open_datatree(f"s3://lab/{name}"), expected)
+
+
+def test_a_folder_of_small_files_is_listed_once_and_each_asked_once(bucket, server):
+    """SENSORIUM: what opening reads of the files comes before, side by side."""
+    path = bucket / "static22846-10-16"
+    write_static(path, StaticOptions(train=3, validation=1, test=1, repeats=1))
+    opened = na.open_datatree("s3://lab/static22846-10-16")
+    asked = Counter(entry[2] for entry in server.seen.log)
+    assert max(count for name, count in asked.items() if name.endswith(".npy")) == 1
+    assert not any(name.rstrip("/").endswith("statistics/behavior") for name in asked)
+    assert_same_trees(opened, na.open_datatree(path))
 
 
 def test_a_zarr_store_of_nwb_in_a_bucket(bucket):

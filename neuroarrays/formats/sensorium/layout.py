@@ -84,6 +84,23 @@ def data_folders(listing: Listing, files: Store) -> dict[str, str]:
     return by_kind
 
 
+def read_on_opening(listing: Listing, folders: dict[str, str]) -> list[str]:
+    """Names of the files of which opening reads something: the first of each kind, and tables."""
+    names = [
+        f"{folder}/{file}"
+        for folder, files in listing.items()
+        if folder.startswith("meta/")
+        for file in files
+        if file.endswith(".npy") and not file.startswith(".")
+    ]
+    first = [_numbers(listing[folder])[:1].tolist() for folder in folders.values()]
+    return names + [
+        f"{folder}/{number}.npy"
+        for folder, numbers in zip(folders.values(), first, strict=True)
+        for number in numbers
+    ]
+
+
 def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials:
     """The trials of a session.
 
