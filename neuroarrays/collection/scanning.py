@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 UNITS, PRESENTATIONS, SESSIONS, CATALOG = "units", "presentations", "sessions", "catalog"
 TABLES = (UNITS, PRESENTATIONS, SESSIONS, CATALOG)
 TABLE, SPIKES, DURATION = "table", "spikes", "duration"
-#: Columns that say where a row lies, at the front and at the end of each table.
-FIRST = (rows.PATH, rows.BLOCK, rows.SESSION, rows.AREA, TABLE)
-LAST = (rows.ROW, rows.NODE, rows.FORMAT)
+#: Columns that say where a row lies, at the front and at the end of each table. Paths are long, and
+#: pandas prints the first columns of a table whole.
+FIRST = (rows.BLOCK, rows.SESSION, rows.AREA, TABLE)
+LAST = (rows.ROW, rows.NODE, rows.FORMAT, rows.PATH)
 #: Attributes of a session that are no fact about the recording.
 _NO_FACTS = ("notes", "metadata_in_file")
 #: Some rows: the values of each column, (row,) each or one for all.

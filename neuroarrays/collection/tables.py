@@ -74,10 +74,9 @@ def units(
     Returns
     -------
     pandas.DataFrame
-        ``path``, ``block`` (of an archive with several stimuli), ``session``, ``area``,
-        ``unit_id``, every column along `unit_id`: (unit,) each, in the unit of measurement in
+        ``block`` (of an archive with several stimuli), ``session``, ``area``, ``unit_id``, every column along `unit_id`: (unit,) each, in the unit of measurement in
         ``attrs["units"]``; ``spikes`` (how many, of a recording), ``row`` (position in the area), ``node``
-        (path in the tree) and ``format``. A column that a recording lacks is missing in its rows.
+        (path in the tree), ``format`` and ``path`` (of the file or folder). A column that a recording lacks is missing in its rows.
         ``attrs["notes"]`` says what was left out and what was read anew.
 
     Raises
@@ -142,9 +141,9 @@ def presentations(
     Returns
     -------
     pandas.DataFrame
-        ``path``, ``block``, ``session``, ``table``, ``presentation_id``, ``start_time``,
+        ``block``, ``session``, ``table``, ``presentation_id``, ``start_time``,
         ``stop_time`` and ``duration`` (s, session clock), every other column of the tables in the unit
-        of measurement in ``attrs["units"]``, and ``format``.
+        of measurement in ``attrs["units"]``, ``format`` and ``path``.
 
     Raises
     ------
@@ -195,8 +194,8 @@ def sessions(
     Returns
     -------
     pandas.DataFrame
-        ``path``, ``block``, ``session``, ``areas`` (names, joined by ", "), ``units`` (how many),
-        ``tables`` and ``signals`` (names), the attributes of the session, and ``format``.
+        ``block``, ``session``, ``areas`` (names, joined by ", "), ``units`` (how many), ``tables`` and
+        ``signals`` (names), the attributes of the session, ``format`` and ``path``.
 
     Raises
     ------
@@ -238,9 +237,9 @@ def catalog(
     Returns
     -------
     pandas.DataFrame
-        ``path``, ``block`` (of an archive with several stimuli), ``session``, ``area`` ("" of a session
-        without), the number of ``units``, ``spikes``, ``presentations``, ``times`` as far as there are
-        such, ``node`` (path in the tree) and ``format``. Of a recording the column ``presentations`` has
+        ``block`` (of an archive with several stimuli), ``session``, ``area`` ("" of a session without),
+        the number of ``units``, ``spikes``, ``presentations``, ``times`` as far as there are such,
+        ``node`` (path in the tree), ``format`` and ``path``. Of a recording the column ``presentations`` has
         dicts, name of a table -> its number of rows.
 
     Raises

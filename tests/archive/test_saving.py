@@ -210,7 +210,8 @@ def test_real_recordings_come_back(shared_data, tmp_path, name, compression, pla
     tree = na.open_datatree(shared_data / place)
     path = store.save(tree, tmp_path / name, compression=compression)
     assert_identical_trees(na.open_datatree(shared_data / place), na.open_datatree(path))
-    assert na.catalog(path).to_dict() == na.catalog(shared_data / place).to_dict()
+    saved, given = (na.catalog(p).drop(columns=["path", "format"]) for p in (path, shared_data / place))
+    assert saved.to_dict() == given.to_dict()
 
 
 @pytest.mark.parametrize("name", ["x.h5", "x.zarr"])
