@@ -19,8 +19,8 @@ from neuroarrays.analysis.matching import (
     agree,
     attributes,
     axis,
+    content,
     equal,
-    noun,
     shared,
 )
 from neuroarrays.errors import SchemaError
@@ -129,10 +129,10 @@ def _rows(tables: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
         columns = table.reset_index() if all(named) else table.reset_index(drop=True)
         where = {_BLOCK: place.block} if many else {}
         where |= {schema.SESSION: place.session, schema.AREA: place.area}
-        parts.append(columns.assign(**{k: v for k, v in where.items() if k not in columns}))
+        columns = columns.rename(columns={name: f"{name}_in_file" for name in where})
+        parts.append(columns.assign(**where))
     table = pd.concat(parts, ignore_index=True)
-    first = [column for column in (_BLOCK, schema.SESSION, schema.AREA) if column in table]
-    return table[[*first, *(column for column in table if column not in first)]]
+    return table[[*where, *(column for column in table if column not in where)]]
 
 
 def _where(places: Sequence[Place], dim: str, sizes: Sequence[int] | None = None) -> dict[str, Any]:
@@ -212,7 +212,7 @@ class _Frame:
         dims = [str(dim) for v in parts.values() for dim in v.dims]
         dims = list(dict.fromkeys(dims if self.along in dims else [self.along, *dims]))
         everything = whole and len(parts) == n_parts
-        dtype, fill = _room(name, [v.dtype for v in parts.values()], everything, is_data)
+        dtype, fill = _room(name, [v.values for v in parts.values()], everything, is_data)
         values = np.full([self.shape[dim] for dim in dims], fill, dtype)
         for place, variable in parts.items():
             variable = variable.set_dims(
@@ -250,22 +250,24 @@ class _Frame:
 
 
 def _room(
-    name: str, dtypes: Sequence[np.dtype], everything: bool, is_data: bool
+    name: str, parts: Sequence[np.ndarray], everything: bool, is_data: bool
 ) -> tuple[np.dtype, Any]:
     """The dtype that holds all parts, and what stands where a part has nothing."""
-    kinds = {noun(dtype) for dtype in dtypes}
-    if len(kinds) > 1 or "object" in kinds:
-        if is_data and "text" in kinds:
-            msg = f"{name!r} holds texts in some areas and numbers in others"
-            raise SchemaError(msg)
-        return np.dtype(object), "" if kinds <= {"text", "object"} else None
-    dtype = np.result_type(*dtypes)
+    kinds = {content(values) for values in parts}
+    if is_data and "text" in kinds and not kinds <= {"text", "objects"}:
+        msg = f"{name!r} holds texts in some areas and numbers in others"
+        raise SchemaError(msg)
+    if len(kinds) > 1 or any(values.dtype.kind == "O" for values in parts):
+        return np.dtype(object), "" if kinds <= {"text", "objects"} else None
+    dtype = np.result_type(*(values.dtype for values in parts))
     if kinds == {"text"}:
         return dtype, ""
     if kinds == {"time"}:
         return dtype, np.array("NaT", dtype)
+    if name == _NUMBER and dtype.kind in "iuf":
+        return dtype, 0
     if dtype.kind in "fc":
         return dtype, np.nan
-    if everything or name == _NUMBER:
+    if everything:
         return dtype, 0
     return np.dtype(float), np.nan

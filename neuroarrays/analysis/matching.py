@@ -51,7 +51,7 @@ def axis(dim: str, parts: Parts) -> Axis:
     if any(_is_binned(dim, part) for part in having.values()):
         _check_same(dim, values)
         return Axis(first.size, xr.Variable(dim, first, attrs), dict.fromkeys(parts))
-    agree({p: _label_kind(v) for p, v in values.items()}, f"the type of {dim!r}", _CONVERT)
+    agree({p: content(v) for p, v in values.items()}, f"the type of {dim!r}", _CONVERT)
     if all(v.dtype == first.dtype and equal(first, v) for v in values.values()):
         return Axis(first.size, xr.Variable(dim, first, attrs), dict.fromkeys(parts))
     for place, of_part in values.items():
@@ -59,6 +59,13 @@ def axis(dim: str, parts: Parts) -> Axis:
             msg = f"{place.path}: labels of {dim!r} stand there twice, so they cannot be matched"
             raise SchemaError(msg)
     union, positions = _union(values)
+    for place, at in positions.items():
+        if np.unique(at).size < at.size:
+            msg = (
+                f"{place.path}: values of {dim!r} that are the same in single precision, in which other "
+                f"areas have them; round them, or {_CONVERT}"
+            )
+            raise SchemaError(msg)
     return Axis(union.size, xr.Variable(dim, union, attrs), dict.fromkeys(parts) | positions)
 
 
@@ -101,11 +108,13 @@ def _bins(centres: np.ndarray) -> str:
     return f"{centres.size:,}{step} from {centres[0]:.6g} to {centres[-1]:.6g}"
 
 
-def _label_kind(labels: np.ndarray) -> str:
-    """What labels are: numbers, text, ..."""
-    if labels.dtype.kind == "O":
-        return "text" if all(isinstance(label, str) for label in labels.tolist()) else "objects"
-    return noun(labels.dtype)
+def content(values: np.ndarray) -> str:
+    """What values are, whatever their dtype: numbers, text, ..."""
+    if values.dtype.kind == "O":
+        known = all(isinstance(value, str) for value in values.ravel().tolist())
+        return "text" if known else "objects"
+    kinds = {"U": "text", "S": "text", "T": "text", "M": "time", "m": "time", "b": "truth values"}
+    return kinds.get(values.dtype.kind, "numbers")
 
 
 def _union(values: Mapping[Place, np.ndarray]) -> tuple[np.ndarray, dict[Place, np.ndarray]]:
@@ -120,7 +129,7 @@ def _union(values: Mapping[Place, np.ndarray]) -> tuple[np.ndarray, dict[Place, 
         v.astype(coarse).astype(float) if v.dtype.kind == "f" else v
     )
     keys = {place: key(v) for place, v in values.items()}
-    if _label_kind(next(iter(values.values()))) == "text":
+    if content(next(iter(values.values()))) == "text":
         keys = {place: v.astype(str) for place, v in keys.items()}
     union = np.unique(np.concatenate(list(keys.values())))
     positions = {place: np.searchsorted(union, of_part) for place, of_part in keys.items()}
@@ -174,12 +183,6 @@ def shared(attrs: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:
         for key, value in first.items()
         if all(key in each and bool(np.array_equal(each[key], value)) for each in others)
     }
-
-
-def noun(dtype: np.dtype) -> str:
-    """What a dtype holds, for words."""
-    kinds = {"U": "text", "S": "text", "T": "text", "O": "object", "M": "time", "m": "time"}
-    return kinds.get(dtype.kind, "truth values" if dtype.kind == "b" else "numbers")
 
 
 def equal(first: np.ndarray, second: np.ndarray) -> bool:

@@ -51,7 +51,8 @@ scheduler : {"threads", "processes", "sync"}, address or distributed.Client, opt
     Of a tree: where its sessions are computed. Unless given, by the dask.distributed client that is
     open in this process, or one after another where there is none ("sync" in any case).
 workers : int, optional
-    Threads or processes; one for each processor unless given.
+    Threads or processes at a time, one for each processor unless given. Without `scheduler` several
+    are processes, as everywhere.
 missing : {"skip", "raise"}, optional
     What becomes of sessions without such an area, or without the parameter or signal asked for; as in
     `align`. What is skipped stands in the attribute ``notes``.
@@ -178,7 +179,7 @@ def over(  # noqa: PLR0913  the keywords that all answers have
         functions of a notebook can be used there.
     *args, **kwargs
         Passed on to the function.
-        as_tree : bool
+    as_tree : bool
         Keep the answers apart: a tree with a node for each area, at its path.
 
     Returns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 from zlib import crc32
@@ -153,8 +154,11 @@ def _drawn(
     ends = np.concatenate([[0], np.cumsum(number)])
     known = np.isfinite(rates)
     codes = _codes(conditions, labels)
-    for column, unit in enumerate(units):
-        random = np.random.default_rng([seed, crc32(f"{area.path}/{unit}".encode())])
+    before: Counter[Any] = Counter()  # a file may give one id twice
+    for column, unit in enumerate(units.tolist()):
+        key = crc32(f"{area.path}/{unit}".encode())
+        random = np.random.default_rng([seed, key, before[unit]])
+        before[unit] += 1
         order = random.permutation(rates.shape[0])
         order = order[known[order, column]]
         of_order = conditions.labels[order]

@@ -85,9 +85,10 @@ class Run:
         progress: bool | None,
     ) -> dict[Place, Any]:
         """Answers by area, in the order of the tree."""
-        where = scheduler or current_client() or "sync"
+        number = cpus() if workers is None else workers
+        several = "processes" if workers is not None and workers > 1 else "sync"
+        where = scheduler or current_client() or several
         tasks = self._tasks(where)
-        number = min(cpus(), len(tasks)) if workers is None else workers
         watched = is_watched() if progress is None else progress
         with Bar(watched, name, len(tasks), of_bytes=False) as bar:
 

@@ -1,7 +1,7 @@
 """The recordings that paths stand for: files, and folders that one reader opens as one.
 
-A folder in which sessions lie in files of their own stands for these files; one that no reader knows, for
-what is in the folders below it. Looking into every file of a folder takes milliseconds each, so what was
+A folder in which sessions lie in files of their own stands for these files, each with its own reader where
+they are of several formats; one that no reader knows, for what is in the folders below it. Looking into every file of a folder takes milliseconds each, so what was
 found is kept beside the tables; files that are added later are the only ones that are looked at again.
 """
 
@@ -24,7 +24,7 @@ from neuroarrays.files.location import FOLDER, Location, Status
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.writing import written
 from neuroarrays.formats import registry
-from neuroarrays.formats.door import checked_probe, reader_of
+from neuroarrays.formats.door import checked_probe, reader_of, readers_of
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.sessions import find
 
@@ -196,8 +196,11 @@ def _inside(
     looked[folder.path] = known
     notes += known["notes"]
     if known["engine"] == "":
+        each = known.get("each", {})
         for child in folder.children:
-            if depth < _DEPTH and child.kind == FOLDER and not child.container:
+            if child.name in each:
+                yield child.location, each[child.name]
+            elif depth < _DEPTH and child.kind == FOLDER and not child.container:
                 yield from _inside(child, engine, before, looked, notes, depth + 1)
     elif known["members"] is None:
         yield folder.location, known["engine"]
@@ -216,6 +219,10 @@ def _looked(
     except UnknownFormat:
         if engine is not None or folder.denied:
             raise
+        if len(readers_of(folder)) > 1:
+            found["each"] = _readers_of_files(folder)
+            if not found["each"]:
+                raise
         return found
     found["engine"] = registry.address(type(reader))
     if reader.opens_members and asked(reader.claims, folder):
@@ -232,6 +239,19 @@ def _looked(
         if inside and all(inside):
             found |= {"members": inside, "notes": list(getattr(sessions, "notes", []))}
     return found
+
+
+def _readers_of_files(folder: Probe) -> dict[str, str]:
+    """The reader of each recording in a folder with several formats, by name.
+
+    A file that no reader recognises, with the ending of one that is recognised, may be damaged: it is
+    given to the same reader, which says so.
+    """
+    files = [child for child in folder.children if child.kind != FOLDER or child.container]
+    readers = {file: reader_of(file, None) for file in files if readers_of(file)}
+    by_ending = {file.suffix: reader for file, reader in readers.items() if file.suffix}
+    known = {file.name: readers.get(file) or by_ending.get(file.suffix) for file in files}
+    return {name: registry.address(type(reader)) for name, reader in known.items() if reader}
 
 
 def _below(path: str, folder: str) -> str:

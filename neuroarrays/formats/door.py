@@ -285,13 +285,18 @@ def _asked(asked: Probe, engine: object) -> Reader:
     return format_.load()
 
 
-def _found(asked: Probe) -> Reader:
-    """The one reader, of this package or another, that recognises the path."""
+def readers_of(asked: Probe) -> list[Reader]:
+    """The readers, of this package or another, that recognise a path: usually one, or none."""
     readers = list(registry.readers())
     for format_, reader in readers:
         if not (asked.is_list or format_.package) and answered(reader.is_marked, asked):
-            return reader
-    claimed = [reader for format_, reader in readers if _claims(format_, reader, asked)]
+            return [reader]
+    return [reader for format_, reader in readers if _claims(format_, reader, asked)]
+
+
+def _found(asked: Probe) -> Reader:
+    """The one reader that recognises the path."""
+    claimed = readers_of(asked)
     if len(claimed) == 1:
         return claimed[0]
     if claimed:

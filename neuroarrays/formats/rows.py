@@ -56,7 +56,7 @@ def tree_of(
     table : DataFrame
         With the columns ``path`` and ``session``, and as far as they are there ``format``, ``block``,
         ``area``, ``unit_id`` and ``row``. Without areas whole sessions are opened, without units whole
-        areas.
+        areas; so are those of rows where it is missing.
     open_groups : callable
         Opens some sessions and areas of one path.
     options : dict
@@ -129,6 +129,14 @@ def check(table: pd.DataFrame) -> None:
     if not _known(table[PATH]).all() or not _known(table[SESSION]).all():
         msg = f"a row without {PATH} or {SESSION}: it says not where it lies"
         raise ValueError(msg)
+    if AREA in table and schema.UNIT in table:
+        lost = np.asarray(table[AREA].isna()) & _known(table[schema.UNIT])
+        if lost.any():
+            msg = (
+                f"{many(int(lost.sum()), 'row')} with {schema.UNIT} and without {AREA}; pandas.read_csv "
+                "takes names such as 'NA' for missing, unless keep_default_na=False"
+            )
+            raise ValueError(msg)
 
 
 def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
@@ -161,7 +169,7 @@ class _Rows:
     sessions : list of str
         The path of the session of each: with its block.
     ids, rows : list
-        The unit and its position of each, where the table has them.
+        The unit (None for all of the area) and its position of each, where the table has them.
     """
 
     format: str
@@ -176,17 +184,13 @@ class _Rows:
         areas: dict[str, list[int]] = {}
         for at, (session, area) in enumerate(zip(self.sessions, self.areas, strict=True)):
             areas.setdefault(_key(session, area), []).append(at)
-        return {
-            path: _Rows(
-                self.format,
-                [],
-                [],
-                [],
-                [self.ids[at] for at in places] if self.ids else [],
-                [self.rows[at] for at in places] if self.rows else [],
-            )
-            for path, places in areas.items()
-        }
+        return {path: self._units(places) for path, places in areas.items()}
+
+    def _units(self, places: Sequence[int]) -> _Rows:
+        """The units of some rows; those of an area that a row names as a whole are all."""
+        ids = [self.ids[at] for at in places] if self.ids else []
+        rows = [self.rows[at] for at in places] if self.rows else []
+        return _Rows(self.format, [], [], [], [] if None in ids else ids, rows)
 
 
 def _named(table: pd.DataFrame) -> dict[str, _Rows]:
@@ -197,6 +201,8 @@ def _named(table: pd.DataFrame) -> dict[str, _Rows]:
 
     wanted = (PATH, FORMAT, BLOCK, SESSION, AREA, schema.UNIT, ROW)
     values = {name: table[name].to_numpy(object) for name in wanted if name in table}
+    if schema.UNIT in values:
+        values[schema.UNIT] = np.where(_known(table[schema.UNIT]), values[schema.UNIT], None)
     places: dict[str, list[int]] = {}
     for at, path in enumerate(values[PATH].tolist()):
         places.setdefault(str(path), []).append(at)

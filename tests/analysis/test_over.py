@@ -428,3 +428,53 @@ def test_processes_change_nothing_and_their_death_is_named(tree):
     with pytest.warns(UserWarning, match="1 of 3 sessions failed: session_1: its process ended"):
         found = na.over(tree, dies, scheduler="processes", workers=2, errors="skip")
     assert set(found.session.values) == {"session_0", "session_2"}
+
+
+def test_what_one_area_lacks_or_stores_in_another_way(tree):
+    def answer(area):
+        few = area.path.endswith("CA1")
+        shape = (1 if few else 2, area.sizes["unit_id"])
+        text = np.array(["a"] if few else ["a", "b"], object if few else "U1")
+        data = {"n": (("c", "unit_id"), np.ones(shape)), "kind": (("c",), text)}
+        return xr.Dataset(data, {"c": [0] if few else [0, 1], "unit_id": area["unit_id"]})
+
+    out = na.over(tree["session_0"], answer)
+    assert out["n"].sel(c=1).values.tolist() == [1] * 4 + [0] * 4  # a number of trials, as a float
+    assert out["kind"].sel(c=1).values.tolist() == ["b"] * 4 + [""] * 4
+
+
+def test_values_that_single_precision_cannot_tell_apart_are_refused(tree):
+    def answer(area):
+        fine = np.array([0.1, 0.1 + 1e-10])
+        labels = np.float32([0.1]) if area.path.endswith("CA1") else fine
+        return xr.DataArray(np.ones(labels.size), {"x": labels}, ["x"])
+
+    with pytest.raises(
+        SchemaError, match="session_0/VISp: values of 'x' that are the same in single"
+    ):
+        na.over(tree["session_0"], answer)
+
+
+def test_columns_of_a_table_hide_no_area(tree):
+    table = na.over(tree["session_0"], lambda area: pd.DataFrame({"area": ["mine"]}))
+    assert table["area"].tolist() == ["VISp", "CA1"]
+    assert table["area_in_file"].tolist() == ["mine", "mine"]
+
+
+def test_workers_alone_are_processes(tree, monkeypatch):
+    from neuroarrays.analysis import running
+
+    asked = []
+
+    class Noted(running.Runner):
+        def __init__(self, workers, scheduler, *rest):
+            asked.append((workers, scheduler))
+            super().__init__(1, "sync", *rest)
+
+    monkeypatch.setattr(running, "Runner", Noted)
+    monkeypatch.setattr(running.Run, "_tasks", lambda self, where: [])
+    for options in ({"workers": 2}, {"workers": 2, "scheduler": "threads"}, {}):
+        with pytest.raises(SchemaError):
+            na.over(tree, na.firing_rate, **options)
+    assert [where for _, where in asked] == ["processes", "threads", "sync"]
+    assert asked[0][0] == 2

@@ -117,3 +117,11 @@ def test_what_cannot_be_pooled_is_named(tree):
         na.pool(tree["a/V1"], "image")
     with pytest.raises(ValueError, match="seed=-1"):
         na.pool(tree, "image", seed=-1)
+
+
+def test_units_of_one_id_in_one_area_are_drawn_apart(tree):
+    twice = shown({1: 5, 2: 6}, 0).assign_coords(unit_id=[7, 7, 7])
+    nodes = {"/": xr.Dataset(attrs=tree.attrs), "a/V1": twice}
+    trials = na.pool(xr.DataTree.from_dict(nodes), "image", trials=True)
+    presentations = np.round(trials.values % 1 * 1000)
+    assert (presentations[:, 0] != presentations[:, 1]).any()

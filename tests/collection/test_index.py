@@ -116,6 +116,21 @@ def test_folders_below_are_looked_into(folder, scanned):
     assert opened_anew(folder.parent / "archive", scanned)[1] == []
 
 
+def test_files_of_several_formats_in_one_folder(folder, scanned):
+    na.save(na.open_datatree(folder / "s0.nwb"), folder / "archive.h5")
+    below = folder / "below"
+    below.mkdir()
+    shutil.move(folder / "s2.nwb", below / "s2.nwb")
+    frame, opened = opened_anew(folder, scanned)
+    assert opened == ["archive.h5", "s2.nwb", "s0.nwb", "s1.nwb"]
+    assert frame.groupby("format").size().to_dict() == {"neuroarrays": 6, "nwb": 18}
+    assert opened_anew(folder, scanned)[1] == []
+    assert len(na.open_datatree(frame).children) == 4
+    (folder / "s1.nwb").write_bytes(b"damaged")
+    with pytest.raises(FormatError, match="s1.nwb"):
+        na.units(folder)
+
+
 def test_a_changed_file_is_read_again_and_said(folder, scanned):
     na.units(folder)
     write_nwb(folder / "s1.nwb", seed=7, **(SMALL | {"units": 8}))

@@ -93,6 +93,10 @@ def test_a_row_twice_counts_once_and_without_units_areas_are_whole(table):
     assert sum(len(node.get("unit_id", ())) for node in na.open_datatree(twice).subtree) == 2
     areas = table[["path", "session", "area"]].drop_duplicates().iloc[:1]
     assert na.open_datatree(areas)["s0/VISp/spikes"].sizes["unit_id"] == 3
+    some = pd.concat([areas, table[table["area"] == "CA1"].iloc[:1]])  # unit_id is missing in one
+    tree = na.open_datatree(some)
+    sizes = [tree[f"s0/{area}/spikes"].sizes["unit_id"] for area in ("VISp", "CA1")]
+    assert sizes == [3, 1]
     sessions = table[["path", "session"]].drop_duplicates()
     assert len(na.open_datatree(sessions, areas="VISp").children) == 4
 
@@ -134,6 +138,8 @@ def test_rows_that_open_nothing(table):
         na.open_datatree(table[:0])
     with pytest.raises(ValueError, match="a row without path or session"):
         na.open_datatree(table.assign(session=None))
+    with pytest.raises(ValueError, match="rows with unit_id and without area"):
+        na.open_datatree(table.assign(area=np.nan))
     with pytest.raises(NotInTree, match="'s9'"):
         na.open_datatree(table.assign(session="s9"))
     with pytest.raises(
