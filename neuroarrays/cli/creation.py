@@ -57,6 +57,7 @@ LAYOUTS: dict[str, Layout] = {
     "experanto": Layout("experanto", "write_experanto", given={"tuned": True, "seconds": 60.0}),
     "driada": Layout("driada", "write_driada", ".npz"),
     "driada_experiment": Layout("driada", "write_driada_experiment", ".pickle"),
+    "phy": Layout("phy", "write_phy"),
     "arrays": Layout("arrays", "write_arrays"),
     "openretina": Layout("openretina", "write_openretina"),
     "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),

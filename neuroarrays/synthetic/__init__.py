@@ -26,6 +26,7 @@ _HOME = {
     "write_experanto": "experanto",
     "write_driada": "driada",
     "write_driada_experiment": "driada",
+    "write_phy": "phy",
     "write_arrays": "arrays",
     "write_openretina": "openretina",
     "write_maheswaranathan": "maheswaranathan",

@@ -11,6 +11,7 @@ from neuroarrays.cli.creation import LAYOUTS, create
 from neuroarrays.errors import PathExists
 from neuroarrays.files import opening
 from neuroarrays.formats.registry import FORMATS
+from neuroarrays.synthetic.phy import phase
 from neuroarrays.testing import assert_same_trees
 
 #: Options without which there would be no responses that a model could predict.
@@ -142,6 +143,16 @@ def headings(path, layout):
     return np.stack(harmonics, axis=1), area["responses"].values
 
 
+def rhythm(path, layout):
+    """Spikes in bins of 0.1 s, and the phase of the rhythm at the middle of each."""
+    spikes = na.open_datatree(path)["phy/unknown/spikes"].to_dataset()
+    edges = np.linspace(0, 30, 301)
+    trains = [spikes.sel(unit_id=unit).spike_times.values for unit in spikes.unit_id.values]
+    counts = np.stack([np.histogram(train, edges)[0] for train in trains], axis=1)
+    angle = phase(edges[:-1] + 0.05)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1), counts
+
+
 RETINA = ("openretina", "maheswaranathan_2023", "karamanlis_2024", "hoefling_2024", "sridhar_2025")
 MODELS = {
     **dict.fromkeys(RETINA, movie),
@@ -150,6 +161,7 @@ MODELS = {
     **dict.fromkeys(("goldin_2022", "sensorium_static"), images),
     "sensorium_dynamic": films,
     "experanto": screens,
+    "phy": rhythm,
 }
 
 

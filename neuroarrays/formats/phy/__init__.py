@@ -1,0 +1,157 @@
+"""What Kilosort 2 to 4 write and phy curates: a folder of npy files and tables of clusters.
+
+https://phy.readthedocs.io/en/latest/sorting_user_guide. In the folder::
+
+    params.py                    sample_rate, n_channels_dat, dat_path, dtype, offset; read as text, never run
+    spike_times.npy              (spike,) samples of the recording, in the order of time
+    spike_clusters.npy           (spike,) cluster of each spike, as curated
+    spike_templates.npy          (spike,) template of each spike, as sorted
+    amplitudes.npy               (spike,) scale of its template
+    spike_times_sec_adj.npy      (spike,) s, on the clock that TPrime maps to
+    cluster_*.tsv                cluster_id, and a column: group, KSLabel, ...; cluster_info.tsv has them all
+    templates.npy                (template, sample, channel), whitened; templates_ind.npy has their channels
+    whitening_mat_inv.npy        (channel, channel)
+    channel_map.npy, channel_positions.npy, channel_shanks.npy     (channel,) (channel, 2) um (channel,)
+
+A unit is a cluster that has spikes. Merging in phy makes a new cluster: the clusters that it was made of
+have no spikes any more, and their rows in the tables are passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError, shorten
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.clocks import seconds
+from neuroarrays.formats.phy.clusters import Clusters, OfSpikes, labels_of_peaks, source_of
+from neuroarrays.formats.phy.texts import Params, cluster_labels, read_params
+from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.request import Request
+from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.lazy.computed import as_dtype
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.tree.observed import complete
+
+TIMES, CLUSTERS, TEMPLATES = "spike_times.npy", "spike_clusters.npy", "spike_templates.npy"
+#: Times in seconds on another clock, as TPrime and the pipelines around it call them.
+SYNCHRONISED = ("spike_times_sec_adj.npy", "spike_seconds_adj.npy")
+#: Files that are read where they are there, besides those above.
+_READ = {
+    "params.py", "amplitudes.npy", "templates.npy", "templates_ind.npy", "whitening_mat_inv.npy",
+    "channel_map.npy", "channel_positions.npy", "channel_shanks.npy", *SYNCHRONISED,
+}  # fmt: skip
+
+
+class PhyReader(Reader):
+    """Reads the folder of a sorting by Kilosort, curated in phy or not; a folder of these is one tree."""
+
+    name = "phy"
+    description = "Kilosort 2-4 and phy: a folder of spike_times.npy, spike_clusters.npy, params.py"
+    url = "https://phy.readthedocs.io"
+    only_area = schema.UNKNOWN_AREA
+
+    def recognise(self, probe: Probe) -> bool:
+        """Whether a folder has spike times, and the template of each, or the cluster and params.py.
+
+        Arrays of these names alone may be in any unit: a mapping says it (`engine="arrays"`).
+        """
+        clustered = probe.has(CLUSTERS) and probe.has("params.py")
+        return probe.is_folder and probe.has(TIMES) and (clustered or probe.has(TEMPLATES))
+
+    def open_session(
+        self,
+        session: Probe,
+        name: str,
+        request: Request,
+        *,
+        sampling_rate: float | None = None,
+        times_from: str | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open a folder as a session of a recording tree with the area "unknown".
+
+        Parameters
+        ----------
+        session : Probe
+            The folder.
+        name : str
+            Of the session.
+        request : Request
+            What to open of it.
+        sampling_rate : float, optional, Hz
+            Samples per second of spike_times.npy. By default what params.py says.
+        times_from : str, optional
+            File of the folder that has the times of the spikes: "spike_times.npy" in samples, any
+            other in seconds. By default the times on another clock (spike_times_sec_adj.npy) where
+            they are there, else spike_times.npy.
+        """
+        params = read_params(session.child("params.py"))
+        if sampling_rate is not None:
+            params = replace(params, sampling_rate=sampling_rate)
+        clusters = Clusters(
+            source_of(session.child(CLUSTERS if session.has(CLUSTERS) else TEMPLATES))
+        )
+        file = times_from or next(filter(session.has, SYNCHRONISED), TIMES)
+        times = OfSpikes(_times(session, file, params, clusters), clusters)
+        ids, sizes = clusters.units()
+        notes = list(params.notes)
+        columns, tables = cluster_labels(session, ids, notes)
+        unread = [
+            child.name
+            for child in session.children
+            if child.suffix in (".npy", ".tsv", ".csv") and child.name not in _READ | tables
+            and child.name not in (TIMES, CLUSTERS, TEMPLATES, file)
+        ]  # fmt: skip
+        notes += [f"not read: {shorten(unread)}"] if unread else []
+        variables = {
+            schema.SPIKE_TIMES: schema.var(
+                "spikes", schema.SPIKE_TIMES, wrap(times), stored_as=file
+            ),
+            schema.ROW_SIZE: schema.var(
+                "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
+            ),
+        }
+        of_each = {"amplitude": "amplitudes.npy", "template": TEMPLATES}
+        spikewise = {
+            column: OfSpikes(clusters.values(session.child(stored)), clusters).variable(
+                [schema.SPIKE]
+            )
+            for column, stored in of_each.items()
+            if session.has(stored)
+        }
+        peaks = labels_of_peaks(session, clusters, ids.size)
+        own = {schema.UNIT: xr.Variable(schema.UNIT, ids), **spikewise, **peaks}
+        taken = own.keys() | variables.keys()
+        coords = own | {
+            f"{column}_" if column in taken else column: xr.Variable(schema.UNIT, values)
+            for column, values in columns.items()
+        }
+        attrs = {"session_id": name, **params.attrs()} | ({"notes": notes} if notes else {})
+        nodes = {
+            "": xr.Dataset(attrs=attrs),
+            f"{schema.UNKNOWN_AREA}/{schema.SPIKES}": dataset(variables, coords),
+        }
+        stop = params.duration(session) if file == TIMES else None
+        if stop is None:
+            return nodes
+        return complete(nodes, rows=(np.zeros(1), np.array([stop])))
+
+
+def _times(session: Probe, file: str, params: Params, clusters: Clusters) -> LazyArray:
+    """The times of the spikes, in seconds, in the order of the file."""
+    stored = clusters.values(session.child(file))
+    if file != TIMES:
+        return as_dtype(stored, np.dtype("f8"))
+    if params.sampling_rate is None:
+        raise FormatError(
+            session.given,
+            "params.py",
+            "sample_rate = a number, the samples per second",
+            params.problem or "none",
+            "say sampling_rate=30000, say",
+        )
+    return seconds(stored, params.sampling_rate)

@@ -1,0 +1,281 @@
+"""The spikes of a sorting, unit after unit, and the channels of its units: computed where they are indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files.members import ArraySource, npy_source
+from neuroarrays.files.outer import Key
+from neuroarrays.files.probe import Probe
+from neuroarrays.lazy.arrays import LazyArray, cached, exact_token, file_array
+from neuroarrays.lazy.computed import as_dtype
+from neuroarrays.lazy.views import InMemory, Taken
+
+
+def source_of(file: Probe) -> ArraySource:
+    """The source of an npy file of numbers; only its header is read.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of numbers, or is cut short.
+    """
+    source = npy_source(file)
+    if source.member.dtype.kind not in "iufb":
+        raise FormatError(source.path, "", "numbers", f"values of dtype {source.member.dtype}")
+    return source
+
+
+def npy(file: Probe, axes: int) -> LazyArray:
+    """The array of an npy file; a column of numbers, as MATLAB writes them, has one axis.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of numbers with so many axes.
+    """
+    source = source_of(file)
+    stored = file_array(source, source.name)
+    if axes == 1 and len(stored.shape) == 2 and 1 in stored.shape:
+        return Taken(stored, 0, 1 if stored.shape[1] == 1 else 0)
+    if len(stored.shape) != axes:
+        raise FormatError(file.given, "", f"numbers along {axes} axes", f"shape {stored.shape}")
+    return stored
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The cluster of each spike, in the order of the file, which is read to know whose they are.
+
+    Attributes
+    ----------
+    source : ArraySource
+        Of the labels, (spike,) or (spike, 1) whole numbers.
+    """
+
+    source: ArraySource
+
+    @property
+    def spikes(self) -> int:
+        """How many there are."""
+        return int(np.prod(self.source.member.shape, dtype=np.int64))
+
+    def labels(self) -> np.ndarray:
+        """The cluster of each spike, (spike,) int64.
+
+        Raises
+        ------
+        FormatError
+            If they are no whole numbers.
+        """
+        values = self.source.read(self.source.name).ravel()
+        with np.errstate(invalid="ignore"):
+            whole: np.ndarray = values.astype(np.int64)
+        if not np.array_equal(whole, values):
+            wrong = values[whole != values][0]
+            raise FormatError(self.source.path, "", "whole numbers of clusters", f"{wrong}")
+        return whole
+
+    def units(self) -> tuple[np.ndarray, np.ndarray]:
+        """The clusters that have spikes, (unit,) int64, ascending, and how many, (unit,) int64."""
+        ids, sizes = np.unique(self.labels(), return_counts=True)
+        return ids, sizes.astype(np.int64)
+
+    def order(self) -> np.ndarray:
+        """Places of the spikes unit after unit, each in the order of the file: (spike,) int64."""
+        token = "order of spikes by cluster", self.source
+        return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
+
+    def values(self, file: Probe) -> LazyArray:
+        """The array of an npy file that has a number for each spike, in the order of the file.
+
+        Raises
+        ------
+        FormatError
+            If it has more or fewer.
+        """
+        array = npy(file, 1)
+        if array.shape[0] != self.spikes:
+            raise FormatError(
+                file.given,
+                "",
+                f"{self.spikes:,} values, one for each spike of {self.source.name}.npy",
+                f"{array.shape[0]:,}",
+                "the files are of two sortings, or one is cut short",
+            )
+        return array
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class OfSpikes(LazyArray):
+    """Values of the spikes, which a file has in the order of time, unit after unit: (spike,)."""
+
+    base: LazyArray
+    clusters: Clusters
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return Taken(self.base, self.clusters.order()).outer(key)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Mean waveforms, and which is whose.
+
+    Attributes
+    ----------
+    clusters : Clusters
+        Of the spikes.
+    of_spikes : LazyArray
+        (spike,) numbers of templates.
+    waveforms : LazyArray
+        (template, sample, channel) in any unit, whitened.
+    channels : LazyArray or None
+        (template, channel) rows of channels that the waveforms are of; None: all channels.
+    unwhiten : LazyArray or None
+        (channel, channel) matrix that undoes the whitening; None: they are not whitened.
+    """
+
+    clusters: Clusters
+    of_spikes: LazyArray
+    waveforms: LazyArray
+    channels: LazyArray | None
+    unwhiten: LazyArray | None
+
+    def peaks(self) -> np.ndarray:
+        """The channel on which the template of most spikes of each unit is largest: (unit,) int64.
+
+        Raises
+        ------
+        FormatError
+            If a spike has a template, or a template a channel, that is not there.
+        """
+        parts = self.of_spikes, self.waveforms, self.channels, self.unwhiten
+        token = "peak channels", self.clusters.source, *map(exact_token, parts)
+        return cached(token, lambda: (self._peaks(),))[0]
+
+    def _peaks(self) -> np.ndarray:
+        count = self.waveforms.shape[0]
+        numbers = self.of_spikes.load().astype(np.int64)
+        wrong = numbers[(numbers < 0) | (numbers >= count)]
+        if wrong.size:
+            self._refuse(f"templates from 0 to {count - 1}", f"a spike of template {wrong[0]}")
+        ids, rows = np.unique(self.clusters.labels(), return_inverse=True)
+        pairs, spikes = np.unique(rows.ravel() * count + numbers, return_counts=True)
+        best = np.zeros(ids.size, np.int64)
+        largest = np.zeros(ids.size, np.int64)
+        for unit, template, size in zip(pairs // count, pairs % count, spikes, strict=True):
+            if size > largest[unit]:
+                best[unit], largest[unit] = template, size
+        unwhiten = None if self.unwhiten is None else self.unwhiten.load()
+        distinct, which = np.unique(best, return_inverse=True)
+        peaks = [self._peak(int(template), unwhiten) for template in distinct]
+        return np.array(peaks, np.int64)[which.ravel()] if peaks else best
+
+    def _peak(self, template: int, unwhiten: np.ndarray | None) -> int:
+        """The channel with the largest difference between the highest and the lowest value."""
+        waveform = self.waveforms.outer((template, slice(None), slice(None)))
+        rows = np.arange(waveform.shape[1])
+        if self.channels is not None:  # padded with -1, or with the number of channels
+            rows = self.channels.outer((template, slice(None))).astype(np.int64)
+        if unwhiten is not None:
+            total = unwhiten.shape[0]
+            if rows.size and rows.max() > total - (self.channels is None):
+                expected = f"{total} channels, as in whitening_mat_inv.npy"
+                self._refuse(expected, f"the channel in row {rows.max()}")
+            there = (rows >= 0) & (rows < total)
+        else:
+            there = rows >= 0
+        waveform, rows = waveform[:, there], rows[there]
+        if unwhiten is not None:
+            waveform = waveform @ unwhiten[np.ix_(rows, rows)]
+        if not waveform.size or not np.isfinite(waveform).all():
+            return -1
+        return int(rows[np.ptp(waveform, axis=0).argmax()])
+
+    def _refuse(self, expected: str, found: str) -> None:
+        folder = self.clusters.source.location.parent.path
+        raise FormatError(folder, "templates.npy", expected, found)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class OfPeak(LazyArray):
+    """What is known of channels, of the one on which each unit is largest: (unit,).
+
+    NaN, or -1 of whole numbers, where its template has no finite values.
+
+    Attributes
+    ----------
+    values : LazyArray
+        (channel,) numbers.
+    templates : Templates
+        Of the units.
+    units : int
+        How many there are.
+    """
+
+    values: LazyArray
+    templates: Templates
+    units: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.units,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.values.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        peaks = self.templates.peaks()
+        values = self.values.load()
+        if peaks.size and peaks.max() >= values.size:
+            folder = self.templates.clusters.source.location.parent.path
+            found = f"a template on the channel in row {peaks.max()}"
+            raise FormatError(folder, "channel_*.npy", f"{values.size} channels", found)
+        missing = np.nan if self.dtype.kind == "f" else -1
+        padded = np.append(values, np.array([missing], self.dtype))  # the last is that of peak -1
+        return InMemory(padded[peaks]).outer(key)
+
+
+def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, xr.Variable]:
+    """The channel on which the template of each unit is largest, and where it lies in um: (unit,), lazy."""
+    if not (folder.has("templates.npy") and folder.has("spike_templates.npy")):
+        return {}
+    optional = {
+        name: npy(folder.child(f"{name}.npy"), axes) if folder.has(f"{name}.npy") else None
+        for name, axes in {"templates_ind": 2, "whitening_mat_inv": 2, "channel_map": 1,
+                           "channel_positions": 2, "channel_shanks": 1}.items()
+    }  # fmt: skip
+    waveforms = npy(folder.child("templates.npy"), 3)
+    templates = Templates(
+        clusters, clusters.values(folder.child("spike_templates.npy")), waveforms,
+        optional["templates_ind"], optional["whitening_mat_inv"],
+    )  # fmt: skip
+    positions, shanks = optional["channel_positions"], optional["channel_shanks"]
+    numbers = optional["channel_map"] or InMemory(np.arange(waveforms.shape[2]))
+    values: dict[str, tuple[LazyArray, str]] = {
+        "peak_channel": (as_dtype(numbers, np.dtype("i8")), "")
+    }
+    if positions is not None:
+        for axis, column in enumerate(("x", "y")):
+            values[column] = as_dtype(Taken(positions, axis, 1), np.dtype("f8")), "um"
+    values |= {} if shanks is None else {"shank": (as_dtype(shanks, np.dtype("i8")), "")}
+    return {
+        name: OfPeak(of_channels, templates, units).variable(
+            [schema.UNIT], {"units": unit} if unit else {}
+        )
+        for name, (of_channels, unit) in values.items()
+    }
