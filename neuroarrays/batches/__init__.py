@@ -13,6 +13,7 @@ has one, and the masks come with every batch. `na.torch` has the same datasets w
 from neuroarrays.batches import splits
 from neuroarrays.batches.aligned import ClipSamples, TrialSamples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
+from neuroarrays.batches.estimators import xy
 from neuroarrays.batches.loading import NumpyLoader, cycle
 from neuroarrays.batches.plan import loaders
 from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
@@ -34,4 +35,5 @@ __all__ = [
     "cycle",
     "loaders",
     "splits",
+    "xy",
 ]

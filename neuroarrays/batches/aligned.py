@@ -117,7 +117,7 @@ class TrialSamples(AlignedSamples):
 
     Parameters
     ----------
-    area : DataTree node
+    area : DataTree node or xr.Dataset
         An area of an aligned tree whose variables are along `presentation_id`.
     inputs, targets : sequence of str
         Variables: paths below the area (``"pupil/x"``), or names in the session above it
@@ -157,7 +157,7 @@ class TrialSamples(AlignedSamples):
 
     def __init__(
         self,
-        area: xr.DataTree,
+        area: xr.DataTree | xr.Dataset,
         inputs: Sequence[str],
         targets: Sequence[str] = (),
         rows: Any = None,
@@ -167,7 +167,7 @@ class TrialSamples(AlignedSamples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        dim = schema.PRESENTATION
+        dim, area = schema.PRESENTATION, gathering.area_of(area)
         super().__init__(area, inputs, targets, dim, dtype, cache, labels, transform)
         n = area.sizes.get(dim, 0)
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
@@ -205,7 +205,7 @@ class ClipSamples(AlignedSamples):
 
     Parameters
     ----------
-    area : DataTree node
+    area : DataTree node or xr.Dataset
         An area of an aligned tree on one continuous clock.
     inputs : sequence of str
         Variables: paths below the area (``"head_direction/ry"``), or names above it
@@ -248,7 +248,7 @@ class ClipSamples(AlignedSamples):
 
     def __init__(  # noqa: PLR0913
         self,
-        area: xr.DataTree,
+        area: xr.DataTree | xr.Dataset,
         inputs: Sequence[str],
         length: float,
         targets: Sequence[str] = (),
@@ -263,7 +263,7 @@ class ClipSamples(AlignedSamples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        names = gathering.names(inputs, targets)
+        names, area = gathering.names(inputs, targets), gathering.area_of(area)
         stamps, width, begins = gathering.clock(area, names)
         super().__init__(area, inputs, targets, schema.TIME, dtype, cache, labels, transform)
         self.bins = _bins("length", length, width)

@@ -26,6 +26,11 @@ def location(area: Any, name: str = "") -> str:
     return f"{path}: {name}" if name else path
 
 
+def area_of(area: Any) -> Any:
+    """An area as a node of a tree; an xr.Dataset becomes one of its own, named "dataset"."""
+    return xr.DataTree(area, name="dataset") if isinstance(area, xr.Dataset) else area
+
+
 def names(*lists: Sequence[str]) -> list[str]:
     """Variables of several lists, each once.
 

@@ -1,0 +1,84 @@
+"""Datasets of xarray where an area is expected, and all samples at once for an estimator."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.errors import NothingLeft, NotInTree, SchemaError
+
+N = 12
+
+
+@pytest.fixture
+def trials():
+    rng = np.random.default_rng(0)
+    along = "presentation_id"
+    return xr.Dataset(
+        {
+            "spike_data": ((along, "unit_id", "time"), rng.poisson(1.0, (N, 3, 4))),
+            "pupil": (along, rng.normal(size=N)),
+            "speed": (along, rng.normal(size=N)),
+        },
+        {along: np.arange(100, 100 + N), "block_id": (along, np.arange(N) // 4)},
+    )
+
+
+def test_an_xarray_dataset_is_taken_for_an_area(trials):
+    data = na.batches.TrialSamples(trials, ["spike_data"], ["speed"], labels=True)
+    batch = data.batch([5, 0])
+    np.testing.assert_array_equal(batch["spike_data"], trials["spike_data"].values[[5, 0]])
+    assert (batch["session"], batch["area"]) == ("", "dataset")
+    with pytest.raises(NotInTree, match=r"spike_dta.*spike_data.*dataset"):
+        na.batches.TrialSamples(trials, ["spike_dta"])
+    clock = xr.Dataset({"rate": ("time", np.arange(10.0))}, {"time": np.arange(10) * 0.5})
+    clips = na.batches.ClipSamples(clock, ["rate"], 1.0)
+    np.testing.assert_array_equal(clips[2]["rate"], [4.0, 5.0])
+
+
+def test_x_y_and_groups_are_the_trees_values(trials):
+    data = na.batches.TrialSamples(trials, ["spike_data", "pupil"], ["speed"], rows=[7, 2, 3])
+    X, y, groups = na.batches.xy(data)
+    assert X.shape == (3, 13)
+    np.testing.assert_array_equal(
+        X[:, :12].reshape(3, 3, 4), trials["spike_data"].values[[7, 2, 3]]
+    )
+    np.testing.assert_array_equal(y, trials["speed"].values[[7, 2, 3]].astype("f4"))
+    assert groups.tolist() == [107, 102, 103]
+    assert na.batches.xy(data, groups="block_id")[2].tolist() == [1, 0, 0]
+
+
+def test_windows_of_one_stretch_are_one_group():
+    clock = xr.Dataset(
+        {"rate": ("time", np.arange(20.0)), "run": ("time", np.arange(20.0))},
+        {"time": np.r_[np.arange(10), np.arange(20, 30)] * 1.0},
+    )
+    X, y, groups = na.batches.xy(na.batches.ClipSamples(clock, ["rate"], 4.0, ["run"], stride=3.0))
+    assert (X.shape, y.shape) == ((6, 4), (6, 4))
+    assert groups.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_targets_that_are_not_known_are_left_out_and_said(trials):
+    trials["speed"][3] = np.nan
+    data = na.batches.TrialSamples(trials, ["spike_data"], ["speed"])
+    with pytest.warns(UserWarning, match="1 of 12 samples left out, whose speed is not known"):
+        X, y, groups = na.batches.xy(data)
+    assert len(X) == len(y) == len(groups) == 11
+    assert 103 not in groups
+    trials["speed"][:] = np.nan
+    with pytest.raises(NothingLeft, match="speed is NaN in each of 12 samples"):
+        na.batches.xy(na.batches.TrialSamples(trials, ["spike_data"], ["speed"]))
+
+
+def test_what_an_estimator_cannot_take_is_named(trials):
+    make = na.batches.TrialSamples
+    with pytest.raises(SchemaError, match=r"2 targets \['pupil', 'speed'\]: say which"):
+        na.batches.xy(make(trials, ["spike_data"], ["speed", "pupil"]))
+    with pytest.raises(NotInTree, match="sped"):
+        na.batches.xy(make(trials, ["spike_data"], ["speed"]), "sped")
+    with pytest.raises(SchemaError, match="no input, only targets"):
+        na.batches.xy(make(trials, [], ["speed"]))
+    with pytest.raises(NotInTree, match="blok"):
+        na.batches.xy(make(trials, ["spike_data"], ["speed"]), groups="blok")
+    with pytest.raises(TypeError, match="expected a dataset"):
+        na.batches.xy(trials)
