@@ -44,26 +44,27 @@ def looked_at(monkeypatch):
     def checked(path, written):
         found, nodes = scan_hdf5(locate(path)), written.nodes
         assert list(found) == list(nodes)
-        for place, node in found.items():
-            stored = nodes[place]
-            variables = {name: dict(entry) for name, entry in stored["vars"].items()}
-            for name, entry in variables.items():
-                check_values(path, name, entry)
-                if "i" in entry:
-                    check_values(path, "", entry["i"][1])
-            found_text, stored_text = (
-                json.dumps(both, sort_keys=True) for both in (node, {**stored, "vars": variables})
-            )
-            assert found_text == stored_text, place
-            assert list(node["vars"]) == list(variables)
-        paths.append(path)
         with h5py.File(path) as file:
+            for place, node in found.items():
+                stored = nodes[place]
+                variables = {name: dict(entry) for name, entry in stored["vars"].items()}
+                for name, entry in variables.items():
+                    check_values(file, name, entry)
+                    if "i" in entry:
+                        check_values(file, "", entry["i"][1])
+                found_text, stored_text = (
+                    json.dumps(both, sort_keys=True)
+                    for both in (node, {**stored, "vars": variables})
+                )
+                assert found_text == stored_text, place
+                assert list(node["vars"]) == list(variables)
             extents = []
             file.visititems(
                 lambda _, node: (
                     extents.extend(extents_of(node)) if isinstance(node, h5py.Dataset) else None
                 )
             )
+        paths.append(path)
         assert sorted(extents) == sorted(written.extents)
         append(path, written)
 
@@ -71,22 +72,21 @@ def looked_at(monkeypatch):
     return paths
 
 
-def check_values(path, name, entry):
+def check_values(file, name, entry):
     """Compare the checksum and the values of an entry with the file, and take them away."""
     checksum, text = entry.pop("c", None), entry["k"] == "text"
-    with h5py.File(path) as file:
-        dataset = file[entry["p"]]
-        assert (checksum is not None) >= (text or dataset.chunks is None)
-        inline = entry.pop("v", None)
-        if checksum is not None:
-            values = (dataset.asstr() if text else dataset)[...] if dataset.size else dataset[...]
-            if text:
-                assert checksum == text_checksum(values if dataset.size else np.empty(0, object))
-            else:
-                assert checksum == zlib.crc32(values.tobytes())
-                assert inline in (None, base64.b64encode(values.tobytes()).decode())
-        short = not text and dataset.nbytes <= 1 << 16
-        assert (inline is not None) == (short and (entry["d"] == [name] or name == "row_size"))
+    dataset = file[entry["p"]]
+    assert (checksum is not None) >= (text or dataset.chunks is None)
+    inline = entry.pop("v", None)
+    if checksum is not None:
+        values = (dataset.asstr() if text else dataset)[...] if dataset.size else dataset[...]
+        if text:
+            assert checksum == text_checksum(values if dataset.size else np.empty(0, object))
+        else:
+            assert checksum == zlib.crc32(values.tobytes())
+            assert inline in (None, base64.b64encode(values.tobytes()).decode())
+    short = not text and dataset.nbytes <= 1 << 16
+    assert (inline is not None) == (short and (entry["d"] == [name] or name == "row_size"))
 
 
 def aligned(sessions=1, areas=("VISp", "LGd"), presentations=40, units=30, bins=25, seed=0):

@@ -1,6 +1,7 @@
 """Building archives: what is in them, what an interruption leaves, what one bad session does."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -33,6 +36,7 @@ from neuroarrays.files import opening, writing
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen_binned.pipeline import published
+from neuroarrays.lazy import tasks
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.testing import assert_same_trees
@@ -54,14 +58,19 @@ def write(folder, names=("a", "b", "c")):
     return [folder / f"{name}.nwb" for name in names]
 
 
-@pytest.fixture
-def sessions(tmp_path):
-    return write(tmp_path)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("written"))
 
 
 @pytest.fixture
-def one(tmp_path):
-    return write(tmp_path, ("a",))
+def sessions(written, tmp_path):
+    return [Path(shutil.copy(path, tmp_path)) for path in written]
+
+
+@pytest.fixture
+def one(written, tmp_path):
+    return [Path(shutil.copy(written[0], tmp_path))]
 
 
 def test_the_archive_is_what_align_gives(sessions, tmp_path):
@@ -79,8 +88,15 @@ def test_the_archive_is_what_align_gives(sessions, tmp_path):
     assert not (tmp_path / "archive" / ".build" / "parts").exists()
 
 
-def test_workers_change_nothing(sessions, tmp_path):
+def test_workers_change_nothing(sessions, tmp_path, monkeypatch):
+    """Of processes that need not import everything anew; `tests/lazy/test_tasks.py` has spawned ones."""
     damage(sessions[1])
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_forkserver_preload(["neuroarrays.testing.processes", "h5py"])
+        context = multiprocessing.get_context("forkserver")
+        monkeypatch.setattr(
+            tasks, "_processes", lambda workers: ProcessPoolExecutor(workers, mp_context=context)
+        )
     alone = build(sessions, tmp_path / "alone", **TENTHS)
     for scheduler in ("processes", "threads"):
         options = TENTHS | {"workers": 2, "scheduler": scheduler}
@@ -108,8 +124,8 @@ def test_a_cluster_changes_nothing(sessions, tmp_path):
     )
 
 
-def test_bins_are_those_of_the_longest_presentation_of_all_sessions(tmp_path):
-    paths = write(tmp_path, ("a", "b"))
+def test_bins_are_those_of_the_longest_presentation_of_all_sessions(sessions, tmp_path):
+    paths = sessions[:2]
     with h5py.File(paths[1], "a") as file:
         file["intervals/trials/stop_time"][2] = file["intervals/trials/start_time"][2] + 2.75
     build(paths, tmp_path / "archive", **TENTHS)
@@ -169,8 +185,8 @@ def test_each_session_is_opened_once_for_all_its_stimuli(one, tmp_path, monkeypa
     assert len(opened) == 2  # to look at it, and to read it
 
 
-def test_window_clip_binarize_and_joined_tables_are_those_of_align(tmp_path):
-    paths = write(tmp_path, ("a", "b"))
+def test_window_clip_binarize_and_joined_tables_are_those_of_align(sessions, tmp_path):
+    paths = sessions[:2]
     for path, other in zip(paths, ("early", "late"), strict=True):
         with h5py.File(path, "a") as file:
             file.copy("intervals/trials", f"intervals/{other}")
@@ -220,8 +236,8 @@ build(sys.argv[1:-1], sys.argv[-1], bin_width=0.1, scheduler="sync")
 """
 
 
-def test_a_build_that_was_killed_goes_on(tmp_path):
-    archive, sessions = tmp_path / "archive", write(tmp_path, ("a", "b"))
+def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
+    archive, sessions = tmp_path / "archive", sessions[:2]
     command = [sys.executable, "-c", KILLED, *map(str, sessions), str(archive)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "writing\n"  # in the middle of session b
@@ -397,7 +413,7 @@ def damage(path):
     path.write_bytes(path.read_bytes()[:20_000])
 
 
-def test_one_bad_session_is_reported_and_the_others_are_built(sessions, tmp_path):
+def test_one_bad_session_is_reported_and_the_others_are_built(written, sessions, tmp_path):
     damage(sessions[1])
     report = build(sessions, tmp_path / "archive", **TENTHS)
     ((name, error),) = report.failures
@@ -408,6 +424,8 @@ def test_one_bad_session_is_reported_and_the_others_are_built(sessions, tmp_path
         with pytest.raises(NeuroArraysError, match=r"b\.nwb"):
             build(sessions, tmp_path / "strict", **TENTHS | where, strict=True)
     write_nwb(sessions[1], seed=1, parts=("units", "trials", "running", "pupil"))
+            build(sessions, tmp_path / "strict", **TENTHS, **where, strict=True)
+    shutil.copy(written[1], sessions[1])
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == []
     assert report.reused == 2
@@ -551,8 +569,21 @@ def test_an_option_that_there_is_not_is_refused_before_anything_is_read(tmp_path
 
 
 def test_what_we_say_ourselves_has_no_type_before_it(tmp_path):
+def test_sessions_without_a_path_are_not_left_out(monkeypatch, tmp_path):
+    class Pathless(Reader):
+        name = "pathless"
+
+        def list_sessions(self, probe):
+            return {"a": 1, "b": 2}
+
+    monkeypatch.setattr(pipeline, "reader_of", lambda folder, engine: Pathless())
+    with pytest.raises(NeuroArraysError, match="'pathless' has no path for the sessions"):
+        na.build(tmp_path, tmp_path / "archive")
+
+
+def test_what_we_say_ourselves_has_no_type_before_it(one, tmp_path):
     """Without stops there is no length: the report says what to give, in the user's words."""
-    (path,) = write(tmp_path, ("a",))
+    (path,) = one
     with h5py.File(path, "a") as file:
         file["intervals/trials/stop_time"][:] = np.nan
     report = na.build(path, tmp_path / "archive", **TENTHS)

@@ -39,6 +39,18 @@ def test_results_failures_and_progress(scheduler):
     assert run(twice, []) == []
 
 
+def test_a_process_of_its_own():
+    """Started with nothing of this one in it, and given back its result."""
+    run = Runner(2, "processes", False, silent)
+    try:
+        assert run(Outcome, ["a"]) == [None]
+        (child,) = run.pool._processes.values()
+        assert type(child).__name__ == "SpawnProcess"
+    finally:
+        run.close()
+    assert not child.is_alive()
+
+
 def test_places_that_are_none():
     for wrong in ("cluster", 3):
         with pytest.raises(ValueError, match="scheduler=.*expected 'processes', 'threads', 'sync'"):
