@@ -423,8 +423,6 @@ def test_one_bad_session_is_reported_and_the_others_are_built(written, sessions,
     for where in ({}, {"workers": 2, "scheduler": "threads"}):
         with pytest.raises(NeuroArraysError, match=r"b\.nwb"):
             build(sessions, tmp_path / "strict", **TENTHS | where, strict=True)
-    write_nwb(sessions[1], seed=1, parts=("units", "trials", "running", "pupil"))
-            build(sessions, tmp_path / "strict", **TENTHS, **where, strict=True)
     shutil.copy(written[1], sessions[1])
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == []
@@ -566,19 +564,6 @@ def test_an_option_that_there_is_not_is_refused_before_anything_is_read(tmp_path
     with pytest.raises(ValueError, match=option):
         build([tmp_path / "gone.nwb"], tmp_path / "archive", **{option: value})
     assert not (tmp_path / "archive").exists()
-
-
-def test_what_we_say_ourselves_has_no_type_before_it(tmp_path):
-def test_sessions_without_a_path_are_not_left_out(monkeypatch, tmp_path):
-    class Pathless(Reader):
-        name = "pathless"
-
-        def list_sessions(self, probe):
-            return {"a": 1, "b": 2}
-
-    monkeypatch.setattr(pipeline, "reader_of", lambda folder, engine: Pathless())
-    with pytest.raises(NeuroArraysError, match="'pathless' has no path for the sessions"):
-        na.build(tmp_path, tmp_path / "archive")
 
 
 def test_what_we_say_ourselves_has_no_type_before_it(one, tmp_path):
