@@ -288,6 +288,7 @@ def series_at(
             values=data if isinstance(data, LazyArray | np.ndarray) else raw,
             clock=clock,
             shifted=shifts is not None,
+            every=method in REDUCTIONS and method != "mean",
         )
         how = method or _by_width(samples, bin_width)
         lazy = Interpolated(

@@ -42,11 +42,14 @@ class Samples:
         Session clock.
     shifted : bool
         Whether each column is evaluated at times of its own.
+    every : bool
+        Whether missing samples and all of those at the same time count: see `resample.prepare`.
     """
 
     values: Any
     clock: Any
     shifted: bool = False
+    every: bool = False
 
     @property
     def n_columns(self) -> int:
@@ -114,7 +117,7 @@ class Samples:
         from dask.base import normalize_token
 
         tokens = (normalize_token(self.values), normalize_token(self.clock))
-        return repr(("series", *tokens, self.shifted))
+        return repr(("series", *tokens, self.shifted, self.every))
 
     def _prepared(self) -> Prepared:
         return cached(self._key, self._load)
@@ -132,7 +135,7 @@ class Samples:
             order = np.argsort(times, kind="stable")
             times, values = times[order], values[order]
         columns = values.reshape(values.shape[0], self.n_columns)
-        return resample.prepare(times, columns, apart=self.shifted)
+        return resample.prepare(times, columns, apart=self.shifted, every=self.every)
 
     # ------------------------------------------------------------------------- a part of it
 
@@ -206,7 +209,7 @@ class Samples:
             before = finite[times <= begin].any(axis=0).all() or first == 0
             after = finite[times >= end].any(axis=0).all() or last == size
             if before and after:
-                return resample.prepare(times, columns, apart=self.shifted)
+                return resample.prepare(times, columns, apart=self.shifted, every=self.every)
             first = first if before else max(0, first - reach)
             last = last if after else min(size, last + reach)
             reach *= 2

@@ -33,7 +33,7 @@ def bin_values(
     Parameters
     ----------
     prepared : tuple of arrays
-        Samples in any unit, from `resample.prepare`.
+        Samples in any unit, from `resample.prepare`; but for the mean with ``every=True``.
     n_columns : int
         Number of columns of the signal.
     edges : two of (bin,) or (bin, column) float64, s
@@ -51,8 +51,8 @@ def bin_values(
     Returns
     -------
     (bin, column) float64 or float32
-        In the unit of the signal, `any` is 0 or 1. NaN where there is nothing; an empty sum between
-        the first and the last sample is 0.
+        In the unit of the signal, `any` is 0 or 1. NaN where there is nothing, and a sum with a
+        missing sample; an empty sum between the first and the last sample is 0.
 
     Raises
     ------
@@ -215,29 +215,40 @@ def _between(times, values, i, time, max_gap, period, out):
 @compiled
 def _reduced(times, values, left, right, reduction, out):
     n, n_columns = values.shape
-    largest, total = np.empty(n_columns), np.empty(n_columns)
     i = 0
     for m in range(len(left)):
         a, b = left[m], right[m]
         out[m] = np.nan
         if not (n > 0 and a < b and times[0] < b and times[n - 1] >= a):
             continue
-        k = 0
+        begin = 0
         if times[0] < a:
             i = resample.locate(times, a, i)
-            k = i if times[i] >= a else i + 1
-        begin = k
-        largest[:] = -np.inf
-        total[:] = 0.0
-        while k < n and times[k] < b:
-            for c in range(n_columns):
-                value = values[k, c]
-                largest[c] = max(largest[c], value)
-                total[c] += value if reduction == _SUM else value != 0
-            k += 1
-        if reduction == _SUM:  # an empty sum is that of events which did not happen
-            out[m] = total
-        elif k > begin and reduction == _MAX:
-            out[m] = largest
-        elif k > begin:
-            out[m] = total > 0
+            begin = i if times[i] >= a else i + 1
+            while begin > 0 and times[begin - 1] >= a:  # of several at the same time the first
+                begin -= 1
+        end = begin
+        while end < n and times[end] < b:
+            end += 1
+        for c in range(n_columns):
+            out[m, c] = _reduce(values[begin:end, c], reduction)
+
+
+@compiled
+def _reduce(values, reduction):
+    """One value of the samples in a bin; what is missing (NaN) makes a sum missing."""
+    known, total, largest = 0, 0.0, -np.inf
+    for value in values:
+        if reduction == _SUM:
+            total += value if np.isfinite(value) else np.nan
+        elif np.isfinite(value):
+            known += 1
+            total += value != 0
+            largest = max(largest, value)
+    if reduction == _SUM:  # an empty sum is that of events which did not happen
+        return total
+    if known == 0:
+        return np.nan
+    if reduction == _MAX:
+        return largest
+    return 1.0 if total > 0 else 0.0

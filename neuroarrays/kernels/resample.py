@@ -83,7 +83,9 @@ def interpolate(
     return sampled.reshape(len(at), *values.shape[1:])
 
 
-def prepare(times: np.ndarray, values: np.ndarray, *, apart: bool = False) -> Prepared:
+def prepare(
+    times: np.ndarray, values: np.ndarray, *, apart: bool = False, every: bool = False
+) -> Prepared:
     """The usable samples of a signal, checked once for any number of evaluations.
 
     Parameters
@@ -94,6 +96,10 @@ def prepare(times: np.ndarray, values: np.ndarray, *, apart: bool = False) -> Pr
         Samples in any unit; other real types are taken as float64.
     apart : bool
         Whether each column is to have times of its own, though they miss the same samples.
+    every : bool
+        Keep missing samples and all of those at the same time, for what counts each of them
+        (`bin_values` but for the mean). Else what is missing is left out, and of samples at the
+        same time the last is kept.
 
     Returns
     -------
@@ -106,10 +112,10 @@ def prepare(times: np.ndarray, values: np.ndarray, *, apart: bool = False) -> Pr
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
     columns = values[:, None] if values.ndim == 1 else values
-    increasing, finite = _scan(fixed(times), fixed(columns))
+    increasing, finite = _scan(fixed(times), fixed(columns)) if not every else (True, True)
     n_columns = columns.shape[1]
     if apart and n_columns != 1:
-        split = (prepare(times, columns[:, k : k + 1]) for k in range(n_columns))
+        split = (prepare(times, columns[:, k : k + 1], every=every) for k in range(n_columns))
         return tuple(part for pair in split for part in pair)
     if finite:
         known = None

@@ -252,3 +252,13 @@ def test_a_series_in_memory_is_not_read_again_for_each_access():
         for k in range(5):
             assert found[k].item() == 0
         assert load.call_count <= 1
+
+
+def test_amounts_at_one_time_add_up_and_a_missing_one_is_no_zero():
+    amounts = xr.DataArray([1.0, 2.0, np.nan, 4.0], {"time": [0.1, 0.1, 1.5, 2.5]}, "time")
+    bins = xr.DataArray(
+        [0.5, 1.5, 2.5], {"time": [0.5, 1.5, 2.5]}, "time", attrs={"bin_width": 1.0}
+    )
+    want = {"sum": [3, np.nan, 4], "max": [2, np.nan, 4], "any": [1, np.nan, 1]}
+    for method, values in want.items():
+        np.testing.assert_array_equal(na.interpolate(amounts, bins, method), values)

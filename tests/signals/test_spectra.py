@@ -172,3 +172,47 @@ def test_bursts_of_a_known_signal_are_found_again():
 def test_what_cannot_be_says_why(noise, ask, error, message):
     with pytest.raises(error, match=message):
         ask(signal(noise))
+
+
+def test_clocks_are_seconds_durations_or_refused(noise):
+    lfp = signal(noise[:, 0])
+    durations = lfp.assign_coords(time=(lfp["time"].values * 1e9).round().astype("timedelta64[ns]"))
+    for of in (
+        lambda x: na.spectrogram(x, 1.0)["time"],
+        lambda x: na.events_of(x, 6.0)["start_time"],
+        lambda x: na.smooth(x, 0.1)["time"],
+    ):
+        np.testing.assert_allclose(of(durations), of(lfp))
+    in_ms = lfp.assign_coords(time=("time", lfp["time"].values * 1e3, {"units": "ms"}))
+    with pytest.raises(ValueError, match="clock is in 'ms'"):
+        na.power(in_ms)
+    with pytest.raises(ValueError, match="sortby"):
+        na.power(lfp[::-1])
+    twice = signal(noise[:200, 0], clock=np.repeat(np.arange(100) / 50, 2))
+    with pytest.raises(ValueError, match=r"100 steps of 199 do not go forwards; .* 50\)"):
+        na.power(twice)
+    with pytest.raises(SchemaError, match="transpose"):
+        na.power(signal(noise).T)
+
+
+def test_what_asks_no_rate_takes_any_clock(noise):
+    clock = np.sort(np.random.default_rng(1).uniform(0, 9, 4000))
+    values = signal(noise, clock=clock)
+    scaled = (noise - noise.mean(axis=0)) / noise.std(axis=0)
+    np.testing.assert_allclose(na.normalize(values), scaled, atol=1e-9)
+    np.testing.assert_allclose(na.reference(values), noise - noise.mean(axis=1, keepdims=True))
+    valid = np.arange(4000) < 1000
+    found = na.normalize(values.assign_coords(valid=("time", valid)))
+    early = noise[:1000]
+    want = (early - early.mean(axis=0)) / early.std(axis=0)
+    np.testing.assert_allclose(found[:1000], want, atol=1e-9)
+    assert np.isnan(found[1000:]).all()
+
+
+def test_a_dask_array_gives_one_whatever_its_clock_becomes(noise):
+    parts = signal(noise).chunk(time=500, channel=1)
+    for of in (lambda x: na.spectrogram(x, 1.0), lambda x: na.resample(x, 50.0)):
+        found = of(parts)
+        assert found.chunks is not None
+        assert len(found.chunks[0]) > 4
+        np.testing.assert_allclose(found, of(signal(noise)))
