@@ -134,20 +134,20 @@ class Run:
 
     def _in_order(self, results: Sequence[_Answers]) -> dict[Place, Any]:
         """Answers in the order of the areas; what sessions lacked and warned of is said once."""
-        found: dict[Place, Any] = {}
+        by_area: dict[Place, Any] = {}
         lacking: dict[Place, NotInTree] = {}
         caught: dict[tuple[type[Warning], str], list[str]] = {}
         for result in results:
-            found |= result.found
+            by_area |= result.by_area
             lacking |= result.lacking
             for kind, text, path in result.warned:
                 caught.setdefault((kind, text), []).append(path)
         for (kind, text), paths in caught.items():
             warn(f"{paths[0] if len(paths) == 1 else many(len(paths), 'area')}: {text}", kind)
-        if lacking and (self.strict or not found):
+        if lacking and (self.strict or not by_area):
             raise located(next(iter(lacking.values())), next(iter(lacking)).path)
         self.left_out |= {place.path: str(error) for place, error in lacking.items()}
-        answers = {place: found[place] for place in self.places if found.get(place) is not None}
+        answers = {p: by_area[p] for p in self.places if by_area.get(p) is not None}
         if not answers:
             msg = "the function gave None for every area"
             raise SchemaError(msg)
@@ -172,7 +172,7 @@ class _Detached:
 class _Answers:
     """What a session gave: answers, what areas lacked, and warnings (kind, text, path)."""
 
-    found: dict[Place, Any] = field(default_factory=dict)
+    by_area: dict[Place, Any] = field(default_factory=dict)
     lacking: dict[Place, NotInTree] = field(default_factory=dict)
     warned: list[tuple[type[Warning], str, str]] = field(default_factory=list)
 
@@ -191,7 +191,7 @@ def _session(task: _Task) -> Outcome:
                     try:
                         answer = function(tree[at], *args, **kwargs)
                         is_lazy = task.load and isinstance(answer, xr.DataArray | xr.Dataset)
-                        answers.found[place] = answer.compute() if is_lazy else answer
+                        answers.by_area[place] = answer.compute() if is_lazy else answer
                     except NotInTree as error:
                         answers.lacking[place] = error
     except Exception as error:

@@ -206,6 +206,7 @@ def parts_of(
     parts: list[Rows] = []
     todo: dict[str, Recording] = {}
     known: set[str] = set()
+    indexed: set[str] = set()
     several = listed(paths)
     places = _looked_at_together([each for each in several if not isinstance(each, xr.DataTree)])
     for each in several:
@@ -221,11 +222,13 @@ def parts_of(
         index = None if looking else _published(probe, wanted.table, options)
         if index is not None:
             parts += _of_index(index, probe, asked)
+            indexed |= {entry.path for entry in index.entries}
             continue
         listing = recordings_of(probe, engine, options, wanted.cache)
         asked.notes += listing.notes
         todo |= {recording.path: recording for recording in listing.recordings}
-    return parts + (up_to_date(list(todo.values()), asked) if todo else []), asked
+    fresh = [recording for path, recording in todo.items() if path not in indexed]
+    return parts + (up_to_date(fresh, asked) if fresh else []), asked
 
 
 def _looked_at_together(paths: list[Any]) -> Iterator[Probe]:

@@ -120,8 +120,9 @@ def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
     kept = {root: _kept(root, asked) for root in by_root}
     todo = []
     for root, members in by_root.items():
-        held = kept[root]
-        usable = [e for e in held.entries if e.is_whole or asked.skip_damaged] if held else []
+        stored = kept[root]
+        entries = [] if stored is None else stored.entries
+        usable = [entry for entry in entries if entry.is_whole or asked.skip_damaged]
         known = {entry.path: entry.stamp for entry in usable}
         for recording in members:
             stamp = known.get(recording.path)

@@ -1,8 +1,9 @@
 """The recordings that paths stand for: files, and folders that one reader opens as one.
 
 A folder in which sessions lie in files of their own stands for these files, each with its own reader where
-they are of several formats; one that no reader knows, for what is in the folders below it. Looking into every file of a folder takes milliseconds each, so what was
-found is kept beside the tables; files that are added later are the only ones that are looked at again.
+they are of several formats; one that no reader knows, for what is in the folders below it. Looking into
+every file of a folder takes milliseconds each, so what was found is kept beside the tables; files that are
+added later are the only ones that are looked at again.
 """
 
 from __future__ import annotations
@@ -213,18 +214,18 @@ def _looked(
     folder: Probe, engine: str | type[Reader] | None, stamps: dict[str, Any]
 ) -> dict[str, Any]:
     """What a folder is: by which reader it is opened, and whether its members are."""
-    found: dict[str, Any] = {"stamps": stamps, "engine": "", "members": None, "notes": []}
+    facts: dict[str, Any] = {"stamps": stamps, "engine": "", "members": None, "notes": []}
     try:
         reader = reader_of(folder, engine)
     except UnknownFormat:
         if engine is not None or folder.denied:
             raise
         if len(readers_of(folder)) > 1:
-            found["each"] = _readers_of_files(folder)
-            if not found["each"]:
+            facts["each"] = _readers_of_files(folder)
+            if not facts["each"]:
                 raise
-        return found
-    found["engine"] = registry.address(type(reader))
+        return facts
+    facts["engine"] = registry.address(type(reader))
     if reader.opens_members and asked(reader.claims, folder):
         try:
             sessions = reader.list_sessions(folder)
@@ -237,8 +238,8 @@ def _looked(
         ]
         inside = [_below(place.path, folder.path) for place in places]
         if inside and all(inside):
-            found |= {"members": inside, "notes": list(getattr(sessions, "notes", []))}
-    return found
+            facts |= {"members": inside, "notes": list(getattr(sessions, "notes", []))}
+    return facts
 
 
 def _readers_of_files(folder: Probe) -> dict[str, str]:

@@ -229,6 +229,8 @@ def test_an_index_is_used_instead_of_looking(folder, scanned, monkeypatch):
         pd.testing.assert_frame_equal(frame.drop(columns="path"), whole.drop(columns="path"))
         assert frame["path"].iloc[0] == str(folder.parent / "moved" / "s0.nwb")
     assert len(na.open_datatree(na.units(moved, "snr > 2")).children) >= 1
+    frame, opened = opened_anew([moved, f"{moved}/s1.nwb"], scanned)  # which the index has
+    assert (len(frame), opened) == (18, [])
 
 
 def test_an_index_whose_recordings_are_out_of_reach_still_answers(folder, scanned):
