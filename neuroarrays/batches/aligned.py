@@ -167,13 +167,13 @@ class TrialSamples(AlignedSamples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        dim, area = schema.PRESENTATION, gathering.area_of(area)
-        super().__init__(area, inputs, targets, dim, dtype, cache, labels, transform)
-        n = area.sizes.get(dim, 0)
+        dim, node = schema.PRESENTATION, gathering.area_of(area)
+        super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform)
+        n = node.sizes.get(dim, 0)
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
-        ids = area.coords[dim].values if dim in area.coords else np.arange(n)
+        ids = node.coords[dim].values if dim in node.coords else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
-        self.trial_info: Labels = presentation_labels(area, self.rows)
+        self.trial_info: Labels = presentation_labels(node, self.rows)
 
     @property
     def tiers(self) -> np.ndarray:
@@ -263,9 +263,9 @@ class ClipSamples(AlignedSamples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        names, area = gathering.names(inputs, targets), gathering.area_of(area)
-        stamps, width, begins = gathering.clock(area, names)
-        super().__init__(area, inputs, targets, schema.TIME, dtype, cache, labels, transform)
+        names, node = gathering.names(inputs, targets), gathering.area_of(area)
+        stamps, width, begins = gathering.clock(node, names)
+        super().__init__(node, inputs, targets, schema.TIME, dtype, cache, labels, transform)
         self.bins = _bins("length", length, width)
         self.stride = self.bins if stride is None else _bins("stride", stride, width)
         if self.bins < 1 or self.stride < 1:
@@ -277,7 +277,7 @@ class ClipSamples(AlignedSamples):
             raise ValueError(msg)
         self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
         self.pad = pad
-        stretches = gathering.stretches(area, stamps, width, window, across_gaps)
+        stretches = gathering.stretches(node, stamps, width, window, across_gaps)
         self._windows(stretches, length, window)
 
     def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:
