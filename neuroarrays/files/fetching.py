@@ -22,6 +22,11 @@ Progress = Callable[[int, int, str], None]
 #: Bytes of one request, and requests at once.
 _PIECE, _AT_ONCE = 8 << 20, 8
 _NO_MD5 = "not compared: its ETag is not its MD5, as of objects that S3 encrypts with keys of their own (KMS)"
+_NO_FOLDERS = "a plain server lists no folders; give the address of a bucket, or of each file"
+_IN_PLACE = (
+    "open it where it lies (neuroarrays.open_datatree), and save what you need of it; or give the address of "
+    "its bucket (s3://...), which lists its files"
+)
 
 
 @dataclass
@@ -117,7 +122,7 @@ def _listed(
         if not _is_plain(name):
             report.notes.append(f"{name}: a name that leads out of the folder, or is none here")
         elif size is None:
-            report.notes.append(f"{name}: a Zarr asset of DANDI; it is not copied")
+            report.notes.append(f"{name}: a Zarr asset of DANDI, not copied; {_IN_PLACE}")
         else:
             files[name] = size, location.child(name)
     if not entries:
@@ -128,7 +133,7 @@ def _listed(
         if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
     }
     if not chosen:
-        known = shorten(files) if files else "no file"
+        known = "; ".join([shorten(files) if files else "no file", *report.notes[:3]])
         msg = f"{location.given}: no file fits {', '.join(patterns) or 'there'}; there is {known}"
         raise MissingPath(msg)
     return chosen
@@ -150,8 +155,9 @@ def _copy(
     status = source.status()
     check(source, status)
     if status.kind != FILE:
-        hint = "a plain server lists no folders; give the address of a bucket, or of each file"
-        raise FormatError(source.given, "", "a file", "a folder", hint)
+        is_store = dandi.is_store(source.name)
+        found, hint = ("a Zarr store", _IN_PLACE) if is_store else ("a folder", _NO_FOLDERS)
+        raise FormatError(source.given, "", "a file", found, hint)
     _, size, modified = status.stamp
     digest = _stated(source, size)
     if _is_there(target, size, modified, digest):

@@ -180,7 +180,10 @@ def part(address: str, start: int = 0, count: int | None = None, tag: str = "") 
     if count is not None and start >= 0:
         return get(address, start, count, tag).data if count else b""
     if state.forked_from_network():
-        raise NetworkError("forked", "a process that was forked after the network was used")
+        if not address.startswith(("http://", "https://")):
+            words = "a process that was forked after the network was used"
+            raise NetworkError("forked", words)
+        return python_client.rest(address, start)
     where = {"suffix": -start} if start < 0 else {"offset": start}
     options: dict[str, Any] = {"range": where} if start else {}
 
@@ -359,6 +362,6 @@ def _failure(error: Exception) -> NetworkError:
         return NetworkError("refused", "a server that takes no connection")
     if "redirect" in text:
         return NetworkError("redirects", "redirects in a circle")
-    if re.search(r"timed out|(?<!retry_)timeout", text):
+    if re.search(r"timed out|kind: Timeout", text):
         return NetworkError("busy", "no answer in time")
     return NetworkError("busy", f"no answer with the bytes that were asked for ({name})")

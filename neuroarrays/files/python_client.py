@@ -19,6 +19,8 @@ from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, sec
 #: Seconds until a server that says nothing is given up; how often a busy one is asked again, and the first
 #: pause, s.
 PATIENCE, RETRIES, _PAUSE = 60, 6, 0.1
+#: The most bytes of a file that is asked for without a size.
+_LARGEST = 1 << 30
 
 
 def get(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
@@ -52,6 +54,31 @@ def whole(address: str, most: int) -> bytes:
         return Answer(data, len(data), "", 0, "")
 
     return _again(ask).data
+
+
+def rest(address: str, start: int) -> bytes:
+    """All bytes of a file, those from a place on, or the last ones from a negative start on.
+
+    Raises
+    ------
+    NetworkError
+        If they cannot be had, or are more than `_LARGEST`.
+    """
+    headers = {"Range": f"bytes={start}{'-' * (start > 0)}"} if start else {}
+
+    def ask() -> Answer:
+        with _opened(address, headers) as answer:
+            if start and answer.status != 206:
+                raise NetworkError("no ranges", "a server that sends files only whole")
+            data = _body(answer, _LARGEST + 1)
+            length = answer.headers.get("Content-Length", f"{len(data)}")
+        if len(data) > _LARGEST:
+            raise NetworkError("other", f"an answer of more than {_LARGEST:,} bytes")
+        if length != f"{len(data)}":
+            raise NetworkError("busy", "an answer that ends early")
+        return Answer(data, len(data), "", 0, "")
+
+    return _again(ask, start).data
 
 
 #: The certificates of this machine, which take 40 ms to read.

@@ -1,6 +1,8 @@
 """Zarr stores behind addresses: how many requests, assets of DANDI, stores without consolidated metadata."""
 
 import json
+import os
+import pickle
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.errors import NeuroArraysError
+from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
+from neuroarrays.files import state
+from neuroarrays.files.fetching import fetch
 from neuroarrays.testing.loopback import Loopback
+from neuroarrays.testing.processes import in_processes
 
 pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
 pytest.importorskip("obstore", reason="the extra `remote` is not installed")
@@ -43,6 +48,19 @@ def test_an_archive_opens_in_two_rounds_and_reads_its_tables_together(root):
         files = [entry[2] for entry in server.seen.log]
         assert len(files) == len(set(files))
         assert tree.identical(local)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_reads_a_store(root):
+    with Loopback(root) as server:
+        tree = na.open_datatree(server.url("aligned.zarr"))
+        assert not state.forked_from_network()
+        node = next(node for node in tree.subtree if node.data_vars)
+        name = next(iter(node.data_vars))
+        sent = pickle.dumps({name: node[name].variable})
+        expected = na.open_datatree(root / "aligned.zarr")[node.path][name].values
+        for found in in_processes("fork", sent, 2):
+            assert np.array_equal(found[name], expected)
 
 
 def test_a_part_of_a_file_of_many_chunks_is_fetched(tmp_path):
@@ -132,6 +150,15 @@ def test_a_folder_of_zarr_assets_of_dandi(dandi):
 
 
 # ------------------------------------------------------------------- without consolidated metadata
+
+
+def test_stores_that_are_not_copied_are_named(dandi, root, tmp_path):
+    with pytest.raises(FormatError, match="a Zarr store; open it where it lies"):
+        fetch("dandi://000006/sub-1/a.nwb.zarr", tmp_path)
+    with pytest.raises(MissingPath, match="no file; a.nwb.zarr: a Zarr asset of DANDI, not copied"):
+        fetch("dandi://000006/sub-1", tmp_path)
+    with Loopback(root) as server, pytest.raises(FormatError, match="a Zarr store; open it where"):
+        fetch(server.url("aligned.zarr"), tmp_path)
 
 
 def test_a_store_on_a_web_server_without_consolidated_metadata_is_named(tmp_path):
