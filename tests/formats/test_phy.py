@@ -120,6 +120,27 @@ def test_an_old_table_without_spikes_for_a_row(folder):
     assert "clusters 9 have no spikes" in notes(folder)
 
 
+def test_tables_as_people_leave_them(folder):
+    """One of something else, one from a spreadsheet, one of which nothing is filled in yet."""
+    (folder / "cluster_plot.csv").write_text("a,b\n1,2\n")
+    (folder / "cluster_info.csv").write_bytes(
+        b"\xef\xbb\xbfcluster_id,spike,observed_start\n3,1,2\n"
+    )
+    (folder / "cluster_group.tsv").write_text("cluster_id\tgroup\n")
+    node = spikes(folder)
+    assert node.group.values.tolist() == [""] * 3
+    np.testing.assert_array_equal(node.spike_.values, [np.nan, 1, np.nan])
+    assert node.observed_start.dims == ("interval",)
+    assert "cluster_plot.csv not read" in notes(folder)
+
+
+def test_numbers_of_clusters_may_be_large(folder):
+    change(folder, "spike_clusters.npy", lambda labels: labels.astype(np.int64) * 2**40 - 1)
+    node = spikes(folder)
+    assert node.row_size.values.tolist() == [12, 4, 13]
+    assert node.unit_id.values.tolist() == [2**41 - 1, 3 * 2**40 - 1, 2**42 - 1]
+
+
 def test_not_curated_yet(folder):
     for path in (*folder.glob("cluster_*"), folder / "spike_clusters.npy"):
         path.unlink()
@@ -206,7 +227,6 @@ def test_params_are_never_run(folder, tmp_path):
         ("spike_templates.npy", np.full(29, 9), "templates from 0 to 3.*template 9"),
         ("channel_map.npy", np.array([0]), "1 channels.*row 3"),
         ("whitening_mat_inv.npy", np.eye(2), "2 channels.*row 3"),
-        ("cluster_group.tsv", "group\ngood\n", "a column cluster_id"),
         ("cluster_group.tsv", "cluster_id\tgroup\n2\tgood\n2\tmua\n", "2 twice"),
         ("cluster_group.tsv", "cluster_id\tgroup\nx\tgood\n", "whole numbers"),
         ("cluster_group.tsv", "", "a table of clusters"),

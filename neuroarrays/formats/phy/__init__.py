@@ -25,19 +25,24 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, shorten
+from neuroarrays.errors import shorten
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.clocks import seconds
-from neuroarrays.formats.phy.clusters import Clusters, OfSpikes, labels_of_peaks, source_of
-from neuroarrays.formats.phy.texts import Params, cluster_labels, read_params
+from neuroarrays.formats.phy.clusters import (
+    TIMES,
+    Clusters,
+    OfSpikes,
+    labels_of_peaks,
+    source_of,
+    times_of,
+)
+from neuroarrays.formats.phy.texts import cluster_labels, read_params
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
-from neuroarrays.lazy.arrays import LazyArray, wrap
-from neuroarrays.lazy.computed import as_dtype
+from neuroarrays.lazy.arrays import wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.observed import complete
+from neuroarrays.tree.observed import OF_UNITS, complete
 
-TIMES, CLUSTERS, TEMPLATES = "spike_times.npy", "spike_clusters.npy", "spike_templates.npy"
+CLUSTERS, TEMPLATES = "spike_clusters.npy", "spike_templates.npy"
 #: Times in seconds on another clock, as TPrime and the pipelines around it call them.
 SYNCHRONISED = ("spike_times_sec_adj.npy", "spike_seconds_adj.npy")
 #: Files that are read where they are there, besides those above.
@@ -45,6 +50,8 @@ _READ = {
     "params.py", "amplitudes.npy", "templates.npy", "templates_ind.npy", "whitening_mat_inv.npy",
     "channel_map.npy", "channel_positions.npy", "channel_shanks.npy", *SYNCHRONISED,
 }  # fmt: skip
+#: Names of a node of spikes that no column of a table may take.
+_RESERVED = {schema.SPIKE, schema.INTERVAL, *OF_UNITS}
 
 
 class PhyReader(Reader):
@@ -96,7 +103,7 @@ class PhyReader(Reader):
             source_of(session.child(CLUSTERS if session.has(CLUSTERS) else TEMPLATES))
         )
         file = times_from or next(filter(session.has, SYNCHRONISED), TIMES)
-        times = OfSpikes(_times(session, file, params, clusters), clusters)
+        times = OfSpikes(times_of(session, file, params, clusters), clusters)
         ids, sizes = clusters.units()
         notes = list(params.notes)
         columns, tables = cluster_labels(session, ids, notes)
@@ -125,7 +132,7 @@ class PhyReader(Reader):
         }
         peaks = labels_of_peaks(session, clusters, ids.size)
         own = {schema.UNIT: xr.Variable(schema.UNIT, ids), **spikewise, **peaks}
-        taken = own.keys() | variables.keys()
+        taken = own.keys() | variables.keys() | _RESERVED
         coords = own | {
             f"{column}_" if column in taken else column: xr.Variable(schema.UNIT, values)
             for column, values in columns.items()
@@ -139,19 +146,3 @@ class PhyReader(Reader):
         if stop is None:
             return nodes
         return complete(nodes, rows=(np.zeros(1), np.array([stop])))
-
-
-def _times(session: Probe, file: str, params: Params, clusters: Clusters) -> LazyArray:
-    """The times of the spikes, in seconds, in the order of the file."""
-    stored = clusters.values(session.child(file))
-    if file != TIMES:
-        return as_dtype(stored, np.dtype("f8"))
-    if params.sampling_rate is None:
-        raise FormatError(
-            session.given,
-            "params.py",
-            "sample_rate = a number, the samples per second",
-            params.problem or "none",
-            "say sampling_rate=30000, say",
-        )
-    return seconds(stored, params.sampling_rate)

@@ -12,9 +12,15 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.members import ArraySource, npy_source
 from neuroarrays.files.outer import Key
 from neuroarrays.files.probe import Probe
+from neuroarrays.formats.clocks import seconds
+from neuroarrays.formats.phy.texts import Params
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token, file_array
 from neuroarrays.lazy.computed import as_dtype
 from neuroarrays.lazy.views import InMemory, Taken
+
+TIMES = "spike_times.npy"
+#: Numbers of clusters below which each is counted, whether it has spikes or not.
+_FEW = 1 << 20
 
 
 def source_of(file: Probe) -> ArraySource:
@@ -76,14 +82,19 @@ class Clusters:
         values = self.source.read(self.source.name).ravel()
         with np.errstate(invalid="ignore"):
             whole: np.ndarray = values.astype(np.int64)
-        if not np.array_equal(whole, values):
+        if values.dtype.kind == "f" and not np.array_equal(whole, values):
             wrong = values[whole != values][0]
             raise FormatError(self.source.path, "", "whole numbers of clusters", f"{wrong}")
         return whole
 
     def units(self) -> tuple[np.ndarray, np.ndarray]:
         """The clusters that have spikes, (unit,) int64, ascending, and how many, (unit,) int64."""
-        ids, sizes = np.unique(self.labels(), return_counts=True)
+        labels = self.labels()
+        if labels.size and labels.min() >= 0 and labels.max() < _FEW:  # counted without sorting
+            counts = np.bincount(labels)
+            ids = np.flatnonzero(counts)
+            return ids, counts[ids]
+        ids, sizes = np.unique(labels, return_counts=True)
         return ids, sizes.astype(np.int64)
 
     def order(self) -> np.ndarray:
@@ -279,3 +290,25 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
         )
         for name, (of_channels, unit) in values.items()
     }
+
+
+def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> LazyArray:
+    """The times of the spikes, (spike,) float64, s, in the order of the file.
+
+    Raises
+    ------
+    FormatError
+        If nothing says how many samples there are in a second.
+    """
+    stored = clusters.values(session.child(file))
+    if file != TIMES:
+        return as_dtype(stored, np.dtype("f8"))
+    if params.sampling_rate is None:
+        raise FormatError(
+            session.given,
+            "params.py",
+            "sample_rate = a number, the samples per second",
+            params.problem or "none",
+            "say sampling_rate=30000, say",
+        )
+    return seconds(stored, params.sampling_rate)

@@ -104,7 +104,7 @@ def read_params(file: Probe) -> Params:
 
 def _statements(file: Probe) -> list[ast.stmt | str]:
     """The statements of a file; where it is no Python as a whole, of each line, or which line it is."""
-    text = file.read_text()
+    text = file.read_bytes().decode("utf-8-sig", "replace")  # a path may be in any encoding
     try:
         return list(ast.parse(text).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -156,8 +156,8 @@ def cluster_labels(
         table = _table(file)
         key = next((name for name in _IDS if name in table), None)
         if key is None:
-            found = shorten([str(name) for name in table.columns])
-            raise FormatError(file.given, "", "a column cluster_id", f"columns {found}")
+            notes.append(f"{file.name} not read: it has no column cluster_id")
+            continue
         numbers = pd.to_numeric(table[key], errors="coerce")
         if numbers.isna().any() or (numbers % 1 != 0).any():
             raise FormatError(file.given, key, "whole numbers", f"{table[key].tolist()[:5]}")
@@ -183,7 +183,7 @@ def _table(file: Probe) -> Any:
     """A text table, a DataFrame; tables of phy are separated by tabs, also those called .csv."""
     import pandas as pd
 
-    text = file.read_text()
+    text = file.read_text().removeprefix("\ufeff")
     with safety.readable(file.given, "", "a table of clusters"):
         separator = "\t" if "\t" in text.partition("\n")[0] else ","
         return pd.read_csv(io.StringIO(text), sep=separator, index_col=False)
