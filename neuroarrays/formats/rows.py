@@ -5,6 +5,7 @@ Which columns say where a row lies stands here; `neuroarrays.collection` makes s
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NotInTree, many, shorten
+from neuroarrays.errors import FormatError, MissingPath, NotInTree, many, shorten
 from neuroarrays.files.locating import locate
 from neuroarrays.formats.groups import plain
 from neuroarrays.schema.names import chosen
@@ -85,7 +86,7 @@ def tree_of(
             wanted["areas"] = list(dict.fromkeys(rows.areas))
         nodes = {
             name.strip("/"): plain(node)
-            for name, node in open_groups(path, rows.format, wanted).items()
+            for name, node in _opened(open_groups, path, rows.format, wanted).items()
         }
         opened[path] = _cut(path, nodes, rows)
     roots = {path: nodes.pop("").attrs for path, nodes in opened.items()}
@@ -106,6 +107,22 @@ def tree_of(
                 node = node.assign_attrs(own | node.attrs)
             merged[f"/{new}"] = node
     return xr.DataTree.from_dict(merged), list(opened)
+
+
+def _opened(
+    open_groups: OpenGroups, path: str, source: str, wanted: dict[str, Any]
+) -> dict[str, xr.Dataset]:
+    """The nodes of one file; a relative path that leads nowhere is often that of an index."""
+    try:
+        return open_groups(path, source, wanted)
+    except MissingPath as error:
+        if "://" in path or os.path.isabs(path):
+            raise
+        msg = (
+            f"{error}; paths in an index are relative to its folder: na.units of the index gives "
+            "rows with paths in full"
+        )
+        raise MissingPath(msg) from error
 
 
 def check(table: pd.DataFrame) -> None:

@@ -140,6 +140,8 @@ def test_rows_that_open_nothing(table):
         na.open_datatree(table.assign(session=None))
     with pytest.raises(ValueError, match="rows with unit_id and without area"):
         na.open_datatree(table.assign(area=np.nan))
+    with pytest.raises(na.MissingPath, match="s9.nwb: .*relative to its folder"):
+        na.open_datatree(table.assign(path="s9.nwb"))
     with pytest.raises(NotInTree, match="'s9'"):
         na.open_datatree(table.assign(session="s9"))
     with pytest.raises(
