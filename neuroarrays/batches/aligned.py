@@ -169,9 +169,10 @@ class TrialSamples(AlignedSamples):
     ):
         dim, node = schema.PRESENTATION, gathering.area_of(area)
         super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform)
-        n = node.sizes.get(dim, 0)
+        data = node.to_dataset()
+        n = data.sizes.get(dim, 0)
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
-        ids = node.coords[dim].values if dim in node.coords else np.arange(n)
+        ids = data.variables[dim].values if dim in data.variables else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
         self.trial_info: Labels = presentation_labels(node, self.rows)
 

@@ -105,14 +105,13 @@ def presentation_labels(area: xr.DataTree, rows: np.ndarray | None = None) -> La
     table = area.children.get(schema.PRESENTATIONS)
     columns = _along(area, schema.PRESENTATION)
     if table is not None:
-        columns |= _along(table, schema.PRESENTATION) | {
-            str(name): column.variable
-            for name, column in table.data_vars.items()
-            if column.dims == (schema.PRESENTATION,)
-        }
+        columns |= _along(table, schema.PRESENTATION, coords_only=False)
     return Labels(columns, {ours: name for name, ours in layout.COLUMNS.items()}, rows)
 
 
-def _along(node: xr.DataTree, dim: str) -> dict[str, xr.Variable]:
-    """The coordinates of a node along one dimension."""
-    return {str(name): c.variable for name, c in node.coords.items() if c.dims == (dim,)}
+def _along(node: xr.DataTree, dim: str, coords_only: bool = True) -> dict[str, xr.Variable]:
+    """The coordinates of a node along one dimension, or all its variables, coordinates first."""
+    data = node.to_dataset()  # once: each coordinate asked of a node makes one
+    names = [*data.coords] if coords_only else [*data.coords, *data.data_vars]
+    every = {str(name): data.variables[name] for name in names}
+    return {name: variable for name, variable in every.items() if variable.dims == (dim,)}

@@ -8,7 +8,7 @@ from typing import Any
 from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.prefetch import Prefetched, check_prefetch
 from neuroarrays.batches.samplers import Batches, Cycled
-from neuroarrays.errors import many
+from neuroarrays.errors import many, shorten
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check
 
@@ -159,6 +159,8 @@ def cycle(
     mode: str = "longest",
     seed: int = 0,
     *,
+    weights: Mapping[str, float] | None = None,
+    temperature: float = 1.0,
     prefetch: int | None = None,
 ) -> NumpyLoader:
     """Batches of several sessions, one session at a time.
@@ -167,13 +169,18 @@ def cycle(
     ----------
     loaders : mapping of str to NumpyLoader
         One side of what `loaders` returns.
-    mode : {"longest", "shortest", "weighted", "in order"}
+    mode : {"longest", "shortest", "weighted", "in order", "sampled"}
         "longest": one batch of each in turn, short sessions start anew until the longest is
         through. "shortest": until the first is through. "weighted": every batch once, sessions at
         random in proportion to their batches. "in order": every batch once, a session after the
-        other, as for validation.
+        other, as for validation. "sampled": as many batches as there are in all, the session of each
+        drawn with replacement.
     seed : int
-        Of "weighted".
+        Of "weighted" and "sampled".
+    weights : mapping of str to float, optional
+        How often "sampled" draws each session, in proportion; its number of batches unless given.
+    temperature : float
+        These weights to the power of one over it: 1 as they are, larger towards all alike.
     prefetch : int, optional
         How many batches a thread gathers ahead; the most that any of the loaders does, unless given.
 
@@ -185,18 +192,23 @@ def cycle(
     Raises
     ------
     ValueError
-        On a session without a batch, or no session.
+        On a session without a batch, no session, or weights that are none or not of these sessions.
     TypeError
         If these are not loaders, but sides of them.
     """
-    in_turns = in_turn(loaders, NumpyLoader, mode, seed)
+    in_turns = in_turn(loaders, NumpyLoader, mode, seed, weights, temperature)
     if prefetch is None:
         prefetch = max(loader.prefetch for loader in loaders.values())
     return NumpyLoader(*in_turns, prefetch)
 
 
 def in_turn(
-    loaders: Mapping[str, Any], kind: Any, mode: str, seed: int
+    loaders: Mapping[str, Any],
+    kind: Any,
+    mode: str,
+    seed: int,
+    weights: Mapping[str, float] | None,
+    temperature: float,
 ) -> tuple[SessionBatches, Cycled]:
     """The dataset and batches of a loader that takes some loaders in turn; see `cycle`."""
     check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
@@ -209,4 +221,11 @@ def in_turn(
             msg = f"session {key!r} has no batch"
             raise ValueError(msg)
     datasets = SessionBatches({key: loader.dataset for key, loader in loaders.items()})
-    return datasets, Cycled([loader.batches for loader in loaders.values()], mode, seed)
+    if weights is not None:
+        check(weights, Mapping, "weights: expected a number by session", TypeError)
+        if wrong := set(weights) ^ set(loaders):
+            msg = f"weights: expected one for each session and no other: {shorten(sorted(wrong))}"
+            raise ValueError(msg)
+    values = None if weights is None else [weights[key] for key in loaders]
+    samplers = [loader.batches for loader in loaders.values()]
+    return datasets, Cycled(samplers, mode, seed, values, temperature)

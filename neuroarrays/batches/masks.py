@@ -80,12 +80,13 @@ def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:
         small and stay in memory.
     """
     masks = {}
+    variables = area.to_dataset().variables
     for name in (*VALID, WITHHELD, BEHAVIOR_WITHHELD):
-        array = area.get(name)
-        if isinstance(array, xr.DataArray) and dim in array.dims and array.dtype == bool:
+        array = variables.get(name)
+        if array is not None and dim in array.dims and array.dtype == bool:
             dims = (dim, *(str(d) for d in array.dims if d != dim))
             keep = schema.UNIT not in dims
-            field = field_of(array.variable, dim, f"{location}: {name}", keep)
+            field = field_of(array, dim, f"{location}: {name}", keep)
             masks[name] = Mask(field, dims, name in VALID)
     return masks
 

@@ -13,11 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from neuroarrays.errors import many
+from neuroarrays.errors import many, option
 from neuroarrays.kernels.seeding import draws, permutation
 from neuroarrays.schema.given import whole_number
 
-MODES = ("longest", "shortest", "weighted", "in order")
+MODES = ("longest", "shortest", "weighted", "in order", "sampled")
 
 
 @runtime_checkable
@@ -203,28 +203,53 @@ class Cycled(Resumed):
     ----------
     samplers : sequence of Batches
         Of each session.
-    mode : {"longest", "shortest", "weighted", "in order"}
+    mode : {"longest", "shortest", "weighted", "in order", "sampled"}
         "longest": one batch of each in turn, short sessions start anew until the longest is
         through. "shortest": until the first is through. "weighted": every batch once, sessions at
         random in proportion to what they have left. "in order": every batch once, a session after
-        the other.
+        the other. "sampled": as many batches as there are in all, the session of each drawn with
+        replacement; one that is through starts anew.
     seed : int
-        Of "weighted".
+        Of "weighted" and "sampled".
+    weights : (session,) float, optional
+        How often each is drawn by "sampled", in proportion; its number of batches unless given.
+    temperature : float
+        These weights to the power of one over it: 1 as they are, larger towards all alike.
 
     Raises
     ------
     ValueError
-        On another mode, or no session.
+        On another mode, or no session; on weights or a temperature that "sampled" cannot draw by,
+        or with another mode.
     """
 
-    def __init__(self, samplers: Sequence[Batches], mode: str = "longest", seed: int = 0):
+    def __init__(
+        self,
+        samplers: Sequence[Batches],
+        mode: str = "longest",
+        seed: int = 0,
+        weights: Any = None,
+        temperature: float = 1.0,
+    ):
         if mode not in MODES:
             msg = f"mode={mode!r}: expected one of {MODES}"
             raise ValueError(msg)
         if not samplers:
             msg = "there is no session to cycle over"
             raise ValueError(msg)
+        if mode != "sampled" and (weights is not None or temperature != 1.0):
+            msg = f"weights and temperature are of mode='sampled', not {mode!r}"
+            raise ValueError(msg)
+        if not (isinstance(temperature, int | float) and temperature > 0):
+            msg = f"{option('temperature', temperature)}: expected a number above 0"
+            raise ValueError(msg)
         self.samplers, self.mode, self.seed = list(samplers), mode, seed
+        sizes = [len(sampler) for sampler in self.samplers]
+        given = np.asarray(sizes if weights is None else weights, np.float64)
+        _weights(given, len(sizes))  # which are none to draw by is said of what was given
+        with np.errstate(divide="ignore"):  # 0 stays 0
+            logs = np.log(given / given.max()) / temperature
+        self.shares = _weights(np.exp(logs), len(sizes))
 
     def turns(self, epoch: int) -> np.ndarray:
         """Which session each batch of an epoch is of: (batch,) int64."""
@@ -232,6 +257,10 @@ class Cycled(Resumed):
         every = np.repeat(np.arange(sizes.size), sizes)
         if self.mode == "in order":
             return every
+        if self.mode == "sampled":
+            uniform = draws(every.size, self.seed, epoch, 4) / 2.0**64
+            places = np.searchsorted(self.shares, uniform, side="right")
+            return np.minimum(places, sizes.size - 1)
         if self.mode == "weighted":
             return every.take(permutation(every.size, self.seed, epoch, 3))
         rounds = sizes.max() if self.mode == "longest" else sizes.min()
@@ -246,9 +275,7 @@ class Cycled(Resumed):
         taken = np.bincount(turns, minlength=len(self.samplers)).tolist()
         rounds = [-(-n // len(s)) for n, s in zip(taken, self.samplers, strict=True)]
         streams = [
-            # Epochs of a session that is gone through several times are numbered on.
-            iter([b for k in range(r) for b in s.batches(epoch * r + k)])
-            for r, s in zip(rounds, self.samplers, strict=True)
+            _rounds(sampler, epoch * n, n) for n, sampler in zip(rounds, self.samplers, strict=True)
         ]
         for session in turns.tolist():
             yield [(session, i) for i in next(streams[session]).tolist()]
@@ -259,6 +286,12 @@ class Cycled(Resumed):
             self.handed += 1
             yield batch
         self.load_state_dict({"epoch": self.epoch + 1, "batch": 0})
+
+
+def _rounds(sampler: Batches, first: int, n: int) -> Iterator[np.ndarray]:
+    """The batches of one session in `n` of its own epochs, which are numbered on; drawn when needed."""
+    for epoch in range(first, first + n):
+        yield from sampler.batches(epoch)
 
 
 def balanced(labels: Any) -> np.ndarray:

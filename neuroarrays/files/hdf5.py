@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Files kept open per process, datasets per file that values were read of, and the chunk cache that
 #: HDF5 gives each of these, bytes.
-MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 64, 16, 1 << 20
+MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 32, 16, 1 << 20
 #: Groups and datasets kept open per file (also names that lead nowhere), a table of NWB has a hundred;
 #: paths of groups, and shapes, that are known.
 _MAX_OBJECTS, _MAX_KNOWN = 256, 4096

@@ -157,7 +157,13 @@ def _pinned(batch: Any) -> Any:
 
 
 def cycle(
-    loaders: Mapping[str, Loader], mode: str = "longest", seed: int = 0, **loading: Any
+    loaders: Mapping[str, Loader],
+    mode: str = "longest",
+    seed: int = 0,
+    *,
+    weights: Mapping[str, float] | None = None,
+    temperature: float = 1.0,
+    **loading: Any,
 ) -> Loader:
     """Batches of several sessions, one session at a time, from one thread or one pool of workers.
 
@@ -165,13 +171,18 @@ def cycle(
     ----------
     loaders : mapping of str to Loader
         One side of what `loaders` returns.
-    mode : {"longest", "shortest", "weighted", "in order"}
+    mode : {"longest", "shortest", "weighted", "in order", "sampled"}
         "longest": one batch of each in turn, short sessions start anew until the longest is
         through. "shortest": until the first is through. "weighted": every batch once, sessions at
         random in proportion to their batches. "in order": every batch once, a session after the
-        other, as for validation.
+        other, as for validation. "sampled": as many batches as there are in all, the session of each
+        drawn with replacement.
     seed : int
-        Of "weighted".
+        Of "weighted" and "sampled".
+    weights : mapping of str to float, optional
+        How often "sampled" draws each session, in proportion; its number of batches unless given.
+    temperature : float
+        These weights to the power of one over it: 1 as they are, larger towards all alike.
     **loading
         ``prefetch``, and options of `torch.utils.data.DataLoader`; ``prefetch`` and ``num_workers``
         are the most that any of the loaders asks for, unless one of them is given.
@@ -184,11 +195,11 @@ def cycle(
     Raises
     ------
     ValueError
-        On a session without a batch, or no session.
+        On a session without a batch, no session, or weights that are none or not of these sessions.
     TypeError
         If these are not loaders, but sides of them.
     """
-    sessions, batches = in_turn(loaders, Loader, mode, seed)
+    sessions, batches = in_turn(loaders, Loader, mode, seed, weights, temperature)
     if not loading.get("prefetch"):
         loading.setdefault("num_workers", max(loader.num_workers for loader in loaders.values()))
     if not loading.get("num_workers"):

@@ -136,6 +136,40 @@ def test_cycles():
     assert got + list(other) == list(Cycled(samplers, "weighted", seed=5))
 
 
+def test_sessions_are_sampled_by_size_weight_and_temperature():
+    sessions = [Batches(n, 1) for n in (900, 90, 10)]
+
+    def shares(**how):
+        return np.bincount(Cycled(sessions, "sampled", 3, **how).turns(0), minlength=3) / 1000
+
+    np.testing.assert_allclose(shares(), [0.9, 0.09, 0.01], atol=0.03)
+    np.testing.assert_allclose(shares(weights=[0, 1, 3]), [0, 0.25, 0.75], atol=0.05)
+    root = np.sqrt([900, 90, 10])
+    np.testing.assert_allclose(shares(temperature=2), root / root.sum(), atol=0.05)
+    np.testing.assert_allclose(shares(temperature=1e9), [1 / 3] * 3, atol=0.05)
+    cycled = Cycled(sessions, "sampled", 3, temperature=2.0)
+    whole = list(cycled)
+    assert len(whole) == len(cycled) == 1000
+    going_on = Cycled(sessions, "sampled", 3, temperature=2.0)
+    going_on.load_state_dict({"epoch": 0, "batch": 437})
+    assert list(going_on) == whole[437:]
+    assert list(cycled) != whole
+    for how in ({"weights": [1, -1, 1]}, {"weights": [0, 0, 0]}, {"temperature": 0}):
+        with pytest.raises(ValueError, match="weights|temperature"):
+            Cycled(sessions, "sampled", **how)
+    with pytest.raises(ValueError, match="of mode='sampled', not 'longest'"):
+        Cycled(sessions, temperature=2.0)
+
+
+def test_a_first_batch_draws_the_order_of_its_session_alone(monkeypatch):
+    drawn = []
+    order = Batches.order
+    monkeypatch.setattr(Batches, "order", lambda self, e: drawn.append(self) or order(self, e))
+    sessions = [Batches(4, 2) for _ in range(50)]
+    next(iter(Cycled(sessions)))
+    assert drawn == sessions[:1]
+
+
 def test_jitter_takes_windows_of_a_clock():
     with pytest.raises(TypeError, match="expected windows of a clock, .* not a list: take Batches"):
         Jittered([1, 2, 3], 2)

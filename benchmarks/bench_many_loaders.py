@@ -1,0 +1,108 @@
+"""Loaders over many aligned sessions, in one archive and in a file each: time, files, memory.
+
+python benchmarks/bench_many_loaders.py [SESSIONS]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BATCH, TRIALS = 64, 160
+BATCHES = 3000
+
+
+def write(folder, count):
+    """One aligned session under many names: an archive of all, and one of each."""
+    import xarray as xr
+
+    import neuroarrays as na
+    from neuroarrays.synthetic import write_nwb
+
+    parts = ("units", "trials")
+    write_nwb(folder / "m.nwb", units=20, trials=TRIALS, duration=600.0, parts=parts, areas=("V1",))
+    tree = na.align(na.open_datatree(folder / "m.nwb"), "trials", 0.02, (0, 1.0))
+    nodes = {path: n.to_dataset(inherit=False).load() for path, n in tree.subtree_with_keys}
+    root = nodes.pop(".")
+    every = {"/": root}
+    (folder / "files").mkdir()
+    for number in range(count):
+        name = f"s{number:04d}"
+        session = {f"/{name}{path[1:]}": node for path, node in nodes.items()}
+        every |= session
+        one = xr.DataTree.from_dict({"/": root} | session)
+        na.save(one, folder / "files" / f"{name}.h5", progress=False)
+    na.save(xr.DataTree.from_dict(every), folder / "all.h5", progress=False)
+
+
+def measure(path):
+    """Print what opening, making loaders, and batches take."""
+    import numpy as np
+
+    import neuroarrays as na
+
+    def memory():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def files():
+        links = [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
+        return sum(link.endswith(".h5") for link in links)
+
+    before, begun = memory(), [time.process_time(), time.perf_counter()]
+
+    def lap(what, samples=0):
+        cpu, wall = time.process_time() - begun[0], time.perf_counter() - begun[1]
+        rate = f"{samples / cpu:12,.0f} trials per s of CPU" if samples else ""
+        used = (memory() - before) / 1e6
+        print(
+            f"{what:28s} {cpu:7.2f} s CPU {wall:7.2f} s   {files():4d} descriptors {used:+7.0f} MB {rate}"
+        )
+        begun[:] = time.process_time(), time.perf_counter()
+
+    is_folder = Path(path).is_dir()
+    tree = na.open_datatree(sorted(map(str, Path(path).iterdir())) if is_folder else path)
+    lap("open")
+    loaders = na.torch.loaders(
+        tree,
+        [],
+        ["spike_data"],
+        batch_size=BATCH,
+        split=lambda area: {"train": np.arange(BATCH * 2), "test": np.arange(BATCH * 2, TRIALS)},
+    )
+    lap("loaders made")
+    run = na.torch.cycle(loaders["train"], "sampled", temperature=2.0)
+
+    def forever():
+        while True:
+            yield from run
+
+    batches = forever()
+    next(batches)
+    lap("first batch")
+    for what in ("first epochs, read", "later, from memory", "later, from memory"):
+        taken = sum(len(next(batches)[1]["spike_data"]) for _ in range(BATCHES))
+        lap(what, taken)
+
+
+def main():
+    """Write, then measure each way in a process of its own."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(
+        f"{count} sessions of {TRIALS} trials, 20 units, 50 bins; batches of {BATCH}; load {load}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), count)
+        for what in ("all.h5", "files"):
+            print(f"\n{what}", flush=True)
+            command = [sys.executable, __file__, "--measure", str(Path(folder, what))]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        measure(sys.argv[2])
+    else:
+        main()
