@@ -66,6 +66,9 @@ def events_of(
     >>> na.events_of(speed, 2).start_time.values
     array([0.15])
     """
+    if not np.isfinite(above):
+        msg = f"above={above!r}: expected a number in the unit of the signal"
+        raise ValueError(msg)
     edge = above if edge is None else edge
     if not edge <= above:
         msg = f"edge={edge:g} is above the threshold, above={above:g}: expected at most that"

@@ -274,6 +274,9 @@ def long_enough(known: Sampled, kernel: Any, what: str) -> None:
     ValueError
         Says how long both are.
     """
+    if not known.longest:
+        msg = f"{known.name}: none of its time is valid, {what} has nothing to take"
+        raise ValueError(msg)
     before, after = kernel.settling
     needed = max(before + after, kernel.least)
     if known.longest <= needed:

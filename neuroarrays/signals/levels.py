@@ -118,8 +118,9 @@ class Standardized(LazyArray):
         with np.errstate(invalid="ignore", divide="ignore"):
             scaled = np.where(std > 0, (values - mean) / std, np.nan)
         rows = outer.positions(key[0])
-        place = np.searchsorted(self.stretches[:, 0], rows, side="right") - 1
-        inside = (place >= 0) & (rows < self.stretches[np.maximum(place, 0), 1])
+        begun = np.searchsorted(self.stretches[:, 0], rows, side="right")
+        ends = np.append(0, self.stretches[:, 1])  # before the first stretch nothing counts
+        inside = rows < ends[begun]
         if isinstance(key[0], int):
             return np.asarray(scaled if inside[0] else np.full_like(scaled, np.nan), self.dtype)
         scaled[~inside] = np.nan

@@ -11,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.interpolation import series_at
 from neuroarrays.errors import SchemaError
-from neuroarrays.lazy.computed import RegularClock
+from neuroarrays.lazy.computed import RegularClock, as_dtype
 from neuroarrays.schema import given
 from neuroarrays.signals.filters import Taps, frequency, long_enough
 from neuroarrays.signals.given import Signal, each, sampled, scipy_signal
@@ -53,7 +53,7 @@ def decimate(signal: Signal, factor: int) -> Any:
     def transform(array: xr.DataArray) -> xr.DataArray:
         known = sampled(array, "na.decimate")
         if factor == 1:
-            return array
+            return known.result(as_dtype(known.base, known.dtype), {})
         rate = known.rate / factor
         kernel = _anti_alias(known.rate, rate)
         long_enough(known, kernel, "the filter before decimation")

@@ -216,3 +216,14 @@ def test_a_dask_array_gives_one_whatever_its_clock_becomes(noise):
         assert found.chunks is not None
         assert len(found.chunks[0]) > 4
         np.testing.assert_allclose(found, of(signal(noise)))
+
+
+def test_a_signal_of_which_nothing_is_valid(noise):
+    never = signal(noise[:, 0]).assign_coords(valid=("time", np.zeros(4000, bool)))
+    assert np.isnan(na.normalize(never)).all()
+    assert na.events_of(never, 1.0).sizes["presentation_id"] == 0
+    with pytest.raises(ValueError, match="none of its time is valid"):
+        na.filter(never, 4, 12)
+    with pytest.raises(ValueError, match="above=nan: expected a number"):
+        na.events_of(never, np.nan)
+    assert na.decimate(signal(noise.astype("i2")), 1).values.dtype == np.float32
