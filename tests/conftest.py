@@ -61,7 +61,7 @@ def pytest_collection_finish():
     """Collect garbage more rarely: a sixth of the time went into walks through all that is imported."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(50_000, 10, 10)
 
 
 def peers_of(item):

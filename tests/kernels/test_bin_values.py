@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from neuroarrays.kernels import bin_values, resample
 
-prop = settings(max_examples=int(os.environ.get("KERNEL_EXAMPLES", "40")), deadline=None)
+prop = settings(
+    max_examples=int(os.environ.get("KERNEL_EXAMPLES", settings().max_examples)), deadline=None
+)
 
 
 def cells(times, step):
