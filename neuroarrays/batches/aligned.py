@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering, splits
 from neuroarrays.batches.base import AreaSamples, Batch
+from neuroarrays.batches.encoding import encoded
 from neuroarrays.batches.labels import Labels, presentation_labels, unit_labels
 from neuroarrays.batches.masks import masks_for, masks_of
 from neuroarrays.lazy.arrays import LazyArray
@@ -25,7 +26,7 @@ Gather = Callable[[fields.Field, np.ndarray], None]
 class AlignedSamples(AreaSamples):
     """What trials and clips share: fields of variables, each in the dtype asked for."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         area: xr.DataTree,
         inputs: Sequence[str],
@@ -35,6 +36,7 @@ class AlignedSamples(AreaSamples):
         cache: bool | str,
         labels: bool,
         transform: Callable[[Batch], Batch] | None,
+        encode: Mapping[str, Any] | None = None,
     ):
         super().__init__(area, area, labels, transform)
         names = gathering.names(inputs, targets)
@@ -48,10 +50,13 @@ class AlignedSamples(AreaSamples):
         #: Of the units: ``neurons.cell_motor_coordinates``, ``neurons.layer``.
         self.neurons: Labels = unit_labels(area)
         fields.check_cache(cache)
-        self.fields = {name: gathering.field(area, name, dim, cache) for name in names}
+        codes = encoded(area, encode, names, dim)
+        #: The labels of each encoded variable, in the order of their codes.
+        self.encodings = {name: field.labels for name, field in codes.items()}
+        self.fields = {n: codes.get(n) or gathering.field(area, n, dim, cache) for n in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
         self.masks = masks_of(area, dim, self.location)
-        self.dims = {name: _dims(area, name, dim) for name in names}
+        self.dims = {n: (dim,) if n in codes else _dims(area, n, dim) for n in names}
         #: The masks of each target that can be NaN.
         self.masked = {
             name: masks_for(name, self.dims[name], self.masks)
@@ -60,6 +65,8 @@ class AlignedSamples(AreaSamples):
         }
 
     def _dtype(self, name: str, field: fields.Field, asked: Any) -> np.dtype:
+        if name in self.encodings:
+            return np.dtype(np.int64)
         wanted = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
         if wanted not in DTYPES:
             msg = f"dtype={wanted!r} for {name}: expected one of {DTYPES}"
@@ -134,9 +141,14 @@ class TrialSamples(AlignedSamples):
         Put `session`, `area` and `unit_id` into every batch.
     transform : callable, optional
         From batch to batch, such as `Scaling`.
+    encode : mapping of str to (sequence of str or True), optional
+        Text columns of the presentations as int64: the place of each text in a list of labels, or
+        in order of appearance (True); -1 where there is none.
 
     Attributes
     ----------
+    encodings : dict of str to list of str
+        The labels of each encoded variable; loaders keep them in their state.
     neurons, trial_info : Labels
         Of the units and of the samples, as attributes, also by the names of SENSORIUM's files:
         ``neurons.cell_motor_coordinates``, ``trial_info.tiers``.
@@ -155,7 +167,7 @@ class TrialSamples(AlignedSamples):
         If it is not along presentations, or there are none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         area: xr.DataTree | xr.Dataset,
         inputs: Sequence[str],
@@ -166,9 +178,10 @@ class TrialSamples(AlignedSamples):
         cache: bool | str = "auto",
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
+        encode: Mapping[str, Any] | None = None,
     ):
         dim, node = schema.PRESENTATION, gathering.area_of(area)
-        super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform)
+        super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform, encode)
         data = node.to_dataset()
         n = data.sizes.get(dim, 0)
         self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")

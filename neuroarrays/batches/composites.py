@@ -9,6 +9,7 @@ import numpy as np
 
 from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.base import AreaSamples, Batch, Samples, check_samples, is_per_sample
+from neuroarrays.batches.encoding import check_alike
 from neuroarrays.batches.labels import Labels
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import LazyArray
@@ -142,7 +143,9 @@ class StackedSamples(Samples):
         self.location = ", ".join(d.location for d in self.datasets)
         for other in self.datasets[1:]:
             _check_alike(self.datasets[0], other)
+        check_alike(self.datasets)
         self.transform: Callable[[Batch], Batch] | None = None
+        self.encodings = getattr(self.datasets[0], "encodings", {})
         self.ends = np.cumsum([len(d) for d in self.datasets])
         self.owner = np.repeat(np.arange(len(self.datasets)), np.diff(self.ends, prepend=0))
 

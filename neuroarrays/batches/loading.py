@@ -45,14 +45,26 @@ class Position:
 class Resumable:
     """What loaders share: their position in an epoch can be saved in a checkpoint and restored."""
 
+    dataset: Any
     _position: Position
 
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, and how many of its batches were handed out."""
-        return self._position.state()
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, how many of its batches were handed out, and labels of encoded variables."""
+        encodings = getattr(self.dataset, "encodings", None)
+        return self._position.state() | ({"encodings": encodings} if encodings else {})
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on after a batch of an epoch."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after a batch of an epoch.
+
+        Raises
+        ------
+        ValueError
+            If the state is of a dataset whose texts are encoded in another way.
+        """
+        expected, found = state.get("encodings"), getattr(self.dataset, "encodings", None) or None
+        if expected is not None and expected != found:
+            msg = f"the state is of encodings {expected}, this dataset has {found}: give it encode="
+            raise ValueError(msg)
         self._position.go_to(state)
 
     def set_epoch(self, epoch: int) -> None:
@@ -135,6 +147,14 @@ class SessionBatches:
 
     def __repr__(self) -> str:
         return many(len(self.keys), "session")
+
+    @property
+    def encodings(self) -> dict[str, Any]:
+        """The labels of encoded variables, by session."""
+        kept = {
+            k: getattr(d, "encodings", None) for k, d in zip(self.keys, self.datasets, strict=True)
+        }
+        return {key: labels for key, labels in kept.items() if labels}
 
     def load(self) -> None:
         """Read now what is kept in memory."""

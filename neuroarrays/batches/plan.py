@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.batches import gathering, splits
+from neuroarrays.batches import encoding, gathering, splits
 from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSamples
 from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.composites import RepeatSamples
@@ -160,6 +160,7 @@ class LoaderPlan:
             for name, side in self._sides(area).items()
         ]
         sources = [self._dataset(part) for part in parts]
+        encoding.check_alike(sources)
         if self.normalize:  # over the loaders' own datasets, so that what these keep is read once
             scales = self._scales(parts, sources)
             for part, source in zip(parts, sources, strict=True):

@@ -82,3 +82,39 @@ def test_what_an_estimator_cannot_take_is_named(trials):
         na.batches.xy(make(trials, ["spike_data"], ["speed"]), groups="blok")
     with pytest.raises(TypeError, match="expected a dataset"):
         na.batches.xy(trials)
+
+
+def test_texts_are_encoded_on_request_and_the_labels_are_kept(trials):
+    words = np.array(["right", "left", ""] * 4, object)
+    trials["instruction"] = ("presentation_id", words)
+
+    def loader(labels):
+        data = na.batches.TrialSamples(
+            trials, ["pupil"], ["instruction"], encode={"instruction": labels}
+        )
+        return na.batches.NumpyLoader(data, na.batches.Batches(N, 6))
+
+    first = loader(["left", "right"])
+    batch = next(iter(first))["instruction"]
+    assert (batch.dtype, batch.tolist()) == (np.int64, [1, 0, -1] * 2)
+    labels = {"instruction": ["left", "right"]}
+    assert first.dataset.encodings == labels
+    state = first.state_dict()
+    assert state == {"epoch": 0, "batch": 1, "encodings": labels}
+    loader(["left", "right"]).load_state_dict(state)
+    by_appearance = loader(True)
+    assert by_appearance.dataset.encodings == {"instruction": ["right", "left"]}
+    with pytest.raises(ValueError, match="the state is of encodings"):
+        by_appearance.load_state_dict(state)
+    run = na.batches.cycle({"a": by_appearance})
+    assert run.state_dict()["encodings"] == {"a": {"instruction": ["right", "left"]}}
+    with pytest.raises(NotInTree, match="right"):
+        loader(["left"])
+    with pytest.raises(ValueError, match="a list of different labels"):
+        loader(["left", "left", "right"])
+    with pytest.raises(NotInTree, match="instr"):
+        na.batches.TrialSamples(trials, ["pupil"], encode={"instr": True})
+    one, other = by_appearance.dataset, first.dataset
+    assert na.batches.StackedSamples([one, one]).encodings == one.encodings
+    with pytest.raises(SchemaError, match=r"encode=\{'instruction': \['right', 'left'\]\}"):
+        na.batches.StackedSamples([one, other])

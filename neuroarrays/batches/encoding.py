@@ -1,0 +1,99 @@
+"""Text columns of presentations as whole numbers, by a list of labels that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.batches import fields, gathering
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema.given import check
+
+
+class Encoded(fields.Dense):
+    """A column as the position of each label in a list: (row,) int64, -1 where it has none."""
+
+    def __init__(self, codes: np.ndarray, labels: list[str]):
+        super().__init__(codes)
+        self.labels = labels
+
+
+def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[str, Encoded]:
+    """The variables that are asked for as codes.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of an aligned tree.
+    encode : mapping of str to (sequence of str or True), or None
+        The labels of each variable; True takes them in order of appearance in the area.
+    names : list of str
+        The variables of the dataset.
+    dim : str
+        The dimension of the samples.
+
+    Raises
+    ------
+    NotInTree
+        If a label is not in the list, or there is no such variable.
+    SchemaError
+        If a variable has more than one value per sample.
+    """
+    where = gathering.location(area)
+    check(encode, Mapping | None, f'{where}: encode: expected {{"NAME": ["left", ...]}}', TypeError)
+    return {
+        name: _encoded(area, name, labels, names, dim) for name, labels in (encode or {}).items()
+    }
+
+
+def _encoded(area: xr.DataTree, name: str, labels: Any, names: list[str], dim: str) -> Encoded:
+    where = gathering.location(area, name)
+    if name not in names:
+        raise NotInTree("variable to encode", name, names, hint=gathering.location(area))
+    try:
+        array = gathering.find(area, name)
+    except NotInTree:
+        values = gathering.column(area, name)
+    else:
+        values = array.values
+        if array.dims != (dim,):
+            msg = f"{where} has dims {array.dims}: only a text per sample is encoded, along {dim}"
+            raise SchemaError(msg)
+    texts = [None if _is_missing(value) else str(value) for value in values.tolist()]
+    if labels is True:
+        labels = list(dict.fromkeys(text for text in texts if text is not None))
+    if isinstance(labels, str) or len(set(labels)) != len(list(labels)):
+        msg = f"{where}: encode: expected a list of different labels, or True, found {labels!r:.60}"
+        raise ValueError(msg)
+    known = {str(label): i for i, label in enumerate(labels)}
+    if unknown := [text for text in texts if text is not None and text not in known]:
+        raise NotInTree("label", unknown[0], list(known), hint=f"encode of {where}")
+    codes = [-1 if text is None else known[text] for text in texts]
+    return Encoded(np.array(codes, np.int64), list(known))
+
+
+def check_alike(datasets: Iterable[Any]) -> None:
+    """Refuse datasets of which one means something else by a code than another.
+
+    Raises
+    ------
+    SchemaError
+        Names the variable, both areas, and a list of all labels.
+    """
+    first: dict[str, tuple[str, list[str]]] = {}
+    for dataset in datasets:
+        for name, labels in getattr(dataset, "encodings", {}).items():
+            where, expected = first.setdefault(name, (dataset.location, labels))
+            if labels != expected:
+                every = list(dict.fromkeys([*expected, *labels]))
+                msg = (
+                    f"{name}: the labels are {expected} in {where}, {labels} in {dataset.location}"
+                )
+                raise SchemaError(f"{msg}: give one list, encode={{{name!r}: {every}}}")
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value == "" or value != value
