@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import xarray as xr
@@ -25,16 +24,15 @@ class Kept:
     """Values by the expression that made them; the least recently used go."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[str, Any] = OrderedDict()
+        self._values: dict[str, Any] = {}
 
     def get(self, expression: str, make: Any) -> Any:
         """The value of an expression, made if it is not there."""
-        if expression not in self._values:
-            self._values[expression] = make()
-        self._values.move_to_end(expression)
+        value = self._values.pop(expression) if expression in self._values else make()
+        self._values[expression] = value  # the last one now: a dict keeps the order of insertion
         while len(self._values) > _KEPT:
-            self._values.popitem(last=False)
-        return self._values[expression]
+            del self._values[next(iter(self._values))]
+        return value
 
 
 class Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Sequence
@@ -345,8 +346,11 @@ def _inside(probe: Probe) -> str:
     """What the root of a file of arrays, or a zip, holds, in words for messages; "" of any other."""
     if probe.container == "hdf5":
         return f" with {shorten(probe.names)} at its root"
-    if probe.container == "zip" and probe.suffix != ".npz" and probe.names:
-        return f" of {shorten(probe.names)}; unpack it and give what was in it"
+    if probe.container == "zip" and probe.suffix != ".npz":
+        with contextlib.suppress(FormatError):  # it only begins like a zip
+            if probe.names:
+                return f" of {shorten(probe.names)}; unpack it and give what was in it"
+        return ""
     from neuroarrays.formats.arrays.files import names_inside
 
     with naming_as_given(probe):

@@ -171,7 +171,7 @@ def test_what_cannot_be_read_back_is_a_failure(tmp_path):
 def test_of_two_saves_to_one_path_neither_replaces_the_other_unasked(tmp_path, suffix, monkeypatch):
     """What another process put there after the first look stays there."""
     path = tmp_path / f"x{suffix}"
-    for writer in ("_write_hdf5", "_write_zarr"):
+    for writer in ("write_hdf5", "_write_zarr"):
         real = getattr(na.archive.saving, writer)
 
         def meanwhile(partial, *arguments, real=real):
@@ -229,7 +229,7 @@ def test_ctrl_c_in_the_middle_of_a_save(tmp_path, suffix, monkeypatch):
 
     monkeypatch.setattr(writing.Output, "_put", pressed)
     monkeypatch.setattr(
-        "neuroarrays.archive.zarr_writer.ZarrWriter._codec",
+        "neuroarrays.archive.zarr_writer.ZarrWriter._values",
         lambda *_: signal.raise_signal(signal.SIGINT),
     )
     with pytest.raises(KeyboardInterrupt):

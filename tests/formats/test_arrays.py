@@ -190,7 +190,7 @@ def test_two_clocks_of_real_files_on_one(shared_data, name):
     tree = opened(shared_data / tomllib.loads(mapping.read_text())["file"], mapping)
     (session,) = tree
     position = tree[session]["position"].to_dataset()
-    area = na.align(tree, bin_width=0.05)[session]["CA1"]
+    area = na.align(tree, bin_width=0.05, method="linear")[session]["CA1"]
     times, x = area["time"].values, area["position/x"].values
     stored, known = position["time"].values, position["x"].values
     inside = (times >= stored[0]) & (times <= stored[-1])

@@ -307,7 +307,7 @@ def test_spikes_are_counted_in_half_open_windows(spiking):
 def test_everything_on_one_clock(spiking):
     path, truth = spiking
     tree = na.open_datatree(path)
-    aligned = na.align(tree, bin_width=0.1)
+    aligned = na.align(tree, bin_width=0.1, method="linear")
     assert na.validate(aligned, values=True) == []
     session = aligned[S]
     edges = session["time"].values - 0.05

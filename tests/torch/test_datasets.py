@@ -576,10 +576,10 @@ def test_windows_of_raw_spikes_are_bin_spikes(dtype):
     area = na.load_sample()["A2929-200711/adn"]
     starts = [812.3456, 700.0, 1000.01]
     data = na.torch.SpikeWindowDataset(
-        area, 1.0, 0.02, starts, dtype=dtype, labels=True, series=["head_direction/ry"]
+        area, 1.0, 0.01, starts, dtype=dtype, labels=True, series=["head_direction/ry"]
     )
     again = pickle.loads(pickle.dumps(data))
-    want = na.bin_spikes(area["spikes"], starts, 0.02, (0, 1.0)).values.transpose(0, 2, 1)
+    want = na.bin_spikes(area["spikes"], starts, 0.01, (0, 1.0)).values.transpose(0, 2, 1)
     for one in (data, again):
         batch = one.batch([0, 1, 2])
         assert batch["spike_data"].dtype == getattr(torch, dtype)
@@ -587,10 +587,11 @@ def test_windows_of_raw_spikes_are_bin_spikes(dtype):
     assert batch["time"].tolist() == starts
     assert batch["unit_id"].tolist() == area["spikes/unit_id"].values.tolist()
     series = area.parent["head_direction"].to_dataset()["ry"]
-    centres = np.asarray(starts)[:, None] + (np.arange(50) + 0.5) / 50
+    centres = np.asarray(starts)[:, None] + (np.arange(100) + 0.5) / 100
+    # Bins are narrower than the samples of head direction, which are therefore interpolated.
     found = na.interpolate(series, centres[1])
     np.testing.assert_allclose(batch["head_direction/ry"][1], found, rtol=1e-5)
-    assert data[1]["spike_data"].shape == (50, 7)
+    assert data[1]["spike_data"].shape == (100, 7)
 
 
 def test_windows_of_raw_spikes_stay_in_their_stretches():
