@@ -3,9 +3,9 @@
 python benchmarks/bench_build_workers.py [SESSIONS]
 """
 
+import argparse
 import os
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,11 +20,15 @@ def cpu(who):
     return used.ru_utime + used.ru_stime
 
 
-def main():
+def main(argv=None):
     """Write sessions, and build them."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sessions", type=int, nargs="?", default=8)
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args(argv)
+    count, units = (2, 4) if options.small else (options.sessions, 200)
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    print(f"{count} sessions x 3 stimuli, 200 units; {os.cpu_count()} cores; load {load}")
+    print(f"{count} sessions x 3 stimuli, {units} units; {os.cpu_count()} cores; load {load}")
     with tempfile.TemporaryDirectory() as folder:
         sessions = Path(folder, "sessions")
         sessions.mkdir()
@@ -33,8 +37,8 @@ def main():
                 sessions / f"{number}.nwb",
                 session_id=700000000 + number,
                 seed=number,
-                units=200,
-                rows=200,
+                units=units,
+                rows=units,
                 stimuli=("gabors", "drifting_gratings", "natural_scenes"),
                 parts=("running",),
             )

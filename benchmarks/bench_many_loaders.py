@@ -1,8 +1,9 @@
 """Loaders over many aligned sessions, in one archive and in a file each: time, files, memory.
 
-python benchmarks/bench_many_loaders.py [SESSIONS]
+python benchmarks/bench_many_loaders.py [SESSIONS] [--small]
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def write(folder, count):
     na.save(xr.DataTree.from_dict(every), folder / "all.h5", progress=False)
 
 
-def measure(path):
+def measure(path, count):
     """Print what opening, making loaders, and batches take."""
     import numpy as np
 
@@ -82,13 +83,17 @@ def measure(path):
     next(batches)
     lap("first batch")
     for what in ("first epochs, read", "later, from memory", "later, from memory"):
-        taken = sum(len(next(batches)[1]["spike_data"]) for _ in range(BATCHES))
+        taken = sum(len(next(batches)[1]["spike_data"]) for _ in range(count))
         lap(what, taken)
 
 
-def main():
+def main(argv=None):
     """Write, then measure each way in a process of its own."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sessions", type=int, nargs="?", default=1000)
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args(argv)
+    count, batches = (4, 5) if options.small else (options.sessions, BATCHES)
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(
         f"{count} sessions of {TRIALS} trials, 20 units, 50 bins; batches of {BATCH}; load {load}"
@@ -97,12 +102,13 @@ def main():
         write(Path(folder), count)
         for what in ("all.h5", "files"):
             print(f"\n{what}", flush=True)
-            command = [sys.executable, __file__, "--measure", str(Path(folder, what))]
-            subprocess.run(command, check=True)
+            command = [sys.executable, __file__, "--measure", str(Path(folder, what)), str(batches)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            print(done.stdout, end="")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        measure(sys.argv[2])
+        measure(sys.argv[2], int(sys.argv[3]))
     else:
         main()

@@ -19,6 +19,7 @@ from neuroarrays.formats import checking
 from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.lazy.tasks import Outcome, error_text
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import matches
 from neuroarrays.tree import contents
 from neuroarrays.tree.selection import select_units
@@ -171,7 +172,7 @@ def _alone(session: xr.DataTree) -> xr.DataTree:
     """The tree of one session."""
     nodes = {"/": session.root.to_dataset(inherit=False)}
     nodes |= {node.path: node.to_dataset(inherit=False) for node in session.subtree}
-    return xr.DataTree.from_dict(nodes)
+    return tree_of(nodes)
 
 
 def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:

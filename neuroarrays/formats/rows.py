@@ -5,11 +5,11 @@ Which columns say where a row lies stands here; `neuroarrays.collection` makes s
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,7 +116,7 @@ def _opened(
     try:
         return open_groups(path, source, wanted)
     except MissingPath as error:
-        if "://" in path or os.path.isabs(path):
+        if "://" in path or PurePath(path).is_absolute():
             raise
         msg = (
             f"{error}; paths in an index are relative to its folder: na.units of the index gives "

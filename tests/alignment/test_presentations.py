@@ -8,8 +8,10 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.alignment.presentations import _clock_of, presentations_of, select
 from neuroarrays.collection.plan import _pooled
+from neuroarrays.collection.sources import Source
 from neuroarrays.collection.surveys import Recipe, Survey
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.files.locating import locate
 from neuroarrays.synthetic import write_nwb
 
 
@@ -45,7 +47,9 @@ def test_a_build_takes_the_same_ones_to_be_odd():
     recipe = Recipe(bin_width=1 / 128)
 
     def surveyed(durations, **limits):
-        return Survey("a.nwb", (0,), "a", ("V1",), ("V1",), {"bars": durations}, limits)
+        bars = {"bars": durations}
+        source = Source(locate("a.nwb"))
+        return Survey(source, True, (0,), "a", ("V1",), ("V1",), "", bars, bars, limits, events=())
 
     two = [surveyed(DURATIONS[:4], bars=0.25), surveyed(DURATIONS[4:], bars=0.25)]
     assert _pooled("bars", two, recipe) == (1.0, 1.2421875)
