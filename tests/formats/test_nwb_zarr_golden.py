@@ -1,6 +1,7 @@
 """NWB stores as hdmf-zarr writes them, compared with what hdmf-zarr itself reads of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,20 @@ def test_over_http_they_are_the_same(writer):
         assert (
             len(absent) <= 4
         )  # metadata of a root, of one format or another; no probing array by array
+
+
+def test_a_column_of_pickles_costs_itself_alone(tmp_path):
+    """As hdmf-zarr wrote `units/electrode_group` once: it is not unpickled, and a note says so."""
+    path = tmp_path / "older.nwb.zarr"
+    shutil.copytree(GOLDEN / path.name, path)
+    (path / ".zmetadata").unlink()
+    group = path / "units" / "electrode_group"
+    group.mkdir()
+    rows = json.loads((path / "units" / "id" / ".zarray").read_text())
+    rows |= {"dtype": "|O", "fill_value": None, "filters": [{"id": "pickle", "protocol": 5}]}
+    (group / ".zarray").write_text(json.dumps(rows))
+    (group / ".zattrs").write_text("{}")
+    tree = na.open_datatree(path)["older"]
+    (area, *_) = (node for node in tree.subtree if node.name == "spikes")
+    assert area["quality"].values.size
+    assert "units/electrode_group" in str(tree.attrs["notes"])

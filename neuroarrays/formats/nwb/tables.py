@@ -136,10 +136,12 @@ def labels_of_rows(
     for name in table.names:
         path = f"{table.path}/{name}"
         target = str(source.attr(path, "table") or "").strip("/")
-        info = source.info(path)
-        if not target or name in table.indexes or info is None or info.shape != (size,):
+        if not target or name in table.indexes:
             continue
         with account.step(path):
+            info = source.info(path)
+            if info is None or info.shape != (size,):
+                continue
             other = columns.read_table(account, target)
             rows = source.read(path)
             for label in other.names:
