@@ -66,7 +66,7 @@ class Header:
             self._gather(self._members)
 
     #: Those that are looked at with it, where each look waits for an answer.
-    _together: Together | None = None
+    _together: Together[Header] | None = None
 
     @staticmethod
     def _gather(members: Sequence[Header]) -> None:

@@ -9,37 +9,45 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from neuroarrays.errors import NeuroArraysError
+from neuroarrays.files.location import Location
 
-if TYPE_CHECKING:
-    from neuroarrays.files.headers import Header
+
+class Place(Protocol):
+    """Something that lies somewhere, such as the header of a file."""
+
+    @property
+    def location(self) -> Location: ...
+
+
+P = TypeVar("P", bound=Place)
 
 #: Places that are asked for at once.
 MOST = 16
 
 
-class Together:
+class Together(Generic[P]):
     """Places that are looked at one after another.
 
     Parameters
     ----------
-    members : sequence of Header
+    members : sequence of Place
         The places, in the order in which they are looked at.
     """
 
-    def __init__(self, members: Sequence[Header]):
+    def __init__(self, members: Sequence[P]):
         self._members = members
         self._numbers = {id(member): number for number, member in enumerate(members)}
         self._begun: set[tuple[str, int]] = set()
 
-    def ahead(self, member: Header, what: str, look: Callable[[Header], object]) -> None:
+    def ahead(self, member: P, what: str, look: Callable[[P], object]) -> None:
         """Look at a place and those beside it, once.
 
         Parameters
         ----------
-        member : Header
+        member : Place
             The place that is asked for.
         what : str
             What is looked for; each is looked for once.
@@ -55,7 +63,7 @@ class Together:
             return
         from neuroarrays.files import network  # brings http along
 
-        def quietly(place: Header) -> None:
+        def quietly(place: P) -> None:
             with contextlib.suppress(NeuroArraysError, OSError):
                 look(place)
 
