@@ -220,7 +220,7 @@ def test_params_are_never_run(folder, tmp_path):
         ("amplitudes.npy", np.ones(28), "29 values, one for each spike"),
         ("spike_times.npy", np.arange(30), "29 values"),
         ("spike_templates.npy", np.ones(5, np.int32), "29 values"),
-        ("spike_clusters.npy", np.full(29, 1.5), "whole numbers of clusters.*1.5"),
+        ("spike_clusters.npy", np.full(29, 1.5), "whole numbers of units.*1.5"),
         ("spike_clusters.npy", np.zeros((29, 2)), "29|58"),
         ("spike_clusters.npy", np.array(["a"] * 29), "numbers.*dtype"),
         ("spike_times.npy", np.array([{}] * 29, object), "never unpickled"),

@@ -27,10 +27,10 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import shorten
 from neuroarrays.files.probe import Probe
+from neuroarrays.formats.by_unit import ByUnit
 from neuroarrays.formats.phy.clusters import (
     TIMES,
     Clusters,
-    OfSpikes,
     labels_of_peaks,
     source_of,
     times_of,
@@ -99,11 +99,10 @@ class PhyReader(Reader):
         params = read_params(session.child("params.py"))
         if sampling_rate is not None:
             params = replace(params, sampling_rate=sampling_rate)
-        clusters = Clusters(
-            source_of(session.child(CLUSTERS if session.has(CLUSTERS) else TEMPLATES))
-        )
+        source = source_of(session.child(CLUSTERS if session.has(CLUSTERS) else TEMPLATES))
+        clusters = Clusters(source, source.name)
         file = times_from or next(filter(session.has, SYNCHRONISED), TIMES)
-        times = OfSpikes(times_of(session, file, params, clusters), clusters)
+        times = ByUnit(times_of(session, file, params, clusters), clusters)
         ids, sizes = clusters.units()
         notes = list(params.notes)
         columns, tables = cluster_labels(session, ids, notes)
@@ -124,7 +123,7 @@ class PhyReader(Reader):
         }
         of_each = {"amplitude": "amplitudes.npy", "template": TEMPLATES}
         spikewise = {
-            column: OfSpikes(clusters.values(session.child(stored)), clusters).variable(
+            column: ByUnit(clusters.values(session.child(stored)), clusters).variable(
                 [schema.SPIKE]
             )
             for column, stored in of_each.items()

@@ -1,4 +1,4 @@
-"""The spikes of a sorting, unit after unit, and the channels of its units: computed where they are indexed."""
+"""The clusters of a sorting, and the channels of its units: computed where they are indexed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.members import ArraySource, npy_source
 from neuroarrays.files.outer import Key
 from neuroarrays.files.probe import Probe
+from neuroarrays.formats.by_unit import UnitOfSpikes
 from neuroarrays.formats.clocks import seconds
 from neuroarrays.formats.phy.texts import Params
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token, file_array
@@ -19,8 +20,6 @@ from neuroarrays.lazy.computed import as_dtype
 from neuroarrays.lazy.views import InMemory, Taken
 
 TIMES = "spike_times.npy"
-#: Numbers of clusters below which each is counted, whether it has spikes or not.
-_FEW = 1 << 20
 
 
 def source_of(file: Probe) -> ArraySource:
@@ -55,52 +54,8 @@ def npy(file: Probe, axes: int) -> LazyArray:
 
 
 @dataclass(frozen=True)
-class Clusters:
-    """The cluster of each spike, in the order of the file, which is read to know whose they are.
-
-    Attributes
-    ----------
-    source : ArraySource
-        Of the labels, (spike,) or (spike, 1) whole numbers.
-    """
-
-    source: ArraySource
-
-    @property
-    def spikes(self) -> int:
-        """How many there are."""
-        return int(np.prod(self.source.member.shape, dtype=np.int64))
-
-    def labels(self) -> np.ndarray:
-        """The cluster of each spike, (spike,) int64.
-
-        Raises
-        ------
-        FormatError
-            If they are no whole numbers.
-        """
-        values = self.source.read(self.source.name).ravel()
-        with np.errstate(invalid="ignore"):
-            whole: np.ndarray = values.astype(np.int64)
-        if values.dtype.kind == "f" and not np.array_equal(whole, values):
-            wrong = values[whole != values][0]
-            raise FormatError(self.source.path, "", "whole numbers of clusters", f"{wrong}")
-        return whole
-
-    def units(self) -> tuple[np.ndarray, np.ndarray]:
-        """The clusters that have spikes, (unit,) int64, ascending, and how many, (unit,) int64."""
-        labels = self.labels()
-        if labels.size and labels.min() >= 0 and labels.max() < _FEW:  # counted without sorting
-            counts = np.bincount(labels)
-            ids = np.flatnonzero(counts)
-            return ids, counts[ids]
-        ids, sizes = np.unique(labels, return_counts=True)
-        return ids, sizes.astype(np.int64)
-
-    def order(self) -> np.ndarray:
-        """Places of the spikes unit after unit, each in the order of the file: (spike,) int64."""
-        token = "order of spikes by cluster", self.source
-        return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
+class Clusters(UnitOfSpikes):
+    """The cluster of each spike, and what else the folder has a number for each spike of."""
 
     def values(self, file: Probe) -> LazyArray:
         """The array of an npy file that has a number for each spike, in the order of the file.
@@ -115,30 +70,11 @@ class Clusters:
             raise FormatError(
                 file.given,
                 "",
-                f"{self.spikes:,} values, one for each spike of {self.source.name}.npy",
+                f"{self.spikes:,} values, one for each spike of {self.array}.npy",
                 f"{array.shape[0]:,}",
                 "the files are of two sortings, or one is cut short",
             )
         return array
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class OfSpikes(LazyArray):
-    """Values of the spikes, which a file has in the order of time, unit after unit: (spike,)."""
-
-    base: LazyArray
-    clusters: Clusters
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return Taken(self.base, self.clusters.order()).outer(key)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Spikes that a file has in the order of time, with the unit of each: unit after unit where they are indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files.outer import Key
+from neuroarrays.files.source import Source
+from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.lazy.views import Taken
+
+#: Numbers of units below which each is counted, whether it has spikes or not.
+_FEW = 1 << 20
+
+
+@dataclass(frozen=True)
+class UnitOfSpikes:
+    """The unit (cluster) of each spike, in the order of the file, which is read to know whose they are.
+
+    Attributes
+    ----------
+    source : Source
+        Of the numbers of units.
+    array : str
+        Name of the array in it, (spike,) or (spike, 1) whole numbers.
+    """
+
+    source: Source
+    array: str
+
+    @property
+    def spikes(self) -> int:
+        """How many there are."""
+        return int(np.prod(self.source.known(self.array).shape, dtype=np.int64))
+
+    def labels(self) -> np.ndarray:
+        """The unit of each spike, (spike,) int64.
+
+        Raises
+        ------
+        FormatError
+            If they are no whole numbers.
+        """
+        values = self.source.read(self.array).ravel()
+        if values.dtype.kind not in "iufb":
+            expected, found = "numbers of units", f"values of dtype {values.dtype}"
+            raise FormatError(self.source.path, self.array, expected, found)
+        with np.errstate(invalid="ignore"):
+            whole: np.ndarray = values.astype(np.int64)
+        if values.dtype.kind == "f" and not np.array_equal(whole, values):
+            wrong = values[whole != values][0]
+            raise FormatError(self.source.path, self.array, "whole numbers of units", f"{wrong}")
+        return whole
+
+    def units(self) -> tuple[np.ndarray, np.ndarray]:
+        """The units that have spikes, (unit,) int64, ascending, and how many, (unit,) int64."""
+        labels = self.labels()
+        if labels.size and labels.min() >= 0 and labels.max() < _FEW:  # counted without sorting
+            counts = np.bincount(labels)
+            ids = np.flatnonzero(counts)
+            return ids, counts[ids]
+        ids, sizes = np.unique(labels, return_counts=True)
+        return ids, sizes.astype(np.int64)
+
+    def order(self) -> np.ndarray:
+        """Places of the spikes unit after unit, each in the order of the file: (spike,) int64."""
+        token = "order of spikes by unit", self.source, self.array
+        return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ByUnit(LazyArray):
+    """Values of the spikes, which a file has in the order of time, unit after unit: (spike, ...).
+
+    Attributes
+    ----------
+    base : LazyArray
+        (spike, ...) in the order of the file.
+    of_spikes : UnitOfSpikes
+        The unit of each.
+    """
+
+    base: LazyArray
+    of_spikes: UnitOfSpikes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.base.dtype
+
+    def outer(self, key: Key) -> np.ndarray:
+        return Taken(self.base, self.of_spikes.order()).outer(key)
