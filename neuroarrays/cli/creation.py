@@ -58,6 +58,7 @@ LAYOUTS: dict[str, Layout] = {
     "driada": Layout("driada", "write_driada", ".npz"),
     "driada_experiment": Layout("driada", "write_driada_experiment", ".pickle"),
     "phy": Layout("phy", "write_phy"),
+    "movement": Layout("movement", "write_movement", ".nc"),
     "arrays": Layout("arrays", "write_arrays"),
     "openretina": Layout("openretina", "write_openretina"),
     "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),

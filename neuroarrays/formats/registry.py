@@ -91,6 +91,8 @@ FORMATS: tuple[Format, ...] = (
            "DRIADA: calcium imaging with behaviour (NPZ, pickled experiments)"),
     Format("phy", "neuroarrays.formats.phy:PhyReader", "beta", "",
            "Kilosort 2-4 and phy: a folder of spike_times.npy, spike_clusters.npy, params.py"),
+    Format("movement", "neuroarrays.formats.movement:MovementReader", "beta", "",
+           "movement: poses and boxes of tracked animals (netCDF)"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
            "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",

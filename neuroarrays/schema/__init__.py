@@ -32,6 +32,9 @@ OTHER_UNIT, LAG, PATH = "other_unit_id", "lag", "path"
 SESSION, AREA = "session", "area"
 #: Electrodes, sites or other columns of a continuous signal.
 CHANNEL = "channel"
+#: Of a pose: body parts, the coordinates x, y, z, and animals; how sure the tracker was of a position.
+KEYPOINT, SPACE, INDIVIDUAL = "keypoint", "space", "individual"
+POSITION, CONFIDENCE = "position", "confidence"
 
 #: Variables of spikes, of events and of tables of a recording.
 SPIKE_TIMES, ROW_SIZE, EVENT_TIME = "spike_times", "row_size", "event_time"

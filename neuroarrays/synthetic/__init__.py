@@ -27,6 +27,7 @@ _HOME = {
     "write_driada": "driada",
     "write_driada_experiment": "driada",
     "write_phy": "phy",
+    "write_movement": "movement",
     "write_arrays": "arrays",
     "write_openretina": "openretina",
     "write_maheswaranathan": "maheswaranathan",

@@ -17,6 +17,7 @@ PARTS = (
     "rois",
     "cells",
     "empty",
+    "pose",
 )
 
 

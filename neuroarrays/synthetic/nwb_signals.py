@@ -106,6 +106,38 @@ def _cells(writer: NWBPieces) -> None:
     writer.truth |= {"cells": values[:, order], "cell_id": np.sort(numbers), "cell_time": times}
 
 
+def _pose(writer: NWBPieces) -> None:
+    """Three body parts as ndx-pose has them, on the clock of the first; a skeleton."""
+    import h5py
+
+    names, size = ("snout", "left ear", "pupil_top"), int(30 * writer.options.duration)
+    place = writer.random.normal(300, 20, (size, len(names), 2)).astype(np.float32)
+    sure = writer.random.uniform(0.5, 1, (size, len(names))).astype(np.float32)
+    container = "processing/behavior/LeftCamera"
+    group = writer.group(container, "PoseEstimation", namespace="ndx-pose")
+    group["source_software"] = "DeepLabCut"
+    group["source_software"].attrs["version"] = "2.3"
+    group["scorer"] = "DLC_resnet50"
+    skeleton = writer.group("processing/behavior/Skeletons/mouse", "Skeleton", namespace="ndx-pose")
+    skeleton["nodes"] = writer.text(list(names))
+    skeleton["edges"] = np.array([[0, 1], [0, 2]], np.uint8)
+    group["mouse"] = h5py.SoftLink("/processing/behavior/Skeletons/mouse")
+    times = np.empty(0)
+    for column, name in enumerate(names):
+        path = f"{container}/{name}"
+        part = writer.series(path, "PoseEstimationSeries", place[:, column], "pixels")
+        part.attrs["namespace"] = "ndx-pose"
+        part["reference_frame"] = "upper left corner"
+        part["confidence"] = sure[:, column]
+        part["confidence"].attrs["definition"] = "likelihood"
+        if column:
+            part["timestamps"] = h5py.SoftLink(f"/{container}/{names[0]}/timestamps")
+        else:
+            times = 0.2 + np.arange(size) / 30.0
+            part["timestamps"] = times
+    writer.truth |= {"pose": place, "pose_confidence": sure, "pose_time": times}
+
+
 def _empty(writer: NWBPieces) -> None:
     group = writer.series("acquisition/nothing", "TimeSeries", np.empty(0), "a.u.")
     group["timestamps"] = np.empty(0)
@@ -147,4 +179,5 @@ SIGNALS: dict[str, Callable[[NWBPieces], None]] = {
     "rois": _rois,
     "cells": _cells,
     "empty": _empty,
+    "pose": _pose,
 }

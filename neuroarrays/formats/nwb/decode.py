@@ -161,6 +161,8 @@ def _node_of(series: Series) -> str:
     location = "/".join(series.path.split("/")[1:])
     if series.is_event:
         return f"events/{clean(series.name)}"
+    if series.is_keypoint:  # whatever the body part is called, "pupil" too
+        return _own(series.path.split("/")[-2])
     for pattern, node in STANDARD_NODES:
         if pattern.search(location) and (node != "running" or series.unit in ("cm/s", "m/s")):
             return node

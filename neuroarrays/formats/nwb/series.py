@@ -80,10 +80,15 @@ class Series:
     @property
     def is_event(self) -> bool:
         """Whether its samples are point events: of such a type or name, and not taken at a rate."""
-        if isinstance(self.clock, tuple):
+        if isinstance(self.clock, tuple) or self.is_keypoint:
             return False
         called = _EVENTS.search("/".join(self.path.split("/")[1:]))
         return self.data is None or bool(called) or bool(_EVENT_TYPES & set(self.kinds))
+
+    @property
+    def is_keypoint(self) -> bool:
+        """Whether it is where one body part was, as the extension ndx-pose has it."""
+        return self.data is not None and self.kinds[:1] == ("PoseEstimationSeries",)
 
     @property
     def is_units(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,22 +12,17 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import columns, decode
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.columns import free, number_array
+from neuroarrays.formats.nwb.pose import is_pose, pose_node
 from neuroarrays.formats.nwb.regions import channels, rows_of
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.formats.nwb.units import area_name
+from neuroarrays.formats.nwb.values import attrs_of, clock_of, values_of
 from neuroarrays.lazy.arrays import LazyArray, data_of, file_array, wrap
-from neuroarrays.lazy.computed import Elementwise, RegularClock
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import InMemory, Taken, side_by_side, transposed
+from neuroarrays.lazy.views import Taken, side_by_side
 
-#: What files say in the place of a unit that they do not know.
-_NO_UNIT = ("various", "unknown", "n/a", "none")
 #: Components of a position or gaze, in the order the NWB schema gives them.
 _AXES = ("x", "y", "z")
-
-
-def _factored(values: np.ndarray, factors: Any, offset: float) -> np.ndarray:
-    return np.asarray(values * factors + offset)
 
 
 def series_nodes(
@@ -62,6 +56,8 @@ def series_nodes(
         with account.step(members[0].path):
             if members[0].is_event:
                 nodes[path] = _event_node(account, members)
+            elif is_pose(account, members):
+                nodes[path] = pose_node(account, members)
             else:
                 nodes[path] = _clock_node(account, path, members)
         for signal in members:
@@ -72,37 +68,6 @@ def series_nodes(
     return nodes
 
 
-def _clock(source: Source, series: Series) -> xr.Variable:
-    if isinstance(series.clock, tuple):
-        array: LazyArray = RegularClock(*series.clock, series.size)
-    else:
-        array = number_array(source, series.clock)
-    return array.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
-
-
-def _values(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
-    scale, offset = series.scale * factor, series.offset * factor
-    if series.factors:
-        stored = file_array(source, str(series.data))
-        factors = [scale * each for each in series.factors]
-        dtype = np.result_type(stored.dtype, np.float32)
-        if len(stored.shape) == 1:
-            return Elementwise(_factored, (stored,), dtype, (factors[0], offset))
-        return Elementwise(_factored, (stored, InMemory(np.array(factors))), dtype, (offset,))
-    array: LazyArray = file_array(source, str(series.data), scale, offset)
-    if series.is_row:
-        return Taken(array, 0)
-    return transposed(array) if series.transposed else array
-
-
-def _attrs(series: Series) -> dict[str, Any]:
-    rate = series.clock[1] or None if isinstance(series.clock, tuple) else None
-    unit = "" if series.unit.lower() in _NO_UNIT else series.unit
-    known = {"units": unit, "nwb_path": series.path, "sampling_rate": rate}
-    attrs = known | {key: value for key, value in series.attrs.items() if key not in known}
-    return {key: value for key, value in attrs.items() if value not in (None, "")}
-
-
 def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Dataset:
     source = account.source
     variables: dict[str, xr.Variable] = {}
@@ -110,14 +75,14 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
     node = path.partition("/")[0]
     for series in members:
         name = "speed" if node == schema.RUNNING and len(members) == 1 else free(series.name)
-        attrs, to_cm = _attrs(series), 1.0
+        attrs, to_cm = attrs_of(series), 1.0
         if series.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
             attrs["units"], to_cm = "cm/s", 100.0
         elif name == "speed" and series.unit != "cm/s":
             name = "speed_signal"  # the tree's `speed` is running speed, cm/s
         if series.period is not None:
             attrs["period"] = series.period
-        array = _values(source, series, to_cm)
+        array = values_of(source, series, to_cm)
         if name == "speed" and (array.ndim != 1 or array.dtype.kind not in "iuf"):
             name = "speed_signal"
         is_place = node in ("position", schema.PUPIL) or "SpatialSeries" in series.kinds
@@ -136,7 +101,7 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
             variables[name] = schema.var("series", name, wrap(array), dims, **attrs)
         variables |= _extras(account, series, schema.TIME, "" if len(members) == 1 else f"{name}_")
     labels = {key: label for key, label in coords.items() if key not in variables}
-    return dataset(variables, {schema.TIME: _clock(source, members[0])} | labels)
+    return dataset(variables, {schema.TIME: clock_of(source, members[0])} | labels)
 
 
 def _channel_coords(
@@ -167,18 +132,18 @@ def _extras(account: Account, series: Series, dim: str, prefix: str) -> dict[str
 
 def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
     source, first = account.source, members[0]
-    times = _clock(source, first)
-    more = {} if first.data else {k: v for k, v in _attrs(first).items() if k != "units"}
+    times = clock_of(source, first)
+    more = {} if first.data else {k: v for k, v in attrs_of(first).items() if k != "units"}
     variables = {
         schema.EVENT_TIME: xr.Variable((schema.EVENT,), data_of(times), more | times.attrs)
     }
     for member in members:
         prefix = "" if len(members) == 1 else f"{free(member.name)}_"
         if member.data is not None:
-            array = _values(source, member)
+            array = values_of(source, member)
             name = "value" if len(members) == 1 else free(member.name)
             dims = (schema.EVENT, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
-            variables[name] = array.variable(dims, _attrs(member))
+            variables[name] = array.variable(dims, attrs_of(member))
             if member.labels and array.ndim == 1:
                 codes = source.read(member.data)
                 labels = columns.labels_of(account, member.data, codes, list(member.labels))
@@ -189,11 +154,11 @@ def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
 
 def _template_node(account: Account, series: Series) -> xr.Dataset:
     """What was shown: frames of a movie, or pictures, along `frame`; its clock is not a session's."""
-    array = _values(account.source, series)
+    array = values_of(account.source, series)
     account.take(str(series.data))
     name = free(series.name)
     dims = (schema.FRAME, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
-    variables = {name: schema.var("stimulus", name, wrap(array), dims, **_attrs(series))}
+    variables = {name: schema.var("stimulus", name, wrap(array), dims, **attrs_of(series))}
     if not isinstance(series.clock, tuple):
         clock = number_array(account.source, series.clock)
         variables["frame_time"] = clock.variable((schema.FRAME,), {"units": "s"})
@@ -208,7 +173,7 @@ def _roi_node(
 ) -> dict[str, xr.Dataset]:
     """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
     source = account.source
-    array = _values(source, series)
+    array = values_of(source, series)
     array = side_by_side([array]) if array.ndim == 1 else array
     n_rois = array.shape[1]
     table = _roi_table(source, series)
@@ -222,9 +187,9 @@ def _roi_node(
     name = f"{name}_signal" if name == "speed" else name
     rest = tuple(f"{name}_axis{i}" for i in range(2, array.ndim))
     dims = (schema.TIME, schema.UNIT, *rest)
-    variables = {name: schema.var("series", name, wrap(array), dims, **_attrs(series))}
+    variables = {name: schema.var("series", name, wrap(array), dims, **attrs_of(series))}
     account.take(str(series.data))
-    coords = {schema.TIME: _clock(source, series), schema.UNIT: _identifiers(ids, table)}
+    coords = {schema.TIME: clock_of(source, series), schema.UNIT: _identifiers(ids, table)}
     coords |= {key: c for key, c in columns_.items() if c.ndim == 1 and key != name}
     variables |= {key: c for key, c in columns_.items() if c.ndim > 1 and key != name}
     path = f"{area}/{decode.clean(name)}"
@@ -262,7 +227,7 @@ def _is_one_neuron(source: Source, series: Series) -> bool:
         series.is_units or decode.neuron_number(series.name) is not None
     ):
         return False
-    shape = _values(source, series).shape
+    shape = values_of(source, series).shape
     return len(shape) == 1 or (series.is_units and shape[1:] == (1,))
 
 
@@ -311,13 +276,13 @@ def _neuron_node(
         ids = np.array(numbers if known else range(len(members)), np.int64)
     order = np.argsort(ids, kind="stable")
     ordered = [members[i] for i in order]
-    array = side_by_side([_single(_values(source, series)) for series in ordered])
+    array = side_by_side([_single(values_of(source, series)) for series in ordered])
     account.take(*(str(series.data) for series in ordered))
     name = decode.clean(container.rpartition("/")[2])
     name = f"{name}_signal" if name == "speed" else name
-    attrs = _attrs(ordered[0]) | {"nwb_path": container}
+    attrs = attrs_of(ordered[0]) | {"nwb_path": container}
     coords = {
-        schema.TIME: _clock(source, ordered[0]),
+        schema.TIME: clock_of(source, ordered[0]),
         schema.UNIT: _identifiers(ids[order], _roi_table(source, members[0])),
         "name": xr.Variable(schema.UNIT, np.array([series.name for series in ordered], object)),
     }

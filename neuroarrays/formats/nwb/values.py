@@ -1,0 +1,57 @@
+"""Values, clock and attributes of one time series, lazily."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb.columns import number_array
+from neuroarrays.formats.nwb.series import Series
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.computed import Elementwise, RegularClock
+from neuroarrays.lazy.views import InMemory, Taken, transposed
+
+#: What files say in the place of a unit that they do not know.
+_NO_UNIT = ("various", "unknown", "n/a", "none")
+
+
+def clock_of(source: Source, series: Series) -> xr.Variable:
+    """The time stamps of a series, (time,) float64, s."""
+    if isinstance(series.clock, tuple):
+        array: LazyArray = RegularClock(*series.clock, series.size)
+    else:
+        array = number_array(source, series.clock)
+    return array.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
+
+
+def values_of(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
+    """The values of a series, (time, ...), in its unit, times a factor."""
+    scale, offset = series.scale * factor, series.offset * factor
+    if series.factors:
+        stored = file_array(source, str(series.data))
+        factors = [scale * each for each in series.factors]
+        dtype = np.result_type(stored.dtype, np.float32)
+        if len(stored.shape) == 1:
+            return Elementwise(_factored, (stored,), dtype, (factors[0], offset))
+        return Elementwise(_factored, (stored, InMemory(np.array(factors))), dtype, (offset,))
+    array: LazyArray = file_array(source, str(series.data), scale, offset)
+    if series.is_row:
+        return Taken(array, 0)
+    return transposed(array) if series.transposed else array
+
+
+def attrs_of(series: Series) -> dict[str, Any]:
+    """What is known of a series: unit, place in the file, rate (Hz), what the file says of it."""
+    rate = series.clock[1] or None if isinstance(series.clock, tuple) else None
+    unit = "" if series.unit.lower() in _NO_UNIT else series.unit
+    known = {"units": unit, "nwb_path": series.path, "sampling_rate": rate}
+    attrs = known | {key: value for key, value in series.attrs.items() if key not in known}
+    return {key: value for key, value in attrs.items() if value not in (None, "")}
+
+
+def _factored(values: np.ndarray, factors: Any, offset: float) -> np.ndarray:
+    return np.asarray(values * factors + offset)
