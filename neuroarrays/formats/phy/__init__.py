@@ -28,11 +28,11 @@ from neuroarrays import schema
 from neuroarrays.errors import shorten
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.by_unit import ByUnit
+from neuroarrays.formats.npy import source_of
 from neuroarrays.formats.phy.clusters import (
     TIMES,
     Clusters,
     labels_of_peaks,
-    source_of,
     times_of,
 )
 from neuroarrays.formats.phy.texts import cluster_labels, read_params

@@ -9,48 +9,17 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files.members import ArraySource, npy_source
 from neuroarrays.files.outer import Key
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.by_unit import UnitOfSpikes
 from neuroarrays.formats.clocks import seconds
+from neuroarrays.formats.npy import npy
 from neuroarrays.formats.phy.texts import Params
-from neuroarrays.lazy.arrays import LazyArray, cached, exact_token, file_array
+from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import as_dtype
 from neuroarrays.lazy.views import InMemory, Taken
 
 TIMES = "spike_times.npy"
-
-
-def source_of(file: Probe) -> ArraySource:
-    """The source of an npy file of numbers; only its header is read.
-
-    Raises
-    ------
-    FormatError
-        If it is no npy file of numbers, or is cut short.
-    """
-    source = npy_source(file)
-    if source.member.dtype.kind not in "iufb":
-        raise FormatError(source.path, "", "numbers", f"values of dtype {source.member.dtype}")
-    return source
-
-
-def npy(file: Probe, axes: int) -> LazyArray:
-    """The array of an npy file; a column of numbers, as MATLAB writes them, has one axis.
-
-    Raises
-    ------
-    FormatError
-        If it is no npy file of numbers with so many axes.
-    """
-    source = source_of(file)
-    stored = file_array(source, source.name)
-    if axes == 1 and len(stored.shape) == 2 and 1 in stored.shape:
-        return Taken(stored, 0, 1 if stored.shape[1] == 1 else 0)
-    if len(stored.shape) != axes:
-        raise FormatError(file.given, "", f"numbers along {axes} axes", f"shape {stored.shape}")
-    return stored
 
 
 @dataclass(frozen=True)

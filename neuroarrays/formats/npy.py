@@ -1,0 +1,79 @@
+"""npy files as readers want them: lazy arrays of numbers with so many axes, and small objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import npy as npy_format
+from neuroarrays.files.members import ArraySource, npy_source
+from neuroarrays.files.pickles import load_pickle
+from neuroarrays.files.probe import Probe
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.views import Taken
+
+#: The most bytes of a file of Python objects.
+LARGEST = 1 << 30
+
+
+def source_of(file: Probe) -> ArraySource:
+    """The source of an npy file of numbers; only its header is read.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of numbers, or is cut short.
+    """
+    source = npy_source(file)
+    if source.member.dtype.kind not in "iufb":
+        raise FormatError(source.path, "", "numbers", f"values of dtype {source.member.dtype}")
+    return source
+
+
+def npy(file: Probe, axes: int) -> LazyArray:
+    """The array of an npy file; a column of numbers, as MATLAB writes them, has one axis.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of numbers with so many axes.
+    """
+    source = source_of(file)
+    stored = file_array(source, source.name)
+    if axes == 1 and len(stored.shape) == 2 and 1 in stored.shape:
+        return Taken(stored, 0, 1 if stored.shape[1] == 1 else 0)
+    if len(stored.shape) != axes:
+        raise FormatError(file.given, "", f"numbers along {axes} axes", f"shape {stored.shape}")
+    return stored
+
+
+def objects(file: Probe) -> Any:
+    """What an npy file of Python objects holds, as plain values; nothing in it is run.
+
+    Parameters
+    ----------
+    file : Probe
+        What ``numpy.save`` made of a dict, or of an array of objects.
+
+    Returns
+    -------
+    object
+        A dict, a list, an (n,) object array, ...; what is of another class is an inert `Record`.
+
+    Raises
+    ------
+    MissingPath
+        If there is no such file.
+    FormatError
+        If it is no npy file of objects, is damaged, or has more than 1 GiB.
+    """
+    data = file.read_bytes(LARGEST)
+    header = npy_format.header(
+        lambda start, size: data[start : start + size], file.given, any_kind=True
+    )
+    if not header.dtype.hasobject:
+        raise FormatError(file.given, "", "Python objects", f"values of dtype {header.dtype}")
+    value = load_pickle(data[len(header.raw) :], path=file.given)
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
