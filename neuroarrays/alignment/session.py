@@ -231,4 +231,4 @@ def _rank(name: str) -> tuple[int, str]:
     """Which signal of several is `responses`: dF/F, else fluorescence, else any but neuropil."""
     kinds = ("d(elta)?_?f(_?(over)?_?f)|dff|deltaf", "fluor", "")
     kind = next(i for i, text in enumerate(kinds) if re.search(text, name, re.IGNORECASE))
-    return (3 if re.search("neuropil|background", name, re.IGNORECASE) else kind), name
+    return (3 if re.search("neuropil|fneu|background", name, re.IGNORECASE) else kind), name

@@ -59,6 +59,7 @@ LAYOUTS: dict[str, Layout] = {
     "driada_experiment": Layout("driada", "write_driada_experiment", ".pickle"),
     "phy": Layout("phy", "write_phy"),
     "movement": Layout("movement", "write_movement", ".nc"),
+    "suite2p": Layout("suite2p", "write_suite2p"),
     "arrays": Layout("arrays", "write_arrays"),
     "openretina": Layout("openretina", "write_openretina"),
     "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),

@@ -93,6 +93,8 @@ FORMATS: tuple[Format, ...] = (
            "Kilosort 2-4 and phy: a folder of spike_times.npy, spike_clusters.npy, params.py"),
     Format("movement", "neuroarrays.formats.movement:MovementReader", "beta", "",
            "movement: poses and boxes of tracked animals (netCDF)"),
+    Format("suite2p", "neuroarrays.formats.suite2p:Suite2pReader", "beta", "",
+           "suite2p: folders of F.npy, Fneu.npy, spks.npy, iscell.npy, stat.npy for each plane"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
            "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",

@@ -28,6 +28,7 @@ _HOME = {
     "write_driada_experiment": "driada",
     "write_phy": "phy",
     "write_movement": "movement",
+    "write_suite2p": "suite2p",
     "write_arrays": "arrays",
     "write_openretina": "openretina",
     "write_maheswaranathan": "maheswaranathan",

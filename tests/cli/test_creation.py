@@ -11,6 +11,7 @@ from neuroarrays.cli.creation import LAYOUTS, create
 from neuroarrays.errors import PathExists
 from neuroarrays.files import opening
 from neuroarrays.formats.registry import FORMATS
+from neuroarrays.synthetic import suite2p
 from neuroarrays.synthetic.phy import phase
 from neuroarrays.testing import assert_same_trees
 
@@ -153,6 +154,13 @@ def rhythm(path, layout):
     return np.stack([np.cos(angle), np.sin(angle)], axis=1), counts
 
 
+def imaged(path, layout):
+    """Deconvolved traces, and the phase of the rhythm at each frame; the last is missing in a plane."""
+    node = na.open_datatree(path)["suite2p/unknown/fluorescence"].to_dataset()
+    angle = suite2p.phase(node.time.values[:-1])
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1), node.spks.values[:-1]
+
+
 RETINA = ("openretina", "maheswaranathan_2023", "karamanlis_2024", "hoefling_2024", "sridhar_2025")
 MODELS = {
     **dict.fromkeys(RETINA, movie),
@@ -162,6 +170,7 @@ MODELS = {
     "sensorium_dynamic": films,
     "experanto": screens,
     "phy": rhythm,
+    "suite2p": imaged,
 }
 
 

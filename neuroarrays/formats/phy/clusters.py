@@ -181,7 +181,9 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
         optional["templates_ind"], optional["whitening_mat_inv"],
     )  # fmt: skip
     positions, shanks = optional["channel_positions"], optional["channel_shanks"]
-    numbers = optional["channel_map"] or InMemory(np.arange(waveforms.shape[2]))
+    numbers = optional["channel_map"]
+    if numbers is None:
+        numbers = InMemory(np.arange(waveforms.shape[2]))
     values: dict[str, tuple[LazyArray, str]] = {
         "peak_channel": (as_dtype(numbers, np.dtype("i8")), "")
     }

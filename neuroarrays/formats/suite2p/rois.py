@@ -1,0 +1,191 @@
+"""stat.npy of suite2p: what is known of each ROI, as columns; a pickle, of which nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.placed import Member
+from neuroarrays.files.probe import Probe
+from neuroarrays.formats.npy import npy, objects
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.computed import Computed
+from neuroarrays.lazy.views import Joined, Taken
+
+#: Values of each pixel of an ROI; "med" is its centre, of which y is first.
+_OF_PIXELS, _CENTRE, _AXES = ("ypix", "xpix", "lam", "overlap", "soma_crop"), "med", ("y", "x")
+#: What the tree calls otherwise.
+_RENAMED = {"iplane": "plane"}
+_CLASSES = ("iscell", "redcell")
+
+
+@dataclass(frozen=True)
+class StatSource(MemberSource):
+    """The columns of stat.npy: numbers (ROI,), and values of pixels (ROI, pixel), padded with NaN."""
+
+    def _scan(self) -> dict[str, Member]:
+        rois = self._rois()
+        columns = _columns(rois)
+        self._keep(columns)
+        members = {name: Member(column.dtype, column.shape) for name, column in columns.items()}
+        width = max((np.size(roi.get("ypix", ())) for roi in rois), default=0)
+        for name in {key: None for roi in rois for key in roi if isinstance(key, str)}:
+            if name in _OF_PIXELS:
+                members[name] = Member(np.dtype("f4"), (len(rois), width))
+                safety.check_allocation(self.path, name, members[name].nbytes, self.stamp[1])
+            elif schema.node_name(_RENAMED.get(name, name)) not in members and name != _CENTRE:
+                members[name] = Member(np.dtype(object), ())
+        return members
+
+    def left_out(self) -> dict[str, str]:
+        return {
+            name: "values of another kind"
+            for name, member in self.members().items()
+            if member.dtype == object
+        }
+
+    def _unpack(self, name: str, member: Member) -> np.ndarray:
+        rois = self._rois()
+        if name not in _OF_PIXELS:
+            return _columns(rois)[name]
+        padded = np.full(member.shape, np.nan, member.dtype)
+        for row, roi in enumerate(rois):
+            pixels, size = np.asarray(roi.get(name, ())), np.size(roi.get("ypix", ()))
+            if name in roi and (pixels.shape != (size,) or pixels.dtype.kind not in "iufb"):
+                found = f"{pixels.dtype} of shape {pixels.shape}"
+                raise FormatError(self.path, f"ROI {row}/{name}", f"{size} numbers, as ypix", found)
+            padded[row, : pixels.size] = pixels
+        return padded
+
+    def _rois(self) -> Sequence[Mapping[Any, Any]]:
+        stored = objects(Probe(self.location))
+        rois = list(stored.flat if isinstance(stored, np.ndarray) else [stored])
+        for row, roi in enumerate(rois):
+            if not isinstance(roi, dict):
+                expected, found = "a dict of what is known of it", f"{roi!r:.80}"
+                raise FormatError(self.path, f"ROI {row}", expected, found)
+        return rois
+
+
+def _columns(rois: Sequence[Mapping[Any, Any]]) -> dict[str, np.ndarray]:
+    """The numbers that ROIs have, (ROI,) each; float64 with NaN where some have none."""
+    columns: dict[str, list[Any]] = {}
+    for row, roi in enumerate(rois):
+        centre = roi.get(_CENTRE, ())
+        centre = np.asarray(centre).tolist() if np.shape(centre) == (2,) else ()
+        for key, value in {**roi, **dict(zip(_AXES, centre, strict=False))}.items():
+            if isinstance(key, str) and isinstance(value, int | float | np.number | np.bool_):
+                values = columns.setdefault(schema.node_name(_RENAMED.get(key, key)), [])
+                values += [np.nan] * (row - len(values)) + [value]
+    padded = {
+        name: np.asarray(values + [np.nan] * (len(rois) - len(values)))
+        for name, values in columns.items()
+    }
+    return {name: column for name, column in padded.items() if column.dtype.kind in "biuf"}
+
+
+def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, LazyArray]:
+    """What the files of a plane say of its ROIs.
+
+    Parameters
+    ----------
+    folder : Probe
+        Of the plane.
+    count : int
+        Number of ROIs.
+    notes : list of str
+        Takes what is not there, or not read.
+
+    Returns
+    -------
+    dict of str to LazyArray
+        (ROI,) numbers, in pixels where they are lengths or places; (ROI, pixel) float32 with NaN
+        after the last pixel.
+
+    Raises
+    ------
+    FormatError
+        If a file is damaged, or has another number of ROIs.
+    """
+    labels: dict[str, LazyArray] = {}
+    for name in filter(lambda name: folder.has(f"{name}.npy"), _CLASSES):
+        file = folder.child(f"{name}.npy")
+        values = npy(file, 2)
+        if values.shape != (count, 2):
+            _refuse(
+                file, f"shape ({count}, 2): a class and a probability", f"{values.shape}", count
+            )
+        labels |= {name: Taken(values, 0, 1), f"{name}_probability": Taken(values, 1, 1)}
+    stat = folder.child("stat.npy")
+    if not stat.is_file:
+        notes.append(f"{folder.name}: no stat.npy, so nothing is known of the shapes of ROIs")
+        return labels
+    source = StatSource(stat.location, stat.stamp)
+    unread = source.left_out()
+    notes += [f"{folder.name}/stat.npy: not read: {', '.join(sorted(unread))}"] if unread else []
+    columns = {name: file_array(source, name) for name in source.members() if name not in unread}
+    for column in columns.values():
+        if column.shape[0] != count:
+            _refuse(stat, f"{count} ROIs", f"{column.shape[0]}", count)
+    return labels | columns
+
+
+def _refuse(file: Probe, expected: str, found: str, count: int) -> None:
+    hint = f"F.npy has {count} ROIs: the files are of two runs, or one is cut short"
+    raise FormatError(file.given, "", expected, found, hint)
+
+
+def side_by_side(
+    parts: Sequence[Mapping[str, LazyArray]], sizes: Sequence[int], axis: int
+) -> dict[str, LazyArray]:
+    """The arrays of planes, ROIs after ROIs; NaN where a plane has none, or a shorter one.
+
+    Parameters
+    ----------
+    parts : sequence of dict of str to LazyArray
+        Of each plane: (ROI,), or two axes.
+    sizes : sequence of int
+        ROIs of each plane.
+    axis : {0, 1}
+        Which axis of two is that of the ROIs.
+    """
+    joined: dict[str, LazyArray] = {}
+    for name in {name: None for part in parts for name in part}:
+        arrays = [part.get(name) for part in parts]
+        others = {
+            array.shape[1 - axis] for array in arrays if array is not None and len(array.shape) == 2
+        }
+        pieces = []
+        for array, size in zip(arrays, sizes, strict=True):
+            shape = [size]
+            if others:
+                shape.insert(1 - axis, max(others))
+            pieces.append(_padded(array, tuple(shape)))
+        joined[name] = (
+            pieces[0] if len(pieces) == 1 else Joined(tuple(pieces), len(shape) - 1 and axis)
+        )
+    return joined
+
+
+def _padded(array: LazyArray | None, shape: tuple[int, ...]) -> LazyArray:
+    """An array of a larger shape, with NaN behind its values."""
+    if array is None:
+        return Computed(_nothing, shape, np.dtype("f4"))
+    for axis, size in enumerate(shape):
+        if missing := size - array.shape[axis]:
+            behind = Computed(
+                _nothing, (*shape[:axis], missing, *shape[axis + 1 :]), np.dtype("f4")
+            )
+            array = Joined((array, behind), axis)
+    return array
+
+
+def _nothing(*places: np.ndarray) -> np.ndarray:
+    return np.full([place.size for place in places], np.nan, np.float32)
