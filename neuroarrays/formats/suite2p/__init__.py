@@ -110,8 +110,8 @@ class Suite2pReader(Reader):
                 notes.append(
                     f"{folder.name}: the last {missing} of {clock.length:,} frames are missing: NaN"
                 )
-        attrs = {"session_id": name, "sampling_rate": rates[0]}
-        attrs |= {key: value for key, value in options[0].items() if key in _KEPT}
+        attrs = {key: value for key, value in options[0].items() if key in _KEPT}
+        attrs |= {"session_id": name, "sampling_rate": rates[0]}
         return {
             "": xr.Dataset(attrs=attrs | ({"notes": notes} if notes else {})),
             f"{schema.UNKNOWN_AREA}/fluorescence": dataset(variables, coords),
