@@ -100,9 +100,9 @@ class Suite2pReader(Reader):
             schema.UNIT: xr.Variable(schema.UNIT, np.arange(sum(sizes))),
         }
         for label, array in side_by_side(labels, sizes, 0).items():
-            attrs = {"units": "pixel"} if label in _IN_PIXELS else {}
+            unit = {"units": "pixel"} if label in _IN_PIXELS else {}
             free = f"{label}_" if label in (*variables, *coords, _PIXEL) else label
-            coords[free] = array.variable([schema.UNIT, _PIXEL][: len(array.shape)], attrs)
+            coords[free] = array.variable([schema.UNIT, _PIXEL][: len(array.shape)], unit)
         coords |= labels_of_planes(planes, sizes, "plane" in coords)
         notes += passed_over(session, planes)
         for folder, of_plane in zip(planes, signals, strict=True):
