@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.outer import Key
 from neuroarrays.files.source import Source
 from neuroarrays.lazy.arrays import LazyArray, cached
+from neuroarrays.lazy.computed import Computed
 from neuroarrays.lazy.views import Taken
 
 #: Numbers of units below which each is counted, whether it has spikes or not.
@@ -71,28 +72,24 @@ class UnitOfSpikes:
         return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class ByUnit(LazyArray):
-    """Values of the spikes, which a file has in the order of time, unit after unit: (spike, ...).
+def by_unit(values: LazyArray, of_spikes: UnitOfSpikes) -> LazyArray:
+    """Values of the spikes, which a file has in the order of time, unit after unit.
 
-    Attributes
+    Parameters
     ----------
-    base : LazyArray
-        (spike, ...) in the order of the file.
+    values : (spike, ...) LazyArray
+        In the order of the file, in any unit.
     of_spikes : UnitOfSpikes
         The unit of each.
+
+    Returns
+    -------
+    (spike, ...) LazyArray
+        In the same unit; the order is found when the first value is asked for.
     """
+    return Computed(_in_order, values.shape, values.dtype, (values, of_spikes))
 
-    base: LazyArray
-    of_spikes: UnitOfSpikes
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        return Taken(self.base, self.of_spikes.order()).outer(key)
+def _in_order(*arguments: Any) -> np.ndarray:
+    *picked, values, of_spikes = arguments
+    return Taken(values, of_spikes.order()).outer(tuple(picked))

@@ -68,7 +68,7 @@ class Computed(LazyArray):
         given (n,) int64 positions along each axis, and returns the values at all of their
         combinations, in the order of the axes.
     shape, dtype : tuple of int, np.dtype
-        Of the array.
+        Of the array; the values are cast to it.
     arguments : tuple
         What else the function is given, and the values depend on.
     """
@@ -80,7 +80,18 @@ class Computed(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         values = self.function(*map(outer.positions, key), *self.arguments)
-        return np.asarray(values[outer.left(key)])
+        return np.asarray(values[outer.left(key)], self.dtype)
+
+
+def averaged(trials: LazyArray) -> LazyArray:
+    """The mean over the first axis (trials), in the floating-point type of the array."""
+    return Computed(_mean_of_trials, trials.shape[1:], trials.dtype, (trials,))
+
+
+def _mean_of_trials(*arguments: Any) -> np.ndarray:
+    *picked, trials = arguments
+    every = outer.normalise((), trials.shape[:1])
+    return np.asarray(trials.outer((*every, *map(outer.compact, picked))).mean(axis=0))
 
 
 class FrameMaker(Protocol):

@@ -304,25 +304,6 @@ class ByRow(LazyArray):
         return out
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Averaged(LazyArray):
-    """The mean over the first axis (trials), in the floating-point type of the array."""
-
-    base: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape[1:]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.base.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        trials = outer.normalise((), self.base.shape[:1])
-        return np.asarray(self.base.outer((*trials, *key)).mean(axis=0), self.dtype)
-
-
 # ------------------------------------------------------------------------------ of several
 
 

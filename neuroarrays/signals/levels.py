@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.files import outer
-from neuroarrays.files.outer import Key
-from neuroarrays.files.state import cached_property
-from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
+from neuroarrays.lazy.computed import Computed
 from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import duration
@@ -72,59 +71,47 @@ class Baseline:
             return np.where(baseline > 0, (samples - baseline) / baseline, np.nan)
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Standardized(LazyArray):
-    """A signal in its standard deviations from its mean, column by column.
+def _standardized(*arguments: Any) -> np.ndarray:
+    """A signal in its standard deviations from its mean, column by column; NaN outside its stretches.
 
-    Both are found when the first value is asked for, in one pass over the stretches.
+    Both are found when the first value is asked for, in one pass over the stretches, and kept.
     """
+    *picked, base, stretches = arguments
+    rows, rest = picked[0], tuple(picked[1:])
+    token = "mean and sd", exact_token((base, stretches))
+    moments = cached(token, lambda: _moments(base, stretches))
+    mean, sd = (outer.take(moment, rest) for moment in moments)
+    values = np.asarray(base.outer(tuple(map(outer.compact, picked))), np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scaled = np.where(sd > 0, (values - mean) / sd, np.nan)
+    begun = np.searchsorted(stretches[:, 0], rows, side="right")
+    ends = np.append(0, stretches[:, 1])  # before the first stretch nothing counts
+    scaled[rows >= ends[begun]] = np.nan
+    return scaled
 
-    base: LazyArray
-    stretches: np.ndarray
-    dtype: np.dtype
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @cached_property
-    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each column, float64 of the shape of a sample."""
-        rest = self.shape[1:]
-        rows = max(1, _AT_ONCE // (8 * max(1, int(np.prod(rest, dtype=np.int64)))))
-        n, mean, squares = np.zeros(rest), np.zeros(rest), np.zeros(rest)
-        every = (slice(None),) * len(rest)
-        for begin, end in self.stretches.tolist():
-            for low in range(begin, end, rows):
-                key = outer.normalise((slice(low, min(low + rows, end)), *every), self.shape)
-                part = np.asarray(self.base.outer(key), np.float64)
-                known = np.isfinite(part)
-                count = known.sum(axis=0)
-                total = np.where(known, part, 0).sum(axis=0)
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    part_mean = np.where(count > 0, total / np.maximum(count, 1), 0)
-                    off = np.where(known, part - part_mean, 0)
-                    # Chan, Golub & LeVeque 1983: two sets of samples put together
-                    both = np.maximum(n + count, 1)
-                    squares += (off**2).sum(axis=0) + (part_mean - mean) ** 2 * n * count / both
-                    mean += (part_mean - mean) * count / both
-                n += count
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(n > 0, mean, np.nan), np.sqrt(squares / n)
-
-    def outer(self, key: Key) -> np.ndarray:
-        mean, std = (outer.take(moment, key[1:]) for moment in self._moments)
-        values = np.asarray(self.base.outer(key), np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = np.where(std > 0, (values - mean) / std, np.nan)
-        rows = outer.positions(key[0])
-        begun = np.searchsorted(self.stretches[:, 0], rows, side="right")
-        ends = np.append(0, self.stretches[:, 1])  # before the first stretch nothing counts
-        inside = rows < ends[begun]
-        if isinstance(key[0], int):
-            return np.asarray(scaled if inside[0] else np.full_like(scaled, np.nan), self.dtype)
-        scaled[~inside] = np.nan
-        return np.asarray(scaled, self.dtype)
+def _moments(base: LazyArray, stretches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column over stretches, float64 of the shape of a sample."""
+    rest = base.shape[1:]
+    rows = max(1, _AT_ONCE // (8 * max(1, int(np.prod(rest, dtype=np.int64)))))
+    n, mean, squares = np.zeros(rest), np.zeros(rest), np.zeros(rest)
+    every = (slice(None),) * len(rest)
+    for begin, end in stretches.tolist():
+        for low in range(begin, end, rows):
+            key = outer.normalise((slice(low, min(low + rows, end)), *every), base.shape)
+            part = np.asarray(base.outer(key), np.float64)
+            known = np.isfinite(part)
+            count = known.sum(axis=0)
+            total = np.where(known, part, 0).sum(axis=0)
+            part_mean = total / np.maximum(count, 1)
+            off = np.where(known, part - part_mean, 0)
+            # Chan, Golub & LeVeque 1983: two sets of samples put together
+            both = np.maximum(n + count, 1)
+            squares += (off**2).sum(axis=0) + (part_mean - mean) ** 2 * n * count / both
+            mean += (part_mean - mean) * count / both
+            n += count
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(n > 0, mean, np.nan), np.sqrt(squares / n)
 
 
 def smooth(signal: Signal, sd: float) -> Any:
@@ -218,7 +205,8 @@ def normalize(
         known = sampled(array, "na.normalize", regular=method == "dff")
         lazy: LazyArray
         if method == "zscore":
-            lazy = Standardized(known.base, known.stretches, known.dtype)
+            arguments = (known.base, known.stretches)
+            lazy = Computed(_standardized, known.base.shape, known.dtype, arguments)
             attrs = {"units": "1", "normalized": "z-score"}
         else:
             scipy_signal("na.normalize(method='dff')")

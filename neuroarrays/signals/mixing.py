@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,46 +10,40 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError, shorten
 from neuroarrays.files import outer
-from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.computed import Computed
 from neuroarrays.signals.given import Sampled, Signal, each, sampled
 
 #: Distances along a probe may differ by this share of their median.
 _UNEVEN = 0.01
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Mixed(LazyArray):
-    """Weighted sums of the columns of a signal, (time, column).
+def _mixed(known: Sampled, weights: np.ndarray) -> LazyArray:
+    """Weighted sums of the columns of a signal, lazily.
 
-    Attributes
+    Parameters
     ----------
-    base : LazyArray
+    known : Sampled
         (time, column) in any unit.
     weights : (column, column of the result) float64
         A column of the result with NaN is NaN.
-    dtype : np.dtype
-        Of the result.
+
+    Returns
+    -------
+    (time, column of the result) LazyArray
+        In the same unit.
     """
+    shape = (known.base.shape[0], weights.shape[1])
+    return Computed(_sums, shape, known.dtype, (known.base, weights))
 
-    base: LazyArray
-    weights: np.ndarray
-    dtype: np.dtype
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.base.shape[0], self.weights.shape[1])
-
-    def outer(self, key: Key) -> np.ndarray:
-        columns = outer.positions(key[1])
-        weights = self.weights[:, columns]
-        needed = np.flatnonzero((weights != 0).any(axis=1))
-        whole = needed.size == self.base.shape[1]
-        picked = slice(0, self.base.shape[1], 1) if whole else needed
-        rows = slice(key[0], key[0] + 1, 1) if isinstance(key[0], int) else key[0]
-        values = np.asarray(self.base.outer((rows, picked)), np.float64)
-        mixed = (values @ weights[needed]).astype(self.dtype)
-        return outer.take(mixed, outer.left(key))
+def _sums(
+    rows: np.ndarray, columns: np.ndarray, base: LazyArray, weights: np.ndarray
+) -> np.ndarray:
+    weights = weights[:, columns]
+    needed = np.flatnonzero((weights != 0).any(axis=1))
+    values = base.outer((outer.compact(rows), outer.compact(needed)))
+    return np.asarray(np.asarray(values, np.float64) @ weights[needed])
 
 
 def reference(signal: Signal, by: str | None = None) -> Any:
@@ -98,7 +91,7 @@ def reference(signal: Signal, by: str | None = None) -> Any:
             raise SchemaError(msg)
         weights = np.eye(groups.size) - same / sizes
         named = "common average" + (f" of each {by}" if by else "")
-        return known.result(Mixed(known.base, weights, known.dtype), {"reference": named})
+        return known.result(_mixed(known, weights), {"reference": named})
 
     return each(signal, transform)
 
@@ -152,7 +145,7 @@ def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.
         attrs = {"units": "A/m³" if volts else "", "long_name": "current source density"}
         ordered = known.signal.isel({array.dims[1]: order})
         in_order = Sampled(ordered, known.rate, known.stretches)
-        return in_order.result(Mixed(known.base, weights, known.dtype), attrs, "csd")
+        return in_order.result(_mixed(known, weights), attrs, "csd")
 
     return each(signal, transform)
 

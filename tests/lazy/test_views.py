@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 
 from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.lazy.computed import averaged
 from neuroarrays.lazy.views import (
     Arranged,
-    Averaged,
     Blocks,
     ByRow,
     Folded,
@@ -152,7 +152,7 @@ def stretches(draw, values):
 
 def mean_of_trials(draw, values):
     trials = np.ones((1, *values.shape[1:])) if not values.shape[0] else values.astype("f8")
-    return Averaged(InMemory(trials)), trials.mean(axis=0)
+    return averaged(InMemory(trials)), trials.mean(axis=0)
 
 
 def stacked_in_front(draw, values):

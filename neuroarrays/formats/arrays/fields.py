@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import outer
-from neuroarrays.files.outer import Key
 from neuroarrays.files.pickles import load_pickle
 from neuroarrays.files.source import Info, Source
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
-from neuroarrays.lazy.computed import Elementwise
+from neuroarrays.lazy.computed import Computed, Elementwise
 from neuroarrays.tree.columns import seconds
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class RecordField(LazyArray):
+def _record_field(
+    base: FileArray, field: str, column: int | None, scale: float, offset: float
+) -> LazyArray:
     """One field of an array of records, or one place along its last axis; whole records are read."""
+    stored = np.dtype(base.dtype[field])
+    shape = (*base.shape, *(stored.shape if column is None else ()))
+    scaled = (scale, offset) != (1.0, 0.0)
+    dtype = np.dtype("f8") if scaled else stored.base.newbyteorder("=")
+    return Computed(_of_records, shape, dtype, (base, field, column, scale, offset))
 
-    base: FileArray
-    field: str
-    column: int | None = None
-    scale: float = 1.0
-    offset: float = 0.0
 
-    @property
-    def _type(self) -> np.dtype:
-        return np.dtype(self.base.dtype[self.field])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.base.shape, *(self._type.shape if self.column is None else ()))
-
-    @property
-    def dtype(self) -> np.dtype:
-        scaled = (self.scale, self.offset) != (1.0, 0.0)
-        return np.dtype("f8") if scaled else self._type.base.newbyteorder("=")
-
-    def outer(self, key: Key) -> np.ndarray:
-        lead = len(self.base.shape)
-        values = np.asarray(self.base.outer(key[:lead])[self.field])
-        if self.column is not None:
-            values = values[..., self.column]
-        values = outer.take_after(values, key[lead:], values.ndim - len(key[lead:]))
-        if self.dtype != self._type.base and self.dtype.kind == "f":
-            values = values * self.scale + self.offset
-        return values.astype(self.dtype, copy=False)
+def _of_records(*arguments: Any) -> np.ndarray:
+    *picked, base, field, column, scale, offset = arguments
+    lead = len(base.shape)
+    values = np.asarray(base.outer(tuple(map(outer.compact, picked[:lead])))[field])
+    if column is not None:
+        values = values[..., column]
+    values = outer.take_after(values, tuple(picked[lead:]), lead)
+    return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
 
 
 def _scaled_seconds(values: np.ndarray, scale: float, offset: float) -> np.ndarray:
@@ -143,6 +129,6 @@ def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) 
         known = fields_of(source, above, info)
         if name.strip("/") in known:
             field, column = known[name.strip("/")]
-            return RecordField(file_array(source, above), field, column, scale, offset)
+            return _record_field(file_array(source, above), field, column, scale, offset)
         break
     raise FormatError(source.path, name, "an array", "nothing of that name")

@@ -27,7 +27,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import shorten
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.by_unit import ByUnit
+from neuroarrays.formats.by_unit import by_unit
 from neuroarrays.formats.npy import source_of
 from neuroarrays.formats.phy.clusters import (
     TIMES,
@@ -102,7 +102,7 @@ class PhyReader(Reader):
         source = source_of(session.child(CLUSTERS if session.has(CLUSTERS) else TEMPLATES))
         clusters = Clusters(source, source.name)
         file = times_from or next(filter(session.has, SYNCHRONISED), TIMES)
-        times = ByUnit(times_of(session, file, params, clusters), clusters)
+        times = by_unit(times_of(session, file, params, clusters), clusters)
         ids, sizes = clusters.units()
         notes = list(params.notes)
         columns, tables = cluster_labels(session, ids, notes)
@@ -123,7 +123,7 @@ class PhyReader(Reader):
         }
         of_each = {"amplitude": "amplitudes.npy", "template": TEMPLATES}
         spikewise = {
-            column: ByUnit(clusters.values(session.child(stored)), clusters).variable(
+            column: by_unit(clusters.values(session.child(stored)), clusters).variable(
                 [schema.SPIKE]
             )
             for column, stored in of_each.items()

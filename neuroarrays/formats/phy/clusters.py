@@ -9,14 +9,13 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.files.outer import Key
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.by_unit import UnitOfSpikes
 from neuroarrays.formats.clocks import seconds
 from neuroarrays.formats.npy import npy
 from neuroarrays.formats.phy.texts import Params
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
-from neuroarrays.lazy.computed import as_dtype
+from neuroarrays.lazy.computed import Computed, as_dtype
 from neuroarrays.lazy.views import InMemory, Taken
 
 TIMES = "spike_times.npy"
@@ -126,44 +125,20 @@ class Templates:
         raise FormatError(folder, "templates.npy", expected, found)
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class OfPeak(LazyArray):
-    """What is known of channels, of the one on which each unit is largest: (unit,).
+def _at_peaks(units: np.ndarray, values: LazyArray, templates: Templates) -> np.ndarray:
+    """Values of channels, (channel,), of the one on which each unit is largest: (unit,).
 
     NaN, or -1 of whole numbers, where its template has no finite values.
-
-    Attributes
-    ----------
-    values : LazyArray
-        (channel,) numbers.
-    templates : Templates
-        Of the units.
-    units : int
-        How many there are.
     """
-
-    values: LazyArray
-    templates: Templates
-    units: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.units,)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.values.dtype
-
-    def outer(self, key: Key) -> np.ndarray:
-        peaks = self.templates.peaks()
-        values = self.values.load()
-        if peaks.size and peaks.max() >= values.size:
-            folder = self.templates.clusters.source.location.parent.path
-            found = f"a template on the channel in row {peaks.max()}"
-            raise FormatError(folder, "channel_*.npy", f"{values.size} channels", found)
-        missing = np.nan if self.dtype.kind == "f" else -1
-        padded = np.append(values, np.array([missing], self.dtype))  # the last is that of peak -1
-        return InMemory(padded[peaks]).outer(key)
+    peaks = templates.peaks()[units]
+    known = values.load()
+    if peaks.size and peaks.max() >= known.size:
+        folder = templates.clusters.source.location.parent.path
+        found = f"a template on the channel in row {peaks.max()}"
+        raise FormatError(folder, "channel_*.npy", f"{known.size} channels", found)
+    missing = np.nan if known.dtype.kind == "f" else -1
+    padded = np.append(known, np.array([missing], known.dtype))  # the last is that of peak -1
+    return np.asarray(padded[peaks])
 
 
 def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, xr.Variable]:
@@ -192,7 +167,7 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
             values[column] = as_dtype(Taken(positions, axis, 1), np.dtype("f8")), "um"
     values |= {} if shanks is None else {"shank": (as_dtype(shanks, np.dtype("i8")), "")}
     return {
-        name: OfPeak(of_channels, templates, units).variable(
+        name: Computed(_at_peaks, (units,), of_channels.dtype, (of_channels, templates)).variable(
             [schema.UNIT], {"units": unit} if unit else {}
         )
         for name, (of_channels, unit) in values.items()

@@ -37,7 +37,8 @@ from neuroarrays.formats.retina.hoefling_movie import CLIP, NaturalMovie
 from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray, file_array
-from neuroarrays.lazy.views import Averaged, Stacked
+from neuroarrays.lazy.computed import averaged
+from neuroarrays.lazy.views import Stacked
 
 STIMULI = ("natural", "chirp", "mb")
 #: Responses and the names their arrays end in; the first that is there counts.
@@ -303,7 +304,7 @@ class _Field:
             clips = np.arange(len(TEST_PLACES[0]))
             trials = tuple(take_clips(whole, np.array(places), CLIP) for places in TEST_PLACES)
             part.by_trial = Stacked(trials, (len(trials),))
-            part.responses = Averaged(part.by_trial)
+            part.responses = averaged(part.by_trial)
             if movie is not None:
                 part.stimulus = take_clips(movie.test, clips, CLIP, flip)
         else:

@@ -41,9 +41,9 @@ from neuroarrays.formats.retina.movies import Checkers, FixationMovie
 from neuroarrays.formats.retina.nodes import BlockData
 from neuroarrays.formats.sessions import Sessions, find
 from neuroarrays.lazy.arrays import LazyArray, file_array
-from neuroarrays.lazy.computed import Movie
+from neuroarrays.lazy.computed import Movie, averaged
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Arranged, Averaged, Blocks, Folded, Taken
+from neuroarrays.lazy.views import Arranged, Blocks, Folded, Taken
 
 STIMULI = ("fixationmovie", "frozencheckerflicker", "gratingflicker", "imagesequence")
 _PREFIX = {retina.TRAIN: "running", retina.TEST: "frozen"}
@@ -185,7 +185,7 @@ class _KaramanlisSession:
             part.responses = Folded(binned)
             part.frames[schema.BLOCK] = np.repeat(np.arange(binned.shape[0]), binned.shape[1])
         else:
-            part.by_trial, part.responses = binned, Averaged(binned)
+            part.by_trial, part.responses = binned, averaged(binned)
         part.units = self.experiment.units(binned.shape[2])
         part.time = retina.regular_clock(part.attrs.get("sampling_rate"), part.responses.shape[0])
         images = self._show(part, prefix, size, wrap)

@@ -40,7 +40,8 @@ from neuroarrays.formats.retina.sridhar import stimuli
 from neuroarrays.formats.retina.sridhar.decode import fields
 from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import LazyArray
-from neuroarrays.lazy.views import Arranged, Averaged, ByRow, Folded, Taken
+from neuroarrays.lazy.computed import averaged
+from neuroarrays.lazy.views import Arranged, ByRow, Folded, Taken
 
 #: Stimulus -> how the names of its files of responses end.
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}
@@ -305,7 +306,7 @@ class _SridharSession:
                 )
                 trials = arrays.cut(trials, limit)
                 seeds = None if seeds is None else seeds[:limit]
-            part.by_trial, part.responses = trials, Averaged(trials)
+            part.by_trial, part.responses = trials, averaged(trials)
         shown = self._shown(stimuli.BlockTrials(retina.TEST, 1, stored.shape[1]))
         nodes = self._nodes(retina.TEST, part, shown)
         if seeds is not None:
